@@ -1,0 +1,342 @@
+//! The seam: what we ask of a broker, in blocking calls, and how it can fail.
+//!
+//! `hub` speaks only to these traits; `kafka` (and later the embedded log) implements them.
+
+use crate::record::{NewRecord, Offset, Partition, Records, Timestamp, TopicName, TopicPartition};
+use crossbeam_channel::Receiver;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A broker's number within its cluster.
+pub type NodeId = i32;
+
+/// KIP-516: tells a topic from an older one of the same name. `None` where the broker has none.
+pub type TopicId = Option<uuid::Uuid>;
+
+/// One broker or one cluster of them. Shared by all threads; calls block for a bounded time.
+pub trait Broker: Send + Sync + 'static {
+    /// What is connected and how, for logs and `/ready`: `wire 127.0.0.1:9092`.
+    fn describe(&self) -> String;
+
+    /// Asks the broker for a sign of life.
+    fn ready(&self) -> Result<(), BrokerError>;
+
+    /// What this driver can do on this broker. Asked when first needed, then remembered.
+    fn capabilities(&self) -> Result<Capabilities, BrokerError>;
+
+    /// All topics, without Kafka's internal ones, by name.
+    fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError>;
+
+    /// One answer for each of `topics`, in order, fresh from the broker. Never creates a topic.
+    fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>;
+
+    /// The offset of each place asked for, in order.
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>>;
+
+    /// A connection of its own for fetching from `leader`, for one thread.
+    fn reader(&self, leader: NodeId) -> Box<dyn Reader>;
+
+    /// Writes what comes, until the channel is closed and everything taken from it is settled.
+    ///
+    /// Runs on a thread of the caller's. Submissions to one partition are written in the order in
+    /// which they come; those of one topic and acks may be batched together.
+    fn write_all(&self, submissions: Receiver<Submission>);
+}
+
+/// Fetches from one leader. Reconnects by itself; what it cannot mend it reports.
+pub trait Reader: Send {
+    /// Records at each of `wants`, in any order; a want with nothing new may be left out.
+    ///
+    /// Returns as soon as there is something, after `limits.wait`, or when interrupted. An error of
+    /// the whole is the connection's or the broker's; a partition's own is in its [`Fetched`].
+    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError>;
+
+    /// A way for another thread to end a waiting `fetch` early, because its wants have changed.
+    fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync>;
+}
+
+/// What a driver can do on the broker it talks to; the rest is refused with an error that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    pub headers: Support,
+    pub timestamps: Support,
+    pub idempotence: Support,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    Yes,
+    No,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    pub name: TopicName,
+    pub id: TopicId,
+    /// By number, without holes.
+    pub partitions: Vec<PartitionInfo>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionInfo {
+    pub partition: Partition,
+    /// `None` while an election runs.
+    pub leader: Option<NodeId>,
+    /// -1 where unknown.
+    pub leader_epoch: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetAt {
+    /// The log start offset.
+    Earliest,
+    /// The last stable offset (read_committed); the high watermark where there are no transactions.
+    Latest,
+    /// Of the first record with this timestamp or a later one; `Latest` where there is none.
+    Time(Timestamp),
+}
+
+/// A place to fetch from.
+#[derive(Debug, Clone)]
+pub struct Want {
+    pub topic: TopicName,
+    /// Where known, a topic made anew under the same name is an error, not a mix-up.
+    pub topic_id: TopicId,
+    pub partition: Partition,
+    pub offset: Offset,
+    /// Fences a fetch with old metadata (KIP-320); -1 where unknown.
+    pub leader_epoch: i32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct FetchLimits {
+    /// How long the broker may hold the request while there is nothing.
+    pub wait: Duration,
+    /// Of the whole answer, about: the first batch comes even if it is larger.
+    pub max_bytes: usize,
+    pub partition_max_bytes: usize,
+}
+
+/// The answer for one [`Want`].
+#[derive(Debug)]
+pub struct Fetched {
+    pub topic: TopicName,
+    pub partition: Partition,
+    /// As asked; records before it are already left out.
+    pub offset: Offset,
+    pub result: Result<PartitionData, BrokerError>,
+}
+
+/// Committed records from `offset` on, without control records and those of aborted transactions.
+#[derive(Debug, Default, Clone)]
+pub struct PartitionData {
+    pub batches: Vec<Records>,
+    /// Where to read on: after everything seen, also what was left out. The asked offset if nothing was.
+    pub next_offset: Offset,
+    pub log_start: Offset,
+    /// Readers get no further than this (last stable offset).
+    pub end: Offset,
+}
+
+/// How many copies must have a record before it counts as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Acks {
+    All,
+    Leader,
+    /// Nobody tells; settled without an offset as soon as it is sent.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoCreate {
+    /// Ask the broker to make a missing topic, if it does that by itself.
+    Ask,
+    Never,
+}
+
+/// Records for one topic that one caller waits for.
+#[derive(Debug)]
+pub struct Submission {
+    pub topic: TopicName,
+    pub acks: Acks,
+    pub auto_create: AutoCreate,
+    pub records: Vec<NewRecord>,
+    /// When the caller stops waiting: what is not settled by then must be settled as failed.
+    pub deadline: Instant,
+    pub receipts: Receipts,
+}
+
+/// Where a record landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    pub partition: Partition,
+    /// `None` with `acks=0`, or where the broker only knows that it has the record already.
+    pub offset: Option<Offset>,
+}
+
+pub type Outcome = Result<Placed, BrokerError>;
+
+/// Collects one outcome a record and hands them over when the last is there. Cheap to clone.
+///
+/// Whatever happens each record gets an outcome: when all clones are gone, what is missing is
+/// settled as [`BrokerError::Lost`].
+#[derive(Clone)]
+pub struct Receipts(Arc<Collector>);
+
+type Done = Box<dyn FnOnce(Vec<Outcome>) + Send>;
+
+struct Collector(Mutex<Collected>);
+
+struct Collected {
+    outcomes: Vec<Option<Outcome>>,
+    missing: usize,
+    done: Option<Done>,
+}
+
+impl Receipts {
+    /// `done` is called once, on any thread, with an outcome for each of `records`; it must not block.
+    pub fn new(records: usize, done: impl FnOnce(Vec<Outcome>) + Send + 'static) -> Self {
+        let collected = Collected { outcomes: vec![None; records], missing: records, done: Some(Box::new(done)) };
+        let receipts = Self(Arc::new(Collector(Mutex::new(collected))));
+        if records == 0 {
+            receipts.0.hand_over();
+        }
+        receipts
+    }
+
+    /// Settles the record at `index` of its submission; a second outcome for it is ignored.
+    pub fn settle(&self, index: usize, outcome: Outcome) {
+        let complete = {
+            let mut collected = self.0.lock();
+            match collected.outcomes.get_mut(index) {
+                Some(slot @ None) => *slot = Some(outcome),
+                _ => return,
+            }
+            collected.missing -= 1;
+            collected.missing == 0
+        };
+        if complete {
+            self.0.hand_over();
+        }
+    }
+}
+
+impl Collector {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Collected> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_over(&self) {
+        let (done, outcomes) = {
+            let mut collected = self.lock();
+            (collected.done.take(), std::mem::take(&mut collected.outcomes))
+        };
+        if let Some(done) = done {
+            done(outcomes.into_iter().map(|o| o.unwrap_or(Err(BrokerError::Lost))).collect());
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
+impl fmt::Debug for Receipts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receipts({} missing)", self.0.lock().missing)
+    }
+}
+
+/// Whether records of a failed write may be in the log all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    No,
+    Maybe,
+}
+
+/// How a broker fails, with what was asked as data. The text says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerError {
+    UnknownTopic(TopicName),
+    UnknownPartition(TopicPartition),
+    /// The topic of the id asked for is gone, or there is another one under its name.
+    Recreated(TopicName),
+    /// The asked offset is before the log's start or after its end.
+    OffsetOutOfRange(TopicPartition),
+    /// Metadata is old (no longer leader, fenced epoch, election): refresh it, then ask again.
+    StaleMetadata(String),
+    /// No connection, or the broker is busy or starting: the same request can work later.
+    Unavailable(String),
+    /// The write was not confirmed in time.
+    TimedOut(Written),
+    /// Larger than the broker takes.
+    TooLarge(String),
+    /// The broker says that the record itself is wrong (its time, no key on a compacted topic).
+    InvalidRecord(String),
+    /// The broker's ACLs forbid it.
+    Denied(String),
+    /// This driver, or this broker's protocol, cannot do what was asked.
+    Unsupported(String),
+    /// Bytes that are not Kafka's protocol, or a damaged batch.
+    Corrupt(String),
+    /// Any other refusal, by the broker's code and words.
+    Refused {
+        code: i16,
+        message: String,
+    },
+    /// The bridge lost track of the write: it is ending, or one of its threads failed.
+    Lost,
+}
+
+/// What can be done about a [`BrokerError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The same again, after a pause.
+    Retry,
+    /// New metadata first, then the same again.
+    Refresh,
+    GiveUp,
+}
+
+impl BrokerError {
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unavailable(_) => Remedy::Retry,
+            Self::StaleMetadata(_) => Remedy::Refresh,
+            _ => Remedy::GiveUp,
+        }
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownTopic(topic) => write!(f, "there is no topic {topic:?}"),
+            Self::UnknownPartition(place) => {
+                write!(f, "topic {:?} has no partition {}", place.topic, place.partition)
+            }
+            Self::Recreated(topic) => write!(f, "topic {topic:?} was deleted, or deleted and made anew"),
+            Self::OffsetOutOfRange(place) => write!(f, "{place} does not hold the offset asked for"),
+            Self::StaleMetadata(why) => write!(f, "the partition's leader is changing: {why}"),
+            Self::Unavailable(why) => write!(f, "no broker answers: {why}"),
+            Self::TimedOut(Written::No) => {
+                f.write_str("the broker did not take the record in time; it was not written")
+            }
+            Self::TimedOut(Written::Maybe) => {
+                f.write_str("the broker did not confirm the record in time; it may have been written")
+            }
+            Self::TooLarge(why) => write!(f, "larger than the broker takes: {why}"),
+            Self::InvalidRecord(why) => write!(f, "the broker refuses the record: {why}"),
+            Self::Denied(what) => write!(f, "the broker's access rules forbid it: {what}"),
+            Self::Unsupported(what) => f.write_str(what),
+            Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
+            Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
+            Self::Lost => f.write_str("the bridge lost track of the record; it may have been written"),
+        }
+    }
+}
+
+impl std::error::Error for BrokerError {}

@@ -1,0 +1,1 @@
+//! `consume` and `produce` on the terminal.

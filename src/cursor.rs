@@ -1,0 +1,414 @@
+//! A place in every partition of every topic of a stream, silent partitions too; written as an SSE
+//! id and read back.
+//!
+//! The text holds only `A-Z a-z 0-9 - _` (no CORS preflight, nothing to escape in a URL), in digits
+//! of base 64:
+//!
+//! ```text
+//! head     1 digit   version * 16 + offset width
+//! names    3 digits  hash of the topics' names and the selected partitions
+//! a topic: id 4 digits (hash of its id, 0: unknown), partitions (5 bits a digit, 32: more),
+//!          the next offset of each partition, `offset width` digits each
+//! check    4 digits  CRC-32C of all before it
+//! ```
+//!
+//! 12 partitions with offsets below 10^9 take at most 128 bytes, whether of one topic or of twelve.
+
+use crate::broker::TopicId;
+use crate::record::{Offset, Partition, TopicName};
+use std::fmt;
+
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const VERSION: u64 = 0;
+const HEAD: usize = 1;
+const NAMES: usize = 3;
+const ID: usize = 4;
+const CHECK: usize = 4;
+/// Digits of the largest offset, 2^63 - 1.
+const MAX_WIDTH: usize = 11;
+/// More partitions than Kafka's own limits allow a topic in practice; bounds what a forged count can cost.
+const MAX_PARTITIONS: usize = 100_000;
+
+/// Which partitions of its topics a stream reads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Selection {
+    /// Those added later too.
+    #[default]
+    All,
+    /// By number, without repeats.
+    Only(Vec<Partition>),
+}
+
+impl Selection {
+    /// Sorts, and drops repeats; none means all.
+    pub fn of(mut partitions: Vec<Partition>) -> Self {
+        partitions.sort_unstable();
+        partitions.dedup();
+        if partitions.is_empty() { Self::All } else { Self::Only(partitions) }
+    }
+
+    pub fn contains(&self, partition: Partition) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(partitions) => partitions.binary_search(&partition).is_ok(),
+        }
+    }
+}
+
+/// A short stand-in for a topic's id (KIP-516). 0: the broker has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IdTag(u32);
+
+impl IdTag {
+    pub fn of(id: TopicId) -> Self {
+        Self(id.map_or(0, |id| (crc32c::crc32c(id.as_bytes()) & 0xff_ffff).max(1)))
+    }
+
+    /// Whether both are known and not of the same topic.
+    pub fn differs(self, other: Self) -> bool {
+        self.0 != 0 && other.0 != 0 && self.0 != other.0
+    }
+
+    pub fn is_known(self) -> bool {
+        self.0 != 0
+    }
+}
+
+/// The places in one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicCursor {
+    pub name: TopicName,
+    pub id: IdTag,
+    /// The next offset of each partition: of 0, 1, 2, … or of those selected, in order. Empty while
+    /// the topic does not exist.
+    next: Vec<Offset>,
+}
+
+/// The next offset of every partition of every topic of a stream.
+#[derive(Clone)]
+pub struct Cursor {
+    selection: Selection,
+    /// By name.
+    topics: Vec<TopicCursor>,
+    text: Text,
+}
+
+/// The cursor as written, kept in step with it.
+#[derive(Clone, Default)]
+struct Text {
+    digits: String,
+    width: usize,
+    /// Where each topic's offsets begin.
+    starts: Vec<usize>,
+    stale: Stale,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Stale {
+    No,
+    Check,
+    #[default]
+    All,
+}
+
+/// Why a text is not a cursor of this stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BadCursor {
+    /// Not one of ours, damaged, or cut off.
+    Damaged,
+    /// Made by a later version.
+    Version,
+    /// Of other topics or partitions.
+    OtherStream,
+}
+
+impl fmt::Display for BadCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Damaged => "the cursor is damaged or cut off; give the id of an event exactly as it was sent",
+            Self::Version => "the cursor was made by a later version of Curlew",
+            Self::OtherStream => {
+                "the cursor belongs to a stream of other topics or partitions; \
+                 a cursor is for the topics and partitions that it was made with"
+            }
+        })
+    }
+}
+
+impl std::error::Error for BadCursor {}
+
+impl PartialEq for Cursor {
+    fn eq(&self, other: &Self) -> bool {
+        self.selection == other.selection && self.topics == other.topics
+    }
+}
+
+impl Eq for Cursor {}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cursor").field("selection", &self.selection).field("topics", &self.topics).finish()
+    }
+}
+
+impl Cursor {
+    /// A cursor whose topics have no known partition yet. Topics are sorted and repeats dropped.
+    pub fn new(mut topics: Vec<TopicName>, selection: Selection) -> Self {
+        topics.sort_unstable();
+        topics.dedup();
+        let unknown = |name| TopicCursor { name, id: IdTag::default(), next: Vec::new() };
+        Self { selection, topics: topics.into_iter().map(unknown).collect(), text: Text::default() }
+    }
+
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// By name.
+    pub fn topics(&self) -> &[TopicCursor] {
+        &self.topics
+    }
+
+    /// The place of `name` in [`topics`](Self::topics).
+    pub fn topic_index(&self, name: &TopicName) -> Option<usize> {
+        self.topics.binary_search_by(|t| t.name.cmp(name)).ok()
+    }
+
+    /// Sets a topic's id, for instance when the topic appears or is made anew.
+    pub fn set_id(&mut self, topic: usize, id: IdTag) {
+        if self.topics[topic].id != id {
+            self.topics[topic].id = id;
+            self.text.stale = Stale::All;
+        }
+    }
+
+    /// Partitions of this topic whose next offset is known, with it.
+    pub fn places(&self, topic: usize) -> impl Iterator<Item = (Partition, Offset)> + '_ {
+        self.topics[topic].next.iter().enumerate().map(|(slot, next)| (self.partition_at(slot), *next))
+    }
+
+    /// The next offset of a partition; `None` where the stream does not read it (yet).
+    pub fn next(&self, topic: usize, partition: Partition) -> Option<Offset> {
+        self.topics[topic].next.get(self.slot(partition)?).copied()
+    }
+
+    /// The partition whose place would be added next, or `None` where the selection is complete.
+    pub fn next_partition(&self, topic: usize) -> Option<Partition> {
+        let slot = self.topics[topic].next.len();
+        match &self.selection {
+            Selection::All => Some(slot as Partition),
+            Selection::Only(partitions) => partitions.get(slot).copied(),
+        }
+    }
+
+    /// Adds the place of [`next_partition`](Self::next_partition).
+    pub fn add_place(&mut self, topic: usize, next: Offset) {
+        self.topics[topic].next.push(next);
+        self.text.stale = Stale::All;
+    }
+
+    /// Forgets a topic's places (it was made anew, or is gone).
+    pub fn clear(&mut self, topic: usize) {
+        self.topics[topic].next.clear();
+        self.text.stale = Stale::All;
+    }
+
+    /// Moves a known place; a place that is not known is left alone.
+    pub fn set(&mut self, topic: usize, partition: Partition, next: Offset) {
+        let Some(slot) = self.slot(partition) else { return };
+        let Some(place) = self.topics[topic].next.get_mut(slot) else { return };
+        if *place == next {
+            return;
+        }
+        *place = next;
+        if self.text.stale == Stale::All {
+            return;
+        }
+        if digits_of(next) > self.text.width {
+            self.text.stale = Stale::All;
+            return;
+        }
+        let start = self.text.starts[topic] + slot * self.text.width;
+        let mut digits = [0; MAX_WIDTH];
+        let width = self.text.width;
+        write_digits(&mut digits[..width], next as u64);
+        self.text.digits.replace_range(start..start + width, std::str::from_utf8(&digits[..width]).unwrap_or_default());
+        self.text.stale = Stale::Check;
+    }
+
+    /// The cursor as an SSE id.
+    pub fn text(&mut self) -> &str {
+        match self.text.stale {
+            Stale::No => {}
+            Stale::Check => {
+                let body = self.text.digits.len() - CHECK;
+                self.text.digits.truncate(body);
+                push_check(&mut self.text.digits);
+            }
+            Stale::All => self.text = self.write(),
+        }
+        self.text.stale = Stale::No;
+        &self.text.digits
+    }
+
+    /// Reads a cursor for a stream of these topics and partitions.
+    pub fn read(text: &str, topics: Vec<TopicName>, selection: Selection) -> Result<Self, BadCursor> {
+        let mut cursor = Self::new(topics, selection);
+        let body = text.len().checked_sub(CHECK).ok_or(BadCursor::Damaged)?;
+        let (body, check) = text.split_at_checked(body).ok_or(BadCursor::Damaged)?;
+        let mut checked = body.to_owned();
+        push_check(&mut checked);
+        if checked[body.len()..] != *check {
+            return Err(BadCursor::Damaged);
+        }
+        let mut digits = Digits(body.as_bytes());
+        let head = digits.number(HEAD)?;
+        if head / 16 != VERSION {
+            return Err(BadCursor::Version);
+        }
+        let width = head as usize % 16;
+        if !(1..=MAX_WIDTH).contains(&width) {
+            return Err(BadCursor::Damaged);
+        }
+        if digits.number(NAMES)? != cursor.names_hash() {
+            return Err(BadCursor::OtherStream);
+        }
+        for topic in &mut cursor.topics {
+            topic.id = IdTag(digits.number(ID)? as u32);
+            let partitions = digits.count()?;
+            for _ in 0..partitions {
+                let next = Offset::try_from(digits.number(width)?).map_err(|_| BadCursor::Damaged)?;
+                topic.next.push(next);
+            }
+            if let Selection::Only(selected) = &cursor.selection
+                && partitions != selected.len()
+                && partitions != 0
+            {
+                return Err(BadCursor::OtherStream);
+            }
+        }
+        if digits.0.is_empty() { Ok(cursor) } else { Err(BadCursor::Damaged) }
+    }
+
+    /// Whether `text` has the shape of a cursor, whatever its stream: right alphabet and check.
+    pub fn looks_like(text: &str) -> bool {
+        !matches!(Self::read(text, Vec::new(), Selection::All), Err(BadCursor::Damaged))
+    }
+
+    fn slot(&self, partition: Partition) -> Option<usize> {
+        match &self.selection {
+            Selection::All => usize::try_from(partition).ok(),
+            Selection::Only(partitions) => partitions.binary_search(&partition).ok(),
+        }
+    }
+
+    fn partition_at(&self, slot: usize) -> Partition {
+        match &self.selection {
+            Selection::All => slot as Partition,
+            Selection::Only(partitions) => partitions[slot],
+        }
+    }
+
+    fn write(&self) -> Text {
+        let width = self.topics.iter().flat_map(|t| &t.next).map(|next| digits_of(*next)).max().unwrap_or(1);
+        let mut text = Text { width, ..Text::default() };
+        let out = &mut text.digits;
+        push_number(out, VERSION * 16 + width as u64, HEAD);
+        push_number(out, self.names_hash(), NAMES);
+        for topic in &self.topics {
+            push_number(out, topic.id.0.into(), ID);
+            push_count(out, topic.next.len());
+            text.starts.push(out.len());
+            for next in &topic.next {
+                push_number(out, *next as u64, width);
+            }
+        }
+        push_check(out);
+        text
+    }
+
+    fn names_hash(&self) -> u64 {
+        let mut hash = 0;
+        for topic in &self.topics {
+            hash = crc32c::crc32c_append(hash, topic.name.as_str().as_bytes());
+            hash = crc32c::crc32c_append(hash, b"/");
+        }
+        if let Selection::Only(partitions) = &self.selection {
+            for partition in partitions {
+                hash = crc32c::crc32c_append(hash, &partition.to_be_bytes());
+            }
+        }
+        u64::from(hash) % (1 << (6 * NAMES))
+    }
+}
+
+/// How many digits `offset` takes.
+fn digits_of(offset: Offset) -> usize {
+    let bits = (Offset::BITS - offset.leading_zeros()) as usize;
+    bits.div_ceil(6).max(1)
+}
+
+fn write_digits(out: &mut [u8], mut number: u64) {
+    for digit in out.iter_mut().rev() {
+        *digit = DIGITS[(number % 64) as usize];
+        number /= 64;
+    }
+}
+
+fn push_number(out: &mut String, number: u64, width: usize) {
+    for place in (0..width).rev() {
+        out.push(char::from(DIGITS[(number >> (6 * place)) as usize % 64]));
+    }
+}
+
+fn push_count(out: &mut String, mut count: usize) {
+    while count >= 32 {
+        out.push(char::from(DIGITS[32 + count % 32]));
+        count /= 32;
+    }
+    out.push(char::from(DIGITS[count]));
+}
+
+fn push_check(out: &mut String) {
+    let check = crc32c::crc32c(out.as_bytes());
+    push_number(out, check.into(), CHECK);
+}
+
+struct Digits<'a>(&'a [u8]);
+
+impl Digits<'_> {
+    fn digit(&mut self) -> Result<u64, BadCursor> {
+        let (first, rest) = self.0.split_first().ok_or(BadCursor::Damaged)?;
+        self.0 = rest;
+        let value = match first {
+            b'A'..=b'Z' => first - b'A',
+            b'a'..=b'z' => first - b'a' + 26,
+            b'0'..=b'9' => first - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => return Err(BadCursor::Damaged),
+        };
+        Ok(value.into())
+    }
+
+    /// `u64::MAX` at most: 11 digits hold 66 bits, so the top ones are checked.
+    fn number(&mut self, width: usize) -> Result<u64, BadCursor> {
+        let mut number = 0u64;
+        for _ in 0..width {
+            number = number.checked_mul(64).ok_or(BadCursor::Damaged)? + self.digit()?;
+        }
+        Ok(number)
+    }
+
+    fn count(&mut self) -> Result<usize, BadCursor> {
+        let mut count = 0;
+        for place in 0..4 {
+            let digit = self.digit()? as usize;
+            count |= (digit % 32) << (5 * place);
+            if digit < 32 {
+                return if count <= MAX_PARTITIONS { Ok(count) } else { Err(BadCursor::Damaged) };
+            }
+        }
+        Err(BadCursor::Damaged)
+    }
+}

@@ -1,0 +1,1 @@
+//! The routes; the only place that names warp.

@@ -1,0 +1,1 @@
+//! Real brokers behind the seam; the only place that names a Kafka crate.

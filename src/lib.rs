@@ -1,0 +1,21 @@
+//! Curlew: an HTTP bridge for Apache Kafka. The map, in reading order.
+//!
+//! - [`record`]: topic names, places in a log, records
+//! - [`cursor`]: a place in every partition, written as an SSE id and read back
+//! - [`broker`]: the seam: what we ask of a broker, and how it can fail
+//! - [`partitioner`]: which partition a record goes to
+//! - [`hub`]: records between many callers and one broker; the threads live here
+//! - [`kafka`]: real brokers behind the seam
+//! - [`http`]: the routes; the only place that names warp
+//! - [`commands`]: `consume` and `produce` on the terminal
+//! - [`config`]: every setting
+
+pub mod broker;
+pub mod commands;
+pub mod config;
+pub mod cursor;
+pub mod http;
+pub mod hub;
+pub mod kafka;
+pub mod partitioner;
+pub mod record;

@@ -1,0 +1,237 @@
+//! Topic names, places in a log, and records: values that cannot be wrong.
+
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// A topic's name as Kafka allows it: 1 to 249 of `A-Z a-z 0-9 . _ -`, not `.` or `..`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicName(Arc<str>);
+
+/// What is wrong with a topic name, in words for the person who typed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadTopicName(String);
+
+impl TopicName {
+    pub const MAX_LEN: usize = 249;
+
+    pub fn new(name: &str) -> Result<Self, BadTopicName> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let complaint = if name.is_empty() {
+            "a topic name must not be empty".to_owned()
+        } else if name == "." || name == ".." {
+            format!("{name:?} cannot be a topic name")
+        } else if name.len() > Self::MAX_LEN {
+            format!("a topic name has at most {} characters; this one has {}", Self::MAX_LEN, name.len())
+        } else if let Some(bad) = name.chars().find(|c| !u8::try_from(*c).is_ok_and(allowed)) {
+            format!("topic name {name:?} contains {bad:?}; allowed are A-Z a-z 0-9 . _ -")
+        } else {
+            return Ok(Self(name.into()));
+        };
+        Err(BadTopicName(complaint))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl fmt::Display for BadTopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadTopicName {}
+
+/// A partition's number within its topic, from 0.
+pub type Partition = i32;
+
+/// A record's place in its partition, from 0. "Next offset" means the one to read next.
+pub type Offset = i64;
+
+/// Milliseconds since the epoch; -1 where a broker keeps none.
+pub type Timestamp = i64;
+
+/// One partition of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: TopicName,
+    pub partition: Partition,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// A record header. Kafka allows repeated names and null values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    pub name: String,
+    pub value: Option<Bytes>,
+}
+
+/// A record on its way to a topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewRecord {
+    /// `None`: chosen by the key as the Java client does, or sticky where there is no key.
+    pub partition: Option<Partition>,
+    pub key: Option<Bytes>,
+    /// `None` is a tombstone.
+    pub value: Option<Bytes>,
+    pub headers: Vec<Header>,
+    /// `None`: now.
+    pub timestamp: Option<Timestamp>,
+}
+
+impl NewRecord {
+    /// About how many bytes the record takes in queues and batches.
+    pub fn size(&self) -> usize {
+        let headers: usize =
+            self.headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len) + 8).sum();
+        let len = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
+        len(&self.key) + len(&self.value) + headers + 32
+    }
+}
+
+/// One record of a [`Records`], borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordRef<'a> {
+    pub offset: Offset,
+    pub timestamp: Timestamp,
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    headers: &'a [HeaderSpan],
+    data: &'a [u8],
+}
+
+impl<'a> RecordRef<'a> {
+    /// Headers in the record's order, repeats included. A name that is not UTF-8 comes as its bytes.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let data = self.data;
+        self.headers.iter().map(move |h| (h.name.of(data).unwrap_or_default(), h.value.of(data)))
+    }
+
+    pub fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+}
+
+/// A stretch of [`Records`]' data, or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    /// `u32::MAX`: null.
+    len: u32,
+}
+
+impl Span {
+    const NULL: Span = Span { start: 0, len: u32::MAX };
+
+    fn of<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
+        let start = self.start as usize;
+        if *self == Self::NULL { None } else { data.get(start..start + self.len as usize) }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HeaderSpan {
+    name: Span,
+    value: Span,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RecordSpan {
+    offset: Offset,
+    timestamp: Timestamp,
+    key: Span,
+    value: Span,
+    first_header: u32,
+    headers: u32,
+}
+
+/// Records of one partition in the order of their offsets, all in one shared buffer: nothing is
+/// copied per record. Offsets may have holes (compaction, transactions).
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    data: Bytes,
+    records: Vec<RecordSpan>,
+    headers: Vec<HeaderSpan>,
+}
+
+impl Records {
+    /// Records over `data`; [`push`](Self::push) adds each by slices of that very buffer.
+    pub fn over(data: Bytes) -> Self {
+        Self { data, ..Self::default() }
+    }
+
+    pub fn reserve(&mut self, records: usize) {
+        self.records.reserve(records);
+    }
+
+    /// Adds a record whose parts are ranges of the buffer given to [`over`](Self::over).
+    ///
+    /// A range outside the buffer reads as null; parsers check their ranges before.
+    pub fn push(&mut self, offset: Offset, timestamp: Timestamp, key: Option<Part>, value: Option<Part>) {
+        let (key, value) = (span(key), span(value));
+        let first_header = self.headers.len() as u32;
+        self.records.push(RecordSpan { offset, timestamp, key, value, first_header, headers: 0 });
+    }
+
+    /// Adds a header to the record pushed last.
+    pub fn push_header(&mut self, name: Part, value: Option<Part>) {
+        if let Some(last) = self.records.last_mut() {
+            self.headers.push(HeaderSpan { name: span(Some(name)), value: span(value) });
+            last.headers += 1;
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = RecordRef<'_>> {
+        self.records.iter().map(|r| RecordRef {
+            offset: r.offset,
+            timestamp: r.timestamp,
+            key: r.key.of(&self.data),
+            value: r.value.of(&self.data),
+            headers: self
+                .headers
+                .get(r.first_header as usize..(r.first_header + r.headers) as usize)
+                .unwrap_or_default(),
+            data: &self.data,
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes that these records keep in memory.
+    pub fn memory(&self) -> usize {
+        self.data.len() + self.records.len() * size_of::<RecordSpan>() + self.headers.len() * size_of::<HeaderSpan>()
+    }
+}
+
+/// Where a key, value, header name or header value lies in the buffer of a [`Records`].
+pub type Part = std::ops::Range<usize>;
+
+fn span(part: Option<Part>) -> Span {
+    part.map_or(Span::NULL, |p| Span { start: p.start as u32, len: p.len() as u32 })
+}
