@@ -3,6 +3,7 @@
 //! - [`record`]: topic names, places in a log, records
 //! - [`cursor`]: a place in every partition, written as an SSE id and read back
 //! - [`broker`]: the seam: what we ask of a broker, and how it can fail
+//! - [`start`]: where a stream starts, as a person writes it
 //! - [`partitioner`]: which partition a record goes to
 //! - [`hub`]: records between many callers and one broker; the threads live here
 //! - [`kafka`]: real brokers behind the seam
@@ -19,3 +20,4 @@ pub mod hub;
 pub mod kafka;
 pub mod partitioner;
 pub mod record;
+pub mod start;
