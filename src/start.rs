@@ -98,8 +98,8 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     Timestamp::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
-/// ms of `15m`, `1h30m`, `500ms`.
-fn parse_age(text: &str) -> Option<i64> {
+/// ms of `15m`, `1h30m`, `500ms`; `None` where it is none of those.
+pub(crate) fn parse_age(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0i64;
     while !rest.is_empty() || total == 0 && rest.len() == text.len() {
