@@ -9,7 +9,9 @@
 //! - [`http`]: the routes; the only place that names warp
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
+//! - [`worker`], [`backoff`]: threads that somebody owns, and pauses between tries
 
+pub mod backoff;
 pub mod broker;
 pub mod commands;
 pub mod config;
@@ -19,3 +21,4 @@ pub mod hub;
 pub mod kafka;
 pub mod partitioner;
 pub mod record;
+pub mod worker;
