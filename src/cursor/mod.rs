@@ -412,3 +412,6 @@ impl Digits<'_> {
         Err(BadCursor::Damaged)
     }
 }
+
+#[cfg(test)]
+mod tests;
