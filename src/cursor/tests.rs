@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use super::digits::DIGITS;
 use super::*;
 use proptest::prelude::*;
 

@@ -1,8 +1,8 @@
 //! One live flow: all streams of the same topics, partitions, filter and format stand at the same
 //! place, so each batch is encoded once and every mailbox gets the same bytes.
 
-use super::catch_up::{Job, JobSettings};
 use super::encoder::{Encoder, Flow};
+use super::job::{Job, JobSettings};
 use super::lock;
 use super::mailbox::Post;
 use super::subscription::{Filter, GapReason, Missing};

@@ -1,8 +1,8 @@
 //! The live flow: which topics are read at their tails, which feeds they go to, and how a stream joins one.
 
-use super::catch_up::{Job, Known};
 use super::encoder::Flow;
 use super::feed::{Ended, Feed, FeedKey, FeedState};
+use super::job::{Job, Known};
 use super::keeper::from_beginning;
 use super::subscription::GapReason;
 use super::tail::{Piece, Tail, TailPartition};

@@ -2,7 +2,7 @@
 //!
 //! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
 
-use super::catch_up::Job;
+use super::job::Job;
 use super::{Permit, lock};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};

@@ -1,6 +1,6 @@
 //! The first turns of a stream: which partitions its topics have, and where each is read from.
 
-use super::catch_up::{AtEnd, Job, Known, Next, Phase};
+use super::job::{AtEnd, Job, Known, Next, Phase};
 use super::live::Live;
 use super::subscription::{Missing, Start, Until};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
