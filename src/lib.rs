@@ -10,7 +10,9 @@
 //! - [`http`]: the routes; the only place that names warp
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
+//! - [`worker`], [`backoff`]: threads that somebody owns, and pauses between tries
 
+pub mod backoff;
 pub mod broker;
 pub mod commands;
 pub mod config;
@@ -21,3 +23,4 @@ pub mod kafka;
 pub mod partitioner;
 pub mod record;
 pub mod start;
+pub mod worker;
