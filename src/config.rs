@@ -120,6 +120,7 @@ impl Serve {
             queued_bytes: self.queue_bytes,
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
+            ..hub::Settings::default()
         }
     }
 
@@ -168,7 +169,10 @@ pub struct Source {
 /// The way to the topics that a [`Source`] chooses.
 #[derive(Debug, Clone, Copy)]
 pub enum Via<'a> {
-    Kafka { brokers: &'a [String], driver: Driver },
+    Kafka {
+        brokers: &'a [String],
+        driver: Driver,
+    },
     /// `host:port` of a bridge.
     Bridge(&'a str),
 }
@@ -222,7 +226,7 @@ pub struct Consume {
     pub limit: Option<NonZeroU64>,
 
     /// How to print a record: value, json, or a format of %t topic, %p partition, %o offset, %k key,
-    /// %v or %s value, %T time in ms, %h headers, %K %S %R lengths of key, value, headers, %%, \n, \t.
+    /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
     #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = Output::parse)]
     pub output: Output,
 }
@@ -328,6 +332,12 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
         }
     }
     Ok(cli.command)
+}
+
+/// As if typed; words end at blanks.
+#[cfg(test)]
+pub(crate) fn read_line(line: &str) -> Result<Command, Stop> {
+    read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())
 }
 
 #[cfg(test)]

@@ -3,10 +3,6 @@
 use super::*;
 use crate::start::From;
 
-fn read_line(line: &str) -> Result<Command, Stop> {
-    read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())
-}
-
 fn consume(line: &str) -> Consume {
     match read_line(line).unwrap() {
         Command::Consume(consume) => consume,

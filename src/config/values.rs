@@ -123,7 +123,9 @@ pub fn header(text: &str) -> Result<(String, String), String> {
 pub fn bridge(text: &str) -> Result<String, String> {
     let help = "give the address of a running bridge, such as http://127.0.0.1:8080";
     if text.starts_with("https://") {
-        return Err("https is not supported here yet; give an http:// address, such as http://127.0.0.1:8080".to_owned());
+        return Err(
+            "https is not supported here yet; give an http:// address, such as http://127.0.0.1:8080".to_owned()
+        );
     }
     let rest = text.strip_prefix("http://").ok_or(help)?.trim_end_matches('/');
     let (host, port) = match rest.rsplit_once(':') {
@@ -151,7 +153,8 @@ mod tests {
         for good in ["127.0.0.1:9092", "kafka-1.example:9092", "[::1]:9092", "my_broker:1"] {
             assert_eq!(broker(good).as_deref(), Ok(good));
         }
-        for bad in ["", "kafka", ":9092", "kafka:", "kafka:0", "kafka:70000", "http://kafka:9092", "::1:9092", "a b:1"] {
+        for bad in ["", "kafka", ":9092", "kafka:", "kafka:0", "kafka:70000", "http://kafka:9092", "::1:9092", "a b:1"]
+        {
             assert!(broker(bad).is_err(), "{bad}");
         }
     }
@@ -170,7 +173,8 @@ mod tests {
         ] {
             assert_eq!(origin(given).as_deref(), Ok(origin_header), "{given}");
         }
-        for bad in ["", "null", "example.org", "https://", "https://a/b", "https://a:b", "https://a,https://b", "://a"] {
+        for bad in ["", "null", "example.org", "https://", "https://a/b", "https://a:b", "https://a,https://b", "://a"]
+        {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }
@@ -193,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_separator_may_hold_what_cannot_be_typed() {
-        for (text, bytes) in [(":", &b":"[..]), ("\\t", b"\t"), ("=>", b"=>"), ("\\x1f", b"\x1f"), ("a\\\\b", b"a\\b")] {
+        for (text, bytes) in [(":", &b":"[..]), ("\\t", b"\t"), ("=>", b"=>"), ("\\x1f", b"\x1f"), ("a\\\\b", b"a\\b")]
+        {
             assert_eq!(separator(text).as_deref(), Ok(bytes), "{text}");
         }
         for bad in ["", "\\", "\\q", "\\x1", "\\xzz"] {
