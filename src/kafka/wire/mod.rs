@@ -1,0 +1,3 @@
+//! Our blocking client.
+
+mod produce;

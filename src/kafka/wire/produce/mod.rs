@@ -1,0 +1,3 @@
+//! The write side.
+
+mod encode;
