@@ -1,3 +1,5 @@
 //! The write side.
 
+mod batch;
 mod encode;
+mod queue;
