@@ -13,6 +13,7 @@ pub struct Entry {
     receipts: Receipts,
     index: usize,
     deadline: Instant,
+    /// At most so many bytes in a batch.
     size: usize,
 }
 
@@ -26,11 +27,6 @@ impl Entry {
 
     pub fn deadline(&self) -> Instant {
         self.deadline
-    }
-
-    /// At most so many bytes in a batch.
-    pub fn size(&self) -> usize {
-        self.size
     }
 
     pub fn fail(&self, error: BrokerError) {

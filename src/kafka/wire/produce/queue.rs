@@ -28,9 +28,6 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// Batches shrink to this at most where the broker finds them too large.
 const LEAST_LIMIT: usize = 1024;
 
-/// When to look again at a batch whose records are all settled.
-const LONG_AFTER: Duration = Duration::from_secs(3600);
-
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -83,7 +80,7 @@ pub enum Answer {
     /// These records, by their place in the batch, are at fault; nothing was written.
     Faulty(Vec<(usize, BrokerError)>),
     /// It can never work.
-    Failed { attempt: Written, error: BrokerError },
+    Failed(BrokerError),
 }
 
 pub struct Queue {
@@ -114,7 +111,8 @@ struct Slot {
     doubt: Written,
     /// How many times the broker found it damaged.
     damaged: u32,
-    first_deadline: Instant,
+    /// When the next of those who wait for its records ceases to; `None` once all have.
+    first_deadline: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,6 +167,18 @@ impl Queue {
     /// Nothing waits and nothing is in flight.
     pub fn is_idle(&self) -> bool {
         self.slots.is_empty() && self.open.is_empty()
+    }
+
+    /// Every caller has had its outcome, though answers may be due.
+    pub fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.slots.iter().all(|s| s.first_deadline.is_none())
+    }
+
+    /// The broker gives no producer id.
+    pub fn go_without_sequences(&mut self) {
+        if self.producer.is_none() {
+            self.delivery = Delivery::Single;
+        }
     }
 
     /// A whole batch, or one to be sent again, waits.
@@ -248,10 +258,7 @@ impl Queue {
             Answer::Damaged(error) => self.remove(place, &error),
             Answer::Divide(error) => self.divide(place, error),
             Answer::Faulty(faulty) => self.drop_faulty(place, faulty),
-            Answer::Failed { attempt, error } => {
-                self.doubt(place, attempt);
-                self.remove(place, &error);
-            }
+            Answer::Failed(error) => self.remove(place, &error),
         }
     }
 
@@ -259,7 +266,7 @@ impl Queue {
     pub fn expire(&mut self, now: Instant, unsent: &BrokerError) {
         self.expire_open(now, unsent);
         for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.first_deadline <= now) {
+            if self.slots.get(place).is_some_and(|s| s.first_deadline.is_some_and(|at| at <= now)) {
                 self.expire_slot(place, now, unsent);
             }
         }
@@ -428,12 +435,12 @@ impl Queue {
             }
             // In flight: its answer still tells where the sequence stands.
             slot.batch.settle_failed(error);
-            slot.first_deadline = now + LONG_AFTER;
+            slot.first_deadline = None;
             return;
         };
         let error = if fresh { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
         slot.batch.entries().iter().filter(|e| e.deadline() <= now).for_each(|e| e.fail(error.clone()));
-        slot.first_deadline = next_deadline;
+        slot.first_deadline = Some(next_deadline);
         if fresh {
             let entries = slot.batch.entries().iter().filter(|e| e.deadline() > now).cloned();
             slot.batch = Arc::new(entries.collect());
@@ -456,7 +463,7 @@ impl Queue {
     fn slot(&mut self, batch: Batch, sequence: Option<i32>, doubt: Written) -> Slot {
         let number = self.next_number;
         self.next_number += 1;
-        let first_deadline = batch.entries().iter().map(Entry::deadline).min().unwrap_or_else(Instant::now);
+        let first_deadline = batch.entries().iter().map(Entry::deadline).min();
         Slot { number, batch: Arc::new(batch), sequence, stage: Stage::Waiting, doubt, damaged: 0, first_deadline }
     }
 
