@@ -22,6 +22,8 @@ mod pool;
 mod produce;
 pub mod settings;
 pub mod shape;
+#[cfg(test)]
+mod testing;
 pub mod versions;
 
 pub use settings::Settings;
