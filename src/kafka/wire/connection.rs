@@ -300,3 +300,6 @@ fn write_all(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io:
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
