@@ -75,7 +75,9 @@ impl CatchUp {
                 self.take_turn(job, &mut readers);
             }
         }
+        // A closed channel keeps what is in it, and a job that nobody takes would keep its stream open.
         lock(&self.delayed).clear();
+        self.queue.try_iter().for_each(drop);
     }
 
     fn next_job(&self) -> Option<Box<Job>> {

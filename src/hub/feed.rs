@@ -111,9 +111,9 @@ impl Feed {
         state.end();
     }
 
-    /// Forgets streams whose client is gone, and tells filtered streams how far they are.
-    /// Whether any stream is left.
-    pub fn tidy(&self) -> bool {
+    /// Forgets streams whose client is gone, and tells filtered streams how far they are. A feed without
+    /// streams ends.
+    pub fn tidy(&self) -> Ended {
         let mut state = self.state();
         if state.encoder.is_filtered() {
             self.evict_full(&mut state);
@@ -122,7 +122,10 @@ impl Feed {
             }
         }
         state.members.retain(|member| !member.is_closed());
-        !state.members.is_empty()
+        if state.members.is_empty() {
+            state.end();
+        }
+        state.ended
     }
 
     fn change(&self, name: &TopicName, change: impl FnOnce(&mut Encoder, usize, &mut Vec<u8>)) {

@@ -113,13 +113,7 @@ impl Live {
     pub fn tidy(&self) {
         let mut registry = lock(&self.registry);
         let Registry { tails, feeds } = &mut *registry;
-        feeds.retain(|_, feed| {
-            let used = feed.tidy();
-            if !used {
-                feed.state().end();
-            }
-            used
-        });
+        feeds.retain(|_, feed| feed.tidy() == Ended::No);
         tails.retain(|_, tail| {
             let mut state = tail.state();
             state.feeds.retain(|feed| feeds.get(&feed.key).is_some_and(|kept| Arc::ptr_eq(kept, feed)));

@@ -275,3 +275,6 @@ impl Aborted {
         self.producers.contains(&producer_id)
     }
 }
+
+#[cfg(test)]
+mod tests;

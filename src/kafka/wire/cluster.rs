@@ -258,3 +258,6 @@ fn sum_up(failures: Vec<BrokerError>) -> BrokerError {
     }
     BrokerError::Unavailable(reasons.join("; "))
 }
+
+#[cfg(test)]
+mod tests;

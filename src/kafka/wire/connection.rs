@@ -140,6 +140,15 @@ impl FrameSender {
         self.versions.common::<Q>(at_most)
     }
 
+    /// Whether the other side has not closed the connection, as far as is known here. Only to be asked
+    /// while no answer is due: the socket does not block meanwhile, nor does whoever reads from it.
+    pub fn is_open(&self) -> bool {
+        let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
+        let blocks_again = self.stream.set_nonblocking(false);
+        // Bytes that nobody asked for are no good sign either.
+        blocks_again.is_ok() && peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Sends `request` whole, by `deadline`.
     pub fn send<Q: Call>(&mut self, request: &Q, version: i16, deadline: Instant) -> Result<Ticket, BrokerError> {
         let ticket = Ticket { correlation: self.next_correlation, version };
@@ -291,3 +300,6 @@ fn write_all(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io:
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,3 +215,6 @@ fn read_partition(answer: Answer, want: &Want, max_batch: usize) -> Result<Parti
         end: if answer.last_stable_offset >= 0 { answer.last_stable_offset } else { answer.high_watermark },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,9 +19,11 @@ mod metadata;
 mod offsets;
 mod parse;
 mod pool;
-mod produce;
+pub mod produce;
 pub mod settings;
 pub mod shape;
+#[cfg(test)]
+mod testing;
 pub mod versions;
 
 pub use settings::Settings;
@@ -93,6 +95,6 @@ impl Broker for Wire {
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
-        produce::write_all(&self.cluster, &submissions);
+        produce::write_all(&self.cluster, &self.cluster.settings().produce, &submissions);
     }
 }

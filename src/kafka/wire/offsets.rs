@@ -180,3 +180,6 @@ fn read(answer: &ListOffsetsResponse) -> HashMap<(&str, i32), (i16, Offset)> {
         .flat_map(|topic| of_topic(topic).into_iter().map(|(p, told)| ((topic.name.0.as_str(), p), told)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,19 +98,20 @@ impl<'a> Parse<'a> {
 }
 
 #[cfg(test)]
+pub fn write_varint(out: &mut Vec<u8>, value: i64) {
+    let mut bits = (value << 1 ^ value >> 63) as u64;
+    while bits >= 0x80 {
+        out.push(bits as u8 | 0x80);
+        bits >>= 7;
+    }
+    out.push(bits as u8);
+}
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
-
-    pub fn write_varint(out: &mut Vec<u8>, value: i64) {
-        let mut bits = (value << 1 ^ value >> 63) as u64;
-        while bits >= 0x80 {
-            out.push(bits as u8 | 0x80);
-            bits >>= 7;
-        }
-        out.push(bits as u8);
-    }
 
     proptest! {
         #[test]

@@ -17,6 +17,7 @@ pub struct Settings {
     pub max_frame: usize,
     /// Bytes of one batch after decompression; a larger one is `Corrupt`.
     pub max_batch: usize,
+    pub produce: super::produce::Settings,
 }
 
 impl Default for Settings {
@@ -28,6 +29,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(30),
             max_frame: 128 << 20,
             max_batch: 256 << 20,
+            produce: super::produce::Settings::default(),
         }
     }
 }

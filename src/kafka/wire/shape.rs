@@ -330,3 +330,6 @@ impl Walk<'_> {
         Err(Misshapen)
     }
 }
+
+#[cfg(test)]
+mod tests;
