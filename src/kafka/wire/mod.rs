@@ -95,6 +95,6 @@ impl Broker for Wire {
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
-        produce::write_all(&self.cluster, &submissions);
+        produce::write_all(&self.cluster, self.cluster.settings(), &submissions);
     }
 }
