@@ -7,6 +7,7 @@ pub use refusal::Stop;
 
 use crate::broker::{Acks, AutoCreate};
 use crate::commands::output::Output;
+use crate::http::{self, Guard, Listens, Origins};
 use crate::hub;
 use crate::kafka::Driver;
 use crate::record::{Partition, Timestamp, TopicName};
@@ -76,6 +77,10 @@ pub struct Serve {
     #[arg(long, env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
     pub max_body: usize,
 
+    /// Most open connections; more wait until one closes.
+    #[arg(long, env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
+    max_connections: usize,
+
     /// Most event streams at a time; one more is refused with 503.
     #[arg(long, env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
     max_streams: usize,
@@ -121,6 +126,26 @@ impl Serve {
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
             ..hub::Settings::default()
+        }
+    }
+
+    pub fn http(&self) -> http::Settings {
+        let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
+            Origins::Any
+        } else {
+            Origins::These(self.cors_origins.clone())
+        };
+        http::Settings {
+            guard: Guard { origins, listens: Listens::on(self.listen.ip()) },
+            produce: http::produce::Settings {
+                max_body: self.max_body,
+                auto_create: self.auto_create(),
+                timeout: self.produce_timeout,
+            },
+            heartbeat: self.heartbeat,
+            max_connections: self.max_connections,
+            stall_timeout: self.stall_timeout,
+            drain: self.drain_timeout,
         }
     }
 

@@ -1,9 +1,15 @@
 //! Arguments to exit code: parse, connect, serve, drain.
 
 use curlew::commands::{consume, produce};
-use curlew::config::{self, Command, Stop};
-use std::io::Write;
+use curlew::config::{self, Command, Serve, Stop};
+use curlew::http::{self, App};
+use curlew::hub::Hub;
+use curlew::kafka;
+use curlew::signal::Signals;
+use log::info;
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 fn main() -> ExitCode {
     let command = match config::from_process() {
@@ -12,21 +18,75 @@ fn main() -> ExitCode {
     };
     curlew::logging::start(command.log_level());
     match command {
-        Command::Serve(_settings) => ExitCode::FAILURE,
+        Command::Serve(settings) => serve(&settings),
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
     }
+}
+
+fn serve(settings: &Serve) -> ExitCode {
+    match run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            let _ = writeln!(io::stderr(), "curlew: {line}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Serves until a signal. An error is one line for the person who started it.
+fn run(settings: &Serve) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
+    runtime.block_on(async {
+        let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
+        let address = settings.listen;
+        let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
+        let broker = kafka::connect(settings.brokers(), settings.driver());
+        let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
+        info!(
+            "serving http://{} for Kafka at {}",
+            listener.local_addr().unwrap_or(address),
+            settings.brokers().join(",")
+        );
+        let app = App::new(Arc::new(hub), settings.http());
+        let (end, told) = tokio::sync::oneshot::channel::<()>();
+        let serving = http::serve(listener, app, async { drop(told.await) });
+        tokio::pin!(serving);
+        tokio::select! {
+            () = &mut serving => return Ok(()),
+            () = signals.next() => {}
+        }
+        info!("ending: streams end after a whole frame, queued records are written; a second signal ends at once");
+        drop(end);
+        tokio::select! {
+            () = serving => info!("ended"),
+            // Not even what cannot be written any more is waited for.
+            () = signals.next() => std::process::exit(1),
+        }
+        Ok(())
+    })
+}
+
+fn cannot_listen(address: std::net::SocketAddr, error: &io::Error) -> String {
+    let todo = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; choose another port with --listen",
+        io::ErrorKind::AddrNotAvailable => "it is not an address of this machine; choose another with --listen",
+        io::ErrorKind::PermissionDenied => "ports below 1024 are for root; choose another with --listen",
+        _ => "choose another address with --listen",
+    };
+    format!("cannot listen on {address}: {error}; {todo}")
 }
 
 /// A pipe that nobody reads is no reason to fail otherwise.
 fn say(stop: &Stop) -> ExitCode {
     match stop {
         Stop::Shown(text) => {
-            let _ = write!(std::io::stdout(), "{text}");
+            let _ = write!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
         Stop::Refused(_) => {
-            let _ = writeln!(std::io::stderr(), "{stop}");
+            let _ = writeln!(io::stderr(), "{stop}");
             ExitCode::from(2)
         }
     }

@@ -1,4 +1,73 @@
-//! The routes; the only place that names warp.
+//! The web: routes, produce, streams; the only place that names warp. The URL table is in `routes`.
 
 pub mod event;
+mod guard;
+mod io;
 pub mod problem;
+pub mod produce;
+pub mod query;
+mod routes;
+mod server;
+mod status;
+mod stream;
+mod subscribe;
+
+pub use guard::{Guard, Listens, Origins};
+pub use routes::routes;
+pub use server::{bind, serve};
+
+use crate::hub::Hub;
+use problem::Problem;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub guard: Guard,
+    pub produce: produce::Settings,
+    /// Silence after which a stream sends a heartbeat.
+    pub heartbeat: Duration,
+    /// Open connections; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// A client that takes nothing for so long is closed.
+    pub stall_timeout: Duration,
+    /// How long open requests may take to finish when the bridge ends.
+    pub drain: Duration,
+}
+
+/// Questions to the broker that may wait at a time, each on a thread of its own; more are refused after a while.
+const QUESTIONS: usize = 64;
+/// How long a question may wait for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// What all requests share.
+pub struct App {
+    pub hub: Arc<Hub>,
+    pub settings: Settings,
+    questions: Arc<Semaphore>,
+}
+
+impl App {
+    pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
+        Arc::new(Self { hub, settings, questions: Arc::new(Semaphore::new(QUESTIONS)) })
+    }
+
+    fn guard(&self) -> &Guard {
+        &self.settings.guard
+    }
+
+    /// Asks the broker something, beside the async threads.
+    async fn blocking<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        let turn = tokio::time::timeout(TURN, self.questions.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Problem::busy("too many questions to the broker are waiting already; try again"));
+        };
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = ask();
+            drop(turn);
+            answer
+        });
+        asked.await.map_err(|_| Problem::internal("the bridge failed at this request; please report it"))
+    }
+}

@@ -139,7 +139,6 @@ impl Problem {
 impl From<&BrokerError> for Problem {
     fn from(error: &BrokerError) -> Self {
         let text = error.to_string();
-        let nothing_written = |text: String| format!("{text}; nothing was written");
         match error {
             BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) => {
                 let hint = "produce to it (the broker may make it by itself), or wait for it with wait=true";
@@ -150,7 +149,7 @@ impl From<&BrokerError> for Problem {
                 Self::new(StatusCode::NOT_FOUND, format!("{text}; {hint}")).code(40402)
             }
             BrokerError::OffsetOutOfRange(_) => Self::bad_request(text),
-            BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_) => Self::busy(nothing_written(text)),
+            BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_) => Self::busy(format!("{text}; try again")),
             BrokerError::TimedOut(Written::No | Written::Maybe) | BrokerError::Lost => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }

@@ -1,0 +1,193 @@
+//! Pages of other origins: a bridge on a laptop or in a plant network must not be a hole in it.
+//!
+//! Browsers name the page that asks in `Origin`; curl and devices send none. A bridge on loopback also
+//! answers only to a `Host` that names loopback, or a page could reach it under its own name (DNS rebinding).
+
+use super::problem::Problem;
+use std::net::IpAddr;
+use warp::http::header::{self, HeaderMap, HeaderValue};
+use warp::http::uri::Authority;
+
+/// Which origins may use the bridge besides its own pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// `--cors-origin '*'`
+    Any,
+    /// As browsers write them: `https://example.com`, `http://localhost:3000`.
+    These(Vec<String>),
+}
+
+/// How long a browser may remember a preflight's answer, in seconds: the most that Chromium takes.
+const MAX_AGE: &str = "7200";
+const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+/// Answered to every preflight; `X-Kafka-*` names are added as they are asked for.
+const HEADERS: &str = "Last-Event-ID, Content-Type, Authorization, Accept, Cache-Control";
+
+#[derive(Debug, Clone)]
+pub struct Guard {
+    pub origins: Origins,
+    /// Whether the bridge listens on loopback only.
+    pub listens: Listens,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listens {
+    Loopback,
+    Network,
+}
+
+impl Listens {
+    pub fn on(address: IpAddr) -> Self {
+        if address.is_loopback() { Self::Loopback } else { Self::Network }
+    }
+}
+
+/// The page that asked, if a page asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asker {
+    /// curl, a device, or a page's navigation.
+    NoPage,
+    Own,
+    /// Of an allowed origin, which the answer must name.
+    Allowed(HeaderValue),
+}
+
+impl Guard {
+    /// Who asks; a problem where they may not.
+    pub fn admit(&self, host: Option<&Authority>, headers: &HeaderMap) -> Result<Asker, Problem> {
+        if self.listens == Listens::Loopback
+            && let Some(host) = host
+            && !is_loopback(host.host())
+        {
+            return Err(Problem::forbidden(format!(
+                "Host is {:?}, and this bridge listens on loopback only: use localhost or 127.0.0.1, or start it with --listen \
+                 on the address that {:?} means",
+                host.as_str(),
+                host.host(),
+            )));
+        }
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(Asker::NoPage) };
+        let own = host.is_some_and(|host| is_of(origin, host));
+        match &self.origins {
+            _ if own => Ok(Asker::Own),
+            Origins::Any => Ok(Asker::Allowed(origin.clone())),
+            Origins::These(allowed) if allowed.iter().any(|allowed| origin == allowed.as_str()) => {
+                Ok(Asker::Allowed(origin.clone()))
+            }
+            Origins::These(_) => {
+                let origin = String::from_utf8_lossy(origin.as_bytes());
+                let hint = format!("start the bridge with --cors-origin {origin} to allow it");
+                Err(Problem::forbidden(format!("pages of {origin} may not use this bridge; {hint}")))
+            }
+        }
+    }
+
+    /// Names the allowed origin in an answer, so that the browser hands it to the page.
+    pub fn mark(asker: &Asker, answer: &mut HeaderMap) {
+        answer.append(header::VARY, HeaderValue::from_static("Origin"));
+        if let Asker::Allowed(origin) = asker {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            let exposed = HeaderValue::from_static("Retry-After, Allow");
+            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+    }
+
+    /// The answer's headers to a preflight (Fetch standard, 3.2.2).
+    pub fn preflight(asked: &HeaderMap, answer: &mut HeaderMap) {
+        let kafka =
+            asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|names| names.to_str().ok()).unwrap_or("");
+        let kafka = kafka
+            .split(',')
+            .map(str::trim)
+            .filter(|name| name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case("x-kafka-")));
+        let names = kafka.fold(HEADERS.to_owned(), |all, name| all + ", " + name);
+        if let Ok(names) = HeaderValue::from_str(&names) {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+        }
+        answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+        answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+    }
+}
+
+/// Whether a page of this origin came from this very host and port.
+fn is_of(origin: &HeaderValue, host: &Authority) -> bool {
+    let Ok(origin) = origin.to_str() else { return false };
+    let after_scheme = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    after_scheme.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn admit(guard: &Guard, host: &str, origin: Option<&str>) -> Result<Asker, Problem> {
+        let mut headers = HeaderMap::new();
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        guard.admit(Some(&host.parse().unwrap()), &headers)
+    }
+
+    #[test]
+    fn only_pages_of_the_bridge_itself_and_of_allowed_origins_get_in() {
+        let guard = Guard { origins: Origins::These(vec!["https://a.example".into()]), listens: Listens::Network };
+        let allowed = Asker::Allowed("https://a.example".parse().unwrap());
+        let cases = [
+            (None, Some(Asker::NoPage)),
+            (Some("http://box:8080"), Some(Asker::Own)),
+            (Some("https://box:8080"), Some(Asker::Own)),
+            (Some("https://a.example"), Some(allowed)),
+            (Some("http://a.example"), None),
+            (Some("https://a.example.evil.example"), None),
+            (Some("https://a.example:444"), None),
+            (Some("http://box"), None),
+            (Some("http://box:8081"), None),
+            (Some("null"), None),
+            (Some(""), None),
+        ];
+        for (origin, asker) in cases {
+            assert_eq!(admit(&guard, "box:8080", origin).ok(), asker, "{origin:?}");
+        }
+        let open = Guard { origins: Origins::Any, ..guard };
+        assert_eq!(admit(&open, "box", Some("null")).ok(), Some(Asker::Allowed("null".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_bridge_on_loopback_answers_only_to_names_of_loopback() {
+        let loopback = Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback };
+        let network = Guard { listens: Listens::Network, ..loopback.clone() };
+        let cases = [
+            ("localhost:8080", true),
+            ("LOCALHOST", true),
+            ("localhost.:8080", true),
+            ("127.0.0.1:8080", true),
+            ("127.8.9.1", true),
+            ("[::1]:8080", true),
+            ("evil.example:8080", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("10.0.0.7:8080", false),
+        ];
+        for (host, admitted) in cases {
+            assert_eq!(admit(&loopback, host, None).is_ok(), admitted, "{host}");
+            assert!(admit(&network, host, None).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_preflight_is_told_the_headers_that_streams_and_produce_need() {
+        let mut asked = HeaderMap::new();
+        asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-kafka-site, x-evil, X-Kafka-Line".parse().unwrap());
+        let mut answer = HeaderMap::new();
+        Guard::preflight(&asked, &mut answer);
+        let names = answer[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
+        assert_eq!(names, format!("{HEADERS}, x-kafka-site, X-Kafka-Line"));
+        assert_eq!(answer[header::ACCESS_CONTROL_MAX_AGE], MAX_AGE);
+    }
+}

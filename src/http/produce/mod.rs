@@ -1,0 +1,248 @@
+//! `POST /topics/{topic}` and its tombstone, `DELETE`: from a body of any allowed type to records and receipts.
+
+mod answer;
+mod envelope;
+mod ndjson;
+
+use super::problem::Problem;
+use super::query::Query;
+use crate::broker::{Acks, AutoCreate, Outcome};
+use crate::hub::Hub;
+use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
+use crate::start::parse_timestamp;
+use answer::{Entry, answer};
+use bytes::{Buf, Bytes, BytesMut};
+use envelope::Form;
+use futures_util::{Stream, StreamExt};
+use serde::de::IgnoredAny;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use warp::http::HeaderMap;
+use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use warp::reply::Response;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of a body; of a line, where the body is x-ndjson.
+    pub max_body: usize,
+    pub auto_create: AutoCreate,
+    /// How long an x-ndjson stream waits for room in the queue.
+    pub timeout: Duration,
+}
+
+const PARAMETERS: [&str; 4] = ["key", "partition", "timestamp", "acks"];
+const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
+     application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, or none";
+
+/// What a body is, by its `Content-Type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One record, checked to be JSON.
+    Json,
+    /// One record, whatever it is.
+    Bytes,
+    /// A JSON record a line.
+    Ndjson,
+    Envelope(Form),
+}
+
+/// Where the records of a request go, and what they have in common.
+#[derive(Debug, Clone)]
+struct Target {
+    topic: TopicName,
+    acks: Acks,
+    auto_create: AutoCreate,
+    /// With the key, partition, timestamp and headers that the request names.
+    template: NewRecord,
+}
+
+/// Produces what the body holds.
+pub async fn post<B, D>(
+    hub: &Arc<Hub>,
+    settings: &Settings,
+    topic: &str,
+    query: &str,
+    headers: &HeaderMap,
+    body: B,
+) -> Result<Response, Problem>
+where
+    B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
+    D: Buf + Send + 'static,
+{
+    let target = Target::read(topic, query, headers, settings.auto_create)?;
+    let kind = Kind::of(headers)?;
+    if kind == Kind::Ndjson {
+        return Ok(ndjson::post(hub.clone(), settings.clone(), target, body));
+    }
+    let body = collect(body, settings.max_body, headers).await?;
+    let entries = match kind {
+        Kind::Envelope(form) => {
+            if target.template != NewRecord::default() {
+                return Err(Problem::bad_request(
+                    "key, partition, timestamp and X-Kafka headers of an envelope are members of its records, not of the request",
+                ));
+            }
+            envelope::read(form, &body)?
+        }
+        Kind::Json => {
+            check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
+            vec![Ok(target.record(body))]
+        }
+        Kind::Bytes | Kind::Ndjson => vec![Ok(target.record(body))],
+    };
+    produce(hub, target, entries, headers).await
+}
+
+/// Produces a tombstone for a key.
+pub async fn delete(
+    hub: &Arc<Hub>,
+    settings: &Settings,
+    topic: &str,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let target = Target::read(topic, query, headers, settings.auto_create)?;
+    if target.template.key.is_none() {
+        return Err(Problem::bad_request("which key? a tombstone is DELETE /topics/NAME?key=KEY"));
+    }
+    let tombstone = target.template.clone();
+    produce(hub, target, vec![Ok(tombstone)], headers).await
+}
+
+/// Sends the valid entries and answers for all of them.
+async fn produce(
+    hub: &Hub,
+    target: Target,
+    entries: Vec<Result<NewRecord, Problem>>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let mut invalid = Vec::with_capacity(entries.len());
+    let mut records = Vec::with_capacity(entries.len());
+    for entry in entries {
+        invalid.push(entry.map(|record| records.push(record)).err());
+    }
+    let acks = target.acks;
+    let mut outcomes = if records.is_empty() { Vec::new() } else { submit(hub, &target, records)?.await? }.into_iter();
+    let entries = invalid.into_iter().map(|invalid| match invalid {
+        Some(problem) => Entry::Invalid(problem),
+        None => outcomes.next().map_or_else(|| Entry::Failed(Problem::internal("a receipt is missing")), Entry::from),
+    });
+    answer(entries.collect(), acks, headers)
+}
+
+/// Queues records; the future brings their outcomes.
+fn submit(
+    hub: &Hub,
+    target: &Target,
+    records: Vec<NewRecord>,
+) -> Result<impl Future<Output = Result<Vec<Outcome>, Problem>> + Send + 'static, Problem> {
+    let (done, outcomes) = oneshot::channel();
+    let tell = move |outcomes| drop(done.send(outcomes));
+    hub.produce(target.topic.clone(), target.acks, target.auto_create, records, tell)?;
+    Ok(async move { outcomes.await.map_err(|_| Problem::internal("the bridge lost track of the record")) })
+}
+
+impl Target {
+    fn read(topic: &str, query: &str, headers: &HeaderMap, auto_create: AutoCreate) -> Result<Self, Problem> {
+        let topic = TopicName::new(topic)?;
+        let query = Query::parse(query, &PARAMETERS)?;
+        let acks = match query.one("acks")? {
+            Some("all" | "-1") | None => Acks::All,
+            Some("1") => Acks::Leader,
+            Some("0") => Acks::None,
+            Some(other) => return Err(Problem::bad_request(format!("acks is {other:?}; allowed are all, 1 and 0"))),
+        };
+        let template = NewRecord {
+            partition: query.one("partition")?.map(partition).transpose()?,
+            key: query.one("key")?.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+            timestamp: query.one("timestamp")?.map(timestamp).transpose()?,
+            headers: record_headers(headers),
+            value: None,
+        };
+        Ok(Self { topic, acks, auto_create, template })
+    }
+
+    fn record(&self, value: Bytes) -> NewRecord {
+        NewRecord { value: Some(value), ..self.template.clone() }
+    }
+}
+
+fn partition(text: &str) -> Result<Partition, Problem> {
+    match text.parse() {
+        Ok(partition) if partition >= 0 => Ok(partition),
+        _ => Err(Problem::bad_request(format!("partition is {text:?}; it is a number from 0 on"))),
+    }
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, Problem> {
+    parse_timestamp(text).ok_or_else(|| {
+        Problem::bad_request(format!("timestamp is {text:?}; it is ms since 1970, or a time like 2026-01-31T08:00:00Z"))
+    })
+}
+
+/// `X-Kafka-NAME: value` becomes the record header `name`: HTTP does not keep a header's case.
+fn record_headers(headers: &HeaderMap) -> Vec<Header> {
+    let named = headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("x-kafka-")?, value)));
+    named
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| Header { name: name.to_owned(), value: Some(Bytes::copy_from_slice(value.as_bytes())) })
+        .collect()
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Self::Bytes) };
+        let given = String::from_utf8_lossy(given.as_bytes());
+        let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        Ok(match essence.as_str() {
+            "application/json" => Self::Json,
+            "" | "application/x-www-form-urlencoded" | "application/octet-stream" => Self::Bytes,
+            text if text.starts_with("text/") => Self::Bytes,
+            "application/x-ndjson" | "application/ndjson" => Self::Ndjson,
+            "application/vnd.kafka.json.v2+json" => Self::Envelope(Form::Json),
+            "application/vnd.kafka.binary.v2+json" => Self::Envelope(Form::Binary),
+            _ => return Err(Problem::unsupported_media_type(&given, TYPES)),
+        })
+    }
+}
+
+/// Says where JSON goes wrong.
+fn check_json(bytes: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<IgnoredAny>(bytes).map(drop).map_err(|error| error.to_string())
+}
+
+/// The whole body; a client that leaves before its end has sent nothing.
+async fn collect<B, D>(mut body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
+where
+    B: Stream<Item = Result<D, warp::Error>> + Unpin,
+    D: Buf,
+{
+    let too_large = || {
+        Problem::too_large(format!(
+            "the body has more than {most} bytes, the most that --max-body allows; send smaller ones"
+        ))
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let (mut first, mut rest) = (None::<Bytes>, BytesMut::new());
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.map_err(|error| Problem::bad_request(format!("the body ended early: {error}")))?;
+        let chunk = chunk.copy_to_bytes(chunk.remaining());
+        if first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len() > most {
+            return Err(too_large());
+        }
+        match first {
+            // Most bodies are one chunk, which is not copied.
+            None => first = Some(chunk),
+            Some(_) => rest.extend_from_slice(&chunk),
+        }
+    }
+    let first = first.unwrap_or_default();
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    Ok([&first[..], &rest[..]].concat().into())
+}

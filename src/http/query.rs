@@ -1,0 +1,54 @@
+//! A query string's parameters, checked against what a route understands.
+
+use super::problem::Problem;
+
+/// Decoded, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// A parameter that is not among `allowed` is a mistake worth telling: it would be ignored silently.
+    pub fn parse(raw: &str, allowed: &[&str]) -> Result<Self, Problem> {
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(raw.as_bytes()).into_owned().collect();
+        match pairs.iter().find(|(name, _)| !allowed.contains(&name.as_str())) {
+            Some((unknown, _)) => {
+                let allowed = allowed.join(", ");
+                Err(Problem::bad_request(format!("unknown parameter {unknown:?}; allowed are {allowed}")))
+            }
+            None => Ok(Self(pairs)),
+        }
+    }
+
+    /// The value of a parameter that may be given once.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.all(name);
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Problem::bad_request(format!("parameter {name:?} is given more than once; once is allowed")));
+        }
+        Ok(first)
+    }
+
+    /// The values of a parameter that may be repeated.
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_what_is_unknown_or_repeated_is_said() {
+        let query = Query::parse("key=a%20b&partition=1&partition=2&from=x+y", &["key", "partition", "from"]).unwrap();
+        assert_eq!(query.one("key").unwrap(), Some("a b"));
+        assert_eq!(query.one("from").unwrap(), Some("x y"));
+        assert_eq!(query.one("limit").unwrap(), None);
+        assert_eq!(query.all("partition").collect::<Vec<_>>(), ["1", "2"]);
+        assert!(query.one("partition").is_err_and(|problem| problem.detail().contains("more than once")));
+        let unknown = Query::parse("kye=a", &["key", "from"]).unwrap_err();
+        assert!(unknown.detail().contains("\"kye\"") && unknown.detail().contains("key, from"));
+    }
+}

@@ -1,0 +1,146 @@
+//! The URL table.
+
+use super::guard::Guard;
+use super::problem::Problem;
+use super::{App, produce, status, subscribe};
+use futures_util::{FutureExt, Stream};
+use log::{debug, warn};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+use warp::http::header::HeaderMap;
+use warp::http::uri::Authority;
+use warp::http::{Method, StatusCode};
+use warp::hyper::body::{Buf, Bytes};
+use warp::reply::{Reply, Response};
+use warp::{Filter, Rejection};
+
+/// What came, without its body.
+pub struct Request {
+    pub method: Method,
+    /// Percent-encoded.
+    pub path: String,
+    /// Percent-encoded, without the question mark.
+    pub query: String,
+    pub host: Option<Authority>,
+    pub headers: HeaderMap,
+}
+
+/// All routes. Every answer, errors too, is made here: nothing is rejected.
+pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    // A malformed Host names nobody, so it cannot name loopback either.
+    let host = warp::host::optional().or(warp::any().map(|| Authority::try_from("malformed").ok())).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(host)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method, path: warp::path::FullPath, query, host, headers, body| {
+            let request = Request { method, path: path.as_str().to_owned(), query, host, headers };
+            answer(app.clone(), request, body)
+        })
+}
+
+async fn dispatch<B, D>(app: &Arc<App>, request: &Request, body: B) -> Result<Response, Problem>
+where
+    B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
+    D: Buf + Send + 'static,
+{
+    let segments = segments(&request.path)?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
+    let refuse = |allowed| Err(Problem::method_not_allowed(request.method.as_str(), allowed));
+    match (segments.as_slice(), method) {
+        ([], &Method::GET) => Ok(status::index()),
+        (["health"], &Method::GET) => Ok(status::health()),
+        (["ready"], &Method::GET) => status::ready(app).await,
+        (["openapi.json"], &Method::GET) => Ok(status::openapi()),
+        (["topics"], &Method::GET) => status::topics(app).await,
+        (["topics", topic], &Method::GET) => status::topic(app, topic).await,
+        (["topics", topic], &Method::POST) => {
+            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body).await
+        }
+        (["topics", topic], &Method::DELETE) => {
+            produce::delete(&app.hub, &app.settings.produce, topic, &request.query, &request.headers).await
+        }
+        (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, topic, request).await,
+        (["events"], &Method::GET) => subscribe::topics(app, request).await,
+        (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
+            status::records(app, topic, partition, request).await
+        }
+        (["topics", _], _) => refuse("GET, HEAD, POST, DELETE, OPTIONS"),
+        ([] | ["health" | "ready" | "openapi.json" | "topics" | "events"], _)
+        | (["topics", _, "events"] | ["topics", _, "partitions", _, "records"], _) => refuse("GET, HEAD, OPTIONS"),
+        _ => Err(Problem::not_found(&request.path)),
+    }
+}
+
+/// The decoded parts of a path; a trailing slash counts for nothing.
+fn segments(path: &str) -> Result<Vec<String>, Problem> {
+    let parts = path.trim_matches('/').split('/').filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let decoded =
+                percent_decode(part).ok_or_else(|| Problem::bad_request(format!("path {path:?} is not UTF-8")))?;
+            Ok(decoded)
+        })
+        .collect()
+}
+
+/// `None`: the bytes are not UTF-8. A `%` without two hex digits stands for itself (WHATWG URL, 1.3).
+fn percent_decode(text: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+async fn answer<B, D>(app: Arc<App>, request: Request, body: B) -> Response
+where
+    B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
+    D: Buf + Send + 'static,
+{
+    let started = Instant::now();
+    let asker = match app.guard().admit(request.host.as_ref(), &request.headers) {
+        Ok(asker) => asker,
+        Err(problem) => {
+            debug!("{} {}: refused: {}", request.method, request.path, problem.detail());
+            return problem.response();
+        }
+    };
+    let mut response = if request.method == Method::OPTIONS {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        Guard::preflight(&request.headers, response.headers_mut());
+        response
+    } else {
+        // A fault in one request must cost nobody else anything.
+        let answer = AssertUnwindSafe(dispatch(&app, &request, body)).catch_unwind().await;
+        answer
+            .unwrap_or_else(|_| Err(Problem::internal("the bridge failed at this request; please report it")))
+            .unwrap_or_else(|problem| {
+                if problem.is_ours() {
+                    warn!("{} {}: {}", request.method, request.path, problem.detail());
+                }
+                problem.response()
+            })
+    };
+    Guard::mark(&asker, response.headers_mut());
+    if request.method == Method::HEAD {
+        *response.body_mut() = Bytes::new().into();
+    }
+    debug!("{} {} {} {} ms", request.method, request.path, response.status().as_u16(), started.elapsed().as_millis());
+    response
+}

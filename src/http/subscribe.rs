@@ -1,0 +1,193 @@
+//! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
+
+use super::App;
+use super::event::{self, Kind};
+use super::problem::Problem;
+use super::query::Query;
+use super::routes::Request;
+use super::stream::{Frames, Style};
+use crate::broker::{BrokerError, TopicInfo};
+use crate::cursor::{Cursor, Selection};
+use crate::hub::{Filter, Missing, Start, Subscription, Until};
+use crate::record::{TopicName, TopicPartition};
+use crate::start::{From, parse_from};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use warp::http::header::{self, HeaderValue};
+use warp::reply::{Reply, Response};
+
+/// What a stream understands, besides `topic` for `/events`.
+const PARAMETERS: [&str; 11] =
+    ["from", "last_event_id", "lastEventId", "partition", "key", "header", "where", "format", "wait", "until", "limit"];
+/// Topics of one stream at most; a cursor holds them all.
+const MAX_TOPICS: usize = 64;
+/// How long a broker may take to say whether a topic exists before the stream is opened all the same.
+const LOOK_UP: Duration = Duration::from_millis(500);
+
+pub async fn topic(app: &Arc<App>, topic: &str, request: &Request) -> Result<Response, Problem> {
+    let query = Query::parse(&request.query, &PARAMETERS)?;
+    open(app, vec![TopicName::new(topic)?], &query, request).await
+}
+
+pub async fn topics(app: &Arc<App>, request: &Request) -> Result<Response, Problem> {
+    let allowed: Vec<_> = ["topic"].into_iter().chain(PARAMETERS).collect();
+    let query = Query::parse(&request.query, &allowed)?;
+    let topics: Vec<_> = query.all("topic").map(TopicName::new).collect::<Result<_, _>>()?;
+    if topics.is_empty() {
+        return Err(Problem::bad_request("which topics? for instance /events?topic=a&topic=b"));
+    }
+    if topics.len() > MAX_TOPICS {
+        let given = topics.len();
+        return Err(Problem::bad_request(format!("{given} topics in one stream; at most {MAX_TOPICS} are allowed")));
+    }
+    open(app, topics, &query, request).await
+}
+
+async fn open(app: &Arc<App>, topics: Vec<TopicName>, query: &Query, request: &Request) -> Result<Response, Problem> {
+    let style = style(request)?;
+    let subscription = subscription(topics, query, request, style)?;
+    if subscription.missing == Missing::Refuse {
+        check_topics(app, &subscription).await?;
+    }
+    let mailbox = app.hub.subscribe(subscription)?;
+    let frames = Frames::new(mailbox, style, app.settings.heartbeat);
+    let mut response = warp::reply::stream(frames).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(style.content_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    // nginx buffers answers unless told not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The first of the accepted types that is ours.
+fn style(request: &Request) -> Result<Style, Problem> {
+    let accepts: Vec<_> =
+        request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
+    let accept = accepts.join(", ");
+    if accept.trim().is_empty() {
+        return Ok(Style::Sse);
+    }
+    let styles = accept.split(',').filter_map(|range| {
+        let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
+        let refused = parameters.split(';').any(|p| matches!(p.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        match kind.trim().to_ascii_lowercase().as_str() {
+            _ if refused => None,
+            "text/event-stream" | "text/*" | "*/*" => Some(Style::Sse),
+            "application/x-ndjson" | "application/ndjson" | "application/*" => Some(Style::Ndjson),
+            _ => None,
+        }
+    });
+    styles.into_iter().next().ok_or_else(|| Problem::not_acceptable(&accept))
+}
+
+fn subscription(
+    topics: Vec<TopicName>,
+    query: &Query,
+    request: &Request,
+    style: Style,
+) -> Result<Subscription, Problem> {
+    if query.one("where")?.is_some() {
+        return Err(Problem::bad_request(
+            "where= comes with a later version; key= and header=NAME:VALUE filter already",
+        ));
+    }
+    let partitions = query.all("partition").map(|text| match text.parse() {
+        Ok(partition) if partition >= 0 => Ok(partition),
+        _ => Err(Problem::bad_request(format!("partition is {text:?}; it is a number from 0 on"))),
+    });
+    let selection = Selection::of(partitions.collect::<Result<_, _>>()?);
+    let kind = match (query.one("format")?, style) {
+        (Some("value" | "record") | None, Style::Ndjson) => Kind::Ndjson,
+        (Some("value") | None, Style::Sse) => Kind::SseValue,
+        (Some("record"), Style::Sse) => Kind::SseRecord,
+        (Some(other), _) => {
+            return Err(Problem::bad_request(format!("format is {other:?}; allowed are value and record")));
+        }
+    };
+    let start = start(query, request, &topics, &selection)?;
+    Ok(Subscription {
+        start,
+        topics,
+        selection,
+        filter: filter(query)?,
+        missing: match query.one("wait")? {
+            Some("true" | "1" | "") => Missing::Wait,
+            Some("false" | "0") | None => Missing::Refuse,
+            Some(other) => return Err(Problem::bad_request(format!("wait is {other:?}; allowed are true and false"))),
+        },
+        until: match query.one("until")? {
+            Some("end") => Until::End,
+            None => Until::Forever,
+            Some(other) => return Err(Problem::bad_request(format!("until is {other:?}; allowed is end"))),
+        },
+        limit: match query.one("limit")? {
+            None => None,
+            Some(text) => Some(text.parse::<NonZeroU64>().map_err(|_| {
+                Problem::bad_request(format!("limit is {text:?}; it is a number of records from 1 on"))
+            })?),
+        },
+        format: event::format(kind),
+    })
+}
+
+/// Where to start: the cursor that a client comes back with wins over `from`, which a reconnecting EventSource repeats.
+fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Selection) -> Result<Start, Problem> {
+    let header = match request.headers.get("last-event-id").map(HeaderValue::to_str) {
+        Some(Ok(id)) => Some(id),
+        Some(Err(_)) => {
+            return Err(Problem::bad_request("Last-Event-ID is not a cursor: it holds bytes that are not ASCII"));
+        }
+        None => None,
+    };
+    let ids = [header, query.one("last_event_id")?, query.one("lastEventId")?];
+    if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
+        return Ok(Start::Cursor(Cursor::read(id, topics.to_vec(), selection.clone())?));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let from = query.one("from")?.map_or(Ok(From::Latest), |from| parse_from(from, now));
+    let from = from.map_err(|bad| Problem::bad_request(bad.to_string()))?;
+    Ok(from.start(topics, selection)?)
+}
+
+fn filter(query: &Query) -> Result<Filter, Problem> {
+    let headers = query.all("header").map(|text| match text.split_once(':') {
+        Some((name, value)) if !name.is_empty() => Ok((name.as_bytes().to_vec(), value.as_bytes().to_vec())),
+        _ => Err(Problem::bad_request(format!("header is {text:?}; it is NAME:VALUE"))),
+    });
+    Ok(Filter {
+        key: query.one("key")?.map(|key| key.as_bytes().to_vec()),
+        headers: headers.collect::<Result<_, _>>()?,
+    })
+}
+
+/// 404 for topics and partitions that surely do not exist. A broker that is away or slow is no reason to keep
+/// the client waiting: the stream begins when it answers.
+async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(), Problem> {
+    let topics = &subscription.topics;
+    if subscription.selection == Selection::All && topics.iter().all(|topic| app.hub.knows(topic)) {
+        return Ok(());
+    }
+    let (hub, names) = (app.hub.clone(), topics.clone());
+    let asked = app.blocking(move || hub.broker().topics(&names));
+    let Ok(Ok(Ok(found))) = tokio::time::timeout(LOOK_UP, asked).await else { return Ok(()) };
+    for topic in found {
+        match topic {
+            Ok(info) => check_partitions(&info, &subscription.selection)?,
+            Err(unknown @ BrokerError::UnknownTopic(_)) => return Err(unknown.into()),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_partitions(info: &TopicInfo, selection: &Selection) -> Result<(), Problem> {
+    let Selection::Only(partitions) = selection else { return Ok(()) };
+    match partitions.iter().find(|p| !info.partitions.iter().any(|known| known.partition == **p)) {
+        Some(&partition) => {
+            Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name.clone(), partition }).into())
+        }
+        None => Ok(()),
+    }
+}
