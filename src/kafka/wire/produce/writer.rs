@@ -245,7 +245,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
         let events = self.events.clone();
         // The writer is gone when the channel is closed, and nobody needs to know.
         let tell = move |event| drop(events.send(Event::Link(node, id, event)));
-        if let Err(error) = link::connect(self.scope, self.cluster, (node, id), tell) {
+        if let Err(error) = link::connect(self.scope, self.cluster, (node, id), self.settings.request_timeout, tell) {
             let why = BrokerError::Unavailable(format!("no thread for a connection: {error}"));
             self.link_down(node, why, now);
         } else if matches!(self.producer_id, ProducerId::Wanted { from } if from <= now) {
@@ -293,7 +293,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                 topic.batch_sent(part.place.partition);
             }
         }
-        let timeout = self.cluster.settings().request_timeout;
+        let timeout = self.settings.request_timeout;
         let Some(Node { link: NodeLink::Up(link), .. }) = self.nodes.get_mut(&node) else { return false };
         match link.send(parts, acks, timeout) {
             SendOutcome::Awaited => true,
@@ -433,7 +433,10 @@ impl<'scope, 'env> Writer<'scope, 'env> {
 
     fn link_down(&mut self, node: NodeId, why: BrokerError, now: Instant) {
         let state = self.nodes.entry(node).or_default();
-        log::warn!("producing to broker {node}: {why}");
+        match state.trouble {
+            None => log::warn!("producing to broker {node}: {why}"),
+            Some(_) => log::debug!("producing to broker {node}: {why}"),
+        }
         let hopeless = why.remedy() == Remedy::GiveUp && !matches!(why, BrokerError::Corrupt(_));
         state.disconnected(why.clone(), now);
         for id in std::mem::take(&mut state.candidates) {
