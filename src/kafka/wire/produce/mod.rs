@@ -82,3 +82,6 @@ pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<
         drop(told);
     });
 }
+
+#[cfg(test)]
+mod tests;

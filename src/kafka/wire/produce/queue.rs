@@ -366,7 +366,10 @@ impl Queue {
         if slot.batch.len() < 2 {
             let error = match error {
                 BrokerError::TooLarge(why) => {
-                    BrokerError::TooLarge(format!("a record of {} bytes: {why}", slot.batch.record_bytes()))
+                    let bytes = slot.batch.record_bytes();
+                    BrokerError::TooLarge(format!(
+                        "the record takes {bytes} bytes, more than the topic's max.message.bytes ({why})"
+                    ))
                 }
                 error => error,
             };
