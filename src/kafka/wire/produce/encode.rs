@@ -158,6 +158,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn another_decoder_reads_what_is_written(records in records(), id in 0i64.., epoch in 0i16.., sequence in 0..i32::MAX / 2) {
             let stamp = Stamp { producer_id: id, producer_epoch: epoch, base_sequence: sequence };
