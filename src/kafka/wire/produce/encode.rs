@@ -133,6 +133,7 @@ fn put_varint(out: &mut BytesMut, number: i64) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::kafka::wire::batch;
     use crate::record::Header;
     use kafka_protocol::records::RecordBatchDecoder;
     use proptest::prelude::*;
@@ -157,6 +158,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn another_decoder_reads_what_is_written(records in records(), id in 0i64.., epoch in 0i16.., sequence in 0..i32::MAX / 2) {
             let stamp = Stamp { producer_id: id, producer_epoch: epoch, base_sequence: sequence };
@@ -181,10 +184,41 @@ mod tests {
         }
 
         #[test]
+        fn our_reader_reads_what_is_written(records in records()) {
+            let mut out = BytesMut::new();
+            encode_batch(&mut out, records.iter().map(|(t, r)| (*t, r)), Stamp::NONE);
+            let read = batch::read(&out.freeze(), 0, Vec::new(), 1 << 30).unwrap();
+            let read: Vec<_> = read.batches.iter().flat_map(|b| b.iter()).collect();
+            prop_assert_eq!(read.len(), records.len());
+            for (n, (read, (timestamp, record))) in read.iter().zip(&records).enumerate() {
+                prop_assert_eq!((read.offset, read.timestamp), (n as i64, *timestamp));
+                prop_assert_eq!((read.key, read.value), (record.key.as_deref(), record.value.as_deref()));
+                let headers: Vec<_> = read.headers().collect();
+                let expected: Vec<_> =
+                    record.headers.iter().map(|h| (h.name.as_bytes(), h.value.as_deref())).collect();
+                prop_assert_eq!(headers, expected);
+            }
+        }
+
+        #[test]
         fn a_varint_is_as_long_as_computed(number: i64) {
             let mut out = BytesMut::new();
             put_varint(&mut out, number);
             prop_assert_eq!(out.len(), varint_size(number));
         }
+    }
+
+    #[test]
+    fn repeated_and_null_headers_stay_as_they_are() {
+        let header = |value: Option<&'static str>| Header { name: "h".to_owned(), value: value.map(Bytes::from) };
+        let headers = vec![header(Some("1")), header(None), header(Some(""))];
+        let record = NewRecord { headers, ..NewRecord::default() };
+        let mut out = BytesMut::new();
+        encode_batch(&mut out, std::iter::once((5, &record)), Stamp::NONE);
+        let read = batch::read(&out.freeze(), 0, Vec::new(), 1 << 20).unwrap();
+        let read = read.batches[0].iter().next().unwrap();
+        let expected: [(&[u8], Option<&[u8]>); 3] = [(b"h", Some(b"1")), (b"h", None), (b"h", Some(b""))];
+        assert_eq!(read.headers().collect::<Vec<_>>(), expected);
+        assert_eq!((read.key, read.value), (None, None));
     }
 }

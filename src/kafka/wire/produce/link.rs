@@ -15,9 +15,6 @@ use std::time::{Duration, Instant};
 /// the next at hand.
 pub const MAX_REQUESTS: usize = 5;
 
-/// A broker that takes no bytes for so long counts as gone: the writer waits for nobody longer.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What a link's thread tells the writer.
 pub enum LinkEvent {
     Up(Link),
@@ -43,7 +40,7 @@ pub struct Link {
 /// A request whose answer the thread awaits.
 struct Sent {
     ticket: Ticket,
-    deadline: Instant,
+    at: Instant,
     acks: Acks,
     parts: Vec<Part>,
 }
@@ -65,13 +62,14 @@ pub fn connect<'scope>(
     scope: &'scope Scope<'scope, '_>,
     cluster: &'scope Cluster,
     (node, id): (NodeId, LinkId),
+    timeout: Duration,
     events: impl Fn(LinkEvent) + Send + 'scope,
 ) -> std::io::Result<()> {
     let thread = Builder::new().name(format!("kafka-produce-{node}"));
     let run = move || match open(cluster, node, id) {
         Ok((link, receiver, tickets)) => {
             events(LinkEvent::Up(link));
-            await_answers(receiver, &tickets, &events);
+            await_answers(receiver, &tickets, timeout, &events);
         }
         Err(why) => events(LinkEvent::Down { why, lost: Vec::new() }),
     };
@@ -88,9 +86,19 @@ fn open(cluster: &Cluster, node: NodeId, id: LinkId) -> Result<(Link, FrameRecei
     Ok((Link { id, sender, interrupter, tickets, in_flight: 0, version }, receiver, sent))
 }
 
-fn await_answers(mut receiver: FrameReceiver, tickets: &Receiver<Sent>, events: &impl Fn(LinkEvent)) {
-    for Sent { ticket, deadline, acks, parts } in tickets {
-        match receiver.receive::<ProduceRequest>(ticket, deadline) {
+fn await_answers(
+    mut receiver: FrameReceiver,
+    tickets: &Receiver<Sent>,
+    timeout: Duration,
+    events: &impl Fn(LinkEvent),
+) {
+    let mut answered = Instant::now();
+    for Sent { ticket, at, acks, parts } in tickets {
+        // The broker works on one request at a time: the next one's time begins with the answer before.
+        let deadline = at.max(answered) + timeout;
+        let response = receiver.receive::<ProduceRequest>(ticket, deadline);
+        answered = Instant::now();
+        match response {
             Ok(response) => events(LinkEvent::Answered(request::answers(parts, &response, acks))),
             Err(why) => {
                 // The writer learns of it now, and drops the sending end; what it sends until then
@@ -128,14 +136,16 @@ impl Link {
         self.interrupter.interrupt();
     }
 
-    pub fn send(&mut self, parts: Vec<Part>, acks: Acks, request_timeout: Duration) -> SendOutcome {
-        let request = request::assemble(&parts, acks, self.version, request_timeout);
+    /// `timeout` also bounds how long the writer waits for the broker to take the bytes.
+    pub fn send(&mut self, parts: Vec<Part>, acks: Acks, timeout: Duration) -> SendOutcome {
+        // The broker gives up first, so that it can say so.
+        let request = request::assemble(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
-        match self.sender.send(&request, self.version, now + SEND_TIMEOUT.min(request_timeout)) {
+        match self.sender.send(&request, self.version, now + timeout) {
             Ok(_) if acks == Acks::None => SendOutcome::Known(request::unacknowledged(parts)),
             Ok(ticket) => {
                 self.in_flight += 1;
-                let sent = Sent { ticket, deadline: now + request_timeout, acks, parts };
+                let sent = Sent { ticket, at: Instant::now(), acks, parts };
                 match self.tickets.send(sent) {
                     Ok(()) => SendOutcome::Awaited,
                     Err(unsent) => SendOutcome::Failed {

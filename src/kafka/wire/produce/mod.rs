@@ -29,6 +29,9 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// How long records gather while other requests are in flight; with none in flight they do not wait.
     pub linger: Duration,
+    /// How long a broker may take for a request. Shorter than callers wait, so that there is time to
+    /// ask again, maybe another broker.
+    pub request_timeout: Duration,
     /// When no broker has answered for so long, records that were not sent are refused.
     pub unavailable_after: Duration,
 }
@@ -36,7 +39,12 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         // A broker takes batches of 1 MiB (`message.max.bytes`) where it is not told otherwise.
-        Self { batch_bytes: 1_000_000, linger: Duration::from_millis(2), unavailable_after: Duration::from_secs(5) }
+        Self {
+            batch_bytes: 1_000_000,
+            linger: Duration::from_millis(2),
+            request_timeout: Duration::from_secs(10),
+            unavailable_after: Duration::from_secs(5),
+        }
     }
 }
 
@@ -74,3 +82,6 @@ pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<
         drop(told);
     });
 }
+
+#[cfg(test)]
+mod tests;

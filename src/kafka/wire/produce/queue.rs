@@ -10,6 +10,9 @@
 //! - A new epoch's first batch goes alone: a broker that has no state of a producer takes any
 //!   sequence, and would take the second batch although it refused the first.
 
+mod answers;
+mod expiry;
+
 use super::batch::{Batch, Entry};
 use super::encode::Stamp;
 use crate::broker::{BrokerError, Written};
@@ -24,12 +27,6 @@ const MAX_IN_FLIGHT: usize = 5;
 /// A broker forgets producers that have written nothing for a while (`producer.id.expiration.ms`);
 /// after so long the first batch goes alone again.
 const REMEMBERED: Duration = Duration::from_secs(60);
-
-/// Batches shrink to this at most where the broker finds them too large.
-const LEAST_LIMIT: usize = 1024;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a queue keeps retries from writing twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,62 +233,6 @@ impl Queue {
         Next::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp })
     }
 
-    /// What became of batch `number`.
-    pub fn answered(&mut self, number: u64, answer: Answer, now: Instant) {
-        let Some(place) = self.slots.iter().position(|s| s.number == number) else { return };
-        let Some(slot) = self.slots.get_mut(place) else { return };
-        slot.stage = Stage::Waiting;
-        match answer {
-            Answer::Written => self.written(place, now),
-            Answer::Retry { attempt: Written::Maybe } if self.delivery == Delivery::Single => {
-                self.remove(place, &BrokerError::TimedOut(Written::Maybe));
-                self.pause(now);
-            }
-            Answer::Retry { attempt } => {
-                self.doubt(place, attempt);
-                self.pause(now);
-            }
-            Answer::OutOfOrder if place > 0 => {}
-            Answer::OutOfOrder => self.resequence(place, Renew::Epoch, now),
-            Answer::Fenced => self.resequence(place, Renew::Id, now),
-            Answer::Damaged(_) if slot.damaged == 0 => slot.damaged += 1,
-            Answer::Damaged(error) => self.remove(place, &error),
-            Answer::Divide(error) => self.divide(place, error),
-            Answer::Faulty(faulty) => self.drop_faulty(place, faulty),
-            Answer::Failed(error) => self.remove(place, &error),
-        }
-    }
-
-    /// Settles what is past its deadline, as `unsent` where it surely was not written.
-    pub fn expire(&mut self, now: Instant, unsent: &BrokerError) {
-        self.expire_open(now, unsent);
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.first_deadline.is_some_and(|at| at <= now)) {
-                self.expire_slot(place, now, unsent);
-            }
-        }
-    }
-
-    /// Settles with `error` what waits and surely was not written.
-    pub fn refuse_unwritten(&mut self, error: &BrokerError) {
-        self.clear_open().settle_failed(error);
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting && s.doubt == Written::No) {
-                self.remove(place, error);
-            }
-        }
-    }
-
-    /// Settles with `error` all that waits, because its place in the world is gone.
-    pub fn abandon(&mut self, error: &BrokerError) {
-        self.clear_open().settle_failed(error);
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting) {
-                self.remove(place, error);
-            }
-        }
-    }
-
     fn window(&self, now: Instant) -> usize {
         let remembered = self.last_written.is_some_and(|at| now.saturating_duration_since(at) < REMEMBERED);
         match &self.producer {
@@ -329,121 +270,12 @@ impl Queue {
         }
     }
 
-    fn written(&mut self, place: usize, now: Instant) {
-        self.last_written = Some(now);
-        self.failures = 0;
-        self.resume_at = None;
-        self.slots.remove(place);
-        if place > 0 {
-            // The broker took it although it had refused one before: its state is not ours.
-            self.renew = self.renew.max(Renew::Epoch);
-        } else if let Some(producer) = &mut self.producer {
-            producer.confirmed = true;
-        }
-    }
-
-    fn doubt(&mut self, place: usize, attempt: Written) {
-        if let Some(slot) = self.slots.get_mut(place)
-            && attempt == Written::Maybe
-        {
-            slot.doubt = Written::Maybe;
-        }
-    }
-
-    /// The stamp of the batch at `place` will never be taken.
-    fn resequence(&mut self, place: usize, renew: Renew, now: Instant) {
-        self.pause(now);
-        self.renew = self.renew.max(renew);
-        if self.slots.get(place).is_some_and(|s| s.doubt == Written::Maybe) {
-            self.remove(place, &BrokerError::TimedOut(Written::Maybe));
-        }
-    }
-
-    /// Halves the batch at `place`, each half with its part of the sequences. A single record is the
-    /// one at fault.
-    fn divide(&mut self, place: usize, error: BrokerError) {
-        let Some(slot) = self.slots.get(place) else { return };
-        if slot.batch.len() < 2 {
-            let error = match error {
-                BrokerError::TooLarge(why) => {
-                    BrokerError::TooLarge(format!("a record of {} bytes: {why}", slot.batch.record_bytes()))
-                }
-                error => error,
-            };
-            return self.remove(place, &error);
-        }
-        if matches!(error, BrokerError::TooLarge(_)) {
-            self.limit = self.limit.min(slot.batch.bytes() / 2).max(LEAST_LIMIT);
-        }
-        let Some(slot) = self.slots.remove(place) else { return };
-        let mut first = Arc::unwrap_or_clone(slot.batch);
-        let second = first.split_off_half();
-        let second_sequence = slot.sequence.map(|s| sequence_after(s, first.len()));
-        let second = self.slot(second, second_sequence, slot.doubt);
-        let first = self.slot(first, slot.sequence, slot.doubt);
-        self.slots.insert(place, second);
-        self.slots.insert(place, first);
-    }
-
-    /// Sends the batch at `place` again without some of its records.
-    fn drop_faulty(&mut self, place: usize, faulty: Vec<(usize, BrokerError)>) {
-        let Some(slot) = self.slots.remove(place) else { return };
-        self.renew = self.renew.max(Renew::Epoch);
-        for (index, error) in &faulty {
-            if let Some(entry) = slot.batch.entries().get(*index) {
-                entry.fail(error.clone());
-            }
-        }
-        let mut faulty: Vec<usize> = faulty.into_iter().map(|(index, _)| index).collect();
-        faulty.sort_unstable();
-        let entries = Arc::unwrap_or_clone(slot.batch).into_entries().into_iter().enumerate();
-        let rest: Batch = entries.filter(|(n, _)| faulty.binary_search(n).is_err()).map(|(_, e)| e).collect();
-        if !rest.is_empty() {
-            let rest = self.slot(rest, None, slot.doubt);
-            self.slots.insert(place, rest);
-        }
-    }
-
     /// Takes the batch at `place` out for good; what surely was not written gets `error`.
     fn remove(&mut self, place: usize, error: &BrokerError) {
         let Some(slot) = self.slots.remove(place) else { return };
         slot.batch.settle_failed(error);
         if slot.sequence.is_some() {
             self.renew = self.renew.max(Renew::Epoch);
-        }
-    }
-
-    fn expire_open(&mut self, now: Instant, unsent: &BrokerError) {
-        let due = |e: &Entry| e.deadline() <= now;
-        if self.open.entries().iter().any(due) {
-            let (expired, rest): (Vec<_>, Vec<_>) = self.clear_open().into_entries().into_iter().partition(due);
-            expired.iter().for_each(|e| e.fail(unsent.clone()));
-            rest.into_iter().for_each(|e| self.push(e, now));
-        }
-    }
-
-    fn expire_slot(&mut self, place: usize, now: Instant, unsent: &BrokerError) {
-        let Some(slot) = self.slots.get_mut(place) else { return };
-        // Without a sequence it was never sent, or is as good as that: it can shrink.
-        let fresh = slot.sequence.is_none() && slot.doubt == Written::No && slot.stage == Stage::Waiting;
-        let unwritten = slot.doubt == Written::No && slot.stage == Stage::Waiting;
-        let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(Entry::deadline).min();
-        let Some(next_deadline) = alive else {
-            let error = if unwritten { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
-            if slot.stage == Stage::Waiting {
-                return self.remove(place, error);
-            }
-            // In flight: its answer still tells where the sequence stands.
-            slot.batch.settle_failed(error);
-            slot.first_deadline = None;
-            return;
-        };
-        let error = if fresh { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
-        slot.batch.entries().iter().filter(|e| e.deadline() <= now).for_each(|e| e.fail(error.clone()));
-        slot.first_deadline = Some(next_deadline);
-        if fresh {
-            let entries = slot.batch.entries().iter().filter(|e| e.deadline() > now).cloned();
-            slot.batch = Arc::new(entries.collect());
         }
     }
 
@@ -466,13 +298,6 @@ impl Queue {
         let first_deadline = batch.entries().iter().map(Entry::deadline).min();
         Slot { number, batch: Arc::new(batch), sequence, stage: Stage::Waiting, doubt, damaged: 0, first_deadline }
     }
-
-    /// Longer with every failure in a row; half of it by chance, so that partitions do not come in step.
-    fn pause(&mut self, now: Instant) {
-        let whole = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
-        self.failures = self.failures.saturating_add(1);
-        self.resume_at = Some(now + whole.mul_f64(0.5 + fastrand::f64() / 2.0));
-    }
 }
 
 /// Sequences count from 0 again after `i32::MAX`.
@@ -481,5 +306,4 @@ fn sequence_after(base: i32, records: usize) -> i32 {
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;

@@ -121,14 +121,18 @@ impl Topic {
             }
             Err(why) => why,
         };
-        let since = *self.missing_since.get_or_insert(now);
         let patience = match (&why, asked) {
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Ask) => PATIENCE_WHEN_MADE,
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Never) => PATIENCE,
-            // For these the submissions' deadlines are patience enough.
-            (BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_), _) => Duration::MAX,
+            (BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_), _) => {
+                // The submissions' deadlines are patience enough.
+                self.missing_since = None;
+                self.ask(now + ASK_AGAIN);
+                return Learned::NotYet;
+            }
             _ => Duration::ZERO,
         };
+        let since = *self.missing_since.get_or_insert(now);
         if now.saturating_duration_since(since) < patience {
             self.ask(now + ASK_AGAIN);
             return Learned::NotYet;

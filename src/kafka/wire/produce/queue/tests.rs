@@ -379,7 +379,7 @@ fn a_fenced_producer_asks_for_another_id() {
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
     world.queue.answered(sent.number, Answer::Fenced, world.now);
-    world.now += LONGEST_PAUSE;
+    world.now += Duration::from_secs(2);
     let next = world.queue.next(LinkId(0), Some(ID), world.now);
     assert!(matches!(next, Next::NeedsProducerId { stale: Some(ID) }));
     let Next::Send(again) = world.queue.next(LinkId(0), Some(ID + 1), world.now) else { panic!() };

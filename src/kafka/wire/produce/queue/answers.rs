@@ -1,0 +1,131 @@
+//! What an answer means for the batch and for those behind it.
+
+use super::{Answer, Delivery, Queue, Renew, Stage, sequence_after};
+use crate::broker::{BrokerError, Written};
+use crate::kafka::wire::produce::batch::Batch;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Batches shrink to this at most where the broker finds them too large.
+const LEAST_LIMIT: usize = 1024;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Queue {
+    /// What became of batch `number`.
+    pub fn answered(&mut self, number: u64, answer: Answer, now: Instant) {
+        let Some(place) = self.slots.iter().position(|s| s.number == number) else { return };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        slot.stage = Stage::Waiting;
+        match answer {
+            Answer::Written => self.written(place, now),
+            Answer::Retry { attempt: Written::Maybe } if self.delivery == Delivery::Single => {
+                self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+                self.pause(now);
+            }
+            Answer::Retry { attempt } => {
+                self.doubt(place, attempt);
+                self.pause(now);
+            }
+            Answer::OutOfOrder if place > 0 => {}
+            Answer::OutOfOrder => self.resequence(place, Renew::Epoch, now),
+            Answer::Fenced => self.resequence(place, Renew::Id, now),
+            Answer::Damaged(_) if slot.damaged == 0 => slot.damaged += 1,
+            Answer::Damaged(error) => self.remove(place, &error),
+            Answer::Divide(error) => self.divide(place, error),
+            Answer::Faulty(faulty) => self.drop_faulty(place, faulty),
+            Answer::Failed(error) => self.remove(place, &error),
+        }
+    }
+
+    fn written(&mut self, place: usize, now: Instant) {
+        self.last_written = Some(now);
+        self.failures = 0;
+        self.resume_at = None;
+        self.slots.remove(place);
+        if place > 0 {
+            // The broker took it although it had refused one before: its state is not ours.
+            self.renew = self.renew.max(Renew::Epoch);
+        } else if let Some(producer) = &mut self.producer {
+            producer.confirmed = true;
+        }
+    }
+
+    fn doubt(&mut self, place: usize, attempt: Written) {
+        if let Some(slot) = self.slots.get_mut(place)
+            && attempt == Written::Maybe
+        {
+            slot.doubt = Written::Maybe;
+        }
+    }
+
+    /// The stamp of the batch at `place` will never be taken.
+    fn resequence(&mut self, place: usize, renew: Renew, now: Instant) {
+        self.pause(now);
+        self.renew = self.renew.max(renew);
+        if self.slots.get(place).is_some_and(|s| s.doubt == Written::Maybe) {
+            self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+        }
+    }
+
+    /// Halves the batch at `place`, each half with its part of the sequences. A single record is the
+    /// one at fault.
+    fn divide(&mut self, place: usize, error: BrokerError) {
+        let Some(slot) = self.slots.get(place) else { return };
+        if slot.batch.len() < 2 {
+            let error = match error {
+                BrokerError::TooLarge(why) => {
+                    let bytes = slot.batch.record_bytes();
+                    BrokerError::TooLarge(format!(
+                        "the record takes {bytes} bytes, more than the topic's max.message.bytes ({why})"
+                    ))
+                }
+                error => error,
+            };
+            return self.remove(place, &error);
+        }
+        if matches!(error, BrokerError::TooLarge(_)) {
+            self.limit = self.limit.min(slot.batch.bytes() / 2).max(LEAST_LIMIT);
+        }
+        let Some(slot) = self.slots.remove(place) else { return };
+        let mut first = Arc::unwrap_or_clone(slot.batch);
+        let second = first.split_off_half();
+        let second_sequence = slot.sequence.map(|s| sequence_after(s, first.len()));
+        let second = self.slot(second, second_sequence, slot.doubt);
+        let first = self.slot(first, slot.sequence, slot.doubt);
+        self.slots.insert(place, second);
+        self.slots.insert(place, first);
+    }
+
+    /// Sends the batch at `place` again without some of its records.
+    fn drop_faulty(&mut self, place: usize, mut faulty: Vec<(usize, BrokerError)>) {
+        let records = self.slots.get(place).map_or(0, |s| s.batch.len());
+        if let Some(stray) = faulty.iter().position(|(index, _)| *index >= records) {
+            // A broker that names records that are not there: find out without its help.
+            return self.divide(place, faulty.swap_remove(stray).1);
+        }
+        let Some(slot) = self.slots.remove(place) else { return };
+        self.renew = self.renew.max(Renew::Epoch);
+        for (index, error) in &faulty {
+            if let Some(entry) = slot.batch.entries().get(*index) {
+                entry.fail(error.clone());
+            }
+        }
+        let mut faulty: Vec<usize> = faulty.into_iter().map(|(index, _)| index).collect();
+        faulty.sort_unstable();
+        let entries = Arc::unwrap_or_clone(slot.batch).into_entries().into_iter().enumerate();
+        let rest: Batch = entries.filter(|(n, _)| faulty.binary_search(n).is_err()).map(|(_, e)| e).collect();
+        if !rest.is_empty() {
+            let rest = self.slot(rest, None, slot.doubt);
+            self.slots.insert(place, rest);
+        }
+    }
+
+    /// Longer with every failure in a row; half of it by chance, so that partitions do not come in step.
+    fn pause(&mut self, now: Instant) {
+        let whole = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        self.resume_at = Some(now + whole.mul_f64(0.5 + fastrand::f64() / 2.0));
+    }
+}

@@ -1,0 +1,74 @@
+//! What is settled without an answer: deadlines, brokers and topics that are gone.
+
+use super::{Queue, Stage};
+use crate::broker::{BrokerError, Written};
+use crate::kafka::wire::produce::batch::Entry;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Queue {
+    /// Settles what is past its deadline, as `unsent` where it surely was not written.
+    pub fn expire(&mut self, now: Instant, unsent: &BrokerError) {
+        self.expire_open(now, unsent);
+        for place in (0..self.slots.len()).rev() {
+            if self.slots.get(place).is_some_and(|s| s.first_deadline.is_none_or(|at| at <= now)) {
+                self.expire_slot(place, now, unsent);
+            }
+        }
+    }
+
+    /// Settles with `error` what waits and surely was not written.
+    pub fn refuse_unwritten(&mut self, error: &BrokerError) {
+        self.clear_open().settle_failed(error);
+        for place in (0..self.slots.len()).rev() {
+            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting && s.doubt == Written::No) {
+                self.remove(place, error);
+            }
+        }
+    }
+
+    /// Settles with `error` all that waits, because its place in the world is gone.
+    pub fn abandon(&mut self, error: &BrokerError) {
+        self.clear_open().settle_failed(error);
+        for place in (0..self.slots.len()).rev() {
+            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting) {
+                self.remove(place, error);
+            }
+        }
+    }
+
+    fn expire_open(&mut self, now: Instant, unsent: &BrokerError) {
+        let due = |e: &Entry| e.deadline() <= now;
+        if self.open.entries().iter().any(due) {
+            let (expired, rest): (Vec<_>, Vec<_>) = self.clear_open().into_entries().into_iter().partition(due);
+            expired.iter().for_each(|e| e.fail(unsent.clone()));
+            rest.into_iter().for_each(|e| self.push(e, now));
+        }
+    }
+
+    fn expire_slot(&mut self, place: usize, now: Instant, unsent: &BrokerError) {
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        // Without a sequence it was never sent, or is as good as that: it can shrink.
+        let fresh = slot.sequence.is_none() && slot.doubt == Written::No && slot.stage == Stage::Waiting;
+        let unwritten = slot.doubt == Written::No && slot.stage == Stage::Waiting;
+        let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(Entry::deadline).min();
+        let Some(next_deadline) = alive else {
+            let error = if unwritten { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
+            if slot.stage == Stage::Waiting {
+                return self.remove(place, error);
+            }
+            // In flight: its answer still tells where the sequence stands.
+            if slot.first_deadline.take().is_some() {
+                slot.batch.settle_failed(error);
+            }
+            return;
+        };
+        let error = if fresh { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
+        slot.batch.entries().iter().filter(|e| e.deadline() <= now).for_each(|e| e.fail(error.clone()));
+        slot.first_deadline = Some(next_deadline);
+        if fresh {
+            let entries = slot.batch.entries().iter().filter(|e| e.deadline() > now).cloned();
+            slot.batch = Arc::new(entries.collect());
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The whole write side against a stand-in for a broker.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::broker::{Acks, AutoCreate, BrokerError, Outcome, Placed, Receipts, Written};
+use crate::kafka::wire::testing::{
+    self, API_VERSIONS, Asked, Impostor, METADATA, answer, metadata, next_request, text,
+};
+use crate::record::{NewRecord, Partition, TopicName};
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+const PRODUCE: i16 = 0;
+const INIT_PRODUCER_ID: i16 = 22;
+const SOON: Duration = Duration::from_secs(10);
+
+/// One partition's part of a produce request of version 3.
+#[derive(Debug, Clone, PartialEq)]
+struct Got {
+    acks: i16,
+    topic: String,
+    partition: Partition,
+    batch: Vec<u8>,
+}
+
+impl Got {
+    /// Producer id, epoch and base sequence as they stand in the batch.
+    fn stamp(&self) -> &[u8] {
+        &self.batch[43..57]
+    }
+
+    fn base_sequence(&self) -> i32 {
+        i32::from_be_bytes(self.batch[53..57].try_into().unwrap())
+    }
+
+    fn records(&self) -> i32 {
+        i32::from_be_bytes(self.batch[57..61].try_into().unwrap())
+    }
+}
+
+fn parse(asked: &Asked) -> Vec<Got> {
+    let mut rest = &asked.body[2..];
+    let mut take = |len: usize| {
+        let (head, tail) = rest.split_at(len);
+        rest = tail;
+        head.to_vec()
+    };
+    let int = |bytes: Vec<u8>| bytes.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
+    let acks = i16::from_be_bytes(take(2).try_into().unwrap());
+    take(4);
+    let mut got = Vec::new();
+    for _ in 0..int(take(4)) {
+        let len = int(take(2));
+        let topic = String::from_utf8(take(len)).unwrap();
+        for _ in 0..int(take(4)) {
+            let partition = int(take(4)) as Partition;
+            let len = int(take(4));
+            got.push(Got { acks, topic: topic.clone(), partition, batch: take(len) });
+        }
+    }
+    got
+}
+
+/// The answer of version 3, with an error code and base offset for each part.
+fn produced(parts: &[(Got, i16, i64)]) -> Vec<u8> {
+    let mut body = (parts.len() as i32).to_be_bytes().to_vec();
+    for (got, error, offset) in parts {
+        text(&mut body, &got.topic);
+        body.extend(1i32.to_be_bytes());
+        body.extend(got.partition.to_be_bytes());
+        body.extend(error.to_be_bytes());
+        body.extend(offset.to_be_bytes());
+        body.extend((-1i64).to_be_bytes());
+    }
+    body.extend([0; 4]);
+    body
+}
+
+enum Do {
+    /// With this code and base offset for each part.
+    Answer(i16, i64),
+    HangUp,
+    Nothing,
+}
+
+/// A broker of Kafka 0.11 with topic `t` of one partition, and what it was sent.
+struct Broker {
+    impostor: Impostor,
+    got: Arc<Mutex<Vec<Got>>>,
+    lookups: Arc<AtomicUsize>,
+}
+
+impl Broker {
+    fn start(decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static) -> Self {
+        let got: Arc<Mutex<Vec<Got>>> = Arc::default();
+        let lookups = Arc::<AtomicUsize>::default();
+        let address = Arc::new(OnceLock::<String>::new());
+        let (noted, asked_for, own) = (got.clone(), lookups.clone(), address.clone());
+        let impostor = Impostor::start(move |mut stream| {
+            while let Some(asked) = next_request(&mut stream) {
+                let body = match asked.key {
+                    API_VERSIONS => {
+                        let mut body = vec![0, 0, 4];
+                        for (key, max) in [(PRODUCE, 3i16), (METADATA, 4), (INIT_PRODUCER_ID, 0)] {
+                            body.extend([key.to_be_bytes(), [0, 0], max.to_be_bytes()].concat());
+                            body.push(0);
+                        }
+                        body.extend([0; 5]);
+                        body
+                    }
+                    METADATA => {
+                        asked_for.fetch_add(1, Ordering::SeqCst);
+                        metadata(&[(1, own.wait())], &[("t", 0, &[1])])
+                    }
+                    INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
+                    PRODUCE => {
+                        let mut answers = Vec::new();
+                        for part in parse(&asked) {
+                            let number = {
+                                let mut noted = noted.lock().unwrap();
+                                noted.push(part.clone());
+                                noted.len() - 1
+                            };
+                            match decide(number, &part) {
+                                Do::Answer(code, offset) => answers.push((part, code, offset)),
+                                Do::HangUp => return,
+                                Do::Nothing => {}
+                            }
+                        }
+                        if answers.is_empty() {
+                            continue;
+                        }
+                        produced(&answers)
+                    }
+                    other => panic!("request {other}"),
+                };
+                answer(&mut stream, asked.correlation, &body);
+            }
+        });
+        address.set(impostor.address.clone()).unwrap();
+        Self { impostor, got, lookups }
+    }
+
+    fn got(&self) -> Vec<Got> {
+        self.got.lock().unwrap().clone()
+    }
+}
+
+/// A producer on its thread; ends with the value.
+struct Producer {
+    submissions: Option<Sender<Submission>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Producer {
+    fn start(bootstrap: &str, settings: Settings) -> Self {
+        let (submissions, taken) = bounded(100);
+        let cluster = Cluster::new(testing::settings(&[bootstrap]));
+        let thread = thread::spawn(move || write_all(&cluster, &settings, &taken));
+        Self { submissions: Some(submissions), thread: Some(thread) }
+    }
+
+    fn submit(&self, topic: &str, acks: Acks, values: &[&str], within: Duration) -> Receiver<Vec<Outcome>> {
+        let (told, outcomes) = bounded(1);
+        let record =
+            |value: &&str| NewRecord { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..NewRecord::default() };
+        let submission = Submission {
+            topic: TopicName::new(topic).unwrap(),
+            acks,
+            auto_create: AutoCreate::Never,
+            records: values.iter().map(record).collect(),
+            deadline: Instant::now() + within,
+            receipts: Receipts::new(values.len(), move |outcomes| told.send(outcomes).unwrap()),
+        };
+        self.submissions.as_ref().unwrap().send(submission).unwrap();
+        outcomes
+    }
+
+    fn send(&self, acks: Acks, value: &str) -> Outcome {
+        self.submit("t", acks, &[value], SOON).recv_timeout(SOON).unwrap().remove(0)
+    }
+
+    fn end(mut self) {
+        drop(self.submissions.take());
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn at(offset: Option<i64>) -> Outcome {
+    Ok(Placed { partition: 0, offset })
+}
+
+#[test]
+fn records_get_their_offsets_and_batches_their_sequences() {
+    let broker = Broker::start(|number, _| Do::Answer(0, number as i64 * 10));
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let outcomes = producer.submit("t", Acks::All, &["a", "b"], SOON).recv_timeout(SOON).unwrap();
+    assert_eq!(outcomes, [at(Some(0)), at(Some(1))]);
+    assert_eq!(producer.send(Acks::All, "c"), at(Some(10)));
+    let got = broker.got();
+    assert_eq!(got.iter().map(Got::base_sequence).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(got.iter().map(|g| g.acks).collect::<Vec<_>>(), [-1, -1]);
+    producer.end();
+}
+
+#[test]
+fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_sequence() {
+    let broker = Broker::start(|number, _| if number == 1 { Do::HangUp } else { Do::Answer(0, number as i64) });
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    assert_eq!(producer.send(Acks::All, "a"), at(Some(0)));
+    assert_eq!(producer.send(Acks::All, "b"), at(Some(2)));
+    let got = broker.got();
+    assert_eq!(got[1].batch, got[2].batch);
+    producer.end();
+}
+
+#[test]
+fn without_sequences_a_lost_answer_is_doubt_and_no_reason_to_send_again() {
+    let broker = Broker::start(|number, _| if number == 0 { Do::HangUp } else { Do::Answer(0, number as i64) });
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    assert_eq!(producer.send(Acks::Leader, "a"), Err(BrokerError::TimedOut(Written::Maybe)));
+    assert_eq!(producer.send(Acks::Leader, "b"), at(Some(1)));
+    assert_eq!(broker.got().len(), 2);
+    assert_eq!(broker.got()[0].stamp(), [0xff; 14]);
+    producer.end();
+}
+
+#[test]
+fn without_acks_a_record_is_settled_when_it_is_sent() {
+    let broker = Broker::start(|_, _| Do::Nothing);
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    assert_eq!(producer.send(Acks::None, "a"), at(None));
+    producer.end();
+}
+
+#[test]
+fn records_gather_while_a_request_is_in_flight() {
+    let broker = Broker::start(|number, _| {
+        // Long enough for the others to be submitted; what they wait for is counted, not timed.
+        thread::sleep(Duration::from_millis(if number == 1 { 100 } else { 0 }));
+        Do::Answer(0, 0)
+    });
+    let settings = Settings { linger: SOON, ..Settings::default() };
+    let producer = Producer::start(&broker.impostor.address, settings);
+    producer.send(Acks::All, "first").unwrap();
+    let outcomes: Vec<_> = (0..50).map(|_| producer.submit("t", Acks::All, &["x"], SOON)).collect();
+    outcomes.into_iter().for_each(|o| drop(o.recv_timeout(SOON).unwrap()));
+    let sizes: Vec<i32> = broker.got().iter().map(Got::records).collect();
+    assert!(sizes.len() <= 4, "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<i32>(), 51);
+    producer.end();
+}
+
+#[test]
+fn a_leader_that_is_none_any_more_is_looked_up_anew() {
+    let broker = Broker::start(|number, _| Do::Answer(if number == 0 { 6 } else { 0 }, 5));
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    assert_eq!(producer.send(Acks::All, "a"), at(Some(5)));
+    assert_eq!(broker.lookups.load(Ordering::SeqCst), 2);
+    let got = broker.got();
+    assert_eq!(got[0].stamp(), got[1].stamp());
+    producer.end();
+}
+
+#[test]
+fn a_missing_topic_is_remembered_for_a_while() {
+    let broker = Broker::start(|_, _| Do::Answer(0, 0));
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let missing = || Err(BrokerError::UnknownTopic(TopicName::new("nowhere").unwrap()));
+    let send = || producer.submit("nowhere", Acks::All, &["a"], SOON).recv_timeout(SOON).unwrap();
+    assert_eq!(send(), [missing()]);
+    let lookups = broker.lookups.load(Ordering::SeqCst);
+    for _ in 0..20 {
+        assert_eq!(send(), [missing()]);
+    }
+    assert!(broker.lookups.load(Ordering::SeqCst) <= lookups + 1);
+    assert_eq!(producer.send(Acks::All, "a"), at(Some(0)));
+    producer.end();
+}
+
+#[test]
+fn while_no_broker_answers_records_wait_a_while_and_then_not_at_all() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let settings = Settings { unavailable_after: Duration::from_millis(300), ..Settings::default() };
+    let producer = Producer::start(&nobody, settings);
+    let started = Instant::now();
+    assert!(matches!(producer.send(Acks::All, "a"), Err(BrokerError::Unavailable(_))));
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert!(matches!(producer.send(Acks::All, "b"), Err(BrokerError::Unavailable(_))));
+    producer.end();
+}
+
+#[test]
+fn a_silent_broker_leaves_doubt_at_the_deadline_and_does_not_hold_up_the_end() {
+    let broker = Broker::start(|_, _| Do::Nothing);
+    let settings = Settings { request_timeout: Duration::from_secs(600), ..Settings::default() };
+    let producer = Producer::start(&broker.impostor.address, settings);
+    let outcomes = producer.submit("t", Acks::All, &["a"], Duration::from_secs(1));
+    producer.end();
+    assert_eq!(outcomes.recv_timeout(SOON).unwrap(), [Err(BrokerError::TimedOut(Written::Maybe))]);
+}
+
+#[test]
+fn what_is_submitted_before_the_end_is_written() {
+    let broker = Broker::start(|number, _| Do::Answer(0, number as i64));
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let outcomes: Vec<_> = (0..20).map(|_| producer.submit("t", Acks::All, &["x"; 5], SOON)).collect();
+    producer.end();
+    for outcome in outcomes {
+        assert!(outcome.try_recv().unwrap().iter().all(Result::is_ok));
+    }
+}

@@ -1,0 +1,99 @@
+//! Topics and producer ids: what to ask for, and what the replies mean.
+
+use super::{Asking, ProducerId, Writer};
+use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
+use crate::kafka::wire::produce::lookup::Question;
+use crate::kafka::wire::produce::topic::{Learned, Topic, refuse};
+use crate::record::TopicName;
+use std::time::{Duration, Instant};
+
+const PRODUCER_ID_AGAIN: Duration = Duration::from_millis(100);
+
+impl Writer<'_, '_> {
+    pub(super) fn ask_for_topics(&mut self, now: Instant) {
+        if self.asking_topics == Asking::Asked {
+            return;
+        }
+        let due: Vec<(&TopicName, AutoCreate)> =
+            self.topics.iter().filter_map(|(name, topic)| Some((name, topic.due(now)?))).collect();
+        // Those to be made and those not are two questions: the first kind first, the others next.
+        let Some(how) =
+            due.iter().map(|(_, how)| *how).find(|how| *how == AutoCreate::Ask).or(due.first().map(|d| d.1))
+        else {
+            return;
+        };
+        let names: Vec<TopicName> = due.iter().filter(|d| d.1 == how).map(|d| d.0.clone()).collect();
+        if self.questions.try_send(Question::Topics(names.clone(), how)).is_ok() {
+            self.asking_topics = Asking::Asked;
+            names.iter().filter_map(|name| self.topics.get_mut(name).map(Topic::asked)).for_each(drop);
+        }
+    }
+
+    pub(super) fn needs_producer_id(&mut self, node: NodeId, stale: Option<i64>, now: Instant) {
+        match self.producer_id {
+            ProducerId::Have(id) if Some(id) != stale => {}
+            ProducerId::Asked | ProducerId::Denied => {}
+            ProducerId::Wanted { from } if from > now => {}
+            _ => self.ask_producer_id(node),
+        }
+    }
+
+    pub(super) fn ask_producer_id(&mut self, node: NodeId) {
+        if self.questions.try_send(Question::ProducerId(node)).is_ok() {
+            self.producer_id = ProducerId::Asked;
+        }
+    }
+
+    pub(super) fn learn_topics(
+        &mut self,
+        asked: Vec<TopicName>,
+        how: AutoCreate,
+        found: Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>,
+        now: Instant,
+    ) {
+        let found = match found {
+            Ok(found) => {
+                self.down = None;
+                found
+            }
+            Err(why) => {
+                self.note_down(why.clone(), now);
+                asked.iter().map(|_| Err(BrokerError::Unavailable(why.to_string()))).collect()
+            }
+        };
+        for (name, found) in asked.into_iter().zip(found) {
+            let Some(topic) = self.topics.get_mut(&name) else { continue };
+            match topic.learn(found, how, now) {
+                Learned::NotYet => {}
+                Learned::Ready => {
+                    for submission in std::mem::take(&mut topic.waiting) {
+                        self.route(submission, now);
+                    }
+                }
+                Learned::Hopeless(why) => {
+                    topic.waiting.drain(..).for_each(|submission| refuse(&submission, &why));
+                    for id in topic.queues.values() {
+                        if let Some(placed) = self.queues.get_mut(id.0) {
+                            placed.queue.abandon(&why);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn learn_producer_id(&mut self, answer: Result<i64, BrokerError>, now: Instant) {
+        self.producer_id = match answer {
+            Ok(id) => ProducerId::Have(id),
+            Err(why @ (BrokerError::Denied(_) | BrokerError::Unsupported(_))) => {
+                log::warn!("no producer id, so acks=all goes without protection from duplicates: {why}");
+                self.queues.iter_mut().for_each(|q| q.queue.go_without_sequences());
+                ProducerId::Denied
+            }
+            Err(why) => {
+                log::debug!("no producer id yet: {why}");
+                ProducerId::Wanted { from: now + PRODUCER_ID_AGAIN }
+            }
+        };
+    }
+}

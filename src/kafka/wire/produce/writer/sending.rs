@@ -1,0 +1,187 @@
+//! What can be sent now, to whom, and when to look again.
+
+use super::{ProducerId, TICK, Writer};
+use crate::broker::{Acks, BrokerError, NodeId, Remedy};
+use crate::kafka::wire::produce::Event;
+use crate::kafka::wire::produce::link::{self, MAX_REQUESTS, SendOutcome};
+use crate::kafka::wire::produce::node::{Node, NodeLink};
+use crate::kafka::wire::produce::queue::{LinkId, Next};
+use crate::kafka::wire::produce::request::{Part, QueueId};
+use crate::kafka::wire::produce::topic::Topic;
+use std::time::{Duration, Instant};
+
+/// How long to sleep while there is nothing to do.
+const QUIET: Duration = Duration::from_secs(60);
+
+impl Writer<'_, '_> {
+    /// Sends until nothing more may be sent now; then tells when to look again at the latest.
+    pub(super) fn send_what_can_be(&mut self, now: Instant) -> Instant {
+        self.ask_for_topics(now);
+        self.group_by_leader(now);
+        let mut wake = now + if self.is_quiet() { QUIET } else { TICK };
+        let nodes: Vec<NodeId> = self.nodes.iter().filter(|(_, n)| !n.candidates.is_empty()).map(|(n, _)| *n).collect();
+        for node in nodes {
+            if self.is_connected(node, now) {
+                for acks in [Acks::All, Acks::Leader, Acks::None] {
+                    while self.may_send(node, acks, now, &mut wake) && self.send_one(node, acks, now) {}
+                }
+            }
+        }
+        wake
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.down.is_none() && self.active.is_empty() && self.topics.values().all(|t| t.waiting.is_empty())
+    }
+
+    fn group_by_leader(&mut self, now: Instant) {
+        self.nodes.values_mut().for_each(|n| n.candidates.clear());
+        let queues = &self.queues;
+        self.active.retain(|id| queues.get(id.0).is_some_and(|q| !q.queue.is_idle()));
+        for id in self.active.range(self.turn..).chain(self.active.range(..self.turn)) {
+            let Some(placed) = self.queues.get(id.0) else { continue };
+            let Some(topic) = self.topics.get_mut(&placed.place.topic) else { continue };
+            if let Some(leader) = topic.leader(placed.place.partition, now) {
+                self.nodes.entry(leader).or_default().candidates.push(*id);
+            }
+        }
+        self.turn = QueueId(self.turn.0.wrapping_add(1) % self.queues.len().max(1));
+    }
+
+    /// Whether requests can be sent to `node`; begins to connect where that is due.
+    fn is_connected(&mut self, node: NodeId, now: Instant) -> bool {
+        let Some(state) = self.nodes.get_mut(&node) else { return false };
+        if let NodeLink::Up(link) = &state.link
+            && !link.is_open()
+        {
+            // Closed by the broker for idleness or a restart: nothing is lost, so no reason to wait.
+            state.link = NodeLink::Away { retry_at: now };
+        }
+        match state.link {
+            NodeLink::Up(_) => return true,
+            NodeLink::Away { retry_at } if retry_at <= now => {}
+            _ => return false,
+        }
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        state.link = NodeLink::Connecting(id);
+        let events = self.events.clone();
+        // The writer is gone when the channel is closed, and nobody needs to know.
+        let tell = move |event| drop(events.send(Event::Link(node, id, event)));
+        if let Err(error) = link::connect(self.scope, self.cluster, (node, id), self.settings.request_timeout, tell) {
+            let why = BrokerError::Unavailable(format!("no thread for a connection: {error}"));
+            self.link_down(node, why, now);
+        } else if matches!(self.producer_id, ProducerId::Wanted { from } if from <= now) {
+            self.ask_producer_id(node);
+        }
+        false
+    }
+
+    /// Whether the next request should leave. With none in flight nobody waits; otherwise records
+    /// gather until an answer comes, a batch is full, or the oldest has waited for `linger`.
+    fn may_send(&self, node: NodeId, acks: Acks, now: Instant, wake: &mut Instant) -> bool {
+        let Some(state) = self.nodes.get(&node) else { return false };
+        let NodeLink::Up(link) = &state.link else { return false };
+        match link.in_flight() {
+            0 => return true,
+            MAX_REQUESTS.. => return false,
+            _ => {}
+        }
+        let mut gathered = 0;
+        for placed in state.candidates.iter().filter_map(|id| self.queues.get(id.0)).filter(|q| q.acks == acks) {
+            if placed.queue.resume_at().is_some_and(|at| at > now) {
+                continue;
+            }
+            if placed.queue.has_sealed() {
+                return true;
+            }
+            let Some((bytes, since)) = placed.queue.open() else { continue };
+            gathered += bytes;
+            if gathered >= self.settings.batch_bytes || now >= since + self.settings.linger {
+                return true;
+            }
+            *wake = (*wake).min(since + self.settings.linger);
+        }
+        false
+    }
+
+    /// Sends one request with what `node`'s partitions have, if they may send anything.
+    fn send_one(&mut self, node: NodeId, acks: Acks, now: Instant) -> bool {
+        let parts = self.gather(node, acks, now);
+        if parts.is_empty() {
+            return false;
+        }
+        for part in &parts {
+            if let Some(topic) = self.topics.get_mut(&part.place.topic) {
+                topic.batch_sent(part.place.partition);
+            }
+        }
+        let timeout = self.settings.request_timeout;
+        let Some(Node { link: NodeLink::Up(link), .. }) = self.nodes.get_mut(&node) else { return false };
+        match link.send(parts, acks, timeout) {
+            SendOutcome::Awaited => true,
+            SendOutcome::Known(answers) => {
+                self.answered(answers, now);
+                true
+            }
+            SendOutcome::Failed { why, lost } => {
+                self.answered(lost, now);
+                self.link_down(node, why, now);
+                false
+            }
+        }
+    }
+
+    fn gather(&mut self, node: NodeId, acks: Acks, now: Instant) -> Vec<Part> {
+        let Some(state) = self.nodes.get(&node) else { return Vec::new() };
+        let NodeLink::Up(link) = &state.link else { return Vec::new() };
+        let id = match &self.producer_id {
+            ProducerId::Have(id) => Some(*id),
+            _ => None,
+        };
+        let mut parts: Vec<Part> = Vec::new();
+        let mut bytes = 0;
+        let mut stale = None;
+        for queue in &state.candidates {
+            let Some(placed) = self.queues.get_mut(queue.0).filter(|q| q.acks == acks) else { continue };
+            match placed.queue.next(link.id, id, now) {
+                Next::Send(outgoing) => {
+                    bytes += outgoing.batch.bytes();
+                    let topic_id = self.topics.get(&placed.place.topic).and_then(Topic::id);
+                    parts.push(Part { queue: *queue, place: placed.place.clone(), topic_id, outgoing });
+                    if bytes >= self.settings.batch_bytes {
+                        break;
+                    }
+                }
+                Next::NeedsProducerId { stale: of } => stale = Some(of),
+                Next::Nothing => {}
+            }
+        }
+        if let Some(of) = stale {
+            self.needs_producer_id(node, of, now);
+        }
+        parts
+    }
+
+    pub(super) fn link_down(&mut self, node: NodeId, why: BrokerError, now: Instant) {
+        let state = self.nodes.entry(node).or_default();
+        match state.trouble {
+            None => log::warn!("producing to broker {node}: {why}"),
+            Some(_) => log::debug!("producing to broker {node}: {why}"),
+        }
+        let hopeless = why.remedy() == Remedy::GiveUp && !matches!(why, BrokerError::Corrupt(_));
+        state.disconnected(why.clone(), now);
+        for id in std::mem::take(&mut state.candidates) {
+            let Some(placed) = self.queues.get_mut(id.0) else { continue };
+            if hopeless {
+                placed.queue.refuse_unwritten(&why);
+            }
+            if let Some(topic) = self.topics.get_mut(&placed.place.topic) {
+                topic.ask(now);
+            }
+        }
+        if !self.nodes.values().any(|n| matches!(n.link, NodeLink::Up(_))) {
+            self.note_down(why, now);
+        }
+    }
+}

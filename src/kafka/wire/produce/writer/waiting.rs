@@ -1,0 +1,70 @@
+//! Deadlines, and what to do while no broker answers.
+
+use super::{Asking, Down, Writer};
+use crate::broker::{BrokerError, Written};
+use crate::kafka::wire::produce::lookup::Question;
+use crate::kafka::wire::produce::topic::refuse;
+use std::time::{Duration, Instant};
+
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
+
+impl Writer<'_, '_> {
+    /// Deadlines, and probing while nobody answers.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.last_tick = now;
+        let refusal = self.refusal(now);
+        for id in &self.active {
+            let Some(placed) = self.queues.get_mut(id.0) else { continue };
+            let leader = self.topics.get_mut(&placed.place.topic).and_then(|t| t.leader(placed.place.partition, now));
+            let trouble = leader.and_then(|node| self.nodes.get(&node)?.trouble.clone());
+            let trouble = trouble.or_else(|| self.down.as_ref().map(|d| d.why.clone()));
+            placed.queue.expire(now, &trouble.unwrap_or(BrokerError::TimedOut(Written::No)));
+            if let Some(why) = &refusal {
+                placed.queue.refuse_unwritten(why);
+            }
+        }
+        let down = self.down.as_ref().map(|d| d.why.clone());
+        for topic in self.topics.values_mut() {
+            topic.waiting.retain(|submission| {
+                let late = submission.deadline <= now;
+                let unsent = || down.clone().unwrap_or(BrokerError::TimedOut(Written::No));
+                match refusal.clone().or_else(|| late.then(unsent)) {
+                    Some(why) => {
+                        refuse(submission, &why);
+                        false
+                    }
+                    None => true,
+                }
+            });
+        }
+        self.topics.retain(|_, topic| !topic.is_forgettable(now));
+        self.probe(now);
+    }
+
+    /// While nobody answers somebody must ask on, or new records would be refused for ever.
+    fn probe(&mut self, now: Instant) {
+        if let Some(down) = &mut self.down
+            && down.probe_at <= now
+            && self.asking_life == Asking::Idle
+            && self.questions.try_send(Question::SignOfLife).is_ok()
+        {
+            down.probe_at = now + SIGN_OF_LIFE_EVERY;
+            self.asking_life = Asking::Asked;
+        }
+    }
+
+    /// Why nothing can be taken: no broker has answered for too long.
+    pub(super) fn refusal(&self, now: Instant) -> Option<BrokerError> {
+        let down = self.down.as_ref()?;
+        (now.saturating_duration_since(down.since) >= self.settings.unavailable_after).then(|| down.why.clone())
+    }
+
+    pub(super) fn note_down(&mut self, why: BrokerError, now: Instant) {
+        let why = match why {
+            why @ BrokerError::Unavailable(_) => why,
+            other => BrokerError::Unavailable(other.to_string()),
+        };
+        let down = self.down.get_or_insert(Down { since: now, why: why.clone(), probe_at: now });
+        down.why = why;
+    }
+}
