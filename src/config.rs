@@ -80,6 +80,10 @@ pub struct Serve {
     #[arg(long, env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
     max_streams: usize,
 
+    /// Most open connections; more wait until one ends.
+    #[arg(long, env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
+    pub max_connections: usize,
+
     /// Most bytes of records that wait for Kafka; more are refused with 503.
     #[arg(long, env = "CURLEW_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
     queue_bytes: usize,

@@ -83,7 +83,7 @@ impl Format for Lines {
     }
 
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
-        self.output.write(out, topic.as_str(), partition, record);
+        self.output.write(out, topic, partition, record);
     }
 
     fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}
