@@ -21,9 +21,9 @@ use std::time::{Duration, SystemTime};
 
 /// Curlew: an HTTP bridge for Apache Kafka. curl in, events out, nothing lost in between.
 ///
-/// Without a command it serves. Every option can also be given as an environment variable.
+/// Without a command it serves; `curlew serve --help` lists its settings.
 #[derive(Debug, Parser)]
-#[command(name = "curlew", version, max_term_width = 100)]
+#[command(name = "curlew", version, max_term_width = 100, override_usage = "curlew [COMMAND] [OPTIONS]")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -79,10 +79,6 @@ pub struct Serve {
     /// Most event streams at a time; one more is refused with 503.
     #[arg(long, env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
     max_streams: usize,
-
-    /// Most open connections; more wait until one ends.
-    #[arg(long, env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
-    pub max_connections: usize,
 
     /// Most bytes of records that wait for Kafka; more are refused with 503.
     #[arg(long, env = "CURLEW_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]

@@ -46,7 +46,7 @@ fn without_kafka_it_says_how_to_name_one_and_how_to_start_one() {
 fn a_taken_port_is_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    refused(&["--listen", &address, "--kafka", "127.0.0.1:1"], &[], "is taken");
+    refused(&["--listen", &address, "--kafka", "127.0.0.1:1"], &[], "choose another port with --listen");
 }
 
 #[test]

@@ -45,11 +45,18 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
         format: lines.clone(),
     };
     let mailbox = hub.subscribe(subscription).map_err(|e| format!("cannot read: {e:?}"))?;
+    let broker = hub.broker().clone();
+    let work = move || {
+        if let Err(error @ BrokerError::Unavailable(_)) = broker.ready() {
+            say(format_args!("{error}; waiting"));
+        }
+        print(mailbox, &lines)
+    };
     let stop = move || {
         hub.shut_down();
         None
     };
-    until_signal(move || print(mailbox, &lines), stop)
+    until_signal(work, stop)
 }
 
 fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
