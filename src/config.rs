@@ -22,9 +22,9 @@ use std::time::{Duration, SystemTime};
 
 /// Curlew: an HTTP bridge for Apache Kafka. curl in, events out, nothing lost in between.
 ///
-/// Without a command it serves. Every option can also be given as an environment variable.
+/// Without a command it serves; `curlew serve --help` lists its settings.
 #[derive(Debug, Parser)]
-#[command(name = "curlew", version, max_term_width = 100)]
+#[command(name = "curlew", version, max_term_width = 100, override_usage = "curlew [COMMAND] [OPTIONS]")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -3,7 +3,6 @@
 //! - [`record`]: topic names, places in a log, records
 //! - [`cursor`]: a place in every partition, written as an SSE id and read back
 //! - [`broker`]: the seam: what we ask of a broker, and how it can fail
-//! - [`envelope`]: a record as one line of JSON
 //! - [`start`]: where a stream starts, as a person writes it
 //! - [`partitioner`]: which partition a record goes to
 //! - [`hub`]: records between many callers and one broker; the threads live here
@@ -18,7 +17,6 @@ pub mod broker;
 pub mod commands;
 pub mod config;
 pub mod cursor;
-pub mod envelope;
 pub mod http;
 pub mod hub;
 pub mod kafka;

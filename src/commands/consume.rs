@@ -45,11 +45,18 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
         format: lines.clone(),
     };
     let mailbox = hub.subscribe(subscription).map_err(|e| format!("cannot read: {e:?}"))?;
+    let broker = hub.broker().clone();
+    let work = move || {
+        if let Err(error @ BrokerError::Unavailable(_)) = broker.ready() {
+            say(format_args!("{error}; waiting"));
+        }
+        print(mailbox, &lines)
+    };
     let stop = move || {
         hub.shut_down();
         None
     };
-    until_signal(move || print(mailbox, &lines), stop)
+    until_signal(work, stop)
 }
 
 fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
@@ -83,7 +90,7 @@ impl Format for Lines {
     }
 
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
-        self.output.write(out, topic.as_str(), partition, record);
+        self.output.write(out, topic, partition, record);
     }
 
     fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}

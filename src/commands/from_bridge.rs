@@ -6,7 +6,7 @@ use super::sse::{Event, Parser};
 use super::{Written, runtime, say, until_signal, written};
 use crate::backoff::Backoff;
 use crate::config::Consume;
-use crate::record::{Part, Records};
+use crate::record::{Part, Records, TopicName};
 use crate::start::From;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -165,7 +165,7 @@ impl Reading {
             lines.push(b'\n');
             return Ok(());
         }
-        let print = |lines: &mut Vec<u8>, topic: &str, partition, records: &Records| {
+        let print = |lines: &mut Vec<u8>, topic: &TopicName, partition, records: &Records| {
             records.iter().for_each(|record| output.write(lines, topic, partition, &record));
         };
         if output.is_value_only() {
@@ -177,10 +177,12 @@ impl Reading {
             let part = value.as_ref().map(|v| 0..v.len());
             let mut records = Records::over(value.unwrap_or_default().into());
             records.push(0, -1, None, part);
-            print(lines, "", 0, &records);
+            // No topic is printed, so any will do.
+            self.settings.topics.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
         } else {
             let envelope: Envelope<'_> = serde_json::from_slice(data).map_err(|e| unread(&e))?;
-            print(lines, envelope.topic, envelope.partition, &envelope.records());
+            let topic = TopicName::new(envelope.topic).map_err(|e| unread(&e))?;
+            print(lines, &topic, envelope.partition, &envelope.records());
         }
         Ok(())
     }
@@ -242,7 +244,6 @@ struct Envelope<'a> {
     timestamp: Option<i64>,
     #[serde(borrow)]
     key: Option<&'a RawValue>,
-    #[serde(rename = "keyEncoding")]
     key_encoding: Option<&'a str>,
     #[serde(borrow)]
     value: Option<&'a RawValue>,
@@ -253,7 +254,9 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct EnvelopeHeader<'a> {
-    key: String,
+    #[serde(borrow)]
+    name: &'a RawValue,
+    name_encoding: Option<&'a str>,
     #[serde(borrow)]
     value: Option<&'a RawValue>,
     encoding: Option<&'a str>,
@@ -272,7 +275,12 @@ impl Envelope<'_> {
         let headers: Vec<_> = self
             .headers
             .iter()
-            .map(|h| (part(h.key.as_bytes()), original(h.value, h.encoding).map(|b| part(&b))))
+            .map(|h| {
+                (
+                    part(&original(Some(h.name), h.name_encoding).unwrap_or_default()),
+                    original(h.value, h.encoding).map(|b| part(&b)),
+                )
+            })
             .collect();
         let mut records = Records::over(data.into());
         records.push(self.offset, self.timestamp.unwrap_or(-1), key, value);

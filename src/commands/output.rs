@@ -1,7 +1,7 @@
 //! How `consume` prints a record: `value`, `json`, or a format that kcat's users know.
 
-use crate::envelope;
-use crate::record::{Partition, RecordRef};
+use crate::http::event::envelope;
+use crate::record::{Partition, RecordRef, TopicName};
 
 /// What to print for each record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Output {
     }
 
     /// Appends the record as it is to be printed. A null key or value prints nothing.
-    pub fn write(&self, out: &mut Vec<u8>, topic: &str, partition: Partition, record: &RecordRef<'_>) {
+    pub fn write(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
         let tokens = match self {
             Self::Json => {
                 envelope::write(out, topic, partition, record);
@@ -69,7 +69,7 @@ impl Output {
         for token in tokens {
             out.extend_from_slice(match token {
                 Token::Text(text) => text,
-                Token::Topic => topic.as_bytes(),
+                Token::Topic => topic.as_str().as_bytes(),
                 Token::Partition => number.format(partition).as_bytes(),
                 Token::Offset => number.format(record.offset).as_bytes(),
                 Token::Key => record.key.unwrap_or_default(),
@@ -181,8 +181,9 @@ mod tests {
         records.push_header(9..10, None);
         records.push(43, -1, None, None);
         let output = Output::parse(format).unwrap();
+        let topic = TopicName::new("t").unwrap();
         let mut out = Vec::new();
-        records.iter().for_each(|record| output.write(&mut out, "t", 7, &record));
+        records.iter().for_each(|record| output.write(&mut out, &topic, 7, &record));
         out
     }
 

@@ -63,7 +63,13 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<Progress>) -> Result
                         let _ = receipts.recv();
                         outstanding -= 1;
                     }
-                    Err(refused) => return Err(format!("line {first} and what follows was not sent: {refused:?}")),
+                    Err(refused) => {
+                        let why = match refused {
+                            Refused::QueueFull => "it is larger than the queue",
+                            Refused::TooManyStreams | Refused::ShuttingDown => "it is ending",
+                        };
+                        return Err(format!("line {first} and what follows was not sent: {why}"));
+                    }
                 }
             }
             outstanding += 1;

@@ -144,5 +144,9 @@ fn failure(error: &Error) -> Failure {
 
 /// The error that a code other than 0 stands for.
 pub fn answered(code: i16, asked: Asked<'_>) -> BrokerError {
-    check(code, asked, None).err().unwrap_or(BrokerError::Lost)
+    // The crate gives all later codes as this one.
+    let unknown = (code == -1).then_some(
+        "an error that the crate driver does not know (records compressed with zstd are one); --driver wire tells more",
+    );
+    check(code, asked, unknown).err().unwrap_or(BrokerError::Lost)
 }

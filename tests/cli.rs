@@ -1,0 +1,91 @@
+//! The binary, as a shell sees it: exit codes, and one line for what is wrong.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+
+fn curlew(args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_curlew"));
+    command.args(args).env_clear().envs(env.iter().copied()).stdin(Stdio::null()).output().unwrap()
+}
+
+fn refused(args: &[&str], env: &[(&str, &str)], expected: &str) {
+    let output = curlew(args, env);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("curlew: ") && said.contains(expected), "{args:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(output.status.code(), Some(2), "{args:?}");
+}
+
+#[test]
+fn a_wrong_setting_is_one_line_and_exit_code_2() {
+    refused(&["--lisen", "x"], &[], "a similar argument exists: '--listen'");
+    refused(&["--listen", "x", "--kafka", "a:1"], &[], "127.0.0.1:8080");
+    refused(&["serve", "--kafka", "nonsense"], &[], "give host:port");
+    refused(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: auto, wire, crate]");
+    refused(&["consume"], &[], "<TOPIC>...");
+    refused(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, a time like");
+    refused(&["nonsense"], &[], "unrecognized subcommand 'nonsense'");
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    refused(&[], &[("CURLEW_KAFKA", "nonsense")], "(from the environment, CURLEW_KAFKA)");
+    refused(&[], &[("CURLEW_KAFKA", "a:1"), ("CURLEW_LOG", "loud")], "(from the environment, CURLEW_LOG)");
+}
+
+#[test]
+fn without_kafka_it_says_how_to_name_one_and_how_to_start_one() {
+    refused(&[], &[], "--kafka HOST:PORT or CURLEW_KAFKA=HOST:PORT");
+    refused(&["serve"], &[], "`make kafka`");
+}
+
+#[test]
+fn a_taken_port_is_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refused(&["--listen", &address, "--kafka", "127.0.0.1:1"], &[], "choose another port with --listen");
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for args in [&["--help"][..], &["serve", "--help"], &["help", "consume"], &["produce", "-h"], &["--version"]] {
+        let output = curlew(args, &[]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().starts_with(if args == ["--version"] {
+            "curlew 0"
+        } else {
+            ""
+        }));
+    }
+    let help = String::from_utf8(curlew(&["serve", "--help"], &[]).stdout).unwrap();
+    for setting in ["--listen", "CURLEW_KAFKA", "--cors-origin", "CURLEW_DRAIN_TIMEOUT", "127.0.0.1:8080"] {
+        assert!(help.contains(setting), "{setting}");
+    }
+}
+
+#[test]
+fn help_into_a_closed_pipe_is_no_panic() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_curlew"))
+        .arg("--help")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_bridge_that_is_not_there_is_one_line_and_exit_code_1() {
+    for args in [&["consume", "t"][..], &["produce", "t"]] {
+        let url = [args, &["--url", "http://127.0.0.1:1"]].concat();
+        let output = curlew(&url, &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("no bridge answers at http://127.0.0.1:1"), "{said}");
+        assert_eq!((said.lines().count(), output.status.code()), (1, Some(1)));
+    }
+}
