@@ -8,7 +8,7 @@ use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
 use crossbeam_channel::{Receiver, select};
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ impl Keeper {
                         self.interval()
                     }
                     Err(error) => {
-                        warn!("topics cannot be looked up: {error}");
+                        debug!("topics cannot be looked up: {error}");
                         backoff.pause(fastrand::f64())
                     }
                 };

@@ -8,7 +8,7 @@ use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, Reader, R
 use crate::record::{Partition, TopicName};
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use log::{info, warn};
+use log::{Level, info, log, warn};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -39,8 +39,17 @@ impl LeaderReader {
         let interrupt = reader.interrupter();
         let fetching = Arc::new(AtomicU64::new(0));
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let mut reading =
-            Reading { leader, live, broker, reader, woken, fetching: fetching.clone(), backoff, max_bytes };
+        let mut reading = Reading {
+            leader,
+            live,
+            broker,
+            reader,
+            woken,
+            fetching: fetching.clone(),
+            backoff,
+            failures: 0,
+            max_bytes,
+        };
         let worker = Worker::start(format!("reader-{leader}"), move || reading.run())?;
         Ok(Self { wake: Some(wake), interrupt, fetching, worker: Some(worker) })
     }
@@ -81,6 +90,8 @@ struct Reading {
     woken: Receiver<()>,
     fetching: Arc<AtomicU64>,
     backoff: Backoff,
+    /// Fetches in a row that failed as a whole.
+    failures: u32,
     max_bytes: usize,
 }
 
@@ -120,12 +131,18 @@ impl Reading {
         match self.reader.fetch(wants, limits) {
             Ok(fetched) => {
                 self.backoff.reset();
+                if std::mem::take(&mut self.failures) > 0 {
+                    info!("broker {} is read again", self.leader);
+                }
                 fetched.into_iter().for_each(|fetched| self.take(fetched));
                 Duration::ZERO
             }
             Err(error) => {
                 let pause = self.backoff.pause(fastrand::f64());
-                warn!("broker {} cannot be read ({error}); next try in {} ms", self.leader, pause.as_millis());
+                // One line an outage; the tries are for those who look for them.
+                let level = if self.failures == 0 { Level::Warn } else { Level::Debug };
+                log!(level, "broker {} cannot be read: {error}; next try in {} ms", self.leader, pause.as_millis());
+                self.failures += 1;
                 self.live.nudge(Nudge::Metadata);
                 pause
             }
