@@ -16,6 +16,8 @@ pub struct Answer {
 struct Body {
     stream: BufReader<TcpStream>,
     left: Left,
+    /// A chunk's size as far as it has come: a read may time out in the middle of it.
+    size_line: Vec<u8>,
 }
 
 enum Left {
@@ -135,7 +137,11 @@ pub fn open(stream: TcpStream) -> std::io::Result<Answer> {
         (_, Some(length)) => Left::Bytes(length.parse().map_err(|_| broken("bad Content-Length"))?),
         _ => Left::UntilClose,
     };
-    Ok(Answer { status: status.ok_or_else(|| broken("bad status line"))?, headers, body: Body { stream, left } })
+    Ok(Answer {
+        status: status.ok_or_else(|| broken("bad status line"))?,
+        headers,
+        body: Body { stream, left, size_line: Vec::new() },
+    })
 }
 
 impl Answer {
@@ -180,14 +186,7 @@ impl Read for Body {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         match &mut self.left {
-            Left::Chunk(left) => {
-                *left -= got;
-                if *left == 0 && got > 0 {
-                    let mut line_end = [0; 2];
-                    self.stream.read_exact(&mut line_end)?;
-                }
-            }
-            Left::Bytes(left) => *left -= got,
+            Left::Chunk(left) | Left::Bytes(left) => *left -= got,
             Left::UntilClose | Left::Nothing => {}
         }
         Ok(got)
@@ -196,16 +195,21 @@ impl Read for Body {
 
 impl Body {
     fn next_chunk(&mut self) -> std::io::Result<Left> {
-        let mut line = String::new();
-        if self.stream.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        loop {
+            self.stream.read_until(b'\n', &mut self.size_line)?;
+            if !self.size_line.ends_with(b"\n") {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = std::mem::take(&mut self.size_line);
+            match String::from_utf8_lossy(&line).trim() {
+                // The end of the chunk before.
+                "" => {}
+                "0" => return Ok(Left::Nothing),
+                size => {
+                    let bad = |_| std::io::Error::other(format!("bad chunk size {size:?}"));
+                    return usize::from_str_radix(size, 16).map(Left::Chunk).map_err(bad);
+                }
+            }
         }
-        let size = usize::from_str_radix(line.trim(), 16)
-            .map_err(|_| std::io::Error::other(format!("bad chunk size {line:?}")))?;
-        if size == 0 {
-            self.stream.read_line(&mut line)?;
-            return Ok(Left::Nothing);
-        }
-        Ok(Left::Chunk(size))
     }
 }

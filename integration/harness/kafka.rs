@@ -19,11 +19,13 @@ pub struct Options {
     pub properties: Vec<String>,
     /// Every broker gets a second listener on a port of its own that advertises a proxy's port.
     pub proxied: bool,
+    /// Where the first broker listens, if that matters.
+    pub port: Option<u16>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { version: "4.4.0", brokers: 1, properties: Vec::new(), proxied: false }
+        Self { version: "4.4.0", brokers: 1, properties: Vec::new(), proxied: false, port: None }
     }
 }
 
@@ -63,7 +65,8 @@ impl Kafka {
 
     pub fn start(options: Options) -> Self {
         let folder = tempfile::Builder::new().prefix("curlew-kafka-").tempdir().expect("temp folder");
-        let ports: Vec<[u16; 4]> = (0..options.brokers).map(|_| std::array::from_fn(|_| free_port())).collect();
+        let mut ports: Vec<[u16; 4]> = (0..options.brokers).map(|_| std::array::from_fn(|_| free_port())).collect();
+        ports[0][0] = options.port.unwrap_or(ports[0][0]);
         let voters: Vec<String> = ports
             .iter()
             .enumerate()

@@ -5,11 +5,13 @@
 //! - [`foreign`]: Kafka's own Java client, for admin work and as the reference
 //! - [`bridge`]: the real `curlew` binary
 //! - [`http`], [`sse`]: small clients that hide nothing of the wire
+//! - [`follow`]: clients that come back when cut off, and the count of what they missed
 //! - [`proxy`]: cuts connections, counts Kafka requests
 //!
 //! Everything panics with a readable message when it fails: it is a test that failed.
 
 pub mod bridge;
+pub mod follow;
 pub mod foreign;
 pub mod http;
 pub mod kafka;

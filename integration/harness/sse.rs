@@ -136,6 +136,11 @@ impl Stream {
         }
     }
 
+    /// Hands out what has been parsed already.
+    pub fn drain(&mut self, hand_out: impl FnMut(Event)) {
+        self.ready.drain(..).for_each(hand_out);
+    }
+
     fn read_more(&mut self) -> Result<(), End> {
         let mut buffer = [0; 65536];
         match self.answer.read(&mut buffer) {
