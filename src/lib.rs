@@ -3,19 +3,28 @@
 //! - [`record`]: topic names, places in a log, records
 //! - [`cursor`]: a place in every partition, written as an SSE id and read back
 //! - [`broker`]: the seam: what we ask of a broker, and how it can fail
+//! - [`envelope`]: a record as one line of JSON
+//! - [`start`]: where a stream starts, as a person writes it
 //! - [`partitioner`]: which partition a record goes to
 //! - [`hub`]: records between many callers and one broker; the threads live here
 //! - [`kafka`]: real brokers behind the seam
 //! - [`http`]: the routes; the only place that names warp
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
+//! - [`logging`], [`worker`], [`backoff`], [`signal`]: the log, threads that somebody owns, pauses between tries, being told to end
 
+pub mod backoff;
 pub mod broker;
 pub mod commands;
 pub mod config;
 pub mod cursor;
+pub mod envelope;
 pub mod http;
 pub mod hub;
 pub mod kafka;
+pub mod logging;
 pub mod partitioner;
 pub mod record;
+pub mod signal;
+pub mod start;
+pub mod worker;

@@ -1,1 +1,3 @@
 //! The routes; the only place that names warp.
+
+pub mod problem;

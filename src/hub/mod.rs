@@ -1,18 +1,43 @@
 //! Records between many callers and one broker.
 //!
-//! In: [`Hub::produce`] → a bounded queue → one writer thread → the broker. Out: one reader thread
-//! per leader → each batch encoded once per [`feed`](self) → the mailbox of every stream.
+//! In: [`Hub::produce`] → a bounded queue → one `writer` thread → the broker. Out: one `reader` thread
+//! per leader → each batch encoded once per `feed` → the `mailbox` of every stream. Streams that are
+//! new, come back or were too slow read the log in `catch_up` until they can join a feed; `keeper`
+//! watches leaders, partitions and topic ids.
 
+mod catch_up;
+mod encoder;
+mod feed;
+mod gap;
+mod job;
+mod keeper;
+mod live;
+mod mailbox;
+mod opening;
+mod reader;
 mod subscription;
+mod tail;
+mod writer;
 
+pub use mailbox::Mailbox;
 pub use subscription::{Filter, Format, Gap, GapReason, Missing, Start, Subscription, Until};
 
 use crate::broker::{Acks, AutoCreate, Broker, Outcome};
+use crate::cursor::Cursor;
 use crate::record::{NewRecord, TopicName};
-use bytes::Bytes;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use crate::worker::Worker;
+use catch_up::CatchUp;
+use crossbeam_channel::{Sender, bounded};
+use encoder::{Bounds, Encoder};
+use feed::FeedKey;
+use job::{Job, JobSettings};
+use keeper::Keeper;
+use live::Live;
+use opening::Opening;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use writer::Writer;
 
 /// The bounds of everything the hub holds.
 #[derive(Debug, Clone)]
@@ -25,6 +50,14 @@ pub struct Settings {
     pub produce_timeout: Duration,
     /// How often partitions, leaders and topic ids are looked up anew.
     pub metadata_refresh: Duration,
+    /// Bytes of fetched records kept for streams that come back; older ones are read from the broker again.
+    pub recent_bytes: usize,
+    /// About how many bytes one live fetch brings.
+    pub fetch_bytes: usize,
+    /// About how many bytes a stream reads at a time while it catches up.
+    pub catch_up_bytes: usize,
+    /// Threads that read for streams that catch up.
+    pub catch_up_threads: usize,
 }
 
 impl Default for Settings {
@@ -34,6 +67,10 @@ impl Default for Settings {
             queued_bytes: 64 << 20,
             produce_timeout: Duration::from_secs(30),
             metadata_refresh: Duration::from_secs(5),
+            recent_bytes: 32 << 20,
+            fetch_bytes: 1 << 20,
+            catch_up_bytes: 256 << 10,
+            catch_up_threads: 4,
         }
     }
 }
@@ -51,12 +88,50 @@ pub enum Refused {
 /// The threads between callers and the broker. Dropping it ends and joins them.
 pub struct Hub {
     broker: Arc<dyn Broker>,
+    live: Arc<Live>,
+    writer: Writer,
+    jobs: Sender<Box<Job>>,
+    job_settings: Arc<JobSettings>,
+    streams: Arc<AtomicUsize>,
+    max_streams: usize,
+    next_private: AtomicU64,
+    // Closed before the threads below are joined.
+    ended: Mutex<Option<Sender<()>>>,
+    threads: Mutex<Vec<Worker>>,
 }
 
 impl Hub {
-    pub fn start(broker: Arc<dyn Broker>, settings: Settings) -> Self {
-        let _ = settings;
-        Self { broker }
+    /// Fails only where no thread can be started.
+    pub fn start(broker: Arc<dyn Broker>, settings: Settings) -> std::io::Result<Self> {
+        let live = Arc::new(Live::new(&settings));
+        // Twice as many places as streams: a closed stream's job may still wait for its turn.
+        let (jobs, queue) = bounded(2 * settings.max_streams + 16);
+        let (ended, is_ended) = bounded(0);
+        let catch_up = Arc::new(CatchUp::new(live.clone(), broker.clone(), (jobs.clone(), queue), is_ended.clone()));
+        let keeper = Keeper {
+            live: live.clone(),
+            broker: broker.clone(),
+            refresh: settings.metadata_refresh,
+            max_bytes: settings.fetch_bytes,
+            ended: is_ended,
+        };
+        let mut threads = vec![Worker::start("keeper", move || keeper.run())?];
+        for number in 0..settings.catch_up_threads.max(1) {
+            let catch_up = catch_up.clone();
+            threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
+        }
+        Ok(Self {
+            writer: Writer::start(broker.clone(), settings.queued_bytes, settings.produce_timeout)?,
+            broker,
+            live,
+            jobs,
+            job_settings: Arc::new(JobSettings { read_bytes: settings.catch_up_bytes }),
+            streams: Arc::default(),
+            max_streams: settings.max_streams,
+            next_private: AtomicU64::new(0),
+            ended: Mutex::new(Some(ended)),
+            threads: Mutex::new(threads),
+        })
     }
 
     /// For looking around; its calls block.
@@ -65,47 +140,90 @@ impl Hub {
     }
 
     /// Whether a stream reads `topic` just now, so that it surely exists.
-    pub fn knows(&self, _topic: &TopicName) -> bool {
-        todo!()
+    pub fn knows(&self, topic: &TopicName) -> bool {
+        self.live.knows(topic)
     }
 
-    /// Queues records for the broker. `done` is called once with an outcome for each, on a thread
-    /// of the hub, within about `produce_timeout`; it must not block.
+    /// Queues records for the broker. `done` is called once with an outcome for each, on a thread of the
+    /// hub, within about `produce_timeout`; it must not block. It is not called where this is an error.
     pub fn produce(
         &self,
-        _topic: TopicName,
-        _acks: Acks,
-        _auto_create: AutoCreate,
-        _records: Vec<NewRecord>,
-        _done: impl FnOnce(Vec<Outcome>) + Send + 'static,
+        topic: TopicName,
+        acks: Acks,
+        auto_create: AutoCreate,
+        records: Vec<NewRecord>,
+        done: impl FnOnce(Vec<Outcome>) + Send + 'static,
     ) -> Result<(), Refused> {
-        todo!()
+        self.writer.submit(topic, acks, auto_create, records, done)
     }
 
     /// Opens a stream. Never blocks on the broker: what has to be asked is asked by the hub's threads,
     /// and what goes wrong there arrives as [`Format::problem`].
-    pub fn subscribe(&self, _subscription: Subscription) -> Result<Mailbox, Refused> {
-        todo!()
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Mailbox, Refused> {
+        if self.live.is_closing() {
+            return Err(Refused::ShuttingDown);
+        }
+        let permit = Permit::take(&self.streams, self.max_streams)?;
+        let Subscription { topics, selection, start, filter, missing, until, limit, format } = subscription;
+        let cursor = Cursor::new(topics, selection.clone());
+        let filter = Arc::new(filter);
+        let key = FeedKey {
+            topics: cursor.topics().iter().map(|topic| topic.name.clone()).collect(),
+            selection,
+            filter: filter.clone(),
+            format: format.name().to_owned(),
+            missing,
+            private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
+        };
+        let bounds = Bounds { remaining: limit.map(u64::from), ends: None };
+        let encoder = Encoder::new(cursor, filter, format, bounds);
+        let (post, mailbox) = mailbox::mailbox(self.jobs.clone(), permit);
+        let job = Job::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
+        self.jobs.try_send(job).map_err(|_| Refused::TooManyStreams)?;
+        Ok(mailbox)
+    }
+
+    /// Open streams.
+    pub fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
     }
 
     /// Ends every stream after a whole frame, takes no more, and waits until the queued records
     /// are settled.
     pub fn shut_down(&self) {
-        todo!()
+        self.live.close();
+        drop(lock(&self.ended).take());
+        self.writer.finish();
+        lock(&self.threads).clear();
     }
 }
 
-/// The receiving end of one stream: whole frames, in order. Dropping it ends the stream.
-pub struct Mailbox {}
-
-impl Mailbox {
-    /// The next frames, as many as are ready; `None` after the last.
-    pub fn poll_next(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        todo!()
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.shut_down();
     }
+}
 
-    /// Waits for the next frames on this thread; `None` after the last.
-    pub fn wait_next(&mut self) -> Option<Bytes> {
-        todo!()
+/// One of the hub's places for streams.
+struct Permit(Arc<AtomicUsize>);
+
+impl Permit {
+    fn take(streams: &Arc<AtomicUsize>, most: usize) -> Result<Self, Refused> {
+        let fits = |open: usize| (open < most).then_some(open + 1);
+        match streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
+            Ok(_) => Ok(Self(streams.clone())),
+            Err(_) => Err(Refused::TooManyStreams),
+        }
     }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A lock that a panic elsewhere does not take away.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

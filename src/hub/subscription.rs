@@ -30,7 +30,7 @@ pub enum Start {
 }
 
 /// What to do about a topic that does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// End the stream with a problem.
     Refuse,

@@ -14,11 +14,13 @@
 //!
 //! 12 partitions with offsets below 10^9 take at most 128 bytes, whether of one topic or of twelve.
 
+mod digits;
+
 use crate::broker::TopicId;
 use crate::record::{Offset, Partition, TopicName};
+use digits::{Digits, digits_of, push_check, push_count, push_number, write_digits};
 use std::fmt;
 
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const VERSION: u64 = 0;
 const HEAD: usize = 1;
 const NAMES: usize = 3;
@@ -26,8 +28,6 @@ const ID: usize = 4;
 const CHECK: usize = 4;
 /// Digits of the largest offset, 2^63 - 1.
 const MAX_WIDTH: usize = 11;
-/// More partitions than Kafka's own limits allow a topic in practice; bounds what a forged count can cost.
-const MAX_PARTITIONS: usize = 100_000;
 
 /// Which partitions of its topics a stream reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -261,7 +261,7 @@ impl Cursor {
         if checked[body.len()..] != *check {
             return Err(BadCursor::Damaged);
         }
-        let mut digits = Digits(body.as_bytes());
+        let mut digits = Digits::of(body);
         let head = digits.number(HEAD)?;
         if head / 16 != VERSION {
             return Err(BadCursor::Version);
@@ -287,7 +287,7 @@ impl Cursor {
                 return Err(BadCursor::OtherStream);
             }
         }
-        if digits.0.is_empty() { Ok(cursor) } else { Err(BadCursor::Damaged) }
+        if digits.is_empty() { Ok(cursor) } else { Err(BadCursor::Damaged) }
     }
 
     /// Whether `text` has the shape of a cursor, whatever its stream: right alphabet and check.
@@ -342,73 +342,5 @@ impl Cursor {
     }
 }
 
-/// How many digits `offset` takes.
-fn digits_of(offset: Offset) -> usize {
-    let bits = (Offset::BITS - offset.leading_zeros()) as usize;
-    bits.div_ceil(6).max(1)
-}
-
-fn write_digits(out: &mut [u8], mut number: u64) {
-    for digit in out.iter_mut().rev() {
-        *digit = DIGITS[(number % 64) as usize];
-        number /= 64;
-    }
-}
-
-fn push_number(out: &mut String, number: u64, width: usize) {
-    for place in (0..width).rev() {
-        out.push(char::from(DIGITS[(number >> (6 * place)) as usize % 64]));
-    }
-}
-
-fn push_count(out: &mut String, mut count: usize) {
-    while count >= 32 {
-        out.push(char::from(DIGITS[32 + count % 32]));
-        count /= 32;
-    }
-    out.push(char::from(DIGITS[count]));
-}
-
-fn push_check(out: &mut String) {
-    let check = crc32c::crc32c(out.as_bytes());
-    push_number(out, check.into(), CHECK);
-}
-
-struct Digits<'a>(&'a [u8]);
-
-impl Digits<'_> {
-    fn digit(&mut self) -> Result<u64, BadCursor> {
-        let (first, rest) = self.0.split_first().ok_or(BadCursor::Damaged)?;
-        self.0 = rest;
-        let value = match first {
-            b'A'..=b'Z' => first - b'A',
-            b'a'..=b'z' => first - b'a' + 26,
-            b'0'..=b'9' => first - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return Err(BadCursor::Damaged),
-        };
-        Ok(value.into())
-    }
-
-    /// `u64::MAX` at most: 11 digits hold 66 bits, so the top ones are checked.
-    fn number(&mut self, width: usize) -> Result<u64, BadCursor> {
-        let mut number = 0u64;
-        for _ in 0..width {
-            number = number.checked_mul(64).ok_or(BadCursor::Damaged)? + self.digit()?;
-        }
-        Ok(number)
-    }
-
-    fn count(&mut self) -> Result<usize, BadCursor> {
-        let mut count = 0;
-        for place in 0..4 {
-            let digit = self.digit()? as usize;
-            count |= (digit % 32) << (5 * place);
-            if digit < 32 {
-                return if count <= MAX_PARTITIONS { Ok(count) } else { Err(BadCursor::Damaged) };
-            }
-        }
-        Err(BadCursor::Damaged)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! `curlew consume`: the records of topics, one a line, as they come.
+
+use super::output::Output;
+use super::{Written, exit, from_bridge, say, until_signal, written};
+use crate::broker::BrokerError;
+use crate::config::{Consume, Via};
+use crate::cursor::Selection;
+use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Missing, Subscription, Until};
+use crate::kafka;
+use crate::record::{Partition, RecordRef, TopicName};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Exit code 0 at the end, after a signal, and where nobody reads any more; 1 after a failure.
+pub fn consume(settings: Consume) -> ExitCode {
+    exit(match settings.source.via() {
+        Via::Kafka { brokers, driver } => {
+            let broker = kafka::connect(brokers, driver);
+            // One stream that reads as fast as it can be written.
+            let fast = hub::Settings { catch_up_bytes: 4 << 20, catch_up_threads: 1, ..hub::Settings::default() };
+            Hub::start(broker, fast)
+                .map_err(|e| format!("cannot start a thread: {e}"))
+                .and_then(|hub| from_kafka(settings, Arc::new(hub)))
+        }
+        Via::Bridge(authority) => {
+            let authority = authority.to_owned();
+            from_bridge::consume(settings, authority)
+        }
+    })
+}
+
+fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
+    let selection = Selection::of(settings.partitions);
+    let start = settings.from.start(&settings.topics, &selection).map_err(|e| e.to_string())?;
+    let lines = Arc::new(Lines { output: settings.output, problem: Mutex::default() });
+    let subscription = Subscription {
+        topics: settings.topics,
+        selection,
+        start,
+        filter: Filter { key: settings.key.map(String::into_bytes), headers: Vec::new() },
+        missing: Missing::Wait,
+        until: if settings.until_end { Until::End } else { Until::Forever },
+        limit: settings.limit,
+        format: lines.clone(),
+    };
+    let mailbox = hub.subscribe(subscription).map_err(|e| format!("cannot read: {e:?}"))?;
+    let stop = move || {
+        hub.shut_down();
+        None
+    };
+    until_signal(move || print(mailbox, &lines), stop)
+}
+
+fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    // Each chunk is what has come meanwhile, so it is written at once, and flushed.
+    while let Some(chunk) = mailbox.wait_next() {
+        if written(out.write_all(&chunk).and_then(|()| out.flush()))? == Written::NobodyReads {
+            return Ok(());
+        }
+    }
+    match lines.problem.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Err(error.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Records as [`Output`] prints them; everything else goes to standard error.
+struct Lines {
+    output: Output,
+    problem: Mutex<Option<BrokerError>>,
+}
+
+impl Format for Lines {
+    fn name(&self) -> &str {
+        // The only stream of this process.
+        "lines"
+    }
+
+    fn uses_ids(&self) -> bool {
+        false
+    }
+
+    fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
+        self.output.write(out, topic.as_str(), partition, record);
+    }
+
+    fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}
+
+    fn gap(&self, _out: &mut Vec<u8>, gap: &Gap, _id: &str) {
+        let Gap { topic, partition, from, to, reason } = gap;
+        say(format_args!("gap in {topic}/{partition}: {from} to {to} cannot be had ({})", reason.as_str()));
+    }
+
+    fn problem(&self, _out: &mut Vec<u8>, error: &BrokerError) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+
+    fn waiting(&self, _out: &mut Vec<u8>, topic: &TopicName) {
+        say(format_args!("topic {topic} does not exist yet; waiting for it"));
+    }
+}

@@ -1,0 +1,293 @@
+//! `consume` through a running bridge: Server-Sent Events, resumed by cursor.
+
+use super::bridge_client::{self, BridgeClient, Failure};
+use super::output::Output;
+use super::sse::{Event, Parser};
+use super::{Written, runtime, say, until_signal, written};
+use crate::backoff::Backoff;
+use crate::config::Consume;
+use crate::record::{Part, Records};
+use crate::start::From;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::Serializer;
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::io::Write;
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::oneshot;
+
+/// A stream that is silent for so long, heartbeats included, is taken for dead.
+const SILENCE: Duration = Duration::from_secs(60);
+
+pub fn consume(settings: Consume, authority: String) -> Result<(), String> {
+    let (stop, mut stopped) = oneshot::channel::<()>();
+    let work = move || {
+        runtime()?.block_on(async {
+            let mut reading = Reading { settings, authority, cursor: None, printed: 0 };
+            tokio::select! {
+                result = reading.run() => result,
+                _ = &mut stopped => Ok(()),
+            }
+        })
+    };
+    let stop = move || {
+        drop(stop);
+        None
+    };
+    until_signal(work, stop)
+}
+
+struct Reading {
+    settings: Consume,
+    authority: String,
+    /// Of the last whole event.
+    cursor: Option<String>,
+    printed: u64,
+}
+
+/// How one connection ended.
+enum End {
+    /// Everything asked for was printed, or nobody reads.
+    Done,
+    /// To be resumed.
+    Cut(String),
+}
+
+impl Reading {
+    async fn run(&mut self) -> Result<(), String> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            let seen = self.cursor.clone();
+            let why = match self.stream().await? {
+                End::Done => return Ok(()),
+                End::Cut(why) => why,
+            };
+            if self.cursor != seen {
+                backoff.reset();
+            }
+            let pause = backoff.pause(fastrand::f64());
+            log::info!("{why}; again in {} ms", pause.as_millis());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One connection's worth.
+    async fn stream(&mut self) -> Result<End, String> {
+        let mut client = match BridgeClient::connect(&self.authority).await {
+            Ok(client) => client,
+            // Once it has been there, it is waited for.
+            Err(Failure::NotReached(why)) if self.cursor.is_none() => return Err(why),
+            Err(why) => return Ok(End::Cut(why.to_string())),
+        };
+        let mut headers = vec![("accept", "text/event-stream")];
+        if let Some(cursor) = &self.cursor {
+            headers.push(("last-event-id", cursor));
+        }
+        let answer = match client.get(&self.path(), &headers).await {
+            Ok(answer) => answer,
+            Err(why) => return Ok(End::Cut(why.to_string())),
+        };
+        let status = answer.status();
+        if !status.is_success() {
+            let body = bridge_client::body(answer).await.unwrap_or_default();
+            let why = bridge_client::problem(status, &body);
+            let later = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+            return if later { Ok(End::Cut(why)) } else { Err(why) };
+        }
+        self.events(answer.into_body()).await
+    }
+
+    async fn events(&mut self, mut body: hyper::body::Incoming) -> Result<End, String> {
+        let mut parser = Parser::default();
+        let mut lines = Vec::new();
+        loop {
+            let bytes = match tokio::time::timeout(SILENCE, body.frame()).await {
+                Err(_) => return Ok(End::Cut("the bridge is silent".to_owned())),
+                Ok(Some(Err(e))) => return Ok(End::Cut(format!("the connection was cut: {e}"))),
+                Ok(None) if self.settings.until_end => return Ok(End::Done),
+                Ok(None) => return Ok(End::Cut("the bridge ended the stream".to_owned())),
+                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+            };
+            if !parser.push(&bytes) {
+                return Err("the bridge sends a line that is longer than any record".to_owned());
+            }
+            let mut end = None;
+            while let Some(event) = parser.next() {
+                end = self.take(event, &mut lines)?;
+                if end.is_some() {
+                    break;
+                }
+            }
+            let mut out = std::io::stdout().lock();
+            if written(out.write_all(&lines).and_then(|()| out.flush()))? == Written::NobodyReads {
+                return Ok(End::Done);
+            }
+            lines.clear();
+            if let Some(end) = end {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Prints one event to `lines`. `Some`: it was the last.
+    fn take(&mut self, event: Event, lines: &mut Vec<u8>) -> Result<Option<End>, String> {
+        let data = event.data.as_deref().unwrap_or_default();
+        match event.kind.as_str() {
+            "problem" => {
+                let (status, text) = problem(data);
+                let later = status.is_none_or(|s| matches!(s, 429 | 500..));
+                return if later { Ok(Some(End::Cut(text))) } else { Err(text) };
+            }
+            "gap" => say(format_args!("gap: {}", String::from_utf8_lossy(data))),
+            "waiting" => say(format_args!("waiting: {}", String::from_utf8_lossy(data))),
+            _ if event.data.is_none() => {}
+            kind => {
+                self.print(kind, data, lines)?;
+                self.printed += 1;
+            }
+        }
+        // Only now, with the whole event taken, is its place the place to come back to.
+        if event.id.is_some() {
+            self.cursor = event.id;
+        }
+        Ok(self.settings.limit.filter(|limit| self.printed >= limit.get()).map(|_| End::Done))
+    }
+
+    fn print(&self, kind: &str, data: &[u8], lines: &mut Vec<u8>) -> Result<(), String> {
+        let unread = |e: &dyn std::fmt::Display| format!("the bridge sends what cannot be read: {e}");
+        let output = &self.settings.output;
+        if *output == Output::Json {
+            lines.extend_from_slice(data);
+            lines.push(b'\n');
+            return Ok(());
+        }
+        let print = |lines: &mut Vec<u8>, topic: &str, partition, records: &Records| {
+            records.iter().for_each(|record| output.write(lines, topic, partition, &record));
+        };
+        if output.is_value_only() {
+            let value = match kind {
+                "tombstone" => None,
+                "binary" => Some(STANDARD.decode(data).map_err(|e| unread(&e))?),
+                _ => Some(data.to_vec()),
+            };
+            let part = value.as_ref().map(|v| 0..v.len());
+            let mut records = Records::over(value.unwrap_or_default().into());
+            records.push(0, -1, None, part);
+            print(lines, "", 0, &records);
+        } else {
+            let envelope: Envelope<'_> = serde_json::from_slice(data).map_err(|e| unread(&e))?;
+            print(lines, envelope.topic, envelope.partition, &envelope.records());
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> String {
+        let Consume { topics, partitions, key, until_end, limit, output, from, .. } = &self.settings;
+        let mut query = Serializer::new(String::from("/events?"));
+        topics.iter().for_each(|topic| {
+            query.append_pair("topic", topic.as_str());
+        });
+        partitions.iter().for_each(|partition| {
+            query.append_pair("partition", &partition.to_string());
+        });
+        query.append_pair("from", &place(from)).append_pair("wait", "true");
+        // Only `format=value` gives a value's own bytes back; all else is in the envelope.
+        query.append_pair("format", if output.is_value_only() { "value" } else { "record" });
+        if let Some(key) = key {
+            query.append_pair("key", key);
+        }
+        if *until_end {
+            query.append_pair("until", "end");
+        }
+        if let Some(limit) = limit {
+            query.append_pair("limit", &(limit.get() - self.printed).to_string());
+        }
+        query.finish()
+    }
+}
+
+fn place(from: &From) -> String {
+    match from {
+        From::Latest => "latest".to_owned(),
+        From::Earliest => "earliest".to_owned(),
+        From::Cursor(text) => text.clone(),
+        // An age was counted from when it was typed, and stays there over reconnects.
+        From::Time(ms) => OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok())
+            .unwrap_or_else(|| "earliest".to_owned()),
+    }
+}
+
+/// The status and the words of a problem event.
+fn problem(data: &[u8]) -> (Option<u16>, String) {
+    #[derive(Deserialize)]
+    struct Status {
+        status: Option<u16>,
+    }
+    let status = serde_json::from_slice::<Status>(data).ok().and_then(|s| s.status);
+    let code = status.and_then(|s| hyper::StatusCode::from_u16(s).ok()).unwrap_or_default();
+    (status, bridge_client::problem(code, data))
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    timestamp: Option<i64>,
+    #[serde(borrow)]
+    key: Option<&'a RawValue>,
+    #[serde(rename = "keyEncoding")]
+    key_encoding: Option<&'a str>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    encoding: Option<&'a str>,
+    #[serde(default, borrow)]
+    headers: Vec<EnvelopeHeader<'a>>,
+}
+
+#[derive(Deserialize)]
+struct EnvelopeHeader<'a> {
+    key: String,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    encoding: Option<&'a str>,
+}
+
+impl Envelope<'_> {
+    fn records(&self) -> Records {
+        let mut data = Vec::new();
+        let mut part = |bytes: &[u8]| -> Part {
+            let start = data.len();
+            data.extend_from_slice(bytes);
+            start..data.len()
+        };
+        let key = original(self.key, self.key_encoding).map(|b| part(&b));
+        let value = original(self.value, self.encoding).map(|b| part(&b));
+        let headers: Vec<_> = self
+            .headers
+            .iter()
+            .map(|h| (part(h.key.as_bytes()), original(h.value, h.encoding).map(|b| part(&b))))
+            .collect();
+        let mut records = Records::over(data.into());
+        records.push(self.offset, self.timestamp.unwrap_or(-1), key, value);
+        headers.into_iter().for_each(|(name, value)| records.push_header(name, value));
+        records
+    }
+}
+
+/// The bytes that an envelope's member stands for. A JSON string stands for its text: whether the
+/// record had the quotes too, the envelope does not tell.
+fn original(member: Option<&RawValue>, encoding: Option<&str>) -> Option<Vec<u8>> {
+    let raw = member?.get();
+    let text = match serde_json::from_str::<String>(raw) {
+        Ok(text) => text,
+        Err(_) => return (raw != "null").then(|| raw.as_bytes().to_vec()),
+    };
+    if encoding == Some("base64") { STANDARD.decode(&text).ok() } else { Some(text.into_bytes()) }
+}

@@ -1,0 +1,222 @@
+//! How `consume` prints a record: `value`, `json`, or a format that kcat's users know.
+
+use crate::envelope;
+use crate::record::{Partition, RecordRef};
+
+/// What to print for each record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// The [`envelope`], one a line.
+    Json,
+    Format(Vec<Token>),
+}
+
+/// A piece of a format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    Text(Vec<u8>),
+    Topic,
+    Partition,
+    Offset,
+    Key,
+    /// Of the key, in bytes; -1 for null.
+    KeyLength,
+    Value,
+    /// Of the value, in bytes; -1 for null.
+    ValueLength,
+    /// The same as a big-endian 32-bit integer.
+    ValueLengthBinary,
+    /// Milliseconds since the epoch; -1 where the broker keeps none.
+    Timestamp,
+    /// `name=value,name=value`; null prints as NULL, as with kcat.
+    Headers,
+}
+
+impl Output {
+    /// Reads `value`, `json` or a format.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Self::Json),
+            "value" => Self::parse(r"%v\n"),
+            _ if !text.contains(['%', '\\']) => {
+                Err(format!("{text:?} is none; give value, json or a format such as '%t/%p/%o: %v\\n'"))
+            }
+            _ => tokens(text).map(Self::Format),
+        }
+    }
+
+    /// Whether nothing but the value is printed.
+    pub fn is_value_only(&self) -> bool {
+        match self {
+            Self::Json => false,
+            Self::Format(tokens) => tokens
+                .iter()
+                .all(|t| matches!(t, Token::Text(_) | Token::Value | Token::ValueLength | Token::ValueLengthBinary)),
+        }
+    }
+
+    /// Appends the record as it is to be printed. A null key or value prints nothing.
+    pub fn write(&self, out: &mut Vec<u8>, topic: &str, partition: Partition, record: &RecordRef<'_>) {
+        let tokens = match self {
+            Self::Json => {
+                envelope::write(out, topic, partition, record);
+                return out.push(b'\n');
+            }
+            Self::Format(tokens) => tokens,
+        };
+        let mut number = itoa::Buffer::new();
+        let length = |bytes: Option<&[u8]>| bytes.map_or(-1, |b| i32::try_from(b.len()).unwrap_or(i32::MAX));
+        for token in tokens {
+            out.extend_from_slice(match token {
+                Token::Text(text) => text,
+                Token::Topic => topic.as_bytes(),
+                Token::Partition => number.format(partition).as_bytes(),
+                Token::Offset => number.format(record.offset).as_bytes(),
+                Token::Key => record.key.unwrap_or_default(),
+                Token::KeyLength => number.format(length(record.key)).as_bytes(),
+                Token::Value => record.value.unwrap_or_default(),
+                Token::ValueLength => number.format(length(record.value)).as_bytes(),
+                Token::ValueLengthBinary => {
+                    out.extend_from_slice(&length(record.value).to_be_bytes());
+                    continue;
+                }
+                Token::Timestamp => number.format(record.timestamp).as_bytes(),
+                Token::Headers => {
+                    write_headers(out, record);
+                    continue;
+                }
+            });
+        }
+    }
+}
+
+fn write_headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    for (place, (name, value)) in record.headers().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(name);
+        out.push(b'=');
+        out.extend_from_slice(value.unwrap_or(b"NULL"));
+    }
+}
+
+fn tokens(format: &str) -> Result<Vec<Token>, String> {
+    let mut tokens = Vec::new();
+    let mut text = Vec::new();
+    let mut chars = format.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '%' => match token(chars.next())? {
+                Some(token) => {
+                    if !text.is_empty() {
+                        tokens.push(Token::Text(std::mem::take(&mut text)));
+                    }
+                    tokens.push(token);
+                }
+                None => text.push(b'%'),
+            },
+            '\\' => text.push(match chars.next() {
+                Some('n') => b'\n',
+                Some('t') => b'\t',
+                Some('r') => b'\r',
+                Some('0') => 0,
+                Some('\\') => b'\\',
+                Some('x') => hex(chars.next(), chars.next())?,
+                other => return Err(format!("{} is not known; {HELP}", shown('\\', other))),
+            }),
+            char => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    if !text.is_empty() {
+        tokens.push(Token::Text(text));
+    }
+    Ok(tokens)
+}
+
+const HELP: &str = "allowed are %t topic, %p partition, %o offset, %k key, %v or %s value, %T timestamp in ms, %h headers, \
+                    %K and %S lengths of key and value, %R the value's length in binary, %%, \\n \\t \\r \\0 \\\\ and \\xNN";
+
+/// `None`: a percent sign.
+fn token(letter: Option<char>) -> Result<Option<Token>, String> {
+    Ok(Some(match letter {
+        Some('%') => return Ok(None),
+        Some('t') => Token::Topic,
+        Some('p') => Token::Partition,
+        Some('o') => Token::Offset,
+        Some('k') => Token::Key,
+        Some('K') => Token::KeyLength,
+        Some('v' | 's') => Token::Value,
+        Some('S') => Token::ValueLength,
+        Some('R') => Token::ValueLengthBinary,
+        Some('T') => Token::Timestamp,
+        Some('h') => Token::Headers,
+        other => return Err(format!("{} is not known; {HELP}", shown('%', other))),
+    }))
+}
+
+fn hex(high: Option<char>, low: Option<char>) -> Result<u8, String> {
+    let digit = |c: Option<char>| c.and_then(|c| c.to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    match (digit(high), digit(low)) {
+        (Some(high), Some(low)) => Ok(high * 16 + low),
+        _ => Err(format!("\\x takes two hexadecimal digits; {HELP}")),
+    }
+}
+
+fn shown(first: char, second: Option<char>) -> String {
+    std::iter::once(first).chain(second).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::Records;
+    use proptest::prelude::*;
+
+    fn printed(format: &str) -> Vec<u8> {
+        let mut records = Records::over((&b"keyvaluenote"[..]).into());
+        records.push(42, 1_000, Some(0..3), Some(3..8));
+        records.push_header(8..9, Some(9..12));
+        records.push_header(9..10, None);
+        records.push(43, -1, None, None);
+        let output = Output::parse(format).unwrap();
+        let mut out = Vec::new();
+        records.iter().for_each(|record| output.write(&mut out, "t", 7, &record));
+        out
+    }
+
+    #[test]
+    fn every_token_prints_its_part() {
+        let cases: [(&str, &[u8]); 8] = [
+            (r"Message: %v\n", b"Message: value\nMessage: \n"),
+            ("value", b"value\n\n"),
+            (r"%t/%p/%o\t%k=%s %T %h\n", b"t/7/42\tkey=value 1000 n=ote,o=NULL\nt/7/43\t= -1 \n"),
+            ("%K,%S;", b"3,5;-1,-1;"),
+            ("%R", &[0, 0, 0, 5, 255, 255, 255, 255]),
+            ("100%%", b"100%100%"),
+            (r"\x41\\\r\0", b"A\\\r\0A\\\r\0"),
+            (r"é%o", "é42é43".as_bytes()),
+        ];
+        for (format, expected) in cases {
+            assert_eq!(printed(format), expected, "{format}");
+        }
+        assert!(printed("json").starts_with(br#"{"topic":"t","partition":7,"offset":42,"#));
+    }
+
+    #[test]
+    fn what_is_no_format_is_refused_with_what_is_allowed() {
+        for bad in ["", "xml", "%q", "%", "\\", r"\q", r"\x4", r"\xgg"] {
+            assert!(Output::parse(bad).is_err(), "{bad}");
+        }
+        assert!(Output::parse("%q").unwrap_err().starts_with("%q is not known; allowed are %t topic"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_format_makes_it_panic(format in ".*") {
+            let _ = Output::parse(&format);
+            let _ = Output::parse(&format!("%{format}"));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Server-Sent Events, read as the WHATWG says (HTML, 9.2.6).
+
+/// One event as it is dispatched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    /// Empty: an ordinary one.
+    pub kind: String,
+    /// Lines joined by LF; `None`: there was no `data`, so only the id counts.
+    pub data: Option<Vec<u8>>,
+    pub id: Option<String>,
+}
+
+/// Cuts a stream into events. What is cut off in the middle of an event is never handed out.
+#[derive(Debug, Default)]
+pub struct Parser {
+    buffer: Vec<u8>,
+    /// Already searched for a line end.
+    searched: usize,
+    event: Event,
+    after_cr: bool,
+}
+
+impl Parser {
+    /// The longest line taken; a longer one is no stream of events.
+    const MAX_LINE: usize = 256 << 20;
+
+    /// Adds what has come. False: a line is longer than any record can be.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        self.buffer.extend_from_slice(bytes);
+        self.buffer.len() <= Self::MAX_LINE
+    }
+
+    /// Takes the next whole event out.
+    pub fn next(&mut self) -> Option<Event> {
+        let mut start = 0;
+        let mut done = None;
+        while done.is_none() {
+            if self.after_cr && self.buffer.get(start) == Some(&b'\n') {
+                start += 1;
+            }
+            let from = self.searched.max(start);
+            let rest = self.buffer.get(from..).unwrap_or_default();
+            let Some(length) = rest.iter().position(|b| matches!(b, b'\n' | b'\r')) else {
+                self.searched = self.buffer.len();
+                self.after_cr = self.after_cr && self.buffer.len() == start;
+                break;
+            };
+            let end = from + length;
+            self.after_cr = rest.get(length) == Some(&b'\r');
+            let line = self.buffer.get(start..end).unwrap_or_default();
+            if line.is_empty() {
+                let event = std::mem::take(&mut self.event);
+                done = (event != Event::default()).then_some(event);
+            } else {
+                field(&mut self.event, line);
+            }
+            start = end + 1;
+            self.searched = start;
+        }
+        self.buffer.drain(..start.min(self.buffer.len()));
+        self.searched = self.searched.saturating_sub(start);
+        done
+    }
+}
+
+fn field(event: &mut Event, line: &[u8]) {
+    let colon = line.iter().position(|b| *b == b':');
+    let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+    let value = value.strip_prefix(b":").unwrap_or(value);
+    let value = value.strip_prefix(b" ").unwrap_or(value);
+    match name {
+        b"data" => match &mut event.data {
+            Some(data) => {
+                data.push(b'\n');
+                data.extend_from_slice(value);
+            }
+            None => event.data = Some(value.to_vec()),
+        },
+        b"event" => event.kind = String::from_utf8_lossy(value).into_owned(),
+        b"id" if !value.contains(&0) => event.id = Some(String::from_utf8_lossy(value).into_owned()),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(pieces: &[&[u8]]) -> Vec<Event> {
+        let mut parser = Parser::default();
+        let mut events = Vec::new();
+        for piece in pieces {
+            assert!(parser.push(piece));
+            events.extend(std::iter::from_fn(|| parser.next()));
+        }
+        events
+    }
+
+    fn event(kind: &str, data: Option<&str>, id: Option<&str>) -> Event {
+        Event { kind: kind.into(), data: data.map(|d| d.as_bytes().to_vec()), id: id.map(str::to_owned) }
+    }
+
+    const STREAM: &[u8] =
+        b"retry: 2000\n: connected\n\nid: A\n\ndata: one\ndata:two\nid: B\n\nevent: gap\ndata: {}\nid: C\n\n\
+                            : heartbeat\n\ndata\n\ndata: cut";
+
+    fn expected() -> Vec<Event> {
+        vec![
+            event("", None, Some("A")),
+            event("", Some("one\ntwo"), Some("B")),
+            event("gap", Some("{}"), Some("C")),
+            event("", Some(""), None),
+        ]
+    }
+
+    #[test]
+    fn whole_events_come_out_and_a_cut_one_does_not() {
+        assert_eq!(parsed(&[STREAM]), expected());
+    }
+
+    #[test]
+    fn every_line_end_counts() {
+        for end in ["\r", "\r\n"] {
+            let text = String::from_utf8(STREAM.to_vec()).unwrap().replace('\n', end);
+            assert_eq!(parsed(&[text.as_bytes()]), expected(), "{end:?}");
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(parsed(&bytes), expected(), "{end:?} byte by byte");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_stream_is_cut_into_pieces_changes_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..8)) {
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let mut pieces = Vec::new();
+            let mut start = 0;
+            for cut in cuts {
+                pieces.push(&STREAM[start..cut]);
+                start = cut;
+            }
+            pieces.push(&STREAM[start..]);
+            prop_assert_eq!(parsed(&pieces), expected());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            parsed(&[&bytes]);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `produce` through a running bridge: batches of lines in the REST Proxy's v2 binary envelope, which
+//! keeps every byte, over one connection.
+
+use super::bridge_client::{self, BridgeClient, Failure};
+use super::produce::{Lines, Progress};
+use super::runtime;
+use crate::broker::Acks;
+use crate::config::Produce;
+use crate::record::NewRecord;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+const TYPE: &str = "application/vnd.kafka.binary.v2+json";
+/// How long a bridge that is away or full is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
+/// Records of one request.
+const RECORDS: usize = 1000;
+
+pub fn produce(settings: &Produce, authority: &str, progress: &Progress) -> Result<(), String> {
+    let runtime = runtime()?;
+    let acks = match settings.acks {
+        Acks::All => "all",
+        Acks::Leader => "1",
+        Acks::None => "0",
+    };
+    let path = format!("/topics/{}?acks={acks}", settings.topic);
+    let mut client = Some(runtime.block_on(BridgeClient::connect(authority)).map_err(|e| e.to_string())?);
+    let mut lines = Lines::new(std::io::stdin().lock());
+    while let Some(batch) = lines.next_batch(settings)? {
+        for records in batch.chunks(RECORDS) {
+            progress.sent(records.len());
+            let first = progress.first_line(records.len());
+            let body = serde_json::to_vec(&Body::of(records)).map_err(|e| e.to_string())?;
+            let outcomes = runtime.block_on(send(&mut client, authority, &path, body.into(), records.len()));
+            progress.settled(first, outcomes);
+        }
+    }
+    progress.summary()
+}
+
+/// An outcome for each record.
+async fn send(
+    client: &mut Option<BridgeClient>,
+    authority: &str,
+    path: &str,
+    body: bytes::Bytes,
+    records: usize,
+) -> Vec<Result<(), String>> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let why = match attempt(client, authority, path, body.clone(), records).await {
+            Ok(outcomes) => return outcomes,
+            Err(Refusal::Later(why)) if Instant::now() < give_up => why,
+            Err(Refusal::Later(why) | Refusal::Final(why)) => return vec![Err(why); records],
+        };
+        log::info!("{why}; trying again");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+enum Refusal {
+    /// Nothing was written; the same can work later.
+    Later(String),
+    Final(String),
+}
+
+async fn attempt(
+    client: &mut Option<BridgeClient>,
+    authority: &str,
+    path: &str,
+    body: bytes::Bytes,
+    records: usize,
+) -> Result<Vec<Result<(), String>>, Refusal> {
+    let mut connection = match client.take() {
+        Some(connection) => connection,
+        None => BridgeClient::connect(authority).await.map_err(|e| Refusal::Later(e.to_string()))?,
+    };
+    let cut = |failure: Failure| match failure {
+        Failure::NotReached(why) => Refusal::Later(why),
+        Failure::Cut(why) => Refusal::Final(format!("{why}; the record may have been written")),
+    };
+    let answer = connection.post(path, TYPE, body).await.map_err(cut)?;
+    let status = answer.status();
+    let answer = bridge_client::body(answer).await.map_err(cut)?;
+    *client = Some(connection);
+    match status.as_u16() {
+        200 | 207 => outcomes(&answer, records),
+        202 => Ok(vec![Ok(()); records]),
+        429 | 503 => Err(Refusal::Later(bridge_client::problem(status, &answer))),
+        _ => Err(Refusal::Final(bridge_client::problem(status, &answer))),
+    }
+}
+
+fn outcomes(answer: &[u8], records: usize) -> Result<Vec<Result<(), String>>, Refusal> {
+    #[derive(Deserialize)]
+    struct Answer {
+        offsets: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        error: Option<String>,
+        error_code: Option<i64>,
+    }
+    let unread = |why: &str| Refusal::Final(format!("the bridge's receipt cannot be read: {why}"));
+    let answer: Answer = serde_json::from_slice(answer).map_err(|e| unread(&e.to_string()))?;
+    if answer.offsets.len() != records {
+        return Err(unread("it is for another number of records"));
+    }
+    let outcome = |entry: Entry| match (entry.error, entry.error_code) {
+        (None, None) => Ok(()),
+        (Some(error), _) => Err(error),
+        (None, Some(code)) => Err(format!("error {code}")),
+    };
+    Ok(answer.offsets.into_iter().map(outcome).collect())
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    records: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<i32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<HeaderEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct HeaderEntry<'a> {
+    key: &'a str,
+    value: Option<String>,
+}
+
+impl<'a> Body<'a> {
+    fn of(records: &'a [NewRecord]) -> Self {
+        let encode = |bytes: &bytes::Bytes| STANDARD.encode(bytes);
+        let entry = |record: &'a NewRecord| Entry {
+            key: record.key.as_ref().map(encode),
+            value: record.value.as_ref().map(encode),
+            partition: record.partition,
+            headers: record
+                .headers
+                .iter()
+                .map(|h| HeaderEntry { key: &h.name, value: h.value.as_ref().map(encode) })
+                .collect(),
+        };
+        Self { records: records.iter().map(entry).collect() }
+    }
+}

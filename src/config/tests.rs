@@ -1,0 +1,73 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::start::From;
+
+fn consume(line: &str) -> Consume {
+    match read_line(line).unwrap() {
+        Command::Consume(consume) => consume,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn plain_curlew_serves() {
+    for line in ["curlew --kafka a:1,b:2", "curlew serve --kafka a:1,b:2"] {
+        let Ok(Command::Serve(serve)) = read_line(line) else { panic!("{line}") };
+        assert_eq!(serve.brokers(), ["a:1", "b:2"]);
+        assert_eq!(serve.driver(), Driver::Auto);
+        assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!((serve.max_body, serve.hub().queued_bytes), (8 << 20, 64 << 20));
+        assert_eq!(serve.auto_create(), AutoCreate::Ask);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_on_one_line() {
+    let cases = [
+        ("curlew", "no Kafka is given: set --kafka"),
+        ("curlew --kafka nonsense", "invalid value 'nonsense' for '--kafka <HOST:PORT,…>': give host:port"),
+        ("curlew --listen here --kafka a:1", "invalid value 'here' for '--listen <ADDR:PORT>': give an IP address"),
+        ("curlew --driver best --kafka a:1", "[possible values: auto, wire, crate]"),
+        ("curlew --lisen 127.0.0.1:1", "unexpected argument '--lisen' found; a similar argument exists: '--listen'"),
+        ("curlew --cors-origin example.org --kafka a:1", "give * or an origin"),
+        ("curlew --heartbeat 15 --kafka a:1", "give a number and a unit"),
+        ("curlew nonsense", "unrecognized subcommand 'nonsense'"),
+        ("curlew consume", "the following required arguments were not provided: <TOPIC>..."),
+        ("curlew consume a/b", "contains '/'; allowed are"),
+        ("curlew consume t --from 42", "from \"42\" is no place to start"),
+        ("curlew consume t --output %q", "%q"),
+        ("curlew consume t --limit 0", "--limit"),
+        ("curlew produce t --acks 2", "give all, 1 or 0"),
+        ("curlew produce t --header x", "give NAME=VALUE"),
+        ("curlew consume t --url https://x", "https is not supported here yet"),
+    ];
+    for (line, expected) in cases {
+        let Err(Stop::Refused(said)) = read_line(line) else { panic!("{line} is refused") };
+        assert!(said.contains(expected), "{line}: {said}");
+        assert!(!said.contains('\n'), "{line}: {said}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for line in ["curlew --help", "curlew --version", "curlew -h", "curlew serve --help", "curlew help consume"] {
+        assert!(matches!(read_line(line), Err(Stop::Shown(_))), "{line}");
+    }
+}
+
+#[test]
+fn consume_reads_through_kafka_or_a_bridge() {
+    let via = consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
+    assert!(matches!(via.source.via(), Via::Kafka { brokers, driver: Driver::Crate } if brokers == ["k:1"]));
+    assert!(matches!(via.from, From::Time(_)));
+    assert_eq!((via.topics.len(), via.partitions, via.limit), (2, vec![3], NonZeroU64::new(5)));
+    let plain = consume("curlew consume a");
+    assert!(matches!(plain.source.via(), Via::Bridge("127.0.0.1:8080")));
+    assert_eq!(plain.from, From::Latest);
+}

@@ -1,0 +1,190 @@
+//! What goes wrong, as the web says it: RFC 9457 with the v2 REST proxy's `error_code` and `message`
+//! beside it. The only place that names an error status.
+
+use crate::broker::{BrokerError, Written};
+use crate::cursor::BadCursor;
+use crate::hub::Refused;
+use crate::record::BadTopicName;
+use serde_json::json;
+use std::time::Duration;
+use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use warp::http::{Response, StatusCode};
+use warp::hyper::body::Bytes;
+
+/// An error with its status. The text says what was given, what is allowed, what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    /// v2's: the status, with two more digits where v2 tells cases apart.
+    code: u32,
+    detail: String,
+    header: Extra,
+}
+
+/// A header that goes with some statuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Extra {
+    None,
+    RetryAfter(Duration),
+    Allow(&'static str),
+}
+
+/// When a client should try again that came while the broker was away or the queue full.
+const SOON: Duration = Duration::from_secs(1);
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, code: status.as_u16().into(), detail: detail.into(), header: Extra::None }
+    }
+
+    /// The request cannot be read.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The request can be read and is not valid.
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// No such URL.
+    pub fn not_found(path: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("there is nothing at {path:?}; GET /openapi.json lists what there is, for instance /topics/NAME/events"),
+        )
+    }
+
+    /// `allowed` as in the `Allow` header.
+    pub fn method_not_allowed(method: &str, allowed: &'static str) -> Self {
+        let detail = format!("{method} is not allowed here; allowed: {allowed}");
+        Self { header: Extra::Allow(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
+    }
+
+    pub fn not_acceptable(accept: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            format!("Accept is {accept:?}; a stream comes as text/event-stream or application/x-ndjson"),
+        )
+    }
+
+    pub fn unsupported_media_type(given: &str, allowed: &str) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type is {given:?}; allowed: {allowed}"))
+    }
+
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// More than the bridge takes at a time.
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self { header: Extra::RetryAfter(SOON), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    /// A fault of ours.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    fn code(mut self, code: u32) -> Self {
+        self.code = code;
+        self
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub fn error_code(&self) -> u32 {
+        self.code
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
+    /// The members of `application/problem+json`, on one line.
+    pub fn json(&self) -> String {
+        json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "error_code": self.code,
+            "message": self.detail,
+        })
+        .to_string()
+    }
+
+    pub fn response<B: From<Bytes>>(&self) -> Response<B> {
+        let mut response = Response::new(B::from(Bytes::from(self.json())));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.header {
+            Extra::None => {}
+            Extra::RetryAfter(time) => drop(headers.insert(RETRY_AFTER, time.as_secs().max(1).into())),
+            Extra::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
+        }
+        response
+    }
+}
+
+impl From<&BrokerError> for Problem {
+    fn from(error: &BrokerError) -> Self {
+        let text = error.to_string();
+        let nothing_written = |text: String| format!("{text}; nothing was written");
+        match error {
+            BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) => {
+                let hint = "produce to it (the broker may make it by itself), or wait for it with wait=true";
+                Self::new(StatusCode::NOT_FOUND, format!("{text}; {hint}")).code(40401)
+            }
+            BrokerError::UnknownPartition(_) => {
+                let hint = "GET /topics/NAME lists the partitions";
+                Self::new(StatusCode::NOT_FOUND, format!("{text}; {hint}")).code(40402)
+            }
+            BrokerError::OffsetOutOfRange(_) => Self::bad_request(text),
+            BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_) => Self::busy(nothing_written(text)),
+            BrokerError::TimedOut(Written::No | Written::Maybe) | BrokerError::Lost => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, text)
+            }
+            BrokerError::TooLarge(_) => Self::too_large(text),
+            BrokerError::InvalidRecord(_) => Self::unprocessable(text),
+            BrokerError::Denied(_) => Self::forbidden(text),
+            BrokerError::Unsupported(_) => Self::bad_request(text),
+            BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, text),
+        }
+    }
+}
+
+impl From<BrokerError> for Problem {
+    fn from(error: BrokerError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self::busy(match refused {
+            Refused::QueueFull => "too many records wait for the broker already; nothing was written, try again",
+            Refused::TooManyStreams => "too many streams are open already; try again later (the limit is --max-streams)",
+            Refused::ShuttingDown => "the bridge is shutting down; try again",
+        })
+    }
+}
+
+impl From<BadTopicName> for Problem {
+    fn from(bad: BadTopicName) -> Self {
+        Self::unprocessable(bad.to_string())
+    }
+}
+
+impl From<BadCursor> for Problem {
+    fn from(bad: BadCursor) -> Self {
+        Self::bad_request(bad.to_string())
+    }
+}

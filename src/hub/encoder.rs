@@ -1,0 +1,172 @@
+//! Records to the bytes of one kind of stream, and the cursor that goes with them.
+
+use super::subscription::{Filter, Format, Gap, GapReason};
+use crate::broker::BrokerError;
+use crate::cursor::{Cursor, IdTag};
+use crate::record::{Offset, Partition, Records};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Records that a filter may leave out before a checkpoint says how far the stream is.
+const CHECKPOINT_RECORDS: u32 = 1000;
+
+/// Where a stream ends by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Bounds {
+    /// Records still to be delivered.
+    pub remaining: Option<u64>,
+    /// The offset to stop before, by topic and partition. Partitions that are not named do not count.
+    pub ends: Option<HashMap<(usize, Partition), Offset>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    GoesOn,
+    /// The stream has delivered all that it was asked for.
+    Finished,
+}
+
+/// Writes frames and keeps the cursor in step with them.
+#[derive(Clone)]
+pub struct Encoder {
+    pub cursor: Cursor,
+    filter: Arc<Filter>,
+    format: Arc<dyn Format>,
+    pub bounds: Bounds,
+    /// Records left out since the last id was written.
+    passed: u32,
+}
+
+impl Encoder {
+    pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
+        Self { cursor, filter, format, bounds, passed: 0 }
+    }
+
+    /// Another at another place, of the same filter and format, without bounds.
+    pub fn at(&self, cursor: Cursor) -> Self {
+        Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds::default())
+    }
+
+    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`.
+    pub fn records(
+        &mut self,
+        out: &mut Vec<u8>,
+        topic: usize,
+        partition: Partition,
+        batches: &[Records],
+        next: Offset,
+    ) -> Flow {
+        let Some(from) = self.cursor.next(topic, partition) else { return Flow::GoesOn };
+        if self.is_finished() {
+            return Flow::Finished;
+        }
+        let end = self.end_of(topic, partition);
+        let name = self.cursor.topics()[topic].name.clone();
+        let uses_ids = self.format.uses_ids();
+        // A batch may begin before the cursor.
+        let wanted = batches.iter().flat_map(Records::iter).skip_while(|r| r.offset < from);
+        for record in wanted.take_while(|r| r.offset < end) {
+            if !self.filter.matches(&record) {
+                self.passed += 1;
+                continue;
+            }
+            self.cursor.set(topic, partition, record.offset + 1);
+            let id = if uses_ids { self.cursor.text() } else { "" };
+            self.format.record(out, &name, partition, &record, id);
+            self.passed = 0;
+            if let Some(remaining) = &mut self.bounds.remaining {
+                *remaining = remaining.saturating_sub(1);
+                if *remaining == 0 {
+                    return Flow::Finished;
+                }
+            }
+        }
+        self.cursor.set(topic, partition, next.max(from));
+        if self.passed >= CHECKPOINT_RECORDS {
+            self.checkpoint(out);
+        }
+        if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
+    }
+
+    /// Writes where the stream is.
+    pub fn checkpoint(&mut self, out: &mut Vec<u8>) {
+        self.passed = 0;
+        self.format.checkpoint(out, self.cursor.text());
+    }
+
+    /// Writes where the stream is, if a filter has left records out since the last id.
+    pub fn checkpoint_if_passed(&mut self) -> Option<Bytes> {
+        if self.passed == 0 {
+            return None;
+        }
+        let mut out = Vec::new();
+        self.checkpoint(&mut out);
+        Some(out.into())
+    }
+
+    /// Says that records are missing, and moves the cursor past them.
+    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, to: Offset, reason: GapReason) {
+        let Some(from) = self.cursor.next(topic, partition) else { return };
+        let name = self.cursor.topics()[topic].name.clone();
+        self.cursor.set(topic, partition, to);
+        self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
+    }
+
+    /// Says that all places in a topic are gone, and moves the cursor to the beginning of the topic that
+    /// took its name. The places change before the first frame is written: no id mixes both topics.
+    pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
+        let lost: Vec<_> = self.cursor.places(topic).collect();
+        self.cursor.set_id(topic, id);
+        self.cursor.clear(topic);
+        self.grow(topic, partitions);
+        let name = self.cursor.topics()[topic].name.clone();
+        for (partition, from) in lost {
+            let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
+            self.format.gap(out, &gap, self.cursor.text());
+        }
+    }
+
+    /// Adds the places of partitions that the cursor does not know yet, at their beginning.
+    pub fn grow(&mut self, topic: usize, partitions: usize) {
+        while let Some(next) = self.cursor.next_partition(topic)
+            && (next as usize) < partitions
+        {
+            self.cursor.add_place(topic, 0);
+        }
+    }
+
+    pub fn problem(&self, error: &BrokerError) -> Bytes {
+        let mut out = Vec::new();
+        self.format.problem(&mut out, error);
+        out.into()
+    }
+
+    pub fn waiting(&self, topic: usize) -> Bytes {
+        let mut out = Vec::new();
+        self.format.waiting(&mut out, &self.cursor.topics()[topic].name);
+        out.into()
+    }
+
+    pub fn is_filtered(&self) -> bool {
+        !self.filter.is_empty()
+    }
+
+    /// Whether all that was asked for is delivered: so many records, or every partition up to its end.
+    pub fn is_finished(&self) -> bool {
+        let at_ends = |ends: &HashMap<_, _>| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
+        self.bounds.remaining == Some(0) || self.bounds.ends.as_ref().is_some_and(at_ends)
+    }
+
+    /// Whether a partition has nothing more for this stream.
+    pub fn has_ended(&self, topic: usize, partition: Partition) -> bool {
+        self.cursor.next(topic, partition).is_none_or(|next| next >= self.end_of(topic, partition))
+    }
+
+    fn end_of(&self, topic: usize, partition: Partition) -> Offset {
+        match &self.bounds.ends {
+            None => Offset::MAX,
+            Some(ends) => ends.get(&(topic, partition)).copied().unwrap_or(0),
+        }
+    }
+}

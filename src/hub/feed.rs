@@ -1,0 +1,181 @@
+//! One live flow: all streams of the same topics, partitions, filter and format stand at the same
+//! place, so each batch is encoded once and every mailbox gets the same bytes.
+
+use super::encoder::{Encoder, Flow};
+use super::job::{Job, JobSettings};
+use super::lock;
+use super::mailbox::Post;
+use super::subscription::{Filter, GapReason, Missing};
+use super::tail::Tail;
+use crate::broker::BrokerError;
+use crate::cursor::{IdTag, Selection};
+use crate::record::{Offset, Partition, Records, TopicName};
+use bytes::Bytes;
+use log::error;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Streams with equal keys share one feed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FeedKey {
+    /// Sorted.
+    pub topics: Vec<TopicName>,
+    pub selection: Selection,
+    pub filter: Arc<Filter>,
+    pub format: String,
+    pub missing: Missing,
+    /// A stream with a limit counts for itself and shares with nobody.
+    pub private: Option<u64>,
+}
+
+pub struct Feed {
+    pub key: FeedKey,
+    /// Of its topics, in their order.
+    pub tails: Vec<Arc<Tail>>,
+    settings: Arc<JobSettings>,
+    state: Mutex<FeedState>,
+}
+
+pub struct FeedState {
+    pub encoder: Encoder,
+    members: Vec<Post>,
+    pub ended: Ended,
+}
+
+/// Whether a feed still takes streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    No,
+    Yes,
+}
+
+impl Feed {
+    pub fn new(key: FeedKey, encoder: Encoder, tails: Vec<Arc<Tail>>, settings: Arc<JobSettings>) -> Self {
+        Self { key, tails, settings, state: Mutex::new(FeedState { encoder, members: Vec::new(), ended: Ended::No }) }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, FeedState> {
+        lock(&self.state)
+    }
+
+    /// Encodes one fetched stretch, once, for all streams.
+    pub fn deliver(&self, name: &TopicName, partition: Partition, from: Offset, batches: &[Records], next: Offset) {
+        let mut state = self.state();
+        let Some(topic) = state.encoder.cursor.topic_index(name) else { return };
+        match state.encoder.cursor.next(topic, partition) {
+            Some(place) if place == from => {}
+            // The feed began behind this stretch.
+            None => return,
+            Some(place) if place >= next => return,
+            Some(place) => {
+                error!(
+                    "{name}/{partition}: the live flow jumped from {place} to {from}; its streams read on by themselves"
+                );
+                self.evict(&mut state, |_| true);
+                state.end();
+                return;
+            }
+        }
+        self.evict_full(&mut state);
+        let mut out = Vec::with_capacity(batches.iter().map(Records::memory).sum::<usize>());
+        let flow = state.encoder.records(&mut out, topic, partition, batches, next);
+        state.send(out);
+        if flow == Flow::Finished {
+            state.end();
+        }
+    }
+
+    /// Tells all streams of records that are gone for good, and goes on behind them.
+    pub fn gap(&self, name: &TopicName, partition: Partition, to: Offset, reason: GapReason) {
+        self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, to, reason));
+    }
+
+    /// A topic of the same name took the old one's place: from its beginning.
+    pub fn recreated(&self, name: &TopicName, id: IdTag, partitions: usize) {
+        self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
+    }
+
+    /// The topic has `partitions` of them now; new ones are read from their beginning.
+    pub fn grow(&self, name: &TopicName, id: IdTag, partitions: usize) {
+        self.change(name, |encoder, topic, _| {
+            encoder.cursor.set_id(topic, id);
+            encoder.grow(topic, partitions);
+        });
+    }
+
+    /// Ends all streams with this problem.
+    pub fn fail(&self, error: &BrokerError) {
+        let mut state = self.state();
+        self.evict_full(&mut state);
+        let problem = state.encoder.problem(error);
+        state.send(problem);
+        state.end();
+    }
+
+    /// Forgets streams whose client is gone, and tells filtered streams how far they are. A feed without
+    /// streams ends.
+    pub fn tidy(&self) -> Ended {
+        let mut state = self.state();
+        if state.encoder.is_filtered() {
+            self.evict_full(&mut state);
+            if let Some(checkpoint) = state.encoder.checkpoint_if_passed() {
+                state.send(checkpoint);
+            }
+        }
+        state.members.retain(|member| !member.is_closed());
+        if state.members.is_empty() {
+            state.end();
+        }
+        state.ended
+    }
+
+    fn change(&self, name: &TopicName, change: impl FnOnce(&mut Encoder, usize, &mut Vec<u8>)) {
+        let mut state = self.state();
+        let Some(topic) = state.encoder.cursor.topic_index(name) else { return };
+        self.evict_full(&mut state);
+        let mut out = Vec::new();
+        change(&mut state.encoder, topic, &mut out);
+        state.send(out);
+    }
+
+    /// Streams that cannot take another chunk leave the live flow here, and read on by themselves from
+    /// the place where they are now.
+    fn evict_full(&self, state: &mut FeedState) {
+        self.evict(state, Post::is_full);
+    }
+
+    fn evict(&self, state: &mut FeedState, which: impl Fn(&Post) -> bool) {
+        let FeedState { encoder, members, .. } = state;
+        members.retain(|member| {
+            if which(member) && !member.is_closed() {
+                let job = Job::behind(encoder.clone(), member.clone(), self.key.clone(), self.settings.clone());
+                member.park(job);
+                return false;
+            }
+            !member.is_closed()
+        });
+    }
+}
+
+impl FeedState {
+    /// From here on this stream gets what the others get.
+    pub fn join(&mut self, member: Post) {
+        self.members.push(member);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// No more comes: the streams end when they have read what is theirs.
+    pub fn end(&mut self) {
+        self.ended = Ended::Yes;
+        self.members = Vec::new();
+    }
+
+    fn send(&mut self, chunk: impl Into<Bytes>) {
+        let chunk = chunk.into();
+        if !chunk.is_empty() {
+            self.members.iter().for_each(|member| member.send(chunk.clone()));
+        }
+    }
+}

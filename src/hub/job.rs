@@ -1,0 +1,145 @@
+//! A stream outside the live flow, and what becomes of it turn by turn.
+
+use super::encoder::Encoder;
+use super::feed::FeedKey;
+use super::mailbox::Post;
+use super::opening::Opening;
+use crate::backoff::Backoff;
+use crate::broker::{BrokerError, Remedy, TopicInfo};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a stream may meet the same damaged answer before it is told.
+const TRIES: u32 = 3;
+
+/// What all catching-up streams have in common.
+#[derive(Debug)]
+pub struct JobSettings {
+    /// About how many bytes one turn reads.
+    pub read_bytes: usize,
+}
+
+/// One stream outside the live flow.
+pub struct Job {
+    pub encoder: Encoder,
+    pub post: Post,
+    pub key: FeedKey,
+    pub settings: Arc<JobSettings>,
+    /// By the cursor's order.
+    pub topics: Vec<Known>,
+    pub phase: Phase,
+    pub backoff: Backoff,
+    pub failures: u32,
+    /// Since when the cursor is further on than the live flow.
+    pub ahead_since: Option<Instant>,
+    /// Turns in a row that read nothing and could not join either.
+    pub idle: u32,
+    /// Turns taken; says which partition comes first, so that none starves.
+    pub turn: usize,
+}
+
+pub enum Phase {
+    Opening(Opening),
+    /// The topics must be looked up (again) before reading on.
+    LookingUp,
+    Reading {
+        at_end: AtEnd,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtEnd {
+    Yes,
+    No,
+}
+
+/// What a stream knows of one of its topics.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// The broker was not asked yet.
+    NotYet,
+    /// It does not exist, and the stream waits for it.
+    Missing,
+    Here(TopicInfo),
+}
+
+impl Known {
+    pub fn here(&self) -> Option<&TopicInfo> {
+        match self {
+            Self::Here(info) => Some(info),
+            Self::NotYet | Self::Missing => None,
+        }
+    }
+}
+
+/// What becomes of a job after its turn.
+pub enum Next {
+    /// It is in the live flow, or over.
+    Done,
+    Again(Box<Job>),
+    Later(Box<Job>, Duration),
+}
+
+impl Job {
+    pub fn open(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>, opening: Opening) -> Box<Self> {
+        Self::new(encoder, post, key, settings, Phase::Opening(opening))
+    }
+
+    /// Of a stream that left the live flow.
+    pub fn behind(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>) -> Box<Self> {
+        Self::new(encoder, post, key, settings, Phase::LookingUp)
+    }
+
+    fn new(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>, phase: Phase) -> Box<Self> {
+        let topics = vec![Known::NotYet; encoder.cursor.topics().len()];
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        Box::new(Self {
+            encoder,
+            post,
+            key,
+            settings,
+            topics,
+            phase,
+            backoff,
+            failures: 0,
+            ahead_since: None,
+            idle: 0,
+            turn: 0,
+        })
+    }
+
+    pub fn send(&self, chunk: impl Into<Bytes>) {
+        let chunk = chunk.into();
+        if !chunk.is_empty() {
+            self.post.send(chunk);
+        }
+    }
+
+    /// Tells the client why its stream ends.
+    pub fn fail(self: Box<Self>, error: &BrokerError) -> Next {
+        self.send(self.encoder.problem(error));
+        Next::Done
+    }
+
+    pub fn later(mut self: Box<Self>) -> Next {
+        let pause = self.backoff.pause(fastrand::f64());
+        Next::Later(self, pause)
+    }
+
+    /// After an error: again after a pause where that can help, else the end.
+    pub fn retry(mut self: Box<Self>, error: &BrokerError) -> Next {
+        if error.remedy() == Remedy::GiveUp {
+            self.failures += 1;
+            if self.failures >= TRIES || !matches!(error, BrokerError::Corrupt(_)) {
+                return self.fail(error);
+            }
+        }
+        self.later()
+    }
+
+    /// Whether the stream goes on after what is in the log now.
+    pub fn may_join(&self) -> bool {
+        self.encoder.bounds.ends.is_none()
+    }
+}

@@ -1,0 +1,158 @@
+//! Keeps the live flow's map of the cluster fresh: leaders, partitions added, topics made anew or gone;
+//! owns the reading threads.
+
+use super::live::{Live, Nudge};
+use super::reader::LeaderReader;
+use super::tail::{Tail, TailPartition};
+use crate::backoff::Backoff;
+use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
+use crate::cursor::IdTag;
+use crossbeam_channel::{Receiver, select};
+use log::{error, info, warn};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Look-ups in a row that must miss a topic before its streams are told that it is gone.
+const MISSES: u32 = 2;
+/// How often a topic that streams wait for is looked up.
+const WAITING_REFRESH: Duration = Duration::from_secs(1);
+
+pub struct Keeper {
+    pub live: Arc<Live>,
+    pub broker: Arc<dyn Broker>,
+    pub refresh: Duration,
+    pub max_bytes: usize,
+    /// Closed when the hub ends.
+    pub ended: Receiver<()>,
+}
+
+impl Keeper {
+    pub fn run(&self) {
+        let mut readers = HashMap::new();
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        let mut due = Instant::now() + self.refresh;
+        while !self.live.is_closing() {
+            self.assign(&mut readers);
+            let nudge = select! {
+                recv(self.live.nudges) -> nudge => nudge.ok(),
+                recv(self.ended) -> _ => return,
+                default(due.saturating_duration_since(Instant::now())) => Some(Nudge::Metadata),
+            };
+            if nudge != Some(Nudge::Metadata) {
+                due = due.min(Instant::now() + self.interval());
+                continue;
+            }
+            self.live.tidy();
+            due = Instant::now()
+                + match self.look_up() {
+                    Ok(()) => {
+                        backoff.reset();
+                        self.interval()
+                    }
+                    Err(error) => {
+                        warn!("topics cannot be looked up: {error}");
+                        backoff.pause(fastrand::f64())
+                    }
+                };
+            // Errors come many at a time; one look-up serves them all.
+            if self.ended.recv_timeout(Duration::from_millis(50))
+                == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+            {
+                return;
+            }
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        let waiting = self.live.tails().iter().any(|tail| tail.state().partitions.is_empty());
+        if waiting { self.refresh.min(WAITING_REFRESH) } else { self.refresh }
+    }
+
+    /// A reading thread for each leader of a partition in use; each looks again if its share has changed.
+    fn assign(&self, readers: &mut HashMap<NodeId, LeaderReader>) {
+        let tails = self.live.tails();
+        let leaders: BTreeSet<_> = tails
+            .iter()
+            .flat_map(|tail| tail.state().partitions.iter().filter_map(|p| p.leader).collect::<Vec<_>>())
+            .collect();
+        for leader in leaders {
+            if let std::collections::hash_map::Entry::Vacant(place) = readers.entry(leader) {
+                match LeaderReader::start(leader, self.live.clone(), self.broker.clone(), self.max_bytes) {
+                    Ok(reader) => drop(place.insert(reader)),
+                    Err(error) => error!("no thread for reading from broker {leader}: {error}"),
+                }
+            }
+        }
+        readers.iter().for_each(|(leader, reader)| reader.look_again(&self.live.wants(*leader)));
+    }
+
+    fn look_up(&self) -> Result<(), BrokerError> {
+        let tails = self.live.tails();
+        if tails.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = tails.iter().map(|tail| tail.name.clone()).collect();
+        for (tail, found) in tails.iter().zip(self.broker.topics(&names)?) {
+            match found {
+                Ok(info) => self.update(tail, &info),
+                Err(error @ BrokerError::UnknownTopic(_)) => self.miss(tail, &error),
+                Err(error) => info!("topic {:?} cannot be looked up: {error}", tail.name),
+            }
+        }
+        Ok(())
+    }
+
+    fn update(&self, tail: &Tail, found: &TopicInfo) {
+        let id = IdTag::of(found.id);
+        let recreated = {
+            let mut state = tail.state();
+            state.misses = 0;
+            IdTag::of(state.id).differs(id) || found.partitions.len() < state.partitions.len()
+        };
+        if recreated {
+            warn!("topic {:?} was made anew; its streams start at the new one's beginning", tail.name);
+            self.live.recreate(tail, found);
+            return;
+        }
+        let grown = {
+            let mut state = tail.state();
+            for (place, info) in state.partitions.iter_mut().zip(&found.partitions) {
+                if (place.leader, place.leader_epoch) != (info.leader, info.leader_epoch) {
+                    (place.leader, place.leader_epoch) = (info.leader, info.leader_epoch);
+                    place.paused_until = None;
+                }
+            }
+            found.partitions.len() > state.partitions.len()
+        };
+        if grown {
+            info!("topic {:?} has {} partitions now", tail.name, found.partitions.len());
+            self.live.grow(tail, found);
+        }
+    }
+
+    fn miss(&self, tail: &Tail, error: &BrokerError) {
+        let gone = {
+            let mut state = tail.state();
+            state.misses += 1;
+            // A topic without partitions is one that its streams wait for.
+            !state.partitions.is_empty() && state.misses >= MISSES
+        };
+        if gone {
+            warn!("topic {:?} is gone; its streams end", tail.name);
+            self.live.fail(tail, error);
+        } else if !tail.state().partitions.is_empty() {
+            // A second look soon tells a deleted topic from one that is being made anew.
+            self.live.nudge(Nudge::Metadata);
+        }
+    }
+}
+
+/// The places of a topic's partitions from its beginning on.
+pub fn from_beginning(found: &TopicInfo, from: usize) -> impl Iterator<Item = TailPartition> + '_ {
+    found.partitions.iter().skip(from).map(|info| {
+        let mut place = TailPartition::unread(info);
+        place.jump(0);
+        place
+    })
+}

@@ -1,0 +1,330 @@
+//! The live flow: which topics are read at their tails, which feeds they go to, and how a stream joins one.
+
+use super::encoder::Flow;
+use super::feed::{Ended, Feed, FeedKey, FeedState};
+use super::job::{Job, Known};
+use super::keeper::from_beginning;
+use super::subscription::GapReason;
+use super::tail::{Piece, Tail, TailPartition};
+use super::{Settings, lock};
+use crate::broker::{BrokerError, NodeId, TopicInfo, Want};
+use crate::cursor::{Cursor, IdTag};
+use crate::record::{Offset, Partition, Records, TopicName};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// What the hub's threads share. Locks are taken in this order: `registry`, a tail's `dispatch`, a
+/// feed's state, a tail's state.
+pub struct Live {
+    registry: Mutex<Registry>,
+    /// Bytes of fetched records kept for streams that come back, over all partitions.
+    recent_bytes: usize,
+    /// Tells the keeper that metadata is old, or that there are new tails to read.
+    nudge: Sender<Nudge>,
+    pub nudges: Receiver<Nudge>,
+    closing: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nudge {
+    /// Tails came or changed: the readers must look again.
+    Tails,
+    /// Ask the broker for leaders, partitions and ids.
+    Metadata,
+}
+
+#[derive(Default)]
+struct Registry {
+    tails: HashMap<TopicName, Arc<Tail>>,
+    feeds: HashMap<FeedKey, Arc<Feed>>,
+}
+
+/// What came of an attempt to join the live flow. The job goes back where it could not.
+pub enum Joined {
+    Live,
+    /// The stream has delivered all it was asked for.
+    Finished,
+    /// The live flow is further on than what is kept of it leads back.
+    Behind(Box<Job>),
+    /// The cursor is further on than the live flow: wait for it.
+    Ahead(Box<Job>),
+}
+
+impl Live {
+    pub fn new(settings: &Settings) -> Self {
+        // One nudge that waits is as good as many.
+        let (nudge, nudges) = bounded(2);
+        Self {
+            registry: Mutex::default(),
+            recent_bytes: settings.recent_bytes,
+            nudge,
+            nudges,
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    pub fn nudge(&self, nudge: Nudge) {
+        let _ = self.nudge.try_send(nudge);
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Ends all live streams; none can join any more.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        let mut registry = lock(&self.registry);
+        registry.feeds.values().for_each(|feed| feed.state().end());
+        // Feeds and tails hold each other.
+        registry.tails.values().for_each(|tail| tail.state().feeds.clear());
+        *registry = Registry::default();
+    }
+
+    pub fn tails(&self) -> Vec<Arc<Tail>> {
+        lock(&self.registry).tails.values().cloned().collect()
+    }
+
+    pub fn tail(&self, topic: &TopicName) -> Option<Arc<Tail>> {
+        lock(&self.registry).tails.get(topic).cloned()
+    }
+
+    pub fn knows(&self, topic: &TopicName) -> bool {
+        lock(&self.registry).tails.get(topic).is_some_and(|tail| !tail.state().partitions.is_empty())
+    }
+
+    /// Where a live feed of this key stands, if there is one with all its topics known.
+    pub fn place_of(&self, key: &FeedKey) -> Option<Cursor> {
+        let feed = lock(&self.registry).feeds.get(key)?.clone();
+        let state = feed.state();
+        (state.ended == Ended::No && !state.is_empty()).then(|| state.encoder.cursor.clone())
+    }
+
+    /// Everything that is to be fetched from `leader` now.
+    pub fn wants(&self, leader: NodeId) -> Vec<Want> {
+        let now = Instant::now();
+        self.tails().iter().flat_map(|tail| tail.state().wants(&tail.name, leader, now).collect::<Vec<_>>()).collect()
+    }
+
+    /// Drops feeds without streams and tails without feeds.
+    pub fn tidy(&self) {
+        let mut registry = lock(&self.registry);
+        let Registry { tails, feeds } = &mut *registry;
+        feeds.retain(|_, feed| feed.tidy() == Ended::No);
+        tails.retain(|_, tail| {
+            let mut state = tail.state();
+            state.feeds.retain(|feed| feeds.get(&feed.key).is_some_and(|kept| Arc::ptr_eq(kept, feed)));
+            !state.feeds.is_empty()
+        });
+    }
+
+    /// Takes the job's stream into the live flow, if it stands at the flow's place or what is kept of the flow leads
+    /// there from its cursor.
+    pub fn join(&self, mut job: Box<Job>) -> Joined {
+        let Some(feed) = self.feed_for(&job) else { return Joined::Behind(job) };
+        let mut state = feed.state();
+        if state.ended == Ended::Yes {
+            return Joined::Behind(job);
+        }
+        let missing = match Self::missing(&feed, &state, &mut job) {
+            Ok(missing) => missing,
+            Err(Apart::Behind) => return Joined::Behind(job),
+            Err(Apart::Ahead) => return Joined::Ahead(job),
+        };
+        let mut out = Vec::new();
+        for (topic, partition, pieces) in missing {
+            for piece in pieces {
+                if job.encoder.records(&mut out, topic, partition, &piece.batches, piece.next) == Flow::Finished {
+                    job.post.send(out.into());
+                    return Joined::Finished;
+                }
+            }
+        }
+        if !out.is_empty() {
+            job.post.send(out.into());
+        }
+        if job.key.private.is_some() {
+            state.encoder.bounds = job.encoder.bounds;
+        }
+        state.join(job.post);
+        Joined::Live
+    }
+
+    /// The stretches between the job's cursor and the feed's.
+    fn missing(feed: &Feed, state: &FeedState, job: &mut Job) -> Result<Vec<(usize, Partition, Vec<Piece>)>, Apart> {
+        let flow = &state.encoder.cursor;
+        let mut missing = Vec::new();
+        for (topic, place) in flow.topics().iter().enumerate() {
+            let own = &job.encoder.cursor.topics()[topic];
+            if own.id.differs(place.id) {
+                return Err(Apart::Behind);
+            }
+            job.encoder.cursor.set_id(topic, place.id);
+            let known = flow.places(topic).count();
+            if job.encoder.cursor.places(topic).count() > known {
+                return Err(Apart::Ahead);
+            }
+            let tail = &feed.tails[topic];
+            for (partition, to) in flow.places(topic) {
+                let from = match job.encoder.cursor.next(topic, partition) {
+                    Some(from) => from,
+                    None => {
+                        job.encoder.cursor.add_place(topic, 0);
+                        0
+                    }
+                };
+                if from > to {
+                    return Err(Apart::Ahead);
+                }
+                if from < to {
+                    let pieces = tail.state().recent(partition, from, to);
+                    missing.push((topic, partition, pieces.ok_or(Apart::Behind)?));
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The feed of the job's key; a new one stands where its topics' tails are, or, where nobody reads
+    /// a topic yet, at the job's cursor.
+    ///
+    /// `None`: the job has to look its topics up first.
+    fn feed_for(&self, job: &Job) -> Option<Arc<Feed>> {
+        let mut registry = lock(&self.registry);
+        if let Some(feed) = registry.feeds.get(&job.key)
+            && feed.state().ended == Ended::No
+        {
+            return Some(feed.clone());
+        }
+        if job.topics.iter().any(|topic| matches!(topic, Known::NotYet)) {
+            return None;
+        }
+        let tails: Vec<_> = (job.encoder.cursor.topics().iter().zip(&job.topics))
+            .map(|(topic, known)| {
+                let new = || Arc::new(new_tail(topic.name.clone(), known));
+                registry.tails.entry(topic.name.clone()).or_insert_with(new).clone()
+            })
+            .collect();
+        let encoder = job.encoder.at(job.encoder.cursor.clone());
+        let feed = Arc::new(Feed::new(job.key.clone(), encoder, tails, job.settings.clone()));
+        let mut state = feed.state();
+        for (topic, tail) in feed.tails.iter().enumerate() {
+            attach(&feed, &mut state.encoder.cursor, topic, tail);
+        }
+        if self.is_closing() {
+            state.end();
+        }
+        drop(state);
+        registry.feeds.insert(job.key.clone(), feed.clone());
+        drop(registry);
+        self.nudge(Nudge::Tails);
+        Some(feed)
+    }
+
+    /// Brings one fetched stretch to every feed of its topic.
+    pub fn deliver(&self, tail: &Tail, partition: Partition, from: Offset, batches: Vec<Records>, next: Offset) {
+        let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
+        let _in_order = lock(&tail.dispatch);
+        let batches = Arc::new(batches);
+        let feeds = {
+            let mut state = tail.state();
+            let most = most / state.partitions.len().max(1);
+            match state.partition(partition) {
+                Some(place) if place.position == Some(from) => place.advance(next, batches.clone(), most),
+                // Another thread has read this already, or the topic is another one now.
+                _ => return,
+            }
+            state.feeds.clone()
+        };
+        for feed in feeds {
+            feed.deliver(&tail.name, partition, from, &batches, next);
+        }
+    }
+
+    /// Goes on at `to`, and tells the topic's streams why.
+    pub fn jump(&self, tail: &Tail, partition: Partition, from: Offset, to: Offset, reason: GapReason) {
+        let _in_order = lock(&tail.dispatch);
+        let feeds = {
+            let mut state = tail.state();
+            match state.partition(partition) {
+                Some(place) if place.position == Some(from) => place.jump(to),
+                _ => return,
+            }
+            state.feeds.clone()
+        };
+        feeds.iter().for_each(|feed| feed.gap(&tail.name, partition, to, reason));
+    }
+
+    /// Starts at the beginning of a topic that took an older one's name.
+    pub fn recreate(&self, tail: &Tail, found: &TopicInfo) {
+        let _in_order = lock(&tail.dispatch);
+        let feeds = {
+            let mut state = tail.state();
+            state.id = found.id;
+            state.partitions = from_beginning(found, 0).collect();
+            state.feeds.clone()
+        };
+        let (id, partitions) = (IdTag::of(found.id), found.partitions.len());
+        feeds.iter().for_each(|feed| feed.recreated(&tail.name, id, partitions));
+    }
+
+    /// Adds partitions that the topic has gained, from their beginning.
+    pub fn grow(&self, tail: &Tail, found: &TopicInfo) {
+        let _in_order = lock(&tail.dispatch);
+        let feeds = {
+            let mut state = tail.state();
+            let known = state.partitions.len();
+            state.id = found.id;
+            state.partitions.extend(from_beginning(found, known));
+            state.feeds.clone()
+        };
+        let (id, partitions) = (IdTag::of(found.id), found.partitions.len());
+        feeds.iter().for_each(|feed| feed.grow(&tail.name, id, partitions));
+    }
+
+    /// Ends every stream that reads this topic.
+    pub fn fail(&self, tail: &Tail, error: &BrokerError) {
+        let feeds = {
+            let mut registry = lock(&self.registry);
+            let feeds = std::mem::take(&mut tail.state().feeds);
+            registry.feeds.retain(|_, feed| !feeds.iter().any(|failed| Arc::ptr_eq(failed, feed)));
+            if registry.tails.get(&tail.name).is_some_and(|own| std::ptr::eq(&**own, tail)) {
+                registry.tails.remove(&tail.name);
+            }
+            feeds
+        };
+        feeds.iter().for_each(|feed| feed.fail(error));
+    }
+}
+
+/// A tail that nobody reads yet. Its partitions get a position with the first feed that wants them.
+fn new_tail(name: TopicName, topic: &Known) -> Tail {
+    match topic {
+        Known::Here(info) => Tail::new(name, info.id, info.partitions.iter().map(TailPartition::unread).collect()),
+        Known::NotYet | Known::Missing => Tail::new(name, None, Vec::new()),
+    }
+}
+
+/// Gives a topic's batches to the feed from now on, and moves the feed's places to where the tail is: in one step,
+/// so that no batch comes between. Partitions that nobody reads yet will be read from the cursor's place on.
+fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) {
+    let mut state = tail.state();
+    let own = cursor.clone();
+    cursor.set_id(topic, IdTag::of(state.id));
+    cursor.clear(topic);
+    while let Some(partition) = cursor.next_partition(topic)
+        && let Some(place) = state.partition(partition)
+    {
+        let position = *place.position.get_or_insert(own.next(topic, partition).unwrap_or(0));
+        cursor.add_place(topic, position);
+    }
+    state.feeds.push(feed.clone());
+}
+
+enum Apart {
+    Behind,
+    Ahead,
+}

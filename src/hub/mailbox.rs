@@ -1,0 +1,142 @@
+//! One stream's chunks on their way from the hub's threads to its async writer.
+//!
+//! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
+
+use super::job::Job;
+use super::{Permit, lock};
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use futures_util::task::AtomicWaker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+/// Chunks that may wait in one mailbox. When it is full, the stream leaves the live flow and reads
+/// the log by itself once its client has taken some.
+const SLOTS: usize = 4;
+
+/// The receiving end of one stream: whole frames, in order. Dropping it ends the stream.
+pub struct Mailbox {
+    chunks: Receiver<Bytes>,
+    shared: Arc<Shared>,
+    _permit: Permit,
+}
+
+/// The hub's end of a mailbox. The stream ends when the last clone is gone.
+#[derive(Clone)]
+pub(super) struct Post {
+    chunks: Sender<Bytes>,
+    shared: Arc<Shared>,
+    _ended: Arc<WakeAtEnd>,
+}
+
+struct Shared {
+    waker: AtomicWaker,
+    closed: AtomicBool,
+    /// A catch-up job that waits for room in this mailbox.
+    parked: Mutex<Option<Box<Job>>>,
+    is_parked: AtomicBool,
+    resume: Sender<Box<Job>>,
+}
+
+/// Wakes the stream once more when the hub's last end is dropped, after its channel is closed.
+struct WakeAtEnd(Arc<Shared>);
+
+impl Drop for WakeAtEnd {
+    fn drop(&mut self) {
+        self.0.waker.wake();
+    }
+}
+
+/// `resume` takes parked jobs back when there is room again.
+pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit) -> (Post, Mailbox) {
+    let (sender, receiver) = bounded(SLOTS);
+    let shared = Arc::new(Shared {
+        waker: AtomicWaker::new(),
+        closed: AtomicBool::new(false),
+        parked: Mutex::new(None),
+        is_parked: AtomicBool::new(false),
+        resume,
+    });
+    let post = Post { chunks: sender, _ended: Arc::new(WakeAtEnd(shared.clone())), shared: shared.clone() };
+    (post, Mailbox { chunks: receiver, shared, _permit: permit })
+}
+
+impl Post {
+    pub fn is_full(&self) -> bool {
+        self.chunks.is_full()
+    }
+
+    /// The client is gone.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
+    /// Hands over whole frames. Only one thread sends to a mailbox at a time and asks
+    /// [`is_full`](Self::is_full) before, so there is room.
+    pub fn send(&self, chunk: Bytes) {
+        if self.chunks.try_send(chunk).is_ok() {
+            self.shared.waker.wake();
+        }
+    }
+
+    /// Keeps `job` until the client has taken something.
+    pub fn park(&self, job: Box<Job>) {
+        *lock(&self.shared.parked) = Some(job);
+        self.shared.is_parked.store(true, Ordering::SeqCst);
+        // The client may have emptied the mailbox, or gone, before it could see the job.
+        if !self.chunks.is_full() || self.is_closed() {
+            self.shared.unpark();
+        }
+    }
+}
+
+impl Shared {
+    fn unpark(&self) {
+        if !self.is_parked.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let Some(job) = lock(&self.parked).take() else { return };
+        if !self.closed.load(Ordering::Acquire) {
+            // The queue has a place for every stream, so this fails only when the hub has ended.
+            let _ = self.resume.try_send(job);
+        }
+    }
+}
+
+impl Mailbox {
+    /// The next frames; `None` after the last.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(next) = self.take() {
+            return Poll::Ready(next);
+        }
+        self.shared.waker.register(cx.waker());
+        self.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Waits for the next frames on this thread; `None` after the last.
+    pub fn wait_next(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.recv().ok();
+        self.shared.unpark();
+        chunk
+    }
+
+    /// `Some(None)`: the stream is over.
+    fn take(&mut self) -> Option<Option<Bytes>> {
+        match self.chunks.try_recv() {
+            Ok(chunk) => {
+                self.shared.unpark();
+                Some(Some(chunk))
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(None),
+        }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.unpark();
+    }
+}

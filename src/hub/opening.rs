@@ -1,0 +1,190 @@
+//! The first turns of a stream: which partitions its topics have, and where each is read from.
+
+use super::job::{AtEnd, Job, Known, Next, Phase};
+use super::live::Live;
+use super::subscription::{Missing, Start, Until};
+use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
+use crate::cursor::{Cursor, IdTag, Selection};
+use crate::record::{Offset, Partition, TopicPartition};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Look-ups in a row that must miss a topic that was there, before its streams are told that it is gone.
+const MISSES: u32 = 2;
+/// How soon a missed topic is looked up again.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// Where a stream begins and ends, as asked for.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    pub start: Start,
+    pub until: Until,
+}
+
+/// Finds the stream's first cursor and sends it.
+pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
+    let Phase::Opening(Opening { start, until }) = &job.phase else { return Next::Again(job) };
+    let (start, until) = (start.clone(), *until);
+    if start == Start::Latest
+        && until == Until::Forever
+        && let Some(place) = live.place_of(&job.key)
+    {
+        job.encoder.cursor = place;
+        return begin(job, AtEnd::Yes);
+    }
+    if let Err(error) = first_look(&mut job, broker) {
+        return job.retry(&error);
+    }
+    if until == Until::End {
+        match ends(&job, broker) {
+            Ok(ends) => job.encoder.bounds.ends = Some(ends),
+            Err(error) => return job.retry(&error),
+        }
+    }
+    let at = match start {
+        Start::Cursor(cursor) => {
+            job.encoder.cursor = cursor;
+            return begin(job, AtEnd::No);
+        }
+        Start::Latest => OffsetAt::Latest,
+        Start::Earliest => OffsetAt::Earliest,
+        Start::Time(time) => OffsetAt::Time(time),
+    };
+    match cursor_at(&job, at, broker) {
+        Ok(cursor) => job.encoder.cursor = cursor,
+        Err(error) => return job.retry(&error),
+    }
+    begin(job, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No })
+}
+
+/// Learns what the topics are. One that is missing is no error for a stream that waits.
+fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
+    for (topic, info) in ask_topics(job, broker)?.into_iter().enumerate() {
+        let known = match info {
+            Ok(info) => {
+                if let Some(partition) = unknown_partition(job.encoder.cursor.selection(), &info) {
+                    return Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name, partition }));
+                }
+                Known::Here(info)
+            }
+            Err(BrokerError::UnknownTopic(_)) if job.key.missing == Missing::Wait => {
+                if !matches!(job.topics[topic], Known::Missing) {
+                    job.send(job.encoder.waiting(topic));
+                }
+                Known::Missing
+            }
+            Err(error) => return Err(error),
+        };
+        job.topics[topic] = known;
+    }
+    Ok(())
+}
+
+/// Sends the id-only frame of the place where the stream starts, and says what became of it meanwhile.
+fn begin(mut job: Box<Job>, at_end: AtEnd) -> Next {
+    job.phase = Phase::Reading { at_end };
+    let mut out = Vec::new();
+    job.encoder.checkpoint(&mut out);
+    (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
+    job.send(out);
+    job.backoff.reset();
+    Next::Again(job)
+}
+
+/// Looks the topics up again, after an error or after the stream left the live flow.
+pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
+    let topics = match ask_topics(&job, broker) {
+        Ok(topics) => topics,
+        Err(error) => return job.retry(&error),
+    };
+    let mut out = Vec::new();
+    for (topic, info) in topics.into_iter().enumerate() {
+        match info {
+            Ok(info) => job.topics[topic] = Known::Here(info),
+            Err(error @ BrokerError::UnknownTopic(_)) => {
+                let waits = job.key.missing == Missing::Wait && job.encoder.cursor.places(topic).next().is_none();
+                if !waits {
+                    job.failures += 1;
+                    if job.failures >= MISSES {
+                        return job.fail(&error);
+                    }
+                    return Next::Later(job, SECOND_LOOK);
+                }
+                job.topics[topic] = Known::Missing;
+            }
+            Err(error) => return job.retry(&error),
+        }
+        reconcile(&mut job, topic, &mut out);
+    }
+    job.failures = 0;
+    job.send(out);
+    job.phase = Phase::Reading { at_end: AtEnd::No };
+    Next::Again(job)
+}
+
+/// Brings the cursor in line with what the topic is now: made anew, grown, or gone.
+fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
+    let encoder = &mut job.encoder;
+    let known = encoder.cursor.places(topic).count();
+    let info = match &job.topics[topic] {
+        Known::NotYet => return,
+        Known::Missing if known > 0 => return encoder.recreated(out, topic, IdTag::default(), 0),
+        Known::Missing => return,
+        Known::Here(info) => info,
+    };
+    let (id, partitions) = (IdTag::of(info.id), info.partitions.len());
+    let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
+    if encoder.cursor.topics()[topic].id.differs(id) || shrunk {
+        encoder.recreated(out, topic, id, partitions);
+    } else {
+        encoder.cursor.set_id(topic, id);
+        encoder.grow(topic, partitions);
+    }
+}
+
+fn ask_topics(job: &Job, broker: &dyn Broker) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+    broker.topics(&job.key.topics)
+}
+
+fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partition> {
+    match selection {
+        Selection::All => None,
+        Selection::Only(selected) => {
+            selected.iter().copied().find(|p| usize::try_from(*p).map_or(true, |p| p >= info.partitions.len()))
+        }
+    }
+}
+
+/// The places that the stream reads in topics that exist: topic, partition.
+fn places(job: &Job) -> Vec<(usize, TopicPartition)> {
+    let selection = job.encoder.cursor.selection();
+    (job.topics.iter().enumerate())
+        .filter_map(|(topic, known)| Some((topic, known.here()?)))
+        .flat_map(|(topic, info)| {
+            let selected = info.partitions.iter().map(|p| p.partition).filter(|p| selection.contains(*p));
+            selected.map(move |partition| (topic, TopicPartition { topic: info.name.clone(), partition }))
+        })
+        .collect()
+}
+
+fn offsets(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Vec<(usize, Partition, Offset)>, BrokerError> {
+    let places = places(job);
+    let asked: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
+    let found = broker.offsets(&asked);
+    places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
+}
+
+fn cursor_at(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
+    let mut cursor = Cursor::new(job.key.topics.clone(), job.encoder.cursor.selection().clone());
+    for (topic, known) in job.topics.iter().enumerate() {
+        cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
+    }
+    for (topic, _, offset) in offsets(job, at, broker)? {
+        cursor.add_place(topic, offset);
+    }
+    Ok(cursor)
+}
+
+fn ends(job: &Job, broker: &dyn Broker) -> Result<HashMap<(usize, Partition), Offset>, BrokerError> {
+    Ok(offsets(job, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, offset)| ((topic, p), offset)).collect())
+}

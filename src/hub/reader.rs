@@ -1,0 +1,176 @@
+//! One thread per leader broker fetches for every live stream.
+
+use super::gap::find_gap;
+use super::live::{Live, Nudge};
+use super::tail::Tail;
+use crate::backoff::Backoff;
+use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, Reader, Remedy, Want};
+use crate::record::{Partition, TopicName};
+use crate::worker::Worker;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::{info, warn};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a broker may hold a fetch that finds nothing.
+const LONG_POLL: Duration = Duration::from_millis(500);
+/// A partition that met an error is left out of the fetch for this long.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Damaged answers in a row before a topic's streams are told.
+const TRIES: u32 = 5;
+
+/// The reading thread of one leader.
+pub struct LeaderReader {
+    // Dropped first: the thread ends when this is closed.
+    wake: Option<Sender<()>>,
+    interrupt: Arc<dyn Fn() + Send + Sync>,
+    /// What the thread fetches just now, as [`signature`].
+    fetching: Arc<AtomicU64>,
+    worker: Option<Worker>,
+}
+
+impl LeaderReader {
+    pub fn start(leader: NodeId, live: Arc<Live>, broker: Arc<dyn Broker>, max_bytes: usize) -> std::io::Result<Self> {
+        let (wake, woken) = bounded(1);
+        let reader = broker.reader(leader);
+        let interrupt = reader.interrupter();
+        let fetching = Arc::new(AtomicU64::new(0));
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut reading =
+            Reading { leader, live, broker, reader, woken, fetching: fetching.clone(), backoff, max_bytes };
+        let worker = Worker::start(format!("reader-{leader}"), move || reading.run())?;
+        Ok(Self { wake: Some(wake), interrupt, fetching, worker: Some(worker) })
+    }
+
+    /// Makes the thread look again at what it is to fetch, if that has changed.
+    pub fn look_again(&self, wants: &[Want]) {
+        if self.fetching.load(Ordering::SeqCst) != signature(wants) {
+            if let Some(wake) = &self.wake {
+                let _ = wake.try_send(());
+            }
+            (self.interrupt)();
+        }
+    }
+}
+
+impl Drop for LeaderReader {
+    fn drop(&mut self) {
+        self.wake = None;
+        (self.interrupt)();
+        self.worker = None;
+    }
+}
+
+/// Which partitions a fetch asks for, whatever the offsets.
+fn signature(wants: &[Want]) -> u64 {
+    wants.iter().fold(0, |sum, want| {
+        let mut hash = DefaultHasher::new();
+        (&want.topic, want.partition, want.topic_id).hash(&mut hash);
+        sum ^ hash.finish()
+    })
+}
+
+struct Reading {
+    leader: NodeId,
+    live: Arc<Live>,
+    broker: Arc<dyn Broker>,
+    reader: Box<dyn Reader>,
+    woken: Receiver<()>,
+    fetching: Arc<AtomicU64>,
+    backoff: Backoff,
+    max_bytes: usize,
+}
+
+impl Reading {
+    fn run(&mut self) {
+        let mut wants_first = 0;
+        loop {
+            let mut wants = self.live.wants(self.leader);
+            self.fetching.store(signature(&wants), Ordering::SeqCst);
+            let pause = if wants.is_empty() {
+                // Partitions may be paused only, so look again soon; without any tail nothing happens until woken.
+                if self.live.tails().is_empty() { Duration::MAX } else { PAUSE }
+            } else {
+                // No partition is always the first: an answer's bytes are limited.
+                wants_first = (wants_first + 1) % wants.len();
+                wants.rotate_left(wants_first);
+                self.fetch(&wants)
+            };
+            if !self.rest(pause) {
+                return;
+            }
+        }
+    }
+
+    /// Whether to go on.
+    fn rest(&self, pause: Duration) -> bool {
+        let woken = match Instant::now().checked_add(pause) {
+            Some(until) => self.woken.recv_deadline(until),
+            None => self.woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        woken != Err(RecvTimeoutError::Disconnected) && !self.live.is_closing()
+    }
+
+    /// How long to pause after it.
+    fn fetch(&mut self, wants: &[Want]) -> Duration {
+        let limits = FetchLimits { wait: LONG_POLL, max_bytes: self.max_bytes, partition_max_bytes: self.max_bytes };
+        match self.reader.fetch(wants, limits) {
+            Ok(fetched) => {
+                self.backoff.reset();
+                fetched.into_iter().for_each(|fetched| self.take(fetched));
+                Duration::ZERO
+            }
+            Err(error) => {
+                let pause = self.backoff.pause(fastrand::f64());
+                warn!("broker {} cannot be read ({error}); next try in {} ms", self.leader, pause.as_millis());
+                self.live.nudge(Nudge::Metadata);
+                pause
+            }
+        }
+    }
+
+    fn take(&self, Fetched { topic, partition, offset, result }: Fetched) {
+        let Some(tail) = self.live.tail(&topic) else { return };
+        match result {
+            Ok(data) if data.next_offset > offset => {
+                self.live.deliver(&tail, partition, offset, data.batches, data.next_offset);
+            }
+            Ok(_) => {}
+            Err(error) => self.mend(&tail, &topic, partition, offset, error),
+        }
+    }
+
+    fn mend(&self, tail: &Tail, topic: &TopicName, partition: Partition, offset: i64, error: BrokerError) {
+        let mut state = tail.state();
+        let Some(place) = state.partition(partition) else { return };
+        place.paused_until = Some(Instant::now() + PAUSE);
+        place.failures += 1;
+        let failures = place.failures;
+        drop(state);
+        match error {
+            BrokerError::OffsetOutOfRange(at) => match find_gap(&*self.broker, &at, offset) {
+                Ok(Some((to, reason))) => self.live.jump(tail, partition, offset, to, reason),
+                Ok(None) => {}
+                Err(error) => {
+                    warn!("{at}: offset {offset} is out of range, and what is there cannot be asked: {error}")
+                }
+            },
+            BrokerError::Recreated(_) | BrokerError::UnknownTopic(_) | BrokerError::UnknownPartition(_) => {
+                info!("{topic}/{partition}: {error}");
+                self.live.nudge(Nudge::Metadata);
+            }
+            BrokerError::Corrupt(_) if failures < TRIES => warn!("{topic}/{partition} at offset {offset}: {error}"),
+            error if error.remedy() == Remedy::GiveUp => {
+                warn!("{topic}/{partition} at offset {offset}: {error}; its streams end");
+                self.live.fail(tail, &error);
+            }
+            error => {
+                info!("{topic}/{partition}: {error}");
+                self.live.nudge(Nudge::Metadata);
+            }
+        }
+    }
+}

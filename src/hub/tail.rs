@@ -1,0 +1,123 @@
+//! One topic as the live flow reads it: where each partition stands, and the records that came last.
+
+use super::feed::Feed;
+use super::lock;
+use crate::broker::{NodeId, PartitionInfo, TopicId, Want};
+use crate::record::{Offset, Partition, Records, TopicName};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+/// A topic that at least one feed reads.
+pub struct Tail {
+    pub name: TopicName,
+    /// Held from a batch's arrival until every feed has it, so that feeds see batches in order.
+    pub dispatch: Mutex<()>,
+    state: Mutex<TailState>,
+}
+
+pub struct TailState {
+    /// `None` also while the topic does not exist yet.
+    pub id: TopicId,
+    pub partitions: Vec<TailPartition>,
+    pub feeds: Vec<Arc<Feed>>,
+    /// Look-ups in a row that did not find the topic.
+    pub misses: u32,
+}
+
+pub struct TailPartition {
+    pub leader: Option<NodeId>,
+    pub leader_epoch: i32,
+    /// The next offset to fetch; `None` while no feed reads this partition.
+    pub position: Option<Offset>,
+    /// Not asked for before this, after an error.
+    pub paused_until: Option<Instant>,
+    /// Errors in a row that may pass.
+    pub failures: u32,
+    recent: VecDeque<Piece>,
+    recent_bytes: usize,
+}
+
+/// One fetched stretch of a partition; the next one begins where it ends.
+#[derive(Clone)]
+pub struct Piece {
+    pub from: Offset,
+    pub next: Offset,
+    pub batches: Arc<Vec<Records>>,
+}
+
+impl Tail {
+    pub fn new(name: TopicName, id: TopicId, partitions: Vec<TailPartition>) -> Self {
+        let state = TailState { id, partitions, feeds: Vec::new(), misses: 0 };
+        Self { name, dispatch: Mutex::new(()), state: Mutex::new(state) }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, TailState> {
+        lock(&self.state)
+    }
+}
+
+impl TailState {
+    pub fn partition(&mut self, partition: Partition) -> Option<&mut TailPartition> {
+        self.partitions.get_mut(usize::try_from(partition).ok()?)
+    }
+
+    /// What to fetch from `leader` now.
+    pub fn wants(&self, name: &TopicName, leader: NodeId, now: Instant) -> impl Iterator<Item = Want> {
+        let (name, topic_id) = (name.clone(), self.id);
+        let due = move |p: &TailPartition| p.leader == Some(leader) && p.paused_until.is_none_or(|until| until <= now);
+        self.partitions.iter().enumerate().filter(move |(_, p)| due(p)).filter_map(move |(number, p)| {
+            let (topic, partition) = (name.clone(), number as Partition);
+            Some(Want { topic, topic_id, partition, offset: p.position?, leader_epoch: p.leader_epoch })
+        })
+    }
+
+    /// The fetched stretches that lead from `from` to `to` without a hole, if they are still here.
+    pub fn recent(&self, partition: Partition, from: Offset, to: Offset) -> Option<Vec<Piece>> {
+        let recent = &self.partitions.get(usize::try_from(partition).ok()?)?.recent;
+        let first = recent.partition_point(|piece| piece.next <= from);
+        let pieces: Vec<_> = recent.iter().skip(first).take_while(|piece| piece.from < to).cloned().collect();
+        let begins = pieces.first().is_some_and(|piece| piece.from <= from);
+        let ends = pieces.last().is_some_and(|piece| piece.next == to);
+        (begins && ends).then_some(pieces)
+    }
+}
+
+impl TailPartition {
+    pub fn unread(info: &PartitionInfo) -> Self {
+        Self {
+            leader: info.leader,
+            leader_epoch: info.leader_epoch,
+            position: None,
+            paused_until: None,
+            failures: 0,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+        }
+    }
+
+    /// Keeps a stretch and moves to its end; the oldest stretches leave when more than `most` bytes are kept.
+    pub fn advance(&mut self, next: Offset, batches: Arc<Vec<Records>>, most: usize) {
+        let Some(from) = self.position.replace(next) else { return };
+        self.recent_bytes += memory(&batches);
+        self.recent.push_back(Piece { from, next, batches });
+        self.failures = 0;
+        while self.recent_bytes > most
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.recent_bytes -= memory(&oldest.batches);
+        }
+    }
+
+    /// Goes on somewhere else: what was kept does not lead there.
+    pub fn jump(&mut self, to: Offset) {
+        self.position = Some(to);
+        self.recent.clear();
+        self.recent_bytes = 0;
+        self.failures = 0;
+    }
+}
+
+fn memory(batches: &[Records]) -> usize {
+    batches.iter().map(Records::memory).sum::<usize>() + size_of::<Piece>()
+}

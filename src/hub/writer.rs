@@ -1,0 +1,100 @@
+//! The way in: every caller's records through one bounded queue to one writing thread.
+
+use super::{Refused, lock};
+use crate::broker::{Acks, AutoCreate, Broker, Outcome, Receipts, Submission};
+use crate::record::{NewRecord, TopicName};
+use crate::worker::Worker;
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+/// Submissions that may wait; the bytes they hold are bounded too. When either is full, callers are refused.
+const SLOTS: usize = 16 * 1024;
+
+pub struct Writer {
+    /// `None` once the hub shuts down.
+    queue: RwLock<Option<Sender<Submission>>>,
+    bytes: Arc<Budget>,
+    timeout: Duration,
+    worker: Mutex<Option<Worker>>,
+}
+
+/// Bytes of records between their caller and their receipt.
+struct Budget {
+    used: AtomicUsize,
+    most: usize,
+}
+
+impl Budget {
+    /// One submission always fits an empty budget, however large.
+    fn take(&self, bytes: usize) -> bool {
+        let fits = |used: usize| (used == 0 || used + bytes <= self.most).then_some(used + bytes);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+impl Writer {
+    pub fn start(broker: Arc<dyn Broker>, queued_bytes: usize, timeout: Duration) -> std::io::Result<Self> {
+        let (queue, submissions) = bounded(SLOTS);
+        let worker = Worker::start("writer", move || broker.write_all(submissions.clone()))?;
+        let bytes = Arc::new(Budget { used: AtomicUsize::new(0), most: queued_bytes });
+        Ok(Self { queue: RwLock::new(Some(queue)), bytes, timeout, worker: Mutex::new(Some(worker)) })
+    }
+
+    pub fn submit(
+        &self,
+        topic: TopicName,
+        acks: Acks,
+        auto_create: AutoCreate,
+        records: Vec<NewRecord>,
+        done: impl FnOnce(Vec<Outcome>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        let queue = self.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(queue) = &*queue else { return Err(Refused::ShuttingDown) };
+        let size = records.iter().map(NewRecord::size).sum();
+        if queue.is_full() || !self.bytes.take(size) {
+            return Err(Refused::QueueFull);
+        }
+        let bytes = self.bytes.clone();
+        let done = Arc::new(Mutex::new(Some(done)));
+        let settle = done.clone();
+        let receipts = Receipts::new(records.len(), move |outcomes| {
+            bytes.give_back(size);
+            if let Some(done) = lock(&settle).take() {
+                done(outcomes);
+            }
+        });
+        let deadline = Instant::now() + self.timeout;
+        match queue.try_send(Submission { topic, acks, auto_create, records, deadline, receipts }) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(refused)) => {
+                // The caller hears of it here, not by `done`.
+                lock(&done).take();
+                drop(refused);
+                Err(Refused::QueueFull)
+            }
+            Err(TrySendError::Disconnected(refused)) => {
+                lock(&done).take();
+                drop(refused);
+                Err(Refused::ShuttingDown)
+            }
+        }
+    }
+
+    /// Takes no more, and waits until everything taken is settled.
+    pub fn finish(&self) {
+        *self.queue.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        drop(lock(&self.worker).take());
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

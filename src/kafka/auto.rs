@@ -1,0 +1,169 @@
+//! Chooses the driver when the broker can be asked, once.
+
+use super::crate_driver::CrateDriver;
+use super::wire::{self, Wire};
+use crate::broker::{
+    Broker, BrokerError, Capabilities, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Submission, TopicInfo, Want,
+    Written,
+};
+use crate::record::{Offset, TopicName, TopicPartition};
+use crossbeam_channel::Receiver;
+use log::info;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A broker that is asked for its ApiVersions as soon as it is reachable, and then spoken to with
+/// the driver that fits.
+pub struct Auto(Arc<Choice>);
+
+struct Choice {
+    settings: wire::Settings,
+    chosen: OnceLock<Arc<dyn Broker>>,
+    /// One thread asks at a time; the others wait for its answer.
+    asking: Mutex<()>,
+}
+
+impl Auto {
+    pub fn new(settings: wire::Settings) -> Self {
+        Self(Arc::new(Choice { settings, chosen: OnceLock::new(), asking: Mutex::new(()) }))
+    }
+}
+
+impl Choice {
+    fn broker(&self) -> Result<&Arc<dyn Broker>, BrokerError> {
+        if let Some(broker) = self.chosen.get() {
+            return Ok(broker);
+        }
+        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.chosen.get().is_none() {
+            let broker = self.choose()?;
+            return Ok(self.chosen.get_or_init(|| broker));
+        }
+        self.chosen.get().ok_or(BrokerError::Lost)
+    }
+
+    fn choose(&self) -> Result<Arc<dyn Broker>, BrokerError> {
+        let brokers = &self.settings.bootstrap;
+        let ask = || wire::api_versions(&self.settings).map(|versions| versions.speaks_wire());
+        let speaks_wire = match ask() {
+            // A broker before 0.10 hangs up on the question, but so does one that is only starting:
+            // where the old protocol works, it is up, and is asked once more.
+            Err(BrokerError::Unavailable(_) | BrokerError::Unsupported(_))
+                if CrateDriver::new(&self.settings).ready().is_ok() =>
+            {
+                ask().unwrap_or(false)
+            }
+            asked => asked?,
+        };
+        if speaks_wire {
+            info!("driver wire for {}: the broker speaks Fetch 4 or later", brokers.join(","));
+            Ok(Arc::new(Wire::connect(self.settings.clone())))
+        } else {
+            let limits = "no headers, timestamps and read_committed there";
+            info!("driver crate for {}: the broker speaks only older protocols; {limits}", brokers.join(","));
+            Ok(Arc::new(CrateDriver::new(&self.settings)))
+        }
+    }
+}
+
+impl Broker for Auto {
+    fn describe(&self) -> String {
+        match self.0.chosen.get() {
+            Some(broker) => broker.describe(),
+            None => format!("auto {}", self.0.settings.bootstrap.join(",")),
+        }
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        self.0.broker()?.ready()
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, BrokerError> {
+        self.0.broker()?.capabilities()
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        self.0.broker()?.list_topics()
+    }
+
+    fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+        self.0.broker()?.topics(topics)
+    }
+
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        match self.0.broker() {
+            Ok(broker) => broker.offsets(asked),
+            Err(error) => vec![Err(error); asked.len()],
+        }
+    }
+
+    fn reader(&self, leader: NodeId) -> Box<dyn Reader> {
+        match self.0.broker() {
+            Ok(broker) => broker.reader(leader),
+            // Leaders are learnt from a broker, so this is rare: it was chosen and the choice was lost.
+            Err(error) => Box::new(NoReader(error)),
+        }
+    }
+
+    fn write_all(&self, submissions: Receiver<Submission>) {
+        // Held back until the broker is known; each settles by its own deadline.
+        let mut waiting = Vec::new();
+        let broker = loop {
+            match self.0.broker() {
+                Ok(broker) => break broker,
+                Err(error) => {
+                    if !hold(&submissions, &mut waiting, &error) {
+                        return;
+                    }
+                }
+            }
+        };
+        let (sender, receiver) = crossbeam_channel::bounded(waiting.len().max(1));
+        for submission in waiting {
+            // There is room for each.
+            let _ = sender.send(submission);
+        }
+        drop(sender);
+        broker.write_all(receiver);
+        broker.write_all(submissions);
+    }
+}
+
+/// How often the broker is asked anew while it is away.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// The queue before it is bounded by its caller, so what is held here is bounded as well: the caller
+/// counts a submission until it is settled. False: the channel is closed, and nothing is held.
+fn hold(submissions: &Receiver<Submission>, waiting: &mut Vec<Submission>, error: &BrokerError) -> bool {
+    let until = Instant::now() + ASK_EVERY;
+    let mut open = true;
+    while open && Instant::now() < until {
+        match submissions.recv_deadline(until) {
+            Ok(submission) => waiting.push(submission),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => break,
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => open = false,
+        }
+    }
+    let now = Instant::now();
+    waiting.retain(|submission| {
+        let keep = open && submission.deadline > now;
+        if !keep {
+            let outcome = if open { BrokerError::TimedOut(Written::No) } else { error.clone() };
+            (0..submission.records.len()).for_each(|i| submission.receipts.settle(i, Err(outcome.clone())));
+        }
+        keep
+    });
+    open
+}
+
+struct NoReader(BrokerError);
+
+impl Reader for NoReader {
+    fn fetch(&mut self, _: &[Want], _: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+        Err(self.0.clone())
+    }
+
+    fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
+        Arc::new(|| {})
+    }
+}

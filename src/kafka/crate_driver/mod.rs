@@ -1,0 +1,138 @@
+//! The `kafka` crate 0.10 behind the seam: the protocol before Kafka 0.11, which brokers up to 3.9 speak.
+//!
+//! What that protocol, or the crate, cannot do:
+//! - no headers, no timestamps, no idempotence, no read_committed (records of aborted transactions
+//!   are delivered), no topic ids, no search by time: asked for, each is an error that says so;
+//! - a null key or value and an empty one look the same: an empty key reads as null, and an empty
+//!   value reads as null (a tombstone) where there is a key;
+//! - lz4 and zstd cannot be read;
+//! - a broker that accepts a request and then is silent holds the call for the crate's fixed 120 s.
+
+mod client;
+mod mixed;
+mod reader;
+mod writer;
+
+use super::wire::Settings;
+use crate::broker::{
+    Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, Reader, Submission, Support, TopicInfo,
+};
+use crate::record::{Offset, Partition, TopicName, TopicPartition};
+use client::Client;
+use crossbeam_channel::Receiver;
+use kafka::client::{FetchOffset, KafkaClient};
+use reader::CrateReader;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use writer::Writer;
+
+/// Brokers that speak only the old protocol.
+pub struct CrateDriver {
+    settings: Settings,
+    /// For metadata and offsets; each reader and the writer have their own.
+    client: Mutex<Client>,
+}
+
+impl CrateDriver {
+    /// Connects when first asked for something.
+    pub fn new(settings: &Settings) -> Self {
+        Self { settings: settings.clone(), client: Mutex::new(Client::new(settings)) }
+    }
+
+    fn client(&self) -> MutexGuard<'_, Client> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All topics. A request that named one would make it, where the broker makes topics by itself.
+    fn all_topics(&self) -> Result<HashMap<TopicName, TopicInfo>, BrokerError> {
+        self.client().call(|kafka| {
+            kafka.load_metadata_all()?;
+            Ok(topic_infos(kafka))
+        })
+    }
+
+    /// The offsets of all partitions of one topic.
+    fn topic_offsets(&self, topic: &TopicName, at: FetchOffset) -> Result<HashMap<Partition, Offset>, BrokerError> {
+        self.client().call(|kafka| {
+            kafka.load_metadata_all()?;
+            let offsets = kafka.fetch_topic_offsets(topic.as_str(), at)?;
+            Ok(offsets.into_iter().map(|o| (o.partition, o.offset)).collect())
+        })
+    }
+}
+
+fn topic_infos(kafka: &KafkaClient) -> HashMap<TopicName, TopicInfo> {
+    let topics = kafka.topics();
+    let info = |topic: kafka::client::metadata::Topic<'_>| {
+        let name = TopicName::new(topic.name()).ok()?;
+        let partitions: Vec<_> = topic
+            .partitions()
+            .iter()
+            .map(|p| PartitionInfo { partition: p.id(), leader: p.leader().map(|l| l.id()), leader_epoch: -1 })
+            .collect();
+        // One that is only being made, or could not be looked up, has no partitions.
+        (!partitions.is_empty()).then(|| (name.clone(), TopicInfo { name, id: None, partitions }))
+    };
+    topics.iter().filter_map(info).collect()
+}
+
+impl Broker for CrateDriver {
+    fn describe(&self) -> String {
+        format!("crate {} (old protocol, no read_committed)", self.settings.bootstrap.join(","))
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        self.client().call(KafkaClient::load_metadata_all)
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, BrokerError> {
+        Ok(Capabilities { headers: Support::No, timestamps: Support::No, idempotence: Support::No })
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        let internal =
+            |name: &str| matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state");
+        let mut topics: Vec<_> = self.all_topics()?.into_values().filter(|t| !internal(t.name.as_str())).collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(topics)
+    }
+
+    fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+        let all = self.all_topics()?;
+        let answer = |name| all.get(name).cloned().ok_or_else(|| BrokerError::UnknownTopic(name.clone()));
+        Ok(topics.iter().map(answer).collect())
+    }
+
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        let mut answers: HashMap<(TopicName, bool), Result<HashMap<Partition, Offset>, BrokerError>> = HashMap::new();
+        let answer = |(place, at): &(TopicPartition, OffsetAt)| {
+            let at = match at {
+                OffsetAt::Earliest => FetchOffset::Earliest,
+                OffsetAt::Latest => FetchOffset::Latest,
+                // It answers with the start of a log segment, which may be days off.
+                OffsetAt::Time(_) => {
+                    return Err(BrokerError::Unsupported(
+                        "the broker's old protocol cannot find records by time; start at earliest, latest or a cursor"
+                            .to_owned(),
+                    ));
+                }
+            };
+            let key = (place.topic.clone(), matches!(at, FetchOffset::Earliest));
+            let offsets = answers.entry(key).or_insert_with(|| self.topic_offsets(&place.topic, at)).as_ref();
+            match offsets.map_err(Clone::clone)?.get(&place.partition) {
+                Some(offset) if *offset >= 0 => Ok(*offset),
+                Some(_) => Err(BrokerError::Corrupt(format!("{place}: an offset below zero"))),
+                None => Err(BrokerError::StaleMetadata(format!("{place} has no leader"))),
+            }
+        };
+        asked.iter().map(answer).collect()
+    }
+
+    fn reader(&self, leader: NodeId) -> Box<dyn Reader> {
+        Box::new(CrateReader::new(Client::new(&self.settings), leader))
+    }
+
+    fn write_all(&self, submissions: Receiver<Submission>) {
+        Writer::new(Client::new(&self.settings)).write_all(&submissions);
+    }
+}

@@ -1,0 +1,372 @@
+//! Writes submissions through the `kafka` crate, one request at a time.
+
+use super::client::{Client, Failure, answered};
+use super::topic_infos;
+use crate::broker::{
+    Acks, AutoCreate, BrokerError, NodeId, Outcome, Placed, Receipts, Remedy, Submission, TopicInfo, Written,
+};
+use crate::kafka::wire::errors::Asked;
+use crate::partitioner::{Sticky, partition_for_key};
+use crate::record::{NewRecord, Partition, TopicName, TopicPartition};
+use crossbeam_channel::Receiver;
+use kafka::client::{ProduceConfirm, ProduceMessage, RequiredAcks};
+use kafka::error::KafkaCode;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Records taken from the queue at a time, about.
+const BATCH: usize = 4096;
+/// Bytes for one partition in one request; a broker refuses what is larger than its `message.max.bytes`.
+const PARTITION_BYTES: usize = 512 << 10;
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a topic may take to appear after the broker was asked to make it.
+const CREATION: Duration = Duration::from_secs(5);
+
+pub struct Writer {
+    client: Client,
+    topics: HashMap<TopicName, TopicInfo>,
+    sticky: HashMap<TopicName, Sticky>,
+    /// Records for one partition in one request, where the broker found more too large.
+    fewer: HashMap<TopicPartition, usize>,
+    /// Since when the broker has said that there is no such topic.
+    missing: HashMap<TopicName, Instant>,
+    /// How this round's look-ups went.
+    looked_up: HashMap<TopicName, Result<(), BrokerError>>,
+}
+
+/// A record that has no outcome yet.
+struct Pending {
+    topic: TopicName,
+    record: NewRecord,
+    /// Chosen once, so that a record tried again stays in its place.
+    partition: Option<Partition>,
+    acks: Acks,
+    auto_create: AutoCreate,
+    deadline: Instant,
+    receipts: Receipts,
+    index: usize,
+}
+
+impl Pending {
+    fn settle(self, outcome: Outcome) {
+        self.receipts.settle(self.index, outcome);
+    }
+}
+
+/// What became of a record that was tried.
+enum Tried {
+    Settled(Outcome),
+    Again,
+}
+
+impl Writer {
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            topics: HashMap::new(),
+            sticky: HashMap::new(),
+            fewer: HashMap::new(),
+            missing: HashMap::new(),
+            looked_up: HashMap::new(),
+        }
+    }
+
+    pub fn write_all(&mut self, submissions: &Receiver<Submission>) {
+        while let Ok(submission) = submissions.recv() {
+            let mut pending = Vec::new();
+            queue(submission, &mut pending);
+            while pending.len() < BATCH
+                && let Ok(submission) = submissions.try_recv()
+            {
+                queue(submission, &mut pending);
+            }
+            while !pending.is_empty() {
+                let before = pending.len();
+                pending = self.round(pending);
+                if pending.len() == before {
+                    std::thread::sleep(PAUSE);
+                }
+            }
+            self.fewer.clear();
+            self.missing.clear();
+        }
+    }
+
+    /// One request to each leader; what it leaves undone comes back in order.
+    fn round(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
+        let mut requests: HashMap<(NodeId, Acks), Vec<(usize, Pending)>> = HashMap::new();
+        let mut loads: HashMap<TopicPartition, Load> = HashMap::new();
+        let mut undone = Vec::new();
+        self.looked_up.clear();
+        for (order, mut record) in pending.into_iter().enumerate() {
+            if Instant::now() >= record.deadline {
+                record.settle(Err(BrokerError::TimedOut(Written::No)));
+                continue;
+            }
+            let (partition, leader) = match self.place(&record) {
+                Ok(place) => place,
+                Err(error) if error.remedy() == Remedy::GiveUp => {
+                    record.settle(Err(error));
+                    continue;
+                }
+                Err(_) => {
+                    undone.push((order, record));
+                    continue;
+                }
+            };
+            record.partition = Some(partition);
+            let place = TopicPartition { topic: record.topic.clone(), partition };
+            let most = self.fewer.get(&place).copied().unwrap_or(usize::MAX);
+            if loads.entry(place).or_insert(Load::new(record.acks, most)).add(&record) {
+                requests.entry((leader, record.acks)).or_default().push((order, record));
+            } else {
+                undone.push((order, record));
+            }
+        }
+        for ((_, acks), records) in requests {
+            undone.extend(self.send(acks, records));
+        }
+        undone.sort_by_key(|(order, _)| *order);
+        undone.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// The record's partition and who leads it.
+    fn place(&mut self, record: &Pending) -> Result<(Partition, NodeId), BrokerError> {
+        if !self.topics.contains_key(&record.topic) {
+            match self.looked_up.get(&record.topic) {
+                Some(looked_up) => looked_up.clone()?,
+                None => {
+                    let looked_up = self.look_up(record);
+                    self.looked_up.insert(record.topic.clone(), looked_up.clone());
+                    looked_up?;
+                }
+            }
+        }
+        let Some(topic) = self.topics.get(&record.topic) else {
+            let since = self.missing.entry(record.topic.clone()).or_insert_with(Instant::now);
+            let wait = record.auto_create == AutoCreate::Ask && since.elapsed() < CREATION;
+            return Err(if wait {
+                BrokerError::Unavailable(format!("topic {} is being made", record.topic))
+            } else {
+                BrokerError::UnknownTopic(record.topic.clone())
+            });
+        };
+        let led = |p: Partition| topic.partitions.iter().find(|info| info.partition == p);
+        let partition = match (record.partition.or(record.record.partition), &record.record.key) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) => partition_for_key(key, topic.partitions.len()),
+            (None, None) => {
+                let available: Vec<_> =
+                    topic.partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition).collect();
+                let sticky = self.sticky.entry(record.topic.clone()).or_default();
+                sticky.choose(&available, &mut fastrand::Rng::new()).unwrap_or(0)
+            }
+        };
+        let place = || TopicPartition { topic: record.topic.clone(), partition };
+        match led(partition).ok_or_else(|| BrokerError::UnknownPartition(place()))?.leader {
+            Some(leader) => Ok((partition, leader)),
+            None => {
+                let why = format!("{} has no leader", place());
+                self.topics.remove(&record.topic);
+                Err(BrokerError::StaleMetadata(why))
+            }
+        }
+    }
+
+    /// Asking by name makes the topic, where the broker makes topics by itself.
+    fn look_up(&mut self, record: &Pending) -> Result<(), BrokerError> {
+        let (name, create) = (record.topic.as_str(), record.auto_create);
+        self.topics = self.client.call(|kafka| {
+            kafka.load_metadata_all()?;
+            if create == AutoCreate::Ask && !topic_infos(kafka).keys().any(|topic| topic.as_str() == name) {
+                kafka.load_metadata(&[name])?;
+            }
+            Ok(topic_infos(kafka))
+        })?;
+        Ok(())
+    }
+
+    /// One request. Gives back what is to be tried again.
+    fn send(&mut self, acks: Acks, records: Vec<(usize, Pending)>) -> Vec<(usize, Pending)> {
+        let deadline = records.iter().map(|(_, record)| record.deadline).min().unwrap_or_else(Instant::now);
+        let timeout = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let required = match acks {
+            Acks::All => RequiredAcks::All,
+            Acks::Leader => RequiredAcks::One,
+            Acks::None => RequiredAcks::None,
+        };
+        let confirms = self.client.try_call(|kafka| {
+            // A client that was made anew knows no leaders yet.
+            if kafka.topics().is_empty() {
+                kafka.load_metadata_all()?;
+            }
+            kafka.produce_messages(required, timeout, records.iter().map(|(_, record)| message(record)))
+        });
+        for (_, record) in &records {
+            if let (Some(sticky), Some(partition)) = (self.sticky.get_mut(&record.topic), record.partition) {
+                sticky.batch_sent(partition);
+            }
+        }
+        let confirmed = match confirms {
+            Ok(confirms) => Confirmed::of(&confirms),
+            Err(failure) => return self.all_failed(failure, records),
+        };
+        let mut sizes: HashMap<TopicPartition, usize> = HashMap::new();
+        let mut undone = Vec::new();
+        for (_, record) in &records {
+            *sizes.entry(place_of(record)).or_default() += 1;
+        }
+        let mut counted: HashMap<TopicPartition, i64> = HashMap::new();
+        for (order, record) in records {
+            let place = place_of(&record);
+            let partition = place.partition;
+            let count = counted.entry(place.clone()).or_default();
+            let nth = std::mem::replace(count, *count + 1);
+            let tried = match confirmed.0.get(&place) {
+                _ if acks == Acks::None => Tried::Settled(Ok(Placed { partition, offset: None })),
+                Some(Ok(base)) => Tried::Settled(Ok(Placed { partition, offset: Some(base + nth) })),
+                Some(Err(code)) => self.refused(*code, &place, sizes.get(&place).copied().unwrap_or(1)),
+                None => Tried::Settled(Err(BrokerError::TimedOut(Written::Maybe))),
+            };
+            match tried {
+                Tried::Settled(outcome) => record.settle(outcome),
+                Tried::Again => undone.push((order, record)),
+            }
+        }
+        undone
+    }
+
+    /// What to do about the broker's refusal of `records` records for one partition.
+    fn refused(&mut self, code: KafkaCode, place: &TopicPartition, records: usize) -> Tried {
+        match code {
+            // The broker may have them, and without sequence numbers they would be there twice.
+            KafkaCode::RequestTimedOut | KafkaCode::NotEnoughReplicasAfterAppend => {
+                return Tried::Settled(Err(BrokerError::TimedOut(Written::Maybe)));
+            }
+            // One record too large fails alone: the others are sent again without it.
+            KafkaCode::MessageSizeTooLarge | KafkaCode::RecordListTooLarge | KafkaCode::InvalidMessageSize
+                if records > 1 =>
+            {
+                self.fewer.insert(place.clone(), records / 2);
+                return Tried::Again;
+            }
+            _ => {}
+        }
+        let error = answered(code as i16, Asked::Place(place));
+        match error.remedy() {
+            Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => Tried::Settled(Err(error)),
+            // Also a topic that is unknown to its former leader: looking it up tells what it is.
+            _ => {
+                self.topics.clear();
+                Tried::Again
+            }
+        }
+    }
+
+    fn all_failed(&mut self, failure: Failure, records: Vec<(usize, Pending)>) -> Vec<(usize, Pending)> {
+        let outcome = match failure {
+            Failure::NotSent(_) => None,
+            Failure::Cut(error) => {
+                log::warn!("a produce request was cut off ({error}); {} records may have been written", records.len());
+                Some(BrokerError::TimedOut(Written::Maybe))
+            }
+            // The crate itself says so where a leader has gone since the metadata was loaded.
+            Failure::Answered(BrokerError::Refused { code, .. })
+                if code == KafkaCode::UnknownTopicOrPartition as i16 =>
+            {
+                None
+            }
+            Failure::Answered(error) if error.remedy() == Remedy::GiveUp => Some(error),
+            Failure::Answered(_) => None,
+        };
+        self.topics.clear();
+        let Some(error) = outcome else { return records };
+        records.into_iter().for_each(|(_, record)| record.settle(Err(error.clone())));
+        Vec::new()
+    }
+}
+
+/// What one request takes of one partition.
+struct Load {
+    acks: Acks,
+    bytes: usize,
+    records: usize,
+    most: usize,
+    /// Later records wait too, or they would come before the first that waits.
+    full: bool,
+}
+
+impl Load {
+    fn new(acks: Acks, most: usize) -> Self {
+        Self { acks, bytes: 0, records: 0, most: most.max(1), full: false }
+    }
+
+    fn add(&mut self, record: &Pending) -> bool {
+        let bytes = record.record.size();
+        let fits = self.records == 0 || (self.bytes + bytes <= PARTITION_BYTES && self.records < self.most);
+        self.full |= !fits || record.acks != self.acks;
+        if !self.full {
+            self.bytes += bytes;
+            self.records += 1;
+        }
+        !self.full
+    }
+}
+
+/// The base offset of each partition's records, or why they were refused.
+struct Confirmed(HashMap<TopicPartition, Result<i64, KafkaCode>>);
+
+impl Confirmed {
+    fn of(confirms: &[ProduceConfirm]) -> Self {
+        let mut all = HashMap::new();
+        for confirm in confirms {
+            let Ok(topic) = TopicName::new(&confirm.topic) else { continue };
+            for partition in &confirm.partition_confirms {
+                let place = TopicPartition { topic: topic.clone(), partition: partition.partition };
+                all.insert(place, partition.offset);
+            }
+        }
+        Self(all)
+    }
+}
+
+fn place_of(record: &Pending) -> TopicPartition {
+    TopicPartition { topic: record.topic.clone(), partition: record.partition.unwrap_or_default() }
+}
+
+fn message(record: &Pending) -> ProduceMessage<'_, '_> {
+    ProduceMessage {
+        topic: record.topic.as_str(),
+        partition: record.partition.unwrap_or_default(),
+        key: record.record.key.as_deref(),
+        value: record.record.value.as_deref(),
+    }
+}
+
+/// Adds a submission's records; those that the old protocol cannot carry are settled at once.
+fn queue(submission: Submission, pending: &mut Vec<Pending>) {
+    let Submission { topic, acks, auto_create, records, deadline, receipts } = submission;
+    for (index, record) in records.into_iter().enumerate() {
+        let cannot = match &record {
+            NewRecord { headers, .. } if !headers.is_empty() => Some("headers"),
+            NewRecord { timestamp: Some(_), .. } => Some("timestamps"),
+            _ => None,
+        };
+        match cannot {
+            Some(what) => {
+                let why = format!("the broker's old protocol cannot carry {what}; send the record without them");
+                receipts.settle(index, Err(BrokerError::Unsupported(why)));
+            }
+            None => pending.push(Pending {
+                topic: topic.clone(),
+                record,
+                partition: None,
+                acks,
+                auto_create,
+                deadline,
+                receipts: receipts.clone(),
+                index,
+            }),
+        }
+    }
+}

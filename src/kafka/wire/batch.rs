@@ -1,0 +1,280 @@
+//! Record batches (message format 2, Kafka 0.11 and later), read without copying a record.
+//!
+//! Layout: <https://kafka.apache.org/documentation/#recordbatch>, KIP-98.
+
+use super::compression::Codec;
+use super::legacy;
+use super::parse::Parse;
+use crate::record::{Offset, Records, Timestamp};
+use bytes::Bytes;
+
+/// Up to and with the batch length: what is not counted by it.
+pub const OVERHEAD: usize = 12;
+const HEADER: usize = 61;
+const MAGIC_AT: usize = 16;
+/// The checksum covers everything from here on.
+const CHECKED_FROM: usize = 21;
+const CRC_AT: usize = 17;
+/// An empty record: its length, attributes, two deltas, two nulls and no headers.
+const SMALLEST_RECORD: usize = 7;
+
+const LOG_APPEND_TIME: u8 = 1 << 3;
+const TRANSACTIONAL: u8 = 1 << 4;
+const CONTROL: u8 = 1 << 5;
+
+/// A transaction that was aborted, as a Fetch answer tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    pub producer_id: i64,
+    pub first_offset: Offset,
+}
+
+/// What a partition's answer held.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Only those that have records left.
+    pub batches: Vec<Records>,
+    /// After everything seen, also what was left out.
+    pub next_offset: Offset,
+}
+
+/// Reads the whole batches in `data` as a `read_committed` consumer that wants records at or after
+/// `from`. A cut-off batch at the end is left for the next fetch.
+///
+/// Damage is an error where it comes first; after whole batches, these are given, and the damage is
+/// met again by the next fetch.
+pub fn read(data: &Bytes, from: Offset, aborted: Vec<AbortedTransaction>, max_batch: usize) -> Result<Read, String> {
+    let mut reading = Reading {
+        max_batch: max_batch.min(u32::MAX as usize - 1),
+        aborted: Aborted::new(aborted),
+        read: Read { batches: Vec::new(), next_offset: from },
+    };
+    let mut at = 0;
+    while let Some(len) = whole_batch(data, at)? {
+        match reading.step(data, at, len) {
+            Ok(()) => at += len,
+            Err(_) if reading.read.next_offset > from => break,
+            Err(why) => return Err(format!("the batch after offset {}: {why}", reading.read.next_offset)),
+        }
+    }
+    if reading.read.next_offset == from && !data.is_empty() {
+        return Err(match at {
+            // KIP-74: the first batch comes whole even where it is larger than the fetch.
+            0 => format!("the batch at offset {from} is cut off after {} bytes", data.len()),
+            _ => format!("all batches are before the asked offset {from}"),
+        });
+    }
+    Ok(reading.read)
+}
+
+/// The length of the batch at `at`, or `None` where it is cut off.
+fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
+    let mut head = Parse::new(data, at);
+    let (Some(_base), Some(len)) = (head.i64(), head.i32()) else { return Ok(None) };
+    let len = usize::try_from(len).ok().filter(|len| *len >= legacy::SMALLEST).map(|len| len + OVERHEAD);
+    match len {
+        None if at == 0 => Err("a batch's length is impossible".to_owned()),
+        None => Ok(None),
+        Some(len) => Ok(Some(len).filter(|len| data.len() - at >= *len)),
+    }
+}
+
+struct Reading {
+    max_batch: usize,
+    aborted: Aborted,
+    read: Read,
+}
+
+impl Reading {
+    fn step(&mut self, data: &Bytes, at: usize, len: usize) -> Result<(), String> {
+        let batch = data.slice(at..at + len);
+        let (records, next) = match batch.get(MAGIC_AT) {
+            Some(2) => self.batch(&batch)?,
+            Some(0 | 1) => legacy::read(&batch, self.read.next_offset, self.max_batch)?,
+            magic => return Err(format!("unknown message format {magic:?}")),
+        };
+        self.read.next_offset = self.read.next_offset.max(next);
+        if !records.is_empty() {
+            self.read.batches.push(records);
+        }
+        Ok(())
+    }
+
+    /// The records of a batch that are to be delivered, and the offset after it.
+    fn batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), String> {
+        let header = Header::read(batch).ok_or("the header is cut off")?;
+        let checked = batch.get(CHECKED_FROM..).ok_or("the header is cut off")?;
+        if crc32c::crc32c(checked) != header.crc {
+            return Err("the checksum does not fit".to_owned());
+        }
+        let next = header.last_offset().and_then(|last| last.checked_add(1)).ok_or("an offset is impossible")?;
+        if header.base_offset < 0 || header.last_offset_delta < 0 || header.count < 0 {
+            return Err("an offset or count is negative".to_owned());
+        }
+        if next <= self.read.next_offset {
+            return Ok((Records::default(), next));
+        }
+        let has_producer = header.producer_id >= 0;
+        if has_producer {
+            self.aborted.begin_until(next);
+        }
+        if header.has(CONTROL) {
+            if has_producer && is_abort_marker(batch) {
+                self.aborted.end(header.producer_id);
+            }
+            return Ok((Records::default(), next));
+        }
+        if header.has(TRANSACTIONAL) && self.aborted.runs(header.producer_id) {
+            return Ok((Records::default(), next));
+        }
+        let from = self.read.next_offset;
+        let codec = Codec::of(header.attributes).ok_or("unknown compression")?;
+        let records = match codec {
+            Codec::None => header.records(batch.clone(), HEADER, from),
+            codec => {
+                let compressed = batch.get(HEADER..).unwrap_or_default();
+                header.records(codec.decompress(compressed, self.max_batch)?, 0, from)
+            }
+        };
+        Ok((records.ok_or("a record does not fit into its batch")?, next))
+    }
+}
+
+struct Header {
+    base_offset: Offset,
+    crc: u32,
+    /// The lower byte; the upper one is unused.
+    attributes: u8,
+    last_offset_delta: i32,
+    base_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+    producer_id: i64,
+    count: i32,
+}
+
+impl Header {
+    fn read(batch: &[u8]) -> Option<Self> {
+        let base_offset = Parse::new(batch, 0).i64()?;
+        let mut parse = Parse::new(batch, CRC_AT);
+        let crc = u32::from_be_bytes(parse.array()?);
+        let [_, attributes] = parse.array()?;
+        let last_offset_delta = parse.i32()?;
+        let base_timestamp = parse.i64()?;
+        let max_timestamp = parse.i64()?;
+        let producer_id = parse.i64()?;
+        let _epoch: [u8; 2] = parse.array()?;
+        let _base_sequence = parse.i32()?;
+        let count = parse.i32()?;
+        Some(Self {
+            base_offset,
+            crc,
+            attributes,
+            last_offset_delta,
+            base_timestamp,
+            max_timestamp,
+            producer_id,
+            count,
+        })
+    }
+
+    fn has(&self, attribute: u8) -> bool {
+        self.attributes & attribute != 0
+    }
+
+    fn last_offset(&self) -> Option<Offset> {
+        self.base_offset.checked_add(self.last_offset_delta.into())
+    }
+
+    /// The records in `data` from `at` on, without those before `from`. `None`: they do not fit
+    /// each other or the header.
+    fn records(&self, data: Bytes, at: usize, from: Offset) -> Option<Records> {
+        let mut records = Records::over(data.clone());
+        let possible = (data.len().saturating_sub(at)) / SMALLEST_RECORD;
+        records.reserve(possible.min(usize::try_from(self.count).ok()?));
+        let mut parse = Parse::new(&data, at);
+        let mut least_delta = 0;
+        for _ in 0..self.count {
+            let len = usize::try_from(parse.varint()?).ok()?;
+            let end = parse.at().checked_add(len)?;
+            let _attributes = parse.byte()?;
+            let timestamp_delta = parse.varlong()?;
+            let offset_delta = parse.varint()?;
+            if offset_delta < least_delta || offset_delta > self.last_offset_delta {
+                return None;
+            }
+            least_delta = offset_delta + 1;
+            let key = parse.part()?;
+            let value = parse.part()?;
+            let offset = self.base_offset + Offset::from(offset_delta);
+            let wanted = offset >= from;
+            if wanted {
+                let timestamp = match self.has(LOG_APPEND_TIME) {
+                    true => self.max_timestamp,
+                    false => self.base_timestamp.wrapping_add(timestamp_delta),
+                };
+                records.push(offset, timestamp, key, value);
+            }
+            let headers = parse.varint()?;
+            if headers < 0 {
+                return None;
+            }
+            for _ in 0..headers {
+                let name = parse.part()??;
+                let value = parse.part()?;
+                if wanted {
+                    records.push_header(name, value);
+                }
+            }
+            if parse.at() != end {
+                return None;
+            }
+        }
+        (parse.at() == data.len()).then_some(records)
+    }
+}
+
+/// A control record's key is its version and type; type 0 ends an aborted transaction.
+fn is_abort_marker(batch: &[u8]) -> bool {
+    let marker = || {
+        let mut parse = Parse::new(batch, HEADER);
+        let _len = parse.varint()?;
+        let _attributes = parse.byte()?;
+        let _timestamp_delta = parse.varlong()?;
+        let _offset_delta = parse.varint()?;
+        batch.get(parse.part()??)
+    };
+    matches!(marker(), Some([_, _, 0, 0, ..]))
+}
+
+/// Which producers are in an aborted transaction at the place reached, as Kafka's consumer tells it.
+struct Aborted {
+    /// By first offset, the next one last.
+    to_come: Vec<AbortedTransaction>,
+    producers: Vec<i64>,
+}
+
+impl Aborted {
+    fn new(mut aborted: Vec<AbortedTransaction>) -> Self {
+        aborted.sort_unstable_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
+        Self { to_come: aborted, producers: Vec::new() }
+    }
+
+    fn begin_until(&mut self, next: Offset) {
+        while let Some(transaction) = self.to_come.pop_if(|transaction| transaction.first_offset < next) {
+            if !self.producers.contains(&transaction.producer_id) {
+                self.producers.push(transaction.producer_id);
+            }
+        }
+    }
+
+    fn end(&mut self, producer_id: i64) {
+        self.producers.retain(|id| *id != producer_id);
+    }
+
+    fn runs(&self, producer_id: i64) -> bool {
+        self.producers.contains(&producer_id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! What is known of a cluster, shared by all threads: brokers, topics, leaders, and why nobody
+//! answers when nobody does.
+
+use super::backoff::Backoff;
+use super::connection::Connection;
+use super::metadata;
+use super::settings::Settings;
+use super::versions::Versions;
+use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
+use crate::record::{TopicName, TopicPartition};
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Metadata 4 (Kafka 0.11) is the first that can be told not to make topics; 12 has all we read.
+const METADATA_VERSION: i16 = 12;
+
+/// One cluster, reached by any of its brokers. Calls block for `request_timeout` at most, about.
+pub struct Cluster {
+    settings: Settings,
+    /// Held only to look and to note, never over a call.
+    view: Mutex<View>,
+    /// Held over a metadata call: one at a time, on a connection that is kept.
+    line: Mutex<Option<Connection>>,
+}
+
+#[derive(Default)]
+struct View {
+    brokers: HashMap<NodeId, Arc<str>>,
+    /// Topics asked for that exist.
+    topics: HashMap<TopicName, Arc<TopicInfo>>,
+    /// Of the broker that answered last.
+    versions: Option<Arc<Versions>>,
+    away: Option<Away>,
+}
+
+/// Since when and why no broker has answered.
+struct Away {
+    since: Instant,
+    tried: Instant,
+    /// Before that nobody tries again; whoever asks gets `why`.
+    next: Instant,
+    why: BrokerError,
+    backoff: Backoff,
+}
+
+impl Cluster {
+    /// Connects when first asked for something.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, view: Mutex::default(), line: Mutex::default() }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A sign of life: asks a broker who the brokers are.
+    pub fn ping(&self) -> Result<(), BrokerError> {
+        self.ask(&metadata::brokers()).map(drop)
+    }
+
+    /// What the broker that answered last speaks; asks one where none has yet.
+    pub fn versions(&self) -> Result<Arc<Versions>, BrokerError> {
+        if let Some(versions) = self.view().versions.clone() {
+            return Ok(versions);
+        }
+        self.ping()?;
+        let versions = self.view().versions.clone();
+        versions.ok_or_else(|| BrokerError::Unavailable("no broker has told its versions yet".to_owned()))
+    }
+
+    /// All topics but internal ones, by name, fresh from a broker.
+    pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        Ok(metadata::listed(&self.ask(&metadata::all())?))
+    }
+
+    /// One answer for each of `topics`, in order, fresh from a broker; remembered for
+    /// [`cached`](Self::cached).
+    pub fn topics(
+        &self,
+        topics: &[TopicName],
+        auto_create: AutoCreate,
+    ) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = self.ask(&metadata::some(topics, auto_create))?;
+        let mut found = metadata::found(&answer, topics);
+        let mut view = self.view();
+        for (name, result) in topics.iter().zip(&mut found) {
+            match result {
+                Ok(info) => {
+                    if let Some(before) = view.topics.get(name) {
+                        metadata::keep_newer_leaders(info, before);
+                    }
+                    view.topics.insert(name.clone(), Arc::new(info.clone()));
+                }
+                Err(_) => drop(view.topics.remove(name)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// A topic as it was when last asked for; `None` where it was not, or did not exist.
+    pub fn cached(&self, topic: &TopicName) -> Option<Arc<TopicInfo>> {
+        self.view().topics.get(topic).cloned()
+    }
+
+    /// A topic as cached, or else fresh from a broker.
+    pub fn topic(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
+        match self.cached(topic) {
+            Some(info) => Ok(info),
+            None => self.refresh(topic, auto_create),
+        }
+    }
+
+    /// A topic fresh from a broker.
+    pub fn refresh(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
+        let mut found = self.topics(std::slice::from_ref(topic), auto_create)?;
+        found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
+    }
+
+    /// Who leads a partition and since which leader epoch, by the cache or else a broker.
+    /// `StaleMetadata` while an election runs.
+    pub fn leader(&self, place: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
+        metadata::leader(&*self.topic(&place.topic, AutoCreate::Never)?, place)
+    }
+
+    /// `host:port` of a broker, by the cache or else by asking one.
+    pub fn address(&self, node: NodeId) -> Result<Arc<str>, BrokerError> {
+        if let Some(address) = self.view().brokers.get(&node) {
+            return Ok(address.clone());
+        }
+        self.ping()?;
+        let address = self.view().brokers.get(&node).cloned();
+        address.ok_or_else(|| BrokerError::StaleMetadata(format!("broker {node} is not part of the cluster now")))
+    }
+
+    /// A new connection to a broker, for the caller alone.
+    pub fn connect(&self, node: NodeId) -> Result<Connection, BrokerError> {
+        Connection::open(&self.address(node)?, &self.settings)
+    }
+
+    /// Any broker will do: the one asked before, those known, those of the settings.
+    fn ask(&self, request: &MetadataRequest) -> Result<MetadataResponse, BrokerError> {
+        let came = Instant::now();
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        self.fail_fast(came)?;
+        let deadline = came.max(Instant::now()) + self.settings.request_timeout;
+        let mut failures = Vec::new();
+        if let Some(mut connection) = line.take() {
+            match self.ask_on(&mut connection, request, deadline) {
+                Ok(answer) => {
+                    *line = Some(connection);
+                    return Ok(answer);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        for address in self.candidates() {
+            if Instant::now() >= deadline {
+                break;
+            }
+            let opened = Connection::open(&address, &self.settings);
+            let answer = opened.and_then(|mut c| self.ask_on(&mut c, request, deadline).map(|answer| (c, answer)));
+            match answer {
+                Ok((connection, answer)) => {
+                    *line = Some(connection);
+                    return Ok(answer);
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        let why = sum_up(failures);
+        self.note_away(&why);
+        Err(why)
+    }
+
+    fn ask_on(
+        &self,
+        connection: &mut Connection,
+        request: &MetadataRequest,
+        deadline: Instant,
+    ) -> Result<MetadataResponse, BrokerError> {
+        let version = connection.version_for::<MetadataRequest>(METADATA_VERSION)?;
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        let answer = connection.call(request, version, timeout)?;
+        let mut view = self.view();
+        if let Some(away) = view.away.take() {
+            log::info!("{} answers again after {} s", connection.address(), away.since.elapsed().as_secs());
+        }
+        view.versions = Some(connection.versions().clone());
+        if !answer.brokers.is_empty() {
+            view.brokers = metadata::addresses(&answer);
+        }
+        Ok(answer)
+    }
+
+    fn candidates(&self) -> Vec<Arc<str>> {
+        let mut known: Vec<Arc<str>> = self.view().brokers.values().cloned().collect();
+        let mut bootstrap: Vec<Arc<str>> =
+            self.settings.bootstrap.iter().map(|address| address.as_str().into()).collect();
+        fastrand::shuffle(&mut known);
+        fastrand::shuffle(&mut bootstrap);
+        for address in bootstrap {
+            if !known.contains(&address) {
+                known.push(address);
+            }
+        }
+        known
+    }
+
+    /// Whoever comes soon after a failure, or waited while it happened, gets its reason at once.
+    fn fail_fast(&self, came: Instant) -> Result<(), BrokerError> {
+        match &self.view().away {
+            Some(away) if away.tried >= came || Instant::now() < away.next => Err(away.why.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_away(&self, why: &BrokerError) {
+        let mut view = self.view();
+        let now = Instant::now();
+        let away = view.away.get_or_insert_with(|| {
+            log::warn!("{why}");
+            Away { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::new() }
+        });
+        away.tried = now;
+        away.next = now + away.backoff.pause();
+        away.why = why.clone();
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One error for those of all brokers asked. While any of them may come back, so may the cluster.
+fn sum_up(failures: Vec<BrokerError>) -> BrokerError {
+    let mut reasons: Vec<String> = Vec::new();
+    for failure in &failures {
+        let reason = match failure {
+            BrokerError::Unavailable(why) => why.clone(),
+            other => other.to_string(),
+        };
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    if failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)))
+        && let Some(last) = failures.into_iter().next_back()
+    {
+        return last;
+    }
+    if reasons.is_empty() {
+        reasons.push("no address of a broker was given".to_owned());
+    }
+    BrokerError::Unavailable(reasons.join("; "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::kafka::wire::testing::{self, METADATA, broker, metadata};
+use std::sync::Mutex;
+use std::time::Duration;
+
+fn name(name: &str) -> TopicName {
+    TopicName::new(name).unwrap()
+}
+
+fn nobody() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn any_bootstrap_address_that_answers_will_do() {
+    let alive = broker(|_| Some(metadata(&[(1, "127.0.0.1:1")], &[])));
+    for _ in 0..10 {
+        Cluster::new(testing::settings(&[&nobody(), &alive.address, &nobody()])).ping().unwrap();
+    }
+}
+
+#[test]
+fn topics_are_answered_in_the_order_asked() {
+    let alive = broker(|asked| {
+        assert_eq!(asked.key, METADATA);
+        Some(metadata(&[(1, "h:1")], &[("b", 0, &[1, -1]), ("denied", 29, &[]), ("electing", 5, &[]), ("a", 0, &[1])]))
+    });
+    let cluster = Cluster::new(alive.settings());
+    let asked = ["a", "missing", "denied", "electing", "b"].map(name);
+    let found = cluster.topics(&asked, AutoCreate::Never).unwrap();
+    let leaders = |info: &TopicInfo| info.partitions.iter().map(|p| p.leader).collect::<Vec<_>>();
+    assert_eq!(leaders(found[0].as_ref().unwrap()), [Some(1)]);
+    assert_eq!(found[1], Err(BrokerError::UnknownTopic(name("missing"))));
+    assert!(matches!(found[2], Err(BrokerError::Denied(_))));
+    assert!(matches!(found[3], Err(BrokerError::StaleMetadata(_))));
+    assert_eq!(leaders(found[4].as_ref().unwrap()), [Some(1), None]);
+    assert_eq!(cluster.cached(&name("b")).unwrap().partitions.len(), 2);
+    assert_eq!(cluster.cached(&name("missing")), None);
+    assert_eq!(cluster.list_topics().unwrap().iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(alive.connections(), 1, "the connection is kept");
+}
+
+#[test]
+fn a_topic_is_made_only_where_that_is_asked_for() {
+    let flags = Arc::new(Mutex::new(Vec::new()));
+    let noted = flags.clone();
+    let alive = broker(move |asked| {
+        noted.lock().unwrap().push(*asked.body.last().unwrap());
+        Some(metadata(&[], &[("t", 0, &[1])]))
+    });
+    let cluster = Cluster::new(alive.settings());
+    cluster.ping().unwrap();
+    cluster.list_topics().unwrap();
+    cluster.topics(&[name("t")], AutoCreate::Never).unwrap();
+    cluster.refresh(&name("t"), AutoCreate::Ask).unwrap();
+    assert_eq!(*flags.lock().unwrap(), [0, 0, 0, 1]);
+}
+
+#[test]
+fn brokers_learnt_from_the_first_take_over_when_it_is_gone() {
+    let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
+    let address = second.address.clone();
+    let first = broker(move |_| Some(metadata(&[(2, &address)], &[])));
+    let cluster = Cluster::new(first.settings());
+    cluster.ping().unwrap();
+    drop(first);
+    assert_eq!(cluster.topic(&name("t"), AutoCreate::Never).unwrap().partitions[0].leader, Some(2));
+    assert_eq!(&*cluster.address(2).unwrap(), second.address);
+}
+
+#[test]
+fn while_nobody_answers_the_reason_comes_at_once() {
+    let closing = testing::Impostor::start(drop);
+    let cluster = Cluster::new(closing.settings());
+    let why = cluster.ping().unwrap_err();
+    assert!(matches!(&why, BrokerError::Unavailable(text) if text.contains(&closing.address)), "{why:?}");
+    cluster.note_away(&why);
+    cluster.view().away.as_mut().unwrap().next = Instant::now() + Duration::from_secs(60);
+    let tried = closing.connections();
+    assert_eq!(cluster.list_topics(), Err(why.clone()));
+    assert_eq!(cluster.versions().unwrap_err(), why);
+    assert_eq!(closing.connections(), tried);
+}
+
+#[test]
+fn whoever_waited_while_nobody_answered_does_not_try_again() {
+    let silent = testing::Impostor::start(|mut stream| while testing::next_request(&mut stream).is_some() {});
+    let settings = Settings { request_timeout: Duration::from_millis(300), ..silent.settings() };
+    let cluster = Cluster::new(settings);
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| cluster.ping())).collect();
+        let began = Instant::now();
+        for call in calls {
+            assert!(matches!(call.join().unwrap(), Err(BrokerError::Unavailable(_))));
+        }
+        assert!(began.elapsed() < Duration::from_millis(1500));
+    });
+}
+
+#[test]
+fn it_answers_again_when_the_broker_comes_back() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let cluster = Cluster::new(testing::settings(&[&address, &nobody()]));
+    cluster.ping().unwrap_err();
+    let alive = broker(|_| Some(metadata(&[], &[])));
+    let cluster = Cluster { settings: alive.settings(), ..cluster };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = cluster.ping() {
+        assert!(Instant::now() < deadline, "{error}");
+        std::thread::yield_now();
+    }
+    assert!(cluster.view().away.is_none());
+}
+
+#[test]
+fn a_broker_that_lags_behind_does_not_bring_back_an_earlier_leader() {
+    use crate::broker::PartitionInfo;
+    let info = |id: u128, leader, leader_epoch| TopicInfo {
+        name: name("t"),
+        id: Some(uuid::Uuid::from_u128(id)).filter(|id| !id.is_nil()),
+        partitions: vec![PartitionInfo { partition: 0, leader: Some(leader), leader_epoch }],
+    };
+    let kept = |mut fresh: TopicInfo, before| {
+        super::metadata::keep_newer_leaders(&mut fresh, &before);
+        fresh.partitions[0].leader.unwrap()
+    };
+    assert_eq!(kept(info(7, 1, 4), info(7, 2, 5)), 2);
+    assert_eq!(kept(info(7, 1, 6), info(7, 2, 5)), 1);
+    assert_eq!(kept(info(8, 1, 0), info(7, 2, 5)), 1, "made anew");
+    assert_eq!(kept(info(0, 1, 0), info(0, 2, 5)), 1, "cannot be told from one made anew");
+}

@@ -1,0 +1,186 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::kafka::wire::testing::{self, Impostor, api_versions, next_request};
+use kafka_protocol::messages::{FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest};
+use proptest::prelude::*;
+use std::sync::mpsc;
+
+fn brief(settings: Settings) -> Settings {
+    Settings { request_timeout: Duration::from_millis(200), ..settings }
+}
+
+/// What comes of a broker that answers the first request with these bytes and then is silent, or
+/// closes the connection.
+fn open_after(bytes: Vec<u8>, then: Then) -> BrokerError {
+    let impostor = Impostor::start(move |mut stream| {
+        let _ = next_request(&mut stream);
+        let _ = stream.write_all(&bytes);
+        if then == Then::Silence {
+            while next_request(&mut stream).is_some() {}
+        }
+    });
+    Connection::open(&impostor.address, &brief(impostor.settings())).err().unwrap()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Close,
+    Silence,
+}
+
+fn framed(correlation: i32, body: &[u8]) -> Vec<u8> {
+    let mut frame = (body.len() as i32 + 4).to_be_bytes().to_vec();
+    frame.extend(correlation.to_be_bytes());
+    frame.extend(body);
+    frame
+}
+
+#[test]
+fn what_is_not_kafka_is_an_error_that_says_what_is_wrong() {
+    let versions = framed(0, &api_versions());
+    let cases = [
+        ("corrupt", Vec::from(i32::MAX.to_be_bytes()), Then::Silence, "announces an answer of 2147483647 bytes"),
+        ("corrupt", vec![0xff; 20], Then::Silence, "announces an answer of -1 bytes"),
+        ("corrupt", vec![0; 20], Then::Silence, "announces an answer of 0 bytes"),
+        ("corrupt", vec![0, 0, 0, 3, 1, 1, 1], Then::Silence, "announces an answer of 3 bytes"),
+        ("corrupt", b"HTTP/1.1 400 Bad Request\r\n".to_vec(), Then::Close, "HTTP"),
+        ("corrupt", vec![0x15, 3, 3, 0, 2, 2, 70], Then::Close, "TLS"),
+        ("corrupt", framed(7, &api_versions()), Then::Silence, "answers request 7 where 0 was next"),
+        ("corrupt", framed(0, &[0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]), Then::Silence, "damaged answer to ApiVersions"),
+        ("corrupt", framed(0, &[0, 41, 1, 0, 0, 0, 0, 0]), Then::Silence, "error 41"),
+        ("unavailable", versions[..20].to_vec(), Then::Close, "closed the connection"),
+        ("unavailable", versions[..20].to_vec(), Then::Silence, "no answer in time"),
+        ("unavailable", framed(0, &vec![0; 900_000])[..9].to_vec(), Then::Silence, "no answer in time"),
+        ("unavailable", Vec::new(), Then::Close, "closed the connection"),
+        ("unavailable", Vec::new(), Then::Silence, "no answer in time"),
+    ];
+    for (kind, bytes, then, words) in cases {
+        let error = open_after(bytes.clone(), then);
+        let got = match &error {
+            BrokerError::Corrupt(_) => "corrupt",
+            BrokerError::Unavailable(_) => "unavailable",
+            _ => "something else",
+        };
+        assert!(got == kind && error.to_string().contains(words), "{bytes:?} then {then:?}: {error:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn random_bytes_are_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let error = open_after(framed(0, &bytes), Then::Close);
+        prop_assert!(matches!(error, BrokerError::Corrupt(_) | BrokerError::Unavailable(_)), "{error:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_trickles_does_not_outlast_the_deadline() {
+    let impostor = Impostor::start(|mut stream| {
+        let _ = next_request(&mut stream);
+        for byte in framed(0, &[0; 1000]) {
+            if stream.write_all(&[byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let began = Instant::now();
+    let error = Connection::open(&impostor.address, &brief(impostor.settings())).err().unwrap();
+    assert!(error.to_string().contains("in time"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn nobody_there_is_said_with_the_address() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let error = Connection::open(&free, &Settings::default()).err().unwrap();
+    assert!(matches!(&error, BrokerError::Unavailable(why) if why.contains(&free)), "{error:?}");
+    let error = Connection::open("no-such-host.invalid:9092", &Settings::default()).err().unwrap();
+    assert!(matches!(&error, BrokerError::Unavailable(why) if why.contains("no such address")), "{error:?}");
+}
+
+#[test]
+fn the_newest_common_version_is_spoken() {
+    let broker = testing::broker(|_| None);
+    let connection = Connection::open(&broker.address, &broker.settings()).unwrap();
+    assert_eq!(connection.version_for::<MetadataRequest>(12), Ok(4));
+    assert_eq!(connection.version_for::<MetadataRequest>(3), Ok(3));
+    assert_eq!(connection.version_for::<ListOffsetsRequest>(7), Ok(2));
+    assert!(connection.versions().speaks_wire());
+    let error = connection.version_for::<InitProducerIdRequest>(4).unwrap_err();
+    assert!(error.to_string().contains("does not know InitProducerId"), "{error}");
+}
+
+#[test]
+fn a_broker_that_is_too_old_is_named_with_its_versions() {
+    let answer = ApiVersionsResponse::default().with_api_keys(vec![
+        kafka_protocol::messages::api_versions_response::ApiVersion::default().with_api_key(1).with_max_version(3),
+    ]);
+    let versions = Versions::read("old:9092", &answer);
+    assert!(!versions.speaks_wire());
+    let error = versions.common::<FetchRequest>(12).unwrap_err();
+    assert_eq!(error.to_string(), "old:9092 speaks versions 0..3 of Fetch; this driver speaks 4..12");
+}
+
+#[test]
+fn a_broker_that_does_not_know_our_question_is_asked_in_version_0() {
+    let impostor = Impostor::start(|mut stream| {
+        let first = next_request(&mut stream).unwrap();
+        testing::answer(&mut stream, first.correlation, &[0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 0]);
+        let second = next_request(&mut stream).unwrap();
+        assert_eq!((second.key, second.version), (18, 0));
+        testing::answer(&mut stream, second.correlation, &[0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 5]);
+        while next_request(&mut stream).is_some() {}
+    });
+    let connection = Connection::open(&impostor.address, &impostor.settings()).unwrap();
+    assert_eq!(connection.version_for::<FetchRequest>(12), Ok(5));
+}
+
+#[test]
+fn another_thread_can_end_a_call_that_waits() {
+    let (asked, waits) = mpsc::channel();
+    let impostor = Impostor::start(move |mut stream| {
+        while let Some(request) = next_request(&mut stream) {
+            match request.key {
+                testing::API_VERSIONS => testing::answer(&mut stream, request.correlation, &api_versions()),
+                _ => asked.send(()).unwrap(),
+            }
+        }
+    });
+    let mut connection = Connection::open(&impostor.address, &impostor.settings()).unwrap();
+    let interrupter = connection.interrupter();
+    let ending = std::thread::spawn(move || {
+        waits.recv().unwrap();
+        interrupter.interrupt();
+    });
+    let began = Instant::now();
+    let request = MetadataRequest::default().with_topics(Some(Vec::new()));
+    let error = connection.call(&request, 4, Duration::from_secs(60)).unwrap_err();
+    assert!(matches!(error, BrokerError::Unavailable(_)), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    ending.join().unwrap();
+}
+
+#[test]
+fn several_requests_are_in_flight_and_answered_in_order() {
+    let impostor = Impostor::start(|mut stream| {
+        let first = next_request(&mut stream).unwrap();
+        testing::answer(&mut stream, first.correlation, &api_versions());
+        let requests: Vec<_> = (0..3).map(|_| next_request(&mut stream).unwrap()).collect();
+        for (request, controller) in requests.iter().zip(10u8..) {
+            let mut body = vec![0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, controller];
+            body.extend([0; 4]);
+            testing::answer(&mut stream, request.correlation, &body);
+        }
+    });
+    let (mut sender, mut receiver) = Connection::open(&impostor.address, &impostor.settings()).unwrap().split();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let request = MetadataRequest::default().with_topics(Some(Vec::new()));
+    let tickets: Vec<_> = (0..3).map(|_| sender.send(&request, 4, deadline).unwrap()).collect();
+    let receiving = std::thread::spawn(move || {
+        let receive = |ticket| receiver.receive::<MetadataRequest>(ticket, deadline).unwrap().controller_id.0;
+        tickets.into_iter().map(receive).collect::<Vec<_>>()
+    });
+    assert_eq!(receiving.join().unwrap(), [10, 11, 12]);
+}

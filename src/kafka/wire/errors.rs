@@ -1,0 +1,178 @@
+//! Kafka's error codes, sorted by what can be done about them.
+
+use crate::broker::BrokerError;
+use crate::record::{TopicName, TopicPartition};
+use kafka_protocol::error::ResponseError as Kafka;
+
+/// What was asked for when the broker answered with a code.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    Cluster,
+    Topic(&'a TopicName),
+    Place(&'a TopicPartition),
+}
+
+impl<'a> Asked<'a> {
+    fn topic(self) -> Option<&'a TopicName> {
+        match self {
+            Self::Cluster => None,
+            Self::Topic(topic) => Some(topic),
+            Self::Place(place) => Some(&place.topic),
+        }
+    }
+}
+
+/// `Err` for any code but 0. `message` is the broker's own text, where it sends one.
+pub fn check(code: i16, asked: Asked<'_>, message: Option<&str>) -> Result<(), BrokerError> {
+    match Kafka::try_from_code(code) {
+        None => Ok(()),
+        Some(error) => Err(error_for(error, asked, message)),
+    }
+}
+
+/// The one table of codes.
+///
+/// What a producer must know besides: after `RequestTimedOut` and `NotEnoughReplicasAfterAppend`
+/// the records may be in the log, so only an idempotent producer can send them again.
+pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> BrokerError {
+    let text = || {
+        let text = message.map_or_else(|| error.to_string(), str::to_owned);
+        match asked {
+            Asked::Cluster => text,
+            Asked::Topic(topic) => format!("topic {topic}: {text}"),
+            Asked::Place(place) => format!("{place}: {text}"),
+        }
+    };
+    let refused = || BrokerError::Refused { code: error.code(), message: text() };
+    match error {
+        Kafka::UnknownTopicOrPartition => {
+            asked.topic().map_or_else(refused, |topic| BrokerError::UnknownTopic(topic.clone()))
+        }
+        Kafka::UnknownTopicId | Kafka::InconsistentTopicId | Kafka::FetchSessionTopicIdError => {
+            asked.topic().map_or_else(refused, |topic| BrokerError::Recreated(topic.clone()))
+        }
+        Kafka::OffsetOutOfRange => match asked {
+            Asked::Place(place) => BrokerError::OffsetOutOfRange(place.clone()),
+            _ => refused(),
+        },
+
+        // Another broker is, or is about to be, the right one.
+        Kafka::NotLeaderOrFollower
+        | Kafka::LeaderNotAvailable
+        | Kafka::ReplicaNotAvailable
+        | Kafka::FencedLeaderEpoch
+        | Kafka::UnknownLeaderEpoch
+        | Kafka::PreferredLeaderNotAvailable
+        | Kafka::EligibleLeadersNotAvailable
+        | Kafka::NewLeaderElected
+        | Kafka::ListenerNotFound
+        | Kafka::KafkaStorageError
+        | Kafka::NotController
+        | Kafka::NotCoordinator
+        | Kafka::UnknownControllerId
+        | Kafka::BrokerIdNotRegistered
+        | Kafka::StaleBrokerEpoch
+        | Kafka::RebootstrapRequired => BrokerError::StaleMetadata(text()),
+
+        // The same can work later.
+        Kafka::RequestTimedOut
+        | Kafka::BrokerNotAvailable
+        | Kafka::NetworkException
+        | Kafka::CorruptMessage
+        | Kafka::CoordinatorLoadInProgress
+        | Kafka::CoordinatorNotAvailable
+        | Kafka::NotEnoughReplicas
+        | Kafka::NotEnoughReplicasAfterAppend
+        | Kafka::OffsetNotAvailable
+        | Kafka::ConcurrentTransactions
+        | Kafka::UnstableOffsetCommit
+        | Kafka::ThrottlingQuotaExceeded
+        | Kafka::RebalanceInProgress
+        | Kafka::ReassignmentInProgress
+        | Kafka::FetchSessionIdNotFound
+        | Kafka::InvalidFetchSessionEpoch
+        | Kafka::ShareSessionNotFound
+        | Kafka::InvalidShareSessionEpoch
+        | Kafka::ShareSessionLimitReached => BrokerError::Unavailable(text()),
+
+        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(text()),
+        Kafka::InvalidTimestamp | Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
+
+        Kafka::TopicAuthorizationFailed
+        | Kafka::GroupAuthorizationFailed
+        | Kafka::ClusterAuthorizationFailed
+        | Kafka::TransactionalIdAuthorizationFailed
+        | Kafka::DelegationTokenAuthorizationFailed
+        | Kafka::DelegationTokenExpired
+        | Kafka::DelegationTokenNotFound
+        | Kafka::DelegationTokenOwnerMismatch
+        | Kafka::DelegationTokenRequestNotAllowed
+        | Kafka::DelegationTokenAuthDisabled
+        | Kafka::SaslAuthenticationFailed
+        | Kafka::UnacceptableCredential
+        | Kafka::PrincipalDeserializationFailure
+        | Kafka::InvalidPrincipalType
+        | Kafka::SecurityDisabled
+        | Kafka::PolicyViolation => BrokerError::Denied(text()),
+
+        Kafka::UnsupportedVersion
+        | Kafka::UnsupportedForMessageFormat
+        | Kafka::UnsupportedCompressionType
+        | Kafka::UnsupportedSaslMechanism
+        | Kafka::UnsupportedEndpointType
+        | Kafka::MismatchedEndpointType => BrokerError::Unsupported(text()),
+
+        // Nothing to be done: the code and the broker's words go to whoever asked.
+        _ => refused(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::broker::Remedy;
+
+    fn all() -> impl Iterator<Item = Kafka> {
+        (-1..=200).filter_map(Kafka::try_from_code)
+    }
+
+    fn place() -> TopicPartition {
+        TopicPartition { topic: TopicName::new("t").unwrap(), partition: 3 }
+    }
+
+    #[test]
+    fn what_kafka_calls_retriable_is_tried_again_or_said_to_be_about_the_topic() {
+        for error in all().filter(Kafka::is_retriable) {
+            let ours = error_for(error, Asked::Place(&place()), None);
+            let about_topic = matches!(
+                ours,
+                BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) | BrokerError::OffsetOutOfRange(_)
+            );
+            let elections = matches!(error, Kafka::ElectionNotNeeded);
+            assert!(ours.remedy() != Remedy::GiveUp || about_topic || elections, "{error:?} became {ours:?}");
+        }
+    }
+
+    #[test]
+    fn zero_is_no_error_and_every_other_code_is_one() {
+        assert_eq!(check(0, Asked::Cluster, None), Ok(()));
+        for code in (i16::MIN..=i16::MAX).filter(|code| *code != 0) {
+            assert!(check(code, Asked::Cluster, None).is_err(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_nobody_knows_is_refused_with_its_number_and_place() {
+        let error = check(4711, Asked::Place(&place()), Some("so there")).unwrap_err();
+        assert_eq!(error, BrokerError::Refused { code: 4711, message: "t/3: so there".to_owned() });
+    }
+
+    #[test]
+    fn an_error_without_a_topic_never_names_one() {
+        for error in all() {
+            let ours = error_for(error, Asked::Cluster, None);
+            assert!(!matches!(ours, BrokerError::UnknownTopic(_) | BrokerError::OffsetOutOfRange(_)), "{ours:?}");
+        }
+    }
+}

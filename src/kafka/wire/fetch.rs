@@ -1,0 +1,220 @@
+//! Fetching from one leader, on a connection of its own.
+
+use super::batch::{self, AbortedTransaction};
+use super::cluster::Cluster;
+use super::connection::{Connection, Interrupter};
+use super::errors::{self, Asked};
+use crate::broker::{AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Want};
+use crate::record::{Partition, TopicPartition};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData as Answer;
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// From 13 on topics are named by their ids (KIP-516), which all must be known then.
+const BY_NAME: i16 = 12;
+const BY_ID: i16 = 17;
+const READ_COMMITTED: i8 = 1;
+
+/// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
+pub struct LeaderReader {
+    cluster: Arc<Cluster>,
+    leader: NodeId,
+    live: Option<Connection>,
+    interrupt: Arc<Interrupt>,
+}
+
+impl LeaderReader {
+    pub fn new(cluster: Arc<Cluster>, leader: NodeId) -> Self {
+        Self { cluster, leader, live: None, interrupt: Arc::default() }
+    }
+
+    fn ask(&self, connection: &mut Connection, wants: &[Want], limits: FetchLimits) -> Result<Asking, BrokerError> {
+        let at_most = if wants.iter().all(|want| want.topic_id.is_some()) { BY_ID } else { BY_NAME };
+        let version = connection.version_for::<FetchRequest>(at_most)?;
+        let timeout = limits.wait + self.cluster.settings().request_timeout;
+        let answer = connection.call(&request(wants, limits), version, timeout)?;
+        errors::check(answer.error_code, Asked::Cluster, None)?;
+        Ok(Asking { answer, version })
+    }
+
+    /// A leader also calls an id unknown that it has not heard of yet, of a topic made a moment ago:
+    /// the topic was made anew only if metadata has another id for its name, or none.
+    fn confirm_recreated(&self, wants: &[Want], fetched: &mut [Fetched]) {
+        for answer in fetched.iter_mut().filter(|f| matches!(f.result, Err(BrokerError::Recreated(_)))) {
+            let asked = wants.iter().find(|want| want.topic == answer.topic).and_then(|want| want.topic_id);
+            let now = self.cluster.refresh(&answer.topic, AutoCreate::Never);
+            if now.is_ok_and(|info| info.id == asked) {
+                let why = format!("{}: the leader does not know the topic yet", answer.topic);
+                answer.result = Err(BrokerError::StaleMetadata(why));
+            }
+        }
+    }
+}
+
+struct Asking {
+    answer: FetchResponse,
+    version: i16,
+}
+
+impl Reader for LeaderReader {
+    /// After an interrupt, also one that came before the call, this returns at once, with nothing.
+    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+        let mut connection = match self.live.take() {
+            Some(connection) => connection,
+            None => self.cluster.connect(self.leader)?,
+        };
+        if self.interrupt.begin(connection.interrupter()) == Interrupted::Yes {
+            self.live = Some(connection);
+            return Ok(Vec::new());
+        }
+        let asked = self.ask(&mut connection, wants, limits);
+        let asking = match (self.interrupt.end(), asked) {
+            (Interrupted::No, asked) => {
+                let asking = asked?;
+                self.live = Some(connection);
+                asking
+            }
+            (Interrupted::Yes, Ok(asking)) => asking,
+            (Interrupted::Yes, Err(_)) => return Ok(Vec::new()),
+        };
+        let mut fetched = read(asking, wants, self.cluster.settings().max_batch);
+        self.confirm_recreated(wants, &mut fetched);
+        Ok(fetched)
+    }
+
+    fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let interrupt = self.interrupt.clone();
+        Arc::new(move || interrupt.interrupt())
+    }
+}
+
+/// Ends a waiting fetch. One that comes while none waits is kept for the next fetch, which then
+/// does not begin to wait with wants that have changed.
+#[derive(Default)]
+struct Interrupt(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    connection: Option<Interrupter>,
+    interrupted: Interrupted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Interrupted {
+    Yes,
+    #[default]
+    No,
+}
+
+impl Interrupt {
+    /// From here on an interrupt ends `connection`; `Yes`: one came before, and nothing has begun.
+    fn begin(&self, connection: Interrupter) -> Interrupted {
+        let mut waiting = self.lock();
+        let interrupted = std::mem::take(&mut waiting.interrupted);
+        waiting.connection = (interrupted == Interrupted::No).then_some(connection);
+        interrupted
+    }
+
+    /// Whether an interrupt came since `begin`.
+    fn end(&self) -> Interrupted {
+        let mut waiting = self.lock();
+        waiting.connection = None;
+        std::mem::take(&mut waiting.interrupted)
+    }
+
+    fn interrupt(&self) {
+        let mut waiting = self.lock();
+        waiting.interrupted = Interrupted::Yes;
+        if let Some(connection) = &waiting.connection {
+            connection.interrupt();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without a fetch session: each request names all its partitions.
+fn request(wants: &[Want], limits: FetchLimits) -> FetchRequest {
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    let mut index = HashMap::new();
+    for want in wants {
+        let at = *index.entry(&want.topic).or_insert_with(|| {
+            let name = StrBytes::from_string(want.topic.as_str().to_owned());
+            topics.push(FetchTopic::default().with_topic(name.into()).with_topic_id(want.topic_id.unwrap_or_default()));
+            topics.len() - 1
+        });
+        let partition = FetchPartition::default()
+            .with_partition(want.partition)
+            .with_current_leader_epoch(want.leader_epoch)
+            .with_fetch_offset(want.offset)
+            .with_partition_max_bytes(clamp(limits.partition_max_bytes));
+        if let Some(topic) = topics.get_mut(at) {
+            topic.partitions.push(partition);
+        }
+    }
+    FetchRequest::default()
+        .with_max_wait_ms(millis(limits.wait))
+        .with_min_bytes(1)
+        .with_max_bytes(clamp(limits.max_bytes))
+        .with_isolation_level(READ_COMMITTED)
+        .with_topics(topics)
+}
+
+fn clamp(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+fn millis(wait: Duration) -> i32 {
+    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn read(Asking { answer, version }: Asking, wants: &[Want], max_batch: usize) -> Vec<Fetched> {
+    let by_id = version > BY_NAME;
+    let key = |want: &Want| {
+        let name = if by_id { "" } else { want.topic.as_str() };
+        let id = if by_id { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
+        (name.to_owned(), id, want.partition)
+    };
+    let wanted: HashMap<(String, uuid::Uuid, Partition), &Want> = wants.iter().map(|want| (key(want), want)).collect();
+    let mut fetched = Vec::new();
+    for topic in answer.responses {
+        for partition in topic.partitions {
+            let key = (topic.topic.0.to_string(), topic.topic_id, partition.partition_index);
+            if let Some(want) = wanted.get(&key) {
+                fetched.push(Fetched {
+                    topic: want.topic.clone(),
+                    partition: want.partition,
+                    offset: want.offset,
+                    result: read_partition(partition, want, max_batch),
+                });
+            }
+        }
+    }
+    fetched
+}
+
+fn read_partition(answer: Answer, want: &Want, max_batch: usize) -> Result<PartitionData, BrokerError> {
+    let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+    errors::check(answer.error_code, Asked::Place(&place), None)?;
+    let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
+    let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
+    let records = answer.records.unwrap_or_default();
+    let read = batch::read(&records, want.offset, aborted.collect(), max_batch)
+        .map_err(|why| BrokerError::Corrupt(format!("{place}: {why}")))?;
+    Ok(PartitionData {
+        batches: read.batches,
+        next_offset: read.next_offset,
+        // Not told before Fetch 5.
+        log_start: answer.log_start_offset.max(0),
+        end: if answer.last_stable_offset >= 0 { answer.last_stable_offset } else { answer.high_watermark },
+    })
+}
+
+#[cfg(test)]
+mod tests;

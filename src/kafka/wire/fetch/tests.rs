@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::kafka::wire::testing::{self, FETCH, Impostor, METADATA, api_versions, broker, metadata};
+use crate::record::TopicName;
+use std::sync::mpsc;
+use std::time::Instant;
+
+const LIMITS: FetchLimits = FetchLimits { wait: Duration::from_millis(10), max_bytes: 1000, partition_max_bytes: 1000 };
+
+fn want(partition: i32) -> Want {
+    Want { topic: TopicName::new("t").unwrap(), topic_id: None, partition, offset: 5, leader_epoch: -1 }
+}
+
+/// Fetch 4 of partitions of `t`: number and error code.
+fn fetched(partitions: &[(i32, i16)]) -> Vec<u8> {
+    let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
+    testing::text(&mut body, "t");
+    body.extend((partitions.len() as i32).to_be_bytes());
+    for (partition, error) in partitions {
+        body.extend(partition.to_be_bytes());
+        body.extend(error.to_be_bytes());
+        body.extend(9i64.to_be_bytes());
+        body.extend(8i64.to_be_bytes());
+        body.extend([0xff; 8]);
+    }
+    body
+}
+
+/// A broker that says it is node 1 and answers fetches with `fetch`.
+fn leader(fetch: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> (Impostor, LeaderReader) {
+    let address = Arc::new(Mutex::new(String::new()));
+    let known = address.clone();
+    let broker = broker(move |asked| match asked.key {
+        METADATA => Some(metadata(&[(1, &known.lock().unwrap())], &[("t", 0, &[1])])),
+        FETCH => fetch(),
+        _ => None,
+    });
+    address.lock().unwrap().clone_from(&broker.address);
+    let reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1);
+    (broker, reader)
+}
+
+#[test]
+fn an_error_of_one_partition_does_not_hide_the_others() {
+    let (_broker, mut reader) = leader(|| Some(fetched(&[(0, 0), (1, 1), (2, 6), (3, 3), (4, 74), (9, 0)])));
+    let answers = reader.fetch(&[0, 1, 2, 3, 4, 5].map(want), LIMITS).unwrap();
+    assert_eq!(answers.iter().map(|f| f.partition).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let data = answers[0].result.as_ref().unwrap();
+    assert_eq!((data.batches.len(), data.next_offset, data.end, data.log_start), (0, 5, 8, 0));
+    assert!(matches!(&answers[1].result, Err(BrokerError::OffsetOutOfRange(place)) if place.partition == 1));
+    assert!(matches!(&answers[2].result, Err(BrokerError::StaleMetadata(_))));
+    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownTopic(_))));
+    assert!(matches!(&answers[4].result, Err(BrokerError::StaleMetadata(_))));
+}
+
+#[test]
+fn a_lost_connection_is_an_error_and_the_next_fetch_connects_anew() {
+    let attempts = Mutex::new(0);
+    let (broker, mut reader) = leader(move || {
+        *attempts.lock().unwrap() += 1;
+        (*attempts.lock().unwrap() != 2).then(|| fetched(&[(0, 0)]))
+    });
+    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert!(matches!(reader.fetch(&[want(0)], LIMITS), Err(BrokerError::Unavailable(_))));
+    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert_eq!(broker.connections(), 3, "one for metadata, two for fetching");
+}
+
+#[test]
+fn an_interrupt_before_a_fetch_ends_it_at_once_and_costs_no_connection() {
+    let (broker, mut reader) = leader(|| Some(fetched(&[(0, 0)])));
+    let interrupt = reader.interrupter();
+    interrupt();
+    interrupt();
+    assert!(reader.fetch(&[want(0)], LIMITS).unwrap().is_empty());
+    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert_eq!(broker.connections(), 2);
+}
+
+#[test]
+fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
+    let (waits, waiting) = mpsc::channel();
+    let first = Mutex::new(Some(waits));
+    let address = Arc::new(Mutex::new(String::new()));
+    let known = address.clone();
+    let broker = Impostor::start(move |mut stream| {
+        while let Some(asked) = testing::next_request(&mut stream) {
+            let body = match asked.key {
+                testing::API_VERSIONS => api_versions(),
+                METADATA => metadata(&[(1, &known.lock().unwrap())], &[]),
+                _ => match first.lock().unwrap().take() {
+                    Some(waits) => {
+                        waits.send(()).unwrap();
+                        continue;
+                    }
+                    None => fetched(&[(0, 0)]),
+                },
+            };
+            testing::answer(&mut stream, asked.correlation, &body);
+        }
+    });
+    address.lock().unwrap().clone_from(&broker.address);
+    let mut reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1);
+    let interrupt = reader.interrupter();
+    let interrupting = std::thread::spawn(move || {
+        waiting.recv().unwrap();
+        interrupt();
+    });
+    let began = Instant::now();
+    let long = FetchLimits { wait: Duration::from_secs(60), ..LIMITS };
+    assert!(reader.fetch(&[want(0)], long).unwrap().is_empty());
+    assert!(began.elapsed() < Duration::from_secs(10));
+    interrupting.join().unwrap();
+    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+}

@@ -1,0 +1,108 @@
+//! Message formats 0 and 1: what brokers before 4.0 still give of topics written by clients before
+//! Kafka 0.11.
+//!
+//! Layout: <https://kafka.apache.org/documentation/#messageset>, KIP-31, KIP-32.
+
+use super::batch::OVERHEAD;
+use super::compression::Codec;
+use super::parse::Parse;
+use crate::record::{Offset, Part, Records, Timestamp};
+use bytes::Bytes;
+
+/// A checksum, the format, attributes, two nulls: no message is shorter.
+pub const SMALLEST: usize = 14;
+/// Offset, size, checksum.
+const CHECKED_FROM: usize = OVERHEAD + 4;
+const LOG_APPEND_TIME: u8 = 1 << 3;
+const NO_TIMESTAMP: Timestamp = -1;
+
+struct Message {
+    offset: Offset,
+    magic: u8,
+    attributes: u8,
+    timestamp: Timestamp,
+    key: Option<Part>,
+    value: Option<Part>,
+    end: usize,
+}
+
+/// The records of a message, which is one record or a compressed set of them, from `from` on, and
+/// the offset after it.
+pub fn read(entry: &Bytes, from: Offset, max: usize) -> Result<(Records, Offset), String> {
+    let message = Message::read(entry, 0)?;
+    let next = message.offset.checked_add(1).ok_or("an offset is impossible")?;
+    let codec = Codec::of(message.attributes).filter(|codec| *codec != Codec::Zstd).ok_or("unknown compression")?;
+    if codec == Codec::None {
+        let mut records = Records::over(entry.clone());
+        if message.offset >= from {
+            records.push(message.offset, message.timestamp, message.key, message.value);
+        }
+        return Ok((records, next));
+    }
+    let compressed = message.value.clone().and_then(|value| entry.get(value)).ok_or("a compressed set is empty")?;
+    Ok((read_set(&message, codec.decompress(compressed, max)?, from)?, next))
+}
+
+/// In format 1 the offsets of a set count from 0, and the outer offset is that of the last (KIP-31).
+fn read_set(outer: &Message, set: Bytes, from: Offset) -> Result<Records, String> {
+    let mut messages = Vec::new();
+    let mut at = 0;
+    while at < set.len() {
+        let message = Message::read(&set, at)?;
+        if Codec::of(message.attributes) != Some(Codec::None) {
+            return Err("a compressed set lies in another".to_owned());
+        }
+        at = message.end;
+        messages.push(message);
+    }
+    let base = match (outer.magic, messages.last()) {
+        (1, Some(last)) => outer.offset.checked_sub(last.offset).ok_or("an offset is impossible")?,
+        _ => 0,
+    };
+    let mut records = Records::over(set);
+    let mut least = Offset::MIN;
+    for message in messages {
+        let offset = base.checked_add(message.offset).filter(|offset| *offset >= least && *offset <= outer.offset);
+        let offset = offset.ok_or("an offset is impossible")?;
+        least = offset + 1;
+        if offset >= from {
+            let by_broker = outer.attributes & LOG_APPEND_TIME != 0;
+            let timestamp = if by_broker { outer.timestamp } else { message.timestamp };
+            records.push(offset, timestamp, message.key, message.value);
+        }
+    }
+    Ok(records)
+}
+
+impl Message {
+    fn read(data: &[u8], at: usize) -> Result<Self, String> {
+        let message = Self::parse(data, at).ok_or("a message is cut off")?;
+        let mut crc = flate2::Crc::new();
+        crc.update(data.get(at + CHECKED_FROM..message.end).unwrap_or_default());
+        let sent = Parse::new(data, at + OVERHEAD).array().map(u32::from_be_bytes);
+        if sent != Some(crc.sum()) {
+            return Err("the checksum does not fit".to_owned());
+        }
+        if message.magic > 1 {
+            return Err("message formats are mixed".to_owned());
+        }
+        if !(0..Offset::MAX).contains(&message.offset) {
+            return Err("an offset is impossible".to_owned());
+        }
+        Ok(message)
+    }
+
+    fn parse(data: &[u8], at: usize) -> Option<Self> {
+        let mut parse = Parse::new(data, at);
+        let offset = parse.i64()?;
+        let len = usize::try_from(parse.i32()?).ok()?;
+        let end = parse.at().checked_add(len)?;
+        let _crc = parse.i32()?;
+        let magic = parse.byte()?;
+        let attributes = parse.byte()?;
+        let timestamp = if magic == 0 { NO_TIMESTAMP } else { parse.i64()? };
+        let key = parse.old_part()?;
+        let value = parse.old_part()?;
+        (parse.at() == end).then_some(Self { offset, magic, attributes, timestamp, key, value, end })
+    }
+}

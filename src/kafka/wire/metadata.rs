@@ -1,0 +1,98 @@
+//! Metadata requests, and their answers in our words.
+
+use super::errors::{self, Asked};
+use crate::broker::{AutoCreate, BrokerError, NodeId, PartitionInfo, TopicInfo};
+use crate::record::{TopicName, TopicPartition};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Asks only for the brokers.
+pub fn brokers() -> MetadataRequest {
+    MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
+}
+
+pub fn all() -> MetadataRequest {
+    MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false)
+}
+
+pub fn some(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
+    let wanted = |name: &TopicName| {
+        let name = StrBytes::from_string(name.as_str().to_owned());
+        MetadataRequestTopic::default().with_name(Some(name.into()))
+    };
+    MetadataRequest::default()
+        .with_topics(Some(topics.iter().map(wanted).collect()))
+        .with_allow_auto_topic_creation(auto_create == AutoCreate::Ask)
+}
+
+pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
+    let address = |host: &str, port| match host.contains(':') {
+        true => format!("[{host}]:{port}").into(),
+        false => format!("{host}:{port}").into(),
+    };
+    answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect()
+}
+
+/// Topics that are not Kafka's own and can be read just now, by name.
+pub fn listed(answer: &MetadataResponse) -> Vec<TopicInfo> {
+    let of = |topic: &MetadataResponseTopic| {
+        let name = TopicName::new(topic.name.as_ref()?).ok()?;
+        if topic.is_internal { None } else { info(name, topic).ok() }
+    };
+    let mut topics: Vec<TopicInfo> = answer.topics.iter().filter_map(of).collect();
+    topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    topics
+}
+
+/// The answer about each of `asked`, in order.
+pub fn found(answer: &MetadataResponse, asked: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
+    let by_name: HashMap<&str, &MetadataResponseTopic> =
+        answer.topics.iter().filter_map(|topic| Some((topic.name.as_ref()?.0.as_str(), topic))).collect();
+    let of = |name: &TopicName| match by_name.get(name.as_str()) {
+        Some(topic) => info(name.clone(), topic),
+        None => Err(BrokerError::UnknownTopic(name.clone())),
+    };
+    asked.iter().map(of).collect()
+}
+
+fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, BrokerError> {
+    errors::check(topic.error_code, Asked::Topic(&name), None)?;
+    let mut partitions: Vec<PartitionInfo> = topic
+        .partitions
+        .iter()
+        .map(|p| PartitionInfo {
+            partition: p.partition_index,
+            leader: Some(p.leader_id.0).filter(|node| *node >= 0),
+            leader_epoch: p.leader_epoch,
+        })
+        .collect();
+    partitions.sort_unstable_by_key(|p| p.partition);
+    if partitions.is_empty() || !partitions.iter().zip(0..).all(|(p, number)| p.partition == number) {
+        return Err(BrokerError::StaleMetadata(format!("the broker does not know all partitions of topic {name} yet")));
+    }
+    Ok(TopicInfo { name, id: Some(topic.topic_id).filter(|id| !id.is_nil()), partitions })
+}
+
+/// KIP-320: a broker that lags behind may still name an earlier leader. Of the same topic (by its
+/// id), the leader of the later epoch is the right one.
+pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) {
+    if fresh.id.is_none() || fresh.id != before.id {
+        return;
+    }
+    for (fresh, before) in fresh.partitions.iter_mut().zip(&before.partitions) {
+        if fresh.leader_epoch < before.leader_epoch {
+            *fresh = *before;
+        }
+    }
+}
+
+pub fn leader(info: &TopicInfo, place: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
+    let partition = usize::try_from(place.partition).ok().and_then(|number| info.partitions.get(number));
+    let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
+    let leader = partition.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader now")))?;
+    Ok((leader, partition.leader_epoch))
+}

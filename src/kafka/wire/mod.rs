@@ -1,0 +1,100 @@
+//! Our own blocking client: Kafka 0.11 to 4.4 and later. Requests and answers by the
+//! `kafka-protocol` codec, record batches by ourselves.
+//!
+//! - [`connection`]: frames out, frames in; [`shape`] checks what came, [`versions`] what is spoken
+//! - [`errors`]: Kafka's error codes, sorted by what can be done
+//! - [`cluster`]: brokers, topics and leaders, shared by all threads
+//! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
+//! - `produce`: writing
+
+pub mod backoff;
+mod batch;
+pub mod cluster;
+mod compression;
+pub mod connection;
+pub mod errors;
+mod fetch;
+mod legacy;
+mod metadata;
+mod offsets;
+mod parse;
+mod pool;
+pub mod produce;
+pub mod settings;
+pub mod shape;
+#[cfg(test)]
+mod testing;
+pub mod versions;
+
+pub use settings::Settings;
+pub use versions::Versions;
+
+use crate::broker::{AutoCreate, Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, TopicInfo};
+use crate::record::{Offset, TopicName, TopicPartition};
+use cluster::Cluster;
+use connection::Connection;
+use crossbeam_channel::Receiver;
+use pool::Pool;
+use std::sync::Arc;
+
+/// A Kafka cluster behind the seam.
+pub struct Wire {
+    cluster: Arc<Cluster>,
+    pool: Pool,
+}
+
+impl Wire {
+    /// Connects when first asked for something, so that Kafka may be away now.
+    pub fn connect(settings: Settings) -> Self {
+        let cluster = Arc::new(Cluster::new(settings));
+        Self { pool: Pool::new(cluster.clone()), cluster }
+    }
+}
+
+/// What the first of the given brokers that answers speaks: [`Versions::speaks_wire`] tells whether
+/// [`Wire`] can be used. A broker before Kafka 0.10 does not know the question and hangs up, which
+/// is `Unavailable` here.
+pub fn api_versions(settings: &Settings) -> Result<Arc<Versions>, BrokerError> {
+    let mut why = BrokerError::Unavailable("no address of a broker was given".to_owned());
+    for address in &settings.bootstrap {
+        match Connection::open(address, settings) {
+            Ok(connection) => return Ok(connection.versions().clone()),
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+impl Broker for Wire {
+    fn describe(&self) -> String {
+        format!("wire {}", self.cluster.settings().bootstrap.join(","))
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        self.cluster.ping()
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, BrokerError> {
+        Ok(self.cluster.versions()?.capabilities())
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        self.cluster.list_topics()
+    }
+
+    fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+        self.cluster.topics(topics, AutoCreate::Never)
+    }
+
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        offsets::offsets(&self.cluster, &self.pool, asked)
+    }
+
+    fn reader(&self, leader: NodeId) -> Box<dyn Reader> {
+        Box::new(fetch::LeaderReader::new(self.cluster.clone(), leader))
+    }
+
+    fn write_all(&self, submissions: Receiver<Submission>) {
+        produce::write_all(&self.cluster, &self.cluster.settings().produce, &submissions);
+    }
+}

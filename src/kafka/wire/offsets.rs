@@ -1,0 +1,185 @@
+//! ListOffsets: where partitions begin and end, and where a time is.
+
+use super::backoff::Backoff;
+use super::cluster::Cluster;
+use super::errors::{self, Asked};
+use super::metadata;
+use super::pool::Pool;
+use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Remedy};
+use crate::record::{Offset, TopicName, TopicPartition};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The last that means something to a client without tiered storage of its own.
+const VERSION: i16 = 7;
+/// How long an election or a restart is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const READ_COMMITTED: i8 = 1;
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+/// "There is no such record", and "no such epoch".
+const NONE: i64 = -1;
+
+/// The offset of each place asked for, in order.
+pub fn offsets(
+    cluster: &Cluster,
+    pool: &Pool,
+    asked: &[(TopicPartition, OffsetAt)],
+) -> Vec<Result<Offset, BrokerError>> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut questions: Vec<Question> = asked.iter().map(|(place, at)| Question::new(place, *at)).collect();
+    let mut backoff = Backoff::new();
+    loop {
+        for (leader, group) in by_leader(cluster, &mut questions) {
+            ask(pool, leader, &mut questions, &group);
+        }
+        let stale: BTreeSet<TopicName> = questions.iter().filter_map(Question::topic_to_refresh).cloned().collect();
+        let pause = backoff.pause();
+        if !questions.iter().any(|question| question.result.is_none()) || Instant::now() + pause > deadline {
+            break;
+        }
+        if !stale.is_empty() {
+            thread::sleep(pause);
+            // A failure here shows in the next round, where no leader is found.
+            let _ = cluster.topics(&stale.into_iter().collect::<Vec<_>>(), AutoCreate::Never);
+        }
+    }
+    let late = || BrokerError::Unavailable("the broker told no offset in time".to_owned());
+    questions.into_iter().map(|q| q.result.unwrap_or_else(|| Err(q.trouble.unwrap_or_else(late)))).collect()
+}
+
+struct Question<'a> {
+    place: &'a TopicPartition,
+    at: OffsetAt,
+    leader_epoch: i32,
+    result: Option<Result<Offset, BrokerError>>,
+    /// Why it must be asked again.
+    trouble: Option<BrokerError>,
+}
+
+impl<'a> Question<'a> {
+    fn new(place: &'a TopicPartition, at: OffsetAt) -> Self {
+        Self { place, at, leader_epoch: -1, result: None, trouble: None }
+    }
+
+    fn topic_to_refresh(&self) -> Option<&TopicName> {
+        (self.result.is_none() && self.trouble.is_some()).then_some(&self.place.topic)
+    }
+
+    fn settle(&mut self, answer: Result<Offset, BrokerError>) {
+        match answer {
+            Ok(NONE) if matches!(self.at, OffsetAt::Time(_)) => self.at = OffsetAt::Latest,
+            Ok(offset) => self.result = Some(Ok(offset)),
+            Err(error) if error.remedy() == Remedy::GiveUp => self.result = Some(Err(error)),
+            Err(error) => self.trouble = Some(error),
+        }
+    }
+
+    fn timestamp(&self) -> i64 {
+        match self.at {
+            OffsetAt::Earliest => EARLIEST,
+            OffsetAt::Latest => LATEST,
+            // Negative ones mean other things to Kafka; before 1970 is the beginning.
+            OffsetAt::Time(time) => time.max(0),
+        }
+    }
+}
+
+/// Which open questions to ask whom. A broker refuses a request that names a partition twice, so
+/// there may be several groups for one leader.
+fn by_leader(cluster: &Cluster, questions: &mut [Question<'_>]) -> Vec<(NodeId, Vec<usize>)> {
+    let open = questions.iter().filter(|q| q.result.is_none()).map(|q| &q.place.topic);
+    let unknown: BTreeSet<TopicName> = open.filter(|topic| cluster.cached(topic).is_none()).cloned().collect();
+    let unknown: Vec<TopicName> = unknown.into_iter().collect();
+    let mut missing: HashMap<TopicName, BrokerError> = HashMap::new();
+    match cluster.topics(&unknown, AutoCreate::Never) {
+        Ok(found) => missing.extend(unknown.into_iter().zip(found).filter_map(|(topic, r)| Some((topic, r.err()?)))),
+        Err(error) => missing.extend(unknown.into_iter().map(|topic| (topic, error.clone()))),
+    }
+    let mut groups: BTreeMap<(NodeId, usize), Vec<usize>> = BTreeMap::new();
+    let mut named: HashMap<&TopicPartition, usize> = HashMap::new();
+    for (index, question) in questions.iter_mut().enumerate().filter(|(_, q)| q.result.is_none()) {
+        let place = question.place;
+        let leader = match (missing.get(&place.topic), cluster.cached(&place.topic)) {
+            (Some(error), _) => Err(error.clone()),
+            (None, Some(info)) => metadata::leader(&info, place),
+            (None, None) => Err(BrokerError::UnknownTopic(place.topic.clone())),
+        };
+        match leader {
+            Ok((leader, epoch)) => {
+                question.leader_epoch = epoch;
+                let times = named.entry(place).or_default();
+                groups.entry((leader, *times)).or_default().push(index);
+                *times += 1;
+            }
+            Err(error) => question.settle(Err(error)),
+        }
+    }
+    groups.into_iter().map(|((leader, _), group)| (leader, group)).collect()
+}
+
+fn ask(pool: &Pool, leader: NodeId, questions: &mut [Question<'_>], group: &[usize]) {
+    let request = |version| request(group.iter().filter_map(|index| questions.get(*index)), version);
+    let answer = pool.call(leader, VERSION, request, PATIENCE);
+    let mut offsets = match &answer {
+        Ok(answer) => read(answer),
+        Err(_) => HashMap::new(),
+    };
+    for index in group {
+        let Some(question) = questions.get_mut(*index) else { continue };
+        let told = offsets.remove(&(question.place.topic.as_str(), question.place.partition));
+        let told = match (&answer, told) {
+            (Err(error), _) => Err(error.clone()),
+            (Ok(_), None) => Err(BrokerError::StaleMetadata(format!("{}: the broker told no offset", question.place))),
+            (Ok(_), Some((code, offset))) => told_by_leader(code, question.place).map(|()| offset),
+        };
+        question.settle(told);
+    }
+}
+
+/// A leader that does not know its partition yet (it was made a moment ago) will: metadata decides
+/// whether there is such a topic.
+fn told_by_leader(code: i16, place: &TopicPartition) -> Result<(), BrokerError> {
+    errors::check(code, Asked::Place(place), None).map_err(|error| match error {
+        BrokerError::UnknownTopic(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it")),
+        other => other,
+    })
+}
+
+fn request<'a>(questions: impl Iterator<Item = &'a Question<'a>>, version: i16) -> ListOffsetsRequest {
+    let mut topics: BTreeMap<&TopicName, Vec<ListOffsetsPartition>> = BTreeMap::new();
+    for question in questions {
+        let partition = ListOffsetsPartition::default()
+            .with_partition_index(question.place.partition)
+            .with_current_leader_epoch(question.leader_epoch)
+            .with_timestamp(question.timestamp());
+        topics.entry(&question.place.topic).or_default().push(partition);
+    }
+    let topic = |(name, partitions): (&TopicName, _)| {
+        let name = StrBytes::from_string(name.as_str().to_owned());
+        ListOffsetsTopic::default().with_name(name.into()).with_partitions(partitions)
+    };
+    ListOffsetsRequest::default()
+        .with_replica_id((-1).into())
+        .with_isolation_level(if version >= 2 { READ_COMMITTED } else { 0 })
+        .with_topics(topics.into_iter().map(topic).collect())
+}
+
+/// Error code and offset by topic and partition.
+fn read(answer: &ListOffsetsResponse) -> HashMap<(&str, i32), (i16, Offset)> {
+    let of_topic = |topic: &'_ kafka_protocol::messages::list_offsets_response::ListOffsetsTopicResponse| {
+        topic.partitions.iter().map(|p| (p.partition_index, (p.error_code, p.offset))).collect::<Vec<_>>()
+    };
+    answer
+        .topics
+        .iter()
+        .flat_map(|topic| of_topic(topic).into_iter().map(|(p, told)| ((topic.name.0.as_str(), p), told)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Reading a batch's bytes: zigzag varints and the parts of a record. `None`: not there, or absurd.
+
+use crate::record::Part;
+
+/// A place in a batch's bytes. Ranges that it gives lie within them.
+pub struct Parse<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parse<'a> {
+    pub fn new(data: &'a [u8], at: usize) -> Self {
+        Self { data, at }
+    }
+
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    pub fn byte(&mut self) -> Option<u8> {
+        let byte = *self.data.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    /// Big-endian bytes.
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let bytes = self.data.get(self.at..)?.first_chunk::<N>()?;
+        self.at += N;
+        Some(*bytes)
+    }
+
+    pub fn i32(&mut self) -> Option<i32> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// A zigzag varint of up to 32 bits. Nearly all in a batch have one byte.
+    #[inline]
+    pub fn varint(&mut self) -> Option<i32> {
+        match self.byte()? {
+            short @ ..0x80 => Some(i32::from(short >> 1) ^ -i32::from(short & 1)),
+            first => self.longer(first).and_then(|long| i32::try_from(long).ok()),
+        }
+    }
+
+    /// A zigzag varint of up to 64 bits.
+    #[inline]
+    pub fn varlong(&mut self) -> Option<i64> {
+        match self.byte()? {
+            short @ ..0x80 => Some(i64::from(short >> 1) ^ -i64::from(short & 1)),
+            first => self.longer(first),
+        }
+    }
+
+    fn longer(&mut self, first: u8) -> Option<i64> {
+        let mut value = u64::from(first & 0x7f);
+        for shift in (7..70).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return None;
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
+        }
+        None
+    }
+
+    /// Bytes after their length as a varint; -1 is null.
+    #[inline]
+    pub fn part(&mut self) -> Option<Option<Part>> {
+        let len = self.varint()?;
+        self.part_of(len)
+    }
+
+    /// Bytes after their length as 4 bytes (message formats 0 and 1); -1 is null.
+    pub fn old_part(&mut self) -> Option<Option<Part>> {
+        let len = self.i32()?;
+        self.part_of(len)
+    }
+
+    #[inline]
+    fn part_of(&mut self, len: i32) -> Option<Option<Part>> {
+        let Ok(len) = usize::try_from(len) else {
+            return if len == -1 { Some(None) } else { None };
+        };
+        let start = self.at;
+        let end = start.checked_add(len).filter(|end| *end <= self.data.len())?;
+        self.at = end;
+        Some(Some(start..end))
+    }
+}
+
+#[cfg(test)]
+pub fn write_varint(out: &mut Vec<u8>, value: i64) {
+    let mut bits = (value << 1 ^ value >> 63) as u64;
+    while bits >= 0x80 {
+        out.push(bits as u8 | 0x80);
+        bits >>= 7;
+    }
+    out.push(bits as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_varint_reads_back(value in any::<i64>(), shift in 0..64u32) {
+            let value = value >> shift;
+            let mut bytes = Vec::new();
+            write_varint(&mut bytes, value);
+            let mut parse = Parse::new(&bytes, 0);
+            prop_assert_eq!(parse.varlong(), Some(value));
+            prop_assert_eq!(parse.at(), bytes.len());
+            prop_assert_eq!(Parse::new(&bytes, 0).varint(), i32::try_from(value).ok());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
+            for at in 0..22 {
+                Parse::new(&bytes, at).varint();
+                Parse::new(&bytes, at).varlong();
+                let part = Parse::new(&bytes, at).part();
+                prop_assert!(part.flatten().is_none_or(|part| bytes.get(part).is_some()));
+                let part = Parse::new(&bytes, at).old_part();
+                prop_assert!(part.flatten().is_none_or(|part| bytes.get(part).is_some()));
+            }
+        }
+    }
+
+    #[test]
+    fn eleven_bytes_are_no_varint() {
+        assert_eq!(Parse::new(&[0xff; 11], 0).varlong(), None);
+        assert_eq!(Parse::new(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2], 0).varlong(), None);
+    }
+}

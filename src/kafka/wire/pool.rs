@@ -1,0 +1,59 @@
+//! Connections for short questions to one broker, kept between them.
+
+use super::cluster::Cluster;
+use super::connection::Connection;
+use super::shape::Call;
+use crate::broker::{BrokerError, NodeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Idle connections to one broker; one more is closed instead of kept.
+const IDLE: usize = 4;
+
+pub struct Pool {
+    cluster: Arc<Cluster>,
+    idle: Mutex<HashMap<NodeId, Vec<Connection>>>,
+}
+
+impl Pool {
+    pub fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, idle: Mutex::default() }
+    }
+
+    /// Asks `node`, in the newest common version up to `at_most`, on an idle connection or a new one.
+    ///
+    /// A broker closes connections that were idle for long, so a failure of an idle one proves
+    /// nothing: the question is then asked again on a new one, and must not mind being asked twice.
+    pub fn call<Q: Call>(
+        &self,
+        node: NodeId,
+        at_most: i16,
+        request: impl Fn(i16) -> Q,
+        timeout: Duration,
+    ) -> Result<Q::Answer, BrokerError> {
+        let ask = |mut connection: Connection| {
+            let version = connection.version_for::<Q>(at_most)?;
+            let answer = connection.call(&request(version), version, timeout)?;
+            self.keep(node, connection);
+            Ok(answer)
+        };
+        let idle = self.idle().get_mut(&node).and_then(Vec::pop);
+        match idle.map(ask) {
+            Some(Ok(answer)) => Ok(answer),
+            _ => self.cluster.connect(node).and_then(ask),
+        }
+    }
+
+    fn keep(&self, node: NodeId, connection: Connection) {
+        let mut idle = self.idle();
+        let idle = idle.entry(node).or_default();
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

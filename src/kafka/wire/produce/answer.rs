@@ -1,0 +1,120 @@
+//! What a broker's answer to a batch means.
+
+use super::batch::Batch;
+use super::queue::Answer;
+use crate::broker::{Acks, BrokerError, Remedy, Written};
+use crate::kafka::wire::errors::{Asked, error_for};
+use crate::record::TopicPartition;
+use kafka_protocol::error::ResponseError as Kafka;
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+
+/// Whether the answer says that we asked the wrong broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leader {
+    Right,
+    Doubtful,
+}
+
+/// Settles what is written, and tells what to do about the rest.
+pub fn judge(answer: &PartitionProduceResponse, place: &TopicPartition, acks: Acks, batch: &Batch) -> (Answer, Leader) {
+    let Some(code) = Kafka::try_from_code(answer.error_code) else {
+        batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
+        return (Answer::Written, Leader::Right);
+    };
+    if code == Kafka::DuplicateSequenceNumber {
+        batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
+        return (Answer::Written, Leader::Right);
+    }
+    let error = error_for(code, Asked::Place(place), answer.error_message.as_deref());
+    let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
+    let leader = if stale || error.remedy() == Remedy::Refresh { Leader::Doubtful } else { Leader::Right };
+    let verdict = match code {
+        Kafka::OutOfOrderSequenceNumber | Kafka::UnknownProducerId => Answer::OutOfOrder,
+        Kafka::InvalidProducerEpoch | Kafka::ProducerFenced | Kafka::InvalidProducerIdMapping => Answer::Fenced,
+        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => Answer::Divide(error),
+        Kafka::InvalidRecord | Kafka::InvalidTimestamp => match faulty(answer, place) {
+            none if none.is_empty() => Answer::Divide(error),
+            faulty => Answer::Faulty(faulty),
+        },
+        Kafka::CorruptMessage => Answer::Damaged(BrokerError::Corrupt(format!("{place}: {code}"))),
+        // Refused before anything was written.
+        Kafka::NotEnoughReplicas | Kafka::ThrottlingQuotaExceeded => Answer::Retry { attempt: Written::No },
+        // With acks=all a leader also says so when it ceases to be one after it has written.
+        Kafka::NotLeaderOrFollower | Kafka::UnknownTopicOrPartition | Kafka::LeaderNotAvailable
+            if acks != Acks::All =>
+        {
+            Answer::Retry { attempt: Written::No }
+        }
+        _ if leader == Leader::Doubtful || error.remedy() == Remedy::Retry => Answer::Retry { attempt: Written::Maybe },
+        _ => Answer::Failed(error),
+    };
+    (verdict, leader)
+}
+
+/// KIP-467: the records at fault, where the broker (since Kafka 2.4) names them.
+fn faulty(answer: &PartitionProduceResponse, place: &TopicPartition) -> Vec<(usize, BrokerError)> {
+    let named = answer.record_errors.iter().filter_map(|e| {
+        let why = e.batch_index_error_message.as_deref().or(answer.error_message.as_deref());
+        let why = why.unwrap_or("the broker does not say why");
+        Some((usize::try_from(e.batch_index).ok()?, BrokerError::InvalidRecord(format!("{place}: {why}"))))
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::TopicName;
+    use kafka_protocol::messages::produce_response::BatchIndexAndErrorMessage;
+
+    fn judged(code: Kafka, acks: Acks) -> (Answer, Leader) {
+        let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+        let answer = PartitionProduceResponse::default().with_error_code(code.code());
+        judge(&answer, &place, acks, &Batch::default())
+    }
+
+    #[test]
+    fn a_leader_that_steps_down_may_have_written_with_acks_all_only() {
+        let doubt = |attempt| (Answer::Retry { attempt }, Leader::Doubtful);
+        assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::All), doubt(Written::Maybe));
+        assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::Leader), doubt(Written::No));
+        assert_eq!(judged(Kafka::KafkaStorageError, Acks::Leader), doubt(Written::Maybe));
+    }
+
+    #[test]
+    fn a_repeated_batch_counts_as_written() {
+        assert_eq!(judged(Kafka::DuplicateSequenceNumber, Acks::All), (Answer::Written, Leader::Right));
+    }
+
+    #[test]
+    fn every_other_code_is_an_answer_of_its_kind() {
+        let cases = [
+            (Kafka::OutOfOrderSequenceNumber, Answer::OutOfOrder),
+            (Kafka::UnknownProducerId, Answer::OutOfOrder),
+            (Kafka::ProducerFenced, Answer::Fenced),
+            (Kafka::NotEnoughReplicas, Answer::Retry { attempt: Written::No }),
+            (Kafka::NotEnoughReplicasAfterAppend, Answer::Retry { attempt: Written::Maybe }),
+            (Kafka::RequestTimedOut, Answer::Retry { attempt: Written::Maybe }),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(judged(code, Acks::All), (expected, Leader::Right), "{code:?}");
+        }
+        assert!(matches!(judged(Kafka::MessageTooLarge, Acks::All).0, Answer::Divide(BrokerError::TooLarge(_))));
+        assert!(matches!(judged(Kafka::InvalidTimestamp, Acks::All).0, Answer::Divide(BrokerError::InvalidRecord(_))));
+        let denied = judged(Kafka::TopicAuthorizationFailed, Acks::All).0;
+        assert!(matches!(denied, Answer::Failed(BrokerError::Denied(_))));
+    }
+
+    #[test]
+    fn records_that_the_broker_names_fail_by_themselves() {
+        let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+        let named = BatchIndexAndErrorMessage::default().with_batch_index(3);
+        let answer = PartitionProduceResponse::default()
+            .with_error_code(Kafka::InvalidRecord.code())
+            .with_record_errors(vec![named])
+            .with_error_message(Some("no key".into()));
+        let expected = BrokerError::InvalidRecord("t/0: no key".to_owned());
+        assert_eq!(judge(&answer, &place, Acks::All, &Batch::default()).0, Answer::Faulty(vec![(3, expected)]));
+    }
+}

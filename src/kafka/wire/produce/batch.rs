@@ -1,0 +1,115 @@
+//! Records that go to one partition together, each with whoever waits for it.
+
+use super::encode::{BATCH_HEADER, record_size_bound};
+use crate::broker::{BrokerError, Placed, Receipts};
+use crate::record::{NewRecord, Offset, Partition, Timestamp};
+use std::time::Instant;
+
+/// One record on its way, and who waits for it until when.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    record: NewRecord,
+    timestamp: Timestamp,
+    receipts: Receipts,
+    index: usize,
+    deadline: Instant,
+    /// At most so many bytes in a batch.
+    size: usize,
+}
+
+impl Entry {
+    /// The record at `index` of its submission; `now` (ms since the epoch) if it has no time of its own.
+    pub fn new(record: NewRecord, now: Timestamp, receipts: Receipts, index: usize, deadline: Instant) -> Self {
+        let timestamp = record.timestamp.unwrap_or(now);
+        let size = record_size_bound(&record);
+        Self { record, timestamp, receipts, index, deadline, size }
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub fn fail(&self, error: BrokerError) {
+        self.receipts.settle(self.index, Err(error));
+    }
+}
+
+/// Entries of one partition, in order. Shared by the queue, which may have to send them again, and
+/// the thread that awaits the broker's answer.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Batch {
+    pub fn push(&mut self, entry: Entry) {
+        self.bytes += entry.size;
+        self.entries.push(entry);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// At most so many bytes on the wire.
+    pub fn bytes(&self) -> usize {
+        BATCH_HEADER + self.bytes
+    }
+
+    /// At most so many bytes of records.
+    pub fn record_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether the batch stays within `limit` with `entry`, or has none yet: a record too large for
+    /// any batch gets one of its own, for the broker to judge.
+    pub fn fits(&self, entry: &Entry, limit: usize) -> bool {
+        self.entries.is_empty() || self.bytes() + entry.size <= limit
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = (Timestamp, &NewRecord)> {
+        self.entries.iter().map(|e| (e.timestamp, &e.record))
+    }
+
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    /// Cuts off the second half.
+    pub fn split_off_half(&mut self) -> Batch {
+        let second: Batch = self.entries.split_off(self.entries.len().div_ceil(2)).into_iter().collect();
+        self.bytes -= second.bytes;
+        second
+    }
+
+    /// The first record landed at `base_offset`, the others behind it.
+    pub fn settle_written(&self, partition: Partition, base_offset: Option<Offset>) {
+        for (n, entry) in self.entries.iter().enumerate() {
+            let offset = base_offset.map(|base| base + n as Offset);
+            entry.receipts.settle(entry.index, Ok(Placed { partition, offset }));
+        }
+    }
+
+    pub fn settle_failed(&self, error: &BrokerError) {
+        for entry in &self.entries {
+            entry.fail(error.clone());
+        }
+    }
+}
+
+impl FromIterator<Entry> for Batch {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        let mut batch = Self::default();
+        entries.into_iter().for_each(|entry| batch.push(entry));
+        batch
+    }
+}

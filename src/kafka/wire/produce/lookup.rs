@@ -1,0 +1,58 @@
+//! Slow questions to the cluster, asked on a thread of their own so that records of topics that are
+//! known need not wait.
+
+use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
+use crate::kafka::wire::cluster::Cluster;
+use crate::kafka::wire::errors::{Asked, check};
+use crate::record::TopicName;
+use crossbeam_channel::Receiver;
+use kafka_protocol::messages::InitProducerIdRequest;
+
+/// Versions up to 5 are alike for a producer without transactions.
+const INIT_PRODUCER_ID: i16 = 4;
+
+#[derive(Debug)]
+pub enum Question {
+    Topics(Vec<TopicName>, AutoCreate),
+    /// A fresh producer id, from this broker.
+    ProducerId(NodeId),
+    SignOfLife,
+}
+
+#[derive(Debug)]
+pub enum Reply {
+    /// For each of the topics asked for, in order, or why nobody answers.
+    Topics {
+        asked: Vec<TopicName>,
+        auto_create: AutoCreate,
+        found: Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>,
+    },
+    ProducerId(Result<i64, BrokerError>),
+    SignOfLife(Result<(), BrokerError>),
+}
+
+/// Answers until the channel of questions is closed.
+pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl Fn(Reply)) {
+    for question in questions {
+        reply(match question {
+            Question::Topics(asked, auto_create) => {
+                let found = cluster.topics(&asked, auto_create);
+                Reply::Topics { asked, auto_create, found }
+            }
+            Question::ProducerId(node) => Reply::ProducerId(producer_id(cluster, node)),
+            Question::SignOfLife => Reply::SignOfLife(cluster.ping()),
+        });
+    }
+}
+
+fn producer_id(cluster: &Cluster, node: NodeId) -> Result<i64, BrokerError> {
+    let mut connection = cluster.connect(node)?;
+    let version = connection.version_for::<InitProducerIdRequest>(INIT_PRODUCER_ID)?;
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        // Checked by brokers although there is no transaction.
+        .with_transaction_timeout_ms(60_000);
+    let answer = connection.call(&request, version, cluster.settings().request_timeout)?;
+    check(answer.error_code, Asked::Cluster, None)?;
+    Ok(answer.producer_id.0)
+}

@@ -1,0 +1,76 @@
+//! The write side: one producer for all callers, batching and idempotent.
+//!
+//! One writer thread, the caller's, owns all state. It puts records into a [`queue`] for each
+//! partition and sends requests itself; a thread for each connection ([`link`]) awaits the answers
+//! and settles what is written; another ([`lookup`]) asks for topics and producer ids. All of them
+//! end with [`write_all`].
+
+mod answer;
+mod batch;
+mod encode;
+mod link;
+mod lookup;
+mod node;
+mod queue;
+mod request;
+mod topic;
+mod writer;
+
+use super::cluster::Cluster;
+use crate::broker::{NodeId, Submission};
+use crossbeam_channel::{Receiver, bounded};
+use std::thread;
+use std::time::Duration;
+
+/// How the producer batches.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of one batch, and about those of one request.
+    pub batch_bytes: usize,
+    /// How long records gather while other requests are in flight; with none in flight they do not wait.
+    pub linger: Duration,
+    /// When no broker has answered for so long, records that were not sent are refused.
+    pub unavailable_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // A broker takes batches of 1 MiB (`message.max.bytes`) where it is not told otherwise.
+        Self { batch_bytes: 1_000_000, linger: Duration::from_millis(2), unavailable_after: Duration::from_secs(5) }
+    }
+}
+
+/// What the threads beside the writer tell it.
+enum Event {
+    Link(NodeId, queue::LinkId, link::LinkEvent),
+    Reply(lookup::Reply),
+}
+
+/// Events wait for the writer there; a thread that finds it full waits too, and the writer takes
+/// them before it sends anything.
+const EVENTS: usize = 1024;
+
+/// One of each kind may be on its way.
+const QUESTIONS: usize = 3;
+
+/// Writes what comes until `submissions` is closed and all of it is settled; then all threads have ended.
+///
+/// Records of one partition and acks are written in the order in which they come. With `acks=all`
+/// each is written once (KIP-98), whatever happens to connections and leaders, or its outcome says
+/// that it may have been written.
+pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<Submission>) {
+    let (events, told) = bounded(EVENTS);
+    let (questions, asked) = bounded(QUESTIONS);
+    thread::scope(|scope| {
+        let replies = events.clone();
+        let reply = move |reply| drop(replies.send(Event::Reply(reply)));
+        let lookup = thread::Builder::new().name("kafka-lookup".to_owned());
+        match lookup.spawn_scoped(scope, move || lookup::answer_all(cluster, &asked, reply)) {
+            Ok(_) => writer::Writer::new(scope, (cluster, settings), events, questions).run(submissions, &told),
+            // Dropping the submissions settles them.
+            Err(error) => log::error!("no thread to look up topics: {error}"),
+        }
+        // Whoever still wants to tell something must not wait for the writer.
+        drop(told);
+    });
+}

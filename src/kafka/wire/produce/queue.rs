@@ -1,0 +1,485 @@
+//! The records of one partition on their way, in order: what may be sent now, and what an answer means
+//! for the rest. Knows no socket and no clock, so that tests can play every misfortune.
+//!
+//! With `acks=all` a batch carries producer id, epoch and sequence, by which the broker takes it once
+//! and in order (KIP-98). What that rests on:
+//! - A batch that may have been written is only ever sent again with the very same stamp. Where that
+//!   cannot be, its records are settled as `TimedOut(Maybe)`.
+//! - Where a batch drops out of the sequence, the others that surely were not written start anew with
+//!   the next epoch (KIP-360) and sequence 0, once nothing is in flight.
+//! - A new epoch's first batch goes alone: a broker that has no state of a producer takes any
+//!   sequence, and would take the second batch although it refused the first.
+
+use super::batch::{Batch, Entry};
+use super::encode::Stamp;
+use crate::broker::{BrokerError, Written};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A broker remembers the last five batches of a producer: with more in flight it could not tell a
+/// repeated one.
+const MAX_IN_FLIGHT: usize = 5;
+
+/// A broker forgets producers that have written nothing for a while (`producer.id.expiration.ms`);
+/// after so long the first batch goes alone again.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Batches shrink to this at most where the broker finds them too large.
+const LEAST_LIMIT: usize = 1024;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a queue keeps retries from writing twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// By sequence numbers; several batches in flight.
+    Idempotent,
+    /// One batch in flight; one whose fate is unknown is not sent again.
+    Single,
+}
+
+/// A connection, never used again for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// A batch to send now. Its answer is due at [`Queue::answered`], whatever becomes of it.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub number: u64,
+    pub batch: Arc<Batch>,
+    pub stamp: Stamp,
+}
+
+#[derive(Debug)]
+pub enum Next {
+    Send(Outgoing),
+    /// The id given is missing, or is this one, which no longer serves.
+    NeedsProducerId {
+        stale: Option<i64>,
+    },
+    Nothing,
+}
+
+/// What became of a batch that was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Its records are settled already.
+    Written,
+    /// It can work later.
+    Retry { attempt: Written },
+    /// The broker misses a batch before it.
+    OutOfOrder,
+    /// The broker takes no more from this producer id.
+    Fenced,
+    /// It came to the broker damaged: once more, then no more.
+    Damaged(BrokerError),
+    /// The broker refuses a batch because of one record and does not say which.
+    Divide(BrokerError),
+    /// These records, by their place in the batch, are at fault; nothing was written.
+    Faulty(Vec<(usize, BrokerError)>),
+    /// It can never work.
+    Failed(BrokerError),
+}
+
+pub struct Queue {
+    delivery: Delivery,
+    limit: usize,
+    /// Sealed batches, oldest first.
+    slots: VecDeque<Slot>,
+    /// The batch that still grows.
+    open: Batch,
+    open_since: Option<Instant>,
+    next_number: u64,
+    producer: Option<Producer>,
+    /// Fenced: of no use any more.
+    stale_id: Option<i64>,
+    renew: Renew,
+    last_written: Option<Instant>,
+    failures: u32,
+    resume_at: Option<Instant>,
+}
+
+struct Slot {
+    number: u64,
+    batch: Arc<Batch>,
+    /// Of its first record in the present epoch, once sent.
+    sequence: Option<i32>,
+    stage: Stage,
+    /// Whether an attempt so far may have been written.
+    doubt: Written,
+    /// How many times the broker found it damaged.
+    damaged: u32,
+    /// When the next of those who wait for its records ceases to; `None` once all have.
+    first_deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    InFlight(LinkId),
+}
+
+struct Producer {
+    id: i64,
+    epoch: i16,
+    next_sequence: i32,
+    /// The broker has taken a batch of this epoch.
+    confirmed: bool,
+}
+
+/// What has to change before the next batch is sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Renew {
+    Nothing,
+    Epoch,
+    Id,
+}
+
+impl Queue {
+    /// Batches of at most about `limit` bytes.
+    pub fn new(delivery: Delivery, limit: usize) -> Self {
+        Self {
+            delivery,
+            limit,
+            slots: VecDeque::new(),
+            open: Batch::default(),
+            open_since: None,
+            next_number: 0,
+            producer: None,
+            stale_id: None,
+            renew: Renew::Nothing,
+            last_written: None,
+            failures: 0,
+            resume_at: None,
+        }
+    }
+
+    pub fn push(&mut self, entry: Entry, now: Instant) {
+        if !self.open.fits(&entry, self.limit) {
+            self.seal();
+        }
+        self.open_since.get_or_insert(now);
+        self.open.push(entry);
+    }
+
+    /// Nothing waits and nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.slots.is_empty() && self.open.is_empty()
+    }
+
+    /// Every caller has had its outcome, though answers may be due.
+    pub fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.slots.iter().all(|s| s.first_deadline.is_none())
+    }
+
+    /// The broker gives no producer id.
+    pub fn go_without_sequences(&mut self) {
+        if self.producer.is_none() {
+            self.delivery = Delivery::Single;
+        }
+    }
+
+    /// A whole batch, or one to be sent again, waits.
+    pub fn has_sealed(&self) -> bool {
+        self.slots.iter().any(|s| s.stage == Stage::Waiting)
+    }
+
+    /// Bytes of the batch that still grows, and since when.
+    pub fn open(&self) -> Option<(usize, Instant)> {
+        self.open_since.map(|since| (self.open.bytes(), since))
+    }
+
+    /// When a pause ends, if there is one.
+    pub fn resume_at(&self) -> Option<Instant> {
+        self.resume_at
+    }
+
+    /// The next batch for `link`, if one may be sent there now.
+    pub fn next(&mut self, link: LinkId, producer_id: Option<i64>, now: Instant) -> Next {
+        if self.is_idle() || self.resume_at.is_some_and(|at| at > now) {
+            return Next::Nothing;
+        }
+        self.resume_at = None;
+        let in_flight = self.slots.iter().filter(|s| s.stage != Stage::Waiting).count();
+        if self.renew > Renew::Nothing {
+            if in_flight > 0 {
+                return Next::Nothing;
+            }
+            self.start_anew();
+        }
+        if let Err(missing) = self.take_producer_id(producer_id) {
+            return missing;
+        }
+        // In flight come first and on this link, else their answers first: one that is to be sent
+        // again must not come after a younger one, nor be overtaken on another connection.
+        let orderly = self.slots.iter().take(in_flight).all(|s| s.stage == Stage::InFlight(link));
+        if !orderly || in_flight >= self.window(now) {
+            return Next::Nothing;
+        }
+        if in_flight == self.slots.len() {
+            self.seal();
+        }
+        let Some(slot) = self.slots.get_mut(in_flight) else { return Next::Nothing };
+        slot.stage = Stage::InFlight(link);
+        let stamp = match &mut self.producer {
+            None => Stamp::NONE,
+            Some(producer) => {
+                let base_sequence = *slot.sequence.get_or_insert(producer.next_sequence);
+                if base_sequence == producer.next_sequence {
+                    producer.next_sequence = sequence_after(base_sequence, slot.batch.len());
+                }
+                Stamp { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence }
+            }
+        };
+        Next::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp })
+    }
+
+    /// What became of batch `number`.
+    pub fn answered(&mut self, number: u64, answer: Answer, now: Instant) {
+        let Some(place) = self.slots.iter().position(|s| s.number == number) else { return };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        slot.stage = Stage::Waiting;
+        match answer {
+            Answer::Written => self.written(place, now),
+            Answer::Retry { attempt: Written::Maybe } if self.delivery == Delivery::Single => {
+                self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+                self.pause(now);
+            }
+            Answer::Retry { attempt } => {
+                self.doubt(place, attempt);
+                self.pause(now);
+            }
+            Answer::OutOfOrder if place > 0 => {}
+            Answer::OutOfOrder => self.resequence(place, Renew::Epoch, now),
+            Answer::Fenced => self.resequence(place, Renew::Id, now),
+            Answer::Damaged(_) if slot.damaged == 0 => slot.damaged += 1,
+            Answer::Damaged(error) => self.remove(place, &error),
+            Answer::Divide(error) => self.divide(place, error),
+            Answer::Faulty(faulty) => self.drop_faulty(place, faulty),
+            Answer::Failed(error) => self.remove(place, &error),
+        }
+    }
+
+    /// Settles what is past its deadline, as `unsent` where it surely was not written.
+    pub fn expire(&mut self, now: Instant, unsent: &BrokerError) {
+        self.expire_open(now, unsent);
+        for place in (0..self.slots.len()).rev() {
+            if self.slots.get(place).is_some_and(|s| s.first_deadline.is_some_and(|at| at <= now)) {
+                self.expire_slot(place, now, unsent);
+            }
+        }
+    }
+
+    /// Settles with `error` what waits and surely was not written.
+    pub fn refuse_unwritten(&mut self, error: &BrokerError) {
+        self.clear_open().settle_failed(error);
+        for place in (0..self.slots.len()).rev() {
+            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting && s.doubt == Written::No) {
+                self.remove(place, error);
+            }
+        }
+    }
+
+    /// Settles with `error` all that waits, because its place in the world is gone.
+    pub fn abandon(&mut self, error: &BrokerError) {
+        self.clear_open().settle_failed(error);
+        for place in (0..self.slots.len()).rev() {
+            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting) {
+                self.remove(place, error);
+            }
+        }
+    }
+
+    fn window(&self, now: Instant) -> usize {
+        let remembered = self.last_written.is_some_and(|at| now.saturating_duration_since(at) < REMEMBERED);
+        match &self.producer {
+            Some(producer) if producer.confirmed && remembered => MAX_IN_FLIGHT,
+            _ => 1,
+        }
+    }
+
+    fn take_producer_id(&mut self, offered: Option<i64>) -> Result<(), Next> {
+        if self.delivery == Delivery::Single || self.producer.is_some() {
+            return Ok(());
+        }
+        let stale = self.stale_id;
+        let id = offered.filter(|id| Some(*id) != stale).ok_or(Next::NeedsProducerId { stale })?;
+        self.producer = Some(Producer { id, epoch: 0, next_sequence: 0, confirmed: false });
+        Ok(())
+    }
+
+    /// The next epoch or producer id from sequence 0, for all that surely was not written.
+    fn start_anew(&mut self) {
+        for place in (0..self.slots.len()).rev() {
+            if self.slots.get(place).is_some_and(|s| s.doubt == Written::Maybe) {
+                self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+            }
+        }
+        self.slots.iter_mut().for_each(|s| s.sequence = None);
+        let renew = std::mem::replace(&mut self.renew, Renew::Nothing);
+        if let Some(producer) = self.producer.take() {
+            match producer.epoch.checked_add(1) {
+                Some(epoch) if renew == Renew::Epoch => {
+                    self.producer = Some(Producer { epoch, next_sequence: 0, confirmed: false, ..producer });
+                }
+                _ => self.stale_id = Some(producer.id),
+            }
+        }
+    }
+
+    fn written(&mut self, place: usize, now: Instant) {
+        self.last_written = Some(now);
+        self.failures = 0;
+        self.resume_at = None;
+        self.slots.remove(place);
+        if place > 0 {
+            // The broker took it although it had refused one before: its state is not ours.
+            self.renew = self.renew.max(Renew::Epoch);
+        } else if let Some(producer) = &mut self.producer {
+            producer.confirmed = true;
+        }
+    }
+
+    fn doubt(&mut self, place: usize, attempt: Written) {
+        if let Some(slot) = self.slots.get_mut(place)
+            && attempt == Written::Maybe
+        {
+            slot.doubt = Written::Maybe;
+        }
+    }
+
+    /// The stamp of the batch at `place` will never be taken.
+    fn resequence(&mut self, place: usize, renew: Renew, now: Instant) {
+        self.pause(now);
+        self.renew = self.renew.max(renew);
+        if self.slots.get(place).is_some_and(|s| s.doubt == Written::Maybe) {
+            self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+        }
+    }
+
+    /// Halves the batch at `place`, each half with its part of the sequences. A single record is the
+    /// one at fault.
+    fn divide(&mut self, place: usize, error: BrokerError) {
+        let Some(slot) = self.slots.get(place) else { return };
+        if slot.batch.len() < 2 {
+            let error = match error {
+                BrokerError::TooLarge(why) => {
+                    BrokerError::TooLarge(format!("a record of {} bytes: {why}", slot.batch.record_bytes()))
+                }
+                error => error,
+            };
+            return self.remove(place, &error);
+        }
+        if matches!(error, BrokerError::TooLarge(_)) {
+            self.limit = self.limit.min(slot.batch.bytes() / 2).max(LEAST_LIMIT);
+        }
+        let Some(slot) = self.slots.remove(place) else { return };
+        let mut first = Arc::unwrap_or_clone(slot.batch);
+        let second = first.split_off_half();
+        let second_sequence = slot.sequence.map(|s| sequence_after(s, first.len()));
+        let second = self.slot(second, second_sequence, slot.doubt);
+        let first = self.slot(first, slot.sequence, slot.doubt);
+        self.slots.insert(place, second);
+        self.slots.insert(place, first);
+    }
+
+    /// Sends the batch at `place` again without some of its records.
+    fn drop_faulty(&mut self, place: usize, faulty: Vec<(usize, BrokerError)>) {
+        let Some(slot) = self.slots.remove(place) else { return };
+        self.renew = self.renew.max(Renew::Epoch);
+        for (index, error) in &faulty {
+            if let Some(entry) = slot.batch.entries().get(*index) {
+                entry.fail(error.clone());
+            }
+        }
+        let mut faulty: Vec<usize> = faulty.into_iter().map(|(index, _)| index).collect();
+        faulty.sort_unstable();
+        let entries = Arc::unwrap_or_clone(slot.batch).into_entries().into_iter().enumerate();
+        let rest: Batch = entries.filter(|(n, _)| faulty.binary_search(n).is_err()).map(|(_, e)| e).collect();
+        if !rest.is_empty() {
+            let rest = self.slot(rest, None, slot.doubt);
+            self.slots.insert(place, rest);
+        }
+    }
+
+    /// Takes the batch at `place` out for good; what surely was not written gets `error`.
+    fn remove(&mut self, place: usize, error: &BrokerError) {
+        let Some(slot) = self.slots.remove(place) else { return };
+        slot.batch.settle_failed(error);
+        if slot.sequence.is_some() {
+            self.renew = self.renew.max(Renew::Epoch);
+        }
+    }
+
+    fn expire_open(&mut self, now: Instant, unsent: &BrokerError) {
+        let due = |e: &Entry| e.deadline() <= now;
+        if self.open.entries().iter().any(due) {
+            let (expired, rest): (Vec<_>, Vec<_>) = self.clear_open().into_entries().into_iter().partition(due);
+            expired.iter().for_each(|e| e.fail(unsent.clone()));
+            rest.into_iter().for_each(|e| self.push(e, now));
+        }
+    }
+
+    fn expire_slot(&mut self, place: usize, now: Instant, unsent: &BrokerError) {
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        // Without a sequence it was never sent, or is as good as that: it can shrink.
+        let fresh = slot.sequence.is_none() && slot.doubt == Written::No && slot.stage == Stage::Waiting;
+        let unwritten = slot.doubt == Written::No && slot.stage == Stage::Waiting;
+        let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(Entry::deadline).min();
+        let Some(next_deadline) = alive else {
+            let error = if unwritten { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
+            if slot.stage == Stage::Waiting {
+                return self.remove(place, error);
+            }
+            // In flight: its answer still tells where the sequence stands.
+            slot.batch.settle_failed(error);
+            slot.first_deadline = None;
+            return;
+        };
+        let error = if fresh { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
+        slot.batch.entries().iter().filter(|e| e.deadline() <= now).for_each(|e| e.fail(error.clone()));
+        slot.first_deadline = Some(next_deadline);
+        if fresh {
+            let entries = slot.batch.entries().iter().filter(|e| e.deadline() > now).cloned();
+            slot.batch = Arc::new(entries.collect());
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            let batch = self.clear_open();
+            let slot = self.slot(batch, None, Written::No);
+            self.slots.push_back(slot);
+        }
+    }
+
+    fn clear_open(&mut self) -> Batch {
+        self.open_since = None;
+        std::mem::take(&mut self.open)
+    }
+
+    fn slot(&mut self, batch: Batch, sequence: Option<i32>, doubt: Written) -> Slot {
+        let number = self.next_number;
+        self.next_number += 1;
+        let first_deadline = batch.entries().iter().map(Entry::deadline).min();
+        Slot { number, batch: Arc::new(batch), sequence, stage: Stage::Waiting, doubt, damaged: 0, first_deadline }
+    }
+
+    /// Longer with every failure in a row; half of it by chance, so that partitions do not come in step.
+    fn pause(&mut self, now: Instant) {
+        let whole = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        self.resume_at = Some(now + whole.mul_f64(0.5 + fastrand::f64() / 2.0));
+    }
+}
+
+/// Sequences count from 0 again after `i32::MAX`.
+fn sequence_after(base: i32, records: usize) -> i32 {
+    ((i64::from(base) + records as i64) % (i64::from(i32::MAX) + 1)) as i32
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,394 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::broker::{Outcome, Placed, Receipts};
+use crate::record::{NewRecord, Offset};
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+const ID: i64 = 77;
+
+fn unsent() -> BrokerError {
+    BrokerError::TimedOut(Written::No)
+}
+
+/// A broker's log of one partition, with the rules of Kafka's `ProducerAppendInfo` and its memory of
+/// each producer's last five batches.
+#[derive(Default)]
+struct Log {
+    records: Vec<u32>,
+    producers: HashMap<i64, Known>,
+    /// Batches of more records are too large, and so is any with one of `POISON`.
+    max_records: usize,
+}
+
+struct Known {
+    epoch: i16,
+    last: Vec<(i32, i32, Offset)>,
+}
+
+/// Records whose number ends so are too large by themselves.
+const POISON: u32 = 13;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Verdict {
+    At(Offset),
+    TooLarge,
+    OutOfOrder,
+    Fenced,
+    NotNow,
+    /// Written, and the answer says neither yes nor no.
+    Unsure,
+}
+
+impl Log {
+    fn append(&mut self, sent: &Sent) -> Verdict {
+        let Sent { values, stamp, .. } = sent;
+        if values.len() > self.max_records || values.iter().any(|v| v % 100 == POISON) {
+            return Verdict::TooLarge;
+        }
+        let offset = self.records.len() as Offset;
+        if stamp.producer_id >= 0 {
+            let first = stamp.base_sequence;
+            let last = first + values.len() as i32 - 1;
+            let known = self.producers.entry(stamp.producer_id);
+            let known = known.or_insert(Known { epoch: -1, last: Vec::new() });
+            if stamp.producer_epoch < known.epoch {
+                return Verdict::Fenced;
+            }
+            if stamp.producer_epoch > known.epoch {
+                if first != 0 && known.epoch >= 0 {
+                    return Verdict::OutOfOrder;
+                }
+                *known = Known { epoch: stamp.producer_epoch, last: Vec::new() };
+            } else {
+                if let Some((_, _, at)) = known.last.iter().find(|(f, l, _)| (*f, *l) == (first, last)) {
+                    return Verdict::At(*at);
+                }
+                if known.last.last().is_none_or(|(_, last, _)| last + 1 != first) {
+                    return Verdict::OutOfOrder;
+                }
+            }
+            known.last.push((first, last, offset));
+            if known.last.len() > 5 {
+                known.last.remove(0);
+            }
+        }
+        self.records.extend(values);
+        Verdict::At(offset)
+    }
+}
+
+#[derive(Clone)]
+struct Sent {
+    number: u64,
+    batch: Arc<Batch>,
+    values: Vec<u32>,
+    stamp: Stamp,
+}
+
+/// A queue, a broker, and a network that does what it is told.
+struct World {
+    queue: Queue,
+    log: Log,
+    now: Instant,
+    link: u64,
+    on_the_way: VecDeque<Sent>,
+    answers: VecDeque<(Sent, Verdict)>,
+    /// Sent on links that broke, and still in the broker's queue.
+    lingering: VecDeque<Sent>,
+    outcomes: Arc<Mutex<HashMap<u32, Outcome>>>,
+    pushed: u32,
+    refuse: u32,
+    unsure: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(u8),
+    Send,
+    /// The broker takes a request.
+    Arrive,
+    /// The client gets an answer.
+    Answer,
+    /// The link breaks; true: what it carried still comes to the broker some time.
+    Break(bool),
+    Linger,
+    /// The broker takes no batch this many times.
+    Refuse(u8),
+    Unsure,
+    Later(u16),
+}
+
+impl World {
+    fn new(delivery: Delivery, max_records: usize) -> Self {
+        Self {
+            queue: Queue::new(delivery, 400),
+            log: Log { max_records, ..Log::default() },
+            now: Instant::now(),
+            link: 0,
+            on_the_way: VecDeque::new(),
+            answers: VecDeque::new(),
+            lingering: VecDeque::new(),
+            outcomes: Arc::default(),
+            pushed: 0,
+            refuse: 0,
+            unsure: 0,
+        }
+    }
+
+    fn push(&mut self, records: u32) {
+        for _ in 0..records {
+            let number = self.pushed;
+            self.pushed += 1;
+            let outcomes = self.outcomes.clone();
+            let receipts = Receipts::new(1, move |all| {
+                let twice = outcomes.lock().unwrap().insert(number, all.into_iter().next().unwrap());
+                assert_eq!(twice, None);
+            });
+            let value = Bytes::copy_from_slice(&number.to_be_bytes());
+            let record = NewRecord { value: Some(value), ..NewRecord::default() };
+            let deadline = self.now + Duration::from_secs(30);
+            self.queue.push(Entry::new(record, 0, receipts, 0, deadline), self.now);
+        }
+    }
+
+    fn send(&mut self) -> bool {
+        let Next::Send(out) = self.queue.next(LinkId(self.link), Some(ID), self.now) else { return false };
+        let value = |bytes: &Bytes| u32::from_be_bytes(bytes[..].try_into().unwrap());
+        let values = out.batch.records().map(|(_, r)| value(r.value.as_ref().unwrap())).collect();
+        self.on_the_way.push_back(Sent { number: out.number, batch: out.batch, values, stamp: out.stamp });
+        true
+    }
+
+    fn arrive(&mut self) {
+        let Some(sent) = self.on_the_way.pop_front() else { return };
+        let verdict = if self.refuse > 0 {
+            self.refuse -= 1;
+            Verdict::NotNow
+        } else {
+            match self.log.append(&sent) {
+                Verdict::At(_) if self.unsure > 0 => {
+                    self.unsure -= 1;
+                    Verdict::Unsure
+                }
+                verdict => verdict,
+            }
+        };
+        self.answers.push_back((sent, verdict));
+    }
+
+    fn answer(&mut self) {
+        let Some((sent, verdict)) = self.answers.pop_front() else { return };
+        let answer = match verdict {
+            Verdict::At(offset) => {
+                sent.batch.settle_written(0, Some(offset));
+                Answer::Written
+            }
+            Verdict::TooLarge => Answer::Divide(BrokerError::TooLarge("max.message.bytes".to_owned())),
+            Verdict::OutOfOrder => Answer::OutOfOrder,
+            Verdict::Fenced => Answer::Fenced,
+            Verdict::NotNow => Answer::Retry { attempt: Written::No },
+            Verdict::Unsure => Answer::Retry { attempt: Written::Maybe },
+        };
+        drop(sent.batch);
+        self.queue.answered(sent.number, answer, self.now);
+    }
+
+    fn break_link(&mut self, lingers: bool) {
+        self.link += 1;
+        let answered: Vec<Sent> = self.answers.drain(..).map(|(sent, _)| sent).collect();
+        let sent: Vec<Sent> = self.on_the_way.drain(..).collect();
+        for lost in answered.iter().chain(&sent) {
+            self.queue.answered(lost.number, Answer::Retry { attempt: Written::Maybe }, self.now);
+        }
+        if lingers {
+            self.lingering.extend(sent);
+        }
+    }
+
+    fn play(&mut self, step: &Step) {
+        match step {
+            Step::Push(records) => self.push((*records).into()),
+            Step::Send => drop(self.send()),
+            Step::Arrive => self.arrive(),
+            Step::Answer => self.answer(),
+            Step::Break(lingers) => self.break_link(*lingers),
+            Step::Linger => {
+                if let Some(sent) = self.lingering.pop_front() {
+                    self.log.append(&sent);
+                }
+            }
+            Step::Refuse(times) => self.refuse = (*times).into(),
+            Step::Unsure => self.unsure = 1,
+            Step::Later(millis) => {
+                self.now += Duration::from_millis((*millis).into());
+                self.queue.expire(self.now, &unsent());
+            }
+        }
+    }
+
+    /// From here on nothing goes wrong.
+    fn finish(&mut self) {
+        (self.refuse, self.unsure) = (0, 0);
+        for _ in 0..10_000 {
+            self.now += Duration::from_millis(1);
+            while self.send() {}
+            self.arrive();
+            self.answer();
+            if self.queue.is_idle() {
+                return;
+            }
+        }
+        panic!("never done: {} slots", self.queue.slots.len());
+    }
+
+    fn check(&mut self) {
+        let outcomes = self.outcomes.lock().unwrap();
+        let log = &self.log.records;
+        for number in 0..self.pushed {
+            let times = log.iter().filter(|r| **r == number).count();
+            match outcomes.get(&number).unwrap_or_else(|| panic!("record {number} was never settled")) {
+                Ok(Placed { offset: Some(offset), .. }) => {
+                    assert_eq!(log[*offset as usize], number, "another record is at the offset told");
+                    assert_eq!(times, 1, "record {number}");
+                }
+                Err(BrokerError::TimedOut(Written::Maybe)) => assert!(times <= 1, "record {number} is there twice"),
+                _ => assert_eq!(times, 0, "record {number} was said not to be written"),
+            }
+        }
+    }
+
+    fn check_order(&self) {
+        assert!(self.log.records.is_sorted(), "{:?}", self.log.records);
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (1u8..9).prop_map(Step::Push),
+        8 => Just(Step::Send),
+        8 => Just(Step::Arrive),
+        8 => Just(Step::Answer),
+        1 => any::<bool>().prop_map(Step::Break),
+        1 => Just(Step::Linger),
+        1 => (1u8..4).prop_map(Step::Refuse),
+        1 => Just(Step::Unsure),
+        4 => (0u16..400).prop_map(Step::Later),
+        1 => (0u16..20_000).prop_map(Step::Later),
+    ];
+    proptest::collection::vec(step, 1..150)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_happens_no_record_is_lost_or_written_twice_or_overtaken(steps in steps(), max_records in 1usize..12) {
+        let mut world = World::new(Delivery::Idempotent, max_records);
+        for step in &steps {
+            world.play(step);
+        }
+        world.finish();
+        world.check();
+        while let Some(sent) = world.lingering.pop_front() {
+            world.log.append(&sent);
+        }
+        world.check();
+        world.check_order();
+    }
+
+    #[test]
+    fn without_sequences_nothing_is_sent_twice_either(steps in steps(), max_records in 1usize..12) {
+        let mut world = World::new(Delivery::Single, max_records);
+        for step in &steps {
+            world.play(step);
+        }
+        world.finish();
+        world.check();
+        while let Some(sent) = world.lingering.pop_front() {
+            world.log.append(&sent);
+        }
+        world.check();
+    }
+}
+
+fn outcomes(world: &World) -> Vec<Outcome> {
+    let outcomes = world.outcomes.lock().unwrap();
+    (0..world.pushed).map(|n| outcomes.get(&n).cloned().unwrap()).collect()
+}
+
+#[test]
+fn only_the_record_too_large_fails() {
+    let mut world = World::new(Delivery::Idempotent, 4);
+    world.push(20);
+    world.finish();
+    world.check();
+    world.check_order();
+    let failed: Vec<usize> = outcomes(&world).iter().enumerate().filter(|(_, o)| o.is_err()).map(|(n, _)| n).collect();
+    assert_eq!(failed, [POISON as usize]);
+    assert!(matches!(&outcomes(&world)[13], Err(BrokerError::TooLarge(why)) if why.contains("bytes")));
+}
+
+#[test]
+fn only_the_records_that_the_broker_names_fail() {
+    let mut world = World::new(Delivery::Idempotent, 100);
+    world.push(4);
+    world.send();
+    let sent = world.on_the_way.pop_front().unwrap();
+    let bad = BrokerError::InvalidRecord("too old".to_owned());
+    world.queue.answered(sent.number, Answer::Faulty(vec![(1, bad.clone()), (2, bad.clone())]), world.now);
+    world.finish();
+    world.check();
+    assert_eq!(world.log.records, [0, 3]);
+    assert_eq!(outcomes(&world)[1], Err(bad));
+}
+
+#[test]
+fn a_new_producer_sends_one_batch_alone_and_then_five() {
+    let mut world = World::new(Delivery::Idempotent, 100);
+    world.push(40);
+    assert!(world.send());
+    assert!(!world.send());
+    world.arrive();
+    world.answer();
+    let more = (0..).take_while(|_| world.send()).count();
+    assert!(more > 1 && more <= 5, "{more}");
+}
+
+#[test]
+fn a_batch_too_old_to_wait_for_is_in_doubt_only_if_it_was_sent() {
+    let mut world = World::new(Delivery::Idempotent, 100);
+    world.push(1);
+    world.send();
+    world.push(1);
+    world.play(&Step::Later(40_000));
+    assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(Written::Maybe)));
+    assert_eq!(outcomes(&world)[1], Err(BrokerError::TimedOut(Written::No)));
+    world.arrive();
+    world.answer();
+    assert!(world.queue.is_idle());
+}
+
+#[test]
+fn a_fenced_producer_asks_for_another_id() {
+    let mut world = World::new(Delivery::Idempotent, 100);
+    world.push(1);
+    world.send();
+    let sent = world.on_the_way.pop_front().unwrap();
+    world.queue.answered(sent.number, Answer::Fenced, world.now);
+    world.now += LONGEST_PAUSE;
+    let next = world.queue.next(LinkId(0), Some(ID), world.now);
+    assert!(matches!(next, Next::NeedsProducerId { stale: Some(ID) }));
+    let Next::Send(again) = world.queue.next(LinkId(0), Some(ID + 1), world.now) else { panic!() };
+    assert_eq!(again.stamp, Stamp { producer_id: ID + 1, producer_epoch: 0, base_sequence: 0 });
+}
+
+#[test]
+fn sequences_begin_again_after_the_largest() {
+    assert_eq!(sequence_after(0, 5), 5);
+    assert_eq!(sequence_after(i32::MAX, 1), 0);
+    assert_eq!(sequence_after(i32::MAX - 1, 5), 3);
+}

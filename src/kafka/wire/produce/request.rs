@@ -1,0 +1,112 @@
+//! Produce requests: batches of several partitions of one leader, and which answer is whose.
+
+use super::answer::{Leader, judge};
+use super::encode::encode_batch;
+use super::queue::{Answer, Outgoing};
+use crate::broker::{Acks, TopicId, Written};
+use crate::record::TopicPartition;
+use bytes::BytesMut;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName as KafkaTopicName};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The newest version that names topics; the next has ids instead (KIP-516).
+pub const BY_NAME: i16 = 12;
+
+/// Where the writer keeps a [`Queue`](super::queue::Queue).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId(pub usize);
+
+/// A batch in a request.
+#[derive(Debug)]
+pub struct Part {
+    pub queue: QueueId,
+    pub place: TopicPartition,
+    pub topic_id: TopicId,
+    pub outgoing: Outgoing,
+}
+
+/// What became of a [`Part`].
+#[derive(Debug)]
+pub struct PartAnswer {
+    pub queue: QueueId,
+    pub number: u64,
+    pub answer: Answer,
+    pub leader: Leader,
+}
+
+/// One request of `parts`, at most one for each partition.
+pub fn assemble(parts: &[Part], acks: Acks, version: i16, timeout: Duration) -> ProduceRequest {
+    let mut topics: Vec<TopicProduceData> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for part in parts {
+        let name = part.place.topic.as_str();
+        let at = *known.entry(name).or_insert_with(|| {
+            let topic = TopicProduceData::default();
+            topics.push(match part.topic_id {
+                Some(id) if version > BY_NAME => topic.with_topic_id(id),
+                _ => topic.with_name(KafkaTopicName(StrBytes::from_string(name.to_owned()))),
+            });
+            topics.len() - 1
+        });
+        let batch = &part.outgoing.batch;
+        let mut bytes = BytesMut::with_capacity(batch.bytes());
+        encode_batch(&mut bytes, batch.records(), part.outgoing.stamp);
+        let data = PartitionProduceData::default().with_index(part.place.partition).with_records(Some(bytes.freeze()));
+        if let Some(topic) = topics.get_mut(at) {
+            topic.partition_data.push(data);
+        }
+    }
+    let acks = match acks {
+        Acks::All => -1,
+        Acks::Leader => 1,
+        Acks::None => 0,
+    };
+    let timeout = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout).with_topic_data(topics)
+}
+
+/// Settles what is written. A part that the broker forgot to answer is in doubt.
+pub fn answers(parts: Vec<Part>, response: &ProduceResponse, acks: Acks) -> Vec<PartAnswer> {
+    let mut found = HashMap::new();
+    for topic in &response.responses {
+        for partition in &topic.partition_responses {
+            let id = Some(topic.topic_id).filter(|id| !id.is_nil());
+            found.insert((topic.name.as_str(), id, partition.index), partition);
+        }
+    }
+    let judged = |part: Part| {
+        let Part { queue, place, topic_id, outgoing: Outgoing { number, batch, .. } } = part;
+        let named = found.get(&(place.topic.as_str(), None, place.partition));
+        let answer = named.or_else(|| found.get(&("", topic_id, place.partition)));
+        let (answer, leader) = match answer {
+            Some(answer) => judge(answer, &place, acks, &batch),
+            None => (Answer::Retry { attempt: Written::Maybe }, Leader::Right),
+        };
+        drop(batch);
+        PartAnswer { queue, number, answer, leader }
+    };
+    parts.into_iter().map(judged).collect()
+}
+
+/// The connection ended before the answers to `parts` came.
+pub fn lost(parts: Vec<Part>, attempt: Written) -> Vec<PartAnswer> {
+    let lost = |part: Part| PartAnswer {
+        queue: part.queue,
+        number: part.outgoing.number,
+        answer: Answer::Retry { attempt },
+        leader: Leader::Doubtful,
+    };
+    parts.into_iter().map(lost).collect()
+}
+
+/// Sent with `acks=0`: nobody will tell more.
+pub fn unacknowledged(parts: Vec<Part>) -> Vec<PartAnswer> {
+    let settled = |part: Part| {
+        part.outgoing.batch.settle_written(part.place.partition, None);
+        PartAnswer { queue: part.queue, number: part.outgoing.number, answer: Answer::Written, leader: Leader::Right }
+    };
+    parts.into_iter().map(settled).collect()
+}

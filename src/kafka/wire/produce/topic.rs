@@ -1,0 +1,181 @@
+//! What the writer knows of a topic, and who waits until it knows more.
+
+use super::request::QueueId;
+use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, Submission, TopicId, TopicInfo};
+use crate::partitioner::{Sticky, partition_for_key};
+use crate::record::{NewRecord, Partition};
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// A topic just made is unknown to some brokers for a moment.
+const PATIENCE_WHEN_MADE: Duration = Duration::from_secs(2);
+/// One that others may just have made.
+const PATIENCE: Duration = Duration::from_millis(500);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// For so long a missing topic is known to be missing, lest a flood to it becomes one to the broker.
+const REMEMBER_MISSING: Duration = Duration::from_secs(1);
+/// A partition number out of range is looked up again unless the topic was asked for this recently.
+const FRESH: Duration = Duration::from_secs(1);
+/// How often partitions added meanwhile are noticed.
+const REFRESH: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub struct Topic {
+    known: Option<Known>,
+    /// In the order in which they came. Bounded by whoever submits.
+    pub waiting: VecDeque<Submission>,
+    pub queues: HashMap<(Acks, Partition), QueueId>,
+    sticky: Sticky,
+    /// When to ask the cluster.
+    ask_at: Option<Instant>,
+    missing_since: Option<Instant>,
+    absent: Option<Absent>,
+}
+
+struct Known {
+    id: TopicId,
+    leaders: Vec<Option<NodeId>>,
+    /// Partitions with a leader, sorted.
+    available: Vec<Partition>,
+    learned: Instant,
+}
+
+struct Absent {
+    until: Instant,
+    asked: AutoCreate,
+    why: BrokerError,
+}
+
+/// What to do with a submission.
+pub enum Intake {
+    Route(Submission),
+    Refuse(Submission, BrokerError),
+    /// It waits.
+    Kept,
+}
+
+/// What to do with the queues and the waiting submissions of a topic that was looked up.
+pub enum Learned {
+    Ready,
+    NotYet,
+    Hopeless(BrokerError),
+}
+
+impl Topic {
+    /// Takes a submission: to be routed at once if the topic is known and nobody is before it.
+    pub fn take(&mut self, submission: Submission, now: Instant) -> Intake {
+        if let Some(absent) = &self.absent
+            && absent.until > now
+            && (absent.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
+        {
+            return Intake::Refuse(submission, absent.why.clone());
+        }
+        if self.waiting.is_empty() && self.serves(&submission, now) {
+            return Intake::Route(submission);
+        }
+        self.ask(now);
+        self.waiting.push_back(submission);
+        Intake::Kept
+    }
+
+    /// Asks for the topic at `when`, or earlier if that was wanted already.
+    pub fn ask(&mut self, when: Instant) {
+        self.ask_at = Some(self.ask_at.map_or(when, |at| at.min(when)));
+    }
+
+    /// Who leads `partition`; asks again where nobody does.
+    pub fn leader(&mut self, partition: Partition, now: Instant) -> Option<NodeId> {
+        if self.known.as_ref().is_some_and(|k| now.saturating_duration_since(k.learned) > REFRESH) {
+            self.ask(now);
+        }
+        let leader = self.known.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?);
+        if leader.is_none() {
+            self.ask(now + ASK_AGAIN);
+        }
+        leader
+    }
+
+    pub fn id(&self) -> TopicId {
+        self.known.as_ref().and_then(|known| known.id)
+    }
+
+    /// Whether it is time to ask; then how.
+    pub fn due(&self, now: Instant) -> Option<AutoCreate> {
+        self.ask_at.filter(|at| *at <= now)?;
+        let make = self.waiting.iter().any(|s| s.auto_create == AutoCreate::Ask);
+        Some(if make { AutoCreate::Ask } else { AutoCreate::Never })
+    }
+
+    pub fn asked(&mut self) {
+        self.ask_at = None;
+    }
+
+    pub fn learn(&mut self, found: Result<TopicInfo, BrokerError>, asked: AutoCreate, now: Instant) -> Learned {
+        let why = match found {
+            Ok(info) => {
+                let leaders: Vec<_> = info.partitions.iter().map(|p| p.leader).collect();
+                let available = info.partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition).collect();
+                self.known = Some(Known { id: info.id, leaders, available, learned: now });
+                (self.missing_since, self.absent) = (None, None);
+                return Learned::Ready;
+            }
+            Err(why) => why,
+        };
+        let since = *self.missing_since.get_or_insert(now);
+        let patience = match (&why, asked) {
+            (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Ask) => PATIENCE_WHEN_MADE,
+            (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Never) => PATIENCE,
+            // For these the submissions' deadlines are patience enough.
+            (BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_), _) => Duration::MAX,
+            _ => Duration::ZERO,
+        };
+        if now.saturating_duration_since(since) < patience {
+            self.ask(now + ASK_AGAIN);
+            return Learned::NotYet;
+        }
+        (self.known, self.missing_since) = (None, None);
+        self.absent = Some(Absent { until: now + REMEMBER_MISSING, asked, why: why.clone() });
+        Learned::Hopeless(why)
+    }
+
+    /// The partition of a record; `None` where the one asked for does not exist.
+    pub fn partition(&mut self, record: &NewRecord, random: &mut fastrand::Rng) -> Option<Partition> {
+        let known = self.known.as_ref()?;
+        match (record.partition, &record.key) {
+            (Some(partition), _) => known.has(partition).then_some(partition),
+            (None, Some(key)) => Some(partition_for_key(key, known.leaders.len())),
+            (None, None) => Some(self.sticky.choose(&known.available, random).unwrap_or(0)),
+        }
+    }
+
+    pub fn batch_sent(&mut self, partition: Partition) {
+        self.sticky.batch_sent(partition);
+    }
+
+    /// Nothing of it needs to be remembered.
+    pub fn is_forgettable(&self, now: Instant) -> bool {
+        self.known.is_none()
+            && self.waiting.is_empty()
+            && self.queues.is_empty()
+            && self.absent.as_ref().is_none_or(|a| a.until <= now)
+    }
+
+    fn serves(&self, submission: &Submission, now: Instant) -> bool {
+        let Some(known) = &self.known else { return false };
+        let fresh = now.saturating_duration_since(known.learned) < FRESH;
+        fresh || submission.records.iter().all(|r| r.partition.is_none_or(|p| known.has(p)))
+    }
+}
+
+impl Known {
+    fn has(&self, partition: Partition) -> bool {
+        usize::try_from(partition).is_ok_and(|p| p < self.leaders.len())
+    }
+}
+
+/// Settles every record of `submission`.
+pub fn refuse(submission: &Submission, error: &BrokerError) {
+    for index in 0..submission.records.len() {
+        submission.receipts.settle(index, Err(error.clone()));
+    }
+}

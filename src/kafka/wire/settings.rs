@@ -1,0 +1,35 @@
+//! How the client connects and what it takes.
+
+use std::time::Duration;
+
+/// Of one cluster; shared by all its connections.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `host:port` of some brokers; the others are learnt from them.
+    pub bootstrap: Vec<String>,
+    /// Names us in the broker's logs and quotas.
+    pub client_id: String,
+    /// For each resolved address.
+    pub connect_timeout: Duration,
+    /// For each request, from sending to the last byte of its answer.
+    pub request_timeout: Duration,
+    /// Bytes of one answer; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
+    pub max_frame: usize,
+    /// Bytes of one batch after decompression; a larger one is `Corrupt`.
+    pub max_batch: usize,
+    pub produce: super::produce::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bootstrap: vec!["127.0.0.1:9092".to_owned()],
+            client_id: "curlew".to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            max_frame: 128 << 20,
+            max_batch: 256 << 20,
+            produce: super::produce::Settings::default(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use bytes::{Buf, Bytes};
+use proptest::prelude::*;
+
+/// Writes an answer of this shape, with `elements` elements in every array.
+struct Writer {
+    out: Vec<u8>,
+    version: i16,
+    flexible: bool,
+    elements: usize,
+    known_tags: bool,
+}
+
+impl Writer {
+    fn fields(&mut self, of: &Struct) {
+        let version = self.version;
+        for field in of.fields.iter().filter(|f| (f.since..=f.until).contains(&version)) {
+            self.one(field.kind);
+        }
+        if !self.flexible {
+            return;
+        }
+        let tags = if self.known_tags { of.tags } else { &[] };
+        self.varint(tags.len() + 1);
+        for (tag, kind) in tags {
+            let mut value = Writer { out: Vec::new(), ..*self };
+            value.one(*kind);
+            self.varint(*tag as usize);
+            self.varint(value.out.len());
+            self.out.extend(value.out);
+        }
+        self.varint(100);
+        self.varint(2);
+        self.out.extend(b"??");
+    }
+
+    fn one(&mut self, kind: Kind) {
+        match kind {
+            Kind::Fixed(len) => self.out.extend(std::iter::repeat_n(0, len)),
+            Kind::Struct(of) => self.fields(&of),
+            Kind::Text => {
+                self.length(3, 2);
+                self.out.extend(b"abc");
+            }
+            Kind::Bytes => {
+                self.length(300, 4);
+                self.out.extend([7; 300]);
+            }
+            Kind::Array(element) => {
+                self.length(self.elements, 4);
+                (0..self.elements).for_each(|_| self.one(*element));
+            }
+        }
+    }
+
+    fn length(&mut self, len: usize, width: usize) {
+        if self.flexible {
+            self.varint(len + 1);
+        } else {
+            self.out.extend(&(len as u64).to_be_bytes()[8 - width..]);
+        }
+    }
+
+    fn varint(&mut self, mut value: usize) {
+        while value >= 0x80 {
+            self.out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.out.push(value as u8);
+    }
+}
+
+fn example<Q: Call>(version: i16, elements: usize) -> Vec<u8> {
+    // Some tags came with later versions than the struct that they are in.
+    let known_tags = version == Q::VERSIONS.max;
+    let flexible = version >= Q::SHAPE.flexible;
+    let mut writer = Writer { out: Vec::new(), version, flexible, elements, known_tags };
+    writer.fields(&Q::SHAPE.body);
+    writer.out
+}
+
+fn agrees<Q: Call>() {
+    for version in Q::VERSIONS.min..=Q::VERSIONS.max {
+        for elements in 0..3 {
+            let bytes = example::<Q>(version, elements);
+            assert_eq!(Q::SHAPE.check(&bytes, version), Ok(()), "{:?} {version}", Q::KEY);
+            let mut rest = Bytes::from(bytes.clone());
+            let decoded = Q::Answer::decode(&mut rest, version);
+            assert!(decoded.is_ok(), "{:?} {version}: {:?}", Q::KEY, decoded.err());
+            assert_eq!(rest.remaining(), 0, "{:?} {version}", Q::KEY);
+            for cut in 0..bytes.len() {
+                assert_eq!(Q::SHAPE.check(&bytes[..cut], version), Err(Misshapen), "{:?} {version} {cut}", Q::KEY);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_shape_is_what_the_codec_reads_in_every_version() {
+    agrees::<ApiVersionsRequest>();
+    agrees::<MetadataRequest>();
+    agrees::<ListOffsetsRequest>();
+    agrees::<FetchRequest>();
+    agrees::<ProduceRequest>();
+    agrees::<InitProducerIdRequest>();
+}
+
+/// What passes the check must not make the codec abort.
+fn survives<Q: Call>(bytes: &[u8]) {
+    for version in Q::VERSIONS.min..=Q::VERSIONS.max {
+        if Q::SHAPE.check(bytes, version).is_ok() {
+            let _ = Q::Answer::decode(&mut Bytes::copy_from_slice(bytes), version);
+        }
+    }
+}
+
+fn survive_all(bytes: &[u8]) {
+    survives::<ApiVersionsRequest>(bytes);
+    survives::<MetadataRequest>(bytes);
+    survives::<ListOffsetsRequest>(bytes);
+    survives::<FetchRequest>(bytes);
+    survives::<ProduceRequest>(bytes);
+    survives::<InitProducerIdRequest>(bytes);
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_cost_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        survive_all(&bytes);
+    }
+
+    #[test]
+    fn damaged_answers_cost_nothing(version in 4i16..=13, at in any::<prop::sample::Index>(), with in any::<[u8; 4]>()) {
+        for mut bytes in [example::<FetchRequest>(version, 2), example::<MetadataRequest>(version, 2)] {
+            let at = at.index(bytes.len() - 4);
+            bytes[at..at + 4].copy_from_slice(&with);
+            survive_all(&bytes);
+        }
+    }
+}
+
+#[test]
+fn an_array_longer_than_the_answer_is_refused_before_memory_is_reserved_for_it() {
+    let mut metadata = vec![0, 0, 0, 0];
+    metadata.extend(i32::MAX.to_be_bytes());
+    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 4), Err(Misshapen));
+    let metadata = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 12), Err(Misshapen));
+}

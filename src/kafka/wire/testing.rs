@@ -1,0 +1,177 @@
+//! A stand-in for a broker, for tests: answers what a closure says, in old versions that are easy
+//! to write by hand.
+#![allow(clippy::unwrap_used)]
+
+use super::settings::Settings;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub const FETCH: i16 = 1;
+pub const LIST_OFFSETS: i16 = 2;
+pub const METADATA: i16 = 3;
+pub const API_VERSIONS: i16 = 18;
+
+/// Serves each connection with `serve`, one after the other's begin, until dropped.
+pub struct Impostor {
+    pub address: String,
+    pub connections: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Impostor {
+    pub fn start(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (stop, connections, streams) =
+            (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), Arc::default());
+        let accepting = {
+            let (stop, connections, streams) = (stop.clone(), connections.clone(), Arc::clone(&streams));
+            let serve = Arc::new(serve);
+            std::thread::spawn(move || {
+                let mut serving = Vec::new();
+                for stream in listener.incoming().map_while(Result::ok) {
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    connections.fetch_add(1, Ordering::SeqCst);
+                    let kept: &Mutex<Vec<TcpStream>> = &streams;
+                    kept.lock().unwrap().push(stream.try_clone().unwrap());
+                    let serve = serve.clone();
+                    serving.push(std::thread::spawn(move || {
+                        let ours = stream.try_clone().unwrap();
+                        serve(stream);
+                        // The clone kept for the end would hold it open.
+                        let _ = ours.shutdown(std::net::Shutdown::Both);
+                    }));
+                }
+                for serving in serving {
+                    serving.join().unwrap();
+                }
+            })
+        };
+        Self { address, connections, stop, streams, accepting: Some(accepting) }
+    }
+
+    pub fn settings(&self) -> Settings {
+        settings(&[&self.address])
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(&self.address);
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+        if let Some(accepting) = self.accepting.take() {
+            accepting.join().unwrap();
+        }
+    }
+}
+
+pub fn settings(bootstrap: &[&str]) -> Settings {
+    Settings {
+        bootstrap: bootstrap.iter().map(|&address| address.to_owned()).collect(),
+        connect_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(5),
+        max_frame: 1 << 20,
+        ..Settings::default()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub key: i16,
+    pub version: i16,
+    pub correlation: i32,
+    /// Without its header.
+    pub body: Vec<u8>,
+}
+
+/// The next request on `stream`; `None` at its end.
+pub fn next_request(stream: &mut TcpStream) -> Option<Asked> {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len).ok()?;
+    let mut frame = vec![0; i32::from_be_bytes(len) as usize];
+    stream.read_exact(&mut frame).ok()?;
+    let i16_at = |at: usize| i16::from_be_bytes(frame[at..at + 2].try_into().unwrap());
+    let (key, version, client) = (i16_at(0), i16_at(2), i16_at(8) as usize);
+    let correlation = i32::from_be_bytes(frame[4..8].try_into().unwrap());
+    Some(Asked { key, version, correlation, body: frame[10 + client..].to_vec() })
+}
+
+pub fn answer(stream: &mut TcpStream, correlation: i32, body: &[u8]) {
+    let mut frame = (body.len() as i32 + 4).to_be_bytes().to_vec();
+    frame.extend(correlation.to_be_bytes());
+    frame.extend(body);
+    // Whoever asked may be gone.
+    let _ = stream.write_all(&frame);
+}
+
+/// ApiVersions 3: Metadata 4, ListOffsets 2 and Fetch 4, which is Kafka 0.11.
+pub fn api_versions() -> Vec<u8> {
+    let mut body = vec![0, 0, 4];
+    for (key, max) in [(METADATA, 4i16), (LIST_OFFSETS, 2), (FETCH, 4)] {
+        body.extend(key.to_be_bytes());
+        body.extend(0i16.to_be_bytes());
+        body.extend(max.to_be_bytes());
+        body.push(0);
+    }
+    body.extend([0; 5]);
+    body
+}
+
+/// A broker of Kafka 0.11 that answers with `respond`; `None` closes the connection.
+pub fn broker(respond: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Impostor {
+    Impostor::start(move |mut stream| {
+        while let Some(asked) = next_request(&mut stream) {
+            let body = if asked.key == API_VERSIONS { Some(api_versions()) } else { respond(&asked) };
+            let Some(body) = body else { return };
+            answer(&mut stream, asked.correlation, &body);
+        }
+    })
+}
+
+pub fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as i16).to_be_bytes());
+    out.extend(text.as_bytes());
+}
+
+/// Metadata 4 of brokers (`node`, `host:port`) and topics (name, error code, leaders by partition).
+pub fn metadata(brokers: &[(i32, &str)], topics: &[(&str, i16, &[i32])]) -> Vec<u8> {
+    let mut body = vec![0; 4];
+    body.extend((brokers.len() as i32).to_be_bytes());
+    for (node, address) in brokers {
+        let (host, port) = address.split_once(':').unwrap();
+        body.extend(node.to_be_bytes());
+        text(&mut body, host);
+        body.extend(port.parse::<i32>().unwrap().to_be_bytes());
+        body.extend([0xff, 0xff]);
+    }
+    body.extend([0xff, 0xff, 0, 0, 0, 1]);
+    body.extend((topics.len() as i32).to_be_bytes());
+    for (name, error, leaders) in topics {
+        body.extend(error.to_be_bytes());
+        text(&mut body, name);
+        body.push(0);
+        body.extend((leaders.len() as i32).to_be_bytes());
+        for (leader, partition) in leaders.iter().zip(0i32..) {
+            body.extend([0, 0]);
+            body.extend(partition.to_be_bytes());
+            body.extend(leader.to_be_bytes());
+            body.extend([0; 8]);
+        }
+    }
+    body
+}

@@ -1,0 +1,57 @@
+//! Which versions of which requests a broker speaks.
+
+use super::shape::Call;
+use crate::broker::{BrokerError, Capabilities, Support};
+use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, FetchRequest};
+use kafka_protocol::protocol::VersionRange;
+use std::collections::HashMap;
+
+/// A broker's answer to ApiVersions.
+#[derive(Debug, Clone, Default)]
+pub struct Versions {
+    address: String,
+    ranges: HashMap<i16, VersionRange>,
+}
+
+impl Versions {
+    pub fn read(address: &str, answer: &ApiVersionsResponse) -> Self {
+        let range = |v: &kafka_protocol::messages::api_versions_response::ApiVersion| {
+            (v.api_key, VersionRange { min: v.min_version, max: v.max_version })
+        };
+        Self { address: address.to_owned(), ranges: answer.api_keys.iter().map(range).collect() }
+    }
+
+    /// The versions of request `key` (Kafka's "API key"); `None` where the broker does not know it.
+    pub fn range(&self, key: ApiKey) -> Option<VersionRange> {
+        self.ranges.get(&(key as i16)).copied()
+    }
+
+    /// Whether this client can read from this broker. Fetch tells: a broker of Kafka 4 still lists
+    /// Produce from version 0 as a courtesy, and answers "unsupported" to it.
+    pub fn speaks_wire(&self) -> bool {
+        self.common::<FetchRequest>(i16::MAX).is_ok()
+    }
+
+    /// The newest version of `Q` that both sides speak, `at_most` at most.
+    pub fn common<Q: Call>(&self, at_most: i16) -> Result<i16, BrokerError> {
+        let ours = VersionRange { min: Q::VERSIONS.min, max: Q::VERSIONS.max.min(at_most) };
+        let Some(theirs) = self.range(Q::KEY) else {
+            return Err(BrokerError::Unsupported(format!("{} does not know {:?} requests", self.address, Q::KEY)));
+        };
+        let both = ours.intersect(&theirs);
+        if both.is_empty() {
+            return Err(BrokerError::Unsupported(format!(
+                "{} speaks versions {theirs} of {:?}; this driver speaks {ours}",
+                self.address,
+                Q::KEY
+            )));
+        }
+        Ok(both.max)
+    }
+
+    /// Record batches (headers, timestamps) are as old as Fetch 4, which this driver needs anyway.
+    pub fn capabilities(&self) -> Capabilities {
+        let idempotence = if self.range(ApiKey::InitProducerId).is_some() { Support::Yes } else { Support::No };
+        Capabilities { headers: Support::Yes, timestamps: Support::Yes, idempotence }
+    }
+}

@@ -1,0 +1,208 @@
+//! Where a stream starts, as a person writes it: `latest`, `earliest`, an RFC 3339 time, `-15m`, or
+//! a cursor. Shared by `?from=` and `--from`.
+
+use crate::cursor::{BadCursor, Cursor, Selection};
+use crate::hub::Start;
+use crate::record::{Timestamp, TopicName};
+use std::fmt;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A place to start at, before it is known for which topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    Latest,
+    Earliest,
+    Time(Timestamp),
+    /// Has a cursor's shape; whether it is this stream's, [`start`](Self::start) tells.
+    Cursor(String),
+}
+
+impl From {
+    /// The start of a stream of these topics and partitions.
+    pub fn start(self, topics: &[TopicName], selection: &Selection) -> Result<Start, BadCursor> {
+        Ok(match self {
+            Self::Latest => Start::Latest,
+            Self::Earliest => Start::Earliest,
+            Self::Time(at) => Start::Time(at),
+            Self::Cursor(text) => Start::Cursor(Cursor::read(&text, topics.to_vec(), selection.clone())?),
+        })
+    }
+}
+
+/// Not a place to start at; the text says what was given, what is allowed and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadFrom {
+    given: String,
+    hint: &'static str,
+}
+
+impl fmt::Display for BadFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { given, hint } = self;
+        write!(
+            f,
+            "from {given:?} is no place to start; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, \
+             an age like -15m, or the id of an event{hint}"
+        )
+    }
+}
+
+impl std::error::Error for BadFrom {}
+
+const IS_A_NUMBER: &str = "; an offset alone does not say where to start in several partitions";
+const LOOKS_CUT: &str = "; if it is an event's id, it is damaged or cut off: give it exactly as it was sent";
+const NO_ZONE: &str = "; a time needs its zone: Z or +02:00 at the end (in a URL the + is written %2B)";
+const UNITS: &str = "; an age is a minus sign, a number and a unit: ms, s, m, h, d or w";
+
+/// Reads a place to start at; `now` in ms since the epoch.
+pub fn parse_from(text: &str, now: Timestamp) -> Result<From, BadFrom> {
+    let bad = |hint| BadFrom { given: text.chars().take(200).collect(), hint };
+    match text {
+        "latest" => return Ok(From::Latest),
+        "earliest" => return Ok(From::Earliest),
+        _ => {}
+    }
+    if let Some(age) = text.strip_prefix('-') {
+        let age = parse_age(age).ok_or_else(|| bad(UNITS))?;
+        return Ok(From::Time(now.saturating_sub(age).max(0)));
+    }
+    if let Some(at) = parse_rfc3339(text) {
+        return Ok(From::Time(at));
+    }
+    if Cursor::looks_like(text) {
+        return Ok(From::Cursor(text.to_owned()));
+    }
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    Err(bad(match text {
+        _ if digits(text) => IS_A_NUMBER,
+        _ if text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-") => NO_ZONE,
+        _ if text.len() >= 12 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') => LOOKS_CUT,
+        _ => "",
+    }))
+}
+
+/// A record's time: ms since the epoch, or RFC 3339. `None`: neither.
+pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
+    let ms = text.parse().ok().filter(|ms| *ms >= 0);
+    ms.or_else(|| parse_rfc3339(text)).filter(|ms| *ms >= 0)
+}
+
+/// ms since the epoch. A `+` that a URL's decoding made a space is taken for what was meant.
+fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let time = parse(text).or_else(|| {
+        let (before, zone) = text.rsplit_once(' ')?;
+        parse(&format!("{before}+{zone}"))
+    })?;
+    Timestamp::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+}
+
+/// ms of `15m`, `1h30m`, `500ms`; `None` where it is none of those.
+pub(crate) fn parse_age(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total = 0i64;
+    while !rest.is_empty() || total == 0 && rest.len() == text.len() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let number: i64 = number.parse().ok()?;
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at_checked(letters)?;
+        let unit = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            _ => return None,
+        };
+        total = total.checked_add(number.checked_mul(unit)?)?;
+        rest = tail;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = 1_769_846_400_000; // 2026-01-31T08:00:00Z
+
+    #[test]
+    fn every_way_to_name_a_place_is_read() {
+        let cases = [
+            ("latest", From::Latest),
+            ("earliest", From::Earliest),
+            ("2026-01-31T08:00:00Z", From::Time(NOW)),
+            ("2026-01-31T10:00:00+02:00", From::Time(NOW)),
+            ("2026-01-31T10:00:00 02:00", From::Time(NOW)),
+            ("2026-01-31T08:00:00.5Z", From::Time(NOW + 500)),
+            ("-15m", From::Time(NOW - 900_000)),
+            ("-1h30m", From::Time(NOW - 5_400_000)),
+            ("-250ms", From::Time(NOW - 250)),
+            ("-0s", From::Time(NOW)),
+            ("-9999999w", From::Time(0)),
+        ];
+        for (text, from) in cases {
+            assert_eq!(parse_from(text, NOW), Ok(from), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused_with_a_hint() {
+        let cases = [
+            ("", ""),
+            ("newest", ""),
+            ("42", IS_A_NUMBER),
+            ("-15", UNITS),
+            ("-", UNITS),
+            ("-m", UNITS),
+            ("-15 m", UNITS),
+            ("-99999999999999999999w", UNITS),
+            ("2026-01-31", NO_ZONE),
+            ("2026-01-31T08:00:00", NO_ZONE),
+            ("BAAAnotacursor", LOOKS_CUT),
+        ];
+        for (text, hint) in cases {
+            assert_eq!(parse_from(text, NOW), Err(BadFrom { given: text.into(), hint }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_read_back_for_its_own_topics_only() {
+        let topics = vec![TopicName::new("a").unwrap()];
+        let mut cursor = Cursor::new(topics.clone(), Selection::All);
+        cursor.add_place(0, 42);
+        let from = parse_from(cursor.text(), NOW).unwrap();
+        assert_eq!(from.clone().start(&topics, &Selection::All), Ok(Start::Cursor(cursor)));
+        let others = [TopicName::new("b").unwrap()];
+        assert_eq!(from.start(&others, &Selection::All), Err(BadCursor::OtherStream));
+    }
+
+    #[test]
+    fn a_timestamp_is_ms_or_rfc_3339() {
+        for (text, ms) in [
+            ("0", Some(0)),
+            ("1769846400000", Some(NOW)),
+            ("2026-01-31T08:00:00Z", Some(NOW)),
+            ("-1", None),
+            ("1950-01-01T00:00:00Z", None),
+            ("now", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_timestamp(text), ms, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = parse_from(&text, NOW);
+            let _ = parse_from(&format!("-{text}"), NOW);
+            let _ = parse_timestamp(&text);
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! The hub through its public seam, on a broker in memory.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/memory_broker.rs"]
+#[allow(dead_code)]
+mod memory_broker;
+
+use curlew::broker::BrokerError;
+use curlew::cursor::{Cursor, Selection};
+use curlew::hub::*;
+use curlew::record::*;
+use memory_broker::MemoryBroker;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Frames as lines: what, where, value, id.
+struct Lines;
+
+impl Format for Lines {
+    fn name(&self) -> &str {
+        "lines"
+    }
+    fn uses_ids(&self) -> bool {
+        true
+    }
+    fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str) {
+        let value = String::from_utf8_lossy(record.value.unwrap_or_default());
+        out.extend(format!("record {topic}/{partition}@{} {value} {id}\n", record.offset).bytes());
+    }
+    fn checkpoint(&self, out: &mut Vec<u8>, id: &str) {
+        out.extend(format!("at {id}\n").bytes());
+    }
+    fn gap(&self, out: &mut Vec<u8>, gap: &Gap, id: &str) {
+        let Gap { topic, partition, from, to, reason } = gap;
+        out.extend(format!("gap {topic}/{partition}:{from}-{to}:{} {id}\n", reason.as_str()).bytes());
+    }
+    fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
+        out.extend(format!("problem {error:?}\n").bytes());
+    }
+}
+
+struct Client {
+    mailbox: Mailbox,
+    lines: Vec<String>,
+    id: String,
+}
+
+fn topic(name: &str) -> TopicName {
+    TopicName::new(name).unwrap()
+}
+
+fn subscription(topics: &[&str], start: Start) -> Subscription {
+    Subscription {
+        topics: topics.iter().map(|name| topic(name)).collect(),
+        selection: Selection::All,
+        start,
+        filter: Filter::default(),
+        missing: Missing::Refuse,
+        until: Until::Forever,
+        limit: None,
+        format: Arc::new(Lines),
+    }
+}
+
+fn resume(topics: &[&str], id: &str) -> Subscription {
+    let names = topics.iter().map(|name| topic(name)).collect();
+    subscription(topics, Start::Cursor(Cursor::read(id, names, Selection::All).unwrap()))
+}
+
+fn hub(broker: &Arc<MemoryBroker>) -> Hub {
+    let settings = Settings { metadata_refresh: Duration::from_millis(50), ..Settings::default() };
+    Hub::start(broker.clone(), settings).unwrap()
+}
+
+impl Client {
+    fn open(hub: &Hub, subscription: Subscription) -> Self {
+        Self { mailbox: hub.subscribe(subscription).unwrap(), lines: Vec::new(), id: String::new() }
+    }
+
+    /// The next frames; `None` when the stream is over.
+    fn next(&mut self) -> Option<Vec<String>> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            match self.mailbox.poll_next(&mut cx) {
+                std::task::Poll::Ready(chunk) => {
+                    let text = String::from_utf8(chunk?.to_vec()).unwrap();
+                    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+                    for line in &lines {
+                        if !line.starts_with("problem") {
+                            self.id = line.rsplit(' ').next().unwrap().to_owned();
+                        }
+                    }
+                    self.lines.extend(lines.clone());
+                    return Some(lines);
+                }
+                std::task::Poll::Pending if Instant::now() > deadline => {
+                    panic!("nothing came; so far {:?}", self.lines)
+                }
+                std::task::Poll::Pending => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Reads until a line begins so.
+    fn until(&mut self, begin: &str) {
+        let mut seen = 0;
+        while !self.lines[seen..].iter().any(|line| line.starts_with(begin)) {
+            seen = self.lines.len();
+            assert!(self.next().is_some(), "the stream ended before {begin:?}: {:?}", self.lines);
+        }
+    }
+
+    fn read_to_end(&mut self) {
+        while self.next().is_some() {}
+    }
+
+    /// What came, without ids.
+    fn story(&self) -> Vec<&str> {
+        self.lines.iter().map(|line| line.rsplit_once(' ').map_or(line.as_str(), |(text, _)| text)).collect()
+    }
+}
+
+#[test]
+fn a_stream_begins_with_its_place_and_then_gets_what_is_appended() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 2);
+    broker.append("t", 0, "before");
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Latest));
+    client.until("at");
+    broker.append("t", 0, "a");
+    client.until("record t/0@1");
+    broker.append("t", 1, "b");
+    client.until("record t/1@0");
+    assert_eq!(client.story(), ["at", "record t/0@1 a", "record t/1@0 b"]);
+}
+
+#[test]
+fn a_reader_that_comes_back_misses_nothing() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 4);
+    let mut hub_before = hub(&broker);
+    let mut client = Client::open(&hub_before, subscription(&["t"], Start::Latest));
+    client.until("at");
+    let first = client.id.clone();
+    drop(client);
+    // Partition 3 was silent before, and another hub serves the reader now.
+    broker.append("t", 3, "while away");
+    hub_before = hub(&broker);
+    let mut client = Client::open(&hub_before, resume(&["t"], &first));
+    client.until("record t/3@0");
+    broker.append("t", 2, "live again");
+    client.until("record t/2@0");
+    assert_eq!(client.story(), ["at", "record t/3@0 while away", "record t/2@0 live again"]);
+}
+
+#[test]
+fn streams_of_one_topic_share_one_reader() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = hub(&broker);
+    let mut clients: Vec<_> = (0..500).map(|_| Client::open(&hub, subscription(&["t"], Start::Latest))).collect();
+    clients.iter_mut().for_each(|client| client.until("at"));
+    let before = broker.fetches.load(Ordering::Relaxed);
+    for n in 0..10 {
+        broker.append("t", 0, format!("r{n}"));
+    }
+    clients.iter_mut().for_each(|client| client.until("record t/0@9"));
+    let fetches = broker.fetches.load(Ordering::Relaxed) - before;
+    assert!(fetches < 50, "{fetches} fetches for 10 records");
+    assert!(clients.iter().all(|client| client.lines.len() == 11));
+}
+
+#[test]
+fn a_slow_reader_costs_nobody_else_anything_and_misses_nothing() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 2);
+    let hub = hub(&broker);
+    let mut slow = Client::open(&hub, subscription(&["t"], Start::Latest));
+    let mut quick = Client::open(&hub, subscription(&["t"], Start::Latest));
+    slow.until("at");
+    quick.until("at");
+    for n in 0..200 {
+        broker.append("t", n % 2, format!("{n}"));
+        quick.until(&format!("record t/{}@{}", n % 2, n / 2));
+    }
+    slow.until("record t/0@99");
+    slow.until("record t/1@99");
+    broker.append("t", 0, "after");
+    slow.until("record t/0@100");
+    quick.until("record t/0@100");
+    for client in [&slow, &quick] {
+        assert_exact(&client.lines, &broker, "t", 2);
+    }
+}
+
+/// Every record of the log once, in the order of its partition.
+fn assert_exact(lines: &[String], broker: &MemoryBroker, name: &str, partitions: usize) {
+    let mut seen: BTreeMap<usize, Vec<Offset>> = BTreeMap::new();
+    for line in lines.iter().filter(|line| line.starts_with("record ")) {
+        let (place, offset) = line.split(' ').nth(1).unwrap().split_once('@').unwrap();
+        let partition = place.rsplit('/').next().unwrap().parse().unwrap();
+        seen.entry(partition).or_default().push(offset.parse().unwrap());
+    }
+    for partition in 0..partitions {
+        let log: Vec<_> = broker.records(name, partition).into_iter().map(|(offset, _)| offset).collect();
+        assert_eq!(seen.remove(&partition).unwrap_or_default(), log, "partition {partition}");
+    }
+}
+
+#[test]
+fn losses_are_said() {
+    type Change = fn(&MemoryBroker);
+    let cases: [(Change, &str); 3] = [
+        (|broker| broker.trim("t", 0, 5), "gap t/0:2-5:retention"),
+        (|broker| broker.truncate("t", 0, 1), "gap t/0:2-1:truncated"),
+        (
+            |broker| {
+                broker.delete("t");
+                broker.create("t", 1);
+                broker.append("t", 0, "new");
+            },
+            "gap t/0:2-0:recreated",
+        ),
+    ];
+    for (change, gap) in cases {
+        for connected in [true, false] {
+            let broker = MemoryBroker::new();
+            broker.create("t", 1);
+            broker.append("t", 0, "0");
+            broker.append("t", 0, "1");
+            let hub = hub(&broker);
+            let mut client = Client::open(&hub, subscription(&["t"], Start::Earliest));
+            client.until("record t/0@1");
+            if connected {
+                broker.append("t", 0, "live");
+                // The stream is in the live flow; what it asks for next moves on with it.
+                client.until("record t/0@2");
+                change(&broker);
+                client.until(&gap.replace(":2-", ":3-"));
+            } else {
+                let id = client.id.clone();
+                drop(client);
+                change(&broker);
+                client = Client::open(&hub, resume(&["t"], &id));
+                client.until(gap);
+            }
+            broker.append("t", 0, "after");
+            let end = broker.records("t", 0).last().unwrap().0;
+            client.until(&format!("record t/0@{end} after"));
+        }
+    }
+}
+
+#[test]
+fn a_topic_that_is_deleted_ends_its_streams_with_a_problem() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Latest));
+    client.until("at");
+    broker.append("t", 0, "x");
+    client.until("record");
+    broker.delete("t");
+    client.read_to_end();
+    assert_eq!(client.lines.last().unwrap(), "problem UnknownTopic(\"t\")");
+}
+
+#[test]
+fn partitions_added_are_read_from_their_beginning() {
+    for connected in [true, false] {
+        let broker = MemoryBroker::new();
+        broker.create("t", 1);
+        let hub = hub(&broker);
+        let mut client = Client::open(&hub, subscription(&["t"], Start::Latest));
+        client.until("at");
+        if connected {
+            broker.grow("t", 3);
+            broker.append("t", 2, "new");
+        } else {
+            let id = client.id.clone();
+            drop(client);
+            broker.grow("t", 3);
+            broker.append("t", 2, "new");
+            client = Client::open(&hub, resume(&["t"], &id));
+        }
+        client.until("record t/2@0");
+        broker.append("t", 0, "old");
+        client.until("record t/0@0");
+    }
+}
+
+#[test]
+fn a_stream_can_wait_for_its_topic() {
+    let broker = MemoryBroker::new();
+    broker.create("here", 1);
+    let hub = hub(&broker);
+    let topics = ["here", "later"];
+    let mut client =
+        Client::open(&hub, Subscription { missing: Missing::Wait, ..subscription(&topics, Start::Latest) });
+    client.until("at");
+    broker.append("here", 0, "x");
+    client.until("record here/0@0");
+    broker.create("later", 2);
+    broker.append("later", 1, "y");
+    client.until("record later/1@0");
+
+    let mut refused = Client::open(&hub, subscription(&["never"], Start::Latest));
+    refused.read_to_end();
+    assert_eq!(refused.lines, ["problem UnknownTopic(\"never\")"]);
+}
+
+#[test]
+fn a_stream_ends_where_it_was_asked_to() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 2);
+    for n in 0..10 {
+        broker.append("t", n % 2, format!("{n}"));
+    }
+    let hub = hub(&broker);
+    let mut to_end = Client::open(&hub, Subscription { until: Until::End, ..subscription(&["t"], Start::Earliest) });
+    to_end.read_to_end();
+    assert_exact(&to_end.lines, &broker, "t", 2);
+
+    let limit = NonZeroU64::new(13);
+    let mut limited = Client::open(&hub, Subscription { limit, ..subscription(&["t"], Start::Earliest) });
+    limited.until("record t/0@4");
+    limited.until("record t/1@4");
+    for n in 10..20 {
+        broker.append("t", 0, format!("{n}"));
+    }
+    limited.read_to_end();
+    assert_eq!(limited.lines.iter().filter(|line| line.starts_with("record")).count(), 13);
+}
+
+#[test]
+fn a_filtered_stream_says_how_far_it_is() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = hub(&broker);
+    let filter = Filter { key: Some(b"k".to_vec()), headers: Vec::new() };
+    let mut client = Client::open(&hub, Subscription { filter, ..subscription(&["t"], Start::Latest) });
+    client.until("at");
+    let start = client.id.clone();
+    broker.append("t", 0, "no key");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while client.id == start {
+        assert!(Instant::now() < deadline);
+        client.next();
+    }
+    let key = Some("k".into());
+    broker.append_record("t", 0, NewRecord { key, value: Some("yes".into()), ..NewRecord::default() });
+    client.until("record t/0@1 yes");
+    assert_eq!(client.story(), ["at", "at", "record t/0@1 yes"]);
+}
+
+#[test]
+fn a_broker_that_is_away_delays_a_stream_and_nothing_else() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    broker.fail_with(Some(BrokerError::Unavailable("gone".into())));
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Earliest));
+    broker.fail_with(None);
+    broker.append("t", 0, "a");
+    client.until("record t/0@0");
+    broker.fail_with(Some(BrokerError::Unavailable("gone".into())));
+    broker.append("t", 0, "b");
+    broker.fail_with(None);
+    client.until("record t/0@1");
+}
+
+#[test]
+fn shutting_down_ends_every_stream_after_a_whole_frame() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    broker.append("t", 0, "a");
+    let hub = hub(&broker);
+    let mut clients: Vec<_> = (0..20).map(|_| Client::open(&hub, subscription(&["t"], Start::Earliest))).collect();
+    clients.iter_mut().for_each(|client| client.until("record t/0@0"));
+    hub.shut_down();
+    clients.iter_mut().for_each(|client| client.read_to_end());
+    assert_eq!(hub.subscribe(subscription(&["t"], Start::Latest)).err(), Some(Refused::ShuttingDown));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(usize),
+    Read,
+    Cut,
+    CutAtEarlier(prop::sample::Index),
+    NewHub,
+    Outage,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (0..3usize).prop_map(Step::Append),
+        4 => Just(Step::Read),
+        2 => Just(Step::Cut),
+        1 => any::<prop::sample::Index>().prop_map(Step::CutAtEarlier),
+        1 => Just(Step::NewHub),
+        1 => Just(Step::Outage),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn resuming_at_any_id_misses_nothing_and_repeats_nothing(steps in steps()) {
+        let broker = MemoryBroker::new();
+        broker.create("t", 3);
+        let mut own = hub(&broker);
+        let _neighbour = Client::open(&own, subscription(&["t"], Start::Latest));
+        let mut client = Client::open(&own, subscription(&["t"], Start::Latest));
+        client.until("at");
+        // What a client keeps when it is cut off: the lines up to the last whole frame that it saw.
+        let mut kept: Vec<String> = Vec::new();
+        for (n, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Append(partition) => {
+                    broker.append("t", partition, format!("{n}"));
+                }
+                Step::Read => {
+                    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                    if let std::task::Poll::Ready(Some(chunk)) = client.mailbox.poll_next(&mut cx) {
+                        client.lines.extend(String::from_utf8(chunk.to_vec()).unwrap().lines().map(str::to_owned));
+                    }
+                }
+                Step::Cut | Step::CutAtEarlier(_) => {
+                    let whole = match step {
+                        Step::CutAtEarlier(at) => at.index(client.lines.len()) + 1,
+                        _ => client.lines.len(),
+                    };
+                    kept.extend(client.lines.drain(..whole));
+                    let id = kept.last().unwrap().rsplit(' ').next().unwrap().to_owned();
+                    client = Client::open(&own, resume(&["t"], &id));
+                    client.until("at");
+                }
+                Step::NewHub => {
+                    kept.append(&mut client.lines);
+                    let id = kept.last().unwrap().rsplit(' ').next().unwrap().to_owned();
+                    own = hub(&broker);
+                    client = Client::open(&own, resume(&["t"], &id));
+                    client.until("at");
+                }
+                Step::Outage => {
+                    broker.fail_with(Some(BrokerError::Unavailable("gone".into())));
+                    broker.fail_with(None);
+                }
+            }
+        }
+        let ends: Vec<_> = (0..3).map(|p| broker.append("t", p, "last")).collect();
+        for (partition, end) in ends.iter().enumerate() {
+            let last = format!("record t/{partition}@{end} ");
+            while !client.lines.iter().any(|line| line.starts_with(&last)) {
+                prop_assert!(client.next().is_some());
+            }
+        }
+        kept.append(&mut client.lines);
+        assert_exact(&kept, &broker, "t", 3);
+    }
+}

@@ -1,0 +1,307 @@
+//! A broker in memory, behind the same seam as Kafka, with faults to order.
+
+use crossbeam_channel::Receiver;
+use curlew::broker::*;
+use curlew::record::*;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::time::Instant;
+
+/// The one leader of all partitions.
+const LEADER: NodeId = 1;
+
+pub struct MemoryBroker {
+    own: Weak<MemoryBroker>,
+    log: Mutex<Log>,
+    /// Told of every append and every change.
+    changed: Condvar,
+    /// Fetches of records, of all readers.
+    pub fetches: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Log {
+    topics: BTreeMap<TopicName, Topic>,
+    fault: Option<BrokerError>,
+    /// Changes since the start; a waiting fetch looks again after each.
+    version: u64,
+}
+
+struct Topic {
+    id: uuid::Uuid,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Default, Clone)]
+struct Partition {
+    start: Offset,
+    end: Offset,
+    records: Vec<(Offset, NewRecord)>,
+}
+
+impl MemoryBroker {
+    pub fn new() -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
+            own: own.clone(),
+            log: Mutex::default(),
+            changed: Condvar::new(),
+            fetches: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn create(&self, name: &str, partitions: usize) {
+        self.change(|log| {
+            let topic = Topic {
+                id: uuid::Uuid::from_u128(fastrand::u128(1..)),
+                partitions: vec![Partition::default(); partitions],
+            };
+            log.topics.insert(TopicName::new(name).unwrap(), topic);
+        });
+    }
+
+    pub fn delete(&self, name: &str) {
+        self.change(|log| drop(log.topics.remove(&TopicName::new(name).unwrap())));
+    }
+
+    pub fn grow(&self, name: &str, partitions: usize) {
+        self.with(name, |topic| topic.partitions.resize(partitions, Partition::default()));
+    }
+
+    /// As retention does: the log starts at `start` from now on.
+    pub fn trim(&self, name: &str, partition: usize, start: Offset) {
+        self.with(name, |topic| {
+            let log = &mut topic.partitions[partition];
+            log.start = start;
+            log.end = log.end.max(start);
+            log.records.retain(|(offset, _)| *offset >= start);
+        });
+    }
+
+    /// As an unclean leader election does: the log ends at `end`.
+    pub fn truncate(&self, name: &str, partition: usize, end: Offset) {
+        self.with(name, |topic| {
+            let log = &mut topic.partitions[partition];
+            log.end = end;
+            log.records.retain(|(offset, _)| *offset < end);
+        });
+    }
+
+    pub fn append(&self, name: &str, partition: usize, value: impl Into<Vec<u8>>) -> Offset {
+        let value = Some(bytes::Bytes::from(value.into()));
+        self.append_record(name, partition, NewRecord { value, ..NewRecord::default() })
+    }
+
+    pub fn append_record(&self, name: &str, partition: usize, record: NewRecord) -> Offset {
+        self.with(name, |topic| topic.partitions[partition].append(record))
+    }
+
+    /// What a foreign consumer would see.
+    pub fn records(&self, name: &str, partition: usize) -> Vec<(Offset, NewRecord)> {
+        self.with(name, |topic| topic.partitions[partition].records.clone())
+    }
+
+    /// Every call fails with this, until it is taken back with `None`.
+    pub fn fail_with(&self, fault: Option<BrokerError>) {
+        self.change(|log| log.fault = fault);
+    }
+
+    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Topic) -> T) -> T {
+        let name = TopicName::new(name).unwrap();
+        self.change(|log| act(log.topics.get_mut(&name).expect("no such topic")))
+    }
+
+    fn change<T>(&self, act: impl FnOnce(&mut Log) -> T) -> T {
+        let mut log = self.log.lock().unwrap();
+        log.version += 1;
+        let result = act(&mut log);
+        self.changed.notify_all();
+        result
+    }
+
+    fn healthy(&self) -> Result<MutexGuard<'_, Log>, BrokerError> {
+        let log = self.log.lock().unwrap();
+        log.fault.clone().map_or(Ok(log), Err)
+    }
+}
+
+impl Partition {
+    fn append(&mut self, record: NewRecord) -> Offset {
+        let offset = self.end;
+        self.records.push((offset, record));
+        self.end += 1;
+        offset
+    }
+}
+
+impl Log {
+    fn partition(&self, place: &TopicPartition) -> Result<&Partition, BrokerError> {
+        let topic = self.topics.get(&place.topic).ok_or_else(|| BrokerError::UnknownTopic(place.topic.clone()))?;
+        topic.partitions.get(place.partition as usize).ok_or_else(|| BrokerError::UnknownPartition(place.clone()))
+    }
+
+    fn fetch(&self, want: &Want, most: usize) -> Result<PartitionData, BrokerError> {
+        let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+        let log = self.partition(&place)?;
+        if want.topic_id.is_some() && want.topic_id != Some(self.topics[&want.topic].id) {
+            return Err(BrokerError::Recreated(want.topic.clone()));
+        }
+        if want.offset < log.start || want.offset > log.end {
+            return Err(BrokerError::OffsetOutOfRange(place));
+        }
+        let (mut batches, mut next_offset, mut bytes) = (Vec::new(), want.offset, 0);
+        // Batches of a few records, some of which begin before the wanted offset, as a broker's do.
+        for batch in log.records.chunks(3).filter(|batch| batch.last().is_some_and(|last| last.0 >= want.offset)) {
+            if bytes > most {
+                break;
+            }
+            bytes += batch.iter().map(|(_, record)| record.size()).sum::<usize>();
+            batches.push(encode(batch));
+            next_offset = batch.last().map_or(next_offset, |last| last.0 + 1);
+        }
+        Ok(PartitionData { batches, next_offset, log_start: log.start, end: log.end })
+    }
+}
+
+fn encode(batch: &[(Offset, NewRecord)]) -> Records {
+    let mut data = Vec::new();
+    let mut put = |part: &Option<bytes::Bytes>| {
+        part.as_ref().map(|part| {
+            data.extend_from_slice(part);
+            data.len() - part.len()..data.len()
+        })
+    };
+    let mut parts = Vec::new();
+    for (offset, record) in batch {
+        let headers: Vec<_> =
+            record.headers.iter().map(|h| (put(&Some(h.name.clone().into())).unwrap(), put(&h.value))).collect();
+        parts.push((*offset, record.timestamp.unwrap_or(0), put(&record.key), put(&record.value), headers));
+    }
+    let mut records = Records::over(data.into());
+    for (offset, timestamp, key, value, headers) in parts {
+        records.push(offset, timestamp, key, value);
+        headers.into_iter().for_each(|(name, value)| records.push_header(name, value));
+    }
+    records
+}
+
+impl Broker for MemoryBroker {
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        self.healthy().map(drop)
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, BrokerError> {
+        Ok(Capabilities { headers: Support::Yes, timestamps: Support::Yes, idempotence: Support::Yes })
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        let names: Vec<_> = self.healthy()?.topics.keys().cloned().collect();
+        self.topics(&names)?.into_iter().collect()
+    }
+
+    fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+        let log = self.healthy()?;
+        let describe = |name: &TopicName| {
+            let topic = log.topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
+            let partition =
+                |partition: usize| PartitionInfo { partition: partition as i32, leader: Some(LEADER), leader_epoch: 0 };
+            let partitions = (0..topic.partitions.len()).map(partition).collect();
+            Ok(TopicInfo { name: name.clone(), id: Some(topic.id), partitions })
+        };
+        Ok(topics.iter().map(describe).collect())
+    }
+
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        let find = |(place, at): &(TopicPartition, OffsetAt)| {
+            let log = self.healthy()?;
+            let log = log.partition(place)?;
+            Ok(match at {
+                OffsetAt::Earliest => log.start,
+                OffsetAt::Latest => log.end,
+                OffsetAt::Time(time) => log
+                    .records
+                    .iter()
+                    .find(|(_, r)| r.timestamp.unwrap_or(0) >= *time)
+                    .map_or(log.end, |(offset, _)| *offset),
+            })
+        };
+        asked.iter().map(find).collect()
+    }
+
+    fn reader(&self, _leader: NodeId) -> Box<dyn Reader> {
+        let broker = self.own.upgrade().expect("the broker is in use");
+        Box::new(MemoryReader { broker, interrupted: Arc::default() })
+    }
+
+    fn write_all(&self, submissions: Receiver<Submission>) {
+        for Submission { topic, records, receipts, auto_create, acks, .. } in submissions {
+            for (index, record) in records.into_iter().enumerate() {
+                receipts.settle(index, self.write(&topic, record, acks, auto_create));
+            }
+        }
+    }
+}
+
+impl MemoryBroker {
+    fn write(&self, topic: &TopicName, record: NewRecord, acks: Acks, auto_create: AutoCreate) -> Outcome {
+        drop(self.healthy()?);
+        let known = self.log.lock().unwrap().topics.contains_key(topic);
+        if !known && auto_create == AutoCreate::Never {
+            return Err(BrokerError::UnknownTopic(topic.clone()));
+        }
+        if !known {
+            self.create(topic.as_str(), 1);
+        }
+        if record.value.as_ref().is_some_and(|value| value.len() > 1 << 20) {
+            return Err(BrokerError::TooLarge("the record has more than 1 MiB".into()));
+        }
+        let partition = record.partition.unwrap_or(0);
+        self.log.lock().unwrap().partition(&TopicPartition { topic: topic.clone(), partition })?;
+        let offset = self.append_record(topic.as_str(), partition as usize, record);
+        Ok(Placed { partition, offset: (acks != Acks::None).then_some(offset) })
+    }
+}
+
+struct MemoryReader {
+    broker: Arc<MemoryBroker>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Reader for MemoryReader {
+    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+        self.broker.fetches.fetch_add(1, Ordering::Relaxed);
+        let until = Instant::now() + limits.wait;
+        let mut log = self.broker.healthy()?;
+        loop {
+            let answer = |want: &Want| Fetched {
+                topic: want.topic.clone(),
+                partition: want.partition,
+                offset: want.offset,
+                result: log.fetch(want, limits.partition_max_bytes),
+            };
+            let fetched: Vec<_> = wants.iter().map(answer).collect();
+            let left = until.saturating_duration_since(Instant::now());
+            let something = |f: &Fetched| f.result.as_ref().map_or(true, |data| data.next_offset > f.offset);
+            if fetched.iter().any(something) || left.is_zero() || self.interrupted.swap(false, Ordering::SeqCst) {
+                return Ok(fetched);
+            }
+            log = self.broker.changed.wait_timeout(log, left).unwrap().0;
+            if let Some(fault) = &log.fault {
+                return Err(fault.clone());
+            }
+        }
+    }
+
+    fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let (broker, interrupted) = (self.broker.clone(), self.interrupted.clone());
+        Arc::new(move || {
+            interrupted.store(true, Ordering::SeqCst);
+            let _log = broker.log.lock().unwrap();
+            broker.changed.notify_all();
+        })
+    }
+}
