@@ -55,7 +55,9 @@ impl Problem {
     pub fn not_found(path: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            format!("there is nothing at {path:?}; GET /openapi.json lists what there is, for instance /topics/NAME/events"),
+            format!(
+                "there is nothing at {path:?}; GET /openapi.json lists what there is, for instance /topics/NAME/events"
+            ),
         )
     }
 
@@ -171,7 +173,9 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         Self::busy(match refused {
             Refused::QueueFull => "too many records wait for the broker already; nothing was written, try again",
-            Refused::TooManyStreams => "too many streams are open already; try again later (the limit is --max-streams)",
+            Refused::TooManyStreams => {
+                "too many streams are open already; try again later (the limit is --max-streams)"
+            }
             Refused::ShuttingDown => "the bridge is shutting down; try again",
         })
     }
