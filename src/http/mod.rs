@@ -1,3 +1,4 @@
 //! The routes; the only place that names warp.
 
+pub mod event;
 pub mod problem;

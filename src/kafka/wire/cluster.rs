@@ -7,7 +7,7 @@ use super::metadata;
 use super::settings::Settings;
 use super::versions::Versions;
 use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
-use crate::record::{TopicName, TopicPartition};
+use crate::record::TopicName;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,24 +107,10 @@ impl Cluster {
         self.view().topics.get(topic).cloned()
     }
 
-    /// A topic as cached, or else fresh from a broker.
-    pub fn topic(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
-        match self.cached(topic) {
-            Some(info) => Ok(info),
-            None => self.refresh(topic, auto_create),
-        }
-    }
-
     /// A topic fresh from a broker.
     pub fn refresh(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
         let mut found = self.topics(std::slice::from_ref(topic), auto_create)?;
         found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
-    }
-
-    /// Who leads a partition and since which leader epoch, by the cache or else a broker.
-    /// `StaleMetadata` while an election runs.
-    pub fn leader(&self, place: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
-        metadata::leader(&*self.topic(&place.topic, AutoCreate::Never)?, place)
     }
 
     /// `host:port` of a broker, by the cache or else by asking one.
@@ -147,7 +133,7 @@ impl Cluster {
         let came = Instant::now();
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         self.fail_fast(came)?;
-        let deadline = came.max(Instant::now()) + self.settings.request_timeout;
+        let deadline = Instant::now() + self.settings.request_timeout;
         let mut failures = Vec::new();
         if let Some(mut connection) = line.take() {
             match self.ask_on(&mut connection, request, deadline) {
@@ -184,7 +170,8 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<MetadataResponse, BrokerError> {
         let version = connection.version_for::<MetadataRequest>(METADATA_VERSION)?;
-        let timeout = deadline.saturating_duration_since(Instant::now());
+        // One that is silent must leave time for the others.
+        let timeout = deadline.saturating_duration_since(Instant::now()).min(self.settings.request_timeout / 3);
         let answer = connection.call(request, version, timeout)?;
         let mut view = self.view();
         if let Some(away) = view.away.take() {

@@ -64,7 +64,7 @@ impl Connection {
         };
         let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame };
         let mut connection = Self { sender, receiver };
-        connection.sender.versions = Arc::new(connection.ask_versions(settings.request_timeout)?);
+        connection.sender.versions = Arc::new(connection.ask_versions(settings.connect_timeout)?);
         Ok(connection)
     }
 

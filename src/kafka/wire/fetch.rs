@@ -4,13 +4,14 @@ use super::batch::{self, AbortedTransaction};
 use super::cluster::Cluster;
 use super::connection::{Connection, Interrupter};
 use super::errors::{self, Asked};
-use crate::broker::{AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Want};
-use crate::record::{Partition, TopicPartition};
+use super::metadata;
+use crate::broker::{AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, TopicInfo, Want};
+use crate::record::{Partition, TopicName, TopicPartition};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData as Answer;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,17 +42,45 @@ impl LeaderReader {
         Ok(Asking { answer, version })
     }
 
-    /// A leader also calls an id unknown that it has not heard of yet, of a topic made a moment ago:
-    /// the topic was made anew only if metadata has another id for its name, or none.
-    fn confirm_recreated(&self, wants: &[Want], fetched: &mut [Fetched]) {
-        for answer in fetched.iter_mut().filter(|f| matches!(f.result, Err(BrokerError::Recreated(_)))) {
-            let asked = wants.iter().find(|want| want.topic == answer.topic).and_then(|want| want.topic_id);
-            let now = self.cluster.refresh(&answer.topic, AutoCreate::Never);
-            if now.is_ok_and(|info| info.id == asked) {
-                let why = format!("{}: the leader does not know the topic yet", answer.topic);
-                answer.result = Err(BrokerError::StaleMetadata(why));
+    /// A leader also calls a topic or its id unknown that it has not heard of yet, or lost a moment
+    /// ago. Metadata decides whether it is gone.
+    fn confirm_gone(&self, wants: &[Want], fetched: &mut [Fetched]) {
+        let doubtful: BTreeSet<TopicName> = fetched.iter().filter(|f| is_gone(f)).map(|f| f.topic.clone()).collect();
+        if doubtful.is_empty() {
+            return;
+        }
+        let topics: Vec<TopicName> = doubtful.into_iter().collect();
+        let found = match self.cluster.topics(&topics, AutoCreate::Never) {
+            Ok(found) => found,
+            Err(error) => vec![Err(error); topics.len()],
+        };
+        let found: HashMap<TopicName, Result<TopicInfo, BrokerError>> = topics.into_iter().zip(found).collect();
+        for answer in fetched.iter_mut().filter(|f| is_gone(f)) {
+            let want = wants.iter().find(|want| want.topic == answer.topic && want.partition == answer.partition);
+            if let (Some(want), Some(now)) = (want, found.get(&answer.topic)) {
+                answer.result = Err(verdict(want, now));
             }
         }
+    }
+}
+
+fn is_gone(answer: &Fetched) -> bool {
+    matches!(answer.result, Err(BrokerError::UnknownTopic(_) | BrokerError::Recreated(_)))
+}
+
+/// What to say of a place that its leader does not know, by the topic as it is now.
+fn verdict(want: &Want, now: &Result<TopicInfo, BrokerError>) -> BrokerError {
+    let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+    match now {
+        Err(BrokerError::UnknownTopic(topic)) if want.topic_id.is_some() => BrokerError::Recreated(topic.clone()),
+        Err(error) => error.clone(),
+        Ok(TopicInfo { name, id: id @ Some(_), .. }) if want.topic_id.is_some() && *id != want.topic_id => {
+            BrokerError::Recreated(name.clone())
+        }
+        Ok(info) => match metadata::leader(info, &place) {
+            Ok(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it yet")),
+            Err(error) => error,
+        },
     }
 }
 
@@ -82,7 +111,7 @@ impl Reader for LeaderReader {
             (Interrupted::Yes, Err(_)) => return Ok(Vec::new()),
         };
         let mut fetched = read(asking, wants, self.cluster.settings().max_batch);
-        self.confirm_recreated(wants, &mut fetched);
+        self.confirm_gone(wants, &mut fetched);
         Ok(fetched)
     }
 

@@ -6,7 +6,7 @@ use super::errors::{self, Asked};
 use super::metadata;
 use super::pool::Pool;
 use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Remedy};
-use crate::record::{Offset, TopicName, TopicPartition};
+use crate::record::{Offset, Partition, TopicName, TopicPartition};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -92,8 +92,12 @@ impl<'a> Question<'a> {
 /// Which open questions to ask whom. A broker refuses a request that names a partition twice, so
 /// there may be several groups for one leader.
 fn by_leader(cluster: &Cluster, questions: &mut [Question<'_>]) -> Vec<(NodeId, Vec<usize>)> {
-    let open = questions.iter().filter(|q| q.result.is_none()).map(|q| &q.place.topic);
-    let unknown: BTreeSet<TopicName> = open.filter(|topic| cluster.cached(topic).is_none()).cloned().collect();
+    // Partitions may have been added since the topic was asked for.
+    let lacks = |place: &TopicPartition| {
+        cluster.cached(&place.topic).is_none_or(|info| info.partitions.iter().all(|p| p.partition != place.partition))
+    };
+    let open = questions.iter().filter(|q| q.result.is_none() && lacks(q.place));
+    let unknown: BTreeSet<TopicName> = open.map(|q| q.place.topic.clone()).collect();
     let unknown: Vec<TopicName> = unknown.into_iter().collect();
     let mut missing: HashMap<TopicName, BrokerError> = HashMap::new();
     match cluster.topics(&unknown, AutoCreate::Never) {
@@ -170,15 +174,15 @@ fn request<'a>(questions: impl Iterator<Item = &'a Question<'a>>, version: i16) 
 }
 
 /// Error code and offset by topic and partition.
-fn read(answer: &ListOffsetsResponse) -> HashMap<(&str, i32), (i16, Offset)> {
-    let of_topic = |topic: &'_ kafka_protocol::messages::list_offsets_response::ListOffsetsTopicResponse| {
-        topic.partitions.iter().map(|p| (p.partition_index, (p.error_code, p.offset))).collect::<Vec<_>>()
-    };
-    answer
-        .topics
-        .iter()
-        .flat_map(|topic| of_topic(topic).into_iter().map(|(p, told)| ((topic.name.0.as_str(), p), told)))
-        .collect()
+fn read(answer: &ListOffsetsResponse) -> HashMap<(&str, Partition), (i16, Offset)> {
+    let mut told = HashMap::new();
+    for topic in &answer.topics {
+        for partition in &topic.partitions {
+            let place = (topic.name.0.as_str(), partition.partition_index);
+            told.insert(place, (partition.error_code, partition.offset));
+        }
+    }
+    told
 }
 
 #[cfg(test)]

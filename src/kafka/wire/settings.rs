@@ -9,7 +9,7 @@ pub struct Settings {
     pub bootstrap: Vec<String>,
     /// Names us in the broker's logs and quotas.
     pub client_id: String,
-    /// For each resolved address.
+    /// For each resolved address, and again for the first answer there.
     pub connect_timeout: Duration,
     /// For each request, from sending to the last byte of its answer.
     pub request_timeout: Duration,

@@ -152,6 +152,7 @@ fn batch() -> impl Strategy<Value = Batch> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn what_was_written_is_read(batch in batch()) {
         let read = read_all(batch.encode(), batch.base_offset).unwrap();
@@ -261,7 +262,7 @@ fn the_broker_s_time_counts_where_the_topic_says_so() {
 fn aborted_transactions_and_markers_are_left_out() {
     const ABORT: u8 = 0;
     const COMMIT: u8 = 1;
-    let data = joined(&[
+    let log = [
         Batch::transactional(0, 1, &["committed"]),
         Batch::transactional(1, 2, &["aborted"]),
         Batch::of(2, &["plain"]),
@@ -274,14 +275,19 @@ fn aborted_transactions_and_markers_are_left_out() {
         Batch::marker(9, 2, COMMIT),
         Batch::transactional(10, 1, &["after"]),
         Batch::marker(11, 1, COMMIT),
-    ]);
-    let aborted = vec![
-        AbortedTransaction { producer_id: 1, first_offset: 4 },
-        AbortedTransaction { producer_id: 2, first_offset: 1 },
     ];
-    let read_from = |from| told(&read(&data, from, aborted.clone(), MAX).unwrap());
-    let all = ["0 committed", "2 plain", "7 committed later", "10 after"].map(str::to_owned);
-    assert_eq!(read_from(0), (all.to_vec(), 12));
+    // Where each ends, and the transaction. A broker tells those that end at or after the asked offset.
+    let aborted = [
+        (8, AbortedTransaction { producer_id: 1, first_offset: 4 }),
+        (6, AbortedTransaction { producer_id: 2, first_offset: 1 }),
+    ];
+    let all = [(0, "0 committed"), (2, "2 plain"), (7, "7 committed later"), (10, "10 after")];
+    for from in 0..12 {
+        let data = joined(&log[from as usize..]);
+        let told_of = aborted.iter().filter(|(end, _)| *end >= from).map(|(_, transaction)| *transaction).collect();
+        let expected = all.iter().filter(|(at, _)| *at >= from).map(|(_, text)| (*text).to_owned()).collect();
+        assert_eq!(told(&read(&data, from, told_of, MAX).unwrap()), (expected, 12), "from {from}");
+    }
 }
 
 #[test]

@@ -65,8 +65,31 @@ fn brokers_learnt_from_the_first_take_over_when_it_is_gone() {
     let cluster = Cluster::new(first.settings());
     cluster.ping().unwrap();
     drop(first);
-    assert_eq!(cluster.topic(&name("t"), AutoCreate::Never).unwrap().partitions[0].leader, Some(2));
+    assert_eq!(cluster.refresh(&name("t"), AutoCreate::Never).unwrap().partitions[0].leader, Some(2));
     assert_eq!(&*cluster.address(2).unwrap(), second.address);
+}
+
+#[test]
+fn a_broker_that_falls_silent_leaves_time_for_another() {
+    let silent_from_now = Arc::new(std::sync::atomic::AtomicBool::default());
+    let silent = silent_from_now.clone();
+    let second = broker(|_| Some(metadata(&[], &[])));
+    let address = second.address.clone();
+    let first = testing::Impostor::start(move |mut stream| {
+        while let Some(asked) = testing::next_request(&mut stream) {
+            let versions = asked.key == testing::API_VERSIONS;
+            let body = if versions { testing::api_versions() } else { metadata(&[(2, &address)], &[]) };
+            if !silent.load(std::sync::atomic::Ordering::SeqCst) {
+                testing::answer(&mut stream, asked.correlation, &body);
+            }
+        }
+    });
+    let settings = Settings { request_timeout: Duration::from_millis(900), ..first.settings() };
+    let cluster = Cluster::new(settings);
+    cluster.ping().unwrap();
+    silent_from_now.store(true, std::sync::atomic::Ordering::SeqCst);
+    cluster.ping().unwrap();
+    assert_eq!(second.connections(), 1);
 }
 
 #[test]
@@ -86,7 +109,7 @@ fn while_nobody_answers_the_reason_comes_at_once() {
 #[test]
 fn whoever_waited_while_nobody_answered_does_not_try_again() {
     let silent = testing::Impostor::start(|mut stream| while testing::next_request(&mut stream).is_some() {});
-    let settings = Settings { request_timeout: Duration::from_millis(300), ..silent.settings() };
+    let settings = Settings { connect_timeout: Duration::from_millis(300), ..silent.settings() };
     let cluster = Cluster::new(settings);
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| cluster.ping())).collect();

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::sync::mpsc;
 
 fn brief(settings: Settings) -> Settings {
-    Settings { request_timeout: Duration::from_millis(200), ..settings }
+    Settings { connect_timeout: Duration::from_millis(200), ..settings }
 }
 
 /// What comes of a broker that answers the first request with these bytes and then is silent, or

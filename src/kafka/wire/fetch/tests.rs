@@ -49,8 +49,27 @@ fn an_error_of_one_partition_does_not_hide_the_others() {
     assert_eq!((data.batches.len(), data.next_offset, data.end, data.log_start), (0, 5, 8, 0));
     assert!(matches!(&answers[1].result, Err(BrokerError::OffsetOutOfRange(place)) if place.partition == 1));
     assert!(matches!(&answers[2].result, Err(BrokerError::StaleMetadata(_))));
-    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownTopic(_))));
+    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownPartition(place)) if place.partition == 3));
     assert!(matches!(&answers[4].result, Err(BrokerError::StaleMetadata(_))));
+}
+
+#[test]
+fn whether_a_place_that_its_leader_does_not_know_is_gone_is_told_by_metadata() {
+    let id = |id: u128| Some(uuid::Uuid::from_u128(id));
+    let want = |topic_id| Want { topic_id, ..want(0) };
+    let name = || TopicName::new("t").unwrap();
+    let now = |id, partitions: i32| {
+        let of = |partition| crate::broker::PartitionInfo { partition, leader: Some(1), leader_epoch: 0 };
+        Ok(TopicInfo { name: name(), id, partitions: (0..partitions).map(of).collect() })
+    };
+    let away = || BrokerError::Unavailable("away".to_owned());
+    assert!(matches!(verdict(&want(id(1)), &now(id(1), 1)), BrokerError::StaleMetadata(_)));
+    assert!(matches!(verdict(&want(None), &now(None, 1)), BrokerError::StaleMetadata(_)));
+    assert!(matches!(verdict(&want(id(1)), &now(id(1), 0)), BrokerError::UnknownPartition(_)));
+    assert_eq!(verdict(&want(id(1)), &now(id(2), 1)), BrokerError::Recreated(name()));
+    assert_eq!(verdict(&want(id(1)), &Err(BrokerError::UnknownTopic(name()))), BrokerError::Recreated(name()));
+    assert_eq!(verdict(&want(None), &Err(BrokerError::UnknownTopic(name()))), BrokerError::UnknownTopic(name()));
+    assert_eq!(verdict(&want(id(1)), &Err(away())), away());
 }
 
 #[test]

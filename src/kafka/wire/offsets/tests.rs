@@ -68,6 +68,25 @@ fn each_question_has_its_answer_in_order() {
 }
 
 #[test]
+fn a_partition_added_since_the_last_look_is_found() {
+    let address = Arc::new(Mutex::new(String::new()));
+    let known = address.clone();
+    let first_time = Mutex::new(true);
+    let broker: Impostor = broker(move |asked| match asked.key {
+        METADATA => {
+            let leaders: &[i32] = if std::mem::take(&mut *first_time.lock().unwrap()) { &[1] } else { &[1, 1] };
+            Some(metadata(&[(1, &known.lock().unwrap())], &[("t", 0, leaders)]))
+        }
+        _ => Some(told(1, 0, 7)),
+    });
+    address.lock().unwrap().clone_from(&broker.address);
+    let cluster = Arc::new(Cluster::new(broker.settings()));
+    cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
+    let answers = offsets(&cluster, &Pool::new(cluster.clone()), &[(place("t", 1), OffsetAt::Latest)]);
+    assert_eq!(answers, [Ok(7)]);
+}
+
+#[test]
 fn a_leader_that_is_changing_is_asked_again() {
     const NOT_LEADER: i16 = 6;
     const OFFSET_NOT_AVAILABLE: i16 = 78;

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use bytes::{Buf, Bytes};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+};
 use proptest::prelude::*;
 
 /// Writes an answer of this shape, with `elements` elements in every array.

@@ -1,0 +1,91 @@
+//! A record with all that belongs to it, as one JSON object on one line.
+//!
+//! `{"topic","partition","offset","timestamp","key","headers","value"}`. Key and value are JSON where they
+//! parse, else a string, else base64 with `"key_encoding":"base64"`, `"encoding":"base64"` beside them.
+//! What reads the same as something else stays so: the text `null` as a tombstone, `"a"` as `a`.
+
+use super::json::{self, Encoding};
+use crate::hub::Gap;
+use crate::record::{Offset, Partition, RecordRef, TopicName};
+
+/// Appends the envelope of `record`. `timestamp` is milliseconds since the epoch, or null.
+pub fn write(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+    place(out, topic, partition);
+    number(out, ",\"offset\":", record.offset);
+    match record.timestamp {
+        -1 => text(out, ",\"timestamp\":null"),
+        known => number(out, ",\"timestamp\":", known),
+    }
+    key(out, record);
+    headers(out, record);
+    text(out, ",\"value\":");
+    let encoding = json::embed(out, record.value);
+    mark(out, encoding, ",\"encoding\":\"base64\"");
+    out.push(b'}');
+}
+
+/// Appends what tells which key a tombstone deletes: `{"topic","partition","offset","key"}`.
+pub fn write_tombstone(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+    place(out, topic, partition);
+    number(out, ",\"offset\":", record.offset);
+    key(out, record);
+    out.push(b'}');
+}
+
+/// Appends the members of a gap, without the braces around them.
+pub fn write_gap_members(out: &mut Vec<u8>, gap: &Gap) {
+    place_members(out, &gap.topic, gap.partition);
+    number(out, ",\"from\":", gap.from);
+    number(out, ",\"to\":", gap.to);
+    text(out, ",\"reason\":\"");
+    text(out, gap.reason.as_str());
+    out.push(b'"');
+}
+
+fn place(out: &mut Vec<u8>, topic: &TopicName, partition: Partition) {
+    out.push(b'{');
+    place_members(out, topic, partition);
+}
+
+/// A topic's name holds nothing that JSON would escape.
+fn place_members(out: &mut Vec<u8>, topic: &TopicName, partition: Partition) {
+    text(out, "\"topic\":\"");
+    text(out, topic.as_str());
+    number(out, "\",\"partition\":", partition.into());
+}
+
+fn key(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    text(out, ",\"key\":");
+    let encoding = json::embed(out, record.key);
+    mark(out, encoding, ",\"key_encoding\":\"base64\"");
+}
+
+/// All headers in the record's order, repeats included.
+fn headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    text(out, ",\"headers\":[");
+    for (i, (name, value)) in record.headers().enumerate() {
+        text(out, if i == 0 { "{\"name\":" } else { ",{\"name\":" });
+        let encoding = json::string(out, Some(name));
+        mark(out, encoding, ",\"name_encoding\":\"base64\"");
+        text(out, ",\"value\":");
+        let encoding = json::string(out, value);
+        mark(out, encoding, ",\"encoding\":\"base64\"");
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+fn mark(out: &mut Vec<u8>, encoding: Encoding, member: &str) {
+    if encoding == Encoding::Base64 {
+        text(out, member);
+    }
+}
+
+fn number(out: &mut Vec<u8>, before: &str, number: Offset) {
+    text(out, before);
+    text(out, itoa::Buffer::new().format(number));
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}

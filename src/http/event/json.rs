@@ -1,0 +1,159 @@
+//! Bytes of a publisher's as a JSON value on one line.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use memchr::memchr2;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// How many arrays and objects may lie in each other. One more is around them in an envelope, and readers
+/// give up at 128 (serde_json) or a few hundred.
+const MAX_DEPTH: u8 = 120;
+
+/// How bytes became JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are: null, a JSON value, or a string.
+    Plain,
+    Base64,
+}
+
+/// Appends `bytes` as the JSON value that they are, else as a string. Its numbers and strings keep their
+/// bytes, repeated members stay; white space goes where it holds line ends.
+pub fn embed(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
+    match bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+        Some(text) if is_json(text) => {
+            write_on_one_line(out, text.as_bytes());
+            Encoding::Plain
+        }
+        Some(text) => write_string(out, text),
+        None => string(out, bytes),
+    }
+}
+
+/// Appends `bytes` as a string; as base64 in a string if they are not UTF-8.
+pub fn string(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
+    let Some(bytes) = bytes else {
+        out.extend_from_slice(b"null");
+        return Encoding::Plain;
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => write_string(out, text),
+        Err(_) => {
+            out.push(b'"');
+            base64(out, bytes);
+            out.push(b'"');
+            Encoding::Base64
+        }
+    }
+}
+
+/// Appends base64 of the standard alphabet, padded (RFC 4648, 4).
+pub fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let room = out.get_mut(start..).unwrap_or_default();
+    let written = STANDARD.encode_slice(bytes, room).unwrap_or_default();
+    out.truncate(start + written);
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) -> Encoding {
+    // A Vec takes all that is written to it.
+    let _ = serde_json::to_writer(out, text);
+    Encoding::Plain
+}
+
+fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
+    if memchr2(b'\r', b'\n', json).is_none() {
+        return out.extend_from_slice(json);
+    }
+    let (mut in_string, mut escaped) = (false, false);
+    for &byte in json {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' if !in_string => continue,
+            b'"' if !escaped => in_string = !in_string,
+            _ => {}
+        }
+        escaped = byte == b'\\' && !escaped;
+        out.push(byte);
+    }
+}
+
+/// Whether `text` is one JSON value that any reader can take: no deeper than [`MAX_DEPTH`], no half of a
+/// surrogate pair, no number beyond a double's range. Such a value goes out as a string, so that it
+/// spoils no line of a stream.
+fn is_json(text: &str) -> bool {
+    let first = text.bytes().find(|b| !b.is_ascii_whitespace());
+    if !matches!(first, Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) {
+        return false;
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Json { depth: MAX_DEPTH }.deserialize(&mut reader).is_ok() && reader.end().is_ok()
+}
+
+/// Reads one value and keeps nothing of it. (Unlike `IgnoredAny`, which serde_json reads without looking
+/// into escapes and numbers, and to any depth.)
+#[derive(Clone, Copy)]
+struct Json {
+    depth: u8,
+}
+
+impl Json {
+    fn inside<E: Error>(self) -> Result<Self, E> {
+        self.depth.checked_sub(1).map(|depth| Self { depth }).ok_or_else(|| E::custom("nested too deep"))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Json {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Json {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        let inside = self.inside()?;
+        while values.next_element_seed(inside)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let inside = self.inside()?;
+        while members.next_key_seed(inside)?.is_some() {
+            members.next_value_seed(inside)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! How records are written to a stream: as Server-Sent Events or as lines of JSON.
+//!
+//! A publisher's bytes become data and nothing else, whatever line ends or control characters they hold.
+
+pub mod envelope;
+mod json;
+mod ndjson;
+mod sse;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod whatwg;
+
+use crate::hub::Format;
+use std::sync::Arc;
+
+/// The ways in which a stream is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Server-Sent Events whose data is the record's value.
+    SseValue,
+    /// Server-Sent Events whose data is the record's [`envelope`].
+    SseRecord,
+    /// An [`envelope`] a line.
+    Ndjson,
+}
+
+pub fn format(kind: Kind) -> Arc<dyn Format> {
+    match kind {
+        Kind::SseValue => Arc::new(sse::Sse::Value),
+        Kind::SseRecord => Arc::new(sse::Sse::Record),
+        Kind::Ndjson => Arc::new(ndjson::Ndjson),
+    }
+}

@@ -1,0 +1,41 @@
+//! One JSON object a line, for `curl | jq`.
+
+use super::envelope;
+use crate::broker::BrokerError;
+use crate::http::problem::Problem;
+use crate::hub::{Format, Gap};
+use crate::record::{Partition, RecordRef, TopicName};
+
+/// A record's line is its envelope; a line with an `event` member tells of something else.
+pub struct Ndjson;
+
+impl Format for Ndjson {
+    fn name(&self) -> &str {
+        "ndjson"
+    }
+
+    fn uses_ids(&self) -> bool {
+        false
+    }
+
+    fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
+        envelope::write(out, topic, partition, record);
+        out.push(b'\n');
+    }
+
+    /// Nothing: each line has its own place, and there is no cursor to carry.
+    fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}
+
+    fn gap(&self, out: &mut Vec<u8>, gap: &Gap, _id: &str) {
+        out.extend_from_slice(b"{\"event\":\"gap\",");
+        envelope::write_gap_members(out, gap);
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
+        let problem = Problem::from(error).json();
+        out.extend_from_slice(b"{\"event\":\"problem\",");
+        out.extend_from_slice(problem.strip_prefix('{').unwrap_or("}").as_bytes());
+        out.push(b'\n');
+    }
+}

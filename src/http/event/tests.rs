@@ -1,0 +1,412 @@
+#![allow(clippy::unwrap_used)]
+
+use super::whatwg::{self, Event};
+use super::{Kind, envelope, format};
+use crate::broker::BrokerError;
+use crate::hub::{Format, Gap, GapReason};
+use crate::record::{Part, Records, TopicName};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+type Blob = Option<Vec<u8>>;
+
+/// A record as a test writes it.
+#[derive(Debug, Clone, Default)]
+struct Sample {
+    key: Blob,
+    value: Blob,
+    headers: Vec<(Vec<u8>, Blob)>,
+    timestamp: i64,
+}
+
+fn value(bytes: impl AsRef<[u8]>) -> Sample {
+    Sample { value: Some(bytes.as_ref().to_vec()), ..Sample::default() }
+}
+
+impl Sample {
+    fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.key = Some(key.as_ref().to_vec());
+        self
+    }
+
+    fn header(mut self, name: impl AsRef<[u8]>, value: Option<&[u8]>) -> Self {
+        self.headers.push((name.as_ref().to_vec(), value.map(<[u8]>::to_vec)));
+        self
+    }
+
+    /// As a record of its own at `offset`.
+    fn records(&self, offset: i64) -> Records {
+        let mut data = Vec::new();
+        let mut put = |bytes: &[u8]| -> Part {
+            data.extend_from_slice(bytes);
+            data.len() - bytes.len()..data.len()
+        };
+        let key = self.key.as_deref().map(&mut put);
+        let value = self.value.as_deref().map(&mut put);
+        let headers: Vec<_> = self.headers.iter().map(|(n, v)| (put(n), v.as_deref().map(&mut put))).collect();
+        let mut records = Records::over(Bytes::from(data));
+        records.push(offset, self.timestamp, key, value);
+        headers.into_iter().for_each(|(name, value)| records.push_header(name, value));
+        records
+    }
+}
+
+fn topic() -> TopicName {
+    TopicName::new("t").unwrap()
+}
+
+fn frame(format: &Arc<dyn Format>, sample: &Sample, offset: i64, id: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    format.record(&mut out, &topic(), 0, &sample.records(offset).iter().next().unwrap(), id);
+    out
+}
+
+fn written(write: impl Fn(&dyn Format, &mut Vec<u8>), kind: Kind) -> String {
+    let mut out = Vec::new();
+    write(&*format(kind), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[track_caller]
+fn check(kind: Kind, sample: Sample, expected: Expect) {
+    let frame = frame(&format(kind), &sample, 8, "c-1");
+    expected.assert_eq(&String::from_utf8(frame).unwrap().replace('\r', "\\r"));
+}
+
+fn lost() -> Gap {
+    Gap { topic: topic(), partition: 3, from: 10, to: 25, reason: GapReason::Retention }
+}
+
+#[test]
+fn a_value_is_the_data_of_its_event_and_the_id_comes_last() {
+    check(Kind::SseValue, value(r#"{"temperature": 21.5}"#).key("boiler").header("a", Some(b"b")), expect![[]]);
+}
+
+#[test]
+fn line_ends_of_a_value_begin_a_new_data_line() {
+    check(Kind::SseValue, value("a\nb\rc\r\nd\n\re"), expect![[]]);
+    check(Kind::SseValue, value("ends\n"), expect![[]]);
+    check(Kind::SseValue, value("\r\n"), expect![[]]);
+    check(Kind::SseValue, value("x\nid: forged\revent: forged\r\nretry: 1\n\n: comment"), expect![[]]);
+}
+
+#[test]
+fn an_empty_value_is_an_event_all_the_same() {
+    check(Kind::SseValue, value(""), expect![[]]);
+}
+
+#[test]
+fn a_value_that_is_not_utf_8_is_base64() {
+    check(Kind::SseValue, value(b"\xff\xfe\xfb\nid: 1\n"), expect![[]]);
+}
+
+#[test]
+fn a_tombstone_tells_its_key() {
+    let tombstone = Sample::default();
+    check(Kind::SseValue, tombstone.clone().key("boiler"), expect![[]]);
+    check(Kind::SseValue, tombstone.clone().key(r#"{"id": 7}"#), expect![[]]);
+    check(Kind::SseValue, tombstone.clone().key(b"\xff"), expect![[]]);
+    check(Kind::SseValue, tombstone.clone(), expect![[]]);
+    check(Kind::SseRecord, tombstone.clone().key("boiler"), expect![[]]);
+    check(Kind::Ndjson, tombstone.key("boiler"), expect![[]]);
+}
+
+#[test]
+fn an_envelope_holds_the_whole_record() {
+    let record = value(r#"{"temperature": 21.5}"#).key("boiler");
+    let record = record.header("unit", Some(b"\xc2\xb0C")).header("unit", None).header(b"\xff", Some(b"\x80"));
+    check(Kind::SseRecord, record.clone(), expect![[]]);
+    check(Kind::Ndjson, record, expect![[]]);
+}
+
+#[test]
+fn an_unknown_time_is_null() {
+    check(Kind::Ndjson, Sample { timestamp: -1, ..value("1") }, expect![[]]);
+}
+
+#[track_caller]
+fn check_embedded(bytes: &str, expected: &str) {
+    let mut out = Vec::new();
+    envelope::write(&mut out, &topic(), 0, &value(bytes).records(0).iter().next().unwrap());
+    let out = String::from_utf8(out).unwrap();
+    let (_, embedded) = out.split_once(r#""value":"#).unwrap();
+    assert_eq!(embedded, format!("{expected}}}"));
+    serde_json::from_str::<Value>(&out).unwrap();
+}
+
+#[test]
+fn a_value_that_is_json_keeps_its_bytes() {
+    for json in [
+        "1.10",
+        "-0",
+        "123456789012345678901234567890",
+        "1E5",
+        r#"{"a": 1, "a": [ 2 ]}"#,
+        r#""\u00e9 \ud83d\ude00""#,
+        "null",
+        "\"\u{2028}\"",
+        " true ",
+    ] {
+        check_embedded(json, json);
+    }
+}
+
+#[test]
+fn a_json_value_of_many_lines_becomes_one_line() {
+    check_embedded("{\r\n  \"a\": [1,\n\t2],\r  \"b\\\" \\\\\": \"x  y\\n\"\n}\n", r#"{"a":[1,2],"b\" \\":"x  y\n"}"#);
+    check_embedded("\n7\n", "7");
+}
+
+#[test]
+fn a_value_that_is_nearly_json_is_a_string() {
+    for text in ["", "NaN", "-", "01", "tru", "{\"a\":1", "1 2", "[1,]", "'a'", "plain", "2024-01-01", "1e999"] {
+        check_embedded(text, &Value::from(text).to_string());
+    }
+    check_embedded(r#""\ud800""#, r#""\"\\ud800\"""#);
+    check_embedded("{\"a\":\n", r#""{\"a\":\n""#);
+    check_embedded("\u{feff}1", "\"\u{feff}1\"");
+}
+
+#[test]
+fn json_that_is_nested_too_deep_for_readers_is_a_string() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    check_embedded(&nested(120), &nested(120));
+    check_embedded(&nested(121), &format!("\"{}\"", nested(121)));
+    check_embedded(&nested(100_000), &format!("\"{}\"", nested(100_000)));
+}
+
+#[test]
+fn a_checkpoint_is_an_id_alone() {
+    let checkpoint = |format: &dyn Format, out: &mut Vec<u8>| format.checkpoint(out, "c-1");
+    assert_eq!(written(checkpoint, Kind::SseValue), "id: c-1\n\n");
+    assert_eq!(written(checkpoint, Kind::SseRecord), "id: c-1\n\n");
+    assert_eq!(written(checkpoint, Kind::Ndjson), "");
+    let browser = whatwg::read(b"id: c-1\n\n");
+    assert_eq!((browser.last_event_id.as_str(), browser.events), ("c-1", vec![]));
+}
+
+#[test]
+fn a_gap_says_what_is_missing() {
+    let gap = |format: &dyn Format, out: &mut Vec<u8>| format.gap(out, &lost(), "c-1");
+    expect![[]].assert_eq(&written(gap, Kind::SseValue));
+    assert_eq!(written(gap, Kind::SseRecord), written(gap, Kind::SseValue));
+    expect![[]].assert_eq(&written(gap, Kind::Ndjson));
+}
+
+#[test]
+fn a_problem_ends_a_stream_without_moving_its_id() {
+    let problem = |format: &dyn Format, out: &mut Vec<u8>| format.problem(out, &BrokerError::UnknownTopic(topic()));
+    expect![[]].assert_eq(&written(problem, Kind::SseValue));
+    assert_eq!(written(problem, Kind::SseRecord), written(problem, Kind::SseValue));
+    expect![[]].assert_eq(&written(problem, Kind::Ndjson));
+}
+
+#[test]
+fn waiting_is_a_comment_where_there_are_comments() {
+    let waiting = |format: &dyn Format, out: &mut Vec<u8>| format.waiting(out, &topic());
+    assert_eq!(written(waiting, Kind::SseValue), ": waiting for topic t\n\n");
+    assert_eq!(written(waiting, Kind::Ndjson), "");
+}
+
+#[test]
+fn only_events_carry_ids_and_each_kind_has_its_name() {
+    let of = |kind| (format(kind).name().to_owned(), format(kind).uses_ids());
+    assert_eq!(of(Kind::SseValue), ("sse-value".to_owned(), true));
+    assert_eq!(of(Kind::SseRecord), ("sse-record".to_owned(), true));
+    assert_eq!(of(Kind::Ndjson), ("ndjson".to_owned(), false));
+}
+
+/// What `bytes` are in an envelope, found by another way: serde_json's own reading.
+fn embedded(bytes: Option<&[u8]>) -> (Value, bool) {
+    let Some(bytes) = bytes else { return (Value::Null, false) };
+    serde_json::from_slice(bytes).map_or_else(|_| text(Some(bytes)), |json| (json, false))
+}
+
+fn text(bytes: Option<&[u8]>) -> (Value, bool) {
+    let Some(bytes) = bytes else { return (Value::Null, false) };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.into(), false),
+        Err(_) => (STANDARD.encode(bytes).into(), true),
+    }
+}
+
+fn object<const N: usize>(members: [(&str, (Value, bool), &str); N]) -> Value {
+    let mut object = json!({});
+    for (name, (value, is_base64), encoding) in members {
+        object[name] = value;
+        if is_base64 {
+            object[encoding] = "base64".into();
+        }
+    }
+    object
+}
+
+fn expected_envelope(sample: &Sample, offset: i64) -> Value {
+    let header = |(name, value): &(Vec<u8>, Blob)| {
+        object([("name", text(Some(name)), "name_encoding"), ("value", text(value.as_deref()), "encoding")])
+    };
+    let mut envelope = object([
+        ("key", embedded(sample.key.as_deref()), "key_encoding"),
+        ("value", embedded(sample.value.as_deref()), "encoding"),
+    ]);
+    envelope["topic"] = "t".into();
+    envelope["partition"] = 0.into();
+    envelope["offset"] = offset.into();
+    envelope["timestamp"] = if sample.timestamp == -1 { Value::Null } else { sample.timestamp.into() };
+    envelope["headers"] = sample.headers.iter().map(header).collect();
+    envelope
+}
+
+fn expected_event(sample: &Sample, offset: i64, id: &str) -> Event {
+    let (name, data) = match &sample.value {
+        None => {
+            let mut tombstone = object([("key", embedded(sample.key.as_deref()), "key_encoding")]);
+            tombstone["topic"] = "t".into();
+            tombstone["partition"] = 0.into();
+            tombstone["offset"] = offset.into();
+            ("tombstone", tombstone.to_string())
+        }
+        Some(value) => match std::str::from_utf8(value) {
+            Ok(text) => ("message", text.replace("\r\n", "\n").replace('\r', "\n")),
+            Err(_) => ("binary", STANDARD.encode(value)),
+        },
+    };
+    Event { name: name.to_owned(), data, id: id.to_owned() }
+}
+
+/// JSON whose members may be in any order, in one order.
+fn normal(mut event: Event) -> Event {
+    if event.name == "tombstone" {
+        event.data = serde_json::from_str::<Value>(&event.data).unwrap().to_string();
+    }
+    event
+}
+
+/// Bytes that are likely to do harm: line ends, fields, JSON and pieces of it, and anything.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = [
+        "\r",
+        "\n",
+        "\r\n",
+        "data: ",
+        "id: x",
+        "event: y",
+        "retry: 1",
+        ":",
+        " ",
+        "\0",
+        "\u{feff}",
+        "\u{2028}",
+        "\"",
+        "\\",
+        "\\u",
+        "d800",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "null",
+        "12",
+        ".5",
+        "e9",
+        "\t",
+        "{\"a\": 1}",
+        "[1,\r\n2]",
+        "ü",
+    ];
+    let piece = prop_oneof![
+        8 => prop::sample::select(&pieces[..]).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..4),
+    ];
+    prop_oneof![
+        4 => prop::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat()),
+        1 => json_text().prop_map(String::into_bytes),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+    ]
+}
+
+/// JSON, pretty-printed over several lines or not.
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[ \"\\\\\r\n\ta-c{}]{0,8}".prop_map(Value::from),
+    ];
+    let json = leaf.prop_recursive(4, 20, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[ \"\\\\\na-c]{0,4}", inner, 0..4).prop_map(|m| m.into_iter().collect()),
+        ]
+    });
+    (json, any::<bool>(), any::<bool>()).prop_map(|(json, pretty, dos)| {
+        let text = if pretty { serde_json::to_string_pretty(&json).unwrap() } else { json.to_string() };
+        if dos { text.replace('\n', "\r\n") } else { text }
+    })
+}
+
+fn sample() -> impl Strategy<Value = Sample> {
+    let header = (bytes(), prop::option::of(bytes()));
+    let timestamp = prop_oneof![Just(-1), any::<i64>()];
+    (prop::option::of(bytes()), prop::option::of(bytes()), prop::collection::vec(header, 0..3), timestamp)
+        .prop_map(|(key, value, headers, timestamp)| Sample { key, value, headers, timestamp })
+}
+
+fn samples() -> impl Strategy<Value = Vec<(Sample, String)>> {
+    prop::collection::vec((sample(), "[A-Za-z0-9._~-]{1,40}"), 0..6)
+}
+
+fn stream(kind: Kind, samples: &[(Sample, String)]) -> Vec<u8> {
+    let format = format(kind);
+    (0..).zip(samples).flat_map(|(offset, (sample, id))| frame(&format, sample, offset, id)).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_browser_sees_each_value_and_no_field_of_a_publishers(samples in samples()) {
+        let browser = whatwg::read(&stream(Kind::SseValue, &samples));
+        let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, id))| expected_event(s, offset, id)).collect();
+        prop_assert_eq!(browser.events.into_iter().map(normal).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(browser.retry, None);
+    }
+
+    #[test]
+    fn a_browser_sees_each_envelope(samples in samples()) {
+        let browser = whatwg::read(&stream(Kind::SseRecord, &samples));
+        prop_assert_eq!(browser.events.len(), samples.len());
+        for (offset, (event, (sample, id))) in (0..).zip(browser.events.iter().zip(&samples)) {
+            let name = if sample.value.is_some() { "message" } else { "tombstone" };
+            prop_assert_eq!((event.name.as_str(), &event.id), (name, id));
+            let envelope: Value = serde_json::from_str(&event.data).unwrap();
+            prop_assert_eq!(envelope, expected_envelope(sample, offset));
+        }
+        prop_assert_eq!(browser.retry, None);
+    }
+
+    #[test]
+    fn each_line_of_ndjson_is_one_record(samples in samples()) {
+        let stream = String::from_utf8(stream(Kind::Ndjson, &samples)).unwrap();
+        prop_assert!(!stream.contains('\r'));
+        let lines: Vec<Value> = stream.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, _))| expected_envelope(s, offset)).collect();
+        prop_assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_shows_whole_events_and_the_id_of_the_last(samples in samples(), cut in any::<prop::sample::Index>()) {
+        let whole = stream(Kind::SseValue, &samples);
+        let cut = cut.index(whole.len() + 1);
+        let browser = whatwg::read(&whole[..cut]);
+        let seen = browser.events.len();
+        let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, id))| expected_event(s, offset, id)).collect();
+        prop_assert_eq!(browser.events.into_iter().map(normal).collect::<Vec<_>>(), &expected[..seen]);
+        let last = seen.checked_sub(1).map_or("", |last| samples[last].1.as_str());
+        prop_assert_eq!(browser.last_event_id, last);
+    }
+}
