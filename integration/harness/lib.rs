@@ -1,1 +1,64 @@
 //! What the suites share: brokers, bridges, clients, proxies.
+//!
+//! - [`process`]: programs that end with the test, whatever ends the test
+//! - [`kafka`]: real brokers of any version, one or a cluster
+//! - [`foreign`]: Kafka's own Java client, for admin work and as the reference
+//! - [`bridge`]: the real `curlew` binary
+//! - [`http`], [`sse`]: small clients that hide nothing of the wire
+//! - [`follow`]: clients that come back when cut off, and the count of what they missed
+//! - [`proxy`]: cuts connections, counts Kafka requests
+//!
+//! Everything panics with a readable message when it fails: it is a test that failed.
+
+pub mod bridge;
+pub mod follow;
+pub mod foreign;
+pub mod http;
+pub mod kafka;
+pub mod process;
+pub mod proxy;
+pub mod sse;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Asks until there is an answer; panics with the last complaint after `limit`.
+pub fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(complaint) if Instant::now() > deadline => panic!("{what}: not within {limit:?}: {complaint}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// A port that nothing listens on, below those that the system gives to outgoing connections.
+pub fn free_port() -> u16 {
+    (0..1000)
+        .map(|_| fastrand::u16(20_000..32_000))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("no free port")
+}
+
+/// Where `integration/setup` keeps jars and clients.
+pub fn cache() -> PathBuf {
+    let from = |name| std::env::var_os(name).map(PathBuf::from);
+    from("CURLEW_CACHE")
+        .or_else(|| from("XDG_CACHE_HOME").map(|d| d.join("curlew")))
+        .or_else(|| from("HOME").map(|d| d.join(".cache/curlew")))
+        .filter(|cache| cache.is_dir())
+        .expect("run integration/setup first")
+}
+
+/// A file of this crate.
+pub fn file(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A topic name that no other test has.
+pub fn fresh_topic(name: &str) -> String {
+    format!("{name}-{:08x}", fastrand::u32(..))
+}

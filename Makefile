@@ -1,0 +1,25 @@
+# `make` alone lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help run kafka test release clean
+
+CARGO ?= cargo
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: ## Build, then serve on 127.0.0.1:8080 the Kafka at $CURLEW_KAFKA (host:port)
+	$(CARGO) build --release --bin curlew
+	exec target/release/curlew serve
+
+kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0, KAFKA_PORT=9092)
+	exec integration/kafka/serve
+
+test: ## Install what the tests need, then run everything that guards a release
+	exec integration/run-all
+
+release: ## Static binaries for x86_64 and aarch64 in target/*-linux-musl/ship/
+	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+	$(CARGO) build --profile ship --bin curlew --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl
+
+clean: ## Remove what was built (the fetched Kafka and clients stay in their cache folder)
+	$(CARGO) clean

@@ -1,0 +1,51 @@
+# Where the set-up keeps what it fetches, outside the repository. Sourced by the scripts beside it.
+export CURLEW_CACHE="${CURLEW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/curlew}"
+mkdir -p "$CURLEW_CACHE"
+
+say() { printf '== %s\n' "$*" >&2; }
+
+# Installs Debian packages, as root or with sudo. The list of packages is fetched once a run.
+apt_install() {
+    local sudo=""
+    [ "$(id -u)" = 0 ] || sudo="sudo -n"
+    say "installing $*"
+    [ -n "${CURLEW_APT_UPDATED:-}" ] || $sudo apt-get update -qq </dev/null >&2
+    CURLEW_APT_UPDATED=1
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2
+}
+
+# Is JDK 17 or later there, with its compiler?
+have_jdk() {
+    command -v javac >/dev/null && [ "$(javac -version 2>&1 | sed -E 's/^javac ([0-9]+).*/\1/')" -ge 17 ]
+}
+
+# need_java: a JDK and Maven.
+need_java() {
+    have_jdk || apt_install openjdk-17-jdk-headless
+    command -v mvn >/dev/null || apt_install maven
+}
+
+# once FOLDER FILE...: true if FOLDER was not yet made from just these files; then empties it.
+# `made FOLDER FILE...` marks it as made, so that what was cut short is done again.
+once() {
+    local folder="$1"
+    shift
+    [ "$(cat "$folder/.made-from" 2>/dev/null)" = "$(cat "$@" | sha256sum)" ] && return 1
+    rm -rf "$folder" && mkdir -p "$folder"
+}
+made() {
+    local folder="$1"
+    shift
+    cat "$@" | sha256sum >"$folder/.made-from"
+}
+
+# kafka_jars VERSION: the broker of that version, from Maven.
+kafka_jars() {
+    local pom libs="$CURLEW_CACHE/kafka-$1"
+    pom="$(dirname "${BASH_SOURCE[0]}")/kafka/pom.xml"
+    once "$libs" "$pom" || return 0
+    need_java
+    say "fetching Kafka $1"
+    mvn -q -B -f "$pom" "-Dkafka.version=$1" dependency:copy-dependencies "-DoutputDirectory=$libs" </dev/null >&2
+    made "$libs" "$pom"
+}

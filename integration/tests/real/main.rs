@@ -1,0 +1,30 @@
+//! The real binary against real brokers, with clients that nobody here wrote.
+//!
+//! One program, so that its suites share brokers and the Java client.
+
+mod consume;
+mod drivers;
+mod failures;
+mod gaps;
+mod harness;
+mod origins;
+mod produce;
+mod resume;
+mod ship;
+mod streams;
+mod survive;
+mod terminal;
+mod walk_through;
+
+use curlew_integration::bridge::Bridge;
+use curlew_integration::kafka::Kafka;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A bridge to the shared 4.4.0 broker for tests that leave it as it is.
+fn bridge() -> &'static Bridge {
+    static SHARED: OnceLock<Bridge> = OnceLock::new();
+    SHARED.get_or_init(|| Bridge::start(&Kafka::shared().bootstrap()))
+}
+
+const SOON: Duration = Duration::from_secs(30);

@@ -1,0 +1,91 @@
+//! `curlew consume` and `curlew produce`, straight to Kafka and through a bridge.
+
+use crate::bridge;
+use curlew_integration::bridge::{binary, run, run_with_input};
+use curlew_integration::kafka::Kafka;
+use serde_json::json;
+use std::process::{Command, Output};
+
+fn both_ways() -> [[String; 2]; 2] {
+    [["--kafka".into(), Kafka::shared().bootstrap()], ["--url".into(), format!("http://127.0.0.1:{}", bridge().port)]]
+}
+
+#[track_caller]
+fn stdout(output: Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn consume_prints_as_it_is_told() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("terminal", 1);
+    kafka.produce(
+        &topic,
+        json!([
+            {"key": "k", "value": "{\"n\":1}", "timestamp": 1_700_000_000_000_i64, "headers": [["h", "x"]]},
+            {"value": "two", "timestamp": 1_700_000_000_001_i64},
+        ]),
+    );
+    for way in both_ways() {
+        let read = |more: &[&str]| {
+            let fixed = ["consume", &topic, &way[0], &way[1], "--from", "earliest", "--until-end"];
+            stdout(run(&[&fixed, more].concat()))
+        };
+        assert_eq!(read(&[]), "Message: {\"n\":1}\nMessage: two\n", "{way:?}");
+        assert_eq!(read(&["--output", "value"]), "{\"n\":1}\ntwo\n", "{way:?}");
+        assert_eq!(read(&["--limit", "1"]), "Message: {\"n\":1}\n", "{way:?}");
+        let formatted = read(&["--output", "%t %p %o %k %v %T\n"]);
+        assert_eq!(formatted, format!("{topic} 0 0 k {{\"n\":1}} 1700000000000\n{topic} 0 1  two 1700000000001\n"));
+        let line = read(&["--output", "json", "--limit", "1"]);
+        let record: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&record["key"], &record["value"], &record["offset"]), (&json!("k"), &json!({"n": 1}), &json!(0)));
+    }
+}
+
+#[test]
+fn produce_sends_lines() {
+    let kafka = Kafka::shared();
+    for way in both_ways() {
+        let topic = kafka.fresh("lines", 1);
+        let input: String = (0..1000).map(|n| format!("k{n}:v:{n}\n")).collect();
+        let arguments = ["produce", &topic, &way[0], &way[1], "--key-separator", ":"];
+        stdout(run_with_input(&arguments, input.as_bytes()));
+        let seen = kafka.consume(&topic);
+        assert_eq!(seen.len(), 1000, "{way:?}");
+        let last = &seen[999];
+        assert_eq!((last.key.as_deref(), last.text().as_str()), (Some(&b"k999"[..]), "v:999"), "{way:?}");
+    }
+}
+
+#[test]
+fn a_line_that_was_not_acknowledged_is_exit_code_1() {
+    let topic = curlew_integration::fresh_topic("refused");
+    Kafka::shared().create_with(&topic, 1, json!({"max.message.bytes": "1000"}));
+    let large: String = std::iter::repeat_with(fastrand::alphanumeric).take(5000).collect();
+    for way in both_ways() {
+        let output = run_with_input(&["produce", &topic, &way[0], &way[1]], format!("a\n{large}\nb\n").as_bytes());
+        assert_eq!(output.status.code(), Some(1), "{way:?} {output:?}");
+        assert!(!output.stderr.is_empty());
+    }
+    let texts: Vec<String> = Kafka::shared().consume(&topic).iter().map(|r| r.text()).collect();
+    assert_eq!(texts, ["a", "b", "a", "b"]);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("pipe", 1);
+    kafka.produce(&topic, (0..20_000).map(|n| json!({"value": format!("{n:0100}")})).collect());
+    for way in both_ways() {
+        let script = format!(
+            "set -o pipefail; '{}' consume {topic} {} {} --from earliest | head -n 1",
+            binary().display(),
+            way[0],
+            way[1]
+        );
+        let output = Command::new("timeout").args(["60", "bash", "-c", &script]).output().expect("bash");
+        assert!(output.status.success() && output.stderr.is_empty(), "{way:?} {output:?}");
+        assert_eq!(output.stdout.len(), "Message: ".len() + 101);
+    }
+}
