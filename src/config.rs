@@ -114,7 +114,7 @@ pub struct Serve {
     pub drain_timeout: Duration,
 
     /// How much to log on standard error.
-    #[arg(long, env = "CURLEW_LOG", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     log_level: LogLevel,
 }
 
@@ -187,7 +187,7 @@ pub struct Source {
     url: String,
 
     /// How much to log on standard error.
-    #[arg(long, env = "CURLEW_LOG", value_name = "LEVEL", default_value = "warn")]
+    #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "warn")]
     log_level: LogLevel,
 }
 

@@ -33,7 +33,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
 #[test]
 fn a_wrong_variable_is_named() {
     refused(&[], &[("CURLEW_KAFKA", "nonsense")], "(from the environment, CURLEW_KAFKA)");
-    refused(&[], &[("CURLEW_KAFKA", "a:1"), ("CURLEW_LOG", "loud")], "(from the environment, CURLEW_LOG)");
+    refused(&[], &[("CURLEW_KAFKA", "a:1"), ("CURLEW_LOG_LEVEL", "loud")], "(from the environment, CURLEW_LOG_LEVEL)");
 }
 
 #[test]

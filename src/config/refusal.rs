@@ -56,10 +56,7 @@ fn variable_of(error: &clap::Error, args: &[OsString]) -> Option<String> {
     let flag = argument.split_whitespace().next()?;
     let typed = args.iter().any(|a| a.to_str().is_some_and(|a| a == flag || a.starts_with(&format!("{flag}="))));
     let name = flag.strip_prefix("--")?.replace('-', "_").to_uppercase();
-    (error.kind() != ErrorKind::UnknownArgument && !typed).then(|| match name.as_str() {
-        "LOG_LEVEL" => "CURLEW_LOG".to_owned(),
-        _ => format!("CURLEW_{name}"),
-    })
+    (error.kind() != ErrorKind::UnknownArgument && !typed).then(|| format!("CURLEW_{name}"))
 }
 
 impl fmt::Display for Stop {
