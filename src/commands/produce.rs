@@ -139,7 +139,8 @@ impl Progress {
         if self.shown.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             let _ = write!(io::stderr(), "\r");
         }
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(say);
+        // Named once, also where a signal and the end of input meet.
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(say);
         let (unsure, failed) = (sent - acknowledged, self.failed.load(Ordering::Relaxed));
         if unsure > 0 {
             let more = if failed > NAMED as u64 { "; the first failures are above" } else { "" };

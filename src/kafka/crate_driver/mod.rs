@@ -6,11 +6,15 @@
 //! - a null key or value and an empty one look the same: an empty key reads as null, and an empty
 //!   value reads as null (a tombstone) where there is a key;
 //! - lz4 and zstd cannot be read;
+//! - the crate trusts lengths: bytes that are not Kafka's can make it panic (caught, and an error) or
+//!   ask for more memory than there is (not caught). `auto` asks every broker with our own client first;
 //! - a broker that accepts a request and then is silent holds the call for the crate's fixed 120 s.
 
 mod client;
 mod mixed;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use super::wire::Settings;

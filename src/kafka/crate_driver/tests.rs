@@ -1,0 +1,102 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::broker::{Acks, AutoCreate, Receipts};
+use crate::record::{Header, NewRecord};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+fn driver(address: String) -> CrateDriver {
+    CrateDriver::new(&Settings { bootstrap: vec![address], ..Settings::default() })
+}
+
+/// Answers whatever is asked with these bytes, then hangs up. Ends with the second connection: the
+/// first only tells that somebody listens.
+fn impostor(bytes: &'static [u8]) -> (CrateDriver, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let driver = driver(listener.local_addr().unwrap().to_string());
+    let thread = std::thread::spawn(move || {
+        drop(listener.accept().unwrap());
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(bytes);
+    });
+    (driver, thread)
+}
+
+#[test]
+fn bytes_that_are_not_kafkas_are_an_error() {
+    let cases: [&[u8]; 5] = [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        // A negative length, which makes the crate panic.
+        &[0xff; 16],
+        // A partition number far beyond the partitions there are, which makes it panic as well.
+        &[
+            0, 0, 0, 42, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 0, 0, 99, 0, 0, 0,
+            1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ],
+        &[0, 0, 0, 4, 0, 0, 0, 1],
+    ];
+    for bytes in cases {
+        let (driver, thread) = impostor(bytes);
+        let error = driver.ready().unwrap_err();
+        assert!(matches!(error, BrokerError::Corrupt(_) | BrokerError::Unavailable(_)), "{bytes:?}: {error:?}");
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn what_the_old_protocol_cannot_carry_is_refused_and_never_dropped() {
+    let header = Header { name: "a".into(), value: None };
+    let records = vec![
+        NewRecord { headers: vec![header], ..NewRecord::default() },
+        NewRecord { timestamp: Some(1), ..NewRecord::default() },
+    ];
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    let (done, outcomes) = crossbeam_channel::bounded(1);
+    sender
+        .send(Submission {
+            topic: TopicName::new("t").unwrap(),
+            acks: Acks::All,
+            auto_create: AutoCreate::Ask,
+            receipts: Receipts::new(records.len(), move |outcomes| done.send(outcomes).unwrap()),
+            records,
+            deadline: Instant::now() + Duration::from_secs(1),
+        })
+        .unwrap();
+    drop(sender);
+    driver("127.0.0.1:1".to_owned()).write_all(receiver);
+    let outcomes = outcomes.recv().unwrap();
+    for (outcome, what) in outcomes.iter().zip(["headers", "timestamps"]) {
+        assert!(matches!(outcome, Err(BrokerError::Unsupported(why)) if why.contains(what)), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_place_cannot_be_found_by_time() {
+    let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+    let offsets =
+        driver("127.0.0.1:1".to_owned()).offsets(&[(place.clone(), OffsetAt::Time(1)), (place, OffsetAt::Latest)]);
+    assert!(matches!(offsets[..], [Err(BrokerError::Unsupported(_)), Err(BrokerError::Unavailable(_))]), "{offsets:?}");
+}
+
+#[test]
+fn a_write_to_a_broker_that_is_away_ends_at_its_deadline_as_not_written() {
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    let (done, outcomes) = crossbeam_channel::bounded(1);
+    sender
+        .send(Submission {
+            topic: TopicName::new("t").unwrap(),
+            acks: Acks::All,
+            auto_create: AutoCreate::Ask,
+            receipts: Receipts::new(1, move |outcomes| done.send(outcomes).unwrap()),
+            records: vec![NewRecord::default()],
+            deadline: Instant::now() + Duration::from_millis(250),
+        })
+        .unwrap();
+    drop(sender);
+    driver("127.0.0.1:1".to_owned()).write_all(receiver);
+    assert_eq!(outcomes.recv().unwrap(), [Err(BrokerError::TimedOut(crate::broker::Written::No))]);
+}
