@@ -289,6 +289,8 @@ pub enum BrokerError {
     },
     /// The bridge lost track of the write: it is ending, or one of its threads failed.
     Lost,
+    /// The bridge ends the stream for its own reasons; coming back with the cursor goes on exactly.
+    Ending,
 }
 
 /// What can be done about a [`BrokerError`].
@@ -334,6 +336,9 @@ impl fmt::Display for BrokerError {
             Self::Unsupported(what) => f.write_str(what),
             Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
             Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
+            Self::Ending => f.write_str(
+                "the bridge ends this stream, mostly because it is shutting down; come back with the last id",
+            ),
             Self::Lost => f.write_str("the bridge lost track of the record; it may have been written"),
         }
     }

@@ -38,7 +38,7 @@ fn serve(settings: &Serve) -> ExitCode {
 fn run(settings: &Serve) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let address = settings.listen;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
@@ -65,7 +65,10 @@ fn run(settings: &Serve) -> Result<(), String> {
             () = signals.next() => std::process::exit(1),
         }
         Ok(())
-    })
+    });
+    // What has not ended within the drain timeout is not waited for any longer.
+    runtime.shutdown_background();
+    served
 }
 
 fn cannot_listen(address: std::net::SocketAddr, error: &io::Error) -> String {

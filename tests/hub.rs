@@ -325,6 +325,7 @@ fn a_stream_ends_where_it_was_asked_to() {
     let hub = hub(&broker);
     let mut to_end = Client::open(&hub, Subscription { until: Until::End, ..subscription(&["t"], Start::Earliest) });
     to_end.read_to_end();
+    assert!(!to_end.lines.iter().any(|line| line.starts_with("problem")));
     assert_exact(&to_end.lines, &broker, "t", 2);
 
     let limit = NonZeroU64::new(13);
@@ -335,6 +336,7 @@ fn a_stream_ends_where_it_was_asked_to() {
         broker.append("t", 0, format!("{n}"));
     }
     limited.read_to_end();
+    assert!(!limited.lines.iter().any(|line| line.starts_with("problem")));
     assert_eq!(limited.lines.iter().filter(|line| line.starts_with("record")).count(), 13);
 }
 
@@ -384,7 +386,10 @@ fn shutting_down_ends_every_stream_after_a_whole_frame() {
     let mut clients: Vec<_> = (0..20).map(|_| Client::open(&hub, subscription(&["t"], Start::Earliest))).collect();
     clients.iter_mut().for_each(|client| client.until("record t/0@0"));
     hub.shut_down();
-    clients.iter_mut().for_each(|client| client.read_to_end());
+    for client in &mut clients {
+        client.read_to_end();
+        assert_eq!(client.lines.last().unwrap(), "problem Ending");
+    }
     assert_eq!(hub.subscribe(subscription(&["t"], Start::Latest)).err(), Some(Refused::ShuttingDown));
 }
 

@@ -68,8 +68,9 @@ fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
         }
     }
     match lines.problem.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // We were told to end, and told the hub.
+        Some(BrokerError::Ending) | None => Ok(()),
         Some(error) => Err(error.to_string()),
-        None => Ok(()),
     }
 }
 

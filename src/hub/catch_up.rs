@@ -136,6 +136,7 @@ impl CatchUp {
             }
         }
         if job.encoder.is_finished() {
+            job.post.complete();
             return Next::Done;
         }
         self.read(job, readers)
@@ -186,6 +187,7 @@ impl CatchUp {
                 return job.retry(&error);
             }
             if job.encoder.is_finished() {
+                job.post.complete();
                 return Next::Done;
             }
         }

@@ -80,7 +80,7 @@ impl Feed {
         let flow = state.encoder.records(&mut out, topic, partition, batches, next);
         state.send(out);
         if flow == Flow::Finished {
-            state.end();
+            state.complete();
         }
     }
 
@@ -108,7 +108,7 @@ impl Feed {
         self.evict_full(&mut state);
         let problem = state.encoder.problem(error);
         state.send(problem);
-        state.end();
+        state.complete();
     }
 
     /// Forgets streams whose client is gone, and tells filtered streams how far they are. A feed without
@@ -164,6 +164,12 @@ impl FeedState {
 
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// The streams have all they were asked for, or know why they end.
+    fn complete(&mut self) {
+        self.members.iter().for_each(Post::complete);
+        self.end();
     }
 
     /// No more comes: the streams end when they have read what is theirs.

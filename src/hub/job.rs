@@ -119,6 +119,7 @@ impl Job {
     /// Tells the client why its stream ends.
     pub fn fail(self: Box<Self>, error: &BrokerError) -> Next {
         self.send(self.encoder.problem(error));
+        self.post.complete();
         Next::Done
     }
 

@@ -139,6 +139,7 @@ impl Live {
             for piece in pieces {
                 if job.encoder.records(&mut out, topic, partition, &piece.batches, piece.next) == Flow::Finished {
                     job.post.send(out.into());
+                    job.post.complete();
                     return Joined::Finished;
                 }
             }

@@ -3,7 +3,9 @@
 //! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
 
 use super::job::Job;
+use super::subscription::Format;
 use super::{Permit, lock};
+use crate::broker::BrokerError;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use futures_util::task::AtomicWaker;
@@ -19,6 +21,8 @@ const SLOTS: usize = 4;
 pub struct Mailbox {
     chunks: Receiver<Bytes>,
     shared: Arc<Shared>,
+    /// Says what nobody else has said when the stream ends; `None` once it is said.
+    last_words: Option<Arc<dyn Format>>,
     _permit: Permit,
 }
 
@@ -33,6 +37,8 @@ pub(super) struct Post {
 struct Shared {
     waker: AtomicWaker,
     closed: AtomicBool,
+    /// The stream has delivered all it was asked for, or its client knows why it ends.
+    completed: AtomicBool,
     /// A catch-up job that waits for room in this mailbox.
     parked: Mutex<Option<Box<Job>>>,
     is_parked: AtomicBool,
@@ -49,17 +55,20 @@ impl Drop for WakeAtEnd {
 }
 
 /// `resume` takes parked jobs back when there is room again.
-pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit) -> (Post, Mailbox) {
+///
+/// A stream that ends without [`Post::complete`], for whatever reason, tells its client so in this format.
+pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit, format: Arc<dyn Format>) -> (Post, Mailbox) {
     let (sender, receiver) = bounded(SLOTS);
     let shared = Arc::new(Shared {
         waker: AtomicWaker::new(),
         closed: AtomicBool::new(false),
+        completed: AtomicBool::new(false),
         parked: Mutex::new(None),
         is_parked: AtomicBool::new(false),
         resume,
     });
     let post = Post { chunks: sender, _ended: Arc::new(WakeAtEnd(shared.clone())), shared: shared.clone() };
-    (post, Mailbox { chunks: receiver, shared, _permit: permit })
+    (post, Mailbox { chunks: receiver, shared, last_words: Some(format), _permit: permit })
 }
 
 impl Post {
@@ -78,6 +87,11 @@ impl Post {
         if self.chunks.try_send(chunk).is_ok() {
             self.shared.waker.wake();
         }
+    }
+
+    /// The client knows why the stream ends, or got all it asked for.
+    pub fn complete(&self) {
+        self.shared.completed.store(true, Ordering::Release);
     }
 
     /// Keeps `job` until the client has taken something.
@@ -116,9 +130,13 @@ impl Mailbox {
 
     /// Waits for the next frames on this thread; `None` after the last.
     pub fn wait_next(&mut self) -> Option<Bytes> {
-        let chunk = self.chunks.recv().ok();
-        self.shared.unpark();
-        chunk
+        match self.chunks.recv() {
+            Ok(chunk) => {
+                self.shared.unpark();
+                Some(chunk)
+            }
+            Err(_) => self.last_words(),
+        }
     }
 
     /// `Some(None)`: the stream is over.
@@ -129,8 +147,19 @@ impl Mailbox {
                 Some(Some(chunk))
             }
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(None),
+            Err(TryRecvError::Disconnected) => Some(self.last_words()),
         }
+    }
+
+    /// Ends are never silent.
+    fn last_words(&mut self) -> Option<Bytes> {
+        let format = self.last_words.take()?;
+        if self.shared.completed.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut out = Vec::new();
+        format.problem(&mut out, &BrokerError::Ending);
+        Some(out.into()).filter(|out: &Bytes| !out.is_empty())
     }
 }
 

@@ -176,8 +176,8 @@ impl Hub {
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };
         let bounds = Bounds { remaining: limit.map(u64::from), ends: None };
-        let encoder = Encoder::new(cursor, filter, format, bounds);
-        let (post, mailbox) = mailbox::mailbox(self.jobs.clone(), permit);
+        let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
+        let (post, mailbox) = mailbox::mailbox(self.jobs.clone(), permit, format);
         let job = Job::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
         self.jobs.try_send(job).map_err(|_| Refused::TooManyStreams)?;
         Ok(mailbox)
