@@ -1,25 +1,85 @@
 //! A client's connection that is closed when the client takes nothing for too long.
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use std::future::Future;
-use std::io;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+/// The first bytes of HTTP/2's preface, a method that HTTP/1 does not have (RFC 9113, 3.4).
+const PREFACE: [u8; 3] = *b"PRI";
+
 pub struct Client {
-    stream: TokioIo<TcpStream>,
+    stream: TcpStream,
+    /// Read to find out what the client speaks, and not handed on yet.
+    first: Bytes,
     stall: Duration,
     /// Since when nothing could be written; there is none while writing goes on.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    Http1,
+    Http2,
+    /// It left before it said anything.
+    Nothing,
+}
+
 impl Client {
     pub fn new(stream: TcpStream, stall: Duration) -> Self {
-        Self { stream: TokioIo::new(stream), stall, stalled: None }
+        Self { stream, first: Bytes::new(), stall, stalled: None }
+    }
+
+    /// Waits for the first bytes.
+    pub async fn speaks(&mut self) -> io::Result<Speaks> {
+        let (mut first, mut read) = ([0; PREFACE.len()], 0);
+        while read < first.len() && first[..read] == PREFACE[..read] {
+            match self.stream.read(&mut first[read..]).await? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        self.first = Bytes::copy_from_slice(&first[..read]);
+        Ok(match read {
+            0 => Speaks::Nothing,
+            _ if first == PREFACE => Speaks::Http2,
+            _ => Speaks::Http1,
+        })
+    }
+
+    /// Writes all of it.
+    pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.write_all(&mut [IoSlice::new(&bytes)]).await
+    }
+
+    /// Writes a chunk of a chunked body, in one call where the client takes it.
+    pub async fn write_chunk(&mut self, data: Bytes) -> io::Result<()> {
+        let size = format!("{:x}\r\n", data.len());
+        self.write_all(&mut [IoSlice::new(size.as_bytes()), IoSlice::new(&data), IoSlice::new(b"\r\n")]).await
+    }
+
+    async fn write_all(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match poll_fn(|cx| Write::poll_write_vectored(Pin::new(&mut *self), cx, parts)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => IoSlice::advance_slices(&mut parts, written),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the client has closed its side. What it sends meanwhile is passed over.
+    pub async fn left(&mut self) -> io::Result<()> {
+        let mut passed_over = [0; 256];
+        while self.stream.read(&mut passed_over).await? > 0 {}
+        Ok(())
     }
 
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -34,8 +94,13 @@ impl Client {
 }
 
 impl Read for Client {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let now = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first.split_to(now));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut hyper_util::rt::TokioIo::new(&mut self.stream)).poll_read(cx, buf)
     }
 }
 
@@ -48,14 +113,14 @@ impl Write for Client {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.watch(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

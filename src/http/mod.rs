@@ -1,5 +1,6 @@
 //! The web: routes, produce, streams; the only place that names warp. The URL table is in `routes`.
 
+mod date;
 pub mod event;
 mod guard;
 mod io;
@@ -11,6 +12,7 @@ mod server;
 mod status;
 mod stream;
 mod subscribe;
+mod takeover;
 
 pub use guard::{Guard, Listens, Origins};
 pub use routes::routes;

@@ -2,6 +2,7 @@
 
 use super::guard::Guard;
 use super::problem::Problem;
+use super::takeover::{Lasting, Slot};
 use super::{App, produce, status, subscribe};
 use futures_util::{FutureExt, Stream};
 use log::{debug, warn};
@@ -37,9 +38,17 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
         .and(host)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(move |method, path: warp::path::FullPath, query, host, headers, body| {
+        .and(warp::ext::optional())
+        .then(move |method, path: warp::path::FullPath, query, host, headers, body, slot: Option<Slot>| {
             let request = Request { method, path: path.as_str().to_owned(), query, host, headers };
-            answer(app.clone(), request, body)
+            let answer = answer(app.clone(), request, body);
+            async move {
+                let answer = answer.await;
+                match slot {
+                    Some(slot) if answer.extensions().get::<Lasting>().is_some() => slot.put(answer).await,
+                    _ => answer,
+                }
+            }
         })
 }
 
@@ -140,6 +149,7 @@ where
     Guard::mark(&asker, response.headers_mut());
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();
+        response.extensions_mut().remove::<Lasting>();
     }
     debug!("{} {} {} {} ms", request.method, request.path, response.status().as_u16(), started.elapsed().as_millis());
     response

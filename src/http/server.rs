@@ -1,20 +1,24 @@
 //! The accept loop: HTTP/1.1, and HTTP/2 for those who know beforehand, without TLS.
 
 use super::App;
-use super::io::Client;
+use super::io::{Client, Speaks};
 use super::routes::routes;
+use super::takeover::{Slot, write_out};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use log::{debug, warn};
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use warp::http::Request;
+use warp::reply::Response;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,15 +37,13 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `shutdown`, then ends every stream after a whole frame, lets requests finish, and returns
-/// when all connections are closed or `drain` has passed.
+/// when all connections are closed or the drain timeout has passed.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) {
-    let service = TowerToHyperService::new(warp::service(routes(app.clone())));
-    let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(app.settings.max_connections));
-    tokio::pin!(shutdown);
+    let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
+    let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(most));
+    let (end, ending) = watch::channel(false);
+    let mut shutdown = pin!(shutdown);
     loop {
         // When all places are taken, new connections wait in the kernel's queue.
         let accepted = async {
@@ -52,41 +54,111 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        match accepted {
+            Ok((stream, _)) => {
+                let connection =
+                    connection(stream, app.settings.stall_timeout, service.clone(), Ending(ending.clone()));
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        debug!("a connection ended: {error}");
+                    }
+                    drop(place);
+                });
+            }
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
             }
-        };
-        let client = client(stream, app.settings.stall_timeout);
-        let connection = http.serve_connection_with_upgrades(client, service.clone()).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!("a connection ended: {error}");
-            }
-            drop(place);
-        });
+        }
     }
     drop(listener);
+    end.send_replace(true);
     let hub = app.hub.clone();
     // Blocks until the queued records are settled.
     let ended = tokio::task::spawn_blocking(move || hub.shut_down());
     let drained = async {
         let _ = ended.await;
-        graceful.shutdown().await;
+        drop(places.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await);
     };
     if tokio::time::timeout(app.settings.drain, drained).await.is_err() {
         warn!("some connections or records were not finished within {:?}", app.settings.drain);
     }
 }
 
-fn client(stream: TcpStream, stall: Duration) -> Client {
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Incoming = Request<hyper::body::Incoming>;
+
+/// Serves one client until it leaves or the bridge ends.
+async fn connection<S>(stream: TcpStream, stall: Duration, service: S, ending: Ending) -> Result<(), Failure>
+where
+    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
     // Receipts and single events are small: they must not wait for more.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!("no TCP_NODELAY: {error}");
+    stream.set_nodelay(true)?;
+    let mut client = Client::new(stream, stall);
+    match tokio::time::timeout(HEAD_TIMEOUT, client.speaks()).await?? {
+        Speaks::Nothing => Ok(()),
+        // Boxed: what they take is given back before a stream goes on without them.
+        Speaks::Http1 => match Box::pin(serve_http1(client, service, ending)).await? {
+            Some((client, answer)) => Ok(write_out(client, answer).await?),
+            None => Ok(()),
+        },
+        Speaks::Http2 => Ok(Box::pin(serve_http2(client, service, ending)).await?),
     }
-    Client::new(stream, stall)
+}
+
+/// Until the client leaves, or until a stream takes the connection over.
+async fn serve_http1<S>(client: Client, service: S, ending: Ending) -> hyper::Result<Option<(Client, Response)>>
+where
+    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let slot = Slot::default();
+    let requests = slot.clone();
+    let service = service_fn(move |mut request: Incoming| {
+        requests.offer(&mut request);
+        service.call(request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let mut connection = http.serve_connection(client, service);
+    let answer = tokio::select! {
+        served = &mut connection => return served.map(|()| None),
+        answer = slot.taken() => answer,
+        () = ending.told() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            tokio::select! {
+                served = &mut connection => return served.map(|()| None),
+                answer = slot.taken() => answer,
+            }
+        }
+    };
+    Ok(Some((connection.into_parts().io, answer)))
+}
+
+async fn serve_http2<S>(client: Client, service: S, ending: Ending) -> hyper::Result<()>
+where
+    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    let mut connection = pin!(http.serve_connection(client, service));
+    tokio::select! {
+        served = &mut connection => return served,
+        () = ending.told() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Whether the bridge ends.
+#[derive(Clone)]
+struct Ending(watch::Receiver<bool>);
+
+impl Ending {
+    async fn told(mut self) {
+        // An error means that `serve` itself is gone.
+        drop(self.0.wait_for(|ending| *ending).await);
+    }
 }

@@ -6,6 +6,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
 use super::stream::{Frames, Style};
+use super::takeover::Lasting;
 use crate::broker::{BrokerError, TopicInfo};
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{Filter, Missing, Start, Subscription, Until};
@@ -58,6 +59,7 @@ async fn open(app: &Arc<App>, topics: Vec<TopicName>, query: &Query, request: &R
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     // nginx buffers answers unless told not to.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.extensions_mut().insert(Lasting);
     Ok(response)
 }
 
