@@ -6,6 +6,7 @@ mod values;
 pub use refusal::Stop;
 
 use crate::broker::{Acks, AutoCreate};
+use crate::cel::Expression;
 use crate::commands::output::Output;
 use crate::http::{self, Guard, Listens, Origins};
 use crate::hub;
@@ -18,6 +19,7 @@ use log::LevelFilter;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Curlew: an HTTP bridge for Apache Kafka. curl in, events out, nothing lost in between.
@@ -242,6 +244,11 @@ pub struct Consume {
     /// Only records with this key.
     #[arg(long)]
     pub key: Option<String>,
+
+    /// Only records for which this CEL expression is true, such as 'value.temperature > 30 && key == "boiler"'; over
+    /// value, key, headers, topic, partition, offset and timestamp.
+    #[arg(long = "where", value_name = "EXPR", value_parser = values::condition)]
+    pub condition: Option<Arc<Expression>>,
 
     /// End at the end of every partition as it is now.
     #[arg(long)]

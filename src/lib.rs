@@ -3,6 +3,7 @@
 //! - [`record`]: topic names, places in a log, records
 //! - [`cursor`]: a place in every partition, written as an SSE id and read back
 //! - [`broker`]: the seam: what we ask of a broker, and how it can fail
+//! - [`cel`]: which records a stream wants, as an expression
 //! - [`start`]: where a stream starts, as a person writes it
 //! - [`partitioner`]: which partition a record goes to
 //! - [`hub`]: records between many callers and one broker; the threads live here
@@ -15,6 +16,7 @@
 
 pub mod backoff;
 pub mod broker;
+pub mod cel;
 pub mod commands;
 pub mod config;
 pub mod cursor;

@@ -345,7 +345,7 @@ fn a_filtered_stream_says_how_far_it_is() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = hub(&broker);
-    let filter = Filter { key: Some(b"k".to_vec()), headers: Vec::new() };
+    let filter = Filter { key: Some(b"k".to_vec()), ..Filter::default() };
     let mut client = Client::open(&hub, Subscription { filter, ..subscription(&["t"], Start::Latest) });
     client.until("at");
     let start = client.id.clone();

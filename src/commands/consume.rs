@@ -38,7 +38,11 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
         topics: settings.topics,
         selection,
         start,
-        filter: Filter { key: settings.key.map(String::into_bytes), headers: Vec::new() },
+        filter: Filter {
+            key: settings.key.map(String::into_bytes),
+            headers: Vec::new(),
+            condition: settings.condition,
+        },
         missing: Missing::Wait,
         until: if settings.until_end { Until::End } else { Until::Forever },
         limit: settings.limit,

@@ -188,7 +188,7 @@ impl Reading {
     }
 
     fn path(&self) -> String {
-        let Consume { topics, partitions, key, until_end, limit, output, from, .. } = &self.settings;
+        let Consume { topics, partitions, key, condition, until_end, limit, output, from, .. } = &self.settings;
         let mut query = Serializer::new(String::from("/events?"));
         topics.iter().for_each(|topic| {
             query.append_pair("topic", topic.as_str());
@@ -201,6 +201,9 @@ impl Reading {
         query.append_pair("format", if output.is_value_only() { "value" } else { "record" });
         if let Some(key) = key {
             query.append_pair("key", key);
+        }
+        if let Some(condition) = condition {
+            query.append_pair("where", &condition.to_string());
         }
         if *until_end {
             query.append_pair("until", "end");

@@ -1,7 +1,9 @@
 //! Values of settings as a person writes them. Each error says what is allowed.
 
+use crate::cel::{CompileError, Expression};
 use crate::start::parse_age;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`.
@@ -15,6 +17,11 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
 
 const LISTEN_HELP: &str = "give an IP address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for \
                            every network of this machine";
+
+/// An expression that says which records are wanted.
+pub fn condition(text: &str) -> Result<Arc<Expression>, CompileError> {
+    Expression::compile(text).map(Arc::new)
+}
 
 /// One broker's address, `host:port`.
 pub fn broker(text: &str) -> Result<String, String> {

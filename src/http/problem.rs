@@ -2,6 +2,7 @@
 //! beside it. The only place that names an error status.
 
 use crate::broker::{BrokerError, Written};
+use crate::cel::CompileError;
 use crate::cursor::BadCursor;
 use crate::hub::Refused;
 use crate::record::BadTopicName;
@@ -184,6 +185,12 @@ impl From<Refused> for Problem {
 impl From<BadTopicName> for Problem {
     fn from(bad: BadTopicName) -> Self {
         Self::unprocessable(bad.to_string())
+    }
+}
+
+impl From<CompileError> for Problem {
+    fn from(error: CompileError) -> Self {
+        Self::bad_request(error.to_string())
     }
 }
 

@@ -8,6 +8,7 @@ use super::routes::Request;
 use super::stream::{Frames, Style};
 use super::takeover::Lasting;
 use crate::broker::{BrokerError, TopicInfo};
+use crate::cel::Expression;
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{Filter, Missing, Start, Subscription, Until};
 use crate::record::{TopicName, TopicPartition};
@@ -90,11 +91,6 @@ fn subscription(
     request: &Request,
     style: Style,
 ) -> Result<Subscription, Problem> {
-    if query.one("where")?.is_some() {
-        return Err(Problem::bad_request(
-            "where= comes with a later version; key= and header=NAME:VALUE filter already",
-        ));
-    }
     let partitions = query.all("partition").map(|text| match text.parse() {
         Ok(partition) if partition >= 0 => Ok(partition),
         _ => Err(Problem::bad_request(format!("partition is {text:?}; it is a number from 0 on"))),
@@ -161,6 +157,10 @@ fn filter(query: &Query) -> Result<Filter, Problem> {
     Ok(Filter {
         key: query.one("key")?.map(|key| key.as_bytes().to_vec()),
         headers: headers.collect::<Result<_, _>>()?,
+        condition: match query.one("where")? {
+            Some(text) => Some(Arc::new(Expression::compile(text)?)),
+            None => None,
+        },
     })
 }
 

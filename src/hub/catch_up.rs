@@ -7,6 +7,7 @@ use super::job::{AtEnd, Job, Known, Next, Phase};
 use super::live::{Joined, Live, Nudge};
 use super::lock;
 use super::opening;
+use super::stretch::Stretch;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, Reader, Want};
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 use std::cmp::Reverse;
@@ -109,7 +110,8 @@ impl CatchUp {
             Next::Done => {}
             // There is a place for every stream's job; a full queue ends the stream, and it comes back with its cursor.
             Next::Again(job) => drop(self.resume.try_send(job)),
-            Next::Later(job, pause) => {
+            Next::Later(mut job, pause) => {
+                job.checkpoint();
                 let due = Instant::now() + pause;
                 lock(&self.delayed).push(Reverse(Delayed { due, job }));
             }
@@ -136,8 +138,7 @@ impl CatchUp {
             }
         }
         if job.encoder.is_finished() {
-            job.post.complete();
-            return Next::Done;
+            return job.finish();
         }
         self.read(job, readers)
     }
@@ -187,8 +188,7 @@ impl CatchUp {
                 return job.retry(&error);
             }
             if job.encoder.is_finished() {
-                job.post.complete();
-                return Next::Done;
+                return job.finish();
             }
         }
         job.backoff.reset();
@@ -210,7 +210,8 @@ impl CatchUp {
                     if data.next_offset > offset {
                         job.idle = 0;
                     }
-                    job.encoder.records(&mut out, topic, partition, &data.batches, data.next_offset);
+                    let stretch = Stretch::new(&name, partition, &data.batches);
+                    job.encoder.records(&mut out, topic, &stretch, data.next_offset);
                     job.failures = 0;
                 }
                 Err(BrokerError::OffsetOutOfRange(place)) => {

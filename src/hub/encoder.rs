@@ -1,15 +1,19 @@
 //! Records to the bytes of one kind of stream, and the cursor that goes with them.
 
+use super::stretch::Stretch;
 use super::subscription::{Filter, Format, Gap, GapReason};
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
-use crate::record::{Offset, Partition, Records};
+use crate::record::{Offset, Partition};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Records that a filter may leave out before a checkpoint says how far the stream is.
 const CHECKPOINT_RECORDS: u32 = 1000;
+/// How long it may leave them out before.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a stream ends by itself.
 #[derive(Debug, Clone, Default)]
@@ -36,11 +40,13 @@ pub struct Encoder {
     pub bounds: Bounds,
     /// Records left out since the last id was written.
     passed: u32,
+    /// When the first of them was seen.
+    passing_since: Option<Instant>,
 }
 
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
-        Self { cursor, filter, format, bounds, passed: 0 }
+        Self { cursor, filter, format, bounds, passed: 0, passing_since: None }
     }
 
     /// Another at another place, of the same filter and format, without bounds.
@@ -49,31 +55,24 @@ impl Encoder {
     }
 
     /// Writes the records of one partition from the cursor on, and moves the cursor to `next`.
-    pub fn records(
-        &mut self,
-        out: &mut Vec<u8>,
-        topic: usize,
-        partition: Partition,
-        batches: &[Records],
-        next: Offset,
-    ) -> Flow {
+    pub fn records(&mut self, out: &mut Vec<u8>, topic: usize, stretch: &Stretch<'_>, next: Offset) -> Flow {
+        let partition = stretch.partition;
         let Some(from) = self.cursor.next(topic, partition) else { return Flow::GoesOn };
         if self.is_finished() {
             return Flow::Finished;
         }
         let end = self.end_of(topic, partition);
-        let name = self.cursor.topics()[topic].name.clone();
         let uses_ids = self.format.uses_ids();
         // A batch may begin before the cursor.
-        let wanted = batches.iter().flat_map(Records::iter).skip_while(|r| r.offset < from);
-        for record in wanted.take_while(|r| r.offset < end) {
-            if !self.filter.matches(&record) {
+        let wanted = stretch.records().enumerate().skip_while(|(_, r)| r.offset < from);
+        for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
+            if !stretch.matches(&self.filter, number, &record) {
                 self.passed += 1;
                 continue;
             }
             self.cursor.set(topic, partition, record.offset + 1);
             let id = if uses_ids { self.cursor.text() } else { "" };
-            self.format.record(out, &name, partition, &record, id);
+            self.format.record(out, stretch.topic, partition, &record, id);
             self.passed = 0;
             if let Some(remaining) = &mut self.bounds.remaining {
                 *remaining = remaining.saturating_sub(1);
@@ -83,26 +82,33 @@ impl Encoder {
             }
         }
         self.cursor.set(topic, partition, next.max(from));
-        if self.passed >= CHECKPOINT_RECORDS {
+        self.checkpoint_if_due(out);
+        if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
+    }
+
+    fn checkpoint_if_due(&mut self, out: &mut Vec<u8>) {
+        if self.passed == 0 {
+            self.passing_since = None;
+            return;
+        }
+        let since = *self.passing_since.get_or_insert_with(Instant::now);
+        if self.passed >= CHECKPOINT_RECORDS || since.elapsed() >= CHECKPOINT_INTERVAL {
             self.checkpoint(out);
         }
-        if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
     }
 
     /// Writes where the stream is.
     pub fn checkpoint(&mut self, out: &mut Vec<u8>) {
         self.passed = 0;
+        self.passing_since = None;
         self.format.checkpoint(out, self.cursor.text());
     }
 
     /// Writes where the stream is, if a filter has left records out since the last id.
-    pub fn checkpoint_if_passed(&mut self) -> Option<Bytes> {
-        if self.passed == 0 {
-            return None;
+    pub fn checkpoint_if_passed(&mut self, out: &mut Vec<u8>) {
+        if self.passed > 0 {
+            self.checkpoint(out);
         }
-        let mut out = Vec::new();
-        self.checkpoint(&mut out);
-        Some(out.into())
     }
 
     /// Says that records are missing, and moves the cursor past them.

@@ -5,11 +5,12 @@ use super::encoder::{Encoder, Flow};
 use super::job::{Job, JobSettings};
 use super::lock;
 use super::mailbox::Post;
+use super::stretch::Stretch;
 use super::subscription::{Filter, GapReason, Missing};
 use super::tail::Tail;
 use crate::broker::BrokerError;
 use crate::cursor::{IdTag, Selection};
-use crate::record::{Offset, Partition, Records, TopicName};
+use crate::record::{Offset, Partition, TopicName};
 use bytes::Bytes;
 use log::error;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -58,7 +59,8 @@ impl Feed {
     }
 
     /// Encodes one fetched stretch, once, for all streams.
-    pub fn deliver(&self, name: &TopicName, partition: Partition, from: Offset, batches: &[Records], next: Offset) {
+    pub fn deliver(&self, stretch: &Stretch<'_>, from: Offset, next: Offset) {
+        let (name, partition) = (stretch.topic, stretch.partition);
         let mut state = self.state();
         let Some(topic) = state.encoder.cursor.topic_index(name) else { return };
         match state.encoder.cursor.next(topic, partition) {
@@ -76,8 +78,8 @@ impl Feed {
             }
         }
         self.evict_full(&mut state);
-        let mut out = Vec::with_capacity(batches.iter().map(Records::memory).sum::<usize>());
-        let flow = state.encoder.records(&mut out, topic, partition, batches, next);
+        let mut out = Vec::with_capacity(stretch.memory());
+        let flow = state.encoder.records(&mut out, topic, stretch, next);
         state.send(out);
         if flow == Flow::Finished {
             state.complete();
@@ -117,9 +119,9 @@ impl Feed {
         let mut state = self.state();
         if state.encoder.is_filtered() {
             self.evict_full(&mut state);
-            if let Some(checkpoint) = state.encoder.checkpoint_if_passed() {
-                state.send(checkpoint);
-            }
+            let mut out = Vec::new();
+            state.encoder.checkpoint_if_passed(&mut out);
+            state.send(out);
         }
         state.members.retain(|member| !member.is_closed());
         if state.members.is_empty() {

@@ -116,6 +116,22 @@ impl Job {
         }
     }
 
+    /// Tells a filtered stream where it is before a pause, whose length nobody knows.
+    pub fn checkpoint(&mut self) {
+        if !self.post.is_full() {
+            let mut out = Vec::new();
+            self.encoder.checkpoint_if_passed(&mut out);
+            self.send(out);
+        }
+    }
+
+    /// All that was asked for is delivered.
+    pub fn finish(mut self: Box<Self>) -> Next {
+        self.checkpoint();
+        self.post.complete();
+        Next::Done
+    }
+
     /// Tells the client why its stream ends.
     pub fn fail(self: Box<Self>, error: &BrokerError) -> Next {
         self.send(self.encoder.problem(error));

@@ -1,13 +1,14 @@
 //! Keeps the live flow's map of the cluster fresh: leaders, partitions added, topics made anew or gone;
 //! owns the reading threads.
 
+use super::encoder::CHECKPOINT_INTERVAL;
 use super::live::{Live, Nudge};
 use super::reader::LeaderReader;
 use super::tail::{Tail, TailPartition};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, at, select};
 use log::{debug, error, info, warn};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -32,18 +33,23 @@ impl Keeper {
         let mut readers = HashMap::new();
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
         let mut due = Instant::now() + self.refresh;
+        let mut tidied = Instant::now();
         while !self.live.is_closing() {
             self.assign(&mut readers);
             let nudge = select! {
                 recv(self.live.nudges) -> nudge => nudge.ok(),
                 recv(self.ended) -> _ => return,
-                default(due.saturating_duration_since(Instant::now())) => Some(Nudge::Metadata),
+                recv(at(due.min(tidied + CHECKPOINT_INTERVAL))) -> now => now.ok().filter(|now| *now >= due).map(|_| Nudge::Metadata),
             };
+            // However seldom topics are looked up, and however often other things wake this thread.
+            if nudge == Some(Nudge::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
+                self.live.tidy();
+                tidied = Instant::now();
+            }
             if nudge != Some(Nudge::Metadata) {
                 due = due.min(Instant::now() + self.interval());
                 continue;
             }
-            self.live.tidy();
             due = Instant::now()
                 + match self.look_up() {
                     Ok(()) => {

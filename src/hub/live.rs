@@ -4,6 +4,7 @@ use super::encoder::Flow;
 use super::feed::{Ended, Feed, FeedKey, FeedState};
 use super::job::{Job, Known};
 use super::keeper::from_beginning;
+use super::stretch::Stretch;
 use super::subscription::GapReason;
 use super::tail::{Piece, Tail, TailPartition};
 use super::{Settings, lock};
@@ -137,16 +138,17 @@ impl Live {
         let mut out = Vec::new();
         for (topic, partition, pieces) in missing {
             for piece in pieces {
-                if job.encoder.records(&mut out, topic, partition, &piece.batches, piece.next) == Flow::Finished {
+                let stretch = Stretch::new(&feed.tails[topic].name, partition, &piece.batches);
+                if job.encoder.records(&mut out, topic, &stretch, piece.next) == Flow::Finished {
                     job.post.send(out.into());
                     job.post.complete();
                     return Joined::Finished;
                 }
             }
         }
-        if !out.is_empty() {
-            job.post.send(out.into());
-        }
+        // The feed does not know what this stream has passed over.
+        job.encoder.checkpoint_if_passed(&mut out);
+        job.send(out);
         if job.key.private.is_some() {
             state.encoder.bounds = job.encoder.bounds;
         }
@@ -240,9 +242,8 @@ impl Live {
             }
             state.feeds.clone()
         };
-        for feed in feeds {
-            feed.deliver(&tail.name, partition, from, &batches, next);
-        }
+        let stretch = Stretch::new(&tail.name, partition, &batches).shared(feeds.len());
+        feeds.iter().for_each(|feed| feed.deliver(&stretch, from, next));
     }
 
     /// Goes on at `to`, and tells the topic's streams why.

@@ -15,6 +15,7 @@ mod live;
 mod mailbox;
 mod opening;
 mod reader;
+mod stretch;
 mod subscription;
 mod tail;
 mod writer;

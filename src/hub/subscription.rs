@@ -1,6 +1,7 @@
 //! What a stream reads, from where, and how it is written.
 
 use crate::broker::BrokerError;
+use crate::cel::Expression;
 use crate::cursor::{Cursor, Selection};
 use crate::record::{Offset, Partition, RecordRef, Timestamp, TopicName};
 use std::num::NonZeroU64;
@@ -52,14 +53,17 @@ pub struct Filter {
     pub key: Option<Vec<u8>>,
     /// A header of this name with this value.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// True of the record.
+    pub condition: Option<Arc<Expression>>,
 }
 
 impl Filter {
     pub fn is_empty(&self) -> bool {
-        self.key.is_none() && self.headers.is_empty()
+        self.key.is_none() && self.headers.is_empty() && self.condition.is_none()
     }
 
-    pub fn matches(&self, record: &RecordRef<'_>) -> bool {
+    /// Whether all but the condition hold, which needs no more than the record's bytes.
+    pub fn may_match(&self, record: &RecordRef<'_>) -> bool {
         let key = self.key.as_ref().is_none_or(|key| record.key == Some(key));
         key && self.headers.iter().all(|(name, value)| record.headers().any(|(n, v)| n == name && v == Some(value)))
     }

@@ -1,0 +1,50 @@
+//! A record as expressions see it.
+
+use super::parse::Variable;
+use super::value::{Json, Value};
+use crate::record::{Partition, RecordRef, TopicName};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+/// A record whose parts are parsed when an expression first asks for them, and then never again.
+pub struct Document<'r> {
+    record: RecordRef<'r>,
+    topic: &'r TopicName,
+    partition: Partition,
+    value: OnceCell<Json<'r>>,
+    key: OnceCell<Json<'r>>,
+    headers: OnceCell<Json<'r>>,
+}
+
+impl<'r> Document<'r> {
+    pub fn new(topic: &'r TopicName, partition: Partition, record: RecordRef<'r>) -> Self {
+        let (value, key, headers) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { record, topic, partition, value, key, headers }
+    }
+
+    pub(super) fn variable(&self, variable: Variable) -> Value<'_> {
+        match variable {
+            Variable::Value => self.value.get_or_init(|| Json::read(self.record.value)).view(),
+            Variable::Key => self.key.get_or_init(|| Json::read(self.record.key)).view(),
+            Variable::Headers => self.headers.get_or_init(|| self.read_headers()).view(),
+            Variable::Topic => Value::String(Cow::Borrowed(self.topic.as_str())),
+            Variable::Partition => Value::Int(self.partition.into()),
+            Variable::Offset => Value::Int(self.record.offset),
+            Variable::Timestamp if self.record.timestamp < 0 => Value::Null,
+            Variable::Timestamp => Value::Timestamp(self.record.timestamp),
+        }
+    }
+
+    /// Values stay text, even where they look like JSON. A name that is not UTF-8 cannot be asked for.
+    fn read_headers(&self) -> Json<'r> {
+        let read = |bytes: &'r [u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Json::String(Cow::Borrowed(text)),
+            Err(_) => Json::Bytes(Cow::Borrowed(bytes)),
+        };
+        let headers = self.record.headers().filter_map(|(name, value)| {
+            let name = std::str::from_utf8(name).ok()?;
+            Some((Cow::Borrowed(name), value.map_or(Json::Null, read)))
+        });
+        Json::map(headers.collect())
+    }
+}

@@ -1,0 +1,213 @@
+//! The functions there are.
+
+use super::CompileError;
+use super::evaluate::{Evaluation, Unknown};
+use super::time;
+use super::value::Value;
+use std::borrow::Cow;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    Size,
+    Int,
+    Double,
+    String,
+    Bool,
+    Timestamp,
+    Duration,
+    StartsWith,
+    EndsWith,
+    Contains,
+    Matches,
+    LowerAscii,
+    UpperAscii,
+    FullYear,
+    Month,
+    Date,
+    DayOfWeek,
+    Hours,
+    Minutes,
+    Seconds,
+    Milliseconds,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// `size(x)`
+    Global,
+    /// `x.size()`
+    Method,
+}
+
+/// Name, style, and how many arguments, what a method is called on included.
+const FUNCTIONS: [(&str, Style, usize, Function); 23] = [
+    ("size", Style::Global, 1, Function::Size),
+    ("int", Style::Global, 1, Function::Int),
+    ("double", Style::Global, 1, Function::Double),
+    ("string", Style::Global, 1, Function::String),
+    ("bool", Style::Global, 1, Function::Bool),
+    ("timestamp", Style::Global, 1, Function::Timestamp),
+    ("duration", Style::Global, 1, Function::Duration),
+    ("matches", Style::Global, 2, Function::Matches),
+    ("size", Style::Method, 1, Function::Size),
+    ("startsWith", Style::Method, 2, Function::StartsWith),
+    ("endsWith", Style::Method, 2, Function::EndsWith),
+    ("contains", Style::Method, 2, Function::Contains),
+    ("matches", Style::Method, 2, Function::Matches),
+    ("lowerAscii", Style::Method, 1, Function::LowerAscii),
+    ("upperAscii", Style::Method, 1, Function::UpperAscii),
+    ("getFullYear", Style::Method, 1, Function::FullYear),
+    ("getMonth", Style::Method, 1, Function::Month),
+    ("getDate", Style::Method, 1, Function::Date),
+    ("getDayOfWeek", Style::Method, 1, Function::DayOfWeek),
+    ("getHours", Style::Method, 1, Function::Hours),
+    ("getMinutes", Style::Method, 1, Function::Minutes),
+    ("getSeconds", Style::Method, 1, Function::Seconds),
+    ("getMilliseconds", Style::Method, 1, Function::Milliseconds),
+];
+
+impl Function {
+    pub fn find(name: &str, style: Style, column: usize) -> Result<Self, CompileError> {
+        let known = |wanted: Style| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == wanted);
+        if let Some((.., function)) = known(style).find(|(own, ..)| *own == name) {
+            return Ok(*function);
+        }
+        let mut names: Vec<_> = known(style).map(|(name, ..)| *name).collect();
+        let kind = match style {
+            Style::Method => "method",
+            Style::Global => {
+                names.insert(0, "has");
+                "function"
+            }
+        };
+        let names = names.join(", ");
+        let hint = match name {
+            "all" | "exists" | "exists_one" | "map" | "filter" => "; to look into a list, write x in list",
+            _ => "",
+        };
+        Err(CompileError::new(column, format!("there is no {kind} `{name}`; there are {names}{hint}")))
+    }
+
+    pub fn arguments(self) -> usize {
+        FUNCTIONS.iter().find(|(.., own)| *own == self).map_or(1, |(_, _, arguments, _)| *arguments)
+    }
+
+    /// What it comes to.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Double => "a double",
+            Self::String | Self::LowerAscii | Self::UpperAscii => "a string",
+            Self::Bool | Self::StartsWith | Self::EndsWith | Self::Contains | Self::Matches => "a bool",
+            Self::Timestamp => "a timestamp",
+            Self::Duration => "a duration",
+            _ => "an int",
+        }
+    }
+
+    /// Of one argument.
+    pub fn of_one<'t>(self, argument: Value<'t>, evaluation: &Evaluation<'_, '_>) -> Result<Value<'t>, Unknown> {
+        if let Value::String(text) = &argument {
+            evaluation.charge_bytes(text.len())?;
+        }
+        let value = match (self, argument) {
+            (Self::Size, value) => Value::Int(i64::try_from(size(&value)?).map_err(|_| Unknown)?),
+            (Self::Int, Value::Double(double)) => Value::Int(whole(double)?),
+            (Self::Int, Value::String(text)) => Value::Int(text.parse().map_err(|_| Unknown)?),
+            (Self::Int, Value::Timestamp(ms)) => Value::Int(ms.div_euclid(1000)),
+            (Self::Int, value @ Value::Int(_)) => value,
+            (Self::Double, Value::Int(int)) => Value::Double(int as f64),
+            (Self::Double, Value::String(text)) => Value::Double(text.parse().map_err(|_| Unknown)?),
+            (Self::Double, value @ Value::Double(_)) => value,
+            (Self::Bool, Value::String(text)) => Value::Bool(text.parse().map_err(|_| Unknown)?),
+            (Self::Bool, value @ Value::Bool(_)) => value,
+            (Self::String, value) => string(value)?,
+            (Self::Timestamp, Value::String(text)) => Value::Timestamp(time::timestamp(&text).ok_or(Unknown)?),
+            (Self::Timestamp, Value::Int(seconds)) => {
+                Value::Timestamp(seconds.checked_mul(1000).filter(|ms| time::calendar(*ms).is_some()).ok_or(Unknown)?)
+            }
+            (Self::Timestamp, value @ Value::Timestamp(_)) => value,
+            (Self::Duration, Value::String(text)) => Value::Duration(time::duration(&text).ok_or(Unknown)?),
+            (Self::Duration, value @ Value::Duration(_)) => value,
+            (Self::LowerAscii, Value::String(text)) => Value::String(text.to_ascii_lowercase().into()),
+            (Self::UpperAscii, Value::String(text)) => Value::String(text.to_ascii_uppercase().into()),
+            (part, Value::Timestamp(ms)) => Value::Int(part.of_calendar(ms)?),
+            (part, Value::Duration(ms)) => Value::Int(part.of_duration(ms)?),
+            _ => return Err(Unknown),
+        };
+        Ok(value)
+    }
+
+    /// As in CEL, months and days of the week count from 0, and so do the days of `getDate` from 1.
+    fn of_calendar(self, ms: i64) -> Result<i64, Unknown> {
+        let time = time::calendar(ms).ok_or(Unknown)?;
+        Ok(match self {
+            Self::FullYear => time.year().into(),
+            Self::Month => i64::from(u8::from(time.month())) - 1,
+            Self::Date => time.day().into(),
+            Self::DayOfWeek => time.weekday().number_days_from_sunday().into(),
+            Self::Hours => time.hour().into(),
+            Self::Minutes => time.minute().into(),
+            Self::Seconds => time.second().into(),
+            Self::Milliseconds => time.millisecond().into(),
+            _ => return Err(Unknown),
+        })
+    }
+
+    /// All of it in one unit; but milliseconds are those beyond the last second.
+    fn of_duration(self, ms: i64) -> Result<i64, Unknown> {
+        Ok(match self {
+            Self::Hours => ms / 3_600_000,
+            Self::Minutes => ms / 60_000,
+            Self::Seconds => ms / 1000,
+            Self::Milliseconds => ms % 1000,
+            _ => return Err(Unknown),
+        })
+    }
+
+    /// Of a text and what it is searched for.
+    pub fn of_texts(self, text: &Value<'_>, part: &Value<'_>, evaluation: &Evaluation<'_, '_>) -> Result<bool, Unknown> {
+        let (Value::String(text), Value::String(part)) = (text, part) else { return Err(Unknown) };
+        match self {
+            Self::StartsWith => Ok(text.starts_with(&**part)),
+            Self::EndsWith => Ok(text.ends_with(&**part)),
+            Self::Contains => {
+                evaluation.charge_bytes(text.len())?;
+                Ok(memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some())
+            }
+            _ => Err(Unknown),
+        }
+    }
+}
+
+/// Of a string in characters, of bytes in bytes.
+fn size(value: &Value<'_>) -> Result<usize, Unknown> {
+    Ok(match value {
+        Value::String(text) => text.chars().count(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::List(items) => items.len(),
+        Value::Items(items) => items.len(),
+        Value::Map(fields) => fields.len(),
+        _ => return Err(Unknown),
+    })
+}
+
+/// Cut towards zero.
+fn whole(double: f64) -> Result<i64, Unknown> {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if (-END..END).contains(&double) { Ok(double as i64) } else { Err(Unknown) }
+}
+
+fn string(value: Value<'_>) -> Result<Value<'_>, Unknown> {
+    let text = match value {
+        Value::String(text) => text,
+        Value::Int(int) => int.to_string().into(),
+        Value::Double(double) => double.to_string().into(),
+        Value::Bool(bool) => bool.to_string().into(),
+        Value::Bytes(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| Unknown)?),
+        Value::Timestamp(ms) => time::timestamp_text(ms).ok_or(Unknown)?.into(),
+        Value::Duration(ms) => format!("{}s", ms as f64 / 1000.0).into(),
+        _ => return Err(Unknown),
+    };
+    Ok(Value::String(text))
+}

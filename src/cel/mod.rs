@@ -1,0 +1,102 @@
+//! `where=`: which records a stream wants, as an expression of the Common Expression Language
+//! (<https://cel.dev>): `value.temperature > 30 && key == "boiler"`.
+//!
+//! Expressions come from the network and run on the threads that all streams share, so a text of any kind must
+//! neither end the process nor hold it up. The crate `cel` 0.15 does: a long chain of `+` overflows its stack (an
+//! abort, not a panic), nested `map`s run for hours, `matches` compiles its pattern anew for every record. So this is CEL
+//! without what cannot be bounded (comprehensions, patterns from records, maps and messages written out):
+//! the text's length, its nesting, a pattern's size and the steps of one evaluation have a limit each.
+//!
+//! What a record does not tell (no such field, another type, a number too large) is unknown, and a record
+//! whose answer is unknown is not wanted. As CEL has it, `&&` and `||` need only the side that decides.
+
+mod document;
+mod evaluate;
+mod functions;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod time;
+mod token;
+mod value;
+
+pub use document::Document;
+
+use evaluate::Evaluation;
+use parse::Node;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// Characters of an expression.
+const MAX_LENGTH: usize = 1024;
+/// Levels of an expression: brackets, signs, fields of fields. Bounds the stack.
+const MAX_DEPTH: usize = 32;
+/// Memory of a compiled pattern, which also bounds what a byte under it can cost.
+const MAX_PATTERN_BYTES: usize = 16 << 10;
+
+/// A compiled expression. Equal ones are written with the same words, whatever stands between them.
+pub struct Expression {
+    text: String,
+    root: Node,
+}
+
+/// What is wrong with an expression, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileError {
+    /// In characters, from 1.
+    pub column: usize,
+    pub problem: String,
+}
+
+impl Expression {
+    pub fn compile(source: &str) -> Result<Self, CompileError> {
+        let (root, text) = parse::parse(source)?;
+        Ok(Self { text, root })
+    }
+
+    /// Whether the expression is true for this record, for certain.
+    pub fn is_true(&self, document: &Document<'_>) -> bool {
+        Evaluation::of(document).bool(&self.root) == Ok(true)
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Expression {}
+
+impl Hash for Expression {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+/// As it was written, but for the blanks.
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl CompileError {
+    fn new(column: usize, problem: impl Into<String>) -> Self {
+        Self { column, problem: problem.into() }
+    }
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "where, column {}: {}", self.column, self.problem)
+    }
+}
+
+impl std::error::Error for CompileError {}

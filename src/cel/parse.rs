@@ -1,0 +1,483 @@
+//! Words to a tree, by precedence climbing. What is wrong is found here, before any record is seen.
+
+use super::functions::{Function, Style};
+use super::token::{Token, Word, words};
+use super::value::Json;
+use super::{CompileError, MAX_DEPTH, MAX_LENGTH, MAX_PATTERN_BYTES};
+use regex_lite::{Regex, RegexBuilder};
+use std::borrow::Cow;
+
+#[derive(Debug)]
+pub enum Node {
+    Literal(Json<'static>),
+    /// ms since the epoch.
+    Timestamp(i64),
+    /// ms.
+    Duration(i64),
+    Variable(Variable),
+    List(Vec<Node>),
+    Field(Box<Node>, String),
+    Has(Box<Node>, String),
+    Index(Box<Node>, Box<Node>),
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    /// All of many, so that long chains are flat.
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    If(Box<[Node; 3]>),
+    Binary(Operator, Box<[Node; 2]>),
+    Call(Function, Vec<Node>),
+    Matches(Box<Node>, Regex),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    Value,
+    Key,
+    Headers,
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    Or,
+    And,
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    In,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+const VARIABLES: [(&str, Variable); 7] = [
+    ("value", Variable::Value),
+    ("key", Variable::Key),
+    ("headers", Variable::Headers),
+    ("topic", Variable::Topic),
+    ("partition", Variable::Partition),
+    ("offset", Variable::Offset),
+    ("timestamp", Variable::Timestamp),
+];
+
+/// Operators of two sides, by how tightly they bind, loosest first.
+const OPERATORS: [&[(&str, Operator)]; 5] = [
+    &[("||", Operator::Or)],
+    &[("&&", Operator::And)],
+    &[
+        ("==", Operator::Equal),
+        ("!=", Operator::NotEqual),
+        ("<=", Operator::LessOrEqual),
+        (">=", Operator::GreaterOrEqual),
+        ("<", Operator::Less),
+        (">", Operator::Greater),
+        ("in", Operator::In),
+    ],
+    &[("+", Operator::Add), ("-", Operator::Subtract)],
+    &[("*", Operator::Multiply), ("/", Operator::Divide), ("%", Operator::Remainder)],
+];
+
+/// What CEL keeps for itself; none can be a variable.
+const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
+
+/// The tree of an expression, and its text in one spelling.
+pub fn parse(source: &str) -> Result<(Node, String), CompileError> {
+    let length = source.chars().count();
+    if length > MAX_LENGTH {
+        let problem = format!("an expression has at most {MAX_LENGTH} characters; this one has {length}");
+        return Err(CompileError::new(MAX_LENGTH + 1, problem));
+    }
+    let words = words(source)?;
+    let text = words.iter().map(|word| word.text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    let mut parser = Parser { words, at: 0, nesting: 0 };
+    let root = parser.expression()?;
+    if parser.peek().token != Token::End {
+        return Err(parser.expected("an operator or the end"));
+    }
+    root.must_be_bool("where=")?;
+    Ok((root.node, text))
+}
+
+struct Parser<'s> {
+    words: Vec<Word<'s>>,
+    at: usize,
+    /// Brackets and signs around what is being read: bounds the stack.
+    nesting: usize,
+}
+
+/// A part of the tree, where it begins, and how deep it is.
+struct Part {
+    node: Node,
+    column: usize,
+    depth: usize,
+}
+
+impl Part {
+    /// Around parts of at most this depth.
+    fn around(node: Node, column: usize, inner: usize) -> Result<Self, CompileError> {
+        let depth = inner + 1;
+        if depth > MAX_DEPTH { Err(too_deep(column)) } else { Ok(Self { node, column, depth }) }
+    }
+
+    fn leaf(node: Node, column: usize) -> Self {
+        Self { node, column, depth: 1 }
+    }
+
+    fn must_be_bool(&self, place: &str) -> Result<(), CompileError> {
+        match self.node.kind() {
+            None | Some("a bool") => Ok(()),
+            Some(kind) => {
+                Err(CompileError::new(self.column, format!("{place} needs true or false, and this is always {kind}")))
+            }
+        }
+    }
+}
+
+impl Node {
+    /// What it surely comes to, where that does not depend on the record.
+    fn kind(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Literal(Json::Null) => "null",
+            Self::Literal(Json::Int(_)) | Self::Variable(Variable::Partition | Variable::Offset) => "an int",
+            Self::Literal(Json::Double(_)) => "a double",
+            Self::Literal(Json::String(_)) | Self::Variable(Variable::Topic) => "a string",
+            Self::Literal(Json::Bytes(_)) => "bytes",
+            Self::Literal(Json::List(_)) | Self::List(_) => "a list",
+            Self::Literal(Json::Map(_)) | Self::Variable(Variable::Headers) => "a map",
+            Self::Timestamp(_) | Self::Variable(Variable::Timestamp) => "a timestamp",
+            Self::Duration(_) => "a duration",
+            Self::Negate(_) => "a number",
+            Self::Binary(Operator::Add, _) => "a number or a string",
+            Self::Binary(Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Remainder, _) => {
+                "a number"
+            }
+            Self::Binary(..) | Self::Not(_) | Self::And(_) | Self::Or(_) | Self::Has(..) | Self::Matches(..) => {
+                "a bool"
+            }
+            Self::Literal(Json::Bool(_)) => "a bool",
+            Self::Call(function, _) => return Some(function.kind()),
+            Self::Variable(Variable::Value | Variable::Key) | Self::Field(..) | Self::Index(..) => return None,
+            Self::If(parts) => {
+                let [_, then, other] = &**parts;
+                return then.kind().filter(|kind| other.kind() == Some(*kind));
+            }
+        })
+    }
+}
+
+impl<'s> Parser<'s> {
+    fn peek(&self) -> &Word<'s> {
+        // The last word is the end, and is never passed.
+        &self.words[self.at.min(self.words.len() - 1)]
+    }
+
+    fn column(&self) -> usize {
+        self.peek().column
+    }
+
+    fn bump(&mut self) {
+        self.at = (self.at + 1).min(self.words.len() - 1);
+    }
+
+    /// Passes an operator, bracket or keyword, if it is next.
+    fn eat(&mut self, text: &str) -> bool {
+        let is_next = match &self.peek().token {
+            Token::Symbol(symbol) => *symbol == text,
+            Token::Name(name) => name == text && KEYWORDS.contains(&text),
+            _ => false,
+        };
+        if is_next {
+            self.bump();
+        }
+        is_next
+    }
+
+    fn expect(&mut self, symbol: &str, what: &str) -> Result<(), CompileError> {
+        if self.eat(symbol) { Ok(()) } else { Err(self.expected(what)) }
+    }
+
+    fn expected(&self, what: &str) -> CompileError {
+        let Word { token, column, text } = self.peek();
+        let found = if *token == Token::End { "the end".to_owned() } else { format!("`{text}`") };
+        CompileError::new(*column, format!("expected {what}, found {found}"))
+    }
+
+    /// Reads something inside something.
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, CompileError>) -> Result<T, CompileError> {
+        if self.nesting >= MAX_DEPTH {
+            return Err(too_deep(self.column()));
+        }
+        self.nesting += 1;
+        let result = read(self);
+        self.nesting -= 1;
+        result
+    }
+
+    fn expression(&mut self) -> Result<Part, CompileError> {
+        self.nested(|parser| {
+            let condition = parser.binary(0)?;
+            if !parser.eat("?") {
+                return Ok(condition);
+            }
+            condition.must_be_bool("the condition of ?:")?;
+            let then = parser.expression()?;
+            parser.expect(":", "`:` and what else it is")?;
+            let other = parser.expression()?;
+            let depth = condition.depth.max(then.depth).max(other.depth);
+            let column = condition.column;
+            Part::around(Node::If(Box::new([condition.node, then.node, other.node])), column, depth)
+        })
+    }
+
+    /// Operators that bind at least so tightly, and their sides.
+    fn binary(&mut self, least: usize) -> Result<Part, CompileError> {
+        let mut left = self.unary()?;
+        while let Some((level, operator)) = self.operator(least) {
+            let right = self.binary(level + 1)?;
+            left = join(operator, left, right)?;
+        }
+        Ok(left)
+    }
+
+    fn operator(&mut self, least: usize) -> Option<(usize, Operator)> {
+        let mut levels = OPERATORS.iter().enumerate().skip(least);
+        levels.find_map(|(level, operators)| {
+            let (_, operator) = operators.iter().find(|(text, _)| self.eat(text))?;
+            Some((level, *operator))
+        })
+    }
+
+    fn unary(&mut self) -> Result<Part, CompileError> {
+        let column = self.column();
+        if self.eat("!") {
+            let inner = self.nested(Self::unary)?;
+            inner.must_be_bool("!")?;
+            return Part::around(Node::Not(Box::new(inner.node)), column, inner.depth);
+        }
+        if !self.eat("-") {
+            return self.member();
+        }
+        // The smallest int has no positive counterpart.
+        if let Token::Int(magnitude) = self.peek().token
+            && let Some(int) = 0i64.checked_sub_unsigned(magnitude)
+        {
+            self.bump();
+            return self.selectors(Part::leaf(Node::Literal(Json::Int(int)), column));
+        }
+        let inner = self.nested(Self::unary)?;
+        Part::around(Node::Negate(Box::new(inner.node)), column, inner.depth)
+    }
+
+    fn member(&mut self) -> Result<Part, CompileError> {
+        let primary = self.primary()?;
+        self.selectors(primary)
+    }
+
+    /// `.field`, `.function(…)` and `[…]` after something.
+    fn selectors(&mut self, mut part: Part) -> Result<Part, CompileError> {
+        loop {
+            let column = part.column;
+            if self.eat(".") {
+                let at = self.column();
+                let name = self.name("the name of a field or function")?;
+                part = if self.eat("(") {
+                    self.call(&name, at, Some(part))?
+                } else {
+                    Part::around(Node::Field(Box::new(part.node), name), column, part.depth)?
+                };
+            } else if self.eat("[") {
+                let index = self.expression()?;
+                self.expect("]", "`]`")?;
+                let depth = part.depth.max(index.depth);
+                part = Part::around(Node::Index(Box::new(part.node), Box::new(index.node)), column, depth)?;
+            } else {
+                return Ok(part);
+            }
+        }
+    }
+
+    fn name(&mut self, what: &str) -> Result<String, CompileError> {
+        match &self.peek().token {
+            Token::Name(name) => {
+                let name = name.clone();
+                self.bump();
+                Ok(name)
+            }
+            _ => Err(self.expected(what)),
+        }
+    }
+
+    fn primary(&mut self) -> Result<Part, CompileError> {
+        let column = self.column();
+        let literal = match self.peek().token.clone() {
+            Token::Int(magnitude) => i64::try_from(magnitude)
+                .map(Json::Int)
+                .map_err(|_| CompileError::new(column, "this number is too large"))?,
+            Token::Double(double) => Json::Double(double),
+            Token::String(text) => Json::String(Cow::Owned(text)),
+            Token::Bytes(bytes) => Json::Bytes(Cow::Owned(bytes)),
+            Token::Name(name) => match name.as_str() {
+                "true" => Json::Bool(true),
+                "false" => Json::Bool(false),
+                "null" => Json::Null,
+                "in" => return Err(self.expected("a value")),
+                _ => {
+                    self.bump();
+                    return self.named(&name, column);
+                }
+            },
+            Token::Symbol("(") => {
+                self.bump();
+                let inner = self.expression()?;
+                self.expect(")", "`)`")?;
+                return Ok(inner);
+            }
+            Token::Symbol("[") => {
+                self.bump();
+                let (nodes, depth) = flat(self.list("]")?);
+                return Part::around(Node::List(nodes), column, depth);
+            }
+            Token::Symbol("{") => return Err(CompileError::new(column, "maps cannot be written here")),
+            Token::Symbol(_) | Token::End => return Err(self.expected("a value")),
+        };
+        self.bump();
+        Ok(Part::leaf(Node::Literal(literal), column))
+    }
+
+    /// A variable, or a call of a function.
+    fn named(&mut self, name: &str, column: usize) -> Result<Part, CompileError> {
+        if self.eat("(") {
+            return self.call(name, column, None);
+        }
+        match VARIABLES.iter().find(|(own, _)| *own == name) {
+            Some((_, variable)) => Ok(Part::leaf(Node::Variable(*variable), column)),
+            None => {
+                let known = VARIABLES.map(|(name, _)| name).join(", ");
+                Err(CompileError::new(column, format!("there is no variable `{name}`; there are {known}")))
+            }
+        }
+    }
+
+    /// Up to the closing bracket. As in CEL, a list may end with a comma.
+    fn list(&mut self, close: &str) -> Result<Vec<Part>, CompileError> {
+        let mut parts = Vec::new();
+        loop {
+            if self.eat(close) {
+                return Ok(parts);
+            }
+            parts.push(self.expression()?);
+            if !self.eat(",") {
+                self.expect(close, &format!("`,` or `{close}`"))?;
+                return Ok(parts);
+            }
+        }
+    }
+
+    /// A function whose name and opening bracket are read.
+    fn call(&mut self, name: &str, column: usize, receiver: Option<Part>) -> Result<Part, CompileError> {
+        let style = if receiver.is_some() { Style::Method } else { Style::Global };
+        if (name, style) == ("has", Style::Global) {
+            return has(column, self.list(")")?);
+        }
+        let function = Function::find(name, style, column)?;
+        let arguments = self.list(")")?;
+        let start = receiver.as_ref().map_or(column, |part| part.column);
+        let parts: Vec<_> = receiver.into_iter().chain(arguments).collect();
+        let (given, wanted) = (parts.len(), function.arguments());
+        if given != wanted {
+            let without_receiver = usize::from(style == Style::Method);
+            let (given, wanted) = (given - without_receiver, wanted - without_receiver);
+            return Err(CompileError::new(column, format!("{name}() takes {wanted} argument(s), not {given}")));
+        }
+        let columns: Vec<_> = parts.iter().map(|part| part.column).collect();
+        let (nodes, depth) = flat(parts);
+        let at = columns.last().copied().unwrap_or(column);
+        let node = match function {
+            Function::Matches => matches(nodes, at)?,
+            Function::Timestamp | Function::Duration => moment(function, nodes, at)?,
+            _ => Node::Call(function, nodes),
+        };
+        Part::around(node, start, depth)
+    }
+}
+
+fn join(operator: Operator, left: Part, right: Part) -> Result<Part, CompileError> {
+    if let Operator::Or | Operator::And = operator {
+        let symbol = if operator == Operator::Or { "||" } else { "&&" };
+        left.must_be_bool(symbol)?;
+        right.must_be_bool(symbol)?;
+    }
+    let (column, depth) = (left.column, left.depth.max(right.depth));
+    match (operator, left.node) {
+        // A chain of one kind stays flat, however long it is.
+        (Operator::Or, Node::Or(parts)) => longer(Node::Or, parts, column, left.depth, right),
+        (Operator::And, Node::And(parts)) => longer(Node::And, parts, column, left.depth, right),
+        (Operator::Or, left) => Part::around(Node::Or(vec![left, right.node]), column, depth),
+        (Operator::And, left) => Part::around(Node::And(vec![left, right.node]), column, depth),
+        (operator, left) => Part::around(Node::Binary(operator, Box::new([left, right.node])), column, depth),
+    }
+}
+
+fn longer(
+    make: fn(Vec<Node>) -> Node,
+    mut parts: Vec<Node>,
+    column: usize,
+    depth: usize,
+    right: Part,
+) -> Result<Part, CompileError> {
+    parts.push(right.node);
+    Part::around(make(parts), column, right.depth.max(depth - 1))
+}
+
+fn flat(parts: Vec<Part>) -> (Vec<Node>, usize) {
+    let depth = parts.iter().map(|part| part.depth).max().unwrap_or_default();
+    (parts.into_iter().map(|part| part.node).collect(), depth)
+}
+
+fn has(column: usize, mut arguments: Vec<Part>) -> Result<Part, CompileError> {
+    match (arguments.pop(), arguments.is_empty()) {
+        (Some(Part { node: Node::Field(of, name), depth, .. }), true) => {
+            Ok(Part { node: Node::Has(of, name), column, depth })
+        }
+        _ => Err(CompileError::new(column, "has() takes one field: has(value.temperature)")),
+    }
+}
+
+/// The pattern is compiled once, so it cannot come from a record.
+fn matches(nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
+    let mut nodes = nodes.into_iter();
+    match (nodes.next(), nodes.next()) {
+        (Some(text), Some(Node::Literal(Json::String(pattern)))) => {
+            let regex = RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_BYTES).build();
+            let regex = regex.map_err(|e| CompileError::new(column, format!("this pattern cannot be used: {e}")))?;
+            Ok(Node::Matches(Box::new(text), regex))
+        }
+        _ => Err(CompileError::new(column, "the pattern of matches() must be written out, as a string")),
+    }
+}
+
+/// A time that is written out is read once, and what is wrong with it is told.
+fn moment(function: Function, nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
+    let [Node::Literal(Json::String(text))] = nodes.as_slice() else { return Ok(Node::Call(function, nodes)) };
+    let read = match function {
+        Function::Timestamp => super::time::timestamp(text).map(Node::Timestamp),
+        _ => super::time::duration(text).map(Node::Duration),
+    };
+    read.ok_or_else(|| {
+        let example = if function == Function::Timestamp { "2026-01-31T08:00:00Z" } else { "1h30m or 2.5s" };
+        CompileError::new(column, format!("{text:?} cannot be read; write it like {example}"))
+    })
+}
+
+fn too_deep(column: usize) -> CompileError {
+    CompileError::new(column, format!("this is nested too deeply; at most {MAX_DEPTH} levels are allowed"))
+}

@@ -1,0 +1,176 @@
+//! What expressions compute with.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+
+/// A JSON value that borrows its text where it can.
+#[derive(Debug, Clone)]
+pub enum Json<'r> {
+    Null,
+    Bool(bool),
+    /// A number without fraction or exponent that fits.
+    Int(i64),
+    Double(f64),
+    String(Cow<'r, str>),
+    /// What is no text at all.
+    Bytes(Cow<'r, [u8]>),
+    List(Vec<Json<'r>>),
+    Map(Fields<'r>),
+}
+
+/// Sorted by name; of repeated names the last counts.
+pub type Fields<'r> = Vec<(Cow<'r, str>, Json<'r>)>;
+
+/// What a part of an expression comes to. Cheap to make from any part of a [`Json`], whatever its size.
+#[derive(Debug, Clone)]
+pub enum Value<'t> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    String(Cow<'t, str>),
+    Bytes(&'t [u8]),
+    List(&'t [Json<'t>]),
+    Map(&'t [(Cow<'t, str>, Json<'t>)]),
+    /// A list as the expression has it.
+    Items(Vec<Value<'t>>),
+    /// ms since the epoch.
+    Timestamp(i64),
+    /// ms.
+    Duration(i64),
+}
+
+impl<'r> Json<'r> {
+    /// JSON where it parses, else text, else bytes; null where there is nothing.
+    pub fn read(bytes: Option<&'r [u8]>) -> Self {
+        let Some(bytes) = bytes else { return Self::Null };
+        if may_be_json(bytes)
+            && let Ok(json) = serde_json::from_slice(bytes)
+        {
+            return json;
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::String(Cow::Borrowed(text)),
+            Err(_) => Self::Bytes(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// Sorts, so that fields are found fast and whole maps compare.
+    pub fn map(mut fields: Fields<'r>) -> Self {
+        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+        fields.dedup_by(|later, earlier| {
+            let is_repeated = later.0 == earlier.0;
+            if is_repeated {
+                std::mem::swap(later, earlier);
+            }
+            is_repeated
+        });
+        Self::Map(fields)
+    }
+
+    pub fn view(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(bool) => Value::Bool(*bool),
+            Self::Int(int) => Value::Int(*int),
+            Self::Double(double) => Value::Double(*double),
+            Self::String(text) => Value::String(Cow::Borrowed(text)),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+            Self::List(items) => Value::List(items),
+            Self::Map(fields) => Value::Map(fields),
+        }
+    }
+}
+
+/// By the first byte, which spares most texts a failed attempt.
+fn may_be_json(bytes: &[u8]) -> bool {
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    first.is_some_and(|b| matches!(b, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
+}
+
+/// The value of a field.
+pub fn field<'t>(fields: &'t [(Cow<'t, str>, Json<'t>)], name: &str) -> Option<&'t Json<'t>> {
+    let at = fields.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
+    fields.get(at).map(|(_, value)| value)
+}
+
+/// By what the numbers mean, exactly; `None` for NaN.
+pub fn compare_numbers(int: i64, double: f64) -> Option<Ordering> {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if double.is_nan() {
+        None
+    } else if double >= END {
+        Some(Ordering::Less)
+    } else if double < -END {
+        Some(Ordering::Greater)
+    } else {
+        let whole = double.trunc();
+        Some(int.cmp(&(whole as i64)).then(whole.partial_cmp(&double)?))
+    }
+}
+
+impl<'de> Deserialize<'de> for Json<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, bool: bool) -> Result<Self::Value, E> {
+        Ok(Json::Bool(bool))
+    }
+
+    fn visit_i64<E>(self, int: i64) -> Result<Self::Value, E> {
+        Ok(Json::Int(int))
+    }
+
+    fn visit_u64<E>(self, int: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(int).map_or(Json::Double(int as f64), Json::Int))
+    }
+
+    fn visit_f64<E>(self, double: f64) -> Result<Self::Value, E> {
+        Ok(Json::Double(double))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Json::String(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Json::String(Cow::Borrowed(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(name) = entries.next_key()? {
+            let value = entries.next_value()?;
+            // Names are strings in JSON.
+            if let Json::String(name) = name {
+                fields.push((name, value));
+            }
+        }
+        Ok(Json::map(fields))
+    }
+}
