@@ -6,6 +6,7 @@
 mod memory_broker;
 
 use curlew::broker::BrokerError;
+use curlew::cel::Expression;
 use curlew::cursor::{Cursor, Selection};
 use curlew::hub::*;
 use curlew::record::*;
@@ -102,6 +103,23 @@ impl Client {
                     panic!("nothing came; so far {:?}", self.lines)
                 }
                 std::task::Poll::Pending => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// The chunk that has a line that begins so.
+    fn chunk_with(&mut self, begin: &str) -> bytes::Bytes {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            match self.mailbox.poll_next(&mut cx) {
+                std::task::Poll::Ready(chunk) => {
+                    let chunk = chunk.expect("the stream goes on");
+                    if String::from_utf8_lossy(&chunk).lines().any(|line| line.starts_with(begin)) {
+                        return chunk;
+                    }
+                }
+                std::task::Poll::Pending => assert!(Instant::now() < deadline, "no {begin:?} came"),
             }
         }
     }
@@ -359,6 +377,84 @@ fn a_filtered_stream_says_how_far_it_is() {
     broker.append_record("t", 0, NewRecord { key, value: Some("yes".into()), ..NewRecord::default() });
     client.until("record t/0@1 yes");
     assert_eq!(client.story(), ["at", "at", "record t/0@1 yes"]);
+}
+
+fn wanted(condition: &str, start: Start) -> Subscription {
+    let condition = Some(Arc::new(Expression::compile(condition).unwrap()));
+    Subscription { filter: Filter { condition, ..Filter::default() }, ..subscription(&["t"], start) }
+}
+
+/// A hub that looks topics up so seldom that nothing in a test waits for it.
+fn idle_hub(broker: &Arc<MemoryBroker>) -> Hub {
+    let settings = Settings { metadata_refresh: Duration::from_secs(3600), ..Settings::default() };
+    Hub::start(broker.clone(), settings).unwrap()
+}
+
+#[test]
+fn each_condition_has_its_records_and_equal_ones_share_their_bytes() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = hub(&broker);
+    let conditions = ["value.n > 1", "value.n>1 // again", "value.n < 1.5 || value == 'text'", "value.n == 1 || true"];
+    let mut clients: Vec<_> = conditions.iter().map(|c| Client::open(&hub, wanted(c, Start::Latest))).collect();
+    clients.iter_mut().for_each(|client| client.until("at"));
+    for value in [r#"{"n":1}"#, "text", r#"{"n":"2"}"#, r#"{"n":1.75}"#, r#"{"m":2}"#] {
+        broker.append("t", 0, value);
+    }
+    clients[0].until("record t/0@3");
+    clients[1].until("record t/0@3");
+    clients[2].until("record t/0@1");
+    clients[3].until("record t/0@4");
+    let records = |client: &Client| -> Vec<String> {
+        client.story().into_iter().filter(|line| line.starts_with("record")).map(str::to_owned).collect()
+    };
+    assert_eq!(records(&clients[0]), [r#"record t/0@3 {"n":1.75}"#]);
+    assert_eq!(records(&clients[1]), records(&clients[0]));
+    assert_eq!(records(&clients[2]), [r#"record t/0@0 {"n":1}"#, "record t/0@1 text"]);
+    assert_eq!(records(&clients[3]).len(), 5);
+    // Of one chunk, not of equal ones.
+    broker.append("t", 0, r#"{"n":3}"#);
+    let chunks: Vec<_> = clients.iter_mut().map(|client| client.chunk_with("record t/0@5")).collect();
+    assert_eq!(chunks[0].as_ptr(), chunks[1].as_ptr());
+    assert_ne!(chunks[0].as_ptr(), chunks[3].as_ptr());
+}
+
+#[test]
+fn a_stream_that_has_passed_records_over_while_it_caught_up_knows_where_it_is() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    (0..500).for_each(|n| broker.append("t", 0, format!("{n}")));
+    let hub = idle_hub(&broker);
+    let mut live = Client::open(&hub, wanted("value >= 0", Start::Latest));
+    live.until("at");
+    let mut client = Client::open(&hub, wanted("value > 1000", Start::Earliest));
+    let mut to_end =
+        Client::open(&hub, Subscription { until: Until::End, ..wanted("value > 1000", Start::Earliest) });
+    to_end.read_to_end();
+    client.until("at");
+    while client.id != live.id {
+        client.next();
+    }
+    assert_eq!(to_end.id, live.id);
+    assert!(client.lines.len() < 10, "{:?}", client.lines);
+}
+
+#[test]
+fn records_passed_over_are_told_within_seconds_however_seldom_topics_are_looked_up() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = idle_hub(&broker);
+    let mut client = Client::open(&hub, wanted("value > 1", Start::Latest));
+    client.until("at");
+    broker.append("t", 0, "1");
+    let (start, began) = (client.id.clone(), Instant::now());
+    client.next();
+    assert_ne!(client.id, start);
+    assert!(began.elapsed() < Duration::from_secs(8));
+    (0..1000).for_each(|_| broker.append("t", 0, "0"));
+    let began = Instant::now();
+    client.next();
+    assert!(began.elapsed() < Duration::from_secs(4), "a thousand records do not wait for the time");
 }
 
 #[test]

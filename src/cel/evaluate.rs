@@ -12,8 +12,6 @@ use std::cmp::Ordering;
 /// [`BYTES_A_STEP`] bytes looked at each count for one.
 const BUDGET: u32 = 1 << 20;
 const BYTES_A_STEP: usize = 16;
-/// A byte under a pattern can meet every state of it.
-const STEPS_A_MATCHED_BYTE: usize = 16;
 
 /// The record does not tell: no such field, another type, a number too large, or too much work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +66,10 @@ impl<'t, 'r> Evaluation<'t, 'r> {
                 self.binary(*operator, self.value(left)?, self.value(right)?)?
             }
             Node::Call(function, arguments) => self.call(*function, arguments)?,
-            Node::Matches(text, regex) => match self.value(text)? {
+            Node::Matches(text, pattern) => match self.value(text)? {
                 Value::String(text) => {
-                    self.charge(text.len().saturating_mul(STEPS_A_MATCHED_BYTE))?;
-                    Value::Bool(regex.is_match(&text))
+                    self.charge(text.len().saturating_mul(pattern.steps))?;
+                    Value::Bool(pattern.regex.is_match(&text))
                 }
                 _ => return Err(Unknown),
             },

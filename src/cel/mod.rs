@@ -31,8 +31,6 @@ use std::hash::{Hash, Hasher};
 const MAX_LENGTH: usize = 1024;
 /// Levels of an expression: brackets, signs, fields of fields. Bounds the stack.
 const MAX_DEPTH: usize = 32;
-/// Memory of a compiled pattern, which also bounds what a byte under it can cost.
-const MAX_PATTERN_BYTES: usize = 16 << 10;
 
 /// A compiled expression. Equal ones are written with the same words, whatever stands between them.
 pub struct Expression {

@@ -3,7 +3,7 @@
 use super::functions::{Function, Style};
 use super::token::{Token, Word, words};
 use super::value::Json;
-use super::{CompileError, MAX_DEPTH, MAX_LENGTH, MAX_PATTERN_BYTES};
+use super::{CompileError, MAX_DEPTH, MAX_LENGTH};
 use regex_lite::{Regex, RegexBuilder};
 use std::borrow::Cow;
 
@@ -27,7 +27,14 @@ pub enum Node {
     If(Box<[Node; 3]>),
     Binary(Operator, Box<[Node; 2]>),
     Call(Function, Vec<Node>),
-    Matches(Box<Node>, Regex),
+    Matches(Box<Node>, Pattern),
+}
+
+/// A compiled pattern, and the steps that a byte of text under it counts for.
+#[derive(Debug)]
+pub struct Pattern {
+    pub regex: Regex,
+    pub steps: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +92,12 @@ const OPERATORS: [&[(&str, Operator)]; 5] = [
     &[("+", Operator::Add), ("-", Operator::Subtract)],
     &[("*", Operator::Multiply), ("/", Operator::Divide), ("%", Operator::Remainder)],
 ];
+
+/// Memory of a compiled pattern, at least and at most, as powers of two.
+const MIN_PATTERN_BITS: usize = 9;
+const MAX_PATTERN_BITS: usize = 14;
+/// Of a pattern, for each byte of text: a step is then about as long as any other.
+const BYTES_A_STEP: usize = 128;
 
 /// What CEL keeps for itself; none can be a variable.
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
@@ -457,11 +470,27 @@ fn matches(nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
     let mut nodes = nodes.into_iter();
     match (nodes.next(), nodes.next()) {
         (Some(text), Some(Node::Literal(Json::String(pattern)))) => {
-            let regex = RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_BYTES).build();
-            let regex = regex.map_err(|e| CompileError::new(column, format!("this pattern cannot be used: {e}")))?;
-            Ok(Node::Matches(Box::new(text), regex))
+            let pattern = Pattern::compile(&pattern)
+                .map_err(|e| CompileError::new(column, format!("this pattern cannot be used: {e}")))?;
+            Ok(Node::Matches(Box::new(text), pattern))
         }
         _ => Err(CompileError::new(column, "the pattern of matches() must be written out, as a string")),
+    }
+}
+
+impl Pattern {
+    /// A byte of text can meet every state of the pattern, so the steps go by the pattern's size. Its engine does not
+    /// tell that, but keeps to a limit.
+    fn compile(pattern: &str) -> Result<Self, regex_lite::Error> {
+        let build = |bytes| RegexBuilder::new(pattern).size_limit(bytes).build();
+        let smaller = (MIN_PATTERN_BITS..MAX_PATTERN_BITS).map(|bits| 1 << bits);
+        for bytes in smaller {
+            if let Ok(regex) = build(bytes) {
+                return Ok(Self { regex, steps: bytes / BYTES_A_STEP });
+            }
+        }
+        let bytes = 1 << MAX_PATTERN_BITS;
+        Ok(Self { regex: build(bytes)?, steps: bytes / BYTES_A_STEP })
     }
 }
 
