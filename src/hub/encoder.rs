@@ -48,7 +48,8 @@ impl Encoder {
         Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds::default())
     }
 
-    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`.
+    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`; or, once `out` holds
+    /// `most` bytes, only behind the last record that was written.
     pub fn records(
         &mut self,
         out: &mut Vec<u8>,
@@ -56,6 +57,7 @@ impl Encoder {
         partition: Partition,
         batches: &[Records],
         next: Offset,
+        most: usize,
     ) -> Flow {
         let Some(from) = self.cursor.next(topic, partition) else { return Flow::GoesOn };
         if self.is_finished() {
@@ -67,6 +69,9 @@ impl Encoder {
         // A batch may begin before the cursor.
         let wanted = batches.iter().flat_map(Records::iter).skip_while(|r| r.offset < from);
         for record in wanted.take_while(|r| r.offset < end) {
+            if out.len() >= most {
+                return Flow::GoesOn;
+            }
             if !self.filter.matches(&record) {
                 self.passed += 1;
                 continue;

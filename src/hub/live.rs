@@ -10,6 +10,7 @@ use super::{Settings, lock};
 use crate::broker::{BrokerError, NodeId, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
 use crate::record::{Offset, Partition, Records, TopicName};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +101,7 @@ impl Live {
     pub fn place_of(&self, key: &FeedKey) -> Option<Cursor> {
         let feed = lock(&self.registry).feeds.get(key)?.clone();
         let state = feed.state();
-        (state.ended == Ended::No && !state.is_empty()).then(|| state.encoder.cursor.clone())
+        (state.ended == Ended::No).then(|| state.encoder.cursor.clone())
     }
 
     /// Everything that is to be fetched from `leader` now.
@@ -134,18 +135,26 @@ impl Live {
             Err(Apart::Behind) => return Joined::Behind(job),
             Err(Apart::Ahead) => return Joined::Ahead(job),
         };
-        let mut out = Vec::new();
-        for (topic, partition, pieces) in missing {
-            for piece in pieces {
-                if job.encoder.records(&mut out, topic, partition, &piece.batches, piece.next) == Flow::Finished {
-                    job.post.send(out.into());
-                    job.post.complete();
-                    return Joined::Finished;
+        if let Some((from, chunk)) = &state.last_join
+            && *from == job.encoder.cursor
+        {
+            job.send(chunk.clone());
+        } else if !missing.is_empty() {
+            let from = job.encoder.cursor.clone();
+            let mut out = Vec::new();
+            for (topic, partition, pieces) in missing {
+                for piece in pieces {
+                    let (batches, next) = (&piece.batches, piece.next);
+                    if job.encoder.records(&mut out, topic, partition, batches, next, usize::MAX) == Flow::Finished {
+                        job.send(out);
+                        job.post.complete();
+                        return Joined::Finished;
+                    }
                 }
             }
-        }
-        if !out.is_empty() {
-            job.post.send(out.into());
+            let chunk = Bytes::from(out);
+            job.send(chunk.clone());
+            state.last_join = Some((from, chunk));
         }
         if job.key.private.is_some() {
             state.encoder.bounds = job.encoder.bounds;

@@ -15,6 +15,7 @@ mod live;
 mod mailbox;
 mod opening;
 mod reader;
+mod shelf;
 mod subscription;
 mod tail;
 mod writer;
@@ -54,8 +55,13 @@ pub struct Settings {
     pub recent_bytes: usize,
     /// About how many bytes one live fetch brings.
     pub fetch_bytes: usize,
+    /// Bytes of the log kept for streams that catch up behind others.
+    pub shelf_bytes: usize,
     /// About how many bytes a stream reads at a time while it catches up.
     pub catch_up_bytes: usize,
+    /// About how many bytes it gets at a time, and how many such chunks may wait for its client.
+    pub catch_up_chunk: usize,
+    pub catch_up_ahead: usize,
     /// Threads that read for streams that catch up.
     pub catch_up_threads: usize,
 }
@@ -69,7 +75,10 @@ impl Default for Settings {
             metadata_refresh: Duration::from_secs(5),
             recent_bytes: 32 << 20,
             fetch_bytes: 1 << 20,
+            shelf_bytes: 16 << 20,
             catch_up_bytes: 256 << 10,
+            catch_up_chunk: 64 << 10,
+            catch_up_ahead: 1,
             catch_up_threads: 4,
         }
     }
@@ -107,7 +116,13 @@ impl Hub {
         // Twice as many places as streams: a closed stream's job may still wait for its turn.
         let (jobs, queue) = bounded(2 * settings.max_streams + 16);
         let (ended, is_ended) = bounded(0);
-        let catch_up = Arc::new(CatchUp::new(live.clone(), broker.clone(), (jobs.clone(), queue), is_ended.clone()));
+        let catch_up = Arc::new(CatchUp::new(
+            live.clone(),
+            broker.clone(),
+            (jobs.clone(), queue),
+            settings.shelf_bytes,
+            is_ended.clone(),
+        ));
         let keeper = Keeper {
             live: live.clone(),
             broker: broker.clone(),
@@ -125,7 +140,11 @@ impl Hub {
             broker,
             live,
             jobs,
-            job_settings: Arc::new(JobSettings { read_bytes: settings.catch_up_bytes }),
+            job_settings: Arc::new(JobSettings {
+                read_bytes: settings.catch_up_bytes,
+                chunk_bytes: settings.catch_up_chunk,
+                ahead: settings.catch_up_ahead,
+            }),
             streams: Arc::default(),
             max_streams: settings.max_streams,
             next_private: AtomicU64::new(0),

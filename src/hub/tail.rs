@@ -46,6 +46,13 @@ pub struct Piece {
     pub batches: Arc<Vec<Records>>,
 }
 
+impl Piece {
+    /// Bytes that it keeps in memory.
+    pub fn memory(&self) -> usize {
+        self.batches.iter().map(Records::memory).sum::<usize>() + size_of::<Self>()
+    }
+}
+
 impl Tail {
     pub fn new(name: TopicName, id: TopicId, partitions: Vec<TailPartition>) -> Self {
         let state = TailState { id, partitions, feeds: Vec::new(), misses: 0 };
@@ -99,13 +106,14 @@ impl TailPartition {
     /// Keeps a stretch and moves to its end; the oldest stretches leave when more than `most` bytes are kept.
     pub fn advance(&mut self, next: Offset, batches: Arc<Vec<Records>>, most: usize) {
         let Some(from) = self.position.replace(next) else { return };
-        self.recent_bytes += memory(&batches);
-        self.recent.push_back(Piece { from, next, batches });
+        let piece = Piece { from, next, batches };
+        self.recent_bytes += piece.memory();
+        self.recent.push_back(piece);
         self.failures = 0;
         while self.recent_bytes > most
             && let Some(oldest) = self.recent.pop_front()
         {
-            self.recent_bytes -= memory(&oldest.batches);
+            self.recent_bytes -= oldest.memory();
         }
     }
 
@@ -116,8 +124,4 @@ impl TailPartition {
         self.recent_bytes = 0;
         self.failures = 0;
     }
-}
-
-fn memory(batches: &[Records]) -> usize {
-    batches.iter().map(Records::memory).sum::<usize>() + size_of::<Piece>()
 }
