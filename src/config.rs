@@ -77,9 +77,9 @@ pub struct Serve {
     #[arg(long, env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
     pub max_body: usize,
 
-    /// Most open connections; more wait until one closes.
+    /// Most open connections; one more is refused with 503.
     #[arg(long, env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
-    max_connections: usize,
+    pub max_connections: usize,
 
     /// Most event streams at a time; one more is refused with 503.
     #[arg(long, env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
@@ -129,7 +129,8 @@ impl Serve {
         }
     }
 
-    pub fn http(&self) -> http::Settings {
+    /// With as many connections as the system allows.
+    pub fn http(&self, max_connections: usize) -> http::Settings {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
         } else {
@@ -143,7 +144,7 @@ impl Serve {
                 timeout: self.produce_timeout,
             },
             heartbeat: self.heartbeat,
-            max_connections: self.max_connections,
+            max_connections,
             stall_timeout: self.stall_timeout,
             drain: self.drain_timeout,
         }

@@ -10,7 +10,8 @@
 //! - [`http`]: the routes; the only place that names warp
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
-//! - [`logging`], [`worker`], [`backoff`], [`signal`]: the log, threads that somebody owns, pauses between tries, being told to end
+//! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`]: the log, threads that somebody owns, pauses between
+//!   tries, being told to end, how many connections the system allows
 
 pub mod backoff;
 pub mod broker;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod hub;
 pub mod kafka;
 pub mod logging;
+pub mod open_files;
 pub mod partitioner;
 pub mod record;
 pub mod signal;

@@ -5,11 +5,15 @@ use curlew::config::{self, Command, Serve, Stop};
 use curlew::http::{self, App};
 use curlew::hub::Hub;
 use curlew::kafka;
+use curlew::open_files;
 use curlew::signal::Signals;
-use log::info;
+use log::{info, warn};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+
+/// Open files that are not connections of clients: to the brokers, standard streams, the runtime's own.
+const OWN_FILES: usize = 128;
 
 fn main() -> ExitCode {
     let command = match config::from_process() {
@@ -49,7 +53,7 @@ fn run(settings: &Serve) -> Result<(), String> {
             listener.local_addr().unwrap_or(address),
             settings.brokers().join(",")
         );
-        let app = App::new(Arc::new(hub), settings.http());
+        let app = App::new(Arc::new(hub), settings.http(connections(settings.max_connections)));
         let (end, told) = tokio::sync::oneshot::channel::<()>();
         let serving = http::serve(listener, app, async { drop(told.await) });
         tokio::pin!(serving);
@@ -69,6 +73,17 @@ fn run(settings: &Serve) -> Result<(), String> {
     // What has not ended within the drain timeout is not waited for any longer.
     runtime.shutdown_background();
     served
+}
+
+/// As many as were asked for, if the system allows so many open files.
+fn connections(asked: usize) -> usize {
+    let allowed = open_files::raise().saturating_sub(OWN_FILES).max(1);
+    if allowed < asked {
+        warn!(
+            "the system allows {allowed} connections, not {asked}: raise the limit of open files (ulimit -n) or lower --max-connections"
+        );
+    }
+    asked.min(allowed)
 }
 
 fn cannot_listen(address: std::net::SocketAddr, error: &io::Error) -> String {

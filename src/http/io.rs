@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
@@ -73,6 +73,12 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Says that nothing more comes, and waits until the client has seen it.
+    pub async fn close(mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        self.left().await
     }
 
     /// Waits until the client has closed its side. What it sends meanwhile is passed over.

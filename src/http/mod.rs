@@ -30,7 +30,7 @@ pub struct Settings {
     pub produce: produce::Settings,
     /// Silence after which a stream sends a heartbeat.
     pub heartbeat: Duration,
-    /// Open connections; more wait in the kernel's queue.
+    /// Open connections; one more is told to come back later.
     pub max_connections: usize,
     /// A client that takes nothing for so long is closed.
     pub stall_timeout: Duration,

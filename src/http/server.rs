@@ -2,8 +2,9 @@
 
 use super::App;
 use super::io::{Client, Speaks};
+use super::problem::Problem;
 use super::routes::routes;
-use super::takeover::{Slot, write_out};
+use super::takeover::{Slot, plain, write_out};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -27,6 +28,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that wait to be accepted, by the kernel.
 const BACKLOG: u32 = 4096;
 
+/// Connections beyond the limit that are told so at a time, and how long each may take to hear it.
+const REFUSALS: usize = 64;
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Fails where the address is taken or not this machine's.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
@@ -42,34 +47,39 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(most));
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     let (end, ending) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
-        // When all places are taken, new connections wait in the kernel's queue.
-        let accepted = async {
-            let place = places.clone().acquire_owned().await.ok();
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut shutdown => break,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection =
-                    connection(stream, app.settings.stall_timeout, service.clone(), Ending(ending.clone()));
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        debug!("a connection ended: {error}");
-                    }
-                    drop(place);
-                });
-            }
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
-        }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            // Where even the refused are too many, they are closed without a word.
+            if let Ok(turn) = refusals.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream, most)).await;
+                    drop(turn);
+                });
+            }
+            continue;
+        };
+        let connection = connection(stream, app.settings.stall_timeout, service.clone(), Ending(ending.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!("a connection ended: {error}");
+            }
+            drop(place);
+        });
     }
     drop(listener);
     end.send_replace(true);
@@ -83,6 +93,17 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
     if tokio::time::timeout(app.settings.drain, drained).await.is_err() {
         warn!("some connections or records were not finished within {:?}", app.settings.drain);
     }
+}
+
+/// Tells a client that there is no place for it, once it has asked.
+async fn refuse(stream: TcpStream, most: usize) -> io::Result<()> {
+    let mut client = Client::new(stream, REFUSAL_TIMEOUT);
+    client.speaks().await?;
+    let problem =
+        Problem::busy(format!("all {most} connections are in use; try again later (the limit is --max-connections)"));
+    client.write(plain(&problem.response())).await?;
+    // Closing with unread bytes would take the answer back (RFC 9112, 9.6).
+    client.close().await
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

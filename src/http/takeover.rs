@@ -83,14 +83,28 @@ pub async fn write_out(mut client: Client, answer: Response) -> io::Result<()> {
 }
 
 fn head(headers: &HeaderMap) -> Bytes {
-    let mut head = BytesMut::from("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    // Memory takes all that is written.
-    let _ = write!(head, "date: {}\r\n\r\n", super::date::now());
+    let mut head = BytesMut::from("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n");
+    put_headers(&mut head, headers);
     head.freeze()
+}
+
+/// A whole answer with a body that is at hand, as HTTP/1.1.
+pub fn plain(answer: &warp::http::Response<Bytes>) -> Bytes {
+    let (status, body) = (answer.status(), answer.body());
+    let mut out = BytesMut::new();
+    // Memory takes all that is written.
+    let _ = write!(out, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
+    put_headers(&mut out, answer.headers());
+    out.extend_from_slice(body);
+    out.freeze()
+}
+
+fn put_headers(out: &mut BytesMut, headers: &HeaderMap) {
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    let _ = write!(out, "connection: close\r\ndate: {}\r\n\r\n", super::date::now());
 }

@@ -61,6 +61,11 @@ impl Format for Sse {
 
     /// Without an id: a client that comes back resumes where it was.
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
+        if *error == BrokerError::Ending {
+            // A restart is quick; not all of its clients need come back at the same instant.
+            let retry = fastrand::u32(500..1500);
+            out.extend_from_slice(format!("retry: {retry}\n").as_bytes());
+        }
         out.extend_from_slice(b"event: problem\ndata: ");
         out.extend_from_slice(Problem::from(error).json().as_bytes());
         out.extend_from_slice(b"\n\n");
