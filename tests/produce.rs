@@ -174,7 +174,9 @@ async fn parameters_and_headers_become_the_record() {
 async fn what_cannot_be_meant_is_refused_and_nothing_is_written() {
     let json: &[(&str, &str)] = &[("content-type", JSON)];
     let plain: &[(&str, &str)] = &[];
-    let rows: [(&str, &[(&str, &str)], &[u8], u16, &[&str]); 16] = [
+    /// Path, headers, body, status, words of the detail.
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, &'a [&'a str]);
+    let rows: [Row; 16] = [
         ("t", json, b"", 422, &["not JSON", "EOF"]),
         ("t", json, b"{\"a\":1,\n \"b\":}", 422, &["line 2 column 6"]),
         ("t", json, b"\"\xff\"", 422, &["not UTF-8", "column 2"]),
