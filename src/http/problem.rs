@@ -181,7 +181,7 @@ impl From<&BrokerError> for Problem {
             BrokerError::InvalidRecord(_) => Self::unprocessable(text),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
-            BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, text),
+            BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
         }
     }
 }

@@ -115,8 +115,10 @@ impl Live {
         let mut registry = lock(&self.registry);
         let Registry { tails, feeds } = &mut *registry;
         feeds.retain(|_, feed| feed.tidy() == Ended::No);
+        let now = Instant::now();
         tails.retain(|_, tail| {
             let mut state = tail.state();
+            state.partitions.iter_mut().for_each(|place| place.forget_old(now));
             state.feeds.retain(|feed| feeds.get(&feed.key).is_some_and(|kept| Arc::ptr_eq(kept, feed)));
             !state.feeds.is_empty()
         });

@@ -34,7 +34,6 @@ pub struct Stretch {
     pub piece: Piece,
     /// Where readers got no further when it was read.
     pub end: Offset,
-    read: Instant,
 }
 
 impl Shelf {
@@ -47,7 +46,7 @@ impl Shelf {
         let kept = lock(&self.kept);
         let stretches = kept.places.get(&place(want))?;
         let (_, stretch) = stretches.range(..=want.offset).next_back()?;
-        let serves = stretch.piece.next > want.offset && stretch.read.elapsed() < BELIEVED;
+        let serves = stretch.piece.next > want.offset && stretch.piece.read.elapsed() < BELIEVED;
         serves.then(|| stretch.clone())
     }
 
@@ -66,8 +65,9 @@ impl Shelf {
 
     /// Keeps what was read for `want`.
     pub fn put(&self, want: &Want, data: PartitionData) -> Stretch {
-        let piece = Piece { from: want.offset, next: data.next_offset, batches: Arc::new(data.batches) };
-        let stretch = Stretch { piece, end: data.end, read: Instant::now() };
+        let piece =
+            Piece { from: want.offset, next: data.next_offset, batches: Arc::new(data.batches), read: Instant::now() };
+        let stretch = Stretch { piece, end: data.end };
         if data.next_offset > want.offset {
             let mut kept = lock(&self.kept);
             kept.insert(place(want), stretch.clone());
