@@ -428,8 +428,7 @@ fn a_stream_that_has_passed_records_over_while_it_caught_up_knows_where_it_is() 
     let mut live = Client::open(&hub, wanted("value >= 0", Start::Latest));
     live.until("at");
     let mut client = Client::open(&hub, wanted("value > 1000", Start::Earliest));
-    let mut to_end =
-        Client::open(&hub, Subscription { until: Until::End, ..wanted("value > 1000", Start::Earliest) });
+    let mut to_end = Client::open(&hub, Subscription { until: Until::End, ..wanted("value > 1000", Start::Earliest) });
     to_end.read_to_end();
     client.until("at");
     while client.id != live.id {

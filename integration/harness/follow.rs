@@ -170,7 +170,7 @@ impl Foreigner {
     /// PyPI's `httpx-sse`.
     pub fn httpx_sse(url: &str) -> Self {
         let mut python = Command::new(crate::cache().join("python/bin/python"));
-        python.arg(crate::file("clients/httpx_sse.py")).arg(url);
+        python.arg(crate::file("clients/follow_httpx_sse.py")).arg(url);
         Self::start("httpx-sse", python)
     }
 

@@ -157,9 +157,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             (Value::List(list), Value::Items(items)) | (Value::Items(items), Value::List(list)) => {
                 list.len() == items.len() && self.all_equal(list.iter().map(Json::view), items)?
             }
-            (Value::Items(a), Value::Items(b)) => {
-                a.len() == b.len() && self.all_equal(a, b)?
-            }
+            (Value::Items(a), Value::Items(b)) => a.len() == b.len() && self.all_equal(a, b)?,
             (Value::Map(a), Value::Map(b)) => {
                 a.len() == b.len()
                     && a.iter().zip(*b).all(|((a, _), (b, _))| a == b)

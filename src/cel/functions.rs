@@ -166,7 +166,12 @@ impl Function {
     }
 
     /// Of a text and what it is searched for.
-    pub fn of_texts(self, text: &Value<'_>, part: &Value<'_>, evaluation: &Evaluation<'_, '_>) -> Result<bool, Unknown> {
+    pub fn of_texts(
+        self,
+        text: &Value<'_>,
+        part: &Value<'_>,
+        evaluation: &Evaluation<'_, '_>,
+    ) -> Result<bool, Unknown> {
         let (Value::String(text), Value::String(part)) = (text, part) else { return Err(Unknown) };
         match self {
             Self::StartsWith => Ok(text.starts_with(&**part)),

@@ -29,7 +29,8 @@ pub fn duration(text: &str) -> Option<i64> {
     }
     let mut total = 0.0;
     while !rest.is_empty() {
-        let (number, tail) = rest.split_at_checked(rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count())?;
+        let (number, tail) =
+            rest.split_at_checked(rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count())?;
         let (unit, tail) = tail.split_at_checked(tail.bytes().take_while(u8::is_ascii_alphabetic).count())?;
         let unit = match unit {
             "ms" => 1.0,

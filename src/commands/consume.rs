@@ -18,7 +18,14 @@ pub fn consume(settings: Consume) -> ExitCode {
         Via::Kafka { brokers, driver } => {
             let broker = kafka::connect(brokers, driver);
             // One stream that reads as fast as it can be written.
-            let fast = hub::Settings { catch_up_bytes: 4 << 20, catch_up_threads: 1, ..hub::Settings::default() };
+            let fast = hub::Settings {
+                catch_up_bytes: 4 << 20,
+                catch_up_chunk: 4 << 20,
+                catch_up_ahead: 3,
+                catch_up_threads: 1,
+                shelf_bytes: 8 << 20,
+                ..hub::Settings::default()
+            };
             Hub::start(broker, fast)
                 .map_err(|e| format!("cannot start a thread: {e}"))
                 .and_then(|hub| from_kafka(settings, Arc::new(hub)))

@@ -143,7 +143,11 @@ impl Reading {
                 return if later { Ok(Some(End::Cut(text))) } else { Err(text) };
             }
             "gap" => say(format_args!("gap: {}", String::from_utf8_lossy(data))),
-            "waiting" => say(format_args!("waiting: {}", String::from_utf8_lossy(data))),
+            "waiting" => {
+                let topic = serde_json::from_slice::<serde_json::Value>(data).unwrap_or_default();
+                let topic = topic["topic"].as_str().unwrap_or_default();
+                say(format_args!("topic {topic} does not exist yet; waiting for it"));
+            }
             _ if event.data.is_none() => {}
             kind => {
                 self.print(kind, data, lines)?;

@@ -33,6 +33,9 @@ enum Extra {
 /// When a client should try again that came while the broker was away or the queue full.
 const SOON: Duration = Duration::from_secs(1);
 
+/// Details in one [`Problem::together`]; of more it only says how many.
+const SAID_TOGETHER: usize = 8;
+
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, code: status.as_u16().into(), detail: detail.into(), header: Extra::None }
@@ -91,6 +94,26 @@ impl Problem {
     /// A fault of ours.
     pub fn internal(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// One for all, where they have status and code in common; what they say differently, said together.
+    pub fn together<'a>(mut problems: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let mut all = problems.next()?.clone();
+        let mut said = vec![all.detail.as_str()];
+        let mut more = 0;
+        for problem in problems {
+            if (problem.status, problem.code) != (all.status, all.code) {
+                return None;
+            }
+            match said.contains(&problem.detail.as_str()) {
+                true => {}
+                false if said.len() < SAID_TOGETHER => said.push(&problem.detail),
+                false => more += 1,
+            }
+        }
+        let detail = said.join("; ");
+        all.detail = if more == 0 { detail } else { format!("{detail}; and {more} more") };
+        Some(all)
     }
 
     fn code(mut self, code: u32) -> Self {
@@ -159,7 +182,7 @@ impl From<&BrokerError> for Problem {
             BrokerError::InvalidRecord(_) => Self::unprocessable(text),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
-            BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, text),
+            BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
         }
     }
 }

@@ -10,6 +10,9 @@ impl Query {
     /// A parameter that is not among `allowed` is a mistake worth telling: it would be ignored silently.
     pub fn parse(raw: &str, allowed: &[&str]) -> Result<Self, Problem> {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(raw.as_bytes()).into_owned().collect();
+        if replaced(&pairs) > meant(raw) {
+            return Err(Problem::bad_request("the URL's parameters are not UTF-8, percent-encoded"));
+        }
         match pairs.iter().find(|(name, _)| !allowed.contains(&name.as_str())) {
             Some((unknown, _)) => {
                 let allowed = allowed.join(", ");
@@ -35,6 +38,21 @@ impl Query {
     }
 }
 
+/// What decoding silently puts in for bytes that are not UTF-8.
+const REPLACEMENT: char = '\u{FFFD}';
+
+fn replaced(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(name, value)| name.matches(REPLACEMENT).count() + value.matches(REPLACEMENT).count()).sum()
+}
+
+/// How often the URL itself asks for it.
+fn meant(raw: &str) -> usize {
+    if !raw.contains(['%', REPLACEMENT]) {
+        return 0;
+    }
+    raw.matches(REPLACEMENT).count() + raw.to_ascii_uppercase().matches("%EF%BF%BD").count()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -50,5 +68,12 @@ mod tests {
         assert!(query.one("partition").is_err_and(|problem| problem.detail().contains("more than once")));
         let unknown = Query::parse("kye=a", &["key", "from"]).unwrap_err();
         assert!(unknown.detail().contains("\"kye\"") && unknown.detail().contains("key, from"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_rather_than_replaced() {
+        assert_eq!(Query::parse("key=%FF", &["key"]).unwrap_err().error_code(), 400);
+        assert_eq!(Query::parse("key=%ef%bf%bd%FF", &["key"]).unwrap_err().error_code(), 400);
+        assert_eq!(Query::parse("key=%ef%bf%bd", &["key"]).unwrap().one("key").unwrap(), Some("\u{FFFD}"));
     }
 }

@@ -44,7 +44,8 @@ pub fn openapi() -> Response {
 
 pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
     let hub = app.hub.clone();
-    app.blocking(move || hub.broker().ready()).await??;
+    // Whatever is wrong with the broker, the bridge is not ready.
+    app.blocking(move || hub.broker().ready()).await?.map_err(|error| Problem::busy(error.to_string()))?;
     Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
 }
 

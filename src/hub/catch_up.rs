@@ -2,20 +2,21 @@
 //! client was too slow. Each reads the log from its own cursor, in turns, on a small pool of threads,
 //! until it can join.
 
+use super::candidates::Candidates;
 use super::gap::find_gap;
-use super::job::{AtEnd, Job, Known, Next, Phase};
+use super::job::{AtEnd, First, Job, Known, Next, Phase};
 use super::live::{Joined, Live, Nudge};
 use super::lock;
 use super::opening;
-use super::stretch::Stretch;
-use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, Reader, Want};
+use super::shelf::{Shelf, Stretch};
+use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Want};
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long the live flow may stay behind a cursor before we look whether the log still reaches so far.
+/// How long the live flow may stay behind a cursor before we look again whether the log still reaches so far.
 const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 
 /// Between turns of a stream that has read all there is and has to wait for the live flow.
@@ -27,11 +28,15 @@ pub struct CatchUp {
     broker: Arc<dyn Broker>,
     queue: Receiver<Box<Job>>,
     resume: Sender<Box<Job>>,
+    shelf: Shelf,
     /// Closed when the hub ends.
     ended: Receiver<()>,
     /// Never more than there are streams.
     delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
 }
+
+/// What was read for a want.
+type Found = (Want, Result<Stretch, BrokerError>);
 
 struct Delayed {
     due: Instant,
@@ -63,9 +68,10 @@ impl CatchUp {
         live: Arc<Live>,
         broker: Arc<dyn Broker>,
         (resume, queue): (Sender<Box<Job>>, Receiver<Box<Job>>),
+        kept_bytes: usize,
         ended: Receiver<()>,
     ) -> Self {
-        Self { live, broker, queue, resume, ended, delayed: Mutex::default() }
+        Self { live, broker, queue, resume, shelf: Shelf::new(kept_bytes), ended, delayed: Mutex::default() }
     }
 
     /// One thread of the pool: takes turns for whichever stream is next, until the hub ends.
@@ -101,9 +107,10 @@ impl CatchUp {
         if job.post.is_closed() {
             return;
         }
-        if job.post.is_full() {
+        let ahead = job.settings.ahead;
+        if job.post.waiting() >= ahead {
             let post = job.post.clone();
-            post.park(job);
+            post.park(job, ahead);
             return;
         }
         match self.step(job, readers) {
@@ -123,7 +130,11 @@ impl CatchUp {
             Phase::Opening(_) => return opening::open(job, &self.live, &*self.broker),
             Phase::LookingUp => return opening::look_up(job, &*self.broker),
             Phase::Reading { at_end } => {
-                if job.may_join() && (*at_end == AtEnd::Yes || self.live.place_of(&job.key).is_some()) {
+                let first = std::mem::replace(&mut job.first, First::Join);
+                if job.may_join()
+                    && first == First::Join
+                    && (*at_end == AtEnd::Yes || self.live.place_of(&job.key).is_some())
+                {
                     match self.live.join(job) {
                         Joined::Live | Joined::Finished => return Next::Done,
                         Joined::Ahead(job) => return self.wait_for_flow(job),
@@ -143,16 +154,17 @@ impl CatchUp {
         self.read(job, readers)
     }
 
-    /// The cursor is further on than the live flow, as right after another bridge or a lost partition.
+    /// The cursor is further on than the live flow: it comes from another bridge that was quicker, or the log has lost
+    /// its end. Reading at the cursor tells which; then the flow is waited for.
     fn wait_for_flow(&self, mut job: Box<Job>) -> Next {
-        let since = *job.ahead_since.get_or_insert_with(Instant::now);
-        if since.elapsed() > AHEAD_TOO_LONG {
-            // Reading on finds out whether the log ends before the cursor.
-            job.ahead_since = None;
-            self.live.nudge(Nudge::Metadata);
-            job.phase = Phase::LookingUp;
+        if job.ahead_since.is_some_and(|since| since.elapsed() < AHEAD_TOO_LONG) {
+            return Next::Later(job, IDLE_PAUSE);
         }
-        Next::Later(job, IDLE_PAUSE)
+        job.ahead_since = Some(Instant::now());
+        self.live.nudge(Nudge::Metadata);
+        job.phase = Phase::LookingUp;
+        job.first = First::Read;
+        Next::Again(job)
     }
 
     fn read(&self, mut job: Box<Job>, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
@@ -173,17 +185,17 @@ impl CatchUp {
             }
             let rotation = job.turn % wants.len();
             wants.rotate_left(rotation);
-            let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader));
-            let bytes = job.settings.read_bytes;
-            let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
-            let fetched = match reader.fetch(&wants, limits) {
-                Ok(fetched) => fetched,
+            let read = match self.find(&wants, leader, &job, readers) {
+                Ok(read) => read,
                 Err(error) => {
                     job.phase = Phase::LookingUp;
                     return job.retry(&error);
                 }
             };
-            if let Err(error) = self.write(&mut job, fetched, &mut at_end) {
+            if read.len() < wants.len() {
+                at_end = AtEnd::No;
+            }
+            if let Err(error) = self.write(&mut job, read, &mut at_end) {
                 job.phase = Phase::LookingUp;
                 return job.retry(&error);
             }
@@ -197,27 +209,60 @@ impl CatchUp {
         if job.idle > 1 { Next::Later(job, IDLE_PAUSE) } else { Next::Again(job) }
     }
 
-    fn write(&self, job: &mut Job, fetched: Vec<Fetched>, at_end: &mut AtEnd) -> Result<(), BrokerError> {
+    /// What is kept for these places, or, where nothing is, what the broker has.
+    fn find(
+        &self,
+        wants: &[Want],
+        leader: NodeId,
+        job: &Job,
+        readers: &mut HashMap<NodeId, Box<dyn Reader>>,
+    ) -> Result<Vec<Found>, BrokerError> {
+        let kept: Vec<_> = wants.iter().filter_map(|want| Some((want.clone(), Ok(self.shelf.get(want)?)))).collect();
+        if !kept.is_empty() {
+            return Ok(kept);
+        }
+        let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader));
+        let bytes = job.settings.read_bytes;
+        let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
+        let mut fetched = reader.fetch(wants, limits)?;
+        // A place that the broker had nothing for may be left out of its answer.
+        Ok(wants
+            .iter()
+            .map(|want| {
+                let own = |f: &Fetched| f.topic == want.topic && f.partition == want.partition;
+                let result = match fetched.iter().position(own) {
+                    Some(place) => fetched.swap_remove(place).result,
+                    None => Ok(PartitionData { next_offset: want.offset, ..PartitionData::default() }),
+                };
+                (want.clone(), result.map(|data| self.shelf.put(want, data)))
+            })
+            .collect())
+    }
+
+    fn write(&self, job: &mut Job, read: Vec<Found>, at_end: &mut AtEnd) -> Result<(), BrokerError> {
         let mut out = Vec::new();
         let mut failed = Ok(());
-        for Fetched { topic: name, partition, offset, result } in fetched {
+        let most = job.settings.chunk_bytes;
+        for (Want { topic: name, partition, offset, .. }, result) in read {
             let Some(topic) = job.encoder.cursor.topic_index(&name) else { continue };
             match result {
-                Ok(data) => {
-                    if data.next_offset < data.end {
+                Ok(Stretch { piece, end, .. }) => {
+                    let candidates = Candidates::new(&name, partition, &piece.batches);
+                    job.encoder.records(&mut out, topic, &candidates, piece.next, most);
+                    let next = job.encoder.cursor.next(topic, partition).unwrap_or(offset);
+                    if next < end || next < piece.next {
                         *at_end = AtEnd::No;
                     }
-                    if data.next_offset > offset {
+                    if next > offset {
                         job.idle = 0;
                     }
-                    let stretch = Stretch::new(&name, partition, &data.batches);
-                    job.encoder.records(&mut out, topic, &stretch, data.next_offset);
                     job.failures = 0;
                 }
                 Err(BrokerError::OffsetOutOfRange(place)) => {
                     *at_end = AtEnd::No;
                     match find_gap(&*self.broker, &place, offset) {
                         Ok(Some((to, reason))) => {
+                            self.shelf.forget(&place);
                             job.encoder.gap(&mut out, topic, partition, to, reason);
                         }
                         Ok(None) => {

@@ -1,6 +1,6 @@
 //! Records to the bytes of one kind of stream, and the cursor that goes with them.
 
-use super::stretch::Stretch;
+use super::candidates::Candidates;
 use super::subscription::{Filter, Format, Gap, GapReason};
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
@@ -54,9 +54,17 @@ impl Encoder {
         Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds::default())
     }
 
-    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`.
-    pub fn records(&mut self, out: &mut Vec<u8>, topic: usize, stretch: &Stretch<'_>, next: Offset) -> Flow {
-        let partition = stretch.partition;
+    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`; or, once `out` holds
+    /// `most` bytes, only behind the last record that was written.
+    pub fn records(
+        &mut self,
+        out: &mut Vec<u8>,
+        topic: usize,
+        candidates: &Candidates<'_>,
+        next: Offset,
+        most: usize,
+    ) -> Flow {
+        let partition = candidates.partition;
         let Some(from) = self.cursor.next(topic, partition) else { return Flow::GoesOn };
         if self.is_finished() {
             return Flow::Finished;
@@ -64,15 +72,18 @@ impl Encoder {
         let end = self.end_of(topic, partition);
         let uses_ids = self.format.uses_ids();
         // A batch may begin before the cursor.
-        let wanted = stretch.records().enumerate().skip_while(|(_, r)| r.offset < from);
+        let wanted = candidates.records().enumerate().skip_while(|(_, r)| r.offset < from);
         for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
-            if !stretch.matches(&self.filter, number, &record) {
+            if out.len() >= most {
+                return Flow::GoesOn;
+            }
+            if !candidates.matches(&self.filter, number, &record) {
                 self.passed += 1;
                 continue;
             }
             self.cursor.set(topic, partition, record.offset + 1);
             let id = if uses_ids { self.cursor.text() } else { "" };
-            self.format.record(out, stretch.topic, partition, &record, id);
+            self.format.record(out, candidates.topic, partition, &record, id);
             self.passed = 0;
             if let Some(remaining) = &mut self.bounds.remaining {
                 *remaining = remaining.saturating_sub(1);

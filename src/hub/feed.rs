@@ -1,19 +1,20 @@
 //! One live flow: all streams of the same topics, partitions, filter and format stand at the same
 //! place, so each batch is encoded once and every mailbox gets the same bytes.
 
+use super::candidates::Candidates;
 use super::encoder::{Encoder, Flow};
 use super::job::{Job, JobSettings};
 use super::lock;
 use super::mailbox::Post;
-use super::stretch::Stretch;
 use super::subscription::{Filter, GapReason, Missing};
 use super::tail::Tail;
 use crate::broker::BrokerError;
-use crate::cursor::{IdTag, Selection};
+use crate::cursor::{Cursor, IdTag, Selection};
 use crate::record::{Offset, Partition, TopicName};
 use bytes::Bytes;
 use log::error;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// Streams with equal keys share one feed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +29,9 @@ pub struct FeedKey {
     pub private: Option<u64>,
 }
 
+/// How long a feed without streams is kept: clients that were cut off all at once come back within seconds.
+const LINGER: Duration = Duration::from_secs(10);
+
 pub struct Feed {
     pub key: FeedKey,
     /// Of its topics, in their order.
@@ -39,6 +43,10 @@ pub struct Feed {
 pub struct FeedState {
     pub encoder: Encoder,
     members: Vec<Post>,
+    /// What the last stream that joined lacked, from its cursor to the feed's. Many come back from the same place.
+    pub last_join: Option<(Cursor, Bytes)>,
+    /// Since when no stream is left.
+    empty_since: Option<Instant>,
     pub ended: Ended,
 }
 
@@ -51,7 +59,18 @@ pub enum Ended {
 
 impl Feed {
     pub fn new(key: FeedKey, encoder: Encoder, tails: Vec<Arc<Tail>>, settings: Arc<JobSettings>) -> Self {
-        Self { key, tails, settings, state: Mutex::new(FeedState { encoder, members: Vec::new(), ended: Ended::No }) }
+        Self {
+            key,
+            tails,
+            settings,
+            state: Mutex::new(FeedState {
+                encoder,
+                members: Vec::new(),
+                last_join: None,
+                empty_since: None,
+                ended: Ended::No,
+            }),
+        }
     }
 
     pub fn state(&self) -> MutexGuard<'_, FeedState> {
@@ -59,8 +78,8 @@ impl Feed {
     }
 
     /// Encodes one fetched stretch, once, for all streams.
-    pub fn deliver(&self, stretch: &Stretch<'_>, from: Offset, next: Offset) {
-        let (name, partition) = (stretch.topic, stretch.partition);
+    pub fn deliver(&self, candidates: &Candidates<'_>, from: Offset, next: Offset) {
+        let (name, partition) = (candidates.topic, candidates.partition);
         let mut state = self.state();
         let Some(topic) = state.encoder.cursor.topic_index(name) else { return };
         match state.encoder.cursor.next(topic, partition) {
@@ -78,8 +97,14 @@ impl Feed {
             }
         }
         self.evict_full(&mut state);
-        let mut out = Vec::with_capacity(stretch.memory());
-        let flow = state.encoder.records(&mut out, topic, stretch, next);
+        state.last_join = None;
+        if state.members.is_empty() {
+            // Nobody listens: only the place moves on, for those who come back.
+            state.encoder.cursor.set(topic, partition, next);
+            return;
+        }
+        let mut out = Vec::with_capacity(candidates.memory());
+        let flow = state.encoder.records(&mut out, topic, candidates, next, usize::MAX);
         state.send(out);
         if flow == Flow::Finished {
             state.complete();
@@ -113,8 +138,8 @@ impl Feed {
         state.complete();
     }
 
-    /// Forgets streams whose client is gone, and tells filtered streams how far they are. A feed without
-    /// streams ends.
+    /// Forgets streams whose client is gone, and tells filtered streams how far they are. A feed that has been
+    /// without streams for a while ends.
     pub fn tidy(&self) -> Ended {
         let mut state = self.state();
         if state.encoder.is_filtered() {
@@ -125,7 +150,10 @@ impl Feed {
         }
         state.members.retain(|member| !member.is_closed());
         if state.members.is_empty() {
-            state.end();
+            let since = *state.empty_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > LINGER || self.key.private.is_some() {
+                state.end();
+            }
         }
         state.ended
     }
@@ -134,6 +162,7 @@ impl Feed {
         let mut state = self.state();
         let Some(topic) = state.encoder.cursor.topic_index(name) else { return };
         self.evict_full(&mut state);
+        state.last_join = None;
         let mut out = Vec::new();
         change(&mut state.encoder, topic, &mut out);
         state.send(out);
@@ -150,7 +179,7 @@ impl Feed {
         members.retain(|member| {
             if which(member) && !member.is_closed() {
                 let job = Job::behind(encoder.clone(), member.clone(), self.key.clone(), self.settings.clone());
-                member.park(job);
+                member.park(job, self.settings.ahead);
                 return false;
             }
             !member.is_closed()
@@ -161,11 +190,8 @@ impl Feed {
 impl FeedState {
     /// From here on this stream gets what the others get.
     pub fn join(&mut self, member: Post) {
+        self.empty_since = None;
         self.members.push(member);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
     }
 
     /// The streams have all they were asked for, or know why they end.

@@ -16,8 +16,12 @@ const TRIES: u32 = 3;
 /// What all catching-up streams have in common.
 #[derive(Debug)]
 pub struct JobSettings {
-    /// About how many bytes one turn reads.
+    /// About how many bytes one turn reads from the broker.
     pub read_bytes: usize,
+    /// About how many bytes one chunk has.
+    pub chunk_bytes: usize,
+    /// Chunks that may wait for the client before the next turn: what a stream that stalls while it catches up costs.
+    pub ahead: usize,
 }
 
 /// One stream outside the live flow.
@@ -33,6 +37,7 @@ pub struct Job {
     pub failures: u32,
     /// Since when the cursor is further on than the live flow.
     pub ahead_since: Option<Instant>,
+    pub first: First,
     /// Turns in a row that read nothing and could not join either.
     pub idle: u32,
     /// Turns taken; says which partition comes first, so that none starves.
@@ -46,6 +51,13 @@ pub enum Phase {
     Reading {
         at_end: AtEnd,
     },
+}
+
+/// What the next turn tries first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    Join,
+    Read,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +116,7 @@ impl Job {
             backoff,
             failures: 0,
             ahead_since: None,
+            first: First::Join,
             idle: 0,
             turn: 0,
         })

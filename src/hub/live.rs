@@ -1,16 +1,17 @@
 //! The live flow: which topics are read at their tails, which feeds they go to, and how a stream joins one.
 
+use super::candidates::Candidates;
 use super::encoder::Flow;
 use super::feed::{Ended, Feed, FeedKey, FeedState};
 use super::job::{Job, Known};
 use super::keeper::from_beginning;
-use super::stretch::Stretch;
 use super::subscription::GapReason;
 use super::tail::{Piece, Tail, TailPartition};
 use super::{Settings, lock};
 use crate::broker::{BrokerError, NodeId, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
 use crate::record::{Offset, Partition, Records, TopicName};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +102,7 @@ impl Live {
     pub fn place_of(&self, key: &FeedKey) -> Option<Cursor> {
         let feed = lock(&self.registry).feeds.get(key)?.clone();
         let state = feed.state();
-        (state.ended == Ended::No && !state.is_empty()).then(|| state.encoder.cursor.clone())
+        (state.ended == Ended::No).then(|| state.encoder.cursor.clone())
     }
 
     /// Everything that is to be fetched from `leader` now.
@@ -115,8 +116,10 @@ impl Live {
         let mut registry = lock(&self.registry);
         let Registry { tails, feeds } = &mut *registry;
         feeds.retain(|_, feed| feed.tidy() == Ended::No);
+        let now = Instant::now();
         tails.retain(|_, tail| {
             let mut state = tail.state();
+            state.partitions.iter_mut().for_each(|place| place.forget_old(now));
             state.feeds.retain(|feed| feeds.get(&feed.key).is_some_and(|kept| Arc::ptr_eq(kept, feed)));
             !state.feeds.is_empty()
         });
@@ -135,20 +138,31 @@ impl Live {
             Err(Apart::Behind) => return Joined::Behind(job),
             Err(Apart::Ahead) => return Joined::Ahead(job),
         };
-        let mut out = Vec::new();
-        for (topic, partition, pieces) in missing {
-            for piece in pieces {
-                let stretch = Stretch::new(&feed.tails[topic].name, partition, &piece.batches);
-                if job.encoder.records(&mut out, topic, &stretch, piece.next) == Flow::Finished {
-                    job.post.send(out.into());
-                    job.post.complete();
-                    return Joined::Finished;
+        if let Some((from, chunk)) = &state.last_join
+            && *from == job.encoder.cursor
+        {
+            job.send(chunk.clone());
+        } else {
+            let from = job.encoder.cursor.clone();
+            let mut out = Vec::new();
+            for (topic, partition, pieces) in missing {
+                for piece in pieces {
+                    let candidates = Candidates::new(&feed.tails[topic].name, partition, &piece.batches);
+                    if job.encoder.records(&mut out, topic, &candidates, piece.next, usize::MAX) == Flow::Finished {
+                        job.send(out);
+                        job.post.complete();
+                        return Joined::Finished;
+                    }
                 }
             }
+            // The flow does not know what this stream has passed over.
+            job.encoder.checkpoint_if_passed(&mut out);
+            if !out.is_empty() {
+                let chunk = Bytes::from(out);
+                job.send(chunk.clone());
+                state.last_join = Some((from, chunk));
+            }
         }
-        // The feed does not know what this stream has passed over.
-        job.encoder.checkpoint_if_passed(&mut out);
-        job.send(out);
         if job.key.private.is_some() {
             state.encoder.bounds = job.encoder.bounds;
         }
@@ -242,8 +256,8 @@ impl Live {
             }
             state.feeds.clone()
         };
-        let stretch = Stretch::new(&tail.name, partition, &batches).shared(feeds.len());
-        feeds.iter().for_each(|feed| feed.deliver(&stretch, from, next));
+        let candidates = Candidates::new(&tail.name, partition, &batches).shared(feeds.len());
+        feeds.iter().for_each(|feed| feed.deliver(&candidates, from, next));
     }
 
     /// Goes on at `to`, and tells the topic's streams why.

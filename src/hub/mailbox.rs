@@ -94,12 +94,17 @@ impl Post {
         self.shared.completed.store(true, Ordering::Release);
     }
 
-    /// Keeps `job` until the client has taken something.
-    pub fn park(&self, job: Box<Job>) {
+    /// Chunks that wait for the client.
+    pub fn waiting(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Keeps `job` until the client has taken something, unless fewer than `ahead` chunks wait for it.
+    pub fn park(&self, job: Box<Job>, ahead: usize) {
         *lock(&self.shared.parked) = Some(job);
         self.shared.is_parked.store(true, Ordering::SeqCst);
         // The client may have emptied the mailbox, or gone, before it could see the job.
-        if !self.chunks.is_full() || self.is_closed() {
+        if self.waiting() < ahead || self.is_closed() {
             self.shared.unpark();
         }
     }

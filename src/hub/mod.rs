@@ -5,6 +5,7 @@
 //! new, come back or were too slow read the log in `catch_up` until they can join a feed; `keeper`
 //! watches leaders, partitions and topic ids.
 
+mod candidates;
 mod catch_up;
 mod encoder;
 mod feed;
@@ -15,7 +16,7 @@ mod live;
 mod mailbox;
 mod opening;
 mod reader;
-mod stretch;
+mod shelf;
 mod subscription;
 mod tail;
 mod writer;
@@ -55,8 +56,13 @@ pub struct Settings {
     pub recent_bytes: usize,
     /// About how many bytes one live fetch brings.
     pub fetch_bytes: usize,
+    /// Bytes of the log kept for streams that catch up behind others.
+    pub shelf_bytes: usize,
     /// About how many bytes a stream reads at a time while it catches up.
     pub catch_up_bytes: usize,
+    /// About how many bytes it gets at a time, and how many such chunks may wait for its client.
+    pub catch_up_chunk: usize,
+    pub catch_up_ahead: usize,
     /// Threads that read for streams that catch up.
     pub catch_up_threads: usize,
 }
@@ -70,7 +76,10 @@ impl Default for Settings {
             metadata_refresh: Duration::from_secs(5),
             recent_bytes: 32 << 20,
             fetch_bytes: 1 << 20,
+            shelf_bytes: 16 << 20,
             catch_up_bytes: 256 << 10,
+            catch_up_chunk: 64 << 10,
+            catch_up_ahead: 1,
             catch_up_threads: 4,
         }
     }
@@ -108,7 +117,13 @@ impl Hub {
         // Twice as many places as streams: a closed stream's job may still wait for its turn.
         let (jobs, queue) = bounded(2 * settings.max_streams + 16);
         let (ended, is_ended) = bounded(0);
-        let catch_up = Arc::new(CatchUp::new(live.clone(), broker.clone(), (jobs.clone(), queue), is_ended.clone()));
+        let catch_up = Arc::new(CatchUp::new(
+            live.clone(),
+            broker.clone(),
+            (jobs.clone(), queue),
+            settings.shelf_bytes,
+            is_ended.clone(),
+        ));
         let keeper = Keeper {
             live: live.clone(),
             broker: broker.clone(),
@@ -126,7 +141,11 @@ impl Hub {
             broker,
             live,
             jobs,
-            job_settings: Arc::new(JobSettings { read_bytes: settings.catch_up_bytes }),
+            job_settings: Arc::new(JobSettings {
+                read_bytes: settings.catch_up_bytes,
+                chunk_bytes: settings.catch_up_chunk,
+                ahead: settings.catch_up_ahead,
+            }),
             streams: Arc::default(),
             max_streams: settings.max_streams,
             next_private: AtomicU64::new(0),

@@ -25,12 +25,21 @@ pub struct Opening {
 pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
     let Phase::Opening(Opening { start, until }) = &job.phase else { return Next::Again(job) };
     let (start, until) = (start.clone(), *until);
-    if start == Start::Latest
-        && until == Until::Forever
+    // Where a live flow knows the topics already, nobody need be asked.
+    if until == Until::Forever
         && let Some(place) = live.place_of(&job.key)
     {
-        job.encoder.cursor = place;
-        return begin(job, AtEnd::Yes);
+        match start {
+            Start::Latest => {
+                job.encoder.cursor = place;
+                return begin(job, AtEnd::Yes);
+            }
+            Start::Cursor(cursor) => {
+                job.encoder.cursor = cursor;
+                return begin(job, AtEnd::Yes);
+            }
+            Start::Earliest | Start::Time(_) => {}
+        }
     }
     if let Err(error) = first_look(&mut job, broker) {
         return job.retry(&error);

@@ -6,7 +6,10 @@ use crate::broker::{NodeId, PartitionInfo, TopicId, Want};
 use crate::record::{Offset, Partition, Records, TopicName};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long fetched stretches are kept for streams that come back.
+const KEPT: Duration = Duration::from_secs(30);
 
 /// A topic that at least one feed reads.
 pub struct Tail {
@@ -44,6 +47,14 @@ pub struct Piece {
     pub from: Offset,
     pub next: Offset,
     pub batches: Arc<Vec<Records>>,
+    pub read: Instant,
+}
+
+impl Piece {
+    /// Bytes that it keeps in memory.
+    pub fn memory(&self) -> usize {
+        self.batches.iter().map(Records::memory).sum::<usize>() + size_of::<Self>()
+    }
 }
 
 impl Tail {
@@ -99,13 +110,25 @@ impl TailPartition {
     /// Keeps a stretch and moves to its end; the oldest stretches leave when more than `most` bytes are kept.
     pub fn advance(&mut self, next: Offset, batches: Arc<Vec<Records>>, most: usize) {
         let Some(from) = self.position.replace(next) else { return };
-        self.recent_bytes += memory(&batches);
-        self.recent.push_back(Piece { from, next, batches });
+        let piece = Piece { from, next, batches, read: Instant::now() };
+        self.recent_bytes += piece.memory();
+        self.recent.push_back(piece);
         self.failures = 0;
-        while self.recent_bytes > most
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            self.recent_bytes -= memory(&oldest.batches);
+        while self.recent_bytes > most {
+            self.drop_oldest();
+        }
+    }
+
+    /// Forgets stretches that were read too long ago: the log may have lost them by now, and nobody comes back for them.
+    pub fn forget_old(&mut self, now: Instant) {
+        while self.recent.front().is_some_and(|oldest| now.saturating_duration_since(oldest.read) > KEPT) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.recent.pop_front() {
+            self.recent_bytes -= oldest.memory();
         }
     }
 
@@ -116,8 +139,4 @@ impl TailPartition {
         self.recent_bytes = 0;
         self.failures = 0;
     }
-}
-
-fn memory(batches: &[Records]) -> usize {
-    batches.iter().map(Records::memory).sum::<usize>() + size_of::<Piece>()
 }

@@ -274,7 +274,8 @@ fn silence_is_filled_with_heartbeats() {
     let mut stream = bridge().events(&format!("/topics/{topic}/events"));
     stream.first_id();
     stream.wait_for_comment("heartbeat", Duration::from_secs(20));
-    assert_eq!(stream.parser.retry, Some(2000));
+    let retry = stream.parser.retry.expect("a retry");
+    assert!((2000..2500).contains(&retry), "2 s and a little more, not the same for all: {retry}");
 }
 
 #[test]

@@ -71,11 +71,9 @@ impl Format for Sse {
         out.extend_from_slice(b"\n\n");
     }
 
-    /// A comment: for a person who looks at the stream.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
-        out.extend_from_slice(b": waiting for topic ");
-        out.extend_from_slice(topic.as_str().as_bytes());
-        out.extend_from_slice(b"\n\n");
+        // A topic's name holds nothing that JSON would escape.
+        out.extend_from_slice(format!("event: waiting\ndata: {{\"topic\":\"{topic}\"}}\n\n").as_bytes());
     }
 }
 

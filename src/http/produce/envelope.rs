@@ -9,6 +9,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// Records of one envelope: `{}` is a few bytes of a body and, with what is wrong with it, many of memory.
+const MOST: usize = 100_000;
+
 /// How an envelope writes keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -58,6 +61,10 @@ pub fn read(form: Form, body: &[u8]) -> Result<Vec<Result<NewRecord, Problem>>, 
             "the body is not an envelope ({error}); it looks like {{\"records\":[{{\"value\":…}}]}}"
         ))
     })?;
+    if records.len() > MOST {
+        let given = records.len();
+        return Err(Problem::too_large(format!("the envelope holds {given} records; at most {MOST} are allowed")));
+    }
     if records.is_empty() {
         return Err(Problem::unprocessable(
             "the envelope holds no record; it looks like {\"records\":[{\"value\":…}]}",

@@ -6,8 +6,8 @@ mod ndjson;
 
 use super::problem::Problem;
 use super::query::Query;
-use crate::broker::{Acks, AutoCreate, Outcome};
-use crate::hub::Hub;
+use crate::broker::{Acks, AutoCreate, BrokerError, Outcome};
+use crate::hub::{Hub, Refused};
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start::parse_timestamp;
 use answer::{Entry, answer};
@@ -15,7 +15,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use envelope::Form;
 use futures_util::{Stream, StreamExt};
 use serde::de::IgnoredAny;
+use std::fmt::Display;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use warp::http::HeaderMap;
@@ -58,7 +61,7 @@ struct Target {
 }
 
 /// Produces what the body holds.
-pub async fn post<B, D>(
+pub async fn post<B, D, E>(
     hub: &Arc<Hub>,
     settings: &Settings,
     topic: &str,
@@ -67,8 +70,9 @@ pub async fn post<B, D>(
     body: B,
 ) -> Result<Response, Problem>
 where
-    B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
+    B: Stream<Item = Result<D, E>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
+    E: Display + Send + 'static,
 {
     let target = Target::read(topic, query, headers, settings.auto_create)?;
     let kind = Kind::of(headers)?;
@@ -123,24 +127,32 @@ async fn produce(
         invalid.push(entry.map(|record| records.push(record)).err());
     }
     let acks = target.acks;
-    let mut outcomes = if records.is_empty() { Vec::new() } else { submit(hub, &target, records)?.await? }.into_iter();
+    let mut outcomes = if records.is_empty() { Vec::new() } else { submit(hub, &target, records)?.await }.into_iter();
     let entries = invalid.into_iter().map(|invalid| match invalid {
-        Some(problem) => Entry::Invalid(problem),
-        None => outcomes.next().map_or_else(|| Entry::Failed(Problem::internal("a receipt is missing")), Entry::from),
+        Some(problem) => Err(problem),
+        None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
     });
-    answer(entries.collect(), acks, headers)
+    answer(&entries.collect::<Vec<Entry>>(), acks, headers)
 }
 
-/// Queues records; the future brings their outcomes.
-fn submit(
-    hub: &Hub,
-    target: &Target,
-    records: Vec<NewRecord>,
-) -> Result<impl Future<Output = Result<Vec<Outcome>, Problem>> + Send + 'static, Problem> {
+/// Brings the outcomes of records that are queued.
+struct Waiting(oneshot::Receiver<Vec<Outcome>>);
+
+impl Future for Waiting {
+    /// Empty where the hub lost track of the records.
+    type Output = Vec<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(Result::unwrap_or_default)
+    }
+}
+
+fn submit(hub: &Hub, target: &Target, records: Vec<NewRecord>) -> Result<Waiting, Refused> {
     let (done, outcomes) = oneshot::channel();
+    // Nobody listens any more where the client has left; the records are written all the same.
     let tell = move |outcomes| drop(done.send(outcomes));
     hub.produce(target.topic.clone(), target.acks, target.auto_create, records, tell)?;
-    Ok(async move { outcomes.await.map_err(|_| Problem::internal("the bridge lost track of the record")) })
+    Ok(Waiting(outcomes))
 }
 
 impl Target {
@@ -157,7 +169,7 @@ impl Target {
             partition: query.one("partition")?.map(partition).transpose()?,
             key: query.one("key")?.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             timestamp: query.one("timestamp")?.map(timestamp).transpose()?,
-            headers: record_headers(headers),
+            headers: record_headers(headers)?,
             value: None,
         };
         Ok(Self { topic, acks, auto_create, template })
@@ -182,11 +194,13 @@ fn timestamp(text: &str) -> Result<Timestamp, Problem> {
 }
 
 /// `X-Kafka-NAME: value` becomes the record header `name`: HTTP does not keep a header's case.
-fn record_headers(headers: &HeaderMap) -> Vec<Header> {
+fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
     let named = headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("x-kafka-")?, value)));
     named
-        .filter(|(name, _)| !name.is_empty())
-        .map(|(name, value)| Header { name: name.to_owned(), value: Some(Bytes::copy_from_slice(value.as_bytes())) })
+        .map(|(name, value)| match name {
+            "" => Err(Problem::bad_request("X-Kafka- lacks the record header's name; it is X-Kafka-NAME: value")),
+            name => Ok(Header { name: name.to_owned(), value: Some(Bytes::copy_from_slice(value.as_bytes())) }),
+        })
         .collect()
 }
 
@@ -207,16 +221,24 @@ impl Kind {
     }
 }
 
-/// Says where JSON goes wrong.
+/// Says where JSON goes wrong (RFC 8259, so it is UTF-8 too).
 fn check_json(bytes: &[u8]) -> Result<(), String> {
-    serde_json::from_slice::<IgnoredAny>(bytes).map(drop).map_err(|error| error.to_string())
+    // serde_json does not look at the UTF-8 of strings that it skips.
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = good.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
+        format!("bytes that are not UTF-8 at line {line} column {column}")
+    })?;
+    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| error.to_string())
 }
 
 /// The whole body; a client that leaves before its end has sent nothing.
-async fn collect<B, D>(mut body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
+async fn collect<B, D, E>(mut body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
 where
-    B: Stream<Item = Result<D, warp::Error>> + Unpin,
+    B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
+    E: Display,
 {
     let too_large = || {
         Problem::too_large(format!(

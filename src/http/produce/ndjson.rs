@@ -3,9 +3,10 @@
 //! One task reads lines and queues them, a group for each chunk of the body; the answer's body waits for the
 //! groups in order. A client that does not read its receipts stops its own body: few groups may be under way.
 
-use super::answer::Entry;
-use super::{Settings, Target, check_json};
-use crate::broker::Outcome;
+use super::answer;
+use super::{Settings, Target, Waiting, check_json};
+use crate::backoff::Backoff;
+use crate::broker::{Acks, BrokerError, Outcome};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Refused};
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
@@ -27,13 +28,16 @@ const GROUPS: usize = 32;
 struct Group {
     /// What was wrong with each line; `None`: it was sent.
     lines: Vec<Option<Problem>>,
-    outcomes: oneshot::Receiver<Vec<Outcome>>,
+    acks: Acks,
+    /// `None`: none of them was sent.
+    waiting: Option<Waiting>,
 }
 
-pub fn post<B, D>(hub: Arc<Hub>, settings: Settings, target: Target, body: B) -> Response
+pub fn post<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, body: B) -> Response
 where
-    B: Stream<Item = Result<D, warp::Error>> + Send + Unpin + 'static,
+    B: Stream<Item = Result<D, E>> + Send + Unpin + 'static,
     D: Buf + Send + 'static,
+    E: Send + 'static,
 {
     let (groups, receipts) = mpsc::channel(GROUPS);
     // It ends with the body, or when nobody reads the receipts any more.
@@ -57,97 +61,107 @@ impl Stream for Receipts {
             self.current = ready!(self.groups.poll_recv(cx));
         }
         let Some(group) = &mut self.current else { return Poll::Ready(None) };
-        let outcomes = ready!(Pin::new(&mut group.outcomes).poll(cx)).unwrap_or_default();
-        let lines = self.current.take().map_or(Vec::new(), |group| group.lines);
-        Poll::Ready(Some(Ok(receipts(lines, outcomes))))
+        let outcomes = match &mut group.waiting {
+            Some(waiting) => ready!(Pin::new(waiting).poll(cx)),
+            None => Vec::new(),
+        };
+        let (lines, acks) = (std::mem::take(&mut group.lines), group.acks);
+        self.current = None;
+        Poll::Ready(Some(Ok(receipts(lines, outcomes, acks))))
     }
 }
 
-fn receipts(lines: Vec<Option<Problem>>, outcomes: Vec<Outcome>) -> Bytes {
+fn receipts(lines: Vec<Option<Problem>>, outcomes: Vec<Outcome>, acks: Acks) -> Bytes {
     let mut outcomes = outcomes.into_iter();
     let mut out = Vec::with_capacity(40 * lines.len());
     for line in lines {
         let entry = match line {
-            Some(problem) => Entry::Invalid(problem),
-            None => {
-                outcomes.next().map_or_else(|| Entry::Failed(Problem::internal("a receipt is missing")), Entry::from)
-            }
+            Some(problem) => Err(problem),
+            None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
         };
-        entry.write(&mut out);
+        answer::write(&mut out, &entry, acks);
         out.push(b'\n');
     }
     out.into()
 }
 
-async fn read<B, D>(hub: Arc<Hub>, settings: Settings, target: Target, mut body: B, groups: mpsc::Sender<Group>)
+async fn read<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, mut body: B, groups: mpsc::Sender<Group>)
 where
-    B: Stream<Item = Result<D, warp::Error>> + Unpin,
+    B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
 {
     let mut lines = Lines::new(settings.max_body);
-    loop {
+    let mut next = Next::Chunk;
+    while next == Next::Chunk {
         let found = match body.next().await {
             Some(Ok(mut chunk)) => lines.add(chunk.copy_to_bytes(chunk.remaining())),
             // The last line may lack its end, but not where the client was cut off.
             Some(Err(_)) => return,
-            None => lines.finish(),
+            None => {
+                next = Next::End;
+                lines.finish()
+            }
         };
-        let ended = lines.ended;
-        if !found.is_empty() && groups.send(submit(&hub, &settings, &target, found).await).await.is_err() {
+        if found.is_empty() {
+            continue;
+        }
+        let (group, refused) = submit(&hub, &settings, &target, found).await;
+        if groups.send(group).await.is_err() {
             return;
         }
-        if ended {
-            return;
+        if refused == Some(Refused::ShuttingDown) {
+            next = Next::End;
         }
     }
 }
 
-async fn submit(hub: &Hub, settings: &Settings, target: &Target, found: Vec<Result<Bytes, Problem>>) -> Group {
-    let mut records = Vec::with_capacity(found.len());
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Chunk,
+    End,
+}
+
+/// Queues the lines that are JSON, and says why where the hub took none of them.
+async fn submit(
+    hub: &Hub,
+    settings: &Settings,
+    target: &Target,
+    found: Vec<Result<Bytes, Problem>>,
+) -> (Group, Option<Refused>) {
+    let mut values = Vec::with_capacity(found.len());
     let mut lines = Vec::with_capacity(found.len());
     for line in found {
         let checked = line.and_then(|line| match check_json(&line) {
             Ok(()) => Ok(line),
             Err(what) => Err(Problem::unprocessable(format!("the line is not JSON: {what}"))),
         });
-        lines.push(checked.map(|line| records.push(target.record(line))).err());
+        lines.push(checked.map(|line| values.push(line)).err());
     }
-    let (done, outcomes) = oneshot::channel();
-    if records.is_empty() {
-        drop(done.send(Vec::new()));
-        return Group { lines, outcomes };
+    let acks = target.acks;
+    if values.is_empty() {
+        return (Group { lines, acks, waiting: None }, None);
     }
-    if let Err(refused) = queue(hub, settings, target, records, done).await {
-        let problem = Problem::from(refused);
-        for line in lines.iter_mut().filter(|line| line.is_none()) {
-            *line = Some(problem.clone());
+    match queue(hub, settings, target, &values).await {
+        Ok(waiting) => (Group { lines, acks, waiting: Some(waiting) }, None),
+        Err(refused) => {
+            let problem = Problem::from(refused);
+            for line in lines.iter_mut().filter(|line| line.is_none()) {
+                *line = Some(problem.clone());
+            }
+            (Group { lines, acks, waiting: None }, Some(refused))
         }
     }
-    Group { lines, outcomes }
 }
 
 /// A stream that comes faster than the broker takes it waits here, and its client with it.
-async fn queue(
-    hub: &Hub,
-    settings: &Settings,
-    target: &Target,
-    records: Vec<crate::record::NewRecord>,
-    done: oneshot::Sender<Vec<Outcome>>,
-) -> Result<(), Refused> {
+async fn queue(hub: &Hub, settings: &Settings, target: &Target, values: &[Bytes]) -> Result<Waiting, Refused> {
     let until = Instant::now() + settings.timeout;
-    let done = Arc::new(std::sync::Mutex::new(Some(done)));
-    let mut pause = Duration::from_millis(1);
+    let mut pauses = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {
-        let done = done.clone();
-        let tell = move |outcomes| {
-            if let Some(done) = done.lock().ok().and_then(|mut done| done.take()) {
-                drop(done.send(outcomes));
-            }
-        };
-        match hub.produce(target.topic.clone(), target.acks, target.auto_create, records.clone(), tell) {
+        let records = values.iter().map(|value| target.record(value.clone())).collect();
+        match super::submit(hub, target, records) {
             Err(Refused::QueueFull) if Instant::now() < until => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(50));
+                tokio::time::sleep(pauses.pause(fastrand::f64())).await;
             }
             result => return result,
         }
@@ -160,12 +174,11 @@ struct Lines {
     most: usize,
     /// The line under way is too long already; the rest of it is passed over.
     skipping: bool,
-    ended: bool,
 }
 
 impl Lines {
     fn new(most: usize) -> Self {
-        Self { begun: BytesMut::new(), most, skipping: false, ended: false }
+        Self { begun: BytesMut::new(), most, skipping: false }
     }
 
     fn add(&mut self, mut chunk: Bytes) -> Vec<Result<Bytes, Problem>> {
@@ -185,7 +198,6 @@ impl Lines {
     }
 
     fn finish(&mut self) -> Vec<Result<Bytes, Problem>> {
-        self.ended = true;
         let mut found = Vec::new();
         self.take(Bytes::new(), &mut found);
         found

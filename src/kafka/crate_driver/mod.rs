@@ -17,7 +17,7 @@ mod reader;
 mod tests;
 mod writer;
 
-use super::wire::Settings;
+use super::wire::{Settings, api_versions};
 use crate::broker::{
     Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, Reader, Submission, Support, TopicInfo,
 };
@@ -86,6 +86,13 @@ impl Broker for CrateDriver {
     }
 
     fn ready(&self) -> Result<(), BrokerError> {
+        // A broker of Kafka 4 answers the old metadata request, and no other: ask with our own client first.
+        if let Ok(versions) = api_versions(&self.settings)
+            && !versions.speaks_old_protocol()
+        {
+            let why = "the broker refuses the old protocol (Kafka 4 and later do); use --driver wire";
+            return Err(BrokerError::Unsupported(why.to_owned()));
+        }
         self.client().call(KafkaClient::load_metadata_all)
     }
 

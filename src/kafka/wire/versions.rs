@@ -32,6 +32,11 @@ impl Versions {
         self.common::<FetchRequest>(i16::MAX).is_ok()
     }
 
+    /// Whether a client of the requests' first versions can read from this broker.
+    pub fn speaks_old_protocol(&self) -> bool {
+        self.range(ApiKey::Fetch).is_some_and(|fetch| fetch.min == 0)
+    }
+
     /// The newest version of `Q` that both sides speak, `at_most` at most.
     pub fn common<Q: Call>(&self, at_most: i16) -> Result<i16, BrokerError> {
         let ours = VersionRange { min: Q::VERSIONS.min, max: Q::VERSIONS.max.min(at_most) };

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// the next at hand.
 pub const MAX_REQUESTS: usize = 5;
 
+/// How long the writer, and so every other broker, waits for one that takes no more bytes.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a link's thread tells the writer.
 pub enum LinkEvent {
     Up(Link),
@@ -136,12 +139,11 @@ impl Link {
         self.interrupter.interrupt();
     }
 
-    /// `timeout` also bounds how long the writer waits for the broker to take the bytes.
     pub fn send(&mut self, parts: Vec<Part>, acks: Acks, timeout: Duration) -> SendOutcome {
         // The broker gives up first, so that it can say so.
         let request = request::assemble(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
-        match self.sender.send(&request, self.version, now + timeout) {
+        match self.sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
             Ok(_) if acks == Acks::None => SendOutcome::Known(request::unacknowledged(parts)),
             Ok(ticket) => {
                 self.in_flight += 1;

@@ -22,7 +22,7 @@ impl Queue {
         self.clear_open().settle_failed(error);
         for place in (0..self.slots.len()).rev() {
             if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting && s.doubt == Written::No) {
-                self.remove(place, error);
+                self.withdraw(place, error);
             }
         }
     }
@@ -35,6 +35,20 @@ impl Queue {
                 self.remove(place, error);
             }
         }
+    }
+
+    /// Takes out the batch at `place`, which waits and surely was not written. The youngest gives its
+    /// sequence back, so that older ones in doubt can still be asked for.
+    fn withdraw(&mut self, place: usize, error: &BrokerError) {
+        let youngest = self.slots.iter().skip(place + 1).all(|s| s.sequence.is_none());
+        if let Some(slot) = self.slots.get_mut(place)
+            && let Some(producer) = &mut self.producer
+            && youngest
+            && let Some(sequence) = slot.sequence.take()
+        {
+            producer.next_sequence = sequence;
+        }
+        self.remove(place, error);
     }
 
     fn expire_open(&mut self, now: Instant, unsent: &BrokerError) {
@@ -53,7 +67,10 @@ impl Queue {
         let unwritten = slot.doubt == Written::No && slot.stage == Stage::Waiting;
         let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(Entry::deadline).min();
         let Some(next_deadline) = alive else {
-            let error = if unwritten { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
+            if unwritten {
+                return self.withdraw(place, unsent);
+            }
+            let error = &BrokerError::TimedOut(Written::Maybe);
             if slot.stage == Stage::Waiting {
                 return self.remove(place, error);
             }

@@ -120,6 +120,8 @@ enum Step {
     Refuse(u8),
     Unsure,
     Later(u16),
+    /// No broker answers for too long.
+    Down,
 }
 
 impl World {
@@ -223,6 +225,7 @@ impl World {
             }
             Step::Refuse(times) => self.refuse = (*times).into(),
             Step::Unsure => self.unsure = 1,
+            Step::Down => self.queue.refuse_unwritten(&BrokerError::Unavailable(String::new())),
             Step::Later(millis) => {
                 self.now += Duration::from_millis((*millis).into());
                 self.queue.expire(self.now, &unsent());
@@ -278,6 +281,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Unsure),
         4 => (0u16..400).prop_map(Step::Later),
         1 => (0u16..20_000).prop_map(Step::Later),
+        1 => Just(Step::Down),
     ];
     proptest::collection::vec(step, 1..150)
 }
@@ -370,6 +374,28 @@ fn a_batch_too_old_to_wait_for_is_in_doubt_only_if_it_was_sent() {
     world.arrive();
     world.answer();
     assert!(world.queue.is_idle());
+}
+
+#[test]
+fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
+    let mut world = World::new(Delivery::Idempotent, 100);
+    world.push(1);
+    world.finish();
+    world.push(1);
+    world.send();
+    world.push(1);
+    world.send();
+    world.arrive();
+    let unsent = world.on_the_way.pop_back().unwrap();
+    world.queue.answered(unsent.number, Answer::Retry { attempt: Written::No }, world.now);
+    world.break_link(false);
+    world.play(&Step::Down);
+    world.push(1);
+    world.finish();
+    let outcomes = outcomes(&world);
+    assert!(outcomes[1].is_ok() && outcomes[3].is_ok(), "{outcomes:?}");
+    assert!(matches!(outcomes[2], Err(BrokerError::Unavailable(_))));
+    assert_eq!(world.log.records, [0, 1, 3]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Records on their way to streams, and what filters have read of them so far.
+//! Records that filters choose from, and what filters have read of them so far.
 
 use super::subscription::Filter;
 use crate::cel::{Document, Expression};
@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// some thirty times its bytes. Of the records beyond, each filter reads what it needs.
 const MAX_KEPT: usize = 4 << 20;
 
-/// One fetched stretch of one partition, for all its feeds.
-pub struct Stretch<'r> {
+/// One stretch of one partition.
+pub struct Candidates<'r> {
     pub topic: &'r TopicName,
     pub partition: Partition,
     batches: &'r [Records],
@@ -22,7 +22,7 @@ pub struct Stretch<'r> {
     documents: OnceCell<Vec<Document<'r>>>,
 }
 
-impl<'r> Stretch<'r> {
+impl<'r> Candidates<'r> {
     /// For one feed or job.
     pub fn new(topic: &'r TopicName, partition: Partition, batches: &'r [Records]) -> Self {
         Self { topic, partition, batches, most: 0, documents: OnceCell::new() }

@@ -1,0 +1,107 @@
+//! Stretches of the log that streams have read while they caught up, kept for those right behind them and for the
+//! rest of a stretch that did not fit one chunk.
+
+use super::lock;
+use super::tail::Piece;
+use crate::broker::{PartitionData, TopicId, Want};
+use crate::record::{Offset, Partition, TopicName, TopicPartition};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A log can be cut short and written anew (unclean leader election): nothing is believed for long.
+const BELIEVED: Duration = Duration::from_secs(2);
+
+/// Bounded by bytes; the oldest stretches leave first.
+pub struct Shelf {
+    kept: Mutex<Kept>,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Kept {
+    places: HashMap<Place, BTreeMap<Offset, Stretch>>,
+    /// By age.
+    order: VecDeque<(Place, Offset)>,
+    bytes: usize,
+}
+
+/// A new leader may have another log, so its epoch is part of the place.
+type Place = (TopicName, Partition, TopicId, i32);
+
+#[derive(Clone)]
+pub struct Stretch {
+    pub piece: Piece,
+    /// Where readers got no further when it was read.
+    pub end: Offset,
+}
+
+impl Shelf {
+    pub fn new(most: usize) -> Self {
+        Self { kept: Mutex::default(), most }
+    }
+
+    /// A stretch that holds the wanted offset.
+    pub fn get(&self, want: &Want) -> Option<Stretch> {
+        let kept = lock(&self.kept);
+        let stretches = kept.places.get(&place(want))?;
+        let (_, stretch) = stretches.range(..=want.offset).next_back()?;
+        let serves = stretch.piece.next > want.offset && stretch.piece.read.elapsed() < BELIEVED;
+        serves.then(|| stretch.clone())
+    }
+
+    /// Forgets a partition whose log turned out not to be what it was.
+    pub fn forget(&self, lost: &TopicPartition) {
+        let mut kept = lock(&self.kept);
+        let Kept { places, bytes, .. } = &mut *kept;
+        places.retain(|(topic, partition, ..), stretches| {
+            let lost = *topic == lost.topic && *partition == lost.partition;
+            if lost {
+                *bytes -= stretches.values().map(|stretch| stretch.piece.memory()).sum::<usize>();
+            }
+            !lost
+        });
+    }
+
+    /// Keeps what was read for `want`.
+    pub fn put(&self, want: &Want, data: PartitionData) -> Stretch {
+        let piece =
+            Piece { from: want.offset, next: data.next_offset, batches: Arc::new(data.batches), read: Instant::now() };
+        let stretch = Stretch { piece, end: data.end };
+        if data.next_offset > want.offset {
+            let mut kept = lock(&self.kept);
+            kept.insert(place(want), stretch.clone());
+            while kept.bytes > self.most && kept.drop_oldest() {}
+        }
+        stretch
+    }
+}
+
+impl Kept {
+    fn insert(&mut self, place: Place, stretch: Stretch) {
+        let from = stretch.piece.from;
+        self.bytes += stretch.piece.memory();
+        self.order.push_back((place.clone(), from));
+        if let Some(older) = self.places.entry(place).or_default().insert(from, stretch) {
+            self.bytes -= older.piece.memory();
+        }
+    }
+
+    /// Whether there was one.
+    fn drop_oldest(&mut self) -> bool {
+        let Some((place, from)) = self.order.pop_front() else { return false };
+        if let Some(stretches) = self.places.get_mut(&place) {
+            if let Some(stretch) = stretches.remove(&from) {
+                self.bytes -= stretch.piece.memory();
+            }
+            if stretches.is_empty() {
+                self.places.remove(&place);
+            }
+        }
+        true
+    }
+}
+
+fn place(want: &Want) -> Place {
+    (want.topic.clone(), want.partition, want.topic_id, want.leader_epoch)
+}
