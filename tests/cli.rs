@@ -27,6 +27,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
     refused(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: auto, wire, crate]");
     refused(&["consume"], &[], "<TOPIC>...");
     refused(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, a time like");
+    refused(&["consume", "t", "--where", "value.a >"], &[], "where, column 10: expected a value");
     refused(&["nonsense"], &[], "unrecognized subcommand 'nonsense'");
 }
 

@@ -414,16 +414,18 @@ fn each_condition_has_its_records_and_equal_ones_share_their_bytes() {
     assert_eq!(records(&clients[3]).len(), 5);
     // Of one chunk, not of equal ones.
     broker.append("t", 0, r#"{"n":3}"#);
-    let chunks: Vec<_> = clients.iter_mut().map(|client| client.chunk_with("record t/0@5")).collect();
-    assert_eq!(chunks[0].as_ptr(), chunks[1].as_ptr());
-    assert_ne!(chunks[0].as_ptr(), chunks[3].as_ptr());
+    let [first, equal, other] = [0, 1, 3].map(|client| clients[client].chunk_with("record t/0@5").as_ptr());
+    assert_eq!(first, equal);
+    assert_ne!(first, other);
 }
 
 #[test]
 fn a_stream_that_has_passed_records_over_while_it_caught_up_knows_where_it_is() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
-    (0..500).for_each(|n| broker.append("t", 0, format!("{n}")));
+    for n in 0..500 {
+        broker.append("t", 0, format!("{n}"));
+    }
     let hub = idle_hub(&broker);
     let mut live = Client::open(&hub, wanted("value >= 0", Start::Latest));
     live.until("at");
@@ -450,7 +452,9 @@ fn records_passed_over_are_told_within_seconds_however_seldom_topics_are_looked_
     client.next();
     assert_ne!(client.id, start);
     assert!(began.elapsed() < Duration::from_secs(8));
-    (0..1000).for_each(|_| broker.append("t", 0, "0"));
+    for _ in 0..1000 {
+        broker.append("t", 0, "0");
+    }
     let began = Instant::now();
     client.next();
     assert!(began.elapsed() < Duration::from_secs(4), "a thousand records do not wait for the time");

@@ -1,6 +1,6 @@
 //! A record as expressions see it.
 
-use super::parse::Variable;
+use super::node::Variable;
 use super::value::{Json, Value};
 use crate::record::{Partition, RecordRef, TopicName};
 use std::borrow::Cow;

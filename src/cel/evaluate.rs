@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use super::functions::Function;
-use super::parse::{Node, Operator};
+use super::node::{Node, Operator};
 use super::value::{Json, Value, compare_numbers, field};
 use std::borrow::{Borrow, Cow};
 use std::cell::Cell;

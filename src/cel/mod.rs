@@ -13,7 +13,9 @@
 mod document;
 mod evaluate;
 mod functions;
+mod node;
 mod parse;
+mod pattern;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -23,7 +25,7 @@ mod value;
 pub use document::Document;
 
 use evaluate::Evaluation;
-use parse::Node;
+use node::Node;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 

@@ -1,80 +1,12 @@
 //! Words to a tree, by precedence climbing. What is wrong is found here, before any record is seen.
 
 use super::functions::{Function, Style};
+use super::node::{Node, Operator, VARIABLES};
+use super::pattern::Pattern;
 use super::token::{Token, Word, words};
 use super::value::Json;
 use super::{CompileError, MAX_DEPTH, MAX_LENGTH};
-use regex_lite::{Regex, RegexBuilder};
 use std::borrow::Cow;
-
-#[derive(Debug)]
-pub enum Node {
-    Literal(Json<'static>),
-    /// ms since the epoch.
-    Timestamp(i64),
-    /// ms.
-    Duration(i64),
-    Variable(Variable),
-    List(Vec<Node>),
-    Field(Box<Node>, String),
-    Has(Box<Node>, String),
-    Index(Box<Node>, Box<Node>),
-    Not(Box<Node>),
-    Negate(Box<Node>),
-    /// All of many, so that long chains are flat.
-    And(Vec<Node>),
-    Or(Vec<Node>),
-    If(Box<[Node; 3]>),
-    Binary(Operator, Box<[Node; 2]>),
-    Call(Function, Vec<Node>),
-    Matches(Box<Node>, Pattern),
-}
-
-/// A compiled pattern, and the steps that a byte of text under it counts for.
-#[derive(Debug)]
-pub struct Pattern {
-    pub regex: Regex,
-    pub steps: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variable {
-    Value,
-    Key,
-    Headers,
-    Topic,
-    Partition,
-    Offset,
-    Timestamp,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    Or,
-    And,
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    In,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
-
-const VARIABLES: [(&str, Variable); 7] = [
-    ("value", Variable::Value),
-    ("key", Variable::Key),
-    ("headers", Variable::Headers),
-    ("topic", Variable::Topic),
-    ("partition", Variable::Partition),
-    ("offset", Variable::Offset),
-    ("timestamp", Variable::Timestamp),
-];
 
 /// Operators of two sides, by how tightly they bind, loosest first.
 const OPERATORS: [&[(&str, Operator)]; 5] = [
@@ -92,12 +24,6 @@ const OPERATORS: [&[(&str, Operator)]; 5] = [
     &[("+", Operator::Add), ("-", Operator::Subtract)],
     &[("*", Operator::Multiply), ("/", Operator::Divide), ("%", Operator::Remainder)],
 ];
-
-/// Memory of a compiled pattern, at least and at most, as powers of two.
-const MIN_PATTERN_BITS: usize = 9;
-const MAX_PATTERN_BITS: usize = 14;
-/// Of a pattern, for each byte of text: a step is then about as long as any other.
-const BYTES_A_STEP: usize = 128;
 
 /// What CEL keeps for itself; none can be a variable.
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
@@ -155,38 +81,6 @@ impl Part {
     }
 }
 
-impl Node {
-    /// What it surely comes to, where that does not depend on the record.
-    fn kind(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Literal(Json::Null) => "null",
-            Self::Literal(Json::Int(_)) | Self::Variable(Variable::Partition | Variable::Offset) => "an int",
-            Self::Literal(Json::Double(_)) => "a double",
-            Self::Literal(Json::String(_)) | Self::Variable(Variable::Topic) => "a string",
-            Self::Literal(Json::Bytes(_)) => "bytes",
-            Self::Literal(Json::List(_)) | Self::List(_) => "a list",
-            Self::Literal(Json::Map(_)) | Self::Variable(Variable::Headers) => "a map",
-            Self::Timestamp(_) | Self::Variable(Variable::Timestamp) => "a timestamp",
-            Self::Duration(_) => "a duration",
-            Self::Negate(_) => "a number",
-            Self::Binary(Operator::Add, _) => "a number or a string",
-            Self::Binary(Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Remainder, _) => {
-                "a number"
-            }
-            Self::Binary(..) | Self::Not(_) | Self::And(_) | Self::Or(_) | Self::Has(..) | Self::Matches(..) => {
-                "a bool"
-            }
-            Self::Literal(Json::Bool(_)) => "a bool",
-            Self::Call(function, _) => return Some(function.kind()),
-            Self::Variable(Variable::Value | Variable::Key) | Self::Field(..) | Self::Index(..) => return None,
-            Self::If(parts) => {
-                let [_, then, other] = &**parts;
-                return then.kind().filter(|kind| other.kind() == Some(*kind));
-            }
-        })
-    }
-}
-
 impl<'s> Parser<'s> {
     fn peek(&self) -> &Word<'s> {
         // The last word is the end, and is never passed.
@@ -214,7 +108,7 @@ impl<'s> Parser<'s> {
         is_next
     }
 
-    fn expect(&mut self, symbol: &str, what: &str) -> Result<(), CompileError> {
+    fn require(&mut self, symbol: &str, what: &str) -> Result<(), CompileError> {
         if self.eat(symbol) { Ok(()) } else { Err(self.expected(what)) }
     }
 
@@ -243,7 +137,7 @@ impl<'s> Parser<'s> {
             }
             condition.must_be_bool("the condition of ?:")?;
             let then = parser.expression()?;
-            parser.expect(":", "`:` and what else it is")?;
+            parser.require(":", "`:` and what else it is")?;
             let other = parser.expression()?;
             let depth = condition.depth.max(then.depth).max(other.depth);
             let column = condition.column;
@@ -309,7 +203,7 @@ impl<'s> Parser<'s> {
                 };
             } else if self.eat("[") {
                 let index = self.expression()?;
-                self.expect("]", "`]`")?;
+                self.require("]", "`]`")?;
                 let depth = part.depth.max(index.depth);
                 part = Part::around(Node::Index(Box::new(part.node), Box::new(index.node)), column, depth)?;
             } else {
@@ -351,7 +245,7 @@ impl<'s> Parser<'s> {
             Token::Symbol("(") => {
                 self.bump();
                 let inner = self.expression()?;
-                self.expect(")", "`)`")?;
+                self.require(")", "`)`")?;
                 return Ok(inner);
             }
             Token::Symbol("[") => {
@@ -389,7 +283,7 @@ impl<'s> Parser<'s> {
             }
             parts.push(self.expression()?);
             if !self.eat(",") {
-                self.expect(close, &format!("`,` or `{close}`"))?;
+                self.require(close, &format!("`,` or `{close}`"))?;
                 return Ok(parts);
             }
         }
@@ -475,22 +369,6 @@ fn matches(nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
             Ok(Node::Matches(Box::new(text), pattern))
         }
         _ => Err(CompileError::new(column, "the pattern of matches() must be written out, as a string")),
-    }
-}
-
-impl Pattern {
-    /// A byte of text can meet every state of the pattern, so the steps go by the pattern's size. Its engine does not
-    /// tell that, but keeps to a limit.
-    fn compile(pattern: &str) -> Result<Self, regex_lite::Error> {
-        let build = |bytes| RegexBuilder::new(pattern).size_limit(bytes).build();
-        let smaller = (MIN_PATTERN_BITS..MAX_PATTERN_BITS).map(|bits| 1 << bits);
-        for bytes in smaller {
-            if let Ok(regex) = build(bytes) {
-                return Ok(Self { regex, steps: bytes / BYTES_A_STEP });
-            }
-        }
-        let bytes = 1 << MAX_PATTERN_BITS;
-        Ok(Self { regex: build(bytes)?, steps: bytes / BYTES_A_STEP })
     }
 }
 

@@ -35,6 +35,9 @@ fn consume_prints_as_it_is_told() {
         assert_eq!(read(&[]), "Message: {\"n\":1}\nMessage: two\n", "{way:?}");
         assert_eq!(read(&["--output", "value"]), "{\"n\":1}\ntwo\n", "{way:?}");
         assert_eq!(read(&["--limit", "1"]), "Message: {\"n\":1}\n", "{way:?}");
+        let condition = r#"value.n < 1.5 && key == "k" && headers.h == "x""#;
+        assert_eq!(read(&["--where", condition]), "Message: {\"n\":1}\n", "{way:?}");
+        assert_eq!(read(&["--where", "value + 'é' == 'twoé'"]), "Message: two\n", "{way:?}");
         let formatted = read(&["--output", "%t %p %o %k %v %T\n"]);
         assert_eq!(formatted, format!("{topic} 0 0 k {{\"n\":1}} 1700000000000\n{topic} 0 1  two 1700000000001\n"));
         let line = read(&["--output", "json", "--limit", "1"]);
