@@ -39,7 +39,9 @@ pub struct Settings {
 }
 
 /// Questions to the broker that may wait at a time, each on a thread of its own; more are refused after a while.
+/// Pages of records may take long, so that they have places of their own.
 const QUESTIONS: usize = 64;
+const PAGES: usize = 32;
 /// How long a question may wait for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -48,11 +50,13 @@ pub struct App {
     pub hub: Arc<Hub>,
     pub settings: Settings,
     questions: Arc<Semaphore>,
+    pages: Arc<Semaphore>,
 }
 
 impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
-        Arc::new(Self { hub, settings, questions: Arc::new(Semaphore::new(QUESTIONS)) })
+        let (questions, pages) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Semaphore::new(PAGES)));
+        Arc::new(Self { hub, settings, questions, pages })
     }
 
     fn guard(&self) -> &Guard {
@@ -60,16 +64,28 @@ impl App {
     }
 
     /// Asks the broker something, beside the async threads.
-    async fn blocking<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let turn = tokio::time::timeout(TURN, self.questions.clone().acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(Problem::busy("too many questions to the broker are waiting already; try again"));
-        };
-        let asked = tokio::task::spawn_blocking(move || {
-            let answer = ask();
-            drop(turn);
-            answer
-        });
-        asked.await.map_err(|_| Problem::internal("the bridge failed at this request; please report it"))
+    async fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        in_turn(&self.questions, question).await
     }
+
+    /// Reads a page of records, beside the async threads.
+    async fn page<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        in_turn(&self.pages, read).await
+    }
+}
+
+async fn in_turn<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = tokio::time::timeout(TURN, places.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        return Err(Problem::busy("too many questions to the broker are waiting already; try again"));
+    };
+    let working = tokio::task::spawn_blocking(move || {
+        let result = work();
+        drop(turn);
+        result
+    });
+    working.await.map_err(|_| Problem::internal("the bridge failed at this request; please report it"))
 }

@@ -1,6 +1,6 @@
 //! The URL table.
 
-use super::guard::Guard;
+use super::guard::{Asker, Guard};
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
 use super::{App, produce, status, subscribe};
@@ -123,34 +123,38 @@ where
     D: Buf + Send + 'static,
 {
     let started = Instant::now();
-    let asker = match app.guard().admit(request.host.as_ref(), &request.headers) {
-        Ok(asker) => asker,
-        Err(problem) => {
-            debug!("{} {}: refused: {}", request.method, request.path, problem.detail());
-            return problem.response();
-        }
-    };
-    let mut response = if request.method == Method::OPTIONS {
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        Guard::preflight(&request.headers, response.headers_mut());
-        response
-    } else {
-        // A fault in one request must cost nobody else anything.
-        let answer = AssertUnwindSafe(dispatch(&app, &request, body)).catch_unwind().await;
-        answer
-            .unwrap_or_else(|_| Err(Problem::internal("the bridge failed at this request; please report it")))
-            .unwrap_or_else(|problem| {
-                if problem.is_ours() {
-                    warn!("{} {}: {}", request.method, request.path, problem.detail());
-                }
-                problem.response()
-            })
+    let (mut response, asker) = match app.guard().admit(request.host.as_ref(), &request.headers) {
+        Ok(asker) => (admitted(&app, &request, body).await, asker),
+        Err(problem) => (problem.response(), Asker::NoPage),
     };
     Guard::mark(&asker, response.headers_mut());
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();
-        response.extensions_mut().remove::<Lasting>();
     }
-    debug!("{} {} {} {} ms", request.method, request.path, response.status().as_u16(), started.elapsed().as_millis());
+    let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
+    debug!("{} {} {status} {took} ms", request.method, request.path);
     response
+}
+
+/// The answer to somebody who may ask.
+async fn admitted<B, D>(app: &Arc<App>, request: &Request, body: B) -> Response
+where
+    B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
+    D: Buf + Send + 'static,
+{
+    if request.method == Method::OPTIONS {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        Guard::preflight(&request.headers, response.headers_mut());
+        return response;
+    }
+    // A fault in one request must cost nobody else anything.
+    let answered = AssertUnwindSafe(dispatch(app, request, body)).catch_unwind().await;
+    let answered =
+        answered.unwrap_or_else(|_| Err(Problem::internal("the bridge failed at this request; please report it")));
+    answered.unwrap_or_else(|problem| {
+        if problem.is_ours() {
+            warn!("{} {}: {}", request.method, request.path, problem.detail());
+        }
+        problem.response()
+    })
 }

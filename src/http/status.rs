@@ -45,20 +45,20 @@ pub fn openapi() -> Response {
 pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
     let hub = app.hub.clone();
     // Whatever is wrong with the broker, the bridge is not ready.
-    app.blocking(move || hub.broker().ready()).await?.map_err(|error| Problem::busy(error.to_string()))?;
+    app.ask(move || hub.broker().ready()).await?.map_err(|error| Problem::busy(error.to_string()))?;
     Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
 }
 
 pub async fn topics(app: &Arc<App>) -> Result<Response, Problem> {
     let hub = app.hub.clone();
-    let topics = app.blocking(move || hub.broker().list_topics()).await??;
+    let topics = app.ask(move || hub.broker().list_topics()).await??;
     let names: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).collect();
     Ok(json_response(json!(names).to_string()))
 }
 
 pub async fn topic(app: &Arc<App>, name: &str) -> Result<Response, Problem> {
     let (hub, name) = (app.hub.clone(), TopicName::new(name)?);
-    let answer = app.blocking(move || {
+    let answer = app.ask(move || {
         let broker = hub.broker();
         let info = one_topic(broker.topics(std::slice::from_ref(&name))?)?;
         let places: Vec<_> = info.partitions.iter().map(|p| place(&info.name, p)).collect();
@@ -102,13 +102,16 @@ pub async fn records(app: &Arc<App>, topic: &str, partition: &str, request: &Req
     };
     let unknown = || Problem::bad_request(format!("partition is {partition:?}; it is a number from 0 on"));
     let page = Page {
-        place: TopicPartition { topic: TopicName::new(topic)?, partition: partition.parse().map_err(|_| unknown())? },
+        place: TopicPartition {
+            topic: TopicName::new(topic)?,
+            partition: partition.parse().ok().filter(|p| *p >= 0).ok_or_else(unknown)?,
+        },
         offset: number("offset", i64::MAX as u64)?.map(|offset| offset as Offset),
         limit: number("limit", MAX_PAGE as u64)?.map_or(PAGE, |limit| limit as usize),
         wait: Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0)),
     };
     let hub = app.hub.clone();
-    Ok(json_response(app.blocking(move || read(&*hub.broker().clone(), &page)).await??))
+    Ok(json_response(app.page(move || read(&*hub.broker().clone(), &page)).await??))
 }
 
 fn read(broker: &dyn crate::broker::Broker, page: &Page) -> Result<String, Problem> {

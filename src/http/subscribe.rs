@@ -17,6 +17,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use warp::http::header::{self, HeaderValue};
+use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// What a stream understands, besides `topic` for `/events`.
@@ -52,19 +53,24 @@ async fn open(app: &Arc<App>, topics: Vec<TopicName>, query: &Query, request: &R
     if subscription.missing == Missing::Refuse {
         check_topics(app, &subscription).await?;
     }
-    let mailbox = app.hub.subscribe(subscription)?;
-    let frames = Frames::new(mailbox, style, app.settings.heartbeat);
-    let mut response = warp::reply::stream(frames).into_response();
+    // A question about the head opens no stream.
+    let mut response = if request.method == Method::HEAD {
+        StatusCode::OK.into_response()
+    } else {
+        let mailbox = app.hub.subscribe(subscription)?;
+        let mut response = warp::reply::stream(Frames::new(mailbox, style, app.settings.heartbeat)).into_response();
+        response.extensions_mut().insert(Lasting);
+        response
+    };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(style.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     // nginx buffers answers unless told not to.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response.extensions_mut().insert(Lasting);
     Ok(response)
 }
 
-/// The first of the accepted types that is ours.
+/// The accepted type that is ours; where there are several, the one preferred (RFC 9110, 12.5.1), then the first.
 fn style(request: &Request) -> Result<Style, Problem> {
     let accepts: Vec<_> =
         request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
@@ -72,17 +78,20 @@ fn style(request: &Request) -> Result<Style, Problem> {
     if accept.trim().is_empty() {
         return Ok(Style::Sse);
     }
-    let styles = accept.split(',').filter_map(|range| {
-        let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
-        let refused = parameters.split(';').any(|p| matches!(p.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        match kind.trim().to_ascii_lowercase().as_str() {
-            _ if refused => None,
-            "text/event-stream" | "text/*" | "*/*" => Some(Style::Sse),
-            "application/x-ndjson" | "application/ndjson" | "application/*" => Some(Style::Ndjson),
-            _ => None,
+    let mut best = None;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let style = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "text/event-stream" | "text/*" | "*/*" => Style::Sse,
+            "application/x-ndjson" | "application/ndjson" | "application/*" => Style::Ndjson,
+            _ => continue,
+        };
+        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
+        if quality > best.map_or(0.0, |(_, best)| best) {
+            best = Some((style, quality));
         }
-    });
-    styles.into_iter().next().ok_or_else(|| Problem::not_acceptable(&accept))
+    }
+    best.map(|(style, _)| style).ok_or_else(|| Problem::not_acceptable(&accept))
 }
 
 fn subscription(
@@ -172,7 +181,7 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
         return Ok(());
     }
     let (hub, names) = (app.hub.clone(), topics.clone());
-    let asked = app.blocking(move || hub.broker().topics(&names));
+    let asked = app.ask(move || hub.broker().topics(&names));
     let Ok(Ok(Ok(found))) = tokio::time::timeout(LOOK_UP, asked).await else { return Ok(()) };
     for topic in found {
         match topic {

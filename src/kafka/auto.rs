@@ -4,7 +4,6 @@ use super::crate_driver::CrateDriver;
 use super::wire::{self, Wire};
 use crate::broker::{
     Broker, BrokerError, Capabilities, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Submission, TopicInfo, Want,
-    Written,
 };
 use crate::record::{Offset, TopicName, TopicPartition};
 use crossbeam_channel::Receiver;
@@ -106,20 +105,20 @@ impl Broker for Auto {
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
-        // Held back until the broker is known; each settles by its own deadline.
-        let mut waiting = Vec::new();
+        let mut held = Held::default();
         let broker = loop {
             match self.0.broker() {
                 Ok(broker) => break broker,
                 Err(error) => {
-                    if !hold(&submissions, &mut waiting, &error) {
+                    if !held.wait(&submissions, &error) {
                         return;
                     }
                 }
             }
         };
+        let waiting = held.waiting;
         let (sender, receiver) = crossbeam_channel::bounded(waiting.len().max(1));
-        for submission in waiting {
+        for (_, submission) in waiting {
             // There is room for each.
             let _ = sender.send(submission);
         }
@@ -132,28 +131,44 @@ impl Broker for Auto {
 /// How often the broker is asked anew while it is away.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// The queue before it is bounded by its caller, so what is held here is bounded as well: the caller
-/// counts a submission until it is settled. False: the channel is closed, and nothing is held.
-fn hold(submissions: &Receiver<Submission>, waiting: &mut Vec<Submission>, error: &BrokerError) -> bool {
-    let until = Instant::now() + ASK_EVERY;
-    let mut open = true;
-    while open && Instant::now() < until {
-        match submissions.recv_deadline(until) {
-            Ok(submission) => waiting.push(submission),
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => break,
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => open = false,
+/// What waits for the first broker. Bounded by the hub, which counts a submission until it is settled.
+#[derive(Default)]
+struct Held {
+    waiting: Vec<(Instant, Submission)>,
+    /// Since when no broker answers.
+    down_since: Option<Instant>,
+}
+
+impl Held {
+    /// Takes what comes for a while; nothing waits longer than `unavailable_after`, and once nobody has answered for
+    /// so long, nothing waits at all. False: the channel is closed, and nothing is held.
+    fn wait(&mut self, submissions: &Receiver<Submission>, error: &BrokerError) -> bool {
+        let patience = wire::produce::Settings::default().unavailable_after;
+        let down_since = *self.down_since.get_or_insert_with(Instant::now);
+        let until = Instant::now() + ASK_EVERY;
+        let mut open = true;
+        while open && Instant::now() < until {
+            match submissions.recv_deadline(until) {
+                Ok(submission) if down_since.elapsed() > patience => refuse(&submission, error),
+                Ok(submission) => self.waiting.push((Instant::now(), submission)),
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => break,
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => open = false,
+            }
         }
+        let now = Instant::now();
+        self.waiting.retain(|(came, submission)| {
+            let keep = open && submission.deadline > now && now.duration_since(*came) < patience;
+            if !keep {
+                refuse(submission, error);
+            }
+            keep
+        });
+        open
     }
-    let now = Instant::now();
-    waiting.retain(|submission| {
-        let keep = open && submission.deadline > now;
-        if !keep {
-            let outcome = if open { BrokerError::TimedOut(Written::No) } else { error.clone() };
-            (0..submission.records.len()).for_each(|i| submission.receipts.settle(i, Err(outcome.clone())));
-        }
-        keep
-    });
-    open
+}
+
+fn refuse(submission: &Submission, error: &BrokerError) {
+    (0..submission.records.len()).for_each(|i| submission.receipts.settle(i, Err(error.clone())));
 }
 
 struct NoReader(BrokerError);

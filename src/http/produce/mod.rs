@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use warp::reply::Response;
@@ -33,6 +34,9 @@ pub struct Settings {
     /// How long an x-ndjson stream waits for room in the queue.
     pub timeout: Duration,
 }
+
+/// How long a body may pause; x-ndjson bodies, which may be endless, may pause for as long as they like.
+const BODY_PAUSE: Duration = Duration::from_secs(30);
 
 const PARAMETERS: [&str; 4] = ["key", "partition", "timestamp", "acks"];
 const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
@@ -250,7 +254,9 @@ where
         return Err(too_large());
     }
     let (mut first, mut rest) = (None::<Bytes>, BytesMut::new());
-    while let Some(chunk) = body.next().await {
+    loop {
+        let stalled = |_| Problem::bad_request(format!("nothing more of the body came for {} s", BODY_PAUSE.as_secs()));
+        let Some(chunk) = timeout(BODY_PAUSE, body.next()).await.map_err(stalled)? else { break };
         let mut chunk = chunk.map_err(|error| Problem::bad_request(format!("the body ended early: {error}")))?;
         let chunk = chunk.copy_to_bytes(chunk.remaining());
         if first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len() > most {

@@ -1,0 +1,414 @@
+//! The routes, without a socket, on a broker in memory: the contract's rows for consuming, looking
+//! around, other origins and errors. (`tests/produce.rs` has those for producing.)
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/memory_broker.rs"]
+#[allow(dead_code)]
+mod memory_broker;
+
+use curlew::broker::{AutoCreate, BrokerError};
+use curlew::http::{self, App, Guard, Listens, Origins, routes};
+use curlew::hub::{self, Hub};
+use curlew::record::{Header, NewRecord};
+use memory_broker::MemoryBroker;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use warp::http::{Response, StatusCode};
+use warp::hyper::body::Bytes;
+
+struct World {
+    broker: Arc<MemoryBroker>,
+    app: Arc<App>,
+}
+
+fn world() -> World {
+    world_with(Guard { origins: Origins::These(vec!["https://page.example".into()]), listens: Listens::Loopback })
+}
+
+fn world_with(guard: Guard) -> World {
+    let broker = MemoryBroker::new();
+    let settings = hub::Settings { metadata_refresh: Duration::from_millis(50), ..hub::Settings::default() };
+    let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
+    let settings = http::Settings {
+        guard,
+        produce: http::produce::Settings {
+            max_body: 1 << 20,
+            auto_create: AutoCreate::Ask,
+            timeout: Duration::from_secs(5),
+        },
+        heartbeat: Duration::from_millis(100),
+        max_connections: 100,
+        stall_timeout: Duration::from_secs(30),
+        drain: Duration::from_secs(5),
+    };
+    World { broker, app: App::new(hub, settings) }
+}
+
+impl World {
+    /// `GET PATH` with headers, the answer read to its end.
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+        self.ask("GET", path, headers, "").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
+        let mut request = warp::test::request().method(method).path(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "localhost:8080");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let routes = routes(self.app.clone());
+        let reply = request.body(body.to_owned()).reply(&routes);
+        tokio::time::timeout(Duration::from_secs(10), reply).await.expect("an answer that ends")
+    }
+
+    /// The frames of a stream that ends by itself, without the two lines of its head.
+    async fn frames(&self, path: &str, headers: &[(&str, &str)]) -> Vec<String> {
+        let answer = self.get(path, headers).await;
+        assert_eq!(answer.status(), 200, "{path}: {}", text(&answer));
+        let all = text(&answer);
+        let (head, frames) = all.split_once("\n\n").unwrap();
+        assert!(head.starts_with("retry: 2") && head.ends_with("\n: connected"), "{head}");
+        frames.split_terminator("\n\n").filter(|frame| *frame != ": heartbeat").map(str::to_owned).collect()
+    }
+}
+
+fn text(answer: &Response<Bytes>) -> String {
+    String::from_utf8(answer.body().to_vec()).unwrap()
+}
+
+fn json_of(answer: &Response<Bytes>) -> Value {
+    serde_json::from_slice(answer.body()).unwrap_or_else(|e| panic!("{e}: {}", text(answer)))
+}
+
+/// The `data` of ordinary events.
+fn data(frames: &[String]) -> Vec<&str> {
+    frames.iter().filter_map(|frame| frame.strip_prefix("data: ")?.split('\n').next()).collect()
+}
+
+fn id(frame: &str) -> &str {
+    let last = frame.lines().last().unwrap();
+    last.strip_prefix("id: ").unwrap_or_else(|| panic!("id is not the last line of {frame:?}"))
+}
+
+fn record(partition_key: Option<&str>, value: &str, time: i64, header: Option<(&str, &str)>) -> NewRecord {
+    NewRecord {
+        key: partition_key.map(|key| key.to_owned().into()),
+        value: Some(value.to_owned().into()),
+        timestamp: Some(time),
+        headers: header
+            .map(|(name, value)| Header { name: name.into(), value: Some(value.to_owned().into()) })
+            .into_iter()
+            .collect(),
+        partition: None,
+    }
+}
+
+/// A topic "t" of two partitions: a0 b1 c0 d1, at times 1000, 2000, 3000, 4000.
+fn filled() -> World {
+    let world = world();
+    world.broker.create("t", 2);
+    let site = Some(("site", "north"));
+    world.broker.append_record("t", 0, record(Some("boiler"), "a", 1000, None));
+    world.broker.append_record("t", 1, record(Some("pump"), "b", 2000, site));
+    world.broker.append_record("t", 0, record(Some("boiler"), "c", 3000, site));
+    world.broker.append_record("t", 1, record(None, "d", 4000, None));
+    world
+}
+
+#[tokio::test]
+async fn each_way_to_start_and_to_choose_delivers_what_it_names() {
+    let world = filled();
+    let cases = [
+        ("from=earliest", "abcd"),
+        ("from=latest", ""),
+        ("", ""),
+        ("from=1970-01-01T00:00:02Z", "bcd"),
+        ("from=1970-01-01T00:00:02.500Z", "cd"),
+        ("from=-15m", ""),
+        ("from=earliest&partition=1", "bd"),
+        ("from=earliest&partition=0&partition=1", "abcd"),
+        ("from=earliest&key=boiler", "ac"),
+        ("from=earliest&header=site:north", "bc"),
+        ("from=earliest&header=site:north&key=pump", "b"),
+        ("from=earliest&header=site:south", ""),
+        ("from=earliest&format=value", "abcd"),
+        ("from=earliest&wait=true", "abcd"),
+    ];
+    for (query, expected) in cases {
+        let frames = world.frames(&format!("/topics/t/events?until=end&{query}"), &[]).await;
+        assert_eq!(frames[0].lines().count(), 1, "the first frame is id-only: {frames:?}");
+        id(&frames[0]);
+        let mut seen: Vec<char> = data(&frames).concat().chars().collect();
+        seen.sort_unstable();
+        assert_eq!(seen.into_iter().collect::<String>(), expected, "{query}");
+    }
+    let limited = world.frames("/topics/t/events?from=earliest&limit=3", &[]).await;
+    assert_eq!(data(&limited).len(), 3);
+    world.broker.create("u", 1);
+    world.broker.append("u", 0, "e");
+    let both = world.frames("/events?topic=t&topic=u&from=earliest&until=end", &[]).await;
+    assert_eq!(data(&both).len(), 5);
+}
+
+#[tokio::test]
+async fn a_cursor_wins_over_from_and_the_header_over_the_query() {
+    let world = filled();
+    let frames = world.frames("/topics/t/events?from=earliest&until=end&partition=0", &[]).await;
+    let (start, after_a, after_c) = (id(&frames[0]), id(&frames[1]), id(&frames[2]));
+    let path = |query: &str| format!("/topics/t/events?until=end&partition=0&{query}");
+    let cases = [
+        (path(&format!("from={after_a}")), None, "c"),
+        (path(&format!("from=earliest&last_event_id={after_a}")), None, "c"),
+        (path(&format!("from=earliest&lastEventId={after_c}")), None, ""),
+        (path(&format!("from=earliest&last_event_id={after_c}")), Some(start), "ac"),
+        (path("from=latest"), Some(after_a), "c"),
+        (path("from=earliest"), Some(""), "ac"),
+    ];
+    for (path, header, expected) in cases {
+        let headers: Vec<_> = header.map(|id| ("last-event-id", id)).into_iter().collect();
+        assert_eq!(data(&world.frames(&path, &headers).await).concat(), expected, "{path} {header:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_plain_value_has_an_event_of_its_own() {
+    let world = world();
+    world.broker.create("t", 1);
+    world.broker.append_record("t", 0, NewRecord { key: Some("k".into()), ..NewRecord::default() });
+    world.broker.append("t", 0, [0xff, 0x00]);
+    world.broker.append("t", 0, "two\r\nlines\nid: forged");
+    let frames = world.frames("/topics/t/events?from=earliest&until=end", &[]).await;
+    let bodies: Vec<_> = frames[1..].iter().map(|frame| frame.rsplit_once("\nid: ").unwrap().0).collect();
+    assert_eq!(
+        bodies,
+        [
+            "event: tombstone\ndata: {\"topic\":\"t\",\"partition\":0,\"offset\":0,\"key\":\"k\"}",
+            "event: binary\ndata: /wA=",
+            "data: two\ndata: lines\ndata: id: forged",
+        ]
+    );
+    let start = id(&frames[0]).to_owned();
+    world.broker.trim("t", 0, 2);
+    // What the bridge has just read it may serve for a moment longer.
+    let gap = loop {
+        let frames = world.frames(&format!("/topics/t/events?until=end&from={start}"), &[]).await;
+        if let Some(gap) = frames.iter().find(|frame| frame.starts_with("event: gap")) {
+            break gap.clone();
+        }
+    };
+    let expected =
+        "event: gap\ndata: {\"topic\":\"t\",\"partition\":0,\"from\":0,\"to\":2,\"reason\":\"retention\"}\nid: ";
+    assert!(gap.starts_with(expected), "{gap}");
+}
+
+#[tokio::test]
+async fn ndjson_is_an_envelope_a_line() {
+    let world = filled();
+    let accepts = [
+        ("application/x-ndjson", true),
+        ("application/x-ndjson, text/event-stream", true),
+        ("text/event-stream, application/x-ndjson", false),
+        ("application/x-ndjson;q=0.1, text/event-stream", false),
+        ("*/*", false),
+        ("text/html, */*;q=0.8", false),
+    ];
+    for (accept, ndjson) in accepts {
+        let answer = world.get("/topics/t/events?from=earliest&until=end&partition=1", &[("accept", accept)]).await;
+        let kind = if ndjson { "application/x-ndjson" } else { "text/event-stream" };
+        assert_eq!(answer.headers()["content-type"], kind, "{accept}");
+        assert_eq!(answer.headers()["cache-control"], "no-cache, no-transform");
+        assert_eq!(answer.headers()["x-accel-buffering"], "no");
+        if ndjson {
+            let lines = text(&answer);
+            let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+            let expected = json!({"topic": "t", "partition": 1, "offset": 0, "timestamp": 2000, "key": "pump",
+                "headers": [{"name": "site", "value": "north"}], "value": "b"});
+            assert_eq!(first, expected);
+            assert_eq!(lines.lines().count(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_request_is_told_what_was_given_and_what_is_allowed() {
+    let world = filled();
+    world.broker.create("other", 1);
+    let other = id(&world.frames("/topics/other/events?until=end", &[]).await[0]).to_owned();
+    let cut = &other[..other.len() - 1];
+    let cases: Vec<(&str, String, u16, Vec<&str>)> = vec![
+        ("GET", "/topics/t/events?form=earliest".into(), 400, vec!["form", "from"]),
+        ("GET", "/topics/t/events?from=earliest&from=latest".into(), 400, vec!["from", "once"]),
+        ("GET", "/topics/t/events?from=yesterday".into(), 400, vec!["yesterday", "earliest"]),
+        ("GET", "/topics/t/events?from=42".into(), 400, vec!["42", "partitions"]),
+        ("GET", format!("/topics/t/events?from={other}"), 400, vec!["other topics"]),
+        ("GET", format!("/topics/t/events?last_event_id={cut}"), 400, vec!["damaged"]),
+        ("GET", "/topics/t/events?partition=x".into(), 400, vec!["\"x\"", "number"]),
+        ("GET", "/topics/t/events?partition=7".into(), 404, vec!["no partition 7"]),
+        ("GET", "/topics/t/events?header=site".into(), 400, vec!["NAME:VALUE"]),
+        ("GET", "/topics/t/events?format=xml".into(), 400, vec!["xml", "record"]),
+        ("GET", "/topics/t/events?wait=maybe".into(), 400, vec!["maybe", "true"]),
+        ("GET", "/topics/t/events?until=noon".into(), 400, vec!["noon", "end"]),
+        ("GET", "/topics/t/events?limit=0".into(), 400, vec!["\"0\"", "from 1"]),
+        ("GET", "/topics/none/events".into(), 404, vec!["\"none\"", "wait=true"]),
+        ("GET", "/topics/a%20b/events".into(), 422, vec!["a b", "A-Z a-z 0-9"]),
+        ("GET", "/events".into(), 400, vec!["topic=a"]),
+        ("GET", "/topics/none".into(), 404, vec!["none"]),
+        ("GET", "/topics/t/partitions/9/records".into(), 404, vec!["no partition 9"]),
+        ("GET", "/topics/t/partitions/-1/records".into(), 400, vec!["-1"]),
+        ("GET", "/topics/t/partitions/0/records?offset=99".into(), 400, vec!["99", "0 to 2"]),
+        ("GET", "/topics/t/partitions/0/records?limit=many".into(), 400, vec!["many"]),
+        ("GET", "/nowhere".into(), 404, vec!["/nowhere", "/openapi.json"]),
+        ("PUT", "/topics/t".into(), 405, vec!["PUT", "POST"]),
+        ("DELETE", "/topics".into(), 405, vec!["DELETE", "GET"]),
+        ("POST", "/topics/t/events".into(), 405, vec!["POST", "GET"]),
+    ];
+    for (method, path, status, named) in cases {
+        let answer = world.ask(method, &path, &[], "").await;
+        assert_eq!(answer.status(), status, "{method} {path}: {}", text(&answer));
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        assert_eq!(answer.headers().contains_key("allow"), status == 405);
+        let problem = json_of(&answer);
+        for member in ["type", "title", "status", "detail", "error_code", "message"] {
+            assert!(!problem[member].is_null(), "{member} is missing in {problem}");
+        }
+        for word in named {
+            assert!(problem["detail"].as_str().unwrap().contains(word), "{path}: {problem} does not say {word:?}");
+        }
+    }
+    let refused = world.get("/topics/t/events", &[("accept", "text/html")]).await;
+    assert_eq!((refused.status(), json_of(&refused)["error_code"].clone()), (StatusCode::NOT_ACCEPTABLE, json!(406)));
+    assert_eq!(json_of(&world.get("/topics/none", &[]).await)["error_code"], 40401);
+    assert_eq!(json_of(&world.get("/topics/t/events?partition=7", &[]).await)["error_code"], 40402);
+}
+
+#[tokio::test]
+async fn looking_around_shows_topics_partitions_and_records() {
+    let world = filled();
+    assert_eq!(json_of(&world.get("/topics", &[]).await), json!(["t"]));
+    assert_eq!(json_of(&world.get("/topics/", &[]).await), json!(["t"]));
+    let topic = json_of(&world.get("/topics/t", &[]).await);
+    assert_eq!(topic["partitions"][1], json!({"partition": 1, "leader": 1, "earliest": 0, "latest": 2}));
+    let page = json_of(&world.get("/topics/t/partitions/0/records", &[]).await);
+    assert_eq!(page["records"].as_array().unwrap().len(), 2);
+    assert_eq!((&page["next_offset"], &page["latest"]), (&json!(2), &json!(2)));
+    let page = json_of(&world.get("/topics/t/partitions/0/records?offset=0&limit=1", &[]).await);
+    assert_eq!((page["records"][0]["value"].clone(), page["next_offset"].clone()), (json!("a"), json!(1)));
+    let none = json_of(&world.get("/topics/t/partitions/0/records?offset=2&timeout=1", &[]).await);
+    assert_eq!((none["records"].clone(), none["next_offset"].clone()), (json!([]), json!(2)));
+    assert_eq!(world.get("/health", &[]).await.status(), 200);
+    assert_eq!(world.get("/ready", &[]).await.status(), 200);
+    assert!(text(&world.get("/", &[]).await).contains("/topics/{topic}/events"));
+    let head = world.ask("HEAD", "/topics/t/events", &[], "").await;
+    assert_eq!((head.status(), head.body().len()), (StatusCode::OK, 0));
+    assert_eq!(head.headers()["content-type"], "text/event-stream");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_said_and_waited_for() {
+    let world = filled();
+    world.broker.fail_with(Some(BrokerError::Unavailable("nobody there".into())));
+    for (method, path) in [("GET", "/ready"), ("GET", "/topics"), ("GET", "/topics/t"), ("POST", "/topics/t")] {
+        let answer = world.ask(method, path, &[], "x").await;
+        assert_eq!(answer.status(), 503, "{path}");
+        assert!(text(&answer).contains("nobody there"), "{path}");
+        assert!(answer.headers().contains_key("retry-after"), "{path}");
+    }
+    let broker = world.broker.clone();
+    let back = tokio::task::spawn_blocking(move || {
+        // The stream is asking by now, or asks later: both must work.
+        broker.fail_with(None);
+    });
+    let frames = world.frames("/topics/t/events?from=earliest&until=end", &[]).await;
+    assert_eq!(data(&frames).len(), 4);
+    back.await.unwrap();
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_kept_out_and_allowed_ones_let_in() {
+    let world = filled();
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for origin in ["https://evil.example", "null", "http://localhost:9999"] {
+        let posted = world.ask("POST", "/topics/t", &[("origin", origin), form], "x=1").await;
+        assert_eq!(posted.status(), 403, "{origin}");
+        assert!(json_of(&posted)["detail"].as_str().unwrap().contains("--cors-origin"));
+        assert_eq!(posted.headers()["vary"], "Origin");
+        assert!(!posted.headers().contains_key("access-control-allow-origin"));
+        assert_eq!(world.ask("OPTIONS", "/topics/t", &[("origin", origin)], "").await.status(), 403);
+    }
+    assert_eq!(world.broker.records("t", 0).len() + world.broker.records("t", 1).len(), 4, "nothing was written");
+    let rebound = world.get("/topics", &[("host", "evil.example")]).await;
+    assert_eq!(rebound.status(), 403);
+
+    let page = ("origin", "https://page.example");
+    for (path, status) in [("/topics", 200), ("/topics/none", 404), ("/topics/t/events?until=end", 200)] {
+        let answer = world.get(path, &[page]).await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["access-control-allow-origin"], page.1, "{path}");
+        assert_eq!(answer.headers()["vary"], "Origin");
+    }
+    let asked = ("access-control-request-headers", "last-event-id, content-type, x-kafka-site");
+    let preflight = world.ask("OPTIONS", "/topics/t/events", &[page, asked], "").await;
+    assert_eq!(preflight.status(), 204);
+    let allowed = preflight.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+    for name in ["last-event-id", "content-type", "authorization", "x-kafka-site"] {
+        assert!(allowed.contains(name), "{allowed}");
+    }
+    assert!(preflight.headers().contains_key("access-control-max-age"));
+    assert_eq!(world.get("/topics", &[("origin", "http://localhost:8080")]).await.status(), 200, "its own pages");
+}
+
+#[tokio::test]
+async fn silence_is_filled_with_heartbeats() {
+    let world = world();
+    world.broker.create("t", 1);
+    for (accept, beat) in [("text/event-stream", ": heartbeat\n\n"), ("application/x-ndjson", "\n")] {
+        let broker = world.broker.clone();
+        let late = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            broker.append("t", 0, "late");
+        });
+        let answer = world.get("/topics/t/events?limit=1", &[("accept", accept)]).await;
+        assert!(text(&answer).matches(beat).count() >= 2, "{}", text(&answer));
+        late.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn openapi_describes_what_there_is_and_nothing_else() {
+    let world = filled();
+    let document = json_of(&world.get("/openapi.json", &[]).await);
+    let fill = |path: &str| path.replace("{topic}", "t").replace("{partition}", "0");
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in ["get", "post", "delete", "put", "patch"] {
+            let streams = path.ends_with("/events");
+            let mut url = fill(path);
+            if streams {
+                url += if path == "/events" { "?topic=t&until=end" } else { "?until=end" };
+            }
+            let status = world.ask(&method.to_uppercase(), &url, &[], "").await.status();
+            let documented = operations.get(method).is_some();
+            assert_eq!(status != 405, documented, "{method} {path} answers {status}");
+            assert_ne!(status, 404, "{method} {path}");
+        }
+        // The parameters that a route names when it is given one that it does not know.
+        let Some(operation) = operations.get("get").or(operations.get("post")) else { continue };
+        let asked = if operations.get("post").is_some() { "POST" } else { "GET" };
+        let operation = if asked == "POST" { &operations["post"] } else { operation };
+        let answer = world.ask(asked, &(fill(path) + "?unknown=1"), &[], "").await;
+        let Some((_, accepted)) = text(&answer).split_once("allowed are ").map(|(a, b)| (a.to_owned(), b.to_owned()))
+        else {
+            continue;
+        };
+        let accepted: Vec<_> = accepted.split('"').next().unwrap().split(", ").map(str::to_owned).collect();
+        let parameters = operation["parameters"].as_array().unwrap().iter();
+        let mut documented: Vec<_> =
+            parameters.filter(|p| p["in"] == "query").map(|p| p["name"].as_str().unwrap().to_owned()).collect();
+        let mut accepted = accepted;
+        accepted.sort();
+        documented.sort();
+        assert_eq!(accepted, documented, "{asked} {path}");
+    }
+}
