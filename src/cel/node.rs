@@ -80,10 +80,10 @@ impl Node {
             Self::Timestamp(_) | Self::Variable(Variable::Timestamp) => "a timestamp",
             Self::Duration(_) => "a duration",
             Self::Negate(_) => "a number",
-            Self::Binary(Operator::Add, _) => "a number or a string",
-            Self::Binary(Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Remainder, _) => {
-                "a number"
-            }
+            Self::Binary(
+                Operator::Add | Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Remainder,
+                _,
+            ) => "the result of a calculation",
             Self::Binary(..) | Self::Not(_) | Self::And(_) | Self::Or(_) | Self::Has(..) | Self::Matches(..) => {
                 "a bool"
             }

@@ -2,7 +2,7 @@
 
 use super::functions::{Function, Style};
 use super::node::{Node, Operator, VARIABLES};
-use super::pattern::Pattern;
+use super::pattern::{self, Pattern};
 use super::token::{Token, Word, words};
 use super::value::Json;
 use super::{CompileError, MAX_DEPTH, MAX_LENGTH};
@@ -37,7 +37,7 @@ pub fn parse(source: &str) -> Result<(Node, String), CompileError> {
     }
     let words = words(source)?;
     let text = words.iter().map(|word| word.text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
-    let mut parser = Parser { words, at: 0, nesting: 0 };
+    let mut parser = Parser { words, at: 0, nesting: 0, pattern_bytes: pattern::MAX_BYTES };
     let root = parser.expression()?;
     if parser.peek().token != Token::End {
         return Err(parser.expected("an operator or the end"));
@@ -51,6 +51,8 @@ struct Parser<'s> {
     at: usize,
     /// Brackets and signs around what is being read: bounds the stack.
     nesting: usize,
+    /// Memory that patterns may still take.
+    pattern_bytes: usize,
 }
 
 /// A part of the tree, where it begins, and how deep it is.
@@ -309,11 +311,23 @@ impl<'s> Parser<'s> {
         let (nodes, depth) = flat(parts);
         let at = columns.last().copied().unwrap_or(column);
         let node = match function {
-            Function::Matches => matches(nodes, at)?,
+            Function::Matches => self.matches(nodes, at)?,
             Function::Timestamp | Function::Duration => moment(function, nodes, at)?,
             _ => Node::Call(function, nodes),
         };
         Part::around(node, start, depth)
+    }
+
+    /// The pattern is compiled once, so it cannot come from a record.
+    fn matches(&mut self, nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
+        let mut nodes = nodes.into_iter();
+        let (Some(text), Some(Node::Literal(Json::String(pattern)))) = (nodes.next(), nodes.next()) else {
+            return Err(CompileError::new(column, "the pattern of matches() must be written out, as a string"));
+        };
+        let pattern = Pattern::compile(&pattern, self.pattern_bytes)
+            .map_err(|e| CompileError::new(column, format!("this pattern cannot be used: {e}")))?;
+        self.pattern_bytes -= pattern.bytes;
+        Ok(Node::Matches(Box::new(text), pattern))
     }
 }
 
@@ -356,19 +370,6 @@ fn has(column: usize, mut arguments: Vec<Part>) -> Result<Part, CompileError> {
             Ok(Part { node: Node::Has(of, name), column, depth })
         }
         _ => Err(CompileError::new(column, "has() takes one field: has(value.temperature)")),
-    }
-}
-
-/// The pattern is compiled once, so it cannot come from a record.
-fn matches(nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
-    let mut nodes = nodes.into_iter();
-    match (nodes.next(), nodes.next()) {
-        (Some(text), Some(Node::Literal(Json::String(pattern)))) => {
-            let pattern = Pattern::compile(&pattern)
-                .map_err(|e| CompileError::new(column, format!("this pattern cannot be used: {e}")))?;
-            Ok(Node::Matches(Box::new(text), pattern))
-        }
-        _ => Err(CompileError::new(column, "the pattern of matches() must be written out, as a string")),
     }
 }
 

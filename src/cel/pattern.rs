@@ -2,31 +2,42 @@
 
 use regex_lite::{Regex, RegexBuilder};
 
-/// Memory of a compiled pattern, at least and at most, as powers of two.
-const MIN_PATTERN_BITS: usize = 9;
-const MAX_PATTERN_BITS: usize = 14;
+/// Memory of all compiled patterns of one expression.
+pub const MAX_BYTES: usize = 16 << 10;
+/// What a pattern takes at least.
+const MIN_BYTES: usize = 512;
 /// Of a pattern, for each byte of text: a step is then about as long as any other.
 const BYTES_A_STEP: usize = 128;
 
-/// A compiled pattern, and the steps that a byte of text under it counts for.
+/// A compiled pattern.
 #[derive(Debug)]
 pub struct Pattern {
-    pub regex: Regex,
-    pub steps: usize,
+    regex: Regex,
+    /// Memory that it may take.
+    pub bytes: usize,
 }
 
 impl Pattern {
-    /// A byte of text can meet every state of the pattern, so the steps go by the pattern's size. Its engine does not
-    /// tell that, but keeps to a limit.
-    pub fn compile(pattern: &str) -> Result<Self, regex_lite::Error> {
-        let build = |bytes| RegexBuilder::new(pattern).size_limit(bytes).build();
-        let smaller = (MIN_PATTERN_BITS..MAX_PATTERN_BITS).map(|bits| 1 << bits);
-        for bytes in smaller {
-            if let Ok(regex) = build(bytes) {
-                return Ok(Self { regex, steps: bytes / BYTES_A_STEP });
+    /// The engine does not tell a pattern's size, but keeps to a limit: the smallest that does is taken for it.
+    pub fn compile(pattern: &str, most: usize) -> Result<Self, String> {
+        let mut bytes = MIN_BYTES;
+        let mut refused = format!("the patterns of an expression take together at most {MAX_BYTES} bytes, compiled");
+        while bytes <= most {
+            match RegexBuilder::new(pattern).size_limit(bytes).build() {
+                Ok(regex) => return Ok(Self { regex, bytes }),
+                Err(error) => refused = error.to_string(),
             }
+            bytes *= 2;
         }
-        let bytes = 1 << MAX_PATTERN_BITS;
-        Ok(Self { regex: build(bytes)?, steps: bytes / BYTES_A_STEP })
+        Err(refused)
+    }
+
+    /// What a search takes at most: each byte of the text can meet every state of the pattern.
+    pub fn steps(&self, text: &str) -> usize {
+        text.len().saturating_mul(self.bytes / BYTES_A_STEP)
+    }
+
+    pub fn is_in(&self, text: &str) -> bool {
+        self.regex.is_match(text)
     }
 }

@@ -42,11 +42,15 @@ pub enum Value<'t> {
     Duration(i64),
 }
 
+/// A parsed value may take thirty times its text, so longer texts stay texts.
+const MAX_PARSED: usize = 4 << 20;
+
 impl<'r> Json<'r> {
     /// JSON where it parses, else text, else bytes; null where there is nothing.
     pub fn read(bytes: Option<&'r [u8]>) -> Self {
         let Some(bytes) = bytes else { return Self::Null };
-        if may_be_json(bytes)
+        if bytes.len() <= MAX_PARSED
+            && may_be_json(bytes)
             && let Ok(json) = serde_json::from_slice(bytes)
         {
             return json;

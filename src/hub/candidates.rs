@@ -28,9 +28,9 @@ impl<'r> Candidates<'r> {
         Self { topic, partition, batches, most: 0, documents: OnceCell::new() }
     }
 
-    /// For so many feeds: with more than one it pays to keep what was read.
-    pub fn shared(self, feeds: usize) -> Self {
-        Self { most: if feeds > 1 { MAX_KEPT } else { 0 }, ..self }
+    /// For feeds with so many conditions: with more than one it pays to keep what was read.
+    pub fn shared(self, conditions: usize) -> Self {
+        Self { most: if conditions > 1 { MAX_KEPT } else { 0 }, ..self }
     }
 
     pub fn records(&self) -> impl Iterator<Item = RecordRef<'r>> + use<'r> {

@@ -256,7 +256,8 @@ impl Live {
             }
             state.feeds.clone()
         };
-        let candidates = Candidates::new(&tail.name, partition, &batches).shared(feeds.len());
+        let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
+        let candidates = Candidates::new(&tail.name, partition, &batches).shared(conditions);
         feeds.iter().for_each(|feed| feed.deliver(&candidates, from, next));
     }
 
