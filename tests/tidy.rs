@@ -220,7 +220,7 @@ fn a_file_holds_one_idea_in_at_most_400_lines() {
 
 #[test]
 fn dependencies_between_modules_point_one_way() {
-    let values: &[&str] = &["src/record.rs", "src/cursor"];
+    let values: &[&str] = &["src/record.rs", "src/cursor", "src/cel/"];
     let rules: [(&[&str], &[&str]); 5] = [
         (values, &["hub", "http", "kafka", "embedded", "commands", "config"]),
         (&["src/broker.rs"], &["hub", "http", "kafka", "embedded", "commands", "config"]),

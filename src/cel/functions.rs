@@ -138,7 +138,7 @@ impl Function {
         Ok(value)
     }
 
-    /// As in CEL, months and days of the week count from 0, and so do the days of `getDate` from 1.
+    /// In UTC. As in CEL, months and days of the week (from Sunday) count from 0, days of the month from 1.
     fn of_calendar(self, ms: i64) -> Result<i64, Unknown> {
         let time = time::calendar(ms).ok_or(Unknown)?;
         Ok(match self {

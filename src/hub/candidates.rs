@@ -4,7 +4,7 @@ use super::subscription::Filter;
 use crate::cel::{Document, Expression};
 use crate::record::{Partition, RecordRef, Records, TopicName};
 use log::error;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Bytes of records that are kept as filters have read them, for the filters still to come. Parsed, a value may take
@@ -53,11 +53,11 @@ impl<'r> Candidates<'r> {
 
     fn documents(&self) -> &[Document<'r>] {
         self.documents.get_or_init(|| {
-            let kept = Cell::new(0);
+            let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+            let mut kept = 0;
             let fits = |record: &RecordRef<'r>| {
-                let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-                kept.set(kept.get() + len(record.key) + len(record.value) + size_of::<Document<'_>>());
-                kept.get() <= self.most
+                kept += len(record.key) + len(record.value) + size_of::<Document<'_>>();
+                kept <= self.most
             };
             self.records().take_while(fits).map(|record| self.document(record)).collect()
         })
@@ -74,4 +74,43 @@ fn is_true(condition: &Expression, document: &Document<'_>) -> bool {
         error!("where={condition} panicked on a record; please report this");
         false
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn stretch(records: usize, value_bytes: usize) -> Vec<Records> {
+        let mut data = Vec::new();
+        let ranges: Vec<_> = (0..records)
+            .map(|n| {
+                let start = data.len();
+                data.extend(format!(r#"{{"n":{n},"pad":"{}"}}"#, "x".repeat(value_bytes)).bytes());
+                start..data.len()
+            })
+            .collect();
+        let mut batch = Records::over(data.into());
+        ranges.into_iter().enumerate().for_each(|(n, range)| batch.push(n as i64, 0, None, Some(range)));
+        vec![batch]
+    }
+
+    #[test]
+    fn records_match_the_same_whether_what_was_read_is_kept_or_not() {
+        let topic = TopicName::new("t").unwrap();
+        let condition = Some(Arc::new(Expression::compile("value.n % 3 == 1 && offset == value.n").unwrap()));
+        let filter = Filter { condition, ..Filter::default() };
+        let batches = stretch(600, 10_000);
+        let wanted = |candidates: Candidates<'_>| -> (Vec<i64>, usize) {
+            let records = candidates.records().enumerate();
+            let wanted = records.filter(|(number, record)| candidates.matches(&filter, *number, record));
+            (wanted.map(|(_, record)| record.offset).collect(), candidates.documents().len())
+        };
+        let (alone, kept) = wanted(Candidates::new(&topic, 0, &batches));
+        assert_eq!((alone.len(), kept), (200, 0));
+        let (shared, kept) = wanted(Candidates::new(&topic, 0, &batches).shared(2));
+        assert_eq!(shared, alone);
+        assert!((300..MAX_KEPT / 10_000).contains(&kept), "some fit and some do not: {kept}");
+    }
 }
