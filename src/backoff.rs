@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Between tries to reach a broker: its first, and its longest.
+const BROKER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
 /// Pauses that double from `first` to `most`, each between half and all of it at random, so that
 /// many who lost the same broker do not come back in one wave.
 #[derive(Debug, Clone)]
@@ -14,6 +17,11 @@ pub struct Backoff {
 impl Backoff {
     pub fn new(first: Duration, most: Duration) -> Self {
         Self { first, most, next: first }
+    }
+
+    /// For a broker that does not answer.
+    pub fn for_broker() -> Self {
+        Self::new(BROKER.0, BROKER.1)
     }
 
     /// `random` is at least 0 and below 1.

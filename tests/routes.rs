@@ -60,7 +60,7 @@ impl World {
             request = request.header(*name, *value);
         }
         let routes = routes(self.app.clone());
-        let reply = request.body(body.to_owned()).reply(&routes);
+        let reply = request.body(body).reply(&routes);
         tokio::time::timeout(Duration::from_secs(10), reply).await.expect("an answer that ends")
     }
 

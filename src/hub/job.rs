@@ -105,7 +105,7 @@ impl Job {
 
     fn new(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>, phase: Phase) -> Box<Self> {
         let topics = vec![Known::NotYet; encoder.cursor.topics().len()];
-        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let backoff = Backoff::for_broker();
         Box::new(Self {
             encoder,
             post,

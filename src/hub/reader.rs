@@ -38,7 +38,7 @@ impl LeaderReader {
         let reader = broker.reader(leader);
         let interrupt = reader.interrupter();
         let fetching = Arc::new(AtomicU64::new(0));
-        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let backoff = Backoff::for_broker();
         let mut reading = Reading {
             leader,
             live,

@@ -1,11 +1,11 @@
 //! What is known of a cluster, shared by all threads: brokers, topics, leaders, and why nobody
 //! answers when nobody does.
 
-use super::backoff::Backoff;
 use super::connection::Connection;
 use super::metadata;
 use super::settings::Settings;
 use super::versions::Versions;
+use crate::backoff::Backoff;
 use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
 use crate::record::TopicName;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
@@ -211,10 +211,10 @@ impl Cluster {
         let now = Instant::now();
         let away = view.away.get_or_insert_with(|| {
             log::warn!("{why}");
-            Away { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::new() }
+            Away { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::for_broker() }
         });
         away.tried = now;
-        away.next = now + away.backoff.pause();
+        away.next = now + away.backoff.pause(fastrand::f64());
         away.why = why.clone();
     }
 

@@ -7,7 +7,6 @@
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
 //! - `produce`: writing
 
-pub mod backoff;
 mod batch;
 pub mod cluster;
 mod compression;

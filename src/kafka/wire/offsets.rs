@@ -1,10 +1,10 @@
 //! ListOffsets: where partitions begin and end, and where a time is.
 
-use super::backoff::Backoff;
 use super::cluster::Cluster;
 use super::errors::{self, Asked};
 use super::metadata;
 use super::pool::Pool;
+use crate::backoff::Backoff;
 use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Remedy};
 use crate::record::{Offset, Partition, TopicName, TopicPartition};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -32,13 +32,13 @@ pub fn offsets(
 ) -> Vec<Result<Offset, BrokerError>> {
     let deadline = Instant::now() + PATIENCE;
     let mut questions: Vec<Question> = asked.iter().map(|(place, at)| Question::new(place, *at)).collect();
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::for_broker();
     loop {
         for (leader, group) in by_leader(cluster, &mut questions) {
             ask(pool, leader, &mut questions, &group);
         }
         let stale: BTreeSet<TopicName> = questions.iter().filter_map(Question::topic_to_refresh).cloned().collect();
-        let pause = backoff.pause();
+        let pause = backoff.pause(fastrand::f64());
         if !questions.iter().any(|question| question.result.is_none()) || Instant::now() + pause > deadline {
             break;
         }

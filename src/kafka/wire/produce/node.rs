@@ -3,8 +3,8 @@
 use super::link::Link;
 use super::queue::LinkId;
 use super::request::QueueId;
+use crate::backoff::Backoff;
 use crate::broker::BrokerError;
-use crate::kafka::wire::backoff::Backoff;
 use std::time::Instant;
 
 pub struct Node {
@@ -28,7 +28,7 @@ impl Default for Node {
             link: NodeLink::Away { retry_at: Instant::now() },
             trouble: None,
             candidates: Vec::new(),
-            backoff: Backoff::new(),
+            backoff: Backoff::for_broker(),
         }
     }
 }
@@ -51,7 +51,7 @@ impl Node {
     /// Ends what is left of the connection and waits before the next one.
     pub fn disconnected(&mut self, why: BrokerError, now: Instant) {
         self.interrupt();
-        self.link = NodeLink::Away { retry_at: now + self.backoff.pause() };
+        self.link = NodeLink::Away { retry_at: now + self.backoff.pause(fastrand::f64()) };
         self.trouble = Some(why);
     }
 
