@@ -136,6 +136,9 @@ impl Reading {
     /// Prints one event to `lines`. `Some`: it was the last.
     fn take(&mut self, event: Event, lines: &mut Vec<u8>) -> Result<Option<End>, String> {
         let data = event.data.as_deref().unwrap_or_default();
+        if let Some(topic) = event.comment.as_deref().and_then(|comment| comment.strip_prefix("waiting for topic ")) {
+            say(format_args!("topic {topic} does not exist yet; waiting for it"));
+        }
         match event.kind.as_str() {
             "problem" => {
                 let (status, text) = problem(data);
@@ -143,11 +146,6 @@ impl Reading {
                 return if later { Ok(Some(End::Cut(text))) } else { Err(text) };
             }
             "gap" => say(format_args!("gap: {}", String::from_utf8_lossy(data))),
-            "waiting" => {
-                let topic = serde_json::from_slice::<serde_json::Value>(data).unwrap_or_default();
-                let topic = topic["topic"].as_str().unwrap_or_default();
-                say(format_args!("topic {topic} does not exist yet; waiting for it"));
-            }
             _ if event.data.is_none() => {}
             kind => {
                 self.print(kind, data, lines)?;

@@ -8,6 +8,8 @@ pub struct Event {
     /// Lines joined by LF; `None`: there was no `data`, so only the id counts.
     pub data: Option<Vec<u8>>,
     pub id: Option<String>,
+    /// The last comment before its end: what the bridge says to whoever looks at the stream.
+    pub comment: Option<String>,
 }
 
 /// Cuts a stream into events. What is cut off in the middle of an event is never handed out.
@@ -69,6 +71,7 @@ fn field(event: &mut Event, line: &[u8]) {
     let value = value.strip_prefix(b":").unwrap_or(value);
     let value = value.strip_prefix(b" ").unwrap_or(value);
     match name {
+        b"" => event.comment = Some(String::from_utf8_lossy(value).into_owned()),
         b"data" => match &mut event.data {
             Some(data) => {
                 data.push(b'\n');
@@ -99,7 +102,11 @@ mod tests {
     }
 
     fn event(kind: &str, data: Option<&str>, id: Option<&str>) -> Event {
-        Event { kind: kind.into(), data: data.map(|d| d.as_bytes().to_vec()), id: id.map(str::to_owned) }
+        Event { kind: kind.into(), data: data.map(|d| d.as_bytes().to_vec()), id: id.map(str::to_owned), comment: None }
+    }
+
+    fn comment(text: &str) -> Event {
+        Event { comment: Some(text.to_owned()), ..Event::default() }
     }
 
     const STREAM: &[u8] =
@@ -108,9 +115,11 @@ mod tests {
 
     fn expected() -> Vec<Event> {
         vec![
+            comment("connected"),
             event("", None, Some("A")),
             event("", Some("one\ntwo"), Some("B")),
             event("gap", Some("{}"), Some("C")),
+            comment("heartbeat"),
             event("", Some(""), None),
         ]
     }

@@ -45,6 +45,10 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         return job.retry(&error);
     }
     if until == Until::End {
+        // A topic that does not exist yet has no end yet either.
+        if job.topics.iter().any(|topic| matches!(topic, Known::Missing)) {
+            return job.later();
+        }
         match ends(&job, broker) {
             Ok(ends) => job.encoder.bounds.ends = Some(ends),
             Err(error) => return job.retry(&error),

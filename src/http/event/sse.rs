@@ -71,9 +71,9 @@ impl Format for Sse {
         out.extend_from_slice(b"\n\n");
     }
 
+    /// A comment: pages need not know, and people and `curlew consume` who look at the stream do.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
-        // A topic's name holds nothing that JSON would escape.
-        out.extend_from_slice(format!("event: waiting\ndata: {{\"topic\":\"{topic}\"}}\n\n").as_bytes());
+        out.extend_from_slice(format!(": waiting for topic {topic}\n\n").as_bytes());
     }
 }
 

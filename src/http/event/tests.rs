@@ -368,9 +368,9 @@ fn a_problem_ends_a_stream_without_moving_its_id() {
 }
 
 #[test]
-fn waiting_for_a_topic_is_an_event_of_its_own() {
+fn waiting_is_a_comment_where_there_are_comments() {
     let waiting = |format: &dyn Format, out: &mut Vec<u8>| format.waiting(out, &topic());
-    assert_eq!(written(waiting, Kind::SseValue), "event: waiting\ndata: {\"topic\":\"t\"}\n\n");
+    assert_eq!(written(waiting, Kind::SseValue), ": waiting for topic t\n\n");
     assert_eq!(written(waiting, Kind::Ndjson), "");
 }
 
