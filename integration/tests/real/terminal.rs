@@ -12,7 +12,7 @@ fn both_ways() -> [[String; 2]; 2] {
 
 #[track_caller]
 fn stdout(output: Output) -> String {
-    assert!(output.status.success(), "{output:?}");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
