@@ -1,6 +1,7 @@
 //! Records to the bytes of one kind of stream, and the cursor that goes with them.
 
 use super::candidates::Candidates;
+use super::mailbox::Chunk;
 use super::subscription::{Filter, Format, Gap, GapReason};
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
@@ -35,6 +36,8 @@ pub enum Flow {
 #[derive(Clone)]
 pub struct Encoder {
     pub cursor: Cursor,
+    /// The cursor behind the last chunk.
+    sent: Arc<Cursor>,
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
     pub bounds: Bounds,
@@ -46,7 +49,20 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
-        Self { cursor, filter, format, bounds, passed: 0, passing_since: None }
+        let sent = Arc::new(cursor.clone());
+        Self { cursor, sent, filter, format, bounds, passed: 0, passing_since: None }
+    }
+
+    /// Goes on at another place.
+    pub fn move_to(&mut self, cursor: Cursor) {
+        self.sent = Arc::new(cursor.clone());
+        self.cursor = cursor;
+    }
+
+    /// What was written since the last chunk.
+    pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
+        let from = std::mem::replace(&mut self.sent, Arc::new(self.cursor.clone()));
+        Chunk { bytes: bytes.into(), from }
     }
 
     /// Another at another place, of the same filter and format, without bounds.

@@ -29,6 +29,9 @@ pub struct FeedKey {
     pub private: Option<u64>,
 }
 
+/// About how many bytes one chunk has. Many may be of one fetched stretch; a stream joins only at its end.
+const CHUNK: usize = 128 << 10;
+
 /// How long a feed without streams is kept: clients that were cut off all at once come back within seconds.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -96,18 +99,23 @@ impl Feed {
                 return;
             }
         }
-        self.evict_full(&mut state);
         state.last_join = None;
-        if state.members.is_empty() {
-            // Nobody listens: only the place moves on, for those who come back.
-            state.encoder.cursor.set(topic, partition, next);
-            return;
-        }
-        let mut out = Vec::with_capacity(candidates.memory());
-        let flow = state.encoder.records(&mut out, topic, candidates, next, usize::MAX);
-        state.send(out);
-        if flow == Flow::Finished {
-            state.complete();
+        while state.encoder.cursor.next(topic, partition).is_some_and(|place| place < next) {
+            self.evict_full(&mut state);
+            if state.members.is_empty() {
+                // Nobody listens: only the place moves on, for those who come back.
+                state.encoder.cursor.set(topic, partition, next);
+                let place = state.encoder.cursor.clone();
+                state.encoder.move_to(place);
+                return;
+            }
+            let mut out = Vec::with_capacity(candidates.memory().min(CHUNK + CHUNK / 4));
+            let flow = state.encoder.records(&mut out, topic, candidates, next, CHUNK);
+            state.send(out);
+            if flow == Flow::Finished {
+                state.complete();
+                return;
+            }
         }
     }
 
@@ -178,12 +186,29 @@ impl Feed {
         let FeedState { encoder, members, .. } = state;
         members.retain(|member| {
             if which(member) && !member.is_closed() {
-                let job = Job::behind(encoder.clone(), member.clone(), self.key.clone(), self.settings.clone());
+                let encoder = self.behind(encoder, member);
+                let job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
                 member.park(job, self.settings.ahead);
                 return false;
             }
             !member.is_closed()
         });
+    }
+}
+
+impl Feed {
+    /// Where a stream reads on: without the chunks that its client has not taken, which would be memory that it alone
+    /// keeps. A stream that counts its records has counted them, and keeps them.
+    fn behind(&self, encoder: &Encoder, member: &Post) -> Encoder {
+        if self.key.private.is_some() {
+            return encoder.clone();
+        }
+        let Some(from) = member.take_back() else { return encoder.clone() };
+        let mut behind = encoder.at(Cursor::clone(&from));
+        let mut out = Vec::new();
+        behind.checkpoint(&mut out);
+        member.send(behind.chunk(out));
+        behind
     }
 }
 
@@ -206,9 +231,10 @@ impl FeedState {
         self.members = Vec::new();
     }
 
-    fn send(&mut self, chunk: impl Into<Bytes>) {
-        let chunk = chunk.into();
-        if !chunk.is_empty() {
+    fn send(&mut self, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        if !bytes.is_empty() {
+            let chunk = self.encoder.chunk(bytes);
             self.members.iter().for_each(|member| member.send(chunk.clone()));
         }
     }

@@ -122,10 +122,10 @@ impl Job {
         })
     }
 
-    pub fn send(&self, chunk: impl Into<Bytes>) {
-        let chunk = chunk.into();
-        if !chunk.is_empty() {
-            self.post.send(chunk);
+    pub fn send(&mut self, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        if !bytes.is_empty() {
+            self.post.send(self.encoder.chunk(bytes));
         }
     }
 
@@ -146,8 +146,9 @@ impl Job {
     }
 
     /// Tells the client why its stream ends.
-    pub fn fail(self: Box<Self>, error: &BrokerError) -> Next {
-        self.send(self.encoder.problem(error));
+    pub fn fail(mut self: Box<Self>, error: &BrokerError) -> Next {
+        let problem = self.encoder.problem(error);
+        self.send(problem);
         self.post.complete();
         Next::Done
     }

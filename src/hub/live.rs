@@ -231,6 +231,8 @@ impl Live {
         for (topic, tail) in feed.tails.iter().enumerate() {
             attach(&feed, &mut state.encoder.cursor, topic, tail);
         }
+        let place = state.encoder.cursor.clone();
+        state.encoder.move_to(place);
         if self.is_closing() {
             state.end();
         }

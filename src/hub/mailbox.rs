@@ -6,20 +6,29 @@ use super::job::Job;
 use super::subscription::Format;
 use super::{Permit, lock};
 use crate::broker::BrokerError;
+use crate::cursor::Cursor;
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded};
 use futures_util::task::AtomicWaker;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-/// Chunks that may wait in one mailbox. When it is full, the stream leaves the live flow and reads
-/// the log by itself once its client has taken some.
-const SLOTS: usize = 4;
+/// Chunks that may wait in one mailbox. When it is full, the stream leaves the live flow, gives them back, and reads
+/// the log by itself once its client takes something. So the streams of a feed hold its last few chunks, whichever
+/// they are slow at, and all of them the same.
+const SLOTS: usize = 12;
+
+/// Whole frames, and the place of the stream before them.
+#[derive(Clone)]
+pub struct Chunk {
+    pub bytes: Bytes,
+    pub from: Arc<Cursor>,
+}
 
 /// The receiving end of one stream: whole frames, in order. Dropping it ends the stream.
 pub struct Mailbox {
-    chunks: Receiver<Bytes>,
+    chunks: Receiver<Chunk>,
     shared: Arc<Shared>,
     /// Says what nobody else has said when the stream ends; `None` once it is said.
     last_words: Option<Arc<dyn Format>>,
@@ -29,13 +38,17 @@ pub struct Mailbox {
 /// The hub's end of a mailbox. The stream ends when the last clone is gone.
 #[derive(Clone)]
 pub(super) struct Post {
-    chunks: Sender<Bytes>,
+    chunks: Sender<Chunk>,
+    /// Of the same mailbox, to take chunks back.
+    waiting: Receiver<Chunk>,
     shared: Arc<Shared>,
     _ended: Arc<WakeAtEnd>,
 }
 
 struct Shared {
     waker: AtomicWaker,
+    /// Held while chunks are taken out: those that are taken back must not be taken by the client in between.
+    taking: Mutex<()>,
     closed: AtomicBool,
     /// The stream has delivered all it was asked for, or its client knows why it ends.
     completed: AtomicBool,
@@ -61,13 +74,19 @@ pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit, format: Arc<dyn 
     let (sender, receiver) = bounded(SLOTS);
     let shared = Arc::new(Shared {
         waker: AtomicWaker::new(),
+        taking: Mutex::new(()),
         closed: AtomicBool::new(false),
         completed: AtomicBool::new(false),
         parked: Mutex::new(None),
         is_parked: AtomicBool::new(false),
         resume,
     });
-    let post = Post { chunks: sender, _ended: Arc::new(WakeAtEnd(shared.clone())), shared: shared.clone() };
+    let post = Post {
+        chunks: sender,
+        waiting: receiver.clone(),
+        _ended: Arc::new(WakeAtEnd(shared.clone())),
+        shared: shared.clone(),
+    };
     (post, Mailbox { chunks: receiver, shared, last_words: Some(format), _permit: permit })
 }
 
@@ -83,10 +102,18 @@ impl Post {
 
     /// Hands over whole frames. Only one thread sends to a mailbox at a time and asks
     /// [`is_full`](Self::is_full) before, so there is room.
-    pub fn send(&self, chunk: Bytes) {
+    pub fn send(&self, chunk: Chunk) {
         if self.chunks.try_send(chunk).is_ok() {
             self.shared.waker.wake();
         }
+    }
+
+    /// Takes back what the client has not taken; where the stream stands without it. `None`: there was nothing.
+    pub fn take_back(&self) -> Option<Arc<Cursor>> {
+        let _taking = lock(&self.shared.taking);
+        let first = self.waiting.try_recv().ok()?;
+        self.waiting.try_iter().for_each(drop);
+        Some(first.from)
     }
 
     /// The client knows why the stream ends, or got all it asked for.
@@ -135,21 +162,27 @@ impl Mailbox {
 
     /// Waits for the next frames on this thread; `None` after the last.
     pub fn wait_next(&mut self) -> Option<Bytes> {
-        match self.chunks.recv() {
-            Ok(chunk) => {
-                self.shared.unpark();
-                Some(chunk)
+        loop {
+            if let Some(next) = self.take() {
+                return next;
             }
-            Err(_) => self.last_words(),
+            // Waits without taking.
+            let mut ready = Select::new();
+            ready.recv(&self.chunks);
+            ready.ready();
         }
     }
 
     /// `Some(None)`: the stream is over.
     fn take(&mut self) -> Option<Option<Bytes>> {
-        match self.chunks.try_recv() {
+        let taken = {
+            let _taking = lock(&self.shared.taking);
+            self.chunks.try_recv()
+        };
+        match taken {
             Ok(chunk) => {
                 self.shared.unpark();
-                Some(Some(chunk))
+                Some(Some(chunk.bytes))
             }
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => Some(self.last_words()),
@@ -171,6 +204,7 @@ impl Mailbox {
 impl Drop for Mailbox {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
+        self.chunks.try_iter().for_each(drop);
         self.shared.unpark();
     }
 }

@@ -31,11 +31,11 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
     {
         match start {
             Start::Latest => {
-                job.encoder.cursor = place;
+                job.encoder.move_to(place);
                 return begin(job, AtEnd::Yes);
             }
             Start::Cursor(cursor) => {
-                job.encoder.cursor = cursor;
+                job.encoder.move_to(cursor);
                 return begin(job, AtEnd::Yes);
             }
             Start::Earliest | Start::Time(_) => {}
@@ -56,7 +56,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
     }
     let at = match start {
         Start::Cursor(cursor) => {
-            job.encoder.cursor = cursor;
+            job.encoder.move_to(cursor);
             return begin(job, AtEnd::No);
         }
         Start::Latest => OffsetAt::Latest,
@@ -64,7 +64,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         Start::Time(time) => OffsetAt::Time(time),
     };
     match cursor_at(&job, at, broker) {
-        Ok(cursor) => job.encoder.cursor = cursor,
+        Ok(cursor) => job.encoder.move_to(cursor),
         Err(error) => return job.retry(&error),
     }
     begin(job, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No })
@@ -82,7 +82,8 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
             }
             Err(BrokerError::UnknownTopic(_)) if job.key.missing == Missing::Wait => {
                 if !matches!(job.topics[topic], Known::Missing) {
-                    job.send(job.encoder.waiting(topic));
+                    let waiting = job.encoder.waiting(topic);
+                    job.send(waiting);
                 }
                 Known::Missing
             }
