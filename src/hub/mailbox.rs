@@ -24,6 +24,16 @@ const SLOTS: usize = 12;
 pub struct Chunk {
     pub bytes: Bytes,
     pub from: Arc<Cursor>,
+    pub holds: Holds,
+}
+
+/// Whether a chunk can be had again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// From the log.
+    Records,
+    /// Also what is said only once: a gap, where the stream starts.
+    Words,
 }
 
 /// The receiving end of one stream: whole frames, in order. Dropping it ends the stream.
@@ -108,12 +118,16 @@ impl Post {
         }
     }
 
-    /// Takes back what the client has not taken; where the stream stands without it. `None`: there was nothing.
+    /// Takes back the records that the client has not taken, up to the last thing that is said only once; where the
+    /// stream stands without them. `None`: there were none.
     pub fn take_back(&self) -> Option<Arc<Cursor>> {
         let _taking = lock(&self.shared.taking);
-        let first = self.waiting.try_recv().ok()?;
-        self.waiting.try_iter().for_each(drop);
-        Some(first.from)
+        let mut waiting: Vec<_> = self.waiting.try_iter().collect();
+        let words = waiting.iter().rposition(|chunk| chunk.holds == Holds::Words).map_or(0, |last| last + 1);
+        let records = waiting.split_off(words);
+        // There is room: they were here before, and the hub's other threads leave this mailbox alone.
+        waiting.into_iter().for_each(|chunk| drop(self.chunks.try_send(chunk)));
+        records.into_iter().next().map(|first| first.from)
     }
 
     /// The client knows why the stream ends, or got all it asked for.
