@@ -277,9 +277,9 @@ impl CatchUp {
     }
 
     fn write(&self, job: &mut Job, read: Vec<Found>, at_end: &mut AtEnd) -> Result<(), BrokerError> {
-        let mut out = Vec::new();
-        let mut failed = Ok(());
         let most = job.settings.chunk_bytes;
+        let mut out = Vec::with_capacity(most.min(read_bytes(&read)) * 5 / 4);
+        let mut failed = Ok(());
         for (Want { topic: name, partition, offset, .. }, result) in read {
             let Some(topic) = job.encoder.cursor.topic_index(&name) else { continue };
             match result {
@@ -320,6 +320,10 @@ impl CatchUp {
         job.send(out);
         failed
     }
+}
+
+fn read_bytes(read: &[Found]) -> usize {
+    read.iter().filter_map(|(_, read)| Some(read.as_ref().ok()?.piece.memory())).sum()
 }
 
 /// What to fetch next, by leader; `None` where a partition has no known leader.

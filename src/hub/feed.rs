@@ -188,7 +188,8 @@ impl Feed {
             if which(member) && !member.is_closed() {
                 let encoder = self.behind(encoder, member);
                 let job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
-                member.park(job, self.settings.ahead);
+                // It reads on when its client takes or wants something again.
+                member.park(job, 0);
                 return false;
             }
             !member.is_closed()

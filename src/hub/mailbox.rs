@@ -65,6 +65,8 @@ struct Shared {
     /// A catch-up job that waits for room in this mailbox.
     parked: Mutex<Option<Box<Job>>>,
     is_parked: AtomicBool,
+    /// The client waits for the next chunk.
+    is_hungry: AtomicBool,
     resume: Sender<Box<Job>>,
 }
 
@@ -89,6 +91,7 @@ pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit, format: Arc<dyn 
         completed: AtomicBool::new(false),
         parked: Mutex::new(None),
         is_parked: AtomicBool::new(false),
+        is_hungry: AtomicBool::new(false),
         resume,
     });
     let post = Post {
@@ -113,6 +116,7 @@ impl Post {
     /// Hands over whole frames. Only one thread sends to a mailbox at a time and asks
     /// [`is_full`](Self::is_full) before, so there is room.
     pub fn send(&self, chunk: Chunk) {
+        self.shared.is_hungry.store(false, Ordering::SeqCst);
         if self.chunks.try_send(chunk).is_ok() {
             self.shared.waker.wake();
         }
@@ -140,12 +144,13 @@ impl Post {
         self.chunks.len()
     }
 
-    /// Keeps `job` until the client has taken something, unless fewer than `ahead` chunks wait for it.
+    /// Keeps `job` until the client takes something, or waits for something, unless fewer than `ahead` chunks wait for
+    /// it.
     pub fn park(&self, job: Box<Job>, ahead: usize) {
         *lock(&self.shared.parked) = Some(job);
         self.shared.is_parked.store(true, Ordering::SeqCst);
         // The client may have emptied the mailbox, or gone, before it could see the job.
-        if self.waiting() < ahead || self.is_closed() {
+        if self.waiting() < ahead || self.shared.is_hungry.load(Ordering::SeqCst) || self.is_closed() {
             self.shared.unpark();
         }
     }
@@ -171,7 +176,12 @@ impl Mailbox {
             return Poll::Ready(next);
         }
         self.shared.waker.register(cx.waker());
-        self.take().map_or(Poll::Pending, Poll::Ready)
+        if let Some(next) = self.take() {
+            return Poll::Ready(next);
+        }
+        self.shared.is_hungry.store(true, Ordering::SeqCst);
+        self.shared.unpark();
+        Poll::Pending
     }
 
     /// Waits for the next frames on this thread; `None` after the last.
@@ -180,6 +190,8 @@ impl Mailbox {
             if let Some(next) = self.take() {
                 return next;
             }
+            self.shared.is_hungry.store(true, Ordering::SeqCst);
+            self.shared.unpark();
             // Waits without taking.
             let mut ready = Select::new();
             ready.recv(&self.chunks);
