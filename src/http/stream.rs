@@ -17,8 +17,8 @@ pub enum Style {
     Ndjson,
 }
 
-/// Chunks that are ready are written as one, up to about so many bytes.
-const JOIN: usize = 64 << 10;
+/// Small chunks that are ready are copied together and written as one, up to so many bytes.
+const JOIN: usize = 16 << 10;
 
 impl Style {
     pub fn content_type(self) -> &'static str {
@@ -49,6 +49,8 @@ pub struct Frames {
     mailbox: Mailbox,
     style: Style,
     head: Option<Bytes>,
+    /// Taken already, and too large to be joined with what was before it.
+    ahead: Option<Bytes>,
     period: Duration,
     silence: Pin<Box<Sleep>>,
 }
@@ -57,21 +59,33 @@ impl Frames {
     pub fn new(mailbox: Mailbox, style: Style, heartbeat: Duration) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
         let head = Some(style.head()).filter(|head| !head.is_empty());
-        Self { mailbox, style, head, period: heartbeat, silence: Box::pin(sleep(first)) }
+        Self { mailbox, style, head, ahead: None, period: heartbeat, silence: Box::pin(sleep(first)) }
     }
 
-    /// What else is ready, behind `first`.
-    fn join(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
+    /// The next chunks as one, as many as are small and ready.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let first = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => match self.mailbox.poll_next(cx) {
+                Poll::Ready(Some(first)) => first,
+                other => return other,
+            },
+        };
         let mut joined = BytesMut::new();
         while first.len() + joined.len() < JOIN
             && let Poll::Ready(Some(next)) = self.mailbox.poll_next(cx)
         {
+            if first.len() + joined.len() + next.len() > JOIN {
+                // Large chunks stay shared with all other streams.
+                self.ahead = Some(next);
+                break;
+            }
             if joined.is_empty() {
                 joined.extend_from_slice(&first);
             }
             joined.extend_from_slice(&next);
         }
-        if joined.is_empty() { first } else { joined.freeze() }
+        Poll::Ready(Some(if joined.is_empty() { first } else { joined.freeze() }))
     }
 }
 
@@ -82,11 +96,11 @@ impl Stream for Frames {
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(head)));
         }
-        match self.mailbox.poll_next(cx) {
+        match self.next(cx) {
             Poll::Ready(Some(chunk)) => {
                 let until = Instant::now() + self.period;
                 self.silence.as_mut().reset(until);
-                Poll::Ready(Some(Ok(self.join(chunk, cx))))
+                Poll::Ready(Some(Ok(chunk)))
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
