@@ -3,7 +3,7 @@
 use crate::http::{self, Answer};
 use serde_json::Value;
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a frame dispatched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,14 +125,14 @@ impl Stream {
         self.answer.header(name)
     }
 
-    /// The next event; gives up after `limit` of silence.
+    /// The next event; gives up after `limit`, whatever heartbeats come.
     pub fn next_within(&mut self, limit: Duration) -> Result<Event, End> {
-        let _ = self.answer.socket().set_read_timeout(Some(limit));
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            self.read_more()?;
+            self.read_more(deadline)?;
         }
     }
 
@@ -141,7 +141,10 @@ impl Stream {
         self.ready.drain(..).for_each(hand_out);
     }
 
-    fn read_more(&mut self) -> Result<(), End> {
+    fn read_more(&mut self, deadline: Instant) -> Result<(), End> {
+        // A timeout of zero would be none.
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let _ = self.answer.socket().set_read_timeout(Some(left));
         let mut buffer = [0; 65536];
         match self.answer.read(&mut buffer) {
             Ok(0) => Err(End::Closed),
@@ -170,9 +173,9 @@ impl Stream {
     /// Reads until the stream has told where it starts (its first id); returns that id.
     #[track_caller]
     pub fn first_id(&mut self) -> String {
-        let _ = self.answer.socket().set_read_timeout(Some(Duration::from_secs(30)));
+        let deadline = Instant::now() + Duration::from_secs(30);
         while self.parser.last_id.is_empty() {
-            self.read_more().unwrap_or_else(|e| panic!("no id: {e:?}; so far {}", self.raw()));
+            self.read_more(deadline).unwrap_or_else(|e| panic!("no id: {e:?}; so far {}", self.raw()));
         }
         self.parser.last_id.clone()
     }
@@ -180,9 +183,9 @@ impl Stream {
     /// Reads until a comment with this text has come.
     #[track_caller]
     pub fn wait_for_comment(&mut self, text: &str, limit: Duration) {
-        let _ = self.answer.socket().set_read_timeout(Some(limit));
+        let deadline = Instant::now() + limit;
         while !self.parser.comments.iter().any(|c| c == text) {
-            self.read_more().unwrap_or_else(|e| panic!("no comment {text:?}: {e:?}; so far {}", self.raw()));
+            self.read_more(deadline).unwrap_or_else(|e| panic!("no comment {text:?}: {e:?}; so far {}", self.raw()));
         }
     }
 

@@ -166,7 +166,9 @@ fn latest_begins_where_the_first_frame_says() {
     for p in 0..4 {
         kafka().produce(&topic, json!([{"partition": p, "value": p.to_string()}]));
     }
-    assert_eq!(stream.take(4), ["0", "1", "2", "3"]);
+    let mut data = stream.take(4);
+    data.sort();
+    assert_eq!(data, ["0", "1", "2", "3"], "order is kept within a partition only");
     drop(stream);
     let target = format!("/topics/{topic}/events?from=latest&until=end");
     for (name, again) in [

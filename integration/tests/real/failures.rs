@@ -26,6 +26,8 @@ fn the_bridge_starts_without_kafka_and_begins_when_it_comes() {
         ready if ready.status == 200 => Ok(()),
         other => Err(other.text()),
     });
+    // Where "latest" is, is found when the broker first answers.
+    stream.first_id();
     kafka.create("late", 1);
     kafka.produce("late", json!([{"value": "the first"}]));
     assert_eq!(stream.take(1), ["the first"]);
