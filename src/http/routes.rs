@@ -86,16 +86,16 @@ where
     }
 }
 
-/// The decoded parts of a path; a trailing slash counts for nothing.
+/// The decoded parts of a path; a trailing slash counts for nothing. A part in the middle may be empty, and is then not a
+/// valid name: `/topics//events` is a mistake and not the topic `events`.
 fn segments(path: &str) -> Result<Vec<String>, Problem> {
-    let parts = path.trim_matches('/').split('/').filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            let decoded =
-                percent_decode(part).ok_or_else(|| Problem::bad_request(format!("path {path:?} is not UTF-8")))?;
-            Ok(decoded)
-        })
-        .collect()
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    let decode = |part| percent_decode(part).ok_or_else(|| Problem::bad_request(format!("path {path:?} is not UTF-8")));
+    path.split('/').map(decode).collect()
 }
 
 /// `None`: the bytes are not UTF-8. A `%` without two hex digits stands for itself (WHATWG URL, 1.3).

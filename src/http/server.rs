@@ -122,7 +122,13 @@ where
     // Receipts and single events are small: they must not wait for more.
     stream.set_nodelay(true)?;
     let mut client = Client::new(stream, stall);
-    match tokio::time::timeout(HEAD_TIMEOUT, client.speaks()).await?? {
+    let speaks = tokio::select! {
+        biased;
+        speaks = tokio::time::timeout(HEAD_TIMEOUT, client.speaks()) => speaks??,
+        // Browsers open connections before they need them; those must not hold up the end.
+        () = ending.clone().told() => return Ok(()),
+    };
+    match speaks {
         Speaks::Nothing => Ok(()),
         // Boxed: what they take is given back before a stream goes on without them.
         Speaks::Http1 => match Box::pin(serve_http1(client, service, ending)).await? {

@@ -1,0 +1,125 @@
+//! Coming back through the routes: a stream is cut at any byte, and in the end each record was seen once, in order.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/event_source.rs"]
+mod event_source;
+#[path = "support/memory_broker.rs"]
+#[allow(dead_code)]
+mod memory_broker;
+
+use curlew::broker::AutoCreate;
+use curlew::http::{self, App, Guard, Listens, Origins, routes};
+use curlew::hub::{self, Hub};
+use event_source::EventSource;
+use memory_broker::MemoryBroker;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PARTITIONS: usize = 3;
+
+/// A bridge; each one is a process of its own to those who come back.
+fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
+    let settings = hub::Settings { catch_up_threads: 1, ..hub::Settings::default() };
+    let settings_of_http = http::Settings {
+        guard: Guard { origins: Origins::Any, listens: Listens::Loopback },
+        produce: http::produce::Settings {
+            max_body: 1 << 20,
+            auto_create: AutoCreate::Ask,
+            timeout: Duration::from_secs(5),
+        },
+        heartbeat: Duration::from_secs(60),
+        max_connections: 10,
+        stall_timeout: Duration::from_secs(30),
+        drain: Duration::from_secs(5),
+    };
+    App::new(Arc::new(Hub::start(broker.clone(), settings).unwrap()), settings_of_http)
+}
+
+/// All that the bridge sends to its end as it is now.
+async fn read(app: &Arc<App>, path: &str, last_event_id: &str) -> Vec<u8> {
+    let mut request = warp::test::request().path(path);
+    if !last_event_id.is_empty() {
+        request = request.header("last-event-id", last_event_id);
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(20), request.reply(&routes(app.clone()))).await;
+    let answer = answer.expect("an answer that ends");
+    assert_eq!(answer.status(), 200, "{:?}", answer.body());
+    answer.body().to_vec()
+}
+
+/// What happens between two connections.
+#[derive(Debug, Clone)]
+struct Meanwhile {
+    appended: Vec<(usize, Vec<u8>)>,
+    /// Where the connection is cut.
+    cut: Index,
+    /// Whether the client comes back to another bridge.
+    restarted: bool,
+}
+
+fn meanwhile() -> impl Strategy<Value = Meanwhile> {
+    let value = vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), Just(b' '), any::<u8>()], 0..12);
+    let appended = vec((0..PARTITIONS, value), 0..6);
+    (appended, any::<Index>(), any::<bool>()).prop_map(|(appended, cut, restarted)| Meanwhile {
+        appended,
+        cut,
+        restarted,
+    })
+}
+
+/// A record's data as a browser has it: its line ends are LF. What is not text is marked by its place in the test.
+fn as_seen(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    Some(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+fn comes_back(steps: Vec<Meanwhile>, filter: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let broker = MemoryBroker::new();
+    broker.create("t", PARTITIONS);
+    let mut app = bridge(&broker);
+    let path = format!("/topics/t/events?from=earliest&until=end{filter}");
+    let mut client = EventSource::default();
+    let mut sent = vec![Vec::new(); PARTITIONS];
+    let mut number = 0;
+    for Meanwhile { appended, cut, restarted } in steps {
+        for (partition, tail) in appended {
+            let value = [format!("{partition}/{number} ").as_bytes(), &tail].concat();
+            number += 1;
+            broker.append("t", partition, value.clone());
+            sent[partition].push(value);
+        }
+        if restarted {
+            app = bridge(&broker);
+        }
+        let stream = runtime.block_on(read(&app, &path, &client.last_event_id));
+        client.connection(&stream[..cut.index(stream.len() + 1)]);
+    }
+    client.connection(&runtime.block_on(read(&app, &path, &client.last_event_id)));
+    for (partition, sent) in sent.iter().enumerate() {
+        let texts: Vec<_> = sent.iter().filter_map(|value| as_seen(value)).collect();
+        let own = format!("{partition}/");
+        let seen: Vec<_> =
+            client.events.iter().filter(|(name, data)| name.is_empty() && data.starts_with(&own)).collect();
+        assert_eq!(seen.iter().map(|(_, data)| data.clone()).collect::<Vec<_>>(), texts, "partition {partition}");
+    }
+    let binary = client.events.iter().filter(|(name, _)| name == "binary").count();
+    assert_eq!(client.events.len(), number, "each record is one event");
+    assert_eq!(binary, sent.iter().flatten().filter(|value| as_seen(value).is_none()).count());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn a_stream_cut_at_any_byte_goes_on_with_nothing_lost_and_nothing_twice(steps in vec(meanwhile(), 1..6)) {
+        comes_back(steps, "");
+    }
+
+    #[test]
+    fn so_does_one_with_a_condition(steps in vec(meanwhile(), 1..6)) {
+        comes_back(steps, "&where=offset%20%3E%3D%200");
+    }
+}

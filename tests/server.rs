@@ -1,0 +1,268 @@
+//! The accept loop on real sockets: keep-alive, HTTP/2, streams that take their connection over, clients that take
+//! nothing, too many clients, and the end.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/memory_broker.rs"]
+#[allow(dead_code)]
+mod memory_broker;
+
+use curlew::broker::AutoCreate;
+use curlew::http::{self, App, Guard, Listens, Origins};
+use curlew::hub::{self, Hub};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use memory_broker::MemoryBroker;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use warp::hyper::body::Bytes;
+
+/// More than any of these tests takes where things are right.
+const PATIENCE: Duration = Duration::from_secs(20);
+const FROM_THE_START: &str = "GET /topics/t/events?from=earliest HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+struct Served {
+    broker: Arc<MemoryBroker>,
+    app: Arc<App>,
+    address: SocketAddr,
+    end: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+fn serve(max_connections: usize, stall_timeout: Duration) -> Served {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    broker.append("t", 0, "first");
+    let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
+    let settings = http::Settings {
+        guard: Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback },
+        produce: http::produce::Settings { max_body: 1 << 20, auto_create: AutoCreate::Ask, timeout: PATIENCE },
+        heartbeat: Duration::from_secs(60),
+        max_connections,
+        stall_timeout,
+        drain: PATIENCE,
+    };
+    let app = App::new(hub, settings);
+    let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, told) = oneshot::channel();
+    let serving = tokio::spawn(http::serve(listener, app.clone(), async { drop(told.await) }));
+    Served { broker, app, address, end, serving }
+}
+
+impl Served {
+    async fn connect(&self) -> Client {
+        Client { stream: TcpStream::connect(self.address).await.unwrap(), seen: String::new() }
+    }
+
+    async fn ask(&self, request: &str) -> Client {
+        let mut client = self.connect().await;
+        client.say(request).await;
+        client
+    }
+
+    async fn until_streams(&self, expected: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.app.hub.streams() != expected {
+            assert!(Instant::now() < deadline, "{} streams are open", self.app.hub.streams());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    seen: String,
+}
+
+impl Client {
+    async fn say(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Reads until `text` has come `times`.
+    async fn until(&mut self, text: &str, times: usize) {
+        while self.seen.matches(text).count() < times {
+            assert!(self.more().await, "the connection ended before {text:?} came {times} times: {}", self.seen);
+        }
+    }
+
+    /// `false`: the server has closed.
+    async fn more(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes)).await;
+        let read = read.unwrap_or_else(|_| panic!("nothing more comes after {}", self.seen)).unwrap_or(0);
+        self.seen.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        read > 0
+    }
+
+    async fn to_end(mut self) -> String {
+        while self.more().await {}
+        self.seen
+    }
+}
+
+#[tokio::test]
+async fn requests_share_a_connection_also_when_sent_together() {
+    let served = serve(10, PATIENCE);
+    let health = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut client = served.ask(health).await;
+    client.until("{\"status\":\"ok\"}", 1).await;
+    client.say(&health.repeat(2)).await;
+    client.until("{\"status\":\"ok\"}", 3).await;
+    client.say(FROM_THE_START).await;
+    client.until("data: first\n", 1).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_last_chunk_or_in_http_1_0_with_the_connection() {
+    let served = serve(10, PATIENCE);
+    let path = "/topics/t/events?from=earliest&until=end";
+    let chunked = served.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await.to_end().await;
+    assert!(chunked.starts_with("HTTP/1.1 200 OK\r\n") && chunked.ends_with("\r\n0\r\n\r\n"), "{chunked}");
+    assert!(chunked.contains("\ncontent-type: text/event-stream\r\n"), "{chunked}");
+    assert!(chunked.contains("\ncache-control: no-cache, no-transform\r\n"), "{chunked}");
+    let old = served.ask(&format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n")).await.to_end().await;
+    let (head, body) = old.split_once("\r\n\r\n").unwrap();
+    assert!(!head.contains("chunked"), "{old}");
+    assert!(body.starts_with("retry: 2") && body.contains("\n\ndata: first\nid: ") && body.ends_with("\n\n"), "{old}");
+    served.until_streams(0).await;
+}
+
+#[tokio::test]
+async fn a_question_about_a_streams_head_leaves_the_connection_usable() {
+    let served = serve(10, PATIENCE);
+    let mut client = served.ask(&FROM_THE_START.replace("GET", "HEAD")).await;
+    client.until("\r\n\r\n", 1).await;
+    assert!(client.seen.contains("content-type: text/event-stream") && !client.seen.contains("content-length: 0"));
+    client.say(FROM_THE_START).await;
+    client.until("data: first\n", 1).await;
+}
+
+#[tokio::test]
+async fn http_2_without_tls_is_for_those_who_know() {
+    let served = serve(10, PATIENCE);
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let address = served.address;
+    let mut get = |path: &str| {
+        let request = hyper::Request::get(format!("http://{address}{path}")).body(Empty::<Bytes>::new()).unwrap();
+        client.send_request(request)
+    };
+    let mut live = get("/topics/t/events?from=earliest").await.unwrap().into_body();
+    // Beside the open stream, on the same connection.
+    let ended = get("/topics/t/events?from=earliest&until=end").await.unwrap();
+    assert_eq!(ended.version(), hyper::Version::HTTP_2);
+    let body = ended.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("data: first\n"));
+    let mut seen = String::new();
+    while !seen.contains("data: first\n") {
+        let frame = tokio::time::timeout(PATIENCE, live.frame()).await.unwrap().unwrap().unwrap();
+        seen.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap()));
+    }
+    assert_eq!(served.app.hub.streams(), 1);
+    drop(live);
+    served.until_streams(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_though_nothing_is_sent() {
+    let served = serve(10, PATIENCE);
+    let mut client = served.ask(FROM_THE_START).await;
+    client.until("data: first\n", 1).await;
+    served.until_streams(1).await;
+    drop(client);
+    served.until_streams(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_closed() {
+    let served = serve(10, Duration::from_millis(300));
+    for _ in 0..64 {
+        served.broker.append("t", 0, vec![b'x'; 1 << 20]);
+    }
+    for version in ["1.1", "1.0"] {
+        let silent = served.ask(&FROM_THE_START.replace("HTTP/1.1", &format!("HTTP/{version}"))).await;
+        served.until_streams(1).await;
+        served.until_streams(0).await;
+        drop(silent);
+    }
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_and_gets_in_when_there_is_room() {
+    let served = serve(1, PATIENCE);
+    let mut first = served.ask(FROM_THE_START).await;
+    first.until("data: first\n", 1).await;
+    let refused = served.ask(FROM_THE_START).await.to_end().await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    for part in ["\nretry-after: 1\r\n", "\ncontent-type: application/problem+json\r\n", "--max-connections"] {
+        assert!(refused.contains(part), "{refused} lacks {part:?}");
+    }
+    drop(first);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut next = served.ask(FROM_THE_START).await;
+        next.until("\r\n", 1).await;
+        if next.seen.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", next.seen);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_http_costs_only_its_own_connection() {
+    let served = serve(10, PATIENCE);
+    let mut good = served.ask(FROM_THE_START).await;
+    good.until("data: first\n", 1).await;
+    for nonsense in ["\u{16}\u{3}\u{1}\u{2}", "GET\r\n\r\n", "PRIx * HTTP/2.0\r\n\r\n", "PRI", "P", ""] {
+        let mut bad = served.ask(nonsense).await;
+        bad.stream.shutdown().await.unwrap();
+        let answer = bad.to_end_lossy().await;
+        assert!(!answer.contains("200 OK"), "{nonsense:?}: {answer}");
+    }
+    served.broker.append("t", 0, "second");
+    good.until("data: second\n", 1).await;
+}
+
+impl Client {
+    /// For answers that are no text (HTTP/2's last frame).
+    async fn to_end_lossy(mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("the server closes");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+#[tokio::test]
+async fn at_the_end_each_stream_says_so_after_a_whole_frame_and_idle_connections_close() {
+    let served = serve(10, PATIENCE);
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = served.ask(FROM_THE_START).await;
+        stream.until("data: first\n", 1).await;
+        streams.push(stream);
+    }
+    let mut idle = served.ask("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    idle.until("{\"status\":\"ok\"}", 1).await;
+    let silent = served.connect().await;
+    served.end.send(()).unwrap();
+    for stream in streams {
+        let seen = stream.to_end().await;
+        assert!(seen.contains("event: problem\ndata: {") && seen.contains("shutting down"), "{seen}");
+        assert!(seen.ends_with("\n\n\r\n0\r\n\r\n"), "{seen}");
+    }
+    idle.to_end().await;
+    assert_eq!(silent.to_end().await, "");
+    let started = Instant::now();
+    tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
+    assert!(started.elapsed() < PATIENCE / 2, "nothing is waited for that has ended");
+    assert!(TcpStream::connect(served.address).await.is_err());
+}
