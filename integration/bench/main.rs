@@ -4,8 +4,11 @@
 //! to be compared. `BENCH=quick` shortens everything.
 
 mod bare_warp;
+mod bulk;
 mod load;
 mod requests;
+mod rivals;
+mod streams;
 mod table;
 
 use curlew_integration::kafka::{Kafka, Options};
@@ -15,10 +18,20 @@ use std::time::{Duration, Instant};
 pub struct Size {
     /// Of one measurement of requests, or of streams.
     length: Duration,
+    /// Records of one ndjson stream.
+    produced: usize,
+    /// Records of the topic that is read.
+    consumed: usize,
+    /// Streams with records.
+    busy: usize,
+    /// Streams without.
+    idle: usize,
 }
 
-const FULL: Size = Size { length: Duration::from_secs(4) };
-const QUICK: Size = Size { length: Duration::from_secs(1) };
+const FULL: Size =
+    Size { length: Duration::from_secs(4), produced: 500_000, consumed: 1_000_000, busy: 500, idle: 5_000 };
+const QUICK: Size =
+    Size { length: Duration::from_secs(1), produced: 100_000, consumed: 200_000, busy: 100, idle: 1_000 };
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,8 +44,18 @@ fn main() {
 
 fn all(size: Size) {
     let started = Instant::now();
+    println!("load of the last minute before the start: {}", load_average());
     let java = &["-Xmx1g"];
     let kafka = Kafka::start(Options { java, ..Options::default() });
     requests::measure(&kafka, &size);
+    bulk::measure(&kafka, &size);
+    streams::measure(&kafka, &size);
     println!("in {} s", started.elapsed().as_secs());
+}
+
+/// Numbers taken while others use the cores are worth little; the reader is told.
+fn load_average() -> String {
+    let all = std::fs::read_to_string("/proc/loadavg").expect("/proc/loadavg");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{} on {cores} cores", all.split(' ').next().unwrap_or("?"))
 }

@@ -2,6 +2,7 @@
 
 use crate::Size;
 use crate::load::{self, Connections, Outcome};
+use crate::rivals::RECORD;
 use crate::table::{TURNS, compare, line, median};
 use curlew_integration::bridge::Bridge;
 use curlew_integration::kafka::Kafka;
@@ -55,10 +56,10 @@ pub fn measure(kafka: &Kafka, size: &Size) {
     }
 }
 
-/// JSON of 200 bytes.
-fn record() -> Vec<u8> {
+/// JSON of as many bytes as the records of the other rows.
+pub fn record() -> Vec<u8> {
     let mut record = br#"{"device":"thermometer-17","celsius":21.5,"note":""#.to_vec();
-    record.resize(198, b'x');
+    record.resize(RECORD - 2, b'x');
     record.extend_from_slice(b"\"}");
     record
 }
