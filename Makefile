@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test release clean
+.PHONY: help run kafka test bench release clean
 
 CARGO ?= cargo
 
@@ -16,6 +16,9 @@ kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0,
 
 test: ## Install what the tests need, then run everything that guards a release
 	exec integration/run-all
+
+bench: ## Measure beside kcat, Kafka's own tools and a bare warp route (BENCH=quick is shorter)
+	exec integration/bench/run
 
 release: ## Static binaries for x86_64 and aarch64 in target/*-linux-musl/ship/
 	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl

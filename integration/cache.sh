@@ -49,3 +49,14 @@ kafka_jars() {
     mvn -q -B -f "$pom" "-Dkafka.version=$1" dependency:copy-dependencies "-DoutputDirectory=$libs" </dev/null >&2
     made "$libs" "$pom"
 }
+
+# kafka_tools: Kafka's own ProducerPerformance and ConsumerPerformance, from Maven.
+kafka_tools() {
+    local pom libs="$CURLEW_CACHE/kafka-tools"
+    pom="$(dirname "${BASH_SOURCE[0]}")/kafka/tools-pom.xml"
+    once "$libs" "$pom" || return 0
+    need_java
+    say "fetching Kafka's performance tools"
+    mvn -q -B -f "$pom" dependency:copy-dependencies "-DoutputDirectory=$libs" </dev/null >&2
+    made "$libs" "$pom"
+}

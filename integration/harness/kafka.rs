@@ -21,11 +21,16 @@ pub struct Options {
     pub proxied: bool,
     /// Where the first broker listens, if that matters.
     pub port: Option<u16>,
+    /// Options of Java.
+    pub java: &'static [&'static str],
 }
+
+/// Up quickly and small, for the tests.
+const SMALL: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 impl Default for Options {
     fn default() -> Self {
-        Self { version: "4.4.0", brokers: 1, properties: Vec::new(), proxied: false, port: None }
+        Self { version: "4.4.0", brokers: 1, properties: Vec::new(), proxied: false, port: None, java: SMALL }
     }
 }
 
@@ -39,6 +44,7 @@ struct Node {
     port: u16,
     behind_proxy: Option<Proxied>,
     version: &'static str,
+    java: &'static [&'static str],
     folder: PathBuf,
     process: Option<Process>,
 }
@@ -80,6 +86,7 @@ impl Kafka {
                     port: ports[0],
                     behind_proxy: options.proxied.then_some(Proxied { listen: ports[2], upstream: ports[3] }),
                     version: options.version,
+                    java: options.java,
                     folder: folder.path().join(format!("node-{}", i + 1)),
                     process: None,
                 };
@@ -223,7 +230,7 @@ fn places(answer: &Value) -> Vec<(i64, i64)> {
 impl Node {
     fn java(&self) -> Command {
         let mut java = Command::new("java");
-        java.args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        java.args(self.java)
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .arg("-cp")
             .arg(cache().join(format!("kafka-{}/*", self.version)));

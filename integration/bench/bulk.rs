@@ -1,0 +1,97 @@
+//! Many records through one connection: an ndjson stream in, a whole topic out.
+
+use crate::Size;
+use crate::rivals::{RECORD, consumer_performance, producer_performance, records_per_second};
+use crate::table::compare;
+use curlew_integration::bridge::{Bridge, binary};
+use curlew_integration::http;
+use curlew_integration::kafka::Kafka;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+pub fn measure(kafka: &Kafka, size: &Size) {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let lines = folder.path().join("lines");
+    let mut line = crate::requests::record();
+    assert_eq!(line.len(), RECORD);
+    line.push(b'\n');
+    std::fs::write(&lines, line.repeat(size.produced)).expect("lines");
+
+    let bootstrap = kafka.bootstrap();
+    let bridge = Bridge::start(&bootstrap);
+    let [ours, javas, kcats] = ["ndjson", "java", "kcat"].map(|name| kafka.fresh(name, 1));
+    compare(
+        "produce 200 bytes a record, one connection, acks=all",
+        "records/s",
+        vec![
+            ("curlew, ndjson over HTTP", Box::new(|| ndjson(bridge.port, &ours, &line, size.produced))),
+            ("ProducerPerformance", Box::new(|| producer_performance(&bootstrap, &javas, size.produced))),
+            (
+                "kcat -P",
+                Box::new(|| {
+                    let arguments = ["-P", "-b", &bootstrap, "-t", &kcats, "-X", "acks=all"];
+                    records_per_second(Path::new("kcat"), &arguments, Some(&lines), size.produced)
+                }),
+            ),
+        ],
+    );
+
+    let topic = kafka.fresh("consume", 1);
+    producer_performance(&bootstrap, &topic, size.consumed);
+    compare(
+        "consume a topic of 200 bytes a record",
+        "records/s",
+        vec![
+            (
+                "curlew consume",
+                Box::new(|| {
+                    let arguments = ["consume", &topic, "--kafka", &bootstrap, "--from", "earliest", "--until-end"];
+                    records_per_second(&binary(), &arguments, None, size.consumed)
+                }),
+            ),
+            ("ConsumerPerformance", Box::new(|| consumer_performance(&bootstrap, &topic, size.consumed))),
+            (
+                "kcat -C -e",
+                Box::new(|| {
+                    let arguments = ["-C", "-q", "-e", "-o", "beginning", "-b", &bootstrap, "-t", &topic];
+                    records_per_second(Path::new("kcat"), &arguments, None, size.consumed)
+                }),
+            ),
+        ],
+    );
+}
+
+/// Streams lines and reads every receipt; records a second from the first line to the last receipt.
+fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
+    let mut writer = http::connect(port);
+    let reader = writer.try_clone().expect("socket");
+    let head = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
+    http::write_head(&mut writer, "POST", &format!("/topics/{topic}"), &head).expect("head");
+    let started = Instant::now();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let together = 250;
+            let chunk =
+                [format!("{:x}\r\n", line.len() * together).as_bytes(), &line.repeat(together), b"\r\n"].concat();
+            for _ in 0..records / together {
+                writer.write_all(&chunk).expect("lines");
+            }
+            writer.write_all(b"0\r\n\r\n").expect("end");
+        });
+        let answer = http::open(reader).expect("answer");
+        assert_eq!(answer.status, 200);
+        let receipts = answer.into_body().split(b'\n').map(|receipt| receipt.expect("receipt"));
+        let mut acknowledged = 0;
+        for receipt in receipts {
+            assert!(receipt.starts_with(b"{") && contains_offset(&receipt), "{}", String::from_utf8_lossy(&receipt));
+            acknowledged += 1;
+        }
+        assert_eq!(acknowledged, records);
+    });
+    records as f64 / started.elapsed().as_secs_f64()
+}
+
+fn contains_offset(receipt: &[u8]) -> bool {
+    receipt.windows(9).any(|name| name == b"\"offset\":")
+}

@@ -1,0 +1,111 @@
+//! A load generator that is light enough not to be what is measured: one thread, request bytes made
+//! once, of an answer only the status and Content-Length are looked at.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    Kept,
+    NewForEveryRequest,
+}
+
+/// What came of it.
+pub struct Outcome {
+    pub per_second: f64,
+    /// Sorted.
+    latencies: Vec<Duration>,
+}
+
+impl Outcome {
+    /// In milliseconds; `part` is from 0 to 1.
+    pub fn percentile(&self, part: f64) -> f64 {
+        let at = ((self.latencies.len() as f64 - 1.0) * part).round() as usize;
+        self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+    }
+}
+
+/// A POST as curl would send it.
+pub fn post(target: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Sends `request` over and over on each of `at_once` connections. Panics on any answer but 200.
+pub fn run(port: u16, request: &[u8], at_once: usize, connections: Connections, length: Duration) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let request: Rc<[u8]> = request.into();
+    let started = Instant::now();
+    let deadline = started + length;
+    let all = tokio::task::LocalSet::new();
+    for _ in 0..at_once {
+        all.spawn_local(one_after_another(port, request.clone(), connections, deadline, seen.clone()));
+    }
+    runtime.block_on(async { tokio::time::timeout(length + Duration::from_secs(20), all).await }).expect("in time");
+    let took = started.elapsed();
+    let mut latencies = seen.take();
+    latencies.sort_unstable();
+    Outcome { per_second: latencies.len() as f64 / took.as_secs_f64(), latencies }
+}
+
+async fn one_after_another(
+    port: u16,
+    request: Rc<[u8]>,
+    connections: Connections,
+    deadline: Instant,
+    seen: Rc<RefCell<Vec<Duration>>>,
+) {
+    let mut answer = vec![0; 4096];
+    let mut kept = None;
+    while Instant::now() < deadline {
+        let started = Instant::now();
+        let mut stream = match kept.take() {
+            Some(stream) => stream,
+            None => connect(port).await,
+        };
+        stream.write_all(&request).await.expect("write");
+        read_answer(&mut stream, &mut answer).await;
+        seen.borrow_mut().push(started.elapsed());
+        match connections {
+            Connections::Kept => kept = Some(stream),
+            // With a reset: this side must not run out of ports, which the goodbyes would hold for a minute.
+            Connections::NewForEveryRequest => drop(stream.set_zero_linger()),
+        }
+    }
+}
+
+async fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connect");
+    stream.set_nodelay(true).expect("no delay");
+    stream
+}
+
+async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
+    let mut filled = 0;
+    loop {
+        let read = stream.read(&mut buffer[filled..]).await.expect("read");
+        filled += read;
+        let got = &buffer[..filled];
+        assert!(read > 0, "cut off after: {}", String::from_utf8_lossy(got));
+        let Some(head) = got.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
+        assert!(got.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(got));
+        if filled >= head + 4 + content_length(&got[..head]) {
+            return;
+        }
+    }
+}
+
+fn content_length(head: &[u8]) -> usize {
+    head.split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split_at_checked("content-length:".len()))
+        .find(|(name, _)| name.eq_ignore_ascii_case(b"content-length:"))
+        .and_then(|(_, value)| str::from_utf8(value).ok()?.trim().parse().ok())
+        .expect("an answer with Content-Length")
+}
