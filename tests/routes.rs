@@ -61,7 +61,9 @@ impl World {
         }
         let routes = routes(self.app.clone());
         let reply = request.body(body).reply(&routes);
-        tokio::time::timeout(Duration::from_secs(10), reply).await.expect("an answer that ends")
+        let answer = tokio::time::timeout(Duration::from_secs(10), reply).await.expect("an answer that ends");
+        is_documented(method, path, answer.status());
+        answer
     }
 
     /// The frames of a stream that ends by itself, without the two lines of its head.
@@ -72,6 +74,27 @@ impl World {
         let (head, frames) = all.split_once("\n\n").unwrap();
         assert!(head.starts_with("retry: 2") && head.ends_with("\n: connected"), "{head}");
         frames.split_terminator("\n\n").filter(|frame| *frame != ": heartbeat").map(str::to_owned).collect()
+    }
+}
+
+/// Whatever any of these tests is answered, `/openapi.json` says that it may happen.
+fn is_documented(method: &str, path: &str, status: StatusCode) {
+    let document: Value = serde_json::from_str(include_str!("../src/http/openapi.json")).unwrap();
+    let parts: Vec<_> = path.split('?').next().unwrap().trim_end_matches('/').split('/').collect();
+    let is_of = |template: &str| {
+        let template: Vec<_> = template.trim_end_matches('/').split('/').collect();
+        template.len() == parts.len() && template.iter().zip(&parts).all(|(t, p)| t.starts_with('{') || t == p)
+    };
+    let Some((_, operations)) = document["paths"].as_object().unwrap().iter().find(|(path, _)| is_of(path)) else {
+        return assert!([403, 404, 204].contains(&status.as_u16()), "{method} {path} answers {status}");
+    };
+    let method = if method == "HEAD" { "get".to_owned() } else { method.to_lowercase() };
+    match operations.get(method) {
+        Some(operation) => assert!(
+            operation["responses"].get(status.as_str()).is_some(),
+            "{path} answers {status}, which is not documented"
+        ),
+        None => assert!([204, 403, 405].contains(&status.as_u16()), "{path} answers {status}"),
     }
 }
 
@@ -254,6 +277,12 @@ async fn every_wrong_request_is_told_what_was_given_and_what_is_allowed() {
         ("GET", "/topics/t/events?limit=0".into(), 400, vec!["\"0\"", "from 1"]),
         ("GET", "/topics/none/events".into(), 404, vec!["\"none\"", "wait=true"]),
         ("GET", "/topics/a%20b/events".into(), 422, vec!["a b", "A-Z a-z 0-9"]),
+        ("GET", "/topics//events".into(), 422, vec!["must not be empty"]),
+        ("GET", "/topics/a%2Fb".into(), 422, vec!["a/b", "A-Z a-z 0-9"]),
+        ("GET", "/topics/t/events?key=%FF".into(), 400, vec!["UTF-8"]),
+        ("GET", "/topics?limit=5".into(), 400, vec!["limit", "none is allowed"]),
+        ("GET", "/topics/t?wait=true".into(), 400, vec!["wait", "none is allowed"]),
+        ("GET", "/events?topic=t&topic=none".into(), 404, vec!["\"none\""]),
         ("GET", "/events".into(), 400, vec!["topic=a"]),
         ("GET", "/topics/none".into(), 404, vec!["none"]),
         ("GET", "/topics/t/partitions/9/records".into(), 404, vec!["no partition 9"]),
@@ -289,6 +318,7 @@ async fn looking_around_shows_topics_partitions_and_records() {
     let world = filled();
     assert_eq!(json_of(&world.get("/topics", &[]).await), json!(["t"]));
     assert_eq!(json_of(&world.get("/topics/", &[]).await), json!(["t"]));
+    assert_eq!(json_of(&world.get("/topics/%74/", &[]).await)["name"], "t");
     let topic = json_of(&world.get("/topics/t", &[]).await);
     assert_eq!(topic["partitions"][1], json!({"partition": 1, "leader": 1, "earliest": 0, "latest": 2}));
     let page = json_of(&world.get("/topics/t/partitions/0/records", &[]).await);
@@ -352,6 +382,7 @@ async fn pages_of_other_origins_are_kept_out_and_allowed_ones_let_in() {
     let asked = ("access-control-request-headers", "last-event-id, content-type, x-kafka-site");
     let preflight = world.ask("OPTIONS", "/topics/t/events", &[page, asked], "").await;
     assert_eq!(preflight.status(), 204);
+    assert_eq!(preflight.headers()["allow"], "GET, HEAD, OPTIONS");
     let allowed = preflight.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
     for name in ["last-event-id", "content-type", "authorization", "x-kafka-site"] {
         assert!(allowed.contains(name), "{allowed}");

@@ -15,8 +15,12 @@ impl Query {
         }
         match pairs.iter().find(|(name, _)| !allowed.contains(&name.as_str())) {
             Some((unknown, _)) => {
-                let allowed = allowed.join(", ");
-                Err(Problem::bad_request(format!("unknown parameter {unknown:?}; allowed are {allowed}")))
+                let known = if allowed.is_empty() {
+                    "none is allowed here".to_owned()
+                } else {
+                    format!("allowed are {}", allowed.join(", "))
+                };
+                Err(Problem::bad_request(format!("unknown parameter {unknown:?}; {known}")))
             }
             None => Ok(Self(pairs)),
         }

@@ -9,7 +9,7 @@ use log::{debug, warn};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
-use warp::http::header::HeaderMap;
+use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::uri::Authority;
 use warp::http::{Method, StatusCode};
 use warp::hyper::body::{Buf, Bytes};
@@ -60,14 +60,13 @@ where
     let segments = segments(&request.path)?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
-    let refuse = |allowed| Err(Problem::method_not_allowed(request.method.as_str(), allowed));
     match (segments.as_slice(), method) {
         ([], &Method::GET) => Ok(status::index()),
         (["health"], &Method::GET) => Ok(status::health()),
         (["ready"], &Method::GET) => status::ready(app).await,
         (["openapi.json"], &Method::GET) => Ok(status::openapi()),
-        (["topics"], &Method::GET) => status::topics(app).await,
-        (["topics", topic], &Method::GET) => status::topic(app, topic).await,
+        (["topics"], &Method::GET) => status::topics(app, request).await,
+        (["topics", topic], &Method::GET) => status::topic(app, topic, request).await,
         (["topics", topic], &Method::POST) => {
             produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body).await
         }
@@ -79,10 +78,22 @@ where
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
             status::records(app, topic, partition, request).await
         }
-        (["topics", _], _) => refuse("GET, HEAD, POST, DELETE, OPTIONS"),
-        ([] | ["health" | "ready" | "openapi.json" | "topics" | "events"], _)
-        | (["topics", _, "events"] | ["topics", _, "partitions", _, "records"], _) => refuse("GET, HEAD, OPTIONS"),
-        _ => Err(Problem::not_found(&request.path)),
+        (path, _) => Err(match allowed(path) {
+            Some(allowed) => Problem::method_not_allowed(request.method.as_str(), allowed),
+            None => Problem::not_found(&request.path),
+        }),
+    }
+}
+
+/// A path's methods, as in the `Allow` header; `None`: there is nothing.
+fn allowed(path: &[&str]) -> Option<&'static str> {
+    match path {
+        ["topics", _] => Some("GET, HEAD, POST, DELETE, OPTIONS"),
+        []
+        | ["health" | "ready" | "openapi.json" | "topics" | "events"]
+        | ["topics", _, "events"]
+        | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),
+        _ => None,
     }
 }
 
@@ -143,9 +154,7 @@ where
     D: Buf + Send + 'static,
 {
     if request.method == Method::OPTIONS {
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        Guard::preflight(&request.headers, response.headers_mut());
-        return response;
+        return options(request);
     }
     // A fault in one request must cost nobody else anything.
     let answered = AssertUnwindSafe(dispatch(app, request, body)).catch_unwind().await;
@@ -157,4 +166,17 @@ where
         }
         problem.response()
     })
+}
+
+/// Of every path: a page that was let in may then read the 404 of one that is none.
+fn options(request: &Request) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    Guard::preflight(&request.headers, headers);
+    if let Ok(path) = segments(&request.path)
+        && let Some(methods) = allowed(&path.iter().map(String::as_str).collect::<Vec<_>>())
+    {
+        headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+    }
+    response
 }

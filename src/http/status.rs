@@ -49,14 +49,16 @@ pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
     Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
 }
 
-pub async fn topics(app: &Arc<App>) -> Result<Response, Problem> {
+pub async fn topics(app: &Arc<App>, request: &Request) -> Result<Response, Problem> {
+    Query::parse(&request.query, &[])?;
     let hub = app.hub.clone();
     let topics = app.ask(move || hub.broker().list_topics()).await??;
     let names: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).collect();
     Ok(json_response(json!(names).to_string()))
 }
 
-pub async fn topic(app: &Arc<App>, name: &str) -> Result<Response, Problem> {
+pub async fn topic(app: &Arc<App>, name: &str, request: &Request) -> Result<Response, Problem> {
+    Query::parse(&request.query, &[])?;
     let (hub, name) = (app.hub.clone(), TopicName::new(name)?);
     let answer = app.ask(move || {
         let broker = hub.broker();
