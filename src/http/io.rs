@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// The first bytes of HTTP/2's preface, a method that HTTP/1 does not have (RFC 9113, 3.4).
-const PREFACE: [u8; 3] = *b"PRI";
+/// What HTTP/2 begins with, a method that HTTP/1 does not have (RFC 9113, 3.4).
+const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub struct Client {
     stream: TcpStream,
@@ -36,7 +36,7 @@ impl Client {
         Self { stream, first: Bytes::new(), stall, stalled: None }
     }
 
-    /// Waits for the first bytes.
+    /// Waits for the first bytes, or for all of HTTP/2's preface: hyper would wait for its rest without limit.
     pub async fn speaks(&mut self) -> io::Result<Speaks> {
         let (mut first, mut read) = ([0; PREFACE.len()], 0);
         while read < first.len() && first[..read] == PREFACE[..read] {

@@ -164,9 +164,10 @@ impl From<&BrokerError> for Problem {
     fn from(error: &BrokerError) -> Self {
         let text = error.to_string();
         match error {
-            BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) => {
-                let hint = "produce to it (the broker may make it by itself), or wait for it with wait=true";
-                Self::new(StatusCode::NOT_FOUND, format!("{text}; {hint}")).code(40401)
+            BrokerError::UnknownTopic(topic) | BrokerError::Recreated(topic) => {
+                let hint = "produce to it (the broker may make it by itself), or wait for it with";
+                let detail = format!("{text}; {hint} /topics/{topic}/events?wait=true");
+                Self::new(StatusCode::NOT_FOUND, detail).code(40401)
             }
             BrokerError::UnknownPartition(_) => {
                 let hint = "GET /topics/NAME lists the partitions";

@@ -77,7 +77,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<O
             }
             continue;
         };
-        let connection = connection(stream, app.settings.stall_timeout, service.clone(), Ending(ending.clone()));
+        let patience = Patience { head: HEAD_TIMEOUT, stall: app.settings.stall_timeout };
+        let connection = connection(stream, patience, service.clone(), Ending(ending.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!("a connection ended: {error}");
@@ -110,28 +111,35 @@ async fn refuse(stream: TcpStream, most: usize) -> io::Result<()> {
     client.close().await
 }
 
+/// How long a client may take to send a request's head, and to take what is sent.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    head: Duration,
+    stall: Duration,
+}
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Incoming = Request<hyper::body::Incoming>;
 
 /// Serves one client until it leaves or the bridge ends.
-async fn connection<S>(stream: TcpStream, stall: Duration, service: S, ending: Ending) -> Result<(), Failure>
+async fn connection<S>(stream: TcpStream, patience: Patience, service: S, ending: Ending) -> Result<(), Failure>
 where
     S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     // Receipts and single events are small: they must not wait for more.
     stream.set_nodelay(true)?;
-    let mut client = Client::new(stream, stall);
+    let mut client = Client::new(stream, patience.stall);
     let speaks = tokio::select! {
         biased;
-        speaks = tokio::time::timeout(HEAD_TIMEOUT, client.speaks()) => speaks??,
+        speaks = tokio::time::timeout(patience.head, client.speaks()) => speaks??,
         // Browsers open connections before they need them; those must not hold up the end.
         () = ending.clone().told() => return Ok(()),
     };
     match speaks {
         Speaks::Nothing => Ok(()),
         // Boxed: what they take is given back before a stream goes on without them.
-        Speaks::Http1 => match Box::pin(serve_http1(client, service, ending)).await? {
+        Speaks::Http1 => match Box::pin(serve_http1(client, patience, service, ending)).await? {
             Some((client, answer)) => Ok(write_out(client, answer).await?),
             None => Ok(()),
         },
@@ -140,7 +148,12 @@ where
 }
 
 /// Until the client leaves, or until a stream takes the connection over.
-async fn serve_http1<S>(client: Client, service: S, ending: Ending) -> hyper::Result<Option<(Client, Response)>>
+async fn serve_http1<S>(
+    client: Client,
+    patience: Patience,
+    service: S,
+    ending: Ending,
+) -> hyper::Result<Option<(Client, Response)>>
 where
     S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -152,7 +165,7 @@ where
         service.call(request)
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http.timer(TokioTimer::new()).header_read_timeout(patience.head);
     let mut connection = http.serve_connection(client, service);
     let answer = tokio::select! {
         served = &mut connection => return served.map(|()| None),
@@ -191,5 +204,43 @@ impl Ending {
     async fn told(mut self) {
         // An error means that `serve` itself is gone.
         drop(self.0.wait_for(|ending| *ending).await);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// How a connection ends whose client says `begin` and then nothing; `None`: it does not.
+    async fn served(begin: &[u8]) -> Option<Result<(), String>> {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(begin).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (_end, ending) = watch::channel(false);
+        let service = service_fn(|_: Incoming| async { Ok::<_, Infallible>(Response::new("ok".into())) });
+        let patience = Patience { head: Duration::from_millis(50), stall: Duration::from_secs(60) };
+        let connection = connection(stream, patience, service, Ending(ending));
+        let ended = tokio::time::timeout(Duration::from_secs(10), connection).await.ok()?;
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        Some(ended.map_err(|error| error.to_string()))
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_too_long_over_its_head_is_closed() {
+        let begins: [&[u8]; 6] = [
+            b"",
+            b"P",
+            b"PRI * HTTP/2.0\r\n",
+            b"GET / HT",
+            b"GET / HTTP/1.1\r\nhost: a\r\n",
+            b"GET / HTTP/1.1\r\n\r\nG",
+        ];
+        for begin in begins {
+            let ended = served(begin).await;
+            assert!(ended.is_some(), "{:?} holds its connection", String::from_utf8_lossy(begin));
+        }
     }
 }

@@ -353,7 +353,7 @@ fn a_problem_ends_a_stream_without_moving_its_id() {
     let problem = |format: &dyn Format, out: &mut Vec<u8>| format.problem(out, &BrokerError::UnknownTopic(topic()));
     expect![[r#"
         event: problem
-        data: {"detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with wait=true","status":404,"title":"Not Found","type":"about:blank"}
+        data: {"detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
 
     "#]].assert_eq(&written(problem, Kind::SseValue));
     assert_eq!(written(problem, Kind::SseRecord), written(problem, Kind::SseValue));
@@ -363,7 +363,7 @@ fn a_problem_ends_a_stream_without_moving_its_id() {
     assert!((500..1500).contains(&retry.strip_prefix("retry: ").unwrap().parse::<u32>().unwrap()), "{retry}");
     assert!(rest.starts_with("event: problem\ndata: {") && rest.contains("shutting down"), "{rest}");
     expect![[r#"
-        {"event":"problem","detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with wait=true","status":404,"title":"Not Found","type":"about:blank"}
+        {"event":"problem","detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
     "#]].assert_eq(&written(problem, Kind::Ndjson));
 }
 
