@@ -100,9 +100,16 @@ impl Client {
         read > 0
     }
 
-    async fn to_end(mut self) -> String {
+    async fn rest(mut self) -> String {
         while self.more().await {}
         self.seen
+    }
+
+    /// Of answers that are no text (HTTP/2's last frame).
+    async fn rest_of_any_kind(mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("the server closes");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -122,11 +129,11 @@ async fn requests_share_a_connection_also_when_sent_together() {
 async fn a_stream_ends_with_the_last_chunk_or_in_http_1_0_with_the_connection() {
     let served = serve(10, PATIENCE);
     let path = "/topics/t/events?from=earliest&until=end";
-    let chunked = served.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await.to_end().await;
+    let chunked = served.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await.rest().await;
     assert!(chunked.starts_with("HTTP/1.1 200 OK\r\n") && chunked.ends_with("\r\n0\r\n\r\n"), "{chunked}");
     assert!(chunked.contains("\ncontent-type: text/event-stream\r\n"), "{chunked}");
     assert!(chunked.contains("\ncache-control: no-cache, no-transform\r\n"), "{chunked}");
-    let old = served.ask(&format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n")).await.to_end().await;
+    let old = served.ask(&format!("GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n")).await.rest().await;
     let (head, body) = old.split_once("\r\n\r\n").unwrap();
     assert!(!head.contains("chunked"), "{old}");
     assert!(body.starts_with("retry: 2") && body.contains("\n\ndata: first\nid: ") && body.ends_with("\n\n"), "{old}");
@@ -200,7 +207,7 @@ async fn one_connection_too_many_is_told_so_and_gets_in_when_there_is_room() {
     let served = serve(1, PATIENCE);
     let mut first = served.ask(FROM_THE_START).await;
     first.until("data: first\n", 1).await;
-    let refused = served.ask(FROM_THE_START).await.to_end().await;
+    let refused = served.ask(FROM_THE_START).await.rest().await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     for part in ["\nretry-after: 1\r\n", "\ncontent-type: application/problem+json\r\n", "--max-connections"] {
         assert!(refused.contains(part), "{refused} lacks {part:?}");
@@ -225,20 +232,11 @@ async fn what_is_not_http_costs_only_its_own_connection() {
     for nonsense in ["\u{16}\u{3}\u{1}\u{2}", "GET\r\n\r\n", "PRIx * HTTP/2.0\r\n\r\n", "PRI", "P", ""] {
         let mut bad = served.ask(nonsense).await;
         bad.stream.shutdown().await.unwrap();
-        let answer = bad.to_end_lossy().await;
+        let answer = bad.rest_of_any_kind().await;
         assert!(!answer.contains("200 OK"), "{nonsense:?}: {answer}");
     }
     served.broker.append("t", 0, "second");
     good.until("data: second\n", 1).await;
-}
-
-impl Client {
-    /// For answers that are no text (HTTP/2's last frame).
-    async fn to_end_lossy(mut self) -> String {
-        let mut bytes = Vec::new();
-        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("the server closes");
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
 }
 
 #[tokio::test]
@@ -255,12 +253,12 @@ async fn at_the_end_each_stream_says_so_after_a_whole_frame_and_idle_connections
     let silent = served.connect().await;
     served.end.send(()).unwrap();
     for stream in streams {
-        let seen = stream.to_end().await;
+        let seen = stream.rest().await;
         assert!(seen.contains("event: problem\ndata: {") && seen.contains("shutting down"), "{seen}");
         assert!(seen.ends_with("\n\n\r\n0\r\n\r\n"), "{seen}");
     }
-    idle.to_end().await;
-    assert_eq!(silent.to_end().await, "");
+    idle.rest().await;
+    assert_eq!(silent.rest().await, "");
     let started = Instant::now();
     tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
     assert!(started.elapsed() < PATIENCE / 2, "nothing is waited for that has ended");
