@@ -3,6 +3,9 @@
 use log::error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running thread. Dropping it waits for the thread's end; what makes the thread end (a closed
 /// channel, an ended flag) is its owner's to do before, by the order of the owner's fields.
@@ -20,6 +23,8 @@ impl Worker {
         let run = move || {
             while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
                 error!("thread {own} panicked and starts again; please report this");
+                // One that panics at once again must not take a core and fill the log.
+                std::thread::sleep(RESTART_PAUSE);
             }
         };
         let thread = std::thread::Builder::new().name(name.clone()).spawn(run)?;

@@ -492,6 +492,91 @@ fn shutting_down_ends_every_stream_after_a_whole_frame() {
     assert_eq!(hub.subscribe(subscription(&["t"], Start::Latest)).err(), Some(Refused::ShuttingDown));
 }
 
+#[test]
+fn a_stream_that_stops_at_the_end_leaves_its_cursor_there() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 2);
+    let big = "x".repeat(40_000);
+    for n in 0..20 {
+        broker.append("t", n % 2, format!("{n}{big}"));
+    }
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, Subscription { until: Until::End, ..subscription(&["t"], Start::Earliest) });
+    client.until("at");
+    // The stream is told its ends before its first frame; what comes now is behind them.
+    for n in 0..6 {
+        broker.append("t", n % 2, "later");
+    }
+    client.read_to_end();
+    let mut again = Client::open(&hub, Subscription { until: Until::End, ..resume(&["t"], &client.id) });
+    again.read_to_end();
+    client.lines.append(&mut again.lines);
+    assert_exact(&client.lines, &broker, "t", 2);
+}
+
+#[test]
+fn a_topic_that_others_read_before_a_waiting_stream_saw_it_is_read_from_its_beginning() {
+    let broker = MemoryBroker::new();
+    broker.create("big", 1);
+    let text = "x".repeat(60_000);
+    for n in 0..40 {
+        broker.append("big", 0, format!("{n}{text}"));
+    }
+    let hub = hub(&broker);
+    let both = ["big", "late"];
+    // It takes its first chunks, and then nothing for a while: it is still catching up.
+    let mut waiting =
+        Client::open(&hub, Subscription { missing: Missing::Wait, ..subscription(&both, Start::Earliest) });
+    waiting.until("record big/0@0");
+    broker.create("late", 1);
+    broker.append("late", 0, "before anybody read it");
+    let mut other = Client::open(&hub, subscription(&["late"], Start::Latest));
+    other.until("at");
+    for n in 1..4 {
+        broker.append("late", 0, format!("{n}{}", "y".repeat(200_000)));
+        other.until(&format!("record late/0@{n}"));
+    }
+    waiting.until("record late/0@3");
+    waiting.until("record big/0@39");
+    assert_exact(
+        &waiting.lines.iter().filter(|line| line.contains(" late/")).cloned().collect::<Vec<_>>(),
+        &broker,
+        "late",
+        1,
+    );
+}
+
+#[test]
+fn a_client_that_takes_nothing_keeps_what_is_said_only_once() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = hub(&broker);
+    let mut stalled = Client::open(&hub, subscription(&["t"], Start::Latest));
+    let mut quick = Client::open(&hub, subscription(&["t"], Start::Latest));
+    quick.until("at");
+    std::thread::yield_now();
+    for n in 0..3 {
+        broker.append("t", 0, format!("{n}"));
+        quick.until(&format!("record t/0@{n}"));
+    }
+    broker.trim("t", 0, 10);
+    broker.append("t", 0, "after the gap");
+    quick.until("record t/0@10");
+    for n in 11..60 {
+        broker.append("t", 0, format!("{n}"));
+        quick.until(&format!("record t/0@{n}"));
+    }
+    stalled.until("record t/0@59");
+    assert!(stalled.lines[0].starts_with("at "), "{:?}", stalled.lines[0]);
+    let seen: Vec<_> =
+        stalled.story().into_iter().filter(|line| line.starts_with("record")).map(str::to_owned).collect();
+    let expected: Vec<_> =
+        quick.story().into_iter().filter(|line| line.starts_with("record")).map(str::to_owned).collect();
+    // What the client had not taken before the trim it may only hear of as a gap.
+    assert!(expected.ends_with(&seen) || seen == expected, "{seen:?}");
+    assert!(seen == expected || stalled.lines.iter().any(|line| line.starts_with("gap")), "{:?}", stalled.story());
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(usize),

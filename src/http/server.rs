@@ -25,6 +25,8 @@ use warp::reply::Response;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After an accept that failed (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that the kernel may hold for one client.
+const SEND_BUFFER: u32 = 256 << 10;
 /// Connections that wait to be accepted, by the kernel.
 const BACKLOG: u32 = 4096;
 
@@ -37,6 +39,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
     // A restart must not wait for the old connections' last minute.
     socket.set_reuseaddr(true)?;
+    // Connections inherit it. Left alone, the kernel takes up to 4 MiB for each client that is slow to read.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

@@ -10,9 +10,10 @@ use super::lock;
 use super::opening;
 use super::shelf::{Shelf, Stretch};
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Want};
-use crossbeam_channel::{Receiver, Sender, at, never, select};
+use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 
 /// Between turns of a stream that has read all there is and has to wait for the live flow.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
+/// How long a leader that could not be reached is not asked again.
+const UNREACHABLE: Duration = Duration::from_millis(500);
 
 /// The pool's queue and its jobs that wait for a time.
 pub struct CatchUp {
@@ -29,9 +32,15 @@ pub struct CatchUp {
     queue: Receiver<Box<Job>>,
     resume: Sender<Box<Job>>,
     shelf: Shelf,
+    /// Leaders that could not be reached just now: their streams do not take every thread's time.
+    unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
+    /// A job was delayed that is due before all others.
+    hurry: (Sender<()>, Receiver<()>),
+    /// Whose turn is next: one of the queue's, or one of the delayed.
+    turn: AtomicUsize,
     /// Closed when the hub ends.
     ended: Receiver<()>,
-    /// Never more than there are streams.
+    /// A stream has one job at most, and one that is closed is dropped at its turn.
     delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
 }
 
@@ -71,7 +80,18 @@ impl CatchUp {
         kept_bytes: usize,
         ended: Receiver<()>,
     ) -> Self {
-        Self { live, broker, queue, resume, shelf: Shelf::new(kept_bytes), ended, delayed: Mutex::default() }
+        Self {
+            live,
+            broker,
+            queue,
+            resume,
+            shelf: Shelf::new(kept_bytes),
+            unreachable: Mutex::default(),
+            hurry: bounded(1),
+            turn: AtomicUsize::new(0),
+            ended,
+            delayed: Mutex::default(),
+        }
     }
 
     /// One thread of the pool: takes turns for whichever stream is next, until the hub ends.
@@ -90,7 +110,9 @@ impl CatchUp {
     fn next_job(&self) -> Option<Box<Job>> {
         let due = {
             let mut delayed = lock(&self.delayed);
-            if delayed.peek().is_some_and(|first| first.0.due <= Instant::now()) {
+            // Neither those that are due nor those in the queue wait for all of the others.
+            let queue_first = self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) && !self.queue.is_empty();
+            if !queue_first && delayed.peek().is_some_and(|first| first.0.due <= Instant::now()) {
                 return delayed.pop().map(|first| first.0.job);
             }
             delayed.peek().map(|first| first.0.due)
@@ -99,6 +121,7 @@ impl CatchUp {
         select! {
             recv(self.queue) -> job => job.ok(),
             recv(self.ended) -> _ => None,
+            recv(self.hurry.1) -> _ => None,
             recv(due) -> _ => None,
         }
     }
@@ -120,7 +143,12 @@ impl CatchUp {
             Next::Later(mut job, pause) => {
                 job.checkpoint();
                 let due = Instant::now() + pause;
-                lock(&self.delayed).push(Reverse(Delayed { due, job }));
+                let mut delayed = lock(&self.delayed);
+                let first = delayed.peek().is_none_or(|first| due < first.0.due);
+                delayed.push(Reverse(Delayed { due, job }));
+                if first {
+                    let _ = self.hurry.0.try_send(());
+                }
             }
         }
     }
@@ -221,10 +249,19 @@ impl CatchUp {
         if !kept.is_empty() {
             return Ok(kept);
         }
+        if let Some((at, error)) = lock(&self.unreachable).get(&leader)
+            && at.elapsed() < UNREACHABLE
+        {
+            return Err(error.clone());
+        }
         let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader));
         let bytes = job.settings.read_bytes;
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
-        let mut fetched = reader.fetch(wants, limits)?;
+        let mut fetched = reader.fetch(wants, limits).inspect_err(|error| {
+            if let BrokerError::Unavailable(_) = error {
+                lock(&self.unreachable).insert(leader, (Instant::now(), error.clone()));
+            }
+        })?;
         // A place that the broker had nothing for may be left out of its answer.
         Ok(wants
             .iter()
@@ -240,9 +277,9 @@ impl CatchUp {
     }
 
     fn write(&self, job: &mut Job, read: Vec<Found>, at_end: &mut AtEnd) -> Result<(), BrokerError> {
-        let mut out = Vec::new();
-        let mut failed = Ok(());
         let most = job.settings.chunk_bytes;
+        let mut out = Vec::with_capacity(most.min(read_bytes(&read)) * 5 / 4);
+        let mut failed = Ok(());
         for (Want { topic: name, partition, offset, .. }, result) in read {
             let Some(topic) = job.encoder.cursor.topic_index(&name) else { continue };
             match result {
@@ -285,11 +322,21 @@ impl CatchUp {
     }
 }
 
+fn read_bytes(read: &[Found]) -> usize {
+    read.iter().filter_map(|(_, read)| Some(read.as_ref().ok()?.piece.memory())).sum()
+}
+
 /// What to fetch next, by leader; `None` where a partition has no known leader.
 fn wants(job: &Job) -> Option<BTreeMap<NodeId, Vec<Want>>> {
     let mut by_leader: BTreeMap<NodeId, Vec<Want>> = BTreeMap::new();
     for (topic, info) in job.topics.iter().enumerate() {
-        let Some(info) = info.here() else { continue };
+        let Some(info) = info.here() else {
+            if job.encoder.cursor.places(topic).next().is_some() {
+                // It has come into being meanwhile.
+                return None;
+            }
+            continue;
+        };
         for (partition, offset) in job.encoder.cursor.places(topic) {
             if job.encoder.has_ended(topic, partition) {
                 continue;

@@ -1,7 +1,7 @@
 //! Records to the bytes of one kind of stream, and the cursor that goes with them.
 
 use super::candidates::Candidates;
-use super::mailbox::Chunk;
+use super::mailbox::{Chunk, Holds};
 use super::subscription::{Filter, Format, Gap, GapReason};
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
@@ -38,6 +38,8 @@ pub struct Encoder {
     pub cursor: Cursor,
     /// The cursor behind the last chunk.
     sent: Arc<Cursor>,
+    /// What was written since.
+    holds: Holds,
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
     pub bounds: Bounds,
@@ -50,7 +52,7 @@ pub struct Encoder {
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
         let sent = Arc::new(cursor.clone());
-        Self { cursor, sent, filter, format, bounds, passed: 0, passing_since: None }
+        Self { cursor, sent, holds: Holds::Records, filter, format, bounds, passed: 0, passing_since: None }
     }
 
     /// Goes on at another place.
@@ -62,7 +64,7 @@ impl Encoder {
     /// What was written since the last chunk.
     pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
         let from = std::mem::replace(&mut self.sent, Arc::new(self.cursor.clone()));
-        Chunk { bytes: bytes.into(), from }
+        Chunk { bytes: bytes.into(), from, holds: std::mem::replace(&mut self.holds, Holds::Records) }
     }
 
     /// Another at another place, of the same filter and format, without bounds.
@@ -108,7 +110,8 @@ impl Encoder {
                 }
             }
         }
-        self.cursor.set(topic, partition, next.max(from));
+        // Behind a stream's end lie records that it has not seen, and may come back for.
+        self.cursor.set(topic, partition, next.min(end).max(from));
         self.checkpoint_if_due(out);
         if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
     }
@@ -128,6 +131,7 @@ impl Encoder {
     pub fn checkpoint(&mut self, out: &mut Vec<u8>) {
         self.passed = 0;
         self.passing_since = None;
+        self.holds = Holds::Words;
         self.format.checkpoint(out, self.cursor.text());
     }
 
@@ -143,6 +147,13 @@ impl Encoder {
         let Some(from) = self.cursor.next(topic, partition) else { return };
         let name = self.cursor.topics()[topic].name.clone();
         self.cursor.set(topic, partition, to);
+        if to < from
+            && let Some(end) = self.bounds.ends.as_mut().and_then(|ends| ends.get_mut(&(topic, partition)))
+        {
+            // The log ends here now.
+            *end = (*end).min(to);
+        }
+        self.holds = Holds::Words;
         self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
     }
 
@@ -153,6 +164,11 @@ impl Encoder {
         self.cursor.set_id(topic, id);
         self.cursor.clear(topic);
         self.grow(topic, partitions);
+        if let Some(ends) = &mut self.bounds.ends {
+            // They were another topic's.
+            ends.retain(|(of, _), _| *of != topic);
+        }
+        self.holds = Holds::Words;
         let name = self.cursor.topics()[topic].name.clone();
         for (partition, from) in lost {
             let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
@@ -179,10 +195,6 @@ impl Encoder {
         let mut out = Vec::new();
         self.format.waiting(&mut out, &self.cursor.topics()[topic].name);
         out.into()
-    }
-
-    pub fn is_filtered(&self) -> bool {
-        !self.filter.is_empty()
     }
 
     /// Whether all that was asked for is delivered: so many records, or every partition up to its end.

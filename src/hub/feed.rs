@@ -30,7 +30,7 @@ pub struct FeedKey {
 }
 
 /// About how many bytes one chunk has. Many may be of one fetched stretch; a stream joins only at its end.
-const CHUNK: usize = 128 << 10;
+pub const CHUNK: usize = 128 << 10;
 
 /// How long a feed without streams is kept: clients that were cut off all at once come back within seconds.
 const LINGER: Duration = Duration::from_secs(10);
@@ -150,10 +150,10 @@ impl Feed {
     /// without streams for a while ends.
     pub fn tidy(&self) -> Ended {
         let mut state = self.state();
-        if state.encoder.is_filtered() {
+        let mut out = Vec::new();
+        state.encoder.checkpoint_if_passed(&mut out);
+        if !out.is_empty() {
             self.evict_full(&mut state);
-            let mut out = Vec::new();
-            state.encoder.checkpoint_if_passed(&mut out);
             state.send(out);
         }
         state.members.retain(|member| !member.is_closed());
@@ -188,7 +188,8 @@ impl Feed {
             if which(member) && !member.is_closed() {
                 let encoder = self.behind(encoder, member);
                 let job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
-                member.park(job, self.settings.ahead);
+                // It reads on when its client takes or wants something again.
+                member.park(job, 0);
                 return false;
             }
             !member.is_closed()
@@ -204,11 +205,7 @@ impl Feed {
             return encoder.clone();
         }
         let Some(from) = member.take_back() else { return encoder.clone() };
-        let mut behind = encoder.at(Cursor::clone(&from));
-        let mut out = Vec::new();
-        behind.checkpoint(&mut out);
-        member.send(behind.chunk(out));
-        behind
+        encoder.at(Cursor::clone(&from))
     }
 }
 

@@ -114,7 +114,10 @@ impl Keeper {
         let recreated = {
             let mut state = tail.state();
             state.misses = 0;
-            IdTag::of(state.id).differs(id) || found.partitions.len() < state.partitions.len()
+            let old = IdTag::of(state.id);
+            let shrunk = found.partitions.len() < state.partitions.len();
+            // Partitions are never taken away: fewer of them are another topic, or, under the same id, old metadata.
+            old.differs(id) || (shrunk && (old != id || !id.is_known()))
         };
         if recreated {
             warn!("topic {:?} was made anew; its streams start at the new one's beginning", tail.name);

@@ -2,7 +2,7 @@
 
 use super::candidates::Candidates;
 use super::encoder::Flow;
-use super::feed::{Ended, Feed, FeedKey, FeedState};
+use super::feed::{CHUNK, Ended, Feed, FeedKey, FeedState};
 use super::job::{Job, Known};
 use super::keeper::from_beginning;
 use super::subscription::GapReason;
@@ -17,6 +17,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+/// Bytes of records that a stream is handed at once when it joins: they are encoded while the feed waits, and a slow
+/// stream may have them alone.
+const MAX_JOIN: usize = 4 * CHUNK;
 
 /// What the hub's threads share. Locks are taken in this order: `registry`, a tail's `dispatch`, a
 /// feed's state, a tail's state.
@@ -142,6 +146,8 @@ impl Live {
             && *from == job.encoder.cursor
         {
             job.send(chunk.clone());
+        } else if missing.iter().flat_map(|(_, _, pieces)| pieces).map(Piece::memory).sum::<usize>() > MAX_JOIN {
+            return Joined::Behind(job);
         } else {
             let from = job.encoder.cursor.clone();
             let mut out = Vec::new();
@@ -179,7 +185,9 @@ impl Live {
             if own.id.differs(place.id) {
                 return Err(Apart::Behind);
             }
-            job.encoder.cursor.set_id(topic, place.id);
+            if place.id.is_known() {
+                job.encoder.cursor.set_id(topic, place.id);
+            }
             let known = flow.places(topic).count();
             if job.encoder.cursor.places(topic).count() > known {
                 return Err(Apart::Ahead);

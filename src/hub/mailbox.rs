@@ -24,6 +24,16 @@ const SLOTS: usize = 12;
 pub struct Chunk {
     pub bytes: Bytes,
     pub from: Arc<Cursor>,
+    pub holds: Holds,
+}
+
+/// Whether a chunk can be had again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// From the log.
+    Records,
+    /// Also what is said only once: a gap, where the stream starts.
+    Words,
 }
 
 /// The receiving end of one stream: whole frames, in order. Dropping it ends the stream.
@@ -55,6 +65,8 @@ struct Shared {
     /// A catch-up job that waits for room in this mailbox.
     parked: Mutex<Option<Box<Job>>>,
     is_parked: AtomicBool,
+    /// The client waits for the next chunk.
+    is_hungry: AtomicBool,
     resume: Sender<Box<Job>>,
 }
 
@@ -79,6 +91,7 @@ pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit, format: Arc<dyn 
         completed: AtomicBool::new(false),
         parked: Mutex::new(None),
         is_parked: AtomicBool::new(false),
+        is_hungry: AtomicBool::new(false),
         resume,
     });
     let post = Post {
@@ -103,17 +116,22 @@ impl Post {
     /// Hands over whole frames. Only one thread sends to a mailbox at a time and asks
     /// [`is_full`](Self::is_full) before, so there is room.
     pub fn send(&self, chunk: Chunk) {
+        self.shared.is_hungry.store(false, Ordering::SeqCst);
         if self.chunks.try_send(chunk).is_ok() {
             self.shared.waker.wake();
         }
     }
 
-    /// Takes back what the client has not taken; where the stream stands without it. `None`: there was nothing.
+    /// Takes back the records that the client has not taken, up to the last thing that is said only once; where the
+    /// stream stands without them. `None`: there were none.
     pub fn take_back(&self) -> Option<Arc<Cursor>> {
         let _taking = lock(&self.shared.taking);
-        let first = self.waiting.try_recv().ok()?;
-        self.waiting.try_iter().for_each(drop);
-        Some(first.from)
+        let mut waiting: Vec<_> = self.waiting.try_iter().collect();
+        let words = waiting.iter().rposition(|chunk| chunk.holds == Holds::Words).map_or(0, |last| last + 1);
+        let records = waiting.split_off(words);
+        // There is room: they were here before, and the hub's other threads leave this mailbox alone.
+        waiting.into_iter().for_each(|chunk| drop(self.chunks.try_send(chunk)));
+        records.into_iter().next().map(|first| first.from)
     }
 
     /// The client knows why the stream ends, or got all it asked for.
@@ -126,12 +144,13 @@ impl Post {
         self.chunks.len()
     }
 
-    /// Keeps `job` until the client has taken something, unless fewer than `ahead` chunks wait for it.
+    /// Keeps `job` until the client takes something, or waits for something, unless fewer than `ahead` chunks wait for
+    /// it.
     pub fn park(&self, job: Box<Job>, ahead: usize) {
         *lock(&self.shared.parked) = Some(job);
         self.shared.is_parked.store(true, Ordering::SeqCst);
         // The client may have emptied the mailbox, or gone, before it could see the job.
-        if self.waiting() < ahead || self.is_closed() {
+        if self.waiting() < ahead || self.shared.is_hungry.load(Ordering::SeqCst) || self.is_closed() {
             self.shared.unpark();
         }
     }
@@ -157,7 +176,12 @@ impl Mailbox {
             return Poll::Ready(next);
         }
         self.shared.waker.register(cx.waker());
-        self.take().map_or(Poll::Pending, Poll::Ready)
+        if let Some(next) = self.take() {
+            return Poll::Ready(next);
+        }
+        self.shared.is_hungry.store(true, Ordering::SeqCst);
+        self.shared.unpark();
+        Poll::Pending
     }
 
     /// Waits for the next frames on this thread; `None` after the last.
@@ -166,6 +190,8 @@ impl Mailbox {
             if let Some(next) = self.take() {
                 return next;
             }
+            self.shared.is_hungry.store(true, Ordering::SeqCst);
+            self.shared.unpark();
             // Waits without taking.
             let mut ready = Select::new();
             ready.recv(&self.chunks);

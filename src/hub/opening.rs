@@ -34,11 +34,12 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
                 job.encoder.move_to(place);
                 return begin(job, AtEnd::Yes);
             }
-            Start::Cursor(cursor) => {
+            // A topic without partitions is one that is waited for: what became of it, the broker must say.
+            Start::Cursor(cursor) if (0..job.topics.len()).all(|topic| place.places(topic).next().is_some()) => {
                 job.encoder.move_to(cursor);
                 return begin(job, AtEnd::Yes);
             }
-            Start::Earliest | Start::Time(_) => {}
+            Start::Cursor(_) | Start::Earliest | Start::Time(_) => {}
         }
     }
     if let Err(error) = first_look(&mut job, broker) {
@@ -72,6 +73,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
 
 /// Learns what the topics are. One that is missing is no error for a stream that waits.
 fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
+    let mut out = Vec::new();
     for (topic, info) in ask_topics(job, broker)?.into_iter().enumerate() {
         let known = match info {
             Ok(info) => {
@@ -82,8 +84,7 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
             }
             Err(BrokerError::UnknownTopic(_)) if job.key.missing == Missing::Wait => {
                 if !matches!(job.topics[topic], Known::Missing) {
-                    let waiting = job.encoder.waiting(topic);
-                    job.send(waiting);
+                    out.extend_from_slice(&job.encoder.waiting(topic));
                 }
                 Known::Missing
             }
@@ -91,6 +92,7 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
         };
         job.topics[topic] = known;
     }
+    job.send(out);
     Ok(())
 }
 
@@ -111,25 +113,23 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
         Ok(topics) => topics,
         Err(error) => return job.retry(&error),
     };
-    let mut out = Vec::new();
     for (topic, info) in topics.into_iter().enumerate() {
-        match info {
-            Ok(info) => job.topics[topic] = Known::Here(info),
-            Err(error @ BrokerError::UnknownTopic(_)) => {
-                let waits = job.key.missing == Missing::Wait && job.encoder.cursor.places(topic).next().is_none();
-                if !waits {
-                    job.failures += 1;
-                    if job.failures >= MISSES {
-                        return job.fail(&error);
-                    }
-                    return Next::Later(job, SECOND_LOOK);
-                }
-                job.topics[topic] = Known::Missing;
+        let was_there = job.encoder.cursor.places(topic).next().is_some();
+        let known = match info {
+            Ok(info) => Known::Here(info),
+            Err(BrokerError::UnknownTopic(_)) if was_there && job.failures + 1 < MISSES => {
+                // It may only be in the making anew.
+                job.failures += 1;
+                return Next::Later(job, SECOND_LOOK);
             }
+            Err(BrokerError::UnknownTopic(_)) if job.key.missing == Missing::Wait => Known::Missing,
+            Err(error @ BrokerError::UnknownTopic(_)) => return job.fail(&error),
             Err(error) => return job.retry(&error),
-        }
-        reconcile(&mut job, topic, &mut out);
+        };
+        job.topics[topic] = known;
     }
+    let mut out = Vec::new();
+    (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
     job.failures = 0;
     job.send(out);
     job.phase = Phase::Reading { at_end: AtEnd::No };
@@ -147,8 +147,10 @@ fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
         Known::Here(info) => info,
     };
     let (id, partitions) = (IdTag::of(info.id), info.partitions.len());
+    let old = encoder.cursor.topics()[topic].id;
+    // Partitions are never taken away: fewer of them are another topic, or, under the same id, old metadata.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
-    if encoder.cursor.topics()[topic].id.differs(id) || shrunk {
+    if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
         encoder.recreated(out, topic, id, partitions);
     } else {
         encoder.cursor.set_id(topic, id);

@@ -81,9 +81,9 @@ impl Kept {
     fn insert(&mut self, place: Place, stretch: Stretch) {
         let from = stretch.piece.from;
         self.bytes += stretch.piece.memory();
-        self.order.push_back((place.clone(), from));
-        if let Some(older) = self.places.entry(place).or_default().insert(from, stretch) {
-            self.bytes -= older.piece.memory();
+        match self.places.entry(place.clone()).or_default().insert(from, stretch) {
+            Some(older) => self.bytes -= older.piece.memory(),
+            None => self.order.push_back((place, from)),
         }
     }
 

@@ -114,7 +114,8 @@ impl TailPartition {
         self.recent_bytes += piece.memory();
         self.recent.push_back(piece);
         self.failures = 0;
-        while self.recent_bytes > most {
+        // The last one stays, or streams could join a busy partition only by luck.
+        while self.recent_bytes > most && self.recent.len() > 1 {
             self.drop_oldest();
         }
     }

@@ -18,13 +18,13 @@ pub struct Auto(Arc<Choice>);
 struct Choice {
     settings: wire::Settings,
     chosen: OnceLock<Arc<dyn Broker>>,
-    /// One thread asks at a time; the others wait for its answer.
-    asking: Mutex<()>,
+    /// One thread asks at a time; the others wait for its answer. With the last one that was an error.
+    asking: Mutex<Option<(Instant, BrokerError)>>,
 }
 
 impl Auto {
     pub fn new(settings: wire::Settings) -> Self {
-        Self(Arc::new(Choice { settings, chosen: OnceLock::new(), asking: Mutex::new(()) }))
+        Self(Arc::new(Choice { settings, chosen: OnceLock::new(), asking: Mutex::default() }))
     }
 }
 
@@ -33,12 +33,21 @@ impl Choice {
         if let Some(broker) = self.chosen.get() {
             return Ok(broker);
         }
-        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.chosen.get().is_none() {
-            let broker = self.choose()?;
-            return Ok(self.chosen.get_or_init(|| broker));
+        let came = Instant::now();
+        let mut failed = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker) = self.chosen.get() {
+            return Ok(broker);
         }
-        self.chosen.get().ok_or(BrokerError::Lost)
+        match &*failed {
+            Some((at, error)) if *at > came => Err(error.clone()),
+            _ => match self.choose() {
+                Ok(broker) => Ok(self.chosen.get_or_init(|| broker)),
+                Err(error) => {
+                    *failed = Some((Instant::now(), error.clone()));
+                    Err(error)
+                }
+            },
+        }
     }
 
     fn choose(&self) -> Result<Arc<dyn Broker>, BrokerError> {

@@ -7,6 +7,7 @@ use super::errors::{self, Asked};
 use super::metadata;
 use crate::broker::{AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, TopicInfo, Want};
 use crate::record::{Partition, TopicName, TopicPartition};
+use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData as Answer;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
@@ -211,9 +212,15 @@ fn read(Asking { answer, version }: Asking, wants: &[Want], max_batch: usize) ->
         (name.to_owned(), id, want.partition)
     };
     let wanted: HashMap<(String, uuid::Uuid, Partition), &Want> = wants.iter().map(|want| (key(want), want)).collect();
+    let records = |partition: &Answer| partition.records.as_ref().map_or(0, Bytes::len);
+    let whole: usize = answer.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
     let mut fetched = Vec::new();
     for topic in answer.responses {
-        for partition in topic.partitions {
+        for mut partition in topic.partitions {
+            if 2 * records(&partition) < whole {
+                // Whoever keeps these records would keep all of the answer with them.
+                partition.records = partition.records.map(|records| Bytes::copy_from_slice(&records));
+            }
             let key = (topic.topic.0.to_string(), topic.topic_id, partition.partition_index);
             if let Some(want) = wanted.get(&key) {
                 fetched.push(Fetched {

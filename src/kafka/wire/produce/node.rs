@@ -42,6 +42,11 @@ impl Node {
         }
     }
 
+    /// Whether a record that comes now would not leave at once.
+    pub fn is_occupied(&self) -> bool {
+        !matches!(&self.link, NodeLink::Up(link) if link.in_flight() == 0)
+    }
+
     pub fn connected(&mut self, link: Link) {
         self.link = NodeLink::Up(link);
         self.trouble = None;

@@ -79,6 +79,14 @@ struct Down {
     probe_at: Instant,
 }
 
+/// What the writer waits for, and until when at the latest.
+enum Pause {
+    ForAnything(Instant),
+    /// Every broker has a request in flight and records gather, so that what comes would only gather
+    /// too: it need not wake the writer one by one.
+    ForAnswers(Instant),
+}
+
 impl<'scope, 'env> Writer<'scope, 'env> {
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
@@ -113,20 +121,27 @@ impl<'scope, 'env> Writer<'scope, 'env> {
         let closed = never();
         let mut open = Some(submissions);
         loop {
-            let wake = self.send_what_can_be(Instant::now());
+            let pause = self.send_what_can_be(Instant::now());
             if open.is_none() && self.all_settled() {
                 break;
             }
-            select! {
-                recv(open.unwrap_or(&closed)) -> submission => match submission {
-                    Ok(submission) => {
-                        self.take(submission);
-                        submissions.try_iter().take(INTAKE).for_each(|s| self.take(s));
-                    }
-                    Err(_) => open = None,
+            match pause {
+                Pause::ForAnswers(until) if submissions.is_empty() => {
+                    let answer = events.recv_deadline(until).ok();
+                    answer.into_iter().for_each(|event| self.handle(event));
+                    submissions.try_iter().take(INTAKE).for_each(|s| self.take(s));
+                }
+                Pause::ForAnswers(until) | Pause::ForAnything(until) => select! {
+                    recv(open.unwrap_or(&closed)) -> submission => match submission {
+                        Ok(submission) => {
+                            self.take(submission);
+                            submissions.try_iter().take(INTAKE).for_each(|s| self.take(s));
+                        }
+                        Err(_) => open = None,
+                    },
+                    recv(events) -> event => event.into_iter().for_each(|event| self.handle(event)),
+                    default(until.saturating_duration_since(Instant::now())) => {}
                 },
-                recv(events) -> event => event.into_iter().for_each(|event| self.handle(event)),
-                default(wake.saturating_duration_since(Instant::now())) => {}
             }
             events.try_iter().take(INTAKE).for_each(|event| self.handle(event));
             let now = Instant::now();

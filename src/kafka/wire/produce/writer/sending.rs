@@ -1,6 +1,6 @@
 //! What can be sent now, to whom, and when to look again.
 
-use super::{ProducerId, TICK, Writer};
+use super::{Pause, ProducerId, TICK, Writer};
 use crate::broker::{Acks, BrokerError, NodeId, Remedy};
 use crate::kafka::wire::produce::Event;
 use crate::kafka::wire::produce::link::{self, MAX_REQUESTS, SendOutcome};
@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 const QUIET: Duration = Duration::from_secs(60);
 
 impl Writer<'_, '_> {
-    /// Sends until nothing more may be sent now; then tells when to look again at the latest.
-    pub(super) fn send_what_can_be(&mut self, now: Instant) -> Instant {
+    /// Sends until nothing more may be sent now; then tells how long to wait.
+    pub(super) fn send_what_can_be(&mut self, now: Instant) -> Pause {
         self.ask_for_topics(now);
         self.group_by_leader(now);
-        let mut wake = now + if self.is_quiet() { QUIET } else { TICK };
+        let latest = now + if self.is_quiet() { QUIET } else { TICK };
+        let mut wake = latest;
         let nodes: Vec<NodeId> = self.nodes.iter().filter(|(_, n)| !n.candidates.is_empty()).map(|(n, _)| *n).collect();
         for node in nodes {
             if self.is_connected(node, now) {
@@ -27,7 +28,11 @@ impl Writer<'_, '_> {
                 }
             }
         }
-        wake
+        if wake < latest && self.nodes.values().all(Node::is_occupied) {
+            Pause::ForAnswers(wake)
+        } else {
+            Pause::ForAnything(wake)
+        }
     }
 
     fn is_quiet(&self) -> bool {
