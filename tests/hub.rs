@@ -515,6 +515,22 @@ fn a_stream_that_stops_at_the_end_leaves_its_cursor_there() {
 }
 
 #[test]
+fn a_topic_made_anew_is_read_from_its_beginning_to_its_end() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    broker.append("t", 0, "old");
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, Subscription { until: Until::End, ..subscription(&["t"], Start::Earliest) });
+    client.read_to_end();
+    broker.delete("t");
+    broker.create("t", 1);
+    broker.append("t", 0, "new");
+    let mut again = Client::open(&hub, Subscription { until: Until::End, ..resume(&["t"], &client.id) });
+    again.read_to_end();
+    assert_eq!(again.story(), ["at", "gap t/0:1-0:recreated", "record t/0@0 new"]);
+}
+
+#[test]
 fn a_topic_that_others_read_before_a_waiting_stream_saw_it_is_read_from_its_beginning() {
     let broker = MemoryBroker::new();
     broker.create("big", 1);

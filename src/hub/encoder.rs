@@ -16,13 +16,16 @@ const CHECKPOINT_RECORDS: u32 = 1000;
 /// How long it may leave them out before.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// By topic and partition.
+pub type Ends = HashMap<(usize, Partition), Offset>;
+
 /// Where a stream ends by itself.
 #[derive(Debug, Clone, Default)]
 pub struct Bounds {
     /// Records still to be delivered.
     pub remaining: Option<u64>,
     /// The offset to stop before, by topic and partition. Partitions that are not named do not count.
-    pub ends: Option<HashMap<(usize, Partition), Offset>>,
+    pub ends: Option<Ends>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! The first turns of a stream: which partitions its topics have, and where each is read from.
 
+use super::encoder::Ends;
 use super::job::{AtEnd, Job, Known, Next, Phase};
 use super::live::Live;
 use super::subscription::{Missing, Start, Until};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::record::{Offset, Partition, TopicPartition};
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// Look-ups in a row that must miss a topic that was there, before its streams are told that it is gone.
@@ -32,12 +32,12 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         match start {
             Start::Latest => {
                 job.encoder.move_to(place);
-                return begin(job, AtEnd::Yes);
+                return begin(job, AtEnd::Yes, None);
             }
             // A topic without partitions is one that is waited for: what became of it, the broker must say.
             Start::Cursor(cursor) if (0..job.topics.len()).all(|topic| place.places(topic).next().is_some()) => {
                 job.encoder.move_to(cursor);
-                return begin(job, AtEnd::Yes);
+                return begin(job, AtEnd::Yes, None);
             }
             Start::Cursor(_) | Start::Earliest | Start::Time(_) => {}
         }
@@ -45,20 +45,21 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
     if let Err(error) = first_look(&mut job, broker) {
         return job.retry(&error);
     }
+    let mut ends = None;
     if until == Until::End {
         // A topic that does not exist yet has no end yet either.
         if job.topics.iter().any(|topic| matches!(topic, Known::Missing)) {
             return job.later();
         }
-        match ends(&job, broker) {
-            Ok(ends) => job.encoder.bounds.ends = Some(ends),
+        match ends_now(&job, broker) {
+            Ok(now) => ends = Some(now),
             Err(error) => return job.retry(&error),
         }
     }
     let at = match start {
         Start::Cursor(cursor) => {
             job.encoder.move_to(cursor);
-            return begin(job, AtEnd::No);
+            return begin(job, AtEnd::No, ends);
         }
         Start::Latest => OffsetAt::Latest,
         Start::Earliest => OffsetAt::Earliest,
@@ -68,7 +69,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         Ok(cursor) => job.encoder.move_to(cursor),
         Err(error) => return job.retry(&error),
     }
-    begin(job, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No })
+    begin(job, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
 }
 
 /// Learns what the topics are. One that is missing is no error for a stream that waits.
@@ -97,11 +98,13 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
 }
 
 /// Sends the id-only frame of the place where the stream starts, and says what became of it meanwhile.
-fn begin(mut job: Box<Job>, at_end: AtEnd) -> Next {
+fn begin(mut job: Box<Job>, at_end: AtEnd, ends: Option<Ends>) -> Next {
     job.phase = Phase::Reading { at_end };
     let mut out = Vec::new();
     job.encoder.checkpoint(&mut out);
     (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
+    // Only now: they are of the topics as they are, which a cursor's may not have been.
+    job.encoder.bounds.ends = ends;
     job.send(out);
     job.backoff.reset();
     Next::Again(job)
@@ -201,6 +204,6 @@ fn cursor_at(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, Bro
     Ok(cursor)
 }
 
-fn ends(job: &Job, broker: &dyn Broker) -> Result<HashMap<(usize, Partition), Offset>, BrokerError> {
+fn ends_now(job: &Job, broker: &dyn Broker) -> Result<Ends, BrokerError> {
     Ok(offsets(job, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, offset)| ((topic, p), offset)).collect())
 }
