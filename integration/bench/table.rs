@@ -22,16 +22,13 @@ pub fn compare(title: &str, unit: &str, mut contenders: Vec<Contender>) {
     }
     let ours = median(results[0].clone());
     println!("{title}, {unit}");
-    for ((name, _), results) in contenders.iter().zip(results) {
+    for (place, ((name, _), results)) in contenders.iter().zip(results).enumerate() {
         let lowest = results.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = results.iter().copied().fold(0.0, f64::max);
         let theirs = median(results);
-        println!(
-            "  {name:<28} {:>10} {:>24}   curlew is {:.2} of it",
-            number(theirs),
-            format!("({} to {})", number(lowest), number(highest)),
-            ours / theirs
-        );
+        let ratio = if place == 0 { String::new() } else { format!("curlew is {:.2} of it", ours / theirs) };
+        let range = format!("({} to {})", number(lowest), number(highest));
+        println!("  {name:<28} {:>10} {range:>24}   {ratio}", number(theirs));
     }
 }
 
