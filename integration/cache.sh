@@ -39,24 +39,24 @@ made() {
     cat "$@" | sha256sum >"$folder/.made-from"
 }
 
-# kafka_jars VERSION: the broker of that version, from Maven.
-kafka_jars() {
-    local pom libs="$CURLEW_CACHE/kafka-$1"
-    pom="$(dirname "${BASH_SOURCE[0]}")/kafka/pom.xml"
+# maven_jars WHAT FOLDER POM [OPTION...]: what a pom of ours names, from Maven.
+maven_jars() {
+    local what="$1" libs="$2" pom
+    pom="$(dirname "${BASH_SOURCE[0]}")/kafka/$3"
+    shift 3
     once "$libs" "$pom" || return 0
     need_java
-    say "fetching Kafka $1"
-    mvn -q -B -f "$pom" "-Dkafka.version=$1" dependency:copy-dependencies "-DoutputDirectory=$libs" </dev/null >&2
+    say "fetching $what"
+    mvn -q -B -f "$pom" "$@" dependency:copy-dependencies "-DoutputDirectory=$libs" </dev/null >&2
     made "$libs" "$pom"
 }
 
-# kafka_tools: Kafka's own ProducerPerformance and ConsumerPerformance, from Maven.
+# kafka_jars VERSION: the broker of that version.
+kafka_jars() {
+    maven_jars "Kafka $1" "$CURLEW_CACHE/kafka-$1" pom.xml "-Dkafka.version=$1"
+}
+
+# kafka_tools: Kafka's own ProducerPerformance and ConsumerPerformance.
 kafka_tools() {
-    local pom libs="$CURLEW_CACHE/kafka-tools"
-    pom="$(dirname "${BASH_SOURCE[0]}")/kafka/tools-pom.xml"
-    once "$libs" "$pom" || return 0
-    need_java
-    say "fetching Kafka's performance tools"
-    mvn -q -B -f "$pom" dependency:copy-dependencies "-DoutputDirectory=$libs" </dev/null >&2
-    made "$libs" "$pom"
+    maven_jars "Kafka's performance tools" "$CURLEW_CACHE/kafka-tools" tools-pom.xml
 }

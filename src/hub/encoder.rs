@@ -60,8 +60,13 @@ impl Encoder {
 
     /// Goes on at another place.
     pub fn move_to(&mut self, cursor: Cursor) {
-        self.sent = Arc::new(cursor.clone());
         self.cursor = cursor;
+        self.nothing_owed();
+    }
+
+    /// The next chunk begins at the cursor: what came before it was not written for anybody.
+    pub fn nothing_owed(&mut self) {
+        self.sent = Arc::new(self.cursor.clone());
     }
 
     /// What was written since the last chunk.

@@ -105,8 +105,7 @@ impl Feed {
             if state.members.is_empty() {
                 // Nobody listens: only the place moves on, for those who come back.
                 state.encoder.cursor.set(topic, partition, next);
-                let place = state.encoder.cursor.clone();
-                state.encoder.move_to(place);
+                state.encoder.nothing_owed();
                 return;
             }
             let mut out = Vec::with_capacity(candidates.memory().min(CHUNK + CHUNK / 4));
@@ -195,9 +194,7 @@ impl Feed {
             !member.is_closed()
         });
     }
-}
 
-impl Feed {
     /// Where a stream reads on: without the chunks that its client has not taken, which would be memory that it alone
     /// keeps. A stream that counts its records has counted them, and keeps them.
     fn behind(&self, encoder: &Encoder, member: &Post) -> Encoder {

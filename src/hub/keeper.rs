@@ -3,6 +3,7 @@
 
 use super::encoder::CHECKPOINT_INTERVAL;
 use super::live::{Live, Nudge};
+use super::opening::MISSES;
 use super::reader::LeaderReader;
 use super::tail::{Tail, TailPartition};
 use crate::backoff::Backoff;
@@ -14,8 +15,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Look-ups in a row that must miss a topic before its streams are told that it is gone.
-const MISSES: u32 = 2;
 /// How often a topic that streams wait for is looked up.
 const WAITING_REFRESH: Duration = Duration::from_secs(1);
 

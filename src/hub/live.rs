@@ -239,8 +239,7 @@ impl Live {
         for (topic, tail) in feed.tails.iter().enumerate() {
             attach(&feed, &mut state.encoder.cursor, topic, tail);
         }
-        let place = state.encoder.cursor.clone();
-        state.encoder.move_to(place);
+        state.encoder.nothing_owed();
         if self.is_closing() {
             state.end();
         }

@@ -10,7 +10,7 @@ use crate::record::{Offset, Partition, TopicPartition};
 use std::time::Duration;
 
 /// Look-ups in a row that must miss a topic that was there, before its streams are told that it is gone.
-const MISSES: u32 = 2;
+pub const MISSES: u32 = 2;
 /// How soon a missed topic is looked up again.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
