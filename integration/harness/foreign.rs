@@ -11,6 +11,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+/// How long a command may take: more than the client's own limits, whose errors say more.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// One JVM for all tests of a process; commands run beside each other.
 pub struct Foreign {
     inner: Mutex<Inner>,
@@ -20,7 +23,7 @@ pub struct Foreign {
 struct Inner {
     stdin: ChildStdin,
     next_id: u64,
-    _process: Process,
+    process: Process,
 }
 
 /// A record as a foreign consumer sees it.
@@ -70,7 +73,13 @@ impl Foreign {
             }
             answers.lock().expect("lock").clear();
         });
-        Self { inner: Mutex::new(Inner { stdin, next_id: 0, _process: process }), waiting }
+        Self { inner: Mutex::new(Inner { stdin, next_id: 0, process }), waiting }
+    }
+
+    /// Where the JVM's threads are while it does not answer.
+    fn silence(&self) -> String {
+        let stacks = self.inner.lock().expect("lock").process.stacks();
+        format!("no answer from the Java client within {PATIENCE:?}\n{stacks}")
     }
 
     /// Runs a command; `Err` is the Java exception.
@@ -84,16 +93,11 @@ impl Foreign {
             self.waiting.lock().expect("lock").insert(id, answered);
             writeln!(inner.stdin, "{command}").expect("the Java client has ended");
         }
-        let mut answer = answer.recv_timeout(Duration::from_secs(90)).expect("no answer from the Java client");
+        let mut answer = answer.recv_timeout(PATIENCE).map_err(|_| self.silence())?;
         match answer["error"].as_str() {
             Some(error) => Err(error.to_owned()),
             None => Ok(answer["ok"].take()),
         }
-    }
-
-    pub fn call(&self, command: Value) -> Value {
-        let asked = command.to_string();
-        self.try_call(command).unwrap_or_else(|e| panic!("Java client: {e}\nwas asked {asked:.300}"))
     }
 }
 

@@ -144,7 +144,12 @@ impl Kafka {
 
     /// Runs a command of `Foreign.java` on this cluster.
     pub fn call(&self, command: Value) -> Value {
-        Foreign::shared().call(self.addressed(command))
+        let asked = command.to_string();
+        Foreign::shared().try_call(self.addressed(command)).unwrap_or_else(|e| {
+            let nodes = self.nodes.iter().filter_map(|n| n.process.as_ref());
+            let brokers: Vec<String> = nodes.map(|b| format!("{}\n{}", b.end_of_log(), b.stacks())).collect();
+            panic!("Java client: {e}\nwas asked {asked:.300}\n{}", brokers.join("\n"))
+        })
     }
 
     fn addressed(&self, mut command: Value) -> Value {

@@ -81,6 +81,21 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Where each thread of a JVM is.
+    pub fn stacks(&self) -> String {
+        match Command::new("jstack").arg(self.id().to_string()).output() {
+            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+            Err(e) => format!("no jstack: {e}"),
+        }
+    }
+
+    /// What it wrote last.
+    pub fn end_of_log(&self) -> String {
+        let log = self.log();
+        let start = log.char_indices().rev().nth(6000).map_or(0, |(at, _)| at);
+        format!("---- end of the log of {} ----\n{}\n----", self.name, &log[start..])
+    }
+
     /// All that it has written.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
@@ -95,9 +110,7 @@ impl Drop for Process {
         }
         let _ = self.watchdog.wait();
         if std::thread::panicking() {
-            let log = self.log();
-            let start = log.char_indices().rev().nth(6000).map_or(0, |(at, _)| at);
-            eprintln!("---- end of the log of {} ----\n{}\n----", self.name, &log[start..]);
+            eprintln!("{}", self.end_of_log());
         }
     }
 }
