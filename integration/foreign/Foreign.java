@@ -203,7 +203,8 @@ public class Foreign {
 
     static JsonNode produce(JsonNode c, String topic) throws Exception {
         var config = producerConfig(c);
-        var producer = PRODUCERS.computeIfAbsent(config.toString(), k -> producer(config));
+        // One a topic: what an idempotent producer waits for on one topic holds up all of its others.
+        var producer = PRODUCERS.computeIfAbsent(topic + config, k -> producer(config));
         return send(producer, records(c, topic));
     }
 

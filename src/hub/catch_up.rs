@@ -2,6 +2,7 @@
 //! client was too slow. Each reads the log from its own cursor, in turns, on a small pool of threads,
 //! until it can join.
 
+use super::allowance::Room;
 use super::candidates::Candidates;
 use super::gap::find_gap;
 use super::job::{AtEnd, First, Job, Known, Next, Phase};
@@ -22,6 +23,8 @@ const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 
 /// Between turns of a stream that has read all there is and has to wait for the live flow.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
+/// Between looks whether clients have taken what fills even the reserve.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// How long a leader that could not be reached is not asked again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
@@ -130,13 +133,18 @@ impl CatchUp {
         if job.post.is_closed() {
             return;
         }
-        let ahead = job.settings.ahead;
-        if job.post.waiting() >= ahead {
+        let room = job.room();
+        let ahead = job.ahead(room);
+        if !job.post.wants_more(ahead) {
             let post = job.post.clone();
             post.park(job, ahead);
             return;
         }
-        match self.step(job, readers) {
+        let next = match room {
+            Room::None => Next::Later(job, FULL_PAUSE),
+            Room::Ahead | Room::Small => self.step(job, room, readers),
+        };
+        match next {
             Next::Done => {}
             // There is a place for every stream's job; a full queue ends the stream, and it comes back with its cursor.
             Next::Again(job) => drop(self.resume.try_send(job)),
@@ -153,7 +161,7 @@ impl CatchUp {
         }
     }
 
-    fn step(&self, mut job: Box<Job>, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
+    fn step(&self, mut job: Box<Job>, room: Room, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
         match &job.phase {
             Phase::Opening(_) => return opening::open(job, &self.live, &*self.broker),
             Phase::LookingUp => return opening::look_up(job, &*self.broker),
@@ -163,7 +171,7 @@ impl CatchUp {
                     && first == First::Join
                     && (*at_end == AtEnd::Yes || self.live.place_of(&job.key).is_some())
                 {
-                    match self.live.join(job) {
+                    match self.live.join(job, room) {
                         Joined::Live | Joined::Finished => return Next::Done,
                         Joined::Ahead(job) => return self.wait_for_flow(job),
                         Joined::Behind(behind) => job = behind,
@@ -179,7 +187,7 @@ impl CatchUp {
         if job.encoder.is_finished() {
             return job.finish();
         }
-        self.read(job, readers)
+        self.read(job, room, readers)
     }
 
     /// The cursor is further on than the live flow: it comes from another bridge that was quicker, or the log has lost
@@ -195,7 +203,8 @@ impl CatchUp {
         Next::Again(job)
     }
 
-    fn read(&self, mut job: Box<Job>, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
+    /// Reads on, for a chunk from each leader.
+    fn read(&self, mut job: Box<Job>, room: Room, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
         let Some(by_leader) = wants(&job) else {
             job.phase = Phase::LookingUp;
             return job.later();
@@ -223,7 +232,7 @@ impl CatchUp {
             if read.len() < wants.len() {
                 at_end = AtEnd::No;
             }
-            if let Err(error) = self.write(&mut job, read, &mut at_end) {
+            if let Err(error) = self.write(&mut job, read, room, &mut at_end) {
                 job.phase = Phase::LookingUp;
                 return job.retry(&error);
             }
@@ -245,7 +254,8 @@ impl CatchUp {
         job: &Job,
         readers: &mut HashMap<NodeId, Box<dyn Reader>>,
     ) -> Result<Vec<Found>, BrokerError> {
-        let kept: Vec<_> = wants.iter().filter_map(|want| Some((want.clone(), Ok(self.shelf.get(want)?)))).collect();
+        let here = |want: &Want| self.live.recent(want).or_else(|| self.shelf.get(want));
+        let kept: Vec<_> = wants.iter().filter_map(|want| Some((want.clone(), Ok(here(want)?)))).collect();
         if !kept.is_empty() {
             return Ok(kept);
         }
@@ -276,8 +286,8 @@ impl CatchUp {
             .collect())
     }
 
-    fn write(&self, job: &mut Job, read: Vec<Found>, at_end: &mut AtEnd) -> Result<(), BrokerError> {
-        let most = job.settings.chunk_bytes;
+    fn write(&self, job: &mut Job, read: Vec<Found>, room: Room, at_end: &mut AtEnd) -> Result<(), BrokerError> {
+        let most = job.most(room);
         let mut out = Vec::with_capacity(most.min(read_bytes(&read)) * 5 / 4);
         let mut failed = Ok(());
         for (Want { topic: name, partition, offset, .. }, result) in read {

@@ -193,16 +193,16 @@ impl Encoder {
         }
     }
 
-    pub fn problem(&self, error: &BrokerError) -> Bytes {
+    pub fn problem(&self, error: &BrokerError) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.problem(&mut out, error);
-        out.into()
+        out
     }
 
-    pub fn waiting(&self, topic: usize) -> Bytes {
+    pub fn waiting(&self, topic: usize) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.waiting(&mut out, &self.cursor.topics()[topic].name);
-        out.into()
+        out
     }
 
     /// Whether all that was asked for is delivered: so many records, or every partition up to its end.

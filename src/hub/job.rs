@@ -1,5 +1,6 @@
 //! A stream outside the live flow, and what becomes of it turn by turn.
 
+use super::allowance::{Allowance, Room, SMALL};
 use super::encoder::Encoder;
 use super::feed::FeedKey;
 use super::mailbox::Post;
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 /// How often a stream may meet the same damaged answer before it is told.
 const TRIES: u32 = 3;
 
+/// More than what lies between us and a client that takes nothing.
+const PROOF: usize = 512 << 10;
+
 /// What all catching-up streams have in common.
 #[derive(Debug)]
 pub struct JobSettings {
@@ -20,8 +24,10 @@ pub struct JobSettings {
     pub read_bytes: usize,
     /// About how many bytes one chunk has.
     pub chunk_bytes: usize,
-    /// Chunks that may wait for the client before the next turn: what a stream that stalls while it catches up costs.
+    /// Chunks that may wait for the client before the next turn.
     pub ahead: usize,
+    /// What large chunks may have together.
+    pub allowance: Arc<Allowance>,
 }
 
 /// One stream outside the live flow.
@@ -40,6 +46,8 @@ pub struct Job {
     pub first: First,
     /// Turns in a row that read nothing and could not join either.
     pub idle: u32,
+    /// Bytes sent since the stream began to catch up.
+    sent: usize,
     /// Turns taken; says which partition comes first, so that none starves.
     pub turn: usize,
 }
@@ -118,14 +126,40 @@ impl Job {
             ahead_since: None,
             first: First::Join,
             idle: 0,
+            sent: 0,
             turn: 0,
         })
     }
 
-    pub fn send(&mut self, bytes: impl Into<Bytes>) {
-        let bytes = bytes.into();
-        if !bytes.is_empty() {
-            self.post.send(self.encoder.chunk(bytes));
+    /// Room for what this stream gets next. A client that takes nothing still fills the buffers on its way; it gets
+    /// large chunks when it has shown that it takes more than that.
+    pub fn room(&self) -> Room {
+        match self.settings.allowance.room() {
+            Room::Ahead if self.sent < PROOF => Room::Small,
+            room => room,
+        }
+    }
+
+    /// Chunks that may wait for the client.
+    pub fn ahead(&self, room: Room) -> usize {
+        if room == Room::Ahead { self.settings.ahead } else { 0 }
+    }
+
+    /// About how many bytes the next chunk has.
+    pub fn most(&self, room: Room) -> usize {
+        if room == Room::Ahead { self.settings.chunk_bytes } else { self.settings.chunk_bytes.min(SMALL) }
+    }
+
+    /// Frames that only this stream gets.
+    pub fn send(&mut self, frames: Vec<u8>) {
+        self.send_shared(self.settings.allowance.hold(frames));
+    }
+
+    /// Frames that others get as well.
+    pub fn send_shared(&mut self, frames: Bytes) {
+        self.sent += frames.len();
+        if !frames.is_empty() {
+            self.post.send(self.encoder.chunk(frames));
         }
     }
 

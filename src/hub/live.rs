@@ -1,25 +1,26 @@
 //! The live flow: which topics are read at their tails, which feeds they go to, and how a stream joins one.
 
+use super::allowance::{Room, SMALL};
 use super::candidates::Candidates;
 use super::encoder::Flow;
 use super::feed::{CHUNK, Ended, Feed, FeedKey, FeedState};
 use super::job::{Job, Known};
 use super::keeper::from_beginning;
+use super::shelf::Stretch;
 use super::subscription::GapReason;
 use super::tail::{Piece, Tail, TailPartition};
 use super::{Settings, lock};
 use crate::broker::{BrokerError, NodeId, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
 use crate::record::{Offset, Partition, Records, TopicName};
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Bytes of records that a stream is handed at once when it joins: they are encoded while the feed waits, and a slow
-/// stream may have them alone.
+/// Bytes of records that a stream is handed at once when it joins, where there is room: they are encoded while the feed
+/// waits, and a slow stream may have them alone.
 const MAX_JOIN: usize = 4 * CHUNK;
 
 /// What the hub's threads share. Locks are taken in this order: `registry`, a tail's `dispatch`, a
@@ -109,6 +110,17 @@ impl Live {
         (state.ended == Ended::No).then(|| state.encoder.cursor.clone())
     }
 
+    /// What the live flow has read last, where that holds the wanted offset.
+    pub fn recent(&self, want: &Want) -> Option<Stretch> {
+        let tail = self.tail(&want.topic)?;
+        let state = tail.state();
+        if state.id != want.topic_id {
+            return None;
+        }
+        let (piece, end) = state.recent_at(want.partition, want.offset, want.leader_epoch)?;
+        Some(Stretch { piece, end })
+    }
+
     /// Everything that is to be fetched from `leader` now.
     pub fn wants(&self, leader: NodeId) -> Vec<Want> {
         let now = Instant::now();
@@ -131,7 +143,7 @@ impl Live {
 
     /// Takes the job's stream into the live flow, if it stands at the flow's place or what is kept of the flow leads
     /// there from its cursor.
-    pub fn join(&self, mut job: Box<Job>) -> Joined {
+    pub fn join(&self, mut job: Box<Job>, room: Room) -> Joined {
         let Some(feed) = self.feed_for(&job) else { return Joined::Behind(job) };
         let mut state = feed.state();
         if state.ended == Ended::Yes {
@@ -142,11 +154,12 @@ impl Live {
             Err(Apart::Behind) => return Joined::Behind(job),
             Err(Apart::Ahead) => return Joined::Ahead(job),
         };
+        let most = if room == Room::Ahead { MAX_JOIN } else { SMALL };
         if let Some((from, chunk)) = &state.last_join
             && *from == job.encoder.cursor
         {
-            job.send(chunk.clone());
-        } else if missing.iter().flat_map(|(_, _, pieces)| pieces).map(Piece::memory).sum::<usize>() > MAX_JOIN {
+            job.send_shared(chunk.clone());
+        } else if missing.iter().flat_map(|(_, _, pieces)| pieces).map(Piece::memory).sum::<usize>() > most {
             return Joined::Behind(job);
         } else {
             let from = job.encoder.cursor.clone();
@@ -164,8 +177,8 @@ impl Live {
             // The flow does not know what this stream has passed over.
             job.encoder.checkpoint_if_passed(&mut out);
             if !out.is_empty() {
-                let chunk = Bytes::from(out);
-                job.send(chunk.clone());
+                let chunk = job.settings.allowance.hold(out);
+                job.send_shared(chunk.clone());
                 state.last_join = Some((from, chunk));
             }
         }

@@ -140,17 +140,21 @@ impl Post {
     }
 
     /// Chunks that wait for the client.
-    pub fn waiting(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.chunks.len()
     }
 
-    /// Keeps `job` until the client takes something, or waits for something, unless fewer than `ahead` chunks wait for
-    /// it.
+    /// Whether the client has taken all but `ahead` chunks, or waits for the next one.
+    pub fn wants_more(&self, ahead: usize) -> bool {
+        self.waiting() < ahead || self.shared.is_hungry.load(Ordering::SeqCst)
+    }
+
+    /// Keeps `job` until the client takes something or waits for something, unless it [wants more](Self::wants_more).
     pub fn park(&self, job: Box<Job>, ahead: usize) {
         *lock(&self.shared.parked) = Some(job);
         self.shared.is_parked.store(true, Ordering::SeqCst);
         // The client may have emptied the mailbox, or gone, before it could see the job.
-        if self.waiting() < ahead || self.shared.is_hungry.load(Ordering::SeqCst) || self.is_closed() {
+        if self.wants_more(ahead) || self.is_closed() {
             self.shared.unpark();
         }
     }

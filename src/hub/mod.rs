@@ -5,6 +5,7 @@
 //! new, come back or were too slow read the log in `catch_up` until they can join a feed; `keeper`
 //! watches leaders, partitions and topic ids.
 
+mod allowance;
 mod candidates;
 mod catch_up;
 mod encoder;
@@ -28,6 +29,7 @@ use crate::broker::{Acks, AutoCreate, Broker, Outcome};
 use crate::cursor::Cursor;
 use crate::record::{NewRecord, TopicName};
 use crate::worker::Worker;
+use allowance::Allowance;
 use catch_up::CatchUp;
 use crossbeam_channel::{Sender, bounded};
 use encoder::{Bounds, Encoder};
@@ -60,9 +62,11 @@ pub struct Settings {
     pub shelf_bytes: usize,
     /// About how many bytes a stream reads at a time while it catches up.
     pub catch_up_bytes: usize,
-    /// About how many bytes it gets at a time, and how many such chunks may wait for its client.
+    /// About how many bytes it gets at a time, and how many such chunks may wait for its client, as long as all such
+    /// streams together hold no more than `catch_up_held`; beyond that each gets small chunks, one at a time.
     pub catch_up_chunk: usize,
     pub catch_up_ahead: usize,
+    pub catch_up_held: usize,
     /// Threads that read for streams that catch up.
     pub catch_up_threads: usize,
 }
@@ -74,12 +78,13 @@ impl Default for Settings {
             queued_bytes: 64 << 20,
             produce_timeout: Duration::from_secs(30),
             metadata_refresh: Duration::from_secs(5),
-            recent_bytes: 32 << 20,
+            recent_bytes: 12 << 20,
             fetch_bytes: 1 << 20,
-            shelf_bytes: 16 << 20,
-            catch_up_bytes: 256 << 10,
-            catch_up_chunk: 64 << 10,
-            catch_up_ahead: 1,
+            shelf_bytes: 8 << 20,
+            catch_up_bytes: 128 << 10,
+            catch_up_chunk: 160 << 10,
+            catch_up_ahead: 0,
+            catch_up_held: 16 << 20,
             catch_up_threads: 4,
         }
     }
@@ -145,6 +150,7 @@ impl Hub {
                 read_bytes: settings.catch_up_bytes,
                 chunk_bytes: settings.catch_up_chunk,
                 ahead: settings.catch_up_ahead,
+                allowance: Allowance::new(settings.catch_up_held),
             }),
             streams: Arc::default(),
             max_streams: settings.max_streams,

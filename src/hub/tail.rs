@@ -83,6 +83,15 @@ impl TailState {
         })
     }
 
+    /// The fetched stretch that holds an offset, if it is still here and was read from this leader, and how far the
+    /// reading has come.
+    pub fn recent_at(&self, partition: Partition, offset: Offset, leader_epoch: i32) -> Option<(Piece, Offset)> {
+        let place = self.partitions.get(usize::try_from(partition).ok()?)?;
+        let piece = place.recent.get(place.recent.partition_point(|piece| piece.next <= offset))?;
+        let holds = piece.from <= offset && place.leader_epoch == leader_epoch;
+        holds.then_some((piece.clone(), place.position?))
+    }
+
     /// The fetched stretches that lead from `from` to `to` without a hole, if they are still here.
     pub fn recent(&self, partition: Partition, from: Offset, to: Offset) -> Option<Vec<Piece>> {
         let recent = &self.partitions.get(usize::try_from(partition).ok()?)?.recent;
