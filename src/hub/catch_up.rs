@@ -135,7 +135,9 @@ impl CatchUp {
         }
         let room = job.room();
         let ahead = job.ahead(room);
-        if !job.post.wants_more(ahead) {
+        // Where a stream starts is found out at once, whatever its client takes.
+        let opening = matches!(job.phase, Phase::Opening(_));
+        if !opening && !job.post.wants_more(ahead) {
             let post = job.post.clone();
             post.park(job, ahead);
             return;
