@@ -2,10 +2,18 @@
 
 use log::error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Panics of all threads so far, each of them a fault of ours.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
 
 /// A running thread. Dropping it waits for the thread's end; what makes the thread end (a closed
 /// channel, an ended flag) is its owner's to do before, by the order of the owner's fields.
@@ -15,13 +23,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs `work` on a thread of this name. A panic in it is logged, and `work` is called again:
-    /// one bad record must not silence a stream for ever.
+    /// Runs `work` on a thread of this name. A panic in it is logged and counted, and `work` is called
+    /// again: one bad record must not silence a stream for ever.
     pub fn start(name: impl Into<String>, mut work: impl FnMut() + Send + 'static) -> std::io::Result<Self> {
         let name = name.into();
         let own = name.clone();
         let run = move || {
             while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+                PANICS.fetch_add(1, Ordering::Relaxed);
                 error!("thread {own} panicked and starts again; please report this");
                 // One that panics at once again must not take a core and fill the log.
                 std::thread::sleep(RESTART_PAUSE);
@@ -41,5 +50,30 @@ impl Drop for Worker {
         if thread.join().is_err() {
             error!("thread {} did not end well", self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crossbeam_channel::bounded;
+
+    #[test]
+    fn a_panic_is_counted_and_the_work_goes_on() {
+        let (give, jobs) = bounded(4);
+        let (done, seen) = bounded(4);
+        let before = panics();
+        let worker = Worker::start("test", move || {
+            while let Ok(job) = jobs.recv() {
+                assert_ne!(job, 1, "a bad record");
+                done.send(job).unwrap();
+            }
+        });
+        (0..3).for_each(|job| give.send(job).unwrap());
+        drop(give);
+        assert_eq!(seen.iter().collect::<Vec<_>>(), [0, 2]);
+        drop(worker.unwrap());
+        assert!(panics() > before);
     }
 }

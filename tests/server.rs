@@ -118,9 +118,9 @@ async fn requests_share_a_connection_also_when_sent_together() {
     let served = serve(10, PATIENCE);
     let health = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut client = served.ask(health).await;
-    client.until("{\"status\":\"ok\"}", 1).await;
+    client.until("\"status\":\"ok\"", 1).await;
     client.say(&health.repeat(2)).await;
-    client.until("{\"status\":\"ok\"}", 3).await;
+    client.until("\"status\":\"ok\"", 3).await;
     client.say(FROM_THE_START).await;
     client.until("data: first\n", 1).await;
 }
@@ -249,7 +249,7 @@ async fn at_the_end_each_stream_says_so_after_a_whole_frame_and_idle_connections
         streams.push(stream);
     }
     let mut idle = served.ask("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    idle.until("{\"status\":\"ok\"}", 1).await;
+    idle.until("\"status\":\"ok\"", 1).await;
     let silent = served.connect().await;
     served.end.send(()).unwrap();
     for stream in streams {

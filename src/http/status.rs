@@ -6,6 +6,7 @@ use super::routes::Request;
 use super::{App, event};
 use crate::broker::{BrokerError, FetchLimits, OffsetAt, PartitionInfo, TopicInfo, Want};
 use crate::record::{Offset, Records, TopicName, TopicPartition};
+use crate::worker;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub fn index() -> Response {
 }
 
 pub fn health() -> Response {
-    json_response(json!({"status": "ok"}).to_string())
+    json_response(json!({"status": "ok", "panics": worker::panics()}).to_string())
 }
 
 pub fn openapi() -> Response {

@@ -1,5 +1,7 @@
 //! Fetching from one leader, on a connection of its own.
 
+mod session;
+
 use super::batch::{self, AbortedTransaction};
 use super::cluster::Cluster;
 use super::connection::{Connection, Interrupter};
@@ -8,37 +10,39 @@ use super::metadata;
 use crate::broker::{AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, TopicInfo, Want};
 use crate::record::{Partition, TopicName, TopicPartition};
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData as Answer;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
-use kafka_protocol::protocol::StrBytes;
+use session::{Answered, BY_ID, BY_NAME, Session};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-/// From 13 on topics are named by their ids (KIP-516), which all must be known then.
-const BY_NAME: i16 = 12;
-const BY_ID: i16 = 17;
-const READ_COMMITTED: i8 = 1;
 
 /// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
 pub struct LeaderReader {
     cluster: Arc<Cluster>,
     leader: NodeId,
     live: Option<Connection>,
+    session: Session,
     interrupt: Arc<Interrupt>,
 }
 
 impl LeaderReader {
     pub fn new(cluster: Arc<Cluster>, leader: NodeId) -> Self {
-        Self { cluster, leader, live: None, interrupt: Arc::default() }
+        Self { cluster, leader, live: None, session: Session::default(), interrupt: Arc::default() }
     }
 
-    fn ask(&self, connection: &mut Connection, wants: &[Want], limits: FetchLimits) -> Result<Asking, BrokerError> {
+    fn ask(&mut self, connection: &mut Connection, wants: &[Want], limits: FetchLimits) -> Result<Asking, BrokerError> {
         let at_most = if wants.iter().all(|want| want.topic_id.is_some()) { BY_ID } else { BY_NAME };
         let version = connection.version_for::<FetchRequest>(at_most)?;
         let timeout = limits.wait + self.cluster.settings().request_timeout;
-        let answer = connection.call(&request(wants, limits), version, timeout)?;
+        let mut call = |session: &mut Session| {
+            let answer = connection.call(&session.request(wants, limits, version), version, timeout);
+            answer.inspect_err(|_| session.lost())
+        };
+        let mut answer = call(&mut self.session)?;
+        if self.session.answered(&answer, limits) == Answered::Forgotten {
+            answer = call(&mut self.session)?;
+            self.session.answered(&answer, limits);
+        }
         errors::check(answer.error_code, Asked::Cluster, None)?;
         Ok(Asking { answer, version })
     }
@@ -167,41 +171,6 @@ impl Interrupt {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Without a fetch session: each request names all its partitions.
-fn request(wants: &[Want], limits: FetchLimits) -> FetchRequest {
-    let mut topics: Vec<FetchTopic> = Vec::new();
-    let mut index = HashMap::new();
-    for want in wants {
-        let at = *index.entry(&want.topic).or_insert_with(|| {
-            let name = StrBytes::from_string(want.topic.as_str().to_owned());
-            topics.push(FetchTopic::default().with_topic(name.into()).with_topic_id(want.topic_id.unwrap_or_default()));
-            topics.len() - 1
-        });
-        let partition = FetchPartition::default()
-            .with_partition(want.partition)
-            .with_current_leader_epoch(want.leader_epoch)
-            .with_fetch_offset(want.offset)
-            .with_partition_max_bytes(clamp(limits.partition_max_bytes));
-        if let Some(topic) = topics.get_mut(at) {
-            topic.partitions.push(partition);
-        }
-    }
-    FetchRequest::default()
-        .with_max_wait_ms(millis(limits.wait))
-        .with_min_bytes(1)
-        .with_max_bytes(clamp(limits.max_bytes))
-        .with_isolation_level(READ_COMMITTED)
-        .with_topics(topics)
-}
-
-fn clamp(bytes: usize) -> i32 {
-    i32::try_from(bytes).unwrap_or(i32::MAX)
-}
-
-fn millis(wait: Duration) -> i32 {
-    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
 }
 
 fn read(Asking { answer, version }: Asking, wants: &[Want], max_batch: usize) -> Vec<Fetched> {

@@ -3,7 +3,7 @@ use super::*;
 use crate::kafka::wire::testing::{self, FETCH, Impostor, METADATA, api_versions, broker, metadata};
 use crate::record::TopicName;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const LIMITS: FetchLimits = FetchLimits { wait: Duration::from_millis(10), max_bytes: 1000, partition_max_bytes: 1000 };
 

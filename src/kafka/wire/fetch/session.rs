@@ -1,0 +1,172 @@
+//! Incremental fetch sessions (KIP-227): the broker remembers what a connection's long polls ask for, so that a
+//! request names only what has changed since the last one, and an answer only what there is to say.
+
+use crate::broker::{FetchLimits, Want};
+use crate::record::{Partition, TopicName};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+use kafka_protocol::messages::{FetchRequest, FetchResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// From 7 on there are sessions.
+const SESSIONS: i16 = 7;
+/// From 13 on topics are named by their ids (KIP-516), which all must be known then.
+pub const BY_NAME: i16 = 12;
+pub const BY_ID: i16 = 17;
+const READ_COMMITTED: i8 = 1;
+
+/// The epoch that asks for a new session, and ends the one that is named.
+const FIRST: i32 = 0;
+/// The epoch of a request without a session.
+const NONE: i32 = -1;
+
+/// What one request asks for, in the words of the protocol.
+type Asked = HashMap<Place, FetchPartition>;
+type Place = (TopicName, uuid::Uuid, Partition);
+
+/// Our side of a session.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// 0: the broker has given none.
+    id: i32,
+    /// Of the next request.
+    epoch: i32,
+    /// What the broker remembers.
+    known: Asked,
+    /// A broker does not take topics by name and by id in one session.
+    version: i16,
+}
+
+impl Session {
+    /// The next request. A fetch that does not wait is for once, and leaves the session as it is.
+    pub fn request(&mut self, wants: &[Want], limits: FetchLimits, version: i16) -> FetchRequest {
+        let request = FetchRequest::default()
+            .with_max_wait_ms(millis(limits.wait))
+            .with_min_bytes(1)
+            .with_max_bytes(clamp(limits.max_bytes))
+            .with_isolation_level(READ_COMMITTED);
+        if version < SESSIONS || limits.wait.is_zero() {
+            return request.with_session_epoch(NONE).with_topics(topics(asked(wants, limits)));
+        }
+        if version != self.version {
+            self.lost();
+            self.version = version;
+        }
+        let asked = asked(wants, limits);
+        let request = request.with_session_id(self.id).with_session_epoch(self.epoch);
+        if self.epoch == FIRST {
+            self.known = asked.iter().cloned().collect();
+            return request.with_topics(topics(asked));
+        }
+        let now: Asked = asked.iter().cloned().collect();
+        let gone = self.known.keys().filter(|place| !now.contains_key(*place)).cloned().collect();
+        let changed = asked.into_iter().filter(|(place, ask)| self.known.get(place) != Some(ask)).collect();
+        self.known = now;
+        request.with_topics(topics(changed)).with_forgotten_topics_data(forgotten(gone))
+    }
+
+    /// Takes note of an answer to a request of this session. `Again`: the broker has forgotten the session, and the
+    /// same must be asked in a new one.
+    pub fn answered(&mut self, answer: &FetchResponse, limits: FetchLimits) -> Answered {
+        if self.version < SESSIONS || limits.wait.is_zero() {
+            return Answered::Valid;
+        }
+        let forgotten = [
+            ResponseError::FetchSessionIdNotFound,
+            ResponseError::InvalidFetchSessionEpoch,
+            ResponseError::FetchSessionTopicIdError,
+        ];
+        if forgotten.iter().any(|error| error.code() == answer.error_code) {
+            let began = self.epoch == FIRST;
+            self.lost();
+            // A broker that refuses to begin one would do so again.
+            return if began { Answered::Valid } else { Answered::Forgotten };
+        }
+        if answer.error_code != 0 || answer.session_id == 0 {
+            // The broker has no place for another session: it may have one the next time.
+            self.lost();
+            return Answered::Valid;
+        }
+        self.id = answer.session_id;
+        // Epochs go round to the first after the one that begins a session.
+        self.epoch = self.epoch.checked_add(1).unwrap_or(FIRST + 1);
+        Answered::Valid
+    }
+
+    /// An answer did not come, so nobody knows what the broker remembers. The next request begins a new session; it
+    /// names the old one, which the broker then forgets.
+    pub fn lost(&mut self) {
+        self.epoch = FIRST;
+        self.known = Asked::new();
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    Valid,
+    Forgotten,
+}
+
+fn asked(wants: &[Want], limits: FetchLimits) -> Vec<(Place, FetchPartition)> {
+    let ask = |want: &Want| {
+        FetchPartition::default()
+            .with_partition(want.partition)
+            .with_current_leader_epoch(want.leader_epoch)
+            .with_fetch_offset(want.offset)
+            .with_partition_max_bytes(clamp(limits.partition_max_bytes))
+    };
+    let place = |want: &Want| (want.topic.clone(), want.topic_id.unwrap_or_default(), want.partition);
+    wants.iter().map(|want| (place(want), ask(want))).collect()
+}
+
+/// In the order of the wants: where an answer's bytes are limited, the first come first.
+fn topics(asked: Vec<(Place, FetchPartition)>) -> Vec<FetchTopic> {
+    by_topic(asked, |name, id| FetchTopic::default().with_topic(name.into()).with_topic_id(id), |t| &mut t.partitions)
+}
+
+fn forgotten(gone: Vec<Place>) -> Vec<ForgottenTopic> {
+    let numbered = gone
+        .into_iter()
+        .map(|place| {
+            let number = place.2;
+            (place, number)
+        })
+        .collect();
+    by_topic(
+        numbered,
+        |name, id| ForgottenTopic::default().with_topic(name.into()).with_topic_id(id),
+        |t| &mut t.partitions,
+    )
+}
+
+fn by_topic<P, T>(
+    places: Vec<(Place, P)>,
+    new: impl Fn(StrBytes, uuid::Uuid) -> T,
+    partitions: impl Fn(&mut T) -> &mut Vec<P>,
+) -> Vec<T> {
+    let mut topics: Vec<T> = Vec::new();
+    let mut index = HashMap::new();
+    for ((name, id, _), partition) in places {
+        let at = *index.entry((name.clone(), id)).or_insert_with(|| {
+            topics.push(new(StrBytes::from_string(name.as_str().to_owned()), id));
+            topics.len() - 1
+        });
+        if let Some(topic) = topics.get_mut(at) {
+            partitions(topic).push(partition);
+        }
+    }
+    topics
+}
+
+fn clamp(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+fn millis(wait: Duration) -> i32 {
+    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::collections::BTreeMap;
+
+const LIMITS: FetchLimits =
+    FetchLimits { wait: Duration::from_millis(500), max_bytes: 1000, partition_max_bytes: 1000 };
+const ONCE: FetchLimits = FetchLimits { wait: Duration::ZERO, ..LIMITS };
+
+/// Offsets by topic and partition.
+type Asks = BTreeMap<(String, i32), i64>;
+
+/// What a broker does with sessions (KIP-227): it has `places` for them, and remembers what each asks for.
+#[derive(Default)]
+struct Broker {
+    /// The epoch that must come next, and what is asked for.
+    sessions: BTreeMap<i32, (i32, Asks)>,
+    given: i32,
+}
+
+impl Broker {
+    /// The answer, and what the request asks for in all.
+    fn answer(&mut self, request: &FetchRequest, places: usize) -> (FetchResponse, Asks) {
+        let named = request.topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|p| ((topic.topic.0.to_string(), p.partition), p.fetch_offset))
+        });
+        let answer = FetchResponse::default();
+        if request.session_epoch == NONE {
+            return (answer, named.collect());
+        }
+        if request.session_epoch == FIRST {
+            self.sessions.remove(&request.session_id);
+            let asks: Asks = named.collect();
+            if self.sessions.len() >= places {
+                return (answer, asks);
+            }
+            self.given += 1;
+            self.sessions.insert(self.given, (1, asks.clone()));
+            return (answer.with_session_id(self.given), asks);
+        }
+        let Some((epoch, asks)) = self.sessions.get_mut(&request.session_id) else {
+            return (answer.with_error_code(ResponseError::FetchSessionIdNotFound.code()), Asks::new());
+        };
+        if *epoch != request.session_epoch {
+            return (answer.with_error_code(ResponseError::InvalidFetchSessionEpoch.code()), BTreeMap::new());
+        }
+        *epoch += 1;
+        asks.extend(named);
+        for topic in &request.forgotten_topics_data {
+            for partition in &topic.partitions {
+                assert!(asks.remove(&(topic.topic.0.to_string(), *partition)).is_some(), "forgets what is not there");
+            }
+        }
+        (answer.with_session_id(request.session_id), asks.clone())
+    }
+}
+
+fn want(topic: u8, partition: u8, offset: i64) -> Want {
+    let topic = TopicName::new(&format!("t{topic}")).unwrap();
+    Want { topic, topic_id: None, partition: partition.into(), offset, leader_epoch: -1 }
+}
+
+fn wanted(wants: &[Want]) -> Asks {
+    wants.iter().map(|want| ((want.topic.as_str().to_owned(), want.partition), want.offset)).collect()
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Asks,
+    /// The answer is lost, with or without the request.
+    Lost(bool),
+    BrokerRestarts,
+    AsksOnce,
+    OtherVersion(bool),
+}
+
+/// What happens, and the offsets that are wanted by then, by topic and partition.
+type Step = (Event, BTreeMap<(u8, u8), i64>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let event = prop_oneof![
+        6 => Just(Event::Asks),
+        1 => any::<bool>().prop_map(Event::Lost),
+        1 => Just(Event::BrokerRestarts),
+        1 => Just(Event::AsksOnce),
+        1 => any::<bool>().prop_map(Event::OtherVersion),
+    ];
+    let wants = prop::collection::btree_map((0..3u8, 0..4u8), 0..5i64, 0..8);
+    prop::collection::vec((event, wants), 1..40)
+}
+
+proptest! {
+    #[test]
+    fn the_broker_is_always_asked_for_what_is_wanted(steps in steps(), places in 0..3usize, start: Index) {
+        let (mut session, mut broker) = (Session::default(), Broker { given: start.index(1000) as i32, ..Broker::default() });
+        let mut version = BY_ID;
+        // Begun for an answer that never came: we cannot know of them.
+        let mut orphans = 0;
+        for (event, wants) in steps {
+            let wants: Vec<_> = wants.iter().map(|((topic, partition), offset)| want(*topic, *partition, *offset)).collect();
+            match event {
+                Event::Lost(arrived) => {
+                    let request = session.request(&wants, LIMITS, version);
+                    if arrived {
+                        broker.answer(&request, places);
+                        orphans += usize::from(request.session_epoch == FIRST);
+                    }
+                    session.lost();
+                    continue;
+                }
+                Event::BrokerRestarts => broker.sessions.clear(),
+                Event::AsksOnce => {
+                    let request = session.request(&wants, ONCE, version);
+                    let (answer, asks) = broker.answer(&request, places);
+                    prop_assert_eq!(session.answered(&answer, ONCE), Answered::Valid);
+                    prop_assert_eq!(asks, wanted(&wants));
+                    continue;
+                }
+                Event::OtherVersion(by_id) => version = if by_id { BY_ID } else { BY_NAME },
+                Event::Asks => {}
+            }
+            let (mut answer, mut asks) = broker.answer(&session.request(&wants, LIMITS, version), places);
+            if session.answered(&answer, LIMITS) == Answered::Forgotten {
+                (answer, asks) = broker.answer(&session.request(&wants, LIMITS, version), places);
+                prop_assert_eq!(session.answered(&answer, LIMITS), Answered::Valid);
+            }
+            prop_assert_eq!(answer.error_code, 0);
+            prop_assert_eq!(asks, wanted(&wants));
+            prop_assert!(broker.sessions.len() <= 1 + orphans, "sessions are left behind: {:?}", broker.sessions.keys());
+        }
+    }
+}
+
+#[test]
+fn a_request_names_only_what_has_changed() {
+    let (mut session, mut broker) = (Session::default(), Broker::default());
+    let mut named = |wants: &[Want]| {
+        let request = session.request(wants, LIMITS, BY_ID);
+        session.answered(&broker.answer(&request, 1).0, LIMITS);
+        let count = |topics: &[FetchTopic]| topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
+        (count(&request.topics), request.forgotten_topics_data.iter().map(|t| t.partitions.len()).sum::<usize>())
+    };
+    let mut wants: Vec<_> = (0..100).map(|partition| want(0, partition, 7)).collect();
+    assert_eq!(named(&wants), (100, 0));
+    assert_eq!(named(&wants), (0, 0));
+    wants[3].offset = 8;
+    wants.pop();
+    assert_eq!(named(&wants), (1, 1));
+    wants.rotate_left(50);
+    assert_eq!(named(&wants), (0, 0));
+}
+
+#[test]
+fn an_old_broker_is_asked_without_a_session() {
+    let mut session = Session::default();
+    for _ in 0..2 {
+        let request = session.request(&[want(0, 0, 7)], LIMITS, SESSIONS - 1);
+        assert_eq!((request.session_id, request.session_epoch, request.topics.len()), (0, NONE, 1));
+        assert_eq!(session.answered(&FetchResponse::default(), LIMITS), Answered::Valid);
+    }
+}
