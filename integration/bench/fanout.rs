@@ -60,7 +60,7 @@ fn delivered(place: &Place, process: u32, streams: usize, length: Duration, cost
     let audience = Audience::open(place, streams, 0);
     let many = streams as u64;
     let window = match place.publish {
-        Publish::Nchan { .. } => nchan::ON_THE_WAY.min(ON_THE_WAY / many),
+        Publish::Nchan { .. } => (nchan::KEPT / 2).min(ON_THE_WAY / many),
         _ => ON_THE_WAY / many,
     };
     let (started, used) = (Instant::now(), cpu(process));

@@ -9,8 +9,9 @@ use tempfile::TempDir;
 
 /// Messages that it keeps for slow listeners; with fewer they would lose some of a flood.
 pub const KEPT: u64 = 20_000;
-/// Messages that may be on their way: with more, some of one second are lost (their ids count them in 16 bits).
-pub const ON_THE_WAY: u64 = 1_000;
+/// Messages that it is given in a second at most. Its ids count those of one second in 15 bits, and it loses what comes
+/// beyond them (measured).
+pub const A_SECOND: f64 = 30_000.0;
 
 /// One worker: a second one beside the load generator made it slower (measured on two cores).
 const CONFIG: &str = "
