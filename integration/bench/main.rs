@@ -8,6 +8,7 @@ mod bare_warp;
 mod bulk;
 mod fanout;
 mod idle;
+mod latency;
 mod load;
 mod nchan;
 mod place;
@@ -41,10 +42,11 @@ const QUICK: Size = Size { length: Duration::from_secs(1), produced: 100_000, co
 
 type Part = fn(&Kafka, &Size, &mut Table);
 
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("requests", requests::measure),
     ("bulk", bulk::measure),
     ("fanout", fanout::measure),
+    ("latency", latency::measure),
     ("idle", idle::measure),
 ];
 

@@ -19,7 +19,7 @@ const TOGETHER: usize = 50;
 pub fn paced(publish: &Publish, rate: u32, length: Duration) -> u64 {
     let mut connections: VecDeque<Connection> = (0..TURNS).map(|_| Connection::open(publish.port())).collect();
     let started = Instant::now();
-    let records = (f64::from(rate) * length.as_secs_f64()) as u64;
+    let records = records_of(rate, length);
     for number in 0..records {
         let due = started + Duration::from_secs_f64(number as f64 / f64::from(rate));
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -30,6 +30,11 @@ pub fn paced(publish: &Publish, rate: u32, length: Duration) -> u64 {
     }
     connections.iter_mut().for_each(Connection::read_answers);
     records
+}
+
+/// How many that are.
+pub fn records_of(rate: u32, length: Duration) -> u64 {
+    (f64::from(rate) * length.as_secs_f64()) as u64
 }
 
 /// Publishes for so long, always at most `window` records more than `heard` says; how many it were.

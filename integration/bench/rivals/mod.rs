@@ -1,5 +1,7 @@
 //! Other programs for the same work: kcat and Kafka's own performance tools.
 
+pub mod plain_consumer;
+
 use crate::record;
 use curlew_integration::cache;
 use std::fs::File;
