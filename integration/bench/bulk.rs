@@ -1,10 +1,10 @@
-//! Many records through one connection: an ndjson stream in, a whole topic out.
+//! Many records in through one connection.
 
 use crate::Size;
 use crate::record::{LENGTH, record};
-use crate::rivals::{consumer_performance, producer_performance, records_per_second};
+use crate::rivals::{producer_performance, records_per_second};
 use crate::table::Table;
-use curlew_integration::bridge::{Bridge, binary};
+use curlew_integration::bridge::Bridge;
 use curlew_integration::http;
 use curlew_integration::kafka::Kafka;
 use std::io::{BufRead, Write};
@@ -33,30 +33,6 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
                 Box::new(|| {
                     let arguments = ["-P", "-b", &bootstrap, "-t", &kcats, "-X", "acks=all"];
                     records_per_second(Path::new("kcat"), &arguments, Some(&lines), size.produced)
-                }),
-            ),
-        ],
-    );
-
-    let topic = kafka.fresh("consume", 1);
-    producer_performance(&bootstrap, &topic, size.consumed);
-    table.compare(
-        "`curlew consume` of a topic",
-        "records/s",
-        vec![
-            (
-                "Curlew",
-                Box::new(|| {
-                    let arguments = ["consume", &topic, "--kafka", &bootstrap, "--from", "earliest", "--until-end"];
-                    records_per_second(&binary(), &arguments, None, size.consumed)
-                }),
-            ),
-            ("ConsumerPerformance", Box::new(|| consumer_performance(&bootstrap, &topic, size.consumed))),
-            (
-                "kcat -C -e",
-                Box::new(|| {
-                    let arguments = ["-C", "-q", "-e", "-o", "beginning", "-b", &bootstrap, "-t", &topic];
-                    records_per_second(Path::new("kcat"), &arguments, None, size.consumed)
                 }),
             ),
         ],

@@ -4,13 +4,13 @@
 //! to be compared. `BENCH=quick` shortens everything.
 
 mod audience;
+mod backfill;
 mod bare_warp;
 mod bulk;
 mod fanout;
 mod idle;
 mod latency;
 mod load;
-mod nchan;
 mod place;
 mod publisher;
 mod record;
@@ -42,11 +42,12 @@ const QUICK: Size = Size { length: Duration::from_secs(1), produced: 100_000, co
 
 type Part = fn(&Kafka, &Size, &mut Table);
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("requests", requests::measure),
     ("bulk", bulk::measure),
     ("fanout", fanout::measure),
     ("latency", latency::measure),
+    ("backfill", backfill::measure),
     ("idle", idle::measure),
 ];
 

@@ -1,7 +1,7 @@
 //! Publishes records over HTTP, at a given rate or as fast as they are taken.
 
 use crate::load::{answer_length, post};
-use crate::nchan;
+use crate::rivals::nchan;
 use crate::place::Publish;
 use crate::record::record;
 use curlew_integration::http;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Connections that take turns, so that a record need not wait for the receipt of the one before.
 const TURNS: usize = 16;
 /// Records written together by a flood.
-const TOGETHER: usize = 50;
+const TOGETHER: usize = 100;
 
 /// Publishes `rate` records a second, each with the time in it.
 pub fn paced(publish: &Publish, rate: u32, length: Duration) -> u64 {

@@ -23,3 +23,9 @@ fn status(process: u32, name: &str) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
     line.split_whitespace().next().expect("kB").parse::<f64>().expect("number") * 1024.0
 }
+
+/// The processes that it has started.
+pub fn children(process: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).expect("children");
+    children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}

@@ -1,5 +1,7 @@
-//! Other programs for the same work: kcat and Kafka's own performance tools.
+//! Other programs for the same work; here: kcat and Kafka's own performance tools, which run to an end.
 
+pub mod flask;
+pub mod nchan;
 pub mod plain_consumer;
 
 use crate::record;

@@ -1,6 +1,7 @@
 //! nginx with Nchan, from Debian's packages: a message in by POST, out to every EventSource.
 
 use crate::place::{Place, Publish};
+use crate::usage::children;
 use curlew_integration::process::Process;
 use curlew_integration::{eventually, free_port, http};
 use std::process::Command;
@@ -81,8 +82,6 @@ impl Nchan {
 
     /// Its one worker, which does everything.
     pub fn worker(&self) -> u32 {
-        let id = self.process.id();
-        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("children");
-        children.split_whitespace().next().and_then(|child| child.parse().ok()).expect("a worker")
+        *children(self.process.id()).first().expect("a worker")
     }
 }
