@@ -60,8 +60,7 @@ impl Audience {
         let mut listeners = Vec::with_capacity(many);
         while listeners.len() < many {
             let opened = listeners.len();
-            let sockets: Vec<Socket> =
-                (opened..many.min(opened + OPENING)).map(|number| ask(place, number)).collect();
+            let sockets: Vec<Socket> = (opened..many.min(opened + OPENING)).map(|number| ask(place, number)).collect();
             for socket in sockets {
                 let cut = (listeners.len() < sampled).then(Vec::new);
                 listeners.push(Listener { socket: first_frames(socket, place.ready), cut });

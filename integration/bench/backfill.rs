@@ -63,7 +63,8 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     }
     for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
         let [alone, beside] = [&mut alone, &mut beside].map(|delays| of_turns(delays, part));
-        let what = format!("produce to arrival, {LIVE_STREAMS} streams, {LIVE_RATE} records/s, beside backfills, {name}");
+        let what =
+            format!("produce to arrival, {LIVE_STREAMS} streams, {LIVE_RATE} records/s, beside backfills, {name}");
         table.row(&what, "ms", beside, &[("Curlew without them", alone)]);
     }
 }

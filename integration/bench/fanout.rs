@@ -2,10 +2,10 @@
 
 use crate::audience::{Audience, Delays};
 use crate::bare_warp::BareWarp;
-use crate::rivals::nchan::{self, Nchan};
 use crate::place::{self, PATIENCE, Place};
 use crate::publisher::{flood, paced};
-use crate::table::{Table, TURNS, median};
+use crate::rivals::nchan::Nchan;
+use crate::table::{TURNS, Table, median};
 use crate::usage::cpu;
 use crate::{Size, record};
 use curlew_integration::bridge::Bridge;
@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 const STREAMS: [usize; 3] = [1, 100, 1_000];
 
-/// Deliveries that may be on their way at once.
+/// Deliveries that may be on their way at once, and records of each stream: about a megabyte.
 const ON_THE_WAY: u64 = 1_000_000;
+const RECORDS_ON_THE_WAY: u64 = 5_000;
 
 pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     let mut bridge = Bridge::start(&kafka.bootstrap());
@@ -23,6 +24,8 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     let nchan = Nchan::start();
     let warp = BareWarp::start();
     for streams in STREAMS {
+        // Fewer than Nchan keeps: it must not forget what is still on its way.
+        let on_the_way = ON_THE_WAY.min(RECORDS_ON_THE_WAY * streams as u64);
         let topic = kafka.fresh("fanout", 1);
         let ours = place::curlew(bridge.port, &topic);
         let mut costs = [Vec::new(), Vec::new()];
@@ -31,12 +34,10 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
             &format!("fan-out of {}-byte records to {streams} streams", record::LENGTH),
             "records/s",
             vec![
-                ("Curlew", Box::new(|| delivered(&ours, process, streams, size.length, ON_THE_WAY, our_cost))),
+                ("Curlew", Box::new(|| delivered(&ours, process, streams, size.length, on_the_way, our_cost))),
                 (
                     "Nchan",
                     Box::new(|| {
-                        // It must not forget what is still on its way.
-                        let on_the_way = ON_THE_WAY.min(nchan::KEPT / 2 * streams as u64);
                         delivered(&nchan.place(), nchan.worker(), streams, size.length, on_the_way, nchans_cost)
                     }),
                 ),

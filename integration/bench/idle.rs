@@ -60,9 +60,7 @@ fn beside_flask(kafka: &Kafka, size: &Size, table: &mut Table) {
             ("Curlew", Box::new(|| delivered(&ours, process, FLASK_STREAMS, size.length, MANY, &mut cost))),
             (
                 "Flask",
-                Box::new(|| {
-                    delivered(&theirs, flask.worker(), FLASK_STREAMS, size.length, FEW, &mut flasks_cost)
-                }),
+                Box::new(|| delivered(&theirs, flask.worker(), FLASK_STREAMS, size.length, FEW, &mut flasks_cost)),
             ),
         ],
     );

@@ -1,9 +1,9 @@
 //! Publishes records over HTTP, at a given rate or as fast as they are taken.
 
 use crate::load::{answer_length, post};
-use crate::rivals::nchan;
 use crate::place::Publish;
 use crate::record::record;
+use crate::rivals::nchan;
 use curlew_integration::http;
 use std::collections::VecDeque;
 use std::io::{BufRead, Read, Write};

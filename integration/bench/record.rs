@@ -17,7 +17,8 @@ pub fn now() -> Duration {
 
 /// A record made now.
 pub fn record() -> Vec<u8> {
-    let mut record = format!(r##"{{"device":"thermometer-17","at":"#{:0STAMP$}","note":""##, now().as_micros()).into_bytes();
+    let mut record =
+        format!(r##"{{"device":"thermometer-17","at":"#{:0STAMP$}","note":""##, now().as_micros()).into_bytes();
     record.resize(LENGTH - 2, b'x');
     record.extend_from_slice(b"\"}");
     record

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Messages that it keeps for slow listeners; with fewer they would lose some of a flood.
-pub const KEPT: u64 = 20_000;
+const KEPT: u64 = 20_000;
 /// Messages that it is given in a second at most. Its ids count those of one second in 15 bits, and it loses what comes
 /// beyond them (measured).
 pub const A_SECOND: f64 = 30_000.0;
