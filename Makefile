@@ -17,7 +17,7 @@ kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0,
 test: ## Install what the tests need, then run everything that guards a release
 	exec integration/run-all
 
-bench: ## Measure beside kcat, Kafka's own tools and a bare warp route (BENCH=quick is shorter)
+bench: ## Measure beside Nchan, Flask, kcat, Kafka's own tools and bare warp (BENCH=quick is shorter)
 	exec integration/bench/run
 
 release: ## Static binaries for x86_64 and aarch64 in target/*-linux-musl/ship/

@@ -1,61 +1,38 @@
-//! Many records through one connection: an ndjson stream in, a whole topic out.
+//! Many records in through one connection.
 
 use crate::Size;
-use crate::rivals::{RECORD, consumer_performance, producer_performance, records_per_second};
-use crate::table::compare;
-use curlew_integration::bridge::{Bridge, binary};
+use crate::record::{LENGTH, record};
+use crate::rivals::{producer_performance, records_per_second};
+use crate::table::Table;
+use curlew_integration::bridge::Bridge;
 use curlew_integration::http;
 use curlew_integration::kafka::Kafka;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Instant;
 
-pub fn measure(kafka: &Kafka, size: &Size) {
+pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     let folder = tempfile::tempdir().expect("temp folder");
     let lines = folder.path().join("lines");
-    let mut line = crate::requests::record();
-    assert_eq!(line.len(), RECORD);
+    let mut line = record();
+    assert_eq!(line.len(), LENGTH);
     line.push(b'\n');
     std::fs::write(&lines, line.repeat(size.produced)).expect("lines");
 
     let bootstrap = kafka.bootstrap();
     let bridge = Bridge::start(&bootstrap);
     let [ours, javas, kcats] = ["ndjson", "java", "kcat"].map(|name| kafka.fresh(name, 1));
-    compare(
+    table.compare(
         "produce 200 bytes a record, one connection, acks=all",
         "records/s",
         vec![
-            ("curlew, ndjson over HTTP", Box::new(|| ndjson(bridge.port, &ours, &line, size.produced))),
+            ("Curlew, ndjson over HTTP", Box::new(|| ndjson(bridge.port, &ours, &line, size.produced))),
             ("ProducerPerformance", Box::new(|| producer_performance(&bootstrap, &javas, size.produced))),
             (
                 "kcat -P",
                 Box::new(|| {
                     let arguments = ["-P", "-b", &bootstrap, "-t", &kcats, "-X", "acks=all"];
                     records_per_second(Path::new("kcat"), &arguments, Some(&lines), size.produced)
-                }),
-            ),
-        ],
-    );
-
-    let topic = kafka.fresh("consume", 1);
-    producer_performance(&bootstrap, &topic, size.consumed);
-    compare(
-        "consume a topic of 200 bytes a record",
-        "records/s",
-        vec![
-            (
-                "curlew consume",
-                Box::new(|| {
-                    let arguments = ["consume", &topic, "--kafka", &bootstrap, "--from", "earliest", "--until-end"];
-                    records_per_second(&binary(), &arguments, None, size.consumed)
-                }),
-            ),
-            ("ConsumerPerformance", Box::new(|| consumer_performance(&bootstrap, &topic, size.consumed))),
-            (
-                "kcat -C -e",
-                Box::new(|| {
-                    let arguments = ["-C", "-q", "-e", "-o", "beginning", "-b", &bootstrap, "-t", &topic];
-                    records_per_second(Path::new("kcat"), &arguments, None, size.consumed)
                 }),
             ),
         ],

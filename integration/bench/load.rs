@@ -37,7 +37,7 @@ pub fn post(target: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Sends `request` over and over on each of `at_once` connections. Panics on any answer but 200.
+/// Sends `request` over and over on each of `at_once` connections. Panics on any answer but success.
 pub fn run(port: u16, request: &[u8], at_once: usize, connections: Connections, length: Duration) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let seen = Rc::new(RefCell::new(Vec::new()));
@@ -94,12 +94,17 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
         filled += read;
         let got = &buffer[..filled];
         assert!(read > 0, "cut off after: {}", String::from_utf8_lossy(got));
-        let Some(head) = got.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
-        assert!(got.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(got));
-        if filled >= head + 4 + content_length(&got[..head]) {
+        if answer_length(got).is_some_and(|length| filled >= length) {
             return;
         }
     }
+}
+
+/// Bytes of the answer that `got` begins with, once its head is there. Panics on any answer but success.
+pub fn answer_length(got: &[u8]) -> Option<usize> {
+    let head = got.windows(4).position(|end| end == b"\r\n\r\n")?;
+    assert!(got.starts_with(b"HTTP/1.1 20"), "{}", String::from_utf8_lossy(got));
+    Some(head + 4 + content_length(&got[..head]))
 }
 
 fn content_length(head: &[u8]) -> usize {

@@ -1,18 +1,28 @@
-//! `make bench`: Curlew beside others on the same machine, in turns, and the ratios.
+//! `make bench`: Curlew beside others on the same machine, in turns, and the ratios, as a table for the README.
 //!
 //! Load generator, broker and the measured share the machine's cores, so only numbers of one run are
 //! to be compared. `BENCH=quick` shortens everything.
 
+mod audience;
+mod backfill;
 mod bare_warp;
 mod bulk;
+mod fanout;
+mod idle;
+mod latency;
 mod load;
+mod place;
+mod publisher;
+mod record;
 mod requests;
 mod rivals;
-mod streams;
 mod table;
+mod usage;
 
 use curlew_integration::kafka::{Kafka, Options};
+use std::process::Command;
 use std::time::{Duration, Instant};
+use table::Table;
 
 /// How much is measured.
 pub struct Size {
@@ -22,40 +32,69 @@ pub struct Size {
     produced: usize,
     /// Records of the topic that is read.
     consumed: usize,
-    /// Streams with records.
-    busy: usize,
-    /// Streams without.
-    idle: usize,
+    /// Streams without records.
+    idle: &'static [usize],
 }
 
 const FULL: Size =
-    Size { length: Duration::from_secs(4), produced: 500_000, consumed: 1_000_000, busy: 500, idle: 5_000 };
-const QUICK: Size =
-    Size { length: Duration::from_secs(1), produced: 100_000, consumed: 200_000, busy: 100, idle: 1_000 };
+    Size { length: Duration::from_secs(4), produced: 500_000, consumed: 1_000_000, idle: &[5_000, 20_000] };
+const QUICK: Size = Size { length: Duration::from_secs(1), produced: 100_000, consumed: 200_000, idle: &[1_000] };
+
+type Part = fn(&Kafka, &Size, &mut Table);
+
+const PARTS: [(&str, Part); 6] = [
+    ("requests", requests::measure),
+    ("bulk", bulk::measure),
+    ("fanout", fanout::measure),
+    ("latency", latency::measure),
+    ("backfill", backfill::measure),
+    ("idle", idle::measure),
+];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bare-warp", port] => bare_warp::serve(port.parse().expect("a port")),
-        [] => all(if std::env::var("BENCH").is_ok_and(|b| b == "quick") { QUICK } else { FULL }),
-        _ => panic!("usage: bench, or bench bare-warp PORT"),
+        ref names => {
+            let known = |name: &&str| PARTS.iter().any(|(part, _)| part == name);
+            assert!(names.iter().all(known), "usage: bench [{}]...", PARTS.map(|(name, _)| name).join("|"));
+            let is_asked = |name: &str| names.is_empty() || names.contains(&name);
+            measure(PARTS.into_iter().filter(|(name, _)| is_asked(name)));
+        }
     }
 }
 
-fn all(size: Size) {
+fn measure(parts: impl Iterator<Item = (&'static str, Part)>) {
+    let is_quick = std::env::var("BENCH").is_ok_and(|size| size == "quick");
+    let size = if is_quick { QUICK } else { FULL };
+    let load = load_average();
     let started = Instant::now();
-    println!("load of the last minute before the start: {}", load_average());
-    let java = &["-Xmx1g"];
-    let kafka = Kafka::start(Options { java, ..Options::default() });
-    requests::measure(&kafka, &size);
-    bulk::measure(&kafka, &size);
-    streams::measure(&kafka, &size);
-    println!("in {} s", started.elapsed().as_secs());
+    let kafka = Kafka::start(Options { java: &["-Xmx1g"], ..Options::default() });
+    let mut table = Table::default();
+    for (name, part) in parts {
+        eprintln!("{name}, after {} s", started.elapsed().as_secs());
+        part(&kafka, &size, &mut table);
+    }
+    let command = if is_quick { "BENCH=quick make bench" } else { "make bench" };
+    println!("`{command}` on {}, {}, in {} s;", today(), processor(), started.elapsed().as_secs());
+    println!("load of the minute before: {load}. Medians of {} turns.\n", table::TURNS);
+    table.print();
 }
 
 /// Numbers taken while others use the cores are worth little; the reader is told.
 fn load_average() -> String {
     let all = std::fs::read_to_string("/proc/loadavg").expect("/proc/loadavg");
+    all.split(' ').next().unwrap_or("?").to_owned()
+}
+
+fn processor() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{} on {cores} cores", all.split(' ').next().unwrap_or("?"))
+    let all = std::fs::read_to_string("/proc/cpuinfo").expect("/proc/cpuinfo");
+    let model = all.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    format!("{cores} cores of {}", model.map_or("a processor without name", |(_, name)| name))
+}
+
+fn today() -> String {
+    let output = Command::new("date").arg("+%Y-%m-%d").output().expect("date");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

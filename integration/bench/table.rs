@@ -11,30 +11,43 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 /// Somebody's way to do the same.
 pub type Contender<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
 
-/// Runs all in turns and prints a line of each: median, lowest, highest, and Curlew's ratio to it.
-/// Curlew is the first.
-pub fn compare(title: &str, unit: &str, mut contenders: Vec<Contender>) {
-    let mut results = vec![Vec::new(); contenders.len()];
-    for _ in 0..TURNS {
-        for ((_, measure), results) in contenders.iter_mut().zip(&mut results) {
-            results.push(measure());
-        }
-    }
-    let ours = median(results[0].clone());
-    println!("{title}, {unit}");
-    for (place, ((name, _), results)) in contenders.iter().zip(results).enumerate() {
-        let lowest = results.iter().copied().fold(f64::INFINITY, f64::min);
-        let highest = results.iter().copied().fold(0.0, f64::max);
-        let theirs = median(results);
-        let ratio = if place == 0 { String::new() } else { format!("curlew is {:.2} of it", ours / theirs) };
-        let range = format!("({} to {})", number(lowest), number(highest));
-        println!("  {name:<28} {:>10} {range:>24}   {ratio}", number(theirs));
-    }
-}
+/// What was measured, as the README has it.
+#[derive(Default)]
+pub struct Table(Vec<String>);
 
-/// A line without anything beside it.
-pub fn line(name: &str, value: f64, unit: &str) {
-    println!("  {name:<28} {:>10} {unit}", number(value));
+impl Table {
+    /// Runs all in turns for their medians. Curlew is the first.
+    pub fn compare(&mut self, what: &str, unit: &str, mut contenders: Vec<Contender>) {
+        let mut results = vec![Vec::new(); contenders.len()];
+        for _ in 0..TURNS {
+            for ((_, measure), results) in contenders.iter_mut().zip(&mut results) {
+                results.push(measure());
+            }
+        }
+        for ((name, _), results) in contenders.iter().zip(&results) {
+            let each: Vec<String> = results.iter().map(|result| number(*result)).collect();
+            eprintln!("  {name}: {}", each.join(", "));
+        }
+        let medians: Vec<f64> = results.into_iter().map(median).collect();
+        let others: Vec<_> = contenders.iter().zip(&medians).skip(1).map(|((name, _), m)| (*name, *m)).collect();
+        self.row(what, unit, medians[0], &others);
+    }
+
+    /// A row of Curlew's number and others', with its share of each.
+    pub fn row(&mut self, what: &str, unit: &str, ours: f64, others: &[(&str, f64)]) {
+        let beside: Vec<String> = others
+            .iter()
+            .map(|(name, theirs)| format!("{name} {} (× {})", number(*theirs), number(ours / theirs)))
+            .collect();
+        let row = format!("| {what} | {} {unit} | {} |", number(ours), beside.join("; "));
+        eprintln!("{row}");
+        self.0.push(row);
+    }
+
+    pub fn print(&self) {
+        println!("| | Curlew | beside it in the same run (Curlew's × of it) |\n| --- | --- | --- |");
+        println!("{}", self.0.join("\n"));
+    }
 }
 
 /// With separators from a thousand on, with three digits below ten.

@@ -1,13 +1,15 @@
-//! Other programs for the same work: kcat and Kafka's own performance tools.
+//! Other programs for the same work; here: kcat and Kafka's own performance tools, which run to an end.
 
+pub mod flask;
+pub mod nchan;
+pub mod plain_consumer;
+
+use crate::record;
 use curlew_integration::cache;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
-
-/// Length of a record's value in bytes.
-pub const RECORD: usize = 200;
 
 /// Runs a program to its end, at most two minutes; the seconds it took and what it wrote.
 fn run(program: &Path, arguments: &[&str], input: Stdio, output: Stdio) -> (f64, String) {
@@ -29,7 +31,7 @@ pub fn records_per_second(program: &Path, arguments: &[&str], input: Option<&Pat
 
 /// As it counts itself, without the start of Java.
 pub fn producer_performance(bootstrap: &str, topic: &str, records: usize) -> f64 {
-    let (size, records) = (RECORD.to_string(), records.to_string());
+    let (size, records) = (record::LENGTH.to_string(), records.to_string());
     let server = format!("bootstrap.servers={bootstrap}");
     let said = java_tool(
         "ProducerPerformance",
