@@ -16,7 +16,7 @@ const OTHER_DESCRIPTORS: usize = 200;
 /// Each takes Flask a consumer with connections of its own.
 const FLASK_STREAMS: usize = 50;
 /// Deliveries that may be on their way.
-const MANY: u64 = 1_000_000;
+const MANY: u64 = 250_000;
 const FEW: u64 = 50_000;
 
 pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
