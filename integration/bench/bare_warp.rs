@@ -16,7 +16,7 @@ use warp::Filter;
 const ANSWER: &str = r#"{"offsets":[{"partition":0,"offset":1234567}]}"#;
 /// As long as Curlew's for one partition.
 const ID: &str = "2.hnl0.Ckkd1Cbench.3xk9";
-/// Frames of one chunk: more of them at a time make it no faster.
+/// Frames of one chunk.
 const TOGETHER: usize = 64;
 
 pub fn serve(port: u16) {

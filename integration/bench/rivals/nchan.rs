@@ -14,7 +14,7 @@ const KEPT: u64 = 20_000;
 /// beyond them (measured).
 pub const A_SECOND: f64 = 30_000.0;
 
-/// One worker: a second one beside the load generator made it slower (measured on two cores).
+/// One worker: the load generator needs the other core. A second one was not tried.
 const CONFIG: &str = "
 load_module modules/ngx_nchan_module.so;
 user root root;
