@@ -7,7 +7,7 @@ CARGO ?= cargo
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-run: ## Build, then serve on 127.0.0.1:8080 the Kafka at $CURLEW_KAFKA (host:port)
+run: ## Build, then serve on 127.0.0.1:8080: topics in ./curlew-data, or the Kafka at $CURLEW_KAFKA (host:port)
 	$(CARGO) build --release --bin curlew
 	exec target/release/curlew serve
 
