@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test bench release clean
+.PHONY: help run kafka test soak bench release clean
 
 CARGO ?= cargo
 
@@ -16,6 +16,10 @@ kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0,
 
 test: ## Install what the tests need, then run everything that guards a release
 	exec integration/run-all
+
+soak: ## Kill the log of its own 100 times under load, and fill its disk (CURLEW_KILLS=100)
+	$(CARGO) build --release --bin curlew
+	CURLEW_KILLS=$${CURLEW_KILLS:-100} $(CARGO) test --package curlew-integration --test real -- embedded:: --show-output
 
 bench: ## Measure beside kcat, Kafka's own tools and a bare warp route (BENCH=quick is shorter)
 	exec integration/bench/run

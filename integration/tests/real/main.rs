@@ -4,6 +4,7 @@
 
 mod consume;
 mod drivers;
+mod embedded;
 mod failures;
 mod gaps;
 mod harness;
