@@ -271,27 +271,36 @@ impl Writing<'_> {
         self.0.changed.notify_all();
     }
 
-    fn commit(
+    pub(super) fn commit(
         &self,
         bytes: u64,
         work: impl FnOnce(&super::store::Changes) -> Result<(), redb::Error>,
         before_sync: impl FnOnce(),
     ) -> Result<(), Failure> {
+        self.mend()?;
         if bytes > 0 {
             let live = self.0.topics().values().map(Topic::bytes).sum();
             self.0.store.room(bytes, live)?;
         }
-        let failed = match self.0.store.write(work, before_sync) {
-            Ok(()) => return Ok(()),
-            Err(failed) => failed,
-        };
+        let Err(failed) = self.0.store.write(work, before_sync) else { return Ok(()) };
         warn!("a write failed: {failed}");
-        match self.0.store.reopen().and_then(|()| self.0.store.load()) {
-            // It may have failed after the commit: what is there counts.
-            Ok(there) => self.change(|topics| *topics = there),
-            Err(e) => error!("the data cannot be opened again: {e}"),
+        if let Err(e) = self.reopen() {
+            error!("the data cannot be opened again: {e}");
         }
         Err(failed)
+    }
+
+    /// Opens the file again where that failed after a failed write.
+    pub fn mend(&self) -> Result<(), Failure> {
+        if self.0.store.is_open() { Ok(()) } else { self.reopen() }
+    }
+
+    /// The write may have failed after the commit: what is there counts.
+    fn reopen(&self) -> Result<(), Failure> {
+        self.0.store.reopen()?;
+        let there = self.0.store.load()?;
+        self.change(|topics| *topics = there);
+        Ok(())
     }
 }
 

@@ -30,6 +30,9 @@ pub fn is_over(log: &EmbeddedLog, topic: &Topic) -> bool {
 
 /// One look at every topic.
 pub fn pass(log: &EmbeddedLog, now: Timestamp) {
+    if let Err(e) = log.write().mend() {
+        return warn!("the data cannot be opened again: {e}");
+    }
     let names: Vec<_> = log.topics().keys().cloned().collect();
     for name in names {
         let writing = log.write();

@@ -54,7 +54,7 @@ impl Store {
     /// Opens the file, or makes it, and reads every page's checksum: what is damaged is found here.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join("log.redb");
-        let database = RwLock::new(Some(open(&path)?));
+        let database = RwLock::new(Some(open(&path, Check::All)?));
         Ok(Self { path, database })
     }
 
@@ -62,7 +62,7 @@ impl Store {
     pub fn reopen(&self) -> Result<(), Failure> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        *database = Some(open(&self.path)?);
+        *database = Some(open(&self.path, Check::WhatIsNeeded)?);
         Ok(())
     }
 
@@ -136,6 +136,11 @@ impl Store {
         if held.saturating_sub(live + live / 2) >= needed { Ok(()) } else { Err(Failure::full(&what())) }
     }
 
+    /// False between a failed write and the next [`reopen`](Self::reopen) that works.
+    pub fn is_open(&self) -> bool {
+        self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     pub fn ready(&self) -> Result<(), Failure> {
         self.with(|_| Ok(()))
     }
@@ -160,15 +165,27 @@ fn unless_it_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str
     }
 }
 
-fn open(path: &Path) -> Result<Database, Failure> {
+/// Which checksums are read when the file is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    All,
+    /// After a failed write, what redb itself wants to know.
+    WhatIsNeeded,
+}
+
+fn open(path: &Path, check: Check) -> Result<Database, Failure> {
     let make = || {
-        let database = redb::Builder::new().set_cache_size(CACHE).set_check_integrity_on_open(true).create(path)?;
-        let tables = database.begin_write()?;
-        tables.open_table(BATCHES)?;
-        tables.open_table(SEGMENTS)?;
-        tables.open_table(LOGS)?;
-        tables.open_table(TOPICS)?;
-        tables.commit()?;
+        let mut builder = redb::Builder::new();
+        let database = builder.set_cache_size(CACHE).set_check_integrity_on_open(check == Check::All).create(path)?;
+        // On a full disk not even this could be written, and reading goes on there.
+        if database.begin_read()?.list_tables()?.next().is_none() {
+            let tables = database.begin_write()?;
+            tables.open_table(BATCHES)?;
+            tables.open_table(SEGMENTS)?;
+            tables.open_table(LOGS)?;
+            tables.open_table(TOPICS)?;
+            tables.commit()?;
+        }
         Ok(database)
     };
     unless_it_panics(make, &path.display().to_string())

@@ -191,3 +191,20 @@ fn a_changed_byte_is_an_error_that_names_the_file() {
     let Err(said) = Embedded::open(settings(&scratch)) else { panic!("it was opened") };
     assert!(said.contains("log.redb is damaged") && said.contains("copy of the folder"), "{said}");
 }
+
+#[test]
+fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    produce(&broker, "t", Acks::All, vec![record("a", None)]);
+    let spoilt = |changes: &store::Changes| {
+        let place = store::Place { topic: 0, partition: 0 };
+        changes.append(place, vec![(1, b"half".to_vec())], &[])?;
+        Err(redb::Error::Io(std::io::ErrorKind::StorageFull.into()))
+    };
+    let failed = broker.log.write().commit(4, spoilt, || {}).unwrap_err();
+    assert!(matches!(BrokerError::from(failed), BrokerError::Full(why) if why.contains("no room on the disk")));
+    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned())]);
+    assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(1)]);
+    assert_eq!(fetch(&broker, &want("t", 1)).unwrap(), [(1, "b".to_owned())]);
+}
