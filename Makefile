@@ -1,13 +1,13 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test bench release clean
+.PHONY: help run kafka test soak bench release clean
 
 CARGO ?= cargo
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-run: ## Build, then serve on 127.0.0.1:8080 the Kafka at $CURLEW_KAFKA (host:port)
+run: ## Build, then serve on 127.0.0.1:8080: topics in ./curlew-data, or the Kafka at $CURLEW_KAFKA (host:port)
 	$(CARGO) build --release --bin curlew
 	exec target/release/curlew serve
 
@@ -16,6 +16,10 @@ kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0,
 
 test: ## Install what the tests need, then run everything that guards a release
 	exec integration/run-all
+
+soak: ## Kill the log of its own 100 times under load, and fill its disk (CURLEW_KILLS=100)
+	$(CARGO) build --release --bin curlew
+	CURLEW_KILLS=$${CURLEW_KILLS:-100} $(CARGO) test --package curlew-integration --test real -- embedded:: --show-output
 
 bench: ## Measure beside Nchan, Flask, kcat, Kafka's own tools and bare warp (BENCH=quick is shorter)
 	exec integration/bench/run

@@ -1,6 +1,6 @@
 //! The seam: what we ask of a broker, in blocking calls, and how it can fail.
 //!
-//! `hub` speaks only to these traits; `kafka` (and later the embedded log) implements them.
+//! `hub` speaks only to these traits; `kafka` and `embedded` implement them.
 
 use crate::record::{NewRecord, Offset, Partition, Records, Timestamp, TopicName, TopicPartition};
 use crossbeam_channel::Receiver;
@@ -282,6 +282,10 @@ pub enum BrokerError {
     Unsupported(String),
     /// Bytes that are not Kafka's protocol, or a damaged batch.
     Corrupt(String),
+    /// No room on the disk; nothing was written. The same works when there is some.
+    Full(String),
+    /// What is on the disk is not what was written there.
+    Damaged(String),
     /// Any other refusal, by the broker's code and words.
     Refused {
         code: i16,
@@ -335,6 +339,8 @@ impl fmt::Display for BrokerError {
             Self::Denied(what) => write!(f, "the broker's access rules forbid it: {what}"),
             Self::Unsupported(what) => f.write_str(what),
             Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
+            Self::Full(why) => write!(f, "nothing was written: {why}"),
+            Self::Damaged(what) => f.write_str(what),
             Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
             Self::Ending => f.write_str(
                 "the bridge ends this stream, mostly because it is shutting down; come back with the last id",

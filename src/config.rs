@@ -1,5 +1,6 @@
 //! Every setting: flag, variable, default, check. The only place that reads arguments and environment.
 
+mod data;
 mod refusal;
 mod values;
 
@@ -8,6 +9,7 @@ pub use refusal::Stop;
 use crate::broker::{Acks, AutoCreate};
 use crate::cel::Expression;
 use crate::commands::output::Output;
+use crate::embedded;
 use crate::http::{self, Guard, Listens, Origins};
 use crate::hub;
 use crate::kafka::Driver;
@@ -15,6 +17,7 @@ use crate::record::{Partition, Timestamp, TopicName};
 use crate::start::{self, parse_from};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use data::Data;
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -22,7 +25,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Curlew: an HTTP bridge for Apache Kafka. curl in, events out, nothing lost in between.
+/// Curlew: an HTTP bridge for Apache Kafka, or for a durable log of its own. curl in, events out, nothing lost in
+/// between.
 ///
 /// Without a command it serves; `curlew serve --help` lists its settings.
 #[derive(Debug, Parser)]
@@ -35,7 +39,7 @@ struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve HTTP in front of Kafka (what plain `curlew` does).
+    /// Serve HTTP in front of Kafka, or of a log of its own (what plain `curlew` does).
     Serve(Serve),
     /// Print the records of topics, one a line, as they come.
     Consume(Consume),
@@ -64,6 +68,9 @@ pub struct Serve {
 
     #[command(flatten)]
     kafka: Kafka,
+
+    #[command(flatten)]
+    data: Data,
 
     /// Origin whose pages may use the bridge, such as https://example.org; * for all. Repeatable; the
     /// variable takes a comma-separated list.
@@ -150,6 +157,11 @@ impl Serve {
             stall_timeout: self.stall_timeout,
             drain: self.drain_timeout,
         }
+    }
+
+    /// Where no broker is given.
+    pub fn embedded(&self) -> embedded::Settings {
+        self.data.settings()
     }
 
     pub fn brokers(&self) -> &[String] {
@@ -355,7 +367,6 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
     let mut cli = Cli::from_arg_matches(&matches).map_err(|e| Stop::of_clap(&e, &args))?;
     let under = |name| matches.subcommand_matches(name);
     match &mut cli.command {
-        Command::Serve(serve) if serve.brokers().is_empty() => return Err(Stop::no_kafka()),
         Command::Serve(_) => {}
         Command::Consume(consume) => {
             under("consume").into_iter().for_each(|m| consume.source.prefer_what_was_typed(m));

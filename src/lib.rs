@@ -8,6 +8,7 @@
 //! - [`partitioner`]: which partition a record goes to
 //! - [`hub`]: records between many callers and one broker; the threads live here
 //! - [`kafka`]: real brokers behind the seam
+//! - [`embedded`]: a durable log of our own behind the seam
 //! - [`http`]: the routes; the only place that names warp
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
@@ -20,6 +21,7 @@ pub mod cel;
 pub mod commands;
 pub mod config;
 pub mod cursor;
+pub mod embedded;
 pub mod http;
 pub mod hub;
 pub mod kafka;

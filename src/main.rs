@@ -1,7 +1,9 @@
 //! Arguments to exit code: parse, connect, serve, drain.
 
+use curlew::broker::Broker;
 use curlew::commands::{consume, produce};
 use curlew::config::{self, Command, Serve, Stop};
+use curlew::embedded::Embedded;
 use curlew::http::{self, App};
 use curlew::hub::Hub;
 use curlew::kafka;
@@ -46,13 +48,10 @@ fn run(settings: &Serve) -> Result<(), String> {
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let address = settings.listen;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
-        let broker = kafka::connect(settings.brokers(), settings.driver());
+        let broker = broker(settings)?;
+        let topics = topics_of(settings);
         let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
-        info!(
-            "serving http://{} for Kafka at {}",
-            listener.local_addr().unwrap_or(address),
-            settings.brokers().join(",")
-        );
+        info!("serving http://{} for {topics}", listener.local_addr().unwrap_or(address));
         let app = App::new(Arc::new(hub), settings.http(connections(settings.max_connections)));
         let (end, told) = tokio::sync::oneshot::channel::<()>();
         let serving = http::serve(listener, app, async { drop(told.await) });
@@ -73,6 +72,23 @@ fn run(settings: &Serve) -> Result<(), String> {
     // What has not ended within the drain timeout is not waited for any longer.
     runtime.shutdown_background();
     served
+}
+
+/// Kafka where it is given, else a log of our own.
+fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, String> {
+    if settings.brokers().is_empty() {
+        Ok(Arc::new(Embedded::open(settings.embedded())?))
+    } else {
+        Ok(kafka::connect(settings.brokers(), settings.driver()))
+    }
+}
+
+fn topics_of(settings: &Serve) -> String {
+    if settings.brokers().is_empty() {
+        format!("the topics in {}", settings.embedded().folder.display())
+    } else {
+        format!("Kafka at {}", settings.brokers().join(","))
+    }
 }
 
 /// As many as were asked for, if the system allows so many open files.

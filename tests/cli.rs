@@ -38,9 +38,10 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
-fn without_kafka_it_says_how_to_name_one_and_how_to_start_one() {
-    refused(&[], &[], "--kafka HOST:PORT or CURLEW_KAFKA=HOST:PORT");
-    refused(&["serve"], &[], "`make kafka`");
+fn a_data_folder_that_cannot_be_used_is_one_line() {
+    let address = "127.0.0.1:0";
+    refused(&["--listen", address, "--data", "/proc/none/such"], &[], "choose another with --data");
+    refused(&["--listen", address, "--data", env!("CARGO_MANIFEST_DIR")], &[], "was not made by curlew");
 }
 
 #[test]

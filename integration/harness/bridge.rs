@@ -72,9 +72,17 @@ impl Bridge {
     }
 
     pub fn start_with(bootstrap: &str, options: &[&str]) -> Self {
+        Self::serve(&[&["--kafka", bootstrap], options].concat())
+    }
+
+    /// Serves the topics in the folder `data`.
+    pub fn embedded(data: &std::path::Path, options: &[&str]) -> Self {
+        Self::serve(&[&["--data", data.to_str().expect("UTF-8")], options].concat())
+    }
+
+    fn serve(options: &[&str]) -> Self {
         let port = free_port();
-        let mut arguments: Vec<String> =
-            ["serve", "--listen", &format!("127.0.0.1:{port}"), "--kafka", bootstrap].map(String::from).to_vec();
+        let mut arguments: Vec<String> = ["serve", "--listen", &format!("127.0.0.1:{port}")].map(String::from).to_vec();
         arguments.extend(options.iter().map(|o| (*o).to_owned()));
         let folder = tempfile::Builder::new().prefix("curlew-bridge-").tempdir().expect("temp folder");
         let process = Self::launch(&arguments, &folder);

@@ -14,14 +14,6 @@ pub enum Stop {
 }
 
 impl Stop {
-    pub(super) fn no_kafka() -> Self {
-        Self::Refused(
-            "no Kafka is given: set --kafka HOST:PORT or CURLEW_KAFKA=HOST:PORT; if there is none yet, `make kafka` \
-             starts the bundled test broker on 127.0.0.1:9092"
-                .to_owned(),
-        )
-    }
-
     /// clap's several lines as one.
     pub(super) fn of_clap(error: &clap::Error, args: &[OsString]) -> Self {
         let text = error.render().to_string();

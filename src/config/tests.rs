@@ -30,7 +30,9 @@ fn plain_curlew_serves() {
 #[test]
 fn what_is_wrong_is_said_on_one_line() {
     let cases = [
-        ("curlew", "no Kafka is given: set --kafka"),
+        ("curlew --partitions 0", "--partitions"),
+        ("curlew --retention-time soon", "such as 12h, 7d or 365d, or forever"),
+        ("curlew --retention-bytes much", "or unlimited"),
         ("curlew --kafka nonsense", "invalid value 'nonsense' for '--kafka <HOST:PORT,…>': give host:port"),
         ("curlew --listen here --kafka a:1", "invalid value 'here' for '--listen <ADDR:PORT>': give an IP address"),
         ("curlew --driver best --kafka a:1", "[possible values: auto, wire, crate]"),
@@ -52,6 +54,20 @@ fn what_is_wrong_is_said_on_one_line() {
         assert!(said.contains(expected), "{line}: {said}");
         assert!(!said.contains('\n'), "{line}: {said}");
     }
+}
+
+#[test]
+fn without_kafka_topics_are_kept_in_a_folder() {
+    let embedded = |line: &str| match read_line(line).unwrap() {
+        Command::Serve(serve) if serve.brokers().is_empty() => serve.embedded(),
+        other => panic!("{other:?}"),
+    };
+    let plain = embedded("curlew");
+    assert_eq!((plain.folder.to_str(), plain.partitions), (Some("./curlew-data"), 1));
+    assert_eq!((plain.retention_time, plain.retention_bytes), (Duration::from_secs(7 * 86_400), 1 << 30));
+    let other = embedded("curlew --data d --partitions 3 --retention-time forever --retention-bytes unlimited");
+    assert_eq!((other.folder.to_str(), other.partitions), (Some("d"), 3));
+    assert_eq!((other.retention_time, other.retention_bytes), (Duration::MAX, u64::MAX));
 }
 
 #[test]

@@ -95,6 +95,23 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or("give a number and a unit, such as 500ms, 15s, 2m or 1h, up to 7d".to_owned())
 }
 
+/// `12h`, `7d`, or `forever`: `Duration::MAX`.
+pub fn retention_time(text: &str) -> Result<Duration, String> {
+    if text == "forever" {
+        return Ok(Duration::MAX);
+    }
+    let ms = parse_age(text).filter(|ms| *ms > 0).and_then(|ms| u64::try_from(ms).ok());
+    ms.map(Duration::from_millis).ok_or("give a number and a unit, such as 12h, 7d or 365d, or forever".to_owned())
+}
+
+/// A size, or `unlimited`: `u64::MAX`.
+pub fn retention_bytes(text: &str) -> Result<u64, String> {
+    match text {
+        "unlimited" => Ok(u64::MAX),
+        _ => size(text).map(|bytes| bytes as u64).map_err(|e| format!("{e}, or unlimited")),
+    }
+}
+
 /// Bytes with `\t`, `\n`, `\r`, `\0`, `\\` and `\xNN` for what cannot be typed.
 pub fn separator(text: &str) -> Result<Vec<u8>, String> {
     let help = "give one character or more; \\t, \\n, \\r, \\0, \\\\ and \\xNN are understood";

@@ -183,6 +183,8 @@ impl From<&BrokerError> for Problem {
             BrokerError::InvalidRecord(_) => Self::unprocessable(text),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
+            BrokerError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
+            BrokerError::Damaged(_) => Self::internal(text),
             BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! One program, so that its suites share brokers and the Java client.
 
+mod conformance;
 mod consume;
 mod drivers;
+mod embedded;
 mod failures;
 mod gaps;
 mod harness;

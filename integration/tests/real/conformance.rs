@@ -1,0 +1,336 @@
+//! What the seam promises, written once, and asked of every broker behind it: the log of our own, the
+//! wire driver on Kafka 4.4 and 3.9, and the crate driver on 3.9, each with what it cannot do.
+
+use crate::SOON;
+use bytes::Bytes;
+use crossbeam_channel::bounded;
+use curlew::broker::*;
+use curlew::embedded::{Embedded, Settings};
+use curlew::kafka::{self, Driver};
+use curlew::partitioner::partition_for_key;
+use curlew::record::*;
+use curlew_integration::kafka::Kafka;
+use curlew_integration::{eventually, fresh_topic};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cannot {
+    Headers,
+    Timestamps,
+    TopicIds,
+    /// Ending a fetch that waits.
+    Interruption,
+    /// A key of no bytes is read as none.
+    EmptyKeys,
+}
+
+/// A broker, how topics are made and deleted beside it, and what it cannot do.
+struct World {
+    broker: Arc<dyn Broker>,
+    create: Box<dyn Fn(&str, usize) + Sync>,
+    delete: Box<dyn Fn(&str) + Sync>,
+    cannot: &'static [Cannot],
+}
+
+fn embedded() -> (World, TempDir) {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let settings = Settings {
+        folder: folder.path().join("data"),
+        partitions: 1,
+        retention_time: Duration::MAX,
+        retention_bytes: u64::MAX,
+    };
+    let log = Arc::new(Embedded::open(settings).expect("the log opens"));
+    let (create, delete) = (log.clone(), log.clone());
+    let world = World {
+        broker: log,
+        create: Box::new(move |topic, partitions| create.create_topic(&name(topic), partitions).expect("made")),
+        delete: Box::new(move |topic| delete.delete_topic(&name(topic)).expect("deleted")),
+        cannot: &[],
+    };
+    (world, folder)
+}
+
+fn of_kafka(kafka: &'static Kafka, driver: Driver, cannot: &'static [Cannot]) -> World {
+    World {
+        broker: kafka::connect(&[kafka.bootstrap()], driver),
+        create: Box::new(|topic, partitions| kafka.create(topic, partitions)),
+        delete: Box::new(|topic| kafka.delete(topic)),
+        cannot,
+    }
+}
+
+#[test]
+fn the_embedded_log_conforms() {
+    let (world, _folder) = embedded();
+    world.conforms();
+}
+
+#[test]
+fn the_wire_driver_on_4_4_conforms() {
+    of_kafka(Kafka::shared(), Driver::Wire, &[]).conforms();
+}
+
+#[test]
+fn the_wire_driver_on_3_9_conforms() {
+    of_kafka(Kafka::shared_old(), Driver::Wire, &[]).conforms();
+}
+
+#[test]
+fn the_crate_driver_on_3_9_conforms_but_for_what_its_protocol_cannot_carry() {
+    let cannot = &[Cannot::Headers, Cannot::Timestamps, Cannot::TopicIds, Cannot::Interruption, Cannot::EmptyKeys];
+    of_kafka(Kafka::shared_old(), Driver::Crate, cannot).conforms();
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName::new(topic).expect("a topic name")
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() as Timestamp
+}
+
+fn record(value: impl Into<Bytes>) -> NewRecord {
+    NewRecord { value: Some(value.into()), ..NewRecord::default() }
+}
+
+/// A record as it is read, owned.
+fn owned(record: RecordRef<'_>) -> (Offset, NewRecord) {
+    let own = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
+    let headers = record.headers().map(|(name, value)| {
+        let name = String::from_utf8(name.to_vec()).expect("UTF-8");
+        Header { name, value: value.map(Bytes::copy_from_slice) }
+    });
+    let new = NewRecord {
+        partition: None,
+        key: own(record.key),
+        value: own(record.value),
+        headers: headers.collect(),
+        timestamp: Some(record.timestamp),
+    };
+    (record.offset, new)
+}
+
+impl World {
+    fn conforms(&self) {
+        self.records_come_back_as_they_were_sent();
+        self.acks_decide_what_is_told();
+        self.a_key_chooses_the_partition_of_the_java_client();
+        self.what_is_not_there_is_an_error_with_its_name();
+        self.one_record_too_large_fails_alone();
+        self.a_time_is_the_first_record_of_that_time_or_later();
+        self.a_waiting_reader_wakes();
+        self.a_topic_made_anew_is_another_one();
+    }
+
+    fn can(&self, what: Cannot) -> bool {
+        !self.cannot.contains(&what)
+    }
+
+    fn fresh(&self, topic: &str, partitions: usize) -> String {
+        let topic = fresh_topic(topic);
+        (self.create)(&topic, partitions);
+        eventually("the topic is there", SOON, || self.info(&topic).map_err(|e| e.to_string()));
+        topic
+    }
+
+    fn info(&self, topic: &str) -> Result<TopicInfo, BrokerError> {
+        let info = self.broker.topics(&[name(topic)])?.remove(0)?;
+        match info.partitions.iter().all(|partition| partition.leader.is_some()) {
+            true => Ok(info),
+            false => Err(BrokerError::StaleMetadata("no leader yet".into())),
+        }
+    }
+
+    fn produce(&self, topic: &str, acks: Acks, records: Vec<NewRecord>) -> Vec<Outcome> {
+        let (done, outcomes) = bounded(1);
+        let (submit, submissions) = bounded(1);
+        let receipts = Receipts::new(records.len(), move |outcomes| drop(done.send(outcomes)));
+        let (deadline, auto_create) = (Instant::now() + SOON, AutoCreate::Never);
+        submit.send(Submission { topic: name(topic), acks, auto_create, records, deadline, receipts }).expect("sent");
+        drop(submit);
+        self.broker.write_all(submissions);
+        outcomes.recv().expect("an outcome for each")
+    }
+
+    fn reader(&self, topic: &str) -> Box<dyn Reader> {
+        let leader = self.info(topic).expect("the topic is there").partitions[0].leader;
+        self.broker.reader(leader.expect("a leader"))
+    }
+
+    fn want(&self, topic: &str, offset: Offset) -> Want {
+        Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1 }
+    }
+
+    fn fetch(&self, want: &Want) -> Result<PartitionData, BrokerError> {
+        let limits = FetchLimits { wait: Duration::from_secs(2), max_bytes: 4 << 20, partition_max_bytes: 4 << 20 };
+        let mut reader = self.reader(want.topic.as_str());
+        eventually("an answer for the partition", SOON, || {
+            match reader.fetch(std::slice::from_ref(want), limits).map(|mut fetched| fetched.pop()) {
+                Ok(Some(fetched)) => Ok(fetched.result),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    }
+
+    fn read(&self, topic: &str, from: Offset) -> Vec<(Offset, NewRecord)> {
+        let data = self.fetch(&self.want(topic, from)).expect("records");
+        data.batches.iter().flat_map(|records| records.iter().map(owned).collect::<Vec<_>>()).collect()
+    }
+
+    fn at(&self, topic: &str, at: OffsetAt) -> Result<Offset, BrokerError> {
+        self.broker.offsets(&[(TopicPartition { topic: name(topic), partition: 0 }, at)]).remove(0)
+    }
+
+    fn records_come_back_as_they_were_sent(&self) {
+        let topic = self.fresh("as-sent", 1);
+        assert_eq!((self.at(&topic, OffsetAt::Earliest), self.at(&topic, OffsetAt::Latest)), (Ok(0), Ok(0)));
+        let header = |name: &str, value: Option<&'static str>| Header {
+            name: name.into(),
+            value: value.map(|value| Bytes::from_static(value.as_bytes())),
+        };
+        let mut sent = vec![
+            record("plain"),
+            NewRecord { key: Some("key".into()), ..record("keyed") },
+            NewRecord { key: Some("key".into()), ..NewRecord::default() },
+            NewRecord { key: self.can(Cannot::EmptyKeys).then(Bytes::new), ..record("") },
+            record(vec![0, 159, 146, 150]),
+        ];
+        if self.can(Cannot::Headers) {
+            let headers = vec![header("a", Some("1")), header("a", Some("2")), header("b", None), header("", Some(""))];
+            sent.push(NewRecord { headers, ..record("with headers") });
+        }
+        if self.can(Cannot::Timestamps) {
+            sent.push(NewRecord { timestamp: Some(now() - 12_345), ..record("of then") });
+        }
+        let outcomes = self.produce(&topic, Acks::All, sent.clone());
+        let places = (0..).map(|offset| Ok(Placed { partition: 0, offset: Some(offset) }));
+        assert_eq!(outcomes, places.take(sent.len()).collect::<Vec<_>>());
+        for from in 0..sent.len() {
+            let read = self.read(&topic, from as Offset);
+            assert_eq!(read.len(), sent.len() - from);
+            for ((offset, read), (number, sent)) in read.into_iter().zip(sent.iter().enumerate().skip(from)) {
+                assert_eq!(offset, number as Offset);
+                let time = sent.timestamp.or(read.timestamp);
+                assert_eq!(read, NewRecord { timestamp: time, ..sent.clone() });
+                assert!(!self.can(Cannot::Timestamps) || (now() - time.expect("a time")).abs() < 60_000);
+            }
+        }
+        assert_eq!(self.at(&topic, OffsetAt::Latest), Ok(sent.len() as Offset));
+    }
+
+    fn acks_decide_what_is_told(&self) {
+        let topic = self.fresh("acks", 1);
+        let offset = |acks| self.produce(&topic, acks, vec![record("v")]).remove(0).expect("written").offset;
+        assert_eq!((offset(Acks::All), offset(Acks::Leader), offset(Acks::None)), (Some(0), Some(1), None));
+        eventually("the third is there", SOON, || match self.at(&topic, OffsetAt::Latest) {
+            Ok(3) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+
+    fn a_key_chooses_the_partition_of_the_java_client(&self) {
+        let topic = self.fresh("keys", 3);
+        assert_eq!(self.info(&topic).expect("there").partitions.len(), 3);
+        let keys: Vec<String> = (0..30).map(|n| format!("key {n}")).collect();
+        let keyed = |key: &String| NewRecord { key: Some(key.clone().into()), ..record("v") };
+        let outcomes = self.produce(&topic, Acks::All, keys.iter().map(keyed).collect());
+        for (key, outcome) in keys.iter().zip(outcomes) {
+            assert_eq!(outcome.expect("written").partition, partition_for_key(key.as_bytes(), 3), "{key}");
+        }
+    }
+
+    fn what_is_not_there_is_an_error_with_its_name(&self) {
+        let missing = name(&fresh_topic("missing"));
+        let unknown = BrokerError::UnknownTopic(missing.clone());
+        assert_eq!(self.broker.topics(std::slice::from_ref(&missing)), Ok(vec![Err(unknown.clone())]));
+        assert_eq!(self.produce(missing.as_str(), Acks::All, vec![record("v")]), [Err(unknown)]);
+        let topic = self.fresh("there", 1);
+        let place = TopicPartition { topic: name(&topic), partition: 7 };
+        let to_seven = NewRecord { partition: Some(7), ..record("v") };
+        assert_eq!(self.produce(&topic, Acks::All, vec![to_seven]), [Err(BrokerError::UnknownPartition(place))]);
+        let listed = self.broker.list_topics().expect("a list");
+        assert!(listed.iter().any(|info| info.name == name(&topic)) && listed.iter().all(|info| info.name != missing));
+        self.produce(&topic, Acks::All, vec![record("v")]);
+        let beyond = self.fetch(&self.want(&topic, 99)).map(|data| data.next_offset);
+        assert!(matches!(beyond, Err(BrokerError::OffsetOutOfRange(_))), "{beyond:?}");
+    }
+
+    fn one_record_too_large_fails_alone(&self) {
+        let topic = self.fresh("large", 1);
+        let large = record(vec![b'x'; 3 << 19]);
+        let outcomes = self.produce(&topic, Acks::All, vec![record("a"), large, record("b")]);
+        assert!(matches!(outcomes[..], [Ok(_), Err(BrokerError::TooLarge(_)), Ok(_)]), "{outcomes:?}");
+        let values: Vec<_> = self.read(&topic, 0).into_iter().filter_map(|(_, record)| record.value).collect();
+        assert_eq!(values, ["a", "b"]);
+    }
+
+    fn a_time_is_the_first_record_of_that_time_or_later(&self) {
+        if !self.can(Cannot::Timestamps) {
+            return;
+        }
+        let topic = self.fresh("times", 1);
+        let base = now() - 100_000;
+        // As of a clock that jumps.
+        let times = [100, 5000, 200, 300, 50, 6000];
+        for time in times {
+            let record = NewRecord { timestamp: Some(base + time), ..record("v") };
+            self.produce(&topic, Acks::All, vec![record]).remove(0).expect("written");
+        }
+        for asked in [0, 100, 101, 250, 5000, 5001, 6000, 6001] {
+            let expected = times.iter().position(|time| *time >= asked).unwrap_or(times.len());
+            assert_eq!(self.at(&topic, OffsetAt::Time(base + asked)), Ok(expected as Offset), "{asked}");
+        }
+    }
+
+    fn a_waiting_reader_wakes(&self) {
+        let topic = self.fresh("waits", 1);
+        let wait = Duration::from_secs(if self.can(Cannot::Interruption) { 60 } else { 3 });
+        let limits = FetchLimits { wait, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
+        let mut reader = self.reader(&topic);
+        let interrupt = reader.interrupter();
+        let read_until = |reader: &mut Box<dyn Reader>, offset| {
+            eventually("the record comes", SOON, || {
+                let fetched = reader.fetch(&[self.want(&topic, offset)], limits).map_err(|e| e.to_string())?;
+                let came = fetched.into_iter().filter_map(|f| f.result.ok()).any(|data| data.next_offset > offset);
+                if came { Ok(()) } else { Err("nothing".to_owned()) }
+            });
+        };
+        let began = Instant::now();
+        let (came, has_come) = bounded(1);
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                read_until(&mut reader, 0);
+                came.send(()).expect("the test waits");
+                // Nothing more comes: only the interruption ends it.
+                reader.fetch(&[self.want(&topic, 1)], limits).map(drop)
+            });
+            self.produce(&topic, Acks::All, vec![record("v")]).remove(0).expect("written");
+            has_come.recv().expect("a record");
+            eventually("the interruption ends it", SOON, || {
+                interrupt();
+                if reading.is_finished() { Ok(()) } else { Err("it waits".to_owned()) }
+            });
+            reading.join().expect("reads").expect("an interruption is no error");
+        });
+        assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+    }
+
+    fn a_topic_made_anew_is_another_one(&self) {
+        let topic = self.fresh("anew", 1);
+        self.produce(&topic, Acks::All, vec![record("old")]).remove(0).expect("written");
+        let old = self.info(&topic).expect("there").id;
+        (self.delete)(&topic);
+        (self.create)(&topic, 1);
+        let new = eventually("the new one is there", SOON, || self.info(&topic).map_err(|e| e.to_string())).id;
+        assert_eq!(old.is_some(), self.can(Cannot::TopicIds));
+        if self.can(Cannot::TopicIds) {
+            assert_ne!(old, new);
+            let stale = self.fetch(&Want { topic_id: old, ..self.want(&topic, 0) }).map(|data| data.next_offset);
+            assert!(matches!(stale, Err(BrokerError::Recreated(_) | BrokerError::StaleMetadata(_))), "{stale:?}");
+        }
+        assert_eq!(self.at(&topic, OffsetAt::Latest), Ok(0));
+    }
+}

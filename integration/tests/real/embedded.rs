@@ -1,0 +1,227 @@
+//! Without any Kafka: the log of our own through the real binary, killed at any moment and on a full disk.
+
+use curlew_integration::bridge::{Bridge, run, run_with_input};
+use curlew_integration::eventually;
+use curlew_integration::follow::Follower;
+use curlew_integration::http;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("curlew-data-").tempdir().expect("temp folder")
+}
+
+fn values(bridge: &Bridge, target: &str) -> Vec<String> {
+    bridge.events(target).rest().into_iter().map(|event| event.data).collect()
+}
+
+#[test]
+fn it_starts_with_nothing_and_keeps_what_it_was_told() {
+    let data = folder();
+    let mut bridge = Bridge::embedded(data.path(), &[]);
+    for (offset, value) in ["{\"a\":1}", "two", "three"].into_iter().enumerate() {
+        let receipt = bridge.post("/topics/t?key=k", "text/plain", value).expect(200).json();
+        assert_eq!(receipt["offsets"], json!([{"partition": 0, "offset": offset}]));
+    }
+    let first = bridge.events("/topics/t/events?from=earliest&until=end").rest();
+    assert_eq!(bridge.stop(), Some(0));
+    bridge.kill_and_start_again();
+    assert_eq!(values(&bridge, "/topics/t/events?from=earliest&until=end"), ["{\"a\":1}", "two", "three"]);
+    let rest = format!("/topics/t/events?until=end&from={}", first[0].id);
+    assert_eq!(values(&bridge, &rest), ["two", "three"]);
+    assert_eq!(values(&bridge, "/topics/t/events?from=-15m&until=end").len(), 3);
+    assert_eq!(bridge.get("/topics").expect(200).json(), json!(["t"]));
+    bridge.get("/ready").expect(200);
+}
+
+#[test]
+fn the_terminal_works_against_it() {
+    let data = folder();
+    let bridge = Bridge::embedded(data.path(), &[]);
+    let url = format!("http://127.0.0.1:{}", bridge.port);
+    let written = run_with_input(&["produce", "t", "--url", &url, "--key-separator", ":"], b"a:1\nb:2\n");
+    assert!(written.status.success(), "{written:?}");
+    let read = run(&["consume", "t", "--url", &url, "--from", "earliest", "--until-end", "--output", r"%k=%v\n"]);
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "a=1\nb=2\n");
+}
+
+#[test]
+fn a_second_one_on_the_same_folder_is_told_whom_to_stop() {
+    let data = folder();
+    let mut bridge = Bridge::embedded(data.path(), &[]);
+    let path = data.path().to_str().expect("UTF-8");
+    let second = run(&["serve", "--listen", "127.0.0.1:0", "--data", path]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&format!("stop it (kill {})", bridge.process().id())), "{said}");
+    assert_eq!(second.status.code(), Some(2));
+}
+
+/// An error where it is down, or killed before it answers.
+fn try_post(port: u16, value: &str) -> std::io::Result<http::Response> {
+    let mut stream = http::try_connect(port)?;
+    let length = value.len().to_string();
+    http::write_head(&mut stream, "POST", "/topics/t", &[("Content-Length", &length)])?;
+    stream.write_all(value.as_bytes())?;
+    http::open(stream)?.finish()
+}
+
+/// Posts numbered records one after another, and notes what was acknowledged where.
+fn post_until(ended: &AtomicBool, port: u16, writer: usize, acknowledged: &Mutex<Vec<(i64, String)>>) {
+    for number in 0.. {
+        if ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let value = format!("{writer}-{number}");
+        // What was cut off is not sent again: it may be there, but not twice.
+        let posted = try_post(port, &value);
+        match posted {
+            Ok(receipt) if receipt.status == 200 => {
+                let offset = receipt.json()["offsets"][0]["offset"].as_i64().expect("offset");
+                acknowledged.lock().expect("lock").push((offset, value));
+            }
+            _ => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// `$CURLEW_KILLS`, for a long run.
+fn kills() -> usize {
+    std::env::var("CURLEW_KILLS").map_or(10, |n| n.parse().expect("CURLEW_KILLS is a number"))
+}
+
+#[test]
+fn killed_at_any_moment_it_keeps_every_acknowledged_record_once_and_streams_resume_exactly() {
+    let data = folder();
+    let mut bridge = Bridge::embedded(data.path(), &[]);
+    bridge.post("/topics/t", "text/plain", "first").expect(200);
+    let follower = Follower::start(bridge.port, "/topics/t/events?from=earliest");
+    follower.wait_for_id();
+    let (ended, acknowledged, port) = (AtomicBool::new(false), Mutex::default(), bridge.port);
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let (ended, acknowledged) = (&ended, &acknowledged);
+            scope.spawn(move || post_until(ended, port, writer, acknowledged));
+        }
+        for _ in 0..kills() {
+            let before = acknowledged.lock().expect("lock").len();
+            let more = 1 + fastrand::usize(..200);
+            eventually("records are acknowledged", LONG, || {
+                let now = acknowledged.lock().expect("lock").len();
+                if now >= before + more { Ok(()) } else { Err(format!("{now} of {}", before + more)) }
+            });
+            bridge.kill_and_start_again();
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    let acknowledged = acknowledged.into_inner().expect("lock");
+    let there = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
+    let there: Vec<Value> = there.iter().map(|e| serde_json::from_str(&e.data).expect("JSON")).collect();
+    let value = |record: &Value| record["value"].as_str().expect("text").to_owned();
+    for (place, record) in there.iter().enumerate() {
+        assert_eq!(record["offset"], place, "offsets count on");
+    }
+    let distinct: HashSet<String> = there.iter().map(value).collect();
+    assert_eq!(distinct.len(), there.len(), "none is there twice");
+    for (offset, acknowledged) in &acknowledged {
+        assert_eq!(value(&there[*offset as usize]), *acknowledged, "at offset {offset}");
+    }
+    follower.seen.wait_for_records(there.len(), LONG);
+    let seen: Vec<String> = follower.seen.of_kind("message").into_iter().map(|event| event.data).collect();
+    assert_eq!(seen, there.iter().map(value).collect::<Vec<_>>(), "the stream that came back saw the log");
+    println!("{} kills, {} acknowledged, {} there, all seen once", kills(), acknowledged.len(), there.len());
+}
+
+/// A file system of its own that can be full; `None` where we may not mount one.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = folder();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
+    let Some(disk) = SmallDisk::mount("24m") else {
+        println!("skipped: only root may mount a small disk");
+        return;
+    };
+    let ballast = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 8 << 20]).expect("ballast");
+    let bridge = Bridge::embedded(&disk.data(), &[]);
+    let value = |number: usize| format!("{number:08}{}", "x".repeat(100_000));
+    let mut written = 0;
+    let full = loop {
+        let receipt = bridge.post("/topics/t", "text/plain", value(written));
+        if receipt.status != 200 {
+            break receipt;
+        }
+        written += 1;
+        assert!(written < 1000, "the disk is never full");
+    };
+    assert_eq!(full.status, 507, "{}", full.text());
+    assert!(full.text().contains("no room on the disk"), "{}", full.text());
+    let whole = |expected: usize| {
+        let there = values(&bridge, "/topics/t/events?from=earliest&until=end");
+        assert_eq!(there.len(), expected);
+        assert!(there.iter().enumerate().all(|(number, there)| *there == value(number)), "in order and whole");
+    };
+    whole(written);
+    // Refused again and again, it still reads.
+    bridge.post("/topics/t", "text/plain", value(written)).expect(507);
+    whole(written);
+    std::fs::remove_file(&ballast).expect("room");
+    eventually("writing goes on", LONG, || match bridge.post("/topics/t", "text/plain", value(written)) {
+        receipt if receipt.status == 200 => Ok(()),
+        receipt => Err(receipt.text()),
+    });
+    whole(written + 1);
+    println!("{written} records until the disk was full");
+}
+
+#[test]
+fn a_late_stream_sees_the_gap_that_retention_left() {
+    let data = folder();
+    let bridge = Bridge::embedded(data.path(), &["--retention-bytes", "512KiB"]);
+    bridge.post("/topics/t", "text/plain", "first").expect(200);
+    let first = bridge.events("/topics/t/events?from=earliest&until=end").rest();
+    for _ in 0..40 {
+        bridge.post("/topics/t", "text/plain", "x".repeat(40 << 10)).expect(200);
+    }
+    let target = format!("/topics/t/events?until=end&from={}", first[0].id);
+    let events = eventually("retention has passed", LONG, || {
+        let events = bridge.events(&target).rest();
+        if events.first().is_some_and(|e| e.kind == "gap") { Ok(events) } else { Err(format!("{}", events.len())) }
+    });
+    let gap: Value = serde_json::from_str(&events[0].data).expect("JSON");
+    assert_eq!((&gap["reason"], &gap["from"]), (&json!("retention"), &json!(1)));
+    assert_eq!(gap["to"].as_u64().expect("to") as usize, 41 - (events.len() - 1));
+}

@@ -1,0 +1,40 @@
+//! What the log of our own keeps, where, and for how long.
+
+use super::values;
+use crate::embedded::Settings;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub struct Data {
+    /// Folder of the topics where no --kafka is given; made if it is not there. One process at a time.
+    #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", default_value = "./curlew-data")]
+    data: PathBuf,
+
+    /// Partitions of topics made in --data from now on. With one, all records of a topic are in order.
+    #[arg(long, env = "CURLEW_PARTITIONS", value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    partitions: u16,
+
+    /// How long --data keeps a record after it came: such as 12h or 30d, or forever.
+    #[arg(long, env = "CURLEW_RETENTION_TIME", value_name = "TIME", default_value = "7d",
+          value_parser = values::retention_time)]
+    retention_time: Duration,
+
+    /// How much --data keeps of each topic: such as 500MiB, or unlimited.
+    #[arg(long, env = "CURLEW_RETENTION_BYTES", value_name = "SIZE", default_value = "1GiB",
+          value_parser = values::retention_bytes)]
+    retention_bytes: u64,
+}
+
+impl Data {
+    pub fn settings(&self) -> Settings {
+        Settings {
+            folder: self.data.clone(),
+            partitions: self.partitions.into(),
+            retention_time: self.retention_time,
+            retention_bytes: self.retention_bytes,
+        }
+    }
+}

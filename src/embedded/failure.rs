@@ -1,0 +1,66 @@
+//! How the store fails, and what the person who runs it can do.
+
+use crate::broker::BrokerError;
+use std::io::ErrorKind;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No room; the same again works as soon as there is some.
+    Full(String),
+    /// The system does not let us read or write.
+    Io(String),
+    /// What is on the disk is not what was written.
+    Damaged(String),
+}
+
+impl Failure {
+    /// `what` it happened to, such as the file.
+    pub fn of(error: redb::Error, what: &str) -> Self {
+        match error {
+            redb::Error::Io(e) => Self::of_io(&e, what),
+            redb::Error::Corrupted(why) => Self::damaged(what, &why),
+            redb::Error::UpgradeRequired(version) => {
+                Self::Io(format!("{what} has the old format {version}: use the curlew that wrote it"))
+            }
+            error => Self::Io(format!("{what}: {error}")),
+        }
+    }
+
+    pub fn of_io(error: &std::io::Error, what: &str) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::full(what),
+            // So says redb of a file that is none of its own.
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::damaged(what, &error.to_string()),
+            _ => Self::Io(format!("{what}: {error}")),
+        }
+    }
+
+    pub fn full(what: &str) -> Self {
+        Self::Full(format!(
+            "no room on the disk of {what}: free some, or keep less with --retention-bytes; writing goes on by itself"
+        ))
+    }
+
+    pub fn damaged(what: &str, why: &str) -> Self {
+        Self::Damaged(format!(
+            "{what} is damaged ({why}): put back a copy of the folder, or move it away to begin anew"
+        ))
+    }
+}
+
+impl From<Failure> for BrokerError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Full(why) => Self::Full(why),
+            Failure::Io(why) => Self::Unavailable(why),
+            Failure::Damaged(why) => Self::Damaged(why),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Full(why) | Self::Io(why) | Self::Damaged(why)) = self;
+        f.write_str(why)
+    }
+}

@@ -1,0 +1,152 @@
+//! The folder that holds everything: made with care, used by one process at a time, of a known format.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// First line of the format file. Another number is another program's to read.
+const FORMAT: &str = "curlew-data 1\n";
+const OWNER_ONLY: u32 = 0o600;
+
+/// A data folder that is this process's as long as this value lives.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    // Held for its lock; the file stays, so that two processes never lock two files of one name.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens the folder, or makes it with owner-only rights. The error is a line for whoever started the program.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let failed = |what: &str, e: &io::Error| format!("cannot {what} {shown}: {e}; choose another with --data");
+        let is_new = !path.exists();
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("make the data folder", &e))?;
+        if !is_new && !path.join("format").exists() {
+            refuse_foreign(path).map_err(|e| failed("use the data folder", &e))?;
+        }
+        let lock = take_lock(path)?;
+        check_format(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes names of files in the folder durable.
+    pub fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// A folder with somebody else's files is none of ours.
+fn refuse_foreign(path: &Path) -> io::Result<()> {
+    // A start that was cut off has left a lock and no more.
+    let foreign = fs::read_dir(path)?.filter_map(Result::ok).find(|entry| entry.file_name() != "lock");
+    match foreign {
+        Some(entry) => {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            Err(io::Error::other(format!("it holds other files ({name}) and was not made by curlew")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn take_lock(path: &Path) -> Result<File, String> {
+    let file = path.join("lock");
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(&file);
+    let mut lock =
+        open.map_err(|e| format!("cannot open {}: {e}; choose another folder with --data", file.display()))?;
+    match lock.try_lock() {
+        Ok(()) => {
+            let note = || -> io::Result<()> {
+                lock.set_len(0)?;
+                lock.rewind()?;
+                writeln!(lock, "{}", std::process::id())
+            };
+            // Only tells others whom to stop: with a full disk it is left out.
+            let _ = { note }();
+            Ok(lock)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = lock.read_to_string(&mut holder);
+            let (holder, shown) = (holder.trim(), path.display());
+            Err(format!(
+                "another curlew (process {holder}) uses the data folder {shown}: stop it (kill {holder}), or choose \
+                 another folder with --data"
+            ))
+        }
+        Err(TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", file.display())),
+    }
+}
+
+fn check_format(path: &Path) -> Result<(), String> {
+    let file = path.join("format");
+    match fs::read_to_string(&file) {
+        Ok(found) if found == FORMAT => Ok(()),
+        Ok(found) => Err(format!(
+            "{} says {:?}, and this curlew reads only {:?}: use the curlew that wrote it, or another folder with --data",
+            file.display(),
+            found.trim(),
+            FORMAT.trim()
+        )),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let write = || -> io::Result<()> {
+                let new = path.join("format.new");
+                let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
+                out.write_all(FORMAT.as_bytes())?;
+                out.sync_all()?;
+                fs::rename(new, &file)
+            };
+            write().map_err(|e| format!("cannot write {}: {e}", file.display()))
+        }
+        Err(e) => Err(format!("cannot read {}: {e}", file.display())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::embedded::testing::Scratch;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_new_folder_is_its_owners_alone() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("a/b");
+        let _folder = Folder::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        for file in ["lock", "format"] {
+            assert_eq!(fs::metadata(path.join(file)).unwrap().permissions().mode() & 0o077, 0, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_folder_in_use_names_whom_to_stop() {
+        let scratch = Scratch::new();
+        let folder = Folder::open(scratch.path()).unwrap();
+        let said = Folder::open(scratch.path()).unwrap_err();
+        assert!(said.contains(&format!("stop it (kill {})", std::process::id())), "{said}");
+        drop(folder);
+        Folder::open(scratch.path()).unwrap();
+    }
+
+    #[test]
+    fn another_format_and_others_files_are_refused() {
+        let scratch = Scratch::new();
+        drop(Folder::open(scratch.path()).unwrap());
+        fs::write(scratch.path().join("format"), "curlew-data 2\n").unwrap();
+        let said = Folder::open(scratch.path()).unwrap_err();
+        assert!(said.contains("curlew-data 2") && said.contains("--data"), "{said}");
+
+        let foreign = Scratch::new();
+        fs::write(foreign.path().join("thesis.tex"), "").unwrap();
+        let said = Folder::open(foreign.path()).unwrap_err();
+        assert!(said.contains("thesis.tex") && !foreign.path().join("lock").exists(), "{said}");
+    }
+}

@@ -1,0 +1,216 @@
+//! The way in: whatever waits is written together, with one sync for all of it (group commit).
+
+use super::batch::Batch;
+use super::failure::Failure;
+use super::log::{Append, EmbeddedLog, Writing, now};
+use super::retention;
+use crate::broker::{Acks, AutoCreate, BrokerError, Placed, Receipts, Submission, Written};
+use crate::partitioner::{Sticky, partition_for_key};
+use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition};
+use crossbeam_channel::{Receiver, Sender};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Bytes of records that are written together at most.
+const GROUP_BYTES: usize = 4 << 20;
+/// Records are stored, and read again, in batches of about so many bytes.
+const BATCH_BYTES: usize = 128 << 10;
+/// Kafka's default `max.message.bytes`, which counts as the broker's limit here.
+pub const MAX_RECORD: usize = 1_048_588;
+
+/// Writes what comes, until the channel is closed and everything taken is settled.
+pub fn write_all(log: &EmbeddedLog, submissions: &Receiver<Submission>, nudge: &Sender<()>) {
+    let mut stickies = HashMap::new();
+    while let Ok(first) = submissions.recv() {
+        let mut bytes = size(&first);
+        let mut taken = vec![first];
+        while bytes < GROUP_BYTES
+            && let Ok(next) = submissions.try_recv()
+        {
+            bytes += size(&next);
+            taken.push(next);
+        }
+        write(log, taken, &mut stickies);
+        if log.topics().values().any(|topic| retention::is_over(log, topic)) {
+            let _ = nudge.try_send(());
+        }
+    }
+}
+
+fn size(submission: &Submission) -> usize {
+    submission.records.iter().map(NewRecord::size).sum()
+}
+
+fn write(log: &EmbeddedLog, submissions: Vec<Submission>, stickies: &mut HashMap<TopicName, Sticky>) {
+    let writing = log.write();
+    let mut group = Group { log, now: now(), parts: HashMap::new(), stickies };
+    for submission in submissions {
+        if submission.deadline <= Instant::now() {
+            refuse(&submission, &BrokerError::TimedOut(Written::No));
+        } else if let Err(error) = group.take(&submission, &writing) {
+            refuse(&submission, &error);
+        }
+    }
+    group.commit(&writing);
+}
+
+fn refuse(submission: &Submission, error: &BrokerError) {
+    (0..submission.records.len()).for_each(|index| submission.receipts.settle(index, Err(error.clone())));
+}
+
+/// What is written together.
+struct Group<'a> {
+    log: &'a EmbeddedLog,
+    now: Timestamp,
+    parts: HashMap<(TopicName, Partition), Part>,
+    stickies: &'a mut HashMap<TopicName, Sticky>,
+}
+
+/// A group's share in one partition.
+struct Part {
+    base: Offset,
+    batches: Vec<Batch>,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    receipts: Receipts,
+    index: usize,
+    acks: Acks,
+    offset: Offset,
+}
+
+impl Group<'_> {
+    fn take(&mut self, submission: &Submission, writing: &Writing<'_>) -> Result<(), BrokerError> {
+        let partitions = self.partitions(submission, writing)?;
+        let mut random = fastrand::Rng::new();
+        for (index, record) in submission.records.iter().enumerate() {
+            let partition = match (record.partition, &record.key) {
+                (Some(partition), _) => partition,
+                (None, Some(key)) => partition_for_key(key, partitions.len()),
+                (None, None) => {
+                    let sticky = self.stickies.entry(submission.topic.clone()).or_default();
+                    sticky.choose(&partitions, &mut random).unwrap_or_default()
+                }
+            };
+            let outcome = match check(submission, record, partition, &partitions) {
+                Ok(()) => self.push(submission, index, record, partition),
+                Err(error) => Some(Err(error)),
+            };
+            outcome.into_iter().for_each(|outcome| submission.receipts.settle(index, outcome));
+        }
+        Ok(())
+    }
+
+    /// The numbers of the topic's partitions; makes it where that is wanted.
+    fn partitions(&self, submission: &Submission, writing: &Writing<'_>) -> Result<Vec<Partition>, BrokerError> {
+        let count = || self.log.topics().get(&submission.topic).map(|topic| topic.partitions.len());
+        let count = match count() {
+            Some(count) => count,
+            None if submission.auto_create == AutoCreate::Never => {
+                return Err(BrokerError::UnknownTopic(submission.topic.clone()));
+            }
+            None => {
+                writing.create_topic(&submission.topic, self.log.settings.partitions)?;
+                self.log.settings.partitions
+            }
+        };
+        Ok((0..count as Partition).collect())
+    }
+
+    /// An outcome at once, where nobody waits for one.
+    fn push(
+        &mut self,
+        submission: &Submission,
+        index: usize,
+        record: &NewRecord,
+        partition: Partition,
+    ) -> Option<Result<Placed, BrokerError>> {
+        let end = || {
+            let topics = self.log.topics();
+            topics.get(&submission.topic).and_then(|topic| topic.partition(partition)).map_or(0, |log| log.end)
+        };
+        let part = self.parts.entry((submission.topic.clone(), partition)).or_insert_with(|| {
+            let base = end();
+            Part { base, batches: vec![Batch::new(base)], waiting: Vec::new() }
+        });
+        let offset = part.push(record, self.now);
+        if submission.acks == Acks::None {
+            return Some(Ok(Placed { partition, offset: None }));
+        }
+        part.waiting.push(Waiting { receipts: submission.receipts.clone(), index, acks: submission.acks, offset });
+        None
+    }
+
+    fn commit(mut self, writing: &Writing<'_>) {
+        let mut appends = Vec::with_capacity(self.parts.len());
+        let mut waiting = Vec::new();
+        for ((topic, partition), part) in std::mem::take(&mut self.parts) {
+            self.stickies.entry(topic.clone()).or_default().batch_sent(partition);
+            waiting.push((topic.clone(), partition, part.base, part.waiting));
+            appends.push(Append { topic, partition, batches: part.batches });
+        }
+        if appends.is_empty() {
+            return;
+        }
+        let settle_leader = || {
+            for (_, partition, _, waiting) in &waiting {
+                let early = waiting.iter().filter(|waiting| waiting.acks == Acks::Leader);
+                early.for_each(|waiting| waiting.settle(*partition));
+            }
+        };
+        let written = writing.append(appends, self.now, settle_leader);
+        for (topic, partition, base, waiting) in waiting {
+            match &written {
+                Ok(()) => waiting.iter().for_each(|waiting| waiting.settle(partition)),
+                Err(failure) => self.settle_failed(&topic, partition, base, &waiting, failure),
+            }
+        }
+    }
+
+    /// A transaction is there as a whole or not at all; after a failure the log's end tells which.
+    fn settle_failed(&self, topic: &TopicName, partition: Partition, base: Offset, waiting: &[Waiting], why: &Failure) {
+        let topics = self.log.topics();
+        let landed = topics.get(topic).and_then(|t| t.partition(partition)).is_some_and(|log| log.end > base);
+        for waiting in waiting {
+            match landed {
+                true => waiting.settle(partition),
+                false => waiting.receipts.settle(waiting.index, Err(why.clone().into())),
+            }
+        }
+    }
+}
+
+fn check(
+    submission: &Submission,
+    record: &NewRecord,
+    partition: Partition,
+    partitions: &[Partition],
+) -> Result<(), BrokerError> {
+    if !partitions.contains(&partition) {
+        let place = TopicPartition { topic: submission.topic.clone(), partition };
+        return Err(BrokerError::UnknownPartition(place));
+    }
+    let size = record.size();
+    if size > MAX_RECORD {
+        return Err(BrokerError::TooLarge(format!("the record has {size} bytes; a record may have {MAX_RECORD}")));
+    }
+    Ok(())
+}
+
+impl Part {
+    fn push(&mut self, record: &NewRecord, now: Timestamp) -> Offset {
+        let next = self.batches.last().map_or(self.base, Batch::next);
+        if self.batches.last().is_none_or(|batch| batch.len() >= BATCH_BYTES) {
+            self.batches.push(Batch::new(next));
+        }
+        self.batches.iter_mut().last().into_iter().for_each(|batch| batch.push(record, now));
+        next
+    }
+}
+
+impl Waiting {
+    fn settle(&self, partition: Partition) {
+        self.receipts.settle(self.index, Ok(Placed { partition, offset: Some(self.offset) }));
+    }
+}

@@ -1,0 +1,311 @@
+//! The log that writer, readers and retention share: what is on the disk, and who waits for more.
+
+use super::Settings;
+use super::batch::{self, Batch};
+use super::failure::Failure;
+use super::folder::Folder;
+use super::store::{Place, Store};
+use super::topics::{SegmentLimits, Topic, Topics};
+use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
+use crate::record::{Offset, Partition, Records, Timestamp, TopicName, TopicPartition};
+use bytes::Bytes;
+use log::{error, info, warn};
+use std::ops::ControlFlow;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// Segments are a sixteenth of what is kept, within these bounds.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(4 << 20);
+
+pub struct EmbeddedLog {
+    pub settings: Settings,
+    store: Store,
+    topics: Mutex<Topics>,
+    /// Told of every append and every other change of `topics`, and by interrupters.
+    pub changed: Condvar,
+    /// Held by whoever changes the store, from looking at `topics` to changing them.
+    writing: Mutex<()>,
+    // Given back last.
+    folder: Folder,
+}
+
+/// The right to change the log. One at a time.
+pub struct Writing<'a>(&'a EmbeddedLog, #[allow(dead_code)] MutexGuard<'a, ()>);
+
+/// Batches for one partition, ready to be stored.
+pub struct Append {
+    pub topic: TopicName,
+    pub partition: Partition,
+    pub batches: Vec<Batch>,
+}
+
+impl EmbeddedLog {
+    pub fn open(settings: Settings) -> Result<Self, String> {
+        let folder = Folder::open(&settings.folder)?;
+        let store = Store::open(folder.path()).map_err(|e| format!("cannot open the data: {e}"))?;
+        let topics = store.load().map_err(|e| format!("cannot read the data: {e}"))?;
+        folder.sync().map_err(|e| format!("cannot write {}: {e}", folder.path().display()))?;
+        let (topics, writing) = (Mutex::new(topics), Mutex::default());
+        Ok(Self { settings, store, topics, changed: Condvar::new(), writing, folder })
+    }
+
+    pub fn describe(&self) -> String {
+        format!("embedded {}", self.folder.path().display())
+    }
+
+    /// Whether the file can be used.
+    pub fn ready(&self) -> Result<(), Failure> {
+        self.store.ready()
+    }
+
+    pub fn topics(&self) -> MutexGuard<'_, Topics> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self) -> Writing<'_> {
+        Writing(self, self.writing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn segment_limits(&self) -> SegmentLimits {
+        let bytes = (self.settings.retention_bytes / 16).clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
+        let age = i64::try_from(self.settings.retention_time.as_millis() / 16).unwrap_or(i64::MAX);
+        SegmentLimits { bytes, age }
+    }
+
+    pub fn offset(&self, place: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {
+        let (found, number, end) = {
+            let topics = self.topics();
+            let (topic, log) = find(&topics, &place.topic, place.partition)?;
+            match at {
+                OffsetAt::Earliest => return Ok(log.start),
+                OffsetAt::Latest => return Ok(log.end),
+                OffsetAt::Time(time) => (log.segment_at(time).map(|s| (s.base, time)), topic.number, log.end),
+            }
+        };
+        let Some((from, time)) = found else { return Ok(end) };
+        self.first_at(Place { topic: number, partition: place.partition as u32 }, from, time, end)
+    }
+
+    /// The first record from `from` on with a timestamp of `time` or later; `end` if there is none.
+    fn first_at(&self, place: Place, from: Offset, time: Timestamp, end: Offset) -> Result<Offset, BrokerError> {
+        let mut found = Ok(end);
+        self.store.read(place, from, |stored| {
+            let search = || -> Result<Option<Offset>, batch::Damaged> {
+                if batch::max_timestamp(stored)? < time {
+                    return Ok(None);
+                }
+                let records = batch::decode(Bytes::copy_from_slice(stored), from)?;
+                Ok(records.iter().find(|record| record.timestamp >= time).map(|record| record.offset))
+            };
+            match search() {
+                Ok(None) => return ControlFlow::Continue(()),
+                Ok(Some(offset)) => found = Ok(offset.min(end)),
+                Err(batch::Damaged) => found = Err(self.damaged(place, from)),
+            }
+            ControlFlow::Break(())
+        })?;
+        found
+    }
+
+    /// Whether there is something to say to `want`: records, or an error.
+    pub fn has_news(&self, topics: &Topics, want: &Want) -> bool {
+        checked(topics, want).map_or(true, |(_, _, end)| want.offset < end)
+    }
+
+    /// The records at `want`, about `max_bytes` of them; the first batch comes whatever its size.
+    pub fn fetch(&self, want: &Want, max_bytes: usize) -> Result<PartitionData, BrokerError> {
+        let (place, start, end) = checked(&self.topics(), want)?;
+        let mut data = PartitionData { batches: Vec::new(), next_offset: want.offset, log_start: start, end };
+        if want.offset == end {
+            return Ok(data);
+        }
+        let mut left = max_bytes;
+        let mut damaged = None;
+        self.store.read(place, want.offset, |stored| {
+            if !data.batches.is_empty() && stored.len() > left {
+                return ControlFlow::Break(());
+            }
+            left = left.saturating_sub(stored.len());
+            match batch::decode(Bytes::copy_from_slice(stored), data.next_offset) {
+                Ok(records) => take(&mut data, records),
+                Err(batch::Damaged) => {
+                    damaged = Some(data.next_offset);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        match damaged {
+            // What is before it is whole, and is handed over first.
+            Some(offset) if data.batches.is_empty() => Err(self.damaged(place, offset)),
+            _ => {
+                // Retention, or a deletion, may have come between the look at `topics` and the read.
+                checked(&self.topics(), want)?;
+                Ok(data)
+            }
+        }
+    }
+
+    fn damaged(&self, place: Place, offset: Offset) -> BrokerError {
+        let topics = self.topics();
+        let name = topics.iter().find(|(_, topic)| topic.number == place.topic).map_or("?", |(name, _)| name.as_str());
+        let why = format!("the batch of {name}/{} at offset {offset} does not fit its checksum", place.partition);
+        Failure::damaged(&self.store.path().display().to_string(), &why).into()
+    }
+}
+
+fn take(data: &mut PartitionData, records: Records) -> ControlFlow<()> {
+    // One that was committed since the look at `end` waits for the next fetch.
+    let next = records.iter().last().map_or(data.next_offset, |last| last.offset + 1);
+    if next > data.end {
+        return ControlFlow::Break(());
+    }
+    data.next_offset = next;
+    data.batches.push(records);
+    ControlFlow::Continue(())
+}
+
+fn find<'a>(
+    topics: &'a Topics,
+    name: &TopicName,
+    partition: Partition,
+) -> Result<(&'a Topic, &'a super::topics::Log), BrokerError> {
+    let topic = topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
+    let unknown = || BrokerError::UnknownPartition(TopicPartition { topic: name.clone(), partition });
+    Ok((topic, topic.partition(partition).ok_or_else(unknown)?))
+}
+
+/// The place, start and end of what is asked for, if it can be.
+fn checked(topics: &Topics, want: &Want) -> Result<(Place, Offset, Offset), BrokerError> {
+    let (topic, log) = find(topics, &want.topic, want.partition)?;
+    if want.topic_id.is_some_and(|id| id != topic.id) {
+        return Err(BrokerError::Recreated(want.topic.clone()));
+    }
+    if want.offset < log.start || want.offset > log.end {
+        let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+        return Err(BrokerError::OffsetOutOfRange(place));
+    }
+    Ok((Place { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
+}
+
+impl Writing<'_> {
+    /// Fails where there is one already.
+    pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
+        let topic = {
+            let topics = self.0.topics();
+            if topics.contains_key(name) {
+                return Err(BrokerError::InvalidRecord(format!("topic {name:?} exists already")));
+            }
+            Topic {
+                id: uuid::Uuid::from_u128(fastrand::u128(1..)),
+                number: topics.values().map(|topic| topic.number + 1).max().unwrap_or_default(),
+                partitions: vec![Default::default(); partitions],
+            }
+        };
+        self.commit(0, |changes| changes.put_topic(name, &topic), || {})?;
+        info!("topic {name:?} is made with {partitions} partition(s)");
+        self.change(|topics| drop(topics.insert(name.clone(), topic)));
+        Ok(())
+    }
+
+    pub fn delete_topic(&self, name: &TopicName) -> Result<(), BrokerError> {
+        let number = self.0.topics().get(name).map(|topic| topic.number);
+        let number = number.ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
+        // Readers see it gone before its batches are.
+        self.commit(0, |changes| changes.remove_topic(name, number), || {})?;
+        info!("topic {name:?} is deleted");
+        self.change(|topics| drop(topics.remove(name)));
+        Ok(())
+    }
+
+    /// Stores all of `appends` in one transaction, `before_sync`, and shows them to readers when they are durable.
+    pub fn append(&self, appends: Vec<Append>, now: Timestamp, before_sync: impl FnOnce()) -> Result<(), Failure> {
+        let bytes = appends.iter().flat_map(|a| &a.batches).map(|batch| batch.len() as u64).sum();
+        let limits = self.0.segment_limits();
+        let mut stored = Vec::with_capacity(appends.len());
+        let mut grown = Vec::with_capacity(appends.len());
+        {
+            let topics = self.0.topics();
+            for Append { topic, partition, batches } in appends {
+                let Ok((found, log)) = find(&topics, &topic, partition) else { continue };
+                let segments = log.grown(&batches, now, limits);
+                let place = Place { topic: found.number, partition: partition as u32 };
+                let batches: Vec<_> = batches.into_iter().map(|batch| (batch.next() - 1, batch.finish())).collect();
+                stored.push((place, batches, segments.clone()));
+                grown.push((topic, partition, segments));
+            }
+        }
+        let append = |changes: &super::store::Changes| {
+            stored.into_iter().try_for_each(|(place, batches, segments)| changes.append(place, batches, &segments))
+        };
+        self.commit(bytes, append, before_sync)?;
+        self.change(|topics| {
+            for (topic, partition, segments) in grown {
+                let log = topics.get_mut(&topic).and_then(|topic| topic.partitions.get_mut(partition as usize));
+                log.into_iter().for_each(|log| log.grow(segments.clone()));
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes away the first `segments` of a log, as retention does.
+    pub fn trim(&self, name: &TopicName, partition: Partition, segments: usize) -> Result<(), BrokerError> {
+        let (place, start, end) = {
+            let topics = self.0.topics();
+            let (topic, log) = find(&topics, name, partition)?;
+            let start = log.segments.get(segments).map_or(log.end, |first| first.base);
+            (Place { topic: topic.number, partition: partition as u32 }, start, log.end)
+        };
+        self.commit(0, |changes| changes.trim(place, start, end), || {})?;
+        self.change(|topics| {
+            let log = topics.get_mut(name).and_then(|topic| topic.partitions.get_mut(partition as usize));
+            if let Some(log) = log {
+                log.segments.drain(..segments.min(log.segments.len()));
+                log.start = start;
+            }
+        });
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Topics)) {
+        change(&mut self.0.topics());
+        self.0.changed.notify_all();
+    }
+
+    pub(super) fn commit(
+        &self,
+        bytes: u64,
+        work: impl FnOnce(&super::store::Changes) -> Result<(), redb::Error>,
+        before_sync: impl FnOnce(),
+    ) -> Result<(), Failure> {
+        self.mend()?;
+        if bytes > 0 {
+            let live = self.0.topics().values().map(Topic::bytes).sum();
+            self.0.store.room(bytes, live)?;
+        }
+        let Err(failed) = self.0.store.write(work, before_sync) else { return Ok(()) };
+        warn!("a write failed: {failed}");
+        if let Err(e) = self.reopen() {
+            error!("the data cannot be opened again: {e}");
+        }
+        Err(failed)
+    }
+
+    /// Opens the file again where that failed after a failed write.
+    pub fn mend(&self) -> Result<(), Failure> {
+        if self.0.store.is_open() { Ok(()) } else { self.reopen() }
+    }
+
+    /// The write may have failed after the commit: what is there counts.
+    fn reopen(&self) -> Result<(), Failure> {
+        self.0.store.reopen()?;
+        let there = self.0.store.load()?;
+        self.change(|topics| *topics = there);
+        Ok(())
+    }
+}
+
+/// Now, by this machine's clock.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+}

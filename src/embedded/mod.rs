@@ -1,0 +1,107 @@
+//! A durable log of our own in a folder, behind the same seam as Kafka: nothing else is needed to start.
+
+mod batch;
+mod failure;
+mod folder;
+mod group;
+mod log;
+mod reader;
+mod retention;
+mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use crate::broker::{Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo};
+use crate::record::{Offset, TopicName, TopicPartition};
+use crate::worker::Worker;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::EmbeddedLog;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is kept, where, and for how long.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub folder: PathBuf,
+    /// Of topics made from now on.
+    pub partitions: usize,
+    /// How long after it was appended a record is kept at least; `Duration::MAX`: for ever.
+    pub retention_time: Duration,
+    /// How much of each topic is kept at least, in bytes as stored; `u64::MAX`: all.
+    pub retention_bytes: u64,
+}
+
+/// The embedded log as a broker. Dropping it ends its retention and gives the folder back.
+pub struct Embedded {
+    log: Arc<EmbeddedLog>,
+    /// A full topic makes retention look at once.
+    nudge: Sender<()>,
+    // Closed before the thread is joined.
+    _ended: Sender<()>,
+    _retention: Worker,
+}
+
+impl Embedded {
+    /// The error is one line for whoever started the program.
+    pub fn open(settings: Settings) -> Result<Self, String> {
+        let log = Arc::new(EmbeddedLog::open(settings)?);
+        let (nudge, nudged) = bounded(1);
+        let (ended, is_ended) = bounded(0);
+        let own = log.clone();
+        let retention = Worker::start("retention", move || retention::keep(&own, &nudged, &is_ended));
+        let retention = retention.map_err(|e| format!("cannot start a thread: {e}"))?;
+        Ok(Self { log, nudge, _ended: ended, _retention: retention })
+    }
+
+    /// Makes a topic; `InvalidRecord` where there is one of the name.
+    pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
+        self.log.write().create_topic(name, partitions)
+    }
+
+    pub fn delete_topic(&self, name: &TopicName) -> Result<(), BrokerError> {
+        self.log.write().delete_topic(name)
+    }
+}
+
+impl Broker for Embedded {
+    fn describe(&self) -> String {
+        self.log.describe()
+    }
+
+    fn ready(&self) -> Result<(), BrokerError> {
+        Ok(self.log.ready()?)
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, BrokerError> {
+        Ok(Capabilities { headers: Support::Yes, timestamps: Support::Yes, idempotence: Support::Yes })
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        Ok(self.log.topics().iter().map(|(name, topic)| topic.info(name)).collect())
+    }
+
+    fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+        let known = self.log.topics();
+        let info = |name: &TopicName| match known.get(name) {
+            Some(topic) => Ok(topic.info(name)),
+            None => Err(BrokerError::UnknownTopic(name.clone())),
+        };
+        Ok(topics.iter().map(info).collect())
+    }
+
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        asked.iter().map(|(place, at)| self.log.offset(place, *at)).collect()
+    }
+
+    fn reader(&self, _leader: NodeId) -> Box<dyn Reader> {
+        Box::new(reader::LogReader::new(self.log.clone()))
+    }
+
+    fn write_all(&self, submissions: Receiver<Submission>) {
+        group::write_all(&self.log, &submissions, &self.nudge);
+    }
+}

@@ -1,0 +1,58 @@
+//! Reads for one thread; while there is nothing, it sleeps until the log changes.
+
+use super::log::EmbeddedLog;
+use crate::broker::{BrokerError, FetchLimits, Fetched, Reader, Want};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+pub struct LogReader {
+    log: Arc<EmbeddedLog>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl LogReader {
+    pub fn new(log: Arc<EmbeddedLog>) -> Self {
+        Self { log, interrupted: Arc::default() }
+    }
+
+    fn wait_for_news(&self, wants: &[Want], limits: FetchLimits) {
+        let until = Instant::now() + limits.wait;
+        let mut topics = self.log.topics();
+        while !wants.iter().any(|want| self.log.has_news(&topics, want)) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.interrupted.swap(false, Ordering::SeqCst) {
+                return;
+            }
+            topics = self.log.changed.wait_timeout(topics, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Reader for LogReader {
+    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+        self.wait_for_news(wants, limits);
+        let mut left = limits.max_bytes;
+        let mut fetched = Vec::with_capacity(wants.len());
+        for want in wants {
+            let result = self.log.fetch(want, limits.partition_max_bytes.min(left));
+            let read = result.iter().flat_map(|data| &data.batches).map(|records| records.memory()).sum();
+            fetched.push(Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result });
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(fetched)
+    }
+
+    fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let (log, interrupted) = (self.log.clone(), self.interrupted.clone());
+        Arc::new(move || {
+            interrupted.store(true, Ordering::SeqCst);
+            // Whoever looks at the flag holds this until it sleeps, so none is missed.
+            let _topics = log.topics();
+            log.changed.notify_all();
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! Takes away what is old enough, or too much, whole segments at a time from the front.
+
+use super::log::{EmbeddedLog, now};
+use super::topics::Topic;
+use crate::record::{Partition, Timestamp};
+use crossbeam_channel::{Receiver, after, select};
+use log::{info, warn};
+use std::time::Duration;
+
+/// How often the age is looked at: a hundredth of what is kept, within these bounds.
+const PERIOD: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// Runs until `ended` is closed.
+pub fn keep(log: &EmbeddedLog, nudged: &Receiver<()>, ended: &Receiver<()>) {
+    let period = (log.settings.retention_time / 100).clamp(PERIOD.0, PERIOD.1);
+    loop {
+        select! {
+            recv(ended) -> _ => return,
+            recv(nudged) -> nudge => if nudge.is_err() { return },
+            recv(after(period)) -> _ => {}
+        }
+        pass(log, now());
+    }
+}
+
+/// Whether a topic holds so much that retention by size has something to do.
+pub fn is_over(log: &EmbeddedLog, topic: &Topic) -> bool {
+    topic.bytes() > log.settings.retention_bytes.saturating_add(log.segment_limits().bytes)
+}
+
+/// One look at every topic.
+pub fn pass(log: &EmbeddedLog, now: Timestamp) {
+    if let Err(e) = log.write().mend() {
+        return warn!("the data cannot be opened again: {e}");
+    }
+    let names: Vec<_> = log.topics().keys().cloned().collect();
+    for name in names {
+        let writing = log.write();
+        let trims = match log.topics().get(&name) {
+            Some(topic) => due(topic, now, log.settings.retention_time, log.settings.retention_bytes),
+            None => continue,
+        };
+        for (partition, segments) in trims {
+            match writing.trim(&name, partition, segments) {
+                Ok(()) => info!("{name}/{partition}: {segments} segment(s) removed by retention"),
+                Err(e) => warn!("{name}/{partition} cannot be trimmed: {e}"),
+            }
+        }
+    }
+}
+
+/// How many segments each partition gives up.
+fn due(topic: &Topic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partition, usize)> {
+    let oldest = i64::try_from(time.as_millis()).map_or(i64::MIN, |time| now.saturating_sub(time));
+    let mut gone: Vec<usize> = topic.partitions.iter().map(|log| expired(log, oldest)).collect();
+    let segments = || topic.partitions.iter().map(|log| &log.segments);
+    let dropped = segments().zip(&gone).flat_map(|(s, n)| s.iter().take(*n)).map(|s| s.bytes).sum::<u64>();
+    let mut left = topic.bytes() - dropped;
+    // Oldest first over all partitions, as long as what is left is as much as is to be kept.
+    loop {
+        let fronts = segments().zip(&gone).enumerate();
+        let fronts = fronts.filter_map(|(partition, (s, n))| s.get(*n).map(|front| (partition, front)));
+        match fronts.min_by_key(|(_, front)| front.appended) {
+            Some((partition, front)) if left - front.bytes >= bytes => {
+                left -= front.bytes;
+                gone[partition] += 1;
+            }
+            _ => break,
+        }
+    }
+    (0..).zip(gone).filter(|(_, gone)| *gone > 0).collect()
+}
+
+/// How many of a log's segments got their last record before `oldest`.
+///
+/// A segment cannot have been appended later than the next one: a clock that was ahead for a while makes none
+/// of them immortal.
+fn expired(log: &super::topics::Log, oldest: Timestamp) -> usize {
+    let mut appended = i64::MAX;
+    let mut expired = 0;
+    for (index, segment) in log.segments.iter().enumerate().rev() {
+        appended = appended.min(segment.appended);
+        if appended < oldest {
+            expired = index + 1;
+            break;
+        }
+    }
+    expired
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::topics::{Log, Segment};
+
+    fn topic(logs: &[&[(Timestamp, u64)]]) -> Topic {
+        let log = |segments: &&[(Timestamp, u64)]| Log {
+            segments: (0..)
+                .zip(segments.iter())
+                .map(|(base, (appended, bytes))| Segment {
+                    base,
+                    last: base,
+                    bytes: *bytes,
+                    max_timestamp: 0,
+                    opened: *appended,
+                    appended: *appended,
+                })
+                .collect(),
+            ..Log::default()
+        };
+        Topic { id: uuid::Uuid::nil(), number: 0, partitions: logs.iter().map(log).collect() }
+    }
+
+    fn due_of(logs: &[&[(Timestamp, u64)]], time: u64, bytes: u64) -> Vec<(Partition, usize)> {
+        due(&topic(logs), 1000, Duration::from_millis(time), bytes)
+    }
+
+    #[test]
+    fn segments_whose_last_record_is_old_go() {
+        assert_eq!(due_of(&[&[(100, 1), (500, 1), (900, 1)]], 600, u64::MAX), [(0, 1)]);
+        assert_eq!(due_of(&[&[(100, 1), (500, 1), (900, 1)]], 50, u64::MAX), [(0, 3)]);
+        assert_eq!(due_of(&[&[(100, 1)]], u64::MAX, u64::MAX), []);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_no_segment_immortal() {
+        assert_eq!(due_of(&[&[(9_000_000, 1), (300, 1), (900, 1)]], 600, u64::MAX), [(0, 2)]);
+    }
+
+    #[test]
+    fn too_much_goes_oldest_first_over_all_partitions_and_what_is_to_be_kept_stays() {
+        assert_eq!(due_of(&[&[(1, 10), (4, 10)], &[(2, 10), (3, 10)]], 10_000, 20), [(0, 1), (1, 1)]);
+        assert_eq!(due_of(&[&[(1, 10), (4, 10)], &[(2, 10), (3, 10)]], 10_000, 25), [(0, 1)]);
+        assert_eq!(due_of(&[&[(1, 10)]], 10_000, 5), []);
+    }
+}

@@ -1,0 +1,210 @@
+//! The log as its callers see it, over a real folder.
+
+#![allow(clippy::unwrap_used)]
+
+use super::testing::Scratch;
+use super::*;
+use crate::broker::{Acks, AutoCreate, FetchLimits, Outcome, Receipts, Want};
+use crate::record::{NewRecord, Timestamp};
+use std::time::Instant;
+
+fn settings(scratch: &Scratch) -> Settings {
+    Settings {
+        folder: scratch.path().join("data"),
+        partitions: 1,
+        retention_time: Duration::MAX,
+        retention_bytes: u64::MAX,
+    }
+}
+
+fn name(text: &str) -> TopicName {
+    TopicName::new(text).unwrap()
+}
+
+fn record(value: &str, timestamp: Option<Timestamp>) -> NewRecord {
+    NewRecord { value: Some(value.to_owned().into()), timestamp, ..NewRecord::default() }
+}
+
+fn produce(broker: &Embedded, topic: &str, acks: Acks, records: Vec<NewRecord>) -> Vec<Outcome> {
+    let (done, outcomes) = bounded(1);
+    let (submit, submissions) = bounded(1);
+    let receipts = Receipts::new(records.len(), move |outcomes| done.send(outcomes).unwrap());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let auto_create = AutoCreate::Ask;
+    submit.send(Submission { topic: name(topic), acks, auto_create, records, deadline, receipts }).unwrap();
+    drop(submit);
+    broker.write_all(submissions);
+    outcomes.recv().unwrap()
+}
+
+fn offsets(outcomes: Vec<Outcome>) -> Vec<Option<Offset>> {
+    outcomes.into_iter().map(|outcome| outcome.unwrap().offset).collect()
+}
+
+fn want(topic: &str, offset: Offset) -> Want {
+    Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1 }
+}
+
+fn fetch(broker: &Embedded, want: &Want) -> Result<Vec<(Offset, String)>, BrokerError> {
+    let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
+    let fetched = broker.reader(0).fetch(std::slice::from_ref(want), limits)?.remove(0).result?;
+    let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+    Ok(fetched.batches.iter().flat_map(|b| b.iter().map(|r| (r.offset, text(r.value))).collect::<Vec<_>>()).collect())
+}
+
+fn at(broker: &Embedded, topic: &str, at: OffsetAt) -> Offset {
+    broker.offsets(&[(TopicPartition { topic: name(topic), partition: 0 }, at)]).remove(0).unwrap()
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_opening_again() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    assert_eq!(
+        offsets(produce(&broker, "t", Acks::All, vec![record("a", None), record("b", None)])),
+        [Some(0), Some(1)]
+    );
+    assert_eq!(offsets(produce(&broker, "t", Acks::Leader, vec![record("c", None)])), [Some(2)]);
+    assert_eq!(offsets(produce(&broker, "t", Acks::None, vec![record("d", None)])), [None]);
+    let before = broker.list_topics().unwrap();
+    drop(broker);
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    assert_eq!(broker.list_topics().unwrap(), before);
+    let expected = [(1, "b".to_owned()), (2, "c".to_owned()), (3, "d".to_owned())];
+    assert_eq!(fetch(&broker, &want("t", 1)).unwrap(), expected);
+    assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("e", None)])), [Some(4)]);
+}
+
+#[test]
+fn a_record_that_is_too_large_fails_alone() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    let large = record(&"x".repeat(group::MAX_RECORD), None);
+    let outcomes = produce(&broker, "t", Acks::All, vec![record("a", None), large, record("b", None)]);
+    assert!(matches!(outcomes[..], [Ok(_), Err(BrokerError::TooLarge(_)), Ok(_)]), "{outcomes:?}");
+    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned()), (1, "b".to_owned())]);
+}
+
+#[test]
+fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
+    let scratch = Scratch::new();
+    // Small segments.
+    let broker = Embedded::open(Settings { retention_bytes: 1 << 20, ..settings(&scratch) }).unwrap();
+    let times = [100, 5000, 200, 300, 50, 6000];
+    let padding = "x".repeat(100 << 10);
+    for time in times {
+        produce(&broker, "t", Acks::All, vec![record(&padding, Some(time))]);
+    }
+    for asked in [0, 100, 101, 250, 5000, 5001, 6000, 6001] {
+        let expected = times.iter().position(|time| *time >= asked).unwrap_or(times.len());
+        assert_eq!(at(&broker, "t", OffsetAt::Time(asked)), expected as Offset, "{asked}");
+    }
+}
+
+#[test]
+fn retention_by_size_moves_the_start_and_late_readers_are_told() {
+    let scratch = Scratch::new();
+    let small = Settings { retention_bytes: 512 << 10, ..settings(&scratch) };
+    let broker = Embedded::open(small.clone()).unwrap();
+    for _ in 0..40 {
+        produce(&broker, "t", Acks::All, vec![record(&"x".repeat(40 << 10), None)]);
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while at(&broker, "t", OffsetAt::Earliest) < 20 {
+        assert!(Instant::now() < deadline, "nothing was removed");
+        std::thread::yield_now();
+    }
+    // What is still due then, is not afterwards.
+    retention::pass(&broker.log, log::now());
+    assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::OffsetOutOfRange(_))));
+    let (start, end) = (at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest));
+    assert_eq!((fetch(&broker, &want("t", start)).unwrap()[0].0, end), (start, 40));
+    drop(broker);
+    let broker = Embedded::open(small).unwrap();
+    assert!(at(&broker, "t", OffsetAt::Earliest) >= start);
+    assert_eq!(at(&broker, "t", OffsetAt::Latest), 40);
+}
+
+#[test]
+fn retention_by_age_empties_a_log_and_its_offsets_go_on() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    produce(&broker, "t", Acks::All, vec![record("a", None), record("b", None)]);
+    broker.log.write().trim(&name("t"), 0, 1).unwrap();
+    drop(broker);
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    assert_eq!((at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest)), (2, 2));
+    assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("c", None)])), [Some(2)]);
+}
+
+#[test]
+fn a_topic_made_anew_is_another_one() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    produce(&broker, "t", Acks::All, vec![record("old", None)]);
+    let topic_id = broker.list_topics().unwrap()[0].id;
+    broker.delete_topic(&name("t")).unwrap();
+    assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::UnknownTopic(_))));
+    produce(&broker, "t", Acks::All, vec![record("new", None)]);
+    assert!(matches!(fetch(&broker, &Want { topic_id, ..want("t", 0) }), Err(BrokerError::Recreated(_))));
+    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "new".to_owned())]);
+}
+
+#[test]
+fn a_waiting_reader_wakes_on_append_and_on_interruption() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    broker.create_topic(&name("t"), 1).unwrap();
+    let limits = FetchLimits { wait: Duration::from_secs(60), max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
+    let mut reader = broker.reader(0);
+    let interrupt = reader.interrupter();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let woken = reader.fetch(&[want("t", 0)], limits).unwrap().remove(0).result.unwrap();
+            let interrupted = reader.fetch(&[want("t", 1)], limits).unwrap().remove(0).result.unwrap();
+            (woken.next_offset, interrupted.next_offset)
+        });
+        produce(&broker, "t", Acks::All, vec![record("a", None)]);
+        while !waiting.is_finished() {
+            // The first reading may not have begun yet, so the flag may end it: only appends end it with a record.
+            if at(&broker, "t", OffsetAt::Latest) == 1 {
+                interrupt();
+            }
+            std::thread::yield_now();
+        }
+        let (woken, interrupted) = waiting.join().unwrap();
+        assert_eq!((woken, interrupted), (1, 1));
+    });
+}
+
+#[test]
+fn a_changed_byte_is_an_error_that_names_the_file() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    produce(&broker, "t", Acks::All, vec![record(&"needle".repeat(1000), None)]);
+    drop(broker);
+    let file = scratch.path().join("data/log.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let found = bytes.windows(6).position(|w| w == b"needle").unwrap();
+    bytes[found] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let Err(said) = Embedded::open(settings(&scratch)) else { panic!("it was opened") };
+    assert!(said.contains("log.redb is damaged") && said.contains("copy of the folder"), "{said}");
+}
+
+#[test]
+fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    produce(&broker, "t", Acks::All, vec![record("a", None)]);
+    let spoilt = |changes: &store::Changes| {
+        let place = store::Place { topic: 0, partition: 0 };
+        changes.append(place, vec![(1, b"half".to_vec())], &[])?;
+        Err(redb::Error::Io(std::io::ErrorKind::StorageFull.into()))
+    };
+    let failed = broker.log.write().commit(4, spoilt, || {}).unwrap_err();
+    assert!(matches!(BrokerError::from(failed), BrokerError::Full(why) if why.contains("no room on the disk")));
+    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned())]);
+    assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(1)]);
+    assert_eq!(fetch(&broker, &want("t", 1)).unwrap(), [(1, "b".to_owned())]);
+}

@@ -1,0 +1,116 @@
+//! What there is, in memory: topics, their partitions, and the segments of each log.
+
+use super::batch::Batch;
+use crate::broker::{NodeId, PartitionInfo, TopicInfo};
+use crate::record::{Offset, Partition, Timestamp, TopicName};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The one leader of every partition.
+pub const NODE: NodeId = 0;
+
+/// All topics by name.
+pub type Topics = BTreeMap<TopicName, Topic>;
+
+#[derive(Debug, Clone)]
+pub struct Topic {
+    pub id: uuid::Uuid,
+    /// Names the topic in keys of the store; not used again while the topic lives.
+    pub number: u32,
+    pub partitions: Vec<Log>,
+}
+
+impl Topic {
+    pub fn info(&self, name: &TopicName) -> TopicInfo {
+        let numbers = 0..self.partitions.len() as Partition;
+        let partitions =
+            numbers.map(|partition| PartitionInfo { partition, leader: Some(NODE), leader_epoch: 0 }).collect();
+        TopicInfo { name: name.clone(), id: Some(self.id), partitions }
+    }
+
+    pub fn partition(&self, partition: Partition) -> Option<&Log> {
+        self.partitions.get(usize::try_from(partition).ok()?)
+    }
+
+    /// Bytes of all its batches.
+    pub fn bytes(&self) -> u64 {
+        self.partitions.iter().flat_map(|log| &log.segments).map(|segment| segment.bytes).sum()
+    }
+}
+
+/// One partition's log.
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    /// The log start offset.
+    pub start: Offset,
+    /// Of the next record; equals the high watermark: only what is on the disk is counted.
+    pub end: Offset,
+    pub segments: VecDeque<Segment>,
+}
+
+/// A stretch of a log: the unit of retention, and of the search by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    pub base: Offset,
+    /// Of its last record.
+    pub last: Offset,
+    pub bytes: u64,
+    /// The largest of its records' timestamps. They need not be in order.
+    pub max_timestamp: Timestamp,
+    /// When its first and its last batch were appended, by this machine's clock.
+    pub opened: Timestamp,
+    pub appended: Timestamp,
+}
+
+/// When a segment is full.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentLimits {
+    pub bytes: u64,
+    /// In ms.
+    pub age: i64,
+}
+
+impl Log {
+    /// The segments after `batches` are appended: the last one of now, if it takes any, and new ones.
+    pub fn grown(&self, batches: &[Batch], now: Timestamp, limits: SegmentLimits) -> Vec<Segment> {
+        let mut grown: Vec<Segment> = self.segments.back().copied().into_iter().collect();
+        for batch in batches {
+            let (last, bytes) = (batch.next() - 1, batch.len() as u64);
+            match grown.last_mut().filter(|segment| segment.takes(now, limits)) {
+                Some(segment) => {
+                    segment.last = last;
+                    segment.bytes += bytes;
+                    segment.max_timestamp = segment.max_timestamp.max(batch.max_timestamp());
+                    segment.appended = now;
+                }
+                None => grown.push(Segment {
+                    base: batch.base(),
+                    last,
+                    bytes,
+                    max_timestamp: batch.max_timestamp(),
+                    opened: now,
+                    appended: now,
+                }),
+            }
+        }
+        grown
+    }
+
+    /// Takes over what [`grown`](Self::grown) gave.
+    pub fn grow(&mut self, grown: Vec<Segment>) {
+        self.segments.pop_back();
+        self.end = grown.last().map_or(self.end, |last| last.last + 1);
+        self.segments.extend(grown);
+    }
+
+    /// The first segment that holds a record of `time` or later: clocks jump, so all are looked at.
+    pub fn segment_at(&self, time: Timestamp) -> Option<&Segment> {
+        self.segments.iter().find(|segment| segment.max_timestamp >= time)
+    }
+}
+
+impl Segment {
+    /// A clock that was set back ends it too, so that its age means something.
+    fn takes(&self, now: Timestamp, limits: SegmentLimits) -> bool {
+        self.bytes < limits.bytes && (0..limits.age).contains(&now.saturating_sub(self.opened))
+    }
+}
