@@ -59,7 +59,7 @@ fn wrong_settings_are_one_line_and_exit_code_2() {
         (&["serve", "--kafka", "127.0.0.1:9", "--driver", "steam"], "steam"),
         (&["serve", "--kafka", "127.0.0.1:9", "--nonsense"], "--nonsense"),
         (&["serve", "--kafka", "127.0.0.1:9", "--cors-origin", "not an origin"], "not an origin"),
-        (&["serve"], "make kafka"),
+        (&["serve", "--data", "/dev/null/curlew", "--listen", "127.0.0.1:0"], "--data"),
         (&["consume", "bad topic", "--kafka", "127.0.0.1:9"], "bad topic"),
     ];
     let mut wrong = Vec::new();
