@@ -1,9 +1,9 @@
-//! Where a stream starts, as a person writes it: `latest`, `earliest`, an RFC 3339 time, `-15m`, or
+//! Where a stream starts, as a person writes it: `latest`, `earliest`, an RFC 3339 time, `-15m`, offsets, or
 //! a cursor. Shared by `?from=` and `--from`.
 
 use crate::cursor::{BadCursor, Cursor, Selection};
 use crate::hub::Start;
-use crate::record::{Timestamp, TopicName};
+use crate::record::{Offset, Partition, Timestamp, TopicName};
 use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -14,6 +14,8 @@ pub enum From {
     Latest,
     Earliest,
     Time(Timestamp),
+    /// `TOPIC:PARTITION:OFFSET`, for each partition of each topic.
+    Offsets(Vec<(TopicName, Partition, Offset)>),
     /// Has a cursor's shape; whether it is this stream's, [`start`](Self::start) tells.
     Cursor(String),
 }
@@ -25,6 +27,7 @@ impl From {
             Self::Latest => Start::Latest,
             Self::Earliest => Start::Earliest,
             Self::Time(at) => Start::Time(at),
+            Self::Offsets(places) => Start::Cursor(Cursor::at(places, topics.to_vec(), selection.clone())?),
             Self::Cursor(text) => Start::Cursor(Cursor::read(&text, topics.to_vec(), selection.clone())?),
         })
     }
@@ -43,7 +46,7 @@ impl fmt::Display for BadFrom {
         write!(
             f,
             "from {given:?} is no place to start; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, \
-             an age like -15m, or the id of an event{hint}"
+             an age like -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
         )
     }
 }
@@ -70,6 +73,9 @@ pub fn parse_from(text: &str, now: Timestamp) -> Result<From, BadFrom> {
     if let Some(at) = parse_rfc3339(text) {
         return Ok(From::Time(at));
     }
+    if let Some(places) = parse_offsets(text) {
+        return Ok(From::Offsets(places));
+    }
     if Cursor::looks_like(text) {
         return Ok(From::Cursor(text.to_owned()));
     }
@@ -80,6 +86,18 @@ pub fn parse_from(text: &str, now: Timestamp) -> Result<From, BadFrom> {
         _ if text.len() >= 12 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') => LOOKS_CUT,
         _ => "",
     }))
+}
+
+/// `TOPIC:PARTITION:OFFSET`, several separated by commas.
+fn parse_offsets(text: &str) -> Option<Vec<(TopicName, Partition, Offset)>> {
+    let place = |text: &str| {
+        let mut parts = text.split(':');
+        let name = TopicName::new(parts.next()?).ok()?;
+        let partition = parts.next()?.parse().ok().filter(|p| *p >= 0)?;
+        let offset = parts.next()?.parse().ok().filter(|offset| *offset >= 0)?;
+        parts.next().is_none().then_some((name, partition, offset))
+    };
+    text.split(',').map(place).collect()
 }
 
 /// A record's time: ms since the epoch, or RFC 3339. `None`: neither.
@@ -180,6 +198,27 @@ mod tests {
         assert_eq!(from.clone().start(&topics, &Selection::All), Ok(Start::Cursor(cursor)));
         let others = [TopicName::new("b").unwrap()];
         assert_eq!(from.start(&others, &Selection::All), Err(BadCursor::OtherStream));
+    }
+
+    #[test]
+    fn offsets_are_a_place_in_each_partition() {
+        let name = |text| TopicName::new(text).unwrap();
+        let topics = [name("a"), name("b")];
+        let start = |text, selection| parse_from(text, NOW).unwrap().start(&topics, &selection);
+        let all = |text| start(text, Selection::All);
+        let mut cursor = Cursor::new(topics.to_vec(), Selection::All);
+        cursor.add_place(0, 42);
+        cursor.add_place(0, 17);
+        assert_eq!(all("a:1:17,a:0:42"), Ok(Start::Cursor(cursor.clone())), "b is read from its beginning");
+        cursor.add_place(1, 9);
+        assert_eq!(all("b:0:9,a:0:42,a:1:17"), Ok(Start::Cursor(cursor)));
+        assert!(start("a:3:1", Selection::of(vec![3])).is_ok());
+        assert_eq!(all("a:1:17"), Err(BadCursor::Holes));
+        assert_eq!(all("a:0:1,a:0:2"), Err(BadCursor::Holes));
+        assert_eq!(all("c:0:1"), Err(BadCursor::OtherStream));
+        for bad in ["a:0", "a:0:1:2", "a:-1:0", "a:0:-1", "a:0:x", "a:0:1,", ":0:1", "a:0:99999999999999999999"] {
+            assert!(parse_from(bad, NOW).is_err(), "{bad}");
+        }
     }
 
     #[test]

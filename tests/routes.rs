@@ -417,7 +417,7 @@ async fn silence_is_filled_with_heartbeats() {
 async fn openapi_describes_what_there_is_and_nothing_else() {
     let world = filled();
     let document = json_of(&world.get("/openapi.json", &[]).await);
-    let fill = |path: &str| path.replace("{topic}", "t").replace("{partition}", "0");
+    let fill = |path: &str| path.replace("{topic}", "t").replace("{partition}", "0").replace("{file}", "style.css");
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in ["get", "post", "delete", "put", "patch"] {
             let streams = path.ends_with("/events");

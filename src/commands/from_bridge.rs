@@ -222,6 +222,10 @@ fn place(from: &From) -> String {
         From::Latest => "latest".to_owned(),
         From::Earliest => "earliest".to_owned(),
         From::Cursor(text) => text.clone(),
+        From::Offsets(places) => {
+            let places: Vec<_> = places.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();
+            places.join(",")
+        }
         // An age was counted from when it was typed, and stays there over reconnects.
         From::Time(ms) => OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000)
             .ok()

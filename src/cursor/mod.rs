@@ -120,6 +120,8 @@ pub enum BadCursor {
     Version,
     /// Of other topics or partitions.
     OtherStream,
+    /// Places that leave out a partition before one that they name, or name one twice.
+    Holes,
 }
 
 impl fmt::Display for BadCursor {
@@ -130,6 +132,9 @@ impl fmt::Display for BadCursor {
             Self::OtherStream => {
                 "the cursor belongs to a stream of other topics or partitions; \
                  a cursor is for the topics and partitions that it was made with"
+            }
+            Self::Holes => {
+                "the places leave a partition out, or name one twice; a topic's places are of its partitions from the first on"
             }
         })
     }
@@ -158,6 +163,24 @@ impl Cursor {
         topics.dedup();
         let unknown = |name| TopicCursor { name, id: IdTag::default(), next: Vec::new() };
         Self { selection, topics: topics.into_iter().map(unknown).collect(), text: Text::default() }
+    }
+
+    /// A cursor at known places. What is not named of a topic's last partitions is read from its beginning.
+    pub fn at(
+        mut places: Vec<(TopicName, Partition, Offset)>,
+        topics: Vec<TopicName>,
+        selection: Selection,
+    ) -> Result<Self, BadCursor> {
+        let mut cursor = Self::new(topics, selection);
+        places.sort_unstable();
+        for (name, partition, next) in places {
+            let topic = cursor.topic_index(&name).ok_or(BadCursor::OtherStream)?;
+            match cursor.next_partition(topic) {
+                Some(expected) if expected == partition => cursor.add_place(topic, next),
+                _ => return Err(BadCursor::Holes),
+            }
+        }
+        Ok(cursor)
     }
 
     pub fn selection(&self) -> &Selection {

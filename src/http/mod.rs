@@ -1,5 +1,6 @@
 //! The web: routes, produce, streams; the only place that names warp. The URL table is in `routes`.
 
+mod dashboard;
 mod date;
 pub mod event;
 mod guard;

@@ -3,7 +3,7 @@
 use super::guard::{Asker, Guard};
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
-use super::{App, produce, status, subscribe};
+use super::{App, dashboard, produce, status, subscribe};
 use futures_util::{FutureExt, Stream};
 use log::{debug, warn};
 use std::panic::AssertUnwindSafe;
@@ -61,7 +61,8 @@ where
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
     match (segments.as_slice(), method) {
-        ([], &Method::GET) => Ok(status::index()),
+        ([], &Method::GET) => Ok(dashboard::index(request)),
+        (["dashboard", file], &Method::GET) => dashboard::file(file, request),
         (["health"], &Method::GET) => Ok(status::health()),
         (["ready"], &Method::GET) => status::ready(app).await,
         (["openapi.json"], &Method::GET) => Ok(status::openapi()),
@@ -91,6 +92,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         ["topics", _] => Some("GET, HEAD, POST, DELETE, OPTIONS"),
         []
         | ["health" | "ready" | "openapi.json" | "topics" | "events"]
+        | ["dashboard", _]
         | ["topics", _, "events"]
         | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),
         _ => None,

@@ -4,10 +4,10 @@ use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
 use super::{App, event};
-use crate::broker::{BrokerError, FetchLimits, OffsetAt, PartitionInfo, TopicInfo, Want};
+use crate::broker::{Broker, BrokerError, FetchLimits, OffsetAt, PartitionInfo, TopicInfo, Want};
 use crate::record::{Offset, Records, TopicName, TopicPartition};
 use crate::worker;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
@@ -50,31 +50,51 @@ pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
     Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
 }
 
+/// Names; with `?offsets=true` what [`topic`] says, of all of them in one go.
 pub async fn topics(app: &Arc<App>, request: &Request) -> Result<Response, Problem> {
-    Query::parse(&request.query, &[])?;
+    let query = Query::parse(&request.query, &["offsets"])?;
+    let with_offsets = match query.one("offsets")? {
+        Some("true" | "1" | "") => true,
+        Some("false" | "0") | None => false,
+        Some(other) => return Err(Problem::bad_request(format!("offsets is {other:?}; allowed are true and false"))),
+    };
     let hub = app.hub.clone();
-    let topics = app.ask(move || hub.broker().list_topics()).await??;
-    let names: Vec<_> = topics.iter().map(|topic| topic.name.as_str()).collect();
-    Ok(json_response(json!(names).to_string()))
+    let answer = app.ask(move || {
+        let topics = hub.broker().list_topics()?;
+        Ok::<_, BrokerError>(match with_offsets {
+            true => json!(described(hub.broker().as_ref(), &topics)),
+            false => topics.iter().map(|topic| topic.name.as_str()).collect(),
+        })
+    });
+    Ok(json_response(answer.await??.to_string()))
 }
 
 pub async fn topic(app: &Arc<App>, name: &str, request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query, &[])?;
     let (hub, name) = (app.hub.clone(), TopicName::new(name)?);
     let answer = app.ask(move || {
-        let broker = hub.broker();
-        let info = one_topic(broker.topics(std::slice::from_ref(&name))?)?;
-        let places: Vec<_> = info.partitions.iter().map(|p| place(&info.name, p)).collect();
-        let asked = places.iter().flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p.clone(), OffsetAt::Latest)]);
-        let offsets = broker.offsets(&asked.collect::<Vec<_>>());
-        let described = info.partitions.iter().zip(offsets.chunks(2)).map(|(info, ends)| {
+        let info = one_topic(hub.broker().topics(std::slice::from_ref(&name))?)?;
+        Ok::<_, BrokerError>(json!(described(hub.broker().as_ref(), &[info]).first()))
+    });
+    Ok(json_response(answer.await??.to_string()))
+}
+
+/// Topics with their partitions' leaders and ends, which the broker is asked for once.
+fn described(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<Value> {
+    let places = topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| place(&topic.name, p)));
+    let asked: Vec<_> = places.flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p, OffsetAt::Latest)]).collect();
+    let offsets = broker.offsets(&asked);
+    let mut ends = offsets.chunks(2);
+    let described = topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|info| {
+            let ends = ends.next().unwrap_or_default();
             // A partition without a leader has no offsets just now.
             let end = |at: usize| ends.get(at).and_then(|offset| offset.as_ref().ok());
             json!({"partition": info.partition, "leader": info.leader, "earliest": end(0), "latest": end(1)})
         });
-        Ok::<_, BrokerError>(json!({"name": name.as_str(), "partitions": described.collect::<Vec<_>>()}))
+        json!({"name": topic.name.as_str(), "partitions": partitions.collect::<Vec<_>>()})
     });
-    Ok(json_response(answer.await??.to_string()))
+    described.collect()
 }
 
 fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
@@ -117,7 +137,7 @@ pub async fn records(app: &Arc<App>, topic: &str, partition: &str, request: &Req
     Ok(json_response(app.page(move || read(&*hub.broker().clone(), &page)).await??))
 }
 
-fn read(broker: &dyn crate::broker::Broker, page: &Page) -> Result<String, Problem> {
+fn read(broker: &dyn Broker, page: &Page) -> Result<String, Problem> {
     let Page { place, limit, .. } = page;
     let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
     let at = info.partitions.iter().find(|p| p.partition == place.partition);

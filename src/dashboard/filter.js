@@ -1,0 +1,79 @@
+// Which records of a list a person wants to see. Matches are kept, so that each record is looked at once.
+
+import { textOf } from "./record.js";
+
+const SLICE_MS = 8;
+
+/** `{q, key, header, partition}` as a test; null where everything matches. */
+export function testOf({ q, key, header, partition }) {
+  if (!q && !key && !header && !partition) return null;
+  const text = q.toLowerCase();
+  // Text that JSON never escapes must be in the raw record too: most records need no parsing.
+  const simple = /^[a-z0-9 _.,:-]*$/.test(text);
+  const [name, value] = header.split(/:\s*(.*)/s);
+  const wanted = /^\d+$/.test(partition) ? Number(partition) : null;
+  return (entry) => {
+    if (wanted !== null && entry.partition !== wanted) return false;
+    if (entry.kind === "gap") return !q && !key && !header;
+    if (simple && text && !entry.data.toLowerCase().includes(text)) return false;
+    const record = entry.parse();
+    if (key && textOf(record.key) !== key) return false;
+    if (header && !record.headers.some((h) => h.name === name && (value === undefined || h.value === value))) return false;
+    return !text || textOf(record.value).toLowerCase().includes(text) || textOf(record.key).toLowerCase().includes(text);
+  };
+}
+
+export class Filtered {
+  /** `all()` is the array of entries, oldest first; `onChange()` after each slice of work. */
+  constructor(all, onChange) {
+    this.all = all;
+    this.onChange = onChange;
+    this.test = null;
+    this.matches = [];
+  }
+
+  get rows() {
+    return this.test ? this.matches : this.all();
+  }
+
+  /** Matches appear newest first, a slice of work at a time. */
+  set(test) {
+    this.test = test;
+    this.matches = [];
+    clearTimeout(this.timer);
+    if (test) this.older(this.all().length);
+    this.onChange();
+  }
+
+  older(to) {
+    const until = performance.now() + SLICE_MS;
+    const all = this.all();
+    const found = [];
+    let at = Math.min(to, all.length);
+    while (at > 0 && performance.now() < until) {
+      at -= 1;
+      if (this.test(all[at])) found.push(all[at]);
+    }
+    this.matches.unshift(...found.reverse());
+    const oldest = all[at]?.serial;
+    if (found.length) this.onChange();
+    if (at === 0) return;
+    // What is dropped meanwhile moves the rest down.
+    this.timer = setTimeout(() => this.older(this.all().findIndex((entry) => entry.serial >= oldest)));
+  }
+
+  /** Newer entries were added; returns how many of them match. */
+  add(entries) {
+    if (!this.test) return entries.length;
+    const found = entries.filter(this.test);
+    this.matches.push(...found);
+    return found.length;
+  }
+
+  /** Entries before this serial are gone. */
+  drop(serial) {
+    if (!this.test) return;
+    const kept = this.matches.findIndex((entry) => entry.serial >= serial);
+    this.matches.splice(0, kept < 0 ? this.matches.length : kept);
+  }
+}

@@ -1,0 +1,84 @@
+// Numbers, times and commands as people read them.
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
+
+export const count = (number) => whole.format(number);
+
+/** 0.0 to 9.9, 10 to 9,999, 10.0 k and up. */
+export function rate(perSecond) {
+  if (perSecond === null || perSecond === undefined) return "–";
+  if (perSecond < 10) return perSecond.toFixed(1);
+  if (perSecond < 10_000) return whole.format(perSecond);
+  return perSecond < 1e6 ? `${(perSecond / 1e3).toFixed(1)} k` : `${(perSecond / 1e6).toFixed(1)} M`;
+}
+
+/** Short, for axes and legends. */
+export function short(number) {
+  const size = Math.abs(number);
+  if (size !== 0 && (size < 1e-3 || size >= 1e9)) return number.toExponential(2).replace(/\.?0+e/, "e");
+  if (size >= 1e4) return whole.format(number);
+  return String(Number(number.toPrecision(5)));
+}
+
+/** As exact as a double is. */
+export const exact = (number) => String(number);
+
+export const time = (ms) => clock.format(ms);
+
+export function timestamp(ms) {
+  if (ms === null || ms === undefined) return "no time";
+  if (!Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return `${ms} ms`;
+  const at = new Date(ms);
+  return `${day.format(at)} ${clock.format(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** For the list's narrow column: the day only where it is not today. */
+export function moment(ms) {
+  if (ms === null || ms === undefined || !Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return "–";
+  const at = new Date(ms);
+  const today = at.toDateString() === new Date().toDateString();
+  const text = `${clock.format(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  return today ? text : `${day.format(at)} ${clock.format(at)}`;
+}
+
+export function bytes(number) {
+  if (number < 1024) return `${number} B`;
+  return number < 1 << 20 ? `${(number / 1024).toFixed(1)} KiB` : `${(number / (1 << 20)).toFixed(1)} MiB`;
+}
+
+const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+const base64 = (text) => btoa(Array.from(new TextEncoder().encode(text), (b) => String.fromCharCode(b)).join(""));
+/** What a shell's argument and an HTTP header hold as they are. */
+const plain = (text) => !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text);
+const headerSafe = (header) =>
+  header.encoding === undefined && header.value !== null && /^[a-z0-9-]+$/.test(header.name) && /^[ -~]*$/.test(header.value);
+
+/** A command that writes this record again; exact also for binary values and odd headers. */
+export function curl(origin, topic, record, value) {
+  const url = `${origin}/topics/${topic}`;
+  const key = record.key === null || record.key === undefined ? null : typeof record.key === "string" ? record.key : JSON.stringify(record.key);
+  const simple = record.encoding === undefined && record.key_encoding === undefined && plain(value ?? "") && record.headers.every(headerSafe);
+  const query = key === null ? "" : `?key=${encodeURIComponent(key)}`;
+  const headers = record.headers.map((h) => ` -H ${quote(`X-Kafka-${h.name}: ${h.value}`)}`).join("");
+  if (record.value === null && simple && key !== null) return `curl -X DELETE${headers} ${quote(url + query)}`;
+  if (record.value !== null && simple) {
+    const type = typeof record.value === "string" ? "text/plain" : "application/json";
+    return `curl -H 'Content-Type: ${type}'${headers} --data-binary ${quote(value)} ${quote(url + query)}`;
+  }
+  const envelope = envelopeOf(record, value);
+  return `curl -H 'Content-Type: application/vnd.kafka.binary.v2+json' -d ${quote(JSON.stringify({ records: [envelope] }))} ${quote(url)}`;
+}
+
+/** A record of the v2 binary envelope, which can hold any bytes. */
+export function envelopeOf(record, value) {
+  const keyText = typeof record.key === "string" ? record.key : JSON.stringify(record.key);
+  const envelope = { value: record.value === null ? null : record.encoding ? record.value : base64(value) };
+  if (record.key !== null && record.key !== undefined) envelope.key = record.key_encoding ? record.key : base64(keyText);
+  if (Number.isInteger(record.partition)) envelope.partition = record.partition;
+  if (record.headers?.length) {
+    envelope.headers = record.headers.map((h) => ({ key: h.name, value: h.encoding ? h.value : base64(h.value ?? "") }));
+  }
+  return envelope;
+}

@@ -1,0 +1,49 @@
+// The page: which view is shown, what is around it, and the keys that work everywhere.
+
+import { button, el } from "./dom.js";
+import * as feed from "./feed.js";
+import { Overview } from "./overview.js";
+import { Produce } from "./produce.js";
+import { Status } from "./status.js";
+import { Topic } from "./topic.js";
+import * as url from "./url.js";
+
+const produce = new Produce();
+const status = new Status();
+const names = el("datalist", { id: "topic-names" });
+const main = document.getElementById("main");
+let view = null;
+
+function show() {
+  view?.stop();
+  view = url.state.topic ? new Topic(produce) : new Overview();
+  main.replaceChildren(view.element);
+  document.title = url.state.topic ? `${url.state.topic} · Curlew` : "Curlew";
+}
+
+const home = el("a", { ...url.follow({}), class: "home" }, el("img", { src: "/dashboard/icon.svg", alt: "", width: 28, height: 28 }), "Curlew");
+document.getElementById("top").replaceChildren(home, status.element, el("span", { class: "grow" }), button("Produce…", () => produce.open(url.state.topic), { id: "produce" }));
+main.before(status.said);
+document.body.append(produce.element, names);
+
+feed.on("topics", ({ topics }) => {
+  if (!topics || topics.length === names.childElementCount) return;
+  names.replaceChildren(...topics.slice(0, 500).map((topic) => el("option", { value: topic.name })));
+});
+
+/** `/` searches, space pauses, `p` produces: not while somebody types. */
+addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, button, summary, dialog, a");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") document.getElementById(url.state.topic ? "filter-text" : "search")?.focus();
+  else if (event.key === " " && url.state.topic) document.getElementById("pause")?.click();
+  else if (event.key === "p") produce.open(url.state.topic);
+  else return;
+  event.preventDefault();
+});
+
+url.onNavigate(() => {
+  show();
+  main.focus();
+});
+show();

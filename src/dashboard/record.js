@@ -1,0 +1,97 @@
+// A record as the stream's `format=record` has it: read lazily, shown as text only.
+
+const HEAD = /^\{"topic":"([A-Za-z0-9._-]+)","partition":(\d+),"offset":(\d+)/;
+
+/** Where a record is, without parsing all of it. */
+export function place(data) {
+  const head = HEAD.exec(data);
+  return head && { topic: head[1], partition: Number(head[2]), offset: Number(head[3]) };
+}
+
+const MAX_FIELDS = 32;
+const MAX_DEPTH = 4;
+
+/** One entry of a list: the text as it came, its parts when they are asked for. */
+export class Entry {
+  constructor(kind, data, serial) {
+    this.kind = kind;
+    this.data = data;
+    this.serial = serial;
+    const at = place(data);
+    this.partition = at?.partition ?? 0;
+    this.offset = at?.offset ?? 0;
+  }
+
+  parse() {
+    try {
+      return JSON.parse(this.data);
+    } catch {
+      return { value: this.data, key: null, headers: [], timestamp: null };
+    }
+  }
+
+  /** Key, value and time in one line each; kept, for lists scroll back and forth. */
+  get summary() {
+    this.line ??= this.kind === "gap" ? gapLine(JSON.parse(this.data)) : recordLine(this.parse());
+    return this.line;
+  }
+}
+
+function gapLine(gap) {
+  const lost = gap.to - gap.from;
+  const what = gap.reason === "recreated"
+    ? "the topic was deleted and made anew; reading it from its beginning"
+    : gap.reason === "truncated"
+      ? `the log is shorter than it was; going on at offset ${gap.to}`
+      : gap.reason === "skipped"
+        ? `${lost} records (offsets ${gap.from} to ${gap.to - 1}) were skipped by jumping to now`
+        : `${lost} offsets (${gap.from} to ${gap.to - 1}) were removed by retention before they were read`;
+  return { key: "", text: what, timestamp: null };
+}
+
+const LINE = 300;
+
+function recordLine(record) {
+  return { key: textOf(record.key), text: valueText(record).slice(0, LINE), timestamp: record.timestamp };
+}
+
+/** A key or a value as text: strings as they are, the rest as JSON. */
+export function textOf(value) {
+  if (value === null || value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function valueText(record) {
+  if (record.encoding === "base64") return `${binaryLength(record.value)} bytes, base64 ${record.value}`;
+  return record.value === null ? "null" : textOf(record.value);
+}
+
+export function binaryLength(base64) {
+  return (base64.length / 4) * 3 - (base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0);
+}
+
+/** The value's numbers by path: `temperature`, `motor.rpm`, `phases.0`; a bare number is `value`. */
+export function numbersOf(value) {
+  const found = new Map();
+  collect(value, "", MAX_DEPTH, found);
+  return found;
+}
+
+function collect(value, path, depth, found) {
+  if (found.size >= MAX_FIELDS) return;
+  if (typeof value === "number" && Number.isFinite(value)) {
+    found.set(path || "value", value);
+  } else if (value && typeof value === "object" && depth > 0) {
+    const entries = Array.isArray(value) ? value.slice(0, 8).entries() : Object.entries(value);
+    for (const [name, inner] of entries) collect(inner, path ? `${path}.${name}` : String(name), depth - 1, found);
+  }
+}
+
+/** The value as people read it, with numbers exactly as they were sent where the browser can tell. */
+export function pretty(data) {
+  const exact = (key, value, context) =>
+    typeof value === "number" && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
+  const record = JSON.parse(data, exact);
+  if (record.encoding === "base64") return record.value;
+  return typeof record.value === "string" ? record.value : JSON.stringify(record.value, null, 2);
+}

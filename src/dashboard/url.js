@@ -1,0 +1,82 @@
+// The address is the state: a link shows a colleague the same view.
+
+const DEFAULTS = { topic: "", window: "5m", q: "", key: "", header: "", partition: "", hide: "", over: "", at: "", search: "" };
+const listeners = new Set();
+
+function read() {
+  const query = new URLSearchParams(location.search);
+  return Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, query.get(name) ?? DEFAULTS[name]]));
+}
+
+export let state = read();
+
+/** A link to the page with these parts of the state; the rest as by default. */
+export function href(parts) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parts)) {
+    if (value !== "" && value !== DEFAULTS[name]) query.set(name, value);
+  }
+  const text = query.toString();
+  return text ? `?${text}` : "/";
+}
+
+/** Changes parts of the view, in place. */
+export function replace(parts) {
+  state = { ...state, ...parts };
+  history.replaceState(null, "", href(state));
+}
+
+/** Goes to another view, so that the browser's back button comes back here. */
+export function go(parts) {
+  state = { ...DEFAULTS, ...parts };
+  history.pushState(null, "", href(state));
+  listeners.forEach((listener) => listener(state));
+}
+
+export function onNavigate(listener) {
+  listeners.add(listener);
+}
+
+addEventListener("popstate", () => {
+  state = read();
+  listeners.forEach((listener) => listener(state));
+});
+
+/** A link that changes the view without loading the page anew, unless it is opened elsewhere. */
+export function follow(parts) {
+  return {
+    href: href(parts),
+    onclick(event) {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+      event.preventDefault();
+      go(parts);
+    },
+  };
+}
+
+export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3]]);
+export const windowMs = () => WINDOWS.get(state.window) ?? WINDOWS.get("5m");
+
+/** `temperature:90,motor.rpm:3000` as a map, and back. A field's name is percent-encoded there. */
+export function thresholds() {
+  const pairs = state.over.split(",").filter(Boolean).map((pair) => pair.split(":"));
+  return new Map(pairs.filter(([, limit]) => Number.isFinite(Number(limit))).map(([field, limit]) => [decode(field), Number(limit)]));
+}
+export function setThreshold(field, limit) {
+  const all = thresholds();
+  if (limit === null) all.delete(field);
+  else all.set(field, limit);
+  replace({ over: [...all].map(([name, value]) => `${encode(name)}:${value}`).join(",") });
+}
+export const hidden = () => new Set(state.hide.split(",").filter(Boolean).map(decode));
+export function setHidden(names) {
+  replace({ hide: [...names].map(encode).join(",") });
+}
+const encode = (text) => encodeURIComponent(text);
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
