@@ -26,11 +26,15 @@ enum Cannot {
     EmptyKeys,
 }
 
+/// A topic of so many partitions.
+type Create = dyn Fn(&str, usize) + Sync;
+type Delete = dyn Fn(&str) + Sync;
+
 /// A broker, how topics are made and deleted beside it, and what it cannot do.
 struct World {
     broker: Arc<dyn Broker>,
-    create: Box<dyn Fn(&str, usize) + Sync>,
-    delete: Box<dyn Fn(&str) + Sync>,
+    create: Box<Create>,
+    delete: Box<Delete>,
     cannot: &'static [Cannot],
 }
 

@@ -207,6 +207,60 @@ fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
     println!("{written} records until the disk was full");
 }
 
+/// Fills the disk to the last byte and frees it, over and over: no look before a write can foresee that.
+fn fill_and_free(ended: &AtomicBool, ballast: &Path) {
+    while !ended.load(Ordering::Relaxed) {
+        if let Ok(mut file) = std::fs::File::create(ballast) {
+            while file.write_all(&[0; 64 << 10]).is_ok() {}
+            while file.write_all(&[0; 4 << 10]).is_ok() {}
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let _ = std::fs::remove_file(ballast);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_in_the_middle_of_a_write_costs_nothing_that_was_acknowledged() {
+    let Some(disk) = SmallDisk::mount("64m") else {
+        println!("skipped: only root may mount a small disk");
+        return;
+    };
+    let mut bridge = Bridge::embedded(&disk.data(), &["--retention-bytes", "8MiB"]);
+    let value = |number: usize| format!("{number:08}{}", "x".repeat(200_000));
+    let (ended, mut acknowledged, mut refused) = (AtomicBool::new(false), Vec::new(), 0);
+    std::thread::scope(|scope| {
+        let (ended, ballast) = (&ended, disk.path().join("ballast"));
+        scope.spawn(move || fill_and_free(ended, &ballast));
+        for number in 0..300 {
+            let receipt = bridge.post("/topics/t", "text/plain", value(number));
+            match receipt.status {
+                200 => acknowledged.push((receipt.json()["offsets"][0]["offset"].as_i64().expect("offset"), number)),
+                503 | 507 => refused += 1,
+                other => panic!("{other}: {}", receipt.text()),
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    eventually("writing goes on", LONG, || match bridge.post("/topics/t", "text/plain", "last") {
+        receipt if receipt.status == 200 => Ok(()),
+        receipt => Err(receipt.text()),
+    });
+    let failed = bridge.log().matches("a write failed").count();
+    for _ in 0..2 {
+        let there = bridge.events("/topics/t/events?from=earliest&until=end&format=record").rest();
+        let there: Vec<Value> = there.iter().map(|e| serde_json::from_str(&e.data).expect("JSON")).collect();
+        assert!(there.len() > 1);
+        for record in &there[..there.len() - 1] {
+            let (offset, text) = (record["offset"].as_i64().expect("offset"), record["value"].as_str().expect("text"));
+            let number = acknowledged.iter().find(|(acknowledged, _)| *acknowledged == offset).map(|(_, n)| *n);
+            assert_eq!(number.map(value).as_deref(), Some(text), "at offset {offset}");
+        }
+        bridge.kill_and_start_again();
+    }
+    println!("{} acknowledged, {refused} refused, {failed} writes failed in the middle", acknowledged.len());
+}
+
 #[test]
 fn a_late_stream_sees_the_gap_that_retention_left() {
     let data = folder();
