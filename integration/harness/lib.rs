@@ -6,12 +6,14 @@
 //! - [`bridge`]: the real `curlew` binary
 //! - [`http`], [`sse`]: small clients that hide nothing of the wire
 //! - [`follow`]: clients that come back when cut off, and the count of what they missed
+//! - [`browser`]: a real Chromium
 //! - [`crowd`]: thousands of streams at once
 //! - [`proxy`]: cuts connections, counts Kafka requests
 //!
 //! Everything panics with a readable message when it fails: it is a test that failed.
 
 pub mod bridge;
+pub mod browser;
 pub mod crowd;
 pub mod follow;
 pub mod foreign;

@@ -22,7 +22,7 @@ export class Chart {
 
   make() {
     const id = `field-${this.field}`;
-    this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot" });
+    this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: nothing yet` });
     this.context = this.canvas.getContext("2d");
     this.tip = el("div", { class: "tip", hidden: true });
     this.badge = el("span", { class: "badge over", hidden: true });

@@ -3,7 +3,11 @@
 use super::problem::Problem;
 use super::routes::Request;
 use super::status;
-use warp::http::header::{self, HeaderValue};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write;
+use std::sync::OnceLock;
+use warp::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use warp::http::{Response as Answer, StatusCode};
 use warp::hyper::body::Bytes;
 use warp::reply::Response;
@@ -12,21 +16,35 @@ struct File {
     name: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
+    /// Made when it is first asked for.
+    gzipped: OnceLock<Bytes>,
+}
+
+impl File {
+    fn gzipped(&self) -> &Bytes {
+        self.gzipped.get_or_init(|| {
+            let mut out = GzEncoder::new(Vec::new(), Compression::best());
+            // Memory takes all that is written.
+            let _ = out.write_all(self.bytes);
+            out.finish().unwrap_or_default().into()
+        })
+    }
 }
 
 macro_rules! files {
     ($($name:literal: $content_type:expr,)*) => {
-        &[$(File { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)) },)*]
+        [$(File { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)), gzipped: OnceLock::new() },)*]
     };
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const PAGE: File = File {
+static PAGE: File = File {
     name: "",
     content_type: "text/html; charset=utf-8",
     bytes: include_bytes!("../dashboard/index.html"),
+    gzipped: OnceLock::new(),
 };
-const FILES: &[File] = files! {
+static FILES: [File; 29] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "browse.js": SCRIPT,
@@ -65,9 +83,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 /// The page, for who asks for HTML as browsers do; curl gets a page of text.
 pub fn index(request: &Request) -> Response {
-    let accepted = request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    let mut response =
-        if accepted.into_iter().any(|a| a.contains("text/html")) { answer(&PAGE, request) } else { status::index() };
+    let html = has(&request.headers, header::ACCEPT, "text/html");
+    let mut response = if html { answer(&PAGE, request) } else { status::index() };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
@@ -78,22 +95,35 @@ pub fn file(name: &str, request: &Request) -> Result<Response, Problem> {
 }
 
 /// A browser asks each time, and is told in a few bytes that it has the newest already.
-fn answer(file: &File, request: &Request) -> Response {
-    let tag = format!("\"{:08x}-{}\"", crc32c::crc32c(file.bytes), file.bytes.len());
-    let known = request.headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
-    let answer = Answer::builder()
+fn answer(file: &'static File, request: &Request) -> Response {
+    let gzipped = has(&request.headers, header::ACCEPT_ENCODING, "gzip");
+    let form = if gzipped { "-gz" } else { "" };
+    let tag = format!("\"{:08x}-{}{form}\"", crc32c::crc32c(file.bytes), file.bytes.len());
+    let mut answer = Answer::builder()
         .header(header::CACHE_CONTROL, "no-cache")
         .header(header::CONTENT_SECURITY_POLICY, POLICY)
         .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
         .header(header::REFERRER_POLICY, "no-referrer")
+        .header(header::VARY, "Accept-Encoding")
         .header(header::ETAG, &tag);
-    let answer = if known.into_iter().any(|tags| tags.contains(&tag)) {
-        answer.status(StatusCode::NOT_MODIFIED).body(Bytes::new())
+    let body = if has(&request.headers, header::IF_NONE_MATCH, &tag) {
+        answer = answer.status(StatusCode::NOT_MODIFIED);
+        Bytes::new()
     } else {
-        answer.header(header::CONTENT_TYPE, file.content_type).body(Bytes::from_static(file.bytes))
+        answer = answer.header(header::CONTENT_TYPE, file.content_type);
+        if gzipped {
+            answer = answer.header(header::CONTENT_ENCODING, "gzip");
+            file.gzipped().clone()
+        } else {
+            Bytes::from_static(file.bytes)
+        }
     };
-    match answer {
+    match answer.body(body) {
         Ok(answer) => answer.map(Into::into),
         Err(_) => Problem::internal("the page's headers cannot be written").response(),
     }
+}
+
+fn has(headers: &HeaderMap, name: HeaderName, text: &str) -> bool {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| value.contains(text))
 }

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod consume;
+mod dashboard;
 mod drivers;
 mod embedded;
 mod failures;

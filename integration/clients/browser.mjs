@@ -1,0 +1,61 @@
+// Chromium as a server for the tests: one JSON command a line on stdin, one answer a line on stdout, in order.
+// What a page complains of (errors, refused by its Content-Security-Policy) is kept.
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+
+const require = createRequire(process.env.CURLEW_CACHE + "/node/");
+const puppeteer = require("puppeteer-core");
+const axe = require("axe-core");
+const browser = await puppeteer.launch({
+  executablePath: process.env.CHROMIUM,
+  args: ["--no-sandbox", "--disable-dev-shm-usage", "--enable-precise-memory-info"],
+});
+const pages = new Map();
+
+const commands = {
+  async open({ page: name, url, width, height, media }) {
+    const page = await browser.newPage();
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    page.on("console", (message) => {
+      const text = message.text();
+      // A server that is away is no fault of the page.
+      if (message.type() === "error" && !text.startsWith("Failed to load resource")) complaints.push(text);
+    });
+    pages.set(name, { page, complaints });
+    await page.setViewport({ width: width ?? 1280, height: height ?? 800 });
+    if (media) await page.emulateMediaFeatures(media);
+    await page.goto(url);
+  },
+  eval: ({ page, script }) => pages.get(page).page.evaluate(script),
+  complaints: ({ page }) => pages.get(page).complaints,
+  front: ({ page }) => pages.get(page).page.bringToFront(),
+  async axe({ page: name }) {
+    const { page } = pages.get(name);
+    // Into a world of its own, past the page's policy.
+    await page.mainFrame().isolatedRealm().evaluate(axe.source);
+    const { violations } = await page.mainFrame().isolatedRealm().evaluate("axe.run()");
+    return violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
+  },
+  async screenshot({ page, path }) {
+    await pages.get(page).page.screenshot({ path });
+  },
+  async close({ page }) {
+    await pages.get(page).page.close();
+    pages.delete(page);
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  let answer;
+  try {
+    answer = { ok: (await commands[command.do](command)) ?? null };
+  } catch (error) {
+    answer = { error: String(error) };
+  }
+  process.stdout.write(JSON.stringify(answer) + "\n");
+}
+await browser.close();

@@ -1,0 +1,136 @@
+//! A real Chromium: `clients/browser.mjs` drives it.
+
+use crate::eventually;
+use crate::process::Process;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// A browser with a profile of its own. Its pages share workers and storage, as a person's tabs do.
+pub struct Browser {
+    talk: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    _process: Process,
+    _folder: tempfile::TempDir,
+}
+
+/// A tab.
+pub struct Page<'a> {
+    browser: &'a Browser,
+    name: String,
+}
+
+/// Colours and size of a screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    Light,
+    Dark,
+    Phone,
+}
+
+impl Browser {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("temp folder");
+        let log = folder.path().join("log");
+        let stderr = std::fs::File::create(&log).expect("log file");
+        let mut node = Command::new("node");
+        node.arg(crate::file("clients/browser.mjs"))
+            .env("CURLEW_CACHE", crate::cache())
+            .env("CHROMIUM", chromium())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr);
+        let mut process = Process::start_with_own_output("the browser", node, &log);
+        let stdin = process.child().stdin.take().expect("stdin");
+        let stdout = process.child().stdout.take().expect("stdout");
+        Self { talk: Mutex::new((stdin, BufReader::new(stdout))), _process: process, _folder: folder }
+    }
+
+    pub fn open(&self, url: &str, screen: Screen) -> Page<'_> {
+        let name = format!("{:08x}", fastrand::u32(..));
+        let (width, height) = if screen == Screen::Phone { (390, 844) } else { (1280, 800) };
+        let scheme = if screen == Screen::Dark { "dark" } else { "light" };
+        let media = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call(json!({"do": "open", "page": name, "url": url, "width": width, "height": height, "media": media}));
+        Page { browser: self, name }
+    }
+
+    #[track_caller]
+    fn call(&self, command: Value) -> Value {
+        self.try_call(&command).unwrap_or_else(|e| panic!("{e}\nwas asked {command:.300}"))
+    }
+
+    fn try_call(&self, command: &Value) -> Result<Value, String> {
+        let (stdin, stdout) = &mut *self.talk.lock().expect("lock");
+        writeln!(stdin, "{command}").map_err(|e| format!("the browser has ended: {e}"))?;
+        let mut line = String::new();
+        stdout.read_line(&mut line).map_err(|e| format!("the browser has ended: {e}"))?;
+        let mut answer: Value = serde_json::from_str(&line).map_err(|e| format!("the browser has ended: {e}"))?;
+        match answer["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer["ok"].take()),
+        }
+    }
+}
+
+fn chromium() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let names = ["chromium", "chromium-browser", "google-chrome"].into_iter();
+    let places = names.flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    places.into_iter().find(|place| place.is_file()).expect("run integration/setup first")
+}
+
+impl Page<'_> {
+    /// The value of an expression, or of a promise, in the page.
+    #[track_caller]
+    pub fn eval(&self, script: &str) -> Value {
+        self.browser.call(json!({"do": "eval", "page": self.name, "script": script}))
+    }
+
+    #[track_caller]
+    pub fn text(&self) -> String {
+        self.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Until an expression is true.
+    #[track_caller]
+    pub fn wait_until(&self, script: &str) {
+        eventually(script, Duration::from_secs(30), || match self.eval(script) {
+            Value::Bool(true) => Ok(()),
+            other => Err(format!("{other}; the page says {:.2000}", self.text())),
+        });
+    }
+
+    #[track_caller]
+    pub fn wait_for_text(&self, text: &str) {
+        self.wait_until(&format!("document.body.innerText.includes({})", json!(text)));
+    }
+
+    /// Errors, and what its policy refused.
+    pub fn complaints(&self) -> Vec<Value> {
+        self.browser.call(json!({"do": "complaints", "page": self.name})).as_array().cloned().unwrap_or_default()
+    }
+
+    /// Serious and critical findings of axe-core.
+    #[track_caller]
+    pub fn axe(&self) -> Vec<Value> {
+        self.browser.call(json!({"do": "axe", "page": self.name})).as_array().cloned().unwrap_or_default()
+    }
+
+    pub fn screenshot(&self, path: &str) {
+        self.browser.call(json!({"do": "screenshot", "page": self.name, "path": path}));
+    }
+
+    pub fn bring_to_front(&self) {
+        self.browser.call(json!({"do": "front", "page": self.name}));
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        let _ = self.browser.try_call(&json!({"do": "close", "page": self.name}));
+    }
+}

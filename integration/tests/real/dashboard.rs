@@ -1,0 +1,250 @@
+//! The page in a real Chromium, on the embedded log.
+
+use crate::SOON;
+use curlew_integration::bridge::Bridge;
+use curlew_integration::browser::{Browser, Page, Screen};
+use curlew_integration::eventually;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+struct Served {
+    bridge: Bridge,
+    _data: tempfile::TempDir,
+}
+
+fn serve(options: &[&str]) -> Served {
+    let data = tempfile::tempdir().expect("temp folder");
+    Served { bridge: Bridge::embedded(&data.path().join("data"), options), _data: data }
+}
+
+impl Served {
+    fn url(&self, query: &str) -> String {
+        format!("http://127.0.0.1:{}/{query}", self.bridge.port)
+    }
+
+    fn produce(&self, topic: &str, key: &str, value: &str) {
+        let target = format!("/topics/{topic}?key={key}");
+        self.bridge.post(&target, "text/plain", value).expect(200);
+    }
+}
+
+/// All offsets in the page's list, newest first: it holds only the rows that are seen, so it is scrolled through.
+const OFFSETS: &str = r#"(async () => {
+    const list = document.querySelector(".list");
+    const seen = new Map();
+    for (let top = 0; ; top += 300) {
+        list.scrollTop = top;
+        await new Promise((done) => setTimeout(done, 30));
+        for (const row of list.querySelectorAll(".row:not([hidden])"))
+            seen.set(Number(row.getAttribute("aria-posinset")), row.innerText);
+        if (list.scrollTop < top) break;
+    }
+    list.scrollTop = 0;
+    return [...seen].sort((a, b) => a[0] - b[0]).map((row) => row[1]);
+})()"#;
+
+#[track_caller]
+fn assert_content(page: &Page<'_>) {
+    assert_eq!(page.complaints(), Vec::<Value>::new());
+}
+
+#[test]
+fn what_curl_sends_is_seen_as_chart_and_record() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let overview = browser.open(&served.url(""), Screen::Light);
+    overview.wait_for_text("curl");
+    served.produce("machines", "boiler", r#"{"temperature": 81.5, "state": "ok"}"#);
+    overview.wait_for_text("machines");
+    let page = browser.open(&served.url("?topic=machines"), Screen::Light);
+    page.wait_for_text("81.5");
+    served.produce("machines", "pump-2", r#"{"temperature": 54.25}"#);
+    page.wait_for_text("54.25");
+    let text = page.text();
+    assert!(text.contains("temperature") && text.contains("pump-2"), "{text}");
+    let drawn = r#"[...document.querySelectorAll("canvas")].some((canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return data.some((value) => value !== 0);
+    })"#;
+    page.wait_until(drawn);
+    served.produce("notes", "a", "not JSON");
+    let notes = browser.open(&served.url("?topic=notes"), Screen::Light);
+    notes.wait_for_text("not JSON");
+    assert_eq!(notes.eval("document.querySelectorAll('canvas').length"), json!(0), "nothing to draw");
+    [&overview, &page, &notes].into_iter().for_each(assert_content);
+}
+
+#[test]
+fn a_record_is_produced_from_the_page() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let page = browser.open(&served.url(""), Screen::Light);
+    page.wait_for_text("Produce");
+    page.eval(
+        r#"(() => {
+            document.getElementById("produce").click();
+            const form = document.querySelector("dialog form");
+            const [topic, key] = form.querySelectorAll("input");
+            const value = form.querySelectorAll("textarea")[0];
+            topic.value = "orders"; key.value = "k"; value.value = '{"n": 1}';
+            value.dispatchEvent(new Event("input"));
+            form.requestSubmit();
+        })()"#,
+    );
+    eventually("the record is there", SOON, || {
+        let there = served.bridge.get("/topics/orders/partitions/0/records");
+        if there.status == 200 && there.text().contains(r#""n": 1"#) { Ok(()) } else { Err(there.text()) }
+    });
+    page.wait_for_text("Written: partition 0, offset 0");
+    assert_content(&page);
+}
+
+#[test]
+fn a_restart_is_told_and_nothing_is_lost_or_doubled() {
+    let (mut served, browser) = (serve(&[]), Browser::start());
+    (0..50).for_each(|n| served.produce("log", "k", &format!("number {n}")));
+    let page = browser.open(&served.url("?topic=log"), Screen::Light);
+    page.wait_for_text("number 49");
+    assert_eq!(served.bridge.stop(), Some(0));
+    page.wait_until("/Reconnecting/.test(document.getElementById('stream').innerText)");
+    served.bridge.kill_and_start_again();
+    (50..120).for_each(|n| served.produce("log", "k", &format!("number {n}")));
+    page.wait_for_text("number 119");
+    served.bridge.kill_and_start_again();
+    (120..150).for_each(|n| served.produce("log", "k", &format!("number {n}")));
+    page.wait_for_text("number 149");
+    let rows = page.eval(OFFSETS);
+    let rows: Vec<&str> = rows.as_array().expect("rows").iter().filter_map(Value::as_str).collect();
+    let numbers: Vec<&str> = rows.iter().filter_map(|row| row.rsplit("number ").next()).map(str::trim).collect();
+    let expected: Vec<String> = (0..150).rev().map(|n| n.to_string()).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[test]
+fn tabs_share_one_stream() {
+    // A second one would be refused.
+    let (served, browser) = (serve(&["--max-streams", "1"]), Browser::start());
+    served.produce("a", "k", "first of a");
+    served.produce("b", "k", "first of b");
+    let one = browser.open(&served.url("?topic=a"), Screen::Light);
+    one.wait_for_text("first of a");
+    let other = browser.open(&served.url("?topic=b"), Screen::Light);
+    other.wait_for_text("first of b");
+    let same = browser.open(&served.url("?topic=b"), Screen::Light);
+    same.wait_for_text("first of b");
+    served.produce("b", "k", "second of b");
+    same.wait_for_text("second of b");
+    served.produce("a", "k", "second of a");
+    // A tab that is hidden catches up when it is looked at.
+    one.bring_to_front();
+    one.wait_for_text("second of a");
+    other.bring_to_front();
+    other.wait_for_text("second of b");
+    for page in [&one, &other, &same] {
+        let twice = page.eval("document.body.innerText.split('second of').length - 1");
+        assert!(twice.as_u64() <= Some(2), "{}", page.text());
+    }
+}
+
+#[test]
+fn a_thousand_records_a_second_leave_the_page_smooth() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    served.produce("busy", "m0", r#"{"v": 0}"#);
+    let page = browser.open(&served.url("?topic=busy"), Screen::Light);
+    page.wait_until("document.querySelectorAll('canvas').length > 0");
+    page.eval(
+        "window.longest = 0; new PerformanceObserver((seen) => seen.getEntries().forEach((task) => { \
+         window.longest = Math.max(window.longest, task.duration); })).observe({ type: 'longtask' }), 0",
+    );
+    let started = Instant::now();
+    let mut sent = 1;
+    for tick in 1..=200u32 {
+        let lines: String = (0..100).map(|n| format!("{{\"v\": {}, \"w\": {n}}}\n", tick % 17)).collect();
+        served.bridge.post(&format!("/topics/busy?key=m{}", tick % 5), "application/x-ndjson", lines).expect(200);
+        sent += 100;
+        if tick == 10 {
+            page.eval("window.longest = 0");
+        }
+        std::thread::sleep((Duration::from_millis(100) * tick).saturating_sub(started.elapsed()));
+    }
+    let count = format!("document.body.innerText.replace(/[, \u{202f}\u{a0}]/g, '').includes('{sent}')");
+    page.wait_until(&count);
+    let longest = page.eval("window.longest").as_f64().expect("a number");
+    let heap = page.eval("performance.memory.usedJSHeapSize").as_f64().expect("a number") / 1e6;
+    println!("{sent} records in 20 s: longest task {longest:.0} ms, heap {heap:.0} MB");
+    assert!(longest < 200.0, "a task took {longest} ms");
+    assert!(heap < 200.0, "{heap} MB");
+    assert_content(&page);
+}
+
+#[test]
+fn hostile_values_are_text_and_harmless() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    let hostile = [
+        "<script>window.hacked = 1</script>".to_owned(),
+        "</style><img src=x onerror='window.hacked = 1'>".to_owned(),
+        r#"{"__proto__": {"hacked": 1}, "constructor": 5, "toString": 3}"#.to_owned(),
+        r#"{"v": 1e308, "w": -1e308, "x": 1e999}"#.to_owned(),
+        "{\"v\": NaN}".to_owned(),
+        "\u{202e}right to left\u{0}\u{1b}[31m".to_owned(),
+        format!("{{\"s\": \"{}\"}}", "x".repeat(1_000_000)),
+        deep,
+        r#"{"v": "javascript:alert(1)"}"#.to_owned(),
+        r#"{"v": 3}"#.to_owned(),
+    ];
+    for (number, value) in hostile.iter().enumerate() {
+        let target = format!("/topics/hostile?key={}", ["%3Cb%3Ek", "__proto__", "k"][number % 3]);
+        let headers = [("content-type", "text/plain"), ("x-kafka-evil", "<img src=x onerror=hacked=1>")];
+        served.bridge.request("POST", &target, &headers, value.as_bytes()).expect(200);
+    }
+    for query in ["", "?topic=hostile", "?topic=hostile&q=%3Cscript%3E", "?topic=%3Cscript%3Ehacked%3D1%3C%2Fscript%3E"]
+    {
+        let page = browser.open(&served.url(query), Screen::Light);
+        page.wait_for_text(if query.contains("=hostile") { "<script>window.hacked" } else { "Curlew" });
+        // Open each record that the list shows.
+        page.eval(
+            "(async () => { for (const row of document.querySelectorAll('.row:not([hidden])')) { row.click(); \
+             await new Promise((done) => setTimeout(done, 50)); } })()",
+        );
+        assert_eq!(page.eval("window.hacked === undefined && ({}).hacked === undefined"), json!(true), "{query}");
+        assert_eq!(page.eval("document.querySelectorAll('main script, main img').length"), json!(0), "{query}");
+        assert_content(&page);
+    }
+}
+
+#[test]
+fn everybody_can_use_it() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    for n in 0..20 {
+        served.produce("machines", ["boiler", "fan"][n % 2], &format!("{{\"temperature\": {}}}", 40 + n));
+    }
+    let pictures = std::env::var("CURLEW_SCREENSHOTS").ok();
+    let mut found = Vec::new();
+    for screen in [Screen::Light, Screen::Dark, Screen::Phone] {
+        for (name, query, ready) in [("overview", "", "machines"), ("topic", "?topic=machines", "temperature")] {
+            let page = browser.open(&served.url(query), screen);
+            page.wait_for_text(ready);
+            found.extend(page.axe().into_iter().map(|finding| format!("{name} {screen:?}: {finding}")));
+            if let Some(folder) = &pictures {
+                page.screenshot(&format!("{folder}/{name}-{screen:?}.png"));
+            }
+            let wider = page.eval("document.documentElement.scrollWidth > innerWidth");
+            assert_eq!(wider, json!(false), "{name} {screen:?} must be scrolled sideways");
+            page.eval("document.getElementById('produce').click()");
+            found.extend(page.axe().into_iter().map(|finding| format!("produce {screen:?}: {finding}")));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_first_paint_is_small() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let page = browser.open(&served.url(""), Screen::Light);
+    page.wait_for_text("Topics");
+    let bytes = page.eval(
+        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation')) \
+         .reduce((sum, entry) => sum + entry.transferSize, 0)",
+    );
+    println!("{bytes} bytes for the first paint");
+    assert!(bytes.as_u64() < Some(100_000), "{bytes}");
+}
