@@ -73,16 +73,18 @@ pub fn parse_from(text: &str, now: Timestamp) -> Result<From, BadFrom> {
     if let Some(at) = parse_rfc3339(text) {
         return Ok(From::Time(at));
     }
-    if let Some(places) = parse_offsets(text) {
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    // A topic of such a name is rarer than a forgotten zone.
+    let is_dated = text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-");
+    if !is_dated && let Some(places) = parse_offsets(text) {
         return Ok(From::Offsets(places));
     }
     if Cursor::looks_like(text) {
         return Ok(From::Cursor(text.to_owned()));
     }
-    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
     Err(bad(match text {
         _ if digits(text) => IS_A_NUMBER,
-        _ if text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-") => NO_ZONE,
+        _ if is_dated => NO_ZONE,
         _ if text.len() >= 12 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') => LOOKS_CUT,
         _ => "",
     }))

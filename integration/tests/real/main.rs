@@ -4,7 +4,6 @@
 
 mod conformance;
 mod consume;
-mod dashboard;
 mod drivers;
 mod embedded;
 mod failures;
