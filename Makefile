@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test soak bench release clean
+.PHONY: help run demo kafka test soak picture bench release clean
 
 CARGO ?= cargo
 
@@ -11,6 +11,10 @@ run: ## Build, then serve on 127.0.0.1:8080: topics in ./curlew-data, or the Kaf
 	$(CARGO) build --release --bin curlew
 	exec target/release/curlew serve
 
+demo: ## Serve made-up data of a plant on 127.0.0.1:8080, to look around
+	$(CARGO) build --release --bin curlew
+	exec target/release/curlew demo
+
 kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0, KAFKA_PORT=9092)
 	exec integration/kafka/serve
 
@@ -20,6 +24,9 @@ test: ## Install what the tests need, then run everything that guards a release
 soak: ## Kill the log of its own 100 times under load, and fill its disk (CURLEW_KILLS=100)
 	$(CARGO) build --release --bin curlew
 	CURLEW_KILLS=$${CURLEW_KILLS:-100} $(CARGO) test --package curlew-integration --test real -- embedded:: --show-output
+
+picture: ## Take README's picture of the dashboard anew, from `curlew demo`
+	exec integration/picture
 
 bench: ## Measure beside Nchan, Flask, kcat, Kafka's own tools and bare warp (BENCH=quick is shorter)
 	exec integration/bench/run

@@ -1,9 +1,11 @@
 //! Every setting: flag, variable, default, check. The only place that reads arguments and environment.
 
 mod data;
+mod demo;
 mod refusal;
 mod values;
 
+pub use demo::{Demo, DemoFolder};
 pub use refusal::Stop;
 
 use crate::broker::{Acks, AutoCreate};
@@ -41,6 +43,8 @@ struct Cli {
 pub enum Command {
     /// Serve HTTP in front of Kafka, or of a log of its own (what plain `curlew` does).
     Serve(Serve),
+    /// Serve made-up data of a plant, to look around; nothing of it is kept.
+    Demo(Demo),
     /// Print the records of topics, one a line, as they come.
     Consume(Consume),
     /// Send lines of standard input to a topic, one record each.
@@ -52,6 +56,7 @@ impl Command {
     pub fn log_level(&self) -> LevelFilter {
         match self {
             Self::Serve(serve) => serve.log_level,
+            Self::Demo(demo) => demo.log_level,
             Self::Consume(consume) => consume.source.log_level,
             Self::Produce(produce) => produce.source.log_level,
         }
@@ -367,7 +372,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
     let mut cli = Cli::from_arg_matches(&matches).map_err(|e| Stop::of_clap(&e, &args))?;
     let under = |name| matches.subcommand_matches(name);
     match &mut cli.command {
-        Command::Serve(_) => {}
+        Command::Serve(_) | Command::Demo(_) => {}
         Command::Consume(consume) => {
             under("consume").into_iter().for_each(|m| consume.source.prefer_what_was_typed(m));
         }

@@ -10,6 +10,7 @@
 //! - [`kafka`]: real brokers behind the seam
 //! - [`embedded`]: a durable log of our own behind the seam
 //! - [`http`]: the routes; the only place that names warp
+//! - [`demo`]: a plant that does not exist, for `curlew demo`
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`]: the log, threads that somebody owns, pauses between
@@ -21,6 +22,7 @@ pub mod cel;
 pub mod commands;
 pub mod config;
 pub mod cursor;
+pub mod demo;
 pub mod embedded;
 pub mod http;
 pub mod hub;

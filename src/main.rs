@@ -2,7 +2,8 @@
 
 use curlew::broker::Broker;
 use curlew::commands::{consume, produce};
-use curlew::config::{self, Command, Serve, Stop};
+use curlew::config::{self, Command, Demo, DemoFolder, Serve, Stop};
+use curlew::demo::Plant;
 use curlew::embedded::Embedded;
 use curlew::http::{self, App};
 use curlew::hub::Hub;
@@ -24,14 +25,28 @@ fn main() -> ExitCode {
     };
     curlew::logging::start(command.log_level());
     match command {
-        Command::Serve(settings) => serve(&settings),
+        Command::Serve(settings) => told(run(&settings, Data::Given)),
+        Command::Demo(settings) => told(demo(&settings)),
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
     }
 }
 
-fn serve(settings: &Serve) -> ExitCode {
-    match run(settings) {
+/// Whether there is anything in the topics that nobody has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Data {
+    Given,
+    MadeUp,
+}
+
+/// Serves made-up data from a folder that goes with the program.
+fn demo(settings: &Demo) -> Result<(), String> {
+    let folder = DemoFolder::new().map_err(|e| format!("cannot make a folder for the demo: {e}"))?;
+    run(&settings.serve(&folder)?, Data::MadeUp)
+}
+
+fn told(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             let _ = writeln!(io::stderr(), "curlew: {line}");
@@ -41,7 +56,7 @@ fn serve(settings: &Serve) -> ExitCode {
 }
 
 /// Serves until a signal. An error is one line for the person who started it.
-fn run(settings: &Serve) -> Result<(), String> {
+fn run(settings: &Serve, data: Data) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
     let served = runtime.block_on(async {
@@ -52,7 +67,10 @@ fn run(settings: &Serve) -> Result<(), String> {
         let topics = topics_of(settings);
         let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
         info!("serving http://{} for {topics}", listener.local_addr().unwrap_or(address));
-        let app = App::new(Arc::new(hub), settings.http(connections(settings.max_connections)));
+        let hub = Arc::new(hub);
+        let plant = (data == Data::MadeUp).then(|| Plant::start(hub.clone())).transpose();
+        let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
+        let app = App::new(hub, settings.http(connections(settings.max_connections)));
         let (end, told) = tokio::sync::oneshot::channel::<()>();
         let serving = http::serve(listener, app, async { drop(told.await) });
         tokio::pin!(serving);

@@ -80,9 +80,18 @@ impl Bridge {
         Self::serve(&[&["--data", data.to_str().expect("UTF-8")], options].concat())
     }
 
+    /// `curlew demo`.
+    pub fn demo() -> Self {
+        Self::run("demo", &[])
+    }
+
     fn serve(options: &[&str]) -> Self {
+        Self::run("serve", options)
+    }
+
+    fn run(command: &str, options: &[&str]) -> Self {
         let port = free_port();
-        let mut arguments: Vec<String> = ["serve", "--listen", &format!("127.0.0.1:{port}")].map(String::from).to_vec();
+        let mut arguments: Vec<String> = [command, "--listen", &format!("127.0.0.1:{port}")].map(String::from).to_vec();
         arguments.extend(options.iter().map(|o| (*o).to_owned()));
         let folder = tempfile::Builder::new().prefix("curlew-bridge-").tempdir().expect("temp folder");
         let process = Self::launch(&arguments, &folder);

@@ -256,6 +256,33 @@ fn everybody_can_use_it() {
 }
 
 #[test]
+fn the_demo_lives_at_once_and_leaves_nothing() {
+    let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let (mut demo, browser) = (Bridge::demo(), Browser::start());
+    let url = format!("http://127.0.0.1:{}/?topic=demo-plant", demo.port);
+    let page = browser.open(&url, Screen::Light);
+    page.wait_until("document.querySelectorAll('.row:not([hidden])').length > 0");
+    let (page_took, paint) =
+        (page.eval("performance.now()"), page.eval("performance.getEntriesByType('paint')[0].startTime"));
+    let raw = page.eval(
+        "new Promise((done) => { const began = performance.now(); \
+         const source = new EventSource('/topics/demo-plant/events?from=earliest'); \
+         source.onmessage = () => { source.close(); done(performance.now() - began); }; })",
+    );
+    println!("first paint {paint} ms, first record on the page {page_took} ms; a raw EventSource {raw} ms");
+    for text in ["fan-1", "boiler-2", "temperature", "vibration"] {
+        page.wait_for_text(text);
+    }
+    assert_content(&page);
+    let (topics, log) = (demo.get("/topics").text(), demo.log());
+    assert!(topics.contains("demo-plant") && log.contains("made up"), "{topics} {log}");
+    let folder = log.split("the topics in ").nth(1).and_then(|rest| rest.lines().next()).expect("a folder");
+    assert!(std::path::Path::new(folder).is_dir(), "{folder}");
+    assert_eq!(demo.stop(), Some(0));
+    assert!(!std::path::Path::new(folder).exists(), "{folder} is still there");
+}
+
+#[test]
 fn the_first_paint_is_small() {
     let (served, browser) = (serve(&[]), Browser::start());
     let page = browser.open(&served.url(""), Screen::Light);

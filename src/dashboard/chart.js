@@ -47,9 +47,10 @@ export class Chart {
   /** A line for each key that is shown, in the order in which the keys came. */
   get lines() {
     const colours = this.view.theme.lines;
-    return [...this.keys].map(([key, series], i) => ({
-      key, series, colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length],
-    })).filter((line) => !this.hiddenKeys.has(line.key));
+    return [...this.keys].map(([key, series]) => {
+      const i = this.view.numberOf(key);
+      return { key, series, colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
+    }).filter((line) => !this.hiddenKeys.has(line.key));
   }
 
   draw() {
@@ -73,9 +74,8 @@ export class Chart {
     const { from, to } = this.view;
     const over = [];
     const said = [];
-    let i = -1;
     for (const [key, series] of this.keys) {
-      const row = this.rowOf(key, (i += 1));
+      const row = this.rowOf(key);
       const summary = series.summary(from, to);
       ["current", "min", "max"].forEach((name, at) => setText(row.cells[at], summary ? format.short(summary[name]) : "–"));
       if (!summary || this.hiddenKeys.has(key)) continue;
@@ -92,9 +92,10 @@ export class Chart {
     if (!this.data.hidden) this.fillTable();
   }
 
-  rowOf(key, i) {
+  rowOf(key) {
     const known = this.legend.get(key);
     if (known) return known;
+    const i = this.view.numberOf(key);
     const colour = this.view.theme.lines.length ? `line-${i % this.view.theme.lines.length}` : "";
     const toggle = button("", () => this.toggleKey(key, toggle), { class: "key", "aria-pressed": "true", title: key });
     toggle.append(el("span", { class: `swatch ${colour}` }), el("bdi", {}, key));

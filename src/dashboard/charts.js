@@ -13,6 +13,7 @@ export class Charts {
   constructor(store) {
     this.store = store;
     this.charts = new Map();
+    this.keys = new Map();
     this.seen = new Set();
     this.hover = null;
     this.hoverOn = null;
@@ -57,6 +58,12 @@ export class Charts {
     this.hover = time;
     this.hoverOn = chart;
     this.changed();
+  }
+
+  /** A key's number, the same in all charts: it chooses the colour. */
+  numberOf(key) {
+    if (!this.keys.has(key)) this.keys.set(key, this.keys.size);
+    return this.keys.get(key);
   }
 
   get marks() {

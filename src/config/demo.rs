@@ -1,0 +1,58 @@
+//! The settings of `curlew demo`: those of `serve`, on a folder that goes when it ends.
+
+use super::{LogLevel, Serve, values};
+use clap::{Args, FromArgMatches};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where to listen. On any other address than loopback, others in the network reach it.
+    #[arg(long, env = "CURLEW_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080",
+          value_parser = values::listen)]
+    listen: SocketAddr,
+
+    /// How much to log on standard error.
+    #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub(super) log_level: LogLevel,
+}
+
+impl Demo {
+    /// What `serve` would be told, with the topics in `folder` whatever else is set.
+    ///
+    /// An error is one of a variable of the environment.
+    pub fn serve(&self, folder: &DemoFolder) -> Result<Serve, String> {
+        let listen = self.listen.to_string();
+        let arguments =
+            ["demo".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref(), folder.0.as_os_str()];
+        let matches = Serve::augment_args(clap::Command::new("demo")).try_get_matches_from(arguments);
+        let mut serve = matches.and_then(|m| Serve::from_arg_matches(&m)).map_err(|e| e.to_string())?;
+        serve.kafka.brokers.clear();
+        Ok(serve)
+    }
+}
+
+/// A folder of this process alone. Dropping it removes it.
+#[derive(Debug)]
+pub struct DemoFolder(PathBuf);
+
+impl DemoFolder {
+    pub fn new() -> io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("curlew-demo-{}-{:08x}", std::process::id(), fastrand::u32(..)));
+        // Others may have put something there: only a folder that is new is ours.
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for DemoFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,114 @@
+//! Demo data: a plant's last minutes, and then what happens in it, a report of each machine a second.
+
+mod plant;
+
+use crate::broker::{Acks, AutoCreate};
+use crate::hub::{Hub, Refused};
+use crate::record::{Header, NewRecord, Timestamp, TopicName};
+use crate::worker::Worker;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use log::{info, warn};
+use plant::{Fan, MACHINES, Machine};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The names say what the data are.
+const REPORTS: &str = "demo-plant";
+const EVENTS: &str = "demo-events";
+
+const TICK: Duration = Duration::from_secs(1);
+/// The charts begin full: so much has happened before, in steps of so long. In ms.
+const HISTORY: Timestamp = 10 * 60 * 1000;
+const STEP: Timestamp = 2000;
+
+/// The thread that reports. Dropping it ends and joins it.
+pub struct Plant {
+    // Closed before the thread is joined.
+    _ended: Sender<()>,
+    _worker: Worker,
+}
+
+impl Plant {
+    pub fn start(hub: Arc<Hub>) -> io::Result<Self> {
+        let (ended, is_ended) = bounded(0);
+        let _worker = Worker::start("demo", move || run(&hub, &is_ended))?;
+        Ok(Self { _ended: ended, _worker })
+    }
+}
+
+fn run(hub: &Hub, ended: &Receiver<()>) {
+    let mut noise = fastrand::Rng::with_seed(1);
+    let now = now();
+    let times: Vec<Timestamp> = (now - HISTORY..now).step_by(STEP as usize).collect();
+    produce(hub, REPORTS, times.iter().flat_map(|at| reports(*at, &mut noise)).collect());
+    produce(hub, EVENTS, times.windows(2).filter_map(|pair| event(pair[0], pair[1])).collect());
+    info!("demo data: {REPORTS} and {EVENTS} are made up, a report of each machine a second");
+    let (mut last, mut due) = (now, Instant::now());
+    loop {
+        due += TICK;
+        if ended.recv_deadline(due) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        let now = self::now();
+        produce(hub, REPORTS, reports(now, &mut noise));
+        produce(hub, EVENTS, event(last, now).into_iter().collect());
+        last = now;
+    }
+}
+
+fn produce(hub: &Hub, topic: &str, records: Vec<NewRecord>) {
+    let Ok(topic) = TopicName::new(topic) else { return };
+    if records.is_empty() {
+        return;
+    }
+    let refused = hub.produce(topic, Acks::Leader, AutoCreate::Ask, records, |outcomes| {
+        if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
+            warn!("demo data is not written: {error}");
+        }
+    });
+    match refused {
+        Ok(()) | Err(Refused::ShuttingDown) => {}
+        Err(why) => warn!("demo data is not taken: {why:?}"),
+    }
+}
+
+fn reports(at: Timestamp, noise: &mut fastrand::Rng) -> Vec<NewRecord> {
+    MACHINES.iter().map(|machine| record(*machine, machine.report(at, noise), at, Vec::new())).collect()
+}
+
+/// What the fan has begun to do since `before`.
+fn event(before: Timestamp, at: Timestamp) -> Option<NewRecord> {
+    let state = plant::fan(at);
+    if plant::fan(before) == state {
+        return None;
+    }
+    let (severity, text) = match state {
+        Fan::Running => ("info", "back in service"),
+        Fan::HeatingUp => ("warning", "bearing temperature rises"),
+        Fan::Overheated => ("critical", "overheated, taken out of service"),
+        Fan::CoolingDown => ("info", "cooling down"),
+    };
+    let value = format!("{{\"event\":\"{text}\",\"temperature\":{:.1}}}", plant::fan_temperature(at));
+    Some(record(Machine::Fan(1), value, at, vec![header("severity", severity)]))
+}
+
+fn record(machine: Machine, value: String, at: Timestamp, mut headers: Vec<Header>) -> NewRecord {
+    headers.push(header("demo", "true"));
+    NewRecord {
+        partition: None,
+        key: Some(machine.name().into()),
+        value: Some(value.into()),
+        headers,
+        timestamp: Some(at),
+    }
+}
+
+fn header(name: &str, value: &str) -> Header {
+    Header { name: name.to_owned(), value: Some(value.to_owned().into()) }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

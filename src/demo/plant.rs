@@ -1,0 +1,127 @@
+//! A plant that does not exist: what its machines would report at a time. Two boilers, three pumps, and a fan that
+//! overheats every four minutes.
+
+use crate::record::Timestamp;
+use std::f64::consts::TAU;
+
+/// From one overheating of the fan to the next, in seconds.
+pub const PERIOD: f64 = 240.0;
+/// The fan's normal temperature, and where it is taken out of service.
+const COOL: f64 = 46.0;
+const HOT: f64 = 96.0;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    Boiler(u32),
+    Pump(u32),
+    Fan(u32),
+}
+
+pub const MACHINES: [Machine; 6] =
+    [Machine::Boiler(1), Machine::Boiler(2), Machine::Pump(1), Machine::Pump(2), Machine::Pump(3), Machine::Fan(1)];
+
+/// What the fan is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fan {
+    Running,
+    HeatingUp,
+    Overheated,
+    CoolingDown,
+}
+
+impl Machine {
+    pub fn name(self) -> String {
+        match self {
+            Self::Boiler(number) => format!("boiler-{number}"),
+            Self::Pump(number) => format!("pump-{number}"),
+            Self::Fan(number) => format!("fan-{number}"),
+        }
+    }
+
+    /// Its report as JSON. The noise comes from outside, so that a time always gives the same.
+    pub fn report(self, at: Timestamp, noise: &mut fastrand::Rng) -> String {
+        let seconds = at as f64 / 1000.0;
+        let mut jitter = |width: f64| (noise.f64() + noise.f64() - 1.0) * width;
+        let wave = |period: f64, phase: u32| (TAU * seconds / period + f64::from(phase) * 1.9).sin();
+        match self {
+            Self::Boiler(number) => {
+                let temperature = 84.0 - 5.0 * f64::from(number) + 3.5 * wave(190.0, number) + jitter(0.4);
+                let pressure = 2.1 + 0.03 * (temperature - 80.0) + jitter(0.01);
+                format!("{{\"temperature\":{temperature:.1},\"pressure\":{pressure:.2}}}")
+            }
+            Self::Pump(number) => {
+                let temperature = 50.0 + 4.0 * f64::from(number) + 1.5 * wave(110.0, number) + jitter(0.3);
+                let rpm = 1480.0 + 12.0 * wave(60.0, number) + jitter(4.0);
+                let vibration = 1.1 + 0.2 * f64::from(number) + jitter(0.12);
+                format!("{{\"temperature\":{temperature:.1},\"rpm\":{rpm:.0},\"vibration\":{vibration:.2}}}")
+            }
+            Self::Fan(_) => {
+                let temperature = fan_temperature(at) + jitter(0.5);
+                let strain = (temperature - COOL) / (HOT - COOL);
+                let rpm = 2900.0 - 900.0 * strain + jitter(15.0);
+                let vibration = 0.9 + 3.0 * strain.max(0.0) + jitter(0.15);
+                format!("{{\"temperature\":{temperature:.1},\"rpm\":{rpm:.0},\"vibration\":{vibration:.2}}}")
+            }
+        }
+    }
+}
+
+/// Where the fan's cycle is, from 0 to 1.
+fn phase(at: Timestamp) -> f64 {
+    (at as f64 / 1000.0).rem_euclid(PERIOD) / PERIOD
+}
+
+/// What the fan does at a time.
+pub fn fan(at: Timestamp) -> Fan {
+    match phase(at) {
+        p if p < 0.5 => Fan::Running,
+        p if p < 0.7 => Fan::HeatingUp,
+        p if p < 0.76 => Fan::Overheated,
+        _ => Fan::CoolingDown,
+    }
+}
+
+/// In °C, without noise. It never jumps: neither do machines.
+pub fn fan_temperature(at: Timestamp) -> f64 {
+    let p = phase(at);
+    match fan(at) {
+        Fan::Running => COOL,
+        Fan::HeatingUp => COOL + (HOT - COOL) * ((p - 0.5) / 0.2).powi(2),
+        Fan::Overheated => HOT,
+        // As hot things cool; what is left of it at the end of the cycle is less than the noise.
+        Fan::CoolingDown => COOL + (HOT - COOL) * (-5.5 * (p - 0.76) / 0.24).exp(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = 1_790_000_000_000;
+
+    #[test]
+    fn the_fan_overheats_once_a_period_and_cools_down_again() {
+        let states: Vec<Fan> = (0..2 * PERIOD as i64).map(|second| fan(START + 1000 * second)).collect();
+        let changes = states.windows(2).filter(|pair| pair[0] != pair[1]);
+        assert_eq!(changes.filter(|pair| pair[1] == Fan::Overheated).count(), 2);
+        let temperatures: Vec<f64> = (0..PERIOD as i64).map(|second| fan_temperature(START + 1000 * second)).collect();
+        assert!(temperatures.iter().any(|t| *t >= HOT) && temperatures.contains(&COOL));
+        let steps = temperatures.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        assert!(steps.fold(0.0, f64::max) < 8.0, "it jumps");
+    }
+
+    #[test]
+    fn reports_are_believable_and_the_same_for_the_same_time() {
+        for machine in MACHINES {
+            for second in 0..1000 {
+                let report = || machine.report(START + 1000 * second, &mut fastrand::Rng::with_seed(7));
+                let read: serde_json::Value = serde_json::from_str(&report()).unwrap();
+                let temperature = read["temperature"].as_f64().unwrap();
+                assert!((40.0..100.0).contains(&temperature), "{machine:?}: {read}");
+                assert!(read["rpm"].is_null() || read["rpm"].as_f64().unwrap() > 1000.0, "{machine:?}: {read}");
+                assert_eq!(report(), report());
+            }
+        }
+    }
+}
