@@ -221,7 +221,7 @@ fn hostile_values_are_text_and_harmless() {
         page.wait_for_text(if query.contains("=hostile") { "<script>window.hacked" } else { "Curlew" });
         // Open each record that the list shows.
         page.eval(
-            "(async () => { for (const row of document.querySelectorAll('.row:not([hidden])')) { row.click(); \
+            "(async () => { for (const row of document.querySelectorAll('.list .row:not([hidden])')) { row.click(); \
              await new Promise((done) => setTimeout(done, 50)); } })()",
         );
         assert_eq!(page.eval("window.hacked === undefined && ({}).hacked === undefined"), json!(true), "{query}");
@@ -256,12 +256,73 @@ fn everybody_can_use_it() {
 }
 
 #[test]
+fn paused_it_keeps_count_and_loses_nothing() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    (0..5).for_each(|n| served.produce("log", "k", &format!("number {n}")));
+    let page = browser.open(&served.url("?topic=log"), Screen::Light);
+    page.wait_for_text("number 4");
+    page.eval("document.getElementById('pause').click()");
+    (5..12).for_each(|n| served.produce("log", "k", &format!("number {n}")));
+    page.wait_for_text("7 waiting");
+    assert!(!page.text().contains("number 5"), "{}", page.text());
+    page.eval("document.getElementById('pause').click()");
+    page.wait_for_text("number 11");
+    let rows = page.eval(OFFSETS);
+    assert_eq!(rows.as_array().map(Vec::len), Some(12), "{rows}");
+    assert_content(&page);
+}
+
+#[test]
+fn the_address_is_the_view() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    (0..200).for_each(|n| served.produce("log", ["boiler", "fan"][n % 2], &format!("number {n} {}", n % 7)));
+    let cases = [("q=number%2017%20", "number 17 "), ("key=fan&q=number%20199", "number 199"), ("at=42", "number 42 ")];
+    for (query, shown) in cases {
+        let page = browser.open(&served.url(&format!("?topic=log&{query}")), Screen::Light);
+        page.wait_for_text(shown.trim_end());
+        let rows = page.eval("document.querySelectorAll('.list .row:not([hidden])').length");
+        assert!(query.starts_with("at") || rows == json!(1), "{query}: {rows} rows\n{}", page.text());
+    }
+    let page = browser.open(&served.url("?topic=log"), Screen::Light);
+    page.wait_for_text("number 199");
+    page.eval(
+        "(() => { const text = document.getElementById('filter-text'); text.value = 'number 7 '; \
+         text.dispatchEvent(new Event('input')); })()",
+    );
+    page.wait_until("location.search.includes('q=number')");
+    page.wait_until("document.querySelectorAll('.list .row:not([hidden])').length === 1");
+}
+
+#[test]
+fn a_thinned_line_keeps_its_extremes_and_its_gaps() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let page = browser.open(&served.url(""), Screen::Light);
+    let thinned = page.eval(
+        "import('/dashboard/series.js').then(({ Series }) => {
+            const series = new Series();
+            for (let n = 0; n < 20000; n += 1) {
+                const time = n * 1000 + (n >= 9000 ? 3600000 : 0);
+                series.add(time, n === 4321 ? 1e6 : n === 15432 ? -1e6 : Math.sin(n), 500);
+            }
+            const of = (column) => [...column.slice(0, series.length)];
+            return { points: series.length, most: Math.max(...of(series.max)), least: Math.min(...of(series.min)),
+                gaps: of(series.broken).filter(Boolean).length, first: series.start[0], last: series.end[series.length - 1] };
+        })",
+    );
+    let points = thinned["points"].as_u64().expect("a number");
+    assert!((250..=500).contains(&points), "{thinned}");
+    let expected = json!({"points": points, "most": 1e6 as i64, "least": -1e6 as i64, "gaps": 1, "first": 0,
+                          "last": 19_999 * 1000 + 3_600_000});
+    assert_eq!(thinned, expected);
+}
+
+#[test]
 fn the_demo_lives_at_once_and_leaves_nothing() {
     let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     let (mut demo, browser) = (Bridge::demo(), Browser::start());
     let url = format!("http://127.0.0.1:{}/?topic=demo-plant", demo.port);
     let page = browser.open(&url, Screen::Light);
-    page.wait_until("document.querySelectorAll('.row:not([hidden])').length > 0");
+    page.wait_until("document.querySelectorAll('.list .row:not([hidden])').length > 0");
     let (page_took, paint) =
         (page.eval("performance.now()"), page.eval("performance.getEntriesByType('paint')[0].startTime"));
     let raw = page.eval(
