@@ -248,7 +248,8 @@ impl CatchUp {
         if job.idle > 1 { Next::Later(job, IDLE_PAUSE) } else { Next::Again(job) }
     }
 
-    /// What is kept for these places, or, where nothing is, what the broker has.
+    /// What is kept for these places, or what the broker has for the others: in turns, so that neither a partition
+    /// that is always kept, since it is busy, nor one that never is starves the other.
     fn find(
         &self,
         wants: &[Want],
@@ -257,8 +258,14 @@ impl CatchUp {
         readers: &mut HashMap<NodeId, Box<dyn Reader>>,
     ) -> Result<Vec<Found>, BrokerError> {
         let here = |want: &Want| self.live.recent(want).or_else(|| self.shelf.get(want));
-        let kept: Vec<_> = wants.iter().filter_map(|want| Some((want.clone(), Ok(here(want)?)))).collect();
-        if !kept.is_empty() {
+        let (mut kept, mut missing) = (Vec::new(), Vec::new());
+        for want in wants {
+            match here(want) {
+                Some(stretch) => kept.push((want.clone(), Ok(stretch))),
+                None => missing.push(want.clone()),
+            }
+        }
+        if missing.is_empty() || (!kept.is_empty() && job.turn.is_multiple_of(2)) {
             return Ok(kept);
         }
         if let Some((at, error)) = lock(&self.unreachable).get(&leader)
@@ -269,13 +276,13 @@ impl CatchUp {
         let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader));
         let bytes = job.settings.read_bytes;
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
-        let mut fetched = reader.fetch(wants, limits).inspect_err(|error| {
+        let mut fetched = reader.fetch(&missing, limits).inspect_err(|error| {
             if let BrokerError::Unavailable(_) = error {
                 lock(&self.unreachable).insert(leader, (Instant::now(), error.clone()));
             }
         })?;
         // A place that the broker had nothing for may be left out of its answer.
-        Ok(wants
+        Ok(missing
             .iter()
             .map(|want| {
                 let own = |f: &Fetched| f.topic == want.topic && f.partition == want.partition;

@@ -65,8 +65,13 @@ impl Shelf {
 
     /// Keeps what was read for `want`.
     pub fn put(&self, want: &Want, data: PartitionData) -> Stretch {
-        let piece =
-            Piece { from: want.offset, next: data.next_offset, batches: Arc::new(data.batches), read: Instant::now() };
+        let piece = Piece {
+            from: want.offset,
+            next: data.next_offset,
+            batches: Arc::new(data.batches),
+            read: Instant::now(),
+            leader_epoch: want.leader_epoch,
+        };
         let stretch = Stretch { piece, end: data.end };
         if data.next_offset > want.offset {
             let mut kept = lock(&self.kept);

@@ -48,6 +48,8 @@ pub struct Piece {
     pub next: Offset,
     pub batches: Arc<Vec<Records>>,
     pub read: Instant,
+    /// Of the leader that had it.
+    pub leader_epoch: i32,
 }
 
 impl Piece {
@@ -88,7 +90,7 @@ impl TailState {
     pub fn recent_at(&self, partition: Partition, offset: Offset, leader_epoch: i32) -> Option<(Piece, Offset)> {
         let place = self.partitions.get(usize::try_from(partition).ok()?)?;
         let piece = place.recent.get(place.recent.partition_point(|piece| piece.next <= offset))?;
-        let holds = piece.from <= offset && place.leader_epoch == leader_epoch;
+        let holds = piece.from <= offset && piece.leader_epoch == leader_epoch;
         holds.then_some((piece.clone(), place.position?))
     }
 
@@ -119,7 +121,7 @@ impl TailPartition {
     /// Keeps a stretch and moves to its end; the oldest stretches leave when more than `most` bytes are kept.
     pub fn advance(&mut self, next: Offset, batches: Arc<Vec<Records>>, most: usize) {
         let Some(from) = self.position.replace(next) else { return };
-        let piece = Piece { from, next, batches, read: Instant::now() };
+        let piece = Piece { from, next, batches, read: Instant::now(), leader_epoch: self.leader_epoch };
         self.recent_bytes += piece.memory();
         self.recent.push_back(piece);
         self.failures = 0;
