@@ -597,7 +597,9 @@ fn a_client_that_takes_nothing_keeps_what_is_said_only_once() {
 fn a_busy_partition_does_not_starve_the_backlog_of_another() {
     let broker = MemoryBroker::new();
     broker.create("t", 2);
-    (0..300).for_each(|n| drop(broker.append("t", 1, format!("{n:0100}"))));
+    for n in 0..300 {
+        broker.append("t", 1, format!("{n:0100}"));
+    }
     let settings = Settings { catch_up_bytes: 1000, catch_up_chunk: 200, ..Settings::default() };
     let hub = Hub::start(broker.clone(), settings).unwrap();
     let mut live = Client::open(&hub, subscription(&["t"], Start::Latest));
@@ -605,7 +607,9 @@ fn a_busy_partition_does_not_starve_the_backlog_of_another() {
     let mut late = Client::open(&hub, subscription(&["t"], Start::Earliest));
     for number in 0.. {
         // There is always more of this one, and the live flow has just read it.
-        (0..5).for_each(|n| drop(broker.append("t", 0, format!("{n:0100}"))));
+        for n in 0..5 {
+            broker.append("t", 0, format!("{n:0100}"));
+        }
         live.until(&format!("record t/0@{}", 5 * number + 4));
         late.next().unwrap();
         if late.lines.iter().any(|line| line.starts_with("record t/1@299")) {
