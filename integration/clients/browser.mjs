@@ -8,6 +8,8 @@ const puppeteer = require("puppeteer-core");
 const axe = require("axe-core");
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM,
+  // It ends with its pipe, whatever ends us.
+  pipe: true,
   args: ["--no-sandbox", "--disable-dev-shm-usage", "--enable-precise-memory-info"],
 });
 const pages = new Map();

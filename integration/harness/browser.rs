@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A browser with a profile of its own. Its pages share workers and storage, as a person's tabs do.
 pub struct Browser {
-    talk: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
-    _process: Process,
+    /// `None` once it is to end.
+    talk: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+    process: Process,
     _folder: tempfile::TempDir,
 }
 
@@ -45,7 +46,7 @@ impl Browser {
         let mut process = Process::start_with_own_output("the browser", node, &log);
         let stdin = process.child().stdin.take().expect("stdin");
         let stdout = process.child().stdout.take().expect("stdout");
-        Self { talk: Mutex::new((stdin, BufReader::new(stdout))), _process: process, _folder: folder }
+        Self { talk: Mutex::new(Some((stdin, BufReader::new(stdout)))), process, _folder: folder }
     }
 
     pub fn open(&self, url: &str, screen: Screen) -> Page<'_> {
@@ -63,7 +64,8 @@ impl Browser {
     }
 
     fn try_call(&self, command: &Value) -> Result<Value, String> {
-        let (stdin, stdout) = &mut *self.talk.lock().expect("lock");
+        let mut talk = self.talk.lock().expect("lock");
+        let (stdin, stdout) = talk.as_mut().ok_or("the browser is to end")?;
         writeln!(stdin, "{command}").map_err(|e| format!("the browser has ended: {e}"))?;
         let mut line = String::new();
         stdout.read_line(&mut line).map_err(|e| format!("the browser has ended: {e}"))?;
@@ -71,6 +73,16 @@ impl Browser {
         match answer["error"].as_str() {
             Some(error) => Err(error.to_owned()),
             None => Ok(answer["ok"].take()),
+        }
+    }
+}
+
+impl Drop for Browser {
+    /// Lets it close its windows and go; killed, it would leave its processes behind.
+    fn drop(&mut self) {
+        drop(self.talk.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if !std::thread::panicking() {
+            self.process.wait(Duration::from_secs(20));
         }
     }
 }
