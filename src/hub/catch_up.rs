@@ -265,7 +265,9 @@ impl CatchUp {
                 None => missing.push(want.clone()),
             }
         }
-        if missing.is_empty() || (!kept.is_empty() && job.turn.is_multiple_of(2)) {
+        // Where the live flow stands itself there is nothing to fetch, as long as there is something else to do.
+        let all_but_the_tail = || job.may_join() && missing.iter().all(|want| self.live.stands_at(want));
+        if missing.is_empty() || (!kept.is_empty() && (job.turn.is_multiple_of(2) || all_but_the_tail())) {
             return Ok(kept);
         }
         if let Some((at, error)) = lock(&self.unreachable).get(&leader)

@@ -121,6 +121,15 @@ impl Live {
         Some(Stretch { piece, end })
     }
 
+    /// Whether the live flow reads on just there.
+    pub fn stands_at(&self, want: &Want) -> bool {
+        self.tail(&want.topic).is_some_and(|tail| {
+            let mut state = tail.state();
+            state.id == want.topic_id
+                && state.partition(want.partition).is_some_and(|p| p.position == Some(want.offset))
+        })
+    }
+
     /// Everything that is to be fetched from `leader` now.
     pub fn wants(&self, leader: NodeId) -> Vec<Want> {
         let now = Instant::now();
