@@ -33,16 +33,17 @@ fn main() -> ExitCode {
 }
 
 /// Whether there is anything in the topics that nobody has sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Data {
+#[derive(Debug, Clone, Copy)]
+enum Data<'a> {
     Given,
-    MadeUp,
+    /// Kept in this folder as long as the program runs.
+    MadeUp(&'a DemoFolder),
 }
 
 /// Serves made-up data from a folder that goes with the program.
 fn demo(settings: &Demo) -> Result<(), String> {
     let folder = DemoFolder::new().map_err(|e| format!("cannot make a folder for the demo: {e}"))?;
-    run(&settings.serve(&folder)?, Data::MadeUp)
+    run(&settings.serve(&folder)?, Data::MadeUp(&folder))
 }
 
 fn told(result: Result<(), String>) -> ExitCode {
@@ -56,7 +57,7 @@ fn told(result: Result<(), String>) -> ExitCode {
 }
 
 /// Serves until a signal. An error is one line for the person who started it.
-fn run(settings: &Serve, data: Data) -> Result<(), String> {
+fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
     let served = runtime.block_on(async {
@@ -68,7 +69,7 @@ fn run(settings: &Serve, data: Data) -> Result<(), String> {
         let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
         info!("serving http://{} for {topics}", listener.local_addr().unwrap_or(address));
         let hub = Arc::new(hub);
-        let plant = (data == Data::MadeUp).then(|| Plant::start(hub.clone())).transpose();
+        let plant = matches!(data, Data::MadeUp(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
         let app = App::new(hub, settings.http(connections(settings.max_connections)));
         let (end, told) = tokio::sync::oneshot::channel::<()>();
@@ -83,7 +84,12 @@ fn run(settings: &Serve, data: Data) -> Result<(), String> {
         tokio::select! {
             () = serving => info!("ended"),
             // Not even what cannot be written any more is waited for.
-            () = signals.next() => std::process::exit(1),
+            () = signals.next() => {
+                if let Data::MadeUp(folder) = data {
+                    folder.remove();
+                }
+                std::process::exit(1)
+            }
         }
         Ok(())
     });

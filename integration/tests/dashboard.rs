@@ -2,8 +2,9 @@
 
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Page, Screen};
-use curlew_integration::eventually;
+use curlew_integration::{eventually, http};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -283,8 +284,9 @@ fn the_address_is_the_view() {
         let rows = page.eval("document.querySelectorAll('.list .row:not([hidden])').length");
         assert!(query.starts_with("at") || rows == json!(1), "{query}: {rows} rows\n{}", page.text());
     }
-    let page = browser.open(&served.url("?topic=log"), Screen::Light);
+    let page = browser.open(&served.url("?topic=log&window=10m"), Screen::Light);
     page.wait_for_text("number 199");
+    assert_eq!(page.eval("document.getElementById('window').value"), json!("5m"), "a window that there is not");
     page.eval(
         "(() => { const text = document.getElementById('filter-text'); text.value = 'number 7 '; \
          text.dispatchEvent(new Event('input')); })()",
@@ -335,12 +337,32 @@ fn the_demo_lives_at_once_and_leaves_nothing() {
         page.wait_for_text(text);
     }
     assert_content(&page);
-    let (topics, log) = (demo.get("/topics").text(), demo.log());
-    assert!(topics.contains("demo-plant") && log.contains("made up"), "{topics} {log}");
-    let folder = log.split("the topics in ").nth(1).and_then(|rest| rest.lines().next()).expect("a folder");
-    assert!(std::path::Path::new(folder).is_dir(), "{folder}");
+    let (events, log) = (demo.get("/topics/demo-events/partitions/0/records").text(), demo.log());
+    assert!(events.contains("overheated") && log.contains("made up"), "{events} {log}");
+    let folder = demo_folder(&log);
+    assert!(folder.is_dir(), "{folder:?}");
     assert_eq!(demo.stop(), Some(0));
-    assert!(!std::path::Path::new(folder).exists(), "{folder} is still there");
+    assert!(!folder.exists(), "{folder:?} is still there");
+}
+
+fn demo_folder(log: &str) -> PathBuf {
+    log.split("the topics in ").nth(1).and_then(|rest| rest.lines().next()).expect("a folder").into()
+}
+
+#[test]
+fn a_demo_that_is_ended_at_once_leaves_nothing_either() {
+    let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let mut demo = Bridge::demo();
+    let folder = demo_folder(&demo.log());
+    // A body that does not end keeps it from ending in order.
+    let mut endless = http::try_connect(demo.port).expect("it listens");
+    let headers = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
+    http::write_head(&mut endless, "POST", "/topics/t", &headers).expect("it reads");
+    demo.process().signal("INT");
+    eventually("it is about to end", SOON, || demo.log().contains("a second signal").then_some(()).ok_or(demo.log()));
+    demo.process().signal("INT");
+    assert_eq!(demo.process().wait(SOON).code(), Some(1));
+    assert!(!folder.exists(), "{folder:?} is still there");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use clap::{Args, FromArgMatches};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -46,13 +46,14 @@ impl DemoFolder {
         Ok(Self(folder))
     }
 
-    pub fn path(&self) -> &Path {
-        &self.0
+    /// Removes it now: for who ends the process without dropping anything.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 impl Drop for DemoFolder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.remove();
     }
 }

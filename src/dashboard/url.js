@@ -1,11 +1,13 @@
 // The address is the state: a link shows a colleague the same view.
 
 const DEFAULTS = { topic: "", window: "5m", q: "", key: "", header: "", partition: "", hide: "", over: "", at: "", search: "" };
+export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3]]);
 const listeners = new Set();
 
 function read() {
   const query = new URLSearchParams(location.search);
-  return Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, query.get(name) ?? DEFAULTS[name]]));
+  const asked = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, query.get(name) ?? DEFAULTS[name]]));
+  return WINDOWS.has(asked.window) ? asked : { ...asked, window: DEFAULTS.window };
 }
 
 export let state = read();
@@ -54,8 +56,7 @@ export function follow(parts) {
   };
 }
 
-export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3]]);
-export const windowMs = () => WINDOWS.get(state.window) ?? WINDOWS.get("5m");
+export const windowMs = () => WINDOWS.get(state.window);
 
 /** `temperature:90,motor.rpm:3000` as a map, and back. A field's name is percent-encoded there. */
 export function thresholds() {
