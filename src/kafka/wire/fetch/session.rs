@@ -1,5 +1,5 @@
-//! Incremental fetch sessions (KIP-227): the broker remembers what a connection's long polls ask for, so that a
-//! request names only what has changed since the last one, and an answer only what there is to say.
+//! Incremental fetch sessions (KIP-227): the broker remembers what a reader's long polls ask for, over its connections
+//! too, so that a request names only what has changed since the last one, and an answer only what there is to say.
 
 use crate::broker::{FetchLimits, Want};
 use crate::record::{Partition, TopicName};
@@ -24,6 +24,8 @@ const NONE: i32 = -1;
 
 /// What one request asks for, in the words of the protocol.
 type Asked = HashMap<Place, FetchPartition>;
+/// As the broker tells places apart: by name or by id, and nil stands for the other. A topic made anew is the same place
+/// by name, and must not be forgotten under its old id after it was asked for under its new one.
 type Place = (TopicName, uuid::Uuid, Partition);
 
 /// Our side of a session.
@@ -43,18 +45,18 @@ impl Session {
     /// The next request. A fetch that does not wait is for once, and leaves the session as it is.
     pub fn request(&mut self, wants: &[Want], limits: FetchLimits, version: i16) -> FetchRequest {
         let request = FetchRequest::default()
-            .with_max_wait_ms(millis(limits.wait))
+            .with_max_wait_ms(millis(self.wait(limits, version)))
             .with_min_bytes(1)
             .with_max_bytes(clamp(limits.max_bytes))
             .with_isolation_level(READ_COMMITTED);
         if version < SESSIONS || limits.wait.is_zero() {
-            return request.with_session_epoch(NONE).with_topics(topics(asked(wants, limits)));
+            return request.with_session_epoch(NONE).with_topics(topics(asked(wants, limits, version)));
         }
         if version != self.version {
             self.lost();
             self.version = version;
         }
-        let asked = asked(wants, limits);
+        let asked = asked(wants, limits, version);
         let request = request.with_session_id(self.id).with_session_epoch(self.epoch);
         if self.epoch == FIRST {
             self.known = asked.iter().cloned().collect();
@@ -67,7 +69,7 @@ impl Session {
         request.with_topics(topics(changed)).with_forgotten_topics_data(forgotten(gone))
     }
 
-    /// Takes note of an answer to a request of this session. `Again`: the broker has forgotten the session, and the
+    /// Takes note of an answer to a request of this session. `Forgotten`: the broker has lost the session, and the
     /// same must be asked in a new one.
     pub fn answered(&mut self, answer: &FetchResponse, limits: FetchLimits) -> Answered {
         if self.version < SESSIONS || limits.wait.is_zero() {
@@ -87,12 +89,20 @@ impl Session {
         if answer.error_code != 0 || answer.session_id == 0 {
             // The broker has no place for another session: it may have one the next time.
             self.lost();
+            self.id = 0;
             return Answered::Valid;
         }
         self.id = answer.session_id;
         // Epochs go round to the first after the one that begins a session.
         self.epoch = self.epoch.checked_add(1).unwrap_or(FIRST + 1);
         Answered::Valid
+    }
+
+    /// A request that begins a session does not wait where the broker has given one before: cut off while it waited, it
+    /// would leave a session that nobody knows of.
+    fn wait(&self, limits: FetchLimits, version: i16) -> Duration {
+        let begins = version >= SESSIONS && (self.epoch == FIRST || version != self.version);
+        if begins && self.id != 0 { Duration::ZERO } else { limits.wait }
     }
 
     /// An answer did not come, so nobody knows what the broker remembers. The next request begins a new session; it
@@ -109,7 +119,7 @@ pub enum Answered {
     Forgotten,
 }
 
-fn asked(wants: &[Want], limits: FetchLimits) -> Vec<(Place, FetchPartition)> {
+fn asked(wants: &[Want], limits: FetchLimits, version: i16) -> Vec<(Place, FetchPartition)> {
     let ask = |want: &Want| {
         FetchPartition::default()
             .with_partition(want.partition)
@@ -117,11 +127,13 @@ fn asked(wants: &[Want], limits: FetchLimits) -> Vec<(Place, FetchPartition)> {
             .with_fetch_offset(want.offset)
             .with_partition_max_bytes(clamp(limits.partition_max_bytes))
     };
-    let place = |want: &Want| (want.topic.clone(), want.topic_id.unwrap_or_default(), want.partition);
+    let id = |want: &Want| if version > BY_NAME { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
+    let place = |want: &Want| (want.topic.clone(), id(want), want.partition);
     wants.iter().map(|want| (place(want), ask(want))).collect()
 }
 
-/// In the order of the wants: where an answer's bytes are limited, the first come first.
+/// In the order of the wants: where an answer's bytes are limited, the first come first. In a session the broker keeps
+/// an order of its own, and moves what it has sent to the end.
 fn topics(asked: Vec<(Place, FetchPartition)>) -> Vec<FetchTopic> {
     by_topic(asked, |name, id| FetchTopic::default().with_topic(name.into()).with_topic_id(id), |t| &mut t.partitions)
 }

@@ -17,21 +17,33 @@ struct Broker {
     /// The epoch that must come next, and what is asked for.
     sessions: BTreeMap<i32, (i32, Asks)>,
     given: i32,
+    /// How requests name topics.
+    by_id: bool,
+}
+
+fn name_of(by_id: bool, name: &kafka_protocol::messages::TopicName, id: uuid::Uuid) -> String {
+    if by_id { id.to_string() } else { name.0.to_string() }
 }
 
 impl Broker {
+    fn name(&self, name: &kafka_protocol::messages::TopicName, id: uuid::Uuid) -> String {
+        name_of(self.by_id, name, id)
+    }
+
     /// The answer, and what the request asks for in all.
     fn answer(&mut self, request: &FetchRequest, places: usize) -> (FetchResponse, Asks) {
         let named = request.topics.iter().flat_map(|topic| {
-            topic.partitions.iter().map(|p| ((topic.topic.0.to_string(), p.partition), p.fetch_offset))
+            let name = self.name(&topic.topic, topic.topic_id);
+            topic.partitions.iter().map(move |p| ((name.clone(), p.partition), p.fetch_offset))
         });
+        let named: Vec<_> = named.collect();
         let answer = FetchResponse::default();
         if request.session_epoch == NONE {
-            return (answer, named.collect());
+            return (answer, named.into_iter().collect());
         }
         if request.session_epoch == FIRST {
             self.sessions.remove(&request.session_id);
-            let asks: Asks = named.collect();
+            let asks: Asks = named.into_iter().collect();
             if self.sessions.len() >= places {
                 return (answer, asks);
             }
@@ -49,20 +61,24 @@ impl Broker {
         asks.extend(named);
         for topic in &request.forgotten_topics_data {
             for partition in &topic.partitions {
-                assert!(asks.remove(&(topic.topic.0.to_string(), *partition)).is_some(), "forgets what is not there");
+                let name = name_of(self.by_id, &topic.topic, topic.topic_id);
+                assert!(asks.remove(&(name, *partition)).is_some(), "forgets what is not there");
             }
         }
         (answer.with_session_id(request.session_id), asks.clone())
     }
 }
 
-fn want(topic: u8, partition: u8, offset: i64) -> Want {
+/// `made`: how often the topic was made anew.
+fn want(topic: u8, partition: u8, made: u8, offset: i64) -> Want {
+    let id = uuid::Uuid::from_u128(1 + u128::from(topic) << 8 | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();
-    Want { topic, topic_id: None, partition: partition.into(), offset, leader_epoch: -1 }
+    Want { topic, topic_id: Some(id), partition: partition.into(), offset, leader_epoch: -1 }
 }
 
-fn wanted(wants: &[Want]) -> Asks {
-    wants.iter().map(|want| ((want.topic.as_str().to_owned(), want.partition), want.offset)).collect()
+fn wanted(wants: &[Want], by_id: bool) -> Asks {
+    let name = |want: &Want| if by_id { want.topic_id.unwrap().to_string() } else { want.topic.as_str().to_owned() };
+    wants.iter().map(|want| ((name(want), want.partition), want.offset)).collect()
 }
 
 #[derive(Debug, Clone)]
@@ -75,8 +91,8 @@ enum Event {
     OtherVersion(bool),
 }
 
-/// What happens, and the offsets that are wanted by then, by topic and partition.
-type Step = (Event, BTreeMap<(u8, u8), i64>);
+/// What happens, and what is wanted by then: how often the topic was made anew and an offset, by topic and partition.
+type Step = (Event, BTreeMap<(u8, u8), (u8, i64)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let event = prop_oneof![
@@ -86,19 +102,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Event::AsksOnce),
         1 => any::<bool>().prop_map(Event::OtherVersion),
     ];
-    let wants = prop::collection::btree_map((0..3u8, 0..4u8), 0..5i64, 0..8);
+    let wants = prop::collection::btree_map((0..3u8, 0..4u8), (0..2u8, 0..5i64), 0..8);
     prop::collection::vec((event, wants), 1..40)
 }
 
 proptest! {
     #[test]
     fn the_broker_is_always_asked_for_what_is_wanted(steps in steps(), places in 0..3usize, start: Index) {
-        let (mut session, mut broker) = (Session::default(), Broker { given: start.index(1000) as i32, ..Broker::default() });
+        let (mut session, mut broker) = (Session::default(), Broker { given: start.index(1000) as i32, by_id: true, ..Broker::default() });
         let mut version = BY_ID;
         // Begun for an answer that never came: we cannot know of them.
         let mut orphans = 0;
         for (event, wants) in steps {
-            let wants: Vec<_> = wants.iter().map(|((topic, partition), offset)| want(*topic, *partition, *offset)).collect();
+            let wants: Vec<_> = wants.iter().map(|((topic, partition), (made, offset))| want(*topic, *partition, *made, *offset)).collect();
             match event {
                 Event::Lost(arrived) => {
                     let request = session.request(&wants, LIMITS, version);
@@ -114,10 +130,13 @@ proptest! {
                     let request = session.request(&wants, ONCE, version);
                     let (answer, asks) = broker.answer(&request, places);
                     prop_assert_eq!(session.answered(&answer, ONCE), Answered::Valid);
-                    prop_assert_eq!(asks, wanted(&wants));
+                    prop_assert_eq!(asks, wanted(&wants, broker.by_id));
                     continue;
                 }
-                Event::OtherVersion(by_id) => version = if by_id { BY_ID } else { BY_NAME },
+                Event::OtherVersion(by_id) => {
+                    version = if by_id { BY_ID } else { BY_NAME };
+                    broker.by_id = by_id;
+                }
                 Event::Asks => {}
             }
             let (mut answer, mut asks) = broker.answer(&session.request(&wants, LIMITS, version), places);
@@ -126,7 +145,7 @@ proptest! {
                 prop_assert_eq!(session.answered(&answer, LIMITS), Answered::Valid);
             }
             prop_assert_eq!(answer.error_code, 0);
-            prop_assert_eq!(asks, wanted(&wants));
+            prop_assert_eq!(asks, wanted(&wants, broker.by_id));
             prop_assert!(broker.sessions.len() <= 1 + orphans, "sessions are left behind: {:?}", broker.sessions.keys());
         }
     }
@@ -141,7 +160,7 @@ fn a_request_names_only_what_has_changed() {
         let count = |topics: &[FetchTopic]| topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
         (count(&request.topics), request.forgotten_topics_data.iter().map(|t| t.partitions.len()).sum::<usize>())
     };
-    let mut wants: Vec<_> = (0..100).map(|partition| want(0, partition, 7)).collect();
+    let mut wants: Vec<_> = (0..100).map(|partition| want(0, partition, 0, 7)).collect();
     assert_eq!(named(&wants), (100, 0));
     assert_eq!(named(&wants), (0, 0));
     wants[3].offset = 8;
@@ -155,7 +174,7 @@ fn a_request_names_only_what_has_changed() {
 fn an_old_broker_is_asked_without_a_session() {
     let mut session = Session::default();
     for _ in 0..2 {
-        let request = session.request(&[want(0, 0, 7)], LIMITS, SESSIONS - 1);
+        let request = session.request(&[want(0, 0, 0, 7)], LIMITS, SESSIONS - 1);
         assert_eq!((request.session_id, request.session_epoch, request.topics.len()), (0, NONE, 1));
         assert_eq!(session.answered(&FetchResponse::default(), LIMITS), Answered::Valid);
     }
