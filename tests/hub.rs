@@ -619,6 +619,58 @@ fn a_busy_partition_does_not_starve_the_backlog_of_another() {
     }
 }
 
+/// Streams from the beginning whose clients took one chunk each and hold it, as one that is being written is held.
+fn stalled(hub: &Hub, count: usize) -> Vec<(Client, bytes::Bytes)> {
+    (0..count)
+        .map(|_| {
+            let mut client = Client::open(hub, subscription(&["t"], Start::Earliest));
+            client.until("at");
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                match client.mailbox.poll_next(&mut cx) {
+                    std::task::Poll::Ready(chunk) => return (client, chunk.unwrap()),
+                    std::task::Poll::Pending => assert!(Instant::now() < deadline, "no chunk came"),
+                }
+                std::thread::yield_now();
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn clients_that_hold_small_chunks_do_not_hold_up_the_others() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    for n in 0..300 {
+        broker.append("t", 0, format!("{n:0200}"));
+    }
+    let hub = Hub::start(broker.clone(), Settings { catch_up_held: 64 << 10, ..Settings::default() }).unwrap();
+    let _stalled = stalled(&hub, 60);
+    let mut quick = Client::open(&hub, subscription(&["t"], Start::Earliest));
+    quick.until("record t/0@299");
+}
+
+#[test]
+fn clients_that_hold_large_records_do_not_hold_up_the_live_flow() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    for _ in 0..3 {
+        broker.append("t", 0, "x".repeat(100 << 10));
+    }
+    let hub = Hub::start(broker.clone(), Settings { catch_up_held: 40 << 10, ..Settings::default() }).unwrap();
+    // One fills even the reserve.
+    let stalled = stalled(&hub, 1);
+    let mut live = Client::open(&hub, subscription(&["t"], Start::Latest));
+    live.until("at");
+    broker.append("t", 0, "now");
+    live.until("record t/0@3");
+    // As soon as they take it, or are gone, there is room for others.
+    drop(stalled);
+    let mut late = Client::open(&hub, subscription(&["t"], Start::Earliest));
+    late.until("record t/0@3");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(usize),

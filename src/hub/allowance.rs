@@ -1,5 +1,5 @@
-//! What streams that catch up hold for their clients, beyond a small chunk each: bounded over all of them, so that a
-//! thousand clients that take nothing cost a thousand small chunks and no more.
+//! What streams hold for their clients that nobody shares, beyond a small chunk each: bounded over all of them, so that
+//! a thousand clients that take nothing cost a thousand small chunks and not much more.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub enum Room {
     None,
 }
 
-/// Counts chunks larger than [`SMALL`] until the last of their bytes is dropped.
+/// Counts what chunks have beyond [`SMALL`], until the last of their bytes is dropped.
 #[derive(Debug)]
 pub struct Allowance {
     held: AtomicUsize,
@@ -28,7 +28,8 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// `most`: bytes that large chunks may have together, before streams get small ones.
+    /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. With records larger
+    /// than those it may become twice as many, and what is under way.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { held: AtomicUsize::new(0), most })
     }
@@ -47,9 +48,13 @@ impl Allowance {
         if frames.len() <= SMALL {
             return frames.into();
         }
-        self.held.fetch_add(frames.len(), Ordering::Relaxed);
+        self.held.fetch_add(excess(&frames), Ordering::Relaxed);
         Bytes::from_owner(Held { frames, of: self.clone() })
     }
+}
+
+fn excess(frames: &[u8]) -> usize {
+    frames.len().saturating_sub(SMALL)
 }
 
 struct Held {
@@ -65,6 +70,6 @@ impl AsRef<[u8]> for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.of.held.fetch_sub(self.frames.len(), Ordering::Relaxed);
+        self.of.held.fetch_sub(excess(&self.frames), Ordering::Relaxed);
     }
 }

@@ -142,11 +142,7 @@ impl CatchUp {
             post.park(job, ahead);
             return;
         }
-        let next = match room {
-            Room::None => Next::Later(job, FULL_PAUSE),
-            Room::Ahead | Room::Small => self.step(job, room, readers),
-        };
-        match next {
+        match self.step(job, room, readers) {
             Next::Done => {}
             // There is a place for every stream's job; a full queue ends the stream, and it comes back with its cursor.
             Next::Again(job) => drop(self.resume.try_send(job)),
@@ -189,7 +185,10 @@ impl CatchUp {
         if job.encoder.is_finished() {
             return job.finish();
         }
-        self.read(job, room, readers)
+        match room {
+            Room::None => Next::Later(job, FULL_PAUSE),
+            Room::Ahead | Room::Small => self.read(job, room, readers),
+        }
     }
 
     /// The cursor is further on than the live flow: it comes from another bridge that was quicker, or the log has lost
@@ -205,7 +204,7 @@ impl CatchUp {
         Next::Again(job)
     }
 
-    /// Reads on, for a chunk from each leader.
+    /// Reads on, for one chunk, or more where the client takes them at once.
     fn read(&self, mut job: Box<Job>, room: Room, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
         let Some(by_leader) = wants(&job) else {
             job.phase = Phase::LookingUp;
@@ -213,12 +212,15 @@ impl CatchUp {
         };
         job.turn += 1;
         job.idle += 1;
+        let sent = job.sent;
         let mut at_end = AtEnd::Yes;
         let leaders = by_leader.len().max(1);
         let first = job.turn % leaders;
         let in_turn: Vec<_> = by_leader.into_iter().collect();
         for (leader, mut wants) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
-            if job.post.is_full() {
+            // What one leader had is enough, unless the client takes more.
+            let enough = job.sent > sent && !job.post.wants_more(job.ahead(job.room()));
+            if enough || job.post.is_full() {
                 at_end = AtEnd::No;
                 break;
             }

@@ -156,6 +156,8 @@ impl Feed {
             state.send(out);
         }
         state.members.retain(|member| !member.is_closed());
+        // A wave of streams that come back has come by now.
+        state.last_join = None;
         if state.members.is_empty() {
             let since = *state.empty_since.get_or_insert_with(Instant::now);
             if since.elapsed() > LINGER || self.key.private.is_some() {

@@ -2,7 +2,7 @@
 
 use super::allowance::{Allowance, Room, SMALL};
 use super::encoder::Encoder;
-use super::feed::FeedKey;
+use super::feed::{CHUNK, FeedKey};
 use super::mailbox::Post;
 use super::opening::Opening;
 use crate::backoff::Backoff;
@@ -16,6 +16,10 @@ const TRIES: u32 = 3;
 
 /// More than what lies between us and a client that takes nothing.
 const PROOF: usize = 512 << 10;
+
+/// What a stream is handed at once when it joins: it is encoded while the feed waits, and a slow stream may have it
+/// alone.
+const MAX_JOIN: usize = 4 * CHUNK;
 
 /// What all catching-up streams have in common.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ pub struct Job {
     /// Turns in a row that read nothing and could not join either.
     pub idle: u32,
     /// Bytes sent since the stream began to catch up.
-    sent: usize,
+    pub sent: usize,
     /// Turns taken; says which partition comes first, so that none starves.
     pub turn: usize,
 }
@@ -137,6 +141,15 @@ impl Job {
         match self.settings.allowance.room() {
             Room::Ahead if self.sent < PROOF => Room::Small,
             room => room,
+        }
+    }
+
+    /// Bytes of records that the stream may be handed at once when it joins the live flow.
+    pub fn most_to_join(&self, room: Room) -> usize {
+        match (room, self.settings.allowance.room()) {
+            (Room::Ahead, _) => MAX_JOIN,
+            (_, Room::Ahead) => CHUNK,
+            _ => SMALL,
         }
     }
 

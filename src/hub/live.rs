@@ -1,27 +1,23 @@
 //! The live flow: which topics are read at their tails, which feeds they go to, and how a stream joins one.
 
-use super::allowance::{Room, SMALL};
+use super::allowance::Room;
 use super::candidates::Candidates;
 use super::encoder::Flow;
-use super::feed::{CHUNK, Ended, Feed, FeedKey, FeedState};
+use super::feed::{Ended, Feed, FeedKey, FeedState};
 use super::job::{Job, Known};
 use super::keeper::from_beginning;
 use super::shelf::Stretch;
 use super::subscription::GapReason;
 use super::tail::{Piece, Tail, TailPartition};
 use super::{Settings, lock};
-use crate::broker::{BrokerError, NodeId, TopicInfo, Want};
+use crate::broker::{BrokerError, NodeId, PartitionData, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
-use crate::record::{Offset, Partition, Records, TopicName};
+use crate::record::{Offset, Partition, TopicName};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-
-/// Bytes of records that a stream is handed at once when it joins, where there is room: they are encoded while the feed
-/// waits, and a slow stream may have them alone.
-const MAX_JOIN: usize = 4 * CHUNK;
 
 /// What the hub's threads share. Locks are taken in this order: `registry`, a tail's `dispatch`, a
 /// feed's state, a tail's state.
@@ -163,7 +159,7 @@ impl Live {
             Err(Apart::Behind) => return Joined::Behind(job),
             Err(Apart::Ahead) => return Joined::Ahead(job),
         };
-        let most = if room == Room::Ahead { MAX_JOIN } else { SMALL };
+        let most = job.most_to_join(room);
         if let Some((from, chunk)) = &state.last_join
             && *from == job.encoder.cursor
         {
@@ -188,7 +184,9 @@ impl Live {
             if !out.is_empty() {
                 let chunk = job.settings.allowance.hold(out);
                 job.send_shared(chunk.clone());
-                state.last_join = Some((from, chunk));
+                if job.key.private.is_none() {
+                    state.last_join = Some((from, chunk));
+                }
             }
         }
         if job.key.private.is_some() {
@@ -272,16 +270,17 @@ impl Live {
         Some(feed)
     }
 
-    /// Brings one fetched stretch to every feed of its topic.
-    pub fn deliver(&self, tail: &Tail, partition: Partition, from: Offset, batches: Vec<Records>, next: Offset) {
+    /// Brings one fetched stretch, of the log of the leader of this epoch, to every feed of its topic.
+    pub fn deliver(&self, tail: &Tail, partition: Partition, from: Offset, data: PartitionData, leader_epoch: i32) {
+        let next = data.next_offset;
         let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
         let _in_order = lock(&tail.dispatch);
-        let batches = Arc::new(batches);
+        let batches = Arc::new(data.batches);
         let feeds = {
             let mut state = tail.state();
             let most = most / state.partitions.len().max(1);
             match state.partition(partition) {
-                Some(place) if place.position == Some(from) => place.advance(next, batches.clone(), most),
+                Some(place) if place.position == Some(from) => place.advance(next, batches.clone(), leader_epoch, most),
                 // Another thread has read this already, or the topic is another one now.
                 _ => return,
             }

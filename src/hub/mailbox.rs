@@ -144,7 +144,7 @@ impl Post {
         self.chunks.len()
     }
 
-    /// Whether the client has taken all but `ahead` chunks, or waits for the next one.
+    /// Whether fewer than `ahead` chunks wait for the client, or the client for the next one.
     pub fn wants_more(&self, ahead: usize) -> bool {
         self.waiting() < ahead || self.shared.is_hungry.load(Ordering::SeqCst)
     }

@@ -63,7 +63,8 @@ pub struct Settings {
     /// About how many bytes a stream reads at a time while it catches up.
     pub catch_up_bytes: usize,
     /// About how many bytes it gets at a time, and how many such chunks may wait for its client, as long as all such
-    /// streams together hold no more than `catch_up_held`; beyond that each gets small chunks, one at a time.
+    /// streams together hold less than `catch_up_held` beyond a small chunk each; after that each gets small chunks, one at
+    /// a time.
     pub catch_up_chunk: usize,
     pub catch_up_ahead: usize,
     pub catch_up_held: usize,

@@ -9,6 +9,7 @@ use crate::record::{Partition, TopicName};
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, info, log, warn};
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -134,7 +135,12 @@ impl Reading {
                 if std::mem::take(&mut self.failures) > 0 {
                     info!("broker {} is read again", self.leader);
                 }
-                fetched.into_iter().for_each(|fetched| self.take(fetched));
+                let epochs: HashMap<_, _> =
+                    wants.iter().map(|want| ((&want.topic, want.partition), want.leader_epoch)).collect();
+                for fetched in fetched {
+                    let leader_epoch = epochs.get(&(&fetched.topic, fetched.partition)).copied().unwrap_or(-1);
+                    self.take(fetched, leader_epoch);
+                }
                 Duration::ZERO
             }
             Err(error) => {
@@ -149,11 +155,11 @@ impl Reading {
         }
     }
 
-    fn take(&self, Fetched { topic, partition, offset, result }: Fetched) {
+    fn take(&self, Fetched { topic, partition, offset, result }: Fetched, leader_epoch: i32) {
         let Some(tail) = self.live.tail(&topic) else { return };
         match result {
             Ok(data) if data.next_offset > offset => {
-                self.live.deliver(&tail, partition, offset, data.batches, data.next_offset);
+                self.live.deliver(&tail, partition, offset, data, leader_epoch);
             }
             Ok(_) => {}
             Err(error) => self.mend(&tail, &topic, partition, offset, error),

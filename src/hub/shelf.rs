@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A log can be cut short and written anew (unclean leader election): nothing is believed for long.
-const BELIEVED: Duration = Duration::from_secs(2);
+pub const BELIEVED: Duration = Duration::from_secs(2);
 
 /// Bounded by bytes; the oldest stretches leave first.
 pub struct Shelf {

@@ -2,6 +2,7 @@
 
 use super::feed::Feed;
 use super::lock;
+use super::shelf::BELIEVED;
 use crate::broker::{NodeId, PartitionInfo, TopicId, Want};
 use crate::record::{Offset, Partition, Records, TopicName};
 use std::collections::VecDeque;
@@ -90,7 +91,9 @@ impl TailState {
     pub fn recent_at(&self, partition: Partition, offset: Offset, leader_epoch: i32) -> Option<(Piece, Offset)> {
         let place = self.partitions.get(usize::try_from(partition).ok()?)?;
         let piece = place.recent.get(place.recent.partition_point(|piece| piece.next <= offset))?;
-        let holds = piece.from <= offset && piece.leader_epoch == leader_epoch;
+        // Where leaders have no epochs, nobody tells a log that was cut short and written anew.
+        let is_of_its_log = leader_epoch >= 0 || piece.read.elapsed() < BELIEVED;
+        let holds = piece.from <= offset && piece.leader_epoch == leader_epoch && is_of_its_log;
         holds.then_some((piece.clone(), place.position?))
     }
 
@@ -119,9 +122,9 @@ impl TailPartition {
     }
 
     /// Keeps a stretch and moves to its end; the oldest stretches leave when more than `most` bytes are kept.
-    pub fn advance(&mut self, next: Offset, batches: Arc<Vec<Records>>, most: usize) {
+    pub fn advance(&mut self, next: Offset, batches: Arc<Vec<Records>>, leader_epoch: i32, most: usize) {
         let Some(from) = self.position.replace(next) else { return };
-        let piece = Piece { from, next, batches, read: Instant::now(), leader_epoch: self.leader_epoch };
+        let piece = Piece { from, next, batches, read: Instant::now(), leader_epoch };
         self.recent_bytes += piece.memory();
         self.recent.push_back(piece);
         self.failures = 0;

@@ -71,7 +71,7 @@ impl Broker {
 
 /// `made`: how often the topic was made anew.
 fn want(topic: u8, partition: u8, made: u8, offset: i64) -> Want {
-    let id = uuid::Uuid::from_u128(1 + u128::from(topic) << 8 | u128::from(made));
+    let id = uuid::Uuid::from_u128(((1 + u128::from(topic)) << 8) | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();
     Want { topic, topic_id: Some(id), partition: partition.into(), offset, leader_epoch: -1 }
 }
