@@ -671,6 +671,32 @@ fn clients_that_hold_large_records_do_not_hold_up_the_live_flow() {
     late.until("record t/0@3");
 }
 
+#[test]
+fn a_limited_stream_that_stalls_and_goes_on_gets_just_what_it_asked_for() {
+    for held in [1, 16 << 20] {
+        let broker = MemoryBroker::new();
+        broker.create("t", 1);
+        let hub = Hub::start(broker.clone(), Settings { catch_up_held: held, ..Settings::default() }).unwrap();
+        let limit = NonZeroU64::new(50);
+        let mut limited = Client::open(&hub, Subscription { limit, ..subscription(&["t"], Start::Latest) });
+        let mut other = Client::open(&hub, subscription(&["t"], Start::Latest));
+        limited.until("at");
+        other.until("at");
+        for n in 0..60 {
+            broker.append("t", 0, format!("{n:020000}"));
+            other.until(&format!("record t/0@{n}"));
+            if n % 7 == 0 && n > 30 {
+                limited.next().unwrap();
+            }
+        }
+        limited.read_to_end();
+        let seen: Vec<_> = limited.story().into_iter().filter(|line| line.starts_with("record")).collect();
+        let expected: Vec<_> = other.story().into_iter().filter(|line| line.starts_with("record")).take(50).collect();
+        assert_eq!(seen.len(), 50);
+        assert!(seen == expected, "held {held}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(usize),

@@ -1,7 +1,7 @@
 //! Records to the bytes of one kind of stream, and the cursor that goes with them.
 
 use super::candidates::Candidates;
-use super::mailbox::{Chunk, Holds};
+use super::mailbox::{Chunk, Holds, Stand};
 use super::subscription::{Filter, Format, Gap, GapReason};
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
@@ -39,8 +39,8 @@ pub enum Flow {
 #[derive(Clone)]
 pub struct Encoder {
     pub cursor: Cursor,
-    /// The cursor behind the last chunk.
-    sent: Arc<Cursor>,
+    /// Behind the last chunk.
+    sent: Stand,
     /// What was written since.
     holds: Holds,
     filter: Arc<Filter>,
@@ -54,7 +54,7 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
-        let sent = Arc::new(cursor.clone());
+        let sent = Stand { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
         Self { cursor, sent, holds: Holds::Records, filter, format, bounds, passed: 0, passing_since: None }
     }
 
@@ -66,13 +66,18 @@ impl Encoder {
 
     /// The next chunk begins at the cursor: what came before it was not written for anybody.
     pub fn nothing_owed(&mut self) {
-        self.sent = Arc::new(self.cursor.clone());
+        self.sent = self.stand();
     }
 
     /// What was written since the last chunk.
     pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
-        let from = std::mem::replace(&mut self.sent, Arc::new(self.cursor.clone()));
+        let now = self.stand();
+        let from = std::mem::replace(&mut self.sent, now);
         Chunk { bytes: bytes.into(), from, holds: std::mem::replace(&mut self.holds, Holds::Records) }
+    }
+
+    fn stand(&self) -> Stand {
+        Stand { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
     }
 
     /// Another at another place, of the same filter and format, without bounds.

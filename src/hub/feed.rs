@@ -1,11 +1,12 @@
 //! One live flow: all streams of the same topics, partitions, filter and format stand at the same
 //! place, so each batch is encoded once and every mailbox gets the same bytes.
 
+use super::allowance::{Room, SMALL};
 use super::candidates::Candidates;
 use super::encoder::{Encoder, Flow};
 use super::job::{Job, JobSettings};
 use super::lock;
-use super::mailbox::Post;
+use super::mailbox::{Post, Stand};
 use super::subscription::{Filter, GapReason, Missing};
 use super::tail::Tail;
 use crate::broker::BrokerError;
@@ -101,16 +102,25 @@ impl Feed {
         }
         state.last_join = None;
         while state.encoder.cursor.next(topic, partition).is_some_and(|place| place < next) {
-            self.evict_full(&mut state);
+            let room = self.room(&state);
+            match room {
+                Room::Ahead => self.evict_full(&mut state),
+                Room::Small | Room::None => self.evict(&mut state, |member| member.waiting() > 0),
+            }
             if state.members.is_empty() {
                 // Nobody listens: only the place moves on, for those who come back.
                 state.encoder.cursor.set(topic, partition, next);
                 state.encoder.nothing_owed();
                 return;
             }
-            let mut out = Vec::with_capacity(candidates.memory().min(CHUNK + CHUNK / 4));
-            let flow = state.encoder.records(&mut out, topic, candidates, next, CHUNK);
-            state.send(out);
+            let most = if room == Room::Ahead { CHUNK } else { SMALL };
+            let mut out = Vec::with_capacity(candidates.memory().min(most + most / 4));
+            let flow = state.encoder.records(&mut out, topic, candidates, next, most);
+            if state.members.len() == 1 {
+                state.send(self.settings.allowance.hold(out));
+            } else {
+                state.send(out);
+            }
             if flow == Flow::Finished {
                 state.complete();
                 return;
@@ -177,6 +187,11 @@ impl Feed {
         state.send(out);
     }
 
+    /// A stream that is alone in its feed holds its chunks alone, as one that catches up does, and has the same allowance.
+    fn room(&self, state: &FeedState) -> Room {
+        if state.members.len() == 1 { self.settings.allowance.room() } else { Room::Ahead }
+    }
+
     /// Streams that cannot take another chunk leave the live flow here, and read on by themselves from
     /// the place where they are now.
     fn evict_full(&self, state: &mut FeedState) {
@@ -198,13 +213,12 @@ impl Feed {
     }
 
     /// Where a stream reads on: without the chunks that its client has not taken, which would be memory that it alone
-    /// keeps. A stream that counts its records has counted them, and keeps them.
+    /// keeps.
     fn behind(&self, encoder: &Encoder, member: &Post) -> Encoder {
-        if self.key.private.is_some() {
-            return encoder.clone();
-        }
-        let Some(from) = member.take_back() else { return encoder.clone() };
-        encoder.at(Cursor::clone(&from))
+        let Some(Stand { cursor, remaining }) = member.take_back() else { return encoder.clone() };
+        let mut own = encoder.at(Cursor::clone(&cursor));
+        own.bounds.remaining = remaining;
+        own
     }
 }
 

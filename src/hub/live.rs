@@ -191,6 +191,7 @@ impl Live {
         }
         if job.key.private.is_some() {
             state.encoder.bounds = job.encoder.bounds;
+            state.encoder.nothing_owed();
         }
         state.join(job.post);
         Joined::Live

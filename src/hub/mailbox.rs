@@ -23,8 +23,16 @@ const SLOTS: usize = 12;
 #[derive(Clone)]
 pub struct Chunk {
     pub bytes: Bytes,
-    pub from: Arc<Cursor>,
+    pub from: Stand,
     pub holds: Holds,
+}
+
+/// Where a stream stands between two chunks.
+#[derive(Debug, Clone)]
+pub struct Stand {
+    pub cursor: Arc<Cursor>,
+    /// Records still to be delivered, where they are counted.
+    pub remaining: Option<u64>,
 }
 
 /// Whether a chunk can be had again.
@@ -124,7 +132,7 @@ impl Post {
 
     /// Takes back the records that the client has not taken, up to the last thing that is said only once; where the
     /// stream stands without them. `None`: there were none.
-    pub fn take_back(&self) -> Option<Arc<Cursor>> {
+    pub fn take_back(&self) -> Option<Stand> {
         let _taking = lock(&self.shared.taking);
         let mut waiting: Vec<_> = self.waiting.try_iter().collect();
         let words = waiting.iter().rposition(|chunk| chunk.holds == Holds::Words).map_or(0, |last| last + 1);
@@ -140,7 +148,7 @@ impl Post {
     }
 
     /// Chunks that wait for the client.
-    fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.chunks.len()
     }
 
