@@ -26,13 +26,24 @@ fn produce(topic: &str, numbers: std::ops::Range<u64>) {
 
 #[test]
 fn a_thousand_streams_that_take_nothing_cost_little_and_disturb_nobody() {
+    flow_past_stalled("");
+}
+
+#[test]
+fn neither_do_a_thousand_that_share_nothing() {
+    // Each counts for itself, so none has its chunks in common with another.
+    flow_past_stalled("?limit=1000000");
+}
+
+/// 100 MB to 100 readers, past 1,000 streams of this query that take nothing.
+fn flow_past_stalled(query: &str) {
     let _alone = alone();
     let kafka = Kafka::shared();
     let topic = kafka.fresh("stalled", 1);
     let mut bridge = Bridge::start(&kafka.bootstrap());
     let target = format!("/topics/{topic}/events");
     let readers = Crowd::open(bridge.port, &target, 100, Manner::Reads);
-    let _stalled = Crowd::open(bridge.port, &target, 1000, Manner::TakesNothing);
+    let _stalled = Crowd::open(bridge.port, &format!("{target}{query}"), 1000, Manner::TakesNothing);
     let before = bridge.process().resident();
 
     const RECORDS: u64 = 500_000;
@@ -58,7 +69,10 @@ fn a_thousand_streams_that_take_nothing_cost_little_and_disturb_nobody() {
     readers.wait_for_records(RECORDS, LONG);
     peak = peak.max(bridge.process().resident());
     let grown = (peak - before) / 1024;
-    println!("100 MB past 1,000 stalled streams: {grown} MiB more; 100 readers had all in {:?}", started.elapsed());
+    println!(
+        "100 MB past 1,000 stalled streams{query}: {grown} MiB more; 100 readers had all in {:?}",
+        started.elapsed()
+    );
     assert!(grown < 64, "grew by {grown} MiB");
 }
 
@@ -138,4 +152,25 @@ fn a_thousand_streams_from_the_beginning_starve_neither_each_other_nor_the_live_
     }
     behind.wait_for_records(RECORDS + 20, LONG);
     println!("1,000 streams had 2 MB each after {:?}; a live record took {worst:?} at most", started.elapsed());
+}
+
+#[test]
+fn thousands_from_the_beginning_that_take_nothing_hold_nobody_up() {
+    let _alone = alone();
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("greedy", 1);
+    const RECORDS: u64 = 20_000;
+    produce(&topic, 0..RECORDS);
+    let mut bridge = Bridge::start(&kafka.bootstrap());
+    let target = format!("/topics/{topic}/events?from=earliest");
+    let before = bridge.process().resident();
+    let _stalled = Crowd::open(bridge.port, &target, 3000, Manner::TakesNothing);
+    let reader = Crowd::open(bridge.port, &target, 1, Manner::Reads);
+    reader.wait_for_records(RECORDS, LONG);
+    let live = Crowd::open(bridge.port, &format!("/topics/{topic}/events"), 1, Manner::Reads);
+    produce(&topic, RECORDS..RECORDS + 1);
+    live.wait_for_records(1, LONG);
+    let each = (bridge.process().resident() - before) / 3000;
+    println!("3,000 streams from the beginning that take nothing: {each} KiB each");
+    assert!(each < 40, "{each} KiB each");
 }

@@ -79,13 +79,13 @@ impl Default for Settings {
             queued_bytes: 64 << 20,
             produce_timeout: Duration::from_secs(30),
             metadata_refresh: Duration::from_secs(5),
-            recent_bytes: 12 << 20,
+            recent_bytes: 8 << 20,
             fetch_bytes: 1 << 20,
             shelf_bytes: 8 << 20,
             catch_up_bytes: 128 << 10,
             catch_up_chunk: 160 << 10,
             catch_up_ahead: 0,
-            catch_up_held: 16 << 20,
+            catch_up_held: 10 << 20,
             catch_up_threads: 4,
         }
     }
