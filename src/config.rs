@@ -15,7 +15,7 @@ use crate::embedded;
 use crate::http::{self, Guard, Listens, Origins};
 use crate::hub;
 use crate::kafka::Driver;
-use crate::record::{Partition, Timestamp, TopicName};
+use crate::record::{Partition, TopicName, now};
 use crate::start::{self, parse_from};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -25,7 +25,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Curlew: an HTTP bridge for Apache Kafka, or for a durable log of its own. curl in, events out, nothing lost in
 /// between.
@@ -349,11 +349,6 @@ fn acks(text: &str) -> Result<Acks, &'static str> {
         "0" => Ok(Acks::None),
         _ => Err("give all, 1 or 0"),
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
 /// What the process was asked to do, or why it ends at once.

@@ -4,14 +4,14 @@ mod plant;
 
 use crate::broker::{Acks, AutoCreate};
 use crate::hub::{Hub, Refused};
-use crate::record::{Header, NewRecord, Timestamp, TopicName};
+use crate::record::{self, Header, NewRecord, Timestamp, TopicName};
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{info, warn};
 use plant::{Fan, MACHINES, Machine};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// The names say what the data are.
 const REPORTS: &str = "demo-plant";
@@ -39,7 +39,7 @@ impl Plant {
 
 fn run(hub: &Hub, ended: &Receiver<()>) {
     let mut noise = fastrand::Rng::with_seed(1);
-    let now = now();
+    let now = record::now();
     let times: Vec<Timestamp> = (now - HISTORY..now).step_by(STEP as usize).collect();
     produce(hub, REPORTS, times.iter().flat_map(|at| reports(*at, &mut noise)).collect());
     produce(hub, EVENTS, times.windows(2).filter_map(|pair| event(pair[0], pair[1])).collect());
@@ -51,7 +51,7 @@ fn run(hub: &Hub, ended: &Receiver<()>) {
         if ended.recv_deadline(due) != Err(RecvTimeoutError::Timeout) {
             return;
         }
-        let now = self::now();
+        let now = record::now();
         produce(hub, REPORTS, reports(now, &mut noise));
         produce(hub, EVENTS, event(last, now).into_iter().collect());
         last = now;
@@ -107,9 +107,4 @@ fn record(machine: Machine, value: String, at: Timestamp, mut headers: Vec<Heade
 
 fn header(name: &str, value: &str) -> Header {
     Header { name: name.to_owned(), value: Some(value.to_owned().into()) }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// A topic's name as Kafka allows it: 1 to 249 of `A-Z a-z 0-9 . _ -`, not `.` or `..`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +65,12 @@ pub type Offset = i64;
 
 /// Milliseconds since the epoch; -1 where a broker keeps none.
 pub type Timestamp = i64;
+
+/// Now, by this machine's clock.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+}
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

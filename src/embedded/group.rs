@@ -2,11 +2,11 @@
 
 use super::batch::Batch;
 use super::failure::Failure;
-use super::log::{Append, EmbeddedLog, Writing, now};
+use super::log::{Append, EmbeddedLog, Writing};
 use super::retention;
 use crate::broker::{Acks, AutoCreate, BrokerError, Placed, Receipts, Submission, Written};
 use crate::partitioner::{Sticky, partition_for_key};
-use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition};
+use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition, now};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -42,7 +42,13 @@ fn size(submission: &Submission) -> usize {
 }
 
 fn write(log: &EmbeddedLog, submissions: Vec<Submission>, stickies: &mut HashMap<TopicName, Sticky>) {
-    let writing = log.write();
+    let writing = match log.write() {
+        Ok(writing) => writing,
+        Err(failure) => {
+            let error = failure.into();
+            return submissions.iter().for_each(|submission| refuse(submission, &error));
+        }
+    };
     let mut group = Group { log, now: now(), parts: HashMap::new(), stickies };
     for submission in submissions {
         if submission.deadline <= Instant::now() {
@@ -168,14 +174,16 @@ impl Group<'_> {
         }
     }
 
-    /// A transaction is there as a whole or not at all; after a failure the log's end tells which.
+    /// A transaction is there as a whole or not at all; after a failure the log's end tells which, unless the file could
+    /// not be opened again.
     fn settle_failed(&self, topic: &TopicName, partition: Partition, base: Offset, waiting: &[Waiting], why: &Failure) {
+        let why = if self.log.is_known() { why.clone().into() } else { BrokerError::TimedOut(Written::Maybe) };
         let topics = self.log.topics();
         let landed = topics.get(topic).and_then(|t| t.partition(partition)).is_some_and(|log| log.end > base);
         for waiting in waiting {
             match landed {
                 true => waiting.settle(partition),
-                false => waiting.receipts.settle(waiting.index, Err(why.clone().into())),
+                false => waiting.receipts.settle(waiting.index, Err(why.clone())),
             }
         }
     }

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use log::{error, info, warn};
 use std::ops::ControlFlow;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 /// Segments are a sixteenth of what is kept, within these bounds.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(4 << 20);
@@ -62,8 +61,24 @@ impl EmbeddedLog {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn write(&self) -> Writing<'_> {
-        Writing(self, self.writing.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The right to change the log. Whoever has it sees what is on the disk: where a write has failed and the file could
+    /// not be opened again, that is tried here, before anybody chooses offsets, and may fail.
+    pub fn write(&self) -> Result<Writing<'_>, Failure> {
+        let writing = Writing(self, self.writing.lock().unwrap_or_else(PoisonError::into_inner));
+        if !self.store.is_open() {
+            writing.reopen()?;
+        }
+        Ok(writing)
+    }
+
+    #[cfg(test)]
+    pub fn close(&self) {
+        self.store.close();
+    }
+
+    /// `false`: the last write failed, and nobody knows yet what of it is on the disk.
+    pub fn is_known(&self) -> bool {
+        self.store.is_open()
     }
 
     pub fn segment_limits(&self) -> SegmentLimits {
@@ -277,7 +292,6 @@ impl Writing<'_> {
         work: impl FnOnce(&super::store::Changes) -> Result<(), redb::Error>,
         before_sync: impl FnOnce(),
     ) -> Result<(), Failure> {
-        self.mend()?;
         if bytes > 0 {
             let live = self.0.topics().values().map(Topic::bytes).sum();
             self.0.store.room(bytes, live)?;
@@ -290,22 +304,10 @@ impl Writing<'_> {
         Err(failed)
     }
 
-    /// Opens the file again where that failed after a failed write.
-    pub fn mend(&self) -> Result<(), Failure> {
-        if self.0.store.is_open() { Ok(()) } else { self.reopen() }
-    }
-
     /// The write may have failed after the commit: what is there counts.
     fn reopen(&self) -> Result<(), Failure> {
-        self.0.store.reopen()?;
-        let there = self.0.store.load()?;
+        let there = self.0.store.reopen()?;
         self.change(|topics| *topics = there);
         Ok(())
     }
-}
-
-/// Now, by this machine's clock.
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
 }

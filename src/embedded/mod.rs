@@ -59,11 +59,11 @@ impl Embedded {
 
     /// Makes a topic; `InvalidRecord` where there is one of the name.
     pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
-        self.log.write().create_topic(name, partitions)
+        self.log.write()?.create_topic(name, partitions)
     }
 
     pub fn delete_topic(&self, name: &TopicName) -> Result<(), BrokerError> {
-        self.log.write().delete_topic(name)
+        self.log.write()?.delete_topic(name)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Takes away what is old enough, or too much, whole segments at a time from the front.
 
-use super::log::{EmbeddedLog, now};
+use super::log::EmbeddedLog;
 use super::topics::Topic;
-use crate::record::{Partition, Timestamp};
+use crate::record::{Partition, Timestamp, now};
 use crossbeam_channel::{Receiver, after, select};
 use log::{info, warn};
 use std::time::Duration;
@@ -30,12 +30,12 @@ pub fn is_over(log: &EmbeddedLog, topic: &Topic) -> bool {
 
 /// One look at every topic.
 pub fn pass(log: &EmbeddedLog, now: Timestamp) {
-    if let Err(e) = log.write().mend() {
-        return warn!("the data cannot be opened again: {e}");
-    }
     let names: Vec<_> = log.topics().keys().cloned().collect();
     for name in names {
-        let writing = log.write();
+        let writing = match log.write() {
+            Ok(writing) => writing,
+            Err(e) => return warn!("the data cannot be opened again: {e}"),
+        };
         let trims = match log.topics().get(&name) {
             Some(topic) => due(topic, now, log.settings.retention_time, log.settings.retention_bytes),
             None => continue,

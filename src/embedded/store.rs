@@ -58,32 +58,25 @@ impl Store {
         Ok(Self { path, database })
     }
 
-    /// After a failed write the database refuses everything; opened again it stands where the last commit left it.
-    pub fn reopen(&self) -> Result<(), Failure> {
+    /// After a failed write the database refuses everything; opened again it stands where the last commit left it, and
+    /// says what is there. Where that fails it stays closed: nobody goes on from what was there before.
+    pub fn reopen(&self) -> Result<Topics, Failure> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        *database = Some(open(&self.path, Check::WhatIsNeeded)?);
-        Ok(())
+        let opened = open(&self.path, Check::WhatIsNeeded)?;
+        let topics = unless_it_panics(|| load(&opened), &self.path.display().to_string())?;
+        *database = Some(opened);
+        Ok(topics)
     }
 
     pub fn load(&self) -> Result<Topics, Failure> {
-        self.with(|database| {
-            let read = database.begin_read()?;
-            let (segments, logs) = (read.open_table(SEGMENTS)?, read.open_table(LOGS)?);
-            let mut topics = Topics::new();
-            for entry in read.open_table(TOPICS)?.iter()? {
-                let (name, topic) = entry?;
-                let (number, id, partitions) = topic.value();
-                let log = |partition| {
-                    let place = Place { topic: number, partition };
-                    load_log(place, &segments, &logs)
-                };
-                let partitions = (0..partitions).map(log).collect::<Result<_, redb::Error>>()?;
-                let name = TopicName::new(name.value()).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
-                topics.insert(name, Topic { id: uuid::Uuid::from_u128(id), number, partitions });
-            }
-            Ok(topics)
-        })
+        self.with(load)
+    }
+
+    /// As a failed write and a failed opening leave it.
+    #[cfg(test)]
+    pub fn close(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Does `work` in a transaction, `before_sync`, then makes it durable. After an error nothing of it is there,
@@ -189,6 +182,24 @@ fn open(path: &Path, check: Check) -> Result<Database, Failure> {
         Ok(database)
     };
     unless_it_panics(make, &path.display().to_string())
+}
+
+fn load(database: &Database) -> Result<Topics, redb::Error> {
+    let read = database.begin_read()?;
+    let (segments, logs) = (read.open_table(SEGMENTS)?, read.open_table(LOGS)?);
+    let mut topics = Topics::new();
+    for entry in read.open_table(TOPICS)?.iter()? {
+        let (name, topic) = entry?;
+        let (number, id, partitions) = topic.value();
+        let log = |partition| {
+            let place = Place { topic: number, partition };
+            load_log(place, &segments, &logs)
+        };
+        let partitions = (0..partitions).map(log).collect::<Result<_, redb::Error>>()?;
+        let name = TopicName::new(name.value()).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
+        topics.insert(name, Topic { id: uuid::Uuid::from_u128(id), number, partitions });
+    }
+    Ok(topics)
 }
 
 fn load_log(

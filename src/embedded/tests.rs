@@ -115,7 +115,7 @@ fn retention_by_size_moves_the_start_and_late_readers_are_told() {
         std::thread::yield_now();
     }
     // What is still due then, is not afterwards.
-    retention::pass(&broker.log, log::now());
+    retention::pass(&broker.log, crate::record::now());
     assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::OffsetOutOfRange(_))));
     let (start, end) = (at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest));
     assert_eq!((fetch(&broker, &want("t", start)).unwrap()[0].0, end), (start, 40));
@@ -130,7 +130,7 @@ fn retention_by_age_empties_a_log_and_its_offsets_go_on() {
     let scratch = Scratch::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None), record("b", None)]);
-    broker.log.write().trim(&name("t"), 0, 1).unwrap();
+    broker.log.write().unwrap().trim(&name("t"), 0, 1).unwrap();
     drop(broker);
     let broker = Embedded::open(settings(&scratch)).unwrap();
     assert_eq!((at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest)), (2, 2));
@@ -202,9 +202,30 @@ fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
         changes.append(place, vec![(1, b"half".to_vec())], &[])?;
         Err(redb::Error::Io(std::io::ErrorKind::StorageFull.into()))
     };
-    let failed = broker.log.write().commit(4, spoilt, || {}).unwrap_err();
+    let failed = broker.log.write().unwrap().commit(4, spoilt, || {}).unwrap_err();
     assert!(matches!(BrokerError::from(failed), BrokerError::Full(why) if why.contains("no room on the disk")));
     assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned())]);
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(1)]);
     assert_eq!(fetch(&broker, &want("t", 1)).unwrap(), [(1, "b".to_owned())]);
+}
+
+#[test]
+fn after_a_write_of_which_nobody_knew_the_next_goes_on_behind_what_is_there() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    produce(&broker, "t", Acks::All, vec![record("a", None)]);
+    broker.log.close();
+    {
+        // What landed all the same, seen by nobody.
+        let store = store::Store::open(&settings(&scratch).folder).unwrap();
+        let mut batch = batch::Batch::new(1);
+        batch.push(&record("landed", None), 0);
+        let grown = store.load().unwrap()[&name("t")].partitions[0].clone();
+        let grown = grown.grown(std::slice::from_ref(&batch), 0, broker.log.segment_limits());
+        let place = store::Place { topic: 0, partition: 0 };
+        store.write(|changes| changes.append(place, vec![(1, batch.finish())], &grown), || {}).unwrap();
+    }
+    assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(2)]);
+    let there = fetch(&broker, &want("t", 0)).unwrap();
+    assert_eq!(there, [(0, "a".to_owned()), (1, "landed".to_owned()), (2, "b".to_owned())]);
 }

@@ -11,11 +11,11 @@ use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::Expression;
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{Filter, Missing, Start, Subscription, Until};
-use crate::record::{TopicName, TopicPartition};
+use crate::record::{TopicName, TopicPartition, now};
 use crate::start::{From, parse_from};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use warp::http::header::{self, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
@@ -152,8 +152,7 @@ fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Sel
     if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
         return Ok(Start::Cursor(Cursor::read(id, topics.to_vec(), selection.clone())?));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let from = query.one("from")?.map_or(Ok(From::Latest), |from| parse_from(from, now));
+    let from = query.one("from")?.map_or(Ok(From::Latest), |from| parse_from(from, now()));
     let from = from.map_err(|bad| Problem::bad_request(bad.to_string()))?;
     Ok(from.start(topics, selection)?)
 }

@@ -16,11 +16,11 @@ use super::topic::{Intake, Topic, refuse};
 use super::{Event, Settings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
 use crate::kafka::wire::cluster::Cluster;
-use crate::record::{Timestamp, TopicName, TopicPartition};
+use crate::record::{self, TopicName, TopicPartition};
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::collections::{BTreeSet, HashMap};
 use std::thread::Scope;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How often deadlines are looked at while anything waits.
 const TICK: Duration = Duration::from_millis(20);
@@ -178,7 +178,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
     fn route(&mut self, submission: Submission, now: Instant) {
         let Submission { topic: name, acks, records, deadline, receipts, .. } = submission;
         let Some(topic) = self.topics.get_mut(&name) else { return };
-        let time = millis_now();
+        let time = record::now();
         for (index, record) in records.into_iter().enumerate() {
             let Some(partition) = topic.partition(&record, &mut self.random) else {
                 let place = TopicPartition { topic: name.clone(), partition: record.partition.unwrap_or_default() };
@@ -258,9 +258,4 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             }
         }
     }
-}
-
-fn millis_now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
 }
