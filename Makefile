@@ -8,12 +8,10 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 run: ## Build, then serve on 127.0.0.1:8080: topics in ./curlew-data, or the Kafka at $CURLEW_KAFKA (host:port)
-	$(CARGO) build --release --bin curlew
-	exec target/release/curlew serve
+	exec $(CARGO) run --release --bin curlew -- serve
 
 demo: ## Serve made-up data of a plant on 127.0.0.1:8080, to look around
-	$(CARGO) build --release --bin curlew
-	exec target/release/curlew demo
+	exec $(CARGO) run --release --bin curlew -- demo
 
 kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0, KAFKA_PORT=9092)
 	exec integration/kafka/serve
