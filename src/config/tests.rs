@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::broker::AutoCreate;
+use crate::kafka::Driver;
 use crate::start::From;
+use std::num::NonZeroU64;
+use std::time::Duration;
 
 fn consume(line: &str) -> Consume {
     match read_line(line).unwrap() {

@@ -1,0 +1,131 @@
+//! The settings of `curlew serve`.
+
+use super::data::Data;
+use super::kafka::Kafka;
+use super::{LogLevel, values};
+use crate::broker::AutoCreate;
+use crate::embedded;
+use crate::http::{self, Guard, Listens, Origins};
+use crate::hub;
+use crate::kafka::Driver;
+use clap::{ArgAction, Args};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where to listen. On any other address than loopback, others in the network reach it.
+    #[arg(long, env = "CURLEW_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080",
+          value_parser = values::listen)]
+    pub listen: SocketAddr,
+
+    #[command(flatten)]
+    pub(super) kafka: Kafka,
+
+    #[command(flatten)]
+    data: Data,
+
+    /// Origin whose pages may use the bridge, such as https://example.org; * for all. Repeatable; the
+    /// variable takes a comma-separated list.
+    #[arg(long = "cors-origin", env = "CURLEW_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
+          action = ArgAction::Append, value_parser = values::origin)]
+    pub cors_origins: Vec<String>,
+
+    /// Never ask Kafka to make a topic that a record is sent to and that does not exist.
+    #[arg(long, env = "CURLEW_NO_AUTO_CREATE")]
+    no_auto_create: bool,
+
+    /// Largest body of one request, except for x-ndjson streams, where it is the longest line.
+    #[arg(long, env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
+    pub max_body: usize,
+
+    /// Most open connections; one more is refused with 503.
+    #[arg(long, env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
+    pub max_connections: usize,
+
+    /// Most event streams at a time; one more is refused with 503.
+    #[arg(long, env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
+    max_streams: usize,
+
+    /// Most bytes of records that wait for Kafka; more are refused with 503.
+    #[arg(long, env = "CURLEW_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
+    queue_bytes: usize,
+
+    /// How long a request waits for Kafka's receipt before it is answered with 504.
+    #[arg(long, env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
+          value_parser = values::duration)]
+    produce_timeout: Duration,
+
+    /// How often partitions, leaders and topic ids are looked up anew.
+    #[arg(long, env = "CURLEW_METADATA_REFRESH", value_name = "TIME", default_value = "5s",
+          value_parser = values::duration)]
+    metadata_refresh: Duration,
+
+    /// How long an event stream is silent before it sends a heartbeat.
+    #[arg(long, env = "CURLEW_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = values::duration)]
+    pub heartbeat: Duration,
+
+    /// How long a stream may take nothing before it is closed, to resume later.
+    #[arg(long, env = "CURLEW_STALL_TIMEOUT", value_name = "TIME", default_value = "30s",
+          value_parser = values::duration)]
+    pub stall_timeout: Duration,
+
+    /// How long open requests and queued records get to finish when the bridge is told to end.
+    #[arg(long, env = "CURLEW_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
+          value_parser = values::duration)]
+    pub drain_timeout: Duration,
+
+    /// How much to log on standard error.
+    #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub(super) log_level: LogLevel,
+}
+
+impl Serve {
+    pub fn hub(&self) -> hub::Settings {
+        hub::Settings {
+            max_streams: self.max_streams,
+            queued_bytes: self.queue_bytes,
+            produce_timeout: self.produce_timeout,
+            metadata_refresh: self.metadata_refresh,
+            ..hub::Settings::default()
+        }
+    }
+
+    /// With as many connections as the system allows.
+    pub fn http(&self, max_connections: usize) -> http::Settings {
+        let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
+            Origins::Any
+        } else {
+            Origins::These(self.cors_origins.clone())
+        };
+        http::Settings {
+            guard: Guard { origins, listens: Listens::on(self.listen.ip()) },
+            produce: http::produce::Settings {
+                max_body: self.max_body,
+                auto_create: self.auto_create(),
+                timeout: self.produce_timeout,
+            },
+            heartbeat: self.heartbeat,
+            max_connections,
+            stall_timeout: self.stall_timeout,
+            drain: self.drain_timeout,
+        }
+    }
+
+    /// Where no broker is given.
+    pub fn embedded(&self) -> embedded::Settings {
+        self.data.settings()
+    }
+
+    pub fn brokers(&self) -> &[String] {
+        &self.kafka.brokers
+    }
+
+    pub fn driver(&self) -> Driver {
+        self.kafka.driver
+    }
+
+    pub fn auto_create(&self) -> AutoCreate {
+        if self.no_auto_create { AutoCreate::Never } else { AutoCreate::Ask }
+    }
+}

@@ -1,0 +1,149 @@
+//! The settings of `curlew consume` and `curlew produce`.
+
+use super::kafka::Kafka;
+use super::{LogLevel, values};
+use crate::broker::Acks;
+use crate::cel::Expression;
+use crate::commands::output::Output;
+use crate::kafka::Driver;
+use crate::record::{Partition, TopicName, now};
+use crate::start::{self, parse_from};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+/// Where `consume` and `produce` find the topics.
+#[derive(Debug, Args)]
+pub struct Source {
+    #[command(flatten)]
+    kafka: Kafka,
+
+    /// A running bridge, used where no --kafka is given.
+    #[arg(long, env = "CURLEW_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
+          value_parser = values::bridge)]
+    url: String,
+
+    /// How much to log on standard error.
+    #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "warn")]
+    pub(super) log_level: LogLevel,
+}
+
+/// The way to the topics that a [`Source`] chooses.
+#[derive(Debug, Clone, Copy)]
+pub enum Via<'a> {
+    Kafka {
+        brokers: &'a [String],
+        driver: Driver,
+    },
+    /// `host:port` of a bridge.
+    Bridge(&'a str),
+}
+
+impl Source {
+    pub fn via(&self) -> Via<'_> {
+        if self.kafka.brokers.is_empty() {
+            Via::Bridge(&self.url)
+        } else {
+            Via::Kafka { brokers: &self.kafka.brokers, driver: self.kafka.driver }
+        }
+    }
+
+    /// A --url that was typed wins over a CURLEW_KAFKA of the environment.
+    pub(super) fn prefer_what_was_typed(&mut self, matches: &ArgMatches) {
+        let typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if typed("url") && !typed("brokers") {
+            self.kafka.brokers.clear();
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Consume {
+    /// Topics to read. One that does not exist yet is waited for.
+    #[arg(value_name = "TOPIC", required = true, value_parser = TopicName::new)]
+    pub topics: Vec<TopicName>,
+
+    #[command(flatten)]
+    pub source: Source,
+
+    /// Where to start: latest, earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an
+    /// event's id.
+    #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true, value_parser = place)]
+    pub from: start::From,
+
+    /// Only this partition. Repeatable.
+    #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
+    pub partitions: Vec<Partition>,
+
+    /// Only records with this key.
+    #[arg(long)]
+    pub key: Option<String>,
+
+    /// Only records for which this CEL expression is true, such as 'value.temperature > 30 && key == "boiler"'; over
+    /// value, key, headers, topic, partition, offset and timestamp.
+    #[arg(long = "where", value_name = "EXPR", value_parser = values::condition)]
+    pub condition: Option<Arc<Expression>>,
+
+    /// End at the end of every partition as it is now.
+    #[arg(long)]
+    pub until_end: bool,
+
+    /// End after so many records.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroU64>,
+
+    /// How to print a record: value, json, or a format of %t topic, %p partition, %o offset, %k key,
+    /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
+    #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = Output::parse)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Produce {
+    /// The topic to write.
+    #[arg(value_name = "TOPIC", value_parser = TopicName::new)]
+    pub topic: TopicName,
+
+    #[command(flatten)]
+    pub source: Source,
+
+    /// What stands between key and value of a line, such as : or \t. A line without it has no key.
+    #[arg(long, value_name = "SEP", value_parser = Separator::parse)]
+    pub key_separator: Option<Separator>,
+
+    /// Write all records to this partition.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub partition: Option<Partition>,
+
+    /// Header of every record. Repeatable.
+    #[arg(long = "header", value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = values::header)]
+    pub headers: Vec<(String, String)>,
+
+    /// How many copies must have a record before it counts as written: all, 1 or 0.
+    #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
+    pub acks: Acks,
+}
+
+/// What stands between key and value of a line; not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Separator(pub Vec<u8>);
+
+impl Separator {
+    fn parse(text: &str) -> Result<Self, String> {
+        values::separator(text).map(Self)
+    }
+}
+
+fn place(text: &str) -> Result<start::From, start::BadFrom> {
+    parse_from(text, now())
+}
+
+fn acks(text: &str) -> Result<Acks, &'static str> {
+    match text {
+        "all" | "-1" => Ok(Acks::All),
+        "1" => Ok(Acks::Leader),
+        "0" => Ok(Acks::None),
+        _ => Err("give all, 1 or 0"),
+    }
+}
