@@ -13,6 +13,7 @@
 //! - [`demo`]: a plant that does not exist, for `curlew demo`
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
+//! - [`tls`]: what both sides need of it
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`]: the log, threads that somebody owns, pauses between
 //!   tries, being told to end, how many connections the system allows
 
@@ -33,4 +34,5 @@ pub mod partitioner;
 pub mod record;
 pub mod signal;
 pub mod start;
+pub mod tls;
 pub mod worker;

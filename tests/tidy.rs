@@ -248,6 +248,27 @@ fn dependencies(section: &str) -> BTreeSet<String> {
         .collect()
 }
 
+#[test]
+fn nothing_that_is_shipped_compiles_c() {
+    for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"] {
+        let arguments =
+            ["tree", "--package", "curlew", "--edges", "normal,build", "--prefix", "none", "--target", target];
+        let tree = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+        assert!(tree.status.success(), "{tree:?}");
+        let tree = String::from_utf8(tree.stdout).unwrap();
+        let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        // Tables of numbers, in Rust.
+        let pure = ["linux-raw-sys"];
+        let compiles = |name: &str| {
+            ["cc", "cmake", "bindgen", "pkg-config", "ring", "nasm-rs"].contains(&name)
+                || name.ends_with("-sys")
+                || name.starts_with("aws-lc")
+        };
+        let found: Vec<_> = names.iter().filter(|name| compiles(name) && !pure.contains(name)).collect();
+        assert!(names.contains("rustls-graviola") && found.is_empty(), "{target}: {found:?} of {names:?}");
+    }
+}
+
 fn unused(section: &str, code: &str) -> Vec<String> {
     let used = |name: &String| names(code, &format!("{}::", name.replace('-', "_")));
     dependencies(section).into_iter().filter(|name| !used(name)).collect()

@@ -1,0 +1,76 @@
+//! TLS, the same for both sides: the cryptography or why this CPU cannot do it, and PEM files.
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What rustls calculates with. An error is for the person who started the program: graviola is assembly for CPUs of
+/// about 2013 and later, and would end the process on any other.
+pub fn provider() -> Result<Arc<CryptoProvider>, String> {
+    if graviola::util::is_cpu_supported() {
+        Ok(Arc::new(rustls_graviola::default_provider()))
+    } else {
+        Err(format!(
+            "TLS cannot run on this CPU: it needs {NEEDED}; run without TLS, behind a proxy that does it, or on another \
+             machine"
+        ))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+const NEEDED: &str =
+    "AES, PCLMULQDQ, BMI1, ADX, AVX and AVX2 (Intel since Broadwell, AMD since Zen; virtual machines may hide them)";
+#[cfg(target_arch = "aarch64")]
+const NEEDED: &str = "NEON, AES, PMULL and SHA2 (a Raspberry Pi 5 has them, a Raspberry Pi 4 does not)";
+
+/// The certificates of a PEM file, in their order; not empty. An error names the file.
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let fault = |error| fault(file, &error, "certificates (-----BEGIN CERTIFICATE-----)");
+    let certificates: Vec<_> =
+        CertificateDer::pem_file_iter(file).map_err(fault)?.collect::<Result<_, _>>().map_err(fault)?;
+    if certificates.is_empty() { Err(fault(pem::Error::NoItemsFound)) } else { Ok(certificates) }
+}
+
+/// The first private key of a PEM file: PKCS#8, PKCS#1 or SEC1, not encrypted. An error names the file.
+pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(file)
+        .map_err(|error| fault(file, &error, "private key (-----BEGIN PRIVATE KEY-----, not encrypted)"))
+}
+
+fn fault(file: &Path, error: &pem::Error, wanted: &str) -> String {
+    let file = file.display();
+    match error {
+        pem::Error::Io(error) => format!("cannot read {file}: {error}"),
+        pem::Error::NoItemsFound => format!("{file} holds no {wanted} in PEM"),
+        other => format!("{file} is not well-formed PEM: {other}"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_pem_file_is_said() {
+        let file = std::env::temp_dir().join(format!("curlew-pem-{}", std::process::id()));
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            (certificates(&file).map(|all| all.len()), private_key(&file).map(|key| key.secret_der().to_vec()))
+        };
+        let block = |kind: &str| format!("-----BEGIN {kind}-----\naGVsbG8=\n-----END {kind}-----\n");
+        let (certificates, key) = read("");
+        assert!(certificates.unwrap_err().contains("holds no certificates"));
+        assert!(key.unwrap_err().contains("holds no private key"));
+        let both = block("CERTIFICATE").repeat(2) + &block("PRIVATE KEY");
+        assert_eq!(read(&both), (Ok(2), Ok(b"hello".to_vec())));
+        let (_, encrypted) = read(&block("ENCRYPTED PRIVATE KEY"));
+        assert!(encrypted.unwrap_err().contains("not encrypted"));
+        let (certificates, _) = read("-----BEGIN CERTIFICATE-----\naGVsbG8=\n");
+        assert!(certificates.unwrap_err().contains("is not well-formed PEM"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(private_key(&file).unwrap_err().starts_with("cannot read "));
+    }
+}
