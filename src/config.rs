@@ -11,7 +11,7 @@ mod values;
 pub use demo::{Demo, DemoFolder};
 pub use refusal::Stop;
 pub use serve::Serve;
-pub use terminal::{Consume, Produce, Separator, Source, Via};
+pub use terminal::{Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
@@ -39,6 +39,8 @@ pub enum Command {
     Consume(Consume),
     /// Send lines of standard input to a topic, one record each.
     Produce(Produce),
+    /// Print all that a topic holds, one JSON object a line, for `curlew produce --format record`.
+    Export(Export),
 }
 
 impl Command {
@@ -49,6 +51,7 @@ impl Command {
             Self::Demo(demo) => demo.log_level,
             Self::Consume(consume) => consume.source.log_level,
             Self::Produce(produce) => produce.source.log_level,
+            Self::Export(export) => export.source.log_level,
         }
         .into()
     }
@@ -97,6 +100,10 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
         }
         Command::Produce(produce) => {
             under("produce").into_iter().for_each(|m| produce.source.prefer_what_was_typed(m));
+            produce.check()?;
+        }
+        Command::Export(export) => {
+            under("export").into_iter().for_each(|m| export.source.prefer_what_was_typed(m));
         }
     }
     Ok(cli.command)

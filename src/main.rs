@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Demo(settings) => told(demo(&settings)),
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
+        Command::Export(settings) => consume(settings.into()),
     }
 }
 

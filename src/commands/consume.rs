@@ -3,16 +3,17 @@
 use super::output::Output;
 use super::{Written, exit, from_bridge, say, until_signal, written};
 use crate::broker::BrokerError;
-use crate::config::{Consume, Via};
+use crate::config::{Consume, OnGap, Via};
 use crate::cursor::Selection;
-use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Missing, Subscription, Until};
+use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
 use crate::kafka;
 use crate::record::{Partition, RecordRef, TopicName};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Exit code 0 at the end, after a signal, and where nobody reads any more; 1 after a failure.
+/// Exit code 0 at the end, after a signal, and where nobody reads any more; 1 after a failure, and
+/// where a gap is one.
 pub fn consume(settings: Consume) -> ExitCode {
     exit(match settings.source.via() {
         Via::Kafka { brokers, driver } => {
@@ -41,7 +42,7 @@ pub fn consume(settings: Consume) -> ExitCode {
 fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
     let selection = Selection::of(settings.partitions);
     let start = settings.from.start(&settings.topics, &selection).map_err(|e| e.to_string())?;
-    let lines = Arc::new(Lines { output: settings.output, problem: Mutex::default() });
+    let lines = Arc::new(Lines { output: settings.output, on_gap: settings.on_gap, failure: Mutex::default() });
     let subscription = Subscription {
         topics: settings.topics,
         selection,
@@ -51,7 +52,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
             headers: Vec::new(),
             condition: settings.condition,
         },
-        missing: Missing::Wait,
+        missing: settings.missing,
         until: if settings.until_end { Until::End } else { Until::Forever },
         limit: settings.limit,
         format: lines.clone(),
@@ -79,17 +80,21 @@ fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
             return Ok(());
         }
     }
-    match lines.problem.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        // We were told to end, and told the hub.
-        Some(BrokerError::Ending) | None => Ok(()),
-        Some(error) => Err(error.to_string()),
-    }
+    lines.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
 }
 
 /// Records as [`Output`] prints them; everything else goes to standard error.
 struct Lines {
     output: Output,
-    problem: Mutex<Option<BrokerError>>,
+    on_gap: OnGap,
+    /// The first; what comes after it is not asked.
+    failure: Mutex<Option<String>>,
+}
+
+impl Lines {
+    fn failed(&self, why: String) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
 }
 
 impl Format for Lines {
@@ -110,11 +115,18 @@ impl Format for Lines {
 
     fn gap(&self, _out: &mut Vec<u8>, gap: &Gap, _id: &str) {
         let Gap { topic, partition, from, to, reason } = gap;
-        say(format_args!("gap in {topic}/{partition}: {from} to {to} cannot be had ({})", reason.as_str()));
+        let gap = format!("gap in {topic}/{partition}: {from} to {to} cannot be had ({})", reason.as_str());
+        match self.on_gap {
+            OnGap::GoOn => say(gap),
+            OnGap::Fail => self.failed(format!("{gap}; what was printed is not whole")),
+        }
     }
 
     fn problem(&self, _out: &mut Vec<u8>, error: &BrokerError) {
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        // `Ending`: we were told to end, and told the hub.
+        if *error != BrokerError::Ending {
+            self.failed(error.to_string());
+        }
     }
 
     fn waiting(&self, _out: &mut Vec<u8>, topic: &TopicName) {

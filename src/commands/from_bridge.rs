@@ -1,19 +1,20 @@
 //! `consume` through a running bridge: Server-Sent Events, resumed by cursor.
 
 use super::bridge_client::{self, BridgeClient, Failure};
+use super::envelope::Envelope;
 use super::output::Output;
 use super::sse::{Event, Parser};
 use super::{Written, runtime, say, until_signal, written};
 use crate::backoff::Backoff;
-use crate::config::Consume;
-use crate::record::{Part, Records, TopicName};
+use crate::config::{Consume, OnGap};
+use crate::hub::Missing;
+use crate::record::{Records, TopicName};
 use crate::start::From;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::Serializer;
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::io::Write;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -145,7 +146,12 @@ impl Reading {
                 let later = status.is_none_or(|s| matches!(s, 429 | 500..));
                 return if later { Ok(Some(End::Cut(text))) } else { Err(text) };
             }
-            "gap" => say(format_args!("gap: {}", String::from_utf8_lossy(data))),
+            "gap" => match self.settings.on_gap {
+                OnGap::GoOn => say(format_args!("gap: {}", String::from_utf8_lossy(data))),
+                OnGap::Fail => {
+                    return Err(format!("gap: {}; what was printed is not whole", String::from_utf8_lossy(data)));
+                }
+            },
             _ if event.data.is_none() => {}
             kind => {
                 self.print(kind, data, lines)?;
@@ -162,7 +168,7 @@ impl Reading {
     fn print(&self, kind: &str, data: &[u8], lines: &mut Vec<u8>) -> Result<(), String> {
         let unread = |e: &dyn std::fmt::Display| format!("the bridge sends what cannot be read: {e}");
         let output = &self.settings.output;
-        if *output == Output::Json {
+        if matches!(output, Output::Json | Output::Exact) {
             lines.extend_from_slice(data);
             lines.push(b'\n');
             return Ok(());
@@ -182,15 +188,17 @@ impl Reading {
             // No topic is printed, so any will do.
             self.settings.topics.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
         } else {
-            let envelope: Envelope<'_> = serde_json::from_slice(data).map_err(|e| unread(&e))?;
-            let topic = TopicName::new(envelope.topic).map_err(|e| unread(&e))?;
-            print(lines, &topic, envelope.partition, &envelope.records());
+            let envelope = Envelope::read(data).map_err(|e| unread(&e))?;
+            let (topic, partition) =
+                (envelope.topic().map_err(|e| unread(&e))?, envelope.partition().map_err(|e| unread(&e))?);
+            print(lines, &topic, partition, &envelope.records().map_err(|e| unread(&e))?);
         }
         Ok(())
     }
 
     fn path(&self) -> String {
-        let Consume { topics, partitions, key, condition, until_end, limit, output, from, .. } = &self.settings;
+        let Consume { topics, partitions, key, condition, until_end, limit, output, from, missing, .. } =
+            &self.settings;
         let mut query = Serializer::new(String::from("/events?"));
         topics.iter().for_each(|topic| {
             query.append_pair("topic", topic.as_str());
@@ -198,9 +206,16 @@ impl Reading {
         partitions.iter().for_each(|partition| {
             query.append_pair("partition", &partition.to_string());
         });
-        query.append_pair("from", &place(from)).append_pair("wait", "true");
-        // Only `format=value` gives a value's own bytes back; all else is in the envelope.
-        query.append_pair("format", if output.is_value_only() { "value" } else { "record" });
+        query.append_pair("from", &place(from));
+        if *missing == Missing::Wait {
+            query.append_pair("wait", "true");
+        }
+        let format = match output {
+            Output::Json => "record",
+            _ if output.is_value_only() => "value",
+            Output::Exact | Output::Format(_) => "exact",
+        };
+        query.append_pair("format", format);
         if let Some(key) = key {
             query.append_pair("key", key);
         }
@@ -243,68 +258,4 @@ fn problem(data: &[u8]) -> (Option<u16>, String) {
     let status = serde_json::from_slice::<Status>(data).ok().and_then(|s| s.status);
     let code = status.and_then(|s| hyper::StatusCode::from_u16(s).ok()).unwrap_or_default();
     (status, bridge_client::problem(code, data))
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    timestamp: Option<i64>,
-    #[serde(borrow)]
-    key: Option<&'a RawValue>,
-    key_encoding: Option<&'a str>,
-    #[serde(borrow)]
-    value: Option<&'a RawValue>,
-    encoding: Option<&'a str>,
-    #[serde(default, borrow)]
-    headers: Vec<EnvelopeHeader<'a>>,
-}
-
-#[derive(Deserialize)]
-struct EnvelopeHeader<'a> {
-    #[serde(borrow)]
-    name: &'a RawValue,
-    name_encoding: Option<&'a str>,
-    #[serde(borrow)]
-    value: Option<&'a RawValue>,
-    encoding: Option<&'a str>,
-}
-
-impl Envelope<'_> {
-    fn records(&self) -> Records {
-        let mut data = Vec::new();
-        let mut part = |bytes: &[u8]| -> Part {
-            let start = data.len();
-            data.extend_from_slice(bytes);
-            start..data.len()
-        };
-        let key = original(self.key, self.key_encoding).map(|b| part(&b));
-        let value = original(self.value, self.encoding).map(|b| part(&b));
-        let headers: Vec<_> = self
-            .headers
-            .iter()
-            .map(|h| {
-                (
-                    part(&original(Some(h.name), h.name_encoding).unwrap_or_default()),
-                    original(h.value, h.encoding).map(|b| part(&b)),
-                )
-            })
-            .collect();
-        let mut records = Records::over(data.into());
-        records.push(self.offset, self.timestamp.unwrap_or(-1), key, value);
-        headers.into_iter().for_each(|(name, value)| records.push_header(name, value));
-        records
-    }
-}
-
-/// The bytes that an envelope's member stands for. A JSON string stands for its text: whether the
-/// record had the quotes too, the envelope does not tell.
-fn original(member: Option<&RawValue>, encoding: Option<&str>) -> Option<Vec<u8>> {
-    let raw = member?.get();
-    let text = match serde_json::from_str::<String>(raw) {
-        Ok(text) => text,
-        Err(_) => return (raw != "null").then(|| raw.as_bytes().to_vec()),
-    };
-    if encoding == Some("base64") { STANDARD.decode(&text).ok() } else { Some(text.into_bytes()) }
 }

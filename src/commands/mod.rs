@@ -2,7 +2,9 @@
 
 mod bridge_client;
 mod consume;
+mod envelope;
 mod from_bridge;
+mod lines;
 pub mod output;
 mod produce;
 mod sse;

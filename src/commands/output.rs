@@ -1,4 +1,4 @@
-//! How `consume` prints a record: `value`, `json`, or a format that kcat's users know.
+//! How `consume` prints a record: `value`, `json`, `exact`, or a format that kcat's users know.
 
 use crate::http::event::envelope;
 use crate::record::{Partition, RecordRef, TopicName};
@@ -8,6 +8,8 @@ use crate::record::{Partition, RecordRef, TopicName};
 pub enum Output {
     /// The [`envelope`], one a line.
     Json,
+    /// The exact [`envelope`], one a line: what `produce --format record` reads.
+    Exact,
     Format(Vec<Token>),
 }
 
@@ -37,9 +39,10 @@ impl Output {
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "json" => Ok(Self::Json),
+            "exact" => Ok(Self::Exact),
             "value" => Self::parse(r"%v\n"),
             _ if !text.contains(['%', '\\']) => {
-                Err(format!("{text:?} is none; give value, json or a format such as '%t/%p/%o: %v\\n'"))
+                Err(format!("{text:?} is none; give value, json, exact or a format such as '%t/%p/%o: %v\\n'"))
             }
             _ => tokens(text).map(Self::Format),
         }
@@ -48,7 +51,7 @@ impl Output {
     /// Whether nothing but the value is printed.
     pub fn is_value_only(&self) -> bool {
         match self {
-            Self::Json => false,
+            Self::Json | Self::Exact => false,
             Self::Format(tokens) => tokens
                 .iter()
                 .all(|t| matches!(t, Token::Text(_) | Token::Value | Token::ValueLength | Token::ValueLengthBinary)),
@@ -60,6 +63,10 @@ impl Output {
         let tokens = match self {
             Self::Json => {
                 envelope::write(out, topic, partition, record);
+                return out.push(b'\n');
+            }
+            Self::Exact => {
+                envelope::write_exact(out, topic, partition, record);
                 return out.push(b'\n');
             }
             Self::Format(tokens) => tokens,

@@ -2,7 +2,8 @@
 //! keeps every byte, over one connection.
 
 use super::bridge_client::{self, BridgeClient, Failure};
-use super::produce::{Lines, Progress};
+use super::lines::Lines;
+use super::produce::{Progress, both};
 use super::runtime;
 use crate::broker::Acks;
 use crate::config::Produce;
@@ -29,16 +30,20 @@ pub fn produce(settings: &Produce, authority: &str, progress: &Progress) -> Resu
     let path = format!("/topics/{}?acks={acks}", settings.topic);
     let mut client = Some(runtime.block_on(BridgeClient::connect(authority)).map_err(|e| e.to_string())?);
     let mut lines = Lines::new(std::io::stdin().lock());
-    while let Some(batch) = lines.next_batch(settings)? {
+    let read = loop {
+        let batch = match lines.next_batch(settings) {
+            Ok(Some(batch)) => batch,
+            ended => break ended.map(drop),
+        };
         for records in batch.chunks(RECORDS) {
             progress.sent(records.len());
-            let first = progress.first_line(records.len());
+            let first = progress.first(records.len());
             let body = serde_json::to_vec(&Body::of(records)).map_err(|e| e.to_string())?;
             let outcomes = runtime.block_on(send(&mut client, authority, &path, body.into(), records.len()));
             progress.settled(first, outcomes);
         }
-    }
-    progress.summary()
+    };
+    both(progress.summary(), read)
 }
 
 /// An outcome for each record.
@@ -129,6 +134,8 @@ struct Entry<'a> {
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partition: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<HeaderEntry<'a>>,
 }
@@ -146,6 +153,7 @@ impl<'a> Body<'a> {
             key: record.key.as_ref().map(encode),
             value: record.value.as_ref().map(encode),
             partition: record.partition,
+            timestamp: record.timestamp,
             headers: record
                 .headers
                 .iter()

@@ -35,7 +35,8 @@ impl Stop {
         if let Some(variable) = variable_of(error, args) {
             line.push_str(&format!(" (from the environment, {variable})"));
         }
-        let command = args.get(1).and_then(|a| a.to_str()).filter(|a| matches!(*a, "serve" | "consume" | "produce"));
+        let command =
+            args.get(1).and_then(|a| a.to_str()).filter(|a| matches!(*a, "serve" | "consume" | "produce" | "export"));
         let command = command.map(|c| format!("{c} ")).unwrap_or_default();
         line.push_str(&format!("; `curlew {command}--help` shows what is allowed"));
         Self::Refused(line)

@@ -1,15 +1,16 @@
 //! The settings of `curlew consume` and `curlew produce`.
 
 use super::kafka::Kafka;
-use super::{LogLevel, values};
+use super::{LogLevel, Stop, values};
 use crate::broker::Acks;
 use crate::cel::Expression;
 use crate::commands::output::Output;
+use crate::hub::Missing;
 use crate::kafka::Driver;
 use crate::record::{Partition, TopicName, now};
 use crate::start::{self, parse_from};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args};
+use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -93,10 +94,64 @@ pub struct Consume {
     #[arg(long, value_name = "N")]
     pub limit: Option<NonZeroU64>,
 
-    /// How to print a record: value, json, or a format of %t topic, %p partition, %o offset, %k key,
+    /// How to print a record: value, json, exact (JSON from which every byte can be had back; `curlew produce
+    /// --format record` reads it), or a format of %t topic, %p partition, %o offset, %k key,
     /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
     #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = Output::parse)]
     pub output: Output,
+
+    /// A topic that does not exist.
+    #[arg(skip = Missing::Wait)]
+    pub missing: Missing,
+
+    #[arg(skip)]
+    pub on_gap: OnGap,
+}
+
+/// What to do where records are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Say so.
+    #[default]
+    GoOn,
+    Fail,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The topic to read.
+    #[arg(value_name = "TOPIC", value_parser = TopicName::new)]
+    topic: TopicName,
+
+    #[command(flatten)]
+    pub(super) source: Source,
+
+    /// Where to start: earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
+    #[arg(long, value_name = "PLACE", default_value = "earliest", allow_hyphen_values = true, value_parser = place)]
+    from: start::From,
+
+    /// Only this partition. Repeatable.
+    #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
+    partitions: Vec<Partition>,
+}
+
+impl From<Export> for Consume {
+    /// All that is there, exactly, or a failure.
+    fn from(export: Export) -> Self {
+        Self {
+            topics: vec![export.topic],
+            source: export.source,
+            from: export.from,
+            partitions: export.partitions,
+            key: None,
+            condition: None,
+            until_end: true,
+            limit: None,
+            output: Output::Exact,
+            missing: Missing::Refuse,
+            on_gap: OnGap::Fail,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -107,6 +162,15 @@ pub struct Produce {
 
     #[command(flatten)]
     pub source: Source,
+
+    /// What a line is: value, or record (what `curlew export` writes: a JSON object with value, key, headers and
+    /// timestamp; its topic, partition and offset count for nothing).
+    #[arg(long, value_name = "FORMAT", default_value = "value")]
+    pub format: LineFormat,
+
+    /// With --format record: write each record to the partition that its line names.
+    #[arg(long, conflicts_with = "partition")]
+    pub keep_partitions: bool,
 
     /// What stands between key and value of a line, such as : or \t. A line without it has no key.
     #[arg(long, value_name = "SEP", value_parser = Separator::parse)]
@@ -123,6 +187,29 @@ pub struct Produce {
     /// How many copies must have a record before it counts as written: all, 1 or 0.
     #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
     pub acks: Acks,
+}
+
+impl Produce {
+    /// Refuses what would count for nothing.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        let no_use = match self.format {
+            LineFormat::Value if self.keep_partitions => {
+                "--keep-partitions is for --format record: a line that is a value names no partition"
+            }
+            LineFormat::Record if self.key_separator.is_some() => {
+                "--key-separator is for --format value: a line that is a record names its key itself"
+            }
+            _ => return Ok(()),
+        };
+        Err(Stop::Refused(no_use.to_owned()))
+    }
+}
+
+/// What a line of standard input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LineFormat {
+    Value,
+    Record,
 }
 
 /// What stands between key and value of a line; not empty.

@@ -109,8 +109,10 @@ fn subscription(
         (Some("value" | "record") | None, Style::Ndjson) => Kind::Ndjson,
         (Some("value") | None, Style::Sse) => Kind::SseValue,
         (Some("record"), Style::Sse) => Kind::SseRecord,
+        (Some("exact"), Style::Sse) => Kind::SseExact,
+        (Some("exact"), Style::Ndjson) => Kind::NdjsonExact,
         (Some(other), _) => {
-            return Err(Problem::bad_request(format!("format is {other:?}; allowed are value and record")));
+            return Err(Problem::bad_request(format!("format is {other:?}; allowed are value, record and exact")));
         }
     };
     let start = start(query, request, &topics, &selection)?;

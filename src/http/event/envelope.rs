@@ -2,24 +2,37 @@
 //!
 //! `{"topic","partition","offset","timestamp","key","headers","value"}`. Key and value are JSON where they
 //! parse, else a string, else base64 with `"key_encoding":"base64"`, `"encoding":"base64"` beside them.
-//! What reads the same as something else stays so: the text `null` as a tombstone, `"a"` as `a`.
+//! What reads the same as something else stays so: the text `null` as a tombstone, `"a"` as `a`. The exact
+//! envelope never parses: there a string is the text, and null is nothing but null.
 
 use super::json::{self, Encoding};
 use crate::hub::Gap;
 use crate::record::{Offset, Partition, RecordRef, TopicName};
 
+/// Appends bytes as a JSON value.
+type Embed = fn(&mut Vec<u8>, Option<&[u8]>) -> Encoding;
+
 /// Appends the envelope of `record`. `timestamp` is milliseconds since the epoch, or null.
 pub fn write(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+    write_with(json::embed, out, topic, partition, record);
+}
+
+/// Appends the envelope that gives every byte back.
+pub fn write_exact(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+    write_with(json::string, out, topic, partition, record);
+}
+
+fn write_with(embed: Embed, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
     place(out, topic, partition);
     number(out, ",\"offset\":", record.offset);
     match record.timestamp {
         -1 => text(out, ",\"timestamp\":null"),
         known => number(out, ",\"timestamp\":", known),
     }
-    key(out, record);
+    key(embed, out, record);
     headers(out, record);
     text(out, ",\"value\":");
-    let encoding = json::embed(out, record.value);
+    let encoding = embed(out, record.value);
     mark(out, encoding, ",\"encoding\":\"base64\"");
     out.push(b'}');
 }
@@ -28,7 +41,7 @@ pub fn write(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record:
 pub fn write_tombstone(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
     place(out, topic, partition);
     number(out, ",\"offset\":", record.offset);
-    key(out, record);
+    key(json::embed, out, record);
     out.push(b'}');
 }
 
@@ -54,9 +67,9 @@ fn place_members(out: &mut Vec<u8>, topic: &TopicName, partition: Partition) {
     number(out, "\",\"partition\":", partition.into());
 }
 
-fn key(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+fn key(embed: Embed, out: &mut Vec<u8>, record: &RecordRef<'_>) {
     text(out, ",\"key\":");
-    let encoding = json::embed(out, record.key);
+    let encoding = embed(out, record.key);
     mark(out, encoding, ",\"key_encoding\":\"base64\"");
 }
 

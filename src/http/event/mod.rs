@@ -21,14 +21,20 @@ pub enum Kind {
     SseValue,
     /// Server-Sent Events whose data is the record's [`envelope`].
     SseRecord,
+    /// Server-Sent Events whose data is the exact [`envelope`].
+    SseExact,
     /// An [`envelope`] a line.
     Ndjson,
+    /// An exact [`envelope`] a line.
+    NdjsonExact,
 }
 
 pub fn format(kind: Kind) -> Arc<dyn Format> {
     match kind {
         Kind::SseValue => Arc::new(sse::Sse::Value),
         Kind::SseRecord => Arc::new(sse::Sse::Record),
-        Kind::Ndjson => Arc::new(ndjson::Ndjson),
+        Kind::SseExact => Arc::new(sse::Sse::Exact),
+        Kind::Ndjson => Arc::new(ndjson::Ndjson::Record),
+        Kind::NdjsonExact => Arc::new(ndjson::Ndjson::Exact),
     }
 }

@@ -7,11 +7,17 @@ use crate::hub::{Format, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 
 /// A record's line is its envelope; a line with an `event` member tells of something else.
-pub struct Ndjson;
+pub enum Ndjson {
+    Record,
+    Exact,
+}
 
 impl Format for Ndjson {
     fn name(&self) -> &str {
-        "ndjson"
+        match self {
+            Self::Record => "ndjson",
+            Self::Exact => "ndjson-exact",
+        }
     }
 
     fn uses_ids(&self) -> bool {
@@ -19,7 +25,10 @@ impl Format for Ndjson {
     }
 
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
-        envelope::write(out, topic, partition, record);
+        match self {
+            Self::Record => envelope::write(out, topic, partition, record),
+            Self::Exact => envelope::write_exact(out, topic, partition, record),
+        }
         out.push(b'\n');
     }
 

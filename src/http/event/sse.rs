@@ -14,6 +14,7 @@ use memchr::memchr2;
 pub enum Sse {
     Value,
     Record,
+    Exact,
 }
 
 impl Format for Sse {
@@ -21,6 +22,7 @@ impl Format for Sse {
         match self {
             Self::Value => "sse-value",
             Self::Record => "sse-record",
+            Self::Exact => "sse-exact",
         }
     }
 
@@ -37,10 +39,13 @@ impl Format for Sse {
                 envelope::write_tombstone(out, topic, partition, record);
                 out.push(b'\n');
             }
-            (Self::Record, value) => {
+            (Self::Record | Self::Exact, value) => {
                 let start: &[u8] = if value.is_some() { b"data: " } else { b"event: tombstone\ndata: " };
                 out.extend_from_slice(start);
-                envelope::write(out, topic, partition, record);
+                match self {
+                    Self::Exact => envelope::write_exact(out, topic, partition, record),
+                    _ => envelope::write(out, topic, partition, record),
+                }
                 out.push(b'\n');
             }
         }

@@ -71,3 +71,22 @@ proptest! {
         prop_assert_eq!(all(Slow(input.as_bytes(), few), &settings), all(input.as_bytes(), &settings));
     }
 }
+
+#[test]
+fn what_is_before_a_line_that_is_no_record_is_sent_and_nothing_after_it() {
+    let settings = settings("--format record --header a=1 --keep-partitions");
+    let input = concat!(
+        r#"{"partition":2,"key":"k","value":"a","headers":[{"name":"h","value":null}],"timestamp":5}"#,
+        "\n\n",
+        r#"{"partition":0,"value":null}"#,
+        "\n{\n",
+        r#"{"partition":0,"value":"never"}"#,
+    );
+    let mut lines = Lines::new(input.as_bytes());
+    let batch = lines.next_batch(&settings).unwrap().unwrap();
+    let shown: Vec<_> = batch.iter().map(|r| (r.partition, r.value.as_deref(), r.timestamp, r.headers.len())).collect();
+    assert_eq!(shown, [(Some(2), Some(&b"a"[..]), Some(5), 2), (Some(0), None, None, 1)]);
+    let why = lines.next_batch(&settings).unwrap_err();
+    assert!(why.starts_with("line 4 is no record, and nothing from it on was sent: EOF"), "{why}");
+    assert!(lines.next_batch(&settings).unwrap().is_none());
+}

@@ -1,0 +1,254 @@
+//! A record's envelope, read back from JSON: what `consume` gets from a bridge, and a line of `produce --format record`.
+
+use crate::record::{Header, NewRecord, Part, Partition, Records, Timestamp, TopicName};
+use crate::start::parse_timestamp;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Members that it does not have are passed over.
+#[derive(Deserialize)]
+pub struct Envelope<'a> {
+    /// Of a line that tells of something else than a record.
+    event: Option<String>,
+    detail: Option<String>,
+    topic: Option<Cow<'a, str>>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+    timestamp: Option<Value>,
+    #[serde(borrow)]
+    key: Option<&'a RawValue>,
+    key_encoding: Option<Cow<'a, str>>,
+    /// `None` only where the member is missing: null is a tombstone.
+    #[serde(borrow, default, deserialize_with = "present")]
+    value: Option<&'a RawValue>,
+    encoding: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    headers: Vec<EnvelopeHeader<'a>>,
+}
+
+#[derive(Deserialize)]
+struct EnvelopeHeader<'a> {
+    #[serde(borrow)]
+    name: &'a RawValue,
+    name_encoding: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    encoding: Option<Cow<'a, str>>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+type HeaderBytes = (Vec<u8>, Option<Vec<u8>>);
+
+impl<'a> Envelope<'a> {
+    pub fn read(json: &'a [u8]) -> Result<Self, String> {
+        let envelope: Self = serde_json::from_slice(json).map_err(|e| {
+            format!(
+                "{e}; a record is {{\"key\":…,\"value\":…,\"headers\":[{{\"name\":…,\"value\":…}}],\"timestamp\":…}}"
+            )
+        })?;
+        match &envelope.event {
+            None => Ok(envelope),
+            Some(event) => {
+                let detail = envelope.detail.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
+                Err(format!("this is no record but tells of a {event}{detail}: records are missing here"))
+            }
+        }
+    }
+
+    pub fn topic(&self) -> Result<TopicName, String> {
+        TopicName::new(self.topic.as_deref().ok_or("\"topic\" is missing")?).map_err(|e| e.to_string())
+    }
+
+    pub fn partition(&self) -> Result<Partition, String> {
+        let partition = self.partition.ok_or("\"partition\" is missing")?;
+        if partition < 0 { Err(format!("partition is {partition}; it is a number from 0 on")) } else { Ok(partition) }
+    }
+
+    /// The record as it was read.
+    pub fn records(&self) -> Result<Records, String> {
+        let mut data = Vec::new();
+        let mut part = |bytes: Vec<u8>| -> Part {
+            let start = data.len();
+            data.extend_from_slice(&bytes);
+            start..data.len()
+        };
+        let key = self.key()?.map(&mut part);
+        let value = self.value()?.map(&mut part);
+        let headers: Vec<_> =
+            self.headers()?.into_iter().map(|(name, value)| (part(name), value.map(&mut part))).collect();
+        let mut records = Records::over(data.into());
+        let offset = self.offset.ok_or("\"offset\" is missing")?;
+        records.push(offset, self.timestamp()?.unwrap_or(-1), key, value);
+        headers.into_iter().for_each(|(name, value)| records.push_header(name, value));
+        Ok(records)
+    }
+
+    /// The record as it is to be written, without its place.
+    pub fn new_record(&self) -> Result<NewRecord, String> {
+        let header = |(name, value): HeaderBytes| match String::from_utf8(name) {
+            Ok(name) => Ok(Header { name, value: value.map(Into::into) }),
+            Err(e) => Err(format!("the name of a header is not UTF-8 ({e}); such a one cannot be written")),
+        };
+        Ok(NewRecord {
+            partition: None,
+            key: self.key()?.map(Into::into),
+            value: self.value()?.map(Into::into),
+            headers: self.headers()?.into_iter().map(header).collect::<Result<_, _>>()?,
+            timestamp: self.timestamp()?,
+        })
+    }
+
+    fn key(&self) -> Result<Option<Vec<u8>>, String> {
+        original("key", self.key, self.key_encoding.as_deref())
+    }
+
+    fn value(&self) -> Result<Option<Vec<u8>>, String> {
+        let value = self.value.ok_or("\"value\" is missing; null is a tombstone")?;
+        original("value", Some(value), self.encoding.as_deref())
+    }
+
+    fn headers(&self) -> Result<Vec<HeaderBytes>, String> {
+        let header = |h: &EnvelopeHeader<'_>| {
+            let name = original("a header's name", Some(h.name), h.name_encoding.as_deref())?;
+            Ok((name.ok_or("a header's name is null")?, original("a header's value", h.value, h.encoding.as_deref())?))
+        };
+        self.headers.iter().map(header).collect()
+    }
+
+    /// `None` where the broker kept none.
+    fn timestamp(&self) -> Result<Option<Timestamp>, String> {
+        let bad = |given: &Value| {
+            format!("timestamp is {given}; it is ms since 1970, or a time like \"2026-01-31T08:00:00Z\"")
+        };
+        match &self.timestamp {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => parse_timestamp(text).map(Some).ok_or_else(|| bad(&text.as_str().into())),
+            Some(ms) => ms.as_i64().filter(|ms| *ms >= 0).map(Some).ok_or_else(|| bad(ms)),
+        }
+    }
+}
+
+/// The bytes that a member stands for: a string for its text, any other value for its JSON, null for null.
+fn original(what: &str, member: Option<&RawValue>, encoding: Option<&str>) -> Result<Option<Vec<u8>>, String> {
+    let Some(raw) = member.map(RawValue::get) else { return Ok(None) };
+    if !raw.starts_with('"') {
+        return Ok((raw != "null").then(|| raw.as_bytes().to_vec()));
+    }
+    let text: String = serde_json::from_str(raw).map_err(|e| format!("{what} cannot be read: {e}"))?;
+    match encoding {
+        None => Ok(Some(text.into_bytes())),
+        Some("base64") => STANDARD.decode(&text).map(Some).map_err(|e| format!("{what} is not base64: {e}")),
+        Some(other) => Err(format!("{what} is encoded as {other:?}; allowed is base64")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::http::event::envelope;
+    use proptest::prelude::*;
+
+    type Parts = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>, Timestamp);
+
+    /// What is written exactly, and read back.
+    fn there_and_back((key, value, headers, timestamp): &Parts) -> NewRecord {
+        let mut data = Vec::new();
+        let mut part = |bytes: &[u8]| {
+            data.extend_from_slice(bytes);
+            data.len() - bytes.len()..data.len()
+        };
+        let parts = (key.as_deref().map(&mut part), value.as_deref().map(&mut part));
+        let names: Vec<_> =
+            headers.iter().map(|(name, value)| (part(name.as_bytes()), value.as_deref().map(&mut part))).collect();
+        let mut records = Records::over(data.into());
+        records.push(7, *timestamp, parts.0, parts.1);
+        names.into_iter().for_each(|(name, value)| records.push_header(name, value));
+        let mut line = Vec::new();
+        let topic = TopicName::new("t").unwrap();
+        records.iter().for_each(|record| envelope::write_exact(&mut line, &topic, 3, &record));
+        assert!(!line.contains(&b'\n'));
+        let read = Envelope::read(&line).unwrap();
+        assert_eq!((read.topic().unwrap(), read.partition().unwrap()), (topic, 3));
+        read.new_record().unwrap()
+    }
+
+    fn bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
+        let looks_like_something =
+            prop::sample::select(vec!["null", "\"a\"", "{\"a\": 1}", " 1", "", "\r\n", "1e999", "\u{feff}x"]);
+        prop_oneof![
+            Just(None),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(Some),
+            looks_like_something.prop_map(|text| Some(text.as_bytes().to_vec())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_exact_envelope_gives_every_byte_back(
+            key in bytes(),
+            value in bytes(),
+            headers in prop::collection::vec((".{0,5}", bytes()), 0..3),
+            timestamp in -1..i64::MAX,
+        ) {
+            let parts = (key, value, headers, timestamp);
+            let read = there_and_back(&parts);
+            let headers: Vec<_> =
+                read.headers.into_iter().map(|h| (h.name, h.value.map(|v| v.to_vec()))).collect();
+            let read = (read.key.map(|k| k.to_vec()), read.value.map(|v| v.to_vec()), headers, read.timestamp.unwrap_or(-1));
+            prop_assert_eq!(read, parts);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(line in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(envelope) = Envelope::read(&line) {
+                let _ = (envelope.topic(), envelope.partition(), envelope.records(), envelope.new_record());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_by_hand_needs_no_more_than_a_value() {
+        let read = |line: &str| Envelope::read(line.as_bytes()).and_then(|e| e.new_record());
+        let text = |b: Option<bytes::Bytes>| b.map(|b| String::from_utf8(b.to_vec()).unwrap());
+        for (line, value) in [
+            (r#"{"value":"a"}"#, Some("a")),
+            (r#"{"value":{"n": 1.0}}"#, Some(r#"{"n": 1.0}"#)),
+            (r#"{"value":"\u00e9\n"}"#, Some("é\n")),
+            (r#"{"value":null,"key":"k"}"#, None),
+            (r#"{"value":"YQ==","encoding":"base64"}"#, Some("a")),
+        ] {
+            assert_eq!(text(read(line).unwrap().value).as_deref(), value, "{line}");
+        }
+        assert_eq!(
+            read(r#"{"value":1,"timestamp":"2026-01-31T08:00:00Z"}"#).unwrap().timestamp,
+            Some(1_769_846_400_000)
+        );
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_with_what_is_wrong() {
+        for (line, why) in [
+            ("{}", "\"value\" is missing; null is a tombstone"),
+            ("21.5", "a record is {\"key\""),
+            (r#"{"value":"a","encoding":"hex"}"#, "allowed is base64"),
+            (r#"{"value":"a","encoding":"base64"}"#, "value is not base64"),
+            (r#"{"value":"a","timestamp":-5}"#, "timestamp is -5"),
+            (r#"{"value":"\ud800"}"#, "value cannot be read"),
+            (r#"{"value":1,"headers":[{"name":null}]}"#, "a header's name is null"),
+            (r#"{"value":1,"headers":[{"name":"/w==","name_encoding":"base64"}]}"#, "not UTF-8"),
+            (r#"{"event":"gap","topic":"t","partition":0,"from":1,"to":5}"#, "tells of a gap: records are missing"),
+            (r#"{"event":"problem","detail":"gone"}"#, "tells of a problem (gone)"),
+        ] {
+            let refused = Envelope::read(line.as_bytes()).and_then(|e| e.new_record()).unwrap_err();
+            assert!(refused.contains(why), "{line}: {refused}");
+        }
+    }
+}
