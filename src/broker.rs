@@ -31,6 +31,9 @@ pub trait Broker: Send + Sync + 'static {
     /// One answer for each of `topics`, in order, fresh from the broker. Never creates a topic.
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>;
 
+    /// Deletes a topic with all its records. Other brokers may know it for a moment yet.
+    fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError>;
+
     /// The offset of each place asked for, in order.
     fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>>;
 

@@ -5,12 +5,10 @@
 #[allow(dead_code)]
 mod memory_broker;
 
-use curlew::broker::AutoCreate;
-use curlew::http::{App, Guard, Listens, Origins, Settings, produce, routes};
+use curlew::http::{App, Settings, routes};
 use curlew::hub::{self, Hub};
 use memory_broker::MemoryBroker;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The answer to a request for records of topic `t`, which holds a few readings: its status and body.
 fn events(query: &[(&str, &str)]) -> (u16, String) {
@@ -20,15 +18,7 @@ fn events(query: &[(&str, &str)]) -> (u16, String) {
         broker.append("t", 0, value);
     }
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
-    let settings = Settings {
-        guard: Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback },
-        produce: produce::Settings { max_body: 1 << 20, auto_create: AutoCreate::Ask, timeout: Duration::from_secs(5) },
-        heartbeat: Duration::from_secs(15),
-        max_connections: 10,
-        stall_timeout: Duration::from_secs(30),
-        drain: Duration::from_secs(1),
-    };
-    let routes = routes(App::new(hub, settings));
+    let routes = routes(App::new(hub, Settings::default()));
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let path = format!("/topics/t/events?from=earliest&until=end&{query}");
     let runtime = tokio::runtime::Runtime::new().unwrap();

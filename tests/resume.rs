@@ -7,7 +7,6 @@ mod event_source;
 #[allow(dead_code)]
 mod memory_broker;
 
-use curlew::broker::AutoCreate;
 use curlew::http::{self, App, Guard, Listens, Origins, routes};
 use curlew::hub::{self, Hub};
 use event_source::EventSource;
@@ -25,15 +24,8 @@ fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
     let settings = hub::Settings { catch_up_threads: 1, ..hub::Settings::default() };
     let settings_of_http = http::Settings {
         guard: Guard { origins: Origins::Any, listens: Listens::Loopback },
-        produce: http::produce::Settings {
-            max_body: 1 << 20,
-            auto_create: AutoCreate::Ask,
-            timeout: Duration::from_secs(5),
-        },
         heartbeat: Duration::from_secs(60),
-        max_connections: 10,
-        stall_timeout: Duration::from_secs(30),
-        drain: Duration::from_secs(5),
+        ..http::Settings::default()
     };
     App::new(Arc::new(Hub::start(broker.clone(), settings).unwrap()), settings_of_http)
 }

@@ -6,7 +6,7 @@
 #[allow(dead_code)]
 mod memory_broker;
 
-use curlew::broker::{AutoCreate, BrokerError};
+use curlew::broker::BrokerError;
 use curlew::http::{self, App, Guard, Listens, Origins, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::{Header, NewRecord};
@@ -28,21 +28,15 @@ fn world() -> World {
 }
 
 fn world_with(guard: Guard) -> World {
+    world_that(guard, http::Deletion::Forbidden)
+}
+
+fn world_that(guard: Guard, deletion: http::Deletion) -> World {
     let broker = MemoryBroker::new();
     let settings = hub::Settings { metadata_refresh: Duration::from_millis(50), ..hub::Settings::default() };
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
-    let settings = http::Settings {
-        guard,
-        produce: http::produce::Settings {
-            max_body: 1 << 20,
-            auto_create: AutoCreate::Ask,
-            timeout: Duration::from_secs(5),
-        },
-        heartbeat: Duration::from_millis(100),
-        max_connections: 100,
-        stall_timeout: Duration::from_secs(30),
-        drain: Duration::from_secs(5),
-    };
+    let settings =
+        http::Settings { guard, deletion, heartbeat: Duration::from_millis(100), ..http::Settings::default() };
     World { broker, app: App::new(hub, settings) }
 }
 
@@ -292,6 +286,9 @@ async fn every_wrong_request_is_told_what_was_given_and_what_is_allowed() {
         ("GET", "/topics/t/partitions/0/records?limit=many".into(), 400, vec!["many"]),
         ("GET", "/nowhere".into(), 404, vec!["/nowhere", "/openapi.json"]),
         ("PUT", "/topics/t".into(), 405, vec!["PUT", "POST"]),
+        ("DELETE", "/topics/t?records=all".into(), 403, vec!["--allow-delete"]),
+        ("DELETE", "/topics/t?records=some".into(), 400, vec!["some", "allowed is all"]),
+        ("DELETE", "/topics/t?records=all&key=k".into(), 400, vec!["key"]),
         ("DELETE", "/topics".into(), 405, vec!["DELETE", "GET"]),
         ("POST", "/topics/t/events".into(), 405, vec!["POST", "GET"]),
     ];
@@ -448,4 +445,16 @@ async fn openapi_describes_what_there_is_and_nothing_else() {
         documented.sort();
         assert_eq!(accepted, documented, "{asked} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_topic_goes_where_that_is_allowed_and_only_once() {
+    let guard = Guard { origins: Origins::Any, listens: Listens::Loopback };
+    let world = world_that(guard, http::Deletion::Allowed);
+    world.broker.create("t", 1);
+    let deleted = world.ask("DELETE", "/topics/t?records=all", &[], "").await;
+    assert_eq!((deleted.status().as_u16(), deleted.body().len()), (204, 0));
+    assert_eq!(world.get("/topics/t", &[]).await.status(), 404);
+    assert_eq!(world.ask("DELETE", "/topics/t?records=all", &[], "").await.status(), 404);
+    assert_eq!(world.ask("DELETE", "/topics/.?records=all", &[], "").await.status(), 422);
 }

@@ -6,8 +6,7 @@
 #[allow(dead_code)]
 mod memory_broker;
 
-use curlew::broker::AutoCreate;
-use curlew::http::{self, App, Guard, Listens, Origins};
+use curlew::http::{self, App};
 use curlew::hub::{self, Hub};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -39,12 +38,11 @@ fn serve(max_connections: usize, stall_timeout: Duration) -> Served {
     broker.append("t", 0, "first");
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
     let settings = http::Settings {
-        guard: Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback },
-        produce: http::produce::Settings { max_body: 1 << 20, auto_create: AutoCreate::Ask, timeout: PATIENCE },
         heartbeat: Duration::from_secs(60),
         max_connections,
         stall_timeout,
         drain: PATIENCE,
+        ..http::Settings::default()
     };
     let app = App::new(hub, settings);
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();

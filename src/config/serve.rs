@@ -5,7 +5,7 @@ use super::kafka::Kafka;
 use super::{LogLevel, values};
 use crate::broker::AutoCreate;
 use crate::embedded;
-use crate::http::{self, Guard, Listens, Origins};
+use crate::http::{self, Deletion, Guard, Listens, Origins};
 use crate::hub;
 use crate::kafka::Driver;
 use clap::{ArgAction, Args};
@@ -34,6 +34,10 @@ pub struct Serve {
     /// Never ask Kafka to make a topic that a record is sent to and that does not exist.
     #[arg(long, env = "CURLEW_NO_AUTO_CREATE")]
     no_auto_create: bool,
+
+    /// Let DELETE /topics/TOPIC?records=all delete a topic with all its records.
+    #[arg(long, env = "CURLEW_ALLOW_DELETE")]
+    allow_delete: bool,
 
     /// Largest body of one request, except for x-ndjson streams, where it is the longest line.
     #[arg(long, env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
@@ -105,6 +109,7 @@ impl Serve {
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
             },
+            deletion: if self.allow_delete { Deletion::Allowed } else { Deletion::Forbidden },
             heartbeat: self.heartbeat,
             max_connections,
             stall_timeout: self.stall_timeout,

@@ -61,10 +61,6 @@ impl Embedded {
     pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
         self.log.write()?.create_topic(name, partitions)
     }
-
-    pub fn delete_topic(&self, name: &TopicName) -> Result<(), BrokerError> {
-        self.log.write()?.delete_topic(name)
-    }
 }
 
 impl Broker for Embedded {
@@ -91,6 +87,10 @@ impl Broker for Embedded {
             None => Err(BrokerError::UnknownTopic(name.clone())),
         };
         Ok(topics.iter().map(info).collect())
+    }
+
+    fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
+        self.log.write()?.delete_topic(topic)
     }
 
     fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {

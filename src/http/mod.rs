@@ -2,6 +2,7 @@
 
 mod dashboard;
 mod date;
+mod delete;
 pub mod event;
 mod guard;
 mod io;
@@ -15,6 +16,7 @@ mod stream;
 mod subscribe;
 mod takeover;
 
+pub use delete::Deletion;
 pub use guard::{Guard, Listens, Origins};
 pub use routes::routes;
 pub use server::{bind, serve};
@@ -29,6 +31,7 @@ use tokio::sync::Semaphore;
 pub struct Settings {
     pub guard: Guard,
     pub produce: produce::Settings,
+    pub deletion: Deletion,
     /// Silence after which a stream sends a heartbeat.
     pub heartbeat: Duration,
     /// Open connections; one more is told to come back later.
@@ -37,6 +40,21 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// How long open requests may take to finish when the bridge ends.
     pub drain: Duration,
+}
+
+/// Those of `curlew serve` on loopback where nothing else is given.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            guard: Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback },
+            produce: produce::Settings::default(),
+            deletion: Deletion::Forbidden,
+            heartbeat: Duration::from_secs(15),
+            max_connections: 20_000,
+            stall_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
 }
 
 /// Questions to the broker that may wait at a time, each on a thread of its own; more are refused after a while.

@@ -3,7 +3,7 @@
 use super::guard::{Asker, Guard};
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
-use super::{App, dashboard, produce, status, subscribe};
+use super::{App, dashboard, delete, produce, status, subscribe};
 use futures_util::{FutureExt, Stream};
 use log::{debug, warn};
 use std::panic::AssertUnwindSafe;
@@ -71,9 +71,7 @@ where
         (["topics", topic], &Method::POST) => {
             produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body).await
         }
-        (["topics", topic], &Method::DELETE) => {
-            produce::delete(&app.hub, &app.settings.produce, topic, &request.query, &request.headers).await
-        }
+        (["topics", topic], &Method::DELETE) => delete::delete(app, topic, request).await,
         (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, topic, request).await,
         (["events"], &Method::GET) => subscribe::topics(app, request).await,
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {

@@ -25,6 +25,7 @@ pub fn index() -> Response {
     let text = "Curlew: an HTTP bridge for Apache Kafka. curl in, events out.\n\n\
         POST   /topics/{topic}                                 produce: curl -d '{\"Hello\": \"World\"}' URL\n\
         DELETE /topics/{topic}?key=K                           produce a tombstone\n\
+        DELETE /topics/{topic}?records=all                     delete the topic, where --allow-delete is set\n\
         GET    /topics/{topic}/events                          consume: new EventSource(URL), or curl -N URL\n\
         GET    /events?topic=a&topic=b                         consume several topics\n\
         GET    /topics                                         the topics\n\

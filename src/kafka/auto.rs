@@ -98,6 +98,10 @@ impl Broker for Auto {
         self.0.broker()?.topics(topics)
     }
 
+    fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
+        self.0.broker()?.delete_topic(topic)
+    }
+
     fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
         match self.0.broker() {
             Ok(broker) => broker.offsets(asked),

@@ -203,6 +203,12 @@ impl Broker for MemoryBroker {
         self.topics(&names)?.into_iter().collect()
     }
 
+    fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
+        let known = self.healthy()?.topics.contains_key(topic);
+        self.delete(topic.as_str());
+        if known { Ok(()) } else { Err(BrokerError::UnknownTopic(topic.clone())) }
+    }
+
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
         let log = self.healthy()?;
         let describe = |name: &TopicName| {

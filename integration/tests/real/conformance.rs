@@ -24,6 +24,7 @@ enum Cannot {
     Interruption,
     /// A key of no bytes is read as none.
     EmptyKeys,
+    DeleteTopics,
 }
 
 /// A topic of so many partitions.
@@ -34,7 +35,8 @@ type Delete = dyn Fn(&str) + Sync;
 struct World {
     broker: Arc<dyn Broker>,
     create: Box<Create>,
-    delete: Box<Delete>,
+    /// Where the broker cannot do it itself.
+    delete: Option<Box<Delete>>,
     cannot: &'static [Cannot],
 }
 
@@ -47,11 +49,11 @@ fn embedded() -> (World, TempDir) {
         retention_bytes: u64::MAX,
     };
     let log = Arc::new(Embedded::open(settings).expect("the log opens"));
-    let (create, delete) = (log.clone(), log.clone());
+    let create = log.clone();
     let world = World {
         broker: log,
         create: Box::new(move |topic, partitions| create.create_topic(&name(topic), partitions).expect("made")),
-        delete: Box::new(move |topic| delete.delete_topic(&name(topic)).expect("deleted")),
+        delete: None,
         cannot: &[],
     };
     (world, folder)
@@ -61,7 +63,9 @@ fn of_kafka(kafka: &'static Kafka, driver: Driver, cannot: &'static [Cannot]) ->
     World {
         broker: kafka::connect(&[kafka.bootstrap()], driver),
         create: Box::new(|topic, partitions| kafka.create(topic, partitions)),
-        delete: Box::new(|topic| kafka.delete(topic)),
+        delete: cannot
+            .contains(&Cannot::DeleteTopics)
+            .then(|| Box::new(|topic: &str| kafka.delete(topic)) as Box<Delete>),
         cannot,
     }
 }
@@ -84,7 +88,14 @@ fn the_wire_driver_on_3_9_conforms() {
 
 #[test]
 fn the_crate_driver_on_3_9_conforms_but_for_what_its_protocol_cannot_carry() {
-    let cannot = &[Cannot::Headers, Cannot::Timestamps, Cannot::TopicIds, Cannot::Interruption, Cannot::EmptyKeys];
+    let cannot = &[
+        Cannot::Headers,
+        Cannot::Timestamps,
+        Cannot::TopicIds,
+        Cannot::Interruption,
+        Cannot::EmptyKeys,
+        Cannot::DeleteTopics,
+    ];
     of_kafka(Kafka::shared_old(), Driver::Crate, cannot).conforms();
 }
 
@@ -326,7 +337,22 @@ impl World {
         let topic = self.fresh("anew", 1);
         self.produce(&topic, Acks::All, vec![record("old")]).remove(0).expect("written");
         let old = self.info(&topic).expect("there").id;
-        (self.delete)(&topic);
+        match &self.delete {
+            None => self.broker.delete_topic(&name(&topic)).expect("deleted"),
+            Some(delete) => {
+                let refused = self.broker.delete_topic(&name(&topic));
+                assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
+                delete(&topic);
+            }
+        }
+        eventually("it is gone", SOON, || match self.info(&topic) {
+            Err(BrokerError::UnknownTopic(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        if self.delete.is_none() {
+            let again = self.broker.delete_topic(&name(&topic));
+            assert!(matches!(again, Err(BrokerError::UnknownTopic(_))), "{again:?}");
+        }
         (self.create)(&topic, 1);
         let new = eventually("the new one is there", SOON, || self.info(&topic).map_err(|e| e.to_string())).id;
         assert_eq!(old.is_some(), self.can(Cannot::TopicIds));

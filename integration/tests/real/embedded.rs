@@ -55,6 +55,30 @@ fn the_terminal_works_against_it() {
 }
 
 #[test]
+fn a_topic_deleted_and_made_anew_is_a_gap_to_those_who_read_the_old_one() {
+    let data = folder();
+    let bridge = Bridge::embedded(data.path(), &["--allow-delete"]);
+    bridge.post("/topics/t", "text/plain", "old").expect(200);
+    let last = bridge.events("/topics/t/events?from=earliest&until=end").rest().remove(0);
+    let follower = Follower::start(bridge.port, "/topics/t/events?from=earliest");
+    follower.seen.wait_for_records(1, LONG);
+    bridge.request("DELETE", "/topics/t?records=all", &[], b"").expect(204);
+    assert_eq!(bridge.get("/topics").expect(200).json(), json!([]));
+    bridge.post("/topics/t", "text/plain", "new").expect(200);
+    follower.seen.wait_for_records(2, LONG);
+    let kinds: Vec<_> = follower.seen.events().iter().map(|e| (e.kind.clone(), e.data.clone())).collect();
+    let gap = follower.seen.of_kind("gap").remove(0).json();
+    assert_eq!(
+        (&gap["reason"], kinds.last()),
+        (&json!("recreated"), Some(&("message".into(), "new".into()))),
+        "{kinds:?}"
+    );
+    let late = bridge.events(&format!("/topics/t/events?until=end&from={}", last.id)).rest();
+    let late: Vec<_> = late.iter().map(|e| e.kind.as_str()).collect();
+    assert_eq!(late, ["gap", "message"]);
+}
+
+#[test]
 fn a_second_one_on_the_same_folder_is_told_whom_to_stop() {
     let data = folder();
     let mut bridge = Bridge::embedded(data.path(), &[]);

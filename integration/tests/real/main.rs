@@ -9,6 +9,7 @@ mod embedded;
 mod failures;
 mod gaps;
 mod harness;
+mod moving;
 mod origins;
 mod produce;
 mod resume;

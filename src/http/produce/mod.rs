@@ -35,6 +35,12 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_body: 8 << 20, auto_create: AutoCreate::Ask, timeout: Duration::from_secs(30) }
+    }
+}
+
 /// How long a body may pause; x-ndjson bodies, which may be endless, may pause for as long as they like.
 const BODY_PAUSE: Duration = Duration::from_secs(30);
 
@@ -112,7 +118,9 @@ pub async fn delete(
 ) -> Result<Response, Problem> {
     let target = Target::read(topic, query, headers, settings.auto_create)?;
     if target.template.key.is_none() {
-        return Err(Problem::bad_request("which key? a tombstone is DELETE /topics/NAME?key=KEY"));
+        return Err(Problem::bad_request(
+            "which key? a tombstone is DELETE /topics/NAME?key=KEY (and ?records=all deletes the topic)",
+        ));
     }
     let tombstone = target.template.clone();
     produce(hub, target, vec![Ok(tombstone)], headers).await

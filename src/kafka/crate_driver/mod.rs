@@ -114,6 +114,12 @@ impl Broker for CrateDriver {
         Ok(topics.iter().map(answer).collect())
     }
 
+    fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
+        let why =
+            format!("the old protocol cannot delete a topic; use Kafka's own kafka-topics --delete --topic {topic}");
+        Err(BrokerError::Unsupported(why))
+    }
+
     fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
         let mut answers: HashMap<(TopicName, bool), Result<HashMap<Partition, Offset>, BrokerError>> = HashMap::new();
         let answer = |(place, at): &(TopicPartition, OffsetAt)| {

@@ -113,6 +113,13 @@ impl Cluster {
         found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
     }
 
+    /// The broker that takes changes of topics.
+    pub fn controller(&self) -> Result<NodeId, BrokerError> {
+        let controller = self.ask(&metadata::brokers())?.controller_id.0;
+        let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
+        Some(controller).filter(|node| *node >= 0).ok_or_else(none)
+    }
+
     /// `host:port` of a broker, by the cache or else by asking one.
     pub fn address(&self, node: NodeId) -> Result<Arc<str>, BrokerError> {
         if let Some(address) = self.view().brokers.get(&node) {

@@ -113,6 +113,7 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
         | Kafka::PrincipalDeserializationFailure
         | Kafka::InvalidPrincipalType
         | Kafka::SecurityDisabled
+        | Kafka::TopicDeletionDisabled
         | Kafka::PolicyViolation => BrokerError::Denied(text()),
 
         Kafka::UnsupportedVersion

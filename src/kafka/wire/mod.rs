@@ -5,12 +5,13 @@
 //! - [`errors`]: Kafka's error codes, sorted by what can be done
 //! - [`cluster`]: brokers, topics and leaders, shared by all threads
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
-//! - `produce`: writing
+//! - `produce`: writing; `delete`: deleting topics
 
 mod batch;
 pub mod cluster;
 mod compression;
 pub mod connection;
+mod delete;
 pub mod errors;
 mod fetch;
 mod legacy;
@@ -83,6 +84,10 @@ impl Broker for Wire {
 
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
         self.cluster.topics(topics, AutoCreate::Never)
+    }
+
+    fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
+        delete::delete_topic(&self.cluster, topic)
     }
 
     fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {

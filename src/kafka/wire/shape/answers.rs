@@ -3,9 +3,9 @@
 
 use super::{Call, Field, Kind, Shape, Struct};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
-    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, ProduceRequest,
-    ProduceResponse,
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
+    FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
+    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
 };
 
 const I8: Kind = Kind::Fixed(1);
@@ -170,6 +170,21 @@ impl Call for ProduceRequest {
                 always(I32),
             ],
             tags: &[(0, NODES)],
+        },
+    };
+}
+
+impl Call for DeleteTopicsRequest {
+    const KEY: ApiKey = ApiKey::DeleteTopics;
+    type Answer = DeleteTopicsResponse;
+    const SHAPE: Shape = Shape {
+        flexible: 4,
+        body: Struct {
+            fields: &[
+                since(1, I32),
+                always(Kind::Array(&plain(&[always(Kind::Text), since(6, UUID), always(I16), since(5, Kind::Text)]))),
+            ],
+            tags: &[],
         },
     };
 }

@@ -1,0 +1,46 @@
+//! `DELETE /topics/{topic}`: a tombstone for a key, or with `records=all` the topic itself.
+
+use super::problem::Problem;
+use super::query::Query;
+use super::routes::Request;
+use super::{App, produce};
+use crate::record::TopicName;
+use std::sync::Arc;
+use warp::http::StatusCode;
+use warp::reply::{Reply, Response};
+
+/// Whether topics can be deleted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    Allowed,
+    /// Whoever may write may not destroy what others wrote.
+    Forbidden,
+}
+
+pub async fn delete(app: &Arc<App>, topic: &str, request: &Request) -> Result<Response, Problem> {
+    let query = Query::parse(&request.query, &["records", "key", "partition", "timestamp", "acks"])?;
+    match query.one("records")? {
+        None => produce::delete(&app.hub, &app.settings.produce, topic, &request.query, &request.headers).await,
+        Some("all") => {
+            Query::parse(&request.query, &["records"])?;
+            whole_topic(app, TopicName::new(topic)?).await
+        }
+        Some(other) => Err(Problem::bad_request(format!(
+            "records is {other:?}; allowed is all, which deletes the topic; a tombstone is DELETE /topics/NAME?key=KEY"
+        ))),
+    }
+}
+
+/// 204 once the broker has deleted it.
+async fn whole_topic(app: &Arc<App>, topic: TopicName) -> Result<Response, Problem> {
+    if app.settings.deletion == Deletion::Forbidden {
+        return Err(Problem::forbidden(
+            "topics cannot be deleted through this bridge; start it with --allow-delete to allow it",
+        ));
+    }
+    let hub = app.hub.clone();
+    let deleted = topic.clone();
+    app.ask(move || hub.broker().delete_topic(&deleted)).await??;
+    log::info!("topic {topic} was deleted at a client's request");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

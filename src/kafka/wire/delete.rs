@@ -1,0 +1,29 @@
+//! Deleting topics.
+
+use super::cluster::Cluster;
+use super::errors::{self, Asked};
+use crate::broker::BrokerError;
+use crate::record::TopicName;
+use kafka_protocol::messages::DeleteTopicsRequest;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::protocol::StrBytes;
+
+/// From 5 on a refusal comes with words; 6 names topics in another field.
+const VERSION: i16 = 6;
+
+/// Asks the controller. (With KRaft every broker passes it on; with ZooKeeper only the controller takes it.)
+pub fn delete_topic(cluster: &Cluster, topic: &TopicName) -> Result<(), BrokerError> {
+    let mut connection = cluster.connect(cluster.controller()?)?;
+    let version = connection.version_for::<DeleteTopicsRequest>(VERSION)?;
+    let name = kafka_protocol::messages::TopicName(StrBytes::from_string(topic.as_str().to_owned()));
+    let timeout = cluster.settings().request_timeout;
+    let request = DeleteTopicsRequest::default().with_timeout_ms(timeout.as_millis().try_into().unwrap_or(i32::MAX));
+    let request = match version {
+        ..6 => request.with_topic_names(vec![name]),
+        _ => request.with_topics(vec![DeleteTopicState::default().with_name(Some(name))]),
+    };
+    let answer = connection.call(&request, version, timeout)?;
+    let result = answer.responses.first();
+    let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no topic".to_owned()))?;
+    errors::check(result.error_code, Asked::Topic(topic), result.error_message.as_deref())
+}
