@@ -1,10 +1,15 @@
-//! Every setting: flag, variable, default, check. The only place that reads arguments and environment.
+//! Every setting: flag, variable, file, default, check. The only place that reads arguments and environment.
 
+mod about;
+mod check;
 mod data;
 mod demo;
+mod file;
 mod kafka;
+mod layers;
 mod refusal;
 mod serve;
+mod show;
 mod terminal;
 mod values;
 
@@ -13,19 +18,30 @@ pub use refusal::Stop;
 pub use serve::Serve;
 pub use terminal::{Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
 
+use about::About;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use layers::Layers;
 use log::LevelFilter;
 use std::ffi::OsString;
 
 /// Curlew: an HTTP bridge for Apache Kafka, or for a durable log of its own. curl in, events out, nothing lost in
 /// between.
 ///
-/// Without a command it serves; `curlew serve --help` lists its settings.
+/// Without a command it serves; `curlew serve --help` lists its settings. Each can be given as a flag, as a variable of
+/// the environment or in a file, curlew.toml; `curlew config show` says which counts.
 #[derive(Debug, Parser)]
 #[command(name = "curlew", version, max_term_width = 100, override_usage = "curlew [COMMAND] [OPTIONS]")]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    asked: Asked,
+}
+
+#[derive(Debug, Subcommand)]
+enum Asked {
+    #[command(flatten)]
+    Do(Box<Command>),
+    #[command(flatten)]
+    Tell(About),
 }
 
 /// What to do.
@@ -78,6 +94,18 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
+impl Command {
+    /// Where the topics are, of commands that go to them.
+    fn source(&mut self) -> Option<&mut Source> {
+        match self {
+            Self::Serve(_) | Self::Demo(_) => None,
+            Self::Consume(consume) => Some(&mut consume.source),
+            Self::Produce(produce) => Some(&mut produce.source),
+            Self::Export(export) => Some(&mut export.source),
+        }
+    }
+}
+
 /// What the process was asked to do, or why it ends at once.
 pub fn from_process() -> Result<Command, Stop> {
     read(std::env::args_os().collect())
@@ -90,23 +118,32 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
     if !command.as_deref().is_some_and(of_curlew) {
         args.insert(args.len().min(1), "serve".into());
     }
-    let matches = Cli::command().try_get_matches_from(&args).map_err(|e| Stop::of_clap(&e, &args))?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(|e| Stop::of_clap(&e, &args))?;
-    let under = |name| matches.subcommand_matches(name);
-    match &mut cli.command {
-        Command::Serve(_) | Command::Demo(_) => {}
-        Command::Consume(consume) => {
-            under("consume").into_iter().for_each(|m| consume.source.prefer_what_was_typed(m));
+    let definition = match args.iter().any(|arg| arg == "-h") {
+        true => about::in_short(definition()),
+        false => definition(),
+    };
+    let asks_for_all = args.get(1).is_some_and(|first| first == "config");
+    let layers = Layers::new(&definition, args).map_err(|faults| Stop::of_file(&faults, asks_for_all))?;
+    let matches = definition.clone().try_get_matches_from(&layers.args);
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = parsed.map_err(|e| Stop::of_clap(&e, &definition, &layers))?;
+    match cli.asked {
+        Asked::Do(mut command) => {
+            if let Some(source) = command.source() {
+                source.prefer_what_was_said_later(&layers);
+            }
+            if let Command::Produce(produce) = &*command {
+                produce.check()?;
+            }
+            Ok(*command)
         }
-        Command::Produce(produce) => {
-            under("produce").into_iter().for_each(|m| produce.source.prefer_what_was_typed(m));
-            produce.check()?;
-        }
-        Command::Export(export) => {
-            under("export").into_iter().for_each(|m| export.source.prefer_what_was_typed(m));
-        }
+        Asked::Tell(about) => Err(about.tell(definition, &matches, &layers)),
     }
-    Ok(cli.command)
+}
+
+/// Of all commands.
+fn definition() -> clap::Command {
+    about::without_what_serve_says(Cli::command())
 }
 
 /// As if typed; words end at blanks.
@@ -115,5 +152,7 @@ pub(crate) fn read_line(line: &str) -> Result<Command, Stop> {
     read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())
 }
 
+#[cfg(test)]
+mod file_tests;
 #[cfg(test)]
 mod tests;

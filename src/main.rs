@@ -62,6 +62,9 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
     let served = runtime.block_on(async {
+        if let Some(file) = &settings.file.config {
+            info!("settings from {}", file.display());
+        }
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let address = settings.listen;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;

@@ -38,6 +38,40 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
+fn the_environment_wins_over_the_file_and_a_flag_over_both() {
+    let folder = std::env::temp_dir().join(format!("curlew-cli-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("curlew.toml");
+    std::fs::write(&file, "max-streams = 1\nheartbeat = \"1s\"\npartitions = 3\nno-auto-create = true\n").unwrap();
+    let file = file.to_str().unwrap();
+    let environment = [
+        ("CURLEW_CONFIG", file),
+        ("CURLEW_MAX_STREAMS", "2"),
+        ("CURLEW_PARTITIONS", "4"),
+        ("CURLEW_NO_AUTO_CREATE", "false"),
+    ];
+    let output = curlew(&["config", "show", "--partitions", "5"], &environment);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "max-streams = 2  # CURLEW_MAX_STREAMS",
+        &format!("heartbeat = \"1s\"  # {file}:2"),
+        "partitions = 5  # flag",
+        "no-auto-create = false  # CURLEW_NO_AUTO_CREATE",
+        "queue-bytes = \"64MiB\"  # default",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+    std::fs::write(file, "lisen = 1\n").unwrap();
+    refused(&[], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is no setting; a similar one is listen");
+    refused(&["config", "check"], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is no setting");
+    // One in the folder where it is started is found.
+    let mut here = Command::new(env!("CARGO_BIN_EXE_curlew"));
+    let output = here.args(["config", "check"]).env_clear().current_dir(&folder).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("curlew: ./curlew.toml:1: lisen is no setting"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn a_data_folder_that_cannot_be_used_is_one_line() {
     let address = "127.0.0.1:0";
     refused(&["--listen", address, "--data", "/proc/none/such"], &[], "choose another with --data");

@@ -2,17 +2,22 @@
 
 use super::values;
 use crate::embedded::Settings;
-use clap::Args;
+use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Topics kept here")]
 pub struct Data {
-    /// Folder of the topics where no --kafka is given; made if it is not there. One process at a time.
-    #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", default_value = "./curlew-data")]
+    /// Folder of the topics where no --kafka is given.
+    ///
+    /// Made if it is not there. One process at a time.
+    #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath, default_value = "./curlew-data")]
     data: PathBuf,
 
-    /// Partitions of topics made in --data from now on. With one, all records of a topic are in order.
+    /// Partitions of topics made in --data from now on.
+    ///
+    /// With one, all records of a topic are in order.
     #[arg(long, env = "CURLEW_PARTITIONS", value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     partitions: u16,

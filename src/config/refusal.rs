@@ -1,5 +1,8 @@
-//! Why the process ends before it begins: help that was asked for, or one line about what is wrong.
+//! Why the process ends before it begins: help that was asked for, or what is wrong.
 
+use super::file::Fault;
+use super::layers::{Layers, Origin};
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::fmt;
@@ -7,56 +10,92 @@ use std::fmt;
 /// Ends the process before it does anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// Help or version, for standard output; exit code 0.
+    /// Help, or what else was only to be shown, for standard output; exit code 0.
     Shown(String),
-    /// One line for standard error that says what was given, what is allowed, what to do; exit code 2.
+    /// One line for standard error that says what was given, what is allowed, what to do; exit code 2. Only
+    /// `curlew config check` has a line for each thing that is wrong.
     Refused(String),
 }
 
 impl Stop {
     /// clap's several lines as one.
-    pub(super) fn of_clap(error: &clap::Error, args: &[OsString]) -> Self {
-        let text = error.render().to_string();
-        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-            return Self::Shown(text);
+    pub(super) fn of_clap(error: &clap::Error, definition: &Command, layers: &Layers) -> Self {
+        if matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        ) {
+            return Self::Shown(error.render().to_string());
         }
-        let mut line = String::new();
-        let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
-        for part in lines.filter(|l| !l.is_empty()) {
-            let part = part.strip_prefix("error: ").unwrap_or(part);
-            let joint = match part {
-                _ if line.is_empty() => "",
-                _ if part.starts_with("tip: ") => "; ",
-                _ => " ",
-            };
-            line.push_str(joint);
-            line.push_str(part.strip_prefix("tip: ").unwrap_or(part));
+        let mut line = one_line(error);
+        let (command, words) = asked(definition, &layers.args);
+        if let Some(place) = place(error, command, layers) {
+            line.push_str(&format!(" (from {place})"));
         }
-        if let Some(variable) = variable_of(error, args) {
-            line.push_str(&format!(" (from the environment, {variable})"));
-        }
-        let command =
-            args.get(1).and_then(|a| a.to_str()).filter(|a| matches!(*a, "serve" | "consume" | "produce" | "export"));
-        let command = command.map(|c| format!("{c} ")).unwrap_or_default();
-        line.push_str(&format!("; `curlew {command}--help` shows what is allowed"));
+        line.push_str(&format!("; `curlew {words}--help` shows what is allowed"));
         Self::Refused(line)
+    }
+
+    /// What is wrong with a file: all of it, or the first for who only wants to start.
+    pub(super) fn of_file(faults: &[Fault], all: bool) -> Self {
+        let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
+        Self::Refused(match lines.as_slice() {
+            [first, rest @ ..] if !rest.is_empty() && !all => {
+                format!("{first} (and {} more: `curlew config check` shows all)", rest.len())
+            }
+            lines => lines.join("\n"),
+        })
     }
 }
 
-/// The variable that a refused value comes from, if it was not typed.
-fn variable_of(error: &clap::Error, args: &[OsString]) -> Option<String> {
-    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
-    let flag = argument.split_whitespace().next()?;
-    let typed = args.iter().any(|a| a.to_str().is_some_and(|a| a == flag || a.starts_with(&format!("{flag}="))));
-    let name = flag.strip_prefix("--")?.replace('-', "_").to_uppercase();
-    (error.kind() != ErrorKind::UnknownArgument && !typed).then(|| format!("CURLEW_{name}"))
+/// What clap says, without its usage.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut line = String::new();
+    let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
+    for part in lines.filter(|l| !l.is_empty()) {
+        let part = part.strip_prefix("error: ").unwrap_or(part);
+        let joint = match part {
+            _ if line.is_empty() => "",
+            _ if part.starts_with("tip: ") => "; ",
+            _ => " ",
+        };
+        line.push_str(joint);
+        line.push_str(part.strip_prefix("tip: ").unwrap_or(part));
+    }
+    line
+}
+
+/// The command that the arguments begin with, and its words, each followed by a blank.
+fn asked<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Command, String) {
+    let mut words = String::new();
+    for arg in args.iter().skip(1) {
+        let Some(found) = arg.to_str().and_then(|name| command.find_subcommand(name)) else { break };
+        command = found;
+        words.push_str(&format!("{} ", found.get_name()));
+    }
+    (command, words)
+}
+
+/// Where a refused value comes from, if it was not typed.
+fn place(error: &clap::Error, command: &Command, layers: &Layers) -> Option<String> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() == ErrorKind::UnknownArgument {
+        return None;
+    }
+    let long = shown.split_whitespace().next()?.strip_prefix("--")?;
+    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long))?;
+    match layers.origin(arg.get_id().as_str()) {
+        Origin::Variable => Some(format!("the environment, {}", arg.get_env()?.to_string_lossy())),
+        Origin::File(line) => Some(format!("{}:{line}", layers.file.as_ref()?.path.display())),
+        Origin::Flag | Origin::Default => None,
+    }
 }
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shown(text) => f.write_str(text),
-            Self::Refused(line) => write!(f, "curlew: {line}"),
+            Self::Refused(lines) => write!(f, "curlew: {}", lines.replace('\n', "\ncurlew: ")),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The settings of `curlew serve`.
 
 use super::data::Data;
+use super::file::ConfigFile;
 use super::kafka::Kafka;
 use super::{LogLevel, values};
 use crate::broker::AutoCreate;
@@ -13,9 +14,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Each flag is a variable (--max-body: CURLEW_MAX_BODY) and a name in the settings file (max-body) too."
+)]
 pub struct Serve {
-    /// Where to listen. On any other address than loopback, others in the network reach it.
-    #[arg(long, env = "CURLEW_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080",
+    #[command(flatten)]
+    pub file: ConfigFile,
+
+    /// Where to listen; on any other address than loopback, others in the network reach it.
+    ///
+    /// Such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for every network of this machine.
+    #[arg(long, help_heading = "Listen", env = "CURLEW_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080",
           value_parser = values::listen)]
     pub listen: SocketAddr,
 
@@ -25,62 +34,68 @@ pub struct Serve {
     #[command(flatten)]
     data: Data,
 
-    /// Origin whose pages may use the bridge, such as https://example.org; * for all. Repeatable; the
-    /// variable takes a comma-separated list.
-    #[arg(long = "cors-origin", env = "CURLEW_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
+    /// Origin whose pages may use the bridge, such as https://example.org; * for all. Repeatable.
+    ///
+    /// Pages of all others are refused, but not curl and devices, which send no Origin. The variable takes a
+    /// comma-separated list.
+    #[arg(long = "cors-origin", help_heading = "Security", env = "CURLEW_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
           action = ArgAction::Append, value_parser = values::origin)]
     pub cors_origins: Vec<String>,
 
     /// Never ask Kafka to make a topic that a record is sent to and that does not exist.
-    #[arg(long, env = "CURLEW_NO_AUTO_CREATE")]
+    ///
+    /// Without it, such a topic is made by the first record, where the broker's auto.create.topics.enable allows it.
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_NO_AUTO_CREATE")]
     no_auto_create: bool,
 
     /// Let DELETE /topics/TOPIC?records=all delete a topic with all its records.
-    #[arg(long, env = "CURLEW_ALLOW_DELETE")]
+    #[arg(long, help_heading = "Security", env = "CURLEW_ALLOW_DELETE")]
     allow_delete: bool,
 
     /// Largest body of one request, except for x-ndjson streams, where it is the longest line.
-    #[arg(long, env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
+    #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
     pub max_body: usize,
 
     /// Most open connections; one more is refused with 503.
-    #[arg(long, env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
+    #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
     pub max_connections: usize,
 
     /// Most event streams at a time; one more is refused with 503.
-    #[arg(long, env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
+    #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
     max_streams: usize,
 
     /// Most bytes of records that wait for Kafka; more are refused with 503.
-    #[arg(long, env = "CURLEW_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
+    ///
+    /// While Kafka is away, requests wait here until --produce-timeout.
+    #[arg(long, help_heading = "Limits", env = "CURLEW_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
     queue_bytes: usize,
 
     /// How long a request waits for Kafka's receipt before it is answered with 504.
-    #[arg(long, env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
           value_parser = values::duration)]
     produce_timeout: Duration,
 
     /// How often partitions, leaders and topic ids are looked up anew.
-    #[arg(long, env = "CURLEW_METADATA_REFRESH", value_name = "TIME", default_value = "5s",
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_METADATA_REFRESH", value_name = "TIME", default_value = "5s",
           value_parser = values::duration)]
     metadata_refresh: Duration,
 
     /// How long an event stream is silent before it sends a heartbeat.
-    #[arg(long, env = "CURLEW_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = values::duration)]
+    #[arg(long, help_heading = "Limits", env = "CURLEW_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = values::duration)]
     pub heartbeat: Duration,
 
     /// How long a stream may take nothing before it is closed, to resume later.
-    #[arg(long, env = "CURLEW_STALL_TIMEOUT", value_name = "TIME", default_value = "30s",
+    #[arg(long, help_heading = "Limits", env = "CURLEW_STALL_TIMEOUT", value_name = "TIME", default_value = "30s",
           value_parser = values::duration)]
     pub stall_timeout: Duration,
 
     /// How long open requests and queued records get to finish when the bridge is told to end.
-    #[arg(long, env = "CURLEW_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
+    #[arg(long, help_heading = "Limits", env = "CURLEW_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
           value_parser = values::duration)]
     pub drain_timeout: Duration,
 
     /// How much to log on standard error.
-    #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    #[arg(long, help_heading = "Logs", env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: LogLevel,
 }
 

@@ -1,6 +1,8 @@
 //! The settings of `curlew consume` and `curlew produce`.
 
+use super::file::ConfigFile;
 use super::kafka::Kafka;
+use super::layers::Layers;
 use super::{LogLevel, Stop, values};
 use crate::broker::Acks;
 use crate::cel::Expression;
@@ -9,14 +11,16 @@ use crate::hub::Missing;
 use crate::kafka::Driver;
 use crate::record::{Partition, TopicName, now};
 use crate::start::{self, parse_from};
-use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// Where `consume` and `produce` find the topics.
 #[derive(Debug, Args)]
 pub struct Source {
+    #[command(flatten)]
+    file: ConfigFile,
+
     #[command(flatten)]
     kafka: Kafka,
 
@@ -50,10 +54,9 @@ impl Source {
         }
     }
 
-    /// A --url that was typed wins over a CURLEW_KAFKA of the environment.
-    pub(super) fn prefer_what_was_typed(&mut self, matches: &ArgMatches) {
-        let typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
-        if typed("url") && !typed("brokers") {
+    /// A --url that was typed wins over a CURLEW_KAFKA of the environment, and that over a file's url.
+    pub(super) fn prefer_what_was_said_later(&mut self, layers: &Layers) {
+        if layers.origin("url") > layers.origin("brokers") {
             self.kafka.brokers.clear();
         }
     }

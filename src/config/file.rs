@@ -1,0 +1,223 @@
+//! `curlew.toml`: settings by the names of their flags, each with the line it stands on.
+
+use clap::{Args, ValueHint};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+
+/// Where a file is looked for that nobody named.
+pub const BESIDE: &str = "./curlew.toml";
+
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// Settings file in TOML; ./curlew.toml where there is one.
+    ///
+    /// Its names are those of the flags: listen = "0.0.0.0:8080", no-auto-create = true, cors-origin = ["https://a"]. A
+    /// flag wins over the environment, that over the file. Paths in it are seen from its folder. /dev/null: no file.
+    #[arg(long, env = "CURLEW_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+/// A settings file as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    pub path: PathBuf,
+    /// In the order of their lines.
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    /// From 1.
+    pub line: usize,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Bool(bool),
+    One(String),
+    Many(Vec<String>),
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    path: PathBuf,
+    /// None: the file as a whole.
+    line: Option<usize>,
+    what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl File {
+    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let what = format!("cannot be read: {e}; name another with --config");
+            vec![Fault { path: path.to_owned(), line: None, what }]
+        })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+        let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let fault = |at: Option<usize>, what: &str| {
+            let what = what.lines().collect::<Vec<_>>().join("; ");
+            Fault { path: path.to_owned(), line: at.map(line), what }
+        };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            return Err(errors.iter().map(|e| fault(e.span().map(|s| s.start), e.message())).collect());
+        }
+        let mut file = Self { path: path.to_owned(), entries: Vec::new() };
+        let mut faults = Vec::new();
+        for (name, value) in table.get_ref() {
+            let at = name.span().start;
+            match Value::of(value.get_ref()) {
+                Ok(value) => file.entries.push(Entry { name: name.get_ref().to_string(), line: line(at), value }),
+                Err(what) => faults.push(fault(Some(at), &format!("{}: {what}", name.get_ref()))),
+            }
+        }
+        file.entries.sort_by_key(|entry| entry.line);
+        if faults.is_empty() { Ok(file) } else { Err(faults) }
+    }
+
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    pub fn fault(&self, entry: &Entry, what: String) -> Fault {
+        Fault { path: self.path.clone(), line: Some(entry.line), what }
+    }
+}
+
+impl Value {
+    fn of(value: &DeValue<'_>) -> Result<Self, String> {
+        Ok(match value {
+            DeValue::Boolean(yes) => Self::Bool(*yes),
+            DeValue::Array(items) => {
+                Self::Many(items.iter().map(|item| scalar(item.get_ref())).collect::<Result<_, _>>()?)
+            }
+            other => Self::One(scalar(other)?),
+        })
+    }
+
+    /// One text for each value; a lone one is a list of one.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Bool(true) => vec!["true"],
+            Self::Bool(false) => vec!["false"],
+            Self::One(text) => vec![text],
+            Self::Many(texts) => texts.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> Result<String, String> {
+    Ok(match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+            .map_err(|_| format!("{} is too large a number", number.as_str()))?
+            .to_string(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(yes) => yes.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => return Err("a list of lists is no value of a setting".to_owned()),
+        DeValue::Table(_) => {
+            return Err(
+                "settings stand side by side, without [sections] and {tables}; write the flag's whole name".to_owned()
+            );
+        }
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    fn check(text: &str, expected: &Expect) {
+        let said = match File::parse(Path::new("curlew.toml"), text) {
+            Ok(file) => {
+                file.entries.iter().map(|e| format!("{} {} = {:?}\n", e.line, e.name, e.value)).collect::<String>()
+            }
+            Err(faults) => faults.iter().map(|fault| format!("{fault}\n")).collect(),
+        };
+        expected.assert_eq(&said);
+    }
+
+    #[test]
+    fn every_kind_of_value_is_a_text_that_a_flag_takes() {
+        check(
+            "# ours\nlisten = \"0.0.0.0:80\"\n\npartitions = 3\nno-auto-create = true\nmax = 0x1_0\nrate = 1.5\n\
+             cors-origin = [\"https://a\",\n  \"https://b\"]\nfrom = 2026-01-31T08:00:00Z\n",
+            &expect![[r#"
+                2 listen = One("0.0.0.0:80")
+                4 partitions = One("3")
+                5 no-auto-create = Bool(true)
+                6 max = One("16")
+                7 rate = One("1.5")
+                8 cors-origin = Many(["https://a", "https://b"])
+                10 from = One("2026-01-31T08:00:00Z")
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_is_no_setting_is_said_with_its_line() {
+        check(
+            "listen = 1\nlisten = 2\n",
+            &expect![[r#"
+            curlew.toml:2: duplicate key
+        "#]],
+        );
+        check(
+            "\n\nlisten 1\n",
+            &expect![[r#"
+            curlew.toml:3: key with no value, expected `=`
+        "#]],
+        );
+        check(
+            "a = 1\n[kafka]\nb = 1\n",
+            &expect![[r#"
+            curlew.toml:2: kafka: settings stand side by side, without [sections] and {tables}; write the flag's whole name
+        "#]],
+        );
+        check(
+            "a = [[1]]\nb.c = 1\nd = 99999999999999999999999999999999999999999\n",
+            &expect![[r#"
+            curlew.toml:1: a: a list of lists is no value of a setting
+            curlew.toml:2: b: settings stand side by side, without [sections] and {tables}; write the flag's whole name
+            curlew.toml:3: d: 99999999999999999999999999999999999999999 is too large a number
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let said = File::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
+        assert!(said.starts_with("no/such.toml: cannot be read: No such file"), "{said}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(?s).*") {
+            let _ = File::parse(Path::new("f"), &text);
+        }
+
+        #[test]
+        fn no_lines_of_settings_make_it_panic(lines in proptest::collection::vec("[a-z-]{0,4} ?[=.\\[]? ?[\"\\[{0-9a-z:TZ.,_+-]{0,12}[\"\\]}]?", 0..8)) {
+            let _ = File::parse(Path::new("f"), &lines.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a file says, as every command takes it.
+#![allow(clippy::unwrap_used)]
+
+use super::layers::settings;
+use super::*;
+use clap::builder::PossibleValue;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A file that goes with the test.
+struct Written(PathBuf);
+
+impl Written {
+    fn new(text: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("curlew-config-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("curlew.toml");
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+    }
+}
+
+/// What is shown or refused, with FILE for the file's path and DIR for its folder's.
+fn said(line: &str, text: &str) -> Result<String, String> {
+    let file = Written::new(text);
+    let (path, folder) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
+    let plain = |said: String| said.replace(path, "FILE").replace(folder, "DIR");
+    match read_line(&line.replace("FILE", path)) {
+        Err(Stop::Shown(said)) => Ok(plain(said)),
+        Err(Stop::Refused(said)) => Err(plain(said)),
+        Ok(command) => Ok(plain(format!("{command:?}"))),
+    }
+}
+
+/// The line of `name` in `config show`.
+fn shown(arguments: &str, text: &str, name: &str) -> String {
+    let all = said(&format!("curlew config show --config FILE {arguments}"), text).unwrap();
+    let line = all.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{name} = ")));
+    line.unwrap_or_else(|| panic!("no {name} in\n{all}")).to_owned()
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_that_over_the_default() {
+    let file = "max-streams = 7\ncors-origin = [\"https://a\", \"https://b\"]\n";
+    assert_eq!(shown("", "", "max-streams"), "max-streams = 10000  # default");
+    assert_eq!(shown("", file, "max-streams"), "max-streams = 7  # FILE:1");
+    assert_eq!(shown("--max-streams 9", file, "max-streams"), "max-streams = 9  # flag");
+    assert_eq!(shown("", file, "cors-origin"), "cors-origin = [\"https://a\", \"https://b\"]  # FILE:2");
+    assert_eq!(shown("--cors-origin https://c", file, "cors-origin"), "cors-origin = [\"https://c\"]  # flag");
+    assert_eq!(shown("", file, "kafka"), "# kafka = []  # not set");
+}
+
+#[test]
+fn the_program_takes_what_config_show_shows() {
+    let file = Written::new("kafka = \"a:1,b:2\"\nheartbeat = \"1s\"\nno-auto-create = true\nmax-body = 1000\n");
+    for line in ["curlew --config FILE", "curlew serve --config=FILE --kafka a:1 --kafka b:2"] {
+        let line = line.replace("FILE", file.0.to_str().unwrap());
+        let Ok(Command::Serve(serve)) = read_line(&line) else { panic!("{line}") };
+        assert_eq!(serve.brokers(), ["a:1", "b:2"]);
+        assert_eq!(serve.heartbeat, std::time::Duration::from_secs(1));
+        assert_eq!((serve.max_body, serve.auto_create()), (1000, crate::broker::AutoCreate::Never));
+        assert_eq!(serve.file.config.as_deref(), Some(file.0.as_path()));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_its_line() {
+    let cases = [
+        ("\nlisen = \"a\"", "FILE:2: lisen is no setting; a similar one is listen; `curlew config show` lists all"),
+        ("CORS_ORIGIN = \"*\"", "FILE:1: CORS_ORIGIN is no setting; a similar one is cors-origin; "),
+        ("xyzzy = 1", "FILE:1: xyzzy is no setting; `curlew config show`"),
+        ("config = \"other.toml\"", "FILE:1: config is no setting"),
+        ("topic = \"t\"", "FILE:1: topic is no setting"),
+        ("listen = \"here\"", "FILE:1: invalid value 'here' for '--listen <ADDR:PORT>': give an IP address"),
+        (
+            "driver = \"best\"",
+            "FILE:1: invalid value 'best' for '--driver <DRIVER>' [possible values: auto, wire, crate]",
+        ),
+        ("no-auto-create = \"yes\"", "FILE:1: no-auto-create: give true or false"),
+        ("max-streams = [1, 2]", "FILE:1: max-streams: give one value, not a list"),
+        ("max-streams = true", "FILE:1: invalid value 'true' for '--max-streams <N>': invalid digit"),
+        ("cors-origin = [\"https://a\", \"b\"]", "FILE:1: invalid value 'b' for '--cors-origin <ORIGIN>'"),
+        ("[kafka]\na = 1", "FILE:1: kafka: settings stand side by side, without [sections]"),
+        (
+            "xyzzy = 1\nb = 2",
+            "FILE:1: xyzzy is no setting; `curlew config show` lists all (and 1 more: `curlew config check`",
+        ),
+        ("listen", "FILE:1: "),
+    ];
+    for (text, expected) in cases {
+        let said = said("curlew serve --config FILE", text).unwrap_err();
+        assert!(said.starts_with(expected), "{text}: {said}");
+        assert!(!said.contains('\n'), "{text}: {said}");
+    }
+    let all = said("curlew config check --config FILE", "a = 1\nb = 2").unwrap_err();
+    assert_eq!(all.lines().count(), 2, "{all}");
+    let none = said("curlew serve --config FILE.not", "").unwrap_err();
+    assert!(none.starts_with("FILE.not: cannot be read: No such file"), "{none}");
+}
+
+#[test]
+fn what_is_typed_wrongly_is_not_blamed_on_the_file() {
+    let said = said("curlew serve --config FILE --listen here", "listen = \"127.0.0.1:1\"").unwrap_err();
+    assert!(said.starts_with("invalid value 'here' for '--listen") && !said.contains("FILE"), "{said}");
+}
+
+#[test]
+fn consume_and_produce_take_from_the_file_what_is_theirs() {
+    let file = Written::new("kafka = \"k:1\"\nmax-streams = 5\nlog-level = \"error\"\n");
+    let config = file.0.to_str().unwrap();
+    let Ok(Command::Consume(consume)) = read_line(&format!("curlew consume t --config {config}")) else { panic!() };
+    assert!(matches!(consume.source.via(), Via::Kafka { brokers, .. } if brokers == ["k:1"]));
+    let line = format!("curlew produce t --config {config} --url http://127.0.0.1:9");
+    let Ok(Command::Produce(produce)) = read_line(&line) else { panic!() };
+    assert!(matches!(produce.source.via(), Via::Bridge("127.0.0.1:9")), "a flag wins over the file's kafka");
+}
+
+#[test]
+fn a_path_in_a_file_is_seen_from_its_folder() {
+    assert_eq!(shown("", "data = \"d\"", "data"), "data = \"DIR/d\"  # FILE:1");
+    assert_eq!(shown("", "data = \"/d\"", "data"), "data = \"/d\"  # FILE:1");
+    let here = std::path::absolute("d").unwrap();
+    assert_eq!(shown("--data d", "data = \"e\"", "data"), format!("data = {here:?}  # flag"));
+}
+
+#[test]
+fn what_config_show_prints_is_a_file_that_says_the_same() {
+    let without_origins = |text: String| {
+        let lines = text.lines().filter(|line| !line.starts_with("# File"));
+        lines.map(|line| line.rsplit_once("  # ").map_or(line, |(setting, _)| setting).to_owned()).collect::<Vec<_>>()
+    };
+    let first =
+        said("curlew config show --config FILE", "max-streams = 5\ncors-origin = \"*\"\nkafka = \"a:1\"").unwrap();
+    let second = said("curlew config show --config FILE", &first).unwrap();
+    assert_eq!(without_origins(first), without_origins(second));
+}
+
+/// A value of `arg` that is not its default, found by trying.
+fn another_value(command: &clap::Command, arg: &clap::Arg) -> String {
+    if matches!(arg.get_action(), clap::ArgAction::SetTrue) {
+        return "true".to_owned();
+    }
+    let possible: Vec<PossibleValue> = arg.get_possible_values();
+    let names = possible.iter().map(|value| value.get_name().to_owned());
+    let typical = ["2", "3s", "10MiB", "127.0.0.1:9999", "host:1", "https://example.org", "name", "./some/file"];
+    let fits = |value: &String| {
+        let is_default = arg.get_default_values().iter().any(|default| default == value.as_str());
+        let words = ["serve".to_owned(), format!("--{}={value}", arg.get_long().unwrap())];
+        let refused = command.clone().try_get_matches_from(words).err().map(|e| e.kind());
+        use clap::error::ErrorKind::{InvalidValue, ValueValidation};
+        !is_default && !matches!(refused, Some(InvalidValue | ValueValidation))
+    };
+    let value = names.chain(typical.map(str::to_owned)).find(fits);
+    value.unwrap_or_else(|| panic!("add a value of --{} to this test", arg.get_long().unwrap()))
+}
+
+#[test]
+fn every_setting_of_serve_can_stand_in_the_file() {
+    let definition = definition();
+    let serve = definition.find_subcommand("serve").unwrap();
+    let names: BTreeSet<_> = settings(serve).into_keys().collect();
+    let flags = serve.get_arguments().filter_map(clap::Arg::get_long);
+    let flags: BTreeSet<_> = flags.filter(|flag| !["config", "help"].contains(flag)).collect();
+    assert_eq!(names, flags, "a flag without a variable cannot stand in the file");
+    for (name, arg) in settings(serve) {
+        let value = another_value(serve, arg);
+        let bare = matches!(arg.get_action(), clap::ArgAction::SetTrue) || value.parse::<i64>().is_ok();
+        let text = if bare { format!("\n{name} = {value}") } else { format!("\n{name} = \"{value}\"") };
+        let file = Written::new(&text);
+        let words = ["curlew", "config", "show", "--config", file.0.to_str().unwrap()].map(OsString::from);
+        let layers = Layers::new(&definition, words.to_vec()).unwrap_or_else(|faults| panic!("{faults:?}"));
+        assert_eq!(layers.origin(arg.get_id().as_str()), layers::Origin::File(2), "{name}");
+        let typed = layers.args[3].to_str().unwrap();
+        let expected = match layers::is_path(arg) {
+            true => file.0.parent().unwrap().join(&value).to_str().unwrap().to_owned(),
+            false => value.clone(),
+        };
+        if matches!(arg.get_action(), clap::ArgAction::SetTrue) {
+            assert_eq!(typed, format!("--{name}"));
+        } else {
+            assert_eq!(typed, format!("--{name}={expected}"));
+        }
+    }
+}
+
+#[test]
+fn what_is_called_a_secret_is_masked() {
+    let secret = |name: &str| ["password", "secret", "passphrase"].iter().any(|word| name.ends_with(word));
+    let definition = definition();
+    for (name, arg) in settings(&definition) {
+        assert!(!secret(name) || arg.is_hide_env_values_set(), "--{name} needs hide_env_values");
+    }
+}
+
+#[test]
+fn config_check_finds_what_is_not_there() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let fine = said("curlew config check --config FILE", "max-streams = 5\ndata = \"new\"\n").unwrap();
+    assert_eq!(fine, "FILE is fine: it sets 2 of the settings\n");
+    let text = format!("max-streams = 5\ndata = {:?}\n", here.to_str().unwrap());
+    let said = said("curlew config check --config FILE", &text).unwrap_err();
+    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is no folder"), "{said}");
+}
+
+#[test]
+fn completions_and_manuals_name_every_command() {
+    let definition = definition();
+    for shell in ["bash", "zsh", "fish"] {
+        let Err(Stop::Shown(script)) = read_line(&format!("curlew completions {shell}")) else { panic!("{shell}") };
+        for name in ["consume", "completions", "retention-time"] {
+            assert!(script.contains(name), "{shell} completes {name}");
+        }
+    }
+    let Err(Stop::Shown(page)) = read_line("curlew man") else { panic!() };
+    for command in definition.get_subcommands().map(clap::Command::get_name) {
+        assert!(page.contains(command), "{command}");
+        let Err(Stop::Shown(page)) = read_line(&format!("curlew man {command}")) else { panic!("{command}") };
+        assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    let Err(Stop::Refused(said)) = read_line("curlew man nonsense") else { panic!() };
+    assert!(said.contains("nonsense is no command of curlew: there are serve, "), "{said}");
+}

@@ -1,0 +1,182 @@
+//! Flag before environment before file before default: what a file says becomes flags where nothing else was said.
+
+use super::file::{BESIDE, Entry, Fault, File, Value};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Where a setting's value comes from; the later wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Origin {
+    #[default]
+    Default,
+    /// The file, and its line there.
+    File(usize),
+    Variable,
+    Flag,
+}
+
+/// The arguments with what the file adds, and where each setting comes from.
+#[derive(Debug)]
+pub struct Layers {
+    pub args: Vec<OsString>,
+    pub file: Option<File>,
+    /// By the id of the argument.
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Layers {
+    pub fn origin(&self, id: &str) -> Origin {
+        self.origins.get(id).copied().unwrap_or_default()
+    }
+
+    /// Puts the file's settings where flags would stand: behind the name of the command.
+    pub fn new(definition: &Command, mut args: Vec<OsString>) -> Result<Self, Vec<Fault>> {
+        // Faults of what was typed are found, and told better, once all is together.
+        let Ok(typed) = definition.clone().ignore_errors(true).try_get_matches_from(&args) else {
+            return Ok(Self { args, file: None, origins: BTreeMap::new() });
+        };
+        let (command, matches, depth) = innermost(definition, &typed);
+        let path = if takes_a_file(command) { path(command, matches) } else { None };
+        let file = path.map(|path| File::read(&path)).transpose()?;
+        let mut layers = Self { args: Vec::new(), file: None, origins: BTreeMap::new() };
+        let mut of_file = Vec::new();
+        if let Some(file) = &file {
+            refuse_faults(definition, command, file)?;
+        }
+        for arg in command.get_arguments() {
+            let entry = file.as_ref().and_then(|file| file.entry(arg.get_long()?));
+            let origin = origin(arg, matches, entry);
+            if let (Origin::File(_), Some(file), Some(entry)) = (origin, &file, entry) {
+                of_file.extend(flags(arg, entry, &file.path));
+            }
+            layers.origins.insert(arg.get_id().to_string(), origin);
+        }
+        if let Some(file) = &file
+            && layers.origin("config") == Origin::Default
+        {
+            of_file.push(flag("config", file.path.as_os_str()));
+        }
+        let behind = (depth + 1).min(args.len());
+        args.splice(behind..behind, of_file);
+        Ok(Self { args, file, ..layers })
+    }
+}
+
+/// The command that was asked for, what was typed for it, and how many names deep it is.
+pub fn innermost<'a>(mut command: &'a Command, mut matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches, usize) {
+    let mut depth = 0;
+    while let Some((name, under)) = matches.subcommand()
+        && let Some(found) = command.find_subcommand(name)
+    {
+        (command, matches, depth) = (found, under, depth + 1);
+    }
+    (command, matches, depth)
+}
+
+fn takes_a_file(command: &Command) -> bool {
+    command.get_arguments().any(|arg| arg.get_id() == "config")
+}
+
+/// The file that was named, or the one in this folder.
+fn path(command: &Command, matches: &ArgMatches) -> Option<PathBuf> {
+    let variable = || {
+        let config = command.get_arguments().find(|arg| arg.get_id() == "config")?;
+        config.get_env().and_then(std::env::var_os).map(PathBuf::from)
+    };
+    let beside = || Some(PathBuf::from(BESIDE)).filter(|path| path.exists());
+    matches.get_one::<PathBuf>("config").cloned().or_else(variable).or_else(beside)
+}
+
+fn origin(arg: &Arg, typed: &ArgMatches, entry: Option<&Entry>) -> Origin {
+    if typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
+        Origin::Flag
+    } else if arg.get_env().is_some_and(|name| std::env::var_os(name).is_some()) {
+        Origin::Variable
+    } else {
+        entry.map_or(Origin::Default, |entry| Origin::File(entry.line))
+    }
+}
+
+/// What may stand in a file: each flag that has a variable, of any command. Only the file itself is named elsewhere.
+pub fn settings(definition: &Command) -> BTreeMap<&str, &Arg> {
+    let own = definition.get_arguments().filter(|arg| arg.get_env().is_some() && arg.get_id() != "config");
+    let own = own.filter_map(|arg| Some((arg.get_long()?, arg)));
+    definition.get_subcommands().flat_map(settings).chain(own).collect()
+}
+
+/// Names that nobody knows, and values that their flag would refuse.
+fn refuse_faults(definition: &Command, command: &Command, file: &File) -> Result<(), Vec<Fault>> {
+    let known = settings(definition);
+    let own = settings(command);
+    // A value is judged alone, whatever else is set.
+    let alone = command.clone().mut_args(|arg| arg.env(None::<&str>));
+    let what = |entry: &Entry| match (known.get(entry.name.as_str()), own.get(entry.name.as_str())) {
+        (None, _) => Some(unknown(&entry.name, known.keys().copied())),
+        (_, Some(arg)) => refused(&alone, arg, entry, &file.path),
+        // Of another command.
+        (Some(_), None) => None,
+    };
+    let faults: Vec<Fault> = file.entries.iter().filter_map(|entry| Some(file.fault(entry, what(entry)?))).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let as_flag = name.to_lowercase().replace('_', "-");
+    let score = |known: &str| strsim::jaro_winkler(&as_flag, known);
+    let nearest = known.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|nearest| score(nearest) > 0.7);
+    let nearest = nearest.map(|nearest| format!("; a similar one is {nearest}")).unwrap_or_default();
+    format!("{name} is no setting{nearest}; `curlew config show` lists all")
+}
+
+/// What the flag of `entry` says to its value.
+fn refused(alone: &Command, arg: &Arg, entry: &Entry, file: &Path) -> Option<String> {
+    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+    let takes_many = matches!(arg.get_action(), ArgAction::Append) || arg.get_value_delimiter().is_some();
+    let name = &entry.name;
+    match &entry.value {
+        Value::Bool(_) if is_switch => return None,
+        _ if is_switch => return Some(format!("{name}: give true or false")),
+        Value::Many(_) if !takes_many => return Some(format!("{name}: give one value, not a list")),
+        _ => {}
+    }
+    use clap::error::ErrorKind::{ArgumentConflict, DisplayHelp, MissingRequiredArgument};
+    let words = std::iter::once(alone.get_name().into()).chain(flags(arg, entry, file));
+    let error = alone.clone().no_binary_name(false).try_get_matches_from(words).err()?;
+    // What else is needed with it may be set elsewhere.
+    let fits = matches!(error.kind(), MissingRequiredArgument | ArgumentConflict | DisplayHelp);
+    (!fits).then(|| super::refusal::one_line(&error))
+}
+
+/// `entry` as it would be typed. Paths in a file are seen from where the file is.
+fn flags(arg: &Arg, entry: &Entry, file: &Path) -> Vec<OsString> {
+    if matches!(arg.get_action(), ArgAction::SetTrue) {
+        return Vec::from_iter((entry.value == Value::Bool(true)).then(|| format!("--{}", entry.name).into()));
+    }
+    let texts = entry.value.texts();
+    match arg.get_value_delimiter() {
+        Some(delimiter) if !texts.is_empty() => {
+            vec![flag(&entry.name, texts.join(&delimiter.to_string()).as_ref())]
+        }
+        _ if is_path(arg) => texts.iter().map(|text| flag(&entry.name, beside(file, text).as_os_str())).collect(),
+        _ => texts.iter().map(|text| flag(&entry.name, text.as_ref())).collect(),
+    }
+}
+
+fn flag(name: &str, value: &std::ffi::OsStr) -> OsString {
+    let mut flag = OsString::from(format!("--{name}="));
+    flag.push(value);
+    flag
+}
+
+/// Whether the value of `arg` is a file or a folder.
+pub fn is_path(arg: &Arg) -> bool {
+    matches!(arg.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath)
+}
+
+fn beside(file: &Path, path: &str) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty() && *folder != Path::new("."));
+    folder.map_or_else(|| path.into(), |folder| folder.join(path).components().collect())
+}

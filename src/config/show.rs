@@ -1,0 +1,103 @@
+//! `curlew config show`: every setting as a file would have it, and where it comes from.
+
+use super::layers::{Layers, Origin, is_path};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::fmt::Write;
+
+/// TOML of all settings of `command`. What is secret is masked, what is not set is a comment.
+pub fn show(command: &Command, matches: &ArgMatches, layers: &Layers) -> String {
+    let file = layers.file.as_ref().map(|file| file.path.display().to_string());
+    let mut out = String::from("# Settings of `curlew serve`: flag before environment before file before default.\n");
+    let _ = match &file {
+        Some(file) => writeln!(out, "# File: {file}"),
+        None => writeln!(out, "# File: none (./curlew.toml is not there and --config names none)"),
+    };
+    let settings = || command.get_arguments().filter(|arg| arg.get_env().is_some() && arg.get_id() != "config");
+    for heading in headings(settings()) {
+        let _ = writeln!(out, "\n# {heading}");
+        for arg in settings().filter(|arg| self::heading(arg) == heading) {
+            let origin = match layers.origin(arg.get_id().as_str()) {
+                Origin::Flag => "flag".to_owned(),
+                Origin::Variable => arg.get_env().unwrap_or_default().to_string_lossy().into_owned(),
+                Origin::File(line) => format!("{}:{line}", file.as_deref().unwrap_or_default()),
+                Origin::Default => "default".to_owned(),
+            };
+            out.push_str(&line(arg, matches, &origin));
+        }
+    }
+    out
+}
+
+/// In the order of their first setting.
+fn headings<'a>(settings: impl Iterator<Item = &'a Arg>) -> Vec<&'a str> {
+    let mut seen = Vec::new();
+    for heading in settings.map(heading) {
+        if !seen.contains(&heading) {
+            seen.push(heading);
+        }
+    }
+    seen
+}
+
+fn heading(arg: &Arg) -> &str {
+    arg.get_help_heading().unwrap_or("Other")
+}
+
+fn line(arg: &Arg, matches: &ArgMatches, origin: &str) -> String {
+    let name = arg.get_long().unwrap_or_default();
+    let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+    let values: Vec<String> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
+    let is_list = matches!(arg.get_action(), ArgAction::Append);
+    if values.is_empty() {
+        return format!("# {name} = {}  # not set\n", if is_list { "[]" } else { "\"\"" });
+    }
+    if is_secret(arg) {
+        return format!("# {name} = \"***\"  # {origin}, masked\n");
+    }
+    let written: Vec<String> = values.iter().map(|value| toml(arg, &public(arg, value))).collect();
+    let written = if is_list { format!("[{}]", written.join(", ")) } else { written.join(", ") };
+    format!("{name} = {written}  # {origin}\n")
+}
+
+/// Secrets are what --help does not show from the environment either.
+fn is_secret(arg: &Arg) -> bool {
+    arg.is_hide_env_values_set()
+}
+
+/// A value without what is secret in it, and a path from the root: a file may stand in another folder.
+fn public(arg: &Arg, value: &str) -> String {
+    match std::path::absolute(value) {
+        Ok(path) if is_path(arg) => path.display().to_string(),
+        _ => without_password(value),
+    }
+}
+
+/// A URL's password is a secret.
+fn without_password(value: &str) -> String {
+    match value.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
+        Some((scheme, Some((user, host)))) if user.contains(':') && !user.contains('/') => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:***@{host}")
+        }
+        _ => value.to_owned(),
+    }
+}
+
+fn toml(arg: &Arg, value: &str) -> String {
+    let is_number = value.parse::<i64>().is_ok_and(|number| number.to_string() == value);
+    if is_number || (matches!(arg.get_action(), ArgAction::SetTrue) && matches!(value, "true" | "false")) {
+        return value.to_owned();
+    }
+    let mut out = String::from('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
