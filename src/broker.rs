@@ -19,6 +19,11 @@ pub trait Broker: Send + Sync + 'static {
     /// What is connected and how, for logs and `/ready`: `wire 127.0.0.1:9092`.
     fn describe(&self) -> String;
 
+    /// Connections made so far, and those that could not be made.
+    fn connections(&self) -> Connections {
+        Connections::default()
+    }
+
     /// Asks the broker for a sign of life.
     fn ready(&self) -> Result<(), BrokerError>;
 
@@ -57,6 +62,13 @@ pub trait Reader: Send {
 
     /// A way for another thread to end a waiting `fetch` early, because its wants have changed.
     fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync>;
+}
+
+/// Where nobody counts, nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Connections {
+    pub opened: u64,
+    pub failed: u64,
 }
 
 /// What a driver can do on the broker it talks to; the rest is refused with an error that says so.
@@ -311,6 +323,29 @@ pub enum Remedy {
 }
 
 impl BrokerError {
+    /// One word, to count errors by.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownTopic(_) => "unknown_topic",
+            Self::UnknownPartition(_) => "unknown_partition",
+            Self::Recreated(_) => "recreated",
+            Self::OffsetOutOfRange(_) => "offset_out_of_range",
+            Self::StaleMetadata(_) => "stale_metadata",
+            Self::Unavailable(_) => "unavailable",
+            Self::TimedOut(_) => "timed_out",
+            Self::TooLarge(_) => "too_large",
+            Self::InvalidRecord(_) => "invalid_record",
+            Self::Denied(_) => "denied",
+            Self::Unsupported(_) => "unsupported",
+            Self::Corrupt(_) => "corrupt",
+            Self::Full(_) => "full",
+            Self::Damaged(_) => "damaged",
+            Self::Refused { .. } => "refused",
+            Self::Lost => "lost",
+            Self::Ending => "ending",
+        }
+    }
+
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Unavailable(_) => Remedy::Retry,

@@ -14,8 +14,8 @@
 //! - [`commands`]: `consume` and `produce` on the terminal
 //! - [`config`]: every setting
 //! - [`tls`]: what both sides need of it
-//! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`]: the log, threads that somebody owns, pauses between
-//!   tries, being told to end, how many connections the system allows
+//! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
+//!   between tries, being told to end, how many connections the system allows, what it knows of the process
 
 pub mod backoff;
 pub mod broker;
@@ -31,6 +31,7 @@ pub mod kafka;
 pub mod logging;
 pub mod open_files;
 pub mod partitioner;
+pub mod process;
 pub mod record;
 pub mod signal;
 pub mod start;

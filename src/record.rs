@@ -108,10 +108,14 @@ pub struct NewRecord {
 impl NewRecord {
     /// About how many bytes the record takes in queues and batches.
     pub fn size(&self) -> usize {
-        let headers: usize =
-            self.headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len) + 8).sum();
+        self.bytes() + 8 * self.headers.len() + 32
+    }
+
+    /// Of its key, value and headers.
+    pub fn bytes(&self) -> usize {
         let len = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
-        len(&self.key) + len(&self.value) + headers + 32
+        let headers: usize = self.headers.iter().map(|h| h.name.len() + len(&h.value)).sum();
+        len(&self.key) + len(&self.value) + headers
     }
 }
 

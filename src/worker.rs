@@ -1,14 +1,39 @@
 //! The one way to start a thread: named, owned, joined.
 
 use log::error;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Threads whose last panic was a moment ago, by name, with it and how many there were at such short intervals.
+static TROUBLED: Mutex<BTreeMap<String, (Instant, u32)>> = Mutex::new(BTreeMap::new());
+
+/// A thread that has worked for so long is over its trouble.
+const CALM: Duration = Duration::from_secs(5);
+/// So many panics without a calm in between are no accident.
+const TOO_OFTEN: u32 = 3;
+
+/// The names of threads that panic again and again, and so get nothing done.
+pub fn troubled() -> Vec<String> {
+    let mut troubled = TROUBLED.lock().unwrap_or_else(PoisonError::into_inner);
+    troubled.retain(|_, (last, _)| last.elapsed() < CALM);
+    troubled.iter().filter(|(_, (_, times))| *times >= TOO_OFTEN).map(|(name, _)| name.clone()).collect()
+}
+
+fn note_panic(name: &str) {
+    PANICS.fetch_add(1, Ordering::Relaxed);
+    let mut troubled = TROUBLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (last, times) = troubled.entry(name.to_owned()).or_insert_with(|| (Instant::now(), 0));
+    *times = if last.elapsed() < CALM { *times + 1 } else { 1 };
+    *last = Instant::now();
+}
 
 /// Panics of all threads so far, each of them a fault of ours.
 pub fn panics() -> u64 {
@@ -30,7 +55,7 @@ impl Worker {
         let own = name.clone();
         let run = move || {
             while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
-                PANICS.fetch_add(1, Ordering::Relaxed);
+                note_panic(&own);
                 error!("thread {own} panicked and starts again; please report this");
                 // One that panics at once again must not take a core and fill the log.
                 std::thread::sleep(RESTART_PAUSE);
@@ -38,6 +63,15 @@ impl Worker {
         };
         let thread = std::thread::Builder::new().name(name.clone()).spawn(run)?;
         Ok(Self { name, thread: Some(thread) })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the thread's work is over.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
 
@@ -75,5 +109,16 @@ mod tests {
         assert_eq!(seen.iter().collect::<Vec<_>>(), [0, 2]);
         drop(worker.unwrap());
         assert!(panics() > before);
+        assert!(!troubled().contains(&"test".to_owned()), "once is an accident");
+    }
+
+    #[test]
+    fn a_thread_that_panics_again_and_again_is_named() {
+        let (give, jobs) = bounded::<()>(4);
+        let worker = Worker::start("unlucky", move || assert!(jobs.recv().is_err(), "every time"));
+        (0..TOO_OFTEN).for_each(|_| give.send(()).unwrap());
+        drop(give);
+        drop(worker.unwrap());
+        assert!(troubled().contains(&"unlucky".to_owned()));
     }
 }

@@ -210,6 +210,13 @@ impl Cursor {
         self.topics[topic].next.iter().enumerate().map(|(slot, next)| (self.partition_at(slot), *next))
     }
 
+    /// Records between this place and `ahead`, another one of the same topics, in the partition where that is most.
+    pub fn behind(&self, ahead: &Self) -> u64 {
+        let topics = ahead.topics.iter().zip(&self.topics);
+        let lags = topics.flat_map(|(ahead, own)| ahead.next.iter().zip(&own.next).map(|(ahead, own)| ahead - own));
+        lags.max().and_then(|lag| u64::try_from(lag).ok()).unwrap_or(0)
+    }
+
     /// The next offset of a partition; `None` where the stream does not read it (yet).
     pub fn next(&self, topic: usize, partition: Partition) -> Option<Offset> {
         self.topics[topic].next.get(self.slot(partition)?).copied()

@@ -6,6 +6,7 @@ mod delete;
 pub mod event;
 mod guard;
 mod io;
+mod metrics;
 pub mod problem;
 pub mod produce;
 pub mod query;
@@ -22,10 +23,13 @@ pub use routes::routes;
 pub use server::{bind, serve};
 
 use crate::hub::Hub;
+use metrics::Metrics;
 use problem::Problem;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use warp::http::HeaderMap;
+use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -68,14 +72,17 @@ const TURN: Duration = Duration::from_secs(5);
 pub struct App {
     pub hub: Arc<Hub>,
     pub settings: Settings,
+    metrics: Metrics,
     questions: Arc<Semaphore>,
     pages: Arc<Semaphore>,
+    scrapes: Arc<Semaphore>,
 }
 
 impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
         let (questions, pages) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Semaphore::new(PAGES)));
-        Arc::new(Self { hub, settings, questions, pages })
+        let (metrics, scrapes) = (Metrics::new(&hub), Arc::new(Semaphore::new(1)));
+        Arc::new(Self { hub, settings, metrics, questions, pages, scrapes })
     }
 
     fn guard(&self) -> &Guard {
@@ -85,6 +92,12 @@ impl App {
     /// Asks the broker something, beside the async threads.
     async fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
         in_turn(&self.questions, question).await
+    }
+
+    /// Writes the metrics, beside the async threads. They are there whatever the broker does.
+    async fn metrics(self: &Arc<Self>, headers: HeaderMap) -> Result<Response, Problem> {
+        let app = self.clone();
+        in_turn(&self.scrapes, move || app.metrics.answer(&headers)).await?
     }
 
     /// Reads a page of records, beside the async threads.

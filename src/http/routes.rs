@@ -63,8 +63,9 @@ where
     match (segments.as_slice(), method) {
         ([], &Method::GET) => Ok(dashboard::index(request)),
         (["dashboard", file], &Method::GET) => dashboard::file(file, request),
-        (["health"], &Method::GET) => Ok(status::health()),
+        (["health"], &Method::GET) => status::health(app),
         (["ready"], &Method::GET) => status::ready(app).await,
+        (["metrics"], &Method::GET) => app.metrics(request.headers.clone()).await,
         (["openapi.json"], &Method::GET) => Ok(status::openapi()),
         (["topics"], &Method::GET) => status::topics(app, request).await,
         (["topics", topic], &Method::GET) => status::topic(app, topic, request).await,
@@ -89,7 +90,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["topics", _] => Some("GET, HEAD, POST, DELETE, OPTIONS"),
         []
-        | ["health" | "ready" | "openapi.json" | "topics" | "events"]
+        | ["health" | "ready" | "metrics" | "openapi.json" | "topics" | "events"]
         | ["dashboard", _]
         | ["topics", _, "events"]
         | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),
@@ -142,6 +143,7 @@ where
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();
     }
+    app.metrics.requests.count(&request.path, &request.method, response.status());
     let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
     debug!("{} {} {status} {took} ms", request.method, request.path);
     response

@@ -5,6 +5,7 @@ use super::query::Query;
 use super::routes::Request;
 use super::{App, event};
 use crate::broker::{Broker, BrokerError, FetchLimits, OffsetAt, PartitionInfo, TopicInfo, Want};
+use crate::hub::Refused;
 use crate::record::{Offset, Records, TopicName, TopicPartition};
 use crate::worker;
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ const MAX_PAGE: usize = 10_000;
 const PAGE: usize = 100;
 /// Bytes of one page, about.
 const PAGE_BYTES: usize = 1 << 20;
+/// How long the broker may take to give one.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// How long a page may wait for records, in ms.
 const MAX_WAIT: u64 = 30_000;
 
@@ -32,12 +35,23 @@ pub fn index() -> Response {
         GET    /topics/{topic}                                 its partitions and offsets\n\
         GET    /topics/{topic}/partitions/{partition}/records  a page of records\n\
         GET    /health, /ready                                 the bridge, the broker\n\
+        GET    /metrics                                        counters for Prometheus\n\
         GET    /openapi.json                                   all of it in full\n";
     text.into_response()
 }
 
-pub fn health() -> Response {
-    json_response(json!({"status": "ok", "panics": worker::panics()}).to_string())
+/// Whether the process and its threads do their work. Where they do not, only a new start helps.
+pub fn health(app: &App) -> Result<Response, Problem> {
+    unhurt(app)?;
+    Ok(json_response(json!({"status": "ok", "panics": worker::panics()}).to_string()))
+}
+
+fn unhurt(app: &App) -> Result<(), Problem> {
+    let faults = app.hub.faults();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::busy(format!("{}; please report it, and start the bridge anew", faults.join("; "))))
 }
 
 pub fn openapi() -> Response {
@@ -45,9 +59,15 @@ pub fn openapi() -> Response {
 }
 
 pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
+    unhurt(app)?;
     let hub = app.hub.clone();
+    if hub.is_ending() {
+        return Err(Refused::ShuttingDown.into());
+    }
+    let asked = tokio::time::timeout(SIGN_OF_LIFE, app.ask(move || hub.broker().ready())).await;
+    let late = |_| Problem::busy(format!("the broker has not answered for {} s", SIGN_OF_LIFE.as_secs()));
     // Whatever is wrong with the broker, the bridge is not ready.
-    app.ask(move || hub.broker().ready()).await?.map_err(|error| Problem::busy(error.to_string()))?;
+    asked.map_err(late)??.map_err(|error| Problem::busy(error.to_string()))?;
     Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
 }
 

@@ -34,6 +34,11 @@ impl Allowance {
         Arc::new(Self { held: AtomicUsize::new(0), most })
     }
 
+    /// Bytes beyond [`SMALL`] that chunks have now.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     pub fn room(&self) -> Room {
         match self.held.load(Ordering::Relaxed) {
             held if held < self.most => Room::Ahead,

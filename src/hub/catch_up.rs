@@ -4,6 +4,7 @@
 
 use super::allowance::Room;
 use super::candidates::Candidates;
+use super::counts::Asked;
 use super::gap::find_gap;
 use super::job::{AtEnd, First, Job, Known, Next, Phase};
 use super::live::{Joined, Live, Nudge};
@@ -213,6 +214,7 @@ impl CatchUp {
         job.turn += 1;
         job.idle += 1;
         let sent = job.sent;
+        job.lag = 0;
         let mut at_end = AtEnd::Yes;
         let leaders = by_leader.len().max(1);
         let first = job.turn % leaders;
@@ -230,7 +232,7 @@ impl CatchUp {
                 Ok(read) => read,
                 Err(error) => {
                     job.phase = Phase::LookingUp;
-                    return job.retry(&error);
+                    return job.retry(Asked::Fetch, &error);
                 }
             };
             if read.len() < wants.len() {
@@ -238,13 +240,14 @@ impl CatchUp {
             }
             if let Err(error) = self.write(&mut job, read, room, &mut at_end) {
                 job.phase = Phase::LookingUp;
-                return job.retry(&error);
+                return job.retry(Asked::Fetch, &error);
             }
             if job.encoder.is_finished() {
                 return job.finish();
             }
         }
         job.backoff.reset();
+        job.place.is_behind_by(job.lag);
         job.phase = Phase::Reading { at_end };
         // The first time it is worth trying to join at once.
         if job.idle > 1 { Next::Later(job, IDLE_PAUSE) } else { Next::Again(job) }
@@ -310,6 +313,7 @@ impl CatchUp {
                     let candidates = Candidates::new(&name, partition, &piece.batches);
                     job.encoder.records(&mut out, topic, &candidates, piece.next, most);
                     let next = job.encoder.cursor.next(topic, partition).unwrap_or(offset);
+                    job.lag = job.lag.max(u64::try_from(end - next).unwrap_or(0));
                     if next < end || next < piece.next {
                         *at_end = AtEnd::No;
                     }
@@ -324,6 +328,7 @@ impl CatchUp {
                         Ok(Some((to, reason))) => {
                             self.shelf.forget(&place);
                             job.encoder.gap(&mut out, topic, partition, to, reason);
+                            self.live.counts.gap(reason, 1);
                         }
                         Ok(None) => {
                             failed = Err(BrokerError::StaleMetadata(format!("{place} moved while it was read")))

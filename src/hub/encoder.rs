@@ -43,6 +43,8 @@ pub struct Encoder {
     sent: Stand,
     /// What was written since.
     holds: Holds,
+    /// How many records that is.
+    written: u64,
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
     pub bounds: Bounds,
@@ -55,7 +57,7 @@ pub struct Encoder {
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
         let sent = Stand { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
-        Self { cursor, sent, holds: Holds::Records, filter, format, bounds, passed: 0, passing_since: None }
+        Self { cursor, sent, holds: Holds::Records, written: 0, filter, format, bounds, passed: 0, passing_since: None }
     }
 
     /// Goes on at another place.
@@ -67,13 +69,25 @@ impl Encoder {
     /// The next chunk begins at the cursor: what came before it was not written for anybody.
     pub fn nothing_owed(&mut self) {
         self.sent = self.stand();
+        self.written = 0;
     }
 
     /// What was written since the last chunk.
     pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
         let now = self.stand();
         let from = std::mem::replace(&mut self.sent, now);
-        Chunk { bytes: bytes.into(), from, holds: std::mem::replace(&mut self.holds, Holds::Records) }
+        let holds = std::mem::replace(&mut self.holds, Holds::Records);
+        Chunk { bytes: bytes.into(), records: std::mem::take(&mut self.written), from, holds }
+    }
+
+    /// Records that the next chunk holds.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// So many records that the next chunk holds were written by another.
+    pub fn took_over(&mut self, records: u64) {
+        self.written += records;
     }
 
     fn stand(&self) -> Stand {
@@ -115,6 +129,7 @@ impl Encoder {
             self.cursor.set(topic, partition, record.offset + 1);
             let id = if uses_ids { self.cursor.text() } else { "" };
             self.format.record(out, candidates.topic, partition, &record, id);
+            self.written += 1;
             self.passed = 0;
             if let Some(remaining) = &mut self.bounds.remaining {
                 *remaining = remaining.saturating_sub(1);

@@ -48,10 +48,17 @@ pub struct FeedState {
     pub encoder: Encoder,
     members: Vec<Post>,
     /// What the last stream that joined lacked, from its cursor to the feed's. Many come back from the same place.
-    pub last_join: Option<(Cursor, Bytes)>,
+    pub last_join: Option<Join>,
     /// Since when no stream is left.
     empty_since: Option<Instant>,
     pub ended: Ended,
+}
+
+/// So many records from a place on.
+pub struct Join {
+    pub from: Cursor,
+    pub records: u64,
+    pub chunk: Bytes,
 }
 
 /// Whether a feed still takes streams.
@@ -81,26 +88,27 @@ impl Feed {
         lock(&self.state)
     }
 
-    /// Encodes one fetched stretch, once, for all streams.
-    pub fn deliver(&self, candidates: &Candidates<'_>, from: Offset, next: Offset) {
+    /// Encodes one fetched stretch, once, for all streams; how many records they were given.
+    pub fn deliver(&self, candidates: &Candidates<'_>, from: Offset, next: Offset) -> u64 {
         let (name, partition) = (candidates.topic, candidates.partition);
         let mut state = self.state();
-        let Some(topic) = state.encoder.cursor.topic_index(name) else { return };
+        let Some(topic) = state.encoder.cursor.topic_index(name) else { return 0 };
         match state.encoder.cursor.next(topic, partition) {
             Some(place) if place == from => {}
             // The feed began behind this stretch.
-            None => return,
-            Some(place) if place >= next => return,
+            None => return 0,
+            Some(place) if place >= next => return 0,
             Some(place) => {
                 error!(
                     "{name}/{partition}: the live flow jumped from {place} to {from}; its streams read on by themselves"
                 );
                 self.evict(&mut state, |_| true);
                 state.end();
-                return;
+                return 0;
             }
         }
         state.last_join = None;
+        let mut given = 0;
         while state.encoder.cursor.next(topic, partition).is_some_and(|place| place < next) {
             let room = self.room(&state);
             match room {
@@ -111,31 +119,34 @@ impl Feed {
                 // Nobody listens: only the place moves on, for those who come back.
                 state.encoder.cursor.set(topic, partition, next);
                 state.encoder.nothing_owed();
-                return;
+                return given;
             }
             let most = if room == Room::Ahead { CHUNK } else { SMALL };
             let mut out = Vec::with_capacity(candidates.memory().min(most + most / 4));
             let flow = state.encoder.records(&mut out, topic, candidates, next, most);
             if state.members.len() == 1 {
-                state.send(self.settings.allowance.hold(out));
+                given += self.send(&mut state, self.settings.allowance.hold(out));
             } else {
-                state.send(out);
+                given += self.send(&mut state, out);
             }
             if flow == Flow::Finished {
                 state.complete();
-                return;
+                return given;
             }
         }
+        given
     }
 
     /// Tells all streams of records that are gone for good, and goes on behind them.
     pub fn gap(&self, name: &TopicName, partition: Partition, to: Offset, reason: GapReason) {
-        self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, to, reason));
+        let streams = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, to, reason));
+        self.settings.counts.gap(reason, streams);
     }
 
     /// A topic of the same name took the old one's place: from its beginning.
     pub fn recreated(&self, name: &TopicName, id: IdTag, partitions: usize) {
-        self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
+        let streams = self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
+        self.settings.counts.gap(GapReason::Recreated, streams);
     }
 
     /// The topic has `partitions` of them now; new ones are read from their beginning.
@@ -151,7 +162,7 @@ impl Feed {
         let mut state = self.state();
         self.evict_full(&mut state);
         let problem = state.encoder.problem(error);
-        state.send(problem);
+        self.send(&mut state, problem);
         state.complete();
     }
 
@@ -163,7 +174,7 @@ impl Feed {
         state.encoder.checkpoint_if_passed(&mut out);
         if !out.is_empty() {
             self.evict_full(&mut state);
-            state.send(out);
+            self.send(&mut state, out);
         }
         state.members.retain(|member| !member.is_closed());
         // A wave of streams that come back has come by now.
@@ -177,14 +188,30 @@ impl Feed {
         state.ended
     }
 
-    fn change(&self, name: &TopicName, change: impl FnOnce(&mut Encoder, usize, &mut Vec<u8>)) {
+    /// How many streams were told.
+    fn change(&self, name: &TopicName, change: impl FnOnce(&mut Encoder, usize, &mut Vec<u8>)) -> usize {
         let mut state = self.state();
-        let Some(topic) = state.encoder.cursor.topic_index(name) else { return };
+        let Some(topic) = state.encoder.cursor.topic_index(name) else { return 0 };
         self.evict_full(&mut state);
         state.last_join = None;
         let mut out = Vec::new();
         change(&mut state.encoder, topic, &mut out);
-        state.send(out);
+        self.send(&mut state, out);
+        state.members.len()
+    }
+
+    /// How many records the streams were given.
+    fn send(&self, state: &mut FeedState, bytes: impl Into<Bytes>) -> u64 {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            return 0;
+        }
+        let chunk = state.encoder.chunk(bytes);
+        let streams = state.members.len() as u64;
+        let records = chunk.records * streams;
+        self.settings.counts.delivered.add(records, chunk.bytes.len() as u64 * streams);
+        state.members.iter().for_each(|member| member.send(chunk.clone()));
+        records
     }
 
     /// A stream that is alone in its feed holds its chunks alone, as one that catches up does, and has the same allowance.
@@ -202,8 +229,11 @@ impl Feed {
         let FeedState { encoder, members, .. } = state;
         members.retain(|member| {
             if which(member) && !member.is_closed() {
+                let place = encoder.cursor.clone();
                 let encoder = self.behind(encoder, member);
+                let behind = encoder.cursor.behind(&place);
                 let job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
+                job.place.is_behind_by(behind);
                 // It reads on when its client takes or wants something again.
                 member.park(job, 0);
                 return false;
@@ -239,13 +269,5 @@ impl FeedState {
     pub fn end(&mut self) {
         self.ended = Ended::Yes;
         self.members = Vec::new();
-    }
-
-    fn send(&mut self, bytes: impl Into<Bytes>) {
-        let bytes = bytes.into();
-        if !bytes.is_empty() {
-            let chunk = self.encoder.chunk(bytes);
-            self.members.iter().for_each(|member| member.send(chunk.clone()));
-        }
     }
 }

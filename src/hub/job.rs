@@ -1,10 +1,12 @@
 //! A stream outside the live flow, and what becomes of it turn by turn.
 
 use super::allowance::{Allowance, Room, SMALL};
+use super::counts::{Asked, Counts};
 use super::encoder::Encoder;
 use super::feed::{CHUNK, FeedKey};
 use super::mailbox::Post;
 use super::opening::Opening;
+use super::standing::{Place, Stragglers};
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Remedy, TopicInfo};
 use bytes::Bytes;
@@ -32,6 +34,8 @@ pub struct JobSettings {
     pub ahead: usize,
     /// What large chunks may have together.
     pub allowance: Arc<Allowance>,
+    pub counts: Arc<Counts>,
+    pub stragglers: Arc<Stragglers>,
 }
 
 /// One stream outside the live flow.
@@ -40,11 +44,14 @@ pub struct Job {
     pub post: Post,
     pub key: FeedKey,
     pub settings: Arc<JobSettings>,
+    pub place: Place,
     /// By the cursor's order.
     pub topics: Vec<Known>,
     pub phase: Phase,
     pub backoff: Backoff,
     pub failures: u32,
+    /// Records behind the end, as seen in this turn.
+    pub lag: u64,
     /// Since when the cursor is further on than the live flow.
     pub ahead_since: Option<Instant>,
     pub first: First,
@@ -118,15 +125,18 @@ impl Job {
     fn new(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>, phase: Phase) -> Box<Self> {
         let topics = vec![Known::NotYet; encoder.cursor.topics().len()];
         let backoff = Backoff::for_broker();
+        let place = settings.stragglers.enter();
         Box::new(Self {
             encoder,
             post,
             key,
             settings,
+            place,
             topics,
             phase,
             backoff,
             failures: 0,
+            lag: 0,
             ahead_since: None,
             first: First::Join,
             idle: 0,
@@ -172,7 +182,9 @@ impl Job {
     pub fn send_shared(&mut self, frames: Bytes) {
         self.sent += frames.len();
         if !frames.is_empty() {
-            self.post.send(self.encoder.chunk(frames));
+            let chunk = self.encoder.chunk(frames);
+            self.settings.counts.delivered.add(chunk.records, chunk.bytes.len() as u64);
+            self.post.send(chunk);
         }
     }
 
@@ -206,7 +218,8 @@ impl Job {
     }
 
     /// After an error: again after a pause where that can help, else the end.
-    pub fn retry(mut self: Box<Self>, error: &BrokerError) -> Next {
+    pub fn retry(mut self: Box<Self>, asked: Asked, error: &BrokerError) -> Next {
+        self.settings.counts.failed(asked, error);
         if error.remedy() == Remedy::GiveUp {
             self.failures += 1;
             if self.failures >= TRIES || !matches!(error, BrokerError::Corrupt(_)) {

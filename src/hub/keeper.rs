@@ -1,6 +1,7 @@
 //! Keeps the live flow's map of the cluster fresh: leaders, partitions added, topics made anew or gone;
 //! owns the reading threads.
 
+use super::counts::Asked;
 use super::encoder::CHECKPOINT_INTERVAL;
 use super::live::{Live, Nudge};
 use super::opening::MISSES;
@@ -57,6 +58,7 @@ impl Keeper {
                     }
                     Err(error) => {
                         debug!("topics cannot be looked up: {error}");
+                        self.live.counts.failed(Asked::Metadata, &error);
                         backoff.pause(fastrand::f64())
                     }
                 };
@@ -81,6 +83,13 @@ impl Keeper {
             .iter()
             .flat_map(|tail| tail.state().partitions.iter().filter_map(|p| p.leader).collect::<Vec<_>>())
             .collect();
+        readers.retain(|leader, reader| {
+            let ended = reader.has_ended();
+            if ended {
+                error!("the thread that reads from broker {leader} has ended and is started anew; please report this");
+            }
+            !ended
+        });
         for leader in leaders {
             if let std::collections::hash_map::Entry::Vacant(place) = readers.entry(leader) {
                 match LeaderReader::start(leader, self.live.clone(), self.broker.clone(), self.max_bytes) {

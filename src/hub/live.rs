@@ -2,8 +2,9 @@
 
 use super::allowance::Room;
 use super::candidates::Candidates;
+use super::counts::Counts;
 use super::encoder::Flow;
-use super::feed::{Ended, Feed, FeedKey, FeedState};
+use super::feed::{Ended, Feed, FeedKey, FeedState, Join};
 use super::job::{Job, Known};
 use super::keeper::from_beginning;
 use super::shelf::Stretch;
@@ -12,12 +13,12 @@ use super::tail::{Piece, Tail, TailPartition};
 use super::{Settings, lock};
 use crate::broker::{BrokerError, NodeId, PartitionData, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
-use crate::record::{Offset, Partition, TopicName};
+use crate::record::{Offset, Partition, TopicName, now};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the hub's threads share. Locks are taken in this order: `registry`, a tail's `dispatch`, a
 /// feed's state, a tail's state.
@@ -25,6 +26,7 @@ pub struct Live {
     registry: Mutex<Registry>,
     /// Bytes of fetched records kept for streams that come back, over all partitions.
     recent_bytes: usize,
+    pub counts: Arc<Counts>,
     /// Tells the keeper that metadata is old, or that there are new tails to read.
     nudge: Sender<Nudge>,
     pub nudges: Receiver<Nudge>,
@@ -57,12 +59,13 @@ pub enum Joined {
 }
 
 impl Live {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, counts: Arc<Counts>) -> Self {
         // One nudge that waits is as good as many.
         let (nudge, nudges) = bounded(2);
         Self {
             registry: Mutex::default(),
             recent_bytes: settings.recent_bytes,
+            counts,
             nudge,
             nudges,
             closing: AtomicBool::new(false),
@@ -160,9 +163,10 @@ impl Live {
             Err(Apart::Ahead) => return Joined::Ahead(job),
         };
         let most = job.most_to_join(room);
-        if let Some((from, chunk)) = &state.last_join
+        if let Some(Join { from, records, chunk }) = &state.last_join
             && *from == job.encoder.cursor
         {
+            job.encoder.took_over(*records);
             job.send_shared(chunk.clone());
         } else if missing.iter().flat_map(|(_, _, pieces)| pieces).map(Piece::memory).sum::<usize>() > most {
             return Joined::Behind(job);
@@ -182,10 +186,10 @@ impl Live {
             // The flow does not know what this stream has passed over.
             job.encoder.checkpoint_if_passed(&mut out);
             if !out.is_empty() {
-                let chunk = job.settings.allowance.hold(out);
+                let (records, chunk) = (job.encoder.written(), job.settings.allowance.hold(out));
                 job.send_shared(chunk.clone());
                 if job.key.private.is_none() {
-                    state.last_join = Some((from, chunk));
+                    state.last_join = Some(Join { from, records, chunk });
                 }
             }
         }
@@ -273,7 +277,7 @@ impl Live {
 
     /// Brings one fetched stretch, of the log of the leader of this epoch, to every feed of its topic.
     pub fn deliver(&self, tail: &Tail, partition: Partition, from: Offset, data: PartitionData, leader_epoch: i32) {
-        let next = data.next_offset;
+        let (next, end) = (data.next_offset, data.end);
         let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
         let _in_order = lock(&tail.dispatch);
         let batches = Arc::new(data.batches);
@@ -281,7 +285,10 @@ impl Live {
             let mut state = tail.state();
             let most = most / state.partitions.len().max(1);
             match state.partition(partition) {
-                Some(place) if place.position == Some(from) => place.advance(next, batches.clone(), leader_epoch, most),
+                Some(place) if place.position == Some(from) => {
+                    place.end = end;
+                    place.advance(next, batches.clone(), leader_epoch, most);
+                }
                 // Another thread has read this already, or the topic is another one now.
                 _ => return,
             }
@@ -289,7 +296,13 @@ impl Live {
         };
         let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
         let candidates = Candidates::new(&tail.name, partition, &batches).shared(conditions);
-        feeds.iter().for_each(|feed| feed.deliver(&candidates, from, next));
+        let given: u64 = feeds.iter().map(|feed| feed.deliver(&candidates, from, next)).sum();
+        // A batch may begin before what was asked for.
+        let oldest = candidates.records().find(|record| record.offset >= from).map_or(-1, |record| record.timestamp);
+        if given > 0 && oldest >= 0 {
+            let ms = u64::try_from(now() - oldest).unwrap_or(0);
+            self.counts.delivery_latency.observe(Duration::from_millis(ms));
+        }
     }
 
     /// Goes on at `to`, and tells the topic's streams why.

@@ -2,6 +2,7 @@
 //!
 //! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
 
+use super::counts::Counts;
 use super::job::Job;
 use super::subscription::Format;
 use super::{Permit, lock};
@@ -23,6 +24,7 @@ const SLOTS: usize = 12;
 #[derive(Clone)]
 pub struct Chunk {
     pub bytes: Bytes,
+    pub records: u64,
     pub from: Stand,
     pub holds: Holds,
 }
@@ -76,6 +78,7 @@ struct Shared {
     /// The client waits for the next chunk.
     is_hungry: AtomicBool,
     resume: Sender<Box<Job>>,
+    counts: Arc<Counts>,
 }
 
 /// Wakes the stream once more when the hub's last end is dropped, after its channel is closed.
@@ -90,7 +93,12 @@ impl Drop for WakeAtEnd {
 /// `resume` takes parked jobs back when there is room again.
 ///
 /// A stream that ends without [`Post::complete`], for whatever reason, tells its client so in this format.
-pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit, format: Arc<dyn Format>) -> (Post, Mailbox) {
+pub(super) fn mailbox(
+    resume: Sender<Box<Job>>,
+    permit: Permit,
+    format: Arc<dyn Format>,
+    counts: Arc<Counts>,
+) -> (Post, Mailbox) {
     let (sender, receiver) = bounded(SLOTS);
     let shared = Arc::new(Shared {
         waker: AtomicWaker::new(),
@@ -101,6 +109,7 @@ pub(super) fn mailbox(resume: Sender<Box<Job>>, permit: Permit, format: Arc<dyn 
         is_parked: AtomicBool::new(false),
         is_hungry: AtomicBool::new(false),
         resume,
+        counts,
     });
     let post = Post {
         chunks: sender,
@@ -139,6 +148,7 @@ impl Post {
         let records = waiting.split_off(words);
         // There is room: they were here before, and the hub's other threads leave this mailbox alone.
         waiting.into_iter().for_each(|chunk| drop(self.chunks.try_send(chunk)));
+        self.shared.untaken(&records);
         records.into_iter().next().map(|first| first.from)
     }
 
@@ -159,6 +169,7 @@ impl Post {
 
     /// Keeps `job` until the client takes something or waits for something, unless it [wants more](Self::wants_more).
     pub fn park(&self, job: Box<Job>, ahead: usize) {
+        job.place.waits();
         *lock(&self.shared.parked) = Some(job);
         self.shared.is_parked.store(true, Ordering::SeqCst);
         // The client may have emptied the mailbox, or gone, before it could see the job.
@@ -169,11 +180,17 @@ impl Post {
 }
 
 impl Shared {
+    fn untaken(&self, chunks: &[Chunk]) {
+        let records = chunks.iter().map(|chunk| chunk.records).sum();
+        self.counts.untaken.add(records, chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum());
+    }
+
     fn unpark(&self) {
         if !self.is_parked.swap(false, Ordering::SeqCst) {
             return;
         }
         let Some(job) = lock(&self.parked).take() else { return };
+        job.place.goes_on();
         if !self.closed.load(Ordering::Acquire) {
             // The queue has a place for every stream, so this fails only when the hub has ended.
             let _ = self.resume.try_send(job);
@@ -242,7 +259,7 @@ impl Mailbox {
 impl Drop for Mailbox {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.chunks.try_iter().for_each(drop);
+        self.shared.untaken(&self.chunks.try_iter().collect::<Vec<_>>());
         self.shared.unpark();
     }
 }

@@ -3,25 +3,30 @@
 //! In: [`Hub::produce`] → a bounded queue → one `writer` thread → the broker. Out: one `reader` thread
 //! per leader → each batch encoded once per `feed` → the `mailbox` of every stream. Streams that are
 //! new, come back or were too slow read the log in `catch_up` until they can join a feed; `keeper`
-//! watches leaders, partitions and topic ids.
+//! watches leaders, partitions and topic ids. `counts`, `standing` and `look` are for whoever shows how it goes.
 
 mod allowance;
 mod candidates;
 mod catch_up;
+mod counts;
 mod encoder;
 mod feed;
 mod gap;
 mod job;
 mod keeper;
 mod live;
+mod look;
 mod mailbox;
 mod opening;
 mod reader;
 mod shelf;
+mod standing;
 mod subscription;
 mod tail;
 mod writer;
 
+pub use counts::{Amount, Asked, Counts, Histogram, Produced};
+pub use look::Look;
 pub use mailbox::Mailbox;
 pub use subscription::{Filter, Format, Gap, GapReason, Missing, Start, Subscription, Until};
 
@@ -38,6 +43,7 @@ use job::{Job, JobSettings};
 use keeper::Keeper;
 use live::Live;
 use opening::Opening;
+use standing::Stragglers;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -119,7 +125,8 @@ pub struct Hub {
 impl Hub {
     /// Fails only where no thread can be started.
     pub fn start(broker: Arc<dyn Broker>, settings: Settings) -> std::io::Result<Self> {
-        let live = Arc::new(Live::new(&settings));
+        let counts = Arc::<Counts>::default();
+        let live = Arc::new(Live::new(&settings, counts.clone()));
         // Twice as many places as streams: a closed stream's job may still wait for its turn.
         let (jobs, queue) = bounded(2 * settings.max_streams + 16);
         let (ended, is_ended) = bounded(0);
@@ -143,7 +150,7 @@ impl Hub {
             threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
         }
         Ok(Self {
-            writer: Writer::start(broker.clone(), settings.queued_bytes, settings.produce_timeout)?,
+            writer: Writer::start(broker.clone(), settings.queued_bytes, settings.produce_timeout, counts.clone())?,
             broker,
             live,
             jobs,
@@ -152,6 +159,8 @@ impl Hub {
                 chunk_bytes: settings.catch_up_chunk,
                 ahead: settings.catch_up_ahead,
                 allowance: Allowance::new(settings.catch_up_held),
+                counts,
+                stragglers: Arc::<Stragglers>::default(),
             }),
             streams: Arc::default(),
             max_streams: settings.max_streams,
@@ -204,10 +213,15 @@ impl Hub {
         };
         let bounds = Bounds { remaining: limit.map(u64::from), ends: None };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
-        let (post, mailbox) = mailbox::mailbox(self.jobs.clone(), permit, format);
+        let (post, mailbox) = mailbox::mailbox(self.jobs.clone(), permit, format, self.counts().clone());
         let job = Job::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
         self.jobs.try_send(job).map_err(|_| Refused::TooManyStreams)?;
         Ok(mailbox)
+    }
+
+    /// What it has done since it began.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.job_settings.counts
     }
 
     /// Open streams.

@@ -1,9 +1,10 @@
 //! The first turns of a stream: which partitions its topics have, and where each is read from.
 
+use super::counts::Asked;
 use super::encoder::Ends;
 use super::job::{AtEnd, Job, Known, Next, Phase};
 use super::live::Live;
-use super::subscription::{Missing, Start, Until};
+use super::subscription::{GapReason, Missing, Start, Until};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::record::{Offset, Partition, TopicPartition};
@@ -43,7 +44,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         }
     }
     if let Err(error) = first_look(&mut job, broker) {
-        return job.retry(&error);
+        return job.retry(Asked::Metadata, &error);
     }
     let mut ends = None;
     if until == Until::End {
@@ -53,7 +54,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         }
         match ends_now(&job, broker) {
             Ok(now) => ends = Some(now),
-            Err(error) => return job.retry(&error),
+            Err(error) => return job.retry(Asked::Metadata, &error),
         }
     }
     let at = match start {
@@ -67,7 +68,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
     };
     match cursor_at(&job, at, broker) {
         Ok(cursor) => job.encoder.move_to(cursor),
-        Err(error) => return job.retry(&error),
+        Err(error) => return job.retry(Asked::Metadata, &error),
     }
     begin(job, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
 }
@@ -114,7 +115,7 @@ fn begin(mut job: Box<Job>, at_end: AtEnd, ends: Option<Ends>) -> Next {
 pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
     let topics = match ask_topics(&job, broker) {
         Ok(topics) => topics,
-        Err(error) => return job.retry(&error),
+        Err(error) => return job.retry(Asked::Metadata, &error),
     };
     for (topic, info) in topics.into_iter().enumerate() {
         let was_there = job.encoder.cursor.places(topic).next().is_some();
@@ -127,7 +128,7 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
             }
             Err(BrokerError::UnknownTopic(_)) if job.key.missing == Missing::Wait => Known::Missing,
             Err(error @ BrokerError::UnknownTopic(_)) => return job.fail(&error),
-            Err(error) => return job.retry(&error),
+            Err(error) => return job.retry(Asked::Metadata, &error),
         };
         job.topics[topic] = known;
     }
@@ -141,11 +142,14 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
 
 /// Brings the cursor in line with what the topic is now: made anew, grown, or gone.
 fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
-    let encoder = &mut job.encoder;
+    let (encoder, counts) = (&mut job.encoder, &job.settings.counts);
     let known = encoder.cursor.places(topic).count();
     let info = match &job.topics[topic] {
         Known::NotYet => return,
-        Known::Missing if known > 0 => return encoder.recreated(out, topic, IdTag::default(), 0),
+        Known::Missing if known > 0 => {
+            counts.gap(GapReason::Recreated, 1);
+            return encoder.recreated(out, topic, IdTag::default(), 0);
+        }
         Known::Missing => return,
         Known::Here(info) => info,
     };
@@ -154,6 +158,7 @@ fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
     // Partitions are never taken away: fewer of them are another topic, or, under the same id, old metadata.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
+        counts.gap(GapReason::Recreated, 1);
         encoder.recreated(out, topic, id, partitions);
     } else {
         encoder.cursor.set_id(topic, id);

@@ -1,5 +1,6 @@
 //! One thread per leader broker fetches for every live stream.
 
+use super::counts::Asked;
 use super::gap::find_gap;
 use super::live::{Live, Nudge};
 use super::tail::Tail;
@@ -53,6 +54,11 @@ impl LeaderReader {
         };
         let worker = Worker::start(format!("reader-{leader}"), move || reading.run())?;
         Ok(Self { wake: Some(wake), interrupt, fetching, worker: Some(worker) })
+    }
+
+    /// The thread has ended, though nobody has told it to.
+    pub fn has_ended(&self) -> bool {
+        self.worker.as_ref().is_some_and(Worker::has_ended)
     }
 
     /// Makes the thread look again at what it is to fetch, if that has changed.
@@ -133,6 +139,8 @@ impl Reading {
             Ok(fetched) => {
                 self.backoff.reset();
                 if std::mem::take(&mut self.failures) > 0 {
+                    self.live.counts.outages.fetch_sub(1, Ordering::Relaxed);
+                    self.live.counts.recoveries.fetch_add(1, Ordering::Relaxed);
                     info!("broker {} is read again", self.leader);
                 }
                 let epochs: HashMap<_, _> =
@@ -148,6 +156,10 @@ impl Reading {
                 // One line an outage; the tries are for those who look for them.
                 let level = if self.failures == 0 { Level::Warn } else { Level::Debug };
                 log!(level, "broker {} cannot be read: {error}; next try in {} ms", self.leader, pause.as_millis());
+                if self.failures == 0 {
+                    self.live.counts.outages.fetch_add(1, Ordering::Relaxed);
+                }
+                self.live.counts.failed(Asked::Fetch, &error);
                 self.failures += 1;
                 self.live.nudge(Nudge::Metadata);
                 pause
@@ -167,6 +179,7 @@ impl Reading {
     }
 
     fn mend(&self, tail: &Tail, topic: &TopicName, partition: Partition, offset: i64, error: BrokerError) {
+        self.live.counts.failed(Asked::Fetch, &error);
         let mut state = tail.state();
         let Some(place) = state.partition(partition) else { return };
         place.paused_until = Some(Instant::now() + PAUSE);

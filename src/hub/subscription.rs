@@ -92,6 +92,8 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    pub const ALL: [Self; 3] = [Self::Retention, Self::Recreated, Self::Truncated];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retention => "retention",

@@ -34,6 +34,8 @@ pub struct TailPartition {
     pub leader_epoch: i32,
     /// The next offset to fetch; `None` while no feed reads this partition.
     pub position: Option<Offset>,
+    /// Readers got no further when it was read last.
+    pub end: Offset,
     /// Not asked for before this, after an error.
     pub paused_until: Option<Instant>,
     /// Errors in a row that may pass.
@@ -86,6 +88,12 @@ impl TailState {
         })
     }
 
+    /// Records between the flow and the end of that partition in which it is the furthest behind.
+    pub fn lag(&self) -> u64 {
+        let lags = self.partitions.iter().filter_map(|place| u64::try_from(place.end - place.position?).ok());
+        lags.max().unwrap_or(0)
+    }
+
     /// The fetched stretch that holds an offset, if it is still here and was read from this leader, and how far the
     /// reading has come.
     pub fn recent_at(&self, partition: Partition, offset: Offset, leader_epoch: i32) -> Option<(Piece, Offset)> {
@@ -114,6 +122,7 @@ impl TailPartition {
             leader: info.leader,
             leader_epoch: info.leader_epoch,
             position: None,
+            end: 0,
             paused_until: None,
             failures: 0,
             recent: VecDeque::new(),

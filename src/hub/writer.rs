@@ -1,10 +1,11 @@
 //! The way in: every caller's records through one bounded queue to one writing thread.
 
+use super::counts::{Counts, Sizes};
 use super::{Refused, lock};
 use crate::broker::{Acks, AutoCreate, Broker, Outcome, Receipts, Submission};
 use crate::record::{NewRecord, TopicName};
 use crate::worker::Worker;
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub struct Writer {
     /// `None` once the hub shuts down.
     queue: RwLock<Option<Sender<Submission>>>,
     bytes: Arc<Budget>,
+    counts: Arc<Counts>,
     timeout: Duration,
     worker: Mutex<Option<Worker>>,
 }
@@ -39,11 +41,16 @@ impl Budget {
 }
 
 impl Writer {
-    pub fn start(broker: Arc<dyn Broker>, queued_bytes: usize, timeout: Duration) -> std::io::Result<Self> {
+    pub fn start(
+        broker: Arc<dyn Broker>,
+        queued_bytes: usize,
+        timeout: Duration,
+        counts: Arc<Counts>,
+    ) -> std::io::Result<Self> {
         let (queue, submissions) = bounded(SLOTS);
         let worker = Worker::start("writer", move || broker.write_all(submissions.clone()))?;
         let bytes = Arc::new(Budget { used: AtomicUsize::new(0), most: queued_bytes });
-        Ok(Self { queue: RwLock::new(Some(queue)), bytes, timeout, worker: Mutex::new(Some(worker)) })
+        Ok(Self { queue: RwLock::new(Some(queue)), bytes, counts, timeout, worker: Mutex::new(Some(worker)) })
     }
 
     pub fn submit(
@@ -55,35 +62,54 @@ impl Writer {
         done: impl FnOnce(Vec<Outcome>) + Send + 'static,
     ) -> Result<(), Refused> {
         let queue = self.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(queue) = &*queue else { return Err(Refused::ShuttingDown) };
+        let sizes = Sizes::new(records.iter().map(NewRecord::bytes));
+        let Some(queue) = &*queue else { return Err(self.counts.refused(&sizes, Refused::ShuttingDown)) };
         let size = records.iter().map(NewRecord::size).sum();
         if queue.is_full() || !self.bytes.take(size) {
-            return Err(Refused::QueueFull);
+            return Err(self.counts.refused(&sizes, Refused::QueueFull));
         }
-        let bytes = self.bytes.clone();
-        let done = Arc::new(Mutex::new(Some(done)));
+        let (bytes, counts) = (self.bytes.clone(), self.counts.clone());
+        let done = Arc::new(Mutex::new(Some((done, sizes))));
         let settle = done.clone();
+        let now = Instant::now();
         let receipts = Receipts::new(records.len(), move |outcomes| {
             bytes.give_back(size);
-            if let Some(done) = lock(&settle).take() {
+            if let Some((done, sizes)) = lock(&settle).take() {
+                counts.settled(&outcomes, &sizes, acks, now.elapsed());
                 done(outcomes);
             }
         });
-        let deadline = Instant::now() + self.timeout;
+        let deadline = now + self.timeout;
+        // The caller hears of it here, not by `done`.
+        let refuse = |refused| match lock(&done).take() {
+            Some((_, sizes)) => self.counts.refused(&sizes, refused),
+            None => refused,
+        };
         match queue.try_send(Submission { topic, acks, auto_create, records, deadline, receipts }) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(refused)) => {
-                // The caller hears of it here, not by `done`.
-                lock(&done).take();
-                drop(refused);
-                Err(Refused::QueueFull)
-            }
-            Err(TrySendError::Disconnected(refused)) => {
-                lock(&done).take();
-                drop(refused);
-                Err(Refused::ShuttingDown)
+            Err(unsent) => {
+                let refused = if unsent.is_full() { Refused::QueueFull } else { Refused::ShuttingDown };
+                let refused = refuse(refused);
+                drop(unsent);
+                Err(refused)
             }
         }
+    }
+
+    /// Submissions that no thread has taken yet.
+    pub fn waiting(&self) -> usize {
+        let queue = self.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        queue.as_ref().map_or(0, Sender::len)
+    }
+
+    /// Bytes between their caller and their receipt, and how many there may be.
+    pub fn bytes(&self) -> (usize, usize) {
+        (self.bytes.used.load(Ordering::Relaxed), self.bytes.most)
+    }
+
+    /// The thread has ended, though nobody has told it to.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.worker).as_ref().is_some_and(Worker::has_ended)
     }
 
     /// Takes no more, and waits until everything taken is settled.

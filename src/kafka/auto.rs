@@ -3,7 +3,8 @@
 use super::crate_driver::CrateDriver;
 use super::wire::{self, Wire};
 use crate::broker::{
-    Broker, BrokerError, Capabilities, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Submission, TopicInfo, Want,
+    Broker, BrokerError, Capabilities, Connections, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Submission,
+    TopicInfo, Want,
 };
 use crate::record::{Offset, TopicName, TopicPartition};
 use crossbeam_channel::Receiver;
@@ -80,6 +81,10 @@ impl Broker for Auto {
             Some(broker) => broker.describe(),
             None => format!("auto {}", self.0.settings.bootstrap.join(",")),
         }
+    }
+
+    fn connections(&self) -> Connections {
+        self.0.chosen.get().map(|broker| broker.connections()).unwrap_or_default()
     }
 
     fn ready(&self) -> Result<(), BrokerError> {

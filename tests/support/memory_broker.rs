@@ -18,6 +18,8 @@ pub struct MemoryBroker {
     changed: Condvar,
     /// Fetches of records, of all readers.
     pub fetches: AtomicUsize,
+    /// `write_all` ends with the next submission, as only a fault could make it.
+    pub is_deaf: AtomicBool,
 }
 
 #[derive(Default)]
@@ -47,6 +49,7 @@ impl MemoryBroker {
             log: Mutex::default(),
             changed: Condvar::new(),
             fetches: AtomicUsize::new(0),
+            is_deaf: AtomicBool::new(false),
         })
     }
 
@@ -245,6 +248,9 @@ impl Broker for MemoryBroker {
 
     fn write_all(&self, submissions: Receiver<Submission>) {
         for Submission { topic, records, receipts, auto_create, acks, .. } in submissions {
+            if self.is_deaf.load(Ordering::Relaxed) {
+                return;
+            }
             for (index, record) in records.into_iter().enumerate() {
                 receipts.settle(index, self.write(&topic, record, acks, auto_create));
             }

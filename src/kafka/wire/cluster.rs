@@ -6,10 +6,11 @@ use super::metadata;
 use super::settings::Settings;
 use super::versions::Versions;
 use crate::backoff::Backoff;
-use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, Connections, NodeId, TopicInfo};
 use crate::record::TopicName;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ pub struct Cluster {
     view: Mutex<View>,
     /// Held over a metadata call: one at a time, on a connection that is kept.
     line: Mutex<Option<Connection>>,
+    opened: AtomicU64,
+    failed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -48,7 +51,13 @@ struct Away {
 impl Cluster {
     /// Connects when first asked for something.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, view: Mutex::default(), line: Mutex::default() }
+        Self {
+            settings,
+            view: Mutex::default(),
+            line: Mutex::default(),
+            opened: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -132,7 +141,19 @@ impl Cluster {
 
     /// A new connection to a broker, for the caller alone.
     pub fn connect(&self, node: NodeId) -> Result<Connection, BrokerError> {
-        Connection::open(&self.address(node)?, &self.settings)
+        self.open(&self.address(node)?)
+    }
+
+    /// Connections made so far, and those that could not be made.
+    pub fn connections(&self) -> Connections {
+        Connections { opened: self.opened.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
+    }
+
+    fn open(&self, address: &str) -> Result<Connection, BrokerError> {
+        let opened = Connection::open(address, &self.settings);
+        let count = if opened.is_ok() { &self.opened } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        opened
     }
 
     /// Any broker will do: the one asked before, those known, those of the settings.
@@ -155,7 +176,7 @@ impl Cluster {
             if Instant::now() >= deadline {
                 break;
             }
-            let opened = Connection::open(&address, &self.settings);
+            let opened = self.open(&address);
             let answer = opened.and_then(|mut c| self.ask_on(&mut c, request, deadline).map(|answer| (c, answer)));
             match answer {
                 Ok((connection, answer)) => {

@@ -29,7 +29,9 @@ pub mod versions;
 pub use settings::Settings;
 pub use versions::Versions;
 
-use crate::broker::{AutoCreate, Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, TopicInfo};
+use crate::broker::{
+    AutoCreate, Broker, BrokerError, Capabilities, Connections, NodeId, OffsetAt, Reader, Submission, TopicInfo,
+};
 use crate::record::{Offset, TopicName, TopicPartition};
 use cluster::Cluster;
 use connection::Connection;
@@ -68,6 +70,10 @@ pub fn api_versions(settings: &Settings) -> Result<Arc<Versions>, BrokerError> {
 impl Broker for Wire {
     fn describe(&self) -> String {
         format!("wire {}", self.cluster.settings().bootstrap.join(","))
+    }
+
+    fn connections(&self) -> Connections {
+        self.cluster.connections()
     }
 
     fn ready(&self) -> Result<(), BrokerError> {

@@ -1,0 +1,119 @@
+//! The hub: what it has done, and how it goes.
+
+use super::page::Page;
+use crate::hub::{Amount, Asked, GapReason, Hub, Look, Produced};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use std::fmt::{self, Debug, Error};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Topics that are named; all others are one, whose name no topic can have.
+const MOST_TOPICS: usize = 100;
+const OTHER_TOPICS: &str = "(other)";
+
+pub struct Bridge(pub Arc<Hub>);
+
+impl Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bridge")
+    }
+}
+
+impl Collector for Bridge {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut page = Page(encoder);
+        let look = self.0.look();
+        self.produced(&mut page, &look)?;
+        self.delivered(&mut page)?;
+        streams(&mut page, &look)?;
+        self.broker(&mut page)
+    }
+}
+
+impl Bridge {
+    fn produced(&self, page: &mut Page<'_>, look: &Look) -> Result<(), Error> {
+        let counts = self.0.counts();
+        let all = |read: fn(&Amount) -> u64| {
+            Produced::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
+        };
+        let help = "Records that clients wanted to produce, by what became of them: acknowledged, sent (acks=0), \
+                    unconfirmed (they may have been written), failed, refused (the queue was full)";
+        page.counters(("curlew_produced_records", help), ["outcome"], all(Amount::records))?;
+        let help = "Bytes of their keys, values and headers";
+        page.counters(("curlew_produced_bytes", help), ["outcome"], all(Amount::bytes))?;
+        let help = "From a request's records entering the queue to the receipt for the last of them";
+        page.histogram("curlew_produce_latency_seconds", help, &counts.produce_latency)?;
+        let help = "Bytes of records that wait for the broker or its receipt";
+        page.gauge("curlew_queued_bytes", help, look.queued_bytes)?;
+        page.gauge("curlew_queued_bytes_max", "As many may wait (--queue-bytes)", look.max_queued_bytes)?;
+        let help = "Requests whose records the writing thread has not taken yet";
+        page.gauge("curlew_queued_requests", help, look.queued_requests)
+    }
+
+    fn delivered(&self, page: &mut Page<'_>) -> Result<(), Error> {
+        let counts = self.0.counts();
+        let help = "Records given to streams, each as often as there are streams";
+        page.counter("curlew_delivered_records", help, counts.delivered.records())?;
+        page.counter("curlew_delivered_bytes", "Bytes of streams' frames", counts.delivered.bytes())?;
+        let help = "Of curlew_delivered_records, those that a client did not take before it left or fell behind; if it \
+                    goes on, it is given them again";
+        page.counter("curlew_untaken_records", help, counts.untaken.records())?;
+        page.counter("curlew_untaken_bytes", "Bytes of their frames", counts.untaken.bytes())?;
+        let help = "From the timestamp of a batch's oldest record to the moment when all live streams have the batch";
+        page.histogram("curlew_delivery_latency_seconds", help, &counts.delivery_latency)?;
+        let help = "Times that a stream was told of records that are gone, by the reason";
+        let gaps = GapReason::ALL.into_iter().map(|reason| ([reason.as_str()], counts.gaps(reason)));
+        page.counters(("curlew_gaps", help), ["reason"], gaps)
+    }
+
+    fn broker(&self, page: &mut Page<'_>) -> Result<(), Error> {
+        let counts = self.0.counts();
+        let help = "Errors of brokers, by what they were asked and how they failed; of records to produce, one each";
+        // So that the first error of each is a rise from nothing.
+        let mut errors =
+            [Asked::Produce, Asked::Fetch, Asked::Metadata].map(|asked| (asked, "unavailable", 0)).to_vec();
+        for (asked, kind, count) in counts.errors() {
+            match errors.iter_mut().find(|(a, k, _)| (*a, *k) == (asked, kind)) {
+                Some((_, _, known)) => *known = count,
+                None => errors.push((asked, kind, count)),
+            }
+        }
+        let errors = errors.into_iter().map(|(asked, kind, count)| ([asked.as_str(), kind], count));
+        page.counters(("curlew_broker_errors", help), ["asked", "kind"], errors)?;
+        let outages = counts.outages.load(Ordering::Relaxed);
+        page.gauge("curlew_broker_outages", "Brokers that cannot be read just now", outages)?;
+        let help = "Times that a broker could be read again after an outage";
+        page.counter("curlew_broker_recoveries", help, counts.recoveries.load(Ordering::Relaxed))?;
+        let connections = self.0.broker().connections();
+        page.counter("curlew_broker_connections", "Connections made to brokers", connections.opened)?;
+        let help = "Connections to brokers that could not be made";
+        page.counter("curlew_broker_connection_failures", help, connections.failed)
+    }
+}
+
+fn streams(page: &mut Page<'_>, look: &Look) -> Result<(), Error> {
+    let help = "Open streams: live, catching up with the log, or stalled, whose client has taken nothing for a second";
+    let (catching_up, stalled) = (look.behind.catching_up, look.behind.stalled);
+    // One may have left between the two looks.
+    let live = look.streams.saturating_sub(catching_up + stalled);
+    let states = [("live", live), ("catching_up", catching_up), ("stalled", stalled)];
+    page.gauges(("curlew_streams", help), "state", states.map(|(state, streams)| (state, streams as u64)))?;
+    page.gauge("curlew_streams_max", "As many may be open (--max-streams)", look.max_streams)?;
+    page.gauge("curlew_catch_up_queue", "Streams that wait for their turn to read the log", look.catch_up_queue)?;
+    let help = "Bytes that slow streams hold beyond a small chunk each";
+    page.gauge("curlew_held_bytes", help, look.held_bytes)?;
+    let help = "Records that the slowest stream is behind the end of a partition: of the live streams, which are all at the \
+                same place, and of the others, as they last saw it";
+    let live = look.live_lag.iter().map(|(_, lag)| *lag).max().unwrap_or(0);
+    page.gauges(("curlew_stream_lag_records", help), "flow", [("live", live), ("behind", look.behind.lag)])?;
+    let help = "Records that the live streams of a topic are behind the end of a partition; beyond 100 topics, the rest is (other)";
+    page.gauges(("curlew_topic_lag_records", help), "topic", by_topic(look))
+}
+
+fn by_topic(look: &Look) -> Vec<(String, u64)> {
+    let (named, others) = look.live_lag.split_at(look.live_lag.len().min(MOST_TOPICS));
+    let mut lags: Vec<_> = named.iter().map(|(topic, lag)| (topic.to_string(), *lag)).collect();
+    lags.extend(others.iter().map(|(_, lag)| *lag).max().map(|most| (OTHER_TOPICS.to_owned(), most)));
+    lags
+}

@@ -1,0 +1,56 @@
+//! `GET /metrics`: what the bridge counts, as Prometheus reads it. Gauges are read when they are asked for; no label
+//! takes a value from a client.
+
+mod bridge;
+mod page;
+mod process;
+mod requests;
+
+pub use requests::Requests;
+
+use super::problem::Problem;
+use crate::hub::Hub;
+use bridge::Bridge;
+use process::Process;
+use prometheus_client::encoding::{prometheus_text, text};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use warp::reply::Response;
+
+/// Of OpenMetrics, for those who ask for it (Prometheus does).
+const OPEN_METRICS: &str = "application/openmetrics-text";
+const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub struct Metrics {
+    registry: Registry,
+    pub requests: Requests,
+}
+
+impl Metrics {
+    pub fn new(hub: &Arc<Hub>) -> Self {
+        let mut registry = Registry::default();
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("curlew_build", "The program that runs", Info::new(version));
+        let requests = Requests::register(&mut registry);
+        registry.register_collector(Box::new(Bridge(hub.clone())));
+        registry.register_collector(Box::new(Process));
+        Self { registry, requests }
+    }
+
+    /// All of it, in the format that is asked for. Blocks for a moment where a batch is being handed out.
+    pub fn answer(&self, headers: &HeaderMap) -> Result<Response, Problem> {
+        let wants_open = |accept: &HeaderValue| accept.to_str().is_ok_and(|text| text.contains(OPEN_METRICS));
+        let mut out = String::new();
+        let (content_type, written) = if headers.get_all(ACCEPT).iter().any(wants_open) {
+            (OPEN_METRICS_TYPE, text::encode(&mut out, &self.registry))
+        } else {
+            (prometheus_text::CONTENT_TYPE, prometheus_text::encode(&mut out, &self.registry))
+        };
+        written.map_err(|_| Problem::internal("the metrics cannot be written; please report it"))?;
+        let mut response = Response::new(out.into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Ok(response)
+    }
+}

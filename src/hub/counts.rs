@@ -1,0 +1,228 @@
+//! What the hub has done since it began, for whoever shows it. Added to once a batch, a request or a fault, never
+//! once a record; what is so now, [`Hub::look`](super::Hub::look) tells.
+
+use super::subscription::GapReason;
+use super::{Refused, lock};
+use crate::broker::{Acks, BrokerError, Outcome, Written};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upper bounds of the buckets that latencies are counted in, in seconds; one more takes the rest.
+pub const BOUNDS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+#[derive(Debug, Default)]
+pub struct Counts {
+    produced: [Amount; Produced::ALL.len()],
+    /// From a request's records entering the queue to the last one's receipt.
+    pub produce_latency: Histogram,
+    /// Given to streams.
+    pub delivered: Amount,
+    /// Of those, what a stream's client did not take: it left, or is too slow and will read the log by itself.
+    pub untaken: Amount,
+    /// From the timestamp of the oldest record of a batch to the moment when every live stream has the batch.
+    pub delivery_latency: Histogram,
+    gaps: [AtomicU64; GapReason::ALL.len()],
+    errors: Mutex<BTreeMap<(Asked, &'static str), u64>>,
+    /// Leaders that were read again after they could not be.
+    pub recoveries: AtomicU64,
+    /// Leaders that cannot be read just now.
+    pub outages: AtomicU64,
+}
+
+/// Records, and the bytes of their keys, values and headers; or frames' bytes.
+#[derive(Debug, Default)]
+pub struct Amount {
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Amount {
+    pub fn add(&self, records: u64, bytes: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// What became of records that somebody wanted to produce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Produced {
+    Acknowledged,
+    /// With `acks=0`: nobody asked.
+    Sent,
+    /// They may have been written.
+    Unconfirmed,
+    Failed,
+    /// By the hub: its queue is full, or it is shutting down.
+    Refused,
+}
+
+impl Produced {
+    pub const ALL: [Self; 5] = [Self::Acknowledged, Self::Sent, Self::Unconfirmed, Self::Failed, Self::Refused];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Sent => "sent",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn of(outcome: &Outcome, acks: Acks) -> Self {
+        match outcome {
+            Ok(_) if acks == Acks::None => Self::Sent,
+            Ok(_) => Self::Acknowledged,
+            Err(BrokerError::TimedOut(Written::Maybe) | BrokerError::Lost) => Self::Unconfirmed,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// What a broker was asked when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asked {
+    Produce,
+    Fetch,
+    Metadata,
+}
+
+impl Asked {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Produce => "produce",
+            Self::Fetch => "fetch",
+            Self::Metadata => "metadata",
+        }
+    }
+}
+
+impl Counts {
+    pub fn produced(&self, what: Produced) -> &Amount {
+        &self.produced[what as usize]
+    }
+
+    /// A request's records, whose bytes are `sizes`, have their outcomes.
+    pub(super) fn settled(&self, outcomes: &[Outcome], sizes: &Sizes, acks: Acks, took: Duration) {
+        let mut sums = [(0, 0); Produced::ALL.len()];
+        for (index, outcome) in outcomes.iter().enumerate() {
+            let (records, bytes) = &mut sums[Produced::of(outcome, acks) as usize];
+            *records += 1;
+            *bytes += sizes.of(index);
+            if let Err(error) = outcome {
+                self.failed(Asked::Produce, error);
+            }
+        }
+        for (what, (records, bytes)) in Produced::ALL.into_iter().zip(sums).filter(|(_, (records, _))| *records > 0) {
+            self.produced(what).add(records, bytes);
+        }
+        self.produce_latency.observe(took);
+    }
+
+    pub(super) fn refused(&self, sizes: &Sizes, refused: Refused) -> Refused {
+        self.produced(Produced::Refused).add(sizes.records, sizes.all);
+        refused
+    }
+
+    /// A broker could not do what it was asked. A fault that is none of its own is not counted.
+    pub fn failed(&self, asked: Asked, error: &BrokerError) {
+        *lock(&self.errors).entry((asked, error.kind())).or_default() += 1;
+    }
+
+    /// What brokers were asked, how they failed, and how often.
+    pub fn errors(&self) -> Vec<(Asked, &'static str, u64)> {
+        lock(&self.errors).iter().map(|((asked, kind), count)| (*asked, *kind, *count)).collect()
+    }
+
+    pub(super) fn gap(&self, reason: GapReason, streams: usize) {
+        self.gaps[reason as usize].fetch_add(streams as u64, Ordering::Relaxed);
+    }
+
+    /// How often a stream was told of records that are gone.
+    pub fn gaps(&self, reason: GapReason) -> u64 {
+        self.gaps[reason as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// The bytes of a request's records, which are gone when their outcomes come.
+pub(super) struct Sizes {
+    records: u64,
+    all: u64,
+    /// Empty where there is one record only.
+    each: Box<[u32]>,
+}
+
+impl Sizes {
+    pub fn new(sizes: impl ExactSizeIterator<Item = usize>) -> Self {
+        if sizes.len() == 1 {
+            return Self { records: 1, all: sizes.map(|size| size as u64).sum(), each: Box::default() };
+        }
+        let each: Box<[u32]> = sizes.map(|size| u32::try_from(size).unwrap_or(u32::MAX)).collect();
+        Self { records: each.len() as u64, all: each.iter().map(|size| u64::from(*size)).sum(), each }
+    }
+
+    fn of(&self, index: usize) -> u64 {
+        if self.records == 1 { self.all } else { self.each.get(index).map_or(0, |size| u64::from(*size)) }
+    }
+}
+
+/// How long things took.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    pub fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Each bucket's upper bound and its own count.
+    pub fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+        bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Ordering::Relaxed))).collect()
+    }
+
+    /// In seconds.
+    pub fn sum(&self) -> f64 {
+        self.micros.load(Ordering::Relaxed) as f64 / 1e6
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Placed;
+
+    #[test]
+    fn each_record_counts_with_its_own_bytes_by_what_became_of_it() {
+        let counts = Counts::default();
+        let written = || Ok(Placed { partition: 0, offset: Some(1) });
+        let outcomes = [written(), Err(BrokerError::Lost), Err(BrokerError::Unavailable("away".into())), written()];
+        let sizes = Sizes::new([1, 10, 100, 1000].into_iter());
+        counts.settled(&outcomes, &sizes, Acks::All, Duration::from_millis(3));
+        counts.settled(&[written()], &Sizes::new([7].into_iter()), Acks::None, Duration::from_secs(100));
+        counts.refused(&Sizes::new([5, 6].into_iter()), Refused::QueueFull);
+        let amounts = Produced::ALL.map(|what| (counts.produced(what).records(), counts.produced(what).bytes()));
+        assert_eq!(amounts, [(2, 1001), (1, 7), (1, 10), (1, 100), (2, 11)]);
+        assert_eq!(counts.errors(), [(Asked::Produce, "lost", 1), (Asked::Produce, "unavailable", 1)]);
+        let took: Vec<_> = counts.produce_latency.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(took, [(0.005, 1), (f64::INFINITY, 1)]);
+        assert!((counts.produce_latency.sum() - 100.003).abs() < 1e-6);
+    }
+}

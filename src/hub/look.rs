@@ -1,0 +1,65 @@
+//! How it goes just now, found out when somebody asks.
+
+use super::standing::Sum;
+use super::{Hub, lock};
+use crate::record::TopicName;
+use crate::worker::{self, Worker};
+
+/// What the hub does and holds at this moment.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Open streams, and those of them that are not in the live flow.
+    pub streams: usize,
+    pub behind: Sum,
+    pub max_streams: usize,
+    /// By topics that the live flow reads: how far it is behind the log, in records, in the partition where that is most.
+    pub live_lag: Vec<(TopicName, u64)>,
+    /// Bytes of records between their request and the broker's receipt, and how many there may be.
+    pub queued_bytes: usize,
+    pub max_queued_bytes: usize,
+    /// Requests whose records the writer has not taken yet.
+    pub queued_requests: usize,
+    /// Streams that wait for their turn to read the log.
+    pub catch_up_queue: usize,
+    /// Bytes that slow streams hold beyond a small chunk each.
+    pub held_bytes: usize,
+}
+
+impl Hub {
+    pub fn look(&self) -> Look {
+        let lag = |tail: &super::tail::Tail| (tail.name.clone(), tail.state().lag());
+        let mut live_lag: Vec<_> = self.live.tails().iter().map(|tail| lag(tail)).collect();
+        live_lag.sort_unstable();
+        let (queued_bytes, max_queued_bytes) = self.writer.bytes();
+        Look {
+            streams: self.streams(),
+            behind: self.job_settings.stragglers.sum(),
+            max_streams: self.max_streams,
+            live_lag,
+            queued_bytes,
+            max_queued_bytes,
+            queued_requests: self.writer.waiting(),
+            catch_up_queue: self.jobs.len(),
+            held_bytes: self.job_settings.allowance.held(),
+        }
+    }
+
+    /// What is wrong with the process's threads: those that ended though nobody told them to, and those that panic again
+    /// and again.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults: Vec<_> = worker::troubled();
+        faults.iter_mut().for_each(|name| *name = format!("thread {name} panics again and again"));
+        if !self.is_ending() {
+            let threads = lock(&self.threads);
+            let ended = threads.iter().filter(|thread| thread.has_ended()).map(Worker::name);
+            let ended = ended.chain(self.writer.has_ended().then_some("writer"));
+            faults.extend(ended.map(|name| format!("thread {name} has ended")));
+        }
+        faults
+    }
+
+    /// It has been told to end.
+    pub fn is_ending(&self) -> bool {
+        self.live.is_closing()
+    }
+}
