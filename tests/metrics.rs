@@ -9,7 +9,7 @@ mod exposition;
 mod memory_broker;
 
 use curlew::broker::{AutoCreate, BrokerError};
-use curlew::http::{self, App, Guard, Listens, Origins, routes};
+use curlew::http::{self, App, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::{NewRecord, TopicName, now};
 use exposition::Metrics;
@@ -35,18 +35,7 @@ fn world() -> World {
         ..hub::Settings::default()
     };
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
-    let settings = http::Settings {
-        guard: Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback },
-        produce: http::produce::Settings {
-            max_body: 4 << 20,
-            auto_create: AutoCreate::Ask,
-            timeout: Duration::from_secs(5),
-        },
-        heartbeat: Duration::from_secs(15),
-        max_connections: 100,
-        stall_timeout: Duration::from_secs(30),
-        drain: Duration::from_secs(5),
-    };
+    let settings = http::Settings { heartbeat: Duration::from_secs(15), ..http::Settings::default() };
     World { broker, app: App::new(hub, settings) }
 }
 
