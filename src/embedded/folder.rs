@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// First line of the format file. Another number is another program's to read.
-const FORMAT: &str = "curlew-data 1\n";
+const FORMAT: &str = "curlew-data 2\n";
 const OWNER_ONLY: u32 = 0o600;
 
 /// A data folder that is this process's as long as this value lives.
@@ -140,9 +140,9 @@ mod tests {
     fn another_format_and_others_files_are_refused() {
         let scratch = Scratch::new();
         drop(Folder::open(scratch.path()).unwrap());
-        fs::write(scratch.path().join("format"), "curlew-data 2\n").unwrap();
+        fs::write(scratch.path().join("format"), "curlew-data 9\n").unwrap();
         let said = Folder::open(scratch.path()).unwrap_err();
-        assert!(said.contains("curlew-data 2") && said.contains("--data"), "{said}");
+        assert!(said.contains("curlew-data 9") && said.contains("--data"), "{said}");
 
         let foreign = Scratch::new();
         fs::write(foreign.path().join("thesis.tex"), "").unwrap();

@@ -22,6 +22,8 @@ pub struct EmbeddedLog {
     topics: Mutex<Topics>,
     /// Told of every append and every other change of `topics`, and by interrupters.
     pub changed: Condvar,
+    /// The first damage that somebody came across.
+    damaged: Mutex<Option<Failure>>,
     /// Held by whoever changes the store, from looking at `topics` to changing them.
     writing: Mutex<()>,
     // Given back last.
@@ -44,17 +46,18 @@ impl EmbeddedLog {
         let store = Store::open(folder.path()).map_err(|e| format!("cannot open the data: {e}"))?;
         let topics = store.load().map_err(|e| format!("cannot read the data: {e}"))?;
         folder.sync().map_err(|e| format!("cannot write {}: {e}", folder.path().display()))?;
-        let (topics, writing) = (Mutex::new(topics), Mutex::default());
-        Ok(Self { settings, store, topics, changed: Condvar::new(), writing, folder })
+        let (topics, changed, damaged) = (Mutex::new(topics), Condvar::new(), Mutex::default());
+        Ok(Self { settings, store, topics, changed, damaged, writing: Mutex::default(), folder })
     }
 
     pub fn describe(&self) -> String {
         format!("embedded {}", self.folder.path().display())
     }
 
-    /// Whether the file can be used.
+    /// Whether the file can be used, and nothing in it was found damaged.
     pub fn ready(&self) -> Result<(), Failure> {
-        self.store.ready()
+        self.store.ready()?;
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 
     pub fn topics(&self) -> MutexGuard<'_, Topics> {
@@ -135,48 +138,57 @@ impl EmbeddedLog {
             return Ok(data);
         }
         let mut left = max_bytes;
-        let mut damaged = None;
+        let mut damaged = false;
         self.store.read(place, want.offset, |stored| {
             if !data.batches.is_empty() && stored.len() > left {
                 return ControlFlow::Break(());
             }
             left = left.saturating_sub(stored.len());
-            match batch::decode(Bytes::copy_from_slice(stored), data.next_offset) {
-                Ok(records) => take(&mut data, records),
+            let records = batch::decode(Bytes::copy_from_slice(stored), data.next_offset);
+            match records.and_then(|records| take(&mut data, records)) {
+                Ok(on) => on,
                 Err(batch::Damaged) => {
-                    damaged = Some(data.next_offset);
+                    damaged = true;
                     ControlFlow::Break(())
                 }
             }
         })?;
-        match damaged {
-            // What is before it is whole, and is handed over first.
-            Some(offset) if data.batches.is_empty() => Err(self.damaged(place, offset)),
-            _ => {
-                // Retention, or a deletion, may have come between the look at `topics` and the read.
-                checked(&self.topics(), want)?;
-                Ok(data)
-            }
+        // What is before the damage is whole, and is handed over first.
+        if data.batches.is_empty() && (damaged || data.next_offset < data.end) {
+            // What is not there may have gone to retention, or with its topic, since the look at `topics`; whoever
+            // does that holds `writing` until it shows there.
+            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            checked(&self.topics(), want)?;
+            return Err(self.damaged(place, data.next_offset));
         }
+        checked(&self.topics(), want)?;
+        Ok(data)
     }
 
     fn damaged(&self, place: Place, offset: Offset) -> BrokerError {
         let topics = self.topics();
         let name = topics.iter().find(|(_, topic)| topic.number == place.topic).map_or("?", |(name, _)| name.as_str());
-        let why = format!("the batch of {name}/{} at offset {offset} does not fit its checksum", place.partition);
-        Failure::damaged(&self.store.path().display().to_string(), &why).into()
+        let why = format!("the batch of {name}/{} at offset {offset} is missing or changed", place.partition);
+        let failure = Failure::damaged(&self.store.path().display().to_string(), &why);
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure.clone());
+        failure.into()
     }
 }
 
-fn take(data: &mut PartitionData, records: Records) -> ControlFlow<()> {
+/// Offsets have no holes here: a batch that does not go on where the last one ended follows one that is lost.
+fn take(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, batch::Damaged> {
+    let mut offsets = records.iter().map(|record| record.offset);
+    if offsets.next() != Some(data.next_offset) {
+        return Err(batch::Damaged);
+    }
     // One that was committed since the look at `end` waits for the next fetch.
-    let next = records.iter().last().map_or(data.next_offset, |last| last.offset + 1);
+    let next = offsets.last().unwrap_or(data.next_offset) + 1;
     if next > data.end {
-        return ControlFlow::Break(());
+        return Ok(ControlFlow::Break(()));
     }
     data.next_offset = next;
     data.batches.push(records);
-    ControlFlow::Continue(())
+    Ok(ControlFlow::Continue(()))
 }
 
 fn find<'a>(

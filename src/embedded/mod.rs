@@ -1,6 +1,7 @@
 //! A durable log of our own in a folder, behind the same seam as Kafka: nothing else is needed to start.
 
 mod batch;
+mod catalogue;
 mod failure;
 mod folder;
 mod group;
@@ -13,6 +14,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod verify;
 
 use crate::broker::{Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo};
 use crate::record::{Offset, TopicName, TopicPartition};
@@ -43,6 +45,7 @@ pub struct Embedded {
     // Closed before the thread is joined.
     _ended: Sender<()>,
     _retention: Worker,
+    _verify: Worker,
 }
 
 impl Embedded {
@@ -52,9 +55,12 @@ impl Embedded {
         let (nudge, nudged) = bounded(1);
         let (ended, is_ended) = bounded(0);
         let own = log.clone();
+        let has_ended = is_ended.clone();
         let retention = Worker::start("retention", move || retention::keep(&own, &nudged, &is_ended));
-        let retention = retention.map_err(|e| format!("cannot start a thread: {e}"))?;
-        Ok(Self { log, nudge, _ended: ended, _retention: retention })
+        let own = log.clone();
+        let verify = Worker::start("verify", move || verify::pass(&own, &has_ended));
+        let failed = |e: std::io::Error| format!("cannot start a thread: {e}");
+        Ok(Self { log, nudge, _ended: ended, _retention: retention.map_err(failed)?, _verify: verify.map_err(failed)? })
     }
 
     /// Makes a topic; `InvalidRecord` where there is one of the name.

@@ -1,10 +1,13 @@
-//! The one file of the log, a redb database: batches by partition and last offset, the segments they
-//! make up, where logs start, and topics.
+//! The one file of the log, a redb database: batches by partition and last offset, and the [`catalogue`] of what
+//! there is.
 
+use super::catalogue::{self, Edit};
 use super::failure::Failure;
-use super::topics::{Log, Segment, Topic, Topics};
+use super::topics::{Segment, Topic, Topics};
 use crate::record::{Offset, TopicName};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use log::info;
+use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
+use std::cell::Cell;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,13 +15,6 @@ use std::sync::{PoisonError, RwLock};
 
 /// Batches by [`key`] of their last offset, so that the first at or after an offset is the one that holds it.
 const BATCHES: TableDefinition<u128, &[u8]> = TableDefinition::new("batches");
-/// By [`key`] of their base offset: last offset, bytes, max timestamp, opened, appended.
-const SEGMENTS: TableDefinition<u128, (i64, u64, i64, i64, i64)> = TableDefinition::new("segments");
-/// Start and end of each log where its segments do not tell, by [`key`] of offset 0.
-const LOGS: TableDefinition<u128, (i64, i64)> = TableDefinition::new("logs");
-/// By name: number, id, partitions.
-const TOPICS: TableDefinition<&str, (u32, u128, u32)> = TableDefinition::new("topics");
-
 /// Pages in memory; the system's page cache does the rest.
 const CACHE: usize = 8 << 20;
 /// What a transaction may need beside its batches: copies of tree pages.
@@ -31,15 +27,15 @@ pub struct Place {
     pub partition: u32,
 }
 
-fn key(place: Place, offset: Offset) -> u128 {
+pub fn key(place: Place, offset: Offset) -> u128 {
     u128::from(place.topic) << 96 | u128::from(place.partition) << 64 | u128::from(offset as u64)
 }
 
-fn keys(place: Place, offsets: RangeInclusive<Offset>) -> RangeInclusive<u128> {
+pub fn keys(place: Place, offsets: RangeInclusive<Offset>) -> RangeInclusive<u128> {
     key(place, *offsets.start())..=key(place, *offsets.end())
 }
 
-fn place_of(key: u128) -> (Place, Offset) {
+pub fn place_of(key: u128) -> (Place, Offset) {
     (Place { topic: (key >> 96) as u32, partition: (key >> 64) as u32 }, key as u64 as Offset)
 }
 
@@ -51,10 +47,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the file, or makes it, and reads every page's checksum: what is damaged is found here.
+    /// Opens the file, or makes it. After a clean end that is quick, and damage to batches is found when they are read;
+    /// after any other end redb reads every page's checksum.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join("log.redb");
-        let database = RwLock::new(Some(open(&path, Check::All)?));
+        let database = RwLock::new(Some(open(&path)?));
         Ok(Self { path, database })
     }
 
@@ -63,7 +60,7 @@ impl Store {
     pub fn reopen(&self) -> Result<Topics, Failure> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         *database = None;
-        let opened = open(&self.path, Check::WhatIsNeeded)?;
+        let opened = open(&self.path)?;
         let topics = unless_it_panics(|| load(&opened), &self.path.display().to_string())?;
         *database = Some(opened);
         Ok(topics)
@@ -87,10 +84,12 @@ impl Store {
         before_sync: impl FnOnce(),
     ) -> Result<(), Failure> {
         self.with(|database| {
-            let changes = Changes(database.begin_write()?);
+            let transaction = database.begin_write()?;
+            let changes = Changes { transaction: &transaction, edit: Edit::of(&transaction) };
             work(&changes)?;
+            changes.edit.finish()?;
             before_sync();
-            Ok(changes.0.commit()?)
+            Ok(transaction.commit()?)
         })
     }
 
@@ -158,25 +157,21 @@ fn unless_it_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str
     }
 }
 
-/// Which checksums are read when the file is opened.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Check {
-    All,
-    /// After a failed write, what redb itself wants to know.
-    WhatIsNeeded,
-}
-
-fn open(path: &Path, check: Check) -> Result<Database, Failure> {
+fn open(path: &Path) -> Result<Database, Failure> {
     let make = || {
         let mut builder = redb::Builder::new();
-        let database = builder.set_cache_size(CACHE).set_check_integrity_on_open(check == Check::All).create(path)?;
+        let (told, shown) = (Cell::new(false), path.display().to_string());
+        builder.set_cache_size(CACHE).set_repair_callback(move |_| {
+            if !told.replace(true) {
+                info!("{shown} was not closed at the last end (a kill, a power cut): all of it is checked first");
+            }
+        });
+        let database = builder.create(path)?;
         // On a full disk not even this could be written, and reading goes on there.
         if database.begin_read()?.list_tables()?.next().is_none() {
             let tables = database.begin_write()?;
             tables.open_table(BATCHES)?;
-            tables.open_table(SEGMENTS)?;
-            tables.open_table(LOGS)?;
-            tables.open_table(TOPICS)?;
+            catalogue::make(&tables)?;
             tables.commit()?;
         }
         Ok(database)
@@ -185,77 +180,38 @@ fn open(path: &Path, check: Check) -> Result<Database, Failure> {
 }
 
 fn load(database: &Database) -> Result<Topics, redb::Error> {
-    let read = database.begin_read()?;
-    let (segments, logs) = (read.open_table(SEGMENTS)?, read.open_table(LOGS)?);
-    let mut topics = Topics::new();
-    for entry in read.open_table(TOPICS)?.iter()? {
-        let (name, topic) = entry?;
-        let (number, id, partitions) = topic.value();
-        let log = |partition| {
-            let place = Place { topic: number, partition };
-            load_log(place, &segments, &logs)
-        };
-        let partitions = (0..partitions).map(log).collect::<Result<_, redb::Error>>()?;
-        let name = TopicName::new(name.value()).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
-        topics.insert(name, Topic { id: uuid::Uuid::from_u128(id), number, partitions });
-    }
-    Ok(topics)
-}
-
-fn load_log(
-    place: Place,
-    segments: &impl ReadableTable<u128, (i64, u64, i64, i64, i64)>,
-    logs: &impl ReadableTable<u128, (i64, i64)>,
-) -> Result<Log, redb::Error> {
-    let (start, end) = logs.get(key(place, 0))?.map_or((0, 0), |found| found.value());
-    let mut log = Log { start, end, ..Log::default() };
-    for entry in segments.range(keys(place, 0..=Offset::MAX))? {
-        let (key, segment) = entry?;
-        let (last, bytes, max_timestamp, opened, appended) = segment.value();
-        let base = place_of(key.value()).1;
-        log.segments.push_back(Segment { base, last, bytes, max_timestamp, opened, appended });
-        log.end = log.end.max(last + 1);
-    }
-    Ok(log)
+    catalogue::load(&database.begin_read()?)
 }
 
 /// What a transaction can do.
-pub struct Changes(WriteTransaction);
+pub struct Changes<'a> {
+    transaction: &'a WriteTransaction,
+    edit: Edit<'a>,
+}
 
-impl Changes {
+impl Changes<'_> {
     pub fn put_topic(&self, name: &TopicName, topic: &Topic) -> Result<(), redb::Error> {
-        let partitions = topic.partitions.len() as u32;
-        self.0.open_table(TOPICS)?.insert(name.as_str(), (topic.number, topic.id.as_u128(), partitions))?;
-        Ok(())
+        self.edit.put_topic(name, topic)
     }
 
     pub fn remove_topic(&self, name: &TopicName, topic: u32) -> Result<(), redb::Error> {
         let all = key(Place { topic, partition: 0 }, 0)..=key(Place { topic, partition: u32::MAX }, -1);
-        self.0.open_table(TOPICS)?.remove(name.as_str())?;
-        self.0.open_table(LOGS)?.retain_in(all.clone(), |_, _| false)?;
-        self.0.open_table(SEGMENTS)?.retain_in(all.clone(), |_, _| false)?;
-        self.0.open_table(BATCHES)?.retain_in(all, |_, _| false)?;
+        self.edit.remove_topic(name, all.clone())?;
+        self.transaction.open_table(BATCHES)?.retain_in(all, |_, _| false)?;
         Ok(())
     }
 
     pub fn append(&self, place: Place, batches: Vec<(Offset, Vec<u8>)>, grown: &[Segment]) -> Result<(), redb::Error> {
-        let mut table = self.0.open_table(BATCHES)?;
+        let mut table = self.transaction.open_table(BATCHES)?;
         for (last, batch) in batches {
             table.insert(key(place, last), batch.as_slice())?;
         }
-        let mut table = self.0.open_table(SEGMENTS)?;
-        for s in grown {
-            table.insert(key(place, s.base), (s.last, s.bytes, s.max_timestamp, s.opened, s.appended))?;
-        }
-        Ok(())
+        self.edit.put_segments(place, grown)
     }
 
     /// Takes away what is before `start`, whole segments.
     pub fn trim(&self, place: Place, start: Offset, end: Offset) -> Result<(), redb::Error> {
-        let before = keys(place, 0..=start - 1);
-        self.0.open_table(BATCHES)?.retain_in(before.clone(), |_, _| false)?;
-        self.0.open_table(SEGMENTS)?.retain_in(before, |_, _| false)?;
-        self.0.open_table(LOGS)?.insert(key(place, 0), (start, end))?;
-        Ok(())
+        self.transaction.open_table(BATCHES)?.retain_in(keys(place, 0..=start - 1), |_, _| false)?;
+        self.edit.trim(place, start, end)
     }
 }

@@ -1,0 +1,185 @@
+//! What there is, as the store keeps it: topics, where their logs start and end, and the segments of each.
+//!
+//! One sum over all entries lies beside them, so that one that is changed, lost or added is found when they are
+//! loaded, without reading the batches. (redb reads checksums of pages only where it is told to read them all.)
+
+use super::store::{Place, key, keys, place_of};
+use super::topics::{Log, Segment, Topic, Topics};
+use crate::record::{Offset, TopicName};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+/// By [`key`] of their base offset: last offset, bytes, max timestamp, opened, appended.
+const SEGMENTS: TableDefinition<u128, SegmentValue> = TableDefinition::new("segments");
+/// Start and end of each log where its segments do not tell, by [`key`] of offset 0.
+const LOGS: TableDefinition<u128, (i64, i64)> = TableDefinition::new("logs");
+/// By name: number, id, partitions.
+const TOPICS: TableDefinition<&str, TopicValue> = TableDefinition::new("topics");
+/// Its one entry: the [`Sum`] of all entries of the others.
+const SUM: TableDefinition<(), u32> = TableDefinition::new("sum");
+
+/// More than anybody makes: a number that is damaged must not ask for the memory of so many.
+const MOST_PARTITIONS: u32 = 100_000;
+
+type SegmentValue = (i64, u64, i64, i64, i64);
+type TopicValue = (u32, u128, u32);
+
+/// Exclusive or of the checksums of entries: one is added and taken away by the same.
+#[derive(Debug, Default)]
+struct Sum(Cell<u32>);
+
+impl Sum {
+    fn topic(&self, name: &str, (number, id, partitions): TopicValue) {
+        self.toggle(b'T', &[name.as_bytes(), &number.to_le_bytes(), &id.to_le_bytes(), &partitions.to_le_bytes()]);
+    }
+
+    fn log(&self, key: u128, (start, end): (i64, i64)) {
+        self.toggle(b'L', &[&key.to_le_bytes(), &start.to_le_bytes(), &end.to_le_bytes()]);
+    }
+
+    fn segment(&self, key: u128, (last, bytes, max_timestamp, opened, appended): SegmentValue) {
+        let [max_timestamp, opened, appended] = [max_timestamp, opened, appended].map(i64::to_le_bytes);
+        let parts = [&key.to_le_bytes()[..], &last.to_le_bytes(), &bytes.to_le_bytes(), &max_timestamp];
+        self.toggle(b'S', &[&parts[..], &[&opened, &appended]].concat());
+    }
+
+    fn toggle(&self, kind: u8, parts: &[&[u8]]) {
+        let crc = parts.iter().fold(crc32c::crc32c(&[kind]), |crc, part| crc32c::crc32c_append(crc, part));
+        self.0.set(self.0.get() ^ crc);
+    }
+}
+
+/// Makes the tables.
+pub fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(TOPICS)?;
+    transaction.open_table(LOGS)?;
+    transaction.open_table(SEGMENTS)?;
+    transaction.open_table(SUM)?.insert((), 0)?;
+    Ok(())
+}
+
+/// `Corrupted` unless everything is as it was stored.
+pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
+    let (sum, mut topics, mut logs) = (Sum::default(), Topics::new(), Logs::default());
+    for entry in read.open_table(TOPICS)?.iter()? {
+        let (name, topic) = entry?;
+        sum.topic(name.value(), topic.value());
+        let (number, id, partitions) = topic.value();
+        let name = TopicName::new(name.value()).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
+        if partitions > MOST_PARTITIONS {
+            return Err(redb::Error::Corrupted(format!("topic {name:?} has {partitions} partitions")));
+        }
+        logs.0.insert(number, vec![Log::default(); partitions as usize]);
+        topics.insert(name, Topic { id: uuid::Uuid::from_u128(id), number, partitions: Vec::new() });
+    }
+    for entry in read.open_table(LOGS)?.iter()? {
+        let (key, ends) = entry?;
+        sum.log(key.value(), ends.value());
+        let log = logs.of(place_of(key.value()).0)?;
+        (log.start, log.end) = ends.value();
+    }
+    for entry in read.open_table(SEGMENTS)?.iter()? {
+        let (key, segment) = entry?;
+        sum.segment(key.value(), segment.value());
+        let (last, bytes, max_timestamp, opened, appended) = segment.value();
+        let (place, base) = place_of(key.value());
+        let log = logs.of(place)?;
+        log.segments.push_back(Segment { base, last, bytes, max_timestamp, opened, appended });
+        log.end = log.end.max(last + 1);
+    }
+    if read.open_table(SUM)?.get(())?.map(|stored| stored.value()) != Some(sum.0.get()) {
+        return Err(redb::Error::Corrupted("the list of topics and segments does not fit its checksum".to_owned()));
+    }
+    for topic in topics.values_mut() {
+        topic.partitions = logs.0.remove(&topic.number).unwrap_or_default();
+    }
+    Ok(topics)
+}
+
+/// By their topic's number.
+#[derive(Default)]
+struct Logs(HashMap<u32, Vec<Log>>);
+
+impl Logs {
+    fn of(&mut self, place: Place) -> Result<&mut Log, redb::Error> {
+        let log = self.0.get_mut(&place.topic).and_then(|logs| logs.get_mut(place.partition as usize));
+        log.ok_or_else(|| redb::Error::Corrupted(format!("a log of no topic ({}/{})", place.topic, place.partition)))
+    }
+}
+
+/// Changes of one transaction.
+pub struct Edit<'a> {
+    transaction: &'a WriteTransaction,
+    sum: Sum,
+}
+
+impl<'a> Edit<'a> {
+    pub fn of(transaction: &'a WriteTransaction) -> Self {
+        Self { transaction, sum: Sum::default() }
+    }
+
+    pub fn put_topic(&self, name: &TopicName, topic: &Topic) -> Result<(), redb::Error> {
+        let value = (topic.number, topic.id.as_u128(), topic.partitions.len() as u32);
+        let mut table = self.transaction.open_table(TOPICS)?;
+        if let Some(old) = table.insert(name.as_str(), value)? {
+            self.sum.topic(name.as_str(), old.value());
+        }
+        self.sum.topic(name.as_str(), value);
+        Ok(())
+    }
+
+    /// With its logs and segments, which are all within `keys`.
+    pub fn remove_topic(&self, name: &TopicName, keys: RangeInclusive<u128>) -> Result<(), redb::Error> {
+        if let Some(old) = self.transaction.open_table(TOPICS)?.remove(name.as_str())? {
+            self.sum.topic(name.as_str(), old.value());
+        }
+        self.transaction.open_table(LOGS)?.retain_in(keys.clone(), |key, old| {
+            self.sum.log(key, old);
+            false
+        })?;
+        self.remove_segments(keys)
+    }
+
+    pub fn put_segments(&self, place: Place, segments: &[Segment]) -> Result<(), redb::Error> {
+        let mut table = self.transaction.open_table(SEGMENTS)?;
+        for s in segments {
+            let (key, value) = (key(place, s.base), (s.last, s.bytes, s.max_timestamp, s.opened, s.appended));
+            if let Some(old) = table.insert(key, value)? {
+                self.sum.segment(key, old.value());
+            }
+            self.sum.segment(key, value);
+        }
+        Ok(())
+    }
+
+    /// The log begins at `start` from now on, and ends at `end` at least.
+    pub fn trim(&self, place: Place, start: Offset, end: Offset) -> Result<(), redb::Error> {
+        let (key, value) = (key(place, 0), (start, end));
+        if let Some(old) = self.transaction.open_table(LOGS)?.insert(key, value)? {
+            self.sum.log(key, old.value());
+        }
+        self.sum.log(key, value);
+        self.remove_segments(keys(place, 0..=start - 1))
+    }
+
+    fn remove_segments(&self, keys: RangeInclusive<u128>) -> Result<(), redb::Error> {
+        self.transaction.open_table(SEGMENTS)?.retain_in(keys, |key, old| {
+            self.sum.segment(key, old);
+            false
+        })?;
+        Ok(())
+    }
+
+    /// Notes the sum. To be called once, last.
+    pub fn finish(self) -> Result<(), redb::Error> {
+        let changed = self.sum.0.get();
+        if changed != 0 {
+            let mut table = self.transaction.open_table(SUM)?;
+            let sum = table.get(())?.map_or(0, |stored| stored.value());
+            table.insert((), sum ^ changed)?;
+        }
+        Ok(())
+    }
+}
