@@ -17,6 +17,7 @@
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
 //!   between tries, being told to end, how many connections the system allows, what it knows of the process
 
+pub mod auth;
 pub mod backoff;
 pub mod broker;
 pub mod cel;

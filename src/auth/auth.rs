@@ -1,0 +1,152 @@
+//! The door: from what somebody shows to what they may do, as the file says it now.
+
+use super::credential::Credential;
+use super::permit::{Denied, Grant, Permit};
+use super::table::{Answer, Arrival, Ended, Refused, Table};
+use super::{file, secret};
+use crate::record::{Timestamp, TopicName, now};
+use log::{error, info};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// Passwords that are tried at a time: each try takes a core for tens of milliseconds.
+const TRIES: usize = 1;
+/// How long a try may wait for its turn.
+const TURN: Duration = Duration::from_secs(5);
+/// A clock may jump, and a laptop sleep: ends are looked at anew so often.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// A handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Auth(Option<Arc<Door>>);
+
+struct Door {
+    path: PathBuf,
+    /// Seals where the file has no secret for it.
+    own_secret: [u8; 32],
+    table: watch::Sender<Arc<Table>>,
+    tries: Arc<Semaphore>,
+}
+
+/// Why a stream ends before its client wants it to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    Ended(Ended),
+    Denied(Denied),
+}
+
+impl Auth {
+    /// Nobody has to show anything.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// As the file says. An error is one line for the person who started the program.
+    pub fn from_file(path: &Path) -> Result<Self, String> {
+        let own_secret = secret::random()?;
+        let (table, _) = watch::channel(Arc::new(read(path, &own_secret)?));
+        let tries = Arc::new(Semaphore::new(TRIES));
+        Ok(Self(Some(Arc::new(Door { path: path.to_owned(), own_secret, table, tries }))))
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Reads the file anew. What is wrong with it is logged, and what was said before holds on.
+    pub fn reload(&self) {
+        let Some(door) = &self.0 else { return };
+        match read(&door.path, &door.own_secret) {
+            Ok(table) => {
+                door.table.send_replace(Arc::new(table));
+                info!("the auth file was read anew");
+            }
+            Err(why) => error!("the auth file is not taken, the one before holds on: {why}"),
+        }
+    }
+
+    /// The file that is read.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.as_deref().map(|door| door.path.as_path())
+    }
+
+    /// What somebody may do who shows this.
+    pub async fn permit(&self, credential: Option<&Credential>, arrival: Arrival) -> Result<Permit, Refused> {
+        let Some(door) = &self.0 else { return Ok(Permit::everything()) };
+        let credential = credential.ok_or(Refused::Missing)?;
+        let table = door.table.borrow().clone();
+        match table.answer(credential, arrival, now()) {
+            Answer::Granted(grant) => Ok(Permit::of(grant)),
+            Answer::Refused(refused) => Err(refused),
+            Answer::Try { name, secret, password } => {
+                let turn = tokio::time::timeout(TURN, door.tries.clone().acquire_owned()).await;
+                let Ok(Ok(turn)) = turn else { return Err(Refused::Busy("too many passwords are being tried")) };
+                let tried = secret.clone();
+                let is_right = tokio::task::spawn_blocking(move || {
+                    let is_right = password.is(&tried);
+                    drop(turn);
+                    is_right
+                });
+                match is_right.await {
+                    Ok(true) => table.tried(name, secret, now()).map(Permit::of),
+                    Ok(false) | Err(_) => Err(Refused::Wrong),
+                }
+            }
+        }
+    }
+
+    /// A session for a cookie, and its end in ms since the epoch; `None` where there is nothing to sign in to.
+    pub fn session(&self, permit: &Permit) -> Result<Option<(String, Timestamp)>, Ended> {
+        let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
+        door.table.borrow().session(grant, now()).map(Some)
+    }
+
+    /// A ticket for a URL, and its end in ms since the epoch; `None` where none is needed.
+    pub fn ticket(&self, permit: &Permit, topics: Vec<TopicName>) -> Result<Option<(String, Timestamp)>, Ended> {
+        let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
+        door.table.borrow().ticket(grant, topics, now()).map(Some)
+    }
+
+    /// Waits until a permit no longer allows to consume `topics`, which may be for ever. `None` where it cannot end.
+    pub fn over(&self, permit: &Permit, topics: Vec<TopicName>) -> Option<impl Future<Output = Over> + Send + use<>> {
+        let (door, grant) = (self.0.as_ref()?, permit.shared()?);
+        let tables = door.table.subscribe();
+        Some(over(tables, grant, topics))
+    }
+}
+
+async fn over(mut tables: watch::Receiver<Arc<Table>>, grant: Arc<Grant>, topics: Vec<TopicName>) -> Over {
+    loop {
+        let table = tables.borrow_and_update().clone();
+        if let Err(denied) = table.still_allows(&grant, &topics) {
+            return Over::Denied(denied);
+        }
+        let until = match table.until(&grant.held, now()) {
+            Ok(until) => until,
+            Err(ended) => return Over::Ended(ended),
+        };
+        drop(table);
+        let left = until.map(|until| u64::try_from(until.saturating_sub(now())).unwrap_or(0));
+        let pause = left.map_or(LOOK, |left| Duration::from_millis(left).min(LOOK));
+        tokio::select! {
+            changed = tables.changed() => if changed.is_err() { std::future::pending().await },
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn read(path: &Path, own_secret: &[u8]) -> Result<Table, String> {
+    let named = |what: String| format!("{}: {what}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let rules = file::parse(&text).map_err(named)?;
+    Table::new(rules, own_secret).map_err(named)
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Auth").field(&self.path()).finish()
+    }
+}

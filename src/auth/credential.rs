@@ -1,0 +1,132 @@
+//! What somebody shows to say who they are, as HTTP carries it.
+
+use super::secret::Secret;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// The cookie that `POST /login` sets.
+pub const COOKIE: &str = "curlew-session";
+/// Longer ones are nobody's; a token of an identity provider has some kilobytes at most.
+const LONGEST: usize = 16 << 10;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A key or a token, alone.
+    Bearer(Secret),
+    /// A key or a password, with the name that it belongs to.
+    Named { name: String, secret: Secret },
+    /// The cookie.
+    Session(Secret),
+    /// `?ticket=`
+    Ticket(Secret),
+}
+
+/// An `Authorization` that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl Credential {
+    /// The value of an `Authorization` header (RFC 9110, 11.6.2).
+    pub fn of_authorization(value: &[u8]) -> Result<Self, Unreadable> {
+        let value = std::str::from_utf8(value).map_err(|_| Unreadable)?;
+        let (scheme, rest) = value.trim().split_once(' ').ok_or(Unreadable)?;
+        let rest = rest.trim();
+        if rest.is_empty() || rest.len() > LONGEST {
+            return Err(Unreadable);
+        }
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(Self::of_text(rest));
+        }
+        if scheme.eq_ignore_ascii_case("basic") {
+            // RFC 7617, 2: the name ends at the first colon.
+            let decoded = STANDARD.decode(rest).map_err(|_| Unreadable)?;
+            let decoded = String::from_utf8(decoded).map_err(|_| Unreadable)?;
+            return decoded.contains(':').then(|| Self::of_text(&decoded)).ok_or(Unreadable);
+        }
+        Err(Unreadable)
+    }
+
+    /// What a person types: a key, a token, or `NAME:SECRET`.
+    pub fn of_text(text: &str) -> Self {
+        match text.split_once(':') {
+            None => Self::Bearer(Secret::new(text)),
+            Some(("", secret)) => Self::Bearer(Secret::new(secret)),
+            Some((name, secret)) => Self::Named { name: name.to_owned(), secret: Secret::new(secret) },
+        }
+    }
+
+    /// The session among the cookies of a `Cookie` header (RFC 6265, 4.2).
+    pub fn of_cookies(value: &[u8]) -> Option<Self> {
+        let value = std::str::from_utf8(value).ok()?;
+        let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let session = pairs.into_iter().find(|(name, _)| *name == COOKIE)?.1;
+        (!session.is_empty() && session.len() <= LONGEST).then(|| Self::Session(Secret::new(session)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bearer(text: &str) -> Credential {
+        Credential::Bearer(Secret::new(text))
+    }
+
+    fn named(name: &str, secret: &str) -> Credential {
+        Credential::Named { name: name.into(), secret: Secret::new(secret) }
+    }
+
+    #[test]
+    fn bearer_and_basic_are_read() {
+        let cases = [
+            ("Bearer abc", bearer("abc")),
+            ("bearer   abc ", bearer("abc")),
+            ("BEARER web:abc", named("web", "abc")),
+            ("Basic d2ViOmFiYw==", named("web", "abc")),
+            ("basic d2ViOmE6Yg==", named("web", "a:b")),
+            ("Basic OmFiYw==", bearer("abc")),
+        ];
+        for (header, read) in cases {
+            assert_eq!(Credential::of_authorization(header.as_bytes()), Ok(read), "{header}");
+        }
+        let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
+        for bad in ["", "Bearer", "Bearer ", "abc", "Digest a=b", "Basic ###", "Basic d2Vi", "Basic /w==", &long] {
+            assert_eq!(Credential::of_authorization(bad.as_bytes()), Err(Unreadable), "{bad:.40}");
+        }
+        assert_eq!(Credential::of_authorization(b"Bearer \xff"), Err(Unreadable));
+    }
+
+    #[test]
+    fn the_session_is_found_among_cookies() {
+        let session = |text: &str| Some(Credential::Session(Secret::new(text)));
+        let cases = [
+            ("curlew-session=abc", session("abc")),
+            ("a=b; curlew-session=a=b; c", session("a=b")),
+            ("a=b;curlew-session=x", session("x")),
+            ("curlew-session=", None),
+            ("xcurlew-session=abc", None),
+            ("curlew-session", None),
+            ("", None),
+        ];
+        for (header, read) in cases {
+            assert_eq!(Credential::of_cookies(header.as_bytes()), read, "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(bytes: Vec<u8>, text in "(?i:bearer|basic) .*") {
+            let _ = Credential::of_authorization(&bytes);
+            let _ = Credential::of_authorization(text.as_bytes());
+            let _ = Credential::of_cookies(&bytes);
+        }
+
+        #[test]
+        fn basic_is_read_back(name in "[^:]{1,9}", secret in ".{0,9}") {
+            let header = format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")));
+            prop_assert_eq!(Credential::of_authorization(header.as_bytes()), Ok(named(&name, &secret)));
+        }
+    }
+}

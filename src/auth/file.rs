@@ -1,0 +1,141 @@
+//! The auth file as it is written: TOML, each mistake named with its line.
+
+use super::identity::Identity;
+use super::keys::{Key, Proof};
+use super::password::Password;
+use super::rights::{Pattern, Rights};
+use super::secret::{Digest, Secret};
+use crate::record::Timestamp;
+use crate::start::parse_age;
+use serde::Deserialize;
+use std::ops::Range;
+use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toml::Spanned;
+use toml::value::Datetime;
+
+/// A shorter secret could be guessed.
+const SHORTEST_SECRET: usize = 32;
+/// How long a sign-in lasts where the file says nothing, and at most.
+const SESSION: Duration = Duration::from_secs(12 * 3600);
+const LONGEST_SESSION: Duration = Duration::from_secs(31 * 86_400);
+/// Longer names would fill logs and tickets.
+const LONGEST_NAME: usize = 100;
+
+/// What the file says, checked.
+#[derive(Debug)]
+pub struct Rules {
+    pub keys: Vec<Key>,
+    /// Seals sessions and tickets; `None`: one of this process alone.
+    pub ticket_secret: Option<Secret>,
+    /// How long a sign-in lasts, and what it gave out.
+    pub session: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    ticket_secret: Option<Spanned<Secret>>,
+    session: Option<Spanned<String>>,
+    #[serde(default)]
+    key: Vec<Spanned<WrittenKey>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenKey {
+    name: String,
+    sha256: Option<Secret>,
+    argon2: Option<Secret>,
+    expires: Option<Datetime>,
+    #[serde(default)]
+    produce: Vec<Pattern>,
+    #[serde(default)]
+    consume: Vec<Pattern>,
+    #[serde(default)]
+    manage: Vec<Pattern>,
+    #[serde(default)]
+    metrics: bool,
+}
+
+/// Reads the file's text. An error is one line that names the place and shows no secret.
+pub fn parse(text: &str) -> Result<Rules, String> {
+    let at = |span: Range<usize>, what: String| format!("line {}: {what}", line_of(text, span.start));
+    let written: Written = toml::from_str(text).map_err(|error| {
+        // What toml displays holds the line itself.
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        format!("line {line}: {}", without_values(error.message()))
+    })?;
+    let ticket_secret = written.ticket_secret.map(|secret| {
+        let span = secret.span();
+        let secret = secret.into_inner();
+        match secret.reveal().len() >= SHORTEST_SECRET {
+            true => Ok(secret),
+            false => Err(at(span, format!("ticket_secret is shorter than {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"))),
+        }
+    });
+    let session = written.session.map_or(Ok(SESSION), |session| {
+        let span = session.span();
+        duration(session.get_ref(), LONGEST_SESSION)
+            .ok_or_else(|| at(span, "session is no time such as 30m, 12h or 7d, up to 31d".to_owned()))
+    });
+    let keys = written.key.into_iter().map(|key| {
+        let span = key.span();
+        read_key(key.into_inner()).map_err(|what| at(span, what))
+    });
+    Ok(Rules { keys: keys.collect::<Result<_, _>>()?, ticket_secret: ticket_secret.transpose()?, session: session? })
+}
+
+fn read_key(key: WrittenKey) -> Result<Key, String> {
+    let WrittenKey { name, sha256, argon2, expires, produce, consume, manage, metrics } = key;
+    check_name(&name)?;
+    let named = |what: String| format!("key {name:?}: {what}");
+    let proof = match (sha256, argon2) {
+        (Some(hex), None) => Digest::from_hex(hex.reveal()).map(Proof::Sha256).ok_or_else(|| {
+            named("sha256 is not 64 hexadecimal digits; `curlew key new` prints a key and its line".to_owned())
+        })?,
+        (None, Some(text)) => Proof::Argon2(Password::parse(text.reveal()).map_err(named)?),
+        _ => return Err(named("give it either sha256 or argon2".to_owned())),
+    };
+    let expires = expires.map(|at| instant(&at)).transpose().map_err(named)?;
+    Ok(Key { identity: Identity::new(&name), rights: Rights { produce, consume, manage, metrics }, expires, proof })
+}
+
+/// What may name somebody: it is shown in logs, and a colon ends it in Basic authentication.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fine = |c: char| !c.is_control() && c != ':';
+    match !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fine) {
+        true => Ok(()),
+        false => Err(format!("name {name:?} is none: it has 1 to {LONGEST_NAME} characters, and no colon")),
+    }
+}
+
+/// ms since the epoch.
+fn instant(at: &Datetime) -> Result<Timestamp, String> {
+    let time = OffsetDateTime::parse(&at.to_string(), &Rfc3339)
+        .map_err(|_| "expires is no instant such as 2027-01-31T00:00:00Z, with its zone".to_owned())?;
+    Ok(time.unix_timestamp().saturating_mul(1000))
+}
+
+/// Of `30s`, `12h`, `7d`; not zero.
+fn duration(text: &str, most: Duration) -> Option<Duration> {
+    let ms = parse_age(text).filter(|ms| *ms > 0).and_then(|ms| u64::try_from(ms).ok())?;
+    Some(Duration::from_millis(ms)).filter(|time| *time <= most)
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// serde's messages quote what stands where it should not; that may be a secret in the wrong place.
+fn without_values(message: &str) -> String {
+    let message = message.split('\n').next().unwrap_or_default();
+    let Some((before, after)) = message.split_once('"') else { return message.to_owned() };
+    let after = after.rsplit_once('"').map_or("", |(_, after)| after);
+    format!("{before}…{after}")
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,0 +1,27 @@
+//! Who may do what: keys and their rights, from the file of `--auth-file`.
+//!
+//! [`Credential`] is what somebody shows, [`Permit`] what they get for it, [`Identity`] who they are. Without a file
+//! there is nothing to show and everything is permitted.
+
+mod auth;
+mod credential;
+mod file;
+mod identity;
+mod keys;
+mod pass;
+mod password;
+mod permit;
+mod rights;
+mod secret;
+mod table;
+
+pub use auth::{Auth, Over};
+pub use credential::{COOKIE, Credential, Unreadable};
+pub use file::check_name;
+pub use identity::Identity;
+pub use keys::new_key;
+pub use password::Password;
+pub use permit::{Denied, Permit};
+pub use rights::{Pattern, Right, Rights};
+pub use secret::{Digest, Secret};
+pub use table::{Arrival, Ended, OPEN_WITHIN, Refused};

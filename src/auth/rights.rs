@@ -1,0 +1,167 @@
+//! What somebody may do, by patterns of topic names.
+
+use crate::record::TopicName;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a request does to a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Right {
+    Produce,
+    Consume,
+    /// Make, change or delete the topic itself.
+    Manage,
+}
+
+impl Right {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Produce => "produce",
+            Self::Consume => "consume",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+/// `*` for all topics, `readings.*` for those that begin so, else one topic's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Pattern {
+    Prefix(String),
+    Name(String),
+}
+
+impl Pattern {
+    pub fn matches(&self, topic: &str) -> bool {
+        match self {
+            Self::Prefix(prefix) => topic.starts_with(prefix.as_str()),
+            Self::Name(name) => topic == name,
+        }
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bad = |what: String| format!("{what}; a pattern is *, the beginning of names with * at its end, or a name");
+        match text.strip_suffix('*') {
+            Some("") => Ok(Self::Prefix(String::new())),
+            // The beginning of a name can be a name of its own, but for the two that cannot.
+            Some(prefix @ ("." | "..")) => Ok(Self::Prefix(prefix.to_owned())),
+            Some(prefix) => {
+                TopicName::new(prefix).map_err(|e| bad(e.to_string()))?;
+                Ok(Self::Prefix(prefix.to_owned()))
+            }
+            None => {
+                TopicName::new(&text).map_err(|e| bad(e.to_string()))?;
+                Ok(Self::Name(text))
+            }
+        }
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Everything that somebody may do. By default nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rights {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub produce: Vec<Pattern>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consume: Vec<Pattern>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manage: Vec<Pattern>,
+    /// Whether `/metrics` may be read from another machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub metrics: bool,
+}
+
+impl Rights {
+    /// Consuming these topics and nothing else.
+    pub fn to_consume(topics: &[TopicName]) -> Self {
+        let consume = topics.iter().map(|topic| Pattern::Name(topic.as_str().to_owned())).collect();
+        Self { consume, ..Self::default() }
+    }
+
+    pub fn allow(&self, right: Right, topic: &TopicName) -> bool {
+        self.patterns(right).iter().any(|pattern| pattern.matches(topic.as_str()))
+    }
+
+    /// Whether the topic's existence is any of their business.
+    pub fn allow_seeing(&self, topic: &TopicName) -> bool {
+        [Right::Consume, Right::Produce, Right::Manage].into_iter().any(|right| self.allow(right, topic))
+    }
+
+    fn patterns(&self, right: Right) -> &[Pattern] {
+        match right {
+            Right::Produce => &self.produce,
+            Right::Consume => &self.consume,
+            Right::Manage => &self.manage,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pattern(text: &str) -> Result<Pattern, String> {
+        Pattern::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn a_pattern_is_all_a_beginning_or_a_name() {
+        let cases = [
+            ("*", "anything", true),
+            ("readings.*", "readings.boiler", true),
+            ("readings.*", "readings.", true),
+            ("readings.*", "readings", false),
+            ("readings*", "readings", true),
+            ("readings", "readings", true),
+            ("readings", "readings2", false),
+            ("Readings", "readings", false),
+            ("..*", "..x", true),
+        ];
+        for (text, topic, matches) in cases {
+            assert_eq!(pattern(text).unwrap().matches(topic), matches, "{text} of {topic}");
+        }
+        for bad in ["", "a*b", "**", "*a", "a/b", ".", "a b*", "é*"] {
+            assert!(pattern(bad).is_err_and(|why| why.contains("a pattern is")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_right_stands_alone_and_any_of_them_lets_see() {
+        let rights = Rights { produce: vec![pattern("in.*").unwrap()], ..Rights::default() };
+        let topic = |name| TopicName::new(name).unwrap();
+        assert!(rights.allow(Right::Produce, &topic("in.a")) && rights.allow_seeing(&topic("in.a")));
+        assert!(!rights.allow(Right::Consume, &topic("in.a")) && !rights.allow(Right::Manage, &topic("in.a")));
+        assert!(!rights.allow_seeing(&topic("out")));
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_is_written_as_it_was_read(text in "[a-zA-Z0-9._*/ -]{0,12}") {
+            if let Ok(read) = pattern(&text) {
+                prop_assert_eq!(read.to_string(), text);
+            }
+        }
+    }
+}

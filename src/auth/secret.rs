@@ -1,0 +1,140 @@
+//! Secrets: never shown, compared without telling where they differ.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// A text that no log, error or debug print shows.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// SHA-256 of something.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// Of 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digit = |at: usize| pair.get(at).and_then(|c| char::from(*c).to_digit(16));
+            *byte = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Without telling by the time it takes where they differ.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    /// Enough of it to tell one thing from another, in ten characters or so.
+    pub fn short(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.get(..9).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(digest)")
+    }
+}
+
+/// Puts a seal under bytes that come back from outside.
+#[derive(Clone)]
+pub struct Seal(Hmac<Sha256>);
+
+impl Seal {
+    pub fn new(secret: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(secret).ok().map(Self)
+    }
+
+    /// HMAC-SHA-256 of `bytes`.
+    pub fn of(&self, bytes: &[u8]) -> [u8; 32] {
+        self.0.clone().chain_update(bytes).finalize().into_bytes().into()
+    }
+
+    /// Whether `seal` is the one of `bytes`, in constant time.
+    pub fn fits(&self, bytes: &[u8], seal: &[u8]) -> bool {
+        self.0.clone().chain_update(bytes).verify_slice(seal).is_ok()
+    }
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(seal)")
+    }
+}
+
+/// Bytes that nobody can guess.
+pub fn random() -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| format!("the system gives no random bytes: {e}"))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_written_as_it_is_read() {
+        // From FIPS 180-2, appendix B.1.
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Digest::of("abc").hex(), hex);
+        assert!(Digest::from_hex(hex).unwrap().is(&Digest::of("abc")));
+        assert!(Digest::from_hex(&hex.to_uppercase()).is_some());
+        for bad in ["", "ba", &hex[1..], &format!("{hex}0"), &hex.replace('b', "g"), &hex.replace("ba", "+a")] {
+            assert_eq!(Digest::from_hex(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_seal_fits_nothing_else() {
+        let seal = Seal::new(b"a secret").unwrap();
+        let sealed = seal.of(b"text");
+        assert!(seal.fits(b"text", &sealed));
+        assert!(!seal.fits(b"texts", &sealed) && !seal.fits(b"text", &sealed[1..]) && !seal.fits(b"text", b""));
+        assert!(!Seal::new(b"another secret").unwrap().fits(b"text", &sealed));
+    }
+
+    #[test]
+    fn nothing_shows_a_secret() {
+        let shown = format!("{:?} {:?} {:?}", Secret::new("hush"), Digest::of("hush"), Seal::new(b"hush").unwrap());
+        assert_eq!(shown, "(secret) (digest) (seal)");
+    }
+}

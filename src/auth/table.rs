@@ -1,0 +1,222 @@
+//! All that the auth file says, made ready to look things up in. A new file makes a new table.
+
+use super::credential::Credential;
+use super::file::Rules;
+use super::identity::Identity;
+use super::keys::{Key, Keys};
+use super::pass::{Pass, Ticket, Use};
+use super::password::Password;
+use super::permit::{Grant, Held, Source};
+use super::rights::{Right, Rights};
+use super::secret::{Seal, Secret};
+use crate::record::{Timestamp, TopicName};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Within so long a ticket must be used first.
+pub const OPEN_WITHIN: Duration = Duration::from_secs(60);
+/// Passwords that need not be tried again; of more, all are forgotten.
+const REMEMBERED: usize = 1024;
+
+#[derive(Debug)]
+pub struct Table {
+    keys: Keys,
+    seal: Seal,
+    session: Duration,
+    /// Seals of names with their passwords that were right.
+    right: Mutex<HashSet<[u8; 32]>>,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Nothing was shown.
+    Missing,
+    /// What was shown is not known, or not right: nobody learns which.
+    Wrong,
+    /// It was right once.
+    Expired,
+    /// It cannot be checked now.
+    Busy(&'static str),
+}
+
+/// Why what somebody was let in with holds no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Expired,
+    Revoked,
+}
+
+/// Whether a ticket opens its first stream or one that was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    First,
+    /// With the id of the last event.
+    Again,
+}
+
+/// What to do about a credential.
+pub enum Answer<'a> {
+    Granted(Grant),
+    Refused(Refused),
+    /// To be tried beside the async threads: it takes a while.
+    Try {
+        name: &'a str,
+        secret: &'a Secret,
+        password: Password,
+    },
+}
+
+impl Table {
+    /// `fallback` seals where the file has no secret of its own.
+    pub fn new(rules: Rules, fallback: &[u8]) -> Result<Self, String> {
+        let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
+        let seal = Seal::new(secret).ok_or("ticket_secret cannot be used")?;
+        Ok(Self { keys: Keys::new(rules.keys)?, seal, session: rules.session, right: Mutex::default() })
+    }
+
+    pub fn answer<'a>(&self, credential: &'a Credential, arrival: Arrival, now: Timestamp) -> Answer<'a> {
+        let granted = match credential {
+            Credential::Bearer(secret) => self.shown(None, secret, now),
+            Credential::Named { name, secret } => match self.shown(Some(name), secret, now) {
+                Err(Refused::Wrong) => return self.answer_to_password(name, secret, now),
+                shown => shown,
+            },
+            Credential::Session(text) => self.pass(text, Use::Session, arrival, now),
+            Credential::Ticket(text) => self.pass(text, Use::Ticket, arrival, now),
+        };
+        granted.map_or_else(Answer::Refused, Answer::Granted)
+    }
+
+    fn shown(&self, name: Option<&str>, secret: &Secret, now: Timestamp) -> Result<Grant, Refused> {
+        let key = self.keys.shown(name, secret).ok_or(Refused::Wrong)?;
+        grant(key, now)
+    }
+
+    fn answer_to_password<'a>(&self, name: &'a str, secret: &'a Secret, now: Timestamp) -> Answer<'a> {
+        let Some(password) = self.keys.password(name) else { return Answer::Refused(Refused::Wrong) };
+        match self.remembers(name, secret) {
+            true => self.of_password(name, now).map_or_else(Answer::Refused, Answer::Granted),
+            false => Answer::Try { name, secret, password: password.clone() },
+        }
+    }
+
+    /// After [`Answer::Try`] went well.
+    pub fn tried(&self, name: &str, secret: &Secret, now: Timestamp) -> Result<Grant, Refused> {
+        let grant = self.of_password(name, now)?;
+        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        if right.len() >= REMEMBERED {
+            right.clear();
+        }
+        right.insert(self.memory_of(name, secret));
+        Ok(grant)
+    }
+
+    fn of_password(&self, name: &str, now: Timestamp) -> Result<Grant, Refused> {
+        // The password that was tried may have been another's, to take as long.
+        let key = self.keys.named(name).filter(|key| key.is_password()).ok_or(Refused::Wrong)?;
+        grant(key, now)
+    }
+
+    fn remembers(&self, name: &str, secret: &Secret) -> bool {
+        let memory = self.memory_of(name, secret);
+        self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(&memory)
+    }
+
+    fn memory_of(&self, name: &str, secret: &Secret) -> [u8; 32] {
+        self.seal.of(format!("curlew password {name}:{}", secret.reveal()).as_bytes())
+    }
+
+    fn pass(&self, text: &Secret, made_for: Use, arrival: Arrival, now: Timestamp) -> Result<Grant, Refused> {
+        let pass = Pass::open(text.reveal(), &self.seal, made_for).ok_or(Refused::Wrong)?;
+        if let Some(ticket) = &pass.ticket
+            && arrival == Arrival::First
+            && ticket.open_by < now
+        {
+            return Err(Refused::Expired);
+        }
+        let held = pass.held();
+        self.until(&held, now).map_err(|_| Refused::Expired)?;
+        let rights = self.rights_of(&held.source, pass.rights).ok_or(Refused::Expired)?;
+        Ok(Grant { identity: Identity::new(&pass.name), rights, only: pass.ticket.map(|ticket| ticket.topics), held })
+    }
+
+    /// A key's rights are those that it has now; a token's those that it had.
+    fn rights_of(&self, source: &Source, own: Option<Rights>) -> Option<Rights> {
+        match source {
+            Source::Key { name, .. } => self.keys.named(name).map(|key| key.rights.clone()),
+            Source::Token { .. } => own,
+        }
+    }
+
+    /// Until when a grant holds, as far as is known now; `None`: without end.
+    pub fn until(&self, held: &Held, now: Timestamp) -> Result<Option<Timestamp>, Ended> {
+        let source_ends = match &held.source {
+            Source::Key { name, fingerprint } => {
+                let key = self.keys.named(name).filter(|key| key.fingerprint() == *fingerprint);
+                key.ok_or(Ended::Revoked)?.expires
+            }
+            Source::Token { .. } => return Err(Ended::Revoked),
+        };
+        let until = source_ends.into_iter().chain(held.ends).min();
+        match until {
+            Some(until) if until <= now => Err(Ended::Expired),
+            until => Ok(until),
+        }
+    }
+
+    /// Whether a grant still allows to consume these topics.
+    pub fn still_allows(&self, grant: &Grant, topics: &[TopicName]) -> Result<(), super::Denied> {
+        let rights = self.rights_of(&grant.held.source, Some(grant.rights.clone())).unwrap_or_default();
+        let now = Grant { rights, ..grant.clone() };
+        topics.iter().try_for_each(|topic| now.may(Right::Consume, topic))
+    }
+
+    /// A session for who was let in, and its end in ms since the epoch.
+    pub fn session(&self, grant: &Grant, now: Timestamp) -> Result<(String, Timestamp), Ended> {
+        let pass = self.pass_for(grant, None, now)?;
+        Ok((pass.seal(&self.seal, Use::Session), pass.ends))
+    }
+
+    /// A ticket to consume `topics`, and its end in ms since the epoch.
+    pub fn ticket(&self, grant: &Grant, topics: Vec<TopicName>, now: Timestamp) -> Result<(String, Timestamp), Ended> {
+        let open_by = now.saturating_add(millis(OPEN_WITHIN));
+        let pass = self.pass_for(grant, Some(Ticket { topics, open_by }), now)?;
+        Ok((pass.seal(&self.seal, Use::Ticket), pass.ends))
+    }
+
+    fn pass_for(&self, grant: &Grant, ticket: Option<Ticket>, now: Timestamp) -> Result<Pass, Ended> {
+        let until = self.until(&grant.held, now)?;
+        let longest = now.saturating_add(millis(self.session));
+        let rights = match (&grant.held.source, &ticket) {
+            (Source::Key { .. }, _) => None,
+            (Source::Token { .. }, None) => Some(grant.rights.clone()),
+            (Source::Token { .. }, Some(ticket)) => Some(Rights::to_consume(&ticket.topics)),
+        };
+        Ok(Pass {
+            name: grant.identity.name().to_owned(),
+            source: grant.held.source.clone(),
+            ends: until.map_or(longest, |until| until.min(longest)),
+            rights,
+            ticket,
+        })
+    }
+}
+
+fn grant(key: &Key, now: Timestamp) -> Result<Grant, Refused> {
+    if key.is_expired(now) {
+        return Err(Refused::Expired);
+    }
+    let source = Source::Key { name: key.identity.name().to_owned(), fingerprint: key.fingerprint() };
+    let held = Held { source, ends: None };
+    Ok(Grant { identity: key.identity.clone(), rights: key.rights.clone(), only: None, held })
+}
+
+fn millis(time: Duration) -> Timestamp {
+    Timestamp::try_from(time.as_millis()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
