@@ -6,6 +6,7 @@ mod data;
 mod demo;
 mod file;
 mod kafka;
+mod key;
 mod layers;
 mod refusal;
 mod serve;
@@ -14,6 +15,7 @@ mod terminal;
 mod values;
 
 pub use demo::{Demo, DemoFolder};
+pub use key::{Entry, Key, Make};
 pub use refusal::Stop;
 pub use serve::Serve;
 pub use terminal::{Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
@@ -55,6 +57,8 @@ pub enum Command {
     Consume(Consume),
     /// Send lines of standard input to a topic, one record each.
     Produce(Produce),
+    /// Make a key or a password for the file of `curlew serve --auth-file`.
+    Key(Key),
     /// Print all that a topic holds, one JSON object a line, for `curlew produce --format record`.
     Export(Export),
 }
@@ -68,6 +72,7 @@ impl Command {
             Self::Consume(consume) => consume.source.log_level,
             Self::Produce(produce) => produce.source.log_level,
             Self::Export(export) => export.source.log_level,
+            Self::Key(_) => LogLevel::Warn,
         }
         .into()
     }
@@ -98,7 +103,7 @@ impl Command {
     /// Where the topics are, of commands that go to them.
     fn source(&mut self) -> Option<&mut Source> {
         match self {
-            Self::Serve(_) | Self::Demo(_) => None,
+            Self::Serve(_) | Self::Demo(_) | Self::Key(_) => None,
             Self::Consume(consume) => Some(&mut consume.source),
             Self::Produce(produce) => Some(&mut produce.source),
             Self::Export(export) => Some(&mut export.source),

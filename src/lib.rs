@@ -9,6 +9,7 @@
 //! - [`hub`]: records between many callers and one broker; the threads live here
 //! - [`kafka`]: real brokers behind the seam
 //! - [`embedded`]: a durable log of our own behind the seam
+//! - [`auth`]: who may do what: keys, tokens, and what they allow
 //! - [`http`]: the routes; the only place that names warp
 //! - [`demo`]: a plant that does not exist, for `curlew demo`
 //! - [`commands`]: `consume` and `produce` on the terminal

@@ -125,3 +125,25 @@ fn a_bridge_that_is_not_there_is_one_line_and_exit_code_1() {
         assert_eq!((said.lines().count(), output.status.code()), (1, Some(1)));
     }
 }
+
+#[test]
+fn a_new_key_is_shown_once_with_its_lines_for_the_auth_file() {
+    let made = |args: &[&str]| {
+        let output = curlew(args, &[]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let rights = ["--consume", "a.*", "--consume", "b", "--expires-in", "90d"];
+    let said = made(&[&["key", "new", "--name", "ann \"x\""], &rights[..]].concat());
+    let (key, lines) = said.split_once("\n\n").unwrap();
+    assert!(key.starts_with("curlew_") && !lines.contains(key), "{said}");
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.starts_with('#')).collect();
+    let [first, name, sha256, produce, consume, expires] = lines[..] else { panic!("{said}") };
+    assert_eq!([first, name], ["[[key]]", r#"name = "ann \"x\"""#]);
+    assert_eq!([produce, consume], ["produce = []", r#"consume = ["a.*", "b"]"#]);
+    assert_eq!(sha256.len(), "sha256 = ".len() + 66);
+    assert!(expires.starts_with("expires = 20") && expires.ends_with('Z'), "{expires}");
+    assert!(made(&["key", "new"]).contains("produce = [\"*\"]\nconsume = [\"*\"]\n"));
+    refused(&["key", "new", "--name", "a:b"], &[], "no colon");
+    refused(&["key", "new", "--produce", "a*b"], &[], "a pattern is *");
+}

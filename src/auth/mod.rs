@@ -3,8 +3,8 @@
 //! [`Credential`] is what somebody shows, [`Permit`] what they get for it, [`Identity`] who they are. Without a file
 //! there is nothing to show and everything is permitted.
 
-mod auth;
 mod credential;
+mod door;
 mod file;
 mod identity;
 mod keys;
@@ -15,8 +15,8 @@ mod rights;
 mod secret;
 mod table;
 
-pub use auth::{Auth, Over};
 pub use credential::{COOKIE, Credential, Unreadable};
+pub use door::{Auth, Over};
 pub use file::check_name;
 pub use identity::Identity;
 pub use keys::new_key;

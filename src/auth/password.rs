@@ -5,6 +5,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
 use std::fmt;
+use std::sync::Arc;
 
 /// Memory of one try at most, in KiB: 64 MiB. A few run at a time.
 const MOST_MEMORY: u32 = 64 << 10;
@@ -13,7 +14,7 @@ const MOST_PASSES: u32 = 16;
 
 /// A PHC string, `$argon2id$v=19$m=19456,t=2,p=1$…`, that has been read.
 #[derive(Clone)]
-pub struct Password(PasswordHash);
+pub struct Password(Arc<PasswordHash>);
 
 impl Password {
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -30,7 +31,7 @@ impl Password {
                 params.t_cost()
             ));
         }
-        Ok(Self(hash))
+        Ok(Self(Arc::new(hash)))
     }
 
     /// With argon2's own parameters and a new salt.
@@ -43,7 +44,7 @@ impl Password {
 
     /// Takes tens of milliseconds and some MiB: not for an async thread.
     pub fn is(&self, secret: &Secret) -> bool {
-        Argon2::default().verify_password(secret.reveal().as_bytes(), &self.0).is_ok()
+        Argon2::default().verify_password(secret.reveal().as_bytes(), self.0.as_ref()).is_ok()
     }
 
     pub fn fingerprint(&self) -> String {

@@ -4,6 +4,7 @@ mod bridge_client;
 mod consume;
 mod envelope;
 mod from_bridge;
+mod key;
 mod lines;
 pub mod output;
 mod produce;
@@ -11,6 +12,7 @@ mod sse;
 mod to_bridge;
 
 pub use consume::consume;
+pub use key::key;
 pub use produce::produce;
 
 use crate::signal::Signals;
