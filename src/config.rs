@@ -5,6 +5,7 @@ mod check;
 mod data;
 mod demo;
 mod file;
+mod front;
 mod kafka;
 mod key;
 mod layers;

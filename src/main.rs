@@ -5,7 +5,7 @@ use curlew::commands::{consume, key, produce};
 use curlew::config::{self, Command, Demo, DemoFolder, Serve, Stop};
 use curlew::demo::Plant;
 use curlew::embedded::Embedded;
-use curlew::http::{self, App};
+use curlew::http::{self, App, Tls};
 use curlew::hub::Hub;
 use curlew::kafka;
 use curlew::open_files;
@@ -68,17 +68,19 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         }
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let address = settings.listen;
+        let tls = settings.tls().map(Tls::load).transpose()?;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
         let broker = broker(settings)?;
         let topics = topics_of(settings);
         let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
-        info!("serving http://{} for {topics}", listener.local_addr().unwrap_or(address));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        info!("serving {scheme}://{} for {topics}", listener.local_addr().unwrap_or(address));
         let hub = Arc::new(hub);
         let plant = matches!(data, Data::MadeUp(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
         let app = App::new(hub, settings.http(connections(settings.max_connections)));
         let (end, told) = tokio::sync::oneshot::channel::<()>();
-        let serving = http::serve(listener, app, async { drop(told.await) });
+        let serving = http::serve(listener, tls, app, async { drop(told.await) });
         tokio::pin!(serving);
         tokio::select! {
             () = &mut serving => return Ok(()),

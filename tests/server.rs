@@ -48,7 +48,7 @@ fn serve(max_connections: usize, stall_timeout: Duration) -> Served {
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (end, told) = oneshot::channel();
-    let serving = tokio::spawn(http::serve(listener, app.clone(), async { drop(told.await) }));
+    let serving = tokio::spawn(http::serve(listener, None, app.clone(), async { drop(told.await) }));
     Served { broker, app, address, end, serving }
 }
 

@@ -2,17 +2,21 @@
 
 use super::layers::{Layers, Origin, is_path};
 use super::{Serve, Stop};
+use crate::http::Tls;
 use clap::{Arg, ArgMatches, Command, ValueHint};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 /// The settings are read: what is left are the files that they name.
-pub fn check(_settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> Stop {
+pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> Stop {
     let named = command.get_arguments().filter(|arg| is_path(arg) && arg.get_id() != "config");
     let faults: Vec<String> = named.flat_map(|arg| missing(arg, matches, layers)).collect();
     if !faults.is_empty() {
         return Stop::Refused(faults.join("\n"));
+    }
+    if let Some(Err(fault)) = settings.tls().map(Tls::load) {
+        return Stop::Refused(fault);
     }
     let settings = command.get_arguments().map(|arg| layers.origin(arg.get_id().as_str()));
     let of_file = settings.filter(|origin| matches!(origin, Origin::File(_))).count();

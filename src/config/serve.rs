@@ -2,11 +2,12 @@
 
 use super::data::Data;
 use super::file::ConfigFile;
+use super::front::Front;
 use super::kafka::Kafka;
 use super::{LogLevel, values};
 use crate::broker::AutoCreate;
 use crate::embedded;
-use crate::http::{self, Deletion, Guard, Listens, Origins};
+use crate::http::{self, Deletion, Guard, Listens, Origins, TlsFiles};
 use crate::hub;
 use crate::kafka::Driver;
 use clap::{ArgAction, Args};
@@ -27,6 +28,9 @@ pub struct Serve {
     #[arg(long, help_heading = "Listen", env = "CURLEW_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080",
           value_parser = values::listen)]
     pub listen: SocketAddr,
+
+    #[command(flatten)]
+    front: Front,
 
     #[command(flatten)]
     pub(super) kafka: Kafka,
@@ -119,6 +123,7 @@ impl Serve {
         };
         http::Settings {
             guard: Guard { origins, listens: Listens::on(self.listen.ip()) },
+            proxies: self.front.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,
                 auto_create: self.auto_create(),
@@ -130,6 +135,11 @@ impl Serve {
             stall_timeout: self.stall_timeout,
             drain: self.drain_timeout,
         }
+    }
+
+    /// `None`: plain HTTP.
+    pub fn tls(&self) -> Option<TlsFiles> {
+        self.front.tls()
     }
 
     /// Where no broker is given.

@@ -1,6 +1,7 @@
 //! Values of settings as a person writes them. Each error says what is allowed.
 
 use crate::cel::{CompileError, Expression};
+use crate::http::Network;
 use crate::start::parse_age;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,6 +18,14 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
 
 const LISTEN_HELP: &str = "give an IP address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for \
                            every network of this machine";
+
+/// `10.0.0.0/8`, `fd00::/8`, or one address.
+pub fn network(text: &str) -> Result<Network, String> {
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let prefix = prefix.map(str::parse).transpose();
+    let network = address.parse().ok().zip(prefix.ok()).and_then(|(address, prefix)| Network::new(address, prefix));
+    network.ok_or("give an address, or a network such as 10.0.0.0/8 or fd00::/8".to_owned())
+}
 
 /// An expression that says which records are wanted.
 pub fn condition(text: &str) -> Result<Arc<Expression>, CompileError> {

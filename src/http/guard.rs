@@ -3,6 +3,7 @@
 //! Browsers name the page that asks in `Origin`; curl and devices send none. A bridge on loopback also
 //! answers only to a `Host` that names loopback, or a page could reach it under its own name (DNS rebinding).
 
+use super::peer::Scheme;
 use super::problem::Problem;
 use std::net::IpAddr;
 use warp::http::header::{self, HeaderMap, HeaderValue};
@@ -54,20 +55,22 @@ pub enum Asker {
 
 impl Guard {
     /// Who asks; a problem where they may not.
-    pub fn admit(&self, host: Option<&Authority>, headers: &HeaderMap) -> Result<Asker, Problem> {
+    pub fn admit(&self, host: Option<&Authority>, scheme: Scheme, headers: &HeaderMap) -> Result<Asker, Problem> {
         if self.listens == Listens::Loopback
             && let Some(host) = host
             && !is_loopback(host.host())
+            && !self.is_allowed(host)
         {
             return Err(Problem::forbidden(format!(
-                "Host is {:?}, and this bridge listens on loopback only: use localhost or 127.0.0.1, or start it with --listen \
-                 on the address that {:?} means",
+                "Host is {:?}, and this bridge listens on loopback only: use localhost or 127.0.0.1, start it with --listen \
+                 on the address that {:?} means, or, behind a proxy, with --cors-origin https://{}",
                 host.as_str(),
                 host.host(),
+                host.as_str(),
             )));
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(Asker::NoPage) };
-        let own = host.is_some_and(|host| is_of(origin, host));
+        let own = host.is_some_and(|host| is_of(origin, scheme, host));
         match &self.origins {
             _ if own => Ok(Asker::Own),
             Origins::Any => Ok(Asker::Allowed(origin.clone())),
@@ -80,6 +83,13 @@ impl Guard {
                 Err(Problem::forbidden(format!("pages of {origin} may not use this bridge; {hint}")))
             }
         }
+    }
+
+    /// Whether pages of this host may use the bridge anyway, so that nobody gains by that name: a proxy in front hands it on.
+    fn is_allowed(&self, host: &Authority) -> bool {
+        let Origins::These(allowed) = &self.origins else { return false };
+        let mut authorities = allowed.iter().filter_map(|origin| origin.split_once("://"));
+        authorities.any(|(_, authority)| authority.eq_ignore_ascii_case(host.as_str()))
     }
 
     /// Names the allowed origin in an answer, so that the browser hands it to the page.
@@ -109,11 +119,17 @@ impl Guard {
     }
 }
 
-/// Whether a page of this origin came from this very host and port.
-fn is_of(origin: &HeaderValue, host: &Authority) -> bool {
+/// Whether a page of this origin came from this very scheme, host and port. Where the scheme is not known, a proxy
+/// in front may have done TLS.
+fn is_of(origin: &HeaderValue, scheme: Scheme, host: &Authority) -> bool {
     let Ok(origin) = origin.to_str() else { return false };
-    let after_scheme = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    after_scheme.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
+    let authority = |prefix| origin.strip_prefix(prefix);
+    let authority = match scheme {
+        Scheme::Https => authority("https://"),
+        Scheme::Http => authority("http://"),
+        Scheme::Unsaid => authority("https://").or_else(|| authority("http://")),
+    };
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -131,7 +147,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        guard.admit(Some(&host.parse().unwrap()), &headers)
+        guard.admit(Some(&host.parse().unwrap()), Scheme::Unsaid, &headers)
     }
 
     #[test]
@@ -156,6 +172,42 @@ mod tests {
         }
         let open = Guard { origins: Origins::Any, ..guard };
         assert_eq!(admit(&open, "box", Some("null")).ok(), Some(Asker::Allowed("null".parse().unwrap())));
+    }
+
+    #[test]
+    fn pages_of_the_same_host_and_another_scheme_are_of_another_origin() {
+        let cases = [
+            ("http://box", Scheme::Unsaid, true),
+            ("https://box", Scheme::Unsaid, true),
+            ("http://box", Scheme::Http, true),
+            ("https://box", Scheme::Http, false),
+            ("http://box", Scheme::Https, false),
+            ("https://box", Scheme::Https, true),
+            ("https://BOX", Scheme::Https, true),
+            ("https://box:444", Scheme::Https, false),
+            ("ftp://box", Scheme::Unsaid, false),
+        ];
+        for (origin, scheme, own) in cases {
+            let host = "box".parse().unwrap();
+            assert_eq!(is_of(&origin.parse().unwrap(), scheme, &host), own, "{origin} {scheme:?}");
+        }
+    }
+
+    #[test]
+    fn behind_a_proxy_a_bridge_on_loopback_answers_to_the_name_of_an_allowed_origin() {
+        let origins = Origins::These(vec!["https://curlew.example".into(), "http://other.example:8000".into()]);
+        let guard = Guard { origins, listens: Listens::Loopback };
+        for (host, admitted) in [
+            ("curlew.example", true),
+            ("Curlew.Example", true),
+            ("other.example:8000", true),
+            ("other.example", false),
+            ("evil.example", false),
+        ] {
+            assert_eq!(admit(&guard, host, None).is_ok(), admitted, "{host}");
+        }
+        let open = Guard { origins: Origins::Any, ..guard };
+        assert!(admit(&open, "curlew.example", None).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A client's connection that is closed when the client takes nothing for too long.
 
+use super::transport::Transport;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::future::{Future, poll_fn};
@@ -8,14 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// What HTTP/2 begins with, a method that HTTP/1 does not have (RFC 9113, 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub struct Client {
-    stream: TcpStream,
+    stream: Transport,
     /// Read to find out what the client speaks, and not handed on yet.
     first: Bytes,
     stall: Duration,
@@ -32,7 +32,7 @@ pub enum Speaks {
 }
 
 impl Client {
-    pub fn new(stream: TcpStream, stall: Duration) -> Self {
+    pub fn new(stream: Transport, stall: Duration) -> Self {
         Self { stream, first: Bytes::new(), stall, stalled: None }
     }
 
@@ -72,12 +72,17 @@ impl Client {
                 written => IoSlice::advance_slices(&mut parts, written),
             }
         }
-        Ok(())
+        poll_fn(|cx| Write::poll_flush(Pin::new(&mut *self), cx)).await
+    }
+
+    /// Says that nothing more comes.
+    pub async fn end(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
     }
 
     /// Says that nothing more comes, and waits until the client has seen it.
     pub async fn close(mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
+        self.end().await?;
         self.left().await
     }
 
@@ -130,7 +135,12 @@ impl Write for Client {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        match self.stream {
+            // A socket's flush does nothing, and says nothing about the client.
+            Transport::Plain(_) => flushed,
+            Transport::Tls(_) => self.watch(flushed, cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

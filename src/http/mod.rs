@@ -1,5 +1,6 @@
 //! The web: routes, produce, streams; the only place that names warp. The URL table is in `routes`.
 
+mod certificate;
 mod dashboard;
 mod date;
 mod delete;
@@ -7,6 +8,7 @@ pub mod event;
 mod guard;
 mod io;
 mod metrics;
+mod peer;
 pub mod problem;
 pub mod produce;
 pub mod query;
@@ -16,11 +18,13 @@ mod status;
 mod stream;
 mod subscribe;
 mod takeover;
+mod transport;
 
 pub use delete::Deletion;
 pub use guard::{Guard, Listens, Origins};
+pub use peer::{Network, Proxies};
 pub use routes::routes;
-pub use server::{bind, serve};
+pub use server::{Clients, Tls, TlsFiles, bind, serve};
 
 use crate::hub::Hub;
 use metrics::Metrics;
@@ -34,6 +38,8 @@ use warp::reply::Response;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub guard: Guard,
+    /// Proxies in front that say whom a request comes from.
+    pub proxies: Proxies,
     pub produce: produce::Settings,
     pub deletion: Deletion,
     /// Silence after which a stream sends a heartbeat.
@@ -51,6 +57,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             guard: Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback },
+            proxies: Proxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
             heartbeat: Duration::from_secs(15),

@@ -1,6 +1,7 @@
 //! The URL table.
 
 use super::guard::{Asker, Guard};
+use super::peer::Peer;
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
 use super::{App, dashboard, delete, produce, status, subscribe};
@@ -25,6 +26,8 @@ pub struct Request {
     pub query: String,
     pub host: Option<Authority>,
     pub headers: HeaderMap,
+    /// Whom it comes from, also through trusted proxies.
+    pub peer: Peer,
 }
 
 /// All routes. Every answer, errors too, is made here: nothing is rejected.
@@ -39,17 +42,28 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .and(warp::ext::optional())
-        .then(move |method, path: warp::path::FullPath, query, host, headers, body, slot: Option<Slot>| {
-            let request = Request { method, path: path.as_str().to_owned(), query, host, headers };
-            let answer = answer(app.clone(), request, body);
-            async move {
-                let answer = answer.await;
-                match slot {
-                    Some(slot) if answer.extensions().get::<Lasting>().is_some() => slot.put(answer).await,
-                    _ => answer,
+        .and(warp::ext::optional())
+        .then(
+            move |method,
+                  path: warp::path::FullPath,
+                  query,
+                  host,
+                  headers,
+                  body,
+                  slot: Option<Slot>,
+                  peer: Option<Peer>| {
+                let peer = app.settings.proxies.look_behind(peer.unwrap_or_default(), &headers);
+                let request = Request { method, path: path.as_str().to_owned(), query, host, headers, peer };
+                let answer = answer(app.clone(), request, body);
+                async move {
+                    let answer = answer.await;
+                    match slot {
+                        Some(slot) if answer.extensions().get::<Lasting>().is_some() => slot.put(answer).await,
+                        _ => answer,
+                    }
                 }
-            }
-        })
+            },
+        )
 }
 
 async fn dispatch<B, D>(app: &Arc<App>, request: &Request, body: B) -> Result<Response, Problem>
@@ -135,7 +149,7 @@ where
     D: Buf + Send + 'static,
 {
     let started = Instant::now();
-    let (mut response, asker) = match app.guard().admit(request.host.as_ref(), &request.headers) {
+    let (mut response, asker) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
         Ok(asker) => (admitted(&app, &request, body).await, asker),
         Err(problem) => (problem.response(), Asker::NoPage),
     };

@@ -77,7 +77,10 @@ pub async fn write_out(mut client: Client, answer: Response) -> io::Result<()> {
             }
             // Without the last chunk the client knows that the body was cut.
             Some(Err(error)) => return Err(io::Error::other(error)),
-            None => return client.write(Bytes::from_static(b"0\r\n\r\n")).await,
+            None => {
+                client.write(Bytes::from_static(b"0\r\n\r\n")).await?;
+                return client.end().await;
+            }
         }
     }
 }

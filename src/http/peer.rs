@@ -1,0 +1,263 @@
+//! Whom a request comes from, also through proxies in front: they say it in `X-Forwarded-For` and
+//! `X-Forwarded-Proto`, or in `Forwarded` (RFC 7239). Anybody can send those, so only what a trusted proxy added is
+//! believed.
+
+use super::certificate::Names;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use warp::http::HeaderMap;
+
+/// Who is at the other end of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    pub address: IpAddr,
+    pub scheme: Scheme,
+    /// Of the certificate that the client has shown, if it has.
+    pub certificate: Option<Arc<Names>>,
+}
+
+/// As the client wrote its URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Https,
+    Http,
+    /// Plain as far as we see; a proxy before us that says nothing may have done TLS.
+    Unsaid,
+}
+
+/// Nobody, as in tests of routes without a socket.
+impl Default for Peer {
+    fn default() -> Self {
+        Self { address: Ipv4Addr::LOCALHOST.into(), scheme: Scheme::Unsaid, certificate: None }
+    }
+}
+
+/// Addresses of a network: `10.0.0.0/8`, `fd00::/8`, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    bits: u128,
+    mask: u128,
+}
+
+impl Network {
+    /// `None`: the prefix is longer than the address.
+    pub fn new(address: IpAddr, prefix: Option<u8>) -> Option<Self> {
+        let (all, shift) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let prefix = prefix.unwrap_or(all);
+        let mask = u128::MAX.checked_shl(u32::from(all.checked_sub(prefix)?)).unwrap_or(0);
+        // An IPv4 network lies within ::ffff:0:0/96.
+        let mask = if shift == 96 { mask | (u128::MAX << 32) } else { mask };
+        Some(Self { bits: bits(address) & mask, mask })
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        bits(address) & self.mask == self.bits
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    let v6: Ipv6Addr = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    v6.to_bits()
+}
+
+/// Proxies whose word counts.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies(pub Vec<Network>);
+
+impl Proxies {
+    pub fn trust(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// Who is behind the proxies, where `peer` is one of them.
+    pub fn look_behind(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+        if !self.trust(peer.address) {
+            return peer;
+        }
+        let (usual, standard) = (usual(headers), standard(headers, self));
+        // A proxy that writes the one header hands the other on as the client made it up: where they differ, neither is
+        // believed, and the proxy answers for its client.
+        let hops = match (usual.hops.is_empty(), standard.hops.is_empty()) {
+            (false, true) => usual.hops,
+            (true, false) => standard.hops,
+            _ if usual.hops == standard.hops => usual.hops,
+            _ => Vec::new(),
+        };
+        let scheme = match (usual.scheme, standard.scheme) {
+            (Scheme::Unsaid, said) | (said, Scheme::Unsaid) => said,
+            (one, other) if one == other => one,
+            _ => Scheme::Http,
+        };
+        Peer {
+            address: self.first_stranger(peer.address, &hops),
+            // A proxy that is trusted and says nothing has been spoken to as it speaks to us.
+            scheme: if scheme == Scheme::Unsaid { peer.scheme } else { scheme },
+            // The proxy's own.
+            certificate: None,
+        }
+    }
+
+    /// From us outwards, the first that is no proxy of ours; where one does not name it, the last known.
+    fn first_stranger(&self, mut address: IpAddr, hops: &[Option<IpAddr>]) -> IpAddr {
+        for hop in hops.iter().rev() {
+            match hop {
+                Some(hop) if self.trust(address) => address = *hop,
+                _ => break,
+            }
+        }
+        address
+    }
+}
+
+/// What one kind of header says: the hops from the client to us (`None`: not an address), and the scheme.
+struct Said {
+    hops: Vec<Option<IpAddr>>,
+    scheme: Scheme,
+}
+
+fn usual(headers: &HeaderMap) -> Said {
+    let hops = list(headers, "x-forwarded-for").map(|hop| host(&hop)).collect();
+    Said { hops, scheme: list(headers, "x-forwarded-proto").last().map_or(Scheme::Unsaid, |said| scheme(&said)) }
+}
+
+/// `Forwarded: for=192.0.2.60;proto=https, for="[2001:db8::1]:4711"`
+fn standard(headers: &HeaderMap, proxies: &Proxies) -> Said {
+    let parameter = |hop: &str, wanted: &str| {
+        hop.split(';').find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"').to_owned())
+        })
+    };
+    let all: Vec<String> = list(headers, "forwarded").collect();
+    let hops: Vec<_> = all.iter().map(|hop| parameter(hop, "for").and_then(|hop| host(&hop))).collect();
+    // As the outermost of our proxies was spoken to.
+    let ours = hops.iter().rev().take_while(|hop| hop.is_some_and(|hop| proxies.trust(hop))).count();
+    let outermost = all.len().checked_sub(ours + 1).and_then(|at| all.get(at)).or(all.first());
+    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(Scheme::Unsaid, |said| scheme(&said));
+    Said { hops, scheme }
+}
+
+/// The elements of a header that may come several times.
+fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = String> + 'a {
+    let lines = headers.get_all(name).into_iter();
+    lines.flat_map(|line| String::from_utf8_lossy(line.as_bytes()).split(',').map(str::to_owned).collect::<Vec<_>>())
+}
+
+/// With or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+fn host(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = match text.strip_prefix('[') {
+        Some(v6) => v6.split(']').next()?,
+        None if text.matches(':').count() == 1 => text.split(':').next()?,
+        None => text,
+    };
+    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+fn scheme(text: &str) -> Scheme {
+    if text.trim().eq_ignore_ascii_case("https") { Scheme::Https } else { Scheme::Http }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use warp::http::header::{HeaderName, HeaderValue};
+
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    fn network(text: &str) -> Network {
+        let (address, prefix) = text.split_once('/').unwrap();
+        Network::new(address.parse().unwrap(), Some(prefix.parse().unwrap())).unwrap()
+    }
+
+    fn behind(from: &str, headers: Headers) -> (String, Scheme) {
+        let proxies = Proxies(vec![network("10.0.0.0/8"), network("fd00::/8")]);
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let peer = proxies.look_behind(Peer { address: from.parse().unwrap(), ..Peer::default() }, &map);
+        (peer.address.to_string(), peer.scheme)
+    }
+
+    #[test]
+    fn the_rightmost_that_is_no_proxy_of_ours_is_the_client() {
+        let xff = "x-forwarded-for";
+        let cases: [(&str, Headers, &str); 14] = [
+            // Nobody else is believed.
+            ("192.0.2.1", &[(xff, "198.51.100.7")], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &[(xff, "198.51.100.7")], "198.51.100.7"),
+            ("10.0.0.1", &[(xff, "203.0.113.9, 198.51.100.7, 10.1.1.1")], "198.51.100.7"),
+            ("10.0.0.1", &[(xff, "203.0.113.9"), (xff, "198.51.100.7")], "198.51.100.7"),
+            ("10.0.0.1", &[(xff, "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
+            // What is no address ends the search.
+            ("10.0.0.1", &[(xff, "198.51.100.7, unknown, 10.0.0.2")], "10.0.0.2"),
+            ("10.0.0.1", &[(xff, "198.51.100.7:4711")], "198.51.100.7"),
+            ("fd00::1", &[(xff, "[2001:db8::1]:4711")], "2001:db8::1"),
+            ("10.0.0.1", &[("forwarded", "for=\"[2001:db8::1]:4711\";proto=https")], "2001:db8::1"),
+            ("10.0.0.1", &[("forwarded", "For=203.0.113.9, for=198.51.100.7")], "198.51.100.7"),
+            ("10.0.0.1", &[("forwarded", "for=_hidden")], "10.0.0.1"),
+            // One of the two is made up.
+            ("10.0.0.1", &[(xff, "198.51.100.7"), ("forwarded", "for=127.0.0.1")], "10.0.0.1"),
+            ("10.0.0.1", &[(xff, "198.51.100.7"), ("forwarded", "for=198.51.100.7")], "198.51.100.7"),
+        ];
+        for (from, headers, client) in cases {
+            assert_eq!(behind(from, headers).0, client, "{from} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_as_the_outermost_trusted_proxy_was_spoken_to() {
+        let xfp = "x-forwarded-proto";
+        let cases: [(&str, Headers, Scheme); 9] = [
+            ("192.0.2.1", &[(xfp, "https")], Scheme::Unsaid),
+            ("10.0.0.1", &[], Scheme::Unsaid),
+            ("10.0.0.1", &[(xfp, "HTTPS")], Scheme::Https),
+            ("10.0.0.1", &[(xfp, "https, http")], Scheme::Http),
+            ("10.0.0.1", &[("forwarded", "for=192.0.2.7;proto=https")], Scheme::Https),
+            (
+                "10.0.0.1",
+                &[("forwarded", "for=1.2.3.4;proto=http, for=192.0.2.7;proto=https, for=10.0.0.2;proto=http")],
+                Scheme::Https,
+            ),
+            ("10.0.0.1", &[("forwarded", "for=10.0.0.3;proto=https, for=10.0.0.2;proto=http")], Scheme::Https),
+            ("10.0.0.1", &[(xfp, "http"), ("forwarded", "proto=https")], Scheme::Http),
+            ("10.0.0.1", &[(xfp, "https"), ("forwarded", "proto=https")], Scheme::Https),
+        ];
+        for (from, headers, scheme) in cases {
+            assert_eq!(behind(from, headers).1, scheme, "{from} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_what_its_prefix_says() {
+        let cases = [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("192.0.2.1/32", "192.0.2.1", true),
+            ("192.0.2.1/32", "192.0.2.2", false),
+            ("10.1.2.3/8", "10.9.9.9", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+        ];
+        for (text, address, inside) in cases {
+            assert_eq!(network(text).contains(address.parse().unwrap()), inside, "{text} {address}");
+        }
+        assert!(Network::new("10.0.0.0".parse().unwrap(), Some(33)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_forwarded_it_ends(usual in "[ -~]{0,60}", standard in "[ -~]{0,60}") {
+            let _ = behind("10.0.0.1", &[("x-forwarded-for", &usual), ("forwarded", &standard)]);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One client's connection.
+
+use super::tls::Tls;
+use crate::http::io::{Client, Speaks};
+use crate::http::peer::{Peer, Scheme};
+use crate::http::problem::Problem;
+use crate::http::takeover::{Slot, plain, write_out};
+use crate::http::transport::Transport;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use warp::http::Request;
+use warp::reply::Response;
+
+/// How long a client may take for the TLS handshake and a request's head, and to take what is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub head: Duration,
+    pub stall: Duration,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Incoming = Request<hyper::body::Incoming>;
+
+/// A socket that was accepted, and how its client must speak.
+pub struct Caller {
+    pub stream: TcpStream,
+    pub address: IpAddr,
+    pub tls: Option<Tls>,
+}
+
+/// Serves one client until it leaves or the bridge ends.
+pub async fn connection<S>(caller: Caller, patience: Patience, service: S, ending: Ending) -> Result<(), Failure>
+where
+    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let opened = tokio::select! {
+        biased;
+        opened = tokio::time::timeout(patience.head, Box::pin(caller.open(patience.stall))) => opened??,
+        // Browsers open connections before they need them; those must not hold up the end.
+        () = ending.clone().told() => return Ok(()),
+    };
+    let Some((client, speaks, peer)) = opened else { return Ok(()) };
+    let service = service_fn(move |mut request: Incoming| {
+        request.extensions_mut().insert(peer.clone());
+        service.call(request)
+    });
+    match speaks {
+        Speaks::Nothing => Ok(()),
+        // Boxed: what they take is given back before a stream goes on without them.
+        Speaks::Http1 => match Box::pin(serve_http1(client, patience, service, ending)).await? {
+            Some((client, answer)) => Ok(write_out(client, answer).await?),
+            None => Ok(()),
+        },
+        Speaks::Http2 => Ok(Box::pin(serve_http2(client, service, ending)).await?),
+    }
+}
+
+impl Caller {
+    /// `None`: it was told what is wrong already.
+    async fn open(self, stall: Duration) -> io::Result<Option<(Client, Speaks, Peer)>> {
+        // Receipts and single events are small: they must not wait for more.
+        self.stream.set_nodelay(true)?;
+        let (transport, scheme, certificate) = match self.tls {
+            None => (Transport::Plain(self.stream), Scheme::Unsaid, None),
+            Some(tls) if Tls::is_spoken_by(&self.stream).await? => {
+                let (transport, certificate) = tls.accept(self.stream).await?;
+                (transport, Scheme::Https, certificate)
+            }
+            Some(_) => {
+                let client = Client::new(Transport::Plain(self.stream), stall);
+                say(client, &Problem::bad_request("this port speaks HTTPS: use https:// in place of http://")).await?;
+                return Ok(None);
+            }
+        };
+        let mut client = Client::new(transport, stall);
+        let speaks = client.speaks().await?;
+        Ok(Some((client, speaks, Peer { address: self.address, scheme, certificate })))
+    }
+
+    /// Tells it what is wrong.
+    pub async fn refuse(self, problem: &Problem, stall: Duration) -> io::Result<()> {
+        match self.open(stall).await? {
+            Some((client, Speaks::Http1, _)) => tell(client, problem).await,
+            // Who speaks HTTP/2 would not understand it.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Says what is wrong, once the client has asked.
+async fn say(mut client: Client, problem: &Problem) -> io::Result<()> {
+    client.speaks().await?;
+    tell(client, problem).await
+}
+
+async fn tell(mut client: Client, problem: &Problem) -> io::Result<()> {
+    client.write(plain(&problem.response())).await?;
+    // Closing with unread bytes would take the answer back (RFC 9112, 9.6).
+    client.close().await
+}
+
+/// Until the client leaves, or until a stream takes the connection over.
+async fn serve_http1<S>(
+    client: Client,
+    patience: Patience,
+    service: S,
+    ending: Ending,
+) -> hyper::Result<Option<(Client, Response)>>
+where
+    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let slot = Slot::default();
+    let requests = slot.clone();
+    let service = service_fn(move |mut request: Incoming| {
+        requests.offer(&mut request);
+        service.call(request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(patience.head);
+    let mut connection = http.serve_connection(client, service);
+    let answer = tokio::select! {
+        served = &mut connection => return served.map(|()| None),
+        answer = slot.taken() => answer,
+        () = ending.told() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            tokio::select! {
+                served = &mut connection => return served.map(|()| None),
+                answer = slot.taken() => answer,
+            }
+        }
+    };
+    Ok(Some((connection.into_parts().io, answer)))
+}
+
+async fn serve_http2<S>(client: Client, service: S, ending: Ending) -> hyper::Result<()>
+where
+    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    let mut connection = pin!(http.serve_connection(client, service));
+    tokio::select! {
+        served = &mut connection => return served,
+        () = ending.told() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Whether the bridge ends.
+#[derive(Clone)]
+pub struct Ending(pub watch::Receiver<bool>);
+
+impl Ending {
+    async fn told(mut self) {
+        // An error means that `serve` itself is gone.
+        drop(self.0.wait_for(|ending| *ending).await);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// How a connection ends whose client says `begin` and then nothing; `None`: it does not.
+    async fn served(begin: &[u8]) -> Option<Result<(), String>> {
+        let listener = crate::http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(begin).await.unwrap();
+        let (stream, from) = listener.accept().await.unwrap();
+        let (_end, ending) = watch::channel(false);
+        let service = service_fn(|_: Incoming| async { Ok::<_, Infallible>(Response::new("ok".into())) });
+        let patience = Patience { head: Duration::from_millis(50), stall: Duration::from_secs(60) };
+        let caller = Caller { stream, address: from.ip(), tls: None };
+        let connection = connection(caller, patience, service, Ending(ending));
+        let ended = tokio::time::timeout(Duration::from_secs(10), connection).await.ok()?;
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        Some(ended.map_err(|error| error.to_string()))
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_too_long_over_its_head_is_closed() {
+        let begins: [&[u8]; 6] = [
+            b"",
+            b"P",
+            b"PRI * HTTP/2.0\r\n",
+            b"GET / HT",
+            b"GET / HTTP/1.1\r\nhost: a\r\n",
+            b"GET / HTTP/1.1\r\n\r\nG",
+        ];
+        for begin in begins {
+            let ended = served(begin).await;
+            assert!(ended.is_some(), "{:?} holds its connection", String::from_utf8_lossy(begin));
+        }
+    }
+}

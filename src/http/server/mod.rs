@@ -1,0 +1,110 @@
+//! The accept loop, with and without TLS: HTTP/1.1 and HTTP/2.
+
+mod connection;
+mod tls;
+
+pub use tls::{Clients, Tls, TlsFiles};
+
+use super::App;
+use super::problem::Problem;
+use super::routes::routes;
+use connection::{Caller, Ending, Patience, connection};
+use log::{debug, warn};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// After an accept that failed (mostly: no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that the kernel may hold for one client.
+const SEND_BUFFER: u32 = 256 << 10;
+/// Connections that wait to be accepted, by the kernel.
+const BACKLOG: u32 = 4096;
+
+/// Connections beyond the limit that are told so at a time, and how long each may take to hear it.
+const REFUSALS: usize = 64;
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Fails where the address is taken or not this machine's.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+    // A restart must not wait for the old connections' last minute.
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it. Left alone, the kernel takes up to 4 MiB for each client that is slow to read.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until `shutdown`, then ends every stream after a whole frame, lets requests finish, and returns
+/// when all connections are closed or the drain timeout has passed.
+pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+    let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
+    let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(most));
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let (end, ending) = watch::channel(false);
+    // Ends when it is dropped.
+    let mut following = JoinSet::new();
+    if let Some(tls) = tls.clone() {
+        following.spawn(tls.follow_files());
+    }
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        let caller = match accepted {
+            Ok((stream, from)) => Caller { stream, address: from.ip().to_canonical(), tls: tls.clone() },
+            Err(error) => {
+                warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            // Where even the refused are too many, they are closed without a word.
+            if let Ok(turn) = refusals.clone().try_acquire_owned() {
+                let problem = full(most);
+                tokio::spawn(async move {
+                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, caller.refuse(&problem, REFUSAL_TIMEOUT)).await;
+                    drop(turn);
+                });
+            }
+            continue;
+        };
+        let patience = Patience { head: HEAD_TIMEOUT, stall: app.settings.stall_timeout };
+        let connection = connection(caller, patience, service.clone(), Ending(ending.clone()));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!("a connection ended: {error}");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    end.send_replace(true);
+    let hub = app.hub.clone();
+    // Blocks until the queued records are settled.
+    let ended = tokio::task::spawn_blocking(move || hub.shut_down());
+    let drained = async {
+        let _ = ended.await;
+        drop(places.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await);
+    };
+    if tokio::time::timeout(app.settings.drain, drained).await.is_err() {
+        warn!("some connections or records were not finished within {:?}", app.settings.drain);
+    }
+}
+
+fn full(most: usize) -> Problem {
+    Problem::busy(format!("all {most} connections are in use; try again later (the limit is --max-connections)"))
+}
