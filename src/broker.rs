@@ -293,6 +293,9 @@ pub enum BrokerError {
     InvalidRecord(String),
     /// The broker's ACLs forbid it.
     Denied(String),
+    /// Kafka and the bridge do not accept each other: certificates, passwords or tokens are wrong, or the kind of
+    /// listener is another. Whoever runs the bridge must change something.
+    Untrusted(String),
     /// This driver, or this broker's protocol, cannot do what was asked.
     Unsupported(String),
     /// Bytes that are not Kafka's protocol, or a damaged batch.
@@ -336,6 +339,7 @@ impl BrokerError {
             Self::TooLarge(_) => "too_large",
             Self::InvalidRecord(_) => "invalid_record",
             Self::Denied(_) => "denied",
+            Self::Untrusted(_) => "untrusted",
             Self::Unsupported(_) => "unsupported",
             Self::Corrupt(_) => "corrupt",
             Self::Full(_) => "full",
@@ -375,6 +379,7 @@ impl fmt::Display for BrokerError {
             Self::TooLarge(why) => write!(f, "larger than the broker takes: {why}"),
             Self::InvalidRecord(why) => write!(f, "the broker refuses the record: {why}"),
             Self::Denied(what) => write!(f, "the broker's access rules forbid it: {what}"),
+            Self::Untrusted(why) => write!(f, "Kafka and the bridge do not accept each other: {why}"),
             Self::Unsupported(what) => f.write_str(what),
             Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
             Self::Full(why) => write!(f, "nothing was written: {why}"),

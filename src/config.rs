@@ -2,6 +2,7 @@
 
 mod about;
 mod check;
+mod client_properties;
 mod data;
 mod demo;
 mod file;
@@ -112,6 +113,16 @@ impl Command {
     }
 }
 
+impl Command {
+    fn kafka(&mut self) -> Option<&mut kafka::Kafka> {
+        match self {
+            Self::Serve(serve) => Some(&mut serve.kafka),
+            Self::Demo(_) => None,
+            other => other.source().map(|source| &mut source.kafka),
+        }
+    }
+}
+
 /// What the process was asked to do, or why it ends at once.
 pub fn from_process() -> Result<Command, Stop> {
     read(std::env::args_os().collect())
@@ -137,6 +148,9 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
         Asked::Do(mut command) => {
             if let Some(source) = command.source() {
                 source.prefer_what_was_said_later(&layers);
+            }
+            if let Some(kafka) = command.kafka() {
+                kafka.connect().map_err(Stop::Refused)?;
             }
             if let Command::Produce(produce) = &*command {
                 produce.check()?;

@@ -107,18 +107,16 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
 
 /// Kafka where it is given, else a log of our own.
 fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, String> {
-    if settings.brokers().is_empty() {
-        Ok(Arc::new(Embedded::open(settings.embedded())?))
-    } else {
-        Ok(kafka::connect(settings.brokers(), settings.driver()))
-    }
+    Ok(match settings.kafka() {
+        None => Arc::new(Embedded::open(settings.embedded())?),
+        Some(kafka) => kafka::connect(kafka),
+    })
 }
 
 fn topics_of(settings: &Serve) -> String {
-    if settings.brokers().is_empty() {
-        format!("the topics in {}", settings.embedded().folder.display())
-    } else {
-        format!("Kafka at {}", settings.brokers().join(","))
+    match settings.kafka() {
+        None => format!("the topics in {}", settings.embedded().folder.display()),
+        Some(kafka) => format!("Kafka at {} ({})", kafka.brokers.join(","), kafka.security.describe()),
     }
 }
 

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// where a gap is one.
 pub fn consume(settings: Consume) -> ExitCode {
     exit(match settings.source.via() {
-        Via::Kafka { brokers, driver } => {
-            let broker = kafka::connect(brokers, driver);
+        Via::Kafka(kafka) => {
+            let broker = kafka::connect(kafka);
             // One stream that reads as fast as it can be written.
             let fast = hub::Settings {
                 catch_up_bytes: 4 << 20,

@@ -22,7 +22,7 @@ const NAMED: usize = 3;
 pub fn produce(settings: Produce) -> ExitCode {
     let progress = Arc::new(Progress::default());
     exit(match settings.source.via() {
-        Via::Kafka { brokers, driver } => Hub::start(kafka::connect(brokers, driver), hub::Settings::default())
+        Via::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
             .map_err(|e| format!("cannot start a thread: {e}"))
             .and_then(|hub| to_kafka(settings, Arc::new(hub), progress)),
         Via::Bridge(authority) => {

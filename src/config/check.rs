@@ -18,6 +18,9 @@ pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: 
     if let Some(Err(fault)) = settings.tls().map(Tls::load) {
         return Stop::Refused(fault);
     }
+    if let Err(fault) = settings.kafka.resolve() {
+        return Stop::Refused(fault);
+    }
     let settings = command.get_arguments().map(|arg| layers.origin(arg.get_id().as_str()));
     let of_file = settings.filter(|origin| matches!(origin, Origin::File(_))).count();
     Stop::Shown(match &layers.file {

@@ -29,7 +29,7 @@ impl Demo {
             ["demo".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref(), folder.0.as_os_str()];
         let matches = Serve::augment_args(clap::Command::new("demo")).try_get_matches_from(arguments);
         let mut serve = matches.and_then(|m| Serve::from_arg_matches(&m)).map_err(|e| e.to_string())?;
-        serve.kafka.brokers.clear();
+        serve.kafka.clear();
         Ok(serve)
     }
 }

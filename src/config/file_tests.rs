@@ -62,7 +62,7 @@ fn the_program_takes_what_config_show_shows() {
     for line in ["curlew --config FILE", "curlew serve --config=FILE --kafka a:1 --kafka b:2"] {
         let line = line.replace("FILE", file.0.to_str().unwrap());
         let Ok(Command::Serve(serve)) = read_line(&line) else { panic!("{line}") };
-        assert_eq!(serve.brokers(), ["a:1", "b:2"]);
+        assert_eq!(serve.kafka().unwrap().brokers, ["a:1", "b:2"]);
         assert_eq!(serve.heartbeat, std::time::Duration::from_secs(1));
         assert_eq!((serve.max_body, serve.auto_create()), (1000, crate::broker::AutoCreate::Never));
         assert_eq!(serve.file.config.as_deref(), Some(file.0.as_path()));
@@ -115,7 +115,7 @@ fn consume_and_produce_take_from_the_file_what_is_theirs() {
     let file = Written::new("kafka = \"k:1\"\nmax-streams = 5\nlog-level = \"error\"\n");
     let config = file.0.to_str().unwrap();
     let Ok(Command::Consume(consume)) = read_line(&format!("curlew consume t --config {config}")) else { panic!() };
-    assert!(matches!(consume.source.via(), Via::Kafka { brokers, .. } if brokers == ["k:1"]));
+    assert!(matches!(consume.source.via(), Via::Kafka(kafka) if kafka.brokers == ["k:1"]));
     let line = format!("curlew produce t --config {config} --url http://127.0.0.1:9");
     let Ok(Command::Produce(produce)) = read_line(&line) else { panic!() };
     assert!(matches!(produce.source.via(), Via::Bridge("127.0.0.1:9")), "a flag wins over the file's kafka");

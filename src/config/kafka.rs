@@ -1,8 +1,10 @@
 //! Which Kafka, and how to speak with it.
 
+use super::client_properties::ClientProperties;
 use super::values;
-use crate::kafka::Driver;
-use clap::Args;
+use crate::kafka::{self, Driver};
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Kafka")]
@@ -12,9 +14,65 @@ pub struct Kafka {
           value_parser = values::broker)]
     pub(super) brokers: Vec<String>,
 
+    /// File with TLS, user and password for Kafka: the client.properties of Kafka's own tools.
+    ///
+    /// Such as security.protocol, sasl.mechanism, sasl.jaas.config, and ssl.truststore.location as PEM. Its
+    /// bootstrap.servers count where no --kafka is given.
+    #[arg(long, env = "CURLEW_KAFKA_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) kafka_config: Option<PathBuf>,
+
     /// How to speak with Kafka: wire, crate, or auto, which asks the broker.
     ///
-    /// wire is for 0.11 and later, crate only for older brokers.
+    /// wire is for 0.11 and later, crate only for older brokers, and without TLS and SASL.
     #[arg(long, env = "CURLEW_DRIVER", value_name = "DRIVER", default_value = "auto")]
     pub(super) driver: Driver,
+
+    #[arg(skip)]
+    connection: Option<kafka::Connection>,
+}
+
+impl Kafka {
+    /// Kafka, where any is given.
+    pub fn connection(&self) -> Option<&kafka::Connection> {
+        self.connection.as_ref()
+    }
+
+    /// No Kafka, whatever was given.
+    pub(super) fn clear(&mut self) {
+        self.brokers.clear();
+        self.kafka_config = None;
+        self.connection = None;
+    }
+
+    /// Puts together what was given, for [`connection`](Self::connection).
+    pub(super) fn connect(&mut self) -> Result<(), String> {
+        self.connection = self.resolve()?;
+        Ok(())
+    }
+
+    /// An error says what does not fit.
+    pub(super) fn resolve(&self) -> Result<Option<kafka::Connection>, String> {
+        let file = self.kafka_config.as_deref().map(ClientProperties::read).transpose()?;
+        let brokers = match (self.brokers.as_slice(), &file) {
+            ([], None) => return Ok(None),
+            ([], Some(file)) if file.bootstrap.is_empty() => {
+                let why = "the file of --kafka-config has no bootstrap.servers; give --kafka HOST:PORT too";
+                return Err(why.to_owned());
+            }
+            ([], Some(file)) => file.bootstrap.clone(),
+            (given, _) => given.to_vec(),
+        };
+        let (security, client_id, notes) = match file {
+            Some(file) => (file.security, file.client_id, file.notes),
+            None => Default::default(),
+        };
+        if security.is_on() && self.driver == Driver::Crate {
+            return Err(format!(
+                "--driver crate speaks PLAINTEXT only, and the file of --kafka-config wants {}; leave --driver out, or \
+                 give --driver wire",
+                security.describe()
+            ));
+        }
+        Ok(Some(kafka::Connection { brokers, security, client_id, driver: self.driver, notes }))
+    }
 }

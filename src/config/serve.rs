@@ -9,7 +9,7 @@ use crate::broker::AutoCreate;
 use crate::embedded;
 use crate::http::{self, Deletion, Guard, Listens, Origins, TlsFiles};
 use crate::hub;
-use crate::kafka::Driver;
+use crate::kafka::Connection;
 use clap::{ArgAction, Args};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -147,12 +147,9 @@ impl Serve {
         self.data.settings()
     }
 
-    pub fn brokers(&self) -> &[String] {
-        &self.kafka.brokers
-    }
-
-    pub fn driver(&self) -> Driver {
-        self.kafka.driver
+    /// Where any is given.
+    pub fn kafka(&self) -> Option<&Connection> {
+        self.kafka.connection()
     }
 
     pub fn auto_create(&self) -> AutoCreate {

@@ -8,7 +8,7 @@ use crate::broker::Acks;
 use crate::cel::Expression;
 use crate::commands::output::Output;
 use crate::hub::Missing;
-use crate::kafka::Driver;
+use crate::kafka::Connection;
 use crate::record::{Partition, TopicName, now};
 use crate::start::{self, parse_from};
 use clap::{ArgAction, Args, ValueEnum};
@@ -22,9 +22,9 @@ pub struct Source {
     file: ConfigFile,
 
     #[command(flatten)]
-    kafka: Kafka,
+    pub(super) kafka: Kafka,
 
-    /// A running bridge, used where no --kafka is given.
+    /// A running bridge, used where no Kafka is given.
     #[arg(long, env = "CURLEW_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
           value_parser = values::bridge)]
     url: String,
@@ -37,27 +37,21 @@ pub struct Source {
 /// The way to the topics that a [`Source`] chooses.
 #[derive(Debug, Clone, Copy)]
 pub enum Via<'a> {
-    Kafka {
-        brokers: &'a [String],
-        driver: Driver,
-    },
+    Kafka(&'a Connection),
     /// `host:port` of a bridge.
     Bridge(&'a str),
 }
 
 impl Source {
     pub fn via(&self) -> Via<'_> {
-        if self.kafka.brokers.is_empty() {
-            Via::Bridge(&self.url)
-        } else {
-            Via::Kafka { brokers: &self.kafka.brokers, driver: self.kafka.driver }
-        }
+        self.kafka.connection().map_or(Via::Bridge(&self.url), Via::Kafka)
     }
 
-    /// A --url that was typed wins over a CURLEW_KAFKA of the environment, and that over a file's url.
+    /// A --url that was typed wins over a CURLEW_KAFKA or CURLEW_KAFKA_CONFIG of the environment, and that over a
+    /// file's url.
     pub(super) fn prefer_what_was_said_later(&mut self, layers: &Layers) {
-        if layers.origin("url") > layers.origin("brokers") {
-            self.kafka.brokers.clear();
+        if layers.origin("url") > layers.origin("brokers").max(layers.origin("kafka_config")) {
+            self.kafka.clear();
         }
     }
 }

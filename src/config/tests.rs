@@ -23,8 +23,8 @@ fn the_definition_is_sound() {
 fn plain_curlew_serves() {
     for line in ["curlew --kafka a:1,b:2", "curlew serve --kafka a:1,b:2"] {
         let Ok(Command::Serve(serve)) = read_line(line) else { panic!("{line}") };
-        assert_eq!(serve.brokers(), ["a:1", "b:2"]);
-        assert_eq!(serve.driver(), Driver::Auto);
+        let kafka = serve.kafka().unwrap();
+        assert_eq!((kafka.brokers.as_slice(), kafka.driver), (&["a:1".to_owned(), "b:2".to_owned()][..], Driver::Auto));
         assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!((serve.max_body, serve.hub().queued_bytes), (8 << 20, 64 << 20));
         assert_eq!(serve.auto_create(), AutoCreate::Ask);
@@ -63,7 +63,7 @@ fn what_is_wrong_is_said_on_one_line() {
 #[test]
 fn without_kafka_topics_are_kept_in_a_folder() {
     let embedded = |line: &str| match read_line(line).unwrap() {
-        Command::Serve(serve) if serve.brokers().is_empty() => serve.embedded(),
+        Command::Serve(serve) if serve.kafka().is_none() => serve.embedded(),
         other => panic!("{other:?}"),
     };
     let plain = embedded("curlew");
@@ -84,7 +84,7 @@ fn help_and_version_are_no_errors() {
 #[test]
 fn consume_reads_through_kafka_or_a_bridge() {
     let via = consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
-    assert!(matches!(via.source.via(), Via::Kafka { brokers, driver: Driver::Crate } if brokers == ["k:1"]));
+    assert!(matches!(via.source.via(), Via::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate));
     assert!(matches!(via.from, From::Time(_)));
     assert_eq!((via.topics.len(), via.partitions, via.limit), (2, vec![3], NonZeroU64::new(5)));
     let plain = consume("curlew consume a");

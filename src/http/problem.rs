@@ -175,7 +175,7 @@ impl From<&BrokerError> for Problem {
             }
             BrokerError::OffsetOutOfRange(_) => Self::bad_request(text),
             BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_) => Self::busy(format!("{text}; try again")),
-            BrokerError::Ending => Self::busy(text),
+            BrokerError::Ending | BrokerError::Untrusted(_) => Self::busy(text),
             BrokerError::TimedOut(Written::No | Written::Maybe) | BrokerError::Lost => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }

@@ -2,12 +2,15 @@
 
 mod auto;
 mod crate_driver;
+pub mod security;
 pub mod wire;
 
 use crate::broker::Broker;
 use auto::Auto;
 use clap::ValueEnum;
 use crate_driver::CrateDriver;
+use log::warn;
+use security::Security;
 use std::sync::Arc;
 use wire::Wire;
 
@@ -22,10 +25,37 @@ pub enum Driver {
     Crate,
 }
 
-/// Brokers by their `host:port`. Never fails: Kafka may be away now and come later.
-pub fn connect(brokers: &[String], driver: Driver) -> Arc<dyn Broker> {
-    let settings = wire::Settings { bootstrap: brokers.to_vec(), ..wire::Settings::default() };
+/// Which cluster, and how to reach it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// `host:port` of some brokers.
+    pub brokers: Vec<String>,
+    pub security: Security,
+    /// Names us in the broker's logs and quotas.
+    pub client_id: Option<String>,
+    pub driver: Driver,
+    /// Lines for the log at the start.
+    pub notes: Vec<String>,
+}
+
+impl Connection {
+    /// In `PLAINTEXT`.
+    pub fn plain(brokers: &[&str], driver: Driver) -> Self {
+        let brokers = brokers.iter().map(|&broker| broker.to_owned()).collect();
+        Self { brokers, security: Security::default(), client_id: None, driver, notes: Vec::new() }
+    }
+}
+
+/// Never fails: Kafka may be away now and come later.
+pub fn connect(connection: &Connection) -> Arc<dyn Broker> {
+    let Connection { brokers, security, client_id, driver, notes } = connection;
+    notes.iter().for_each(|note| warn!("{note}"));
+    let mut settings =
+        wire::Settings { bootstrap: brokers.clone(), security: security.clone(), ..wire::Settings::default() };
+    settings.client_id = client_id.clone().unwrap_or(settings.client_id);
     match driver {
+        // What a secured broker speaks, the old driver cannot.
+        Driver::Auto if security.is_on() => Arc::new(Wire::connect(settings)),
         Driver::Auto => Arc::new(Auto::new(settings)),
         Driver::Wire => Arc::new(Wire::connect(settings)),
         Driver::Crate => Arc::new(CrateDriver::new(&settings)),

@@ -61,7 +61,7 @@ fn embedded() -> (World, TempDir) {
 
 fn of_kafka(kafka: &'static Kafka, driver: Driver, cannot: &'static [Cannot]) -> World {
     World {
-        broker: kafka::connect(&[kafka.bootstrap()], driver),
+        broker: kafka::connect(&kafka::Connection::plain(&[&kafka.bootstrap()], driver)),
         create: Box::new(|topic, partitions| kafka.create(topic, partitions)),
         delete: cannot
             .contains(&Cannot::DeleteTopics)

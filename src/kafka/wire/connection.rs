@@ -1,14 +1,14 @@
 //! One connection to one broker: frames out, frames in, nothing believed.
 
+use super::login::Login;
 use super::settings::Settings;
 use super::shape::Call;
+use super::transport::{Transport, failed};
 use super::versions::Versions;
 use crate::broker::BrokerError;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,14 @@ const GROWTH: usize = 1 << 20;
 pub struct Connection {
     sender: FrameSender,
     receiver: FrameReceiver,
+    login: Login,
+    /// Of the credentials, whenever the broker wants them again.
+    login_timeout: Duration,
 }
 
 /// The half that sends, for a thread of its own.
 pub struct FrameSender {
-    stream: Arc<TcpStream>,
+    stream: Arc<Transport>,
     address: Arc<str>,
     client_id: StrBytes,
     versions: Arc<Versions>,
@@ -36,7 +39,7 @@ pub struct FrameSender {
 
 /// The half that receives, for a thread of its own. Answers come in the order of the requests.
 pub struct FrameReceiver {
-    stream: Arc<TcpStream>,
+    stream: Arc<Transport>,
     address: Arc<str>,
     max_frame: usize,
 }
@@ -49,10 +52,12 @@ pub struct Ticket {
 }
 
 impl Connection {
-    /// Connects to `address` (`host:port`, each resolved address in turn) and asks for the versions
-    /// it speaks. `Unavailable` where nobody listens or answers, `Corrupt` where it is not Kafka.
+    /// Connects to `address` (`host:port`, each resolved address in turn), asks for the versions it
+    /// speaks and says who we are. `Unavailable` where nobody listens or answers, `Corrupt` where it is
+    /// not Kafka, `Untrusted` where it is not secured as the settings say or refuses us.
     pub fn open(address: &str, settings: &Settings) -> Result<Self, BrokerError> {
-        let stream = Arc::new(connect(address, settings.connect_timeout)?);
+        let timeout = settings.connect_timeout;
+        let stream = Arc::new(Transport::connect(address, &settings.security, timeout)?);
         let address: Arc<str> = address.into();
         let sender = FrameSender {
             stream: stream.clone(),
@@ -63,8 +68,10 @@ impl Connection {
             frame: BytesMut::new(),
         };
         let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame };
-        let mut connection = Self { sender, receiver };
-        connection.sender.versions = Arc::new(connection.ask_versions(settings.connect_timeout)?);
+        let login = Login::new(settings.security.sasl.clone());
+        let mut connection = Self { sender, receiver, login, login_timeout: timeout };
+        connection.sender.versions = Arc::new(connection.ask_versions(timeout)?);
+        connection.authenticate()?;
         Ok(connection)
     }
 
@@ -82,16 +89,23 @@ impl Connection {
         self.sender.version_for::<Q>(at_most)
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its answer. Where the broker wants the credentials again, they go first.
     pub fn call<Q: Call>(&mut self, request: &Q, version: i16, timeout: Duration) -> Result<Q::Answer, BrokerError> {
+        if self.login.session().is_due(Instant::now()) {
+            self.authenticate()?;
+        }
         let deadline = Instant::now() + timeout;
         let ticket = self.sender.send(request, version, deadline)?;
         self.receiver.receive::<Q>(ticket, deadline)
     }
 
-    /// For several requests in flight: one thread sends, another receives.
-    pub fn split(self) -> (FrameSender, FrameReceiver) {
-        (self.sender, self.receiver)
+    fn authenticate(&mut self) -> Result<(), BrokerError> {
+        self.login.authenticate(&mut self.sender, &mut self.receiver, self.login_timeout)
+    }
+
+    /// For several requests in flight: one thread sends, another receives. They need both halves to log in again.
+    pub fn split(self) -> (FrameSender, FrameReceiver, Login) {
+        (self.sender, self.receiver, self.login)
     }
 
     /// Ends the connection from another thread: whoever waits on it gets an error at once.
@@ -126,12 +140,11 @@ impl Connection {
 
 /// Ends a [`Connection`] from any thread.
 #[derive(Clone)]
-pub struct Interrupter(Arc<TcpStream>);
+pub struct Interrupter(Arc<Transport>);
 
 impl Interrupter {
     pub fn interrupt(&self) {
-        // An error means that the connection has ended already.
-        let _ = self.0.shutdown(Shutdown::Both);
+        self.0.shutdown();
     }
 }
 
@@ -143,10 +156,7 @@ impl FrameSender {
     /// Whether the other side has not closed the connection, as far as is known here. Only to be asked
     /// while no answer is due: the socket does not block meanwhile, nor does whoever reads from it.
     pub fn is_open(&self) -> bool {
-        let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
-        let blocks_again = self.stream.set_nonblocking(false);
-        // Bytes that nobody asked for are no good sign either.
-        blocks_again.is_ok() && peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        self.stream.is_open()
     }
 
     /// Sends `request` whole, by `deadline`.
@@ -156,8 +166,8 @@ impl FrameSender {
         self.encode(request, ticket).map_err(|error| {
             BrokerError::Unsupported(format!("{:?} request version {version} cannot be written: {error}", Q::KEY))
         })?;
-        let sent = write_all(&self.stream, &self.frame, deadline);
-        sent.map_err(|error| unavailable(&self.address, "the request could not be sent", &error))?;
+        let sent = self.stream.write_all(&self.frame, deadline);
+        sent.map_err(|error| failed(&self.address, "the request could not be sent", &error))?;
         Ok(ticket)
     }
 
@@ -180,6 +190,10 @@ impl FrameSender {
 }
 
 impl FrameReceiver {
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The answer to the oldest request that has not been answered yet, which must be `ticket`'s.
     pub fn receive<Q: Call>(&mut self, ticket: Ticket, deadline: Instant) -> Result<Q::Answer, BrokerError> {
         let body = self.body::<Q>(ticket, deadline)?;
@@ -209,7 +223,7 @@ impl FrameReceiver {
         self.fill(&mut head, deadline)?;
         let len = match usize::try_from(i32::from_be_bytes(head)) {
             Ok(len) if (4..=self.max_frame).contains(&len) => len,
-            _ => return Err(self.corrupt(&not_a_length(head, self.max_frame))),
+            _ => return Err(self.not_a_length(head)),
         };
         let mut frame = Vec::new();
         while frame.len() < len {
@@ -223,82 +237,27 @@ impl FrameReceiver {
     }
 
     fn fill(&self, buffer: &mut [u8], deadline: Instant) -> Result<(), BrokerError> {
-        read_exact(&self.stream, buffer, deadline).map_err(|error| unavailable(&self.address, "no answer", &error))
+        self.stream.read_exact(buffer, deadline).map_err(|error| failed(&self.address, "no answer", &error))
     }
 
     fn corrupt(&self, what: &str) -> BrokerError {
         BrokerError::Corrupt(format!("{} {what}", self.address))
     }
-}
 
-/// Others answer on a port too: their first bytes, read as a length, are worth a hint.
-fn not_a_length(head: [u8; 4], max: usize) -> String {
-    match &head {
-        [0x15, 3, ..] => "wants TLS, which is not spoken here".to_owned(),
-        b"HTTP" => "answers in HTTP; it is no Kafka listener".to_owned(),
-        _ => format!("announces an answer of {} bytes; allowed are 4 to {max}", i32::from_be_bytes(head)),
-    }
-}
-
-fn connect(address: &str, timeout: Duration) -> Result<TcpStream, BrokerError> {
-    let resolved: Vec<SocketAddr> = address
-        .to_socket_addrs()
-        .map_err(|error| BrokerError::Unavailable(format!("{address}: no such address: {error}")))?
-        .collect();
-    let mut why = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for at in resolved {
-        match TcpStream::connect_timeout(&at, timeout) {
-            Ok(stream) => {
-                // Without it the kernel holds small requests back; the connection works either way.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
+    /// Others answer on a port too: their first bytes, read as a length, are worth a hint.
+    fn not_a_length(&self, head: [u8; 4]) -> BrokerError {
+        match &head {
+            [0x15, 3, ..] => BrokerError::Untrusted(format!(
+                "{} wants TLS: give security.protocol=SSL or SASL_SSL in a file with --kafka-config",
+                self.address
+            )),
+            b"HTTP" => self.corrupt("answers in HTTP; it is no Kafka listener"),
+            _ => {
+                let (announced, max) = (i32::from_be_bytes(head), self.max_frame);
+                self.corrupt(&format!("announces an answer of {announced} bytes; allowed are 4 to {max}"))
             }
-            Err(error) => why = error,
         }
     }
-    Err(unavailable(address, "no connection", &why))
-}
-
-fn unavailable(address: &str, what: &str, error: &io::Error) -> BrokerError {
-    BrokerError::Unavailable(match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("{address}: {what} in time"),
-        ErrorKind::UnexpectedEof => format!("{address}: the broker closed the connection"),
-        _ => format!("{address}: {what}: {error}"),
-    })
-}
-
-/// What is left until `deadline`; a timeout of zero means "none" to the socket.
-fn left(deadline: Instant) -> io::Result<Option<Duration>> {
-    match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(ErrorKind::TimedOut.into()),
-        left => Ok(Some(left)),
-    }
-}
-
-fn read_exact(mut stream: &TcpStream, mut buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
-    while !buffer.is_empty() {
-        stream.set_read_timeout(left(deadline)?)?;
-        match stream.read(buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(len) => buffer = buffer.get_mut(len..).unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn write_all(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.set_write_timeout(left(deadline)?)?;
-        match stream.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

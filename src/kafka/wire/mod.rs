@@ -1,7 +1,8 @@
 //! Our own blocking client: Kafka 0.11 to 4.4 and later. Requests and answers by the
 //! `kafka-protocol` codec, record batches by ourselves.
 //!
-//! - [`connection`]: frames out, frames in; [`shape`] checks what came, [`versions`] what is spoken
+//! - [`connection`]: frames out, frames in; [`shape`] checks what came, [`versions`] what is spoken;
+//!   `transport` and `tls_stream` carry it, `login` says who we are
 //! - [`errors`]: Kafka's error codes, sorted by what can be done
 //! - [`cluster`]: brokers, topics and leaders, shared by all threads
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
@@ -15,6 +16,7 @@ mod delete;
 pub mod errors;
 mod fetch;
 mod legacy;
+mod login;
 mod metadata;
 mod offsets;
 mod parse;
@@ -24,6 +26,8 @@ pub mod settings;
 pub mod shape;
 #[cfg(test)]
 mod testing;
+mod tls_stream;
+mod transport;
 pub mod versions;
 
 pub use settings::Settings;

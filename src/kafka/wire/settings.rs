@@ -1,5 +1,6 @@
 //! How the client connects and what it takes.
 
+use crate::kafka::security::Security;
 use std::time::Duration;
 
 /// Of one cluster; shared by all its connections.
@@ -7,6 +8,7 @@ use std::time::Duration;
 pub struct Settings {
     /// `host:port` of some brokers; the others are learnt from them.
     pub bootstrap: Vec<String>,
+    pub security: Security,
     /// Names us in the broker's logs and quotas.
     pub client_id: String,
     /// For each resolved address, and again for the first answer there.
@@ -24,6 +26,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bootstrap: vec!["127.0.0.1:9092".to_owned()],
+            security: Security::default(),
             client_id: "curlew".to_owned(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),

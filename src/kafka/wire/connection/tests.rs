@@ -3,6 +3,7 @@ use super::*;
 use crate::kafka::wire::testing::{self, Impostor, api_versions, next_request};
 use kafka_protocol::messages::{FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest};
 use proptest::prelude::*;
+use std::io::Write;
 use std::sync::mpsc;
 
 fn brief(settings: Settings) -> Settings {
@@ -44,7 +45,7 @@ fn what_is_not_kafka_is_an_error_that_says_what_is_wrong() {
         ("corrupt", vec![0; 20], Then::Silence, "announces an answer of 0 bytes"),
         ("corrupt", vec![0, 0, 0, 3, 1, 1, 1], Then::Silence, "announces an answer of 3 bytes"),
         ("corrupt", b"HTTP/1.1 400 Bad Request\r\n".to_vec(), Then::Close, "HTTP"),
-        ("corrupt", vec![0x15, 3, 3, 0, 2, 2, 70], Then::Close, "TLS"),
+        ("untrusted", vec![0x15, 3, 3, 0, 2, 2, 70], Then::Close, "security.protocol=SSL"),
         ("corrupt", framed(7, &api_versions()), Then::Silence, "answers request 7 where 0 was next"),
         ("corrupt", framed(0, &[0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]), Then::Silence, "damaged answer to ApiVersions"),
         ("corrupt", framed(0, &[0, 41, 1, 0, 0, 0, 0, 0]), Then::Silence, "error 41"),
@@ -59,6 +60,7 @@ fn what_is_not_kafka_is_an_error_that_says_what_is_wrong() {
         let got = match &error {
             BrokerError::Corrupt(_) => "corrupt",
             BrokerError::Unavailable(_) => "unavailable",
+            BrokerError::Untrusted(_) => "untrusted",
             _ => "something else",
         };
         assert!(got == kind && error.to_string().contains(words), "{bytes:?} then {then:?}: {error:?}");
@@ -174,7 +176,7 @@ fn several_requests_are_in_flight_and_answered_in_order() {
             testing::answer(&mut stream, request.correlation, &body);
         }
     });
-    let (mut sender, mut receiver) = Connection::open(&impostor.address, &impostor.settings()).unwrap().split();
+    let (mut sender, mut receiver, _) = Connection::open(&impostor.address, &impostor.settings()).unwrap().split();
     let deadline = Instant::now() + Duration::from_secs(5);
     let request = MetadataRequest::default().with_topics(Some(Vec::new()));
     let tickets: Vec<_> = (0..3).map(|_| sender.send(&request, 4, deadline).unwrap()).collect();

@@ -1,11 +1,13 @@
 //! A connection to a leader for producing: the writer sends, a thread of its own connects and then
-//! awaits the answers.
+//! awaits the answers. When the broker wants the credentials again, the writer lends its half to the
+//! thread, which logs in once what was sent before is answered.
 
 use super::queue::LinkId;
 use super::request::{self, BY_NAME, Part, PartAnswer};
 use crate::broker::{Acks, BrokerError, NodeId, Written};
 use crate::kafka::wire::cluster::Cluster;
 use crate::kafka::wire::connection::{FrameReceiver, FrameSender, Interrupter, Ticket};
+use crate::kafka::wire::login::{Login, Session};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use kafka_protocol::messages::ProduceRequest;
 use std::thread::{Builder, Scope};
@@ -22,6 +24,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum LinkEvent {
     Up(Link),
     Answered(Vec<PartAnswer>),
+    /// Logged in again: the half that was lent.
+    Renewed(FrameSender, Session),
     /// The last: could not connect, or connected no more, with what was not answered.
     Down {
         why: BrokerError,
@@ -32,12 +36,19 @@ pub enum LinkEvent {
 /// The writer's side. Dropping it ends the connection as soon as its requests are answered.
 pub struct Link {
     pub id: LinkId,
-    sender: FrameSender,
+    /// `None` while it is lent to the thread.
+    sender: Option<FrameSender>,
+    session: Session,
     interrupter: Interrupter,
-    /// At most `MAX_REQUESTS` wait there, which is also its bound.
-    tickets: Sender<Sent>,
+    /// At most `MAX_REQUESTS` and the sending half wait there, which is also its bound.
+    work: Sender<Work>,
     in_flight: usize,
     version: i16,
+}
+
+enum Work {
+    Await(Sent),
+    Renew(Box<FrameSender>),
 }
 
 /// A request whose answer the thread awaits.
@@ -70,58 +81,82 @@ pub fn connect<'scope>(
 ) -> std::io::Result<()> {
     let thread = Builder::new().name(format!("kafka-produce-{node}"));
     let run = move || match open(cluster, node, id) {
-        Ok((link, receiver, tickets)) => {
+        Ok((link, half, work)) => {
             events(LinkEvent::Up(link));
-            await_answers(receiver, &tickets, timeout, &events);
+            half.await_answers(&work, timeout, &events);
         }
         Err(why) => events(LinkEvent::Down { why, lost: Vec::new() }),
     };
     thread.spawn_scoped(scope, run).map(drop)
 }
 
-fn open(cluster: &Cluster, node: NodeId, id: LinkId) -> Result<(Link, FrameReceiver, Receiver<Sent>), BrokerError> {
+fn open(cluster: &Cluster, node: NodeId, id: LinkId) -> Result<(Link, Half, Receiver<Work>), BrokerError> {
     let connection = cluster.connect(node)?;
     let by_name = connection.version_for::<ProduceRequest>(BY_NAME);
     let version = by_name.or_else(|_| connection.version_for::<ProduceRequest>(i16::MAX))?;
     let interrupter = connection.interrupter();
-    let (sender, receiver) = connection.split();
-    let (tickets, sent) = bounded(MAX_REQUESTS);
-    Ok((Link { id, sender, interrupter, tickets, in_flight: 0, version }, receiver, sent))
+    let (sender, receiver, login) = connection.split();
+    let (work, due) = bounded(MAX_REQUESTS + 1);
+    let link = Link { id, sender: Some(sender), session: login.session(), interrupter, work, in_flight: 0, version };
+    Ok((link, Half { receiver, login }, due))
 }
 
-fn await_answers(
-    mut receiver: FrameReceiver,
-    tickets: &Receiver<Sent>,
-    timeout: Duration,
-    events: &impl Fn(LinkEvent),
-) {
-    let mut answered = Instant::now();
-    for Sent { ticket, at, acks, parts } in tickets {
-        // The broker works on one request at a time: the next one's time begins with the answer before.
-        let deadline = at.max(answered) + timeout;
-        let response = receiver.receive::<ProduceRequest>(ticket, deadline);
-        answered = Instant::now();
-        match response {
-            Ok(response) => events(LinkEvent::Answered(request::answers(parts, &response, acks))),
-            Err(why) => {
-                // The writer learns of it now, and drops the sending end; what it sends until then
-                // is on a dead connection, and comes here to be reported as well.
-                let mut lost = request::lost(parts, Written::Maybe);
-                lost.extend(tickets.try_iter().flat_map(|sent| request::lost(sent.parts, Written::Maybe)));
-                events(LinkEvent::Down { why, lost });
-                for sent in tickets {
-                    events(LinkEvent::Answered(request::lost(sent.parts, Written::Maybe)));
+/// The thread's side.
+struct Half {
+    receiver: FrameReceiver,
+    login: Login,
+}
+
+impl Half {
+    fn await_answers(mut self, work: &Receiver<Work>, timeout: Duration, events: &impl Fn(LinkEvent)) {
+        let mut answered = Instant::now();
+        for next in work {
+            let told = match next {
+                Work::Await(Sent { ticket, at, acks, parts }) => {
+                    // The broker works on one request at a time: the next one's time begins with the answer before.
+                    let deadline = at.max(answered) + timeout;
+                    let response = self.receiver.receive::<ProduceRequest>(ticket, deadline);
+                    answered = Instant::now();
+                    match response {
+                        Ok(response) => Ok(LinkEvent::Answered(request::answers(parts, &response, acks))),
+                        Err(why) => Err((why, parts)),
+                    }
                 }
-                return;
+                Work::Renew(mut sender) => {
+                    let renewed = self.login.authenticate(&mut sender, &mut self.receiver, timeout);
+                    renewed.map(|()| LinkEvent::Renewed(*sender, self.login.session())).map_err(|why| (why, Vec::new()))
+                }
+            };
+            match told {
+                Ok(event) => events(event),
+                Err((why, parts)) => return report(why, parts, work, events),
             }
         }
     }
 }
 
+fn lost_parts(work: Work) -> Vec<PartAnswer> {
+    match work {
+        Work::Await(sent) => request::lost(sent.parts, Written::Maybe),
+        Work::Renew(_) => Vec::new(),
+    }
+}
+
+/// The connection is of no use any more. The writer learns of it now, and drops the sending end; what
+/// it sends until then is on a dead connection, and comes here to be reported as well.
+fn report(why: BrokerError, parts: Vec<Part>, work: &Receiver<Work>, events: &impl Fn(LinkEvent)) {
+    let mut lost = request::lost(parts, Written::Maybe);
+    lost.extend(work.try_iter().flat_map(lost_parts));
+    events(LinkEvent::Down { why, lost });
+    for more in work {
+        events(LinkEvent::Answered(lost_parts(more)));
+    }
+}
+
 impl Link {
-    /// How many requests await their answer.
+    /// How many requests await their answer; as many as can, while the connection is being renewed.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        if self.sender.is_some() { self.in_flight } else { MAX_REQUESTS }
     }
 
     /// A request was answered.
@@ -131,7 +166,22 @@ impl Link {
 
     /// Whether the broker has not closed the connection, as far as is known here.
     pub fn is_open(&self) -> bool {
-        self.in_flight > 0 || self.sender.is_open()
+        self.in_flight() > 0 || self.sender.as_ref().is_some_and(FrameSender::is_open)
+    }
+
+    /// Logs in again where that is due: nothing is sent until then, and all that was sent is answered first.
+    pub fn renew_if_due(&mut self, now: Instant) {
+        if self.session.is_due(now)
+            && let Some(sender) = self.sender.take()
+        {
+            // The thread ends only with a word of its own.
+            let _ = self.work.send(Work::Renew(Box::new(sender)));
+        }
+    }
+
+    pub fn renewed(&mut self, sender: FrameSender, session: Session) {
+        self.sender = Some(sender);
+        self.session = session;
     }
 
     /// Ends the connection at once.
@@ -143,16 +193,20 @@ impl Link {
         // The broker gives up first, so that it can say so.
         let request = request::assemble(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
-        match self.sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
+        let Some(sender) = &mut self.sender else {
+            let why = BrokerError::Unavailable("the connection is being renewed".to_owned());
+            return SendOutcome::Failed { why, lost: request::lost(parts, Written::No) };
+        };
+        match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
             Ok(_) if acks == Acks::None => SendOutcome::Known(request::unacknowledged(parts)),
             Ok(ticket) => {
                 self.in_flight += 1;
                 let sent = Sent { ticket, at: Instant::now(), acks, parts };
-                match self.tickets.send(sent) {
+                match self.work.send(Work::Await(sent)) {
                     Ok(()) => SendOutcome::Awaited,
                     Err(unsent) => SendOutcome::Failed {
                         why: BrokerError::Unavailable("the connection has ended".to_owned()),
-                        lost: request::lost(unsent.0.parts, Written::Maybe),
+                        lost: lost_parts(unsent.0),
                     },
                 }
             }

@@ -230,6 +230,13 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                 self.down = None;
             }
             LinkEvent::Up(_) => {}
+            LinkEvent::Renewed(sender, session) => {
+                if let NodeLink::Up(link) = &mut state.link
+                    && current
+                {
+                    link.renewed(sender, session);
+                }
+            }
             LinkEvent::Answered(answers) => {
                 if let NodeLink::Up(link) = &mut state.link
                     && current

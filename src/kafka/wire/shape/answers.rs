@@ -5,7 +5,8 @@ use super::{Call, Field, Kind, Shape, Struct};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
     FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
-    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, SaslAuthenticateRequest,
+    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 
 const I8: Kind = Kind::Fixed(1);
@@ -198,5 +199,23 @@ impl Call for InitProducerIdRequest {
             fields: &[always(I32), always(I16), always(I64), always(I16), since(6, I64), since(6, I16)],
             tags: &[],
         },
+    };
+}
+
+impl Call for SaslHandshakeRequest {
+    const KEY: ApiKey = ApiKey::SaslHandshake;
+    type Answer = SaslHandshakeResponse;
+    const SHAPE: Shape = Shape {
+        flexible: i16::MAX,
+        body: Struct { fields: &[always(I16), always(Kind::Array(&Kind::Text))], tags: &[] },
+    };
+}
+
+impl Call for SaslAuthenticateRequest {
+    const KEY: ApiKey = ApiKey::SaslAuthenticate;
+    type Answer = SaslAuthenticateResponse;
+    const SHAPE: Shape = Shape {
+        flexible: 2,
+        body: Struct { fields: &[always(I16), always(Kind::Text), always(Kind::Bytes), since(1, I64)], tags: &[] },
     };
 }

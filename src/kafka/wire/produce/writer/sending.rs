@@ -62,9 +62,12 @@ impl Writer<'_, '_> {
             // Closed by the broker for idleness or a restart: nothing is lost, so no reason to wait.
             state.link = NodeLink::Away { retry_at: now };
         }
-        match state.link {
-            NodeLink::Up(_) => return true,
-            NodeLink::Away { retry_at } if retry_at <= now => {}
+        match &mut state.link {
+            NodeLink::Up(link) => {
+                link.renew_if_due(now);
+                return true;
+            }
+            NodeLink::Away { retry_at } if *retry_at <= now => {}
             _ => return false,
         }
         let id = LinkId(self.next_link);

@@ -1,0 +1,152 @@
+//! `sasl.jaas.config`: one login module and its options, as Kafka's own `JaasConfig` reads it.
+//!
+//! Errors name options, never values: those are passwords.
+
+use std::collections::BTreeMap;
+
+/// `org.apache.kafka.….PlainLoginModule required username="alice" password="…";`
+pub struct Login {
+    /// The class's own name, without its package.
+    pub module: String,
+    pub options: BTreeMap<String, String>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Token {
+    Word(String),
+    Quoted(String),
+    Equals,
+    Semicolon,
+}
+
+pub fn parse(text: &str) -> Result<Login, String> {
+    let mut tokens = tokens(text)?.into_iter();
+    let Some(Token::Word(class)) = tokens.next() else {
+        return Err(format!("there is no login module; {EXAMPLE}"));
+    };
+    match tokens.next() {
+        Some(Token::Word(flag)) if FLAGS.contains(&flag.to_lowercase().as_str()) => {}
+        _ => return Err(format!("after the login module there must be the word required; {EXAMPLE}")),
+    }
+    let mut options = BTreeMap::new();
+    loop {
+        let name = match tokens.next() {
+            Some(Token::Semicolon) => break,
+            Some(Token::Word(name)) => name,
+            Some(_) => return Err(format!("there is a value or a = where an option's name should be; {EXAMPLE}")),
+            None => return Err("it must end with a semicolon".to_owned()),
+        };
+        let value = match (tokens.next(), tokens.next()) {
+            (Some(Token::Equals), Some(Token::Word(value) | Token::Quoted(value))) => value,
+            _ => return Err(format!("option {name:?} has no value; write {name}=\"…\", and quotes around the value")),
+        };
+        options.insert(name, value);
+    }
+    if tokens.next().is_some() {
+        return Err("there is something after the semicolon; one login module is allowed".to_owned());
+    }
+    let module = class.rsplit('.').next().unwrap_or_default().to_owned();
+    Ok(Login { module, options })
+}
+
+const FLAGS: [&str; 4] = ["required", "requisite", "sufficient", "optional"];
+const EXAMPLE: &str = "write it like org.apache.kafka.common.security.plain.PlainLoginModule required \
+                       username=\"…\" password=\"…\";";
+
+fn tokens(text: &str) -> Result<Vec<Token>, String> {
+    let mut found = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (token, after) = match first {
+            '=' => (Some(Token::Equals), rest.strip_prefix('=')),
+            ';' => (Some(Token::Semicolon), rest.strip_prefix(';')),
+            '"' | '\'' => {
+                let (value, after) = quoted(rest, first).ok_or("a quote is not closed")?;
+                (Some(Token::Quoted(value)), Some(after))
+            }
+            '/' if rest.starts_with("//") => (None, rest.split_once('\n').map(|(_, after)| after)),
+            '/' if rest.starts_with("/*") => (None, rest.split_once("*/").map(|(_, after)| after)),
+            _ => {
+                let end = rest.find(|c: char| c.is_whitespace() || "=;\"'".contains(c)).unwrap_or(rest.len());
+                let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+                (Some(Token::Word(word.to_owned())), Some(after))
+            }
+        };
+        found.extend(token);
+        rest = after.unwrap_or_default().trim_start();
+    }
+    Ok(found)
+}
+
+/// What stands between `quote`s at the begin of `text`, and what comes after.
+fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    chars.next();
+    loop {
+        match chars.next()? {
+            c if c == quote => return Some((value, chars.as_str())),
+            '\\' => value.push(match chars.next()? {
+                'n' => '\n',
+                't' => '\t',
+                'r' => '\r',
+                other => other,
+            }),
+            c => value.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_people_paste_is_read() {
+        let cases = [
+            "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"alice\" password=\"s3;cr'et\";",
+            "org.apache.kafka.common.security.scram.ScramLoginModule   required\n username='alice'\n password='s3;cr\\'et' ;",
+            "ScramLoginModule REQUIRED username=alice /* who */ password = \"s3;cr'et\"; // the end",
+        ];
+        for text in cases {
+            let login = parse(text).unwrap();
+            assert_eq!(login.module, "ScramLoginModule");
+            let options: Vec<_> = login.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(options, [("password", "s3;cr'et"), ("username", "alice")], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_password() {
+        let cases = [
+            ("", "no login module"),
+            ("PlainLoginModule", "required"),
+            ("PlainLoginModule username=\"hunter2\";", "required"),
+            ("PlainLoginModule required username=\"a\" password=\"hunter2\"", "semicolon"),
+            ("PlainLoginModule required username=\"a\" password=\"hunter2;", "quote"),
+            ("PlainLoginModule required password \"hunter2\";", "no value"),
+            ("PlainLoginModule required \"hunter2\";", "name"),
+            ("PlainLoginModule required password=\"hunter2\"; x", "after the semicolon"),
+        ];
+        for (text, words) in cases {
+            let error = parse(text).err().unwrap();
+            assert!(error.contains(words) && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_password_can_be_quoted(password in any::<String>()) {
+            let escaped = password.replace('\\', "\\\\").replace('"', "\\\"");
+            let login = parse(&format!("PlainLoginModule required password=\"{escaped}\";")).unwrap();
+            prop_assert_eq!(login.options.get("password"), Some(&password));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "([a-z=;\"'/* \\\\]|.){0,60}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `sasl.*`.
+
+use super::jaas::{self, Login};
+use super::{Properties, Protocol};
+use crate::kafka::security::{Account, Client, Hash, Sasl, Secret, Source, Tokens, Trust, roots_of};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub fn read(properties: &mut Properties, trust: Trust, protocol: Protocol) -> Result<Option<Sasl>, String> {
+    let mechanism = properties.take_either("sasl.mechanism", "sasl.mechanisms");
+    let login = login(properties)?;
+    let tokens = Endpoint::of(properties);
+    if !protocol.has_sasl() {
+        return Ok(None);
+    }
+    let mechanism = mechanism.map(|m| m.trim().to_uppercase()).unwrap_or_default();
+    let hash = match mechanism.as_str() {
+        "PLAIN" => {
+            let (username, password) = login.wanted("PlainLoginModule")?.user()?;
+            return Ok(Some(Sasl::Plain { username, password }));
+        }
+        "OAUTHBEARER" => return tokens.sasl(login.wanted("OAuthBearerLoginModule")?, trust).map(Some),
+        "SCRAM-SHA-256" => Hash::Sha256,
+        "SCRAM-SHA-512" => Hash::Sha512,
+        "" => return Err(format!("there is no sasl.mechanism; {MECHANISMS}")),
+        "GSSAPI" => {
+            return Err(format!(
+                "sasl.mechanism GSSAPI (Kerberos) is not done here; {MECHANISMS}, which a broker can do \
+                                on another listener, or beside it on the same (sasl.enabled.mechanisms)"
+            ));
+        }
+        other => return Err(format!("sasl.mechanism {other:?} is not done here; {MECHANISMS}")),
+    };
+    let login = login.wanted("ScramLoginModule")?;
+    let is_token = login.options.get("tokenauth").is_some_and(|value| value == "true");
+    let account = if is_token { Account::DelegationToken } else { Account::User };
+    let (username, password) = login.user()?;
+    Ok(Some(Sasl::Scram { hash, username, password, account }))
+}
+
+const MECHANISMS: &str = "give PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
+
+/// Of `sasl.jaas.config`, or of librdkafka's names.
+fn login(properties: &mut Properties) -> Result<Login, String> {
+    let mut login = match properties.word("sasl.jaas.config") {
+        Some(text) => jaas::parse(&text).map_err(|why| format!("sasl.jaas.config: {why}"))?,
+        None => Login { module: String::new(), options: BTreeMap::new() },
+    };
+    for (name, option) in [("sasl.username", "username"), ("sasl.password", "password")] {
+        if let Some(value) = properties.take(name) {
+            login.options.insert(option.to_owned(), value);
+        }
+    }
+    Ok(login)
+}
+
+impl Login {
+    /// Where it is given at all it must be the module of the mechanism.
+    fn wanted(self, module: &str) -> Result<Self, String> {
+        if self.module.is_empty() || self.module == module {
+            return Ok(self);
+        }
+        let given = &self.module;
+        Err(format!("sasl.jaas.config has {given}, and this sasl.mechanism needs {module}: one of them must change"))
+    }
+
+    fn user(mut self) -> Result<(String, Secret), String> {
+        let mut option = |name: &str| {
+            let value = self.options.remove(name).filter(|value| !value.is_empty());
+            let value = value.ok_or(format!("sasl.jaas.config has no {name}=\"…\""))?;
+            // PLAIN separates its parts by it, and nobody types one.
+            if value.contains('\0') { Err(format!("{name} holds a NUL")) } else { Ok(value) }
+        };
+        Ok((option("username")?, Secret::new(option("password")?)))
+    }
+}
+
+/// Where tokens come from, by properties; what is missing may be in the JAAS options.
+struct Endpoint {
+    url: Option<String>,
+    id: Option<String>,
+    secret: Option<String>,
+    scope: Option<String>,
+    extensions: Option<String>,
+}
+
+impl Endpoint {
+    fn of(properties: &mut Properties) -> Self {
+        let client = "sasl.oauthbearer.client.credentials.client";
+        Self {
+            url: properties.word("sasl.oauthbearer.token.endpoint.url"),
+            id: properties.take_either(&format!("{client}.id"), "sasl.oauthbearer.client.id"),
+            secret: properties.take_either(&format!("{client}.secret"), "sasl.oauthbearer.client.secret"),
+            scope: properties.word("sasl.oauthbearer.scope"),
+            extensions: properties.word("sasl.oauthbearer.extensions"),
+        }
+    }
+
+    fn sasl(self, mut login: Login, trust: Trust) -> Result<Sasl, String> {
+        if login.options.keys().any(|name| name.starts_with("unsecuredLogin")) {
+            return Err(
+                "tokens without a signature (unsecuredLoginStringClaim_…) are not made here; write one into a \
+                        file and give sasl.oauthbearer.token.endpoint.url=file:///…"
+                    .to_owned(),
+            );
+        }
+        let url = self.url.ok_or(
+            "OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url: the authorization server's, or file:///… of a file \
+             with a token",
+        )?;
+        let extensions = extensions(&login.options, self.extensions.as_deref())?;
+        let source = match url.strip_prefix("file:") {
+            Some(path) => Source::File(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
+            None if url.starts_with("https://") || url.starts_with("http://") => {
+                let mut option = |given: Option<String>, name: &str| given.or_else(|| login.options.remove(name));
+                let needed = |value: Option<String>, name: &str| {
+                    value.ok_or(format!("OAUTHBEARER needs {name}=\"…\" in sasl.jaas.config"))
+                };
+                let id = needed(option(self.id, "clientId"), "clientId")?;
+                let secret = needed(option(self.secret, "clientSecret"), "clientSecret")?;
+                let scope = option(self.scope, "scope");
+                let given = matches!(trust, Trust::Given(_)).then(|| roots_of(trust)).unwrap_or_default();
+                let roots = if url.starts_with("https://") { [given, roots_of(Trust::System)].concat() } else { given };
+                Source::Endpoint(Box::new(Client::new(url, (id, Secret::new(secret)), scope, &roots)?))
+            }
+            None => {
+                return Err(format!(
+                    "sasl.oauthbearer.token.endpoint.url is {url:?}; give https://…, http://… or file:///…"
+                ));
+            }
+        };
+        Ok(Sasl::OAuthBearer { tokens: Tokens::new(source), extensions })
+    }
+}
+
+/// KIP-342: `extension_NAME` of JAAS, or librdkafka's `NAME=VALUE,…`.
+fn extensions(options: &BTreeMap<String, String>, list: Option<&str>) -> Result<Vec<(String, String)>, String> {
+    let listed = list.into_iter().flat_map(|list| list.split(',')).filter_map(|pair| pair.trim().split_once('='));
+    let of_jaas = options.iter().filter_map(|(name, value)| Some((name.strip_prefix("extension_")?, value.as_str())));
+    let all: Vec<(String, String)> = listed.chain(of_jaas).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let fits = |(name, value): &(String, String)| {
+        !name.is_empty()
+            && name != "auth"
+            && name.chars().all(|c| c.is_ascii_alphabetic())
+            && value.chars().all(|c| matches!(c, ' '..='~' | '\t' | '\r' | '\n'))
+    };
+    match all.iter().find(|extension| !fits(extension)) {
+        Some((name, _)) => Err(format!("SASL extension {name:?} must have a name of letters and a value in ASCII")),
+        None => Ok(all),
+    }
+}

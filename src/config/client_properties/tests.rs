@@ -1,0 +1,170 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::kafka::security::Sasl;
+use proptest::prelude::*;
+use std::path::PathBuf;
+
+/// A folder of its own that goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("curlew-properties-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// A CA that nothing is signed by.
+const CA: &str = include_str!("ca.pem");
+
+const SCRAM: &str = r#"
+bootstrap.servers=SASL_PLAINTEXT://kafka1:9093, kafka2:9093
+client.id=bridge
+security.protocol=SASL_PLAINTEXT
+sasl.mechanism=SCRAM-SHA-512
+sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
+  username="alice" \
+  password="hunter2";
+acks=all
+group.id=readers
+"#;
+
+#[test]
+fn what_people_have_is_read() {
+    let read = parse(SCRAM).unwrap();
+    assert_eq!(read.bootstrap, ["kafka1:9093", "kafka2:9093"]);
+    assert_eq!(read.client_id.as_deref(), Some("bridge"));
+    assert_eq!(read.security.describe(), "SASL_PLAINTEXT SCRAM-SHA-512");
+    assert_eq!(read.security.principal().as_deref(), Some("User:alice"));
+    let [unwise, aside] = &read.notes[..] else { panic!("{:?}", read.notes) };
+    assert!(unwise.contains("unencrypted") && aside.ends_with(": acks, group.id"), "{:?}", read.notes);
+}
+
+#[test]
+fn each_mechanism_is_found_by_its_names() {
+    let endpoint = "sasl.oauthbearer.token.endpoint.url";
+    let cases = [
+        ("PLAIN", r#"sasl.jaas.config=a.PlainLoginModule required username="alice" password="hunter2";"#.to_owned()),
+        ("PLAIN", "sasl.username=alice\nsasl.password=hunter2".to_owned()),
+        ("SCRAM-SHA-256", "sasl.username=alice\nsasl.password=hunter2".to_owned()),
+        ("OAUTHBEARER", format!("{endpoint}=file:///run/token")),
+        (
+            "OAUTHBEARER",
+            format!(
+                "{endpoint}=http://127.0.0.1:1/token\nsasl.jaas.config=a.OAuthBearerLoginModule required \
+                 clientId=\"alice\" clientSecret=\"hunter2\" scope=\"kafka\" extension_logicalCluster=\"lkc-1\";"
+            ),
+        ),
+        (
+            "OAUTHBEARER",
+            format!(
+                "{endpoint}=http://127.0.0.1:1/token\nsasl.oauthbearer.client.id=alice\n\
+                 sasl.oauthbearer.client.secret=hunter2\nsasl.oauthbearer.method=oidc"
+            ),
+        ),
+    ];
+    for (mechanism, lines) in cases {
+        for name in ["sasl.mechanism", "sasl.mechanisms"] {
+            let text = format!("security.protocol=sasl_plaintext\n{name}={mechanism}\n{lines}");
+            let read = parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(read.security.sasl.as_ref().unwrap().mechanism(), mechanism);
+            assert!(!format!("{read:?}").contains("hunter2"), "{read:?}");
+        }
+    }
+}
+
+#[test]
+fn extensions_go_with_a_token() {
+    let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n\
+                sasl.oauthbearer.token.endpoint.url=file:/run/token\nsasl.oauthbearer.extensions=a=1\n\
+                sasl.jaas.config=OAuthBearerLoginModule required extension_b=\"2\";";
+    let security = parse(text).unwrap().security;
+    let Some(Sasl::OAuthBearer { extensions, .. }) = security.sasl.as_deref() else { panic!("{security:?}") };
+    assert_eq!(extensions, &[("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+}
+
+#[test]
+fn a_truststore_is_pem_in_a_file_or_in_the_property() {
+    let folder = Folder::new();
+    let file = folder.write("ca.pem", CA);
+    let blanks = CA.trim().replace('\n', " ");
+    let continued = CA.trim().replace('\n', " \\\n  ");
+    for lines in [
+        format!("ssl.truststore.location={file}\nssl.truststore.type=PEM"),
+        format!("ssl.truststore.location={file}\nssl.truststore.password=hunter2"),
+        format!("ssl.ca.location={file}"),
+        format!("ssl.truststore.certificates={blanks}\nssl.truststore.type=PEM"),
+        format!("ssl.truststore.certificates={continued}"),
+    ] {
+        let read = parse(&format!("security.protocol=SSL\n{lines}")).unwrap_or_else(|e| panic!("{lines}: {e}"));
+        assert!(read.security.tls.is_some() && read.notes.is_empty(), "{lines}: {read:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused_with_what_to_do() {
+    let folder = Folder::new();
+    let jks = folder.write("trust.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
+    let pkcs12 = folder.write("key.p12", [0x30, 0x82, 4, 1]);
+    let der = folder.write("nothing.pem", "certificate");
+    let sasl = |mechanism: &str, jaas: &str| {
+        format!("security.protocol=SASL_PLAINTEXT\nsasl.mechanism={mechanism}\nsasl.jaas.config={jaas}")
+    };
+    let plain = "PlainLoginModule required username=\"alice\" password=\"hunter2\";";
+    let cases = [
+        (format!("security.protocol=SSL\nssl.truststore.location={jks}"), "keytool -list -rfc -keystore"),
+        (format!("security.protocol=SSL\nssl.keystore.location={pkcs12}"), "openssl pkcs12 -in"),
+        (format!("security.protocol=SSL\nssl.truststore.location={der}"), "holds no PEM"),
+        ("security.protocol=SSL\nssl.truststore.location=/no/such/file".to_owned(), "cannot be read"),
+        (format!("security.protocol=SSL\nssl.keystore.certificate.chain={}", CA.replace('\n', " ")), "no private key"),
+        ("security.protocol=SSL\nssl.endpoint.identification.algorithm=ldaps".to_owned(), "https"),
+        ("security.protocol=SSL\nssl.enabled.protocols=TLSv1.1".to_owned(), "TLSv1.3"),
+        ("security.protocol=SSL\nenable.ssl.certificate.verification=false".to_owned(), "ssl.ca.location"),
+        ("security.protocol=TLS".to_owned(), "SASL_SSL"),
+        ("sasl.mechanism=PLAIN".to_owned(), "no security.protocol"),
+        (sasl("GSSAPI", "com.sun.security.auth.module.Krb5LoginModule required;"), "Kerberos"),
+        (sasl("AWS_MSK_IAM", plain), "SCRAM-SHA-512"),
+        (sasl("", plain), "no sasl.mechanism"),
+        (sasl("SCRAM-SHA-256", plain), "ScramLoginModule"),
+        (sasl("PLAIN", "PlainLoginModule required username=\"alice\";"), "password"),
+        (sasl("PLAIN", "PlainLoginModule required username=\"alice\" password=\"hunter2\""), "semicolon"),
+        (sasl("OAUTHBEARER", "OAuthBearerLoginModule required;"), "token.endpoint.url"),
+        (sasl("OAUTHBEARER", "OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"a\";"), "file:///"),
+        ("sasl.mechansim=PLAIN\nsecurity.protocol=PLAINTEXT".to_owned(), "did you mean sasl.mechanism?"),
+        ("config.providers=env".to_owned(), "config.providers"),
+        ("bootstrap.servers=kafka".to_owned(), "host:port"),
+    ];
+    for (text, words) in cases {
+        let error = parse(&text).err().unwrap_or_else(|| panic!("{text} was taken"));
+        assert!(error.contains(words) && !error.contains("hunter2"), "{text}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn plain_text_needs_nothing_and_leaves_what_is_of_tls_aside() {
+    let read = parse("bootstrap.servers=k:1").unwrap();
+    assert!(!read.security.is_on() && read.notes.is_empty());
+    let read = parse("security.protocol=PLAINTEXT\nssl.cipher.suites=x\nsasl.mechanism=PLAIN").unwrap();
+    assert!(!read.security.is_on());
+}
+
+proptest! {
+    #[test]
+    fn no_file_makes_it_panic(text in "(security.protocol=|SASL_SSL|PLAIN|sasl.|ssl.|mechanism|jaas.config=|[ -~\n]){0,12}") {
+        let _ = parse(&text);
+    }
+}

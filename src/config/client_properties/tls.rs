@@ -1,0 +1,153 @@
+//! `ssl.*`.
+
+use super::{Properties, Protocol, pem};
+use crate::kafka::security::{Identity, NameCheck, Tls, Trust, Versions};
+
+/// TLS, and how much of it was turned off.
+pub struct Read {
+    pub client: Tls,
+    pub names: NameCheck,
+}
+
+pub struct Note(pub String);
+
+/// What is unwise.
+pub fn note(tls: &Option<Read>) -> Option<Note> {
+    let off = tls.as_ref().is_some_and(|tls| tls.names == NameCheck::Skipped);
+    let text = "ssl.endpoint.identification.algorithm is empty: any server with a certificate of the same CA could pose \
+                as a broker";
+    off.then(|| Note(text.to_owned()))
+}
+
+/// Also whoever serves tokens is measured by it.
+pub fn trust(properties: &mut Properties) -> Result<Trust, String> {
+    properties.take("ssl.truststore.type");
+    // PEM needs none, and Kafka refuses one; the file may be left from a JKS.
+    properties.take("ssl.truststore.password");
+    let given = source(properties, ("ssl.truststore.location", "ssl.ca.location"), TRUSTSTORE)?;
+    let inline = properties.take_either("ssl.truststore.certificates", "ssl.ca.pem");
+    let inline = inline.map(|text| pem::parse("ssl.truststore.certificates", &text)).transpose()?;
+    let Some(found) = given.or(inline) else { return Ok(Trust::System) };
+    if found.certificates.is_empty() {
+        return Err("the truststore holds no certificate; give the CA's as PEM".to_owned());
+    }
+    Ok(Trust::Given(found.certificates))
+}
+
+pub fn read(properties: &mut Properties, trust: Trust, protocol: Protocol) -> Result<Option<Read>, String> {
+    let identity = identity(properties)?;
+    let names = names(properties)?;
+    let versions = versions(properties)?;
+    if properties.word("enable.ssl.certificate.verification").is_some_and(|value| value == "false") {
+        return Err("enable.ssl.certificate.verification=false is not done here, since any server could then pose as \
+                    Kafka; give its certificate as ssl.ca.location"
+            .to_owned());
+    }
+    if !protocol.has_tls() {
+        return Ok(None);
+    }
+    Ok(Some(Read { client: Tls::new(trust, identity, names, versions)?, names }))
+}
+
+fn identity(properties: &mut Properties) -> Result<Option<Identity>, String> {
+    properties.take("ssl.keystore.type");
+    properties.take("ssl.keystore.password");
+    // Keys that are encrypted are refused where they are read.
+    properties.take("ssl.key.password");
+    let store = source(properties, ("ssl.keystore.location", "ssl.keystore.location"), KEYSTORE)?;
+    let chain = source(properties, ("ssl.certificate.location", "ssl.certificate.location"), KEYSTORE)?;
+    let key = source(properties, ("ssl.key.location", "ssl.key.location"), KEYSTORE)?;
+    let mut inline =
+        |name: &str, other: &str| properties.take_either(name, other).map(|text| pem::parse(name, &text)).transpose();
+    let inline_chain = inline("ssl.keystore.certificate.chain", "ssl.certificate.pem")?;
+    let inline_key = inline("ssl.keystore.key", "ssl.key.pem")?;
+    let given: Vec<pem::Pem> = [store, chain, key, inline_chain, inline_key].into_iter().flatten().collect();
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let (mut chain, mut key) = (Vec::new(), None);
+    for pem in given {
+        if chain.is_empty() {
+            chain = pem.certificates;
+        }
+        key = key.or(pem.key);
+    }
+    match key {
+        Some(key) if !chain.is_empty() => Ok(Some(Identity { chain, key })),
+        Some(_) => {
+            Err("there is a key for the bridge but no certificate: ssl.keystore.location must hold both, or give \
+                        ssl.keystore.certificate.chain too"
+                .to_owned())
+        }
+        None => {
+            Err("there is a certificate for the bridge but no private key: ssl.keystore.location must hold both, or \
+                     give ssl.keystore.key too"
+                .to_owned())
+        }
+    }
+}
+
+fn names(properties: &mut Properties) -> Result<NameCheck, String> {
+    let name = "ssl.endpoint.identification.algorithm";
+    match properties.take(name).as_deref().map(str::trim) {
+        None => Ok(NameCheck::Required),
+        Some(value) if value.eq_ignore_ascii_case("https") => Ok(NameCheck::Required),
+        // The second is librdkafka's.
+        Some("" | "none") => Ok(NameCheck::Skipped),
+        Some(other) => Err(format!("{name} is {other:?}; give https, or nothing to not check the names of brokers")),
+    }
+}
+
+fn versions(properties: &mut Properties) -> Result<Versions, String> {
+    let name = "ssl.enabled.protocols";
+    let Some(given) = properties.word(name) else { return Ok(Versions::Both) };
+    let enabled: Vec<&str> = given.split(',').map(str::trim).collect();
+    match (enabled.contains(&"TLSv1.2"), enabled.contains(&"TLSv1.3")) {
+        (true, true) => Ok(Versions::Both),
+        (true, false) => Ok(Versions::Only12),
+        (false, true) => Ok(Versions::Only13),
+        (false, false) => Err(format!("{name} is {given:?}; TLSv1.2 and TLSv1.3 are spoken here")),
+    }
+}
+
+/// What kind of store a file is read as, and how to make PEM of one that is none.
+struct Store {
+    from_jks: &'static str,
+    from_pkcs12: &'static str,
+}
+
+const TRUSTSTORE: Store = Store {
+    from_jks: "keytool -list -rfc -keystore FILE > truststore.pem",
+    from_pkcs12: "keytool -list -rfc -storetype PKCS12 -keystore FILE > truststore.pem",
+};
+
+const KEYSTORE: Store = Store {
+    from_jks: "keytool -importkeystore -srckeystore FILE -destkeystore keystore.p12 -deststoretype PKCS12 && openssl \
+               pkcs12 -in keystore.p12 -nodes -out keystore.pem",
+    from_pkcs12: "openssl pkcs12 -in FILE -nodes -out keystore.pem",
+};
+
+/// A file that a property names, whatever it says of its type: the first bytes tell.
+fn source(properties: &mut Properties, (name, other): (&str, &str), store: Store) -> Result<Option<pem::Pem>, String> {
+    let Some(path) = properties.take_either(name, other).map(|path| path.trim().to_owned()) else { return Ok(None) };
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&path).map_err(|error| format!("{name}: {path} cannot be read: {error}"))?;
+    let (kind, command) = match bytes.as_slice() {
+        [0xfe, 0xed, 0xfe, 0xed, ..] | [0xce, 0xce, 0xce, 0xce, ..] => ("a JKS store", store.from_jks),
+        [0x30, 0x80..=0x84, ..] => ("a PKCS12 store", store.from_pkcs12),
+        _ => {
+            let text = String::from_utf8_lossy(&bytes);
+            return match text.contains("-----BEGIN ") {
+                true => pem::parse(name, &text).map(Some),
+                false => Err(format!("{name}: {path} holds no PEM")),
+            };
+        }
+    };
+    let command = command.replace("FILE", &path);
+    let made = if command.contains("truststore.pem") { "truststore.pem" } else { "keystore.pem" };
+    Err(format!(
+        "{name}: {path} is {kind}, which is not read here; make PEM of it with: {command} — and give {name}={made}"
+    ))
+}

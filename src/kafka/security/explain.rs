@@ -1,0 +1,122 @@
+//! What went wrong with TLS, in words that say what to do.
+
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+/// Of a connection to `address` (`host:port`).
+pub fn explain(address: &str, error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(why) => certificate(address, why),
+        Error::InvalidMessage(_) => format!(
+            "{address} does not answer in TLS: if its listener is PLAINTEXT or SASL_PLAINTEXT, give that as \
+             security.protocol"
+        ),
+        Error::AlertReceived(alert) => refused(address, *alert),
+        Error::PeerIncompatible(why) => incompatible(address, why),
+        other => format!("no TLS with {address}: {other}"),
+    }
+}
+
+fn certificate(address: &str, error: &CertificateError) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    match error {
+        CertificateError::UnknownIssuer => format!(
+            "the certificate of {address} is signed by a CA that is not trusted here: give that CA's certificate as PEM \
+             with ssl.truststore.location"
+        ),
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => format!(
+            "the certificate of {address} names no host: it needs {host:?} as a subjectAltName; \
+             or do not check names with ssl.endpoint.identification.algorithm= (nothing after the =)"
+        ),
+        CertificateError::NotValidForNameContext { presented, .. } => format!(
+            "the certificate of {address} is not for {host:?} but for {}: use one of these names in bootstrap.servers \
+             and advertised.listeners, or do not check names with ssl.endpoint.identification.algorithm= (nothing \
+             after the =)",
+            presented.iter().map(|name| readable(name)).collect::<Vec<_>>().join(", ")
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate of {address} has expired; it must be renewed, or the clock here set")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of {address} is not valid yet; is the clock here right?")
+        }
+        CertificateError::BadSignature => format!(
+            "the certificate of {address} is not signed by the CA of that name in the truststore; the CA may have been \
+             made anew: give its present certificate with ssl.truststore.location"
+        ),
+        other => format!("the certificate of {address} cannot be trusted: {other}"),
+    }
+}
+
+/// `DnsName("kafka.example")` as `kafka.example`.
+fn readable(presented: &str) -> &str {
+    presented.split_once('"').and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(presented)
+}
+
+fn refused(address: &str, alert: AlertDescription) -> String {
+    let what_to_do = match alert {
+        AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+            "it may want a certificate of the bridge: give one with ssl.keystore.location, or with \
+             ssl.keystore.certificate.chain and ssl.keystore.key"
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnknownCA
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::AccessDenied => {
+            "it does not accept the bridge's certificate, or wants one where none is given: the certificate of \
+             ssl.keystore.* must be signed by a CA in the broker's truststore"
+        }
+        AlertDescription::CertificateExpired | AlertDescription::CertificateRevoked => {
+            "the bridge's certificate in ssl.keystore.* is no longer valid: give a new one"
+        }
+        AlertDescription::ProtocolVersion => "it speaks none of the versions of ssl.enabled.protocols",
+        AlertDescription::UnrecognisedName => "it does not know the host name it was called by",
+        _ => "its log may say why",
+    };
+    format!("{address} refuses the TLS connection ({alert:?}): {what_to_do}")
+}
+
+fn incompatible(address: &str, why: &PeerIncompatible) -> String {
+    match why {
+        PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => {
+            format!(
+                "{address} speaks another version of TLS; 1.2 and 1.3 are spoken here, less what ssl.enabled.protocols leaves out"
+            )
+        }
+        other => format!("{address} and the bridge have no kind of TLS in common: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::ServerName;
+
+    #[test]
+    fn each_failure_says_what_to_do() {
+        let not_for = |presented: &[&str]| {
+            Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                expected: ServerName::try_from("kafka")
+                    .map(|n| n.to_owned())
+                    .unwrap_or(ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]))),
+                presented: presented.iter().map(|&name| name.to_owned()).collect(),
+            })
+        };
+        let cases = [
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), "ssl.truststore.location"),
+            (not_for(&["DnsName(\"a.example\")", "DnsName(\"b.example\")"]), "but for a.example, b.example:"),
+            (not_for(&[]), "subjectAltName"),
+            (Error::AlertReceived(AlertDescription::CertificateRequired), "ssl.keystore.location"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "ssl.keystore.*"),
+            (Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "PLAINTEXT"),
+            (Error::DecryptError, "cannot decrypt"),
+        ];
+        for (error, words) in cases {
+            let text = explain("kafka:9093", &error);
+            assert!(text.contains(words) && text.contains("kafka:9093"), "{text}");
+        }
+    }
+}

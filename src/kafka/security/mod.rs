@@ -1,0 +1,46 @@
+//! How the bridge and a broker make sure of each other: TLS, and SASL on top of it or alone.
+
+mod explain;
+mod sasl;
+mod scram;
+mod secret;
+mod tls;
+mod token;
+mod verifier;
+
+pub use explain::explain;
+pub use sasl::{Exchange, Sasl, Step};
+pub use scram::{Account, Hash};
+pub use secret::Secret;
+pub use tls::{Identity, NameCheck, Tls, Trust, Versions, roots_of};
+pub use token::{Client, Source, Tokens};
+
+use std::sync::Arc;
+
+/// Of all connections to one cluster. Without either it is Kafka's `PLAINTEXT`.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    pub tls: Option<Arc<Tls>>,
+    pub sasl: Option<Arc<Sasl>>,
+}
+
+impl Security {
+    pub fn is_on(&self) -> bool {
+        self.tls.is_some() || self.sasl.is_some()
+    }
+
+    /// Kafka's name for it, with the mechanism: `SASL_SSL SCRAM-SHA-512`.
+    pub fn describe(&self) -> String {
+        match (&self.tls, &self.sasl) {
+            (None, None) => "PLAINTEXT".to_owned(),
+            (Some(_), None) => "SSL".to_owned(),
+            (None, Some(sasl)) => format!("SASL_PLAINTEXT {}", sasl.mechanism()),
+            (Some(_), Some(sasl)) => format!("SASL_SSL {}", sasl.mechanism()),
+        }
+    }
+
+    /// Whom the broker's rules are about, as far as that is known here: `User:alice`.
+    pub fn principal(&self) -> Option<String> {
+        self.sasl.as_ref().and_then(|sasl| sasl.user()).map(|user| format!("User:{user}"))
+    }
+}
