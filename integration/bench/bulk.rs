@@ -40,7 +40,7 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
 }
 
 /// Streams lines and reads every receipt; records a second from the first line to the last receipt.
-fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
+pub fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
     let mut writer = http::connect(port);
     let reader = writer.try_clone().expect("socket");
     let head = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];

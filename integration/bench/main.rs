@@ -7,6 +7,7 @@ mod audience;
 mod backfill;
 mod bare_warp;
 mod bulk;
+mod durable;
 mod fanout;
 mod idle;
 mod latency;
@@ -32,19 +33,28 @@ pub struct Size {
     produced: usize,
     /// Records of the topic that is read.
     consumed: usize,
+    /// Bytes of records in the log that is opened.
+    kept: usize,
     /// Streams without records.
     idle: &'static [usize],
 }
 
-const FULL: Size =
-    Size { length: Duration::from_secs(4), produced: 500_000, consumed: 1_000_000, idle: &[5_000, 20_000] };
-const QUICK: Size = Size { length: Duration::from_secs(1), produced: 100_000, consumed: 200_000, idle: &[1_000] };
+const FULL: Size = Size {
+    length: Duration::from_secs(4),
+    produced: 500_000,
+    consumed: 1_000_000,
+    kept: 1 << 30,
+    idle: &[5_000, 20_000],
+};
+const QUICK: Size =
+    Size { length: Duration::from_secs(1), produced: 100_000, consumed: 200_000, kept: 100 << 20, idle: &[1_000] };
 
 type Part = fn(&Kafka, &Size, &mut Table);
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("requests", requests::measure),
     ("bulk", bulk::measure),
+    ("durable", durable::measure),
     ("fanout", fanout::measure),
     ("latency", latency::measure),
     ("backfill", backfill::measure),

@@ -3,6 +3,7 @@
 pub mod flask;
 pub mod nchan;
 pub mod plain_consumer;
+pub mod sqlite;
 
 use crate::record;
 use curlew_integration::cache;

@@ -1,0 +1,39 @@
+//! The Flask way to keep records: gunicorn with threads, an SQLite transaction for each request (`flask/durable.py`).
+
+use curlew_integration::process::Process;
+use curlew_integration::{cache, eventually, file, free_port, http};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// As many as connections ask at a time, so that nobody waits for one.
+const THREADS: &str = "64";
+
+pub struct Sqlite {
+    pub port: u16,
+    _process: Process,
+}
+
+impl Sqlite {
+    /// Keeps its database in `folder`, which is made.
+    pub fn start(folder: &Path) -> Self {
+        std::fs::create_dir(folder).expect("a folder");
+        let folder = folder.canonicalize().expect("a folder");
+        let port = free_port();
+        let mut command = Command::new(cache().join("flask/bin/gunicorn"));
+        command
+            .args(["--worker-class", "gthread", "--workers", "1", "--threads", THREADS, "--keep-alive", "75"])
+            .args(["--bind", &format!("127.0.0.1:{port}"), "--chdir"])
+            .arg(file("bench/rivals/flask"))
+            .arg("durable:app")
+            .env("DATABASE", folder.join("records.sqlite"))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        let process = Process::start("gunicorn", command, &folder.join("log"));
+        eventually("gunicorn is up", Duration::from_secs(20), || {
+            http::try_connect(port).map_err(|e| e.to_string())?;
+            Ok(())
+        });
+        http::post(port, "/topics/warm", "text/plain", "up").expect(200);
+        Self { port, _process: process }
+    }
+}
