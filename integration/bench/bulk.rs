@@ -39,8 +39,12 @@ pub fn measure(kafka: &Kafka, size: &Size, table: &mut Table) {
     );
 }
 
+/// Lines written together.
+const TOGETHER: usize = 250;
+
 /// Streams lines and reads every receipt; records a second from the first line to the last receipt.
 pub fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
+    let records = records.next_multiple_of(TOGETHER);
     let mut writer = http::connect(port);
     let reader = writer.try_clone().expect("socket");
     let head = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
@@ -48,7 +52,7 @@ pub fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
     let started = Instant::now();
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            let together = 250;
+            let together = TOGETHER;
             let chunk =
                 [format!("{:x}\r\n", line.len() * together).as_bytes(), &line.repeat(together), b"\r\n"].concat();
             for _ in 0..records / together {
