@@ -5,6 +5,7 @@ mod check;
 mod client_properties;
 mod data;
 mod demo;
+mod doctor;
 mod file;
 mod front;
 mod kafka;
@@ -17,6 +18,7 @@ mod terminal;
 mod values;
 
 pub use demo::{Demo, DemoFolder};
+pub use doctor::{Doctor, Patient};
 pub use key::{Entry, Key, Make};
 pub use refusal::Stop;
 pub use serve::Serve;
@@ -61,6 +63,8 @@ pub enum Command {
     Produce(Produce),
     /// Make a key or a password for the file of `curlew serve --auth-file`.
     Key(Key),
+    /// Say what works and what does not between here and Kafka, in order, and what to do.
+    Doctor(Doctor),
     /// Print all that a topic holds, one JSON object a line, for `curlew produce --format record`.
     Export(Export),
 }
@@ -75,6 +79,7 @@ impl Command {
             Self::Produce(produce) => produce.source.log_level,
             Self::Export(export) => export.source.log_level,
             Self::Key(_) => LogLevel::Warn,
+            Self::Doctor(doctor) => doctor.log_level(),
         }
         .into()
     }
@@ -105,7 +110,7 @@ impl Command {
     /// Where the topics are, of commands that go to them.
     fn source(&mut self) -> Option<&mut Source> {
         match self {
-            Self::Serve(_) | Self::Demo(_) | Self::Key(_) => None,
+            Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) => None,
             Self::Consume(consume) => Some(&mut consume.source),
             Self::Produce(produce) => Some(&mut produce.source),
             Self::Export(export) => Some(&mut export.source),

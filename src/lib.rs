@@ -12,7 +12,8 @@
 //! - [`auth`]: who may do what: keys, tokens, and what they allow
 //! - [`http`]: the routes; the only place that names warp
 //! - [`demo`]: a plant that does not exist, for `curlew demo`
-//! - [`commands`]: `consume` and `produce` on the terminal
+//! - [`commands`]: `consume`, `produce` and `doctor` on the terminal
+//! - [`finding`]: what the doctor found
 //! - [`config`]: every setting
 //! - [`tls`]: what both sides need of it
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
@@ -27,6 +28,7 @@ pub mod config;
 pub mod cursor;
 pub mod demo;
 pub mod embedded;
+pub mod finding;
 pub mod http;
 pub mod hub;
 pub mod kafka;

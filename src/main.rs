@@ -1,7 +1,7 @@
 //! Arguments to exit code: parse, connect, serve, drain.
 
 use curlew::broker::Broker;
-use curlew::commands::{consume, key, produce};
+use curlew::commands::{consume, doctor, key, produce};
 use curlew::config::{self, Command, Demo, DemoFolder, Serve, Stop};
 use curlew::demo::Plant;
 use curlew::embedded::Embedded;
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
         Command::Key(settings) => key(settings),
+        Command::Doctor(settings) => doctor(&settings),
         Command::Export(settings) => consume(settings.into()),
     }
 }

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 pub struct Options {
     pub version: &'static str,
     pub brokers: usize,
+    /// The cluster's: 16 bytes in base64.
+    pub id: &'static str,
     /// Further lines of `server.properties`.
     pub properties: Vec<String>,
     /// Every broker gets a second listener on a port of its own that advertises a proxy's port.
@@ -30,7 +32,15 @@ const SMALL: &[&str] = &["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=
 
 impl Default for Options {
     fn default() -> Self {
-        Self { version: "4.4.0", brokers: 1, properties: Vec::new(), proxied: false, port: None, java: SMALL }
+        Self {
+            version: "4.4.0",
+            brokers: 1,
+            id: "Y3VybGV3LWluLXRlc3RzIQ",
+            properties: Vec::new(),
+            proxied: false,
+            port: None,
+            java: SMALL,
+        }
     }
 }
 
@@ -280,7 +290,7 @@ impl Node {
         std::fs::write(self.properties(), lines.join("\n")).expect("server.properties");
         let formatted = self
             .java()
-            .args(["kafka.tools.StorageTool", "format", "-t", "Y3VybGV3LWluLXRlc3RzIQ", "-c"])
+            .args(["kafka.tools.StorageTool", "format", "-t", options.id, "-c"])
             .arg(self.properties())
             .output()
             .expect("java");

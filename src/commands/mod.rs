@@ -1,7 +1,8 @@
-//! `consume` and `produce` on the terminal.
+//! `consume`, `produce` and `doctor` on the terminal.
 
 mod bridge_client;
 mod consume;
+mod doctor;
 mod envelope;
 mod from_bridge;
 mod key;
@@ -12,6 +13,7 @@ mod sse;
 mod to_bridge;
 
 pub use consume::consume;
+pub use doctor::doctor;
 pub use key::key;
 pub use produce::produce;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// First line of the format file. Another number is another program's to read.
-const FORMAT: &str = "curlew-data 2\n";
+pub(super) const FORMAT: &str = "curlew-data 2\n";
 const OWNER_ONLY: u32 = 0o600;
 
 /// A data folder that is this process's as long as this value lives.
@@ -43,7 +43,7 @@ impl Folder {
 }
 
 /// A folder with somebody else's files is none of ours.
-fn refuse_foreign(path: &Path) -> io::Result<()> {
+pub(super) fn refuse_foreign(path: &Path) -> io::Result<()> {
     // A start that was cut off has left a lock and no more.
     let foreign = fs::read_dir(path)?.filter_map(Result::ok).find(|entry| entry.file_name() != "lock");
     match foreign {

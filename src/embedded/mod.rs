@@ -2,6 +2,7 @@
 
 mod batch;
 mod catalogue;
+mod examine;
 mod failure;
 mod folder;
 mod group;
@@ -15,6 +16,8 @@ mod testing;
 mod tests;
 mod topics;
 mod verify;
+
+pub use examine::examine;
 
 use crate::broker::{Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo};
 use crate::record::{Offset, TopicName, TopicPartition};

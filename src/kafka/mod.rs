@@ -2,6 +2,7 @@
 
 mod auto;
 mod crate_driver;
+pub mod doctor;
 pub mod security;
 pub mod wire;
 

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod consume;
+mod doctor;
 mod drivers;
 mod embedded;
 mod failures;

@@ -8,6 +8,7 @@ use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message};
 
 mod answers;
+mod cluster_answers;
 
 /// A request whose answer can be checked; only these can be sent.
 pub trait Call: Message + Encodable + HeaderVersion {

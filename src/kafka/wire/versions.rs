@@ -26,6 +26,15 @@ impl Versions {
         self.ranges.get(&(key as i16)).copied()
     }
 
+    /// For a person: `Fetch 4 to 17, Produce 0 to 13`.
+    pub fn describe(&self) -> String {
+        let of = |key: ApiKey| match self.range(key) {
+            Some(range) => format!("{key:?} {} to {}", range.min, range.max),
+            None => format!("no {key:?}"),
+        };
+        [ApiKey::Fetch, ApiKey::Produce].map(of).join(", ")
+    }
+
     /// Whether this client can read from this broker. Fetch tells: a broker of Kafka 4 still lists
     /// Produce from version 0 as a courtesy, and answers "unsupported" to it.
     pub fn speaks_wire(&self) -> bool {

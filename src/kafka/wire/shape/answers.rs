@@ -9,17 +9,17 @@ use kafka_protocol::messages::{
     SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 
-const I8: Kind = Kind::Fixed(1);
-const I16: Kind = Kind::Fixed(2);
-const I32: Kind = Kind::Fixed(4);
-const I64: Kind = Kind::Fixed(8);
-const UUID: Kind = Kind::Fixed(16);
+pub(super) const I8: Kind = Kind::Fixed(1);
+pub(super) const I16: Kind = Kind::Fixed(2);
+pub(super) const I32: Kind = Kind::Fixed(4);
+pub(super) const I64: Kind = Kind::Fixed(8);
+pub(super) const UUID: Kind = Kind::Fixed(16);
 
-const fn always(kind: Kind) -> Field {
+pub(super) const fn always(kind: Kind) -> Field {
     between(0, i16::MAX, kind)
 }
 
-const fn since(since: i16, kind: Kind) -> Field {
+pub(super) const fn since(since: i16, kind: Kind) -> Field {
     between(since, i16::MAX, kind)
 }
 
@@ -27,7 +27,7 @@ const fn between(since: i16, until: i16, kind: Kind) -> Field {
     Field { since, until, kind }
 }
 
-const fn plain(fields: &'static [Field]) -> Kind {
+pub(super) const fn plain(fields: &'static [Field]) -> Kind {
     Kind::Struct(Struct { fields, tags: &[] })
 }
 

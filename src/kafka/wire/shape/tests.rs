@@ -2,7 +2,8 @@
 use super::*;
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    ApiVersionsRequest, DescribeConfigsRequest, DescribeQuorumRequest, FetchRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, ProduceRequest,
 };
 use proptest::prelude::*;
 
@@ -107,6 +108,8 @@ fn every_shape_is_what_the_codec_reads_in_every_version() {
     agrees::<FetchRequest>();
     agrees::<ProduceRequest>();
     agrees::<InitProducerIdRequest>();
+    agrees::<DescribeConfigsRequest>();
+    agrees::<DescribeQuorumRequest>();
 }
 
 /// What passes the check must not make the codec abort.
@@ -125,6 +128,8 @@ fn survive_all(bytes: &[u8]) {
     survives::<FetchRequest>(bytes);
     survives::<ProduceRequest>(bytes);
     survives::<InitProducerIdRequest>(bytes);
+    survives::<DescribeConfigsRequest>(bytes);
+    survives::<DescribeQuorumRequest>(bytes);
 }
 
 proptest! {

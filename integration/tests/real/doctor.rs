@@ -1,0 +1,137 @@
+//! `curlew doctor` on what goes wrong between a client and Kafka.
+
+use crate::bridge;
+use curlew_integration::bridge::run;
+use curlew_integration::free_port;
+use curlew_integration::kafka::{Kafka, Options};
+use curlew_integration::proxy::CountingProxy;
+use serde_json::Value;
+use std::net::TcpListener;
+
+/// What was found, and the exit code.
+struct Visit {
+    lines: Vec<String>,
+    code: Option<i32>,
+}
+
+impl Visit {
+    fn new(arguments: &[&str]) -> Self {
+        let output = run(&[&["doctor", "--timeout", "3s"], arguments].concat());
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        Self { lines: text.lines().map(str::to_owned).collect(), code: output.status.code() }
+    }
+
+    /// Of `step`, the first.
+    #[track_caller]
+    fn line(&self, step: &str) -> &str {
+        let line = self.lines.iter().find(|line| line.split_whitespace().nth(1) == Some(step));
+        line.unwrap_or_else(|| panic!("nothing about {step} in\n{}", self.lines.join("\n")))
+    }
+
+    /// The first that failed, which must be `step`, and all after it that needs it skipped.
+    #[track_caller]
+    fn fails_at(&self, step: &str, words: &[&str]) {
+        let first = self.lines.iter().find(|line| line.starts_with("failed")).map(String::as_str);
+        assert_eq!(first, Some(self.line(step)), "{}", self.lines.join("\n"));
+        for word in words {
+            assert!(self.line(step).contains(word), "{word} is not in {}", self.line(step));
+        }
+        assert_eq!(self.code, Some(1));
+    }
+}
+
+#[test]
+fn a_cluster_that_works_has_nothing_that_failed() {
+    for kafka in [Kafka::shared(), Kafka::shared_old()] {
+        let topic = kafka.fresh("doctor", 1);
+        let visit = Visit::new(&["--kafka", &kafka.bootstrap(), "--topic", &topic]);
+        assert_eq!(visit.code, Some(0), "{}", visit.lines.join("\n"));
+        let all: Vec<&str> = visit.lines.iter().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        let expected = [
+            "name",
+            "tcp",
+            "tls",
+            "api-versions",
+            "sasl",
+            "metadata",
+            "advertised-listeners",
+            "topics",
+            "producing",
+            "auto-creation",
+            "clock",
+        ];
+        assert_eq!(all, expected);
+        for (step, words) in [
+            ("api-versions", "driver wire"),
+            ("topics", "all may be read and written"),
+            ("auto-creation", "auto.create.topics.enable=true"),
+            ("clock", "the controller (±"),
+        ] {
+            assert!(visit.line(step).starts_with("ok") && visit.line(step).contains(words), "{}", visit.line(step));
+        }
+    }
+}
+
+#[test]
+fn what_it_prints_for_programs_says_the_same() {
+    let output = run(&["doctor", "--json", "--kafka", &Kafka::shared().bootstrap(), "--topic", "no-such-topic"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["ok"], false);
+    let topics = report["findings"].as_array().expect("list").iter().find(|f| f["step"] == "topics").expect("topics");
+    assert_eq!(topics["outcome"], "failed");
+    assert!(topics["remedy"].as_str().expect("text").contains("kafka-topics --create"), "{topics}");
+}
+
+#[test]
+fn an_advertised_listener_that_cannot_be_reached_is_named_with_what_to_set() {
+    let kafka = Kafka::start(Options { proxied: true, id: "b3RoZXItY2x1c3Rlci0xMg", ..Options::default() });
+    let place = kafka.proxied()[0];
+    let upstream = format!("127.0.0.1:{}", place.upstream);
+    let nowhere = Visit::new(&["--kafka", &upstream]);
+    nowhere.fails_at(
+        "advertised-listeners",
+        &[
+            &format!("broker 1 sends clients to 127.0.0.1:{}", place.listen),
+            "refused",
+            &format!("set advertised.listeners=PLAINTEXT://{upstream}"),
+        ],
+    );
+    // The classic's worse form: something else listens there.
+    let own = Kafka::shared().bootstrap();
+    let port = own.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let _proxy = CountingProxy::start(place.listen, port);
+    let elsewhere = Visit::new(&["--kafka", &upstream]);
+    elsewhere.fails_at("advertised-listeners", &["another cluster answers"]);
+}
+
+#[test]
+fn what_is_not_kafka_is_said_at_the_step_where_it_shows() {
+    let closed = format!("127.0.0.1:{}", free_port());
+    Visit::new(&["--kafka", &closed]).fails_at("tcp", &["refused", "nothing listens there"]);
+    let http = format!("127.0.0.1:{}", bridge().port);
+    Visit::new(&["--kafka", &http]).fails_at("api-versions", &["speaks HTTP", "9092"]);
+    Visit::new(&["--kafka", "no-such-host.invalid:9092"]).fails_at("name", &["cannot be resolved", "DNS"]);
+    // The system takes connections for it, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("address").to_string();
+    Visit::new(&["--kafka", &address]).fails_at("api-versions", &["no answer in time", "TLS"]);
+}
+
+#[test]
+fn one_of_several_addresses_is_enough_to_go_on() {
+    let closed = format!("127.0.0.1:{}", free_port());
+    let visit = Visit::new(&["--kafka", &format!("{closed},{}", Kafka::shared().bootstrap())]);
+    visit.fails_at("tcp", &[&closed]);
+    assert!(visit.line("metadata").starts_with("ok"), "{}", visit.lines.join("\n"));
+}
+
+#[test]
+fn a_driver_that_does_not_fit_is_said() {
+    let kafka = Kafka::shared().bootstrap();
+    Visit::new(&["--kafka", &kafka, "--driver", "crate"]).fails_at("api-versions", &["only what is older"]);
+    let old = Visit::new(&["--kafka", &Kafka::shared_old().bootstrap(), "--driver", "crate"]);
+    assert_eq!(old.code, Some(0), "{}", old.lines.join("\n"));
+    assert!(old.line("metadata").contains("by the old protocol"), "{}", old.line("metadata"));
+}

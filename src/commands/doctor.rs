@@ -1,0 +1,44 @@
+//! `curlew doctor`: what works and what does not, in order, between here and Kafka or the data folder.
+
+use super::{Written, say, written};
+use crate::config::{Doctor, Patient};
+use crate::embedded;
+use crate::finding::{Finding, Outcome};
+use crate::kafka;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    findings: &'a [Finding],
+}
+
+/// Exit code 0 where nothing failed, else 1.
+pub fn doctor(settings: &Doctor) -> ExitCode {
+    let mut findings = Vec::new();
+    let mut out = io::stdout();
+    let mut read = Ok(Written::Yes);
+    let mut note = |finding: Finding| {
+        // As soon as it is known: some tries take their time.
+        if !settings.json && matches!(read, Ok(Written::Yes)) {
+            read = written(writeln!(out, "{finding}"));
+        }
+        findings.push(finding);
+    };
+    match settings.patient() {
+        Patient::Kafka(kafka, driver) => kafka::doctor::examine(&kafka, driver, &settings.topics, &mut note),
+        Patient::Folder(folder) => embedded::examine(folder, &mut note),
+    }
+    let ok = findings.iter().all(|finding| finding.outcome != Outcome::Failed);
+    if settings.json {
+        let report = serde_json::to_string_pretty(&Report { ok, findings: &findings }).map_err(io::Error::other);
+        read = written(report.and_then(|report| writeln!(out, "{report}")));
+    }
+    if let Err(line) = read {
+        say(line);
+        return ExitCode::FAILURE;
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,63 @@
+//! The settings of `curlew doctor`.
+
+use super::file::ConfigFile;
+use super::kafka::Kafka;
+use super::{LogLevel, values};
+use crate::kafka::{Driver, wire};
+use crate::record::TopicName;
+use clap::{ArgAction, Args, ValueHint};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    file: ConfigFile,
+
+    #[command(flatten)]
+    kafka: Kafka,
+
+    /// Folder to look at where no --kafka is given.
+    #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath,
+          default_value = "./curlew-data")]
+    data: PathBuf,
+
+    /// Topic that must be there, to be read and written. Repeatable.
+    #[arg(long = "topic", value_name = "TOPIC", action = ArgAction::Append, value_parser = TopicName::new)]
+    pub topics: Vec<TopicName>,
+
+    /// How long each try may take.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
+    timeout: Duration,
+
+    /// Print one JSON object instead of lines: {"ok":…,"findings":[{"step","outcome","what","remedy"}]}.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is to be looked at: what `serve` would use.
+#[derive(Debug)]
+pub enum Patient<'a> {
+    Kafka(wire::Settings, Driver),
+    Folder(&'a Path),
+}
+
+impl Doctor {
+    pub fn patient(&self) -> Patient<'_> {
+        if self.kafka.brokers.is_empty() {
+            return Patient::Folder(&self.data);
+        }
+        let settings = wire::Settings {
+            bootstrap: self.kafka.brokers.clone(),
+            connect_timeout: self.timeout,
+            request_timeout: self.timeout,
+            ..wire::Settings::default()
+        };
+        Patient::Kafka(settings, self.kafka.driver)
+    }
+
+    /// What is found is said anyway.
+    pub(super) fn log_level(&self) -> LogLevel {
+        LogLevel::Error
+    }
+}

@@ -1,0 +1,121 @@
+//! Who the brokers say they are, and whether that is where this machine can reach them.
+
+use super::Reached;
+use super::reach::{connect, resolve, told};
+use crate::finding::{Finding, Step};
+use crate::kafka::wire::Settings;
+use crate::kafka::wire::connection::Connection;
+use crate::record::TopicName;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::StrBytes;
+
+/// Tells what may be done (8), and is the last that we know in all brokers (12).
+const VERSION: i16 = 12;
+
+/// A cluster by its own account.
+pub struct Cluster {
+    pub metadata: MetadataResponse,
+    /// `host:port` of whom we asked.
+    asked: String,
+}
+
+impl Cluster {
+    pub fn ask(broker: &mut Reached, topics: &[TopicName], found: &mut dyn FnMut(Finding)) -> Option<Self> {
+        let asked = broker.connection.address().to_owned();
+        match broker.ask(&request(topics), VERSION) {
+            Ok(metadata) => {
+                let cluster = Self { metadata, asked };
+                found(Finding::ok(Step::Metadata, cluster.describe()));
+                Some(cluster)
+            }
+            Err(error) => {
+                found(Finding::failed(Step::Metadata, format!("{asked}: {error}"), "look into the broker's log"));
+                None
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        let id = self.id().map(|id| format!("cluster {id}, ")).unwrap_or_default();
+        let nodes: Vec<String> = self.metadata.brokers.iter().map(|broker| broker.node_id.0.to_string()).collect();
+        let controller = match self.metadata.controller_id.0 {
+            ..0 => "no controller".to_owned(),
+            node => format!("controller {node}"),
+        };
+        format!("{id}brokers {}, {controller}", nodes.join(", "))
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.metadata.cluster_id.as_ref().map(StrBytes::as_str)
+    }
+
+    /// The broker that we talk with, where that can be told.
+    pub fn node_asked(&self) -> Option<i32> {
+        let brokers = &self.metadata.brokers;
+        let only = brokers.first().filter(|_| brokers.len() == 1);
+        only.or(brokers.iter().find(|broker| advertised(broker) == self.asked)).map(|broker| broker.node_id.0)
+    }
+
+    /// Whatever was asked first, clients are sent to the addresses that brokers advertise.
+    pub fn check_advertised(&self, settings: &Settings, found: &mut dyn FnMut(Finding)) {
+        for broker in &self.metadata.brokers {
+            let (node, host, address) = (broker.node_id.0, broker.host.as_str(), advertised(broker));
+            found(match self.visit(&address, settings) {
+                Ok(()) if address == self.asked => {
+                    Finding::ok(Step::AdvertisedListeners, format!("broker {node} is at {address}, as was given"))
+                }
+                Ok(()) => Finding::ok(Step::AdvertisedListeners, format!("broker {node} is at {address} and answers")),
+                Err(why) => Finding::failed(
+                    Step::AdvertisedListeners,
+                    format!("broker {node} sends clients to {address}, where {why}"),
+                    self.remedy(node, host),
+                ),
+            });
+        }
+    }
+
+    /// Whether a broker of this cluster answers at `address`.
+    fn visit(&self, address: &str, settings: &Settings) -> Result<(), String> {
+        let resolved = resolve(address)?;
+        connect(&resolved, settings.connect_timeout).map_err(|error| told(&error))?;
+        let opened = Connection::open(address, settings).map_err(|error| error.to_string())?;
+        let mut there = Reached { connection: opened, settings: settings.clone() };
+        let nobody = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
+        let answer = there.ask(&nobody, VERSION).map_err(|error| error.to_string())?;
+        match (answer.cluster_id.as_ref().map(StrBytes::as_str), self.id()) {
+            (Some(theirs), Some(ours)) if theirs != ours => Err(format!("another cluster answers ({theirs})")),
+            _ => Ok(()),
+        }
+    }
+
+    fn remedy(&self, node: i32, host: &str) -> String {
+        let only = self.metadata.brokers.len() == 1;
+        let better = if only { format!("PLAINTEXT://{}", self.asked) } else { "PLAINTEXT://HOST:PORT".to_owned() };
+        let whose = if only { "which worked from here" } else { "an address of that broker that this machine reaches" };
+        let own = matches!(host, "localhost" | "127.0.0.1" | "::1")
+            .then(|| format!("{host} is every client's own machine: "))
+            .unwrap_or_default();
+        format!("{own}set advertised.listeners={better} ({whose}) in the server.properties of broker {node}")
+    }
+}
+
+fn advertised(broker: &MetadataResponseBroker) -> String {
+    match broker.host.contains(':') {
+        true => format!("[{}]:{}", broker.host, broker.port),
+        false => format!("{}:{}", broker.host, broker.port),
+    }
+}
+
+fn request(topics: &[TopicName]) -> MetadataRequest {
+    let wanted = |name: &TopicName| {
+        let name = StrBytes::from_string(name.as_str().to_owned());
+        MetadataRequestTopic::default().with_name(Some(name.into()))
+    };
+    let topics = (!topics.is_empty()).then(|| topics.iter().map(wanted).collect());
+    MetadataRequest::default()
+        .with_topics(topics)
+        .with_allow_auto_topic_creation(false)
+        .with_include_topic_authorized_operations(true)
+}

@@ -1,0 +1,76 @@
+//! What `curlew doctor` asks a Kafka cluster, in the order in which a client needs it to work.
+//!
+//! - `reach`: from a name to a broker that answers
+//! - `cluster`: who the brokers say they are, and whether that is where they can be reached
+//! - `rights`: what may be read and written, and who makes topics
+//! - `clock`: the brokers' time and ours
+
+mod clock;
+mod cluster;
+mod reach;
+mod rights;
+
+use super::Driver;
+use super::crate_driver::CrateDriver;
+use super::wire::Settings;
+use super::wire::connection::Connection;
+use super::wire::shape::Call;
+use crate::broker::{Broker, BrokerError};
+use crate::finding::{Finding, Step};
+use crate::record::TopicName;
+use cluster::Cluster;
+
+/// A broker that answers.
+struct Reached {
+    connection: Connection,
+    settings: Settings,
+}
+
+/// Tries everything that serving needs of the cluster, and hands over what came of it as soon as it is known. Nothing
+/// is changed there. Blocks for some of `settings`' timeouts.
+pub fn examine(settings: &Settings, driver: Driver, topics: &[TopicName], found: &mut dyn FnMut(Finding)) {
+    let mut reached = None;
+    for address in &settings.bootstrap {
+        let connection = reach::broker(address, settings, driver, found);
+        reached = reached.or(connection);
+    }
+    let Some(connection) = reached else {
+        return skip_all(AFTER_REACHING, "no broker answers", found);
+    };
+    if driver == Driver::Crate || !connection.versions().speaks_wire() {
+        found(by_the_old_protocol(settings));
+        return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "the old protocol cannot tell", found);
+    }
+    let mut broker = Reached { connection, settings: settings.clone() };
+    let Some(cluster) = Cluster::ask(&mut broker, topics, found) else {
+        return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "there is no metadata", found);
+    };
+    cluster.check_advertised(settings, found);
+    found(rights::topics(&cluster, topics));
+    found(rights::producing(&mut broker));
+    found(rights::auto_creation(&mut broker, &cluster));
+    found(clock::skew(&mut broker));
+}
+
+/// What takes a broker that answers.
+const AFTER_REACHING: &[Step] =
+    &[Step::Metadata, Step::AdvertisedListeners, Step::Topics, Step::Producing, Step::AutoCreation, Step::Clock];
+
+fn skip_all(steps: &[Step], why: &str, found: &mut dyn FnMut(Finding)) {
+    steps.iter().for_each(|step| found(Finding::skipped(*step, why)));
+}
+
+fn by_the_old_protocol(settings: &Settings) -> Finding {
+    match CrateDriver::new(settings).list_topics() {
+        Ok(topics) => Finding::ok(Step::Metadata, format!("{} topics, by the old protocol", topics.len())),
+        Err(error) => Finding::failed(Step::Metadata, error.to_string(), "look into the broker's log"),
+    }
+}
+
+impl Reached {
+    /// Asks in the newest version that both sides speak, `at_most` at most.
+    fn ask<Q: Call>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
+        let version = self.connection.version_for::<Q>(at_most)?;
+        self.connection.call(request, version, self.settings.request_timeout)
+    }
+}

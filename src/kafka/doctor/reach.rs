@@ -1,0 +1,162 @@
+//! From a name to a broker that answers: name, TCP, ApiVersions.
+
+use crate::broker::{Broker, BrokerError};
+use crate::finding::{Finding, Step};
+use crate::kafka::Driver;
+use crate::kafka::crate_driver::CrateDriver;
+use crate::kafka::wire::connection::Connection;
+use crate::kafka::wire::{Settings, Versions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+/// Each step to `address`, up to the first that fails.
+pub fn broker(
+    address: &str,
+    settings: &Settings,
+    driver: Driver,
+    found: &mut dyn FnMut(Finding),
+) -> Option<Connection> {
+    let rest = [Step::Tcp, Step::Tls, Step::ApiVersions, Step::Sasl];
+    let resolved = match resolve(address) {
+        Ok(resolved) => resolved,
+        Err(why) => {
+            found(Finding::failed(Step::Name, format!("{address}: {why}"), NAME_REMEDY));
+            super::skip_all(&rest, &format!("{address} has no address"), found);
+            return None;
+        }
+    };
+    let listed: Vec<String> = resolved.iter().map(|at| at.ip().to_string()).collect();
+    found(Finding::ok(Step::Name, format!("{address} is {}", listed.join(", "))));
+    let connected = connect(&resolved, settings.connect_timeout);
+    let at = match connected {
+        Ok((at, time)) => {
+            found(Finding::ok(Step::Tcp, format!("{at} connects in {:.1} ms", time.as_secs_f64() * 1000.0)));
+            at
+        }
+        Err(error) => {
+            found(Finding::failed(Step::Tcp, format!("{address}: {}", told(&error)), tcp_remedy(&error)));
+            super::skip_all(rest.get(1..).unwrap_or_default(), &format!("{address} cannot be reached"), found);
+            return None;
+        }
+    };
+    found(Finding::skipped(Step::Tls, "not asked for (security.protocol=PLAINTEXT)"));
+    let began = Instant::now();
+    match Connection::open(address, settings) {
+        Ok(connection) => {
+            found(fits(address, connection.versions(), driver));
+            found(Finding::skipped(Step::Sasl, "not asked for (security.protocol=PLAINTEXT)"));
+            Some(connection)
+        }
+        Err(error) => {
+            found(no_versions(at, settings, &error, began.elapsed()));
+            found(Finding::skipped(Step::Sasl, format!("{address} does not answer as Kafka does")));
+            None
+        }
+    }
+}
+
+/// What the broker speaks, which driver that means, and whether it is the one that was chosen.
+fn fits(address: &str, versions: &Versions, chosen: Driver) -> Finding {
+    let step = Step::ApiVersions;
+    let speaks = format!("{address} speaks {}", versions.describe());
+    let fitting = if versions.speaks_wire() { "wire" } else { "crate" };
+    match chosen {
+        Driver::Crate if !versions.speaks_old_protocol() => Finding::failed(
+            step,
+            format!("{speaks}, but --driver crate only what is older"),
+            "leave --driver out, or give auto or wire",
+        ),
+        Driver::Wire if fitting == "crate" => Finding::failed(
+            step,
+            format!("{speaks}, but --driver wire only what is newer (Kafka 0.11)"),
+            "leave --driver out, or give auto or crate",
+        ),
+        Driver::Crate => Finding::ok(step, format!("{speaks}: driver crate, as asked for; auto would take {fitting}")),
+        Driver::Auto | Driver::Wire => Finding::ok(step, format!("{speaks}: driver {fitting}")),
+    }
+}
+
+const NAME_REMEDY: &str = "check how it is spelt and that the DNS (or /etc/hosts) of this machine knows it, or give an \
+                           IP address; within a container the names of its network count, not those of its host";
+
+pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
+    match address.to_socket_addrs().map(Vec::from_iter) {
+        Ok(resolved) if resolved.is_empty() => Err("the name has no address".to_owned()),
+        Ok(resolved) => Ok(resolved),
+        Err(error) => Err(format!("the name cannot be resolved: {error}")),
+    }
+}
+
+/// The first of `resolved` that lets us connect, and how long that took; else why the last did not.
+pub fn connect(resolved: &[SocketAddr], timeout: Duration) -> io::Result<(SocketAddr, Duration)> {
+    let mut why = io::Error::from(ErrorKind::NotFound);
+    for at in resolved {
+        let began = Instant::now();
+        match TcpStream::connect_timeout(at, timeout) {
+            Ok(_) => return Ok((*at, began.elapsed())),
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+pub fn told(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => "nothing answers in time".to_owned(),
+        ErrorKind::ConnectionRefused => "the connection is refused".to_owned(),
+        _ => format!("cannot connect: {error}"),
+    }
+}
+
+pub fn tcp_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => {
+            "nothing listens there: is the broker running, and is this the port of one of its listeners?"
+        }
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+            "a firewall between here and there, or a wrong address, swallows what is sent"
+        }
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "this machine has no way to that network",
+        _ => "check the address and the network between here and there",
+    }
+}
+
+/// The port is open, and who listens there does not answer ApiVersions.
+fn no_versions(at: SocketAddr, settings: &Settings, error: &BrokerError, after: Duration) -> Finding {
+    let step = Step::ApiVersions;
+    // An old broker hangs up on the question. One that is silent would hold the old driver for minutes.
+    if after < settings.connect_timeout && CrateDriver::new(settings).ready().is_ok() {
+        return Finding::failed(
+            step,
+            "the broker does not answer ApiVersions, and does answer the protocol before Kafka 0.10",
+            "give --driver crate; there are no headers and no timestamps with it",
+        );
+    }
+    if speaks_http(at, settings.connect_timeout) {
+        return Finding::failed(
+            step,
+            format!("{at} speaks HTTP and is no Kafka listener"),
+            "give the port of a Kafka broker (9092, as a rule), not that of a REST proxy, a console or a web server",
+        );
+    }
+    Finding::failed(
+        step,
+        error.to_string(),
+        "is this a Kafka listener, of a broker that is up, and without TLS? (SSL and SASL listeners have ports of their own)",
+    )
+}
+
+/// Some servers hang up on what is not HTTP; asked in their own language they answer.
+fn speaks_http(at: SocketAddr, timeout: Duration) -> bool {
+    let ask = || -> io::Result<[u8; 5]> {
+        let mut stream = TcpStream::connect_timeout(&at, timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
+        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n")?;
+        let mut head = [0; 5];
+        stream.read_exact(&mut head)?;
+        Ok(head)
+    };
+    ask().is_ok_and(|head| head == *b"HTTP/")
+}

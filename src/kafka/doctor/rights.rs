@@ -1,0 +1,147 @@
+//! What we may read and write there, and who makes topics.
+
+use super::Reached;
+use super::cluster::Cluster;
+use crate::broker::BrokerError;
+use crate::finding::{Finding, Step};
+use crate::kafka::wire::errors::{self, Asked};
+use crate::record::TopicName;
+use kafka_protocol::error::ResponseError as Kafka;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{DescribeConfigsRequest, InitProducerIdRequest};
+use kafka_protocol::protocol::StrBytes;
+use std::time::{Duration, Instant};
+
+/// Kafka's AclOperation codes, as bits of "authorized operations" (KIP-430).
+const READ: i32 = 1 << 3;
+const WRITE: i32 = 1 << 4;
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Kafka's ConfigResource type.
+const BROKER: i8 = 4;
+
+/// One finding about the topics asked for, or about all that can be seen.
+pub fn topics(cluster: &Cluster, asked: &[TopicName]) -> Finding {
+    let step = Step::Topics;
+    let topics: Vec<&MetadataResponseTopic> =
+        cluster.metadata.topics.iter().filter(|topic| !topic.is_internal).collect();
+    if topics.is_empty() && asked.is_empty() {
+        return Finding::ok(
+            step,
+            "none can be seen: there is none, or the access rules hide them (they need Describe)",
+        );
+    }
+    let missing = named(&topics, |topic| topic.error_code == Kafka::UnknownTopicOrPartition.code());
+    let refused = named(&topics, |topic| topic.error_code == Kafka::TopicAuthorizationFailed.code());
+    if !refused.is_empty() {
+        let all = refused.join(", ");
+        return Finding::failed(step, format!("{all} may not be described"), grant("Describe", &all));
+    }
+    if !missing.is_empty() {
+        let what = format!("{} does not exist, or may not be seen", missing.join(", "));
+        return Finding::failed(
+            step,
+            what,
+            "check the name; make it with kafka-topics --create, or by its first record",
+        );
+    }
+    if topics.iter().any(|topic| topic.topic_authorized_operations == i32::MIN) {
+        return Finding::skipped(
+            step,
+            format!("{} can be seen; this broker does not tell what may be done", topics.len()),
+        );
+    }
+    let no_read = named(&topics, |topic| topic.error_code == 0 && topic.topic_authorized_operations & READ == 0);
+    let no_write = named(&topics, |topic| topic.error_code == 0 && topic.topic_authorized_operations & WRITE == 0);
+    let both: Vec<String> = [(&no_read, "read"), (&no_write, "written")]
+        .iter()
+        .filter(|(names, _)| !names.is_empty())
+        .map(|(names, verb)| format!("{} may not be {verb}", some(names)))
+        .collect();
+    let seen = if asked.is_empty() { format!("{} can be seen", topics.len()) } else { some(&named(&topics, |_| true)) };
+    match (both.is_empty(), asked.is_empty()) {
+        (true, _) => Finding::ok(step, format!("{seen}: all may be read and written")),
+        // Whoever asks about no topic may well not want to write all.
+        (false, true) => Finding::ok(step, format!("{seen}: {}", both.join("; "))),
+        (false, false) => {
+            let operation = if no_read.is_empty() { "Write" } else { "Read" };
+            let topic = no_read.first().or(no_write.first()).copied().unwrap_or_default();
+            Finding::failed(step, both.join("; "), grant(operation, topic))
+        }
+    }
+}
+
+fn named<'a>(topics: &[&'a MetadataResponseTopic], which: impl Fn(&MetadataResponseTopic) -> bool) -> Vec<&'a str> {
+    let chosen = topics.iter().filter(|topic| which(topic));
+    chosen.map(|topic| topic.name.as_ref().map_or("?", |name| name.as_str())).collect()
+}
+
+/// The first few of many.
+fn some(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    match names.get(..SHOWN) {
+        Some(first) if names.len() > SHOWN => format!("{} and {} more", first.join(", "), names.len() - SHOWN),
+        _ => names.join(", "),
+    }
+}
+
+fn grant(operation: &str, topic: &str) -> String {
+    format!("kafka-acls --add --allow-principal User:NAME --operation {operation} --topic {topic}")
+}
+
+/// Whether an idempotent producer is let in. It costs the cluster a number.
+pub fn producing(broker: &mut Reached) -> Finding {
+    let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
+    let deadline = Instant::now() + broker.settings.request_timeout;
+    let asked = loop {
+        let asked = broker.ask(&request, 4).and_then(|answer| errors::check(answer.error_code, Asked::Cluster, None));
+        match asked {
+            // A broker that has just started is not ready for it yet.
+            Err(BrokerError::Unavailable(_)) if Instant::now() < deadline => std::thread::sleep(ASK_EVERY),
+            asked => break asked,
+        }
+    };
+    match asked {
+        Ok(()) => Finding::ok(Step::Producing, "idempotent producers are let in"),
+        Err(error @ BrokerError::Denied(_)) => Finding::failed(
+            Step::Producing,
+            error.to_string(),
+            "kafka-acls --add --allow-principal User:NAME --operation IdempotentWrite --cluster, or Write on some topic \
+             (Kafka 2.8 and later)",
+        ),
+        Err(error) => Finding::failed(Step::Producing, error.to_string(), "look into the broker's log"),
+    }
+}
+
+/// Whether the first record of a topic makes it.
+pub fn auto_creation(broker: &mut Reached, cluster: &Cluster) -> Finding {
+    let step = Step::AutoCreation;
+    let Some(node) = cluster.node_asked() else {
+        return Finding::skipped(step, "it is not known which broker was asked");
+    };
+    let name = "auto.create.topics.enable";
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(BROKER)
+        .with_resource_name(StrBytes::from_string(node.to_string()))
+        .with_configuration_keys(Some(vec![StrBytes::from_static_str(name)]));
+    let answer = broker.ask(&DescribeConfigsRequest::default().with_resources(vec![resource]), 4);
+    let value = answer.and_then(|answer| {
+        let result = answer.results.into_iter().next();
+        let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no broker".to_owned()))?;
+        errors::check(result.error_code, Asked::Cluster, result.error_message.as_deref())?;
+        let value = result.configs.into_iter().find(|config| config.name == *name).and_then(|config| config.value);
+        Ok(value.map(|value| value.to_string()))
+    });
+    match value.as_ref().map(Option::as_deref) {
+        Ok(Some("true")) => Finding::ok(step, format!("on ({name}=true): the first record makes a topic")),
+        Ok(Some("false")) => Finding::ok(
+            step,
+            format!("off ({name}=false): topics are made with kafka-topics --create; until then, 404"),
+        ),
+        Ok(_) => Finding::skipped(step, format!("the broker does not tell {name}")),
+        Err(BrokerError::Denied(_)) => {
+            Finding::skipped(step, format!("{name} may not be asked for (DescribeConfigs on the cluster)"))
+        }
+        Err(error) => Finding::skipped(step, format!("{name}: {error}")),
+    }
+}
