@@ -116,12 +116,11 @@ impl Command {
             Self::Export(export) => Some(&mut export.source),
         }
     }
-}
 
-impl Command {
     fn kafka(&mut self) -> Option<&mut kafka::Kafka> {
         match self {
             Self::Serve(serve) => Some(&mut serve.kafka),
+            Self::Doctor(doctor) => Some(&mut doctor.kafka),
             Self::Demo(_) => None,
             other => other.source().map(|source| &mut source.kafka),
         }

@@ -28,7 +28,7 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
         findings.push(finding);
     };
     match settings.patient() {
-        Patient::Kafka(kafka, driver) => kafka::doctor::examine(&kafka, driver, &settings.topics, &mut note),
+        Patient::Kafka(kafka) => kafka::doctor::examine(kafka, settings.timeout, &settings.topics, &mut note),
         Patient::Folder(folder) => embedded::examine(folder, &mut note),
     }
     let ok = findings.iter().all(|finding| finding.outcome != Outcome::Failed);

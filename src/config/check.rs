@@ -11,7 +11,10 @@ use std::path::Path;
 /// The settings are read: what is left are the files that they name.
 pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> Stop {
     let named = command.get_arguments().filter(|arg| is_path(arg) && arg.get_id() != "config");
-    let faults: Vec<String> = named.flat_map(|arg| missing(arg, matches, layers)).collect();
+    let mut faults: Vec<String> = named.flat_map(|arg| missing(arg, matches, layers)).collect();
+    if faults.is_empty() {
+        faults.extend(settings.faults());
+    }
     if !faults.is_empty() {
         return Stop::Refused(faults.join("\n"));
     }
@@ -21,8 +24,8 @@ pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: 
     if let Err(fault) = settings.kafka.resolve() {
         return Stop::Refused(fault);
     }
-    let settings = command.get_arguments().map(|arg| layers.origin(arg.get_id().as_str()));
-    let of_file = settings.filter(|origin| matches!(origin, Origin::File(_))).count();
+    let origins = command.get_arguments().map(|arg| layers.origin(arg.get_id().as_str()));
+    let of_file = origins.filter(|origin| matches!(origin, Origin::File(_))).count();
     Stop::Shown(match &layers.file {
         Some(file) => format!("{} is fine: it sets {of_file} of the settings\n", file.path.display()),
         None => "the settings are fine; there is no file\n".to_owned(),

@@ -3,7 +3,7 @@
 use super::file::ConfigFile;
 use super::kafka::Kafka;
 use super::{LogLevel, values};
-use crate::kafka::{Driver, wire};
+use crate::kafka::Connection;
 use crate::record::TopicName;
 use clap::{ArgAction, Args, ValueHint};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Doctor {
     file: ConfigFile,
 
     #[command(flatten)]
-    kafka: Kafka,
+    pub(super) kafka: Kafka,
 
     /// Folder to look at where no --kafka is given.
     #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath,
@@ -28,7 +28,7 @@ pub struct Doctor {
 
     /// How long each try may take.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
-    timeout: Duration,
+    pub timeout: Duration,
 
     /// Print one JSON object instead of lines: {"ok":…,"findings":[{"step","outcome","what","remedy"}]}.
     #[arg(long)]
@@ -38,22 +38,13 @@ pub struct Doctor {
 /// What is to be looked at: what `serve` would use.
 #[derive(Debug)]
 pub enum Patient<'a> {
-    Kafka(wire::Settings, Driver),
+    Kafka(&'a Connection),
     Folder(&'a Path),
 }
 
 impl Doctor {
     pub fn patient(&self) -> Patient<'_> {
-        if self.kafka.brokers.is_empty() {
-            return Patient::Folder(&self.data);
-        }
-        let settings = wire::Settings {
-            bootstrap: self.kafka.brokers.clone(),
-            connect_timeout: self.timeout,
-            request_timeout: self.timeout,
-            ..wire::Settings::default()
-        };
-        Patient::Kafka(settings, self.kafka.driver)
+        self.kafka.connection().map_or(Patient::Folder(&self.data), Patient::Kafka)
     }
 
     /// What is found is said anyway.

@@ -104,6 +104,11 @@ pub struct Serve {
 }
 
 impl Serve {
+    /// What is wrong with the files that settings name, as far as reading them tells.
+    pub(super) fn faults(&self) -> Vec<String> {
+        Vec::from_iter(self.kafka.resolve().err())
+    }
+
     pub fn hub(&self) -> hub::Settings {
         hub::Settings {
             max_streams: self.max_streams,

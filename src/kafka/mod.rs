@@ -45,18 +45,25 @@ impl Connection {
         let brokers = brokers.iter().map(|&broker| broker.to_owned()).collect();
         Self { brokers, security: Security::default(), client_id: None, driver, notes: Vec::new() }
     }
+
+    fn settings(&self) -> wire::Settings {
+        let defaults = wire::Settings::default();
+        wire::Settings {
+            bootstrap: self.brokers.clone(),
+            security: self.security.clone(),
+            client_id: self.client_id.clone().unwrap_or(defaults.client_id),
+            ..defaults
+        }
+    }
 }
 
 /// Never fails: Kafka may be away now and come later.
 pub fn connect(connection: &Connection) -> Arc<dyn Broker> {
-    let Connection { brokers, security, client_id, driver, notes } = connection;
-    notes.iter().for_each(|note| warn!("{note}"));
-    let mut settings =
-        wire::Settings { bootstrap: brokers.clone(), security: security.clone(), ..wire::Settings::default() };
-    settings.client_id = client_id.clone().unwrap_or(settings.client_id);
-    match driver {
+    connection.notes.iter().for_each(|note| warn!("{note}"));
+    let settings = connection.settings();
+    match connection.driver {
         // What a secured broker speaks, the old driver cannot.
-        Driver::Auto if security.is_on() => Arc::new(Wire::connect(settings)),
+        Driver::Auto if connection.security.is_on() => Arc::new(Wire::connect(settings)),
         Driver::Auto => Arc::new(Auto::new(settings)),
         Driver::Wire => Arc::new(Wire::connect(settings)),
         Driver::Crate => Arc::new(CrateDriver::new(&settings)),

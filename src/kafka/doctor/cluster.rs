@@ -70,7 +70,7 @@ impl Cluster {
                 Err(why) => Finding::failed(
                     Step::AdvertisedListeners,
                     format!("broker {node} sends clients to {address}, where {why}"),
-                    self.remedy(node, host),
+                    self.remedy(node, host, settings),
                 ),
             });
         }
@@ -90,9 +90,10 @@ impl Cluster {
         }
     }
 
-    fn remedy(&self, node: i32, host: &str) -> String {
+    fn remedy(&self, node: i32, host: &str, settings: &Settings) -> String {
         let only = self.metadata.brokers.len() == 1;
-        let better = if only { format!("PLAINTEXT://{}", self.asked) } else { "PLAINTEXT://HOST:PORT".to_owned() };
+        let protocol = settings.security.protocol();
+        let better = if only { format!("{protocol}://{}", self.asked) } else { format!("{protocol}://HOST:PORT") };
         let whose = if only { "which worked from here" } else { "an address of that broker that this machine reaches" };
         let own = matches!(host, "localhost" | "127.0.0.1" | "::1")
             .then(|| format!("{host} is every client's own machine: "))

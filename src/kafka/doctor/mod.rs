@@ -1,6 +1,6 @@
 //! What `curlew doctor` asks a Kafka cluster, in the order in which a client needs it to work.
 //!
-//! - `reach`: from a name to a broker that answers
+//! - `reach`: from a name to a broker that answers and knows us
 //! - `cluster`: who the brokers say they are, and whether that is where they can be reached
 //! - `rights`: what may be read and written, and who makes topics
 //! - `clock`: the brokers' time and ours
@@ -19,6 +19,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::finding::{Finding, Step};
 use crate::record::TopicName;
 use cluster::Cluster;
+use std::time::Duration;
 
 /// A broker that answers.
 struct Reached {
@@ -27,26 +28,27 @@ struct Reached {
 }
 
 /// Tries everything that serving needs of the cluster, and hands over what came of it as soon as it is known. Nothing
-/// is changed there. Blocks for some of `settings`' timeouts.
-pub fn examine(settings: &Settings, driver: Driver, topics: &[TopicName], found: &mut dyn FnMut(Finding)) {
+/// is changed there. Each try may take `timeout`.
+pub fn examine(kafka: &super::Connection, timeout: Duration, topics: &[TopicName], found: &mut dyn FnMut(Finding)) {
+    let settings = Settings { connect_timeout: timeout, request_timeout: timeout, ..kafka.settings() };
     let mut reached = None;
     for address in &settings.bootstrap {
-        let connection = reach::broker(address, settings, driver, found);
+        let connection = reach::broker(address, &settings, kafka.driver, found);
         reached = reached.or(connection);
     }
     let Some(connection) = reached else {
         return skip_all(AFTER_REACHING, "no broker answers", found);
     };
-    if driver == Driver::Crate || !connection.versions().speaks_wire() {
-        found(by_the_old_protocol(settings));
+    if kafka.driver == Driver::Crate || !connection.versions().speaks_wire() {
+        found(by_the_old_protocol(&settings));
         return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "the old protocol cannot tell", found);
     }
-    let mut broker = Reached { connection, settings: settings.clone() };
+    let mut broker = Reached { connection, settings };
     let Some(cluster) = Cluster::ask(&mut broker, topics, found) else {
         return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "there is no metadata", found);
     };
-    cluster.check_advertised(settings, found);
-    found(rights::topics(&cluster, topics));
+    cluster.check_advertised(&broker.settings, found);
+    found(rights::topics(&cluster, topics, &broker.settings));
     found(rights::producing(&mut broker));
     found(rights::auto_creation(&mut broker, &cluster));
     found(clock::skew(&mut broker));

@@ -1,10 +1,10 @@
-//! From a name to a broker that answers: name, TCP, ApiVersions.
+//! From a name to a broker that answers and knows us: name, TCP, TLS, ApiVersions, SASL.
 
 use crate::broker::{Broker, BrokerError};
 use crate::finding::{Finding, Step};
 use crate::kafka::Driver;
 use crate::kafka::crate_driver::CrateDriver;
-use crate::kafka::wire::connection::Connection;
+use crate::kafka::wire::connection::{Connection, Stage};
 use crate::kafka::wire::{Settings, Versions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -40,20 +40,56 @@ pub fn broker(
             return None;
         }
     };
-    found(Finding::skipped(Step::Tls, "not asked for (security.protocol=PLAINTEXT)"));
+    secured(address, at, settings, driver, found)
+}
+
+/// TLS, ApiVersions, SASL.
+fn secured(
+    address: &str,
+    at: SocketAddr,
+    settings: &Settings,
+    driver: Driver,
+    found: &mut dyn FnMut(Finding),
+) -> Option<Connection> {
+    let security = &settings.security;
+    let not_wanted = |step| Finding::skipped(step, format!("not asked for ({})", security.describe()));
     let began = Instant::now();
-    match Connection::open(address, settings) {
-        Ok(connection) => {
-            found(fits(address, connection.versions(), driver));
-            found(Finding::skipped(Step::Sasl, "not asked for (security.protocol=PLAINTEXT)"));
-            Some(connection)
+    let mut stage = None;
+    let opened = Connection::open_in_stages(address, settings, &mut |reached, versions| {
+        stage = Some(reached);
+        found(match reached {
+            Stage::Connected if security.tls.is_none() => not_wanted(Step::Tls),
+            Stage::Connected => {
+                Finding::ok(Step::Tls, format!("{address} and we agree, and its certificate is trusted"))
+            }
+            Stage::Answered => fits(address, versions, driver),
+        });
+    });
+    match (opened, stage) {
+        (Ok(connection), _) => {
+            found(match &security.sasl {
+                None => not_wanted(Step::Sasl),
+                Some(sasl) => {
+                    let whom = security.principal().map(|principal| format!(" as {principal}")).unwrap_or_default();
+                    Finding::ok(Step::Sasl, format!("{address} lets us in by {}{whom}", sasl.mechanism()))
+                }
+            });
+            return Some(connection);
         }
-        Err(error) => {
+        (Err(error), None) if security.tls.is_some() => {
+            found(Finding::failed(Step::Tls, error.to_string(), TLS_REMEDY));
+            super::skip_all(&[Step::ApiVersions, Step::Sasl], "TLS comes first", found);
+        }
+        (Err(error), Some(Stage::Answered)) => found(Finding::failed(Step::Sasl, error.to_string(), SASL_REMEDY)),
+        (Err(error), reached) => {
+            if reached.is_none() {
+                found(not_wanted(Step::Tls));
+            }
             found(no_versions(at, settings, &error, began.elapsed()));
             found(Finding::skipped(Step::Sasl, format!("{address} does not answer as Kafka does")));
-            None
         }
     }
+    None
 }
 
 /// What the broker speaks, which driver that means, and whether it is the one that was chosen.
@@ -79,6 +115,12 @@ fn fits(address: &str, versions: &Versions, chosen: Driver) -> Finding {
 
 const NAME_REMEDY: &str = "check how it is spelt and that the DNS (or /etc/hosts) of this machine knows it, or give an \
                            IP address; within a container the names of its network count, not those of its host";
+
+const TLS_REMEDY: &str = "check ssl.truststore.location (the CA of the broker's certificate), the host name in it, and \
+                          ssl.keystore.* where the broker wants a certificate of ours, in the file of --kafka-config";
+
+const SASL_REMEDY: &str =
+    "check sasl.mechanism and the user and password in sasl.jaas.config, in the file of --kafka-config";
 
 pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
     match address.to_socket_addrs().map(Vec::from_iter) {
@@ -126,7 +168,8 @@ pub fn tcp_remedy(error: &io::Error) -> &'static str {
 fn no_versions(at: SocketAddr, settings: &Settings, error: &BrokerError, after: Duration) -> Finding {
     let step = Step::ApiVersions;
     // An old broker hangs up on the question. One that is silent would hold the old driver for minutes.
-    if after < settings.connect_timeout && CrateDriver::new(settings).ready().is_ok() {
+    let is_plain = !settings.security.is_on();
+    if is_plain && after < settings.connect_timeout && CrateDriver::new(settings).ready().is_ok() {
         return Finding::failed(
             step,
             "the broker does not answer ApiVersions, and does answer the protocol before Kafka 0.10",

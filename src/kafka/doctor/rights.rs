@@ -4,6 +4,7 @@ use super::Reached;
 use super::cluster::Cluster;
 use crate::broker::BrokerError;
 use crate::finding::{Finding, Step};
+use crate::kafka::wire::Settings;
 use crate::kafka::wire::errors::{self, Asked};
 use crate::record::TopicName;
 use kafka_protocol::error::ResponseError as Kafka;
@@ -21,7 +22,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 const BROKER: i8 = 4;
 
 /// One finding about the topics asked for, or about all that can be seen.
-pub fn topics(cluster: &Cluster, asked: &[TopicName]) -> Finding {
+pub fn topics(cluster: &Cluster, asked: &[TopicName], settings: &Settings) -> Finding {
     let step = Step::Topics;
     let topics: Vec<&MetadataResponseTopic> =
         cluster.metadata.topics.iter().filter(|topic| !topic.is_internal).collect();
@@ -35,7 +36,7 @@ pub fn topics(cluster: &Cluster, asked: &[TopicName]) -> Finding {
     let refused = named(&topics, |topic| topic.error_code == Kafka::TopicAuthorizationFailed.code());
     if !refused.is_empty() {
         let all = refused.join(", ");
-        return Finding::failed(step, format!("{all} may not be described"), grant("Describe", &all));
+        return Finding::failed(step, format!("{all} may not be described"), grant(settings, "Describe", &all));
     }
     if !missing.is_empty() {
         let what = format!("{} does not exist, or may not be seen", missing.join(", "));
@@ -66,7 +67,7 @@ pub fn topics(cluster: &Cluster, asked: &[TopicName]) -> Finding {
         (false, false) => {
             let operation = if no_read.is_empty() { "Write" } else { "Read" };
             let topic = no_read.first().or(no_write.first()).copied().unwrap_or_default();
-            Finding::failed(step, both.join("; "), grant(operation, topic))
+            Finding::failed(step, both.join("; "), grant(settings, operation, topic))
         }
     }
 }
@@ -85,8 +86,12 @@ fn some(names: &[&str]) -> String {
     }
 }
 
-fn grant(operation: &str, topic: &str) -> String {
-    format!("kafka-acls --add --allow-principal User:NAME --operation {operation} --topic {topic}")
+fn grant(settings: &Settings, operation: &str, topic: &str) -> String {
+    format!("kafka-acls --add --allow-principal {} --operation {operation} --topic {topic}", principal(settings))
+}
+
+fn principal(settings: &Settings) -> String {
+    settings.security.principal().unwrap_or_else(|| "User:NAME".to_owned())
 }
 
 /// Whether an idempotent producer is let in. It costs the cluster a number.
@@ -106,8 +111,11 @@ pub fn producing(broker: &mut Reached) -> Finding {
         Err(error @ BrokerError::Denied(_)) => Finding::failed(
             Step::Producing,
             error.to_string(),
-            "kafka-acls --add --allow-principal User:NAME --operation IdempotentWrite --cluster, or Write on some topic \
-             (Kafka 2.8 and later)",
+            format!(
+                "kafka-acls --add --allow-principal {} --operation IdempotentWrite --cluster, or Write on some topic \
+                 (Kafka 2.8 and later)",
+                principal(&broker.settings)
+            ),
         ),
         Err(error) => Finding::failed(Step::Producing, error.to_string(), "look into the broker's log"),
     }

@@ -29,13 +29,21 @@ impl Security {
         self.tls.is_some() || self.sasl.is_some()
     }
 
+    /// Kafka's name for it.
+    pub fn protocol(&self) -> &'static str {
+        match (&self.tls, &self.sasl) {
+            (None, None) => "PLAINTEXT",
+            (Some(_), None) => "SSL",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (Some(_), Some(_)) => "SASL_SSL",
+        }
+    }
+
     /// Kafka's name for it, with the mechanism: `SASL_SSL SCRAM-SHA-512`.
     pub fn describe(&self) -> String {
-        match (&self.tls, &self.sasl) {
-            (None, None) => "PLAINTEXT".to_owned(),
-            (Some(_), None) => "SSL".to_owned(),
-            (None, Some(sasl)) => format!("SASL_PLAINTEXT {}", sasl.mechanism()),
-            (Some(_), Some(sasl)) => format!("SASL_SSL {}", sasl.mechanism()),
+        match &self.sasl {
+            None => self.protocol().to_owned(),
+            Some(sasl) => format!("{} {}", self.protocol(), sasl.mechanism()),
         }
     }
 

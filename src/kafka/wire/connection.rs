@@ -51,11 +51,29 @@ pub struct Ticket {
     pub version: i16,
 }
 
+/// What [`Connection::open`] has behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// TCP, and TLS where that is wanted.
+    Connected,
+    /// ApiVersions.
+    Answered,
+}
+
 impl Connection {
     /// Connects to `address` (`host:port`, each resolved address in turn), asks for the versions it
     /// speaks and says who we are. `Unavailable` where nobody listens or answers, `Corrupt` where it is
     /// not Kafka, `Untrusted` where it is not secured as the settings say or refuses us.
     pub fn open(address: &str, settings: &Settings) -> Result<Self, BrokerError> {
+        Self::open_in_stages(address, settings, &mut |_, _| ())
+    }
+
+    /// Likewise, and tells each stage when it is reached, with what the broker speaks as far as that is known.
+    pub fn open_in_stages(
+        address: &str,
+        settings: &Settings,
+        reached: &mut dyn FnMut(Stage, &Versions),
+    ) -> Result<Self, BrokerError> {
         let timeout = settings.connect_timeout;
         let stream = Arc::new(Transport::connect(address, &settings.security, timeout)?);
         let address: Arc<str> = address.into();
@@ -70,7 +88,9 @@ impl Connection {
         let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame };
         let login = Login::new(settings.security.sasl.clone());
         let mut connection = Self { sender, receiver, login, login_timeout: timeout };
+        reached(Stage::Connected, &connection.sender.versions);
         connection.sender.versions = Arc::new(connection.ask_versions(timeout)?);
+        reached(Stage::Answered, &connection.sender.versions);
         connection.authenticate()?;
         Ok(connection)
     }
