@@ -24,6 +24,7 @@ pub use refusal::Stop;
 pub use serve::Serve;
 pub use terminal::{Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
 
+use crate::logging::LogFormat;
 use about::About;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use layers::Layers;
@@ -82,6 +83,16 @@ impl Command {
             Self::Doctor(doctor) => doctor.log_level(),
         }
         .into()
+    }
+}
+
+impl Command {
+    /// How the log is written.
+    pub fn log_format(&self) -> LogFormat {
+        match self {
+            Self::Serve(serve) => serve.log_format,
+            Self::Demo(_) | Self::Consume(_) | Self::Produce(_) | Self::Export(_) => LogFormat::Text,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use curlew::embedded::Embedded;
 use curlew::http::{self, App, Tls};
 use curlew::hub::Hub;
 use curlew::kafka;
+use curlew::logging::LogFormat;
 use curlew::open_files;
 use curlew::signal::Signals;
 use log::{info, warn};
@@ -23,10 +24,11 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(stop) => return say(&stop),
     };
-    curlew::logging::start(command.log_level());
+    let format = command.log_format();
+    curlew::logging::start(command.log_level(), format);
     match command {
-        Command::Serve(settings) => told(run(&settings, Data::Given)),
-        Command::Demo(settings) => told(demo(&settings)),
+        Command::Serve(settings) => told(format, run(&settings, Data::Given)),
+        Command::Demo(settings) => told(format, demo(&settings)),
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
         Command::Key(settings) => key(settings),
@@ -49,11 +51,14 @@ fn demo(settings: &Demo) -> Result<(), String> {
     run(&settings.serve(&folder)?, Data::MadeUp(&folder))
 }
 
-fn told(result: Result<(), String>) -> ExitCode {
+fn told(format: LogFormat, result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            let _ = writeln!(io::stderr(), "curlew: {line}");
+            match format {
+                LogFormat::Text => drop(writeln!(io::stderr(), "curlew: {line}")),
+                LogFormat::Json => log::error!("{line}"),
+            }
             ExitCode::from(2)
         }
     }

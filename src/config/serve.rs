@@ -7,9 +7,10 @@ use super::kafka::Kafka;
 use super::{LogLevel, values};
 use crate::broker::AutoCreate;
 use crate::embedded;
-use crate::http::{self, Deletion, Guard, Listens, Origins, TlsFiles};
+use crate::http::{self, Deletion, Guard, Listens, Origins, TlsFiles, Trace};
 use crate::hub;
 use crate::kafka::Connection;
+use crate::logging::LogFormat;
 use clap::{ArgAction, Args};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -98,6 +99,14 @@ pub struct Serve {
           value_parser = values::duration)]
     pub drain_timeout: Duration,
 
+    /// Give each record the traceparent, tracestate and X-Request-Id of the request that brings it, as record headers.
+    #[arg(long, help_heading = "Kafka", env = "CURLEW_TRACE_HEADERS")]
+    trace_headers: bool,
+
+    /// How the log is written: text for people, json for programs, an object a line.
+    #[arg(long, help_heading = "Logs", env = "CURLEW_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(super) log_format: LogFormat,
+
     /// How much to log on standard error.
     #[arg(long, help_heading = "Logs", env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: LogLevel,
@@ -133,6 +142,7 @@ impl Serve {
                 max_body: self.max_body,
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
+                trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
             },
             deletion: if self.allow_delete { Deletion::Allowed } else { Deletion::Forbidden },
             heartbeat: self.heartbeat,

@@ -22,7 +22,8 @@ pub enum Origins {
 const MAX_AGE: &str = "7200";
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 /// Answered to every preflight; `X-Kafka-*` names are added as they are asked for.
-const HEADERS: &str = "Last-Event-ID, Content-Type, Authorization, Accept, Cache-Control";
+const HEADERS: &str =
+    "Last-Event-ID, Content-Type, Authorization, Accept, Cache-Control, X-Request-Id, Traceparent, Tracestate";
 
 #[derive(Debug, Clone)]
 pub struct Guard {
@@ -97,7 +98,7 @@ impl Guard {
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
         if let Asker::Allowed(origin) = asker {
             answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            let exposed = HeaderValue::from_static("Retry-After, Allow");
+            let exposed = HeaderValue::from_static("Retry-After, Allow, X-Request-Id");
             answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }

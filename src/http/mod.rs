@@ -18,6 +18,7 @@ mod status;
 mod stream;
 mod subscribe;
 mod takeover;
+mod trace;
 mod transport;
 
 pub use delete::Deletion;
@@ -25,8 +26,10 @@ pub use guard::{Guard, Listens, Origins};
 pub use peer::{Network, Proxies};
 pub use routes::routes;
 pub use server::{Clients, Tls, TlsFiles, bind, serve};
+pub use trace::Trace;
 
 use crate::hub::Hub;
+use crate::logging;
 use metrics::Metrics;
 use problem::Problem;
 use std::sync::Arc;
@@ -121,8 +124,9 @@ async fn in_turn<T: Send + 'static>(
     let Ok(Ok(turn)) = turn else {
         return Err(Problem::busy("too many questions to the broker are waiting already; try again"));
     };
+    let request = logging::current();
     let working = tokio::task::spawn_blocking(move || {
-        let result = work();
+        let result = logging::while_working(request, work);
         drop(turn);
         result
     });

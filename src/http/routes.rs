@@ -4,7 +4,8 @@ use super::guard::{Asker, Guard};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
-use super::{App, dashboard, delete, produce, status, subscribe};
+use super::{App, dashboard, delete, produce, status, subscribe, trace};
+use crate::logging;
 use futures_util::{FutureExt, Stream};
 use log::{debug, warn};
 use std::panic::AssertUnwindSafe;
@@ -54,7 +55,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                   peer: Option<Peer>| {
                 let peer = app.settings.proxies.look_behind(peer.unwrap_or_default(), &headers);
                 let request = Request { method, path: path.as_str().to_owned(), query, host, headers, peer };
-                let answer = answer(app.clone(), request, body);
+                let answer = named(app.clone(), request, body);
                 async move {
                     let answer = answer.await;
                     match slot {
@@ -143,6 +144,20 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The answer, with the name of its request.
+async fn named<B, D>(app: Arc<App>, mut request: Request, body: B) -> Response
+where
+    B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
+    D: Buf + Send + 'static,
+{
+    let id = trace::identify(&mut request.headers);
+    let mut answer = logging::while_serving(id.clone(), answer(app, request, body)).await;
+    if let Some(id) = trace::value(&id) {
+        answer.headers_mut().insert(trace::REQUEST_ID, id);
+    }
+    answer
+}
+
 async fn answer<B, D>(app: Arc<App>, request: Request, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
@@ -159,7 +174,9 @@ where
     }
     app.metrics.requests.count(&request.path, &request.method, response.status());
     let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
-    debug!("{} {} {status} {took} ms", request.method, request.path);
+    let (method, path) = (request.method.as_str(), request.path.as_str());
+    // Never the query: it may hold a ticket.
+    debug!(method, path, status, ms = took as u64; "{method} {path} {status} {took} ms");
     response
 }
 

@@ -6,6 +6,7 @@ mod ndjson;
 
 use super::problem::Problem;
 use super::query::Query;
+use super::trace::Trace;
 use crate::broker::{Acks, AutoCreate, BrokerError, Outcome};
 use crate::hub::{Hub, Refused};
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
@@ -33,11 +34,17 @@ pub struct Settings {
     pub auto_create: AutoCreate,
     /// How long an x-ndjson stream waits for room in the queue.
     pub timeout: Duration,
+    pub trace: Trace,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_body: 8 << 20, auto_create: AutoCreate::Ask, timeout: Duration::from_secs(30) }
+        Self {
+            max_body: 8 << 20,
+            auto_create: AutoCreate::Ask,
+            timeout: Duration::from_secs(30),
+            trace: Trace::Dropped,
+        }
     }
 }
 
@@ -68,6 +75,8 @@ struct Target {
     auto_create: AutoCreate,
     /// With the key, partition, timestamp and headers that the request names.
     template: NewRecord,
+    /// What says which request brought them.
+    trace: Vec<Header>,
 }
 
 /// Produces what the body holds.
@@ -84,7 +93,7 @@ where
     D: Buf + Send + 'static,
     E: Display + Send + 'static,
 {
-    let target = Target::read(topic, query, headers, settings.auto_create)?;
+    let target = Target::read(topic, query, headers, settings)?;
     let kind = Kind::of(headers)?;
     if kind == Kind::Ndjson {
         return Ok(ndjson::post(hub.clone(), settings.clone(), target, body));
@@ -116,7 +125,7 @@ pub async fn delete(
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let target = Target::read(topic, query, headers, settings.auto_create)?;
+    let target = Target::read(topic, query, headers, settings)?;
     if target.template.key.is_none() {
         return Err(Problem::bad_request(
             "which key? a tombstone is DELETE /topics/NAME?key=KEY (and ?records=all deletes the topic)",
@@ -159,7 +168,10 @@ impl Future for Waiting {
     }
 }
 
-fn submit(hub: &Hub, target: &Target, records: Vec<NewRecord>) -> Result<Waiting, Refused> {
+fn submit(hub: &Hub, target: &Target, mut records: Vec<NewRecord>) -> Result<Waiting, Refused> {
+    if !target.trace.is_empty() {
+        records.iter_mut().for_each(|record| target.mark(record));
+    }
     let (done, outcomes) = oneshot::channel();
     // Nobody listens any more where the client has left; the records are written all the same.
     let tell = move |outcomes| drop(done.send(outcomes));
@@ -168,7 +180,7 @@ fn submit(hub: &Hub, target: &Target, records: Vec<NewRecord>) -> Result<Waiting
 }
 
 impl Target {
-    fn read(topic: &str, query: &str, headers: &HeaderMap, auto_create: AutoCreate) -> Result<Self, Problem> {
+    fn read(topic: &str, query: &str, headers: &HeaderMap, settings: &Settings) -> Result<Self, Problem> {
         let topic = TopicName::new(topic)?;
         let query = Query::parse(query, &PARAMETERS)?;
         let acks = match query.one("acks")? {
@@ -184,11 +196,19 @@ impl Target {
             headers: record_headers(headers)?,
             value: None,
         };
-        Ok(Self { topic, acks, auto_create, template })
+        let (auto_create, trace) = (settings.auto_create, settings.trace.headers(headers));
+        Ok(Self { topic, acks, auto_create, template, trace })
     }
 
     fn record(&self, value: Bytes) -> NewRecord {
         NewRecord { value: Some(value), ..self.template.clone() }
+    }
+
+    /// Adds what says which request brought the record, where that does not say so itself.
+    fn mark(&self, record: &mut NewRecord) {
+        let new = |header: &&Header| !record.headers.iter().any(|own| own.name == header.name);
+        let added: Vec<_> = self.trace.iter().filter(new).cloned().collect();
+        record.headers.extend(added);
     }
 }
 

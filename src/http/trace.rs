@@ -1,0 +1,109 @@
+//! Which request it is: `X-Request-Id`, and W3C's trace context on its way into records.
+
+use crate::logging::RequestId;
+use crate::record::Header;
+use bytes::Bytes;
+use warp::http::header::{HeaderMap, HeaderValue};
+
+pub const REQUEST_ID: &str = "x-request-id";
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+/// Bytes of a `tracestate` that must be passed on (Trace Context, 3.3.1.5); a longer one need not be.
+const MAX_TRACESTATE: usize = 512;
+
+/// What records get of the request that brought them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trace {
+    /// Nothing.
+    Dropped,
+    /// `traceparent`, `tracestate` and `x-request-id`, as record headers of these names.
+    Kept,
+}
+
+/// As the client names its request, where that is a name; else a new one. The request carries it from now on.
+pub fn identify(headers: &mut HeaderMap) -> RequestId {
+    let given = headers.get(REQUEST_ID).and_then(|id| RequestId::taken(id.to_str().ok()?));
+    given.unwrap_or_else(|| {
+        let made = RequestId::new();
+        if let Some(value) = value(&made) {
+            headers.insert(REQUEST_ID, value);
+        }
+        made
+    })
+}
+
+pub fn value(id: &RequestId) -> Option<HeaderValue> {
+    // An id holds nothing else than what a header may hold.
+    HeaderValue::from_str(id).ok()
+}
+
+impl Trace {
+    /// The record headers that a request asks for.
+    pub fn headers(self, of: &HeaderMap) -> Vec<Header> {
+        if self == Self::Dropped {
+            return Vec::new();
+        }
+        let text = |name: &str| of.get(name).and_then(|value| value.to_str().ok());
+        let parent = text(TRACEPARENT).filter(|parent| is_traceparent(parent));
+        // Without a parent, a state means nothing (3.3).
+        let state = parent.and_then(|_| text(TRACESTATE)).filter(|state| (1..=MAX_TRACESTATE).contains(&state.len()));
+        let named = [(TRACEPARENT, parent), (TRACESTATE, state), (REQUEST_ID, text(REQUEST_ID))];
+        let header = |name: &str, value: &str| Header {
+            name: name.to_owned(),
+            value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        };
+        named.into_iter().filter_map(|(name, value)| Some(header(name, value?))).collect()
+    }
+}
+
+/// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01` (Trace Context, 3.2). Later versions may have more after
+/// that; ids of zeroes are none.
+fn is_traceparent(text: &str) -> bool {
+    let hex =
+        |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let id = |part: &str, len: usize| hex(part, len) && part.bytes().any(|b| b != b'0');
+    let mut parts = text.splitn(5, '-');
+    let (version, trace, parent, flags) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let more = parts.next().is_some();
+    version.is_some_and(|version| hex(version, 2) && version != "ff" && (version != "00" || !more))
+        && trace.is_some_and(|trace| id(trace, 32))
+        && parent.is_some_and(|parent| id(parent, 16))
+        && flags.is_some_and(|flags| hex(flags, 2))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_passed_on_only_if_it_is_one() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for (text, fits) in [
+            (good, true),
+            ("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes", true),
+            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", false),
+            ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
+            ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", false),
+            ("00-00000000000000000000000000000000-b7ad6b7169203331-01", false),
+            ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false),
+            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", false),
+            ("", false),
+        ] {
+            assert_eq!(is_traceparent(text), fits, "{text}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(TRACESTATE, "a=1".parse().unwrap());
+        let names = |headers: &HeaderMap| -> Vec<String> {
+            Trace::Kept.headers(headers).into_iter().map(|header| header.name).collect()
+        };
+        assert_eq!(names(&headers), [""; 0]);
+        headers.insert(TRACEPARENT, good.parse().unwrap());
+        assert_eq!(names(&headers), ["traceparent", "tracestate"]);
+        headers.insert(TRACESTATE, "x".repeat(513).parse().unwrap());
+        let id = identify(&mut headers);
+        assert_eq!(names(&headers), ["traceparent", "x-request-id"]);
+        assert_eq!(Trace::Kept.headers(&headers)[1].value.as_deref(), Some(id.as_bytes()));
+        assert_eq!(Trace::Dropped.headers(&headers), []);
+    }
+}

@@ -1,0 +1,169 @@
+//! What the binary writes on standard error, and what names a request.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+/// `curlew serve` with a log of its own in a folder that goes with it.
+struct Bridge {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    port: u16,
+    folder: std::path::PathBuf,
+    said: String,
+}
+
+impl Bridge {
+    fn start(options: &[&str]) -> Self {
+        let folder = std::env::temp_dir().join(format!("curlew-logs-{}-{:x}", std::process::id(), fastrand::u64(..)));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_curlew"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&folder).args(options).env_clear();
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        let port = loop {
+            let start = said.len();
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "it ended: {said}");
+            if let Some((_, address)) = said[start..].split_once("serving http://127.0.0.1:") {
+                break address.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap();
+            }
+        };
+        Self { child, stderr, port, folder, said }
+    }
+
+    /// The whole answer.
+    fn ask(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn get(&self, target: &str, headers: &str) -> String {
+        self.ask(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"))
+    }
+
+    fn post(&self, target: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        self.ask(&format!("{head}Content-Length: {length}\r\n{headers}\r\n{body}"))
+    }
+
+    /// Ends it; all that it has said.
+    fn end(mut self) -> String {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.stderr.read_to_string(&mut self.said).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        std::mem::take(&mut self.said)
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let head = answer.split("\r\n\r\n").next()?;
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+#[test]
+fn each_line_of_a_json_log_is_an_object_that_names_its_request_and_never_a_secret() {
+    let bridge = Bridge::start(&["--log-format", "json", "--log-level", "trace"]);
+    let answer = bridge.get("/topics/t/events?ticket=SECRET&until=end", "X-Request-Id: of/mine-1\r\n");
+    assert_eq!(header(&answer, "x-request-id"), Some("of/mine-1"), "{answer}");
+    let answer = bridge.get("/health?ticket=SECRET", "Authorization: Bearer SECRET\r\nX-Request-Id: not \"one\"\r\n");
+    let made = header(&answer, "x-request-id").unwrap().to_owned();
+    assert_eq!(made.len(), 16, "{answer}");
+    bridge.get("/topics/SECRET?key=SECRET", "Cookie: session=SECRET\r\n");
+
+    let said = bridge.end();
+    let lines: Vec<Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    for line in &lines {
+        for field in ["ts", "level", "target", "message"] {
+            assert!(line[field].is_string(), "no {field} in {line}");
+        }
+    }
+    let of = |request: &str| lines.iter().find(|line| line["request"] == request).unwrap();
+    let first = of("of/mine-1");
+    assert_eq!((&first["method"], &first["path"]), (&"GET".into(), &"/topics/t/events".into()));
+    assert_eq!(first["status"], 400);
+    assert!(first["ms"].is_u64(), "{first}");
+    assert_eq!(of(&made)["path"], "/health");
+    // A path is no secret: it is what was asked for.
+    let secret = said.lines().filter(|line| line.contains("SECRET") && !line.contains("/topics/SECRET"));
+    assert_eq!(secret.count(), 0, "{said}");
+    assert!(!said.contains("key=SECRET") && !said.contains("session=SECRET"), "{said}");
+}
+
+#[test]
+fn a_text_log_names_the_request_at_the_end_of_its_line() {
+    let bridge = Bridge::start(&["--log-level", "debug"]);
+    bridge.get("/health", "X-Request-Id: mine\r\n");
+    let said = bridge.end();
+    let line = said.lines().find(|line| line.ends_with(" request=mine")).unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains("DEBUG") && line.contains("GET /health 200"), "{line}");
+    assert!(said.lines().any(|line| line.contains("serving http://") && !line.contains("request=")), "{said}");
+}
+
+#[test]
+fn records_carry_the_trace_of_their_request_where_that_is_asked_for() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let given = format!("traceparent: {PARENT}\r\ntracestate: a=1\r\nX-Request-Id: mine\r\nX-Kafka-Site: north\r\n");
+    let envelope = r#"{"records":[{"value":1,"headers":[{"key":"x-request-id","value":"b3du"}]},{"value":2}]}"#;
+    for (options, kept) in [(&["--trace-headers"][..], true), (&[], false)] {
+        let bridge = Bridge::start(options);
+        bridge.post("/topics/t", &given, "one");
+        let headers = format!(
+            "Content-Type: application/vnd.kafka.json.v2+json\r\ntraceparent: {PARENT}\r\nX-Request-Id: mine\r\n"
+        );
+        bridge.post("/topics/t", &headers, envelope);
+        bridge.post("/topics/t", "Content-Type: application/x-ndjson\r\nX-Request-Id: mine\r\n", "3\n");
+        let page = bridge.get("/topics/t/partitions/0/records", "");
+        let page: Value = serde_json::from_str(page.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        let named: Vec<Vec<String>> = page["records"].as_array().unwrap().iter().map(named).collect();
+        let parent = format!("traceparent={PARENT}");
+        let all: [Vec<&str>; 4] = if kept {
+            [
+                vec!["site=north", &parent, "tracestate=a=1", "x-request-id=mine"],
+                vec!["x-request-id=own", &parent],
+                vec![&parent, "x-request-id=mine"],
+                vec!["x-request-id=mine"],
+            ]
+        } else {
+            [vec!["site=north"], vec!["x-request-id=own"], vec![], vec![]]
+        };
+        assert_eq!(named, all, "{options:?}");
+        bridge.end();
+    }
+}
+
+/// A record's headers as `name=value`.
+fn named(record: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let headers = record["headers"].as_array().unwrap();
+    headers.iter().map(|header| format!("{}={}", text(&header["name"]), text(&header["value"]))).collect()
+}
+
+#[test]
+fn what_keeps_a_bridge_from_starting_is_json_too() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_curlew"));
+    let output =
+        command.args(["--kafka", "127.0.0.1:1", "--log-format", "json", "--listen", &address]).output().unwrap();
+    let line: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), &line["level"]), (Some(2), &"error".into()));
+    assert!(line["message"].as_str().unwrap().starts_with("cannot listen on"), "{line}");
+}
