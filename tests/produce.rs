@@ -51,8 +51,7 @@ impl Bridge {
         let broker = MemoryBroker::new();
         broker.create("t", 2);
         let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
-        let settings =
-            Settings { max_body: MAX_BODY, auto_create: AutoCreate::Ask, timeout: Duration::from_millis(200) };
+        let settings = Settings { max_body: MAX_BODY, timeout: Duration::from_millis(200), ..Settings::default() };
         Self { broker, hub, settings }
     }
 
