@@ -91,7 +91,7 @@ impl Command {
     pub fn log_format(&self) -> LogFormat {
         match self {
             Self::Serve(serve) => serve.log_format,
-            Self::Demo(_) | Self::Consume(_) | Self::Produce(_) | Self::Export(_) => LogFormat::Text,
+            _ => LogFormat::Text,
         }
     }
 }
