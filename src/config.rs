@@ -1,6 +1,7 @@
 //! Every setting: flag, variable, file, default, check. The only place that reads arguments and environment.
 
 mod about;
+mod access;
 mod check;
 mod client_properties;
 mod data;
@@ -167,8 +168,10 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
             if let Some(kafka) = command.kafka() {
                 kafka.connect().map_err(Stop::Refused)?;
             }
-            if let Command::Produce(produce) = &*command {
-                produce.check()?;
+            match &*command {
+                Command::Produce(produce) => produce.check()?,
+                Command::Serve(serve) => serve.check()?,
+                _ => {}
             }
             Ok(*command)
         }

@@ -1,5 +1,6 @@
 //! Arguments to exit code: parse, connect, serve, drain.
 
+use curlew::auth::{Auth, Watch};
 use curlew::broker::Broker;
 use curlew::commands::{consume, doctor, key, produce};
 use curlew::config::{self, Command, Demo, DemoFolder, Serve, Stop};
@@ -10,7 +11,7 @@ use curlew::hub::Hub;
 use curlew::kafka;
 use curlew::logging::LogFormat;
 use curlew::open_files;
-use curlew::signal::Signals;
+use curlew::signal::{HangUps, Signals};
 use log::{info, warn};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -73,6 +74,7 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
             info!("settings from {}", file.display());
         }
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
+        let auth = settings.auth()?;
         let address = settings.listen;
         let tls = settings.tls().map(Tls::load).transpose()?;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
@@ -84,12 +86,14 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         let hub = Arc::new(hub);
         let plant = matches!(data, Data::MadeUp(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
-        let app = App::new(hub, settings.http(connections(settings.max_connections)));
+        let app = App::new(hub, settings.http(connections(settings.max_connections), auth.clone()));
+        let rereading = rereading(&auth).map_err(|e| format!("cannot watch the auth file: {e}"))?;
         let (end, told) = tokio::sync::oneshot::channel::<()>();
         let serving = http::serve(listener, tls, app, async { drop(told.await) });
         tokio::pin!(serving);
         tokio::select! {
             () = &mut serving => return Ok(()),
+            () = rereading => {}
             () = signals.next() => {}
         }
         info!("ending: streams end after a whole frame, queued records are written; a second signal ends at once");
@@ -109,6 +113,19 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
     // What has not ended within the drain timeout is not waited for any longer.
     runtime.shutdown_background();
     served
+}
+
+/// Reads the auth file anew when it changes and at each SIGHUP, as long as it is polled. Where there is none, SIGHUP ends the
+/// program as ever.
+fn rereading(auth: &Auth) -> io::Result<impl Future<Output = ()> + use<>> {
+    let watch =
+        auth.is_on().then(|| Ok::<_, io::Error>((HangUps::catch()?, Watch::start(auth.clone())?))).transpose()?;
+    Ok(async move {
+        if let Some((hang_ups, watch)) = watch {
+            hang_ups.each(|| watch.read_anew()).await;
+        }
+        std::future::pending().await
+    })
 }
 
 /// Kafka where it is given, else a log of our own.

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first ends the program in order, the second at once.
+//! SIGINT and SIGTERM: the first ends the program in order, the second at once. SIGHUP: files are read anew.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,6 +20,23 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Being told to read files anew.
+pub struct HangUps(Signal);
+
+impl HangUps {
+    /// From now on SIGHUP no longer ends the process. Needs a tokio runtime.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Calls `work` at each of them; ends when it is dropped.
+    pub async fn each(mut self, work: impl Fn()) {
+        while self.0.recv().await.is_some() {
+            work();
         }
     }
 }

@@ -147,3 +147,30 @@ fn a_new_key_is_shown_once_with_its_lines_for_the_auth_file() {
     refused(&["key", "new", "--name", "a:b"], &[], "no colon");
     refused(&["key", "new", "--produce", "a*b"], &[], "a pattern is *");
 }
+
+#[test]
+fn nobody_opens_a_bridge_to_a_network_unawares() {
+    let others = "others in the network reach the bridge";
+    refused(&["--listen", "0.0.0.0:0", "--kafka", "a:1"], &[], others);
+    refused(&["--listen", "192.0.2.1:80"], &[("CURLEW_KAFKA", "a:1")], "--insecure-no-auth where that is meant");
+    refused(&["demo", "--listen", "[::]:0"], &[], others);
+    refused(&["config", "check", "--listen", "0.0.0.0:0"], &[], others);
+    // An address of documentation is nobody's: what is refused now is the address itself.
+    let elsewhere = "192.0.2.1:8080";
+    refused(&["--listen", elsewhere, "--insecure-no-auth"], &[], "choose another with --listen");
+    refused(&["--listen", elsewhere], &[("CURLEW_INSECURE_NO_AUTH", "true")], "choose another with --listen");
+}
+
+#[test]
+fn an_auth_file_that_cannot_be_used_is_one_line_without_its_secrets() {
+    refused(&["--auth-file", "/no/such.toml"], &[], "cannot read /no/such.toml");
+    let file = std::env::temp_dir().join(format!("curlew-cli-auth-{}", std::process::id()));
+    std::fs::write(&file, "[[key]]\nname = \"a\"\nsha256 = \"curlew_hush\"\n").unwrap();
+    let path = file.to_str().unwrap();
+    for args in [&["--auth-file", path][..], &["config", "check", "--auth-file", path]] {
+        let said = String::from_utf8(curlew(args, &[]).stderr).unwrap();
+        assert!(said.contains("line 1: key \"a\": sha256 is not 64") && !said.contains("hush"), "{said}");
+        refused(args, &[], "sha256 is not 64 hexadecimal digits");
+    }
+    std::fs::remove_file(&file).unwrap();
+}

@@ -98,7 +98,7 @@ fn each_line_of_a_json_log_is_an_object_that_names_its_request_and_never_a_secre
     let of = |request: &str| lines.iter().find(|line| line["request"] == request).unwrap();
     let first = of("of/mine-1");
     assert_eq!((&first["method"], &first["path"]), (&"GET".into(), &"/topics/t/events".into()));
-    assert_eq!(first["status"], 400);
+    assert_eq!(first["status"], 404);
     assert!(first["ms"].is_u64(), "{first}");
     assert_eq!(of(&made)["path"], "/health");
     // A path is no secret: it is what was asked for.

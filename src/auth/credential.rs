@@ -55,6 +55,11 @@ impl Credential {
         }
     }
 
+    /// The value of `?ticket=`.
+    pub fn of_ticket(text: String) -> Self {
+        Self::Ticket(Secret::new(text))
+    }
+
     /// The session among the cookies of a `Cookie` header (RFC 6265, 4.2).
     pub fn of_cookies(value: &[u8]) -> Option<Self> {
         let value = std::str::from_utf8(value).ok()?;

@@ -2,6 +2,8 @@
 
 use super::credential::Credential;
 use super::permit::{Denied, Grant, Permit};
+use super::rights::Right;
+use super::secret::Digest;
 use super::table::{Answer, Arrival, Ended, Refused, Table};
 use super::{file, secret};
 use crate::record::{Timestamp, TopicName, now};
@@ -60,6 +62,7 @@ impl Auth {
     pub fn reload(&self) {
         let Some(door) = &self.0 else { return };
         match read(&door.path, &door.own_secret) {
+            Ok(table) if table.says_the_same_as(&door.table.borrow()) => {}
             Ok(table) => {
                 door.table.send_replace(Arc::new(table));
                 info!("the auth file was read anew");
@@ -68,9 +71,9 @@ impl Auth {
         }
     }
 
-    /// The file that is read.
-    pub fn path(&self) -> Option<&Path> {
-        self.0.as_deref().map(|door| door.path.as_path())
+    /// What is read: the file, and those that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.iter().map(|door| door.path.clone()).collect()
     }
 
     /// What somebody may do who shows this.
@@ -110,24 +113,34 @@ impl Auth {
         door.table.borrow().ticket(grant, topics, now()).map(Some)
     }
 
-    /// Waits until a permit no longer allows to consume `topics`, which may be for ever. `None` where it cannot end.
-    pub fn over(&self, permit: &Permit, topics: Vec<TopicName>) -> Option<impl Future<Output = Over> + Send + use<>> {
+    /// Waits until a permit no longer allows this for `topics`, which may be for ever. `None` where it cannot end.
+    pub fn over(
+        &self,
+        permit: &Permit,
+        right: Right,
+        topics: Vec<TopicName>,
+    ) -> Option<impl Future<Output = Over> + Send + Sync + use<>> {
         let (door, grant) = (self.0.as_ref()?, permit.shared()?);
         let tables = door.table.subscribe();
-        Some(over(tables, grant, topics))
+        Some(over(tables, grant, right, topics))
     }
 }
 
-async fn over(mut tables: watch::Receiver<Arc<Table>>, grant: Arc<Grant>, topics: Vec<TopicName>) -> Over {
+async fn over(
+    mut tables: watch::Receiver<Arc<Table>>,
+    grant: Arc<Grant>,
+    right: Right,
+    topics: Vec<TopicName>,
+) -> Over {
     loop {
         let table = tables.borrow_and_update().clone();
-        if let Err(denied) = table.still_allows(&grant, &topics) {
-            return Over::Denied(denied);
-        }
         let until = match table.until(&grant.held, now()) {
             Ok(until) => until,
             Err(ended) => return Over::Ended(ended),
         };
+        if let Err(denied) = table.still_allows(&grant, right, &topics) {
+            return Over::Denied(denied);
+        }
         drop(table);
         let left = until.map(|until| u64::try_from(until.saturating_sub(now())).unwrap_or(0));
         let pause = left.map_or(LOOK, |left| Duration::from_millis(left).min(LOOK));
@@ -142,11 +155,11 @@ fn read(path: &Path, own_secret: &[u8]) -> Result<Table, String> {
     let named = |what: String| format!("{}: {what}", path.display());
     let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let rules = file::parse(&text).map_err(named)?;
-    Table::new(rules, own_secret).map_err(named)
+    Table::new(rules, own_secret, Digest::of(&text)).map_err(named)
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Auth").field(&self.path()).finish()
+        f.debug_tuple("Auth").field(&self.files()).finish()
     }
 }

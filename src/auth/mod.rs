@@ -14,6 +14,7 @@ mod permit;
 mod rights;
 mod secret;
 mod table;
+mod watch;
 
 pub use credential::{COOKIE, Credential, Unreadable};
 pub use door::{Auth, Over};
@@ -25,3 +26,4 @@ pub use permit::{Denied, Permit};
 pub use rights::{Pattern, Right, Rights};
 pub use secret::{Digest, Secret};
 pub use table::{Arrival, Ended, OPEN_WITHIN, Refused};
+pub use watch::Watch;

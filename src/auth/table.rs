@@ -8,7 +8,7 @@ use super::pass::{Pass, Ticket, Use};
 use super::password::Password;
 use super::permit::{Grant, Held, Source};
 use super::rights::{Right, Rights};
-use super::secret::{Seal, Secret};
+use super::secret::{Digest, Seal, Secret};
 use crate::record::{Timestamp, TopicName};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +24,8 @@ pub struct Table {
     keys: Keys,
     seal: Seal,
     session: Duration,
+    /// Of all that was read.
+    text: Digest,
     /// Seals of names with their passwords that were right.
     right: Mutex<HashSet<[u8; 32]>>,
 }
@@ -70,10 +72,14 @@ pub enum Answer<'a> {
 
 impl Table {
     /// `fallback` seals where the file has no secret of its own.
-    pub fn new(rules: Rules, fallback: &[u8]) -> Result<Self, String> {
+    pub fn new(rules: Rules, fallback: &[u8], text: Digest) -> Result<Self, String> {
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
         let seal = Seal::new(secret).ok_or("ticket_secret cannot be used")?;
-        Ok(Self { keys: Keys::new(rules.keys)?, seal, session: rules.session, right: Mutex::default() })
+        Ok(Self { keys: Keys::new(rules.keys)?, seal, session: rules.session, text, right: Mutex::default() })
+    }
+
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 
     pub fn answer<'a>(&self, credential: &'a Credential, arrival: Arrival, now: Timestamp) -> Answer<'a> {
@@ -166,11 +172,11 @@ impl Table {
         }
     }
 
-    /// Whether a grant still allows to consume these topics.
-    pub fn still_allows(&self, grant: &Grant, topics: &[TopicName]) -> Result<(), super::Denied> {
+    /// Whether a grant still allows this for all of these topics.
+    pub fn still_allows(&self, grant: &Grant, right: Right, topics: &[TopicName]) -> Result<(), super::Denied> {
         let rights = self.rights_of(&grant.held.source, Some(grant.rights.clone())).unwrap_or_default();
         let now = Grant { rights, ..grant.clone() };
-        topics.iter().try_for_each(|topic| now.may(Right::Consume, topic))
+        topics.iter().try_for_each(|topic| now.may(right, topic))
     }
 
     /// A session for who was let in, and its end in ms since the epoch.

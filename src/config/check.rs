@@ -12,6 +12,7 @@ use std::path::Path;
 pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> Stop {
     let named = command.get_arguments().filter(|arg| is_path(arg) && arg.get_id() != "config");
     let mut faults: Vec<String> = named.flat_map(|arg| missing(arg, matches, layers)).collect();
+    faults.extend(settings.check().err().map(|stop| stop.lines().to_owned()));
     if faults.is_empty() {
         faults.extend(settings.faults());
     }

@@ -1,5 +1,6 @@
 //! The settings of `curlew demo`: those of `serve`, on a folder that goes when it ends.
 
+use super::access::Insecure;
 use super::{LogLevel, Serve, values};
 use clap::{Args, FromArgMatches};
 use std::io;
@@ -14,6 +15,9 @@ pub struct Demo {
           value_parser = values::listen)]
     listen: SocketAddr,
 
+    #[command(flatten)]
+    insecure: Insecure,
+
     /// How much to log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: LogLevel,
@@ -25,11 +29,15 @@ impl Demo {
     /// An error is one of a variable of the environment.
     pub fn serve(&self, folder: &DemoFolder) -> Result<Serve, String> {
         let listen = self.listen.to_string();
-        let arguments =
-            ["demo".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref(), folder.0.as_os_str()];
+        let mut arguments =
+            vec!["demo".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref(), folder.0.as_os_str()];
+        if self.insecure.insecure_no_auth {
+            arguments.push("--insecure-no-auth".as_ref());
+        }
         let matches = Serve::augment_args(clap::Command::new("demo")).try_get_matches_from(arguments);
         let mut serve = matches.and_then(|m| Serve::from_arg_matches(&m)).map_err(|e| e.to_string())?;
         serve.kafka.clear();
+        serve.access.check(serve.listen)?;
         Ok(serve)
     }
 }

@@ -18,6 +18,13 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// What is to be told.
+    pub(super) fn lines(&self) -> &str {
+        match self {
+            Self::Shown(text) | Self::Refused(text) => text,
+        }
+    }
+
     /// clap's several lines as one.
     pub(super) fn of_clap(error: &clap::Error, definition: &Command, layers: &Layers) -> Self {
         if matches!(

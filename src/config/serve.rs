@@ -1,10 +1,12 @@
 //! The settings of `curlew serve`.
 
+use super::access::Access;
 use super::data::Data;
 use super::file::ConfigFile;
 use super::front::Front;
 use super::kafka::Kafka;
-use super::{LogLevel, values};
+use super::{LogLevel, Stop, values};
+use crate::auth::Auth;
 use crate::broker::AutoCreate;
 use crate::embedded;
 use crate::http::{self, Deletion, Guard, Listens, Origins, TlsFiles, Trace};
@@ -38,6 +40,9 @@ pub struct Serve {
 
     #[command(flatten)]
     data: Data,
+
+    #[command(flatten)]
+    pub(super) access: Access,
 
     /// Origin whose pages may use the bridge, such as https://example.org; * for all. Repeatable.
     ///
@@ -113,9 +118,19 @@ pub struct Serve {
 }
 
 impl Serve {
+    /// What no flag can tell alone.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        self.access.check(self.listen).map_err(Stop::Refused)
+    }
+
     /// What is wrong with the files that settings name, as far as reading them tells.
     pub(super) fn faults(&self) -> Vec<String> {
-        Vec::from_iter(self.kafka.resolve().err())
+        self.kafka.resolve().err().into_iter().chain(self.auth().err()).collect()
+    }
+
+    /// Who may do what. An error is one line.
+    pub fn auth(&self) -> Result<Auth, String> {
+        self.access.auth_file.as_deref().map_or(Ok(Auth::off()), Auth::from_file)
     }
 
     pub fn hub(&self) -> hub::Settings {
@@ -129,7 +144,7 @@ impl Serve {
     }
 
     /// With as many connections as the system allows.
-    pub fn http(&self, max_connections: usize) -> http::Settings {
+    pub fn http(&self, max_connections: usize, auth: Auth) -> http::Settings {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
         } else {
@@ -144,6 +159,7 @@ impl Serve {
                 timeout: self.produce_timeout,
                 trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
             },
+            auth,
             deletion: if self.allow_delete { Deletion::Allowed } else { Deletion::Forbidden },
             heartbeat: self.heartbeat,
             max_connections,

@@ -3,7 +3,8 @@
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
-use super::{App, produce};
+use super::{App, auth, produce};
+use crate::auth::{Permit, Right};
 use crate::record::TopicName;
 use std::sync::Arc;
 use warp::http::StatusCode;
@@ -17,12 +18,16 @@ pub enum Deletion {
     Forbidden,
 }
 
-pub async fn delete(app: &Arc<App>, topic: &str, request: &Request) -> Result<Response, Problem> {
+pub async fn delete(app: &Arc<App>, permit: &Permit, topic: &str, request: &Request) -> Result<Response, Problem> {
     let query = Query::parse(&request.query, &["records", "key", "partition", "timestamp", "acks"])?;
     match query.one("records")? {
-        None => produce::delete(&app.hub, &app.settings.produce, topic, &request.query, &request.headers).await,
+        None => {
+            auth::check(permit, Right::Produce, topic)?;
+            produce::delete(&app.hub, &app.settings.produce, topic, &request.query, &request.headers).await
+        }
         Some("all") => {
             Query::parse(&request.query, &["records"])?;
+            auth::check(permit, Right::Manage, topic)?;
             whole_topic(app, TopicName::new(topic)?).await
         }
         Some(other) => Err(Problem::bad_request(format!(

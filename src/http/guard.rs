@@ -50,8 +50,10 @@ pub enum Asker {
     /// curl, a device, or a page's navigation.
     NoPage,
     Own,
-    /// Of an allowed origin, which the answer must name.
-    Allowed(HeaderValue),
+    /// Of a listed origin, which the answer must name. What the browser sends by itself counts, too.
+    Listed(HeaderValue),
+    /// Of some origin, where all are allowed. What the browser sends by itself does not count.
+    Anybody,
 }
 
 impl Guard {
@@ -74,9 +76,9 @@ impl Guard {
         let own = host.is_some_and(|host| is_of(origin, scheme, host));
         match &self.origins {
             _ if own => Ok(Asker::Own),
-            Origins::Any => Ok(Asker::Allowed(origin.clone())),
+            Origins::Any => Ok(Asker::Anybody),
             Origins::These(allowed) if allowed.iter().any(|allowed| origin == allowed.as_str()) => {
-                Ok(Asker::Allowed(origin.clone()))
+                Ok(Asker::Listed(origin.clone()))
             }
             Origins::These(_) => {
                 let origin = String::from_utf8_lossy(origin.as_bytes());
@@ -93,14 +95,23 @@ impl Guard {
         authorities.any(|(_, authority)| authority.eq_ignore_ascii_case(host.as_str()))
     }
 
-    /// Names the allowed origin in an answer, so that the browser hands it to the page.
+    /// Names the allowed origin in an answer, so that the browser hands it to the page; a page that was not let in cannot
+    /// take the answer for a script either.
     pub fn mark(asker: &Asker, answer: &mut HeaderMap) {
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
-        if let Asker::Allowed(origin) = asker {
-            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            let exposed = HeaderValue::from_static("Retry-After, Allow, X-Request-Id");
-            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-        }
+        answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let allowed = match asker {
+            Asker::NoPage | Asker::Own => return,
+            Asker::Anybody => HeaderValue::from_static("*"),
+            Asker::Listed(origin) => {
+                // With `*` browsers would refuse it (Fetch standard, 3.2.5), and so do we.
+                answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                origin.clone()
+            }
+        };
+        answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        let exposed = HeaderValue::from_static("Retry-After, Allow, WWW-Authenticate, X-Request-Id");
+        answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 
     /// The answer's headers to a preflight (Fetch standard, 3.2.2).
@@ -154,7 +165,7 @@ mod tests {
     #[test]
     fn only_pages_of_the_bridge_itself_and_of_allowed_origins_get_in() {
         let guard = Guard { origins: Origins::These(vec!["https://a.example".into()]), listens: Listens::Network };
-        let allowed = Asker::Allowed("https://a.example".parse().unwrap());
+        let allowed = Asker::Listed("https://a.example".parse().unwrap());
         let cases = [
             (None, Some(Asker::NoPage)),
             (Some("http://box:8080"), Some(Asker::Own)),
@@ -172,7 +183,7 @@ mod tests {
             assert_eq!(admit(&guard, "box:8080", origin).ok(), asker, "{origin:?}");
         }
         let open = Guard { origins: Origins::Any, ..guard };
-        assert_eq!(admit(&open, "box", Some("null")).ok(), Some(Asker::Allowed("null".parse().unwrap())));
+        assert_eq!(admit(&open, "box", Some("null")).ok(), Some(Asker::Anybody));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The web: routes, produce, streams; the only place that names warp. The URL table is in `routes`.
 
+mod auth;
 mod certificate;
 mod dashboard;
 mod date;
@@ -7,6 +8,7 @@ mod delete;
 pub mod event;
 mod guard;
 mod io;
+mod login;
 mod metrics;
 mod peer;
 pub mod problem;
@@ -28,6 +30,7 @@ pub use routes::routes;
 pub use server::{Clients, Tls, TlsFiles, bind, serve};
 pub use trace::Trace;
 
+use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::logging;
 use metrics::Metrics;
@@ -45,6 +48,8 @@ pub struct Settings {
     pub proxies: Proxies,
     pub produce: produce::Settings,
     pub deletion: Deletion,
+    /// Who may do what.
+    pub auth: Auth,
     /// Silence after which a stream sends a heartbeat.
     pub heartbeat: Duration,
     /// Open connections; one more is told to come back later.
@@ -63,6 +68,7 @@ impl Default for Settings {
             proxies: Proxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
+            auth: Auth::off(),
             heartbeat: Duration::from_secs(15),
             max_connections: 20_000,
             stall_timeout: Duration::from_secs(30),
@@ -70,6 +76,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// Topics of one stream at most; a cursor holds them all.
+const MAX_TOPICS: usize = 64;
 
 /// Questions to the broker that may wait at a time, each on a thread of its own; more are refused after a while.
 /// Pages of records may take long, so that they have places of their own.

@@ -8,7 +8,7 @@ use crate::hub::Refused;
 use crate::record::BadTopicName;
 use serde_json::json;
 use std::time::Duration;
-use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
@@ -28,6 +28,37 @@ enum Extra {
     None,
     RetryAfter(Duration),
     Allow(&'static str),
+    Challenge(Challenge),
+}
+
+/// How somebody may say who they are, as `WWW-Authenticate` has it (RFC 9110, 11.6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    Bearer,
+    BearerOrBasic,
+    /// What was shown is not taken (RFC 6750, 3.1).
+    Wrong,
+    WrongOrBasic,
+}
+
+impl Challenge {
+    pub fn of_wrong(self) -> Self {
+        match self {
+            Self::Bearer | Self::Wrong => Self::Wrong,
+            Self::BearerOrBasic | Self::WrongOrBasic => Self::WrongOrBasic,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => r#"Bearer realm="curlew""#,
+            Self::BearerOrBasic => r#"Bearer realm="curlew", Basic realm="curlew", charset="UTF-8""#,
+            Self::Wrong => r#"Bearer realm="curlew", error="invalid_token""#,
+            Self::WrongOrBasic => {
+                r#"Bearer realm="curlew", error="invalid_token", Basic realm="curlew", charset="UTF-8""#
+            }
+        }
+    }
 }
 
 /// When a client should try again that came while the broker was away or the queue full.
@@ -49,6 +80,11 @@ impl Problem {
     /// The request can be read and is not valid.
     pub fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// Nobody has said who they are, or not well enough.
+    pub fn unauthorized(detail: impl Into<String>, challenge: Challenge) -> Self {
+        Self { header: Extra::Challenge(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
@@ -154,6 +190,9 @@ impl Problem {
         match self.header {
             Extra::None => {}
             Extra::RetryAfter(time) => drop(headers.insert(RETRY_AFTER, time.as_secs().max(1).into())),
+            Extra::Challenge(challenge) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge.as_str()));
+            }
             Extra::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
         }
         response

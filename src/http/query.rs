@@ -42,6 +42,15 @@ impl Query {
     }
 }
 
+/// The parameter that carries a stream's ticket.
+pub const TICKET: &str = "ticket";
+
+/// The first value of a parameter that is not empty, whatever else there is.
+pub fn first(raw: &str, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(raw.as_bytes());
+    pairs.find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.into_owned())
+}
+
 /// What decoding silently puts in for bytes that are not UTF-8.
 const REPLACEMENT: char = '\u{FFFD}';
 

@@ -4,7 +4,8 @@ use super::guard::{Asker, Guard};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
-use super::{App, dashboard, delete, produce, status, subscribe, trace};
+use super::{App, auth, dashboard, delete, login, produce, status, subscribe, trace};
+use crate::auth::{Permit, Right};
 use crate::logging;
 use futures_util::{FutureExt, Stream};
 use log::{debug, warn};
@@ -67,7 +68,8 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
         )
 }
 
-async fn dispatch<B, D>(app: &Arc<App>, request: &Request, body: B) -> Result<Response, Problem>
+/// What is there for everybody; the rest is for who is let in.
+async fn dispatch<B, D>(app: &Arc<App>, request: &Request, asker: &Asker, body: B) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -80,30 +82,60 @@ where
         (["dashboard", file], &Method::GET) => dashboard::file(file, request),
         (["health"], &Method::GET) => status::health(app),
         (["ready"], &Method::GET) => status::ready(app).await,
-        (["metrics"], &Method::GET) => app.metrics(request.headers.clone()).await,
+        (["metrics"], &Method::GET) => {
+            auth::check_metrics(app, request, asker).await?;
+            app.metrics(request.headers.clone()).await
+        }
         (["openapi.json"], &Method::GET) => Ok(status::openapi()),
-        (["topics"], &Method::GET) => status::topics(app, request).await,
-        (["topics", topic], &Method::GET) => status::topic(app, topic, request).await,
-        (["topics", topic], &Method::POST) => {
-            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body).await
+        (["login"], &Method::GET) => Ok(login::who(app, request, asker).await),
+        (["login"], &Method::POST) => login::login(app, request, asker, body).await,
+        (["logout"], &Method::POST) => login::logout(request),
+        (path, method) => {
+            let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
+            let permit = auth::permit(app, request, asker).await?;
+            let answer = permitted(app, &permit, (path, method), request, body).await?;
+            answer.ok_or_else(|| Problem::method_not_allowed(request.method.as_str(), allowed))
         }
-        (["topics", topic], &Method::DELETE) => delete::delete(app, topic, request).await,
-        (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, topic, request).await,
-        (["events"], &Method::GET) => subscribe::topics(app, request).await,
-        (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
-            status::records(app, topic, partition, request).await
-        }
-        (path, _) => Err(match allowed(path) {
-            Some(allowed) => Problem::method_not_allowed(request.method.as_str(), allowed),
-            None => Problem::not_found(&request.path),
-        }),
     }
+}
+
+/// The answer to somebody who has been let in; `None`: there is none to this method.
+async fn permitted<B, D>(
+    app: &Arc<App>,
+    permit: &Permit,
+    route: (&[&str], &Method),
+    request: &Request,
+    body: B,
+) -> Result<Option<Response>, Problem>
+where
+    B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
+    D: Buf + Send + 'static,
+{
+    Ok(Some(match route {
+        (["topics"], &Method::GET) => status::topics(app, permit, request).await?,
+        (["topics", topic], &Method::GET) => status::topic(app, permit, topic, request).await?,
+        (["topics", topic], &Method::POST) => {
+            let over = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
+            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, over).await?
+        }
+        (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,
+        (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, permit, topic, request).await?,
+        (["events"], &Method::GET) => subscribe::topics(app, permit, request).await?,
+        (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
+            auth::check(permit, Right::Consume, topic)?;
+            status::records(app, topic, partition, request).await?
+        }
+        (["tickets"], &Method::POST) => login::ticket(app, permit, request, body).await?,
+        _ => return Ok(None),
+    }))
 }
 
 /// A path's methods, as in the `Allow` header; `None`: there is nothing.
 fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["topics", _] => Some("GET, HEAD, POST, DELETE, OPTIONS"),
+        ["login"] => Some("GET, HEAD, POST, OPTIONS"),
+        ["logout" | "tickets"] => Some("POST, OPTIONS"),
         []
         | ["health" | "ready" | "metrics" | "openapi.json" | "topics" | "events"]
         | ["dashboard", _]
@@ -165,7 +197,7 @@ where
 {
     let started = Instant::now();
     let (mut response, asker) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
-        Ok(asker) => (admitted(&app, &request, body).await, asker),
+        Ok(asker) => (admitted(&app, &request, &asker, body).await, asker),
         Err(problem) => (problem.response(), Asker::NoPage),
     };
     Guard::mark(&asker, response.headers_mut());
@@ -181,7 +213,7 @@ where
 }
 
 /// The answer to somebody who may ask.
-async fn admitted<B, D>(app: &Arc<App>, request: &Request, body: B) -> Response
+async fn admitted<B, D>(app: &Arc<App>, request: &Request, asker: &Asker, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -190,7 +222,7 @@ where
         return options(request);
     }
     // A fault in one request must cost nobody else anything.
-    let answered = AssertUnwindSafe(dispatch(app, request, body)).catch_unwind().await;
+    let answered = AssertUnwindSafe(dispatch(app, request, asker, body)).catch_unwind().await;
     let answered =
         answered.unwrap_or_else(|_| Err(Problem::internal("the bridge failed at this request; please report it")));
     answered.unwrap_or_else(|problem| {

@@ -4,6 +4,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
 use super::{App, event};
+use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, FetchLimits, OffsetAt, PartitionInfo, TopicInfo, Want};
 use crate::hub::Refused;
 use crate::record::{Offset, Records, TopicName, TopicPartition};
@@ -72,16 +73,17 @@ pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
 }
 
 /// Names; with `?offsets=true` what [`topic`] says, of all of them in one go.
-pub async fn topics(app: &Arc<App>, request: &Request) -> Result<Response, Problem> {
+pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Result<Response, Problem> {
     let query = Query::parse(&request.query, &["offsets"])?;
     let with_offsets = match query.one("offsets")? {
         Some("true" | "1" | "") => true,
         Some("false" | "0") | None => false,
         Some(other) => return Err(Problem::bad_request(format!("offsets is {other:?}; allowed are true and false"))),
     };
-    let hub = app.hub.clone();
+    let (hub, permit) = (app.hub.clone(), permit.clone());
     let answer = app.ask(move || {
-        let topics = hub.broker().list_topics()?;
+        let mut topics = hub.broker().list_topics()?;
+        topics.retain(|topic| permit.may_see(&topic.name));
         Ok::<_, BrokerError>(match with_offsets {
             true => json!(described(hub.broker().as_ref(), &topics)),
             false => topics.iter().map(|topic| topic.name.as_str()).collect(),
@@ -90,9 +92,10 @@ pub async fn topics(app: &Arc<App>, request: &Request) -> Result<Response, Probl
     Ok(json_response(answer.await??.to_string()))
 }
 
-pub async fn topic(app: &Arc<App>, name: &str, request: &Request) -> Result<Response, Problem> {
+pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query, &[])?;
     let (hub, name) = (app.hub.clone(), TopicName::new(name)?);
+    permit.may_look_at(&name)?;
     let answer = app.ask(move || {
         let info = one_topic(hub.broker().topics(std::slice::from_ref(&name))?)?;
         Ok::<_, BrokerError>(json!(described(hub.broker().as_ref(), &[info]).first()))

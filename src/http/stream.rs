@@ -1,6 +1,9 @@
 //! A stream's frames on their way to the client: the head at once, then what the mailbox brings, and a
 //! heartbeat in silence.
 
+use super::event;
+use super::problem::Problem;
+use super::produce::Over;
 use crate::hub::Mailbox;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -36,6 +39,16 @@ impl Style {
         }
     }
 
+    /// The last frame.
+    fn problem(self, problem: &Problem) -> Bytes {
+        let mut out = Vec::new();
+        match self {
+            Self::Sse => event::write_sse_problem(&mut out, problem),
+            Self::Ndjson => event::write_ndjson_problem(&mut out, problem),
+        }
+        out.into()
+    }
+
     fn heartbeat(self) -> Bytes {
         Bytes::from_static(match self {
             Self::Sse => b": heartbeat\n\n",
@@ -53,13 +66,18 @@ pub struct Frames {
     ahead: Option<Bytes>,
     period: Duration,
     silence: Pin<Box<Sleep>>,
+    /// Why it is ended before its client wants that.
+    over: Option<Over>,
+    is_over: bool,
 }
 
 impl Frames {
-    pub fn new(mailbox: Mailbox, style: Style, heartbeat: Duration) -> Self {
+    /// Ends when `over` says why.
+    pub fn new(mailbox: Mailbox, style: Style, heartbeat: Duration, over: Option<Over>) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
         let head = Some(style.head()).filter(|head| !head.is_empty());
-        Self { mailbox, style, head, ahead: None, period: heartbeat, silence: Box::pin(sleep(first)) }
+        let silence = Box::pin(sleep(first));
+        Self { mailbox, style, head, ahead: None, period: heartbeat, silence, over, is_over: false }
     }
 
     /// The next chunks as one, as many as are small and ready.
@@ -95,6 +113,15 @@ impl Stream for Frames {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(head)));
+        }
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(over) = &mut self.over
+            && let Poll::Ready(problem) = over.as_mut().poll(cx)
+        {
+            self.is_over = true;
+            return Poll::Ready(Some(Ok(self.style.problem(&problem))));
         }
         match self.next(cx) {
             Poll::Ready(Some(chunk)) => {

@@ -1,12 +1,14 @@
 //! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
 
-use super::App;
+use super::auth;
 use super::event::{self, Kind};
 use super::problem::Problem;
-use super::query::Query;
+use super::query::{Query, TICKET};
 use super::routes::Request;
 use super::stream::{Frames, Style};
 use super::takeover::Lasting;
+use super::{App, MAX_TOPICS};
+use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::Expression;
 use crate::cursor::{Cursor, Selection};
@@ -21,19 +23,29 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// What a stream understands, besides `topic` for `/events`.
-const PARAMETERS: [&str; 11] =
-    ["from", "last_event_id", "lastEventId", "partition", "key", "header", "where", "format", "wait", "until", "limit"];
-/// Topics of one stream at most; a cursor holds them all.
-const MAX_TOPICS: usize = 64;
+const PARAMETERS: [&str; 12] = [
+    "from",
+    "last_event_id",
+    "lastEventId",
+    "partition",
+    "key",
+    "header",
+    "where",
+    "format",
+    "wait",
+    "until",
+    "limit",
+    TICKET,
+];
 /// How long a broker may take to say whether a topic exists before the stream is opened all the same.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
-pub async fn topic(app: &Arc<App>, topic: &str, request: &Request) -> Result<Response, Problem> {
+pub async fn topic(app: &Arc<App>, permit: &Permit, topic: &str, request: &Request) -> Result<Response, Problem> {
     let query = Query::parse(&request.query, &PARAMETERS)?;
-    open(app, vec![TopicName::new(topic)?], &query, request).await
+    open(app, permit, vec![TopicName::new(topic)?], &query, request).await
 }
 
-pub async fn topics(app: &Arc<App>, request: &Request) -> Result<Response, Problem> {
+pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Result<Response, Problem> {
     let allowed: Vec<_> = ["topic"].into_iter().chain(PARAMETERS).collect();
     let query = Query::parse(&request.query, &allowed)?;
     let topics: Vec<_> = query.all("topic").map(TopicName::new).collect::<Result<_, _>>()?;
@@ -44,10 +56,18 @@ pub async fn topics(app: &Arc<App>, request: &Request) -> Result<Response, Probl
         let given = topics.len();
         return Err(Problem::bad_request(format!("{given} topics in one stream; at most {MAX_TOPICS} are allowed")));
     }
-    open(app, topics, &query, request).await
+    open(app, permit, topics, &query, request).await
 }
 
-async fn open(app: &Arc<App>, topics: Vec<TopicName>, query: &Query, request: &Request) -> Result<Response, Problem> {
+async fn open(
+    app: &Arc<App>,
+    permit: &Permit,
+    topics: Vec<TopicName>,
+    query: &Query,
+    request: &Request,
+) -> Result<Response, Problem> {
+    topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
+    let over = auth::over(app, permit, Right::Consume, &topics);
     let style = style(request)?;
     let subscription = subscription(topics, query, request, style)?;
     if subscription.missing == Missing::Refuse {
@@ -58,7 +78,8 @@ async fn open(app: &Arc<App>, topics: Vec<TopicName>, query: &Query, request: &R
         StatusCode::OK.into_response()
     } else {
         let mailbox = app.hub.subscribe(subscription)?;
-        let mut response = warp::reply::stream(Frames::new(mailbox, style, app.settings.heartbeat)).into_response();
+        let mut response =
+            warp::reply::stream(Frames::new(mailbox, style, app.settings.heartbeat, over)).into_response();
         response.extensions_mut().insert(Lasting);
         response
     };

@@ -11,6 +11,9 @@ mod tests;
 #[cfg(test)]
 mod whatwg;
 
+pub use ndjson::write_problem as write_ndjson_problem;
+pub use sse::write_problem as write_sse_problem;
+
 use crate::hub::Format;
 use std::sync::Arc;
 

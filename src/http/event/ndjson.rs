@@ -42,9 +42,13 @@ impl Format for Ndjson {
     }
 
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
-        let problem = Problem::from(error).json();
-        out.extend_from_slice(b"{\"event\":\"problem\",");
-        out.extend_from_slice(problem.strip_prefix('{').unwrap_or("}").as_bytes());
-        out.push(b'\n');
+        write_problem(out, &Problem::from(error));
     }
+}
+
+/// The last line of a stream that is ended for this reason.
+pub fn write_problem(out: &mut Vec<u8>, problem: &Problem) {
+    out.extend_from_slice(b"{\"event\":\"problem\",");
+    out.extend_from_slice(problem.json().strip_prefix('{').unwrap_or("}").as_bytes());
+    out.push(b'\n');
 }

@@ -71,15 +71,20 @@ impl Format for Sse {
             let retry = fastrand::u32(500..1500);
             out.extend_from_slice(format!("retry: {retry}\n").as_bytes());
         }
-        out.extend_from_slice(b"event: problem\ndata: ");
-        out.extend_from_slice(Problem::from(error).json().as_bytes());
-        out.extend_from_slice(b"\n\n");
+        write_problem(out, &Problem::from(error));
     }
 
     /// A comment: pages need not know, and people and `curlew consume` who look at the stream do.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
         out.extend_from_slice(format!(": waiting for topic {topic}\n\n").as_bytes());
     }
+}
+
+/// The last frame of a stream that is ended for this reason.
+pub fn write_problem(out: &mut Vec<u8>, problem: &Problem) {
+    out.extend_from_slice(b"event: problem\ndata: ");
+    out.extend_from_slice(problem.json().as_bytes());
+    out.extend_from_slice(b"\n\n");
 }
 
 fn write_id(out: &mut Vec<u8>, id: &str) {

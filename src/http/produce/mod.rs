@@ -79,6 +79,9 @@ struct Target {
     trace: Vec<Header>,
 }
 
+/// Why a body that goes on is not read any further.
+pub type Over = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
+
 /// Produces what the body holds.
 pub async fn post<B, D, E>(
     hub: &Arc<Hub>,
@@ -87,6 +90,7 @@ pub async fn post<B, D, E>(
     query: &str,
     headers: &HeaderMap,
     body: B,
+    over: Option<Over>,
 ) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, E>> + Send + Sync + Unpin + 'static,
@@ -96,7 +100,7 @@ where
     let target = Target::read(topic, query, headers, settings)?;
     let kind = Kind::of(headers)?;
     if kind == Kind::Ndjson {
-        return Ok(ndjson::post(hub.clone(), settings.clone(), target, body));
+        return Ok(ndjson::post(hub.clone(), settings.clone(), target, body, over));
     }
     let body = collect(body, settings.max_body, headers).await?;
     let entries = match kind {
@@ -266,7 +270,7 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
 }
 
 /// The whole body; a client that leaves before its end has sent nothing.
-async fn collect<B, D, E>(mut body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
+pub async fn collect<B, D, E>(mut body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
 where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,

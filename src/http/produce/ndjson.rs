@@ -4,7 +4,7 @@
 //! groups in order. A client that does not read its receipts stops its own body: few groups may be under way.
 
 use super::answer;
-use super::{Settings, Target, Waiting, check_json};
+use super::{Over, Settings, Target, Waiting, check_json};
 use crate::backoff::Backoff;
 use crate::broker::{Acks, BrokerError, Outcome};
 use crate::http::problem::Problem;
@@ -33,7 +33,7 @@ struct Group {
     waiting: Option<Waiting>,
 }
 
-pub fn post<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, body: B) -> Response
+pub fn post<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, body: B, over: Option<Over>) -> Response
 where
     B: Stream<Item = Result<D, E>> + Send + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -41,7 +41,7 @@ where
 {
     let (groups, receipts) = mpsc::channel(GROUPS);
     // It ends with the body, or when nobody reads the receipts any more.
-    tokio::spawn(read(hub, settings, target, body, groups));
+    tokio::spawn(read(hub, settings, target, body, over, groups));
     let mut response = warp::reply::stream(Receipts { groups: receipts, current: None }).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response
@@ -85,15 +85,28 @@ fn receipts(lines: Vec<Option<Problem>>, outcomes: Vec<Outcome>, acks: Acks) -> 
     out.into()
 }
 
-async fn read<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, mut body: B, groups: mpsc::Sender<Group>)
-where
+async fn read<B, D, E>(
+    hub: Arc<Hub>,
+    settings: Settings,
+    target: Target,
+    mut body: B,
+    mut over: Option<Over>,
+    groups: mpsc::Sender<Group>,
+) where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
 {
     let mut lines = Lines::new(settings.max_body);
     let mut next = Next::Chunk;
     while next == Next::Chunk {
-        let found = match body.next().await {
+        let chunk = tokio::select! {
+            chunk = body.next() => chunk,
+            problem = until(&mut over) => {
+                let last = Group { lines: vec![Some(problem)], acks: target.acks, waiting: None };
+                return drop(groups.send(last).await);
+            }
+        };
+        let found = match chunk {
             Some(Ok(mut chunk)) => lines.add(chunk.copy_to_bytes(chunk.remaining())),
             // The last line may lack its end, but not where the client was cut off.
             Some(Err(_)) => return,
@@ -112,6 +125,14 @@ where
         if refused == Some(Refused::ShuttingDown) {
             next = Next::End;
         }
+    }
+}
+
+/// Waits for what ends it before its time, which may be for ever.
+async fn until(over: &mut Option<Over>) -> Problem {
+    match over {
+        Some(over) => over.await,
+        None => std::future::pending().await,
     }
 }
 

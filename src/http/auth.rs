@@ -1,0 +1,153 @@
+//! Who asks, and what they may do: from a request to a [`Permit`].
+
+use super::App;
+use super::guard::{Asker, Listens};
+use super::problem::{Challenge, Problem};
+use super::produce::Over;
+use super::query;
+use super::routes::Request;
+use crate::auth::{self, Arrival, Credential, Denied, Ended, Permit, Refused, Right, Unreadable};
+use crate::record::TopicName;
+use std::sync::Arc;
+use warp::http::HeaderMap;
+use warp::http::header;
+
+/// What the request may do. Where nobody has to say who they are, that is everything.
+pub async fn permit(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<Permit, Problem> {
+    let auth = &app.settings.auth;
+    if !auth.is_on() {
+        return Ok(Permit::everything());
+    }
+    let challenge = challenge(&request.headers);
+    let credential = credential(request, asker).map_err(|Unreadable| Problem::unauthorized(UNREADABLE, challenge))?;
+    auth.permit(credential.as_ref(), arrival(request)).await.map_err(|refused| problem(&refused, challenge))
+}
+
+const UNREADABLE: &str = "Authorization cannot be read; give Authorization: Bearer KEY, or curl -u NAME:KEY";
+
+/// That a topic may be used so; its name must be one, too.
+pub fn check(permit: &Permit, right: Right, topic: &str) -> Result<(), Problem> {
+    if permit.identity().is_some() {
+        permit.may(right, &TopicName::new(topic)?)?;
+    }
+    Ok(())
+}
+
+/// Likewise, with the end of what may go on for long.
+pub fn check_to_the_end(app: &App, permit: &Permit, right: Right, topic: &str) -> Result<Option<Over>, Problem> {
+    if permit.identity().is_none() {
+        return Ok(None);
+    }
+    let topic = TopicName::new(topic)?;
+    permit.may(right, &topic)?;
+    Ok(over(app, permit, right, &[topic]))
+}
+
+/// The end of what goes on as long as the permit does; `None`: it has none.
+pub fn over(app: &App, permit: &Permit, right: Right, topics: &[TopicName]) -> Option<Over> {
+    let over = app.settings.auth.over(permit, right, topics.to_vec())?;
+    Some(Box::pin(async { over.await.into() }))
+}
+
+/// Metrics are for everybody on this machine's own bridge, else for who has the right to them.
+pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<(), Problem> {
+    match app.guard().listens {
+        Listens::Loopback => Ok(()),
+        Listens::Network => Ok(permit(app, request, asker).await?.may_read_metrics()?),
+    }
+}
+
+/// The header wins over the ticket, that over the cookie.
+fn credential(request: &Request, asker: &Asker) -> Result<Option<Credential>, Unreadable> {
+    if let Some(value) = request.headers.get(header::AUTHORIZATION) {
+        return Credential::of_authorization(value.as_bytes()).map(Some);
+    }
+    if let Some(ticket) = ticket(request) {
+        return Ok(Some(ticket));
+    }
+    Ok(if is_ours(&request.headers, asker) { session(&request.headers) } else { None })
+}
+
+/// Streams alone take one: EventSource cannot set headers.
+fn ticket(request: &Request) -> Option<Credential> {
+    let is_stream = request.path.trim_end_matches('/').ends_with("/events");
+    if !is_stream || !request.query.contains(query::TICKET) {
+        return None;
+    }
+    query::first(&request.query, query::TICKET).map(Credential::of_ticket)
+}
+
+pub fn session(headers: &HeaderMap) -> Option<Credential> {
+    headers.get_all(header::COOKIE).iter().find_map(|value| Credential::of_cookies(value.as_bytes()))
+}
+
+/// Whether a cookie counts: browsers send it by themselves, also for a page of another port of the same host.
+fn is_ours(headers: &HeaderMap, asker: &Asker) -> bool {
+    match asker {
+        Asker::Own | Asker::Listed(_) => true,
+        Asker::Anybody => false,
+        // No Origin: a page's own GET, somebody who typed the address, or a picture in another page.
+        Asker::NoPage => {
+            let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+            matches!(site, None | Some(b"same-origin" | b"none"))
+        }
+    }
+}
+
+/// A stream that was cut comes back with the id of its last event.
+fn arrival(request: &Request) -> Arrival {
+    let header = request.headers.get("last-event-id").is_some_and(|id| !id.is_empty());
+    let parameter = || ["last_event_id", "lastEventId"].iter().any(|name| query::first(&request.query, name).is_some());
+    if header || parameter() { Arrival::Again } else { Arrival::First }
+}
+
+/// Browsers answer a challenge to Basic with a window of their own, and from then on send the password by themselves: they
+/// are not asked for it.
+pub fn challenge(headers: &HeaderMap) -> Challenge {
+    let of_browser = ["sec-fetch-mode", "accept-language"].iter().any(|name| headers.contains_key(*name));
+    if of_browser { Challenge::Bearer } else { Challenge::BearerOrBasic }
+}
+
+pub fn problem(refused: &Refused, challenge: Challenge) -> Problem {
+    match refused {
+        Refused::Missing => Problem::unauthorized(
+            "who asks? give Authorization: Bearer KEY, curl -u NAME:KEY, a session (POST /login) or a ticket (POST /tickets)",
+            challenge,
+        ),
+        Refused::Wrong => {
+            Problem::unauthorized("this key, token, session or ticket is not known here", challenge.of_wrong())
+        }
+        Refused::Expired => Problem::unauthorized(
+            "this key, token, session or ticket was good and is not any more; sign in again, or get a new ticket",
+            challenge.of_wrong(),
+        ),
+        Refused::Busy(why) => Problem::busy(*why),
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        Self::forbidden(denied.to_string())
+    }
+}
+
+impl From<Ended> for Problem {
+    fn from(ended: Ended) -> Self {
+        let detail = match ended {
+            Ended::Expired => {
+                "the key, token or session that this began with has ended; sign in again, or get a new ticket"
+            }
+            Ended::Revoked => "the key, token or session that this began with has been revoked",
+        };
+        Self::unauthorized(detail, Challenge::Bearer.of_wrong())
+    }
+}
+
+impl From<auth::Over> for Problem {
+    fn from(over: auth::Over) -> Self {
+        match over {
+            auth::Over::Ended(ended) => ended.into(),
+            auth::Over::Denied(denied) => denied.into(),
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! Who may do what, through the routes: keys, sessions and tickets, and what ends with them.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/documented.rs"]
+mod documented;
+#[path = "support/memory_broker.rs"]
+#[allow(dead_code)]
+mod memory_broker;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use curlew::auth::{Auth, Digest, Watch};
+use curlew::http::{self, App, Guard, Listens, Origins, routes};
+use curlew::hub::{self, Hub};
+use documented::is_documented;
+use http_body_util::BodyExt;
+use memory_broker::MemoryBroker;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use warp::http::Response;
+use warp::hyper::body::Bytes;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAGE: &str = "https://page.example";
+
+/// A bridge with an auth file that can be written anew.
+struct World {
+    broker: Arc<MemoryBroker>,
+    auth: Auth,
+    app: Arc<App>,
+    file: PathBuf,
+}
+
+/// `reader` reads a and b, `writer` writes a, `admin` may do everything.
+fn file() -> String {
+    let reader = key("reader", "r-secret", r#"consume = ["a", "b"]"#);
+    let writer = key("writer", "w-secret", r#"produce = ["a"]"#);
+    let all = r#"consume = ["*"]"#.to_owned() + "\n" + r#"produce = ["*"]"# + "\n" + r#"manage = ["*"]"#;
+    reader + &writer + &key("admin", "a-secret", &(all + "\nmetrics = true"))
+}
+
+fn key(name: &str, secret: &str, rest: &str) -> String {
+    format!("[[key]]\nname = \"{name}\"\nsha256 = \"{}\"\n{rest}\n", Digest::of(secret).hex())
+}
+
+fn world() -> World {
+    world_on(Listens::Network)
+}
+
+fn world_on(listens: Listens) -> World {
+    let broker = MemoryBroker::new();
+    for topic in ["a", "b", "c"] {
+        broker.create(topic, 1);
+        broker.append(topic, 0, topic);
+    }
+    let settings = hub::Settings { metadata_refresh: Duration::from_millis(50), ..hub::Settings::default() };
+    let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
+    let path = std::env::temp_dir().join(format!("curlew-access-{}-{:x}", std::process::id(), fastrand::u64(..)));
+    std::fs::write(&path, file()).unwrap();
+    let auth = Auth::from_file(&path).unwrap();
+    let guard = Guard { origins: Origins::These(vec![PAGE.into()]), listens };
+    let settings =
+        http::Settings { guard, auth: auth.clone(), deletion: http::Deletion::Allowed, ..http::Settings::default() };
+    World { broker, auth, app: App::new(hub, settings), file: path }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+impl World {
+    fn rewrite(&self, text: &str) {
+        std::fs::write(&self.file, text).unwrap();
+        self.auth.reload();
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
+        let mut request = warp::test::request().method(method).path(path).header("host", "localhost:8080");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let routes = routes(self.app.clone());
+        let answer = tokio::time::timeout(PATIENCE, request.body(body).reply(&routes)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{method} {path} does not end"));
+        is_documented(method, path, answer.status());
+        let said = format!("{:?}", String::from_utf8_lossy(answer.body()));
+        assert!(!said.contains("-secret"), "{method} {path} tells a secret: {said}");
+        answer
+    }
+
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+        self.ask("GET", path, headers, "").await
+    }
+
+    async fn status(&self, method: &str, path: &str, key: &str) -> u16 {
+        let bearer = format!("Bearer {key}");
+        self.ask(method, path, &[("authorization", &bearer)], "1").await.status().as_u16()
+    }
+
+    /// The cookie that `POST /login` sets.
+    async fn login(&self, key: &str) -> String {
+        let answer = self.ask("POST", "/login", &[], &json!({"token": key}).to_string()).await;
+        assert_eq!(answer.status(), 200, "{:?}", answer.body());
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    async fn ticket(&self, key: &str, topics: &[&str]) -> String {
+        let bearer = format!("Bearer {key}");
+        let wanted = json!({"topics": topics}).to_string();
+        let answer = self.ask("POST", "/tickets", &[("authorization", &bearer)], &wanted).await;
+        assert_eq!(answer.status(), 201, "{:?}", answer.body());
+        json_of(&answer)["ticket"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens a stream and waits for its first record; then what is sent after that, to its end.
+    async fn stream(&self, path: &str, headers: &[(&str, &str)], meanwhile: impl AsyncFnOnce()) -> String {
+        let mut request = warp::test::request().path(path).header("host", "localhost:8080");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.filter(&routes(self.app.clone())).await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let mut body = answer.into_body();
+        let mut seen = String::new();
+        while !seen.contains("data: ") {
+            seen += &next(&mut body).await.expect("a first record");
+        }
+        meanwhile().await;
+        let mut rest = String::new();
+        while let Some(more) = next(&mut body).await {
+            rest += &more;
+        }
+        rest
+    }
+}
+
+fn json_of(answer: &Response<Bytes>) -> Value {
+    serde_json::from_slice(answer.body()).unwrap_or_else(|e| panic!("{e}: {:?}", answer.body()))
+}
+
+async fn next<B: warp::hyper::body::Body<Data = Bytes> + Unpin>(body: &mut B) -> Option<String> {
+    let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("something within the time")?;
+    let data = frame.ok().and_then(|frame| frame.into_data().ok()).expect("data");
+    Some(String::from_utf8_lossy(&data).into_owned())
+}
+
+/// The error of a `problem` event, which must be the last.
+fn problem_of(text: &str) -> Value {
+    let data = text.strip_suffix("\n\n").and_then(|text| text.rsplit_once("event: problem\ndata: ")).expect(text).1;
+    serde_json::from_str(data).unwrap()
+}
+
+#[tokio::test]
+async fn a_right_is_for_what_it_names_and_nothing_else() {
+    let world = world();
+    // Of reader, writer, admin, a wrong key.
+    let cases = [
+        ("GET", "/topics/a/events?from=earliest&until=end", [200, 403, 200, 401]),
+        ("GET", "/topics/c/events?from=earliest&until=end", [403, 403, 200, 401]),
+        ("GET", "/events?topic=a&topic=b&until=end", [200, 403, 200, 401]),
+        ("GET", "/events?topic=a&topic=c&until=end", [403, 403, 200, 401]),
+        ("GET", "/topics/a/partitions/0/records", [200, 403, 200, 401]),
+        ("GET", "/topics/a", [200, 200, 200, 401]),
+        ("GET", "/topics/c", [403, 403, 200, 401]),
+        ("GET", "/topics/none", [403, 403, 404, 401]),
+        ("GET", "/topics", [200, 200, 200, 401]),
+        ("HEAD", "/topics/c/events", [403, 403, 200, 401]),
+        ("POST", "/topics/a", [403, 200, 200, 401]),
+        ("POST", "/topics/b", [403, 403, 200, 401]),
+        ("DELETE", "/topics/a?key=k", [403, 200, 200, 401]),
+        ("GET", "/metrics", [403, 403, 200, 401]),
+        ("PUT", "/topics/a", [405, 405, 405, 401]),
+        ("DELETE", "/topics/a?records=all", [403, 403, 204, 401]),
+    ];
+    for (method, path, expected) in cases {
+        let mut statuses = Vec::new();
+        for key in ["r-secret", "w-secret", "a-secret", "x-secret"] {
+            statuses.push(world.status(method, path, key).await);
+        }
+        assert_eq!(statuses, expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn some_pages_are_for_everybody_and_the_rest_says_how_to_get_in() {
+    let world = world();
+    for path in ["/", "/dashboard/main.js", "/health", "/ready", "/openapi.json", "/login"] {
+        assert_eq!(world.get(path, &[]).await.status(), 200, "{path}");
+    }
+    assert_eq!(world.get("/nothing", &[]).await.status(), 404);
+    let asked = async |headers: &[(&str, &str)]| {
+        let answer = world.get("/topics", headers).await;
+        let challenge = answer.headers().get("www-authenticate").map(|c| c.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), challenge.unwrap_or_default(), json_of(&answer)["detail"].to_string())
+    };
+    let (status, challenge, detail) = asked(&[]).await;
+    assert_eq!((status, challenge.as_str()), (401, r#"Bearer realm="curlew", Basic realm="curlew", charset="UTF-8""#));
+    assert!(detail.contains("Authorization: Bearer KEY"), "{detail}");
+    for page in [("sec-fetch-mode", "cors"), ("accept-language", "en")] {
+        assert_eq!(asked(&[page]).await.1, r#"Bearer realm="curlew""#, "a browser would show a window of its own");
+    }
+    // Whatever is wrong with what is shown, it is said in the same words.
+    let unknown = asked(&[("authorization", "Bearer nobody")]).await;
+    assert!(unknown.0 == 401 && unknown.1.contains("error=\"invalid_token\""), "{unknown:?}");
+    let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+    for wrong in [basic("reader:nobody"), basic("nobody:r-secret"), basic("writer:r-secret"), "Bearer a.b.c".into()] {
+        assert_eq!(asked(&[("authorization", &wrong)]).await, unknown, "{wrong}");
+    }
+    assert_eq!(asked(&[("cookie", "curlew-session=abc.def")]).await, unknown);
+    assert_eq!(asked(&[("authorization", "Digest x")]).await.0, 401);
+    assert_eq!(asked(&[("authorization", &basic("reader:r-secret"))]).await.0, 200);
+}
+
+#[tokio::test]
+async fn topics_that_one_may_not_see_are_not_listed() {
+    let world = world();
+    for (key, topics) in
+        [("r-secret", json!(["a", "b"])), ("w-secret", json!(["a"])), ("a-secret", json!(["a", "b", "c"]))]
+    {
+        let bearer = format!("Bearer {key}");
+        let listed = world.get("/topics", &[("authorization", &bearer)]).await;
+        assert_eq!(json_of(&listed), topics);
+        let described = world.get("/topics?offsets=true", &[("authorization", &bearer)]).await;
+        let described: Vec<Value> = json_of(&described).as_array().unwrap().iter().map(|t| t["name"].clone()).collect();
+        assert_eq!(json!(described), topics);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_right_that_is_missing() {
+    let world = world();
+    let answer = world.get("/topics/c/events", &[("authorization", "Bearer r-secret")]).await;
+    let detail = json_of(&answer)["detail"].to_string();
+    assert!(detail.contains("reader") && detail.contains("lacks the right consume"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_cookie_of_login_lets_in_and_is_forgotten_by_logout() {
+    let world = world();
+    for (content_type, body) in [
+        ("application/json", r#"{"token":"r-secret"}"#),
+        ("application/x-www-form-urlencoded", "token=reader%3Ar-secret"),
+    ] {
+        let answer = world.ask("POST", "/login", &[("content-type", content_type)], body).await;
+        assert_eq!(answer.status(), 200, "{body}");
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+        let (session, attributes) = cookie.split_once("; ").unwrap();
+        assert_eq!(attributes, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
+        let said = json_of(&answer);
+        assert_eq!((&said["name"], &said["rights"]["consume"]), (&json!("reader"), &json!(["a", "b"])), "{said}");
+        assert_eq!(world.get("/topics/a/partitions/0/records", &[("cookie", session)]).await.status(), 200);
+        assert_eq!(world.get("/topics/c/partitions/0/records", &[("cookie", session)]).await.status(), 403);
+        let who = json_of(&world.get("/login", &[("cookie", session)]).await);
+        assert_eq!((&who["required"], &who["name"]), (&json!(true), &json!("reader")));
+    }
+    assert_eq!(json_of(&world.get("/login", &[]).await), json!({"required": true, "name": null, "rights": null}));
+    for (body, status) in [(r#"{"token":"x-secret"}"#, 401), (r#"{"token":""}"#, 422), ("x-secret", 422), ("", 422)] {
+        assert_eq!(world.ask("POST", "/login", &[], body).await.status(), status, "{body}");
+    }
+    let over_tls = [("origin", PAGE)];
+    let answer = world.ask("POST", "/login", &over_tls, r#"{"token":"r-secret"}"#).await;
+    assert!(answer.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"));
+    let out = world.ask("POST", "/logout", &[], "").await;
+    assert_eq!(out.status(), 204);
+    assert!(out.headers()["set-cookie"].to_str().unwrap().starts_with("curlew-session=; Path=/; Max-Age=0; "));
+}
+
+#[tokio::test]
+async fn a_cookie_counts_only_for_pages_of_the_bridge_and_of_listed_origins() {
+    let world = world();
+    let cookie = world.login("a-secret").await;
+    let with = async |method: &str, headers: &[(&str, &str)]| {
+        let headers = [&[("cookie", cookie.as_str())], headers].concat();
+        world.ask(method, "/topics/a", &headers, "x").await.status().as_u16()
+    };
+    assert_eq!(with("GET", &[]).await, 200);
+    assert_eq!(with("GET", &[("sec-fetch-site", "same-origin")]).await, 200);
+    assert_eq!(with("GET", &[("sec-fetch-site", "none")]).await, 200);
+    assert_eq!(with("GET", &[("sec-fetch-site", "same-site")]).await, 401, "a picture in a page of another port");
+    assert_eq!(with("GET", &[("sec-fetch-site", "cross-site")]).await, 401);
+    assert_eq!(with("POST", &[("origin", "http://localhost:8080")]).await, 200);
+    assert_eq!(with("POST", &[("origin", PAGE)]).await, 200);
+    assert_eq!(with("POST", &[("origin", "http://localhost:9000")]).await, 403, "a form in a page of another port");
+    assert_eq!(with("POST", &[("origin", "null")]).await, 403);
+}
+
+#[tokio::test]
+async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
+    let listed = world();
+    let broker = MemoryBroker::new();
+    broker.create("a", 1);
+    let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
+    let guard = Guard { origins: Origins::Any, listens: Listens::Network };
+    let app = App::new(hub, http::Settings { guard, auth: listed.auth.clone(), ..http::Settings::default() });
+    let any = World { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
+    let cookie = listed.login("a-secret").await;
+    let headers = [("origin", PAGE), ("cookie", cookie.as_str())];
+    let cors = |answer: &Response<Bytes>| {
+        let get = |name: &str| answer.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+        (get("access-control-allow-origin"), get("access-control-allow-credentials"))
+    };
+    let answer = listed.get("/topics/a", &headers).await;
+    assert_eq!((answer.status().as_u16(), cors(&answer)), (200, (Some(PAGE.into()), Some("true".into()))));
+    let answer = any.get("/topics/a", &headers).await;
+    assert_eq!((answer.status().as_u16(), cors(&answer)), (401, (Some("*".into()), None)), "the cookie does not count");
+    let answer = any.get("/topics/a", &[("origin", PAGE), ("authorization", "Bearer a-secret")]).await;
+    assert_eq!(answer.status(), 200, "what the page itself shows does");
+    let answer = any.ask("POST", "/login", &[("origin", PAGE)], r#"{"token":"a-secret"}"#).await;
+    assert_eq!((answer.status().as_u16(), answer.headers().get("set-cookie")), (403, None));
+    let asked = [
+        ("origin", PAGE),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "authorization,last-event-id"),
+    ];
+    for (world, expected) in
+        [(&listed, (Some(PAGE.to_owned()), Some("true".to_owned()))), (&any, (Some("*".into()), None))]
+    {
+        let answer = world.ask("OPTIONS", "/topics/a/events", &asked, "").await;
+        assert_eq!(
+            (answer.status().as_u16(), cors(&answer)),
+            (204, expected),
+            "a preflight shows nothing and needs nothing"
+        );
+        let allowed = answer.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
+        assert!(allowed.contains("authorization") && allowed.contains("last-event-id"), "{allowed}");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_opens_streams_of_its_topics_alone() {
+    let world = world();
+    let ticket = world.ticket("r-secret", &["a"]).await;
+    let status = async |path: &str| world.get(path, &[]).await.status().as_u16();
+    let cases = [
+        (format!("/topics/a/events?from=earliest&until=end&ticket={ticket}"), 200),
+        (format!("/events?topic=a&until=end&ticket={ticket}"), 200),
+        (format!("/topics/b/events?until=end&ticket={ticket}"), 403),
+        (format!("/events?topic=a&topic=b&until=end&ticket={ticket}"), 403),
+        (format!("/topics/a/events?until=end&ticket={}", &ticket[1..]), 401),
+        (format!("/topics/a/events?until=end&ticket={}", &ticket[..ticket.len() - 1]), 401),
+        ("/topics/a/events?until=end&ticket=".to_owned(), 401),
+        ("/topics/a/events?until=end&ticket=r-secret".to_owned(), 401),
+        (format!("/topics/a/partitions/0/records?ticket={ticket}"), 401),
+        (format!("/topics?ticket={ticket}"), 401),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(status(&path).await, expected, "{path}");
+    }
+    let session = world.login("r-secret").await;
+    let session = session.split_once('=').unwrap().1;
+    assert_eq!(
+        status(&format!("/topics/a/events?until=end&ticket={session}")).await,
+        401,
+        "no session stands in a URL"
+    );
+    let bearer = [("authorization", "Bearer r-secret")];
+    for (body, expected) in [
+        (r#"{"topics":["c"]}"#, 403),
+        (r#"{"topics":["a","c"]}"#, 403),
+        (r#"{"topics":[]}"#, 422),
+        (r#"{"topics":["a/b"]}"#, 422),
+        (r#"{"topic":"a"}"#, 422),
+        ("", 422),
+    ] {
+        assert_eq!(world.ask("POST", "/tickets", &bearer, body).await.status(), expected, "{body}");
+    }
+    assert_eq!(world.ask("POST", "/tickets", &[], r#"{"topics":["a"]}"#).await.status(), 401);
+}
+
+#[tokio::test]
+async fn without_an_auth_file_a_ticket_is_null_and_taken_so() {
+    let broker = MemoryBroker::new();
+    broker.create("a", 1);
+    let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
+    let app = App::new(hub, http::Settings::default());
+    let world = World { broker, auth: Auth::off(), app, file: PathBuf::new() };
+    let answer = world.ask("POST", "/tickets", &[], r#"{"topics":["a"]}"#).await;
+    assert_eq!((answer.status().as_u16(), &json_of(&answer)["ticket"]), (201, &Value::Null));
+    assert_eq!(world.get("/topics/a/events?until=end&ticket=null", &[]).await.status(), 200);
+    assert_eq!(json_of(&world.get("/login", &[]).await)["required"], json!(false));
+    let answer = world.ask("POST", "/login", &[], r#"{"token":"whatever"}"#).await;
+    assert_eq!((answer.status().as_u16(), answer.headers().get("set-cookie")), (200, None));
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_a_problem_when_its_key_is_revoked() {
+    let world = world();
+    let ticket = world.ticket("r-secret", &["a"]).await;
+    let cookie = world.login("r-secret").await;
+    let path = "/topics/a/events?from=earliest";
+    let ways: [(String, Vec<(&str, &str)>); 3] = [
+        (path.to_owned(), vec![("authorization", "Bearer r-secret")]),
+        (path.to_owned(), vec![("cookie", &cookie)]),
+        (format!("{path}&ticket={ticket}"), vec![]),
+    ];
+    for (path, headers) in ways {
+        world.rewrite(&file());
+        let rest = world
+            .stream(&path, &headers, async || {
+                world.rewrite("this is no TOML");
+                world.rewrite(&(file() + "# what it may do is as before\n"));
+                world.broker.append("a", 0, "still here");
+                world.rewrite(&key("other", "o", r#"consume = ["*"]"#));
+            })
+            .await;
+        let problem = problem_of(&rest);
+        assert_eq!((&problem["status"], rest.contains("revoked")), (&json!(401), true), "{path}: {rest}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_a_problem_when_its_key_may_no_longer_read_the_topic() {
+    let world = world();
+    let headers = [("authorization", "Bearer r-secret"), ("accept", "text/event-stream")];
+    let narrower = key("reader", "r-secret", r#"consume = ["b"]"#);
+    let rest = world.stream("/topics/a/events?from=earliest", &headers, async || world.rewrite(&narrower)).await;
+    assert_eq!(problem_of(&rest)["status"], json!(403), "{rest}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_a_problem_when_its_key_ends() {
+    let world = world();
+    let ends = (curlew::record::now() / 1000 + 2) * 1000;
+    let at = time::OffsetDateTime::from_unix_timestamp(ends / 1000).unwrap();
+    let at = at.format(&time::format_description::well_known::Rfc3339).unwrap();
+    world.rewrite(&key("reader", "r-secret", &format!("consume = [\"*\"]\nexpires = {at}")));
+    let ticket = world.ticket("r-secret", &["a"]).await;
+    let rest = world.stream(&format!("/topics/a/events?from=earliest&ticket={ticket}"), &[], async || {}).await;
+    assert!(curlew::record::now() >= ends);
+    assert_eq!((&problem_of(&rest)["status"], rest.contains("has ended")), (&json!(401), true), "{rest}");
+}
+
+#[tokio::test]
+async fn a_busy_stream_ends_too() {
+    let world = world();
+    let headers = [("authorization", "Bearer r-secret")];
+    let broker = world.broker.clone();
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_done = done.clone();
+    let busy = std::thread::spawn(move || {
+        while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+            broker.append("a", 0, "x");
+        }
+    });
+    let rest =
+        world.stream("/topics/a/events?from=earliest", &headers, async || world.rewrite(&key("o", "o", ""))).await;
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    busy.join().unwrap();
+    assert_eq!(problem_of(&rest)["status"], json!(401));
+}
+
+#[tokio::test]
+async fn an_endless_body_is_not_read_on_when_its_key_is_revoked() {
+    let world = world();
+    let (send, lines) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+    let body = futures_util::stream::unfold(lines, async |mut lines| Some((lines.recv().await?, lines)));
+    let over = {
+        let auth = world.auth.clone();
+        let permit = auth
+            .permit(Some(&curlew::auth::Credential::of_text("w-secret")), curlew::auth::Arrival::First)
+            .await
+            .unwrap();
+        let topic = curlew::record::TopicName::new("a").unwrap();
+        auth.over(&permit, curlew::auth::Right::Produce, vec![topic]).unwrap()
+    };
+    let over: http::produce::Over = Box::pin(async { over.await.into() });
+    let headers =
+        warp::http::HeaderMap::from_iter([("content-type".parse().unwrap(), "application/x-ndjson".parse().unwrap())]);
+    let settings = http::produce::Settings::default();
+    let body = Box::pin(body);
+    let answer = http::produce::post(&world.app.hub, &settings, "a", "", &headers, body, Some(over)).await.unwrap();
+    let mut receipts = answer.into_body();
+    send.send(Ok(Bytes::from_static(b"1\n"))).await.unwrap();
+    assert_eq!(next(&mut receipts).await.unwrap(), "{\"partition\":0,\"offset\":1}\n");
+    world.rewrite(&key("other", "o", ""));
+    let last = next(&mut receipts).await.unwrap();
+    assert!(last.contains("\"error_code\":401") && last.contains("revoked"), "{last}");
+    assert_eq!(next(&mut receipts).await, None);
+}
+
+#[test]
+fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let world = runtime.block_on(async { world() });
+    let watch = Watch::start(world.auth.clone()).unwrap();
+    let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
+    let until = |key: &str, expected: u16| {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while status(key) != expected {
+            assert!(std::time::Instant::now() < deadline, "{key} is not {expected}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let write = |text: &str| std::fs::write(&world.file, text).unwrap();
+    assert_eq!((status("r-secret"), status("n-secret")), (200, 401));
+    write(&key("new", "n-secret", r#"consume = ["*"]"#));
+    until("n-secret", 200);
+    assert_eq!(status("r-secret"), 401);
+    write("[[key]]\nname = \"cut\"\nsha2");
+    watch.read_anew();
+    std::fs::remove_file(&world.file).unwrap();
+    watch.read_anew();
+    assert_eq!(status("n-secret"), 200, "what was said before holds on");
+    // As editors and Kubernetes do: another file of that name.
+    let beside = world.file.with_extension("new");
+    std::fs::write(&beside, key("last", "l-secret", r#"consume = ["*"]"#)).unwrap();
+    std::fs::rename(&beside, &world.file).unwrap();
+    until("l-secret", 200);
+    until("n-secret", 401);
+}
+
+#[tokio::test]
+async fn metrics_of_a_bridge_on_loopback_are_for_everybody_on_it() {
+    assert_eq!(world_on(Listens::Loopback).get("/metrics", &[]).await.status(), 200);
+    assert_eq!(world().get("/metrics", &[]).await.status(), 401);
+}
