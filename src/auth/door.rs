@@ -2,10 +2,9 @@
 
 use super::credential::Credential;
 use super::permit::{Denied, Grant, Permit};
+use super::reading::Reading;
 use super::rights::Right;
-use super::secret::Digest;
 use super::table::{Answer, Arrival, Ended, Refused, Table};
-use super::{file, secret};
 use crate::record::{Timestamp, TopicName, now};
 use log::{error, info};
 use std::fmt;
@@ -26,10 +25,8 @@ const LOOK: Duration = Duration::from_secs(60);
 pub struct Auth(Option<Arc<Door>>);
 
 struct Door {
-    path: PathBuf,
-    /// Seals where the file has no secret for it.
-    own_secret: [u8; 32],
     table: watch::Sender<Arc<Table>>,
+    reading: Reading,
     tries: Arc<Semaphore>,
 }
 
@@ -48,20 +45,19 @@ impl Auth {
 
     /// As the file says. An error is one line for the person who started the program.
     pub fn from_file(path: &Path) -> Result<Self, String> {
-        let own_secret = secret::random()?;
-        let (table, _) = watch::channel(Arc::new(read(path, &own_secret)?));
-        let tries = Arc::new(Semaphore::new(TRIES));
-        Ok(Self(Some(Arc::new(Door { path: path.to_owned(), own_secret, table, tries }))))
+        let reading = Reading::new(path)?;
+        let table = watch::Sender::new(Arc::new(reading.table()?));
+        Ok(Self(Some(Arc::new(Door { table, reading, tries: Arc::new(Semaphore::new(TRIES)) }))))
     }
 
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Reads the file anew. What is wrong with it is logged, and what was said before holds on.
+    /// Reads the files anew. What is wrong with them is logged, and what was said before holds on.
     pub fn reload(&self) {
         let Some(door) = &self.0 else { return };
-        match read(&door.path, &door.own_secret) {
+        match door.reading.table() {
             Ok(table) if table.says_the_same_as(&door.table.borrow()) => {}
             Ok(table) => {
                 door.table.send_replace(Arc::new(table));
@@ -69,11 +65,13 @@ impl Auth {
             }
             Err(why) => error!("the auth file is not taken, the one before holds on: {why}"),
         }
+        let table = door.table.borrow().clone();
+        door.reading.keep_for(&table);
     }
 
     /// What is read: the file, and those that it names.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.0.iter().map(|door| door.path.clone()).collect()
+        self.0.iter().flat_map(|door| door.table.borrow().files().to_vec()).collect()
     }
 
     /// What somebody may do who shows this.
@@ -81,9 +79,20 @@ impl Auth {
         let Some(door) = &self.0 else { return Ok(Permit::everything()) };
         let credential = credential.ok_or(Refused::Missing)?;
         let table = door.table.borrow().clone();
-        match table.answer(credential, arrival, now()) {
+        let mut answer = table.answer(credential, arrival, now());
+        if let Answer::Fetch(remotes) = &answer {
+            for remote in remotes {
+                remote.refresh().await;
+            }
+            answer = table.answer(credential, arrival, now());
+        }
+        match answer {
             Answer::Granted(grant) => Ok(Permit::of(grant)),
             Answer::Refused(refused) => Err(refused),
+            Answer::Fetch(remotes) => Err(match remotes.iter().any(|remote| remote.keys().is_none()) {
+                true => Refused::Busy("the keys that tokens are checked with cannot be had just now"),
+                false => Refused::Wrong,
+            }),
             Answer::Try { name, secret, password } => {
                 let turn = tokio::time::timeout(TURN, door.tries.clone().acquire_owned()).await;
                 let Ok(Ok(turn)) = turn else { return Err(Refused::Busy("too many passwords are being tried")) };
@@ -121,18 +130,21 @@ impl Auth {
         topics: Vec<TopicName>,
     ) -> Option<impl Future<Output = Over> + Send + Sync + use<>> {
         let (door, grant) = (self.0.as_ref()?, permit.shared()?);
-        let tables = door.table.subscribe();
-        Some(over(tables, grant, right, topics))
+        let (tables, changes) = (door.table.subscribe(), door.reading.changes());
+        Some(over(tables, changes, grant, right, topics))
     }
 }
 
+/// `changes`: of the keys that tokens are checked with.
 async fn over(
     mut tables: watch::Receiver<Arc<Table>>,
+    mut changes: watch::Receiver<()>,
     grant: Arc<Grant>,
     right: Right,
     topics: Vec<TopicName>,
 ) -> Over {
     loop {
+        changes.mark_unchanged();
         let table = tables.borrow_and_update().clone();
         let until = match table.until(&grant.held, now()) {
             Ok(until) => until,
@@ -144,22 +156,20 @@ async fn over(
         drop(table);
         let left = until.map(|until| u64::try_from(until.saturating_sub(now())).unwrap_or(0));
         let pause = left.map_or(LOOK, |left| Duration::from_millis(left).min(LOOK));
-        tokio::select! {
-            changed = tables.changed() => if changed.is_err() { std::future::pending().await },
-            () = tokio::time::sleep(pause) => {}
+        let changed = tokio::select! {
+            changed = tables.changed() => changed,
+            changed = changes.changed() => changed,
+            () = tokio::time::sleep(pause) => Ok(()),
+        };
+        if changed.is_err() {
+            // Nobody changes anything any more.
+            std::future::pending::<()>().await;
         }
     }
 }
 
-fn read(path: &Path, own_secret: &[u8]) -> Result<Table, String> {
-    let named = |what: String| format!("{}: {what}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let rules = file::parse(&text).map_err(named)?;
-    Table::new(rules, own_secret, Digest::of(&text)).map_err(named)
-}
-
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Auth").field(&self.files()).finish()
+        f.debug_tuple("Auth").field(&self.0.as_ref().map(|door| door.reading.path())).finish()
     }
 }

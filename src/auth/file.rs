@@ -1,6 +1,11 @@
 //! The auth file as it is written: TOML, each mistake named with its line.
 
+mod jwt;
+
+pub use jwt::KeySource;
+
 use super::identity::Identity;
+use super::jwt::Terms;
 use super::keys::{Key, Proof};
 use super::password::Password;
 use super::rights::{Pattern, Rights};
@@ -27,6 +32,8 @@ const LONGEST_NAME: usize = 100;
 #[derive(Debug)]
 pub struct Rules {
     pub keys: Vec<Key>,
+    /// Whose tokens are taken, and where their keys are.
+    pub issuers: Vec<(Terms, KeySource)>,
     /// Seals sessions and tickets; `None`: one of this process alone.
     pub ticket_secret: Option<Secret>,
     /// How long a sign-in lasts, and what it gave out.
@@ -40,6 +47,8 @@ struct Written {
     session: Option<Spanned<String>>,
     #[serde(default)]
     key: Vec<Spanned<WrittenKey>>,
+    #[serde(default)]
+    jwt: Vec<Spanned<jwt::WrittenIssuer>>,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +93,13 @@ pub fn parse(text: &str) -> Result<Rules, String> {
         let span = key.span();
         read_key(key.into_inner()).map_err(|what| at(span, what))
     });
-    Ok(Rules { keys: keys.collect::<Result<_, _>>()?, ticket_secret: ticket_secret.transpose()?, session: session? })
+    let keys = keys.collect::<Result<_, _>>()?;
+    let issuers = written.jwt.into_iter().map(|issuer| {
+        let span = issuer.span();
+        jwt::read(issuer.into_inner()).map_err(|what| at(span, what))
+    });
+    let issuers = issuers.collect::<Result<_, _>>()?;
+    Ok(Rules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
 }
 
 fn read_key(key: WrittenKey) -> Result<Key, String> {

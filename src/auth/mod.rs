@@ -1,4 +1,4 @@
-//! Who may do what: keys and their rights, from the file of `--auth-file`.
+//! Who may do what: keys, tokens and their rights, from the file of `--auth-file`.
 //!
 //! [`Credential`] is what somebody shows, [`Permit`] what they get for it, [`Identity`] who they are. Without a file
 //! there is nothing to show and everything is permitted.
@@ -7,10 +7,12 @@ mod credential;
 mod door;
 mod file;
 mod identity;
+mod jwt;
 mod keys;
 mod pass;
 mod password;
 mod permit;
+mod reading;
 mod rights;
 mod secret;
 mod table;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub struct Permit(Option<Arc<Grant>>);
 
 /// What somebody was let in with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub identity: Identity,
     pub rights: Rights,

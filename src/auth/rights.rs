@@ -98,6 +98,15 @@ impl Rights {
         Self { consume, ..Self::default() }
     }
 
+    /// These and those.
+    pub fn and(mut self, other: Self) -> Self {
+        self.produce.extend(other.produce);
+        self.consume.extend(other.consume);
+        self.manage.extend(other.manage);
+        self.metrics |= other.metrics;
+        self
+    }
+
     pub fn allow(&self, right: Right, topic: &TopicName) -> bool {
         self.patterns(right).iter().any(|pattern| pattern.matches(topic.as_str()))
     }

@@ -3,6 +3,7 @@
 use super::credential::Credential;
 use super::file::Rules;
 use super::identity::Identity;
+use super::jwt::{self, Flaw, Issuer, Remote, Verdict};
 use super::keys::{Key, Keys};
 use super::pass::{Pass, Ticket, Use};
 use super::password::Password;
@@ -10,24 +11,30 @@ use super::permit::{Grant, Held, Source};
 use super::rights::{Right, Rights};
 use super::secret::{Digest, Seal, Secret};
 use crate::record::{Timestamp, TopicName};
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Within so long a ticket must be used first.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(60);
-/// Passwords that need not be tried again; of more, all are forgotten.
+/// Passwords and tokens that need not be tried again; of more, all are forgotten.
 const REMEMBERED: usize = 1024;
 
 #[derive(Debug)]
 pub struct Table {
     keys: Keys,
+    issuers: Vec<Issuer>,
     seal: Seal,
     session: Duration,
     /// Of all that was read.
     text: Digest,
     /// Seals of names with their passwords that were right.
     right: Mutex<HashSet<[u8; 32]>>,
+    /// Tokens that were good, so that a signature is checked once.
+    good: Mutex<HashMap<Digest, Grant>>,
+    /// What it was read from.
+    files: Vec<PathBuf>,
 }
 
 /// Why somebody is not let in.
@@ -37,6 +44,8 @@ pub enum Refused {
     Missing,
     /// What was shown is not known, or not right: nobody learns which.
     Wrong,
+    /// Its issuer has signed it, and it is not good all the same.
+    Bad(String),
     /// It was right once.
     Expired,
     /// It cannot be checked now.
@@ -62,6 +71,8 @@ pub enum Arrival {
 pub enum Answer<'a> {
     Granted(Grant),
     Refused(Refused),
+    /// To be asked again once these have been fetched anew.
+    Fetch(Vec<Arc<Remote>>),
     /// To be tried beside the async threads: it takes a while.
     Try {
         name: &'a str,
@@ -71,11 +82,34 @@ pub enum Answer<'a> {
 }
 
 impl Table {
-    /// `fallback` seals where the file has no secret of its own.
-    pub fn new(rules: Rules, fallback: &[u8], text: Digest) -> Result<Self, String> {
+    /// `fallback` seals where the file has no secret of its own; `read`: the files it was read from, and what they say.
+    pub fn new(
+        rules: Rules,
+        issuers: Vec<Issuer>,
+        fallback: &[u8],
+        read: (Vec<PathBuf>, Digest),
+    ) -> Result<Self, String> {
+        let (files, text) = read;
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
         let seal = Seal::new(secret).ok_or("ticket_secret cannot be used")?;
-        Ok(Self { keys: Keys::new(rules.keys)?, seal, session: rules.session, text, right: Mutex::default() })
+        Ok(Self {
+            keys: Keys::new(rules.keys)?,
+            seal,
+            session: rules.session,
+            text,
+            right: Mutex::default(),
+            issuers,
+            good: Mutex::default(),
+            files,
+        })
+    }
+
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    pub fn uses(&self, remote: &Arc<Remote>) -> bool {
+        self.issuers.iter().any(|issuer| issuer.uses(remote))
     }
 
     pub fn says_the_same_as(&self, other: &Self) -> bool {
@@ -84,8 +118,15 @@ impl Table {
 
     pub fn answer<'a>(&self, credential: &'a Credential, arrival: Arrival, now: Timestamp) -> Answer<'a> {
         let granted = match credential {
-            Credential::Bearer(secret) => self.shown(None, secret, now),
+            Credential::Bearer(secret) => match self.shown(None, secret, now) {
+                Err(Refused::Wrong) => return self.answer_to_token(secret, now),
+                shown => shown,
+            },
             Credential::Named { name, secret } => match self.shown(Some(name), secret, now) {
+                // Programs that know only Basic have a token for a password.
+                Err(Refused::Wrong) if jwt::header(secret.reveal()).is_some() => {
+                    return self.answer_to_token(secret, now);
+                }
                 Err(Refused::Wrong) => return self.answer_to_password(name, secret, now),
                 shown => shown,
             },
@@ -100,6 +141,37 @@ impl Table {
         grant(key, now)
     }
 
+    fn answer_to_token(&self, token: &Secret, now: Timestamp) -> Answer<'static> {
+        let digest = Digest::of(token.reveal());
+        if let Some(grant) = lock(&self.good).get(&digest)
+            && self.until(&grant.held, now).is_ok()
+        {
+            return Answer::Granted(grant.clone());
+        }
+        let Some(header) = jwt::header(token.reveal()) else { return Answer::Refused(Refused::Wrong) };
+        let (mut refused, mut unknown) = (Refused::Wrong, Vec::new());
+        for issuer in &self.issuers {
+            match issuer.judge(token.reveal(), &header) {
+                Verdict::Good(grant) => {
+                    let mut good = lock(&self.good);
+                    if good.len() >= REMEMBERED {
+                        good.clear();
+                    }
+                    good.insert(digest, (*grant).clone());
+                    return Answer::Granted(*grant);
+                }
+                Verdict::Foreign => {}
+                Verdict::Bad(Flaw::Expired) => refused = Refused::Expired,
+                Verdict::Bad(Flaw::Other(why)) => refused = Refused::Bad(why),
+                Verdict::UnknownKey(remote) => unknown.push(remote),
+            }
+        }
+        match refused {
+            Refused::Wrong if !unknown.is_empty() => Answer::Fetch(unknown),
+            refused => Answer::Refused(refused),
+        }
+    }
+
     fn answer_to_password<'a>(&self, name: &'a str, secret: &'a Secret, now: Timestamp) -> Answer<'a> {
         let Some(password) = self.keys.password(name) else { return Answer::Refused(Refused::Wrong) };
         match self.remembers(name, secret) {
@@ -111,7 +183,7 @@ impl Table {
     /// After [`Answer::Try`] went well.
     pub fn tried(&self, name: &str, secret: &Secret, now: Timestamp) -> Result<Grant, Refused> {
         let grant = self.of_password(name, now)?;
-        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut right = lock(&self.right);
         if right.len() >= REMEMBERED {
             right.clear();
         }
@@ -127,7 +199,7 @@ impl Table {
 
     fn remembers(&self, name: &str, secret: &Secret) -> bool {
         let memory = self.memory_of(name, secret);
-        self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(&memory)
+        lock(&self.right).contains(&memory)
     }
 
     fn memory_of(&self, name: &str, secret: &Secret) -> [u8; 32] {
@@ -163,7 +235,13 @@ impl Table {
                 let key = self.keys.named(name).filter(|key| key.fingerprint() == *fingerprint);
                 key.ok_or(Ended::Revoked)?.expires
             }
-            Source::Token { .. } => return Err(Ended::Revoked),
+            Source::Token { issuer, fingerprint } => {
+                let mut issuers = self.issuers.iter().filter(|known| known.fingerprint == *issuer);
+                match issuers.any(|issuer| issuer.vouches_for(fingerprint)) {
+                    true => None,
+                    false => return Err(Ended::Revoked),
+                }
+            }
         };
         let until = source_ends.into_iter().chain(held.ends).min();
         match until {
@@ -217,6 +295,11 @@ fn grant(key: &Key, now: Timestamp) -> Result<Grant, Refused> {
     let source = Source::Key { name: key.identity.name().to_owned(), fingerprint: key.fingerprint() };
     let held = Held { source, ends: None };
     Ok(Grant { identity: key.identity.clone(), rights: key.rights.clone(), only: None, held })
+}
+
+/// A lock that a panic elsewhere does not take away.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn millis(time: Duration) -> Timestamp {

@@ -121,6 +121,7 @@ pub fn problem(refused: &Refused, challenge: Challenge) -> Problem {
             "this key, token, session or ticket was good and is not any more; sign in again, or get a new ticket",
             challenge.of_wrong(),
         ),
+        Refused::Bad(why) => Problem::unauthorized(why, challenge.of_wrong()),
         Refused::Busy(why) => Problem::busy(*why),
     }
 }

@@ -1,0 +1,121 @@
+//! `[[jwt]]`: whose tokens are taken.
+
+use super::{check_name, duration};
+use crate::auth::jwt::{Place, Terms};
+use crate::auth::rights::{Pattern, Rights};
+use crate::auth::secret::Secret;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// By how much clocks may differ, where nothing is said and at most.
+const LEEWAY: Duration = Duration::from_secs(30);
+const MOST_LEEWAY: Duration = Duration::from_secs(600);
+/// Of a key set behind a URL: how often it is looked for, and how often at most because of unknown keys.
+const REFRESH: Duration = Duration::from_secs(300);
+const MOST_REFRESH: Duration = Duration::from_secs(86_400);
+const FLOOR: Duration = Duration::from_secs(10);
+
+/// Where the keys are that its tokens are signed with. Files are seen from the auth file's folder.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    Secret(Secret),
+    Pem(String),
+    PemFile(PathBuf),
+    JwksFile(PathBuf),
+    JwksUrl(Place),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenIssuer {
+    name: String,
+    secret: Option<Secret>,
+    public_key: Option<String>,
+    public_key_file: Option<PathBuf>,
+    jwks_file: Option<PathBuf>,
+    jwks_url: Option<String>,
+    jwks_ca_file: Option<PathBuf>,
+    jwks_refresh: Option<String>,
+    jwks_floor: Option<String>,
+    issuer: Option<OneOrMany>,
+    audience: Option<OneOrMany>,
+    leeway: Option<String>,
+    identity: Option<String>,
+    claim: Option<String>,
+    #[serde(default)]
+    produce: Vec<Pattern>,
+    #[serde(default)]
+    consume: Vec<Pattern>,
+    #[serde(default)]
+    manage: Vec<Pattern>,
+    #[serde(default)]
+    metrics: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn list(given: Option<Self>) -> Vec<String> {
+        match given {
+            None => Vec::new(),
+            Some(Self::One(text)) => vec![text],
+            Some(Self::Many(texts)) => texts,
+        }
+    }
+}
+
+pub fn read(written: WrittenIssuer) -> Result<(Terms, KeySource), String> {
+    check_name(&written.name)?;
+    let name = written.name.clone();
+    terms(written).map_err(|what| format!("jwt {name:?}: {what}"))
+}
+
+fn terms(written: WrittenIssuer) -> Result<(Terms, KeySource), String> {
+    let time = |given: Option<String>, name: &str, default, least: Duration, most: Duration| match given {
+        None => Ok(default),
+        Some(text) => duration(&text, most).filter(|time| *time >= least).ok_or_else(|| {
+            format!("{name} is no time such as 30s, from {} s to {} s", least.as_secs(), most.as_secs())
+        }),
+    };
+    let second = Duration::from_secs(1);
+    let source =
+        match (written.secret, written.public_key, written.public_key_file, written.jwks_file, written.jwks_url) {
+            (Some(secret), None, None, None, None) => KeySource::Secret(secret),
+            (None, Some(pem), None, None, None) => KeySource::Pem(pem),
+            (None, None, Some(file), None, None) => KeySource::PemFile(file),
+            (None, None, None, Some(file), None) => KeySource::JwksFile(file),
+            (None, None, None, None, Some(url)) => {
+                if !url.starts_with("https://") && !url.starts_with("http://") {
+                    return Err("jwks_url is no URL such as https://idp.example/jwks.json".to_owned());
+                }
+                KeySource::JwksUrl(Place {
+                    url,
+                    ca_file: written.jwks_ca_file,
+                    refresh: time(written.jwks_refresh, "jwks_refresh", REFRESH, second, MOST_REFRESH)?,
+                    floor: time(written.jwks_floor, "jwks_floor", FLOOR, second, MOST_REFRESH)?,
+                })
+            }
+            _ => return Err("give it one of secret, public_key, public_key_file, jwks_file and jwks_url".to_owned()),
+        };
+    let terms = Terms {
+        name: written.name,
+        issuers: OneOrMany::list(written.issuer),
+        audiences: OneOrMany::list(written.audience),
+        leeway: time(written.leeway, "leeway", LEEWAY, second, MOST_LEEWAY)?,
+        identity: written.identity.unwrap_or_else(|| "sub".to_owned()),
+        claim: written.claim.unwrap_or_else(|| "curlew".to_owned()),
+        rights: Rights {
+            produce: written.produce,
+            consume: written.consume,
+            manage: written.manage,
+            metrics: written.metrics,
+        },
+    };
+    Ok((terms, source))
+}

@@ -1,0 +1,171 @@
+//! Keys that tokens are checked with. Each is for one algorithm and no other, whatever a token says about itself.
+
+use super::super::secret::{Digest, Secret};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header};
+use serde::Deserialize;
+use serde_json::Value;
+use std::fmt;
+
+/// A shorter secret could be guessed (RFC 7518, 3.2).
+const SHORTEST_SECRET: usize = 32;
+/// Bytes of the modulus of the shortest RSA key (RFC 7518, 3.3: 2048 bits).
+const SHORTEST_RSA: usize = 256;
+/// A P-256 point, uncompressed (SEC 1, 2.3.3).
+const P256_POINT: usize = 65;
+/// Keys of a set; of more, the rest is left out.
+const MOST: usize = 100;
+
+#[derive(Default, Clone)]
+pub struct KeySet(Vec<TokenKey>);
+
+#[derive(Clone)]
+pub struct TokenKey {
+    /// `kid`, where the set has one for it.
+    id: Option<String>,
+    pub algorithm: Algorithm,
+    pub key: DecodingKey,
+    pub fingerprint: String,
+}
+
+/// Where a set of keys is from. A secret has no business on the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    File,
+    Url,
+}
+
+impl KeySet {
+    pub fn of_secret(secret: &Secret) -> Result<Self, String> {
+        if secret.reveal().len() < SHORTEST_SECRET {
+            return Err(format!(
+                "secret is shorter than {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"
+            ));
+        }
+        Ok(Self(vec![TokenKey::new(None, Algorithm::HS256, DecodingKey::from_secret(secret.reveal().as_bytes()))]))
+    }
+
+    /// One public key or several, each of any kind.
+    pub fn of_pem(text: &str) -> Result<Self, String> {
+        let mut keys = Vec::new();
+        let mut rest = text;
+        while let Some(start) = rest.find("-----BEGIN ") {
+            let (block, after) = match rest[start..].find("\n-----END ") {
+                Some(end) => {
+                    let end = start + end + 1;
+                    let line = rest[end..].find('\n').map_or(rest.len(), |line| end + line + 1);
+                    (&rest[start..line], &rest[line..])
+                }
+                None => (&rest[start..], ""),
+            };
+            keys.push(of_pem_block(block)?);
+            rest = after;
+        }
+        if keys.is_empty() {
+            Err("there is no public key in PEM (-----BEGIN PUBLIC KEY-----)".to_owned())
+        } else {
+            Ok(Self(keys))
+        }
+    }
+
+    /// A JWK set (RFC 7517, 5). What is not for signatures, or of a kind that is not known here, is left out.
+    pub fn of_jwks(text: &str, from: From) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Set {
+            keys: Vec<Value>,
+        }
+        let set: Set =
+            serde_json::from_str(text).map_err(|_| "that is no JWK set, such as {\"keys\":[…]}".to_owned())?;
+        let keys = set.keys.into_iter().filter_map(|key| of_jwk(&serde_json::from_value(key).ok()?, from));
+        let keys: Vec<_> = keys.take(MOST).collect();
+        match keys.is_empty() {
+            true => Err("no key of the set is for RS256, ES256, EdDSA (or HS256, in a file)".to_owned()),
+            false => Ok(Self(keys)),
+        }
+    }
+
+    /// Keys that may have signed such a token: of its algorithm, and of its `kid` where both have one.
+    pub fn fitting<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a TokenKey> {
+        self.0.iter().filter(|key| key.algorithm == header.alg).filter(|key| match (&key.id, &header.kid) {
+            (Some(own), Some(given)) => own == given,
+            _ => true,
+        })
+    }
+
+    pub fn has(&self, fingerprint: &str) -> bool {
+        self.0.iter().any(|key| key.fingerprint == fingerprint)
+    }
+
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a.fingerprint == b.fingerprint)
+    }
+}
+
+impl TokenKey {
+    fn new(id: Option<String>, algorithm: Algorithm, key: DecodingKey) -> Self {
+        let name = format!("{algorithm:?}");
+        let digest = match key.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => Digest::of_parts(&[name.as_bytes(), bytes]),
+            DecodingKeyKind::RsaModulusExponent { n, e } => Digest::of_parts(&[name.as_bytes(), n, e]),
+        };
+        Self { id, algorithm, key, fingerprint: digest.short() }
+    }
+}
+
+fn of_pem_block(block: &str) -> Result<TokenKey, String> {
+    if block.contains("PRIVATE KEY-----") {
+        return Err("that is a private key; give the public one: openssl pkey -in FILE -pubout".to_owned());
+    }
+    if block.contains("BEGIN CERTIFICATE") {
+        return Err("that is a certificate; give its public key: openssl x509 -in FILE -noout -pubkey".to_owned());
+    }
+    let bytes = block.as_bytes();
+    if let Ok(key) = DecodingKey::from_rsa_pem(bytes) {
+        // The modulus and a little around it.
+        return match key.try_get_as_bytes() {
+            Ok(der) if der.len() > SHORTEST_RSA => Ok(TokenKey::new(None, Algorithm::RS256, key)),
+            _ => Err("the RSA key is shorter than 2048 bits".to_owned()),
+        };
+    }
+    if let Ok(key) = DecodingKey::from_ec_pem(bytes) {
+        return match key.try_get_as_bytes() {
+            Ok(point) if point.len() == P256_POINT => Ok(TokenKey::new(None, Algorithm::ES256, key)),
+            _ => Err("the elliptic-curve key is not of P-256, which is what ES256 takes".to_owned()),
+        };
+    }
+    match DecodingKey::from_ed_pem(bytes) {
+        Ok(key) => Ok(TokenKey::new(None, Algorithm::EdDSA, key)),
+        Err(_) => Err("a key in PEM is damaged, or neither RSA nor P-256 nor Ed25519".to_owned()),
+    }
+}
+
+fn of_jwk(jwk: &Jwk, from: From) -> Option<TokenKey> {
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
+        AlgorithmParameters::OctetKey(_) if from == From::File => Algorithm::HS256,
+        _ => return None,
+    };
+    let is_for = |wanted: &KeyAlgorithm| *wanted == KeyAlgorithm::from(algorithm);
+    let is_for_signatures = jwk.common.public_key_use.as_ref().is_none_or(|wanted| *wanted == PublicKeyUse::Signature);
+    if !is_for_signatures || !jwk.common.key_algorithm.as_ref().is_none_or(is_for) {
+        return None;
+    }
+    let key = DecodingKey::from_jwk(jwk).ok()?;
+    let is_long_enough = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= SHORTEST_RSA,
+        DecodingKeyKind::SecretOrDer(bytes) => match algorithm {
+            Algorithm::ES256 => bytes.len() == P256_POINT,
+            // A public key of Ed25519 has as many bytes as the shortest secret.
+            _ => bytes.len() >= SHORTEST_SECRET,
+        },
+    };
+    is_long_enough.then(|| TokenKey::new(jwk.common.key_id.clone(), algorithm, key))
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| (&key.id, key.algorithm))).finish()
+    }
+}

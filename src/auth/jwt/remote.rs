@@ -1,0 +1,175 @@
+//! A key set behind a URL: fetched by a thread of its own, kept while the URL is away, and fetched anew when a token names a
+//! key that is not in it.
+
+use super::key_set::{From, KeySet};
+use crate::backoff::Backoff;
+use crate::worker::Worker;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use log::{info, warn};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// After a fetch that failed: from a second up.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// A URL that is slower is away.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Of an answer.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Where a set is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub url: String,
+    /// Whose certificates count for https, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How old a set gets before it is looked for anew.
+    pub refresh: Duration,
+    /// Tokens that name unknown keys, which anybody can make, cost the URL no more than one request in so long.
+    pub floor: Duration,
+}
+
+/// The thread that fetches. Dropping it ends and joins it, which may take until a fetch gives up.
+pub struct Fetcher {
+    pub remote: Arc<Remote>,
+    // Closed before the thread is joined.
+    _ended: Sender<()>,
+    _worker: Worker,
+}
+
+/// What was fetched, for many.
+pub struct Remote {
+    pub place: Place,
+    fetched: watch::Receiver<Fetched>,
+    ask: Sender<()>,
+}
+
+#[derive(Clone, Default)]
+struct Fetched {
+    /// The last that was had.
+    keys: Option<Arc<KeySet>>,
+    /// When it was last tried to have them, well or not.
+    tried: Option<Instant>,
+}
+
+impl Fetcher {
+    /// `changed` is told when there are other keys than before. An error is one of the place.
+    pub fn start(place: Place, changed: Arc<watch::Sender<()>>) -> Result<Self, String> {
+        let agent = agent(&place)?;
+        let (fetched_sender, fetched) = watch::channel(Fetched::default());
+        let (ask, asked) = bounded(1);
+        let (_ended, ended) = bounded(0);
+        let fetching = Fetching { place: place.clone(), agent, fetched: fetched_sender, changed, asked, ended };
+        let worker = Worker::start("jwks", move || fetching.run());
+        let _worker = worker.map_err(|e| format!("cannot start a thread: {e}"))?;
+        Ok(Self { remote: Arc::new(Remote { place, fetched, ask }), _ended, _worker })
+    }
+}
+
+impl Remote {
+    /// The last keys that were had; `None`: none yet.
+    pub fn keys(&self) -> Option<Arc<KeySet>> {
+        self.fetched.borrow().keys.clone()
+    }
+
+    /// Has the keys fetched anew and waits for that, unless it was tried a moment ago.
+    pub async fn refresh(&self) {
+        let mut fetched = self.fetched.clone();
+        let before = fetched.borrow_and_update().tried;
+        if before.is_some_and(|tried| tried.elapsed() < self.place.floor) {
+            return;
+        }
+        // Where it is asked already, once is enough.
+        let _ = self.ask.try_send(());
+        let done = fetched.wait_for(|fetched| fetched.tried != before);
+        drop(tokio::time::timeout(TIMEOUT + FIRST_PAUSE, done).await);
+    }
+}
+
+/// What the thread has.
+struct Fetching {
+    place: Place,
+    agent: ureq::Agent,
+    fetched: watch::Sender<Fetched>,
+    changed: Arc<watch::Sender<()>>,
+    asked: Receiver<()>,
+    ended: Receiver<()>,
+}
+
+impl Fetching {
+    fn run(&self) {
+        let mut backoff = Backoff::new(FIRST_PAUSE, self.place.refresh);
+        let mut is_away = false;
+        loop {
+            let pause = match self.fetch() {
+                Ok(keys) => {
+                    if std::mem::take(&mut is_away) {
+                        info!("{} answers again", self.place.url);
+                    }
+                    backoff.reset();
+                    self.take(keys);
+                    self.place.refresh
+                }
+                Err(why) => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        warn!("no keys from {}, those that were had hold on: {why}", self.place.url);
+                    }
+                    self.fetched.send_modify(|fetched| fetched.tried = Some(Instant::now()));
+                    backoff.pause(fastrand::f64())
+                }
+            };
+            select! {
+                recv(self.asked) -> _ => {}
+                recv(self.ended) -> _ => return,
+                default(pause) => {}
+            }
+        }
+    }
+
+    fn take(&self, keys: KeySet) {
+        let is_same = self.fetched.borrow().keys.as_ref().is_some_and(|had| had.is_same_as(&keys));
+        self.fetched.send_modify(|fetched| {
+            if !is_same {
+                fetched.keys = Some(Arc::new(keys));
+            }
+            fetched.tried = Some(Instant::now());
+        });
+        if !is_same {
+            info!("new keys for tokens from {}", self.place.url);
+            self.changed.send_replace(());
+        }
+    }
+
+    fn fetch(&self) -> Result<KeySet, String> {
+        let mut answer =
+            self.agent.get(&self.place.url).header("Accept", "application/json").call().map_err(|e| e.to_string())?;
+        let text = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;
+        KeySet::of_jwks(&text, From::Url)
+    }
+}
+
+fn agent(place: &Place) -> Result<ureq::Agent, String> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None);
+    if !place.url.starts_with("https://") {
+        return Ok(config.build().new_agent());
+    }
+    let trusted = match &place.ca_file {
+        Some(file) => crate::tls::certificates(file)?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let trusted: Vec<_> = trusted.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
+    let tls = ureq::tls::TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(crate::tls::provider()?)
+        .root_certs(ureq::tls::RootCerts::new_with_certs(&trusted))
+        .build();
+    // A redirect must not lead out of it.
+    Ok(config.https_only(true).tls_config(tls).build().new_agent())
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Remote").field(&self.place.url).finish()
+    }
+}

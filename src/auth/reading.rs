@@ -1,0 +1,113 @@
+//! From files and URLs to a [`Table`].
+
+use super::file::{self, KeySource};
+use super::jwt::{Fetcher, From, Issuer, KeySet, Keys, Place};
+use super::secret::{self, Digest};
+use super::table::Table;
+use log::warn;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// What tables are read with, and what outlives them.
+pub struct Reading {
+    path: PathBuf,
+    /// Seals where the file has no secret for it.
+    own_secret: [u8; 32],
+    /// One for each URL that the file names.
+    fetchers: Mutex<Vec<Fetcher>>,
+    /// Told when fetched keys are others than before.
+    changed: Arc<watch::Sender<()>>,
+}
+
+/// The texts that a table is made of.
+struct Texts {
+    folder: PathBuf,
+    files: Vec<PathBuf>,
+    all: String,
+}
+
+impl Reading {
+    pub fn new(path: &Path) -> Result<Self, String> {
+        let changed = Arc::new(watch::Sender::new(()));
+        Ok(Self { path: path.to_owned(), own_secret: secret::random()?, fetchers: Mutex::default(), changed })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// An error is one line that names the file.
+    pub fn table(&self) -> Result<Table, String> {
+        let named = |what: String| format!("{}: {what}", self.path.display());
+        let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut texts = Texts { folder, files: Vec::new(), all: String::new() };
+        let text = texts.read(&self.path)?;
+        let mut rules = file::parse(&text).map_err(named)?;
+        let issuers = std::mem::take(&mut rules.issuers).into_iter().map(|(terms, source)| {
+            let name = terms.name.clone();
+            let keys = self.keys(source, &mut texts).map_err(|what| named(format!("jwt {name:?}: {what}")))?;
+            Ok(Issuer::new(terms, keys))
+        });
+        let issuers = issuers.collect::<Result<_, String>>()?;
+        Table::new(rules, issuers, &self.own_secret, (texts.files, Digest::of(&texts.all))).map_err(named)
+    }
+
+    fn keys(&self, source: KeySource, texts: &mut Texts) -> Result<Keys, String> {
+        let known = |keys| Keys::Known(Arc::new(keys));
+        let of = |file: &Path, what: String| format!("{}: {what}", file.display());
+        Ok(match source {
+            KeySource::Secret(secret) => known(KeySet::of_secret(&secret)?),
+            KeySource::Pem(text) => known(KeySet::of_pem(&text)?),
+            KeySource::PemFile(file) => known(KeySet::of_pem(&texts.read(&file)?).map_err(|what| of(&file, what))?),
+            KeySource::JwksFile(file) => {
+                known(KeySet::of_jwks(&texts.read(&file)?, From::File).map_err(|what| of(&file, what))?)
+            }
+            KeySource::JwksUrl(place) => {
+                let ca_file = place.ca_file.map(|file| texts.at(&file));
+                self.fetched(Place { ca_file, ..place })?
+            }
+        })
+    }
+
+    /// The keys of a URL, by the thread that fetches them already or by a new one.
+    fn fetched(&self, place: Place) -> Result<Keys, String> {
+        let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fetcher) = fetchers.iter().find(|fetcher| fetcher.remote.place == place) {
+            return Ok(Keys::Remote(fetcher.remote.clone()));
+        }
+        if place.url.starts_with("http://") {
+            warn!("keys for tokens come from {} without TLS: whoever is in between can make tokens", place.url);
+        }
+        let fetcher = Fetcher::start(place, self.changed.clone())?;
+        let keys = Keys::Remote(fetcher.remote.clone());
+        fetchers.push(fetcher);
+        Ok(keys)
+    }
+
+    /// Ends the threads that this table does not need.
+    pub fn keep_for(&self, table: &Table) {
+        let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
+        fetchers.retain(|fetcher| table.uses(&fetcher.remote));
+    }
+}
+
+impl Texts {
+    fn at(&self, file: &Path) -> PathBuf {
+        self.folder.join(file)
+    }
+
+    fn read(&mut self, file: &Path) -> Result<String, String> {
+        // The auth file itself is named from where the program runs.
+        let path = if self.files.is_empty() { file.to_owned() } else { self.at(file) };
+        let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        self.files.push(path);
+        self.all.push_str(&text);
+        self.all.push('\0');
+        Ok(text)
+    }
+}

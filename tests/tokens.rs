@@ -1,0 +1,227 @@
+//! Tokens of an identity provider: its key set behind a URL, its rotation, its absence.
+#![allow(clippy::unwrap_used)]
+
+use curlew::auth::{Arrival, Auth, Credential, Ended, Over, Permit, Refused, Right};
+use curlew::record::{TopicName, now};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Serves what it is told to until the test ends; an empty text is a 500.
+struct Provider {
+    url: String,
+    said: Arc<Mutex<String>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Provider {
+    fn start(said: &Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+        let said = Arc::new(Mutex::new(said.to_string()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (text, count) = (said.clone(), asked.clone());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.read(&mut [0; 4096]);
+                count.fetch_add(1, Ordering::SeqCst);
+                let body = text.lock().unwrap().clone();
+                let status = if body.is_empty() { "500 Oops" } else { "200 OK" };
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all((head + &body).as_bytes());
+            }
+        });
+        Self { url, said, asked }
+    }
+
+    fn says(&self, text: &str) {
+        *self.said.lock().unwrap() = text.to_owned();
+    }
+}
+
+/// A key that only these tests use.
+struct Signer(&'static str, EncodingKey, Algorithm);
+
+fn rsa() -> Signer {
+    let pem = include_str!("../src/auth/jwt/testing/rsa.pem");
+    Signer("first", EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(), Algorithm::RS256)
+}
+
+fn ec() -> Signer {
+    let pem = include_str!("../src/auth/jwt/testing/ec.pem");
+    Signer("second", EncodingKey::from_ec_pem(pem.as_bytes()).unwrap(), Algorithm::ES256)
+}
+
+impl Signer {
+    fn token(&self, seconds: i64) -> Credential {
+        let header = Header { kid: Some(self.0.to_owned()), ..Header::new(self.2) };
+        let exp = (now() / 1000 + seconds).max(0);
+        let claims = json!({"sub": "ann", "aud": "curlew", "exp": exp, "curlew": {"consume": ["*"]}});
+        Credential::of_text(&encode(&header, &claims, &self.1).unwrap())
+    }
+}
+
+fn set(signers: &[&Signer]) -> Value {
+    let key = |signer: &&Signer| {
+        let mut key = serde_json::to_value(Jwk::from_encoding_key(&signer.1, signer.2).unwrap()).unwrap();
+        key["kid"] = json!(signer.0);
+        key
+    };
+    json!({"keys": signers.iter().map(key).collect::<Vec<_>>()})
+}
+
+struct File(PathBuf);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("curlew-tokens-{}-{:x}", std::process::id(), fastrand::u64(..)));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn issuer(keys: &str) -> String {
+    format!("[[jwt]]\nname = \"idp\"\naudience = \"curlew\"\nleeway = \"1s\"\n{keys}\n")
+}
+
+fn remote(provider: &Provider) -> (File, Auth) {
+    let file =
+        File::new(&issuer(&format!("jwks_url = \"{}\"\njwks_floor = \"1s\"\njwks_refresh = \"1h\"", provider.url)));
+    let auth = Auth::from_file(&file.0).unwrap();
+    (file, auth)
+}
+
+async fn permit(auth: &Auth, credential: &Credential) -> Result<Permit, Refused> {
+    auth.permit(Some(credential), Arrival::First).await
+}
+
+async fn name(auth: &Auth, credential: &Credential) -> Result<String, Refused> {
+    permit(auth, credential).await.map(|permit| permit.identity().unwrap().name().to_owned())
+}
+
+#[tokio::test]
+async fn keys_are_fetched_once_and_again_for_a_key_that_is_new() {
+    let (first, second) = (rsa(), ec());
+    let provider = Provider::start(&set(&[&first]));
+    let (_file, auth) = remote(&provider);
+    assert_eq!(name(&auth, &first.token(60)).await, Ok("idp/ann".into()), "the first waits for the keys");
+    for _ in 0..20 {
+        assert!(name(&auth, &first.token(61)).await.is_ok());
+    }
+    assert_eq!(provider.asked.load(Ordering::SeqCst), 1);
+    // Tokens with unknown keys, which anybody can make, cost the provider little.
+    let begin = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(name(&auth, &second.token(60)).await, Err(Refused::Wrong));
+    }
+    let most = 2 + begin.elapsed().as_secs() as usize;
+    assert!(provider.asked.load(Ordering::SeqCst) <= most, "{} times", provider.asked.load(Ordering::SeqCst));
+    provider.says(&set(&[&first, &second]).to_string());
+    let deadline = Instant::now() + PATIENCE;
+    while name(&auth, &second.token(60)).await.is_err() {
+        assert!(Instant::now() < deadline, "the new key is found");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(name(&auth, &first.token(60)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_keeps_nobody_out_whose_key_is_known() {
+    let (first, second) = (rsa(), ec());
+    let provider = Provider::start(&set(&[&first]));
+    let (_file, auth) = remote(&provider);
+    assert!(name(&auth, &first.token(60)).await.is_ok());
+    for said in ["", "no JSON", "{\"keys\":[]}"] {
+        provider.says(said);
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert_eq!(name(&auth, &second.token(60)).await, Err(Refused::Wrong), "it is asked, and says {said:?}");
+        assert!(name(&auth, &first.token(62)).await.is_ok());
+    }
+    let never = Provider::start(&Value::Null);
+    never.says("");
+    let (_file, auth) = remote(&never);
+    assert!(matches!(name(&auth, &first.token(60)).await, Err(Refused::Busy(_))), "not wrong: it cannot be known");
+}
+
+#[tokio::test]
+async fn what_a_token_began_ends_with_it_or_with_its_key() {
+    let (first, second) = (rsa(), ec());
+    let provider = Provider::start(&set(&[&first]));
+    let (_file, auth) = remote(&provider);
+    let topic = || vec![TopicName::new("a").unwrap()];
+    let over = async |permit: &Permit| {
+        let over = auth.over(permit, Right::Consume, topic()).unwrap();
+        tokio::time::timeout(PATIENCE, over).await.expect("it ends")
+    };
+    let short = permit(&auth, &first.token(1)).await.unwrap();
+    assert_eq!(over(&short).await, Over::Ended(Ended::Expired));
+    let token = first.token(600);
+    let long = permit(&auth, &token).await.unwrap();
+    let (session, ends) = auth.session(&long).unwrap().unwrap();
+    assert!(ends <= now() + 601_000, "a session ends with its token");
+    let (ticket, _) = auth.ticket(&long, topic()).unwrap().unwrap();
+    let session = Credential::of_cookies(format!("curlew-session={session}").as_bytes()).unwrap();
+    assert_eq!(name(&auth, &session).await, Ok("idp/ann".into()));
+    let ticket = Credential::of_ticket(ticket);
+    let of_ticket = permit(&auth, &ticket).await.unwrap();
+    assert!(of_ticket.may(Right::Consume, &topic()[0]).is_ok());
+    // The provider takes its key back: whatever asks for another key next brings it to light.
+    provider.says(&set(&[&second]).to_string());
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(name(&auth, &second.token(60)).await.is_ok());
+    for permit in [long, of_ticket] {
+        assert_eq!(over(&permit).await, Over::Ended(Ended::Revoked));
+    }
+    assert_eq!(name(&auth, &token).await, Err(Refused::Wrong));
+    assert_eq!(name(&auth, &session).await, Err(Refused::Expired));
+    assert_eq!(name(&auth, &ticket).await, Err(Refused::Expired));
+}
+
+#[tokio::test]
+async fn a_key_file_is_read_anew_with_the_file_that_names_it() {
+    let (first, second) = (rsa(), ec());
+    let keys = File::new(&set(&[&first]).to_string());
+    let file = File::new(&issuer(&format!("jwks_file = {:?}", keys.0.file_name().unwrap())));
+    let auth = Auth::from_file(&file.0).unwrap();
+    assert_eq!(auth.files(), [file.0.clone(), keys.0.clone()], "seen from the auth file's folder");
+    assert!(name(&auth, &first.token(60)).await.is_ok() && name(&auth, &second.token(60)).await.is_err());
+    std::fs::write(&keys.0, set(&[&second]).to_string()).unwrap();
+    auth.reload();
+    assert!(name(&auth, &first.token(60)).await.is_err() && name(&auth, &second.token(60)).await.is_ok());
+    assert_eq!(name(&auth, &second.token(-60)).await, Err(Refused::Expired));
+}
+
+#[test]
+fn what_is_wrong_with_an_issuer_is_said_with_its_line() {
+    let secret = "secret = \"0123456789abcdef0123456789abcdef\"";
+    let cases = [
+        (issuer(""), "line 1: jwt \"idp\": give it one of secret"),
+        (issuer("secret = \"short\""), "jwt \"idp\": secret is shorter than 32"),
+        (issuer(&format!("{secret}\npublic_key = \"x\"")), "give it one of"),
+        (issuer("public_key = \"x\""), "no public key in PEM"),
+        (issuer("public_key_file = \"none.pem\""), "cannot read "),
+        (issuer("jwks_url = \"idp.example\""), "jwks_url is no URL"),
+        (issuer("jwks_url = \"https://idp.example\"\njwks_floor = \"1ms\""), "jwks_floor is no time"),
+        (issuer(&format!("{secret}\nleeway = \"1h\"")).replace("leeway = \"1s\"\n", ""), "leeway is no time"),
+        (issuer(&format!("{secret}\nalgorithm = \"none\"")), "line 6: unknown field `algorithm`"),
+    ];
+    for (text, expected) in cases {
+        let said = Auth::from_file(&File::new(&text).0).unwrap_err();
+        assert!(said.contains(expected) && !said.contains('\n'), "{text}\n{said}");
+        assert!(!said.contains("0123456789abcdef"), "{said}");
+    }
+}
