@@ -29,8 +29,18 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AccessControlEntryFilter;
+import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclBindingFilter;
+import org.apache.kafka.common.acl.AclOperation;
+import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.resource.PatternType;
+import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.resource.ResourcePatternFilter;
+import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.utils.Utils;
@@ -88,6 +98,20 @@ public class Foreign {
                 var place = new TopicPartition(topic, c.get("partition").asInt());
                 var before = RecordsToDelete.beforeOffset(c.get("before").asLong());
                 admin(c).deleteRecords(Map.of(place, before)).all().get();
+                yield JSON.nullNode();
+            }
+            case "allow" -> {
+                var entry = new AccessControlEntry(c.get("principal").asText(), "*",
+                        AclOperation.fromString(c.get("operation").asText()), AclPermissionType.ALLOW);
+                var pattern = new ResourcePattern(ResourceType.TOPIC, topic, PatternType.LITERAL);
+                admin(c).createAcls(List.of(new AclBinding(pattern, entry))).all().get();
+                yield JSON.nullNode();
+            }
+            case "forbid" -> {
+                var entry = new AccessControlEntryFilter(c.get("principal").asText(), null,
+                        AclOperation.ANY, AclPermissionType.ANY);
+                var pattern = new ResourcePatternFilter(ResourceType.TOPIC, topic, PatternType.LITERAL);
+                admin(c).deleteAcls(List.of(new AclBindingFilter(pattern, entry))).all().get();
                 yield JSON.nullNode();
             }
             case "leaders" -> leaders(c, topic);

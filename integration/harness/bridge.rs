@@ -85,7 +85,8 @@ impl Bridge {
         Self::run("demo", &[])
     }
 
-    fn serve(options: &[&str]) -> Self {
+    /// With these options and no other.
+    pub fn serve(options: &[&str]) -> Self {
         Self::run("serve", options)
     }
 

@@ -25,6 +25,10 @@ pub struct Options {
     pub port: Option<u16>,
     /// Options of Java.
     pub java: &'static [&'static str],
+    /// Further listeners of every broker: name, security protocol, port.
+    pub listeners: Vec<(&'static str, &'static str, u16)>,
+    /// Users and passwords for SCRAM-SHA-256 and SCRAM-SHA-512, there from the first start on.
+    pub scram: Vec<(String, String)>,
 }
 
 /// Up quickly and small, for the tests.
@@ -40,6 +44,8 @@ impl Default for Options {
             proxied: false,
             port: None,
             java: SMALL,
+            listeners: Vec::new(),
+            scram: Vec::new(),
         }
     }
 }
@@ -230,6 +236,16 @@ impl Kafka {
         answer.as_array().expect("list").iter().map(|p| p.as_i64().expect("number")).collect()
     }
 
+    /// Lets `principal` (`User:alice`) do `operation` (`READ`) on a topic.
+    pub fn allow(&self, principal: &str, operation: &str, topic: &str) {
+        self.call(json!({"do": "allow", "principal": principal, "operation": operation, "topic": topic}));
+    }
+
+    /// Takes back all that `principal` may do on a topic.
+    pub fn forbid(&self, principal: &str, topic: &str) {
+        self.call(json!({"do": "forbid", "principal": principal, "topic": topic}));
+    }
+
     /// The leader of each partition; `Err` while one has none.
     pub fn leaders(&self, topic: &str) -> Result<Vec<i64>, String> {
         let answer = Foreign::shared().try_call(self.addressed(json!({"do": "leaders", "topic": topic})))?;
@@ -264,6 +280,12 @@ impl Node {
             listeners += &format!(",PROXIED://127.0.0.1:{}", proxied.upstream);
             advertised += &format!(",PROXIED://127.0.0.1:{}", proxied.listen);
         }
+        let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT".to_owned();
+        for (name, protocol, port) in &options.listeners {
+            listeners += &format!(",{name}://127.0.0.1:{port}");
+            advertised += &format!(",{name}://127.0.0.1:{port}");
+            protocols += &format!(",{name}:{protocol}");
+        }
         let mut lines = vec![
             "process.roles=broker,controller".to_owned(),
             format!("node.id={id}"),
@@ -271,7 +293,7 @@ impl Node {
             format!("listeners={listeners}"),
             format!("advertised.listeners={advertised}"),
             "controller.listener.names=CONTROLLER".to_owned(),
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT".to_owned(),
+            format!("listener.security.protocol.map={protocols}"),
             format!("log.dirs={}", self.folder.join("log").display()),
             format!("offsets.topic.replication.factor={replicas}"),
             "offsets.topic.num.partitions=1".to_owned(),
@@ -292,6 +314,12 @@ impl Node {
             .java()
             .args(["kafka.tools.StorageTool", "format", "-t", options.id, "-c"])
             .arg(self.properties())
+            .args(options.scram.iter().flat_map(|(user, password)| {
+                ["256", "512"].into_iter().flat_map(move |hash| {
+                    let user = format!("SCRAM-SHA-{hash}=[name={user},password={password}]");
+                    ["--add-scram".to_owned(), user]
+                })
+            }))
             .output()
             .expect("java");
         assert!(formatted.status.success(), "StorageTool: {formatted:?}");

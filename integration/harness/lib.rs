@@ -2,6 +2,7 @@
 //!
 //! - [`process`]: programs that end with the test, whatever ends the test
 //! - [`kafka`]: real brokers of any version, one or a cluster
+//! - [`secured`]: a broker with TLS, SASL and access rules, and certificates for it
 //! - [`foreign`]: Kafka's own Java client, for admin work and as the reference
 //! - [`bridge`]: the real `curlew` binary
 //! - [`http`], [`sse`]: small clients that hide nothing of the wire
@@ -21,6 +22,7 @@ pub mod http;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
+pub mod secured;
 pub mod sse;
 
 use std::net::TcpListener;

@@ -14,6 +14,7 @@ mod moving;
 mod origins;
 mod produce;
 mod resume;
+mod security;
 mod ship;
 mod streams;
 mod survive;

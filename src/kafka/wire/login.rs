@@ -64,7 +64,9 @@ impl Login {
     ) -> Result<(), BrokerError> {
         let Some(sasl) = &self.sasl else { return Ok(()) };
         let began = Instant::now();
-        let lifetime = Rounds { sender, receiver, deadline: began + timeout }.all(sasl)?;
+        let lifetime = Rounds { sender, receiver: &mut *receiver, deadline: began + timeout }.all(sasl)?;
+        let again = if self.session == Session::default() { "" } else { " again" };
+        log::debug!("{} has taken the credentials{again}", receiver.address());
         self.session = Session::new(began, lifetime, fastrand::f64());
         Ok(())
     }
