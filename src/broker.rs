@@ -2,6 +2,12 @@
 //!
 //! `hub` speaks only to these traits; `kafka` and `embedded` implement them.
 
+mod denial;
+mod failure;
+
+pub use denial::{Denial, Operation};
+pub use failure::{BrokerError, Remedy, Written};
+
 use crate::record::{NewRecord, Offset, Partition, Records, Timestamp, TopicName, TopicPartition};
 use crossbeam_channel::Receiver;
 use std::fmt;
@@ -264,133 +270,3 @@ impl fmt::Debug for Receipts {
         write!(f, "Receipts({} missing)", self.0.lock().missing)
     }
 }
-
-/// Whether records of a failed write may be in the log all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    No,
-    Maybe,
-}
-
-/// How a broker fails, with what was asked as data. The text says what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokerError {
-    UnknownTopic(TopicName),
-    UnknownPartition(TopicPartition),
-    /// The topic of the id asked for is gone, or there is another one under its name.
-    Recreated(TopicName),
-    /// The asked offset is before the log's start or after its end.
-    OffsetOutOfRange(TopicPartition),
-    /// Metadata is old (no longer leader, fenced epoch, election): refresh it, then ask again.
-    StaleMetadata(String),
-    /// No connection, or the broker is busy or starting: the same request can work later.
-    Unavailable(String),
-    /// The write was not confirmed in time.
-    TimedOut(Written),
-    /// Larger than the broker takes.
-    TooLarge(String),
-    /// The broker says that the record itself is wrong (its time, no key on a compacted topic).
-    InvalidRecord(String),
-    /// The broker's ACLs forbid it.
-    Denied(String),
-    /// Kafka and the bridge do not accept each other: certificates, passwords or tokens are wrong, or the kind of
-    /// listener is another. Whoever runs the bridge must change something.
-    Untrusted(String),
-    /// This driver, or this broker's protocol, cannot do what was asked.
-    Unsupported(String),
-    /// Bytes that are not Kafka's protocol, or a damaged batch.
-    Corrupt(String),
-    /// No room on the disk; nothing was written. The same works when there is some.
-    Full(String),
-    /// What is on the disk is not what was written there.
-    Damaged(String),
-    /// Any other refusal, by the broker's code and words.
-    Refused {
-        code: i16,
-        message: String,
-    },
-    /// The bridge lost track of the write: it is ending, or one of its threads failed.
-    Lost,
-    /// The bridge ends the stream for its own reasons; coming back with the cursor goes on exactly.
-    Ending,
-}
-
-/// What can be done about a [`BrokerError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
-    /// The same again, after a pause.
-    Retry,
-    /// New metadata first, then the same again.
-    Refresh,
-    GiveUp,
-}
-
-impl BrokerError {
-    /// One word, to count errors by.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::UnknownTopic(_) => "unknown_topic",
-            Self::UnknownPartition(_) => "unknown_partition",
-            Self::Recreated(_) => "recreated",
-            Self::OffsetOutOfRange(_) => "offset_out_of_range",
-            Self::StaleMetadata(_) => "stale_metadata",
-            Self::Unavailable(_) => "unavailable",
-            Self::TimedOut(_) => "timed_out",
-            Self::TooLarge(_) => "too_large",
-            Self::InvalidRecord(_) => "invalid_record",
-            Self::Denied(_) => "denied",
-            Self::Untrusted(_) => "untrusted",
-            Self::Unsupported(_) => "unsupported",
-            Self::Corrupt(_) => "corrupt",
-            Self::Full(_) => "full",
-            Self::Damaged(_) => "damaged",
-            Self::Refused { .. } => "refused",
-            Self::Lost => "lost",
-            Self::Ending => "ending",
-        }
-    }
-
-    pub fn remedy(&self) -> Remedy {
-        match self {
-            Self::Unavailable(_) => Remedy::Retry,
-            Self::StaleMetadata(_) => Remedy::Refresh,
-            _ => Remedy::GiveUp,
-        }
-    }
-}
-
-impl fmt::Display for BrokerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownTopic(topic) => write!(f, "there is no topic {topic:?}"),
-            Self::UnknownPartition(place) => {
-                write!(f, "topic {:?} has no partition {}", place.topic, place.partition)
-            }
-            Self::Recreated(topic) => write!(f, "topic {topic:?} was deleted, or deleted and made anew"),
-            Self::OffsetOutOfRange(place) => write!(f, "{place} does not hold the offset asked for"),
-            Self::StaleMetadata(why) => write!(f, "the partition's leader is changing: {why}"),
-            Self::Unavailable(why) => write!(f, "no broker answers: {why}"),
-            Self::TimedOut(Written::No) => {
-                f.write_str("the broker did not take the record in time; it was not written")
-            }
-            Self::TimedOut(Written::Maybe) => {
-                f.write_str("the broker did not confirm the record in time; it may have been written")
-            }
-            Self::TooLarge(why) => write!(f, "larger than the broker takes: {why}"),
-            Self::InvalidRecord(why) => write!(f, "the broker refuses the record: {why}"),
-            Self::Denied(what) => write!(f, "the broker's access rules forbid it: {what}"),
-            Self::Untrusted(why) => write!(f, "Kafka and the bridge do not accept each other: {why}"),
-            Self::Unsupported(what) => f.write_str(what),
-            Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
-            Self::Full(why) => write!(f, "nothing was written: {why}"),
-            Self::Damaged(what) => f.write_str(what),
-            Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
-            Self::Ending => f.write_str(
-                "the bridge ends this stream, mostly because it is shutting down; come back with the last id",
-            ),
-            Self::Lost => f.write_str("the bridge lost track of the record; it may have been written"),
-        }
-    }
-}
-
-impl std::error::Error for BrokerError {}

@@ -7,7 +7,7 @@ mod memory_broker;
 
 use base64::Engine;
 use bytes::Bytes;
-use curlew::broker::{AutoCreate, BrokerError, Written};
+use curlew::broker::{AutoCreate, BrokerError, Denial, Written};
 use curlew::http::produce::{self, Settings};
 use curlew::hub::{self, Hub};
 use curlew::record::*;
@@ -221,7 +221,7 @@ async fn a_failing_broker_is_answered_with_its_own_status() {
         (BrokerError::TimedOut(Written::Maybe), 504, 504, "may have been written"),
         (BrokerError::Lost, 504, 504, "may have been written"),
         (BrokerError::TooLarge("1 MiB".into()), 413, 413, "1 MiB"),
-        (BrokerError::Denied("t".into()), 403, 403, "access"),
+        (BrokerError::Denied(Denial::Other("t".into())), 403, 403, "access"),
         (BrokerError::InvalidRecord("no key".into()), 422, 422, "no key"),
         (BrokerError::UnknownTopic(TopicName::new("t").unwrap()), 404, 40401, "t"),
     ];

@@ -195,8 +195,8 @@ fn filter(query: &Query) -> Result<Filter, Problem> {
     })
 }
 
-/// 404 for topics and partitions that surely do not exist. A broker that is away or slow is no reason to keep
-/// the client waiting: the stream begins when it answers.
+/// 404 for topics and partitions that surely do not exist, 403 for those that Kafka's access rules hide. A broker that
+/// is away or slow is no reason to keep the client waiting: the stream begins when it answers.
 async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(), Problem> {
     let topics = &subscription.topics;
     if subscription.selection == Selection::All && topics.iter().all(|topic| app.hub.knows(topic)) {
@@ -208,7 +208,7 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     for topic in found {
         match topic {
             Ok(info) => check_partitions(&info, &subscription.selection)?,
-            Err(unknown @ BrokerError::UnknownTopic(_)) => return Err(unknown.into()),
+            Err(refused @ (BrokerError::UnknownTopic(_) | BrokerError::Denied(_))) => return Err(refused.into()),
             Err(_) => {}
         }
     }

@@ -161,6 +161,11 @@ impl Reading {
                 }
                 self.live.counts.failed(Asked::Fetch, &error);
                 self.failures += 1;
+                if self.failures >= TRIES && matches!(error, BrokerError::Untrusted(_) | BrokerError::Denied(_)) {
+                    // It takes a person to mend that, so whoever reads is told.
+                    let tails = wants.iter().filter_map(|want| self.live.tail(&want.topic));
+                    tails.for_each(|tail| self.live.fail(&tail, &error));
+                }
                 self.live.nudge(Nudge::Metadata);
                 pause
             }

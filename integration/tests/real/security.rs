@@ -194,10 +194,10 @@ fn what_access_rules_forbid_is_a_403_that_says_what_to_allow() {
         }
     }
     denied(bridge.post(&format!("/topics/{topic}"), "text/plain", "x"), "Write", &topic);
-    denied(bridge.get(&format!("/topics/{topic}")), "Describe", &topic);
-    denied(bridge.get(&format!("/topics/{topic}/partitions/0/records")), "Describe", &topic);
-    denied(bridge.get(&events), "Describe", &topic);
-    denied(bridge.get(&format!("/events?topic={topic}&topic={other}")), "Describe", &topic);
+    denied(bridge.get(&format!("/topics/{topic}")), "Read", &topic);
+    denied(bridge.get(&format!("/topics/{topic}/partitions/0/records")), "Read", &topic);
+    denied(bridge.get(&events), "Read", &topic);
+    denied(bridge.get(&format!("/events?topic={topic}&topic={other}")), "Read", &topic);
     assert_eq!(bridge.get("/topics").expect(200).json(), json!([]), "what may not be seen is not listed");
 
     // Reading is one thing, writing another.
@@ -236,7 +236,7 @@ fn what_access_rules_forbid_is_a_403_that_says_what_to_allow() {
 fn a_session_is_renewed_under_load_without_losing_or_doubling_a_record() {
     let kafka = kafka();
     let topic = kafka.fresh("renewed", 4);
-    let config = kafka.client_of(Listener::SaslPlain, "SCRAM-SHA-256", ALICE);
+    let config = kafka.client_of(Listener::SaslTls, "SCRAM-SHA-256", ALICE);
     let bridge = Bridge::serve(&["--kafka-config", &config, "--log-level", "debug"]);
     let follower = Follower::start(bridge.port, &format!("/topics/{topic}/events"));
     follower.wait_for_id();
@@ -255,8 +255,10 @@ fn a_session_is_renewed_under_load_without_losing_or_doubling_a_record() {
     assert_eq!(kafka.consume(&topic).len(), numbered.total(), "nothing was written twice");
     let log = bridge.log();
     let renewed = log.lines().filter(|line| line.contains("credentials again")).count();
-    assert!(renewed >= 3, "{renewed} renewals:\n{log}");
-    assert!(!log.contains(" WARN "), "no connection was lost:\n{log}");
+    assert!(renewed >= 3, "{renewed} renewals");
+    let is_warning = |line: &&str| line.contains(" WARN ") && !line.contains("limit of open files");
+    let warnings: Vec<&str> = log.lines().filter(is_warning).collect();
+    assert!(warnings.is_empty(), "no connection was lost: {warnings:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One `KafkaClient`, made anew after whatever broke it.
 
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Operation};
 use crate::kafka::wire::errors::{Asked, check};
 use crate::kafka::wire::{self, Settings};
 use crate::record::{TopicName, TopicPartition};
@@ -127,7 +127,10 @@ fn failure(error: &Error) -> Failure {
         Error::TopicPartitionError { topic_name, partition_id, error_code } => {
             let code = *error_code as i16;
             Failure::Answered(match TopicName::new(topic_name) {
-                Ok(topic) => answered(code, Asked::Place(&TopicPartition { topic, partition: *partition_id })),
+                Ok(topic) => answered(
+                    code,
+                    Asked::Place(&TopicPartition { topic, partition: *partition_id }, Operation::Describe),
+                ),
                 Err(_) => answered(code, Asked::Cluster),
             })
         }

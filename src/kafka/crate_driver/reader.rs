@@ -2,7 +2,7 @@
 
 use super::client::{Client, answered};
 use super::{mixed, topic_infos};
-use crate::broker::{BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, TopicInfo, Want};
+use crate::broker::{BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want};
 use crate::kafka::wire::errors::Asked;
 use crate::record::{Offset, Partition, Records, TopicName, TopicPartition};
 use kafka::Error;
@@ -249,7 +249,7 @@ fn find(answers: &[kafka::client::fetch::Response], want: &Want) -> Option<Resul
     Some(match partition.data() {
         Ok(data) => Ok(Answer::of(data, want.offset)),
         Err(error) => match &*error {
-            Error::Kafka(code) => Err(answered(*code as i16, Asked::Place(&place(want)))),
+            Error::Kafka(code) => Err(answered(*code as i16, Asked::Place(&place(want), Operation::Read))),
             other => Err(BrokerError::Corrupt(other.to_string())),
         },
     })

@@ -3,7 +3,7 @@
 use super::client::{Client, Failure, answered};
 use super::topic_infos;
 use crate::broker::{
-    Acks, AutoCreate, BrokerError, NodeId, Outcome, Placed, Receipts, Remedy, Submission, TopicInfo, Written,
+    Acks, AutoCreate, BrokerError, NodeId, Operation, Outcome, Placed, Receipts, Remedy, Submission, TopicInfo, Written,
 };
 use crate::kafka::wire::errors::Asked;
 use crate::partitioner::{Sticky, partition_for_key};
@@ -252,7 +252,7 @@ impl Writer {
             }
             _ => {}
         }
-        let error = answered(code as i16, Asked::Place(place));
+        let error = answered(code as i16, Asked::Place(place, Operation::Write));
         match error.remedy() {
             Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => Tried::Settled(Err(error)),
             // Also a topic that is unknown to its former leader: looking it up tells what it is.

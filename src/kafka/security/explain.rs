@@ -63,8 +63,8 @@ fn refused(address: &str, alert: AlertDescription) -> String {
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::AccessDenied => {
-            "it does not accept the bridge's certificate, or wants one where none is given: the certificate of \
-             ssl.keystore.* must be signed by a CA in the broker's truststore"
+            "it wants a certificate of the bridge that is signed by a CA in its truststore: give one with \
+             ssl.keystore.location"
         }
         AlertDescription::CertificateExpired | AlertDescription::CertificateRevoked => {
             "the bridge's certificate in ssl.keystore.* is no longer valid: give a new one"
@@ -110,7 +110,7 @@ mod tests {
             (not_for(&["DnsName(\"a.example\")", "DnsName(\"b.example\")"]), "but for a.example, b.example:"),
             (not_for(&[]), "subjectAltName"),
             (Error::AlertReceived(AlertDescription::CertificateRequired), "ssl.keystore.location"),
-            (Error::AlertReceived(AlertDescription::UnknownCA), "ssl.keystore.*"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "ssl.keystore.location"),
             (Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "PLAINTEXT"),
             (Error::DecryptError, "cannot decrypt"),
         ];

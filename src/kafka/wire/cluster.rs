@@ -79,6 +79,14 @@ impl Cluster {
         versions.ok_or_else(|| BrokerError::Unavailable("no broker has told its versions yet".to_owned()))
     }
 
+    /// `error` with the name that access rules know us by.
+    pub fn name_us(&self, error: BrokerError) -> BrokerError {
+        match error {
+            BrokerError::Denied(denial) => BrokerError::Denied(denial.of(|| self.settings.security.principal())),
+            other => other,
+        }
+    }
+
     /// All topics but internal ones, by name, fresh from a broker.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
         Ok(metadata::listed(&self.ask(&metadata::all())?))
@@ -105,7 +113,10 @@ impl Cluster {
                     }
                     view.topics.insert(name.clone(), Arc::new(info.clone()));
                 }
-                Err(_) => drop(view.topics.remove(name)),
+                Err(error) => {
+                    *error = self.name_us(error.clone());
+                    view.topics.remove(name);
+                }
             }
         }
         Ok(found)

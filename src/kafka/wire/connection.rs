@@ -3,7 +3,7 @@
 use super::login::Login;
 use super::settings::Settings;
 use super::shape::Call;
-use super::transport::{Transport, failed};
+use super::transport::{Transport, failed, is_hang_up};
 use super::versions::Versions;
 use crate::broker::BrokerError;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// An answer grows by at most this much at a time beyond what has come, so that one that is
 /// announced and never sent costs nothing.
 const GROWTH: usize = 1 << 20;
+
+/// A listener that wants SASL tells anybody its versions, and hangs up on whoever then asks for more.
+const MAY_WANT_SASL: &str = "if its listener wants SASL, give SASL_PLAINTEXT or SASL_SSL as security.protocol in a file with \
+                        --kafka-config";
 
 /// A connection on which requests are answered one by one.
 ///
@@ -42,6 +46,8 @@ pub struct FrameReceiver {
     stream: Arc<Transport>,
     address: Arc<str>,
     max_frame: usize,
+    /// What it may mean that the connection ends before the next answer.
+    hint: Option<&'static str>,
 }
 
 /// What is needed to read the answer to a request that was sent.
@@ -85,13 +91,14 @@ impl Connection {
             next_correlation: 0,
             frame: BytesMut::new(),
         };
-        let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame };
+        let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame, hint: None };
         let login = Login::new(settings.security.sasl.clone());
         let mut connection = Self { sender, receiver, login, login_timeout: timeout };
         reached(Stage::Connected, &connection.sender.versions);
         connection.sender.versions = Arc::new(connection.ask_versions(timeout)?);
         reached(Stage::Answered, &connection.sender.versions);
         connection.authenticate()?;
+        connection.receiver.hint = settings.security.sasl.is_none().then_some(MAY_WANT_SASL);
         Ok(connection)
     }
 
@@ -223,6 +230,7 @@ impl FrameReceiver {
     /// An answer without its header.
     fn body<Q: Call>(&mut self, ticket: Ticket, deadline: Instant) -> Result<Bytes, BrokerError> {
         let mut frame = self.frame(deadline)?;
+        self.hint = None;
         let header = ResponseHeader::decode(&mut frame, Q::Answer::header_version(ticket.version))
             .map_err(|error| self.corrupt(&format!("sends a damaged header: {error}")))?;
         if header.correlation_id != ticket.correlation {
@@ -257,7 +265,14 @@ impl FrameReceiver {
     }
 
     fn fill(&self, buffer: &mut [u8], deadline: Instant) -> Result<(), BrokerError> {
-        self.stream.read_exact(buffer, deadline).map_err(|error| failed(&self.address, "no answer", &error))
+        self.stream.read_exact(buffer, deadline).map_err(|error| {
+            match (self.hint, failed(&self.address, "no answer", &error)) {
+                (Some(hint), BrokerError::Unavailable(why)) if is_hang_up(&error) => {
+                    BrokerError::Unavailable(format!("{why}; {hint}"))
+                }
+                (_, failed) => failed,
+            }
+        })
     }
 
     fn corrupt(&self, what: &str) -> BrokerError {

@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::errors::{self, Asked};
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Operation};
 use crate::record::TopicName;
 use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -25,5 +25,7 @@ pub fn delete_topic(cluster: &Cluster, topic: &TopicName) -> Result<(), BrokerEr
     let answer = connection.call(&request, version, timeout)?;
     let result = answer.responses.first();
     let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no topic".to_owned()))?;
-    errors::check(result.error_code, Asked::Topic(topic), result.error_message.as_deref())
+    let asked = Asked::Topic(topic, Operation::Delete);
+    let checked = errors::check(result.error_code, asked, result.error_message.as_deref());
+    checked.map_err(|error| cluster.name_us(error))
 }

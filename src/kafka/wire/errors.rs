@@ -1,6 +1,6 @@
 //! Kafka's error codes, sorted by what can be done about them.
 
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Denial, Operation};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::error::ResponseError as Kafka;
 
@@ -8,17 +8,27 @@ use kafka_protocol::error::ResponseError as Kafka;
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
     Cluster,
-    Topic(&'a TopicName),
-    Place(&'a TopicPartition),
+    Topic(&'a TopicName, Operation),
+    Place(&'a TopicPartition, Operation),
 }
 
 impl<'a> Asked<'a> {
     fn topic(self) -> Option<&'a TopicName> {
         match self {
             Self::Cluster => None,
-            Self::Topic(topic) => Some(topic),
-            Self::Place(place) => Some(&place.topic),
+            Self::Topic(topic, _) => Some(topic),
+            Self::Place(place, _) => Some(&place.topic),
         }
+    }
+
+    /// Who asked is filled in by who knows.
+    fn denial(self, words: String) -> Denial {
+        let (topic, operation) = match self {
+            Self::Cluster => return Denial::Other(words),
+            Self::Topic(topic, operation) => (topic, operation),
+            Self::Place(place, operation) => (&place.topic, operation),
+        };
+        Denial::Topic { topic: topic.clone(), operation, principal: None }
     }
 }
 
@@ -39,8 +49,8 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
         let text = message.map_or_else(|| error.to_string(), str::to_owned);
         match asked {
             Asked::Cluster => text,
-            Asked::Topic(topic) => format!("topic {topic}: {text}"),
-            Asked::Place(place) => format!("{place}: {text}"),
+            Asked::Topic(topic, _) => format!("topic {topic}: {text}"),
+            Asked::Place(place, _) => format!("{place}: {text}"),
         }
     };
     let refused = || BrokerError::Refused { code: error.code(), message: text() };
@@ -52,7 +62,7 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
             asked.topic().map_or_else(refused, |topic| BrokerError::Recreated(topic.clone()))
         }
         Kafka::OffsetOutOfRange => match asked {
-            Asked::Place(place) => BrokerError::OffsetOutOfRange(place.clone()),
+            Asked::Place(place, _) => BrokerError::OffsetOutOfRange(place.clone()),
             _ => refused(),
         },
 
@@ -98,23 +108,25 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(text()),
         Kafka::InvalidTimestamp | Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
 
-        Kafka::TopicAuthorizationFailed
-        | Kafka::GroupAuthorizationFailed
+        Kafka::TopicAuthorizationFailed => BrokerError::Denied(asked.denial(text())),
+        Kafka::GroupAuthorizationFailed
         | Kafka::ClusterAuthorizationFailed
         | Kafka::TransactionalIdAuthorizationFailed
         | Kafka::DelegationTokenAuthorizationFailed
-        | Kafka::DelegationTokenExpired
         | Kafka::DelegationTokenNotFound
         | Kafka::DelegationTokenOwnerMismatch
         | Kafka::DelegationTokenRequestNotAllowed
         | Kafka::DelegationTokenAuthDisabled
-        | Kafka::SaslAuthenticationFailed
         | Kafka::UnacceptableCredential
         | Kafka::PrincipalDeserializationFailure
         | Kafka::InvalidPrincipalType
         | Kafka::SecurityDisabled
-        | Kafka::TopicDeletionDisabled
-        | Kafka::PolicyViolation => BrokerError::Denied(text()),
+        | Kafka::PolicyViolation => BrokerError::Denied(Denial::Other(text())),
+
+        // Not what was asked is refused, but who asked.
+        Kafka::SaslAuthenticationFailed | Kafka::IllegalSaslState | Kafka::DelegationTokenExpired => {
+            BrokerError::Untrusted(text())
+        }
 
         Kafka::UnsupportedVersion
         | Kafka::UnsupportedForMessageFormat
@@ -145,7 +157,7 @@ mod tests {
     #[test]
     fn what_kafka_calls_retriable_is_tried_again_or_said_to_be_about_the_topic() {
         for error in all().filter(Kafka::is_retriable) {
-            let ours = error_for(error, Asked::Place(&place()), None);
+            let ours = error_for(error, Asked::Place(&place(), Operation::Read), None);
             let about_topic = matches!(
                 ours,
                 BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) | BrokerError::OffsetOutOfRange(_)
@@ -165,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_code_that_nobody_knows_is_refused_with_its_number_and_place() {
-        let error = check(4711, Asked::Place(&place()), Some("so there")).unwrap_err();
+        let error = check(4711, Asked::Place(&place(), Operation::Read), Some("so there")).unwrap_err();
         assert_eq!(error, BrokerError::Refused { code: 4711, message: "t/3: so there".to_owned() });
     }
 

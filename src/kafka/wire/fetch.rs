@@ -7,7 +7,9 @@ use super::cluster::Cluster;
 use super::connection::{Connection, Interrupter};
 use super::errors::{self, Asked};
 use super::metadata;
-use crate::broker::{AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, TopicInfo, Want};
+use crate::broker::{
+    AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want,
+};
 use crate::record::{Partition, TopicName, TopicPartition};
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::PartitionData as Answer;
@@ -117,6 +119,10 @@ impl Reader for LeaderReader {
         };
         let mut fetched = read(asking, wants, self.cluster.settings().max_batch);
         self.confirm_gone(wants, &mut fetched);
+        for answer in &mut fetched {
+            answer.result = std::mem::replace(&mut answer.result, Ok(PartitionData::default()))
+                .map_err(|error| self.cluster.name_us(error));
+        }
         Ok(fetched)
     }
 
@@ -206,7 +212,7 @@ fn read(Asking { answer, version }: Asking, wants: &[Want], max_batch: usize) ->
 
 fn read_partition(answer: Answer, want: &Want, max_batch: usize) -> Result<PartitionData, BrokerError> {
     let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
-    errors::check(answer.error_code, Asked::Place(&place), None)?;
+    errors::check(answer.error_code, Asked::Place(&place, Operation::Read), None)?;
     let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
     let records = answer.records.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Metadata requests, and their answers in our words.
 
 use super::errors::{self, Asked};
-use crate::broker::{AutoCreate, BrokerError, NodeId, PartitionInfo, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, TopicInfo};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
@@ -60,7 +60,7 @@ pub fn found(answer: &MetadataResponse, asked: &[TopicName]) -> Vec<Result<Topic
 }
 
 fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, BrokerError> {
-    errors::check(topic.error_code, Asked::Topic(&name), None)?;
+    errors::check(topic.error_code, Asked::Topic(&name, Operation::Describe), None)?;
     let mut partitions: Vec<PartitionInfo> = topic
         .partitions
         .iter()

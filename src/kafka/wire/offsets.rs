@@ -5,7 +5,7 @@ use super::errors::{self, Asked};
 use super::metadata;
 use super::pool::Pool;
 use crate::backoff::Backoff;
-use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Remedy};
+use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Operation, Remedy};
 use crate::record::{Offset, Partition, TopicName, TopicPartition};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
@@ -49,7 +49,8 @@ pub fn offsets(
         }
     }
     let late = || BrokerError::Unavailable("the broker told no offset in time".to_owned());
-    questions.into_iter().map(|q| q.result.unwrap_or_else(|| Err(q.trouble.unwrap_or_else(late)))).collect()
+    let result = |q: Question<'_>| q.result.unwrap_or_else(|| Err(q.trouble.unwrap_or_else(late)));
+    questions.into_iter().map(|q| result(q).map_err(|error| cluster.name_us(error))).collect()
 }
 
 struct Question<'a> {
@@ -148,7 +149,7 @@ fn ask(pool: &Pool, leader: NodeId, questions: &mut [Question<'_>], group: &[usi
 /// A leader that does not know its partition yet (it was made a moment ago) will: metadata decides
 /// whether there is such a topic.
 fn told_by_leader(code: i16, place: &TopicPartition) -> Result<(), BrokerError> {
-    errors::check(code, Asked::Place(place), None).map_err(|error| match error {
+    errors::check(code, Asked::Place(place, Operation::Describe), None).map_err(|error| match error {
         BrokerError::UnknownTopic(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it")),
         other => other,
     })

@@ -3,7 +3,7 @@
 //! rustls keeps both directions in one state, behind a lock here. The lock is held only to seal or to
 //! open records, never over a read or a write of the socket: who waits for an answer holds up nobody.
 
-use super::transport::{read_some, write_all};
+use super::transport::{is_hang_up, read_some, write_all};
 use crate::broker::BrokerError;
 use crate::kafka::security::explain;
 use rustls::pki_types::ServerName;
@@ -158,15 +158,13 @@ pub fn failed(address: &str, error: &rustls::Error) -> BrokerError {
 
 /// What it means that the connection ended before TLS had begun.
 fn cut_short(address: &str, error: io::Error) -> BrokerError {
-    match error.kind() {
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            BrokerError::Unavailable(format!(
-                "{address} hung up when TLS was begun: it may be starting or ending, or its listener is PLAINTEXT or \
-                 SASL_PLAINTEXT and security.protocol must say so"
-            ))
-        }
-        _ => super::transport::failed(address, "no TLS", &error),
+    if !is_hang_up(&error) {
+        return super::transport::failed(address, "no TLS", &error);
     }
+    BrokerError::Unavailable(format!(
+        "{address} hung up when TLS was begun: it may be starting or ending, or its listener is PLAINTEXT or \
+         SASL_PLAINTEXT and security.protocol must say so"
+    ))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

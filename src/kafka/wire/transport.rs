@@ -103,6 +103,11 @@ pub fn failed(address: &str, what: &str, error: &io::Error) -> BrokerError {
     })
 }
 
+/// Whether the other side has ended the connection.
+pub fn is_hang_up(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
+
 /// What is left until `deadline`; a timeout of zero means "none" to the socket.
 fn left(deadline: Instant) -> io::Result<Option<Duration>> {
     match deadline.saturating_duration_since(Instant::now()) {

@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::queue::Answer;
-use crate::broker::{Acks, BrokerError, Remedy, Written};
+use crate::broker::{Acks, BrokerError, Operation, Remedy, Written};
 use crate::kafka::wire::errors::{Asked, error_for};
 use crate::record::TopicPartition;
 use kafka_protocol::error::ResponseError as Kafka;
@@ -25,7 +25,7 @@ pub fn judge(answer: &PartitionProduceResponse, place: &TopicPartition, acks: Ac
         batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
         return (Answer::Written, Leader::Right);
     }
-    let error = error_for(code, Asked::Place(place), answer.error_message.as_deref());
+    let error = error_for(code, Asked::Place(place, Operation::Write), answer.error_message.as_deref());
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
     let leader = if stale || error.remedy() == Remedy::Refresh { Leader::Doubtful } else { Leader::Right };
     let verdict = match code {

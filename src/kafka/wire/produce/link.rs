@@ -2,14 +2,14 @@
 //! awaits the answers. When the broker wants the credentials again, the writer lends its half to the
 //! thread, which logs in once what was sent before is answered.
 
-use super::queue::LinkId;
+use super::queue::{Answer, LinkId};
 use super::request::{self, BY_NAME, Part, PartAnswer};
 use crate::broker::{Acks, BrokerError, NodeId, Written};
 use crate::kafka::wire::cluster::Cluster;
 use crate::kafka::wire::connection::{FrameReceiver, FrameSender, Interrupter, Ticket};
 use crate::kafka::wire::login::{Login, Session};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ pub fn connect<'scope>(
     let run = move || match open(cluster, node, id) {
         Ok((link, half, work)) => {
             events(LinkEvent::Up(link));
-            half.await_answers(&work, timeout, &events);
+            half.await_answers(cluster, &work, timeout, &events);
         }
         Err(why) => events(LinkEvent::Down { why, lost: Vec::new() }),
     };
@@ -108,7 +108,13 @@ struct Half {
 }
 
 impl Half {
-    fn await_answers(mut self, work: &Receiver<Work>, timeout: Duration, events: &impl Fn(LinkEvent)) {
+    fn await_answers(
+        mut self,
+        cluster: &Cluster,
+        work: &Receiver<Work>,
+        timeout: Duration,
+        events: &impl Fn(LinkEvent),
+    ) {
         let mut answered = Instant::now();
         for next in work {
             let told = match next {
@@ -118,7 +124,7 @@ impl Half {
                     let response = self.receiver.receive::<ProduceRequest>(ticket, deadline);
                     answered = Instant::now();
                     match response {
-                        Ok(response) => Ok(LinkEvent::Answered(request::answers(parts, &response, acks))),
+                        Ok(response) => Ok(LinkEvent::Answered(answers(cluster, parts, &response, acks))),
                         Err(why) => Err((why, parts)),
                     }
                 }
@@ -133,6 +139,15 @@ impl Half {
             }
         }
     }
+}
+
+fn answers(cluster: &Cluster, parts: Vec<Part>, response: &ProduceResponse, acks: Acks) -> Vec<PartAnswer> {
+    let named = |answer| match answer {
+        Answer::Failed(error) => Answer::Failed(cluster.name_us(error)),
+        other => other,
+    };
+    let answers = request::answers(parts, response, acks).into_iter();
+    answers.map(|part| PartAnswer { answer: named(part.answer), ..part }).collect()
 }
 
 fn lost_parts(work: Work) -> Vec<PartAnswer> {

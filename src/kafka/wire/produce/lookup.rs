@@ -1,7 +1,7 @@
 //! Slow questions to the cluster, asked on a thread of their own so that records of topics that are
 //! known need not wait.
 
-use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, Denial, NodeId, Operation, TopicInfo};
 use crate::kafka::wire::cluster::Cluster;
 use crate::kafka::wire::errors::{Asked, check};
 use crate::record::TopicName;
@@ -37,11 +37,27 @@ pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl
         reply(match question {
             Question::Topics(asked, auto_create) => {
                 let found = cluster.topics(&asked, auto_create);
+                let found =
+                    found.map(|found| found.into_iter().map(|f| f.map_err(|e| to_write(e, auto_create))).collect());
                 Reply::Topics { asked, auto_create, found }
             }
             Question::ProducerId(node) => Reply::ProducerId(producer_id(cluster, node)),
             Question::SignOfLife => Reply::SignOfLife(cluster.ping()),
         });
+    }
+}
+
+/// Whoever may not look at the topic could not write to it either, and that is what is to be allowed.
+fn to_write(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
+    let wanted = match auto_create {
+        AutoCreate::Ask => Operation::WriteOrCreate,
+        AutoCreate::Never => Operation::Write,
+    };
+    match error {
+        BrokerError::Denied(Denial::Topic { topic, principal, .. }) => {
+            BrokerError::Denied(Denial::Topic { topic, principal, operation: wanted })
+        }
+        other => other,
     }
 }
 

@@ -178,6 +178,11 @@ impl Queue {
         }
     }
 
+    /// The broker gives one after all. Only for queues of `acks=all`.
+    pub fn go_with_sequences(&mut self) {
+        self.delivery = Delivery::Idempotent;
+    }
+
     /// A whole batch, or one to be sent again, waits.
     pub fn has_sealed(&self) -> bool {
         self.slots.iter().any(|s| s.stage == Stage::Waiting)
@@ -242,7 +247,9 @@ impl Queue {
     }
 
     fn take_producer_id(&mut self, offered: Option<i64>) -> Result<(), Next> {
-        if self.delivery == Delivery::Single || self.producer.is_some() {
+        // The answer to a batch without a stamp says nothing of what the broker knows of a producer.
+        let unstamped = |slot: &Slot| slot.stage != Stage::Waiting && slot.sequence.is_none();
+        if self.delivery == Delivery::Single || self.producer.is_some() || self.slots.iter().any(unstamped) {
             return Ok(());
         }
         let stale = self.stale_id;

@@ -124,22 +124,27 @@ impl Topic {
         let patience = match (&why, asked) {
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Ask) => PATIENCE_WHEN_MADE,
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Never) => PATIENCE,
+            // Leaders that are known may still take records, whoever was asked for metadata.
+            (BrokerError::Untrusted(_), _) if self.known.is_some() => return self.ask_later(now),
             (BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_), _) => {
                 // The submissions' deadlines are patience enough.
                 self.missing_since = None;
-                self.ask(now + ASK_AGAIN);
-                return Learned::NotYet;
+                return self.ask_later(now);
             }
             _ => Duration::ZERO,
         };
         let since = *self.missing_since.get_or_insert(now);
         if now.saturating_duration_since(since) < patience {
-            self.ask(now + ASK_AGAIN);
-            return Learned::NotYet;
+            return self.ask_later(now);
         }
         (self.known, self.missing_since) = (None, None);
         self.absent = Some(Absent { until: now + REMEMBER_MISSING, asked, why: why.clone() });
         Learned::Hopeless(why)
+    }
+
+    fn ask_later(&mut self, now: Instant) -> Learned {
+        self.ask(now + ASK_AGAIN);
+        Learned::NotYet
     }
 
     /// The partition of a record; `None` where the one asked for does not exist.

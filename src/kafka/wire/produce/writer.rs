@@ -62,8 +62,10 @@ enum ProducerId {
     },
     Asked,
     Have(i64),
-    /// The broker gives us none: acks=all goes without sequences.
-    Denied,
+    /// The broker gives us none: acks=all goes without sequences. Access rules may change.
+    Denied {
+        again: Option<Instant>,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -186,7 +188,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                 continue;
             };
             let id = *topic.queues.entry((acks, partition)).or_insert_with(|| {
-                let sequences = acks == Acks::All && !matches!(self.producer_id, ProducerId::Denied);
+                let sequences = acks == Acks::All && !matches!(self.producer_id, ProducerId::Denied { .. });
                 let delivery = if sequences { Delivery::Idempotent } else { Delivery::Single };
                 let queue = Queue::new(delivery, self.settings.batch_bytes);
                 let place = TopicPartition { topic: name.clone(), partition };

@@ -1,6 +1,6 @@
 //! What an answer means for the batch and for those behind it.
 
-use super::{Answer, Delivery, Queue, Renew, Stage, sequence_after};
+use super::{Answer, Queue, Renew, Stage, sequence_after};
 use crate::broker::{BrokerError, Written};
 use crate::kafka::wire::produce::batch::Batch;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Queue {
         slot.stage = Stage::Waiting;
         match answer {
             Answer::Written => self.written(place, now),
-            Answer::Retry { attempt: Written::Maybe } if self.delivery == Delivery::Single => {
+            Answer::Retry { attempt: Written::Maybe } if slot.sequence.is_none() => {
                 self.remove(place, &BrokerError::TimedOut(Written::Maybe));
                 self.pause(now);
             }

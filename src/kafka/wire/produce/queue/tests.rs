@@ -413,6 +413,35 @@ fn a_fenced_producer_asks_for_another_id() {
 }
 
 #[test]
+fn a_producer_id_that_is_given_late_is_used_once_nothing_without_it_is_in_flight() {
+    let mut world = World::new(Delivery::Single, 100);
+    world.push(2);
+    world.send();
+    world.queue.go_with_sequences();
+    world.push(2);
+    assert!(!world.send(), "the answer to the first decides nothing about the producer");
+    world.arrive();
+    world.answer();
+    assert!(world.send());
+    assert_eq!(world.on_the_way[0].stamp, Stamp { producer_id: ID, producer_epoch: 0, base_sequence: 0 });
+    world.push(2);
+    assert!(!world.send(), "the first of a producer goes alone");
+    world.finish();
+    assert_eq!(world.log.records, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_was_sent_without_a_producer_id_and_lost_is_in_doubt_also_when_there_is_one_now() {
+    let mut world = World::new(Delivery::Single, 100);
+    world.push(1);
+    world.send();
+    world.queue.go_with_sequences();
+    let sent = world.on_the_way.pop_front().unwrap();
+    world.queue.answered(sent.number, Answer::Retry { attempt: Written::Maybe }, world.now);
+    assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(Written::Maybe)));
+}
+
+#[test]
 fn sequences_begin_again_after_the_largest() {
     assert_eq!(sequence_after(0, 5), 5);
     assert_eq!(sequence_after(i32::MAX, 1), 0);

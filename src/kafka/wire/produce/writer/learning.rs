@@ -1,13 +1,15 @@
 //! Topics and producer ids: what to ask for, and what the replies mean.
 
 use super::{Asking, ProducerId, Writer};
-use crate::broker::{AutoCreate, BrokerError, NodeId, TopicInfo};
+use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};
 use crate::kafka::wire::produce::lookup::Question;
 use crate::kafka::wire::produce::topic::{Learned, Topic, refuse};
 use crate::record::TopicName;
 use std::time::{Duration, Instant};
 
 const PRODUCER_ID_AGAIN: Duration = Duration::from_millis(100);
+/// Each time costs a connection.
+const DENIED_AGAIN: Duration = Duration::from_secs(30);
 
 impl Writer<'_, '_> {
     pub(super) fn ask_for_topics(&mut self, now: Instant) {
@@ -32,7 +34,7 @@ impl Writer<'_, '_> {
     pub(super) fn needs_producer_id(&mut self, node: NodeId, stale: Option<i64>, now: Instant) {
         match self.producer_id {
             ProducerId::Have(id) if Some(id) != stale => {}
-            ProducerId::Asked | ProducerId::Denied => {}
+            ProducerId::Asked | ProducerId::Denied { .. } => {}
             ProducerId::Wanted { from } if from > now => {}
             _ => self.ask_producer_id(node),
         }
@@ -42,6 +44,11 @@ impl Writer<'_, '_> {
         if self.questions.try_send(Question::ProducerId(node)).is_ok() {
             self.producer_id = ProducerId::Asked;
         }
+    }
+
+    /// Whether a producer id was refused so long ago that it may be given now.
+    pub(super) fn may_get_producer_id(&self, now: Instant) -> bool {
+        matches!(self.producer_id, ProducerId::Denied { again: Some(again) } if again <= now)
     }
 
     pub(super) fn learn_topics(
@@ -58,7 +65,11 @@ impl Writer<'_, '_> {
             }
             Err(why) => {
                 self.note_down(why.clone(), now);
-                asked.iter().map(|_| Err(BrokerError::Unavailable(why.to_string()))).collect()
+                let why = match why {
+                    why @ BrokerError::Untrusted(_) => why,
+                    other => BrokerError::Unavailable(other.to_string()),
+                };
+                asked.iter().map(|_| Err(why.clone())).collect()
             }
         };
         for (name, found) in asked.into_iter().zip(found) {
@@ -84,11 +95,16 @@ impl Writer<'_, '_> {
 
     pub(super) fn learn_producer_id(&mut self, answer: Result<i64, BrokerError>, now: Instant) {
         self.producer_id = match answer {
-            Ok(id) => ProducerId::Have(id),
+            Ok(id) => {
+                let all = self.queues.iter_mut().filter(|q| q.acks == Acks::All);
+                all.for_each(|q| q.queue.go_with_sequences());
+                ProducerId::Have(id)
+            }
             Err(why @ (BrokerError::Denied(_) | BrokerError::Unsupported(_))) => {
                 log::warn!("no producer id, so acks=all goes without protection from duplicates: {why}");
                 self.queues.iter_mut().for_each(|q| q.queue.go_without_sequences());
-                ProducerId::Denied
+                let again = matches!(why, BrokerError::Denied(_)).then(|| now + DENIED_AGAIN);
+                ProducerId::Denied { again }
             }
             Err(why) => {
                 log::debug!("no producer id yet: {why}");

@@ -65,6 +65,9 @@ impl Writer<'_, '_> {
         match &mut state.link {
             NodeLink::Up(link) => {
                 link.renew_if_due(now);
+                if self.may_get_producer_id(now) {
+                    self.ask_producer_id(node);
+                }
                 return true;
             }
             NodeLink::Away { retry_at } if *retry_at <= now => {}

@@ -61,7 +61,7 @@ impl Writer<'_, '_> {
 
     pub(super) fn note_down(&mut self, why: BrokerError, now: Instant) {
         let why = match why {
-            why @ BrokerError::Unavailable(_) => why,
+            why @ (BrokerError::Unavailable(_) | BrokerError::Untrusted(_)) => why,
             other => BrokerError::Unavailable(other.to_string()),
         };
         let down = self.down.get_or_insert(Down { since: now, why: why.clone(), probe_at: now });
