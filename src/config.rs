@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod file;
 mod front;
+mod health;
 mod kafka;
 mod key;
 mod layers;
@@ -20,17 +21,20 @@ mod values;
 
 pub use demo::{Demo, DemoFolder};
 pub use doctor::{Doctor, Patient};
+pub use health::Health;
 pub use key::{Entry, Key, Make};
 pub use refusal::Stop;
 pub use serve::Serve;
 pub use terminal::{Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
 
 use crate::logging::LogFormat;
+use crate::notify::Manager;
 use about::About;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use layers::Layers;
 use log::LevelFilter;
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// Curlew: an HTTP bridge for Apache Kafka, or for a durable log of its own. curl in, events out, nothing lost in
 /// between.
@@ -63,6 +67,8 @@ pub enum Command {
     Consume(Consume),
     /// Send lines of standard input to a topic, one record each.
     Produce(Produce),
+    /// Ask the bridge on this machine whether it is well; exit code 0 or 1.
+    Health(Health),
     /// Make a key or a password for the file of `curlew serve --auth-file`.
     Key(Key),
     /// Say what works and what does not between here and Kafka, in order, and what to do.
@@ -80,7 +86,7 @@ impl Command {
             Self::Consume(consume) => consume.source.log_level,
             Self::Produce(produce) => produce.source.log_level,
             Self::Export(export) => export.source.log_level,
-            Self::Key(_) => LogLevel::Warn,
+            Self::Key(_) | Self::Health(_) => LogLevel::Warn,
             Self::Doctor(doctor) => doctor.log_level(),
         }
         .into()
@@ -122,7 +128,7 @@ impl Command {
     /// Where the topics are, of commands that go to them.
     fn source(&mut self) -> Option<&mut Source> {
         match self {
-            Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) => None,
+            Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,
             Self::Consume(consume) => Some(&mut consume.source),
             Self::Produce(produce) => Some(&mut produce.source),
             Self::Export(export) => Some(&mut export.source),
@@ -142,6 +148,17 @@ impl Command {
 /// What the process was asked to do, or why it ends at once.
 pub fn from_process() -> Result<Command, Stop> {
     read(std::env::args_os().collect())
+}
+
+/// Who started the process and wants to hear from it: systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
+pub fn manager() -> Manager {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    let watchdog = number("WATCHDOG_USEC").filter(|_| is_ours).map(Duration::from_micros);
+    match std::env::var_os("NOTIFY_SOCKET") {
+        Some(socket) => Manager::new(&socket, watchdog),
+        None => Manager::default(),
+    }
 }
 
 fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {

@@ -14,6 +14,7 @@
 //! - [`demo`]: a plant that does not exist, for `curlew demo`
 //! - [`commands`]: `consume`, `produce` and `doctor` on the terminal
 //! - [`finding`]: what the doctor found
+//! - [`notify`]: what systemd wants to hear
 //! - [`config`]: every setting
 //! - [`tls`]: what both sides need of it
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
@@ -33,6 +34,7 @@ pub mod http;
 pub mod hub;
 pub mod kafka;
 pub mod logging;
+pub mod notify;
 pub mod open_files;
 pub mod partitioner;
 pub mod process;

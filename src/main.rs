@@ -2,7 +2,7 @@
 
 use curlew::auth::{Auth, Watch};
 use curlew::broker::Broker;
-use curlew::commands::{consume, doctor, key, produce};
+use curlew::commands::{consume, doctor, health, key, produce};
 use curlew::config::{self, Command, Demo, DemoFolder, Serve, Stop};
 use curlew::demo::Plant;
 use curlew::embedded::Embedded;
@@ -10,6 +10,7 @@ use curlew::http::{self, App, Tls};
 use curlew::hub::Hub;
 use curlew::kafka;
 use curlew::logging::LogFormat;
+use curlew::notify::Manager;
 use curlew::open_files;
 use curlew::signal::{HangUps, Signals};
 use log::{info, warn};
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
         Command::Key(settings) => key(settings),
+        Command::Health(settings) => health(&settings),
         Command::Doctor(settings) => doctor(&settings),
         Command::Export(settings) => consume(settings.into()),
     }
@@ -82,12 +84,15 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         let topics = topics_of(settings);
         let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        info!("serving {scheme}://{} for {topics}", listener.local_addr().unwrap_or(address));
+        let serving = format!("serving {scheme}://{} for {topics}", listener.local_addr().unwrap_or(address));
+        info!("{serving}");
         let hub = Arc::new(hub);
         let plant = matches!(data, Data::MadeUp(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
-        let app = App::new(hub, settings.http(connections(settings.max_connections), auth.clone()));
+        let app = App::new(hub.clone(), settings.http(connections(settings.max_connections), auth.clone()));
         let rereading = rereading(&auth).map_err(|e| format!("cannot watch the auth file: {e}"))?;
+        let manager = config::manager();
+        manager.ready(&serving);
         let (end, told) = tokio::sync::oneshot::channel::<()>();
         let serving = http::serve(listener, tls, app, async { drop(told.await) });
         tokio::pin!(serving);
@@ -95,7 +100,9 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
             () = &mut serving => return Ok(()),
             () = rereading => {}
             () = signals.next() => {}
+            () = show_life(&manager, &hub) => {}
         }
+        manager.stopping();
         info!("ending: streams end after a whole frame, queued records are written; a second signal ends at once");
         drop(end);
         tokio::select! {
@@ -126,6 +133,18 @@ fn rereading(auth: &Auth) -> io::Result<impl Future<Output = ()> + use<>> {
         }
         std::future::pending().await
     })
+}
+
+/// Tells the service manager, as often as it wants, that all threads do their work; never ends.
+async fn show_life(manager: &Manager, hub: &Hub) {
+    let Some(every) = manager.sign_of_life_every() else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(every).await;
+        // Where it hears nothing, it starts us anew.
+        if hub.faults().is_empty() {
+            manager.alive();
+        }
+    }
 }
 
 /// Kafka where it is given, else a log of our own.

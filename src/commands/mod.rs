@@ -5,6 +5,7 @@ mod consume;
 mod doctor;
 mod envelope;
 mod from_bridge;
+mod health;
 mod key;
 mod lines;
 pub mod output;
@@ -14,6 +15,7 @@ mod to_bridge;
 
 pub use consume::consume;
 pub use doctor::doctor;
+pub use health::health;
 pub use key::key;
 pub use produce::produce;
 
