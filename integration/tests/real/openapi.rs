@@ -1,0 +1,47 @@
+//! `/openapi.json` is true: schemathesis makes requests of it, good ones and bad ones, and holds the answers against it.
+
+use crate::SOON;
+use curlew_integration::bridge::Bridge;
+use curlew_integration::process::Process;
+use curlew_integration::{cache, file};
+use serde_json::Value;
+use std::process::Command;
+use std::time::Duration;
+
+/// How long it makes up requests.
+const SECONDS: u64 = 60;
+
+#[test]
+fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let data = folder.path().join("data");
+    let bridge = Bridge::embedded(&data, &["--partitions", "2", "--allow-delete"]);
+    let document = bridge.get("/openapi.json").expect(200);
+    // Read from its own URL, the document would leave that URL out.
+    let copy = folder.path().join("openapi.json");
+    std::fs::write(&copy, &document.body).expect("temp file");
+    let document = document.json();
+    let paths = document["paths"].as_object().expect("paths");
+    let operations: usize = paths.values().filter_map(Value::as_object).map(|of| of.len()).sum();
+
+    let log = folder.path().join("schemathesis.log");
+    let mut command = Command::new(cache().join("schemathesis/bin/schemathesis"));
+    command
+        .arg("--config-file")
+        .arg(file("clients/schemathesis.toml"))
+        .arg("run")
+        .arg(&copy)
+        .args(["--url", &format!("http://127.0.0.1:{}", bridge.port)])
+        .args(["--max-time", &SECONDS.to_string(), "--request-timeout", "10", "--no-color"])
+        .env("PYTHONPATH", file("clients"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        // It keeps what it found beside itself.
+        .current_dir(folder.path());
+    let mut schemathesis = Process::start("schemathesis", command, &log);
+    let status = schemathesis.wait(Duration::from_secs(2 * SECONDS) + SOON);
+    let said = schemathesis.log();
+    assert!(status.success(), "{said}");
+    assert!(said.contains(&format!("Tested: {operations}\n")), "not all {operations} operations were tested: {said}");
+    let health = bridge.get("/health").expect(200).json();
+    assert_eq!(health["panics"], 0, "{}", bridge.log());
+}
