@@ -1,5 +1,6 @@
 //! `curlew consume`: the records of topics, one a line, as they come.
 
+use super::bridge_client::Bridge;
 use super::output::Output;
 use super::{Written, exit, from_bridge, say, until_signal, written};
 use crate::broker::BrokerError;
@@ -32,9 +33,8 @@ pub fn consume(settings: Consume) -> ExitCode {
                 .map_err(|e| format!("cannot start a thread: {e}"))
                 .and_then(|hub| from_kafka(settings, Arc::new(hub)))
         }
-        Via::Bridge(authority) => {
-            let authority = authority.to_owned();
-            from_bridge::consume(settings, authority)
+        Via::Bridge { authority, token } => {
+            Bridge::new(authority, token).and_then(|bridge| from_bridge::consume(settings, bridge))
         }
     })
 }

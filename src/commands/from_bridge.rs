@@ -1,6 +1,6 @@
 //! `consume` through a running bridge: Server-Sent Events, resumed by cursor.
 
-use super::bridge_client::{self, BridgeClient, Failure};
+use super::bridge_client::{self, Bridge, BridgeClient, Failure};
 use super::envelope::Envelope;
 use super::output::Output;
 use super::sse::{Event, Parser};
@@ -24,11 +24,11 @@ use tokio::sync::oneshot;
 /// A stream that is silent for so long, heartbeats included, is taken for dead.
 const SILENCE: Duration = Duration::from_secs(60);
 
-pub fn consume(settings: Consume, authority: String) -> Result<(), String> {
+pub fn consume(settings: Consume, bridge: Bridge) -> Result<(), String> {
     let (stop, mut stopped) = oneshot::channel::<()>();
     let work = move || {
         runtime()?.block_on(async {
-            let mut reading = Reading { settings, authority, cursor: None, printed: 0 };
+            let mut reading = Reading { settings, bridge, cursor: None, printed: 0 };
             tokio::select! {
                 result = reading.run() => result,
                 _ = &mut stopped => Ok(()),
@@ -44,7 +44,7 @@ pub fn consume(settings: Consume, authority: String) -> Result<(), String> {
 
 struct Reading {
     settings: Consume,
-    authority: String,
+    bridge: Bridge,
     /// Of the last whole event.
     cursor: Option<String>,
     printed: u64,
@@ -78,7 +78,7 @@ impl Reading {
 
     /// One connection's worth.
     async fn stream(&mut self) -> Result<End, String> {
-        let mut client = match BridgeClient::connect(&self.authority).await {
+        let mut client = match BridgeClient::connect(&self.bridge).await {
             Ok(client) => client,
             // Once it has been there, it is waited for.
             Err(Failure::NotReached(why)) if self.cursor.is_none() => return Err(why),

@@ -1,5 +1,6 @@
 //! `curlew produce`: each line of standard input becomes a record.
 
+use super::bridge_client::Bridge;
 use super::lines::Lines;
 use super::{exit, say, to_bridge, until_signal};
 use crate::broker::{AutoCreate, Outcome};
@@ -25,12 +26,11 @@ pub fn produce(settings: Produce) -> ExitCode {
         Via::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
             .map_err(|e| format!("cannot start a thread: {e}"))
             .and_then(|hub| to_kafka(settings, Arc::new(hub), progress)),
-        Via::Bridge(authority) => {
-            let authority = authority.to_owned();
+        Via::Bridge { authority, token } => Bridge::new(authority, token).and_then(|bridge| {
             let at_signal = progress.clone();
-            let work = move || to_bridge::produce(&settings, &authority, &progress);
+            let work = move || to_bridge::produce(&settings, &bridge, &progress);
             until_signal(work, move || Some(at_signal.summary()))
-        }
+        }),
     })
 }
 

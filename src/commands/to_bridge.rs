@@ -1,7 +1,7 @@
 //! `produce` through a running bridge: batches of lines in the REST Proxy's v2 binary envelope, which
 //! keeps every byte, over one connection.
 
-use super::bridge_client::{self, BridgeClient, Failure};
+use super::bridge_client::{self, Bridge, BridgeClient, Failure};
 use super::lines::Lines;
 use super::produce::{Progress, both};
 use super::runtime;
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Records of one request.
 const RECORDS: usize = 1000;
 
-pub fn produce(settings: &Produce, authority: &str, progress: &Progress) -> Result<(), String> {
+pub fn produce(settings: &Produce, bridge: &Bridge, progress: &Progress) -> Result<(), String> {
     let runtime = runtime()?;
     let acks = match settings.acks {
         Acks::All => "all",
@@ -28,7 +28,7 @@ pub fn produce(settings: &Produce, authority: &str, progress: &Progress) -> Resu
         Acks::None => "0",
     };
     let path = format!("/topics/{}?acks={acks}", settings.topic);
-    let mut client = Some(runtime.block_on(BridgeClient::connect(authority)).map_err(|e| e.to_string())?);
+    let mut client = Some(runtime.block_on(BridgeClient::connect(bridge)).map_err(|e| e.to_string())?);
     let mut lines = Lines::new(std::io::stdin().lock());
     let read = loop {
         let batch = match lines.next_batch(settings) {
@@ -39,7 +39,7 @@ pub fn produce(settings: &Produce, authority: &str, progress: &Progress) -> Resu
             progress.sent(records.len());
             let first = progress.first(records.len());
             let body = serde_json::to_vec(&Body::of(records)).map_err(|e| e.to_string())?;
-            let outcomes = runtime.block_on(send(&mut client, authority, &path, body.into(), records.len()));
+            let outcomes = runtime.block_on(send(&mut client, bridge, &path, body.into(), records.len()));
             progress.settled(first, outcomes);
         }
     };
@@ -49,14 +49,14 @@ pub fn produce(settings: &Produce, authority: &str, progress: &Progress) -> Resu
 /// An outcome for each record.
 async fn send(
     client: &mut Option<BridgeClient>,
-    authority: &str,
+    bridge: &Bridge,
     path: &str,
     body: bytes::Bytes,
     records: usize,
 ) -> Vec<Result<(), String>> {
     let give_up = Instant::now() + PATIENCE;
     loop {
-        let why = match attempt(client, authority, path, body.clone(), records).await {
+        let why = match attempt(client, bridge, path, body.clone(), records).await {
             Ok(outcomes) => return outcomes,
             Err(Refusal::Later(why)) if Instant::now() < give_up => why,
             Err(Refusal::Later(why) | Refusal::Final(why)) => return vec![Err(why); records],
@@ -74,14 +74,14 @@ enum Refusal {
 
 async fn attempt(
     client: &mut Option<BridgeClient>,
-    authority: &str,
+    bridge: &Bridge,
     path: &str,
     body: bytes::Bytes,
     records: usize,
 ) -> Result<Vec<Result<(), String>>, Refusal> {
     let mut connection = match client.take() {
         Some(connection) => connection,
-        None => BridgeClient::connect(authority).await.map_err(|e| Refusal::Later(e.to_string()))?,
+        None => BridgeClient::connect(bridge).await.map_err(|e| Refusal::Later(e.to_string()))?,
     };
     let cut = |failure: Failure| match failure {
         Failure::NotReached(why) => Refusal::Later(why),

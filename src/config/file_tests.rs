@@ -118,7 +118,10 @@ fn consume_and_produce_take_from_the_file_what_is_theirs() {
     assert!(matches!(consume.source.via(), Via::Kafka(kafka) if kafka.brokers == ["k:1"]));
     let line = format!("curlew produce t --config {config} --url http://127.0.0.1:9");
     let Ok(Command::Produce(produce)) = read_line(&line) else { panic!() };
-    assert!(matches!(produce.source.via(), Via::Bridge("127.0.0.1:9")), "a flag wins over the file's kafka");
+    assert!(
+        matches!(produce.source.via(), Via::Bridge { authority: "127.0.0.1:9", token: None }),
+        "a flag wins over the file's kafka"
+    );
 }
 
 #[test]

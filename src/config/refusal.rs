@@ -56,7 +56,7 @@ impl Stop {
 
 /// What clap says, without its usage.
 pub fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
+    let text = without_keys(&error.render().to_string());
     let mut line = String::new();
     let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
     for part in lines.filter(|l| !l.is_empty()) {
@@ -70,6 +70,25 @@ pub fn one_line(error: &clap::Error) -> String {
         line.push_str(part.strip_prefix("tip: ").unwrap_or(part));
     }
     line
+}
+
+/// Values are repeated in errors, but not what stands before the host in a URL.
+fn without_keys(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        out.push_str(before);
+        out.push_str("://");
+        let authority = after.find(|c: char| matches!(c, '/' | '\'' | '"') || c.is_whitespace()).unwrap_or(after.len());
+        rest = match after[..authority].rfind('@') {
+            Some(at) => {
+                out.push_str("***");
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    out + rest
 }
 
 /// The command that the arguments begin with, and its words, each followed by a blank.

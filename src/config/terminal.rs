@@ -4,6 +4,7 @@ use super::file::ConfigFile;
 use super::kafka::Kafka;
 use super::layers::Layers;
 use super::{LogLevel, Stop, values};
+use crate::auth::Secret;
 use crate::broker::Acks;
 use crate::cel::Expression;
 use crate::commands::output::Output;
@@ -29,6 +30,10 @@ pub struct Source {
           value_parser = values::bridge)]
     url: String,
 
+    /// Key, token or NAME:PASSWORD for the bridge at --url; better in the variable, where ps does not show it.
+    #[arg(long, env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
+    token: Option<Secret>,
+
     /// How much to log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "warn")]
     pub(super) log_level: LogLevel,
@@ -38,13 +43,17 @@ pub struct Source {
 #[derive(Debug, Clone, Copy)]
 pub enum Via<'a> {
     Kafka(&'a Connection),
-    /// `host:port` of a bridge.
-    Bridge(&'a str),
+    Bridge {
+        /// `host:port`
+        authority: &'a str,
+        token: Option<&'a Secret>,
+    },
 }
 
 impl Source {
     pub fn via(&self) -> Via<'_> {
-        self.kafka.connection().map_or(Via::Bridge(&self.url), Via::Kafka)
+        let bridge = Via::Bridge { authority: &self.url, token: self.token.as_ref() };
+        self.kafka.connection().map_or(bridge, Via::Kafka)
     }
 
     /// A --url that was typed wins over a CURLEW_KAFKA or CURLEW_KAFKA_CONFIG of the environment, and that over a
@@ -217,6 +226,11 @@ impl Separator {
     fn parse(text: &str) -> Result<Self, String> {
         values::separator(text).map(Self)
     }
+}
+
+/// Whatever it is: it must not be shown in an error.
+fn token(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text.trim()))
 }
 
 fn place(text: &str) -> Result<start::From, start::BadFrom> {

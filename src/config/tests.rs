@@ -75,6 +75,17 @@ fn without_kafka_topics_are_kept_in_a_folder() {
 }
 
 #[test]
+fn a_token_is_never_shown() {
+    let way = consume("curlew consume t --token hush");
+    assert!(matches!(way.source.via(), Via::Bridge { token: Some(token), .. } if token.reveal() == "hush"));
+    assert!(!format!("{way:?}").contains("hush"), "{way:?}");
+    for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
+        let Err(Stop::Refused(said)) = read_line(&format!("curlew consume t --url {url}")) else { panic!("{url}") };
+        assert!(!said.contains("hush") && said.contains("://***@box"), "{said}");
+    }
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for line in ["curlew --help", "curlew --version", "curlew -h", "curlew serve --help", "curlew help consume"] {
         assert!(matches!(read_line(line), Err(Stop::Shown(_))), "{line}");
@@ -88,6 +99,6 @@ fn consume_reads_through_kafka_or_a_bridge() {
     assert!(matches!(via.from, From::Time(_)));
     assert_eq!((via.topics.len(), via.partitions, via.limit), (2, vec![3], NonZeroU64::new(5)));
     let plain = consume("curlew consume a");
-    assert!(matches!(plain.source.via(), Via::Bridge("127.0.0.1:8080")));
+    assert!(matches!(plain.source.via(), Via::Bridge { authority: "127.0.0.1:8080", token: None }));
     assert_eq!(plain.from, From::Latest);
 }

@@ -161,6 +161,9 @@ pub fn bridge(text: &str) -> Result<String, String> {
         );
     }
     let rest = text.strip_prefix("http://").ok_or(help)?.trim_end_matches('/');
+    if rest.contains('@') {
+        return Err("a key in a URL is seen by others; give it as --token or CURLEW_TOKEN".to_owned());
+    }
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (rest, "80"),

@@ -28,6 +28,9 @@ export function follow(topic, next = new Map()) {
 /** The next offset of each partition that this tab has not taken. */
 export const place = () => want.next;
 
+/** Somebody signed `in` or `out`: what was asked before is asked anew. */
+export const signed = (way) => hub.send({ type: "signed", way });
+
 function sayWant() {
   hub.send({ type: "want", topic: want.topic, next: [...want.next], epoch, awake: awake() });
 }

@@ -42,6 +42,12 @@ export class Hub {
         tab.awake = message.awake;
         if (message.awake) this.stream.hurry();
         break;
+      case "signed":
+        // What was opened for who signs out would go on.
+        if (message.way === "out") this.stream.close();
+        this.watch.hurry();
+        this.stream.hurry();
+        break;
       case "bye":
         this.tabs.delete(id);
         break;

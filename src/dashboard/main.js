@@ -4,11 +4,13 @@ import { button, el } from "./dom.js";
 import * as feed from "./feed.js";
 import { Overview } from "./overview.js";
 import { Produce } from "./produce.js";
+import { Session } from "./session.js";
 import { Status } from "./status.js";
 import { Topic } from "./topic.js";
 import * as url from "./url.js";
 
 const produce = new Produce();
+const session = new Session();
 const status = new Status();
 const names = el("datalist", { id: "topic-names" });
 const main = document.getElementById("main");
@@ -22,9 +24,9 @@ function show() {
 }
 
 const home = el("a", { ...url.follow({}), class: "home" }, el("img", { src: "/dashboard/icon.svg", alt: "", width: 28, height: 28 }), "Curlew");
-document.getElementById("top").replaceChildren(home, status.element, el("span", { class: "grow" }), button("Produce…", () => produce.open(url.state.topic), { id: "produce" }));
+document.getElementById("top").replaceChildren(home, status.element, el("span", { class: "grow" }), button("Produce…", () => produce.open(url.state.topic), { id: "produce" }), session.out);
 main.before(status.said);
-document.body.append(produce.element, names);
+document.body.append(produce.element, session.dialog, names);
 
 feed.on("topics", ({ topics }) => {
   if (!topics || topics.length === names.childElementCount) return;

@@ -21,9 +21,9 @@ export class Status {
     const [kind, text] = streamText(stream, topics?.broker);
     lamp(this.stream, kind, text);
     const broker = topics?.broker;
-    const words = { up: "Broker up", down: "Broker away", unreachable: "Curlew away" };
+    const words = { up: "Broker up", down: "Broker away", unreachable: "Curlew away", locked: "Signed out" };
     lamp(this.broker, broker ? (broker.kind === "up" ? "good" : "bad") : "idle", broker ? words[broker.kind] : "Broker …");
-    const said = stream.kind !== "open" && stream.said ? `The server said: ${stream.said}` : broker && broker.kind !== "up" ? `${words[broker.kind]}: ${broker.said}` : "";
+    const said = broker?.kind === "locked" ? "" : stream.kind !== "open" && stream.said ? `The server said: ${stream.said}` : broker && broker.kind !== "up" ? `${words[broker.kind]}: ${broker.said}` : "";
     this.said.hidden = said === "";
     setText(this.said, said);
     if (kind !== this.kind && this.kind) announce(kind === "good" ? "Connected" : `Stream: ${text}`);

@@ -22,6 +22,13 @@ export class Watch {
     else clearTimeout(this.timer);
   }
 
+  /** Asks now rather than when the pause ends. */
+  hurry() {
+    if (!this.running) return;
+    clearTimeout(this.timer);
+    this.ask();
+  }
+
   tellLast(send) {
     if (this.last) send({ type: "topics", ...this.last });
   }
@@ -62,6 +69,8 @@ async function look() {
     const answer = await fetch("/topics?offsets=true");
     if (answer.ok) return { at, broker: { kind: "up" }, topics: await answer.json() };
     const problem = await answer.json().catch(() => ({}));
+    // Nothing of what somebody else saw before is kept.
+    if (answer.status === 401) return { at, broker: { kind: "locked", said: "sign in" }, topics: [] };
     return { at, broker: { kind: "down", said: String(problem.detail ?? answer.status) } };
   } catch {
     return { at, broker: { kind: "unreachable", said: "Curlew does not answer" } };

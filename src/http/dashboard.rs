@@ -44,7 +44,7 @@ static PAGE: File = File {
     bytes: include_bytes!("../dashboard/index.html"),
     gzipped: OnceLock::new(),
 };
-static FILES: [File; 29] = files! {
+static FILES: [File; 30] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "browse.js": SCRIPT,
@@ -66,6 +66,7 @@ static FILES: [File; 29] = files! {
     "records.js": SCRIPT,
     "scale.js": SCRIPT,
     "series.js": SCRIPT,
+    "session.js": SCRIPT,
     "spark.js": SCRIPT,
     "status.js": SCRIPT,
     "store.js": SCRIPT,

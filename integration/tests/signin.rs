@@ -1,0 +1,268 @@
+//! Signing in, pages of other origins, and what an attacker's page would try: in a real Chromium, with the cookie and
+//! tickets that browsers send.
+
+use curlew_integration::bridge::{Bridge, run, run_with_input};
+use curlew_integration::browser::{Browser, Page, Screen};
+use curlew_integration::http;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+/// A bridge that asks who comes, and one key that may do everything.
+struct Guarded {
+    bridge: Bridge,
+    key: String,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+fn serve(options: &[&str]) -> Guarded {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let made = String::from_utf8(run(&["key", "new", "--name", "ann"]).stdout).expect("UTF-8");
+    let (key, lines) = made.split_once('\n').expect("a key and its lines");
+    let file = folder.path().join("auth.toml");
+    let text = format!("ticket_secret = \"0123456789abcdef0123456789abcdef\"\n{lines}");
+    std::fs::write(&file, text).expect("auth file");
+    let auth = ["--auth-file", file.to_str().expect("UTF-8"), "--log-level", "trace"];
+    let bridge = Bridge::embedded(&folder.path().join("data"), &[&auth[..], options].concat());
+    Guarded { bridge, key: key.to_owned(), file, _folder: folder }
+}
+
+impl Guarded {
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.bridge.port)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> http::Response {
+        let bearer = format!("Bearer {}", self.key);
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "text/plain")];
+        self.bridge.request(method, path, &headers, body.as_bytes())
+    }
+
+    fn produce(&self, topic: &str, value: &str) {
+        self.ask("POST", &format!("/topics/{topic}"), value).expect(200);
+    }
+
+    /// That nothing in the log is a key, a session or a ticket.
+    #[track_caller]
+    fn assert_discreet(&self, secrets: &[&str]) {
+        let log = self.bridge.log();
+        for secret in [&[self.key.as_str()], secrets].concat() {
+            assert!(!log.contains(secret), "the log tells {secret}");
+        }
+    }
+}
+
+/// A site of its own origin with one empty page.
+fn site(host: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{host}:{}", listener.local_addr().expect("address").port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 8192]);
+                let page = "<!doctype html><meta charset=utf-8><title>a site</title><body>a site";
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n";
+                let _ = write!(stream, "{head}content-length: {}\r\n\r\n{page}", page.len());
+            });
+        }
+    });
+    url
+}
+
+#[track_caller]
+fn sign_in(page: &Page<'_>, key: &str) {
+    page.wait_until("document.querySelector('dialog.session')?.open === true");
+    page.eval(&format!(
+        "(() => {{ const form = document.querySelector('dialog.session form'); \
+         form.querySelector('input').value = {}; form.requestSubmit(); }})()",
+        json!(key)
+    ));
+}
+
+#[test]
+fn the_page_signs_in_works_and_signs_out() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    served.produce("machines", r#"{"temperature": 81.5}"#);
+    let page = browser.open(&served.url("/?topic=machines"), Screen::Light);
+    sign_in(&page, "curlew_wrong");
+    page.wait_for_text("This is not known here.");
+    assert_eq!(page.axe(), Vec::<Value>::new());
+    sign_in(&page, &served.key);
+    page.wait_for_text("Sign out ann");
+    page.wait_for_text("81.5");
+    served.produce("machines", r#"{"temperature": 54.25}"#);
+    page.wait_for_text("54.25");
+    assert_eq!(page.eval("document.cookie"), json!(""), "no script sees the session");
+    // Another tab need not ask.
+    let other = browser.open(&served.url("/"), Screen::Light);
+    other.wait_for_text("Sign out ann");
+    other.wait_for_text("machines");
+    let produced = "fetch('/topics/orders', { method: 'POST', body: 'x' }).then((answer) => answer.status)";
+    assert_eq!(other.eval(produced), json!(200));
+    other.eval("setTimeout(() => document.getElementById('sign-out').click(), 200); 0");
+    page.bring_to_front();
+    page.wait_until("document.querySelector('dialog.session').open");
+    // By now it has loaded anew.
+    other.wait_until("document.querySelector('dialog.session')?.open === true");
+    // Nothing that was read stays in the page.
+    other.wait_until("!document.body.innerText.includes('machines')");
+    assert_eq!(other.eval("fetch('/topics').then((answer) => answer.status)"), json!(401));
+    for page in [&page, &other] {
+        assert_eq!(page.complaints(), Vec::<Value>::new());
+    }
+    served.assert_discreet(&[]);
+}
+
+#[test]
+fn a_page_of_a_listed_origin_reads_with_a_ticket_over_a_restart() {
+    let site = site("127.0.0.1");
+    let mut served = serve(&["--cors-origin", &site]);
+    let browser = Browser::start();
+    served.produce("t", "one");
+    let page = browser.open(&site, Screen::Light);
+    let (bridge, key) = (served.url(""), json!(served.key));
+    page.eval(&format!(
+        "globalThis.bridge = '{bridge}'; globalThis.headers = {{ authorization: 'Bearer ' + {key} }}; 0"
+    ));
+    // Authorization needs a preflight, and the answer is the page's to read.
+    assert_eq!(page.eval("fetch(bridge + '/topics', { headers }).then((a) => a.json())"), json!(["t"]));
+    assert_eq!(page.eval("fetch(bridge + '/topics').then((a) => a.status)"), json!(401));
+    let ticket = page.eval(
+        "fetch(bridge + '/tickets', { method: 'POST', headers, body: '{\"topics\":[\"t\"]}' })
+            .then((a) => a.json()).then(({ ticket }) => ticket)",
+    );
+    let ticket = ticket.as_str().expect("a ticket").to_owned();
+    page.eval(&format!(
+        "globalThis.seen = []; globalThis.problem = null;
+         globalThis.source = new EventSource(bridge + '/topics/t/events?from=earliest&ticket={ticket}');
+         source.onmessage = (event) => seen.push(event.data);
+         source.addEventListener('problem', (event) => (problem = JSON.parse(event.data))); 0"
+    ));
+    page.wait_until("seen.join() === 'one'");
+    served.produce("t", "two");
+    page.wait_until("seen.join() === 'one,two'");
+    served.bridge.kill_and_start_again();
+    served.produce("t", "three");
+    page.wait_until("seen.join() === 'one,two,three'");
+    // An id that is longer than what is sent without a preflight; it is none, and the page learns that.
+    let long = "A".repeat(300);
+    let asked = format!(
+        "fetch(bridge + '/topics/t/events', {{ headers: {{ ...headers, 'last-event-id': '{long}' }} }})
+            .then((a) => a.status)"
+    );
+    assert_eq!(page.eval(&asked), json!(400));
+    // The key is taken out of the file: the stream ends, and says why.
+    std::fs::write(&served.file, "").expect("auth file");
+    page.wait_until("problem?.status === 401");
+    page.wait_until("source.readyState === EventSource.CLOSED");
+    served.assert_discreet(&[&ticket]);
+}
+
+/// What the page of an attacker may try without any right.
+const STREAM: &str = "new Promise((done) => {
+    const source = new EventSource(bridge + '/topics/private/events?from=earliest', { withCredentials: true });
+    source.onmessage = (event) => done(event.data);
+    source.onerror = () => done(source.readyState);
+})";
+const SCRIPT: &str = "new Promise((done) => {
+    const script = document.createElement('script');
+    script.src = bridge + '/topics/private/partitions/0/records';
+    script.onload = () => done('ran');
+    script.onerror = () => done('refused');
+    document.body.append(script);
+})";
+/// A form needs no preflight, and takes the cookie with it.
+const FORM: &str = "new Promise((done) => {
+    const frame = document.createElement('iframe');
+    frame.name = 'f';
+    document.body.append(frame);
+    const form = document.createElement('form');
+    form.action = bridge + '/topics/private';
+    form.method = 'POST';
+    form.enctype = 'text/plain';
+    form.target = 'f';
+    const input = document.createElement('input');
+    input.name = 'a';
+    form.append(input);
+    document.body.append(form);
+    frame.onload = () => frame.contentWindow.length === 0 && done('sent');
+    form.submit();
+    setTimeout(() => done('late'), 3000);
+})";
+
+#[test]
+fn an_attackers_page_gets_nothing_and_does_nothing() {
+    // A page of another port is of the same site: the browser sends the cookie along.
+    let sites = [site("127.0.0.1"), site("localhost")];
+    let (served, browser) = (serve(&[]), Browser::start());
+    served.produce("private", "precious");
+    let dashboard = browser.open(&served.url("/"), Screen::Light);
+    sign_in(&dashboard, &served.key);
+    dashboard.wait_for_text("Sign out ann");
+    for attacker in &sites {
+        let page = browser.open(attacker, Screen::Light);
+        page.eval(&format!("globalThis.bridge = '{}'; 0", served.url("")));
+        for credentials in ["include", "omit"] {
+            for target in ["/topics", "/topics/private/partitions/0/records", "/login"] {
+                let read = format!(
+                    "fetch(bridge + '{target}', {{ credentials: '{credentials}' }}).then((a) => a.text(), () => 'kept')"
+                );
+                assert_eq!(page.eval(&read), json!("kept"), "{attacker} {target} {credentials}");
+            }
+            page.eval(&format!(
+                "fetch(bridge + '/topics/private', {{ method: 'POST', mode: 'no-cors', credentials: '{credentials}', \
+                 body: 'forged' }}).then(() => 0, () => 0)"
+            ));
+        }
+        assert_eq!(page.eval(STREAM), json!(2), "closed for good");
+        assert_eq!(page.eval(SCRIPT), json!("refused"));
+        page.eval(FORM);
+    }
+    // A name of the attacker's that means this machine (DNS rebinding).
+    let rebound = browser.open(&format!("http://rebind.localhost:{}/topics", served.bridge.port), Screen::Light);
+    rebound.wait_for_text("this bridge listens on loopback only");
+    let records = served.ask("GET", "/topics/private/partitions/0/records", "").expect(200).json();
+    assert_eq!(records["next_offset"], json!(1), "nothing was forged: {records}");
+    served.assert_discreet(&[]);
+}
+
+#[test]
+fn a_value_is_text_in_the_page_whatever_it_holds() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let attack = r#"<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>"#;
+    served.produce("evil", &json!({"html": attack, "constructor": attack}).to_string());
+    served.produce("evil", r#"{"__proto__": {"pwned": 1}}"#);
+    let key: String = attack.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    served.ask("POST", &format!("/topics/evil?key={key}"), attack).expect(200);
+    let page = browser.open(&served.url("/?topic=evil"), Screen::Light);
+    sign_in(&page, &served.key);
+    page.wait_for_text("onerror");
+    page.eval("document.querySelectorAll('.row').forEach((row) => row.click())");
+    page.wait_until("document.querySelector('.detail') !== null");
+    assert_eq!(page.eval("globalThis.pwned ?? ({}).pwned ?? null"), Value::Null);
+    assert_eq!(page.eval("document.querySelectorAll('main img, main script').length"), json!(0));
+    assert_eq!(page.complaints(), Vec::<Value>::new());
+}
+
+#[test]
+fn the_terminal_shows_its_token_to_the_bridge_and_to_nobody_else() {
+    let served = serve(&[]);
+    let url = served.url("");
+    let produce = |token: &str| run_with_input(&["produce", "t", "--url", &url, "--token", token], b"one\ntwo\n");
+    let fixed = ["consume", "t", "--url", &url, "--from", "earliest", "--until-end", "--token"];
+    let consume = |token: &str| run(&[&fixed[..], &[token]].concat());
+    for token in [served.key.clone(), format!("ann:{}", served.key)] {
+        let output = produce(&token);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let read = consume(&served.key);
+    assert_eq!(String::from_utf8_lossy(&read.stdout).lines().count(), 4, "{read:?}");
+    for output in [produce("curlew_wrong"), consume("curlew_wrong"), consume("ann:curlew_wrong")] {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("not known here") && !said.contains("curlew_wrong"), "{said}");
+    }
+    served.assert_discreet(&["curlew_wrong"]);
+}
