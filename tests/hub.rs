@@ -477,6 +477,20 @@ fn a_broker_that_is_away_delays_a_stream_and_nothing_else() {
 }
 
 #[test]
+fn a_broker_that_no_longer_accepts_us_ends_streams_with_a_problem() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    broker.append("t", 0, "a");
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Earliest));
+    client.until("record t/0@0");
+    // It takes a person to mend that, and the stream would be silent until then.
+    broker.fail_with(Some(BrokerError::Untrusted("the password was changed".into())));
+    client.read_to_end();
+    assert!(client.lines.last().unwrap().starts_with("problem Untrusted"), "{:?}", client.lines);
+}
+
+#[test]
 fn shutting_down_ends_every_stream_after_a_whole_frame() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);

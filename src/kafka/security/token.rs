@@ -201,3 +201,81 @@ impl std::fmt::Debug for Tokens {
         write!(f, "Tokens({})", self.describe())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    /// Answers one request after the other with these, then no more.
+    fn server(answers: Vec<(u16, String)>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/token", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for (status, body) in answers {
+                let (mut client, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+                while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                let head =
+                    format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                client.write_all((head + &body).as_bytes()).unwrap();
+            }
+        });
+        url
+    }
+
+    fn tokens(answers: Vec<(u16, String)>) -> Tokens {
+        let credentials = ("bridge".to_owned(), Secret::new("hunter2"));
+        Tokens::new(Source::Endpoint(Box::new(Client::new(server(answers), credentials, None, &[]).unwrap())))
+    }
+
+    fn given(token: &str, seconds: u64) -> (u16, String) {
+        (200, serde_json::json!({"access_token": token, "expires_in": seconds}).to_string())
+    }
+
+    fn jwt(claims: &Value) -> String {
+        format!("e30.{}.", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    #[test]
+    fn a_token_is_used_until_it_grows_old_or_is_refused() {
+        let tokens = tokens(vec![given("short", 0), given("long", 3600), given("new", 3600)]);
+        let next = || tokens.get().unwrap().reveal().to_owned();
+        assert_eq!([next(), next(), next()], ["short", "long", "long"]);
+        tokens.refused();
+        assert_eq!(next(), "new");
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_told_from_one_that_is_away() {
+        let refusal = r#"{"error":"invalid_client","error_description":"no such client"}"#.to_owned();
+        let cases = [
+            ((401, refusal), "Untrusted", "no such client"),
+            ((500, String::new()), "Unavailable", "status 500"),
+            ((200, "{}".to_owned()), "Unavailable", "no access_token"),
+            ((200, "<html>".to_owned()), "Unavailable", "no access_token"),
+        ];
+        for (answer, kind, words) in cases {
+            let error = tokens(vec![answer]).get().err().unwrap();
+            let text = format!("{error:?}");
+            assert!(text.starts_with(kind) && text.contains(words) && !text.contains("hunter2"), "{text}");
+        }
+        let error = tokens(Vec::new()).get().err().unwrap();
+        assert!(matches!(error, BrokerError::Unavailable(_)), "{error:?}");
+    }
+
+    #[test]
+    fn what_a_token_says_of_itself_is_read_and_not_believed_blindly() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let left = |claims: Value| time_left(&jwt(&claims)).map(|left| left.as_secs());
+        assert!(left(serde_json::json!({"exp": now + 100})).is_some_and(|left| (98..=100).contains(&left)));
+        assert_eq!(left(serde_json::json!({"exp": now - 100})), Some(0));
+        for claims in [serde_json::json!({}), serde_json::json!({"exp": -1}), serde_json::json!({"exp": 1e300})] {
+            assert_eq!(left(claims), None);
+        }
+        assert_eq!(time_left("opaque"), None);
+        assert_eq!(claims(&jwt(&serde_json::json!({"sub": "alice"}))).unwrap()["sub"], "alice");
+    }
+}
