@@ -13,6 +13,7 @@ mod health;
 mod kafka;
 mod key;
 mod layers;
+mod limits;
 mod refusal;
 mod serve;
 mod show;

@@ -8,9 +8,7 @@ use std::borrow::{Borrow, Cow};
 use std::cell::Cell;
 use std::cmp::Ordering;
 
-/// Steps that one evaluation may take: a part of the expression, an element compared, or
-/// [`BYTES_A_STEP`] bytes looked at each count for one. All of them take some milliseconds at most.
-const BUDGET: u32 = 1 << 18;
+/// Bytes looked at that count for one step, as `Limits` says.
 const BYTES_A_STEP: usize = 16;
 
 /// The record does not tell: no such field, another type, a number too large, or too much work.
@@ -26,8 +24,9 @@ pub struct Evaluation<'t, 'r> {
 }
 
 impl<'t, 'r> Evaluation<'t, 'r> {
-    pub fn of(document: &'t Document<'r>) -> Self {
-        Self { document, left: Cell::new(BUDGET) }
+    /// May take so many steps.
+    pub fn of(document: &'t Document<'r>, steps: u32) -> Self {
+        Self { document, left: Cell::new(steps) }
     }
 
     pub fn bool(&self, node: &'t Node) -> Known<bool> {

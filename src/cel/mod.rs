@@ -29,8 +29,22 @@ use node::Node;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Characters of an expression.
-const MAX_LENGTH: usize = 1024;
+/// What an expression may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Characters of its text.
+    pub length: usize,
+    /// Of one evaluation: a part of the expression, an element compared, or 16 bytes looked at each count for one.
+    pub steps: u32,
+}
+
+/// An evaluation then takes some milliseconds at most.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { length: 1024, steps: 1 << 18 }
+    }
+}
+
 /// Levels of an expression: brackets, signs, fields of fields. Bounds the stack.
 const MAX_DEPTH: usize = 32;
 
@@ -38,6 +52,7 @@ const MAX_DEPTH: usize = 32;
 pub struct Expression {
     text: String,
     root: Node,
+    steps: u32,
 }
 
 /// What is wrong with an expression, and where.
@@ -50,13 +65,17 @@ pub struct CompileError {
 
 impl Expression {
     pub fn compile(source: &str) -> Result<Self, CompileError> {
-        let (root, text) = parse::parse(source)?;
-        Ok(Self { text, root })
+        Self::compile_within(source, Limits::default())
+    }
+
+    pub fn compile_within(source: &str, limits: Limits) -> Result<Self, CompileError> {
+        let (root, text) = parse::parse(source, limits.length)?;
+        Ok(Self { text, root, steps: limits.steps })
     }
 
     /// Whether the expression is true for this record, for certain.
     pub fn is_true(&self, document: &Document<'_>) -> bool {
-        Evaluation::of(document).bool(&self.root) == Ok(true)
+        Evaluation::of(document, self.steps).bool(&self.root) == Ok(true)
     }
 }
 

@@ -5,7 +5,7 @@ use super::node::{Node, Operator, VARIABLES};
 use super::pattern::{self, Pattern};
 use super::token::{Token, Word, words};
 use super::value::Json;
-use super::{CompileError, MAX_DEPTH, MAX_LENGTH};
+use super::{CompileError, MAX_DEPTH};
 use std::borrow::Cow;
 
 /// Operators of two sides, by how tightly they bind, loosest first.
@@ -29,11 +29,11 @@ const OPERATORS: [&[(&str, Operator)]; 5] = [
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 
 /// The tree of an expression, and its text in one spelling.
-pub fn parse(source: &str) -> Result<(Node, String), CompileError> {
+pub fn parse(source: &str, most: usize) -> Result<(Node, String), CompileError> {
     let length = source.chars().count();
-    if length > MAX_LENGTH {
-        let problem = format!("an expression has at most {MAX_LENGTH} characters; this one has {length}");
-        return Err(CompileError::new(MAX_LENGTH + 1, problem));
+    if length > most {
+        let problem = format!("an expression has at most {most} characters; this one has {length}");
+        return Err(CompileError::new(most + 1, problem));
     }
     let words = words(source)?;
     let text = words.iter().map(|word| word.text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");

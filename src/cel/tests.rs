@@ -407,7 +407,10 @@ fn compile_and_judge(source: &str, key: &[u8], value: &[u8]) -> Option<bool> {
     let expression = match Expression::compile(source) {
         Ok(expression) => expression,
         Err(error) => {
-            assert!(error.column >= 1 && error.column <= source.chars().count().min(MAX_LENGTH) + 1, "{error}");
+            assert!(
+                error.column >= 1 && error.column <= source.chars().count().min(Limits::default().length) + 1,
+                "{error}"
+            );
             return None;
         }
     };
@@ -448,5 +451,16 @@ proptest! {
             } else { Some(expected) };
             prop_assert_eq!(value::compare_numbers(int, double), expected);
         }
+    }
+}
+
+#[test]
+fn an_expression_costs_no_more_than_it_may() {
+    let within = |length, steps| Expression::compile_within("value.a + value.a == 4", Limits { length, steps });
+    assert!(within(21, 100).unwrap_err().problem.contains("at most 21 characters"));
+    let (records, topic) = (record(None, Some(br#"{"a": 2}"#), &[]), TopicName::new("t").unwrap());
+    for (steps, judged) in [(3, false), (100, true)] {
+        let document = Document::new(&topic, 0, records.iter().next().unwrap());
+        assert_eq!(within(22, steps).unwrap().is_true(&document), judged, "{steps} steps");
     }
 }

@@ -5,6 +5,7 @@ use super::data::Data;
 use super::file::ConfigFile;
 use super::front::Front;
 use super::kafka::Kafka;
+use super::limits::Limits;
 use super::{LogLevel, Stop, values};
 use crate::auth::Auth;
 use crate::broker::AutoCreate;
@@ -62,7 +63,7 @@ pub struct Serve {
     #[arg(long, help_heading = "Security", env = "CURLEW_ALLOW_DELETE")]
     allow_delete: bool,
 
-    /// Largest body of one request, except for x-ndjson streams, where it is the longest line.
+    /// Largest body of one request, inflated; of x-ndjson streams, the longest line.
     #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_BODY", value_name = "SIZE", default_value = "8MiB", value_parser = values::size)]
     pub max_body: usize,
 
@@ -79,6 +80,9 @@ pub struct Serve {
     /// While Kafka is away, requests wait here until --produce-timeout.
     #[arg(long, help_heading = "Limits", env = "CURLEW_QUEUE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = values::size)]
     queue_bytes: usize,
+
+    #[command(flatten)]
+    limits: Limits,
 
     /// How long a request waits for Kafka's receipt before it is answered with 504.
     #[arg(long, help_heading = "Kafka", env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
@@ -155,12 +159,15 @@ impl Serve {
             proxies: self.front.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,
+                body_timeout: self.limits.body_timeout,
+                bodies: http::produce::Bodies::new(self.limits.body_bytes),
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
                 trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
             },
             auth,
             deletion: if self.allow_delete { Deletion::Allowed } else { Deletion::Forbidden },
+            limits: self.limits.settings(),
             heartbeat: self.heartbeat,
             max_connections,
             stall_timeout: self.stall_timeout,

@@ -2,6 +2,7 @@
 
 use crate::cel::{CompileError, Expression};
 use crate::http::Network;
+use crate::http::limits::UNLIMITED;
 use crate::start::parse_age;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,6 +19,14 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
 
 const LISTEN_HELP: &str = "give an IP address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for \
                            every network of this machine";
+
+/// A number from 1 on, or `unlimited`.
+pub fn count(text: &str) -> Result<usize, String> {
+    if text == "unlimited" {
+        return Ok(UNLIMITED);
+    }
+    text.parse().ok().filter(|count| *count > 0).ok_or("give a number from 1 on, or unlimited".to_owned())
+}
 
 /// `10.0.0.0/8`, `fd00::/8`, or one address.
 pub fn network(text: &str) -> Result<Network, String> {

@@ -1,12 +1,12 @@
 //! Signing in: `POST /login` to a cookie, `POST /tickets` to what an EventSource carries in its URL.
 
+use super::App;
 use super::auth::{challenge, permit, problem};
 use super::guard::Asker;
 use super::peer::Scheme;
 use super::problem::Problem;
 use super::produce::collect;
 use super::routes::Request;
-use super::{App, MAX_TOPICS};
 use crate::auth::{Arrival, COOKIE, Credential, OPEN_WITHIN, Permit, Right, Secret};
 use crate::record::{Timestamp, TopicName, now};
 use bytes::Buf;
@@ -97,9 +97,10 @@ where
     let wanted: Wanted = serde_json::from_slice(&body)
         .map_err(|e| Problem::unprocessable(format!("the body is not such as {{\"topics\":[\"readings\"]}}: {e}")))?;
     let topics: Vec<_> = wanted.topics.iter().map(|topic| TopicName::new(topic)).collect::<Result<_, _>>()?;
-    if topics.is_empty() || topics.len() > MAX_TOPICS {
+    let most = app.limits.settings().topics_per_stream;
+    if topics.is_empty() || topics.len() > most {
         let given = topics.len();
-        return Err(Problem::unprocessable(format!("{given} topics; a ticket is for 1 to {MAX_TOPICS}")));
+        return Err(Problem::unprocessable(format!("{given} topics; a ticket is for 1 to {most}")));
     }
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
     let made = app.settings.auth.ticket(permit, topics)?;

@@ -8,6 +8,7 @@ mod delete;
 pub mod event;
 mod guard;
 mod io;
+pub mod limits;
 mod login;
 mod metrics;
 mod peer;
@@ -33,6 +34,7 @@ pub use trace::Trace;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::logging;
+use limits::Limits;
 use metrics::Metrics;
 use problem::Problem;
 use std::sync::Arc;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub deletion: Deletion,
     /// Who may do what.
     pub auth: Auth,
+    /// What one client may take.
+    pub limits: limits::Settings,
     /// Silence after which a stream sends a heartbeat.
     pub heartbeat: Duration,
     /// Open connections; one more is told to come back later.
@@ -69,6 +73,7 @@ impl Default for Settings {
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
             auth: Auth::off(),
+            limits: limits::Settings::default(),
             heartbeat: Duration::from_secs(15),
             max_connections: 20_000,
             stall_timeout: Duration::from_secs(30),
@@ -76,9 +81,6 @@ impl Default for Settings {
         }
     }
 }
-
-/// Topics of one stream at most; a cursor holds them all.
-const MAX_TOPICS: usize = 64;
 
 /// Questions to the broker that may wait at a time, each on a thread of its own; more are refused after a while.
 /// Pages of records may take long, so that they have places of their own.
@@ -92,6 +94,7 @@ pub struct App {
     pub hub: Arc<Hub>,
     pub settings: Settings,
     metrics: Metrics,
+    limits: Limits,
     questions: Arc<Semaphore>,
     pages: Arc<Semaphore>,
     scrapes: Arc<Semaphore>,
@@ -101,7 +104,8 @@ impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
         let (questions, pages) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Semaphore::new(PAGES)));
         let (metrics, scrapes) = (Metrics::new(&hub), Arc::new(Semaphore::new(1)));
-        Arc::new(Self { hub, settings, metrics, questions, pages, scrapes })
+        let limits = Limits::new(settings.limits.clone());
+        Arc::new(Self { hub, settings, metrics, limits, questions, pages, scrapes })
     }
 
     fn guard(&self) -> &Guard {

@@ -3,6 +3,7 @@
 //! believed.
 
 use super::certificate::Names;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use warp::http::HeaderMap;
@@ -29,6 +30,17 @@ pub enum Scheme {
 impl Default for Peer {
     fn default() -> Self {
         Self { address: Ipv4Addr::LOCALHOST.into(), scheme: Scheme::Unsaid, certificate: None }
+    }
+}
+
+/// For the log.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        match self.certificate.as_ref().and_then(|names| names.identity()) {
+            Some(name) => write!(f, " ({name})"),
+            None => Ok(()),
+        }
     }
 }
 

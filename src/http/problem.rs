@@ -8,7 +8,7 @@ use crate::hub::Refused;
 use crate::record::BadTopicName;
 use serde_json::json;
 use std::time::Duration;
-use warp::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
@@ -29,6 +29,8 @@ enum Extra {
     RetryAfter(Duration),
     Allow(&'static str),
     Challenge(Challenge),
+    /// What a request's body may be encoded with (RFC 9110, 12.5.3).
+    AcceptEncoding(&'static str),
 }
 
 /// How somebody may say who they are, as `WWW-Authenticate` has it (RFC 9110, 11.6.1).
@@ -122,6 +124,31 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
+    /// `allowed` as in the `Accept-Encoding` header.
+    pub fn unsupported_encoding(given: &str, allowed: &'static str) -> Self {
+        let detail = format!("Content-Encoding is {given:?}; allowed: {allowed}, or none");
+        Self { header: Extra::AcceptEncoding(allowed), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+    }
+
+    /// The client took too long over its request.
+    pub fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
+    pub fn header_too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+    }
+
+    /// More than one client may have.
+    pub fn too_many(detail: impl Into<String>) -> Self {
+        Self { header: Extra::RetryAfter(SOON), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
+    /// When to try again.
+    pub fn after(self, wait: Duration) -> Self {
+        Self { header: Extra::RetryAfter(wait), ..self }
+    }
+
     /// More than the bridge takes at a time.
     pub fn busy(detail: impl Into<String>) -> Self {
         Self { header: Extra::RetryAfter(SOON), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
@@ -189,10 +216,14 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self.header {
             Extra::None => {}
-            Extra::RetryAfter(time) => drop(headers.insert(RETRY_AFTER, time.as_secs().max(1).into())),
             Extra::Challenge(challenge) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge.as_str()));
             }
+            Extra::RetryAfter(time) => {
+                let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+                drop(headers.insert(RETRY_AFTER, seconds.max(1).into()));
+            }
+            Extra::AcceptEncoding(allowed) => drop(headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(allowed))),
             Extra::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
         }
         response
@@ -238,7 +269,9 @@ impl From<BrokerError> for Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         Self::busy(match refused {
-            Refused::QueueFull => "too many records wait for the broker already; nothing was written, try again",
+            Refused::QueueFull => {
+                "too many records wait for the broker already; nothing was written, try again (the limit is --queue-bytes)"
+            }
             Refused::TooManyStreams => {
                 "too many streams are open already; try again later (the limit is --max-streams)"
             }

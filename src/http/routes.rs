@@ -1,6 +1,7 @@
 //! The URL table.
 
 use super::guard::{Asker, Guard};
+use super::limits::Caller;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
@@ -30,6 +31,20 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Whom it comes from, also through trusted proxies.
     pub peer: Peer,
+}
+
+impl Request {
+    /// Whom it counts for, with what it has shown.
+    pub fn caller(&self, permit: &Permit) -> Caller {
+        permit.identity().map_or_else(|| Caller::at(self.peer.address), |shown| Caller::Key(shown.name().into()))
+    }
+
+    /// Bytes of its line and headers, as HTTP/1.1 writes them.
+    fn head_size(&self) -> usize {
+        let line = self.method.as_str().len() + self.path.len() + self.query.len() + "  HTTP/1.1\r\n".len();
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+        line + headers.sum::<usize>()
+    }
 }
 
 /// All routes. Every answer, errors too, is made here: nothing is rejected.
@@ -93,6 +108,9 @@ where
         (path, method) => {
             let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
             let permit = auth::permit(app, request, asker).await?;
+            if permit.identity().is_some() {
+                app.limits.shown(&Caller::at(request.peer.address), &request.caller(&permit))?;
+            }
             let answer = permitted(app, &permit, (path, method), request, body).await?;
             answer.ok_or_else(|| Problem::method_not_allowed(request.method.as_str(), allowed))
         }
@@ -208,7 +226,7 @@ where
     let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
     let (method, path) = (request.method.as_str(), request.path.as_str());
     // Never the query: it may hold a ticket.
-    debug!(method, path, status, ms = took as u64; "{method} {path} {status} {took} ms");
+    debug!(method, path, status, ms = took as u64; "{method} {path} {status} {took} ms for {}", request.peer);
     response
 }
 
@@ -218,6 +236,9 @@ where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
 {
+    if let Err(problem) = app.limits.head(request.head_size()).and_then(|()| app.limits.request(&Caller::at(request.peer.address))) {
+        return problem.response();
+    }
     if request.method == Method::OPTIONS {
         return options(request);
     }

@@ -2,6 +2,7 @@
 //! heartbeat in silence.
 
 use super::event;
+use super::limits::Place;
 use super::problem::Problem;
 use super::produce::Over;
 use crate::hub::Mailbox;
@@ -69,15 +70,17 @@ pub struct Frames {
     /// Why it is ended before its client wants that.
     over: Option<Over>,
     is_over: bool,
+    /// The stream counts for its caller until it has ended.
+    _place: Place,
 }
 
 impl Frames {
     /// Ends when `over` says why.
-    pub fn new(mailbox: Mailbox, style: Style, heartbeat: Duration, over: Option<Over>) -> Self {
+    pub fn new(mailbox: Mailbox, place: Place, style: Style, heartbeat: Duration, over: Option<Over>) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
         let head = Some(style.head()).filter(|head| !head.is_empty());
         let silence = Box::pin(sleep(first));
-        Self { mailbox, style, head, ahead: None, period: heartbeat, silence, over, is_over: false }
+        Self { mailbox, style, head, ahead: None, period: heartbeat, silence, over, is_over: false, _place: place }
     }
 
     /// The next chunks as one, as many as are small and ready.

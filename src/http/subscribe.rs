@@ -1,5 +1,6 @@
 //! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
 
+use super::App;
 use super::auth;
 use super::event::{self, Kind};
 use super::problem::Problem;
@@ -7,10 +8,9 @@ use super::query::{Query, TICKET};
 use super::routes::Request;
 use super::stream::{Frames, Style};
 use super::takeover::Lasting;
-use super::{App, MAX_TOPICS};
 use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
-use crate::cel::Expression;
+use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{Filter, Missing, Start, Subscription, Until};
 use crate::record::{TopicName, TopicPartition, now};
@@ -52,9 +52,10 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
     if topics.is_empty() {
         return Err(Problem::bad_request("which topics? for instance /events?topic=a&topic=b"));
     }
-    if topics.len() > MAX_TOPICS {
-        let given = topics.len();
-        return Err(Problem::bad_request(format!("{given} topics in one stream; at most {MAX_TOPICS} are allowed")));
+    let (given, most) = (topics.len(), app.limits.settings().topics_per_stream);
+    if given > most {
+        let detail = format!("{given} topics in one stream; at most {most} are allowed (--max-topics-per-stream)");
+        return Err(Problem::bad_request(detail));
     }
     open(app, permit, topics, &query, request).await
 }
@@ -69,7 +70,7 @@ async fn open(
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
     let over = auth::over(app, permit, Right::Consume, &topics);
     let style = style(request)?;
-    let subscription = subscription(topics, query, request, style)?;
+    let subscription = subscription(app, topics, query, request, style)?;
     if subscription.missing == Missing::Refuse {
         check_topics(app, &subscription).await?;
     }
@@ -77,9 +78,10 @@ async fn open(
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
     } else {
+        let place = app.limits.stream(&request.caller(permit))?;
         let mailbox = app.hub.subscribe(subscription)?;
         let mut response =
-            warp::reply::stream(Frames::new(mailbox, style, app.settings.heartbeat, over)).into_response();
+            warp::reply::stream(Frames::new(mailbox, place, style, app.settings.heartbeat, over)).into_response();
         response.extensions_mut().insert(Lasting);
         response
     };
@@ -116,6 +118,7 @@ fn style(request: &Request) -> Result<Style, Problem> {
 }
 
 fn subscription(
+    app: &App,
     topics: Vec<TopicName>,
     query: &Query,
     request: &Request,
@@ -141,7 +144,7 @@ fn subscription(
         start,
         topics,
         selection,
-        filter: filter(query)?,
+        filter: filter(query, app.limits.settings().filter)?,
         missing: match query.one("wait")? {
             Some("true" | "1" | "") => Missing::Wait,
             Some("false" | "0") | None => Missing::Refuse,
@@ -180,7 +183,7 @@ fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Sel
     Ok(from.start(topics, selection)?)
 }
 
-fn filter(query: &Query) -> Result<Filter, Problem> {
+fn filter(query: &Query, limits: cel::Limits) -> Result<Filter, Problem> {
     let headers = query.all("header").map(|text| match text.split_once(':') {
         Some((name, value)) if !name.is_empty() => Ok((name.as_bytes().to_vec(), value.as_bytes().to_vec())),
         _ => Err(Problem::bad_request(format!("header is {text:?}; it is NAME:VALUE"))),
@@ -189,7 +192,7 @@ fn filter(query: &Query) -> Result<Filter, Problem> {
         key: query.one("key")?.map(|key| key.as_bytes().to_vec()),
         headers: headers.collect::<Result<_, _>>()?,
         condition: match query.one("where")? {
-            Some(text) => Some(Arc::new(Expression::compile(text)?)),
+            Some(text) => Some(Arc::new(Expression::compile_within(text, limits)?)),
             None => None,
         },
     })

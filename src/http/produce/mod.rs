@@ -1,7 +1,9 @@
 //! `POST /topics/{topic}` and its tombstone, `DELETE`: from a body of any allowed type to records and receipts.
 
 mod answer;
+mod body;
 mod envelope;
+mod gunzip;
 mod ndjson;
 
 use super::problem::Problem;
@@ -12,9 +14,11 @@ use crate::hub::{Hub, Refused};
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start::parse_timestamp;
 use answer::{Entry, answer};
-use bytes::{Buf, Bytes, BytesMut};
+use body::Body;
+pub use body::{Bodies, collect};
+use bytes::{Buf, Bytes};
 use envelope::Form;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use serde::de::IgnoredAny;
 use std::fmt::Display;
 use std::pin::Pin;
@@ -22,15 +26,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 use warp::http::HeaderMap;
-use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use warp::http::header::CONTENT_TYPE;
 use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Bytes of a body; of a line, where the body is x-ndjson.
+    /// Bytes of a body, inflated; of a line, where the body is x-ndjson.
     pub max_body: usize,
+    /// How long a body may take to come whole, but for x-ndjson.
+    pub body_timeout: Duration,
+    /// Memory of all bodies and lines that are being read.
+    pub bodies: Bodies,
     pub auto_create: AutoCreate,
     /// How long an x-ndjson stream waits for room in the queue.
     pub timeout: Duration,
@@ -41,15 +48,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_body: 8 << 20,
+            body_timeout: Duration::from_secs(60),
+            bodies: Bodies::new(256 << 20),
             auto_create: AutoCreate::Ask,
             timeout: Duration::from_secs(30),
             trace: Trace::Dropped,
         }
     }
 }
-
-/// How long a body may pause; x-ndjson bodies, which may be endless, may pause for as long as they like.
-const BODY_PAUSE: Duration = Duration::from_secs(30);
 
 const PARAMETERS: [&str; 4] = ["key", "partition", "timestamp", "acks"];
 const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
@@ -99,10 +105,11 @@ where
 {
     let target = Target::read(topic, query, headers, settings)?;
     let kind = Kind::of(headers)?;
+    let body = Body::new(body, headers)?;
     if kind == Kind::Ndjson {
         return Ok(ndjson::post(hub.clone(), settings.clone(), target, body, over));
     }
-    let body = collect(body, settings.max_body, headers).await?;
+    let (body, _held) = body.whole(settings, headers).await?;
     let entries = match kind {
         Kind::Envelope(form) => {
             if target.template != NewRecord::default() {
@@ -267,42 +274,4 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
         format!("bytes that are not UTF-8 at line {line} column {column}")
     })?;
     serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| error.to_string())
-}
-
-/// The whole body; a client that leaves before its end has sent nothing.
-pub async fn collect<B, D, E>(mut body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
-where
-    B: Stream<Item = Result<D, E>> + Unpin,
-    D: Buf,
-    E: Display,
-{
-    let too_large = || {
-        Problem::too_large(format!(
-            "the body has more than {most} bytes, the most that --max-body allows; send smaller ones"
-        ))
-    };
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > most) {
-        return Err(too_large());
-    }
-    let (mut first, mut rest) = (None::<Bytes>, BytesMut::new());
-    loop {
-        let stalled = |_| Problem::bad_request(format!("nothing more of the body came for {} s", BODY_PAUSE.as_secs()));
-        let Some(chunk) = timeout(BODY_PAUSE, body.next()).await.map_err(stalled)? else { break };
-        let mut chunk = chunk.map_err(|error| Problem::bad_request(format!("the body ended early: {error}")))?;
-        let chunk = chunk.copy_to_bytes(chunk.remaining());
-        if first.as_ref().map_or(0, Bytes::len) + rest.len() + chunk.len() > most {
-            return Err(too_large());
-        }
-        match first {
-            // Most bodies are one chunk, which is not copied.
-            None => first = Some(chunk),
-            Some(_) => rest.extend_from_slice(&chunk),
-        }
-    }
-    let first = first.unwrap_or_default();
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    Ok([&first[..], &rest[..]].concat().into())
 }

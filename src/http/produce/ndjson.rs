@@ -4,14 +4,16 @@
 //! groups in order. A client that does not read its receipts stops its own body: few groups may be under way.
 
 use super::answer;
+use super::body::{Body, Fault, Held};
 use super::{Over, Settings, Target, Waiting, check_json};
 use crate::backoff::Backoff;
 use crate::broker::{Acks, BrokerError, Outcome};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Refused};
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,11 +35,11 @@ struct Group {
     waiting: Option<Waiting>,
 }
 
-pub fn post<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, body: B, over: Option<Over>) -> Response
+pub fn post<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, body: Body<B>, over: Option<Over>) -> Response
 where
     B: Stream<Item = Result<D, E>> + Send + Unpin + 'static,
     D: Buf + Send + 'static,
-    E: Send + 'static,
+    E: Display + Send + 'static,
 {
     let (groups, receipts) = mpsc::channel(GROUPS);
     // It ends with the body, or when nobody reads the receipts any more.
@@ -89,14 +91,15 @@ async fn read<B, D, E>(
     hub: Arc<Hub>,
     settings: Settings,
     target: Target,
-    mut body: B,
+    mut body: Body<B>,
     mut over: Option<Over>,
     groups: mpsc::Sender<Group>,
 ) where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
+    E: Display,
 {
-    let mut lines = Lines::new(settings.max_body);
+    let mut lines = Lines::new(settings.max_body, Held::new(&settings.bodies));
     let mut next = Next::Chunk;
     while next == Next::Chunk {
         let chunk = tokio::select! {
@@ -107,9 +110,13 @@ async fn read<B, D, E>(
             }
         };
         let found = match chunk {
-            Some(Ok(mut chunk)) => lines.add(chunk.copy_to_bytes(chunk.remaining())),
+            Some(Ok(chunk)) => lines.add(chunk),
             // The last line may lack its end, but not where the client was cut off.
-            Some(Err(_)) => return,
+            Some(Err(Fault::Cut(_))) => return,
+            Some(Err(damaged)) => {
+                next = Next::End;
+                vec![Err(damaged.into())]
+            }
             None => {
                 next = Next::End;
                 lines.finish()
@@ -192,14 +199,15 @@ async fn queue(hub: &Hub, settings: &Settings, target: &Target, values: &[Bytes]
 /// Splits chunks into lines: at LF, a CR before it left out, empty ones passed over.
 struct Lines {
     begun: BytesMut,
+    held: Held,
     most: usize,
-    /// The line under way is too long already; the rest of it is passed over.
-    skipping: bool,
+    /// Why the line under way is refused already; the rest of it is passed over.
+    refused: Option<Problem>,
 }
 
 impl Lines {
-    fn new(most: usize) -> Self {
-        Self { begun: BytesMut::new(), most, skipping: false }
+    fn new(most: usize, held: Held) -> Self {
+        Self { begun: BytesMut::new(), held, most, refused: None }
     }
 
     fn add(&mut self, mut chunk: Bytes) -> Vec<Result<Bytes, Problem>> {
@@ -209,11 +217,18 @@ impl Lines {
             chunk.advance(1);
             self.take(line, &mut found);
         }
-        if self.begun.len() + chunk.len() > self.most {
-            self.skipping = true;
-            self.begun.clear();
-        } else if !self.skipping {
-            self.begun.extend_from_slice(&chunk);
+        let length = self.begun.len() + chunk.len();
+        if self.refused.is_none() {
+            let room = if length > self.most { Err(self.too_long()) } else { self.held.set(length) };
+            self.refused = room.err();
+        }
+        match self.refused {
+            None => self.begun.extend_from_slice(&chunk),
+            // Its memory too.
+            Some(_) => {
+                self.begun = BytesMut::new();
+                let _ = self.held.set(0);
+            }
         }
         found
     }
@@ -226,17 +241,18 @@ impl Lines {
 
     /// `rest` ends the line under way.
     fn take(&mut self, rest: Bytes, found: &mut Vec<Result<Bytes, Problem>>) {
+        if let Some(problem) = self.refused.take() {
+            found.push(Err(problem));
+            return;
+        }
         let mut line = if self.begun.is_empty() {
             rest
         } else {
             self.begun.extend_from_slice(&rest);
             self.begun.split().freeze()
         };
-        if std::mem::take(&mut self.skipping) || line.len() > self.most {
-            let most = self.most;
-            found.push(Err(Problem::too_large(format!(
-                "the line has more than {most} bytes, the most that --max-body allows"
-            ))));
+        if line.len() > self.most {
+            found.push(Err(self.too_long()));
             return;
         }
         if line.last() == Some(&b'\r') {
@@ -245,5 +261,10 @@ impl Lines {
         if !line.is_empty() {
             found.push(Ok(line));
         }
+    }
+
+    fn too_long(&self) -> Problem {
+        let most = self.most;
+        Problem::too_large(format!("the line has more than {most} bytes, the most that --max-body allows"))
     }
 }

@@ -26,6 +26,11 @@ pub struct Patience {
     pub stall: Duration,
 }
 
+/// How long a client has to hear what is wrong.
+const HEARING: Duration = Duration::from_secs(2);
+/// Bytes of a stream of HTTP/2 that may wait for a client that takes nothing.
+const WAITING: usize = 64 << 10;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Incoming = Request<hyper::body::Incoming>;
 
@@ -37,7 +42,13 @@ pub struct Caller {
 }
 
 /// Serves one client until it leaves or the bridge ends.
-pub async fn connection<S>(caller: Caller, patience: Patience, service: S, ending: Ending) -> Result<(), Failure>
+pub async fn connection<S>(
+    caller: Caller,
+    patience: Patience,
+    largest_head: usize,
+    service: S,
+    ending: Ending,
+) -> Result<(), Failure>
 where
     S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -56,11 +67,11 @@ where
     match speaks {
         Speaks::Nothing => Ok(()),
         // Boxed: what they take is given back before a stream goes on without them.
-        Speaks::Http1 => match Box::pin(serve_http1(client, patience, service, ending)).await? {
+        Speaks::Http1 => match Box::pin(serve_http1(client, patience, largest_head, service, ending)).await? {
             Some((client, answer)) => Ok(write_out(client, answer).await?),
             None => Ok(()),
         },
-        Speaks::Http2 => Ok(Box::pin(serve_http2(client, service, ending)).await?),
+        Speaks::Http2 => Ok(Box::pin(serve_http2(client, largest_head, service, ending)).await?),
     }
 }
 
@@ -103,15 +114,23 @@ async fn say(mut client: Client, problem: &Problem) -> io::Result<()> {
 }
 
 async fn tell(mut client: Client, problem: &Problem) -> io::Result<()> {
-    client.write(plain(&problem.response())).await?;
-    // Closing with unread bytes would take the answer back (RFC 9112, 9.6).
-    client.close().await
+    let told = async {
+        client.write(plain(&problem.response())).await?;
+        // Closing with unread bytes would take the answer back (RFC 9112, 9.6).
+        client.close().await
+    };
+    tokio::time::timeout(HEARING, told).await?
+}
+
+fn too_slow(most: Duration) -> Problem {
+    Problem::too_slow(format!("the request's head did not come whole within {most:?} (the limit is --header-timeout)"))
 }
 
 /// Until the client leaves, or until a stream takes the connection over.
 async fn serve_http1<S>(
     client: Client,
     patience: Patience,
+    largest_head: usize,
     service: S,
     ending: Ending,
 ) -> hyper::Result<Option<(Client, Response)>>
@@ -126,10 +145,19 @@ where
         service.call(request)
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(patience.head);
+    http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_header_size(largest_head);
     let mut connection = http.serve_connection(client, service);
     let answer = tokio::select! {
-        served = &mut connection => return served.map(|()| None),
+        served = &mut connection => {
+            if served.as_ref().is_err_and(hyper::Error::is_timeout) {
+                let parts = connection.into_parts();
+                // One that is idle has asked nothing.
+                if !parts.read_buf.is_empty() {
+                    let _ = tell(parts.io, &too_slow(patience.head)).await;
+                }
+            }
+            return served.map(|()| None);
+        }
         answer = slot.taken() => answer,
         () = ending.told() => {
             Pin::new(&mut connection).graceful_shutdown();
@@ -142,13 +170,14 @@ where
     Ok(Some((connection.into_parts().io, answer)))
 }
 
-async fn serve_http2<S>(client: Client, service: S, ending: Ending) -> hyper::Result<()>
+async fn serve_http2<S>(client: Client, largest_head: usize, service: S, ending: Ending) -> hyper::Result<()>
 where
     S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    http.max_header_list_size(u32::try_from(largest_head).unwrap_or(u32::MAX)).max_send_buf_size(WAITING);
     let mut connection = pin!(http.serve_connection(client, service));
     tokio::select! {
         served = &mut connection => return served,
@@ -184,7 +213,7 @@ mod tests {
         let service = service_fn(|_: Incoming| async { Ok::<_, Infallible>(Response::new("ok".into())) });
         let patience = Patience { head: Duration::from_millis(50), stall: Duration::from_secs(60) };
         let caller = Caller { stream, address: from.ip(), tls: None };
-        let connection = connection(caller, patience, service, Ending(ending));
+        let connection = connection(caller, patience, 64 << 10, service, Ending(ending));
         let ended = tokio::time::timeout(Duration::from_secs(10), connection).await.ok()?;
         let _ = client.read_to_end(&mut Vec::new()).await;
         Some(ended.map_err(|error| error.to_string()))

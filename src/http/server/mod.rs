@@ -20,14 +20,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// After an accept that failed (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that the kernel may hold for one client.
 const SEND_BUFFER: u32 = 256 << 10;
 /// Connections that wait to be accepted, by the kernel.
 const BACKLOG: u32 = 4096;
+
+/// Heads so many times as large as is allowed are not read to their end, and refused without a word.
+const HARD: usize = 4;
 
 /// Connections beyond the limit that are told so at a time, and how long each may take to hear it.
 const REFUSALS: usize = 64;
@@ -71,19 +72,23 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            // Where even the refused are too many, they are closed without a word.
-            if let Ok(turn) = refusals.clone().try_acquire_owned() {
-                let problem = full(most);
+        let place = app.limits.connection(caller.address, &app.settings.proxies);
+        let place = place.and_then(|own| Ok((own, places.clone().try_acquire_owned().map_err(|_| full(most))?)));
+        let place = match place {
+            Ok(place) => place,
+            Err(problem) => {
+                // Where even the refused are too many, they are closed without a word.
+                let Ok(turn) = refusals.clone().try_acquire_owned() else { continue };
                 tokio::spawn(async move {
                     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, caller.refuse(&problem, REFUSAL_TIMEOUT)).await;
                     drop(turn);
                 });
+                continue;
             }
-            continue;
         };
-        let patience = Patience { head: HEAD_TIMEOUT, stall: app.settings.stall_timeout };
-        let connection = connection(caller, patience, service.clone(), Ending(ending.clone()));
+        let patience = Patience { head: app.settings.limits.header_timeout, stall: app.settings.stall_timeout };
+        let largest = HARD * app.settings.limits.max_header;
+        let connection = connection(caller, patience, largest, service.clone(), Ending(ending.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!("a connection ended: {error}");

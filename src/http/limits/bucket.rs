@@ -1,0 +1,65 @@
+//! A token bucket.
+
+use std::time::{Duration, Instant};
+
+/// Holds what is left of a burst, and fills up again at the rate.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+/// A burst may take what comes in so many seconds.
+const BURST: f64 = 2.0;
+
+impl Bucket {
+    pub fn full(rate: f64, now: Instant) -> Self {
+        Self { tokens: rate * BURST, at: now }
+    }
+
+    /// Takes one token, or says how long until there is one.
+    pub fn take(&mut self, rate: f64, now: Instant) -> Result<(), Duration> {
+        self.fill(rate, now);
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.tokens) / rate))
+    }
+
+    /// What is too much runs over when it fills the next time.
+    pub fn give_back(&mut self) {
+        self.tokens += 1.0;
+    }
+
+    pub fn is_full(&mut self, rate: f64, now: Instant) -> bool {
+        self.fill(rate, now);
+        self.tokens >= rate * BURST
+    }
+
+    fn fill(&mut self, rate: f64, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + passed * rate).min(rate * BURST);
+        self.at = self.at.max(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_comes_back_at_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(10.0, start);
+        assert!(bucket.is_full(10.0, start));
+        for _ in 0..20 {
+            assert_eq!(bucket.take(10.0, start), Ok(()));
+        }
+        assert_eq!(bucket.take(10.0, start), Err(Duration::from_millis(100)));
+        assert_eq!(bucket.take(10.0, start + Duration::from_millis(101)), Ok(()));
+        assert!(bucket.take(10.0, start + Duration::from_millis(101)).is_err());
+        assert!(!bucket.is_full(10.0, start + Duration::from_secs(1)));
+        assert!(bucket.is_full(10.0, start + Duration::from_secs(3)));
+    }
+}

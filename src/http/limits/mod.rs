@@ -1,0 +1,282 @@
+//! What one client may take of the bridge, so that there is something left for the others.
+//!
+//! A request counts for the key that it came with, else for its address. Addresses of this machine are left out unless
+//! the settings say otherwise: they are its owner, or a proxy that hides everybody.
+
+mod bucket;
+mod table;
+
+use super::peer::Proxies;
+use super::problem::Problem;
+use crate::cel;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use table::{Charged, Kind, Table};
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of a request's line and headers.
+    pub max_header: usize,
+    /// For the TLS handshake and a request's head.
+    pub header_timeout: Duration,
+    pub connections_per_address: usize,
+    pub streams_per_address: usize,
+    pub streams_per_key: usize,
+    /// Of one key or address; a burst may take twice as many.
+    pub requests_per_second: usize,
+    pub topics_per_stream: usize,
+    /// Of `where=`.
+    pub filter: cel::Limits,
+    pub loopback: Loopback,
+}
+
+/// Whether clients on this machine are counted in limits per address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loopback {
+    Counted,
+    LeftOut,
+}
+
+/// No limit.
+pub const UNLIMITED: usize = usize::MAX;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_header: 16 << 10,
+            header_timeout: Duration::from_secs(30),
+            connections_per_address: 1000,
+            streams_per_address: 500,
+            streams_per_key: 1000,
+            requests_per_second: 1000,
+            topics_per_stream: 64,
+            filter: cel::Limits::default(),
+            loopback: Loopback::LeftOut,
+        }
+    }
+}
+
+/// Whom something counts for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// Of IPv6 the first 64 bits, which one subscriber has.
+    Address(IpAddr),
+    Key(Arc<str>),
+    /// All for whom the table has no room.
+    Others,
+}
+
+impl Caller {
+    pub fn at(address: IpAddr) -> Self {
+        Self::Address(match address {
+            IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+            other => other,
+        })
+    }
+}
+
+/// Counts what callers have open, and how often they ask.
+pub struct Limits {
+    settings: Settings,
+    table: Arc<Table>,
+}
+
+/// Something that counts as long as it is kept.
+pub struct Place {
+    /// `None`: of somebody who is not counted.
+    counted: Option<(Arc<Table>, Charged)>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((table, charged)) = &self.counted {
+            table.release(charged);
+        }
+    }
+}
+
+impl Limits {
+    pub fn new(settings: Settings) -> Self {
+        let table = Arc::new(Table::new(settings.requests_per_second));
+        Self { settings, table }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether a request's head may be so many bytes.
+    pub fn head(&self, bytes: usize) -> Result<(), Problem> {
+        let most = self.settings.max_header;
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(Problem::header_too_large(format!(
+            "the request's line and headers have {bytes} bytes; at most {most} are allowed (the limit is --max-header)"
+        )))
+    }
+
+    /// A connection's place. Those of trusted proxies are many people's.
+    pub fn connection(&self, address: IpAddr, proxies: &Proxies) -> Result<Place, Problem> {
+        let most = self.settings.connections_per_address;
+        if proxies.trust(address) {
+            return Ok(Place { counted: None });
+        }
+        self.place(&Caller::at(address), Kind::Connection, most).ok_or_else(|| {
+            Problem::too_many(format!(
+                "{address} has {most} connections open already; close some, or use them again (the limit is \
+                 --max-connections-per-address)"
+            ))
+        })
+    }
+
+    /// An event stream's place.
+    pub fn stream(&self, caller: &Caller) -> Result<Place, Problem> {
+        let (most, setting) = match caller {
+            Caller::Key(_) => (self.settings.streams_per_key, "--max-streams-per-key"),
+            Caller::Address(_) | Caller::Others => (self.settings.streams_per_address, "--max-streams-per-address"),
+        };
+        self.place(caller, Kind::Stream, most).ok_or_else(|| {
+            Problem::too_many(format!(
+                "{} has {most} streams open already; close some (the limit is {setting})",
+                who(caller)
+            ))
+        })
+    }
+
+    /// Lets a request in, or says when to ask again.
+    pub fn request(&self, caller: &Caller) -> Result<(), Problem> {
+        if self.settings.requests_per_second == UNLIMITED || self.leaves_out(caller) {
+            return Ok(());
+        }
+        self.table.take(caller, Instant::now()).map_err(|wait| {
+            let most = self.settings.requests_per_second;
+            let detail = format!(
+                "{} asks more than {most} times a second; send several records in one request, or ask later (the limit is \
+                 --max-requests-per-second)",
+                who(caller)
+            );
+            Problem::too_many(detail).after(wait)
+        })
+    }
+
+    /// A request that was let in for its address has shown a key, and counts for that instead.
+    pub fn shown(&self, address: &Caller, key: &Caller) -> Result<(), Problem> {
+        if self.settings.requests_per_second != UNLIMITED && !self.leaves_out(address) {
+            self.table.give_back(address, Instant::now());
+        }
+        self.request(key)
+    }
+
+    fn place(&self, caller: &Caller, kind: Kind, most: usize) -> Option<Place> {
+        if most == UNLIMITED || self.leaves_out(caller) {
+            return Some(Place { counted: None });
+        }
+        let charged = self.table.count(caller, kind, most)?;
+        Some(Place { counted: Some((self.table.clone(), charged)) })
+    }
+
+    fn leaves_out(&self, caller: &Caller) -> bool {
+        let loopback = matches!(caller, Caller::Address(address) if address.is_loopback());
+        loopback && self.settings.loopback == Loopback::LeftOut
+    }
+}
+
+fn who(caller: &Caller) -> String {
+    match caller {
+        Caller::Address(address @ IpAddr::V6(_)) => format!("{address}/64"),
+        Caller::Address(address) => address.to_string(),
+        Caller::Key(name) => format!("key {name:?}"),
+        Caller::Others => "too many addresses together".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn limits(loopback: Loopback) -> Limits {
+        Limits::new(Settings {
+            connections_per_address: 2,
+            streams_per_address: 1,
+            streams_per_key: 2,
+            requests_per_second: 2,
+            loopback,
+            ..Settings::default()
+        })
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_given_back() {
+        let limits = limits(Loopback::LeftOut);
+        let connect = |from: &str| limits.connection(address(from), &Proxies::default());
+        let (first, second) = (connect("192.0.2.1").unwrap(), connect("192.0.2.1").unwrap());
+        let refused = connect("192.0.2.1").map(drop).unwrap_err();
+        assert_eq!(refused.error_code(), 429);
+        assert!(refused.detail().contains("--max-connections-per-address"), "{}", refused.detail());
+        let other = connect("192.0.2.2").unwrap();
+        drop(first);
+        let third = connect("192.0.2.1").unwrap();
+        drop((second, third, other));
+    }
+
+    #[test]
+    fn a_key_counts_wherever_it_comes_from_and_an_address_only_without_one() {
+        let limits = limits(Loopback::LeftOut);
+        let key = Caller::Key("k".into());
+        let _held = (limits.stream(&key).unwrap(), limits.stream(&key).unwrap());
+        assert!(limits.stream(&key).map(drop).unwrap_err().detail().contains("--max-streams-per-key"));
+        let _address = limits.stream(&Caller::at(address("192.0.2.1"))).unwrap();
+        let refused = limits.stream(&Caller::at(address("192.0.2.1"))).map(drop).unwrap_err();
+        assert!(refused.detail().contains("--max-streams-per-address"), "{}", refused.detail());
+    }
+
+    #[test]
+    fn requests_beyond_a_burst_are_told_when_to_come_again() {
+        let limits = limits(Loopback::LeftOut);
+        let caller = Caller::at(address("2001:db8::1"));
+        let neighbour = Caller::at(address("2001:db8::ffff"));
+        let let_in = (0..10).filter(|_| limits.request(&caller).is_ok()).count();
+        assert!((4..6).contains(&let_in), "{let_in}");
+        let refused = limits.request(&neighbour).unwrap_err();
+        assert!(refused.detail().starts_with("2001:db8::/64 asks"), "{}", refused.detail());
+        let answer: warp::http::Response<bytes::Bytes> = refused.response();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"1".parse().unwrap()));
+        limits.request(&Caller::at(address("2001:db8:0:1::1"))).unwrap();
+    }
+
+    #[test]
+    fn whoever_shows_a_key_uses_nothing_up_of_its_address() {
+        let limits = limits(Loopback::LeftOut);
+        let address = Caller::at(address("192.0.2.1"));
+        for key in 0..20 {
+            limits.request(&address).unwrap();
+            limits.shown(&address, &Caller::Key(key.to_string().into())).unwrap();
+        }
+        let key = Caller::Key("busy".into());
+        let let_in = (0..10).filter(|_| limits.request(&address).and_then(|()| limits.shown(&address, &key)).is_ok());
+        assert!((4..6).contains(&let_in.count()));
+    }
+
+    #[test]
+    fn this_machine_and_trusted_proxies_are_left_out() {
+        let trusted = Proxies(vec![crate::http::Network::new(address("10.0.0.0"), Some(8)).unwrap()]);
+        for (loopback, from, left_out) in [
+            (Loopback::LeftOut, "127.0.0.1", true),
+            (Loopback::LeftOut, "::1", true),
+            (Loopback::Counted, "127.0.0.1", false),
+            (Loopback::LeftOut, "10.0.0.1", true),
+            (Loopback::LeftOut, "11.0.0.1", false),
+        ] {
+            let limits = limits(loopback);
+            let all: Vec<_> = (0..5).map(|_| limits.connection(address(from), &trusted)).collect();
+            assert_eq!(all.iter().all(Result::is_ok), left_out, "{from} {loopback:?}");
+        }
+    }
+}

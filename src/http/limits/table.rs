@@ -1,0 +1,161 @@
+//! What each caller has open. The table itself has a bound: beyond it all newcomers share one entry.
+
+use super::Caller;
+use super::bucket::Bucket;
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Locks, so that callers seldom wait for each other.
+const PARTS: usize = 16;
+/// Callers in each part; some hundred bytes each.
+const MOST: usize = 4096;
+/// Between two searches for entries that say nothing any more.
+const SWEEP: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Connection,
+    Stream,
+}
+
+/// Whom something was counted for, to be given back.
+#[derive(Debug)]
+pub struct Charged {
+    part: usize,
+    caller: Caller,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+struct State {
+    connections: usize,
+    streams: usize,
+    bucket: Bucket,
+}
+
+impl State {
+    fn of(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Connection => &mut self.connections,
+            Kind::Stream => &mut self.streams,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Part {
+    callers: HashMap<Caller, State>,
+    swept: Option<Instant>,
+}
+
+pub struct Table {
+    parts: [Mutex<Part>; PARTS],
+    hasher: RandomState,
+    /// Requests a second.
+    rate: f64,
+}
+
+impl Table {
+    pub fn new(rate: usize) -> Self {
+        Self { parts: Default::default(), hasher: RandomState::new(), rate: rate as f64 }
+    }
+
+    /// Counts one more, unless there are `most`.
+    pub fn count(&self, caller: &Caller, kind: Kind, most: usize) -> Option<Charged> {
+        let at = self.part(caller);
+        let mut part = self.lock(at);
+        let (caller, state) = self.entry(&mut part, caller, Instant::now());
+        let count = state.of(kind);
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Charged { part: at, caller, kind })
+    }
+
+    pub fn release(&self, charged: &Charged) {
+        if let Some(state) = self.lock(charged.part).callers.get_mut(&charged.caller) {
+            let count = state.of(charged.kind);
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Takes a request's token, or says how long until there is one.
+    pub fn take(&self, caller: &Caller, now: Instant) -> Result<(), Duration> {
+        let mut part = self.lock(self.part(caller));
+        self.entry(&mut part, caller, now).1.bucket.take(self.rate, now)
+    }
+
+    /// Puts a token back that was taken.
+    pub fn give_back(&self, caller: &Caller, now: Instant) {
+        let mut part = self.lock(self.part(caller));
+        self.entry(&mut part, caller, now).1.bucket.give_back();
+    }
+
+    /// The caller's entry, which may be the one that all newcomers share.
+    fn entry<'a>(&self, part: &'a mut Part, caller: &Caller, now: Instant) -> (Caller, &'a mut State) {
+        let known = part.callers.contains_key(caller);
+        if !known && part.callers.len() >= MOST && part.swept.is_none_or(|swept| now > swept + SWEEP) {
+            part.swept = Some(now);
+            let in_use =
+                |state: &mut State| state.connections + state.streams > 0 || !state.bucket.is_full(self.rate, now);
+            part.callers.retain(|_, state| in_use(state));
+        }
+        let caller = if known || part.callers.len() < MOST { caller.clone() } else { Caller::Others };
+        let new = || State { connections: 0, streams: 0, bucket: Bucket::full(self.rate, now) };
+        (caller.clone(), part.callers.entry(caller).or_insert_with(new))
+    }
+
+    fn part(&self, caller: &Caller) -> usize {
+        self.hasher.hash_one(caller) as usize % PARTS
+    }
+
+    fn lock(&self, part: usize) -> MutexGuard<'_, Part> {
+        // The remainder of a division by their number.
+        self.parts[part % PARTS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn caller(number: u32) -> Caller {
+        Caller::Address(Ipv4Addr::from_bits(number).into())
+    }
+
+    #[test]
+    fn however_many_come_the_table_has_a_bound_and_those_who_left_make_room() {
+        let (table, start) = (Table::new(10), Instant::now());
+        let entries = |table: &Table| (0..PARTS).map(|part| table.lock(part).callers.len()).sum::<usize>();
+        let most = PARTS * (MOST + 1);
+        for number in 0..200_000 {
+            let _ = table.take(&caller(number), start);
+        }
+        assert!(entries(&table) <= most);
+        // Newcomers share what is left.
+        let let_in = (300_000..310_000).filter(|number| table.take(&caller(*number), start).is_ok()).count();
+        assert_eq!(let_in, 0);
+        let later = start + Duration::from_secs(10);
+        let let_in = (300_000..310_000).filter(|number| table.take(&caller(*number), later).is_ok()).count();
+        assert_eq!(let_in, 10_000);
+    }
+
+    #[test]
+    fn what_the_shared_entry_was_charged_is_given_back_to_it() {
+        let table = Table::new(10);
+        let held: Vec<_> = (0..100_000).filter_map(|number| table.count(&caller(number), Kind::Stream, 5)).collect();
+        let shared = held.iter().filter(|charged| charged.caller == Caller::Others).count();
+        assert_eq!(shared, PARTS * 5);
+        held.iter().for_each(|charged| table.release(charged));
+        let left: usize = (0..PARTS)
+            .map(|part| table.lock(part).callers.values_mut().map(|state| *state.of(Kind::Stream)).sum::<usize>())
+            .sum();
+        assert_eq!(left, 0);
+    }
+}

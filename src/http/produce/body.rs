@@ -1,0 +1,196 @@
+//! A request's body, plain or gzip: whole, or as it comes. It is bounded in bytes after inflation, in time, and over all
+//! requests together in memory.
+
+use super::Settings;
+use super::gunzip::Gunzip;
+use crate::http::problem::Problem;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+use warp::http::HeaderMap;
+use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+
+/// How long a body may pause; x-ndjson bodies, which may be endless, may pause for as long as they like.
+const PAUSE: Duration = Duration::from_secs(30);
+/// Bytes of each body that are had without asking, so that small ones get through whatever the large ones do.
+const SMALL: usize = 64 << 10;
+
+pub struct Body<B> {
+    chunks: B,
+    gzip: Option<Gunzip>,
+}
+
+/// Why there is no more of a body, though it has not ended.
+pub enum Fault {
+    /// The client has left.
+    Cut(String),
+    /// It is not encoded as it says.
+    Damaged(String),
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        Self::bad_request(match fault {
+            Fault::Cut(what) => format!("the body ended early: {what}"),
+            Fault::Damaged(what) => format!("the body is not gzip, as its Content-Encoding says: {what}"),
+        })
+    }
+}
+
+impl<B, D, E> Body<B>
+where
+    B: Stream<Item = Result<D, E>> + Unpin,
+    D: Buf,
+    E: Display,
+{
+    /// As its headers say that it is encoded.
+    pub fn new(chunks: B, headers: &HeaderMap) -> Result<Self, Problem> {
+        let given: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
+        let given = String::from_utf8_lossy(&given.join(&b", "[..])).trim().to_ascii_lowercase();
+        match given.as_str() {
+            "" | "identity" => Ok(Self { chunks, gzip: None }),
+            "gzip" | "x-gzip" => Ok(Self { chunks, gzip: Some(Gunzip::default()) }),
+            other => Err(Problem::unsupported_encoding(other, "gzip")),
+        }
+    }
+
+    /// The next bytes, not empty; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
+        loop {
+            if let Some(gzip) = &mut self.gzip {
+                match gzip.inflate() {
+                    Ok(inflated) if inflated.is_empty() => {}
+                    Ok(inflated) => {
+                        // Others have their turn between two pieces of a bomb.
+                        tokio::task::yield_now().await;
+                        return Some(Ok(inflated));
+                    }
+                    Err(what) => return Some(Err(Fault::Damaged(what))),
+                }
+            }
+            let chunk = match (self.chunks.next().await, &mut self.gzip) {
+                (Some(Ok(mut chunk)), _) => chunk.copy_to_bytes(chunk.remaining()),
+                (Some(Err(error)), _) => return Some(Err(Fault::Cut(error.to_string()))),
+                (None, Some(gzip)) => return gzip.end().err().map(|what| Err(Fault::Damaged(what))),
+                (None, None) => return None,
+            };
+            match &mut self.gzip {
+                Some(gzip) => gzip.feed(chunk),
+                None if chunk.is_empty() => {}
+                None => return Some(Ok(chunk)),
+            }
+        }
+    }
+
+    /// The whole body; a client that leaves before its end has sent nothing.
+    pub async fn whole(mut self, settings: &Settings, headers: &HeaderMap) -> Result<(Bytes, Held), Problem> {
+        let most = settings.max_body;
+        let too_large = || {
+            Problem::too_large(format!(
+                "the body has more than {most} bytes, the most that --max-body allows; send smaller ones"
+            ))
+        };
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if self.gzip.is_none() && announced.is_some_and(|length| length > most) {
+            return Err(too_large());
+        }
+        let deadline = Instant::now() + settings.body_timeout;
+        let too_slow = |_| {
+            let most = settings.body_timeout;
+            Problem::too_slow(format!("the body did not come whole within {most:?} (the limit is --body-timeout)"))
+        };
+        let paused = |_| Problem::too_slow(format!("nothing more of the body came for {} s", PAUSE.as_secs()));
+        let mut held = Held::new(&settings.bodies);
+        let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+        loop {
+            let next = timeout(PAUSE, self.next());
+            let Some(chunk) = timeout_at(deadline, next).await.map_err(too_slow)?.map_err(paused)? else { break };
+            let chunk = chunk?;
+            let length = first.len() + rest.len() + chunk.len();
+            if length > most {
+                return Err(too_large());
+            }
+            held.set(length)?;
+            // Most bodies are one chunk, which is not copied.
+            if first.is_empty() && rest.is_empty() {
+                first = chunk;
+                continue;
+            }
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&chunk);
+        }
+        Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
+    }
+}
+
+/// A small body of another request than one that produces.
+pub async fn collect<B, D, E>(body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
+where
+    B: Stream<Item = Result<D, E>> + Unpin,
+    D: Buf,
+    E: Display,
+{
+    let settings = Settings { max_body: most, ..Settings::default() };
+    Ok(Body::new(body, headers)?.whole(&settings, headers).await?.0)
+}
+
+/// Memory of all bodies that are being read.
+#[derive(Debug, Clone)]
+pub struct Bodies {
+    most: usize,
+    held: Arc<AtomicUsize>,
+}
+
+impl Bodies {
+    /// At most so many bytes together, but for the first 64 KiB of each.
+    pub fn new(most: usize) -> Self {
+        Self { most, held: Arc::default() }
+    }
+}
+
+/// Part of [`Bodies`], as long as it is kept.
+#[derive(Debug)]
+pub struct Held {
+    bytes: usize,
+    bodies: Bodies,
+}
+
+impl Held {
+    pub fn new(bodies: &Bodies) -> Self {
+        Self { bytes: 0, bodies: bodies.clone() }
+    }
+
+    /// For so many bytes now.
+    pub fn set(&mut self, length: usize) -> Result<(), Problem> {
+        let wanted = length.saturating_sub(SMALL);
+        if wanted <= self.bytes {
+            self.bodies.held.fetch_sub(self.bytes - wanted, Ordering::Relaxed);
+            self.bytes = wanted;
+            return Ok(());
+        }
+        let more = wanted - self.bytes;
+        let before = self.bodies.held.fetch_add(more, Ordering::Relaxed);
+        if before + more > self.bodies.most {
+            self.bodies.held.fetch_sub(more, Ordering::Relaxed);
+            let most = self.bodies.most;
+            return Err(Problem::busy(format!(
+                "{most} bytes of bodies are being read already; try again, or send smaller ones (the limit is --body-bytes)"
+            )));
+        }
+        self.bytes = wanted;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.bodies.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

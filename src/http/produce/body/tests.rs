@@ -1,0 +1,123 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use std::convert::Infallible;
+use std::io::Write;
+use warp::http::HeaderValue;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn read(settings: &Settings, encoding: &str, body: &[u8], chunk: usize) -> Result<(Bytes, Held), Problem> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_str(encoding).unwrap());
+    let chunks: Vec<_> = body.chunks(chunk.max(1)).map(|c| Ok::<_, Infallible>(Bytes::copy_from_slice(c))).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let body = Body::new(futures_util::stream::iter(chunks), &headers)?;
+        body.whole(settings, &headers).await
+    })
+}
+
+fn status(problem: &Problem) -> u32 {
+    problem.error_code()
+}
+
+#[test]
+fn only_gzip_and_nothing_are_understood() {
+    let settings = Settings::default();
+    for (encoding, expected) in
+        [("", None), ("identity", None), ("GZIP", None), ("br", Some(415)), ("gzip, gzip", Some(415)), ("x", Some(415))]
+    {
+        let body = if encoding.eq_ignore_ascii_case("gzip") { gzip(b"hello") } else { b"hello".to_vec() };
+        let read = read(&settings, encoding, &body, 4);
+        assert_eq!(read.as_ref().err().map(status), expected, "{encoding}");
+        if let Ok((body, _)) = read {
+            assert_eq!(&body[..], b"hello", "{encoding}");
+        }
+    }
+}
+
+#[test]
+fn a_bomb_stops_where_the_body_is_too_large() {
+    let settings = Settings { max_body: 1 << 20, ..Settings::default() };
+    let bomb = gzip(&vec![0; 200 << 20]);
+    assert!(bomb.len() < 300 << 10, "{}", bomb.len());
+    let refused = read(&settings, "gzip", &bomb, 16 << 10).map(drop).unwrap_err();
+    assert_eq!(status(&refused), 413);
+    assert!(refused.detail().contains("--max-body"), "{}", refused.detail());
+    assert_eq!(settings.bodies.held.load(Ordering::Relaxed), 0);
+    // Exactly as much as is allowed.
+    let (body, _) = read(&settings, "gzip", &gzip(&vec![7; 1 << 20]), 1000).unwrap();
+    assert_eq!(body.len(), 1 << 20);
+}
+
+#[test]
+fn what_is_no_gzip_or_is_cut_is_said() {
+    let settings = Settings::default();
+    let whole = gzip(b"hello, hello, hello");
+    let mut damaged = whole.clone();
+    let at = damaged.len() - 6;
+    damaged[at] ^= 1;
+    for body in
+        [&b"plain text"[..], &whole[..whole.len() - 3], &whole[..5], &damaged, b"", &[&whole[..], b"more"].concat()]
+    {
+        let refused = read(&settings, "gzip", body, 7).map(drop).unwrap_err();
+        assert_eq!(status(&refused), 400, "{body:?}");
+        assert!(refused.detail().contains("not gzip"), "{}", refused.detail());
+    }
+}
+
+#[test]
+fn large_bodies_share_an_allowance_and_small_ones_need_none() {
+    let settings = Settings { bodies: Bodies::new(1 << 20), ..Settings::default() };
+    let large = vec![b'x'; 900 << 10];
+    let (_, held) = read(&settings, "", &large, 16 << 10).unwrap();
+    let refused = read(&settings, "", &large, 16 << 10).map(drop).unwrap_err();
+    assert_eq!(status(&refused), 503);
+    assert!(refused.detail().contains("--body-bytes"), "{}", refused.detail());
+    read(&settings, "", &large[..SMALL], 1000).unwrap();
+    drop(held);
+    read(&settings, "", &large, 16 << 10).unwrap();
+    assert_eq!(settings.bodies.held.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_body_that_trickles_is_ended() {
+    let settings = Settings { body_timeout: Duration::from_millis(50), ..Settings::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let refused = runtime.block_on(async {
+        let drops = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), ()))
+        });
+        Body::new(Box::pin(drops), &HeaderMap::new())?.whole(&settings, &HeaderMap::new()).await
+    });
+    let refused = refused.map(drop).unwrap_err();
+    assert_eq!(status(&refused), 408);
+    assert!(refused.detail().contains("--body-timeout"), "{}", refused.detail());
+}
+
+proptest! {
+    #[test]
+    fn what_was_packed_comes_out_however_it_is_cut(
+        bytes in prop::collection::vec(0..4u8, 0..5000), split in 0..5000usize, chunk in 1..600usize
+    ) {
+        let split = split.min(bytes.len());
+        // Two members, as `cat a.gz b.gz` makes them.
+        let packed = [gzip(&bytes[..split]), gzip(&bytes[split..])].concat();
+        let (read, _) = read(&Settings::default(), "gzip", &packed, chunk).unwrap();
+        prop_assert_eq!(&read[..], &bytes[..]);
+    }
+
+    #[test]
+    fn whatever_says_to_be_gzip_it_ends(body in prop::collection::vec(any::<u8>(), 0..300), chunk in 1..100usize) {
+        let _ = read(&Settings::default(), "gzip", &[&[0x1f, 0x8b, 8], &body[..]].concat(), chunk);
+    }
+}
