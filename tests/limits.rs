@@ -1,0 +1,127 @@
+//! What one client may take, through the routes: each limit names itself, and costs nobody else anything.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/memory_broker.rs"]
+#[allow(dead_code)]
+mod memory_broker;
+
+use curlew::cel;
+use curlew::http::limits::Settings;
+use curlew::http::{self, App, Network, Proxies, routes};
+use curlew::hub::{self, Hub};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use memory_broker::MemoryBroker;
+use std::io::Write;
+use std::sync::Arc;
+use warp::http::Response;
+use warp::hyper::body::Bytes;
+
+const ME: &str = "192.0.2.1";
+const OTHER: &str = "192.0.2.2";
+
+fn app(limits: Settings) -> Arc<App> {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
+    // Without a socket every request comes from loopback, as if from a proxy there.
+    let proxies = Proxies(vec![Network::new("127.0.0.1".parse().unwrap(), None).unwrap()]);
+    App::new(hub, http::Settings { limits, proxies, ..http::Settings::default() })
+}
+
+fn request(method: &str, path: &str, from: &str) -> warp::test::RequestBuilder {
+    let request = warp::test::request().method(method).path(path).header("host", "localhost");
+    request.header("x-forwarded-for", from)
+}
+
+async fn get(app: &Arc<App>, path: &str, from: &str) -> Response<Bytes> {
+    request("GET", path, from).reply(&routes(app.clone())).await
+}
+
+fn refusal(answer: &Response<Bytes>) -> (u16, String) {
+    let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    (answer.status().as_u16(), body["detail"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again_and_others_notice_nothing() {
+    let app = app(Settings { requests_per_second: 1, ..Settings::default() });
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        answers.push(get(&app, "/topics", ME).await);
+    }
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status() != 200).collect();
+    assert!((7..=8).contains(&refused.len()), "{}", refused.len());
+    let (status, detail) = refusal(refused[0]);
+    assert_eq!(status, 429);
+    assert!(detail.contains("192.0.2.1") && detail.contains("--max-requests-per-second"), "{detail}");
+    assert_eq!(refused[0].headers()["retry-after"], "1");
+    assert_eq!(get(&app, "/topics", OTHER).await.status(), 200);
+    assert_eq!(get(&app, "/health", ME).await.status(), 200);
+    // On this machine nobody is counted, unless the settings say so.
+    for _ in 0..10 {
+        assert_eq!(get(&app, "/topics", "127.0.0.1").await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn streams_of_an_address_count_until_they_end() {
+    let app = app(Settings { streams_per_address: 2, ..Settings::default() });
+    let routes = routes(app.clone());
+    let open = |from| request("GET", "/topics/t/events", from).filter(&routes);
+    let (first, second) = (open(ME).await.unwrap(), open(ME).await.unwrap());
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    let (status, detail) = refusal(&get(&app, "/topics/t/events", ME).await);
+    assert_eq!(status, 429);
+    assert!(detail.contains("has 2 streams") && detail.contains("--max-streams-per-address"), "{detail}");
+    let other = open(OTHER).await.unwrap();
+    assert_eq!(other.status(), 200);
+    drop(first);
+    assert_eq!(open(ME).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn each_limit_of_a_request_names_itself() {
+    let app = app(Settings {
+        max_header: 1000,
+        topics_per_stream: 2,
+        filter: cel::Limits { length: 20, steps: 100 },
+        ..Settings::default()
+    });
+    let cases = [
+        (format!("/topics?{}", "x".repeat(1000)), 431, "--max-header"),
+        ("/events?topic=a&topic=b&topic=c".to_owned(), 400, "--max-topics-per-stream"),
+        ("/topics/t/events?where=key+%3D%3D+%22aaaaaaaaaaaaaaaaaaaa%22".to_owned(), 400, "at most 20 characters"),
+    ];
+    for (path, expected, word) in cases {
+        let (status, detail) = refusal(&get(&app, &path, ME).await);
+        assert_eq!(status, expected, "{path}: {detail}");
+        assert!(detail.contains(word), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_gzip_body_is_produced_as_what_it_holds() {
+    let app = app(Settings::default());
+    let gzip = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let post = |content_type: &'static str, encoding: &'static str, body: Vec<u8>| {
+        let request = request("POST", "/topics/t", ME).header("content-type", content_type);
+        let routes = routes(app.clone());
+        async move { request.header("content-encoding", encoding).body(body).reply(&routes).await }
+    };
+    assert_eq!(post("application/json", "gzip", gzip("{\"a\": 1}")).await.status(), 200);
+    let lines = post("application/x-ndjson", "gzip", gzip("1\n2\n3")).await;
+    assert_eq!(lines.body().iter().filter(|byte| **byte == b'\n').count(), 3);
+    let damaged = post("application/x-ndjson", "gzip", b"1\n2\n".to_vec()).await;
+    assert!(String::from_utf8_lossy(damaged.body()).contains("not gzip"), "{damaged:?}");
+    let unknown = post("text/plain", "br", b"x".to_vec()).await;
+    assert_eq!(unknown.headers()["accept-encoding"], "gzip");
+    assert_eq!(refusal(&unknown).0, 415);
+    let seen = get(&app, "/topics/t/partitions/0/records?offset=0", ME).await;
+    let seen: serde_json::Value = serde_json::from_slice(seen.body()).unwrap();
+    assert_eq!(seen["records"].as_array().map(Vec::len), Some(4), "{seen}");
+}
