@@ -61,7 +61,7 @@ enum Asked {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve HTTP in front of Kafka, or of a log of its own (what plain `curlew` does).
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Serve made-up data of a plant, to look around; nothing of it is kept.
     Demo(Demo),
     /// Print the records of topics, one a line, as they come.
