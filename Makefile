@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run demo kafka test soak picture bench release clean
+.PHONY: help run demo kafka test soak picture bench release dist clean
 
 CARGO ?= cargo
 
@@ -32,6 +32,10 @@ bench: ## Measure beside Nchan, Flask, kcat, Kafka's own tools and bare warp (BE
 release: ## Static binaries for x86_64 and aarch64 in target/*-linux-musl/ship/
 	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 	$(CARGO) build --profile ship --bin curlew --target x86_64-unknown-linux-musl --target aarch64-unknown-linux-musl
+
+dist: ## What a release is, in target/dist: tarballs, an SBOM, checksums, and what the Dockerfile copies
+	rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+	exec integration/ship/dist
 
 clean: ## Remove what was built (the fetched Kafka and clients stay in their cache folder)
 	$(CARGO) clean

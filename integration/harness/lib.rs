@@ -5,6 +5,7 @@
 //! - [`secured`]: a broker with TLS, SASL and access rules, and certificates for it
 //! - [`foreign`]: Kafka's own Java client, for admin work and as the reference
 //! - [`bridge`]: the real `curlew` binary
+//! - [`image`]: what the Dockerfile describes, without an engine
 //! - [`http`], [`sse`]: small clients that hide nothing of the wire
 //! - [`follow`]: clients that come back when cut off, and the count of what they missed
 //! - [`browser`]: a real Chromium
@@ -19,6 +20,7 @@ pub mod crowd;
 pub mod follow;
 pub mod foreign;
 pub mod http;
+pub mod image;
 pub mod kafka;
 pub mod process;
 pub mod proxy;

@@ -5,6 +5,7 @@ use curlew_integration::bridge::run;
 use curlew_integration::free_port;
 use curlew_integration::kafka::{Kafka, Options};
 use curlew_integration::proxy::CountingProxy;
+use curlew_integration::secured::{BOB, Listener, Secured};
 use serde_json::Value;
 use std::net::TcpListener;
 
@@ -134,4 +135,33 @@ fn a_driver_that_does_not_fit_is_said() {
     let old = Visit::new(&["--kafka", &Kafka::shared_old().bootstrap(), "--driver", "crate"]);
     assert_eq!(old.code, Some(0), "{}", old.lines.join("\n"));
     assert!(old.line("metadata").contains("by the old protocol"), "{}", old.line("metadata"));
+}
+
+#[test]
+fn tls_users_and_access_rules_fail_each_at_its_own_step() {
+    let kafka = Secured::start();
+    let (mine, others) = (kafka.fresh("mine", 1), kafka.fresh("others", 1));
+    kafka.allow("User:bob", "READ", &mine);
+    kafka.allow("User:bob", "WRITE", &mine);
+    kafka.allow("User:bob", "READ", &others);
+    let visit = |config: &str, topic: &str| Visit::new(&["--kafka-config", config, "--topic", topic]);
+
+    let bob = kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", BOB);
+    let fine = visit(&bob, &mine);
+    for (step, words) in [("tls", "is trusted"), ("sasl", "SCRAM-SHA-512 as User:bob"), ("topics", "read and written")]
+    {
+        assert!(fine.line(step).starts_with("ok") && fine.line(step).contains(words), "{}", fine.lines.join("\n"));
+    }
+    assert_eq!(fine.code, Some(0), "{}", fine.lines.join("\n"));
+    let rule = format!("--allow-principal User:bob --operation Write --topic {others}");
+    visit(&bob, &others).fails_at("topics", &["may not be written", &rule]);
+
+    let stranger = kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", ("bob", "wrong"));
+    visit(&stranger, &mine).fails_at("sasl", &["sasl.jaas.config"]);
+    let other_ca = format!("ssl.truststore.location={}", kafka.file("other-ca.pem"));
+    let distrusts = kafka.client(Listener::Tls, &["ssl.truststore.type=PEM", &other_ca]);
+    visit(&distrusts, &mine).fails_at("tls", &["ssl.truststore.location"]);
+    visit(&kafka.client(Listener::Elsewhere, &[]), &mine).fails_at("tls", &["127.0.0.1"]);
+    // Nobody said that TLS is spoken there.
+    Visit::new(&["--kafka", &kafka.address(Listener::Tls)]).fails_at("api-versions", &["TLS"]);
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-fn static_binary() -> PathBuf {
+pub fn static_binary() -> PathBuf {
     let path = file("../target/x86_64-unknown-linux-musl/release/curlew");
     assert!(path.exists(), "first: cargo build --release --bin curlew --target x86_64-unknown-linux-musl");
     path

@@ -1,0 +1,17 @@
+# One static binary in an empty image: make dist && docker build -t curlew . (BuildKit, for TARGETARCH), then
+# docker run --read-only -p 8080:8080 -v curlew:/data -e CURLEW_AUTH_FILE=/etc/curlew/auth.toml -v ./auth.toml:/etc/curlew/auth.toml:ro curlew
+# On a network it asks for keys (--auth-file), or for CURLEW_INSECURE_NO_AUTH=true where that is meant.
+FROM scratch
+ARG TARGETARCH
+COPY target/dist/bin/${TARGETARCH}/curlew /curlew
+COPY LICENSE /LICENSE
+# An empty folder that belongs to the user below: what is kept without a Kafka.
+COPY --chown=65532:65532 integration/ship/data /data
+ENV CURLEW_LISTEN=0.0.0.0:8080
+ENV CURLEW_DATA=/data/curlew
+USER 65532:65532
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["/curlew", "health"]
+ENTRYPOINT ["/curlew"]
+CMD ["serve"]

@@ -1,0 +1,108 @@
+//! What systemd is told, what the unit says, and what a release holds.
+
+use crate::ship::static_binary;
+use curlew_integration::bridge::curlew;
+use curlew_integration::process::Process;
+use curlew_integration::{file, free_port};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const UNIT: &str = "ship/curlew.service";
+
+fn heard(socket: &UnixDatagram) -> String {
+    let mut bytes = [0; 512];
+    let len = socket.recv(&mut bytes).expect("a message in time");
+    String::from_utf8_lossy(&bytes[..len]).into_owned()
+}
+
+#[test]
+fn systemd_hears_when_it_serves_lives_and_ends() {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("socket");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("socket");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut command = curlew(&["serve", "--listen", &listen, "--data"]);
+    command.arg(folder.path().join("data")).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    let mut serving = Process::start("curlew", command, &folder.path().join("log"));
+    let ready = heard(&socket);
+    assert!(ready.starts_with("READY=1\nSTATUS=serving http://127.0.0.1:"), "{ready}");
+    std::net::TcpStream::connect(&listen).expect("who is ready listens");
+    for _ in 0..3 {
+        assert_eq!(heard(&socket), "WATCHDOG=1");
+    }
+    serving.signal("TERM");
+    let stopping = std::iter::repeat_with(|| heard(&socket)).find(|word| word != "WATCHDOG=1");
+    assert_eq!(stopping.as_deref(), Some("STOPPING=1\nSTATUS=ending"));
+    assert!(serving.wait(Duration::from_secs(20)).success());
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_takes_and_leaves_little_to_do_harm_with() {
+    let Ok(_) = Command::new("systemd-analyze").arg("--version").output() else {
+        eprintln!("SKIPPED, NOT TESTED: the unit, since there is no systemd-analyze here");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("temp folder");
+    let unit = folder.path().join("curlew.service");
+    let text = std::fs::read_to_string(file(UNIT)).expect("unit");
+    let binary = static_binary();
+    std::fs::write(&unit, text.replace("/usr/local/bin/curlew", binary.to_str().expect("UTF-8"))).expect("written");
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().expect("started");
+    assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
+    // 0 is a unit that can do nothing, 10 (here 100) one that can do all.
+    let judged = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+        .arg(&unit)
+        .output()
+        .expect("started");
+    assert!(judged.status.success(), "{judged:?}");
+}
+
+fn pack(out: &Path) -> PathBuf {
+    let binary = static_binary();
+    let packed = Command::new(file("ship/pack"))
+        .arg("x86_64-unknown-linux-musl")
+        .args([&binary, &binary])
+        .arg(out)
+        .env("SOURCE_DATE_EPOCH", "1700000000")
+        .output()
+        .expect("started");
+    assert!(packed.status.success(), "{packed:?}");
+    String::from_utf8(packed.stdout).expect("UTF-8").trim().into()
+}
+
+#[test]
+fn a_release_holds_what_is_needed_and_is_the_same_each_time() {
+    let (first, second) = (tempfile::tempdir().expect("temp folder"), tempfile::tempdir().expect("temp folder"));
+    let tarball = pack(first.path());
+    let again = std::fs::read(pack(second.path())).expect("tarball");
+    assert!(std::fs::read(&tarball).expect("tarball") == again, "the same input gives other bytes");
+    let listed = Command::new("tar").args(["--list", "--verbose", "-f"]).arg(&tarball).output().expect("tar");
+    let listed = String::from_utf8(listed.stdout).expect("UTF-8");
+    for wanted in [
+        "/curlew\n",
+        "/LICENSE\n",
+        "/README.md\n",
+        "/curlew.service\n",
+        "/man/curlew.1\n",
+        "/man/curlew-serve.1\n",
+        "/completions/_curlew\n",
+        "/completions/curlew.bash\n",
+        "/completions/curlew.fish\n",
+    ] {
+        assert!(listed.contains(wanted), "{wanted} is not in\n{listed}");
+    }
+    assert!(listed.lines().all(|line| line.contains(" 0/0 ")), "of nobody's machine\n{listed}");
+    // Every command has its page.
+    let help = String::from_utf8(curlew(&["--help"]).output().expect("started").stdout).expect("UTF-8");
+    let commands = help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("commands");
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    for name in names.filter_map(|line| line.split_whitespace().next()) {
+        if !["completions", "man", "help"].contains(&name) {
+            assert!(listed.contains(&format!("/man/curlew-{name}.1\n")), "no page of {name} in\n{listed}");
+        }
+    }
+}
