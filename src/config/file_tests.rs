@@ -210,6 +210,18 @@ fn config_check_finds_what_is_not_there() {
     let text = format!("max-streams = 5\ndata = {:?}\n", here.to_str().unwrap());
     let said = said("curlew config check --config FILE", &text).unwrap_err();
     assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is no folder"), "{said}");
+    // It is there, and is nothing of the kind.
+    for (text, words) in [
+        (format!("tls-cert = {here:?}\ntls-key = {here:?}\n"), "holds no certificates"),
+        (
+            "tls-cert = \"none.pem\"\ntls-key = \"none.pem\"\n".to_owned(),
+            "FILE:1: tls-cert: DIR/none.pem cannot be read",
+        ),
+        (format!("auth-file = {here:?}\n"), "Cargo.toml"),
+    ] {
+        let said = self::said("curlew config check --config FILE", &text).unwrap_err();
+        assert!(said.contains(words), "{text}: {said}");
+    }
 }
 
 #[test]

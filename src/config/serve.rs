@@ -129,7 +129,8 @@ impl Serve {
 
     /// What is wrong with the files that settings name, as far as reading them tells.
     pub(super) fn faults(&self) -> Vec<String> {
-        self.kafka.resolve().err().into_iter().chain(self.auth().err()).collect()
+        let tls = self.tls().and_then(|files| http::Tls::load(files).err());
+        self.kafka.resolve().err().into_iter().chain(self.auth().err()).chain(tls).collect()
     }
 
     /// Who may do what. An error is one line.
