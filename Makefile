@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run demo kafka test soak picture bench release dist clean
+.PHONY: help run demo kafka test soak picture bench release dist clean fuzz
 
 CARGO ?= cargo
 
@@ -22,6 +22,9 @@ test: ## Install what the tests need, then run everything that guards a release
 soak: ## Kill the log of its own 100 times under load, and fill its disk (CURLEW_KILLS=100)
 	$(CARGO) build --release --bin curlew
 	CURLEW_KILLS=$${CURLEW_KILLS:-100} $(CARGO) test --package curlew-integration --test real -- embedded:: --show-output
+
+fuzz: ## Throw damaged bytes at everything that reads bytes from outside (FUZZ_SECONDS=600)
+	exec integration/fuzz
 
 picture: ## Take README's picture of the dashboard anew, from `curlew demo`
 	exec integration/picture

@@ -43,3 +43,7 @@ pub mod signal;
 pub mod start;
 pub mod tls;
 pub mod worker;
+
+#[cfg(test)]
+#[path = "../tests/support/damage.rs"]
+mod damage;

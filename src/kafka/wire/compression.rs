@@ -31,6 +31,7 @@ impl Codec {
     /// At most `max` bytes; more are an error, in words.
     pub fn decompress(self, bytes: &[u8], max: usize) -> Result<Bytes, String> {
         let decompress = || match self {
+            Self::None if bytes.len() > max => Err(too_large(max)),
             Self::None => Ok(bytes.to_vec()),
             Self::Gzip => read(flate2::bufread::MultiGzDecoder::new(bytes), bytes.len(), max),
             Self::Snappy => snappy(bytes, max),
@@ -113,3 +114,6 @@ fn snappy_block(block: &[u8], whole: &mut Vec<u8>, max: usize) -> Result<(), Str
     snap::raw::Decoder::new().decompress(block, room).map_err(|error| error.to_string())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::damage::damaged;
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, DescribeConfigsRequest, DescribeQuorumRequest, FetchRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    ApiVersionsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, FetchRequest,
+    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, SaslAuthenticateRequest,
+    SaslHandshakeRequest,
 };
 use proptest::prelude::*;
 
@@ -110,6 +112,9 @@ fn every_shape_is_what_the_codec_reads_in_every_version() {
     agrees::<InitProducerIdRequest>();
     agrees::<DescribeConfigsRequest>();
     agrees::<DescribeQuorumRequest>();
+    agrees::<DeleteTopicsRequest>();
+    agrees::<SaslHandshakeRequest>();
+    agrees::<SaslAuthenticateRequest>();
 }
 
 /// What passes the check must not make the codec abort.
@@ -130,9 +135,40 @@ fn survive_all(bytes: &[u8]) {
     survives::<InitProducerIdRequest>(bytes);
     survives::<DescribeConfigsRequest>(bytes);
     survives::<DescribeQuorumRequest>(bytes);
+    survives::<DeleteTopicsRequest>(bytes);
+    survives::<SaslHandshakeRequest>(bytes);
+    survives::<SaslAuthenticateRequest>(bytes);
+}
+
+/// Of one element and of two, in the oldest, a middle and the newest version.
+fn answers<Q: Call>() -> Vec<Vec<u8>> {
+    let (min, max) = (Q::VERSIONS.min, Q::VERSIONS.max);
+    [min, min + (max - min) / 2, max].into_iter().flat_map(|v| [example::<Q>(v, 1), example::<Q>(v, 2)]).collect()
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let all = [
+        answers::<ApiVersionsRequest>(),
+        answers::<MetadataRequest>(),
+        answers::<ListOffsetsRequest>(),
+        answers::<FetchRequest>(),
+        answers::<ProduceRequest>(),
+        answers::<InitProducerIdRequest>(),
+        answers::<DescribeConfigsRequest>(),
+        answers::<DescribeQuorumRequest>(),
+        answers::<DeleteTopicsRequest>(),
+        answers::<SaslHandshakeRequest>(),
+        answers::<SaslAuthenticateRequest>(),
+    ];
+    all.concat()
 }
 
 proptest! {
+    #[test]
+    fn no_damage_to_any_answer_costs_anything(bytes in damaged(corpus())) {
+        survive_all(&bytes);
+    }
+
     #[test]
     fn random_bytes_cost_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         survive_all(&bytes);
