@@ -160,3 +160,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn most_of_the_corpus_is_sent() {
+    let sent = TARGETS.iter().filter(|text| target(text.as_bytes()).is_some()).count();
+    assert!(sent > 20, "only {sent} targets");
+    let sent = HEADERS.iter().filter(|text| header(text.as_bytes()).is_some()).count();
+    assert!(sent > 20, "only {sent} headers");
+}
