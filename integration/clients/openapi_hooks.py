@@ -27,6 +27,9 @@ def filter_failure(context, failure, case, response):
     if type(failure).__name__ == "UseAfterFree":
         # A DELETE with a key is a tombstone: the topic stays, and keeps its records.
         return False
+    if type(failure).__name__ == "AcceptedNegativeData" and response.status_code == 207:
+        # It says of each record whether it was accepted; one that is wrong keeps no other from being written.
+        return False
     if type(failure).__name__ != "RejectedPositiveData":
         return True
     detail = response.json().get("detail", "")
@@ -51,6 +54,9 @@ def map_case(context, case):
             for name in CURSORS:
                 query.pop(name, None)
             case.headers.pop("Last-Event-ID", None)
+    elif case.operation.method.upper() == "POST" and is_good:
+        # The bodies that schemathesis makes up are not packed, whatever the header says; tests/limits.rs sends packed ones.
+        case.headers.pop("Content-Encoding", None)
     elif case.operation.method.upper() == "DELETE" and is_good:
         # records=all takes no other parameter; without it there is a key.
         query = {"records": "all"} if "records" in query else {"key": "k", **query}

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long it makes up requests.
+/// How long it makes up requests: the same ones each time, as far as it comes, or others with `CURLEW_SEED`.
 const SECONDS: u64 = 60;
 
 #[test]
@@ -32,6 +32,7 @@ fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
         .arg("run")
         .arg(&copy)
         .args(["--url", &format!("http://127.0.0.1:{}", bridge.port)])
+        .args(["--seed", &std::env::var("CURLEW_SEED").unwrap_or("1".to_owned())])
         .args(["--max-time", &SECONDS.to_string(), "--request-timeout", "10", "--no-color"])
         .env("PYTHONPATH", file("clients"))
         .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -1,12 +1,13 @@
 //! The `{"records":[…]}` envelopes of the Confluent REST Proxy v2, with Strimzi's `timestamp` and `headers`.
 
 use crate::http::problem::Problem;
-use crate::record::{Header, NewRecord};
+use crate::record::{Header, NewRecord, Partition};
 use crate::start::parse_timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 /// Records of one envelope: `{}` is a few bytes of a body and, with what is wrong with it, many of memory.
@@ -36,7 +37,7 @@ struct Item<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'a RawValue>,
     #[serde(default)]
-    partition: Option<i32>,
+    partition: Option<Number>,
     #[serde(default)]
     timestamp: Option<serde_json::Value>,
     #[serde(default)]
@@ -80,23 +81,31 @@ fn item(form: Form, text: &str) -> Result<NewRecord, String> {
     let Item { key, value, partition, timestamp, headers } =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
     let value = value.ok_or("\"value\" is missing; null is a tombstone")?;
-    if let Some(negative) = partition.filter(|partition| *partition < 0) {
-        return Err(format!("partition is {negative}; it is a number from 0 on"));
-    }
+    let partition = partition.map(|given| {
+        let partition = integer(&given).and_then(|partition| Partition::try_from(partition).ok());
+        partition.filter(|partition| *partition >= 0).ok_or(format!("partition is {given}; it is a number from 0 on"))
+    });
     Ok(NewRecord {
-        partition,
+        partition: partition.transpose()?,
         key: key.map_or(Ok(None), |key| data(form, "key", key))?,
         value: data(form, "value", value)?,
         headers: headers.unwrap_or_default().into_iter().map(header).collect::<Result<_, _>>()?,
         timestamp: match timestamp {
             None | Some(serde_json::Value::Null) => None,
             Some(serde_json::Value::Number(ms)) => {
-                Some(ms.as_i64().filter(|ms| *ms >= 0).ok_or_else(|| bad_time(&ms))?)
+                Some(integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| bad_time(&ms))?)
             }
             Some(serde_json::Value::String(text)) => Some(parse_timestamp(&text).ok_or_else(|| bad_time(&text))?),
             Some(other) => return Err(bad_time(&other)),
         },
     })
+}
+
+/// In JSON, 100.0 is an integer too; what a double cannot hold exactly is none.
+fn integer(number: &Number) -> Option<i64> {
+    const EXACT: f64 = (1u64 << 53) as f64;
+    let of_double = || number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= EXACT).map(|n| n as i64);
+    number.as_i64().or_else(of_double)
 }
 
 fn bad_time(given: &dyn std::fmt::Display) -> String {
