@@ -132,3 +132,38 @@ fn header(ItemHeader { key: name, value }: ItemHeader) -> Result<Header, String>
 fn base64(what: &str, text: &str) -> Result<Bytes, String> {
     STANDARD.decode(text).map(Bytes::from).map_err(|error| format!("{what} is not base64: {error}"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_is_one_however_json_writes_it() {
+        for (text, read) in [
+            ("1", Some(1)),
+            ("100.0", Some(100)),
+            ("1e3", Some(1000)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("1.5", None),
+            ("1e300", None),
+            ("-1.0", Some(-1)),
+        ] {
+            assert_eq!(integer(&serde_json::from_str(text).unwrap()), read, "{text}");
+        }
+        let one = |partition: &str| item(Form::Json, &format!(r#"{{"value":1,"partition":{partition}}}"#));
+        assert_eq!(one("2.0").unwrap().partition, Some(2));
+        assert_eq!(one("null").unwrap().partition, None);
+        for bad in ["-1", "2147483648", "0.5", "\"1\""] {
+            assert!(
+                one(bad).unwrap_err().contains(if bad.starts_with('"') {
+                    "number"
+                } else {
+                    "it is a number from 0 on"
+                }),
+                "{bad}"
+            );
+        }
+    }
+}
