@@ -4,14 +4,18 @@
 //! such records. So each stream can tell by itself whether one is missing or came twice.
 
 use crate::eventually;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
 
 /// A source address has about 28,000 ports; a table of connections is quicker to search where they differ.
 const PER_ADDRESS: usize = 4000;
@@ -31,6 +35,8 @@ pub struct Crowd {
     port: u16,
     target: String,
     manner: Manner,
+    /// Over TLS, where it is given.
+    tls: Option<TlsConnector>,
     members: Vec<Member>,
 }
 
@@ -53,10 +59,16 @@ pub struct Seen {
 impl Crowd {
     /// Opens `count` streams; returns when each has been answered, or, if it reads, knows where it starts.
     pub fn open(port: u16, target: &str, count: usize, manner: Manner) -> Self {
+        Self::open_over(port, target, count, manner, None)
+    }
+
+    /// Over TLS where a file of certificates to trust is given.
+    pub fn open_over(port: u16, target: &str, count: usize, manner: Manner, trust: Option<&Path>) -> Self {
+        let tls = trust.map(connector);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let members = (0..count).map(|_| Member { seen: Arc::default(), following: None }).collect();
-        let mut crowd = Self { runtime, port, target: target.to_owned(), manner, members };
+        let mut crowd = Self { runtime, port, target: target.to_owned(), manner, tls, members };
         crowd.come_back();
         crowd.wait_until("is open", Duration::from_secs(60), |seen| !seen.id.is_empty());
         crowd
@@ -77,9 +89,20 @@ impl Crowd {
         let gate = Arc::new(Semaphore::new(AT_A_TIME));
         for (number, member) in self.members.iter_mut().enumerate() {
             let (seen, gate, target) = (member.seen.clone(), gate.clone(), self.target.clone());
-            let (port, manner) = (self.port, self.manner);
+            let (port, manner, tls) = (self.port, self.manner, self.tls.clone());
             member.following = Some(self.runtime.spawn(async move {
-                if let Err(error) = follow(number, port, &target, manner, &seen, &gate).await {
+                let followed = async {
+                    let turn = gate.acquire().await.expect("open");
+                    let stream = connect(number, port, manner).await?;
+                    match tls {
+                        None => follow(stream, &target, manner, &seen, turn).await,
+                        Some(tls) => {
+                            let name = ServerName::try_from("localhost").expect("a name");
+                            follow(tls.connect(name, stream).await?, &target, manner, &seen, turn).await
+                        }
+                    }
+                };
+                if let Err(error) = followed.await {
                     seen.lock().expect("lock").blame(format!("stream {number}: {error}"));
                 }
             }));
@@ -115,20 +138,17 @@ impl Crowd {
 }
 
 async fn follow(
-    number: usize,
-    port: u16,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     target: &str,
     manner: Manner,
     seen: &Mutex<Seen>,
-    gate: &Semaphore,
+    turn: SemaphorePermit<'_>,
 ) -> std::io::Result<()> {
-    let turn = gate.acquire().await.expect("open");
-    let mut stream = connect(number, port, manner).await?;
     let id = seen.lock().expect("lock").id.clone();
     let last_id = if id.is_empty() { id } else { format!("Last-Event-ID: {id}\r\n") };
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{last_id}\r\n").as_bytes()).await?;
     if manner == Manner::TakesNothing {
-        stream.readable().await?;
+        stream.read_exact(&mut [0]).await?;
         "open".clone_into(&mut seen.lock().expect("lock").id);
         drop(turn);
         return std::future::pending().await;
@@ -161,6 +181,17 @@ async fn follow(
             buffer.resize(2 * got, 0);
         }
     }
+}
+
+fn connector(trust: &Path) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    for certificate in curlew::tls::certificates(trust).expect("certificates") {
+        roots.add(certificate).expect("a certificate");
+    }
+    let provider = curlew::tls::provider().expect("a CPU for TLS");
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
 }
 
 async fn connect(number: usize, port: u16, manner: Manner) -> std::io::Result<TcpStream> {

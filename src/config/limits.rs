@@ -12,7 +12,7 @@ pub struct Limits {
     /// Memory of all bodies that are being read; more are refused with 503.
     ///
     /// Of each body the first 64 KiB are left out, so that small ones get through.
-    #[arg(long, env = "CURLEW_BODY_BYTES", value_name = "SIZE", default_value = "256MiB", value_parser = values::size)]
+    #[arg(long, env = "CURLEW_BODY_BYTES", value_name = "SIZE", default_value = "128MiB", value_parser = values::size)]
     pub body_bytes: usize,
 
     /// How long a body may take to come whole, but for x-ndjson; then 408.

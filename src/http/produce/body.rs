@@ -4,12 +4,13 @@
 use super::Settings;
 use super::gunzip::Gunzip;
 use crate::http::problem::Problem;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
@@ -22,6 +23,7 @@ const SMALL: usize = 64 << 10;
 pub struct Body<B> {
     chunks: B,
     gzip: Option<Gunzip>,
+    turns: Arc<Semaphore>,
 }
 
 /// Why there is no more of a body, though it has not ended.
@@ -48,12 +50,13 @@ where
     E: Display,
 {
     /// As its headers say that it is encoded.
-    pub fn new(chunks: B, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn new(chunks: B, headers: &HeaderMap, bodies: &Bodies) -> Result<Self, Problem> {
+        let turns = bodies.turns.clone();
         let given: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
         let given = String::from_utf8_lossy(&given.join(&b", "[..])).trim().to_ascii_lowercase();
         match given.as_str() {
-            "" | "identity" => Ok(Self { chunks, gzip: None }),
-            "gzip" | "x-gzip" => Ok(Self { chunks, gzip: Some(Gunzip::default()) }),
+            "" | "identity" => Ok(Self { chunks, gzip: None, turns }),
+            "gzip" | "x-gzip" => Ok(Self { chunks, gzip: Some(Gunzip::default()), turns }),
             other => Err(Problem::unsupported_encoding(other, "gzip")),
         }
     }
@@ -62,13 +65,13 @@ where
     pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
         loop {
             if let Some(gzip) = &mut self.gzip {
-                match gzip.inflate() {
+                // Between two pieces of a bomb others have their turn.
+                let turn = self.turns.acquire().await;
+                let inflated = gzip.inflate();
+                drop(turn);
+                match inflated {
                     Ok(inflated) if inflated.is_empty() => {}
-                    Ok(inflated) => {
-                        // Others have their turn between two pieces of a bomb.
-                        tokio::task::yield_now().await;
-                        return Some(Ok(inflated));
-                    }
+                    Ok(inflated) => return Some(Ok(inflated)),
                     Err(what) => return Some(Err(Fault::Damaged(what))),
                 }
             }
@@ -105,7 +108,7 @@ where
         };
         let paused = |_| Problem::too_slow(format!("nothing more of the body came for {} s", PAUSE.as_secs()));
         let mut held = Held::new(&settings.bodies);
-        let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+        let (mut first, mut rest) = (Bytes::new(), Vec::new());
         loop {
             let next = timeout(PAUSE, self.next());
             let Some(chunk) = timeout_at(deadline, next).await.map_err(too_slow)?.map_err(paused)? else { break };
@@ -120,10 +123,14 @@ where
                 first = chunk;
                 continue;
             }
+            if rest.capacity() < length {
+                // Not twice as much: many grow at a time.
+                rest.reserve_exact(length + length / 4 - rest.len());
+            }
             rest.extend_from_slice(&std::mem::take(&mut first));
             rest.extend_from_slice(&chunk);
         }
-        Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
+        Ok((if rest.is_empty() { first } else { rest.into() }, held))
     }
 }
 
@@ -135,7 +142,7 @@ where
     E: Display,
 {
     let settings = Settings { max_body: most, ..Settings::default() };
-    Ok(Body::new(body, headers)?.whole(&settings, headers).await?.0)
+    Ok(Body::new(body, headers, &settings.bodies)?.whole(&settings, headers).await?.0)
 }
 
 /// Memory of all bodies that are being read.
@@ -143,12 +150,15 @@ where
 pub struct Bodies {
     most: usize,
     held: Arc<AtomicUsize>,
+    /// Bodies that are inflated at a time: who sends plain ones is to be served meanwhile.
+    turns: Arc<Semaphore>,
 }
 
 impl Bodies {
     /// At most so many bytes together, but for the first 64 KiB of each.
     pub fn new(most: usize) -> Self {
-        Self { most, held: Arc::default() }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { most, held: Arc::default(), turns: Arc::new(Semaphore::new(cores.div_ceil(2))) }
     }
 }
 

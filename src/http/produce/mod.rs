@@ -49,7 +49,7 @@ impl Default for Settings {
         Self {
             max_body: 8 << 20,
             body_timeout: Duration::from_secs(60),
-            bodies: Bodies::new(256 << 20),
+            bodies: Bodies::new(128 << 20),
             auto_create: AutoCreate::Ask,
             timeout: Duration::from_secs(30),
             trace: Trace::Dropped,
@@ -105,7 +105,7 @@ where
 {
     let target = Target::read(topic, query, headers, settings)?;
     let kind = Kind::of(headers)?;
-    let body = Body::new(body, headers)?;
+    let body = Body::new(body, headers, &settings.bodies)?;
     if kind == Kind::Ndjson {
         return Ok(ndjson::post(hub.clone(), settings.clone(), target, body, over));
     }

@@ -20,7 +20,7 @@ fn read(settings: &Settings, encoding: &str, body: &[u8], chunk: usize) -> Resul
     let chunks: Vec<_> = body.chunks(chunk.max(1)).map(|c| Ok::<_, Infallible>(Bytes::copy_from_slice(c))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let body = Body::new(futures_util::stream::iter(chunks), &headers)?;
+        let body = Body::new(futures_util::stream::iter(chunks), &headers, &settings.bodies)?;
         body.whole(settings, &headers).await
     })
 }
@@ -97,7 +97,7 @@ fn a_body_that_trickles_is_ended() {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), ()))
         });
-        Body::new(Box::pin(drops), &HeaderMap::new())?.whole(&settings, &HeaderMap::new()).await
+        Body::new(Box::pin(drops), &HeaderMap::new(), &settings.bodies)?.whole(&settings, &HeaderMap::new()).await
     });
     let refused = refused.map(drop).unwrap_err();
     assert_eq!(status(&refused), 408);

@@ -1,0 +1,74 @@
+//! A client that means well, beside those that do not: it produces a record every few milliseconds.
+
+use curlew_integration::http;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub struct Healthy {
+    ending: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<Duration>>>,
+}
+
+impl Healthy {
+    /// On one connection from 127.0.0.1; any answer but a 200 ends it with a panic.
+    pub fn start(port: u16) -> Self {
+        let ending = Arc::new(AtomicBool::new(false));
+        let told = ending.clone();
+        let mut stream = BufReader::new(http::connect(port));
+        // It is there before the others come.
+        produce(&mut stream);
+        let thread = std::thread::spawn(move || {
+            let mut took = Vec::new();
+            while !told.load(Ordering::Relaxed) {
+                let asked = Instant::now();
+                produce(&mut stream);
+                took.push(asked.elapsed());
+                std::thread::sleep(PAUSE);
+            }
+            took
+        });
+        Self { ending, thread: Some(thread) }
+    }
+
+    /// Ends it; returns the 99th of a hundred times until the receipt, and how many there were.
+    pub fn p99(mut self) -> (Duration, usize) {
+        self.ending.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().expect("it runs");
+        let mut took = thread.join().expect("the healthy client was served all the time");
+        took.sort();
+        assert!(took.len() > 20, "only {} requests", took.len());
+        (took[took.len() * 99 / 100], took.len())
+    }
+}
+
+impl Drop for Healthy {
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+}
+
+fn produce(stream: &mut BufReader<TcpStream>) {
+    let request = b"POST /topics/healthy HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\n21.5";
+    stream.get_mut().write_all(request).expect("it takes requests");
+    let mut length = 0;
+    let mut first = String::new();
+    stream.read_line(&mut first).expect("an answer");
+    assert!(first.starts_with("HTTP/1.1 200 "), "{first}");
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).expect("an answer");
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().expect("a number");
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    stream.read_exact(&mut vec![0; length]).expect("a body");
+}

@@ -1,0 +1,301 @@
+//! Each limit, what is thrown at it, and what that costs the bridge and a healthy client. Statuses and memory are judged
+//! here; times are printed, as a row of README's table.
+
+use crate::alone;
+use crate::healthy::Healthy;
+use curlew_integration::bridge::Bridge;
+use curlew_integration::eventually;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+/// Answers by status; 0 is a connection that was closed without one.
+type Answers = BTreeMap<u16, usize>;
+
+/// More than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+struct Trial {
+    bridge: Bridge,
+    before: usize,
+    runtime: Runtime,
+    healthy: Option<Healthy>,
+    _data: TempDir,
+}
+
+impl Trial {
+    fn start(options: &[&str]) -> Self {
+        let data = tempfile::tempdir().expect("temp folder");
+        let mut bridge = Bridge::embedded(data.path(), options);
+        bridge.post("/topics/healthy", "text/plain", "first").expect(200);
+        let healthy = Some(Healthy::start(bridge.port));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let before = bridge.process().resident();
+        Self { before, bridge, healthy, runtime: runtime.expect("a runtime"), _data: data }
+    }
+
+    /// `count` attackers, each on a connection of its own from 127.0.0.2 on.
+    fn attack<F, A>(&self, count: usize, attack: A) -> Answers
+    where
+        F: Future<Output = u16> + Send + 'static,
+        A: Fn(TcpStream) -> F + Send + Sync + Clone + 'static,
+    {
+        let port = self.bridge.port;
+        let gate = Arc::new(Semaphore::new(256));
+        self.runtime.block_on(async {
+            let attackers: Vec<_> = (0..count)
+                .map(|number| {
+                    let (attack, gate) = (attack.clone(), gate.clone());
+                    tokio::spawn(async move {
+                        let turn = gate.acquire().await.expect("open");
+                        let Ok(stream) = connect(number, port).await else { return 0 };
+                        drop(turn);
+                        tokio::time::timeout(PATIENCE, attack(stream)).await.expect("an end")
+                    })
+                })
+                .collect();
+            let mut answers = Answers::new();
+            for attacker in attackers {
+                *answers.entry(attacker.await.expect("no panic")).or_default() += 1;
+            }
+            answers
+        })
+    }
+
+    /// Prints the row; returns the most memory that there was beyond that before, in KiB.
+    fn row(mut self, limit: &str, thrown: &str, happened: &str) -> usize {
+        let (p99, requests) = self.healthy.take().expect("once").p99();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.bridge.process().id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        let peak: usize = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        let (mib, ms) = (peak as f64 / 1024.0, p99.as_secs_f64() * 1000.0);
+        println!("| `{limit}` | {thrown} | {happened} | {mib:.0} MiB | {ms:.1} ms of {requests} |");
+        peak.saturating_sub(self.before)
+    }
+}
+
+async fn connect(number: usize, port: u16) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    let from = [127, 0, 0, 2 + u8::try_from(number / 4000).expect("few addresses")];
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await
+}
+
+/// The status of what is answered; 0: nothing is.
+async fn status(stream: &mut (impl AsyncReadExt + Unpin)) -> u16 {
+    let mut head = Vec::new();
+    let mut bytes = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+        head.extend_from_slice(&bytes[..read]);
+        if head.len() >= 12 {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&head).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}
+
+/// Writes chunk after chunk, as long as they are taken, and reads what is answered meanwhile.
+async fn pour(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>, times: usize) -> u16 {
+    let (mut from, mut to) = stream.into_split();
+    let pouring = tokio::spawn(async move {
+        to.write_all(head.as_bytes()).await?;
+        for _ in 0..times {
+            to.write_all(&chunk).await?;
+        }
+        Ok::<_, std::io::Error>(to)
+    });
+    let status = status(&mut from).await;
+    pouring.abort();
+    status
+}
+
+fn only(status: u16, count: usize) -> Answers {
+    Answers::from([(status, count)])
+}
+
+#[test]
+fn slow_heads_are_told_to_hurry_and_closed() {
+    let _alone = alone();
+    let trial = Trial::start(&["--header-timeout", "2s"]);
+    let answers = trial.attack(2000, |mut stream| async move {
+        let _ = stream.write_all(b"GET /topics HTTP/1.1\r\nhost: localhost\r\n").await;
+        let (mut from, mut to) = stream.into_split();
+        let dripping = tokio::spawn(async move {
+            while to.write_all(b"x-a: b\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+        let status = status(&mut from).await;
+        dripping.abort();
+        status
+    });
+    let grown = trial.row("--header-timeout", "2,000 slowloris, a header each 200 ms", "408 after 2 s");
+    assert_eq!(answers, only(408, 2000));
+    assert!(grown < 100 << 10, "{grown} KiB");
+}
+
+#[test]
+fn endless_bodies_are_refused_as_soon_as_they_are_too_large() {
+    let _alone = alone();
+    let trial = Trial::start(&["--max-body", "1MiB"]);
+    let chunk = Arc::new([&b"10000\r\n"[..], &[b'x'; 1 << 16], b"\r\n"].concat());
+    let answers = trial.attack(200, move |stream| {
+        let head = "POST /topics/t HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+        pour(stream, head, chunk.clone(), 1 << 20)
+    });
+    let grown = trial.row("--max-body", "200 endless bodies", "413 after 1 MiB");
+    assert_eq!(answers, only(413, 200));
+    assert!(grown < 500 << 10, "{grown} KiB");
+}
+
+#[test]
+fn bodies_that_are_held_back_share_an_allowance() {
+    let _alone = alone();
+    let trial = Trial::start(&["--body-bytes", "32MiB", "--body-timeout", "5s"]);
+    let most = Arc::new(vec![b'x'; 1 << 20]);
+    let answers = trial.attack(200, move |stream| {
+        // The last byte never comes.
+        let head = format!("POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", (4 << 20) + 1);
+        pour_and_wait(stream, head, most.clone())
+    });
+    let grown = trial.row("--body-bytes", "200 bodies of 4 MiB that lack a byte", "503, or 408 after 5 s");
+    assert_eq!(answers.keys().copied().filter(|status| ![408, 503].contains(status)).count(), 0, "{answers:?}");
+    assert!(answers.contains_key(&503) && answers.contains_key(&408), "{answers:?}");
+    assert!(grown < 250 << 10, "{grown} KiB");
+}
+
+async fn pour_and_wait(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>) -> u16 {
+    let (mut from, mut to) = stream.into_split();
+    let pouring = tokio::spawn(async move {
+        to.write_all(head.as_bytes()).await?;
+        for _ in 0..4 {
+            to.write_all(&chunk).await?;
+        }
+        std::future::pending::<()>().await;
+        Ok::<_, std::io::Error>(())
+    });
+    let status = status(&mut from).await;
+    pouring.abort();
+    status
+}
+
+#[test]
+fn ten_thousand_idle_connections_cost_little_and_are_closed() {
+    let _alone = alone();
+    let trial = Trial::start(&["--header-timeout", "10s"]);
+    let answers = trial.attack(10_000, |mut stream| async move { status(&mut stream).await });
+    let grown = trial.row("--header-timeout", "10,000 connections that say nothing", "closed after 10 s");
+    assert_eq!(answers, only(0, 10_000));
+    assert!(grown < 100 << 10, "{grown} KiB");
+}
+
+#[test]
+fn bombs_do_not_go_off() {
+    let _alone = alone();
+    let trial = Trial::start(&[]);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..64 {
+        encoder.write_all(&[0; 1 << 20]).expect("memory");
+    }
+    // Members add up (RFC 1952, 2.2).
+    let bomb = Arc::new(encoder.finish().expect("memory").repeat(16));
+    let answers = trial.attack(200, move |stream| {
+        let head = "POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: gzip\r\n";
+        let head = format!("{head}content-length: {}\r\n\r\n", bomb.len());
+        pour(stream, head, bomb.clone(), 1)
+    });
+    let grown = trial.row("--max-body", "200 gzip bombs, 1 MiB that holds 1 GiB", "413 after 8 MiB inflated, or 503");
+    assert_eq!(answers.keys().copied().filter(|status| ![413, 503].contains(status)).count(), 0, "{answers:?}");
+    assert!(answers.contains_key(&413), "{answers:?}");
+    assert!(grown < 400 << 10, "{grown} KiB");
+}
+
+#[test]
+fn a_flood_from_one_address_is_held_back_there() {
+    let _alone = alone();
+    let trial = Trial::start(&["--count-loopback", "--max-requests-per-second", "300"]);
+    let answers = trial.attack(20, |mut stream| async move {
+        let mut refused = 0;
+        for _ in 0..500 {
+            let asked = stream.write_all(b"GET /topics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+            asked.expect("it takes requests");
+            match status(&mut stream).await {
+                200 => {}
+                429 => refused += 1,
+                other => return other,
+            }
+        }
+        if refused > 300 { 429 } else { 200 }
+    });
+    trial.row("--max-requests-per-second", "10,000 requests as fast as can be, 300 a second allowed", "429");
+    assert_eq!(answers, only(429, 20));
+}
+
+#[test]
+fn one_address_has_only_so_many_connections_and_streams() {
+    let _alone = alone();
+    let trial = Trial::start(&[
+        "--count-loopback",
+        "--max-connections-per-address",
+        "400",
+        "--max-streams-per-address",
+        "100",
+        "--header-timeout",
+        "5s",
+    ]);
+    let answers = trial.attack(1000, |mut stream| async move {
+        let _ = stream.write_all(b"GET /topics/healthy/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        let status = status(&mut stream).await;
+        // Whoever is in stays.
+        tokio::time::sleep(Duration::from_secs(if status == 200 { 3 } else { 0 })).await;
+        status
+    });
+    let grown = trial.row("--max-streams-per-address", "1,000 streams of one address, 100 allowed", "429");
+    assert_eq!(answers.get(&200), Some(&100), "{answers:?}");
+    assert!(answers.get(&429) >= Some(&300), "{answers:?}");
+    assert!(grown < 50 << 10, "{grown} KiB");
+}
+
+#[test]
+fn large_heads_are_refused() {
+    let _alone = alone();
+    let trial = Trial::start(&[]);
+    for (size, named) in [(20 << 10, true), (10 << 20, false)] {
+        let answers = trial.attack(100, move |stream| {
+            let head = "GET /topics HTTP/1.1\r\nhost: localhost\r\nx-a: ".to_owned();
+            pour(stream, head, Arc::new([&vec![b'x'; size][..], b"\r\n\r\n"].concat()), 1)
+        });
+        assert_eq!(answers, only(431, 100), "{named}");
+    }
+    let grown = trial.row("--max-header", "100 heads of 20 KiB, 100 of 10 MiB", "431");
+    assert!(grown < 100 << 10, "{grown} KiB");
+}
+
+#[test]
+fn connections_that_were_refused_leave_nothing_behind() {
+    let _alone = alone();
+    let mut trial = Trial::start(&["--max-connections", "100"]);
+    let open = |bridge: &mut Bridge| {
+        std::fs::read_dir(format!("/proc/{}/fd", bridge.process().id())).expect("it runs").count()
+    };
+    let before = open(&mut trial.bridge);
+    let answers = trial.attack(1000, |mut stream| async move {
+        let _ = stream.write_all(b"GET /topics/healthy/events HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        let status = status(&mut stream).await;
+        tokio::time::sleep(Duration::from_secs(if status == 200 { 2 } else { 0 })).await;
+        status
+    });
+    assert!(answers.get(&503) >= Some(&1), "{answers:?}");
+    eventually("the descriptors are closed", PATIENCE, || match open(&mut trial.bridge) {
+        now if now <= before => Ok(()),
+        now => Err(format!("{now} open, {before} before")),
+    });
+    trial.row("--max-connections", "1,000 streams, 100 connections allowed", "503, or closed");
+}

@@ -1,0 +1,13 @@
+//! The front of the real binary, on its own log: TLS, and what clients throw at it that mean no good.
+
+mod healthy;
+mod limits;
+mod tls;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One at a time: together they would only measure each other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,347 @@
+//! HTTPS as curl, Node and a browser speak it, with certificates that `openssl` makes.
+
+use crate::alone;
+use curlew_integration::bridge::{Bridge, curlew};
+use curlew_integration::crowd::{Crowd, Manner};
+use curlew_integration::{cache, eventually, file, http};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A folder with certificates, and the bridge's data.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("temp folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn openssl(&self, arguments: &[&str]) {
+        let output = Command::new("openssl").args(arguments).current_dir(self.0.path()).output().expect("openssl");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// `NAME.pem` and `NAME.key` that vouch for themselves.
+    fn own(&self, name: &str, subject: &str, constraint: &str) {
+        let (pem, key) = (format!("{name}.pem"), format!("{name}.key"));
+        self.openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            &key,
+            "-out",
+            &pem,
+            "-subj",
+            subject,
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-addext",
+            constraint,
+        ]);
+    }
+
+    fn server(&self, name: &str) {
+        self.own(name, "/CN=localhost", "basicConstraints=critical,CA:FALSE");
+    }
+
+    fn authority(&self, name: &str) {
+        self.own(name, &format!("/CN={name}"), "basicConstraints=critical,CA:TRUE");
+    }
+
+    /// `NAME.pem` and `NAME.key`, signed by an authority.
+    fn client(&self, name: &str, authority: &str) {
+        let (pem, key, request) = (format!("{name}.pem"), format!("{name}.key"), format!("{name}.csr"));
+        self.openssl(&[
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            &key,
+            "-out",
+            &request,
+            "-subj",
+            &format!("/CN={name}"),
+        ]);
+        let (ca, ca_key) = (format!("{authority}.pem"), format!("{authority}.key"));
+        // Without extensions it would be of version 1, which is not taken.
+        std::fs::write(self.path("extensions"), "basicConstraints=critical,CA:FALSE\n").expect("a file");
+        self.openssl(&[
+            "x509",
+            "-req",
+            "-extfile",
+            "extensions",
+            "-in",
+            &request,
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
+            "-days",
+            "2",
+            "-out",
+            &pem,
+        ]);
+    }
+
+    fn serve(&self, certificate: &str, options: &[&str]) -> Bridge {
+        let (pem, key) = (self.text(&format!("{certificate}.pem")), self.text(&format!("{certificate}.key")));
+        Bridge::embedded(&self.path("data"), &[&["--tls-cert", &pem, "--tls-key", &key], options].concat())
+    }
+
+    fn curl(&self, bridge: &Bridge, authority: &str, path: &str, arguments: &[&str]) -> Result<String, String> {
+        let url = format!("https://localhost:{}{path}", bridge.port);
+        let authority = self.text(authority);
+        let format = "\n%{http_version} %{http_code}";
+        let output = Command::new("curl")
+            .args(["-sS", "-m", "20", "--cacert", &authority, "-w", format])
+            .args(arguments)
+            .arg(&url)
+            .output()
+            .expect("curl");
+        let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr });
+        if output.status.success() { Ok(said.into_owned()) } else { Err(said.into_owned()) }
+    }
+}
+
+#[test]
+fn curl_produces_and_consumes_with_each_version() {
+    let files = Files::new();
+    files.server("server");
+    let bridge = files.serve("server", &[]);
+    let cases: [(&[&str], &str); 4] = [
+        (&["--http2"], "2"),
+        (&["--http1.1"], "1.1"),
+        (&["--tls-max", "1.2"], "2"),
+        (&["--http2-prior-knowledge"], "2"),
+    ];
+    for (number, (arguments, version)) in cases.into_iter().enumerate() {
+        let said =
+            files.curl(&bridge, "server.pem", "/topics/t", &[arguments, &["-d", "21.5"]].concat()).expect("an answer");
+        assert_eq!(said, format!("{{\"offsets\":[{{\"partition\":0,\"offset\":{number}}}]}}\n{version} 200"));
+        let path = "/topics/t/events?from=earliest&until=end";
+        let said = files.curl(&bridge, "server.pem", path, arguments).expect("a stream");
+        assert_eq!(said.matches("data: 21.5\n").count(), number + 1, "{said}");
+        assert!(said.ends_with(&format!("\n{version} 200")), "{said}");
+    }
+    // A body of several records of TLS, there and back.
+    let large = "x".repeat(1_000_000);
+    std::fs::write(files.path("large"), &large).expect("a file");
+    for version in ["--http2", "--http1.1"] {
+        let body = format!("@{}", files.text("large"));
+        let said = files.curl(&bridge, "server.pem", "/topics/large", &[version, "--data-binary", &body]);
+        assert!(said.as_ref().is_ok_and(|said| said.ends_with(" 200")), "{said:?}");
+        let path = "/topics/large/events?from=earliest&until=end";
+        let said = files.curl(&bridge, "server.pem", path, &[version]).expect("a stream");
+        assert!(said.contains(&format!("data: {large}\n")), "{} bytes", said.len());
+    }
+}
+
+#[test]
+fn plain_http_on_this_port_is_told_to_say_https_and_pages_of_http_are_strangers() {
+    let files = Files::new();
+    files.server("server");
+    let bridge = files.serve("server", &[]);
+    let refused = http::get(bridge.port, "/topics").expect(400);
+    assert!(refused.text().contains("https://"), "{}", refused.text());
+    for (scheme, status) in [("https", "200"), ("http", "403")] {
+        let origin = format!("Origin: {scheme}://localhost:{}", bridge.port);
+        let said = files.curl(&bridge, "server.pem", "/topics", &["-H", &origin]).expect("an answer");
+        assert!(said.ends_with(status), "{origin}: {said}");
+    }
+}
+
+#[test]
+fn a_new_certificate_is_used_for_new_connections_and_a_bad_one_is_not() {
+    let files = Files::new();
+    ["first", "second"].iter().for_each(|name| files.server(name));
+    let copy = |from: &str, to: &str| assert!(std::fs::copy(files.path(from), files.path(to)).expect("a copy") > 0);
+    copy("first.pem", "server.pem");
+    copy("first.key", "server.key");
+    let bridge = files.serve("server", &[]);
+    files.curl(&bridge, "first.pem", "/topics/t", &["-d", "before"]).expect("an answer");
+    let mut stream = Command::new("curl")
+        .args(["-sSN", "-m", "60", "--cacert", &files.text("first.pem")])
+        .arg(format!("https://localhost:{}/topics/t/events?from=earliest", bridge.port))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("curl");
+    let mut lines = BufReader::new(stream.stdout.take().expect("stdout")).lines().map(|line| line.expect("a line"));
+    assert!(lines.any(|line| line == "data: before"));
+
+    std::fs::write(files.path("server.pem"), "no certificate").expect("a file");
+    eventually("the bad file is told", SOON, || match bridge.log() {
+        log if log.contains("the certificate from before stays in use") => Ok(()),
+        log => Err(log),
+    });
+    files.curl(&bridge, "first.pem", "/health", &[]).expect("the one from before");
+
+    copy("second.key", "server.key");
+    copy("second.pem", "server.pem");
+    eventually("the new certificate", SOON, || files.curl(&bridge, "second.pem", "/health", &[]));
+    assert!(files.curl(&bridge, "first.pem", "/health", &[]).is_err());
+    files.curl(&bridge, "second.pem", "/topics/t", &["-d", "after"]).expect("an answer");
+    assert!(lines.any(|line| line == "data: after"), "the open stream goes on");
+    stream.kill().expect("curl runs");
+    let _ = stream.wait();
+}
+
+#[test]
+fn clients_are_known_by_their_certificates_and_let_in_as_the_settings_say() {
+    let files = Files::new();
+    files.server("server");
+    ["plant", "stranger"].iter().for_each(|name| files.authority(name));
+    files.client("boiler-7", "plant");
+    files.client("burglar", "stranger");
+    let authority = files.text("plant.pem");
+    for (required, without) in [("requested", true), ("required", false)] {
+        let options = ["--tls-client-ca", &authority, "--tls-client-auth", required, "--log-level", "debug"];
+        let mut bridge = files.serve("server", &options);
+        let ask = |name: &str| {
+            let (pem, key) = (files.text(&format!("{name}.pem")), files.text(&format!("{name}.key")));
+            files.curl(&bridge, "server.pem", "/topics", &["--cert", &pem, "--key", &key])
+        };
+        assert!(ask("boiler-7").expect("an answer").ends_with(" 200"));
+        eventually("the name is in the log", SOON, || {
+            if bridge.log().contains("(boiler-7)") { Ok(()) } else { Err(bridge.log()) }
+        });
+        assert!(ask("burglar").is_err());
+        assert_eq!(files.curl(&bridge, "server.pem", "/topics", &[]).is_ok(), without, "{required}");
+        bridge.stop();
+    }
+}
+
+#[test]
+fn eventsource_and_fetch_of_node_and_http_2_work() {
+    let files = Files::new();
+    files.server("server");
+    let bridge = files.serve("server", &[]);
+    files.curl(&bridge, "server.pem", "/topics/t", &["-d", "hello"]).expect("an answer");
+    let url = format!("https://localhost:{}", bridge.port);
+    let node = |script: &str, argument: &str| {
+        let mut node = Command::new("node");
+        node.arg(script)
+            .arg(argument)
+            .env("CURLEW_CACHE", cache())
+            .env("NODE_EXTRA_CA_CERTS", files.path("server.pem"));
+        node.stdout(Stdio::piped()).spawn().expect("node")
+    };
+    let eventsource = file("clients/eventsource.mjs").to_str().expect("UTF-8").to_owned();
+    let mut followed = node(&eventsource, &format!("{url}/topics/t/events?from=earliest"));
+    let mut first = String::new();
+    BufReader::new(followed.stdout.take().expect("stdout")).read_line(&mut first).expect("a line");
+    assert!(first.contains("\"data\":\"hello\""), "{first}");
+    followed.kill().expect("it runs");
+    let _ = followed.wait();
+
+    let script = file("clients/http2.mjs").to_str().expect("UTF-8").to_owned();
+    let mut streams = node(&script, &url);
+    let mut said = String::new();
+    streams.stdout.take().expect("stdout").read_to_string(&mut said).expect("text");
+    assert!(streams.wait().expect("an end").success());
+    assert_eq!(said.trim(), "h2 50 streams, each with hello");
+}
+
+#[test]
+fn handshakes_that_do_not_go_on_are_given_up_and_hold_nobody_up() {
+    let files = Files::new();
+    files.server("server");
+    let bridge = files.serve("server", &["--header-timeout", "2s"]);
+    let mut halves: Vec<_> = (0..500).map(|_| http::connect(bridge.port)).collect();
+    for (number, half) in halves.iter_mut().enumerate() {
+        // Nothing, the beginning of a record, a hello that lacks its end.
+        let begun: &[u8] = [&b""[..], &[0x16], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]][number % 3];
+        std::io::Write::write_all(half, begun).expect("it is taken");
+    }
+    files.curl(&bridge, "server.pem", "/health", &[]).expect("an answer meanwhile");
+    for mut half in halves {
+        let mut said = Vec::new();
+        let _ = half.read_to_end(&mut said);
+        assert!(said.len() < 64, "{said:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_said_at_the_start() {
+    let files = Files::new();
+    ["server", "other"].iter().for_each(|name| files.server(name));
+    let said = |certificate: &str, key: &str| {
+        let (certificate, key) = (files.text(certificate), files.text(key));
+        let output = curlew(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            &files.text("d"),
+            "--tls-cert",
+            &certificate,
+            "--tls-key",
+            &key,
+        ])
+        .output()
+        .expect("curlew");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(said("server.pem", "other.key").contains("keys may not be consistent"));
+    assert!(said("nowhere.pem", "server.key").contains("cannot read"));
+    assert!(said("server.key", "server.key").contains("holds no certificates"));
+    assert!(said("server.pem", "server.pem").contains("holds no private key"));
+}
+
+/// Not judged: README tells what TLS costs.
+#[test]
+fn what_a_stream_costs_with_and_without_tls() {
+    let _alone = alone();
+    const STREAMS: usize = 1000;
+    let files = Files::new();
+    files.server("server");
+    for tls in [false, true] {
+        let mut bridge = if tls { files.serve("server", &[]) } else { Bridge::embedded(&files.path("plain"), &[]) };
+        let produce = |bridge: &Bridge, body: &Path| {
+            let scheme = if tls { "https" } else { "http" };
+            let url = format!("{scheme}://localhost:{}/topics/t", bridge.port);
+            let body = format!("@{}", body.display());
+            let curl =
+                ["-sS", "-m", "60", "--cacert", &files.text("server.pem"), "-H", "Content-Type: application/x-ndjson"];
+            let output = Command::new("curl").args(curl).args(["--data-binary", &body, &url]).output().expect("curl");
+            assert!(output.status.success(), "{output:?}");
+        };
+        std::fs::write(files.path("first"), "\"first\"\n").expect("a file");
+        produce(&bridge, &files.path("first"));
+        let before = bridge.process().resident();
+        let trust = tls.then(|| files.path("server.pem"));
+        let crowd = Crowd::open_over(bridge.port, "/topics/t/events", STREAMS, Manner::Reads, trust.as_deref());
+        let each = (bridge.process().resident() - before) as f64 / STREAMS as f64;
+        let busy = bridge.process().ticks();
+        const RECORDS: u64 = 5000;
+        let records: String = (0..RECORDS).map(|number| format!("{number:<9}{}\n", " ".repeat(190))).collect();
+        std::fs::write(files.path("records"), records).expect("a file");
+        produce(&bridge, &files.path("records"));
+        crowd.wait_for_records(RECORDS, Duration::from_secs(120));
+        let seconds = (bridge.process().ticks() - busy) as f64 / 100.0;
+        let million = seconds * 1e6 / (RECORDS as f64 * STREAMS as f64);
+        println!(
+            "{}: {each:.1} KiB a stream, {million:.2} s of CPU for a million deliveries",
+            if tls { "TLS" } else { "plain" }
+        );
+    }
+}
