@@ -28,6 +28,8 @@ pub struct Patience {
 
 /// How long a client has to hear what is wrong.
 const HEARING: Duration = Duration::from_secs(2);
+/// Bytes of a body that are read before they are asked for.
+const READ_AHEAD: usize = 64 << 10;
 /// Bytes of a stream of HTTP/2 that may wait for a client that takes nothing.
 const WAITING: usize = 64 << 10;
 
@@ -146,6 +148,8 @@ where
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_header_size(largest_head);
+    // Left alone, it reads up to 400 KiB ahead for each connection.
+    http.max_buf_size(largest_head.max(READ_AHEAD));
     let mut connection = http.serve_connection(client, service);
     let answer = tokio::select! {
         served = &mut connection => {
