@@ -28,16 +28,26 @@ pub enum Manner {
     Reads,
     /// Its window is small, and stays full.
     TakesNothing,
+    /// Reads until the server says by a `problem` that the stream is over, and does not come back.
+    ReadsUntilSentAway,
 }
 
 pub struct Crowd {
     runtime: Runtime,
     port: u16,
-    target: String,
+    request: Request,
     manner: Manner,
     /// Over TLS, where it is given.
     tls: Option<TlsConnector>,
     members: Vec<Member>,
+}
+
+/// What each asks for.
+#[derive(Clone)]
+struct Request {
+    target: String,
+    /// Lines of the head that all have in common.
+    headers: String,
 }
 
 struct Member {
@@ -52,6 +62,8 @@ pub struct Seen {
     pub next: Option<u64>,
     pub records: u64,
     pub id: String,
+    /// The server's last word.
+    pub sent_away: bool,
     /// The first thing that was not as it must be.
     pub wrong: Option<String>,
 }
@@ -59,16 +71,33 @@ pub struct Seen {
 impl Crowd {
     /// Opens `count` streams; returns when each has been answered, or, if it reads, knows where it starts.
     pub fn open(port: u16, target: &str, count: usize, manner: Manner) -> Self {
-        Self::open_over(port, target, count, manner, None)
+        Self::open_with(port, target, "", count, manner, None)
     }
 
     /// Over TLS where a file of certificates to trust is given.
     pub fn open_over(port: u16, target: &str, count: usize, manner: Manner, trust: Option<&Path>) -> Self {
+        Self::open_with(port, target, "", count, manner, trust)
+    }
+
+    /// Each with this `Authorization`.
+    pub fn open_as(port: u16, target: &str, authorization: &str, count: usize, manner: Manner) -> Self {
+        Self::open_with(port, target, &format!("Authorization: {authorization}\r\n"), count, manner, None)
+    }
+
+    fn open_with(
+        port: u16,
+        target: &str,
+        headers: &str,
+        count: usize,
+        manner: Manner,
+        trust: Option<&Path>,
+    ) -> Self {
         let tls = trust.map(connector);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let members = (0..count).map(|_| Member { seen: Arc::default(), following: None }).collect();
-        let mut crowd = Self { runtime, port, target: target.to_owned(), manner, tls, members };
+        let request = Request { target: target.to_owned(), headers: headers.to_owned() };
+        let mut crowd = Self { runtime, port, request, manner, tls, members };
         crowd.come_back();
         crowd.wait_until("is open", Duration::from_secs(60), |seen| !seen.id.is_empty());
         crowd
@@ -88,17 +117,17 @@ impl Crowd {
     pub fn come_back(&mut self) {
         let gate = Arc::new(Semaphore::new(AT_A_TIME));
         for (number, member) in self.members.iter_mut().enumerate() {
-            let (seen, gate, target) = (member.seen.clone(), gate.clone(), self.target.clone());
+            let (seen, gate, request) = (member.seen.clone(), gate.clone(), self.request.clone());
             let (port, manner, tls) = (self.port, self.manner, self.tls.clone());
             member.following = Some(self.runtime.spawn(async move {
                 let followed = async {
                     let turn = gate.acquire().await.expect("open");
                     let stream = connect(number, port, manner).await?;
                     match tls {
-                        None => follow(stream, &target, manner, &seen, turn).await,
+                        None => follow(stream, &request, manner, &seen, turn).await,
                         Some(tls) => {
                             let name = ServerName::try_from("localhost").expect("a name");
-                            follow(tls.connect(name, stream).await?, &target, manner, &seen, turn).await
+                            follow(tls.connect(name, stream).await?, &request, manner, &seen, turn).await
                         }
                     }
                 };
@@ -116,6 +145,11 @@ impl Crowd {
     /// Until each has got so many records; panics at the first that is missing or comes twice.
     pub fn wait_for_records(&self, records: u64, limit: Duration) {
         self.wait_until(&format!("has {records} records"), limit, |seen| seen.records >= records);
+    }
+
+    /// Until the server has ended every stream.
+    pub fn wait_until_sent_away(&self, limit: Duration) {
+        self.wait_until("is sent away", limit, |seen| seen.sent_away);
     }
 
     fn wait_until(&self, what: &str, limit: Duration, is: impl Fn(&Seen) -> bool) {
@@ -139,14 +173,14 @@ impl Crowd {
 
 async fn follow(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    target: &str,
+    Request { target, headers }: &Request,
     manner: Manner,
     seen: &Mutex<Seen>,
     turn: SemaphorePermit<'_>,
 ) -> std::io::Result<()> {
     let id = seen.lock().expect("lock").id.clone();
     let last_id = if id.is_empty() { id } else { format!("Last-Event-ID: {id}\r\n") };
-    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{last_id}\r\n").as_bytes()).await?;
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}{last_id}\r\n").as_bytes()).await?;
     if manner == Manner::TakesNothing {
         stream.read_exact(&mut [0]).await?;
         "open".clone_into(&mut seen.lock().expect("lock").id);
@@ -157,6 +191,9 @@ async fn follow(
     let mut turn = Some(turn);
     loop {
         let got = stream.read(&mut buffer).await?;
+        if got == 0 && manner == Manner::ReadsUntilSentAway && seen.lock().expect("lock").sent_away {
+            return Ok(());
+        }
         if got == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
@@ -164,10 +201,10 @@ async fn follow(
         let mut rest = &buffer[..got];
         while let Some(end) = memchr::memchr(b'\n', rest) {
             if kept.is_empty() {
-                seen.line(&rest[..end]);
+                seen.line(&rest[..end], manner);
             } else {
                 kept.extend_from_slice(&rest[..end]);
-                seen.line(&kept);
+                seen.line(&kept, manner);
                 kept.clear();
             }
             rest = &rest[end + 1..];
@@ -206,8 +243,10 @@ async fn connect(number: usize, port: u16, manner: Manner) -> std::io::Result<Tc
 
 impl Seen {
     /// A line of the answer. Those of its head and of the chunks between frames say nothing here.
-    fn line(&mut self, line: &[u8]) {
-        if let Some(data) = line.strip_prefix(b"data: ") {
+    fn line(&mut self, line: &[u8], manner: Manner) {
+        if manner == Manner::ReadsUntilSentAway && (self.sent_away || line == b"event: problem") {
+            self.sent_away = true;
+        } else if let Some(data) = line.strip_prefix(b"data: ") {
             let digits = data.iter().take_while(|byte| byte.is_ascii_digit()).count();
             let number: u64 = String::from_utf8_lossy(&data[..digits]).parse().unwrap_or(u64::MAX);
             match self.next {
