@@ -84,14 +84,7 @@ impl Crowd {
         Self::open_with(port, target, &format!("Authorization: {authorization}\r\n"), count, manner, None)
     }
 
-    fn open_with(
-        port: u16,
-        target: &str,
-        headers: &str,
-        count: usize,
-        manner: Manner,
-        trust: Option<&Path>,
-    ) -> Self {
+    fn open_with(port: u16, target: &str, headers: &str, count: usize, manner: Manner, trust: Option<&Path>) -> Self {
         let tls = trust.map(connector);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
