@@ -19,6 +19,8 @@ pub enum Credential {
     Session(Secret),
     /// `?ticket=`
     Ticket(Secret),
+    /// The name in a certificate that TLS has checked.
+    Certificate(String),
 }
 
 /// An `Authorization` that cannot be read.

@@ -57,6 +57,8 @@ struct WrittenKey {
     name: String,
     sha256: Option<Secret>,
     argon2: Option<Secret>,
+    #[serde(default)]
+    certificate: bool,
     expires: Option<Datetime>,
     #[serde(default)]
     produce: Vec<Pattern>,
@@ -103,15 +105,16 @@ pub fn parse(text: &str) -> Result<Rules, String> {
 }
 
 fn read_key(key: WrittenKey) -> Result<Key, String> {
-    let WrittenKey { name, sha256, argon2, expires, produce, consume, manage, metrics } = key;
+    let WrittenKey { name, sha256, argon2, certificate, expires, produce, consume, manage, metrics } = key;
     check_name(&name)?;
     let named = |what: String| format!("key {name:?}: {what}");
-    let proof = match (sha256, argon2) {
-        (Some(hex), None) => Digest::from_hex(hex.reveal()).map(Proof::Sha256).ok_or_else(|| {
+    let proof = match (sha256, argon2, certificate) {
+        (Some(hex), None, false) => Digest::from_hex(hex.reveal()).map(Proof::Sha256).ok_or_else(|| {
             named("sha256 is not 64 hexadecimal digits; `curlew key new` prints a key and its line".to_owned())
         })?,
-        (None, Some(text)) => Proof::Argon2(Password::parse(text.reveal()).map_err(named)?),
-        _ => return Err(named("give it either sha256 or argon2".to_owned())),
+        (None, Some(text), false) => Proof::Argon2(Password::parse(text.reveal()).map_err(named)?),
+        (None, None, true) => Proof::Certificate,
+        _ => return Err(named("give it either sha256 or argon2, or certificate = true".to_owned())),
     };
     let expires = expires.map(|at| instant(&at)).transpose().map_err(named)?;
     Ok(Key { identity: Identity::new(&name), rights: Rights { produce, consume, manage, metrics }, expires, proof })

@@ -47,6 +47,8 @@ fn a_mistake_is_named_with_its_line_and_shows_no_secret() {
     let cases = [
         (key(""), 2, "give it either sha256 or argon2"),
         (key(&format!("sha256 = \"{HEX}\"\nargon2 = \"x\"")), 2, "give it either sha256 or argon2"),
+        (key(&format!("sha256 = \"{HEX}\"\ncertificate = true")), 2, "or certificate = true"),
+        (key("certificate = false"), 2, "give it either sha256 or argon2"),
         (key("sha256 = \"hushhush\""), 2, "sha256 is not 64 hexadecimal digits"),
         (key("argon2 = \"hushhush\""), 2, "no PHC string"),
         (key(&format!("sha256 = \"{HEX}\"\nexpires = 2027-01-31")), 2, "with its zone"),

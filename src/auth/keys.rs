@@ -34,6 +34,8 @@ pub enum Proof {
     Sha256(Digest),
     /// Of what a person remembers: found by its name, because each try is meant to cost something.
     Argon2(Password),
+    /// Of a client's certificate with this name in it, which TLS has checked.
+    Certificate,
 }
 
 impl Key {
@@ -42,11 +44,16 @@ impl Key {
         match &self.proof {
             Proof::Sha256(digest) => Digest::of(&digest.hex()).short(),
             Proof::Argon2(password) => password.fingerprint(),
+            Proof::Certificate => "certificate".to_owned(),
         }
     }
 
     pub fn is_password(&self) -> bool {
         matches!(self.proof, Proof::Argon2(_))
+    }
+
+    pub fn is_certificate(&self) -> bool {
+        matches!(self.proof, Proof::Certificate)
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -99,7 +106,7 @@ impl Keys {
         let key = named.or_else(|| self.keys.iter().find(|key| key.is_password()))?;
         match &key.proof {
             Proof::Argon2(password) => Some(password),
-            Proof::Sha256(_) => None,
+            Proof::Sha256(_) | Proof::Certificate => None,
         }
     }
 }

@@ -132,6 +132,7 @@ impl Table {
             },
             Credential::Session(text) => self.pass(text, Use::Session, arrival, now),
             Credential::Ticket(text) => self.pass(text, Use::Ticket, arrival, now),
+            Credential::Certificate(name) => self.certified(name, now),
         };
         granted.map_or_else(Answer::Refused, Answer::Granted)
     }
@@ -139,6 +140,10 @@ impl Table {
     fn shown(&self, name: Option<&str>, secret: &Secret, now: Timestamp) -> Result<Grant, Refused> {
         let key = self.keys.shown(name, secret).ok_or(Refused::Wrong)?;
         grant(key, now)
+    }
+
+    fn certified(&self, name: &str, now: Timestamp) -> Result<Grant, Refused> {
+        grant(self.keys.named(name).filter(|key| key.is_certificate()).ok_or(Refused::Wrong)?, now)
     }
 
     fn answer_to_token(&self, token: &Secret, now: Timestamp) -> Answer<'static> {

@@ -145,3 +145,19 @@ fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
         assert_eq!(ask(&start("two"), &ticket(text), Arrival::Again, NOW).is_ok(), holds);
     }
 }
+
+#[test]
+fn a_certificate_is_let_in_by_its_name_where_the_file_says_so_and_nothing_else_by_that_name() {
+    let with = "[[key]]\nname = \"boiler\"\ncertificate = true\nproduce = [\"a\"]\n".to_owned() + &web();
+    let table = table_of(&with);
+    let shown = |name: &str| ask(&table, &Credential::Certificate(name.to_owned()), Arrival::First, NOW);
+    let grant = shown("boiler").unwrap();
+    assert!(grant.may(Right::Produce, &topic("a")).is_ok() && grant.may(Right::Produce, &topic("b")).is_err());
+    for unknown in ["web", "Boiler", ""] {
+        assert_eq!(shown(unknown), Err(Refused::Wrong), "{unknown}");
+    }
+    for typed in ["boiler:", "boiler:certificate", "certificate", "boiler"] {
+        assert_eq!(ask(&table, &bearer(typed), Arrival::First, NOW), Err(Refused::Wrong), "{typed}");
+    }
+    assert_eq!(table_of(&web()).until(&grant.held, NOW), Err(Ended::Revoked));
+}

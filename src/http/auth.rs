@@ -57,7 +57,7 @@ pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &Asker) -> 
     }
 }
 
-/// The header wins over the ticket, that over the cookie.
+/// The header wins over the ticket, that over the cookie, and that over the certificate.
 fn credential(request: &Request, asker: &Asker) -> Result<Option<Credential>, Unreadable> {
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
         return Credential::of_authorization(value.as_bytes()).map(Some);
@@ -65,7 +65,9 @@ fn credential(request: &Request, asker: &Asker) -> Result<Option<Credential>, Un
     if let Some(ticket) = ticket(request) {
         return Ok(Some(ticket));
     }
-    Ok(if is_ours(&request.headers, asker) { session(&request.headers) } else { None })
+    // Browsers send certificates by themselves, as they do cookies.
+    let ours = is_ours(&request.headers, asker);
+    Ok(if ours { session(&request.headers).or_else(|| certificate(request)) } else { None })
 }
 
 /// Streams alone take one: EventSource cannot set headers.
@@ -75,6 +77,11 @@ fn ticket(request: &Request) -> Option<Credential> {
         return None;
     }
     query::first(&request.query, query::TICKET).map(Credential::of_ticket)
+}
+
+fn certificate(request: &Request) -> Option<Credential> {
+    let names = request.peer.certificate.as_ref()?;
+    names.identity().map(|name| Credential::Certificate(name.to_owned()))
 }
 
 pub fn session(headers: &HeaderMap) -> Option<Credential> {

@@ -307,6 +307,32 @@ fn what_cannot_be_served_is_said_at_the_start() {
     assert!(said("server.pem", "server.pem").contains("holds no private key"));
 }
 
+#[test]
+fn a_certificate_has_the_rights_that_the_auth_file_gives_its_name() {
+    let files = Files::new();
+    files.server("server");
+    files.authority("plant");
+    ["boiler-7", "pump-1"].iter().for_each(|name| files.client(name, "plant"));
+    let rules = "[[key]]\nname = \"boiler-7\"\ncertificate = true\nproduce = [\"readings.*\"]\n";
+    std::fs::write(files.path("auth.toml"), rules).expect("a file");
+    let (authority, auth) = (files.text("plant.pem"), files.text("auth.toml"));
+    let bridge = files.serve("server", &["--tls-client-ca", &authority, "--auth-file", &auth]);
+    let ask = |arguments: &[&str], topic: &str| {
+        let said =
+            files.curl(&bridge, "server.pem", &format!("/topics/{topic}"), &[arguments, &["-d", "21.5"]].concat());
+        said.expect("an answer").rsplit(' ').next().expect("a status").to_owned()
+    };
+    let (boiler, boiler_key) = (files.text("boiler-7.pem"), files.text("boiler-7.key"));
+    let (pump, pump_key) = (files.text("pump-1.pem"), files.text("pump-1.key"));
+    let boiler = ["--cert", &boiler, "--key", &boiler_key];
+    assert_eq!(ask(&boiler, "readings.a"), "200");
+    assert_eq!(ask(&boiler, "orders"), "403");
+    assert_eq!(ask(&["--cert", &pump, "--key", &pump_key], "readings.a"), "401");
+    assert_eq!(ask(&[], "readings.a"), "401");
+    // A page of another site that makes the browser show it gets nothing.
+    assert_eq!(ask(&[&boiler[..], &["-H", "Sec-Fetch-Site: cross-site"]].concat(), "readings.a"), "401");
+}
+
 /// Not judged: README tells what TLS costs.
 #[test]
 fn what_a_stream_costs_with_and_without_tls() {
