@@ -5,6 +5,7 @@
 #[allow(dead_code)]
 mod memory_broker;
 
+use curlew::auth::{Auth, Digest};
 use curlew::cel;
 use curlew::http::limits::Settings;
 use curlew::http::{self, App, Network, Proxies, routes};
@@ -21,12 +22,16 @@ const ME: &str = "192.0.2.1";
 const OTHER: &str = "192.0.2.2";
 
 fn app(limits: Settings) -> Arc<App> {
+    app_for(limits, Auth::off())
+}
+
+fn app_for(limits: Settings, auth: Auth) -> Arc<App> {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     // Without a socket every request comes from loopback, as if from a proxy there.
     let proxies = Proxies(vec![Network::new("127.0.0.1".parse().unwrap(), None).unwrap()]);
-    App::new(hub, http::Settings { limits, proxies, ..http::Settings::default() })
+    App::new(hub, http::Settings { limits, proxies, auth, ..http::Settings::default() })
 }
 
 fn request(method: &str, path: &str, from: &str) -> warp::test::RequestBuilder {
@@ -78,6 +83,29 @@ async fn streams_of_an_address_count_until_they_end() {
     assert_eq!(other.status(), 200);
     drop(first);
     assert_eq!(open(ME).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn streams_of_a_key_come_back_all_at_once_however_few_requests_it_may_make() {
+    let file = std::env::temp_dir().join(format!("curlew-limits-{}", std::process::id()));
+    std::fs::write(&file, format!("[[key]]\nname=\"page\"\nsha256=\"{}\"\nconsume=[\"*\"]", Digest::of("s").hex()))
+        .unwrap();
+    let limits = Settings { requests_per_second: 1, streams_per_key: 20, ..Settings::default() };
+    let app = app_for(limits, Auth::from_file(&file).unwrap());
+    std::fs::remove_file(&file).unwrap();
+    let routes = routes(app);
+    let ask = |path| request("GET", path, ME).header("authorization", "Bearer s").filter(&routes);
+    let mut open: Vec<Response<_>> = Vec::new();
+    for _ in 0..20 {
+        open.push(ask("/topics/t/events").await.unwrap());
+    }
+    assert!(open.iter().all(|answer| answer.status() == 200));
+    assert_eq!(ask("/topics/t/events").await.unwrap().status(), 429);
+    let mut refused = 0;
+    for _ in 0..5 {
+        refused += usize::from(ask("/topics").await.unwrap().status() == 429);
+    }
+    assert!(refused >= 2, "{refused}");
 }
 
 #[tokio::test]

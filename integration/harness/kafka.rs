@@ -86,7 +86,7 @@ impl Kafka {
     }
 
     pub fn start(options: Options) -> Self {
-        let folder = tempfile::Builder::new().prefix("curlew-kafka-").tempdir().expect("temp folder");
+        let folder = crate::lasting_folder("kafka");
         let mut ports: Vec<[u16; 4]> = (0..options.brokers).map(|_| std::array::from_fn(|_| free_port())).collect();
         ports[0][0] = options.port.unwrap_or(ports[0][0]);
         let voters: Vec<String> = ports

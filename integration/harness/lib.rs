@@ -66,6 +66,27 @@ pub fn file(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// A folder for what a whole process shares, which nothing removes: the next process does.
+pub fn lasting_folder(name: &str) -> tempfile::TempDir {
+    sweep();
+    let prefix = format!("curlew-{name}-{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().expect("temp folder")
+}
+
+/// Removes the lasting folders of processes that are no more.
+fn sweep() {
+    let all = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().filter_map(Result::ok);
+    for entry in all {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let parts: Vec<&str> = name.split('-').collect();
+        if let ["curlew", "kafka" | "secured", pid, _] = parts[..]
+            && pid.parse::<u32>().is_ok_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists())
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A topic name that no other test has.
 pub fn fresh_topic(name: &str) -> String {
     format!("{name}-{:08x}", fastrand::u32(..))

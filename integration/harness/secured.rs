@@ -61,7 +61,7 @@ impl DerefMut for Secured {
 
 impl Secured {
     pub fn start() -> Self {
-        let folder = tempfile::Builder::new().prefix("curlew-secured-").tempdir().expect("temp folder");
+        let folder = crate::lasting_folder("secured");
         make_certificates(folder.path());
         let ports: [u16; 5] = std::array::from_fn(|_| free_port());
         let properties = properties(folder.path());

@@ -45,13 +45,16 @@ pub struct Limits {
     max_streams_per_address: usize,
 
     /// Most event streams of one key, or unlimited; one more is refused with 429.
-    #[arg(long, env = "CURLEW_MAX_STREAMS_PER_KEY", value_name = "N", default_value = "1000",
+    ///
+    /// Those of its tickets count too: all readers of a page may hang on one key.
+    #[arg(long, env = "CURLEW_MAX_STREAMS_PER_KEY", value_name = "N", default_value = "5000",
           value_parser = values::count)]
     max_streams_per_key: usize,
 
     /// Most requests a second of one key, or of one address without a key, or unlimited; then 429.
     ///
-    /// Twice as many may come at once. An x-ndjson body is one request, however long it goes on.
+    /// Twice as many may come at once. An x-ndjson body is one request, however long it goes on; event streams with a key
+    /// have only the limit of their number, since all of them come back at once after a restart.
     #[arg(long, env = "CURLEW_MAX_REQUESTS_PER_SECOND", value_name = "N", default_value = "1000",
           value_parser = values::count)]
     max_requests_per_second: usize,

@@ -72,8 +72,7 @@ fn credential(request: &Request, asker: &Asker) -> Result<Option<Credential>, Un
 
 /// Streams alone take one: EventSource cannot set headers.
 fn ticket(request: &Request) -> Option<Credential> {
-    let is_stream = request.path.trim_end_matches('/').ends_with("/events");
-    if !is_stream || !request.query.contains(query::TICKET) {
+    if !request.is_for_a_stream() || !request.query.contains(query::TICKET) {
         return None;
     }
     query::first(&request.query, query::TICKET).map(Credential::of_ticket)

@@ -39,6 +39,11 @@ impl Request {
         permit.identity().map_or_else(|| Caller::at(self.peer.address), |shown| Caller::Key(shown.name().into()))
     }
 
+    /// Whether it asks for events.
+    pub fn is_for_a_stream(&self) -> bool {
+        self.path.trim_end_matches('/').ends_with("/events")
+    }
+
     /// Bytes of its line and headers, as HTTP/1.1 writes them.
     fn head_size(&self) -> usize {
         let line = self.method.as_str().len() + self.path.len() + self.query.len() + "  HTTP/1.1\r\n".len();
@@ -109,7 +114,11 @@ where
             let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
             let permit = auth::permit(app, request, asker).await?;
             if permit.identity().is_some() {
-                app.limits.shown(&Caller::at(request.peer.address), &request.caller(&permit))?;
+                let address = Caller::at(request.peer.address);
+                match request.is_for_a_stream() {
+                    true => app.limits.shown_for_a_stream(&address),
+                    false => app.limits.shown(&address, &request.caller(&permit))?,
+                }
             }
             let answer = permitted(app, &permit, (path, method), request, body).await?;
             answer.ok_or_else(|| Problem::method_not_allowed(request.method.as_str(), allowed))

@@ -48,7 +48,7 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(30),
             connections_per_address: 1000,
             streams_per_address: 500,
-            streams_per_key: 1000,
+            streams_per_key: 5000,
             requests_per_second: 1000,
             topics_per_stream: 64,
             filter: cel::Limits::default(),
@@ -163,10 +163,20 @@ impl Limits {
 
     /// A request that was let in for its address has shown a key, and counts for that instead.
     pub fn shown(&self, address: &Caller, key: &Caller) -> Result<(), Problem> {
+        self.give_back(address);
+        self.request(key)
+    }
+
+    /// Likewise, for a stream, whose number has a limit of its own. After a restart all streams of a key come back at
+    /// once, and EventSource takes a 429 for the end.
+    pub fn shown_for_a_stream(&self, address: &Caller) {
+        self.give_back(address);
+    }
+
+    fn give_back(&self, address: &Caller) {
         if self.settings.requests_per_second != UNLIMITED && !self.leaves_out(address) {
             self.table.give_back(address, Instant::now());
         }
-        self.request(key)
     }
 
     fn place(&self, caller: &Caller, kind: Kind, most: usize) -> Option<Place> {
