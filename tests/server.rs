@@ -201,6 +201,43 @@ async fn a_client_that_takes_nothing_is_closed() {
 }
 
 #[tokio::test]
+async fn a_stream_of_http_2_that_nobody_reads_is_reset_and_its_neighbours_go_on() {
+    let served = serve(10, Duration::from_millis(300));
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let address = served.address;
+    let mut get = |query: &str| {
+        let path = format!("http://{address}/topics/t/events?{query}");
+        client.send_request(hyper::Request::get(path).body(Empty::<Bytes>::new()).unwrap())
+    };
+    let mut read = get("from=earliest").await.unwrap().into_body();
+    let unread = get("from=latest").await.unwrap();
+    served.until_streams(2).await;
+    // More than the client's window for one stream, and less than the one for its connection.
+    for _ in 0..4 {
+        served.broker.append("t", 0, vec![b'x'; 1 << 20]);
+    }
+    let (mut seen, expected) = (0, 4 << 20);
+    while seen < expected {
+        let frame = tokio::time::timeout(PATIENCE, read.frame()).await.unwrap().unwrap().unwrap();
+        seen += frame.into_data().unwrap().len();
+    }
+    served.until_streams(1).await;
+    let cut = unread.into_body().collect().await.unwrap_err();
+    assert!(cut.to_string().contains("body"), "{cut}");
+    // In silence there is nothing to take.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    served.broker.append("t", 0, "last");
+    let mut rest = String::new();
+    while !rest.contains("data: last\n") {
+        let frame = tokio::time::timeout(PATIENCE, read.frame()).await.unwrap().unwrap().unwrap();
+        rest.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap()));
+    }
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_so_and_gets_in_when_there_is_room() {
     let served = serve(1, PATIENCE);
     let mut first = served.ask(FROM_THE_START).await;

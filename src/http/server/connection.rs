@@ -1,6 +1,7 @@
 //! One client's connection.
 
 use super::tls::Tls;
+use super::unread::{Requests, watched};
 use crate::http::io::{Client, Speaks};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
@@ -8,7 +9,7 @@ use crate::http::takeover::{Slot, plain, write_out};
 use crate::http::transport::Transport;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -73,7 +74,7 @@ where
             Some((client, answer)) => Ok(write_out(client, answer).await?),
             None => Ok(()),
         },
-        Speaks::Http2 => Ok(Box::pin(serve_http2(client, largest_head, service, ending)).await?),
+        Speaks::Http2 => Ok(Box::pin(serve_http2(client, patience, largest_head, service, ending)).await?),
     }
 }
 
@@ -174,12 +175,22 @@ where
     Ok(Some((connection.into_parts().io, answer)))
 }
 
-async fn serve_http2<S>(client: Client, largest_head: usize, service: S, ending: Ending) -> hyper::Result<()>
+async fn serve_http2<S>(
+    client: Client,
+    patience: Patience,
+    largest_head: usize,
+    service: S,
+    ending: Ending,
+) -> hyper::Result<()>
 where
     S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    let mut http = http2::Builder::new(TokioExecutor::new());
+    let service = service_fn(move |request| {
+        let answer = service.call(request);
+        async { answer.await.map(watched) }
+    });
+    let mut http = http2::Builder::new(Requests { stall: patience.stall });
     http.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     http.max_header_list_size(u32::try_from(largest_head).unwrap_or(u32::MAX)).max_send_buf_size(WAITING);
     let mut connection = pin!(http.serve_connection(client, service));

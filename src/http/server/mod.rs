@@ -2,6 +2,7 @@
 
 mod connection;
 mod tls;
+mod unread;
 
 pub use tls::{Clients, Tls, TlsFiles};
 
