@@ -67,9 +67,12 @@ impl Reading {
             KeySource::JwksFile(file) => {
                 known(KeySet::of_jwks(&texts.read(&file)?, From::File).map_err(|what| of(&file, what))?)
             }
-            KeySource::JwksUrl(place) => {
-                let ca_file = place.ca_file.map(|file| texts.at(&file));
-                self.fetched(Place { ca_file, ..place })?
+            KeySource::JwksUrl { place, ca_file: None } => self.fetched(place)?,
+            KeySource::JwksUrl { place, ca_file: Some(file) } => {
+                // Among the texts, a change of it counts.
+                texts.read(&file)?;
+                let authorities = Some(crate::tls::certificates(&texts.at(&file))?);
+                self.fetched(Place { authorities, ..place })?
             }
         })
     }

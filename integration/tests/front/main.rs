@@ -1,7 +1,9 @@
 //! The front of the real binary, on its own log: TLS, and what clients throw at it that mean no good.
 
+mod browser;
 mod healthy;
 mod limits;
+mod provider;
 mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

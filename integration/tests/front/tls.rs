@@ -13,18 +13,18 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A folder with certificates, and the bridge's data.
-struct Files(TempDir);
+pub struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().expect("temp folder"))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("UTF-8").to_owned()
     }
 
@@ -59,7 +59,7 @@ impl Files {
         ]);
     }
 
-    fn server(&self, name: &str) {
+    pub fn server(&self, name: &str) {
         self.own(name, "/CN=localhost", "basicConstraints=critical,CA:FALSE");
     }
 
@@ -103,12 +103,12 @@ impl Files {
         ]);
     }
 
-    fn serve(&self, certificate: &str, options: &[&str]) -> Bridge {
+    pub fn serve(&self, certificate: &str, options: &[&str]) -> Bridge {
         let (pem, key) = (self.text(&format!("{certificate}.pem")), self.text(&format!("{certificate}.key")));
         Bridge::embedded(&self.path("data"), &[&["--tls-cert", &pem, "--tls-key", &key], options].concat())
     }
 
-    fn curl(&self, bridge: &Bridge, authority: &str, path: &str, arguments: &[&str]) -> Result<String, String> {
+    pub fn curl(&self, bridge: &Bridge, authority: &str, path: &str, arguments: &[&str]) -> Result<String, String> {
         let url = format!("https://localhost:{}{path}", bridge.port);
         let authority = self.text(authority);
         let format = "\n%{http_version} %{http_code}";

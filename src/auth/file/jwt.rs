@@ -23,7 +23,7 @@ pub enum KeySource {
     Pem(String),
     PemFile(PathBuf),
     JwksFile(PathBuf),
-    JwksUrl(Place),
+    JwksUrl { place: Place, ca_file: Option<PathBuf> },
 }
 
 #[derive(Deserialize)]
@@ -94,12 +94,13 @@ fn terms(written: WrittenIssuer) -> Result<(Terms, KeySource), String> {
                 if !url.starts_with("https://") && !url.starts_with("http://") {
                     return Err("jwks_url is no URL such as https://idp.example/jwks.json".to_owned());
                 }
-                KeySource::JwksUrl(Place {
+                let place = Place {
                     url,
-                    ca_file: written.jwks_ca_file,
+                    authorities: None,
                     refresh: time(written.jwks_refresh, "jwks_refresh", REFRESH, second, MOST_REFRESH)?,
                     floor: time(written.jwks_floor, "jwks_floor", FLOOR, second, MOST_REFRESH)?,
-                })
+                };
+                KeySource::JwksUrl { place, ca_file: written.jwks_ca_file }
             }
             _ => return Err("give it one of secret, public_key, public_key_file, jwks_file and jwks_url".to_owned()),
         };

@@ -1,0 +1,85 @@
+//! Tokens of an identity provider whose keys are behind HTTPS, and files that are read anew.
+
+use crate::tls::Files;
+use curlew_integration::bridge::{Bridge, curlew};
+use curlew_integration::process::Process;
+use curlew_integration::{eventually, file, free_port, http};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+
+struct Provider {
+    url: String,
+    token: String,
+    _process: Process,
+}
+
+impl Provider {
+    fn start(files: &Files, certificate: &str) -> Self {
+        let mut node = Command::new("node");
+        node.arg(file("clients/identity_provider.mjs"))
+            .args(["pem", "key"].map(|kind| files.path(&format!("{certificate}.{kind}"))))
+            .stdout(Stdio::piped());
+        let mut process = Process::start_with_own_output("the identity provider", node, &files.path("provider.log"));
+        let stdout = process.child().stdout.take().expect("stdout");
+        let mut lines = BufReader::new(stdout).lines().map(|line| line.expect("a line"));
+        let (url, token) = (lines.next().expect("its URL"), lines.next().expect("a token"));
+        Self { url, token, _process: process }
+    }
+}
+
+#[test]
+fn a_provider_behind_https_is_believed_once_its_authority_is() {
+    let files = Files::new();
+    ["server", "other"].iter().for_each(|name| files.server(name));
+    let provider = Provider::start(&files, "server");
+    let rules = format!("[[jwt]]\nname = \"idp\"\njwks_url = \"{}\"\njwks_ca_file = \"ca.pem\"\n", provider.url);
+    std::fs::write(files.path("auth.toml"), rules).expect("a file");
+    let trust = |name: &str| std::fs::copy(files.path(name), files.path("ca.pem")).expect("a copy");
+    trust("other.pem");
+    let bridge = Bridge::embedded(&files.path("data"), &["--auth-file", &files.text("auth.toml")]);
+    let bearer = format!("Bearer {}", provider.token);
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "text/plain")];
+    let ask =
+        |bridge: &Bridge, topic: &str| bridge.request("POST", &format!("/topics/{topic}"), &headers, b"21.5").status;
+    assert_eq!(ask(&bridge, "readings.a"), 503, "no keys, and not the token's fault");
+    let log = bridge.log();
+    assert!(log.contains("no keys from https://localhost:") && log.contains("ertificate"), "{log}");
+    trust("server.pem");
+    eventually("the token is taken", SOON, || match ask(&bridge, "readings.a") {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    assert_eq!(ask(&bridge, "orders"), 403);
+    assert!(!bridge.log().contains(&provider.token));
+}
+
+#[test]
+fn a_hang_up_reads_an_auth_file_and_ends_a_bridge_without_one() {
+    let files = Files::new();
+    std::fs::write(files.path("auth.toml"), "").expect("a file");
+    let mut bridge = Bridge::embedded(&files.path("data"), &["--auth-file", &files.text("auth.toml")]);
+    let complaints = |bridge: &Bridge, times| {
+        eventually("it complains", SOON, || match bridge.log().matches("the one before holds on").count() {
+            count if count == times => Ok(()),
+            count => Err(count.to_string()),
+        });
+    };
+    // A change is seen without a signal, and once.
+    std::fs::write(files.path("auth.toml"), "[[key]]\nname = 5\n").expect("a file");
+    complaints(&bridge, 1);
+    bridge.process().signal("HUP");
+    complaints(&bridge, 2);
+    http::get(bridge.port, "/health").expect(200);
+    assert_eq!(bridge.stop(), Some(0));
+
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let command = curlew(&["--listen", &listen, "--data", &files.text("other-data")]);
+    let mut open = Process::start("curlew serve", command, &files.path("open.log"));
+    eventually("it serves", SOON, || http::try_connect(port).map_err(|e| e.to_string()));
+    open.signal("HUP");
+    assert_eq!(open.wait(SOON).code(), None, "by the signal");
+}
