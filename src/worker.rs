@@ -1,11 +1,11 @@
 //! The one way to start a thread: named, owned, joined.
 
 use log::error;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
@@ -20,19 +20,54 @@ const CALM: Duration = Duration::from_secs(5);
 /// So many panics without a calm in between are no accident.
 const TOO_OFTEN: u32 = 3;
 
+/// Threads in the middle of something, with their names and since when.
+static AT_WORK: LazyLock<Mutex<HashMap<ThreadId, (String, Instant)>>> = LazyLock::new(Mutex::default);
+
+/// Longer than anything takes: a silent broker of the old protocol holds a call for up to two minutes.
+const HUNG: Duration = Duration::from_secs(600);
+
+/// Says that this thread is at a piece of work that ends, and not waiting for the next; until it is dropped.
+pub fn at_work() -> AtWork {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name").to_owned();
+    lock(&AT_WORK).insert(thread.id(), (name, Instant::now()));
+    AtWork(thread.id())
+}
+
+pub struct AtWork(ThreadId);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        lock(&AT_WORK).remove(&self.0);
+    }
+}
+
+/// The names of threads that have not come to the end of a piece of work for so long that they never will.
+pub fn hung() -> Vec<String> {
+    at_work_for(HUNG)
+}
+
+fn at_work_for(long: Duration) -> Vec<String> {
+    lock(&AT_WORK).values().filter(|(_, since)| since.elapsed() >= long).map(|(name, _)| name.clone()).collect()
+}
+
 /// The names of threads that panic again and again, and so get nothing done.
 pub fn troubled() -> Vec<String> {
-    let mut troubled = TROUBLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut troubled = lock(&TROUBLED);
     troubled.retain(|_, (last, _)| last.elapsed() < CALM);
     troubled.iter().filter(|(_, (_, times))| *times >= TOO_OFTEN).map(|(name, _)| name.clone()).collect()
 }
 
 fn note_panic(name: &str) {
     PANICS.fetch_add(1, Ordering::Relaxed);
-    let mut troubled = TROUBLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut troubled = lock(&TROUBLED);
     let (last, times) = troubled.entry(name.to_owned()).or_insert_with(|| (Instant::now(), 0));
     *times = if last.elapsed() < CALM { *times + 1 } else { 1 };
     *last = Instant::now();
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Panics of all threads so far, each of them a fault of ours.
@@ -110,6 +145,35 @@ mod tests {
         drop(worker.unwrap());
         assert!(panics() > before);
         assert!(!troubled().contains(&"test".to_owned()), "once is an accident");
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_to_an_end_is_named_and_one_that_waits_is_not() {
+        let (begin, begun) = bounded::<()>(0);
+        let (end, ended) = bounded::<()>(0);
+        let worker = Worker::start("slow", move || {
+            while begun.recv().is_ok() {
+                let _at_work = at_work();
+                let _ = ended.recv();
+            }
+        });
+        let is_named = || at_work_for(Duration::ZERO).contains(&"slow".to_owned());
+        let wait_until = |named| {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while is_named() != named {
+                assert!(Instant::now() < deadline, "named: {}", !named);
+                std::thread::yield_now();
+            }
+        };
+        for _ in 0..2 {
+            wait_until(false);
+            begin.send(()).unwrap();
+            wait_until(true);
+            end.send(()).unwrap();
+        }
+        drop(begin);
+        drop(worker.unwrap());
+        assert!(!is_named() && hung().is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::retention;
 use crate::broker::{Acks, AutoCreate, BrokerError, Placed, Receipts, Submission, Written};
 use crate::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition, now};
+use crate::worker;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -42,6 +43,7 @@ fn size(submission: &Submission) -> usize {
 }
 
 fn write(log: &EmbeddedLog, submissions: Vec<Submission>, stickies: &mut HashMap<TopicName, Sticky>) {
+    let _at_work = worker::at_work();
     let writing = match log.write() {
         Ok(writing) => writing,
         Err(failure) => {

@@ -12,6 +12,7 @@ use super::lock;
 use super::opening;
 use super::shelf::{Shelf, Stretch};
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Want};
+use crate::worker;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -103,6 +104,7 @@ impl CatchUp {
         let mut readers = HashMap::new();
         while !self.live.is_closing() {
             if let Some(job) = self.next_job() {
+                let _at_work = worker::at_work();
                 self.take_turn(job, &mut readers);
             }
         }

@@ -10,6 +10,7 @@ use super::tail::{Tail, TailPartition};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
+use crate::worker;
 use crossbeam_channel::{Receiver, at, select};
 use log::{debug, error, info, warn};
 use std::collections::{BTreeSet, HashMap};
@@ -35,7 +36,9 @@ impl Keeper {
         let mut due = Instant::now() + self.refresh;
         let mut tidied = Instant::now();
         while !self.live.is_closing() {
+            let at_work = worker::at_work();
             self.assign(&mut readers);
+            drop(at_work);
             let nudge = select! {
                 recv(self.live.nudges) -> nudge => nudge.ok(),
                 recv(self.ended) -> _ => return,
@@ -102,6 +105,7 @@ impl Keeper {
     }
 
     fn look_up(&self) -> Result<(), BrokerError> {
+        let _at_work = worker::at_work();
         let tails = self.live.tails();
         if tails.is_empty() {
             return Ok(());

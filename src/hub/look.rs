@@ -44,11 +44,12 @@ impl Hub {
         }
     }
 
-    /// What is wrong with the process's threads: those that ended though nobody told them to, and those that panic again
-    /// and again.
+    /// What is wrong with the process's threads: those that ended though nobody told them to, those that panic again and
+    /// again, and those that hang.
     pub fn faults(&self) -> Vec<String> {
         let mut faults: Vec<_> = worker::troubled();
         faults.iter_mut().for_each(|name| *name = format!("thread {name} panics again and again"));
+        faults.extend(worker::hung().iter().map(|name| format!("thread {name} hangs")));
         if !self.is_ending() {
             let threads = lock(&self.threads);
             let ended = threads.iter().filter(|thread| thread.has_ended()).map(Worker::name);

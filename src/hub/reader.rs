@@ -7,7 +7,7 @@ use super::tail::Tail;
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, Reader, Remedy, Want};
 use crate::record::{Partition, TopicName};
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, info, log, warn};
 use std::collections::HashMap;
@@ -135,6 +135,7 @@ impl Reading {
     /// How long to pause after it.
     fn fetch(&mut self, wants: &[Want]) -> Duration {
         let limits = FetchLimits { wait: LONG_POLL, max_bytes: self.max_bytes, partition_max_bytes: self.max_bytes };
+        let _at_work = worker::at_work();
         match self.reader.fetch(wants, limits) {
             Ok(fetched) => {
                 self.backoff.reset();

@@ -8,6 +8,7 @@ use crate::broker::{
 use crate::kafka::wire::errors::Asked;
 use crate::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Partition, TopicName, TopicPartition};
+use crate::worker;
 use crossbeam_channel::Receiver;
 use kafka::client::{ProduceConfirm, ProduceMessage, RequiredAcks};
 use kafka::error::KafkaCode;
@@ -81,6 +82,7 @@ impl Writer {
                 queue(submission, &mut pending);
             }
             while !pending.is_empty() {
+                let _at_work = worker::at_work();
                 let before = pending.len();
                 pending = self.round(pending);
                 if pending.len() == before {

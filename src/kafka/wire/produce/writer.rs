@@ -17,6 +17,7 @@ use super::{Event, Settings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
 use crate::kafka::wire::cluster::Cluster;
 use crate::record::{self, TopicName, TopicPartition};
+use crate::worker;
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::collections::{BTreeSet, HashMap};
 use std::thread::Scope;
@@ -123,7 +124,9 @@ impl<'scope, 'env> Writer<'scope, 'env> {
         let closed = never();
         let mut open = Some(submissions);
         loop {
+            let at_work = worker::at_work();
             let pause = self.send_what_can_be(Instant::now());
+            drop(at_work);
             if open.is_none() && self.all_settled() {
                 break;
             }
