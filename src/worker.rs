@@ -158,7 +158,7 @@ mod tests {
             }
         });
         let is_named = || at_work_for(Duration::ZERO).contains(&"slow".to_owned());
-        let wait_until = |named| {
+        let wait_until = |named: bool| {
             let deadline = Instant::now() + Duration::from_secs(20);
             while is_named() != named {
                 assert!(Instant::now() < deadline, "named: {}", !named);
