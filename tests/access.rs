@@ -13,7 +13,10 @@ use curlew::auth::{Auth, Digest, Watch};
 use curlew::http::{self, App, Guard, Listens, Origins, routes};
 use curlew::hub::{self, Hub};
 use documented::is_documented;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use memory_broker::MemoryBroker;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -118,35 +121,44 @@ impl World {
     }
 
     /// Opens a stream and waits for its first record; then what is sent after that, to its end.
-    async fn stream(&self, path: &str, headers: &[(&str, &str)], meanwhile: impl AsyncFnOnce()) -> String {
+    async fn stream(&self, path: &str, headers: &[(&str, &str)], meanwhile: impl AsyncFnOnce(&mut Body)) -> String {
         let mut request = warp::test::request().path(path).header("host", "localhost:8080");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let answer = request.filter(&routes(self.app.clone())).await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
-        let mut body = answer.into_body();
-        let mut seen = String::new();
-        while !seen.contains("data: ") {
-            seen += &next(&mut body).await.expect("a first record");
-        }
-        meanwhile().await;
+        let mut body = Body(answer);
+        body.until("data: ").await;
+        meanwhile(&mut body).await;
         let mut rest = String::new();
-        while let Some(more) = next(&mut body).await {
+        while let Some(more) = body.next().await {
             rest += &more;
         }
         rest
     }
 }
 
-fn json_of(answer: &Response<Bytes>) -> Value {
-    serde_json::from_slice(answer.body()).unwrap_or_else(|e| panic!("{e}: {:?}", answer.body()))
+/// An answer that is read as it comes.
+struct Body(warp::reply::Response);
+
+impl Body {
+    async fn next(&mut self) -> Option<String> {
+        let frame = tokio::time::timeout(PATIENCE, self.0.frame()).await.expect("something within the time")?;
+        let data = frame.ok().and_then(|frame| frame.into_data().ok()).expect("data");
+        Some(String::from_utf8_lossy(&data).into_owned())
+    }
+
+    async fn until(&mut self, text: &str) {
+        let mut seen = String::new();
+        while !seen.contains(text) {
+            seen += &self.next().await.unwrap_or_else(|| panic!("{text:?} does not come: {seen}"));
+        }
+    }
 }
 
-async fn next<B: warp::hyper::body::Body<Data = Bytes> + Unpin>(body: &mut B) -> Option<String> {
-    let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("something within the time")?;
-    let data = frame.ok().and_then(|frame| frame.into_data().ok()).expect("data");
-    Some(String::from_utf8_lossy(&data).into_owned())
+fn json_of(answer: &Response<Bytes>) -> Value {
+    serde_json::from_slice(answer.body()).unwrap_or_else(|e| panic!("{e}: {:?}", answer.body()))
 }
 
 /// The error of a `problem` event, which must be the last.
@@ -400,13 +412,15 @@ async fn a_stream_ends_with_a_problem_when_its_key_is_revoked() {
         (path.to_owned(), vec![("cookie", &cookie)]),
         (format!("{path}&ticket={ticket}"), vec![]),
     ];
-    for (path, headers) in ways {
+    for (number, (path, headers)) in ways.into_iter().enumerate() {
         world.rewrite(&file());
         let rest = world
-            .stream(&path, &headers, async || {
+            .stream(&path, &headers, async |body| {
                 world.rewrite("this is no TOML");
                 world.rewrite(&(file() + "# what it may do is as before\n"));
-                world.broker.append("a", 0, "still here");
+                let still_here = format!("still here {number}");
+                world.broker.append("a", 0, still_here.as_str());
+                body.until(&still_here).await;
                 world.rewrite(&key("other", "o", r#"consume = ["*"]"#));
             })
             .await;
@@ -420,7 +434,7 @@ async fn a_stream_ends_with_a_problem_when_its_key_may_no_longer_read_the_topic(
     let world = world();
     let headers = [("authorization", "Bearer r-secret"), ("accept", "text/event-stream")];
     let narrower = key("reader", "r-secret", r#"consume = ["b"]"#);
-    let rest = world.stream("/topics/a/events?from=earliest", &headers, async || world.rewrite(&narrower)).await;
+    let rest = world.stream("/topics/a/events?from=earliest", &headers, async |_| world.rewrite(&narrower)).await;
     assert_eq!(problem_of(&rest)["status"], json!(403), "{rest}");
 }
 
@@ -432,7 +446,7 @@ async fn a_stream_ends_with_a_problem_when_its_key_ends() {
     let at = at.format(&time::format_description::well_known::Rfc3339).unwrap();
     world.rewrite(&key("reader", "r-secret", &format!("consume = [\"*\"]\nexpires = {at}")));
     let ticket = world.ticket("r-secret", &["a"]).await;
-    let rest = world.stream(&format!("/topics/a/events?from=earliest&ticket={ticket}"), &[], async || {}).await;
+    let rest = world.stream(&format!("/topics/a/events?from=earliest&ticket={ticket}"), &[], async |_| {}).await;
     assert!(curlew::record::now() >= ends);
     assert_eq!((&problem_of(&rest)["status"], rest.contains("has ended")), (&json!(401), true), "{rest}");
 }
@@ -450,7 +464,7 @@ async fn a_busy_stream_ends_too() {
         }
     });
     let rest =
-        world.stream("/topics/a/events?from=earliest", &headers, async || world.rewrite(&key("o", "o", ""))).await;
+        world.stream("/topics/a/events?from=earliest", &headers, async |_| world.rewrite(&key("o", "o", ""))).await;
     done.store(true, std::sync::atomic::Ordering::Relaxed);
     busy.join().unwrap();
     assert_eq!(problem_of(&rest)["status"], json!(401));
@@ -459,30 +473,19 @@ async fn a_busy_stream_ends_too() {
 #[tokio::test]
 async fn an_endless_body_is_not_read_on_when_its_key_is_revoked() {
     let world = world();
-    let (send, lines) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
-    let body = futures_util::stream::unfold(lines, async |mut lines| Some((lines.recv().await?, lines)));
-    let over = {
-        let auth = world.auth.clone();
-        let permit = auth
-            .permit(Some(&curlew::auth::Credential::of_text("w-secret")), curlew::auth::Arrival::First)
-            .await
-            .unwrap();
-        let topic = curlew::record::TopicName::new("a").unwrap();
-        auth.over(&permit, curlew::auth::Right::Produce, vec![topic]).unwrap()
-    };
-    let over: http::produce::Over = Box::pin(async { over.await.into() });
-    let headers =
-        warp::http::HeaderMap::from_iter([("content-type".parse().unwrap(), "application/x-ndjson".parse().unwrap())]);
-    let settings = http::produce::Settings::default();
-    let body = Box::pin(body);
-    let answer = http::produce::post(&world.app.hub, &settings, "a", "", &headers, body, Some(over)).await.unwrap();
-    let mut receipts = answer.into_body();
-    send.send(Ok(Bytes::from_static(b"1\n"))).await.unwrap();
-    assert_eq!(next(&mut receipts).await.unwrap(), "{\"partition\":0,\"offset\":1}\n");
+    let (send, mut lines) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(4);
+    let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| lines.poll_recv(cx)));
+    let request = warp::http::Request::post("http://localhost:8080/topics/a").header("host", "localhost:8080");
+    let request = request.header("authorization", "Bearer w-secret").header("content-type", "application/x-ndjson");
+    let service = TowerToHyperService::new(warp::service(routes(world.app.clone())));
+    let mut receipts = Body(service.call(request.body(body).unwrap()).await.unwrap());
+    assert_eq!(receipts.0.status(), 200);
+    send.send(Ok(Frame::data(Bytes::from_static(b"1\n")))).await.unwrap();
+    assert_eq!(receipts.next().await.unwrap(), "{\"partition\":0,\"offset\":1}\n");
     world.rewrite(&key("other", "o", ""));
-    let last = next(&mut receipts).await.unwrap();
+    let last = receipts.next().await.unwrap();
     assert!(last.contains("\"error_code\":401") && last.contains("revoked"), "{last}");
-    assert_eq!(next(&mut receipts).await, None);
+    assert_eq!(receipts.next().await, None);
 }
 
 #[test]
@@ -517,7 +520,46 @@ fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_missing_is_read_as_soon_as_it_is_there() {
+    let world = world();
+    let keys = world.file.with_extension("pem");
+    let named = format!("[[jwt]]\nname = \"idp\"\npublic_key_file = {:?}\n", keys.file_name().unwrap());
+    world.rewrite(&(key("new", "n-secret", r#"consume = ["*"]"#) + &named));
+    let status = async |key: &str| world.status("GET", "/topics/a", key).await;
+    assert_eq!((status("r-secret").await, status("n-secret").await), (200, 401), "what was said before holds on");
+    assert!(!world.auth.has_changed(), "it is not read and refused again and again");
+    std::fs::write(&keys, include_str!("../src/auth/jwt/testing/ec.pub.pem")).unwrap();
+    assert!(world.auth.has_changed());
+    world.auth.reload();
+    std::fs::remove_file(&keys).unwrap();
+    assert_eq!((status("r-secret").await, status("n-secret").await), (401, 200));
+}
+
+#[tokio::test]
 async fn metrics_of_a_bridge_on_loopback_are_for_everybody_on_it() {
     assert_eq!(world_on(Listens::Loopback).get("/metrics", &[]).await.status(), 200);
     assert_eq!(world().get("/metrics", &[]).await.status(), 401);
+}
+
+#[tokio::test]
+async fn metrics_are_not_for_everybody_who_comes_by_a_proxy_on_this_machine() {
+    let world = world_on(Listens::Loopback);
+    let public = PAGE.strip_prefix("https://").unwrap();
+    let ways = [
+        vec![("host", public)],
+        vec![("host", "localhost:8080"), ("x-forwarded-for", "127.0.0.1")],
+        vec![("host", "localhost:8080"), ("x-forwarded-proto", "https")],
+        vec![("host", "localhost:8080"), ("forwarded", "for=127.0.0.1")],
+        vec![("host", "localhost:8080"), ("via", "1.1 proxy")],
+    ];
+    for headers in ways {
+        for (key, status) in [("", 401), ("Bearer r-secret", 403), ("Bearer a-secret", 200)] {
+            let mut request = warp::test::request().path("/metrics").header("authorization", key);
+            for (name, value) in &headers {
+                request = request.header(*name, *value);
+            }
+            let answer = request.reply(&routes(world.app.clone())).await;
+            assert_eq!(answer.status(), status, "{headers:?} {key}");
+        }
+    }
 }

@@ -85,15 +85,24 @@ async fn streams_of_an_address_count_until_they_end() {
     assert_eq!(open(ME).await.unwrap().status(), 200);
 }
 
+/// Whom this auth file lets in.
+fn auth(text: &str) -> Auth {
+    let file = std::env::temp_dir().join(format!("curlew-limits-{}-{:x}", std::process::id(), fastrand::u64(..)));
+    std::fs::write(&file, text).unwrap();
+    let auth = Auth::from_file(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    auth
+}
+
+fn page() -> Auth {
+    let digest = Digest::of("s").hex();
+    auth(&format!("[[key]]\nname=\"page\"\nsha256=\"{digest}\"\nconsume=[\"*\"]\nproduce=[\"*\"]"))
+}
+
 #[tokio::test]
 async fn streams_of_a_key_come_back_all_at_once_however_few_requests_it_may_make() {
-    let file = std::env::temp_dir().join(format!("curlew-limits-{}", std::process::id()));
-    std::fs::write(&file, format!("[[key]]\nname=\"page\"\nsha256=\"{}\"\nconsume=[\"*\"]", Digest::of("s").hex()))
-        .unwrap();
     let limits = Settings { requests_per_second: 1, streams_per_key: 20, ..Settings::default() };
-    let app = app_for(limits, Auth::from_file(&file).unwrap());
-    std::fs::remove_file(&file).unwrap();
-    let routes = routes(app);
+    let routes = routes(app_for(limits, page()));
     let ask = |path| request("GET", path, ME).header("authorization", "Bearer s").filter(&routes);
     let mut open: Vec<Response<_>> = Vec::new();
     for _ in 0..20 {
@@ -106,6 +115,67 @@ async fn streams_of_a_key_come_back_all_at_once_however_few_requests_it_may_make
         refused += usize::from(ask("/topics").await.unwrap().status() == 429);
     }
     assert!(refused >= 2, "{refused}");
+}
+
+#[tokio::test]
+async fn what_opens_no_stream_counts_as_a_request_whatever_its_topic_is_called() {
+    for (method, path) in [
+        ("POST", "/topics/events"),
+        ("GET", "/topics/events"),
+        ("POST", "/topics/t/events"),
+        ("PUT", "/events"),
+        ("HEAD", "/topics/t/events"),
+    ] {
+        let app = app_for(Settings { requests_per_second: 1, ..Settings::default() }, page());
+        let mut refused = 0;
+        for _ in 0..10 {
+            let ask =
+                request(method, path, ME).header("authorization", "Bearer s").header("content-type", "text/plain");
+            refused += usize::from(ask.body("x").reply(&routes(app.clone())).await.status() == 429);
+        }
+        assert!(refused >= 6, "{method} {path}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn who_guesses_passwords_is_told_to_wait_and_others_sign_in() {
+    use argon2::password_hash::PasswordHasher;
+    let params = argon2::Params::new(64, 1, 1, None).unwrap();
+    let quick = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let hash = |password: &str| {
+        let hash: argon2::password_hash::phc::PasswordHash =
+            quick.hash_password_with_salt(password.as_bytes(), b"somesaltsomesalt").unwrap();
+        hash.to_string()
+    };
+    let key = |name: &str, password: &str| format!("[[key]]\nname = {name:?}\nargon2 = {:?}\n", hash(password));
+    let app = app_for(Settings::default(), auth(&(key("ann", "horse") + &key("bob", "cow"))));
+    let sign_in = async |from: &str, token: &str| {
+        let body = serde_json::json!({ "token": token }).to_string();
+        request("POST", "/login", from).body(body).reply(&routes(app.clone())).await
+    };
+    for from in [ME, "127.0.0.1"] {
+        assert_eq!(sign_in(from, "ann:horse").await.status(), 200);
+        let guesses = (0..50).map(|guess| sign_in(from, if guess % 2 == 0 { "ann:hors" } else { "nobody:x" }));
+        // A slow machine tries some more.
+        let begin = std::time::Instant::now();
+        let mut answers = Vec::new();
+        for guess in guesses {
+            answers.push(guess.await);
+        }
+        let most = 5 + 2 * begin.elapsed().as_secs() as usize;
+        let tried = answers.iter().filter(|answer| answer.status() == 401).count();
+        assert!((4..=most).contains(&tried), "{from}: {tried}");
+        let refused = answers.iter().find(|answer| answer.status() != 401).unwrap();
+        let (status, detail) = refusal(refused);
+        assert!(status == 429 && detail.contains("too many passwords"), "{status} {detail}");
+        assert_eq!(refused.headers()["retry-after"], "1");
+        assert_eq!(sign_in(from, "ann:horse").await.status(), 200, "a password that was right is not tried again");
+    }
+    assert_eq!(sign_in(OTHER, "bob:cow").await.status(), 200);
+    // Who knows it may show it as often as they like.
+    for _ in 0..20 {
+        assert_eq!(sign_in("192.0.2.3", "bob:cow").await.status(), 200);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Tokens of an identity provider: its key set behind a URL, its rotation, its absence.
 #![allow(clippy::unwrap_used)]
 
-use curlew::auth::{Arrival, Auth, Credential, Ended, Over, Permit, Refused, Right};
+use curlew::auth::{Answered, Arrival, Auth, Credential, Ended, Over, Permit, Refused, Right};
 use curlew::record::{TopicName, now};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -106,7 +106,10 @@ fn remote(provider: &Provider) -> (File, Auth) {
 }
 
 async fn permit(auth: &Auth, credential: &Credential) -> Result<Permit, Refused> {
-    auth.permit(Some(credential), Arrival::First).await
+    match auth.answer(Some(credential), Arrival::First).await? {
+        Answered::Permitted(permit) => Ok(permit),
+        Answered::Guessed(_) => panic!("no token is a password"),
+    }
 }
 
 async fn name(auth: &Auth, credential: &Credential) -> Result<String, Refused> {
@@ -197,10 +200,12 @@ async fn a_key_file_is_read_anew_with_the_file_that_names_it() {
     let keys = File::new(&set(&[&first]).to_string());
     let file = File::new(&issuer(&format!("jwks_file = {:?}", keys.0.file_name().unwrap())));
     let auth = Auth::from_file(&file.0).unwrap();
-    assert_eq!(auth.files(), [file.0.clone(), keys.0.clone()], "seen from the auth file's folder");
     assert!(name(&auth, &first.token(60)).await.is_ok() && name(&auth, &second.token(60)).await.is_err());
+    assert!(!auth.has_changed());
     std::fs::write(&keys.0, set(&[&second]).to_string()).unwrap();
+    assert!(auth.has_changed(), "it is seen from the auth file's folder");
     auth.reload();
+    assert!(!auth.has_changed());
     assert!(name(&auth, &first.token(60)).await.is_err() && name(&auth, &second.token(60)).await.is_ok());
     assert_eq!(name(&auth, &second.token(-60)).await, Err(Refused::Expired));
 }

@@ -1,6 +1,7 @@
 //! The door: from what somebody shows to what they may do, as the file says it now.
 
 use super::credential::Credential;
+use super::guess::{Guess, Turns};
 use super::permit::{Denied, Grant, Permit};
 use super::reading::Reading;
 use super::rights::Right;
@@ -8,15 +9,11 @@ use super::table::{Answer, Arrival, Ended, Refused, Table};
 use crate::record::{Timestamp, TopicName, now};
 use log::{error, info};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-/// Passwords that are tried at a time: each try takes a core for tens of milliseconds.
-const TRIES: usize = 1;
-/// How long a try may wait for its turn.
-const TURN: Duration = Duration::from_secs(5);
 /// A clock may jump, and a laptop sleep: ends are looked at anew so often.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -27,7 +24,14 @@ pub struct Auth(Option<Arc<Door>>);
 struct Door {
     table: watch::Sender<Arc<Table>>,
     reading: Reading,
-    tries: Arc<Semaphore>,
+    turns: Turns,
+}
+
+/// What somebody gets for what they have shown.
+pub enum Answered {
+    Permitted(Permit),
+    /// To be tried first.
+    Guessed(Guess),
 }
 
 /// Why a stream ends before its client wants it to.
@@ -47,7 +51,7 @@ impl Auth {
     pub fn from_file(path: &Path) -> Result<Self, String> {
         let reading = Reading::new(path)?;
         let table = watch::Sender::new(Arc::new(reading.table()?));
-        Ok(Self(Some(Arc::new(Door { table, reading, tries: Arc::new(Semaphore::new(TRIES)) }))))
+        Ok(Self(Some(Arc::new(Door { table, reading, turns: Turns::default() }))))
     }
 
     pub fn is_on(&self) -> bool {
@@ -69,14 +73,14 @@ impl Auth {
         door.reading.keep_for(&table);
     }
 
-    /// What is read: the file, and those that it names.
-    pub fn files(&self) -> Vec<PathBuf> {
-        self.0.iter().flat_map(|door| door.table.borrow().files().to_vec()).collect()
+    /// Whether the file, or one that it names, is another than when it was read.
+    pub fn has_changed(&self) -> bool {
+        self.0.as_ref().is_some_and(|door| door.reading.is_stale())
     }
 
     /// What somebody may do who shows this.
-    pub async fn permit(&self, credential: Option<&Credential>, arrival: Arrival) -> Result<Permit, Refused> {
-        let Some(door) = &self.0 else { return Ok(Permit::everything()) };
+    pub async fn answer(&self, credential: Option<&Credential>, arrival: Arrival) -> Result<Answered, Refused> {
+        let Some(door) = &self.0 else { return Ok(Answered::Permitted(Permit::everything())) };
         let credential = credential.ok_or(Refused::Missing)?;
         let table = door.table.borrow().clone();
         let mut answer = table.answer(credential, arrival, now());
@@ -87,25 +91,15 @@ impl Auth {
             answer = table.answer(credential, arrival, now());
         }
         match answer {
-            Answer::Granted(grant) => Ok(Permit::of(grant)),
+            Answer::Granted(grant) => Ok(Answered::Permitted(Permit::of(grant))),
             Answer::Refused(refused) => Err(refused),
             Answer::Fetch(remotes) => Err(match remotes.iter().any(|remote| remote.keys().is_none()) {
                 true => Refused::Busy("the keys that tokens are checked with cannot be had just now"),
                 false => Refused::Wrong,
             }),
             Answer::Try { name, secret, password } => {
-                let turn = tokio::time::timeout(TURN, door.tries.clone().acquire_owned()).await;
-                let Ok(Ok(turn)) = turn else { return Err(Refused::Busy("too many passwords are being tried")) };
-                let tried = secret.clone();
-                let is_right = tokio::task::spawn_blocking(move || {
-                    let is_right = password.is(&tried);
-                    drop(turn);
-                    is_right
-                });
-                match is_right.await {
-                    Ok(true) => table.tried(name, secret, now()).map(Permit::of),
-                    Ok(false) | Err(_) => Err(Refused::Wrong),
-                }
+                let (turns, name, secret) = (door.turns.clone(), name.to_owned(), secret.clone());
+                Ok(Answered::Guessed(Guess { turns, table: table.clone(), name, secret, password }))
             }
         }
     }

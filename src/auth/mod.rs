@@ -6,6 +6,7 @@
 mod credential;
 mod door;
 mod file;
+mod guess;
 mod identity;
 mod jwt;
 mod keys;
@@ -15,11 +16,12 @@ mod permit;
 mod reading;
 mod rights;
 mod secret;
+mod seen;
 mod table;
 mod watch;
 
 pub use credential::{COOKIE, Credential, Unreadable};
-pub use door::{Auth, Over};
+pub use door::{Answered, Auth, Over};
 pub use file::check_name;
 pub use identity::Identity;
 pub use keys::new_key;

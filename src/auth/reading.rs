@@ -3,6 +3,7 @@
 use super::file::{self, KeySource};
 use super::jwt::{Fetcher, From, Issuer, KeySet, Keys, Place};
 use super::secret::{self, Digest};
+use super::seen::Seen;
 use super::table::Table;
 use log::warn;
 use std::path::{Path, PathBuf};
@@ -18,19 +19,22 @@ pub struct Reading {
     fetchers: Mutex<Vec<Fetcher>>,
     /// Told when fetched keys are others than before.
     changed: Arc<watch::Sender<()>>,
+    /// The files that were read last, well or not.
+    seen: Mutex<Vec<Seen>>,
 }
 
 /// The texts that a table is made of.
 struct Texts {
     folder: PathBuf,
-    files: Vec<PathBuf>,
+    seen: Vec<Seen>,
     all: String,
 }
 
 impl Reading {
     pub fn new(path: &Path) -> Result<Self, String> {
         let changed = Arc::new(watch::Sender::new(()));
-        Ok(Self { path: path.to_owned(), own_secret: secret::random()?, fetchers: Mutex::default(), changed })
+        let path = path.to_owned();
+        Ok(Self { path, own_secret: secret::random()?, fetchers: Mutex::default(), changed, seen: Mutex::default() })
     }
 
     pub fn path(&self) -> &Path {
@@ -43,18 +47,29 @@ impl Reading {
 
     /// An error is one line that names the file.
     pub fn table(&self) -> Result<Table, String> {
-        let named = |what: String| format!("{}: {what}", self.path.display());
         let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
-        let mut texts = Texts { folder, files: Vec::new(), all: String::new() };
+        let mut texts = Texts { folder, seen: Vec::new(), all: String::new() };
+        let table = self.table_of(&mut texts);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = texts.seen;
+        table
+    }
+
+    /// Whether there may be another table by now, also where the last one could not be had.
+    pub fn is_stale(&self) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().any(Seen::is_another_now)
+    }
+
+    fn table_of(&self, texts: &mut Texts) -> Result<Table, String> {
+        let named = |what: String| format!("{}: {what}", self.path.display());
         let text = texts.read(&self.path)?;
         let mut rules = file::parse(&text).map_err(named)?;
         let issuers = std::mem::take(&mut rules.issuers).into_iter().map(|(terms, source)| {
             let name = terms.name.clone();
-            let keys = self.keys(source, &mut texts).map_err(|what| named(format!("jwt {name:?}: {what}")))?;
+            let keys = self.keys(source, texts).map_err(|what| named(format!("jwt {name:?}: {what}")))?;
             Ok(Issuer::new(terms, keys))
         });
         let issuers = issuers.collect::<Result<_, String>>()?;
-        Table::new(rules, issuers, &self.own_secret, (texts.files, Digest::of(&texts.all))).map_err(named)
+        Table::new(rules, issuers, &self.own_secret, Digest::of(&texts.all)).map_err(named)
     }
 
     fn keys(&self, source: KeySource, texts: &mut Texts) -> Result<Keys, String> {
@@ -106,9 +121,10 @@ impl Texts {
 
     fn read(&mut self, file: &Path) -> Result<String, String> {
         // The auth file itself is named from where the program runs.
-        let path = if self.files.is_empty() { file.to_owned() } else { self.at(file) };
+        let path = if self.seen.is_empty() { file.to_owned() } else { self.at(file) };
+        // Before it is read: what is written meanwhile makes it another.
+        self.seen.push(Seen::now(path.clone()));
         let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-        self.files.push(path);
         self.all.push_str(&text);
         self.all.push('\0');
         Ok(text)

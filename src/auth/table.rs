@@ -12,7 +12,6 @@ use super::rights::{Right, Rights};
 use super::secret::{Digest, Seal, Secret};
 use crate::record::{Timestamp, TopicName};
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +32,6 @@ pub struct Table {
     right: Mutex<HashSet<[u8; 32]>>,
     /// Tokens that were good, so that a signature is checked once.
     good: Mutex<HashMap<Digest, Grant>>,
-    /// What it was read from.
-    files: Vec<PathBuf>,
 }
 
 /// Why somebody is not let in.
@@ -82,14 +79,8 @@ pub enum Answer<'a> {
 }
 
 impl Table {
-    /// `fallback` seals where the file has no secret of its own; `read`: the files it was read from, and what they say.
-    pub fn new(
-        rules: Rules,
-        issuers: Vec<Issuer>,
-        fallback: &[u8],
-        read: (Vec<PathBuf>, Digest),
-    ) -> Result<Self, String> {
-        let (files, text) = read;
+    /// `fallback` seals where the file has no secret of its own; `text`: of all that was read.
+    pub fn new(rules: Rules, issuers: Vec<Issuer>, fallback: &[u8], text: Digest) -> Result<Self, String> {
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
         let seal = Seal::new(secret).ok_or("ticket_secret cannot be used")?;
         Ok(Self {
@@ -100,12 +91,7 @@ impl Table {
             right: Mutex::default(),
             issuers,
             good: Mutex::default(),
-            files,
         })
-    }
-
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
     }
 
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
@@ -202,7 +188,8 @@ impl Table {
         grant(key, now)
     }
 
-    fn remembers(&self, name: &str, secret: &Secret) -> bool {
+    /// Whether this very password was right before.
+    pub fn remembers(&self, name: &str, secret: &Secret) -> bool {
         let memory = self.memory_of(name, secret);
         lock(&self.right).contains(&memory)
     }

@@ -7,7 +7,7 @@ const NOW: Timestamp = 1_800_000_000_000;
 const HOUR: Timestamp = 3_600_000;
 
 fn table_of(text: &str) -> Table {
-    Table::new(file::parse(text).unwrap(), Vec::new(), b"of this process", (Vec::new(), Digest::of(text))).unwrap()
+    Table::new(file::parse(text).unwrap(), Vec::new(), b"of this process", Digest::of(text)).unwrap()
 }
 
 fn key(name: &str, secret: &str, rest: &str) -> String {
@@ -136,10 +136,8 @@ fn a_ticket_of_a_ticket_and_of_a_session_ends_with_what_it_comes_from() {
 fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
     let secret = "ticket_secret = \"0123456789abcdef0123456789abcdef\"\n";
     for (file, holds) in [(web(), false), (format!("{secret}{}", web()), true)] {
-        let start = |own: &str| {
-            Table::new(file::parse(&file).unwrap(), Vec::new(), own.as_bytes(), (Vec::new(), Digest::of(&file)))
-                .unwrap()
-        };
+        let start =
+            |own: &str| Table::new(file::parse(&file).unwrap(), Vec::new(), own.as_bytes(), Digest::of(&file)).unwrap();
         let grant = ask(&start("one"), &bearer("w"), Arrival::First, NOW).unwrap();
         let (text, _) = start("one").ticket(&grant, vec![topic("a")], NOW).unwrap();
         assert_eq!(ask(&start("two"), &ticket(text), Arrival::Again, NOW).is_ok(), holds);

@@ -1,12 +1,14 @@
 //! Who asks, and what they may do: from a request to a [`Permit`].
 
 use super::App;
-use super::guard::{Asker, Listens};
+use super::guard::Asker;
+use super::limits::Caller;
+use super::peer;
 use super::problem::{Challenge, Problem};
 use super::produce::Over;
 use super::query;
 use super::routes::Request;
-use crate::auth::{self, Arrival, Credential, Denied, Ended, Permit, Refused, Right, Unreadable};
+use crate::auth::{self, Answered, Arrival, Credential, Denied, Ended, Permit, Refused, Right, Unreadable};
 use crate::record::TopicName;
 use std::sync::Arc;
 use warp::http::HeaderMap;
@@ -14,13 +16,33 @@ use warp::http::header;
 
 /// What the request may do. Where nobody has to say who they are, that is everything.
 pub async fn permit(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<Permit, Problem> {
-    let auth = &app.settings.auth;
-    if !auth.is_on() {
+    if !app.settings.auth.is_on() {
         return Ok(Permit::everything());
     }
-    let challenge = challenge(&request.headers);
-    let credential = credential(request, asker).map_err(|Unreadable| Problem::unauthorized(UNREADABLE, challenge))?;
-    auth.permit(credential.as_ref(), arrival(request)).await.map_err(|refused| problem(&refused, challenge))
+    let unreadable = |Unreadable| Problem::unauthorized(UNREADABLE, challenge(&request.headers));
+    let credential = credential(request, asker).map_err(unreadable)?;
+    permit_for(app, request, credential.as_ref(), arrival(request)).await
+}
+
+/// What the request may do with this.
+pub async fn permit_for(
+    app: &Arc<App>,
+    request: &Request,
+    credential: Option<&Credential>,
+    arrival: Arrival,
+) -> Result<Permit, Problem> {
+    let refuse = |refused| problem(&refused, challenge(&request.headers));
+    match app.settings.auth.answer(credential, arrival).await.map_err(refuse)? {
+        Answered::Permitted(permit) => Ok(permit),
+        Answered::Guessed(guess) => {
+            let guessing = app.limits.guess(&Caller::at(request.peer.address))?;
+            let permit = guess.permit().await;
+            if !matches!(permit, Err(Refused::Wrong)) {
+                guessing.was_no_mistake();
+            }
+            permit.map_err(refuse)
+        }
+    }
 }
 
 const UNREADABLE: &str = "Authorization cannot be read; give Authorization: Bearer KEY, or curl -u NAME:KEY";
@@ -49,12 +71,13 @@ pub fn over(app: &App, permit: &Permit, right: Right, topics: &[TopicName]) -> O
     Some(Box::pin(async { over.await.into() }))
 }
 
-/// Metrics are for everybody on this machine's own bridge, else for who has the right to them.
+/// Metrics are for everybody on this machine's own bridge, else for who has the right to them. What a proxy on this machine
+/// hands on is from elsewhere.
 pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<(), Problem> {
-    match app.guard().listens {
-        Listens::Loopback => Ok(()),
-        Listens::Network => Ok(permit(app, request, asker).await?.may_read_metrics()?),
+    if app.guard().is_called_loopback(request.host.as_ref()) && !peer::is_forwarded(&request.headers) {
+        return Ok(());
     }
+    Ok(permit(app, request, asker).await?.may_read_metrics()?)
 }
 
 /// The header wins over the ticket, that over the cookie, and that over the certificate.
@@ -109,12 +132,12 @@ fn arrival(request: &Request) -> Arrival {
 
 /// Browsers answer a challenge to Basic with a window of their own, and from then on send the password by themselves: they
 /// are not asked for it.
-pub fn challenge(headers: &HeaderMap) -> Challenge {
+fn challenge(headers: &HeaderMap) -> Challenge {
     let of_browser = ["sec-fetch-mode", "accept-language"].iter().any(|name| headers.contains_key(*name));
     if of_browser { Challenge::Bearer } else { Challenge::BearerOrBasic }
 }
 
-pub fn problem(refused: &Refused, challenge: Challenge) -> Problem {
+fn problem(refused: &Refused, challenge: Challenge) -> Problem {
     match refused {
         Refused::Missing => Problem::unauthorized(
             "who asks? give Authorization: Bearer KEY, curl -u NAME:KEY, a session (POST /login) or a ticket (POST /tickets)",

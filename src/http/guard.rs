@@ -88,6 +88,11 @@ impl Guard {
         }
     }
 
+    /// Whether the bridge listens on loopback and was asked by a name of that: a proxy in front hands on another one.
+    pub fn is_called_loopback(&self, host: Option<&Authority>) -> bool {
+        self.listens == Listens::Loopback && host.is_some_and(|host| is_loopback(host.host()))
+    }
+
     /// Whether pages of this host may use the bridge anyway, so that nobody gains by that name: a proxy in front hands it on.
     fn is_allowed(&self, host: &Authority) -> bool {
         let Origins::These(allowed) = &self.origins else { return false };

@@ -1,7 +1,7 @@
 //! Signing in: `POST /login` to a cookie, `POST /tickets` to what an EventSource carries in its URL.
 
 use super::App;
-use super::auth::{challenge, permit, problem};
+use super::auth::{permit, permit_for};
 use super::guard::Asker;
 use super::peer::Scheme;
 use super::problem::Problem;
@@ -60,8 +60,7 @@ where
         true => permit(app, request, asker).await?,
         false => {
             let credential = credential(&collect(body, MAX_BODY, &request.headers).await?, &request.headers)?;
-            let permitted = app.settings.auth.permit(Some(&credential), Arrival::First).await;
-            permitted.map_err(|refused| problem(&refused, challenge(&request.headers)))?
+            permit_for(app, request, Some(&credential), Arrival::First).await?
         }
     };
     let Some((session, ends)) = app.settings.auth.session(&permit)? else {

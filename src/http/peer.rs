@@ -124,6 +124,11 @@ impl Proxies {
     }
 }
 
+/// Whether a proxy has handed the request on, ours or not.
+pub fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via"].iter().any(|name| headers.contains_key(*name))
+}
+
 /// What one kind of header says: the hops from the client to us (`None`: not an address), and the scheme.
 struct Said {
     hops: Vec<Option<IpAddr>>,

@@ -39,9 +39,11 @@ impl Request {
         permit.identity().map_or_else(|| Caller::at(self.peer.address), |shown| Caller::Key(shown.name().into()))
     }
 
-    /// Whether it asks for events.
+    /// Whether it opens a stream.
     pub fn is_for_a_stream(&self) -> bool {
-        self.path.trim_end_matches('/').ends_with("/events")
+        let segments = segments(&self.path).unwrap_or_default();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        self.method == Method::GET && matches!(segments[..], ["events"] | ["topics", _, "events"])
     }
 
     /// Bytes of its line and headers, as HTTP/1.1 writes them.

@@ -12,7 +12,7 @@ use crate::cel;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use table::{Charged, Kind, Table};
+use table::{Charged, Kind, Pace, Table};
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -37,6 +37,9 @@ pub enum Loopback {
     Counted,
     LeftOut,
 }
+
+/// Passwords of one address that may be tried or wait for it: all who sign in share one line.
+const GUESSES: usize = 4;
 
 /// No limit.
 pub const UNLIMITED: usize = usize::MAX;
@@ -96,6 +99,19 @@ impl Drop for Place {
     }
 }
 
+/// A password that may be tried. It counts as a wrong one until it is known to be none.
+pub struct Guessing {
+    _place: Place,
+    table: Arc<Table>,
+    address: Caller,
+}
+
+impl Guessing {
+    pub fn was_no_mistake(self) {
+        self.table.give_back(&self.address, Pace::Guesses, Instant::now());
+    }
+}
+
 impl Limits {
     pub fn new(settings: Settings) -> Self {
         let table = Arc::new(Table::new(settings.requests_per_second));
@@ -150,7 +166,7 @@ impl Limits {
         if self.settings.requests_per_second == UNLIMITED || self.leaves_out(caller) {
             return Ok(());
         }
-        self.table.take(caller, Instant::now()).map_err(|wait| {
+        self.table.take(caller, Pace::Requests, Instant::now()).map_err(|wait| {
             let most = self.settings.requests_per_second;
             let detail = format!(
                 "{} asks more than {most} times a second; send several records in one request, or ask later (the limit is \
@@ -173,9 +189,17 @@ impl Limits {
         self.give_back(address);
     }
 
+    /// Lets somebody try a password, on this machine too: whoever guesses may be behind a proxy here.
+    pub fn guess(&self, address: &Caller) -> Result<Guessing, Problem> {
+        let too_many = || Problem::too_many(format!("{} tries too many passwords; try again later", who(address)));
+        let place = self.counted(address, Kind::Guess, GUESSES).ok_or_else(too_many)?;
+        self.table.take(address, Pace::Guesses, Instant::now()).map_err(|wait| too_many().after(wait))?;
+        Ok(Guessing { _place: place, table: self.table.clone(), address: address.clone() })
+    }
+
     fn give_back(&self, address: &Caller) {
         if self.settings.requests_per_second != UNLIMITED && !self.leaves_out(address) {
-            self.table.give_back(address, Instant::now());
+            self.table.give_back(address, Pace::Requests, Instant::now());
         }
     }
 
@@ -183,6 +207,10 @@ impl Limits {
         if most == UNLIMITED || self.leaves_out(caller) {
             return Some(Place { counted: None });
         }
+        self.counted(caller, kind, most)
+    }
+
+    fn counted(&self, caller: &Caller, kind: Kind, most: usize) -> Option<Place> {
         let charged = self.table.count(caller, kind, most)?;
         Some(Place { counted: Some((self.table.clone(), charged)) })
     }

@@ -19,7 +19,20 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub enum Kind {
     Connection,
     Stream,
+    /// A password that is being tried, or waits for it.
+    Guess,
 }
+
+/// What comes back at a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    Requests,
+    /// Of passwords.
+    Guesses,
+}
+
+/// Wrong passwords a second.
+const GUESSES: f64 = 2.0;
 
 /// Whom something was counted for, to be given back.
 #[derive(Debug)]
@@ -33,7 +46,9 @@ pub struct Charged {
 struct State {
     connections: usize,
     streams: usize,
-    bucket: Bucket,
+    guesses: usize,
+    requests_left: Bucket,
+    guesses_left: Bucket,
 }
 
 impl State {
@@ -41,6 +56,14 @@ impl State {
         match kind {
             Kind::Connection => &mut self.connections,
             Kind::Stream => &mut self.streams,
+            Kind::Guess => &mut self.guesses,
+        }
+    }
+
+    fn left(&mut self, pace: Pace) -> &mut Bucket {
+        match pace {
+            Pace::Requests => &mut self.requests_left,
+            Pace::Guesses => &mut self.guesses_left,
         }
     }
 }
@@ -55,12 +78,12 @@ pub struct Table {
     parts: [Mutex<Part>; PARTS],
     hasher: RandomState,
     /// Requests a second.
-    rate: f64,
+    requests: f64,
 }
 
 impl Table {
-    pub fn new(rate: usize) -> Self {
-        Self { parts: Default::default(), hasher: RandomState::new(), rate: rate as f64 }
+    pub fn new(requests: usize) -> Self {
+        Self { parts: Default::default(), hasher: RandomState::new(), requests: requests as f64 }
     }
 
     /// Counts one more, unless there are `most`.
@@ -83,16 +106,23 @@ impl Table {
         }
     }
 
-    /// Takes a request's token, or says how long until there is one.
-    pub fn take(&self, caller: &Caller, now: Instant) -> Result<(), Duration> {
+    /// Takes a token, or says how long until there is one.
+    pub fn take(&self, caller: &Caller, pace: Pace, now: Instant) -> Result<(), Duration> {
         let mut part = self.lock(self.part(caller));
-        self.entry(&mut part, caller, now).1.bucket.take(self.rate, now)
+        self.entry(&mut part, caller, now).1.left(pace).take(self.rate(pace), now)
     }
 
     /// Puts a token back that was taken.
-    pub fn give_back(&self, caller: &Caller, now: Instant) {
+    pub fn give_back(&self, caller: &Caller, pace: Pace, now: Instant) {
         let mut part = self.lock(self.part(caller));
-        self.entry(&mut part, caller, now).1.bucket.give_back();
+        self.entry(&mut part, caller, now).1.left(pace).give_back();
+    }
+
+    fn rate(&self, pace: Pace) -> f64 {
+        match pace {
+            Pace::Requests => self.requests,
+            Pace::Guesses => GUESSES,
+        }
     }
 
     /// The caller's entry, which may be the one that all newcomers share.
@@ -100,12 +130,17 @@ impl Table {
         let known = part.callers.contains_key(caller);
         if !known && part.callers.len() >= MOST && part.swept.is_none_or(|swept| now > swept + SWEEP) {
             part.swept = Some(now);
-            let in_use =
-                |state: &mut State| state.connections + state.streams > 0 || !state.bucket.is_full(self.rate, now);
+            let is_full = |state: &mut State, pace| state.left(pace).is_full(self.rate(pace), now);
+            let in_use = |state: &mut State| {
+                let held = state.connections + state.streams + state.guesses;
+                held > 0 || !is_full(state, Pace::Requests) || !is_full(state, Pace::Guesses)
+            };
             part.callers.retain(|_, state| in_use(state));
         }
         let caller = if known || part.callers.len() < MOST { caller.clone() } else { Caller::Others };
-        let new = || State { connections: 0, streams: 0, bucket: Bucket::full(self.rate, now) };
+        let full = |pace| Bucket::full(self.rate(pace), now);
+        let (requests_left, guesses_left) = (full(Pace::Requests), full(Pace::Guesses));
+        let new = || State { connections: 0, streams: 0, guesses: 0, requests_left, guesses_left };
         (caller.clone(), part.callers.entry(caller).or_insert_with(new))
     }
 
@@ -135,14 +170,16 @@ mod tests {
         let entries = |table: &Table| (0..PARTS).map(|part| table.lock(part).callers.len()).sum::<usize>();
         let most = PARTS * (MOST + 1);
         for number in 0..200_000 {
-            let _ = table.take(&caller(number), start);
+            let _ = table.take(&caller(number), Pace::Requests, start);
         }
         assert!(entries(&table) <= most);
         // Newcomers share what is left.
-        let let_in = (300_000..310_000).filter(|number| table.take(&caller(*number), start).is_ok()).count();
+        let let_in =
+            (300_000..310_000).filter(|number| table.take(&caller(*number), Pace::Requests, start).is_ok()).count();
         assert_eq!(let_in, 0);
         let later = start + Duration::from_secs(10);
-        let let_in = (300_000..310_000).filter(|number| table.take(&caller(*number), later).is_ok()).count();
+        let let_in =
+            (300_000..310_000).filter(|number| table.take(&caller(*number), Pace::Requests, later).is_ok()).count();
         assert_eq!(let_in, 10_000);
     }
 
