@@ -6,11 +6,13 @@ use curlew::record::{TopicName, now};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -19,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 struct Provider {
     url: String,
     said: Arc<Mutex<String>>,
-    asked: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<Instant>>>,
+    /// It answers nothing as long.
+    is_quiet: Arc<AtomicBool>,
 }
 
 impl Provider {
@@ -27,23 +31,39 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let said = Arc::new(Mutex::new(said.to_string()));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let (text, count) = (said.clone(), asked.clone());
+        let (asked, is_quiet) = (Arc::<Mutex<Vec<Instant>>>::default(), Arc::<AtomicBool>::default());
+        let (text, times, silence) = (said.clone(), asked.clone(), is_quiet.clone());
         std::thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {
                 let _ = stream.read(&mut [0; 4096]);
-                count.fetch_add(1, Ordering::SeqCst);
+                times.lock().unwrap().push(Instant::now());
+                while silence.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 let body = text.lock().unwrap().clone();
                 let status = if body.is_empty() { "500 Oops" } else { "200 OK" };
                 let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
                 let _ = stream.write_all((head + &body).as_bytes());
             }
         });
-        Self { url, said, asked }
+        Self { url, said, asked, is_quiet }
     }
 
     fn says(&self, text: &str) {
         *self.said.lock().unwrap() = text.to_owned();
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    /// Waits until it was asked so often.
+    async fn until_asked(&self, times: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.asked() < times {
+            assert!(Instant::now() < deadline, "it was asked {} times", self.asked());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -125,14 +145,14 @@ async fn keys_are_fetched_once_and_again_for_a_key_that_is_new() {
     for _ in 0..20 {
         assert!(name(&auth, &first.token(61)).await.is_ok());
     }
-    assert_eq!(provider.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(provider.asked(), 1);
     // Tokens with unknown keys, which anybody can make, cost the provider little.
     let begin = Instant::now();
     for _ in 0..200 {
         assert_eq!(name(&auth, &second.token(60)).await, Err(Refused::Wrong));
     }
     let most = 2 + begin.elapsed().as_secs() as usize;
-    assert!(provider.asked.load(Ordering::SeqCst) <= most, "{} times", provider.asked.load(Ordering::SeqCst));
+    assert!(provider.asked() <= most, "{} times", provider.asked());
     provider.says(&set(&[&first, &second]).to_string());
     let deadline = Instant::now() + PATIENCE;
     while name(&auth, &second.token(60)).await.is_err() {
@@ -140,6 +160,52 @@ async fn keys_are_fetched_once_and_again_for_a_key_that_is_new() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(name(&auth, &first.token(60)).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_comes_while_the_keys_are_fetched_waits_for_them_and_asks_for_no_more() {
+    let first = rsa();
+    let provider = Provider::start(&set(&[&first]));
+    provider.is_quiet.store(true, Ordering::SeqCst);
+    let file = issuer(&format!("jwks_url = \"{}\"\njwks_floor = \"2s\"\njwks_refresh = \"2s\"", provider.url));
+    let auth = Auth::from_file(&File::new(&file).0).unwrap();
+    provider.until_asked(1).await;
+    let token = first.token(60);
+    let mut waiting = Box::pin(name(&auth, &token));
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    provider.is_quiet.store(false, Ordering::SeqCst);
+    let answered = Instant::now();
+    assert_eq!(waiting.await, Ok("idp/ann".into()));
+    provider.until_asked(2).await;
+    assert!(answered.elapsed() >= Duration::from_secs(2), "it is asked anew at once");
+}
+
+#[tokio::test]
+async fn a_key_that_gets_another_name_is_found_by_it() {
+    let (first, mut renamed) = (rsa(), rsa());
+    renamed.0 = "renamed";
+    let provider = Provider::start(&set(&[&first]));
+    let (_file, auth) = remote(&provider);
+    assert!(name(&auth, &first.token(60)).await.is_ok());
+    provider.says(&set(&[&renamed]).to_string());
+    let deadline = Instant::now() + PATIENCE;
+    while name(&auth, &renamed.token(60)).await.is_err() {
+        assert!(Instant::now() < deadline, "the new name is known");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_were_had_outlive_a_changed_setting_while_their_provider_is_away() {
+    let first = rsa();
+    let provider = Provider::start(&set(&[&first]));
+    let (file, auth) = remote(&provider);
+    assert!(name(&auth, &first.token(60)).await.is_ok());
+    provider.says("");
+    std::fs::write(&file.0, issuer(&format!("jwks_url = \"{}\"\njwks_refresh = \"2h\"", provider.url))).unwrap();
+    auth.reload();
+    provider.until_asked(2).await;
+    assert_eq!(name(&auth, &first.token(61)).await, Ok("idp/ann".into()));
 }
 
 #[tokio::test]

@@ -101,7 +101,10 @@ impl Reading {
         if place.url.starts_with("http://") {
             warn!("keys for tokens come from {} without TLS: whoever is in between can make tokens", place.url);
         }
-        let fetcher = Fetcher::start(place, self.changed.clone())?;
+        // The provider may be away just when some other setting of it is changed.
+        let had = fetchers.iter().find(|fetcher| fetcher.remote.place.url == place.url);
+        let keys = had.and_then(|fetcher| fetcher.remote.keys());
+        let fetcher = Fetcher::start(place, keys, self.changed.clone())?;
         let keys = Keys::Remote(fetcher.remote.clone());
         fetchers.push(fetcher);
         Ok(keys)

@@ -46,7 +46,7 @@ pub struct Remote {
     ask: Sender<()>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Fetched {
     /// The last that was had.
     keys: Option<Arc<KeySet>>,
@@ -55,10 +55,11 @@ struct Fetched {
 }
 
 impl Fetcher {
-    /// `changed` is told when there are other keys than before. An error is one of the place.
-    pub fn start(place: Place, changed: Arc<watch::Sender<()>>) -> Result<Self, String> {
+    /// `keys`: those that were had from this URL before. `changed` is told when there are others. An error is one of the
+    /// place.
+    pub fn start(place: Place, keys: Option<Arc<KeySet>>, changed: Arc<watch::Sender<()>>) -> Result<Self, String> {
         let agent = agent(&place)?;
-        let (fetched_sender, fetched) = watch::channel(Fetched::default());
+        let (fetched_sender, fetched) = watch::channel(Fetched { keys, tried: None });
         let (ask, asked) = bounded(1);
         let (_ended, ended) = bounded(0);
         let fetching = Fetching { place: place.clone(), agent, fetched: fetched_sender, changed, asked, ended };
@@ -120,6 +121,8 @@ impl Fetching {
                     backoff.pause(fastrand::f64())
                 }
             };
+            // Who asked meanwhile has waited for this very fetch.
+            let _ = self.asked.try_recv();
             select! {
                 recv(self.asked) -> _ => {}
                 recv(self.ended) -> _ => return,
