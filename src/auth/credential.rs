@@ -1,6 +1,7 @@
 //! What somebody shows to say who they are, as HTTP carries it.
 
 use super::secret::Secret;
+use crate::record::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -19,8 +20,8 @@ pub enum Credential {
     Session(Secret),
     /// `?ticket=`
     Ticket(Secret),
-    /// The name in a certificate that TLS has checked.
-    Certificate(String),
+    /// The name in a certificate that TLS has checked, and its end in ms since the epoch.
+    Certificate { name: String, ends: Timestamp },
 }
 
 /// An `Authorization` that cannot be read.

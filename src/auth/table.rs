@@ -118,7 +118,7 @@ impl Table {
             },
             Credential::Session(text) => self.pass(text, Use::Session, arrival, now),
             Credential::Ticket(text) => self.pass(text, Use::Ticket, arrival, now),
-            Credential::Certificate(name) => self.certified(name, now),
+            Credential::Certificate { name, ends } => self.certified(name, *ends, now),
         };
         granted.map_or_else(Answer::Refused, Answer::Granted)
     }
@@ -128,8 +128,13 @@ impl Table {
         grant(key, now)
     }
 
-    fn certified(&self, name: &str, now: Timestamp) -> Result<Grant, Refused> {
-        grant(self.keys.named(name).filter(|key| key.is_certificate()).ok_or(Refused::Wrong)?, now)
+    fn certified(&self, name: &str, ends: Timestamp, now: Timestamp) -> Result<Grant, Refused> {
+        let mut grant = grant(self.keys.named(name).filter(|key| key.is_certificate()).ok_or(Refused::Wrong)?, now)?;
+        if ends <= now {
+            return Err(Refused::Expired);
+        }
+        grant.held.ends = Some(ends);
+        Ok(grant)
     }
 
     fn answer_to_token(&self, token: &Secret, now: Timestamp) -> Answer<'static> {

@@ -148,7 +148,10 @@ fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
 fn a_certificate_is_let_in_by_its_name_where_the_file_says_so_and_nothing_else_by_that_name() {
     let with = "[[key]]\nname = \"boiler\"\ncertificate = true\nproduce = [\"a\"]\n".to_owned() + &web();
     let table = table_of(&with);
-    let shown = |name: &str| ask(&table, &Credential::Certificate(name.to_owned()), Arrival::First, NOW);
+    let ends = NOW + HOUR;
+    let at =
+        |name: &str, now| ask(&table, &Credential::Certificate { name: name.to_owned(), ends }, Arrival::First, now);
+    let shown = |name: &str| at(name, NOW);
     let grant = shown("boiler").unwrap();
     assert!(grant.may(Right::Produce, &topic("a")).is_ok() && grant.may(Right::Produce, &topic("b")).is_err());
     for unknown in ["web", "Boiler", ""] {
@@ -158,4 +161,9 @@ fn a_certificate_is_let_in_by_its_name_where_the_file_says_so_and_nothing_else_b
         assert_eq!(ask(&table, &bearer(typed), Arrival::First, NOW), Err(Refused::Wrong), "{typed}");
     }
     assert_eq!(table_of(&web()).until(&grant.held, NOW), Err(Ended::Revoked));
+    // A connection may outlive its certificate; what it is asked for and what it gave out do not.
+    assert_eq!(table.until(&grant.held, NOW), Ok(Some(ends)));
+    assert_eq!(table.ticket(&grant, vec![topic("a")], NOW).unwrap().1, ends);
+    assert_eq!(table.until(&grant.held, ends), Err(Ended::Expired));
+    assert_eq!((at("boiler", ends - 1).is_ok(), at("boiler", ends).err()), (true, Some(Refused::Expired)));
 }

@@ -103,7 +103,7 @@ fn ticket(request: &Request) -> Option<Credential> {
 
 fn certificate(request: &Request) -> Option<Credential> {
     let names = request.peer.certificate.as_ref()?;
-    names.identity().map(|name| Credential::Certificate(name.to_owned()))
+    names.identity().map(|name| Credential::Certificate { name: name.to_owned(), ends: names.ends })
 }
 
 pub fn session(headers: &HeaderMap) -> Option<Credential> {

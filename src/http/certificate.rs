@@ -1,10 +1,15 @@
-//! The names in a client's certificate (RFC 5280), after TLS has checked that it is one.
+//! The names in a client's certificate (RFC 5280) and how long it is good, after TLS has checked that it is one.
+
+use crate::record::Timestamp;
+use time::{Date, Month, OffsetDateTime, Time};
 
 /// Tags of DER (X.690, 8.1.2).
 const OID: u8 = 0x06;
 const OCTETS: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 /// `version` and `extensions` of the certificate's body.
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
@@ -25,6 +30,8 @@ pub struct Names {
     pub common_name: Option<String>,
     /// Subject alternative names: e-mail addresses, DNS names and URIs (SPIFFE), in their order.
     pub alternative: Vec<String>,
+    /// `notAfter`, in ms since the epoch: TLS looks at it once, and a connection may stay open for longer.
+    pub ends: Timestamp,
 }
 
 impl Names {
@@ -43,12 +50,35 @@ fn read(certificate: &[u8]) -> Option<Names> {
     let body = inside(inside(certificate, SEQUENCE)?, SEQUENCE)?;
     let mut fields = Elements(body).skip_while(|(tag, _)| *tag == VERSION);
     // serialNumber, signature, issuer, validity, subject
-    let (_, subject) = fields.nth(4)?;
+    let (_, validity) = fields.nth(3)?;
+    let (_, subject) = fields.next()?;
+    let (kind, not_after) = Elements(validity).nth(1)?;
     let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS).and_then(|(_, all)| inside(all, SEQUENCE));
     Some(Names {
         common_name: common_name(subject),
         alternative: extensions.and_then(alternative_names).unwrap_or_default(),
+        ends: instant(kind, not_after)?,
     })
+}
+
+/// `YYMMDDhhmmssZ` to 2049, and `YYYYMMDDhhmmssZ` from then on (RFC 5280, 4.1.2.5).
+fn instant(kind: u8, text: &[u8]) -> Option<Timestamp> {
+    let text =
+        std::str::from_utf8(text).ok()?.strip_suffix('Z').filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    let (year, rest) = match kind {
+        UTC_TIME => text.split_at_checked(2).map(|(year, rest)| (century(year), rest))?,
+        GENERALIZED_TIME => text.split_at_checked(4).map(|(year, rest)| (year.parse().ok(), rest))?,
+        _ => return None,
+    };
+    let part = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
+    let date = Date::from_calendar_date(year?, Month::try_from(part(0)?).ok()?, part(2)?).ok()?;
+    let time = Time::from_hms(part(4)?, part(6)?, part(8)?).ok().filter(|_| rest.len() == 10)?;
+    Some(OffsetDateTime::new_utc(date, time).unix_timestamp().saturating_mul(1000))
+}
+
+fn century(year: &str) -> Option<i32> {
+    let year = year.parse::<i32>().ok()?;
+    Some(if year < 50 { 2000 + year } else { 1900 + year })
 }
 
 fn common_name(subject: &[u8]) -> Option<String> {
@@ -116,12 +146,34 @@ mod tests {
     }
 
     #[test]
-    fn names_of_subject_and_alternatives_are_read() {
+    fn names_of_subject_and_alternatives_are_read_and_its_end() {
         let names = Names::of(&boiler());
         assert_eq!(names.identity(), Some("boiler-7"));
         assert_eq!(names.alternative, ["boiler.plant", "spiffe://plant/boiler", "b@plant"]);
+        assert_eq!(names.ends, 4_949_149_506_000);
         let nameless = Names { common_name: None, ..names };
         assert_eq!(nameless.identity(), Some("boiler.plant"));
+    }
+
+    #[test]
+    fn its_end_is_read_in_both_ways_to_write_it() {
+        let day = 86_400_000;
+        let cases: [(u8, &[u8], Option<Timestamp>); 10] = [
+            (UTC_TIME, b"700102000001Z", Some(day + 1000)),
+            (UTC_TIME, b"491231235959Z", Some(2_524_607_999_000)),
+            (GENERALIZED_TIME, b"20500101000000Z", Some(2_524_608_000_000)),
+            (GENERALIZED_TIME, b"99991231235959Z", Some(253_402_300_799_000)),
+            (UTC_TIME, b"700102000001", None),
+            (UTC_TIME, b"7001020000Z", None),
+            (UTC_TIME, b"701302000001Z", None),
+            (GENERALIZED_TIME, b"700102000001Z", None),
+            (GENERALIZED_TIME, b"20500101000000.5Z", None),
+            (OCTETS, b"700102000001Z", None),
+        ];
+        for (kind, text, read) in cases {
+            assert_eq!(instant(kind, text), read, "{}", String::from_utf8_lossy(text));
+        }
+        assert_eq!(Names::of(b"none").ends, 0);
     }
 
     #[test]
