@@ -10,6 +10,7 @@ mod memory_broker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use curlew::auth::{Auth, Digest, Watch};
+use curlew::broker::BrokerError;
 use curlew::http::{self, App, Guard, Listens, Origins, routes};
 use curlew::hub::{self, Hub};
 use documented::is_documented;
@@ -226,6 +227,28 @@ async fn some_pages_are_for_everybody_and_the_rest_says_how_to_get_in() {
     assert_eq!(asked(&[("cookie", "curlew-session=abc.def")]).await, unknown);
     assert_eq!(asked(&[("authorization", "Digest x")]).await.0, 401);
     assert_eq!(asked(&[("authorization", &basic("reader:r-secret"))]).await.0, 200);
+}
+
+#[tokio::test]
+async fn where_the_broker_is_and_what_is_wrong_with_it_is_said_to_who_shows_a_key() {
+    let world = world();
+    let right = [("authorization", "Bearer w-secret")];
+    let strangers: [&[(&str, &str)]; 2] = [&[], &[("authorization", "Bearer nobody")]];
+    for stranger in strangers {
+        assert_eq!(json_of(&world.get("/ready", stranger).await), json!({"status": "ready"}));
+    }
+    assert!(json_of(&world.get("/ready", &right).await)["broker"].is_string());
+    world.broker.fail_with(Some(BrokerError::Unavailable("10.0.0.7:9092 is away".into())));
+    let said = async |headers: &[(&str, &str)]| {
+        let answer = world.get("/ready", headers).await;
+        assert_eq!(answer.status(), 503);
+        json_of(&answer)["detail"].as_str().unwrap().to_owned()
+    };
+    for stranger in strangers {
+        let said = said(stranger).await;
+        assert!(said.starts_with("the broker is away") && !said.contains("10.0.0.7"), "{said}");
+    }
+    assert!(said(&right).await.contains("10.0.0.7"));
 }
 
 #[tokio::test]

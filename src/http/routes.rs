@@ -103,7 +103,7 @@ where
         ([], &Method::GET) => Ok(dashboard::index(request)),
         (["dashboard", file], &Method::GET) => dashboard::file(file, request),
         (["health"], &Method::GET) => status::health(app),
-        (["ready"], &Method::GET) => status::ready(app).await,
+        (["ready"], &Method::GET) => status::ready(app, request, asker).await,
         (["metrics"], &Method::GET) => {
             auth::check_metrics(app, request, asker).await?;
             app.metrics(request.headers.clone()).await

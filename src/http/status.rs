@@ -1,14 +1,16 @@
 //! Looking around: topics, partitions, a page of records, the bridge's own health.
 
+use super::guard::Asker;
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
-use super::{App, event};
+use super::{App, auth, event};
 use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, FetchLimits, OffsetAt, PartitionInfo, TopicInfo, Want};
 use crate::hub::Refused;
 use crate::record::{Offset, Records, TopicName, TopicPartition};
 use crate::worker;
+use log::warn;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +61,8 @@ pub fn openapi() -> Response {
     json_response(include_str!("openapi.json").to_owned())
 }
 
-pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
+/// Whether records can be read and written. Where the broker is and what its topics are called is for who is let in.
+pub async fn ready(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<Response, Problem> {
     unhurt(app)?;
     let hub = app.hub.clone();
     if hub.is_ending() {
@@ -67,9 +70,20 @@ pub async fn ready(app: &Arc<App>) -> Result<Response, Problem> {
     }
     let asked = tokio::time::timeout(SIGN_OF_LIFE, app.ask(move || hub.broker().ready())).await;
     let late = |_| Problem::busy(format!("the broker has not answered for {} s", SIGN_OF_LIFE.as_secs()));
+    let is_let_in = auth::permit(app, request, asker).await.is_ok();
     // Whatever is wrong with the broker, the bridge is not ready.
-    asked.map_err(late)??.map_err(|error| Problem::busy(error.to_string()))?;
-    Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
+    match asked.map_err(late)?? {
+        Ok(()) if is_let_in => {
+            Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
+        }
+        Ok(()) => Ok(json_response(json!({"status": "ready"}).to_string())),
+        Err(error) if is_let_in => Err(Problem::busy(error.to_string())),
+        Err(error) => {
+            warn!("GET /ready: {error}");
+            let told = "the broker is away, or what it keeps is damaged; the log says more, and so does this to who shows a key";
+            Ok(Problem::busy(told).response())
+        }
+    }
 }
 
 /// Names; with `?offsets=true` what [`topic`] says, of all of them in one go.
