@@ -13,6 +13,7 @@ use super::secret::{Digest, Secret};
 use crate::record::Timestamp;
 use crate::start::parse_age;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -96,9 +97,14 @@ pub fn parse(text: &str) -> Result<Rules, String> {
         read_key(key.into_inner()).map_err(|what| at(span, what))
     });
     let keys = keys.collect::<Result<_, _>>()?;
+    let mut names = HashSet::new();
     let issuers = written.jwt.into_iter().map(|issuer| {
         let span = issuer.span();
-        jwt::read(issuer.into_inner()).map_err(|what| at(span, what))
+        let issuer = jwt::read(issuer.into_inner()).and_then(|issuer| match names.insert(issuer.0.name.clone()) {
+            true => Ok(issuer),
+            false => Err(format!("two [[jwt]] are named {:?}; give each a name of its own", issuer.0.name)),
+        });
+        issuer.map_err(|what| at(span, what))
     });
     let issuers = issuers.collect::<Result<_, _>>()?;
     Ok(Rules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
@@ -120,12 +126,13 @@ fn read_key(key: WrittenKey) -> Result<Key, String> {
     Ok(Key { identity: Identity::new(&name), rights: Rights { produce, consume, manage, metrics }, expires, proof })
 }
 
-/// What may name somebody: it is shown in logs, and a colon ends it in Basic authentication.
+/// What may name somebody: it is shown in logs, a colon ends it in Basic authentication, and a slash stands between the names
+/// of an issuer and of its token's subject.
 pub fn check_name(name: &str) -> Result<(), String> {
-    let fine = |c: char| !c.is_control() && c != ':';
+    let fine = |c: char| !c.is_control() && c != ':' && c != '/';
     match !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fine) {
         true => Ok(()),
-        false => Err(format!("name {name:?} is none: it has 1 to {LONGEST_NAME} characters, and no colon")),
+        false => Err(format!("name {name:?} is none: it has 1 to {LONGEST_NAME} characters, no colon and no slash")),
     }
 }
 
@@ -146,11 +153,14 @@ fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// serde's messages quote what stands where it should not; that may be a secret in the wrong place.
+/// serde's messages quote what stands where it should not, numbers in backticks; that may be a secret in the wrong place.
 fn without_values(message: &str) -> String {
     let message = message.split('\n').next().unwrap_or_default();
-    let Some((before, after)) = message.split_once('"') else { return message.to_owned() };
-    let after = after.rsplit_once('"').map_or("", |(_, after)| after);
+    // Elsewhere there is the name of a field between them.
+    let holds_value = message.starts_with("invalid ");
+    let is_quote = |c: char| c == '"' || c == '`' && holds_value;
+    let Some((before, after)) = message.split_once(is_quote) else { return message.to_owned() };
+    let after = after.rsplit_once(is_quote).map_or("", |(_, after)| after);
     format!("{before}…{after}")
 }
 
