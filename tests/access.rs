@@ -224,7 +224,7 @@ async fn some_pages_are_for_everybody_and_the_rest_says_how_to_get_in() {
     for wrong in [basic("reader:nobody"), basic("nobody:r-secret"), basic("writer:r-secret"), "Bearer a.b.c".into()] {
         assert_eq!(asked(&[("authorization", &wrong)]).await, unknown, "{wrong}");
     }
-    assert_eq!(asked(&[("cookie", "curlew-session=abc.def")]).await, unknown);
+    assert_eq!(asked(&[("cookie", "curlew-session-8080=abc.def")]).await, unknown);
     assert_eq!(asked(&[("authorization", "Digest x")]).await.0, 401);
     assert_eq!(asked(&[("authorization", &basic("reader:r-secret"))]).await.0, 200);
 }
@@ -304,7 +304,53 @@ async fn a_cookie_of_login_lets_in_and_is_forgotten_by_logout() {
     assert!(answer.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"));
     let out = world.ask("POST", "/logout", &[], "").await;
     assert_eq!(out.status(), 204);
-    assert!(out.headers()["set-cookie"].to_str().unwrap().starts_with("curlew-session=; Path=/; Max-Age=0; "));
+    assert!(out.headers()["set-cookie"].to_str().unwrap().starts_with("curlew-session-8080=; Path=/; Max-Age=0; "));
+}
+
+#[tokio::test]
+async fn a_body_of_login_and_of_tickets_has_the_limits_that_it_names() {
+    let app = |body_timeout| {
+        let hub = Arc::new(Hub::start(MemoryBroker::new(), hub::Settings::default()).unwrap());
+        let produce = http::produce::Settings { body_timeout, ..http::produce::Settings::default() };
+        App::new(hub, http::Settings { produce, ..http::Settings::default() })
+    };
+    let brief = TowerToHyperService::new(warp::service(routes(app(Duration::from_millis(50)))));
+    let patient = TowerToHyperService::new(warp::service(routes(app(PATIENCE))));
+    for path in ["/login", "/tickets"] {
+        let post = || warp::http::Request::post(format!("http://localhost{path}")).header("host", "localhost");
+        let never = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
+        let answer = tokio::time::timeout(PATIENCE, brief.call(post().body(never).unwrap())).await.unwrap().unwrap();
+        is_documented("POST", path, answer.status());
+        let (status, said) = (answer.status(), Body(answer).next().await.unwrap());
+        assert!(status == 408 && said.contains("within 50ms"), "{path}: {status} {said}");
+        let large = http_body_util::Full::new(Bytes::from(vec![b' '; 70_000]));
+        let answer = patient.call(post().body(large).unwrap()).await.unwrap();
+        let (status, said) = (answer.status(), Body(answer).next().await.unwrap());
+        assert!(status == 413 && said.contains("65536 bytes") && !said.contains("--max-body"), "{path}: {said}");
+        let odd = post().header("content-encoding", "br").body(http_body_util::Empty::<Bytes>::new()).unwrap();
+        let answer = patient.call(odd).await.unwrap();
+        is_documented("POST", path, answer.status());
+        assert_eq!(answer.status(), 415);
+    }
+}
+
+#[tokio::test]
+async fn bridges_on_two_ports_of_a_host_keep_their_sessions_apart() {
+    let world = world();
+    let asked = async |method: &str, host: &str, cookie: &str| {
+        let request = warp::test::request().method(method).path("/login").header("host", host).header("cookie", cookie);
+        request.body(r#"{"token":"r-secret"}"#).reply(&routes(world.app.clone())).await
+    };
+    for (host, name) in
+        [("box", "curlew-session="), ("box:8081", "curlew-session-8081="), ("[::1]:82", "curlew-session-82=")]
+    {
+        let answer = asked("POST", host, "").await;
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+        assert!(cookie.starts_with(name), "{host}: {cookie}");
+        for (host, who) in [(host, json!("reader")), ("box:9000", Value::Null)] {
+            assert_eq!(json_of(&asked("GET", host, cookie).await)["name"], who, "{host}: {cookie}");
+        }
+    }
 }
 
 #[tokio::test]

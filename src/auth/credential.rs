@@ -5,8 +5,15 @@ use crate::record::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// The cookie that `POST /login` sets.
-pub const COOKIE: &str = "curlew-session";
+/// The cookie that `POST /login` sets. Browsers have one jar for all ports of a host: bridges on two of them must not sign
+/// each other out.
+pub fn cookie(port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("curlew-session-{port}"),
+        None => "curlew-session".to_owned(),
+    }
+}
+
 /// Longer ones are nobody's; a token of an identity provider has some kilobytes at most.
 const LONGEST: usize = 16 << 10;
 
@@ -63,11 +70,11 @@ impl Credential {
         Self::Ticket(Secret::new(text))
     }
 
-    /// The session among the cookies of a `Cookie` header (RFC 6265, 4.2).
-    pub fn of_cookies(value: &[u8]) -> Option<Self> {
+    /// The session in the cookie of this name, among those of a `Cookie` header (RFC 6265, 4.2).
+    pub fn of_cookies(value: &[u8], cookie: &str) -> Option<Self> {
         let value = std::str::from_utf8(value).ok()?;
         let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
-        let session = pairs.into_iter().find(|(name, _)| *name == COOKIE)?.1;
+        let session = pairs.into_iter().find(|(name, _)| *name == cookie)?.1;
         (!session.is_empty() && session.len() <= LONGEST).then(|| Self::Session(Secret::new(session)))
     }
 }
@@ -116,10 +123,15 @@ mod tests {
             ("curlew-session=", None),
             ("xcurlew-session=abc", None),
             ("curlew-session", None),
+            ("curlew-session-81=abc", None),
             ("", None),
         ];
         for (header, read) in cases {
-            assert_eq!(Credential::of_cookies(header.as_bytes()), read, "{header}");
+            assert_eq!(Credential::of_cookies(header.as_bytes(), &cookie(None)), read, "{header}");
+        }
+        let both = b"curlew-session-80=a; curlew-session-8080=b; curlew-session=c";
+        for (port, text) in [(Some(8080), "b"), (Some(80), "a"), (None, "c")] {
+            assert_eq!(Credential::of_cookies(both, &cookie(port)), session(text));
         }
     }
 
@@ -128,7 +140,7 @@ mod tests {
         fn no_header_makes_it_panic(bytes: Vec<u8>, text in "(?i:bearer|basic) .*") {
             let _ = Credential::of_authorization(&bytes);
             let _ = Credential::of_authorization(text.as_bytes());
-            let _ = Credential::of_cookies(&bytes);
+            let _ = Credential::of_cookies(&bytes, &cookie(None));
         }
 
         #[test]

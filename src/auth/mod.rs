@@ -20,7 +20,7 @@ mod seen;
 mod table;
 mod watch;
 
-pub use credential::{COOKIE, Credential, Unreadable};
+pub use credential::{Credential, Unreadable, cookie};
 pub use door::{Answered, Auth, Over};
 pub use file::check_name;
 pub use identity::Identity;

@@ -90,7 +90,7 @@ fn credential(request: &Request, asker: &Asker) -> Result<Option<Credential>, Un
     }
     // Browsers send certificates by themselves, as they do cookies.
     let ours = is_ours(&request.headers, asker);
-    Ok(if ours { session(&request.headers).or_else(|| certificate(request)) } else { None })
+    Ok(if ours { session(request).or_else(|| certificate(request)) } else { None })
 }
 
 /// Streams alone take one: EventSource cannot set headers.
@@ -106,8 +106,9 @@ fn certificate(request: &Request) -> Option<Credential> {
     names.identity().map(|name| Credential::Certificate { name: name.to_owned(), ends: names.ends })
 }
 
-pub fn session(headers: &HeaderMap) -> Option<Credential> {
-    headers.get_all(header::COOKIE).iter().find_map(|value| Credential::of_cookies(value.as_bytes()))
+fn session(request: &Request) -> Option<Credential> {
+    let cookie = request.cookie();
+    request.headers.get_all(header::COOKIE).iter().find_map(|value| Credential::of_cookies(value.as_bytes(), &cookie))
 }
 
 /// Whether a cookie counts: browsers send it by themselves, also for a page of another port of the same host.

@@ -7,7 +7,7 @@ use super::peer::Scheme;
 use super::problem::Problem;
 use super::produce::collect;
 use super::routes::Request;
-use crate::auth::{Arrival, COOKIE, Credential, OPEN_WITHIN, Permit, Right, Secret};
+use crate::auth::{Arrival, Credential, OPEN_WITHIN, Permit, Right, Secret};
 use crate::record::{Timestamp, TopicName, now};
 use bytes::Buf;
 use futures_util::Stream;
@@ -59,14 +59,15 @@ where
     let permit = match request.headers.contains_key(header::AUTHORIZATION) {
         true => permit(app, request, asker).await?,
         false => {
-            let credential = credential(&collect(body, MAX_BODY, &request.headers).await?, &request.headers)?;
+            let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers).await?;
+            let credential = credential(&body, &request.headers)?;
             permit_for(app, request, Some(&credential), Arrival::First).await?
         }
     };
     let Some((session, ends)) = app.settings.auth.session(&permit)? else {
         return Ok(answer(StatusCode::OK, described(app, Some(&permit))));
     };
-    if COOKIE.len() + session.len() > MAX_COOKIE {
+    if request.cookie().len() + session.len() > MAX_COOKIE {
         return Err(Problem::unprocessable(
             "the rights in this token are more than a cookie holds; use it as Authorization: Bearer TOKEN",
         ));
@@ -92,7 +93,7 @@ where
     D: Buf,
     E: Display,
 {
-    let body = collect(body, MAX_BODY, &request.headers).await?;
+    let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers).await?;
     let wanted: Wanted = serde_json::from_slice(&body)
         .map_err(|e| Problem::unprocessable(format!("the body is not such as {{\"topics\":[\"readings\"]}}: {e}")))?;
     let topics: Vec<_> = wanted.topics.iter().map(|topic| TopicName::new(topic)).collect::<Result<_, _>>()?;
@@ -133,7 +134,8 @@ fn described(app: &App, permit: Option<&Permit>) -> Value {
 
 fn set_cookie(response: &mut Response, session: &str, seconds: i64, request: &Request) -> Result<(), Problem> {
     let secure = if is_https(request) { "; Secure" } else { "" };
-    let cookie = format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let name = request.cookie();
+    let cookie = format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     let mut cookie = HeaderValue::from_str(&cookie).map_err(|_| Problem::internal("a session is no cookie"))?;
     cookie.set_sensitive(true);
     response.headers_mut().insert(header::SET_COOKIE, cookie);

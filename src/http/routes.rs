@@ -39,6 +39,11 @@ impl Request {
         permit.identity().map_or_else(|| Caller::at(self.peer.address), |shown| Caller::Key(shown.name().into()))
     }
 
+    /// The name of the cookie with its session.
+    pub fn cookie(&self) -> String {
+        crate::auth::cookie(self.host.as_ref().and_then(Authority::port_u16))
+    }
+
     /// Whether it opens a stream.
     pub fn is_for_a_stream(&self) -> bool {
         let segments = segments(&self.path).unwrap_or_default();

@@ -90,13 +90,19 @@ where
     }
 
     /// The whole body; a client that leaves before its end has sent nothing.
-    pub async fn whole(mut self, settings: &Settings, headers: &HeaderMap) -> Result<(Bytes, Held), Problem> {
-        let most = settings.max_body;
-        let too_large = || {
-            Problem::too_large(format!(
-                "the body has more than {most} bytes, the most that --max-body allows; send smaller ones"
-            ))
-        };
+    pub async fn whole(self, settings: &Settings, headers: &HeaderMap) -> Result<(Bytes, Held), Problem> {
+        self.within(settings.max_body, "--max-body allows; send smaller ones", settings, headers).await
+    }
+
+    /// `most` bytes, and who allows no more.
+    async fn within(
+        mut self,
+        most: usize,
+        allows: &str,
+        settings: &Settings,
+        headers: &HeaderMap,
+    ) -> Result<(Bytes, Held), Problem> {
+        let too_large = || Problem::too_large(format!("the body has more than {most} bytes, the most that {allows}"));
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if self.gzip.is_none() && announced.is_some_and(|length| length > most) {
             return Err(too_large());
@@ -134,15 +140,14 @@ where
     }
 }
 
-/// A small body of another request than one that produces.
-pub async fn collect<B, D, E>(body: B, most: usize, headers: &HeaderMap) -> Result<Bytes, Problem>
+/// A body of at most `most` bytes, of another request than one that produces.
+pub async fn collect<B, D, E>(body: B, most: usize, settings: &Settings, headers: &HeaderMap) -> Result<Bytes, Problem>
 where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
     E: Display,
 {
-    let settings = Settings { max_body: most, ..Settings::default() };
-    Ok(Body::new(body, headers, &settings.bodies)?.whole(&settings, headers).await?.0)
+    Ok(Body::new(body, headers, &settings.bodies)?.within(most, "is taken here", settings, headers).await?.0)
 }
 
 /// Memory of all bodies that are being read.
