@@ -58,6 +58,18 @@ pub fn troubled() -> Vec<String> {
     troubled.iter().filter(|(_, (_, times))| *times >= TOO_OFTEN).map(|(name, _)| name.clone()).collect()
 }
 
+/// Does `work`. A panic in it is logged and counted, and gives `None`.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    if done.is_none() {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        note_panic(name);
+        error!("thread {name} panicked and goes on; please report this");
+    }
+    done
+}
+
 fn note_panic(name: &str) {
     PANICS.fetch_add(1, Ordering::Relaxed);
     let mut troubled = lock(&TROUBLED);
@@ -87,11 +99,8 @@ impl Worker {
     /// again: one bad record must not silence a stream for ever.
     pub fn start(name: impl Into<String>, mut work: impl FnMut() + Send + 'static) -> std::io::Result<Self> {
         let name = name.into();
-        let own = name.clone();
         let run = move || {
-            while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
-                note_panic(&own);
-                error!("thread {own} panicked and starts again; please report this");
+            while caught(&mut work).is_none() {
                 // One that panics at once again must not take a core and fill the log.
                 std::thread::sleep(RESTART_PAUSE);
             }

@@ -2,6 +2,7 @@
 //! awaits the answers. When the broker wants the credentials again, the writer lends its half to the
 //! thread, which logs in once what was sent before is answered.
 
+use super::caught;
 use super::queue::{Answer, LinkId};
 use super::request::{self, BY_NAME, Part, PartAnswer};
 use crate::broker::{Acks, BrokerError, NodeId, Written};
@@ -80,7 +81,7 @@ pub fn connect<'scope>(
     events: impl Fn(LinkEvent) + Send + 'scope,
 ) -> std::io::Result<()> {
     let thread = Builder::new().name(format!("kafka-produce-{node}"));
-    let run = move || match open(cluster, node, id) {
+    let run = move || match caught(|| open(cluster, node, id)) {
         Ok((link, half, work)) => {
             events(LinkEvent::Up(link));
             half.await_answers(cluster, &work, timeout, &events);
@@ -117,25 +118,32 @@ impl Half {
     ) {
         let mut answered = Instant::now();
         for next in work {
-            let told = match next {
-                Work::Await(Sent { ticket, at, acks, parts }) => {
-                    // The broker works on one request at a time: the next one's time begins with the answer before.
-                    let deadline = at.max(answered) + timeout;
-                    let response = self.receiver.receive::<ProduceRequest>(ticket, deadline);
-                    answered = Instant::now();
-                    match response {
-                        Ok(response) => Ok(LinkEvent::Answered(answers(cluster, parts, &response, acks))),
-                        Err(why) => Err((why, parts)),
-                    }
-                }
-                Work::Renew(mut sender) => {
-                    let renewed = self.login.authenticate(&mut sender, &mut self.receiver, timeout);
-                    renewed.map(|()| LinkEvent::Renewed(*sender, self.login.session())).map_err(|why| (why, Vec::new()))
-                }
-            };
-            match told {
+            let lost = next.lost();
+            match caught(|| self.complete(next, cluster, timeout, &mut answered)) {
                 Ok(event) => events(event),
-                Err((why, parts)) => return report(why, parts, work, events),
+                Err(why) => return report(why, lost, work, events),
+            }
+        }
+    }
+
+    fn complete(
+        &mut self,
+        work: Work,
+        cluster: &Cluster,
+        timeout: Duration,
+        answered: &mut Instant,
+    ) -> Result<LinkEvent, BrokerError> {
+        match work {
+            Work::Await(Sent { ticket, at, acks, parts }) => {
+                // The broker works on one request at a time: the next one's time begins with the answer before.
+                let deadline = at.max(*answered) + timeout;
+                let response = self.receiver.receive::<ProduceRequest>(ticket, deadline);
+                *answered = Instant::now();
+                Ok(LinkEvent::Answered(answers(cluster, parts, &response?, acks)))
+            }
+            Work::Renew(mut sender) => {
+                self.login.authenticate(&mut sender, &mut self.receiver, timeout)?;
+                Ok(LinkEvent::Renewed(*sender, self.login.session()))
             }
         }
     }
@@ -150,21 +158,23 @@ fn answers(cluster: &Cluster, parts: Vec<Part>, response: &ProduceResponse, acks
     answers.map(|part| PartAnswer { answer: named(part.answer), ..part }).collect()
 }
 
-fn lost_parts(work: Work) -> Vec<PartAnswer> {
-    match work {
-        Work::Await(sent) => request::lost(sent.parts, Written::Maybe),
-        Work::Renew(_) => Vec::new(),
+impl Work {
+    /// What is to be told of it where nothing comes of it any more.
+    fn lost(&self) -> Vec<PartAnswer> {
+        match self {
+            Self::Await(sent) => request::lost(&sent.parts, Written::Maybe),
+            Self::Renew(_) => Vec::new(),
+        }
     }
 }
 
 /// The connection is of no use any more. The writer learns of it now, and drops the sending end; what
 /// it sends until then is on a dead connection, and comes here to be reported as well.
-fn report(why: BrokerError, parts: Vec<Part>, work: &Receiver<Work>, events: &impl Fn(LinkEvent)) {
-    let mut lost = request::lost(parts, Written::Maybe);
-    lost.extend(work.try_iter().flat_map(lost_parts));
+fn report(why: BrokerError, mut lost: Vec<PartAnswer>, work: &Receiver<Work>, events: &impl Fn(LinkEvent)) {
+    lost.extend(work.try_iter().flat_map(|more| more.lost()));
     events(LinkEvent::Down { why, lost });
     for more in work {
-        events(LinkEvent::Answered(lost_parts(more)));
+        events(LinkEvent::Answered(more.lost()));
     }
 }
 
@@ -210,7 +220,7 @@ impl Link {
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {
             let why = BrokerError::Unavailable("the connection is being renewed".to_owned());
-            return SendOutcome::Failed { why, lost: request::lost(parts, Written::No) };
+            return SendOutcome::Failed { why, lost: request::lost(&parts, Written::No) };
         };
         match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
             Ok(_) if acks == Acks::None => SendOutcome::Known(request::unacknowledged(parts)),
@@ -221,12 +231,12 @@ impl Link {
                     Ok(()) => SendOutcome::Awaited,
                     Err(unsent) => SendOutcome::Failed {
                         why: BrokerError::Unavailable("the connection has ended".to_owned()),
-                        lost: lost_parts(unsent.0),
+                        lost: unsent.0.lost(),
                     },
                 }
             }
             // A request cut short is none: the broker waits for its end, which never comes.
-            Err(why) => SendOutcome::Failed { why, lost: request::lost(parts, Written::No) },
+            Err(why) => SendOutcome::Failed { why, lost: request::lost(&parts, Written::No) },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Slow questions to the cluster, asked on a thread of their own so that records of topics that are
 //! known need not wait.
 
+use super::caught;
 use crate::broker::{AutoCreate, BrokerError, Denial, NodeId, Operation, TopicInfo};
 use crate::kafka::wire::cluster::Cluster;
 use crate::kafka::wire::errors::{Asked, check};
@@ -36,13 +37,13 @@ pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl
     for question in questions {
         reply(match question {
             Question::Topics(asked, auto_create) => {
-                let found = cluster.topics(&asked, auto_create);
+                let found = caught(|| cluster.topics(&asked, auto_create));
                 let found =
                     found.map(|found| found.into_iter().map(|f| f.map_err(|e| to_write(e, auto_create))).collect());
                 Reply::Topics { asked, auto_create, found }
             }
-            Question::ProducerId(node) => Reply::ProducerId(producer_id(cluster, node)),
-            Question::SignOfLife => Reply::SignOfLife(cluster.ping()),
+            Question::ProducerId(node) => Reply::ProducerId(caught(|| producer_id(cluster, node))),
+            Question::SignOfLife => Reply::SignOfLife(caught(|| cluster.ping())),
         });
     }
 }

@@ -17,7 +17,8 @@ mod topic;
 mod writer;
 
 use super::cluster::Cluster;
-use crate::broker::{NodeId, Submission};
+use crate::broker::{BrokerError, NodeId, Submission};
+use crate::worker;
 use crossbeam_channel::{Receiver, bounded};
 use std::thread;
 use std::time::Duration;
@@ -81,6 +82,12 @@ pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<
         // Whoever still wants to tell something must not wait for the writer.
         drop(told);
     });
+}
+
+/// Does `work` of a thread beside the writer: whoever waits for what comes of it waits no longer when it panics.
+fn caught<T>(work: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
+    let panicked = || Err(BrokerError::Unavailable("a thread of the bridge panicked; please report this".to_owned()));
+    worker::caught(work).unwrap_or_else(panicked)
 }
 
 #[cfg(test)]

@@ -92,14 +92,14 @@ pub fn answers(parts: Vec<Part>, response: &ProduceResponse, acks: Acks) -> Vec<
 }
 
 /// The connection ended before the answers to `parts` came.
-pub fn lost(parts: Vec<Part>, attempt: Written) -> Vec<PartAnswer> {
-    let lost = |part: Part| PartAnswer {
+pub fn lost(parts: &[Part], attempt: Written) -> Vec<PartAnswer> {
+    let lost = |part: &Part| PartAnswer {
         queue: part.queue,
         number: part.outgoing.number,
         answer: Answer::Retry { attempt },
         leader: Leader::Doubtful,
     };
-    parts.into_iter().map(lost).collect()
+    parts.iter().map(lost).collect()
 }
 
 /// Sent with `acks=0`: nobody will tell more.

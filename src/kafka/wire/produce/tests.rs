@@ -313,3 +313,12 @@ fn what_is_submitted_before_the_end_is_written() {
         assert!(outcome.try_recv().unwrap().iter().all(Result::is_ok));
     }
 }
+
+#[test]
+fn a_panic_beside_the_writer_is_counted_and_an_answer_like_others() {
+    let before = worker::panics();
+    let failed = caught::<()>(|| panic!("a fault of ours"));
+    assert!(matches!(failed, Err(BrokerError::Unavailable(why)) if why.contains("report")));
+    assert_eq!(caught(|| Ok(1)), Ok(1));
+    assert!(worker::panics() > before);
+}
