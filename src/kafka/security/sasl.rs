@@ -6,6 +6,7 @@ use super::{Hash, Secret};
 use crate::broker::BrokerError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::time::Duration;
 
 /// Who the bridge is to Kafka.
 #[derive(Debug)]
@@ -66,8 +67,8 @@ impl Sasl {
         }
     }
 
-    /// The first message. May ask an authorization server for a token.
-    pub fn begin(&self) -> Result<(Exchange<'_>, Vec<u8>), BrokerError> {
+    /// The first message. May ask an authorization server for a token, which may take `timeout`, about.
+    pub fn begin(&self, timeout: Duration) -> Result<(Exchange<'_>, Vec<u8>), BrokerError> {
         let (stage, first) = match self {
             Self::Plain { username, password } => {
                 (Stage::Said, format!("\0{username}\0{}", password.reveal()).into_bytes())
@@ -78,7 +79,7 @@ impl Sasl {
                 (Stage::Scram(Box::new(scram)), first)
             }
             Self::OAuthBearer { tokens, extensions } => {
-                let token = tokens.get()?;
+                let token = tokens.get(timeout)?;
                 let extensions: String = extensions.iter().map(|(name, value)| format!("{name}={value}\x01")).collect();
                 let first = format!("n,,\x01auth=Bearer {}\x01{extensions}\x01", token.reveal()).into_bytes();
                 (Stage::Token(token), first)

@@ -8,11 +8,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// An authorization server that is slower holds up a connection attempt, no more.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failure it is left alone for so long.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Of an answer and of a file.
 const MAX_BYTES: u64 = 64 << 10;
 /// How much of a token's life it is used for new authentications (Kafka's `sasl.login.refresh.window.factor`).
@@ -37,15 +39,23 @@ pub struct Client {
 /// Tokens for any number of connections; asks for a new one before the last expires.
 pub struct Tokens {
     source: Source,
-    /// Held while one is asked for, so that it is asked for once.
+    /// Held only to look and to note, never over a call.
     last: Mutex<Option<Token>>,
+    /// Held while one is asked for, so that it is asked for once; with the last failure, until one was had.
+    line: Mutex<Option<Failure>>,
 }
 
-#[derive(Clone)]
 struct Token {
     text: Secret,
-    /// From here on another one is wanted.
-    renew_at: Instant,
+    /// From here on another one is wanted; `None`: never.
+    renew_at: Option<Instant>,
+    /// From here on it is of no use.
+    expires_at: Option<Instant>,
+}
+
+struct Failure {
+    at: Instant,
+    why: BrokerError,
 }
 
 impl Client {
@@ -56,8 +66,7 @@ impl Client {
         scope: Option<String>,
         trust: &[CertificateDer<'static>],
     ) -> Result<Self, String> {
-        let mut config =
-            ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).timeout_global(Some(TIMEOUT));
+        let mut config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
         if url.starts_with("https://") {
             let trust: Vec<_> = trust.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
             let tls = ureq::tls::TlsConfig::builder()
@@ -69,7 +78,8 @@ impl Client {
         Ok(Self { url, id, secret, scope, agent: config.build().new_agent() })
     }
 
-    fn fetch(&self) -> Result<(Secret, Option<Duration>), BrokerError> {
+    fn fetch(&self, timeout: Duration) -> Result<Token, BrokerError> {
+        let began = Instant::now();
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
         if let Some(scope) = &self.scope {
@@ -81,6 +91,9 @@ impl Client {
         let answer = self
             .agent
             .post(&self.url)
+            .config()
+            .timeout_global(Some(timeout.min(TIMEOUT)))
+            .build()
             .header("Authorization", format!("Basic {basic}"))
             .header("Accept", "application/json")
             .content_type("application/x-www-form-urlencoded")
@@ -94,8 +107,9 @@ impl Client {
         let text = |name: &str| json.get(name).and_then(Value::as_str);
         match (status.as_u16(), text("access_token")) {
             (200, Some(token)) => {
-                let lifetime = json.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
-                Ok((Secret::new(token), lifetime))
+                let told = json.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
+                let life = told.or_else(|| time_left(token)).unwrap_or_default();
+                Ok(Token::new(Secret::new(token), began, life))
             }
             (200, None) => Err(away("the answer holds no access_token".to_owned())),
             (400..=403, _) => {
@@ -122,33 +136,86 @@ impl Client {
     }
 }
 
+impl Token {
+    /// Without a life it is used once.
+    fn new(text: Secret, from: Instant, life: Duration) -> Self {
+        // A time too far to be told never comes.
+        Self { text, renew_at: from.checked_add(life.mul_f64(USED_UP)), expires_at: from.checked_add(life) }
+    }
+}
+
+fn is_past(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| Instant::now() >= at)
+}
+
 impl Tokens {
     pub fn new(source: Source) -> Self {
-        Self { source, last: Mutex::default() }
+        Self { source, last: Mutex::default(), line: Mutex::default() }
     }
 
-    /// A token that has some time to live yet. Blocks for [`TIMEOUT`] at most.
-    pub fn get(&self) -> Result<Secret, BrokerError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = &*last
-            && Instant::now() < token.renew_at
-        {
-            return Ok(token.text.clone());
+    /// A token that has some time to live yet. Blocks for `timeout` at most, and for as long again where another asks
+    /// for one just now.
+    pub fn get(&self, timeout: Duration) -> Result<Secret, BrokerError> {
+        let came = Instant::now();
+        let client = match &self.source {
+            Source::File(path) => return Ok(self.keep(Token::new(read(path)?, came, Duration::ZERO))),
+            Source::Endpoint(client) => client,
+        };
+        if let Some(token) = self.held(|token| !is_past(token.renew_at)) {
+            return Ok(token);
         }
-        match &self.source {
-            Source::File(path) => read(path),
-            Source::Endpoint(client) => {
-                let (text, told) = client.fetch()?;
-                let life = told.or_else(|| time_left(text.reveal())).unwrap_or_default();
-                *last = Some(Token { text: text.clone(), renew_at: Instant::now() + life.mul_f64(USED_UP) });
-                Ok(text)
+        let still_good = || self.held(|token| !is_past(token.expires_at));
+        let mut line = match self.line.try_lock() {
+            Ok(line) => line,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => match still_good() {
+                Some(token) => return Ok(token),
+                None => self.line.lock().unwrap_or_else(PoisonError::into_inner),
+            },
+        };
+        if let Some(token) = self.held(|token| !is_past(token.renew_at)) {
+            return Ok(token);
+        }
+        // Whoever comes soon after a failure, or waited while it happened, shares it.
+        if let Some(failure) = &*line
+            && (failure.at >= came || failure.at.elapsed() < PAUSE)
+        {
+            return still_good().ok_or_else(|| failure.why.clone());
+        }
+        match client.fetch(timeout) {
+            Ok(token) => {
+                *line = None;
+                Ok(self.keep(token))
+            }
+            Err(why) => {
+                let is_first = line.replace(Failure { at: Instant::now(), why: why.clone() }).is_none();
+                let Some(token) = still_good() else { return Err(why) };
+                if is_first {
+                    log::warn!("the last token is used on until it expires: {why}");
+                }
+                Ok(token)
             }
         }
     }
 
     /// The broker did not take it: the next one must be a new one.
     pub fn refused(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(token) = &mut *self.last() {
+            token.renew_at = Some(Instant::now());
+            token.expires_at = token.renew_at;
+        }
+    }
+
+    fn held(&self, is_wanted: impl FnOnce(&Token) -> bool) -> Option<Secret> {
+        self.last().as_ref().filter(|token| is_wanted(token)).map(|token| token.text.clone())
+    }
+
+    fn keep(&self, token: Token) -> Secret {
+        self.last().insert(token).text.clone()
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Token>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where they come from.
@@ -161,10 +228,7 @@ impl Tokens {
 
     /// Whose the tokens are, as the last one says (`sub`).
     pub fn user(&self) -> Option<String> {
-        let token = match &self.source {
-            Source::File(path) => read(path).ok()?,
-            Source::Endpoint(_) => self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.text.clone(),
-        };
+        let token = self.held(|_| true)?;
         claims(token.reveal())?.get("sub")?.as_str().map(str::to_owned)
     }
 }
@@ -239,13 +303,64 @@ mod tests {
         format!("e30.{}.", URL_SAFE_NO_PAD.encode(claims.to_string()))
     }
 
+    const LONG: Duration = Duration::from_secs(20);
+
     #[test]
     fn a_token_is_used_until_it_grows_old_or_is_refused() {
         let tokens = tokens(vec![given("short", 0), given("long", 3600), given("new", 3600)]);
-        let next = || tokens.get().unwrap().reveal().to_owned();
+        let next = || tokens.get(LONG).unwrap().reveal().to_owned();
         assert_eq!([next(), next(), next()], ["short", "long", "long"]);
         tokens.refused();
         assert_eq!(next(), "new");
+    }
+
+    #[test]
+    fn a_token_that_is_still_good_is_used_on_while_there_is_no_other() {
+        let tokens = tokens(vec![given("old", 3600)]);
+        let next = || tokens.get(LONG).map(|token| token.reveal().to_owned());
+        next().unwrap();
+        tokens.last().as_mut().unwrap().renew_at = Some(Instant::now());
+        let another_asks = tokens.line.lock().unwrap();
+        assert_eq!(next(), Ok("old".to_owned()), "nobody waits for the other");
+        drop(another_asks);
+        assert_eq!([next(), next()], [Ok("old".to_owned()), Ok("old".to_owned())], "the server is away");
+        tokens.refused();
+        assert!(matches!(next(), Err(BrokerError::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_life_of_any_length_is_taken() {
+        for seconds in [1 << 40, i64::MAX as u64, u64::MAX] {
+            let tokens = tokens(vec![given("long", seconds)]);
+            for _ in 0..2 {
+                assert_eq!(tokens.get(LONG).unwrap().reveal(), "long");
+            }
+        }
+    }
+
+    #[test]
+    fn a_silent_server_is_asked_once_for_all_who_wait_and_holds_up_nobody_else() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/token", silent.local_addr().unwrap());
+        let client = Client::new(url, ("bridge".to_owned(), Secret::new("hunter2")), None, &[]).unwrap();
+        let tokens = Tokens::new(Source::Endpoint(Box::new(client)));
+        std::thread::scope(|scope| {
+            let ask = || tokens.get(Duration::from_secs(2)).map(drop);
+            let first = scope.spawn(ask);
+            let deadline = Instant::now() + LONG;
+            while tokens.line.try_lock().is_ok() {
+                assert!(Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+            let others: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            assert_eq!(tokens.user(), None);
+            assert!(!first.is_finished(), "it is not known how long that took");
+            for asked in others.into_iter().chain([first]) {
+                assert!(matches!(asked.join().unwrap(), Err(BrokerError::Unavailable(_))));
+            }
+        });
+        silent.set_nonblocking(true).unwrap();
+        assert_eq!(silent.incoming().map_while(Result::ok).count(), 1);
     }
 
     #[test]
@@ -258,11 +373,11 @@ mod tests {
             ((200, "<html>".to_owned()), "Unavailable", "no access_token"),
         ];
         for (answer, kind, words) in cases {
-            let error = tokens(vec![answer]).get().err().unwrap();
+            let error = tokens(vec![answer]).get(LONG).err().unwrap();
             let text = format!("{error:?}");
             assert!(text.starts_with(kind) && text.contains(words) && !text.contains("hunter2"), "{text}");
         }
-        let error = tokens(Vec::new()).get().err().unwrap();
+        let error = tokens(Vec::new()).get(LONG).err().unwrap();
         assert!(matches!(error, BrokerError::Unavailable(_)), "{error:?}");
     }
 

@@ -103,7 +103,8 @@ impl Cluster {
             return Ok(Vec::new());
         }
         let answer = self.ask(&metadata::some(topics, auto_create))?;
-        let mut found = metadata::found(&answer, topics);
+        let found = metadata::found(&answer, topics).into_iter();
+        let mut found: Vec<_> = found.map(|found| found.map_err(|error| self.name_us(error))).collect();
         let mut view = self.view();
         for (name, result) in topics.iter().zip(&mut found) {
             match result {
@@ -113,8 +114,7 @@ impl Cluster {
                     }
                     view.topics.insert(name.clone(), Arc::new(info.clone()));
                 }
-                Err(error) => {
-                    *error = self.name_us(error.clone());
+                Err(_) => {
                     view.topics.remove(name);
                 }
             }

@@ -3,7 +3,7 @@
 use super::connection::{FrameReceiver, FrameSender};
 use super::shape::Call;
 use crate::broker::BrokerError;
-use crate::kafka::security::{Sasl, Step};
+use crate::kafka::security::{Exchange, Sasl, Step};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
@@ -56,6 +56,7 @@ impl Login {
     }
 
     /// Says who we are, where that is wanted; no answer may be due. After an error the connection is of no use.
+    /// `timeout` holds for the broker, and before for whoever gives tokens.
     pub fn authenticate(
         &mut self,
         sender: &mut FrameSender,
@@ -63,8 +64,10 @@ impl Login {
         timeout: Duration,
     ) -> Result<(), BrokerError> {
         let Some(sasl) = &self.sasl else { return Ok(()) };
+        let (exchange, first) = sasl.begin(timeout)?;
         let began = Instant::now();
-        let lifetime = Rounds { sender, receiver: &mut *receiver, deadline: began + timeout }.all(sasl)?;
+        let mut rounds = Rounds { sender, receiver: &mut *receiver, deadline: began + timeout };
+        let lifetime = rounds.all(sasl, exchange, first)?;
         let again = if self.session == Session::default() { "" } else { " again" };
         log::debug!("{} has taken the credentials{again}", receiver.address());
         self.session = Session::new(began, lifetime, fastrand::f64());
@@ -80,9 +83,9 @@ struct Rounds<'a> {
 
 impl Rounds<'_> {
     /// The session's lifetime in ms, as the broker tells it.
-    fn all(&mut self, sasl: &Sasl) -> Result<i64, BrokerError> {
+    fn all(&mut self, sasl: &Sasl, mut exchange: Exchange<'_>, first: Vec<u8>) -> Result<i64, BrokerError> {
         self.agree_on(sasl)?;
-        let (mut exchange, mut message) = sasl.begin()?;
+        let mut message = first;
         for _ in 0..MOST_ROUNDS {
             let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
             let answer = self.ask(&request, i16::MAX)?;
