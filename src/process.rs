@@ -2,6 +2,7 @@
 
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,7 +33,7 @@ pub fn usage() -> io::Result<Usage> {
     };
     let ticks = clock_ticks_per_second() as f64;
     Ok(Usage {
-        started: booted()? + field(22)? as f64 / ticks,
+        started: booted() + field(22)? as f64 / ticks,
         resident: field(24)? * page_size() as u64,
         virtual_memory: field(23)?,
         cpu: (field(14)? + field(15)?) as f64 / ticks,
@@ -43,12 +44,12 @@ pub fn usage() -> io::Result<Usage> {
     })
 }
 
-/// When the system was started, in seconds since the epoch.
-fn booted() -> io::Result<f64> {
-    let uptime = fs::read_to_string("/proc/uptime")?;
-    let uptime = uptime.split_ascii_whitespace().next().and_then(|text| text.parse::<f64>().ok());
+/// When the system was started, in seconds since the epoch. By the clock, since /proc may show nothing but processes
+/// (`ProcSubset=pid` in the unit).
+fn booted() -> f64 {
+    let since = clock_gettime(ClockId::Boottime);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    uptime.map(|uptime| now - uptime).ok_or_else(|| io::Error::other("/proc/uptime is not as it should be"))
+    now - (since.tv_sec as f64 + since.tv_nsec as f64 / 1e9)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 /// Mounting takes a root that is one.
-fn may_mount() -> bool {
+pub fn may_mount() -> bool {
     Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success())
 }
 

@@ -1,9 +1,10 @@
 //! What systemd is told, what the unit says, and what a release holds.
 
+use crate::image::may_mount;
 use crate::ship::static_binary;
-use curlew_integration::bridge::curlew;
+use curlew_integration::bridge::{binary, curlew};
 use curlew_integration::process::Process;
-use curlew_integration::{file, free_port};
+use curlew_integration::{eventually, file, free_port, http};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,6 +60,33 @@ fn the_unit_is_one_that_systemd_takes_and_leaves_little_to_do_harm_with() {
         .output()
         .expect("started");
     assert!(judged.status.success(), "{judged:?}");
+}
+
+#[test]
+fn metrics_tell_of_the_process_where_the_unit_hides_the_rest_of_proc() {
+    if !may_mount() {
+        eprintln!("SKIPPED, NOT TESTED: metrics under ProcSubset=pid, since `unshare --mount` is not allowed here");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temp folder");
+    let port = free_port();
+    let mut command = Command::new("unshare");
+    let script = "mount -t proc -o subset=pid proc /proc && ! test -e /proc/uptime && exec \"$@\"";
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(binary());
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(folder.path().join("data"));
+    let mut serving = Process::start("curlew", command, &folder.path().join("log"));
+    eventually("it serves", Duration::from_secs(20), || {
+        assert!(serving.exited().is_none(), "{}", serving.log());
+        http::try_connect(port).map_err(|e| e.to_string())
+    });
+    let metrics = http::get(port, "/metrics").text();
+    let value = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).parse::<f64>().expect("a number")
+    };
+    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs_f64();
+    assert!((now - value("process_start_time_seconds")).abs() < 60.0, "{metrics}");
+    assert!(value("process_max_fds") >= value("process_open_fds"), "{metrics}");
 }
 
 fn pack(out: &Path) -> PathBuf {
