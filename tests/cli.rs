@@ -72,6 +72,21 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
 }
 
 #[test]
+fn a_file_in_the_folder_that_cannot_be_read_is_not_passed_over() {
+    let folder = std::env::temp_dir().join(format!("curlew-unread-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for target in ["curlew.toml", "gone.toml"] {
+        std::os::unix::fs::symlink(target, folder.join("curlew.toml")).unwrap();
+        let mut here = Command::new(env!("CARGO_BIN_EXE_curlew"));
+        let output = here.args(["config", "check"]).env_clear().current_dir(&folder).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.starts_with("curlew: ./curlew.toml: cannot be read: "), "a link to {target}: {said}");
+        std::fs::remove_file(folder.join("curlew.toml")).unwrap();
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn a_data_folder_that_cannot_be_used_is_one_line() {
     let address = "127.0.0.1:0";
     refused(&["--listen", address, "--data", "/proc/none/such"], &[], "choose another with --data");

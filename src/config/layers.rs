@@ -5,6 +5,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where a setting's value comes from; the later wins.
@@ -86,7 +87,9 @@ fn path(command: &Command, matches: &ArgMatches) -> Option<PathBuf> {
         let config = command.get_arguments().find(|arg| arg.get_id() == "config")?;
         config.get_env().and_then(std::env::var_os).map(PathBuf::from)
     };
-    let beside = || Some(PathBuf::from(BESIDE)).filter(|path| path.exists());
+    // One that cannot be looked at is there: its settings must not be missed without a word.
+    let is_there = |path: &PathBuf| !matches!(path.symlink_metadata(), Err(e) if e.kind() == ErrorKind::NotFound);
+    let beside = || Some(PathBuf::from(BESIDE)).filter(is_there);
     matches.get_one::<PathBuf>("config").cloned().or_else(variable).or_else(beside)
 }
 
