@@ -186,9 +186,12 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
             if let Some(kafka) = command.kafka() {
                 kafka.connect().map_err(Stop::Refused)?;
             }
-            match &*command {
+            match &mut *command {
                 Command::Produce(produce) => produce.check()?,
-                Command::Serve(serve) => serve.check()?,
+                Command::Serve(serve) => {
+                    serve.check()?;
+                    serve.file.overridden = layers.overridden;
+                }
                 _ => {}
             }
             Ok(*command)

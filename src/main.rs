@@ -75,6 +75,7 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         if let Some(file) = &settings.file.config {
             info!("settings from {}", file.display());
         }
+        settings.file.overridden.iter().for_each(|line| info!("{line}"));
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let auth = settings.auth()?;
         let address = settings.listen;

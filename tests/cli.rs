@@ -72,6 +72,19 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
 }
 
 #[test]
+fn the_log_says_what_a_file_says_in_vain() {
+    let file = std::env::temp_dir().join(format!("curlew-in-vain-{}.toml", std::process::id()));
+    std::fs::write(&file, "listen = \"127.0.0.1:0\"\ndata = \"d\"\nheartbeat = \"1s\"\n").unwrap();
+    let environment = [("CURLEW_CONFIG", file.to_str().unwrap()), ("CURLEW_DATA", "/proc/none/such")];
+    let output = curlew(&["--heartbeat", "2s"], &environment);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let in_vain: Vec<_> = said.lines().filter(|line| line.contains("is set and wins")).collect();
+    let [line] = in_vain[..] else { panic!("who types a flag knows of it: {said}") };
+    assert!(line.ends_with(&format!("{}:2: data: CURLEW_DATA is set and wins", file.display())), "{line}");
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
 fn a_file_in_the_folder_that_cannot_be_read_is_not_passed_over() {
     let folder = std::env::temp_dir().join(format!("curlew-unread-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

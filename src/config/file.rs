@@ -16,6 +16,10 @@ pub struct ConfigFile {
     /// flag wins over the environment, that over the file. Paths in it are seen from its folder. /dev/null: no file.
     #[arg(long, env = "CURLEW_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+
+    /// What the file says in vain, a line each: variables are seldom where the file is edited.
+    #[arg(skip)]
+    pub overridden: Vec<String>,
 }
 
 /// A settings file as it was written.

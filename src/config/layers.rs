@@ -20,10 +20,12 @@ pub enum Origin {
 }
 
 /// The arguments with what the file adds, and where each setting comes from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Layers {
     pub args: Vec<OsString>,
     pub file: Option<File>,
+    /// Each entry of the file that a variable wins over, as a line for the log.
+    pub overridden: Vec<String>,
     /// By the id of the argument.
     origins: BTreeMap<String, Origin>,
 }
@@ -37,12 +39,12 @@ impl Layers {
     pub fn new(definition: &Command, mut args: Vec<OsString>) -> Result<Self, Vec<Fault>> {
         // Faults of what was typed are found, and told better, once all is together.
         let Ok(typed) = definition.clone().ignore_errors(true).try_get_matches_from(&args) else {
-            return Ok(Self { args, file: None, origins: BTreeMap::new() });
+            return Ok(Self { args, ..Self::default() });
         };
         let (command, matches, depth) = innermost(definition, &typed);
         let path = if takes_a_file(command) { path(command, matches) } else { None };
         let file = path.map(|path| File::read(&path)).transpose()?;
-        let mut layers = Self { args: Vec::new(), file: None, origins: BTreeMap::new() };
+        let mut layers = Self::default();
         let mut of_file = Vec::new();
         if let Some(file) = &file {
             refuse_faults(definition, command, file)?;
@@ -50,8 +52,14 @@ impl Layers {
         for arg in command.get_arguments() {
             let entry = file.as_ref().and_then(|file| file.entry(arg.get_long()?));
             let origin = origin(arg, matches, entry);
-            if let (Origin::File(_), Some(file), Some(entry)) = (origin, &file, entry) {
-                of_file.extend(flags(arg, entry, &file.path));
+            match (origin, &file, entry) {
+                (Origin::File(_), Some(file), Some(entry)) => of_file.extend(flags(arg, entry, &file.path)),
+                (Origin::Variable, Some(file), Some(entry)) => {
+                    let variable = arg.get_env().unwrap_or_default().to_string_lossy();
+                    let line = file.fault(entry, format!("{}: {variable} is set and wins", entry.name));
+                    layers.overridden.push(line.to_string());
+                }
+                _ => {}
             }
             layers.origins.insert(arg.get_id().to_string(), origin);
         }
