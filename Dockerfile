@@ -1,12 +1,15 @@
 # One static binary in an empty image: make dist && docker build -t curlew . (BuildKit, for TARGETARCH), then
-# docker run --read-only -p 8080:8080 -v curlew:/data -e CURLEW_AUTH_FILE=/etc/curlew/auth.toml -v ./auth.toml:/etc/curlew/auth.toml:ro curlew
+# docker run --read-only -p 8080:8080 -v curlew:/data -v ./etc:/etc/curlew:ro -e CURLEW_AUTH_FILE=/etc/curlew/auth.toml curlew
+# The folder is mounted, not auth.toml by itself: editors put a new file in the place of the old one, and a mount of a file stays
+# with the old one, in which a key that was taken out still holds.
 # On a network it asks for keys (--auth-file), or for CURLEW_INSECURE_NO_AUTH=true where that is meant.
 FROM scratch
 ARG TARGETARCH
 COPY target/dist/bin/${TARGETARCH}/curlew /curlew
 COPY LICENSE /LICENSE
-# An empty folder that belongs to the user below: what is kept without a Kafka.
+# A folder that belongs to the user below, for what is kept without a Kafka.
 COPY --chown=65532:65532 integration/ship/data /data
+# They win over a settings file (CURLEW_CONFIG).
 ENV CURLEW_LISTEN=0.0.0.0:8080
 ENV CURLEW_DATA=/data/curlew
 USER 65532:65532
