@@ -19,9 +19,9 @@ have_jdk() {
     command -v javac >/dev/null && [ "$(javac -version 2>&1 | sed -E 's/^javac ([0-9]+).*/\1/')" -ge 17 ]
 }
 
-# need_java: a JDK and Maven.
+# need_java: a JDK and Maven. No release of Debian has every JDK: the first that is there, else what it calls its own.
 need_java() {
-    have_jdk || apt_install openjdk-17-jdk-headless
+    have_jdk || apt_install openjdk-21-jdk-headless || apt_install openjdk-17-jdk-headless || apt_install default-jdk-headless
     command -v mvn >/dev/null || apt_install maven
 }
 

@@ -195,7 +195,7 @@ impl Drop for SmallDisk {
 #[test]
 fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
     let Some(disk) = SmallDisk::mount("24m") else {
-        println!("skipped: only root may mount a small disk");
+        eprintln!("SKIPPED, NOT TESTED: the full disk, since only root may mount a small one");
         return;
     };
     let ballast = disk.path().join("ballast");
@@ -247,7 +247,7 @@ fn fill_and_free(ended: &AtomicBool, ballast: &Path) {
 #[test]
 fn a_disk_that_fills_up_in_the_middle_of_a_write_costs_nothing_that_was_acknowledged() {
     let Some(disk) = SmallDisk::mount("64m") else {
-        println!("skipped: only root may mount a small disk");
+        eprintln!("SKIPPED, NOT TESTED: the full disk, since only root may mount a small one");
         return;
     };
     let mut bridge = Bridge::embedded(&disk.data(), &["--retention-bytes", "8MiB"]);
