@@ -89,9 +89,11 @@ fn metrics_tell_of_the_process_where_the_unit_hides_the_rest_of_proc() {
     assert!(value("process_max_fds") >= value("process_open_fds"), "{metrics}");
 }
 
-fn pack(out: &Path) -> PathBuf {
+fn pack(out: &Path, umask: &str) -> PathBuf {
     let binary = static_binary();
-    let packed = Command::new(file("ship/pack"))
+    let packed = Command::new("sh")
+        .args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"])
+        .arg(file("ship/pack"))
         .arg("x86_64-unknown-linux-musl")
         .args([&binary, &binary])
         .arg(out)
@@ -105,8 +107,8 @@ fn pack(out: &Path) -> PathBuf {
 #[test]
 fn a_release_holds_what_is_needed_and_is_the_same_each_time() {
     let (first, second) = (tempfile::tempdir().expect("temp folder"), tempfile::tempdir().expect("temp folder"));
-    let tarball = pack(first.path());
-    let again = std::fs::read(pack(second.path())).expect("tarball");
+    let tarball = pack(first.path(), "022");
+    let again = std::fs::read(pack(second.path(), "077")).expect("tarball");
     assert!(std::fs::read(&tarball).expect("tarball") == again, "the same input gives other bytes");
     let listed = Command::new("tar").args(["--list", "--verbose", "-f"]).arg(&tarball).output().expect("tar");
     let listed = String::from_utf8(listed.stdout).expect("UTF-8");
