@@ -177,6 +177,20 @@ async fn http_2_without_tls_is_for_those_who_know() {
 }
 
 #[tokio::test]
+async fn lines_are_let_on_before_they_are_answered() {
+    let served = serve(10, PATIENCE);
+    let head = "POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+        expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut client = served.ask(head).await;
+    client.until("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
+    assert!(!client.seen.contains(" 200 "), "{}", client.seen);
+    client.say("6\r\n{\"a\":1\r\n2\r\n}\n\r\n").await;
+    client.until("\"offset\":1}", 1).await;
+    client.say("8\r\n{\"a\":2}\n\r\n0\r\n\r\n").await;
+    client.until("\"offset\":2}", 1).await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_noticed_though_nothing_is_sent() {
     let served = serve(10, PATIENCE);
     let mut client = served.ask(FROM_THE_START).await;

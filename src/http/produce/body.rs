@@ -22,6 +22,8 @@ const SMALL: usize = 64 << 10;
 
 pub struct Body<B> {
     chunks: B,
+    /// What was read ahead of its time: the first that [`next`](Self::next) gives.
+    begun: Option<Option<Result<Bytes, Fault>>>,
     gzip: Option<Gunzip>,
     turns: Arc<Semaphore>,
 }
@@ -55,14 +57,23 @@ where
         let given: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
         let given = String::from_utf8_lossy(&given.join(&b", "[..])).trim().to_ascii_lowercase();
         match given.as_str() {
-            "" | "identity" => Ok(Self { chunks, gzip: None, turns }),
-            "gzip" | "x-gzip" => Ok(Self { chunks, gzip: Some(Gunzip::default()), turns }),
+            "" | "identity" => Ok(Self { chunks, begun: None, gzip: None, turns }),
+            "gzip" | "x-gzip" => Ok(Self { chunks, begun: None, gzip: Some(Gunzip::default()), turns }),
             other => Err(Problem::unsupported_encoding(other, "gzip")),
         }
     }
 
+    /// Waits for the first bytes. A client that expects `100 Continue` gets it when its body is asked for before it is
+    /// answered (RFC 9110, 10.1.1).
+    pub async fn begin(&mut self) {
+        self.begun = Some(self.next().await);
+    }
+
     /// The next bytes, not empty; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
+        if let Some(first) = self.begun.take() {
+            return first;
+        }
         loop {
             if let Some(gzip) = &mut self.gzip {
                 // Between two pieces of a bomb others have their turn.

@@ -27,7 +27,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use warp::http::HeaderMap;
-use warp::http::header::CONTENT_TYPE;
+use warp::http::header::{CONTENT_TYPE, EXPECT};
 use warp::reply::Response;
 
 #[derive(Debug, Clone)]
@@ -105,8 +105,12 @@ where
 {
     let target = Target::read(topic, query, headers, settings)?;
     let kind = Kind::of(headers)?;
-    let body = Body::new(body, headers, &settings.bodies)?;
+    let mut body = Body::new(body, headers, &settings.bodies)?;
     if kind == Kind::Ndjson {
+        // Its answer begins before its body ends, and would come in place of the 100.
+        if headers.contains_key(EXPECT) {
+            body.begin().await;
+        }
         return Ok(ndjson::post(hub.clone(), settings.clone(), target, body, over));
     }
     let (body, _held) = body.whole(settings, headers).await?;
