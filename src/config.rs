@@ -26,7 +26,8 @@ pub use health::Health;
 pub use key::{Entry, Key, Make};
 pub use refusal::Stop;
 pub use serve::Serve;
-pub use terminal::{Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
+pub use terminal::{BridgeAt, Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
+pub use values::{BridgeUrl, Scheme};
 
 use crate::logging::LogFormat;
 use crate::notify::Manager;

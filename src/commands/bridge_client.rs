@@ -1,6 +1,7 @@
-//! One HTTP connection to a running bridge.
+//! One HTTP connection to a running bridge, with TLS or without.
 
-use crate::auth::Secret;
+use crate::config::{BridgeAt, BridgeUrl, Scheme};
+use crate::kafka::security::{NameCheck, Tls, Trust, Versions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -10,8 +11,14 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer that is read as a whole.
@@ -37,15 +44,21 @@ impl std::fmt::Display for Failure {
 /// Where a bridge is, and what is shown to it.
 #[derive(Debug, Clone)]
 pub struct Bridge {
-    /// `host:port`
-    authority: String,
+    url: BridgeUrl,
+    tls: Option<Secured>,
     authorization: Option<HeaderValue>,
+}
+
+#[derive(Clone)]
+struct Secured {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
 }
 
 impl Bridge {
     /// A token is a key or a JWT, or `NAME:SECRET`. An error does not repeat it.
-    pub fn new(authority: &str, token: Option<&Secret>) -> Result<Self, String> {
-        let authorization = token.map(|token| {
+    pub fn new(at: BridgeAt<'_>) -> Result<Self, String> {
+        let authorization = at.token.map(|token| {
             let text = match token.reveal().contains(':') {
                 true => format!("Basic {}", STANDARD.encode(token.reveal())),
                 false => format!("Bearer {}", token.reveal()),
@@ -54,7 +67,31 @@ impl Bridge {
             value.set_sensitive(true);
             Ok::<_, &str>(value)
         });
-        Ok(Self { authority: authority.to_owned(), authorization: authorization.transpose()? })
+        let tls = match at.url.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some(Secured::new(&at.url.authority, at.cacert)?),
+        };
+        Ok(Self { url: at.url.clone(), tls, authorization: authorization.transpose()? })
+    }
+}
+
+impl Secured {
+    fn new(authority: &str, cacert: Option<&Path>) -> Result<Self, String> {
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+            .map_err(|_| format!("{host} is no name that a certificate could be for"))?;
+        let trust = match cacert {
+            Some(file) => Trust::Given(crate::tls::certificates(file)?),
+            None => Trust::System,
+        };
+        let tls = Tls::new(trust, None, NameCheck::Required, Versions::Both)?;
+        Ok(Self { config: tls.config, name })
+    }
+}
+
+impl std::fmt::Debug for Secured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secured({:?})", self.name)
     }
 }
 
@@ -66,22 +103,25 @@ pub struct BridgeClient {
 
 impl BridgeClient {
     pub async fn connect(bridge: &Bridge) -> Result<Self, Failure> {
-        let authority = &bridge.authority;
+        let url = &bridge.url;
         let why = |e: &dyn std::fmt::Display| {
             Failure::NotReached(format!(
-                "no bridge answers at http://{authority} ({e}); start one with `curlew serve`, name one with --url, \
+                "no bridge answers at {url} ({e}); start one with `curlew serve`, name one with --url, \
                  or go straight to Kafka with --kafka HOST:PORT"
             ))
         };
-        let tcp = match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(authority)).await {
-            Ok(Ok(tcp)) => tcp,
-            Ok(Err(e)) => return Err(why(&e)),
-            Err(e) => return Err(why(&e)),
+        let connecting = async {
+            let tcp = TcpStream::connect(&url.authority).await.map_err(|e| why(&e))?;
+            let _ = tcp.set_nodelay(true);
+            match &bridge.tls {
+                None => speak(tcp).await.map_err(|e| why(&e)),
+                Some(Secured { config, name }) => {
+                    let tls = TlsConnector::from(config.clone()).connect(name.clone(), tcp).await;
+                    speak(tls.map_err(|e| refused(url, &e))?).await.map_err(|e| why(&e))
+                }
+            }
         };
-        let _ = tcp.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await.map_err(|e| why(&e))?;
-        // Ends with the connection, and with the runtime at the latest.
-        tokio::spawn(connection);
+        let sender = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|e| why(&e))??;
         Ok(Self { bridge: bridge.clone(), sender })
     }
 
@@ -100,7 +140,8 @@ impl BridgeClient {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.bridge.authority);
+        let url = &self.bridge.url;
+        let mut request = Request::builder().method(method).uri(path).header("host", &url.authority);
         if let Some(authorization) = &self.bridge.authorization {
             request = request.header("authorization", authorization);
         }
@@ -108,14 +149,31 @@ impl BridgeClient {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|e| Failure::NotReached(e.to_string()))?;
-        let cut =
-            |e: hyper::Error| Failure::Cut(format!("the bridge at http://{} went away: {e}", self.bridge.authority));
-        self.sender.ready().await.map_err(|e| Failure::NotReached(cut(e).to_string()))?;
-        self.sender
-            .send_request(request)
-            .await
-            .map_err(|e| Failure::Cut(format!("the bridge at http://{} went away: {e}", self.bridge.authority)))
+        let went = |e: hyper::Error| format!("the bridge at {url} went away: {e}");
+        self.sender.ready().await.map_err(|e| Failure::NotReached(went(e)))?;
+        self.sender.send_request(request).await.map_err(|e| Failure::Cut(went(e)))
     }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> hyper::Result<SendRequest<Full<Bytes>>> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Ends with the connection, and with the runtime at the latest.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// Why there is no TLS.
+fn refused(url: &BridgeUrl, error: &std::io::Error) -> Failure {
+    let remedy = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "give its authority's certificate, or its own, with --cacert FILE"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "where it does not speak HTTPS, give http://",
+        _ => "its log may say more",
+    };
+    Failure::NotReached(format!("no trusted connection to {url} ({error}); {remedy}"))
 }
 
 /// The whole body of an answer.
@@ -141,16 +199,19 @@ pub fn problem(status: hyper::StatusCode, body: &[u8]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::auth::Secret;
 
     #[test]
     fn a_token_is_shown_as_what_it_is_and_nowhere_else() {
+        let url = BridgeUrl { scheme: Scheme::Http, authority: "h:1".to_owned() };
+        let bridge = |token: &str| Bridge::new(BridgeAt { url: &url, cacert: None, token: Some(&Secret::new(token)) });
         let shown = |token: &str| {
-            let bridge = Bridge::new("h:1", Some(&Secret::new(token))).unwrap();
+            let bridge = bridge(token).unwrap();
             assert!(!format!("{bridge:?}").contains("hush"), "{bridge:?}");
             bridge.authorization.unwrap().to_str().unwrap().to_owned()
         };
         assert_eq!(shown("curlew_hush"), "Bearer curlew_hush");
         assert_eq!(shown("ann:hush"), format!("Basic {}", STANDARD.encode("ann:hush")));
-        assert!(!Bridge::new("h:1", Some(&Secret::new("hush\n"))).unwrap_err().contains("hush"));
+        assert!(!bridge("hush\n").unwrap_err().contains("hush"));
     }
 }

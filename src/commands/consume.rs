@@ -33,13 +33,12 @@ pub fn consume(settings: Consume) -> ExitCode {
                 .map_err(|e| format!("cannot start a thread: {e}"))
                 .and_then(|hub| from_kafka(settings, Arc::new(hub)))
         }
-        Via::Bridge { authority, token } => {
-            Bridge::new(authority, token).and_then(|bridge| from_bridge::consume(settings, bridge))
-        }
+        Via::Bridge(at) => Bridge::new(at).and_then(|bridge| from_bridge::consume(settings, bridge)),
     })
 }
 
 fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
+    let missing = settings.missing();
     let selection = Selection::of(settings.partitions);
     let start = settings.from.start(&settings.topics, &selection).map_err(|e| e.to_string())?;
     let lines = Arc::new(Lines { output: settings.output, on_gap: settings.on_gap, failure: Mutex::default() });
@@ -52,7 +51,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
             headers: Vec::new(),
             condition: settings.condition,
         },
-        missing: settings.missing,
+        missing,
         until: if settings.until_end { Until::End } else { Until::Forever },
         limit: settings.limit,
         format: lines.clone(),

@@ -197,8 +197,7 @@ impl Reading {
     }
 
     fn path(&self) -> String {
-        let Consume { topics, partitions, key, condition, until_end, limit, output, from, missing, .. } =
-            &self.settings;
+        let Consume { topics, partitions, key, condition, until_end, limit, output, from, .. } = &self.settings;
         let mut query = Serializer::new(String::from("/events?"));
         topics.iter().for_each(|topic| {
             query.append_pair("topic", topic.as_str());
@@ -207,7 +206,7 @@ impl Reading {
             query.append_pair("partition", &partition.to_string());
         });
         query.append_pair("from", &place(from));
-        if *missing == Missing::Wait {
+        if self.settings.missing() == Missing::Wait {
             query.append_pair("wait", "true");
         }
         let format = match output {

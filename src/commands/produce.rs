@@ -26,7 +26,7 @@ pub fn produce(settings: Produce) -> ExitCode {
         Via::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
             .map_err(|e| format!("cannot start a thread: {e}"))
             .and_then(|hub| to_kafka(settings, Arc::new(hub), progress)),
-        Via::Bridge { authority, token } => Bridge::new(authority, token).and_then(|bridge| {
+        Via::Bridge(at) => Bridge::new(at).and_then(|bridge| {
             let at_signal = progress.clone();
             let work = move || to_bridge::produce(&settings, &bridge, &progress);
             until_signal(work, move || Some(at_signal.summary()))

@@ -3,6 +3,7 @@
 use super::file::ConfigFile;
 use super::kafka::Kafka;
 use super::layers::Layers;
+use super::values::BridgeUrl;
 use super::{LogLevel, Stop, values};
 use crate::auth::Secret;
 use crate::broker::Acks;
@@ -12,8 +13,9 @@ use crate::hub::Missing;
 use crate::kafka::Connection;
 use crate::record::{Partition, TopicName, now};
 use crate::start::{self, parse_from};
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where `consume` and `produce` find the topics.
@@ -28,7 +30,11 @@ pub struct Source {
     /// A running bridge, used where no Kafka is given.
     #[arg(long, env = "CURLEW_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
           value_parser = values::bridge)]
-    url: String,
+    url: BridgeUrl,
+
+    /// Who vouches for a bridge at https, in PEM, instead of the CAs that the system knows; or the bridge's own certificate.
+    #[arg(long, env = "CURLEW_CACERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    cacert: Option<PathBuf>,
 
     /// Key, token or NAME:PASSWORD for the bridge at --url; better in the variable, where ps does not show it.
     #[arg(long, env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
@@ -43,17 +49,22 @@ pub struct Source {
 #[derive(Debug, Clone, Copy)]
 pub enum Via<'a> {
     Kafka(&'a Connection),
-    Bridge {
-        /// `host:port`
-        authority: &'a str,
-        token: Option<&'a Secret>,
-    },
+    Bridge(BridgeAt<'a>),
+}
+
+/// A running bridge, and what it takes to talk to it.
+#[derive(Debug, Clone, Copy)]
+pub struct BridgeAt<'a> {
+    pub url: &'a BridgeUrl,
+    /// A PEM file.
+    pub cacert: Option<&'a Path>,
+    pub token: Option<&'a Secret>,
 }
 
 impl Source {
     pub fn via(&self) -> Via<'_> {
-        let bridge = Via::Bridge { authority: &self.url, token: self.token.as_ref() };
-        self.kafka.connection().map_or(bridge, Via::Kafka)
+        let bridge = BridgeAt { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
+        self.kafka.connection().map_or(Via::Bridge(bridge), Via::Kafka)
     }
 
     /// A --url that was typed wins over a CURLEW_KAFKA or CURLEW_KAFKA_CONFIG of the environment, and that over a
@@ -67,7 +78,7 @@ impl Source {
 
 #[derive(Debug, Args)]
 pub struct Consume {
-    /// Topics to read. One that does not exist yet is waited for.
+    /// Topics to read. One that does not exist yet is waited for, without --until-end.
     #[arg(value_name = "TOPIC", required = true, value_parser = TopicName::new)]
     pub topics: Vec<TopicName>,
 
@@ -106,12 +117,15 @@ pub struct Consume {
     #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = Output::parse)]
     pub output: Output,
 
-    /// A topic that does not exist.
-    #[arg(skip = Missing::Wait)]
-    pub missing: Missing,
-
     #[arg(skip)]
     pub on_gap: OnGap,
+}
+
+impl Consume {
+    /// What has an end does not wait for topics.
+    pub fn missing(&self) -> Missing {
+        if self.until_end { Missing::Refuse } else { Missing::Wait }
+    }
 }
 
 /// What to do where records are missing.
@@ -154,7 +168,6 @@ impl From<Export> for Consume {
             until_end: true,
             limit: None,
             output: Output::Exact,
-            missing: Missing::Refuse,
             on_gap: OnGap::Fail,
         }
     }

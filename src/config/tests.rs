@@ -5,6 +5,7 @@ use crate::broker::AutoCreate;
 use crate::kafka::Driver;
 use crate::start::From;
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::time::Duration;
 
 fn consume(line: &str) -> Consume {
@@ -51,7 +52,7 @@ fn what_is_wrong_is_said_on_one_line() {
         ("curlew consume t --limit 0", "--limit"),
         ("curlew produce t --acks 2", "give all, 1 or 0"),
         ("curlew produce t --header x", "give NAME=VALUE"),
-        ("curlew consume t --url https://x", "https is not supported here yet"),
+        ("curlew consume t --url ftp://x", "such as http://127.0.0.1:8080 or https://bridge.example"),
     ];
     for (line, expected) in cases {
         let Err(Stop::Refused(said)) = read_line(line) else { panic!("{line} is refused") };
@@ -77,7 +78,7 @@ fn without_kafka_topics_are_kept_in_a_folder() {
 #[test]
 fn a_token_is_never_shown() {
     let way = consume("curlew consume t --token hush");
-    assert!(matches!(way.source.via(), Via::Bridge { token: Some(token), .. } if token.reveal() == "hush"));
+    assert!(matches!(way.source.via(), Via::Bridge(BridgeAt { token: Some(token), .. }) if token.reveal() == "hush"));
     assert!(!format!("{way:?}").contains("hush"), "{way:?}");
     for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
         let Err(Stop::Refused(said)) = read_line(&format!("curlew consume t --url {url}")) else { panic!("{url}") };
@@ -99,6 +100,12 @@ fn consume_reads_through_kafka_or_a_bridge() {
     assert!(matches!(via.from, From::Time(_)));
     assert_eq!((via.topics.len(), via.partitions, via.limit), (2, vec![3], NonZeroU64::new(5)));
     let plain = consume("curlew consume a");
-    assert!(matches!(plain.source.via(), Via::Bridge { authority: "127.0.0.1:8080", token: None }));
+    let bridge = |line: &str| match consume(line).source.via() {
+        Via::Bridge(at) => (at.url.to_string(), at.cacert.map(Path::to_owned)),
+        Via::Kafka(_) => panic!("{line}"),
+    };
+    assert_eq!(bridge("curlew consume a"), ("http://127.0.0.1:8080".to_owned(), None));
+    let secured = "curlew consume a --url https://box/ --cacert ca.pem";
+    assert_eq!(bridge(secured), ("https://box:443".to_owned(), Some("ca.pem".into())));
     assert_eq!(plain.from, From::Latest);
 }

@@ -161,24 +161,46 @@ pub fn header(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// `http://host[:port]` of a running bridge.
-pub fn bridge(text: &str) -> Result<String, String> {
-    let help = "give the address of a running bridge, such as http://127.0.0.1:8080";
-    if text.starts_with("https://") {
-        return Err(
-            "https is not supported here yet; give an http:// address, such as http://127.0.0.1:8080".to_owned()
-        );
+/// Where a running bridge is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeUrl {
+    pub scheme: Scheme,
+    /// `host:port`
+    pub authority: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl std::fmt::Display for BridgeUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority)
     }
-    let rest = text.strip_prefix("http://").ok_or(help)?.trim_end_matches('/');
+}
+
+/// `http://host[:port]` or `https://host[:port]` of a running bridge.
+pub fn bridge(text: &str) -> Result<BridgeUrl, String> {
+    let help = "give the address of a running bridge, such as http://127.0.0.1:8080 or https://bridge.example";
+    let (scheme, usual_port, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (Scheme::Http, "80", rest),
+        (_, Some(rest)) => (Scheme::Https, "443", rest),
+        (None, None) => return Err(help.to_owned()),
+    };
+    let rest = rest.trim_end_matches('/');
     if rest.contains('@') {
         return Err("a key in a URL is seen by others; give it as --token or CURLEW_TOKEN".to_owned());
     }
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (rest, "80"),
+        _ => (rest, usual_port),
     };
     let authority = format!("{host}:{port}");
-    broker(&authority).map(|_| authority).map_err(|_| help.to_owned())
+    broker(&authority).map_err(|_| help)?;
+    Ok(BridgeUrl { scheme, authority })
 }
 
 #[cfg(test)]
@@ -253,16 +275,17 @@ mod tests {
 
     #[test]
     fn a_bridge_is_an_http_address() {
-        for (text, authority) in [
-            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
-            ("http://127.0.0.1:8080/", "127.0.0.1:8080"),
-            ("http://bridge.local", "bridge.local:80"),
-            ("http://[::1]:8080", "[::1]:8080"),
-            ("http://[::1]", "[::1]:80"),
+        for (text, whole) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("http://bridge.local", "http://bridge.local:80"),
+            ("https://bridge.local", "https://bridge.local:443"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("https://[::1]", "https://[::1]:443"),
         ] {
-            assert_eq!(bridge(text).as_deref(), Ok(authority), "{text}");
+            assert_eq!(bridge(text).map(|url| url.to_string()).as_deref(), Ok(whole), "{text}");
         }
-        for bad in ["", "127.0.0.1:8080", "https://a", "http://", "http://a/b", "http://a:b"] {
+        for bad in ["", "127.0.0.1:8080", "ftp://a", "http://", "https://", "http://a/b", "http://a:b"] {
             assert!(bridge(bad).is_err(), "{bad}");
         }
     }

@@ -1,7 +1,7 @@
 //! HTTPS as curl, Node and a browser speak it, with certificates that `openssl` makes.
 
 use crate::alone;
-use curlew_integration::bridge::{Bridge, curlew};
+use curlew_integration::bridge::{Bridge, curlew, run, run_with_input};
 use curlew_integration::crowd::{Crowd, Manner};
 use curlew_integration::{cache, eventually, file, http};
 use std::io::{BufRead, BufReader, Read};
@@ -259,6 +259,35 @@ fn eventsource_and_fetch_of_node_and_http_2_work() {
     streams.stdout.take().expect("stdout").read_to_string(&mut said).expect("text");
     assert!(streams.wait().expect("an end").success());
     assert_eq!(said.trim(), "h2 50 streams, each with hello");
+}
+
+#[test]
+fn the_terminal_speaks_https_with_those_it_trusts() {
+    let files = Files::new();
+    ["server", "other"].iter().for_each(|name| files.server(name));
+    let bridge = files.serve("server", &[]);
+    let url = format!("https://localhost:{}", bridge.port);
+    let produce =
+        |url: &str, more: &[&str]| run_with_input(&[&["produce", "t", "--url", url], more].concat(), b"21.5\n");
+    let (server, other) = (files.text("server.pem"), files.text("other.pem"));
+    let output = produce(&url, &["--cacert", &server]);
+    assert!(output.status.success(), "{output:?}");
+    let read = run(&["consume", "t", "--url", &url, "--cacert", &server, "--from", "earliest", "--until-end"]);
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "Message: 21.5\n", "{read:?}");
+    let plain = format!("http://localhost:{}", bridge.port);
+    let unknown = Bridge::embedded(&files.path("plain"), &[]);
+    let not_secured = format!("https://localhost:{}", unknown.port);
+    for (url, more, advice) in [
+        (&url, &["--cacert", &other][..], "with --cacert FILE"),
+        (&url, &[], "with --cacert FILE"),
+        (&url, &["--cacert", "nowhere.pem"], "cannot read nowhere.pem"),
+        (&plain, &[], "use https://"),
+        (&not_secured, &["--cacert", &server], "give http://"),
+    ] {
+        let output = produce(url, more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(advice), "{url} {more:?}: {said}");
+    }
 }
 
 #[test]

@@ -47,6 +47,19 @@ fn consume_prints_as_it_is_told() {
 }
 
 #[test]
+fn a_topic_that_is_missing_ends_what_has_an_end() {
+    let kafka = Kafka::shared();
+    let there = kafka.fresh("there", 1);
+    let topic = format!("{there}-missing");
+    for way in both_ways() {
+        let output = run(&["consume", &there, &topic, &way[0], &way[1], "--from", "earliest", "--until-end"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{way:?}: {said}");
+        assert!(said.contains(&topic), "{way:?}: {said}");
+    }
+}
+
+#[test]
 fn produce_sends_lines() {
     let kafka = Kafka::shared();
     for way in both_ways() {
