@@ -13,7 +13,7 @@ use curlew::logging::LogFormat;
 use curlew::notify::Manager;
 use curlew::open_files;
 use curlew::signal::{HangUps, Signals};
-use log::{info, warn};
+use log::{Level, info, log, warn};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -94,6 +94,13 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         let rereading = rereading(&auth).map_err(|e| format!("cannot watch the auth file: {e}"))?;
         let manager = config::manager();
         manager.ready(&serving);
+        let broker = hub.broker().clone();
+        // Who starts it hears at once where there is no broker, and not only who asks for something.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = broker.ready() {
+                warn!("{error}; `curlew doctor`, with the same settings, says where it fails");
+            }
+        });
         let (end, told) = tokio::sync::oneshot::channel::<()>();
         let serving = http::serve(listener, tls, app, async { drop(told.await) });
         tokio::pin!(serving);
@@ -167,7 +174,10 @@ fn topics_of(settings: &Serve) -> String {
 fn connections(asked: usize) -> usize {
     let allowed = open_files::raise().saturating_sub(OWN_FILES).max(1);
     if allowed < asked {
-        warn!(
+        // A few less are no news for who has asked for none in particular.
+        let level = if allowed < asked - asked / 20 { Level::Warn } else { Level::Info };
+        log!(
+            level,
             "the system allows {allowed} connections, not {asked}: raise the limit of open files (ulimit -n) or lower --max-connections"
         );
     }

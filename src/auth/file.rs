@@ -6,7 +6,7 @@ pub use jwt::KeySource;
 
 use super::identity::Identity;
 use super::jwt::Terms;
-use super::keys::{Key, Proof};
+use super::keys::{self, Key, Proof};
 use super::password::Password;
 use super::rights::{Pattern, Rights};
 use super::secret::{Digest, Secret};
@@ -77,6 +77,11 @@ pub fn parse(text: &str) -> Result<Rules, String> {
     let written: Written = toml::from_str(text).map_err(|error| {
         // What toml displays holds the line itself.
         let line = error.span().map_or(1, |span| line_of(text, span.start));
+        if text.lines().nth(line - 1).is_some_and(|line| line.starts_with(keys::PREFIX)) {
+            return format!(
+                "line {line}: this is a key itself, for who uses it; only the lines below it belong in this file"
+            );
+        }
         format!("line {line}: {}", without_values(error.message()))
     })?;
     let ticket_secret = written.ticket_secret.map(|secret| {

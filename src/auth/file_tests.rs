@@ -61,7 +61,7 @@ fn a_mistake_is_named_with_its_line_and_shows_no_secret() {
         ("session = \"hushhush\"".into(), 1, "session is no time"),
         ("session = \"365d\"".into(), 1, "up to 31d"),
         ("session = \"0s\"".into(), 1, "session is no time"),
-        ("curlew_hushhush".into(), 1, ""),
+        ("curlew_hushhush".into(), 1, "is a key itself"),
         ("ticket_secret = 90902718".into(), 1, "invalid type: integer …, expected"),
         ("ticket_secret = 9090.2718".into(), 1, "invalid type: floating point …, expected"),
         ("ticket_secret = 90902718909027189090271890902718".into(), 1, ""),

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::HashMap;
 
 /// What keys made here begin with, so that scanners of repositories find those that were committed.
-const PREFIX: &str = "curlew_";
+pub const PREFIX: &str = "curlew_";
 
 /// A new key: 256 bits that nobody can guess, so that a plain hash of it gives nothing away.
 pub fn new_key() -> Result<Secret, String> {

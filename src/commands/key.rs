@@ -53,6 +53,9 @@ fn lines(entry: &Entry, kind: &str, hash: &str) -> String {
     if !entry.manage.is_empty() {
         lines += &format!("manage = {}\n", list(&entry.manage));
     }
+    if entry.metrics {
+        lines += "metrics = true\n";
+    }
     if let Some(end) = entry.expires.and_then(|end| end.format(&Rfc3339).ok()) {
         lines += &format!("expires = {end}\n");
     }

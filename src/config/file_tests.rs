@@ -84,7 +84,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_line() {
         ),
         ("no-auto-create = \"yes\"", "FILE:1: no-auto-create: give true or false"),
         ("max-streams = [1, 2]", "FILE:1: max-streams: give one value, not a list"),
-        ("max-streams = true", "FILE:1: invalid value 'true' for '--max-streams <N>': invalid digit"),
+        ("max-streams = true", "FILE:1: invalid value 'true' for '--max-streams <N>': give a number"),
         ("cors-origin = [\"https://a\", \"b\"]", "FILE:1: invalid value 'b' for '--cors-origin <ORIGIN>'"),
         ("[kafka]\na = 1", "FILE:1: kafka: settings stand side by side, without [sections]"),
         (

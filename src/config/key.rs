@@ -45,6 +45,10 @@ pub struct Entry {
     #[arg(long = "manage", value_name = "PATTERN", action = ArgAction::Append, value_parser = pattern)]
     pub manage: Vec<Pattern>,
 
+    /// Let it read /metrics.
+    #[arg(long)]
+    pub metrics: bool,
+
     /// When it ends, counted from now: such as 12h or 90d. Without it: never.
     #[arg(long = "expires-in", value_name = "TIME", value_parser = end)]
     pub expires: Option<OffsetDateTime>,

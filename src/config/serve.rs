@@ -68,11 +68,13 @@ pub struct Serve {
     pub max_body: usize,
 
     /// Most open connections; one more is refused with 503.
-    #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value_t = 20_000)]
+    #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_CONNECTIONS", value_name = "N", default_value = "20000",
+          value_parser = values::number)]
     pub max_connections: usize,
 
     /// Most event streams at a time; one more is refused with 503.
-    #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_STREAMS", value_name = "N", default_value_t = 10_000)]
+    #[arg(long, help_heading = "Limits", env = "CURLEW_MAX_STREAMS", value_name = "N", default_value = "10000",
+          value_parser = values::number)]
     max_streams: usize,
 
     /// Most bytes of records that wait for Kafka; more are refused with 503.

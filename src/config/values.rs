@@ -103,6 +103,11 @@ pub fn size(text: &str) -> Result<usize, String> {
     number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or(help.to_owned())
 }
 
+/// A number from 1 on.
+pub fn number(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|count| *count > 0).ok_or("give a number from 1 on, such as 10000")
+}
+
 /// `15s`, `500ms`, `2m`, `1h30m`; up to a week, and not zero.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let week = 7 * 86_400_000;
@@ -110,7 +115,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .filter(|ms| (1..=week).contains(ms))
         .and_then(|ms| u64::try_from(ms).ok())
         .map(Duration::from_millis)
-        .ok_or("give a number and a unit, such as 500ms, 15s, 2m or 1h, up to 7d".to_owned())
+        .ok_or("give a number and a unit, such as 500ms, 15s, 2m or 1h, from 1ms to 7d".to_owned())
 }
 
 /// `12h`, `7d`, or `forever`: `Duration::MAX`.

@@ -203,7 +203,9 @@ fn check(
     }
     let size = record.size();
     if size > MAX_RECORD {
-        return Err(BrokerError::TooLarge(format!("the record has {size} bytes; a record may have {MAX_RECORD}")));
+        return Err(BrokerError::TooLarge(format!(
+            "the record has {size} bytes; without a Kafka a record may have {MAX_RECORD}"
+        )));
     }
     Ok(())
 }

@@ -106,6 +106,10 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
         | Kafka::ShareSessionLimitReached => BrokerError::Unavailable(text()),
 
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(text()),
+        // Where a name is none, we see that ourselves.
+        Kafka::InvalidTopicException => {
+            BrokerError::InvalidRecord(format!("{}; topics such as __consumer_offsets are Kafka's own", text()))
+        }
         Kafka::InvalidTimestamp | Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
 
         Kafka::TopicAuthorizationFailed => BrokerError::Denied(asked.denial(text())),
