@@ -5,51 +5,23 @@
 #[path = "support/memory_broker.rs"]
 #[allow(dead_code)]
 mod memory_broker;
+#[path = "support/served.rs"]
+#[allow(dead_code)]
+mod served;
 
-use curlew::http::{self, App};
-use curlew::hub::{self, Hub};
+use curlew::http;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use memory_broker::MemoryBroker;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use served::{PATIENCE, Served};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use warp::hyper::body::Bytes;
 
-/// More than any of these tests takes where things are right.
-const PATIENCE: Duration = Duration::from_secs(20);
 const FROM_THE_START: &str = "GET /topics/t/events?from=earliest HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-struct Served {
-    broker: Arc<MemoryBroker>,
-    app: Arc<App>,
-    address: SocketAddr,
-    end: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-}
-
 fn serve(max_connections: usize, stall_timeout: Duration) -> Served {
-    let broker = MemoryBroker::new();
-    broker.create("t", 1);
-    broker.append("t", 0, "first");
-    let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
-    let settings = http::Settings {
-        heartbeat: Duration::from_secs(60),
-        max_connections,
-        stall_timeout,
-        drain: PATIENCE,
-        ..http::Settings::default()
-    };
-    let app = App::new(hub, settings);
-    let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = listener.local_addr().unwrap();
-    let (end, told) = oneshot::channel();
-    let serving = tokio::spawn(http::serve(listener, None, app.clone(), async { drop(told.await) }));
-    Served { broker, app, address, end, serving }
+    Served::start(http::Settings { max_connections, stall_timeout, ..http::Settings::default() })
 }
 
 impl Served {
@@ -61,14 +33,6 @@ impl Served {
         let mut client = self.connect().await;
         client.say(request).await;
         client
-    }
-
-    async fn until_streams(&self, expected: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.app.hub.streams() != expected {
-            assert!(Instant::now() < deadline, "{} streams are open", self.app.hub.streams());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     }
 }
 

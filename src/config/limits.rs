@@ -25,7 +25,7 @@ pub struct Limits {
 
     /// How long a client may take for the TLS handshake, or for a request's head; then 408.
     ///
-    /// It is also how long a connection may be idle between two requests.
+    /// It is also how long a connection may be idle between two requests. One that speaks HTTP/2 is closed without a 408.
     #[arg(long, env = "CURLEW_HEADER_TIMEOUT", value_name = "TIME", default_value = "30s",
           value_parser = values::duration)]
     header_timeout: Duration,

@@ -10,6 +10,7 @@ use crate::broker::{Broker, BrokerError, FetchLimits, OffsetAt, PartitionInfo, T
 use crate::hub::Refused;
 use crate::record::{Offset, Records, TopicName, TopicPartition};
 use crate::worker;
+use bytes::Bytes;
 use log::warn;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ fn unhurt(app: &App) -> Result<(), Problem> {
 }
 
 pub fn openapi() -> Response {
-    json_response(include_str!("openapi.json").to_owned())
+    json_response(include_str!("openapi.json"))
 }
 
 /// Whether records can be read and written. Where the broker is and what its topics are called is for who is let in.
@@ -219,8 +220,8 @@ fn read(broker: &dyn Broker, page: &Page) -> Result<String, Problem> {
     String::from_utf8(out).map_err(|_| Problem::internal("a page of records is not UTF-8"))
 }
 
-fn json_response(json: String) -> Response {
-    let mut response = Response::new(json.into());
+fn json_response(json: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(json.into().into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -1,19 +1,20 @@
 //! One client's connection.
 
+use super::http2;
 use super::tls::Tls;
-use super::unread::{Requests, watched};
+use super::whole::Whole;
 use crate::http::io::{Client, Speaks};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
 use crate::http::takeover::{Slot, plain, write_out};
 use crate::http::transport::Transport;
-use hyper::server::conn::{http1, http2};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -31,11 +32,8 @@ pub struct Patience {
 const HEARING: Duration = Duration::from_secs(2);
 /// Bytes of a body that are read before they are asked for.
 const READ_AHEAD: usize = 64 << 10;
-/// Bytes of a stream of HTTP/2 that may wait for a client that takes nothing.
-const WAITING: usize = 64 << 10;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Incoming = Request<hyper::body::Incoming>;
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A socket that was accepted, and how its client must speak.
 pub struct Caller {
@@ -53,7 +51,7 @@ pub async fn connection<S>(
     ending: Ending,
 ) -> Result<(), Failure>
 where
-    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S: Service<Request<Whole>, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let opened = tokio::select! {
@@ -63,7 +61,8 @@ where
         () = ending.clone().told() => return Ok(()),
     };
     let Some((client, speaks, peer)) = opened else { return Ok(()) };
-    let service = service_fn(move |mut request: Incoming| {
+    let service = service_fn(move |request| {
+        let mut request = Whole::of(request);
         request.extensions_mut().insert(peer.clone());
         service.call(request)
     });
@@ -74,7 +73,7 @@ where
             Some((client, answer)) => Ok(write_out(client, answer).await?),
             None => Ok(()),
         },
-        Speaks::Http2 => Ok(Box::pin(serve_http2(client, patience, largest_head, service, ending)).await?),
+        Speaks::Http2 => Ok(Box::pin(http2::serve(client, patience, largest_head, service, ending)).await?),
     }
 }
 
@@ -138,12 +137,12 @@ async fn serve_http1<S>(
     ending: Ending,
 ) -> hyper::Result<Option<(Client, Response)>>
 where
-    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let slot = Slot::default();
     let requests = slot.clone();
-    let service = service_fn(move |mut request: Incoming| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         requests.offer(&mut request);
         service.call(request)
     });
@@ -175,38 +174,12 @@ where
     Ok(Some((connection.into_parts().io, answer)))
 }
 
-async fn serve_http2<S>(
-    client: Client,
-    patience: Patience,
-    largest_head: usize,
-    service: S,
-    ending: Ending,
-) -> hyper::Result<()>
-where
-    S: Service<Incoming, Response = Response, Error = Infallible> + Send + 'static,
-    S::Future: Send + 'static,
-{
-    let service = service_fn(move |request| {
-        let answer = service.call(request);
-        async { answer.await.map(watched) }
-    });
-    let mut http = http2::Builder::new(Requests { stall: patience.stall });
-    http.timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-    http.max_header_list_size(u32::try_from(largest_head).unwrap_or(u32::MAX)).max_send_buf_size(WAITING);
-    let mut connection = pin!(http.serve_connection(client, service));
-    tokio::select! {
-        served = &mut connection => return served,
-        () = ending.told() => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
-}
-
 /// Whether the bridge ends.
 #[derive(Clone)]
 pub struct Ending(pub watch::Receiver<bool>);
 
 impl Ending {
-    async fn told(mut self) {
+    pub async fn told(mut self) {
         // An error means that `serve` itself is gone.
         drop(self.0.wait_for(|ending| *ending).await);
     }
@@ -225,7 +198,7 @@ mod tests {
         client.write_all(begin).await.unwrap();
         let (stream, from) = listener.accept().await.unwrap();
         let (_end, ending) = watch::channel(false);
-        let service = service_fn(|_: Incoming| async { Ok::<_, Infallible>(Response::new("ok".into())) });
+        let service = service_fn(|_: Request<Whole>| async { Ok::<_, Infallible>(Response::new("ok".into())) });
         let patience = Patience { head: Duration::from_millis(50), stall: Duration::from_secs(60) };
         let caller = Caller { stream, address: from.ip(), tls: None };
         let connection = connection(caller, patience, 64 << 10, service, Ending(ending));

@@ -1,8 +1,10 @@
 //! The accept loop, with and without TLS: HTTP/1.1 and HTTP/2.
 
 mod connection;
+mod http2;
 mod tls;
 mod unread;
+mod whole;
 
 pub use tls::{Clients, Tls, TlsFiles};
 

@@ -1,0 +1,55 @@
+//! A client's connection that speaks HTTP/2: many requests at a time, of which none may hold up the others.
+
+use super::connection::{Ending, Patience};
+use super::unread::{Requests, watched};
+use crate::http::io::Client;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioTimer;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+use warp::http::Request;
+use warp::reply::Response;
+
+/// Requests at a time; browsers expect 100 (RFC 9113, 6.5.2).
+const STREAMS: u32 = 128;
+/// Bytes of an answer that may wait for a client that takes nothing.
+const WAITING: usize = 64 << 10;
+/// Silence after which a client is asked whether it is there.
+const ASKED: Duration = Duration::from_secs(30);
+
+/// Until the client leaves, or has asked nothing for too long.
+pub async fn serve<S>(
+    client: Client,
+    patience: Patience,
+    largest_head: usize,
+    service: S,
+    ending: Ending,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let answer = service.call(request);
+        async { answer.await.map(watched) }
+    });
+    let requests = Requests::new(patience.stall);
+    let mut http = http2::Builder::new(requests.clone());
+    http.timer(TokioTimer::new()).keep_alive_interval(ASKED).max_concurrent_streams(STREAMS);
+    http.max_header_list_size(u32::try_from(largest_head).unwrap_or(u32::MAX)).max_send_buf_size(WAITING);
+    let mut connection = pin!(http.serve_connection(client, service));
+    tokio::select! {
+        served = &mut connection => return served,
+        () = requests.none_for(patience.head) => {}
+        () = ending.told() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        served = &mut connection => served,
+        // What was answered last may be on its way.
+        () = requests.none_for(patience.stall) => Ok(()),
+    }
+}

@@ -1,0 +1,42 @@
+//! A request's body that has ended, or fails: a body that was cut must never be taken for a whole one.
+
+use super::connection::Failure;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use warp::http::{Request, Version};
+
+pub struct Whole {
+    body: Incoming,
+    version: Version,
+}
+
+impl Whole {
+    pub fn of(request: Request<Incoming>) -> Request<Self> {
+        let version = request.version();
+        request.map(|body| Self { body, version })
+    }
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        // hyper takes a reset with NO_ERROR for the end (RFC 9113, 8.1: said by a server that needs no more), and Node
+        // says that too where an upload is given up.
+        if frame.is_none() && self.version == Version::HTTP_2 && !self.body.is_end_stream() {
+            return Poll::Ready(Some(Err("the client has reset the request".into())));
+        }
+        Poll::Ready(frame.map(|frame| Ok(frame?)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

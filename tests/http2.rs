@@ -1,0 +1,158 @@
+//! What clients may do over HTTP/2 that no library does: bodies that are cut, answers that nobody reads, silence.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/frames.rs"]
+#[allow(dead_code)]
+mod frames;
+#[path = "support/memory_broker.rs"]
+#[allow(dead_code)]
+mod memory_broker;
+#[path = "support/served.rs"]
+#[allow(dead_code)]
+mod served;
+
+use curlew::http::{self, limits};
+use frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, block, frame, head};
+use served::Served;
+use std::time::{Duration, Instant};
+
+const WINDOW: u32 = 1 << 20;
+const SOON: Duration = Duration::from_millis(300);
+const NEVER: Duration = Duration::from_secs(3600);
+
+fn serve(header_timeout: Duration, stall_timeout: Duration) -> Served {
+    let limits = limits::Settings { header_timeout, ..limits::Settings::default() };
+    Served::start(http::Settings { limits, stall_timeout, ..http::Settings::default() })
+}
+
+fn written(served: &Served) -> Vec<String> {
+    let values = served.broker.records("t", 0).into_iter().map(|(_, record)| record.value.unwrap());
+    values.map(|value| String::from_utf8_lossy(&value).into_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_body_that_was_cut_is_not_written() {
+    let (no_error, cancel) = (0, 8);
+    let served = serve(NEVER, NEVER);
+    let mut client = Frames::connect(served.address, WINDOW).await;
+    let (mut stream, mut expected) = (1, vec!["first".to_owned()]);
+    for kind in ["text/plain", "application/json", "application/x-ndjson"] {
+        for length in [Some("100"), None] {
+            for code in [no_error, cancel] {
+                let headers = [("content-type", kind), ("content-length", length.unwrap_or_default())];
+                let headers = &headers[..if length.is_some() { 2 } else { 1 }];
+                client.send(HEADERS, END_HEADERS, stream, &head("POST", "/topics/t", headers)).await;
+                client.send(DATA, 0, stream, b"{\"cut\": true}").await;
+                client.reset(stream, code).await;
+                // What was cut would have been written by then.
+                let whole = format!("{{\"stream\": {stream}}}");
+                client.send(HEADERS, END_HEADERS, stream + 2, &head("POST", "/topics/t", &headers[..1])).await;
+                client.send(DATA, END_STREAM, stream + 2, whole.as_bytes()).await;
+                let receipt = client.answer(stream + 2).await;
+                assert!(receipt.contains("\"offset\""), "{receipt}");
+                expected.push(whole);
+                assert_eq!(written(&served), expected, "{kind}, {length:?}, code {code}");
+                stream += 4;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_has_ended_is_written_however_it_ends() {
+    let served = serve(NEVER, NEVER);
+    let mut client = Frames::connect(served.address, WINDOW).await;
+    let ends = |stream| {
+        [
+            vec![frame(DATA, END_STREAM, stream, b"whole")],
+            vec![frame(DATA, 0, stream, b"whole"), frame(DATA, END_STREAM, stream, b"")],
+            vec![
+                frame(DATA, 0, stream, b"whole"),
+                frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&[("x-trailer", "a")])),
+            ],
+        ]
+    };
+    let begin = head("POST", "/topics/t", &[("content-type", "text/plain")]);
+    let mut expected = vec!["first".to_owned()];
+    for way in 0..3 {
+        let stream = 1 + 2 * way;
+        client.send(HEADERS, END_HEADERS, stream, &begin).await;
+        client.say(&ends(stream)[way as usize].concat()).await;
+        let receipt = client.answer(stream).await;
+        assert!(receipt.contains("\"offset\""), "{receipt}");
+        expected.push("whole".to_owned());
+    }
+    client.send(HEADERS, END_HEADERS | END_STREAM, 7, &begin).await;
+    client.answer(7).await;
+    expected.push(String::new());
+    assert_eq!(written(&served), expected);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_reset_though_it_lies_ready() {
+    let served = serve(NEVER, SOON);
+    let mut client = Frames::connect(served.address, 1).await;
+    for stream in [1, 3, 5] {
+        client.get(stream, "/openapi.json").await;
+    }
+    let mut reset = Vec::new();
+    while reset.len() < 3 {
+        let frame = client.next().await.expect("the connection stays");
+        if frame.kind == frames::RESET {
+            reset.push(frame.stream);
+        }
+    }
+    reset.sort_unstable();
+    assert_eq!(reset, [1, 3, 5]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_in_pieces_comes_whole() {
+    let served = serve(NEVER, NEVER);
+    let mut client = Frames::connect(served.address, WINDOW).await;
+    client.get(1, "/openapi.json").await;
+    let answer = client.answer(1).await;
+    serde_json::from_str::<serde_json::Value>(&answer).unwrap();
+}
+
+/// The connection ends, and not before its time.
+async fn ends(mut client: Frames, begun: Instant) {
+    client.resets_until_closed().await;
+    assert!(begun.elapsed() >= SOON, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_is_closed() {
+    let served = serve(SOON, SOON);
+    let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/health", &[]));
+    // Nothing, half a head, a request.
+    for begin in [&[][..], &whole[..20], &whole] {
+        let begun = Instant::now();
+        let mut client = Frames::connect(served.address, WINDOW).await;
+        client.say(begin).await;
+        ends(client, begun).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_whose_end_nobody_reads_does_not_keep_its_connection() {
+    let served = serve(SOON, SOON);
+    let begun = Instant::now();
+    let mut client = Frames::connect(served.address, 1).await;
+    client.get(1, "/topics").await;
+    ends(client, begun).await;
+}
+
+#[tokio::test]
+async fn a_connection_with_an_open_stream_is_not_idle() {
+    let served = serve(SOON, NEVER);
+    let mut client = Frames::connect(served.address, WINDOW).await;
+    client.get(1, "/topics/t/events").await;
+    served.until_streams(1).await;
+    // Silence for longer than is allowed to one who has asked nothing.
+    tokio::time::sleep(SOON * 3).await;
+    client.get(3, "/health").await;
+    client.answer(3).await;
+    client.reset(1, 8).await;
+    client.resets_until_closed().await;
+}
