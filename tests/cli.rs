@@ -24,7 +24,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
     refused(&["--lisen", "x"], &[], "a similar argument exists: '--listen'");
     refused(&["--listen", "x", "--kafka", "a:1"], &[], "127.0.0.1:8080");
     refused(&["serve", "--kafka", "nonsense"], &[], "give host:port");
-    refused(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: auto, wire, crate]");
+    refused(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: wire, crate]");
     refused(&["consume"], &[], "<TOPIC>...");
     refused(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, a time like");
     refused(&["consume", "t", "--where", "value.a >"], &[], "where, column 10: expected a value");

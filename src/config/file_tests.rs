@@ -78,10 +78,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_line() {
         ("config = \"other.toml\"", "FILE:1: config is no setting"),
         ("topic = \"t\"", "FILE:1: topic is no setting"),
         ("listen = \"here\"", "FILE:1: invalid value 'here' for '--listen <ADDR:PORT>': give an IP address"),
-        (
-            "driver = \"best\"",
-            "FILE:1: invalid value 'best' for '--driver <DRIVER>' [possible values: auto, wire, crate]",
-        ),
+        ("driver = \"best\"", "FILE:1: invalid value 'best' for '--driver <DRIVER>' [possible values: wire, crate]"),
         ("no-auto-create = \"yes\"", "FILE:1: no-auto-create: give true or false"),
         ("max-streams = [1, 2]", "FILE:1: max-streams: give one value, not a list"),
         ("max-streams = true", "FILE:1: invalid value 'true' for '--max-streams <N>': give a number"),

@@ -21,10 +21,11 @@ pub struct Kafka {
     #[arg(long, env = "CURLEW_KAFKA_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) kafka_config: Option<PathBuf>,
 
-    /// How to speak with Kafka: wire, crate, or auto, which asks the broker.
+    /// How to speak with Kafka: wire, or crate for brokers before 0.11.
     ///
-    /// wire is for 0.11 and later, crate only for older brokers, and without TLS and SASL.
-    #[arg(long, env = "CURLEW_DRIVER", value_name = "DRIVER", default_value = "auto")]
+    /// crate knows no TLS and no SASL, and believes the lengths that it is told: a broker, or whoever sits in between, can
+    /// make it ask for more memory than there is, which ends the bridge.
+    #[arg(long, env = "CURLEW_DRIVER", value_name = "DRIVER", default_value = "wire")]
     pub(super) driver: Driver,
 
     #[arg(skip)]

@@ -25,7 +25,7 @@ fn plain_curlew_serves() {
     for line in ["curlew --kafka a:1,b:2", "curlew serve --kafka a:1,b:2"] {
         let Ok(Command::Serve(serve)) = read_line(line) else { panic!("{line}") };
         let kafka = serve.kafka().unwrap();
-        assert_eq!((kafka.brokers.as_slice(), kafka.driver), (&["a:1".to_owned(), "b:2".to_owned()][..], Driver::Auto));
+        assert_eq!((kafka.brokers.as_slice(), kafka.driver), (&["a:1".to_owned(), "b:2".to_owned()][..], Driver::Wire));
         assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!((serve.max_body, serve.hub().queued_bytes), (8 << 20, 64 << 20));
         assert_eq!(serve.auto_create(), AutoCreate::Ask);
@@ -40,7 +40,7 @@ fn what_is_wrong_is_said_on_one_line() {
         ("curlew --retention-bytes much", "or unlimited"),
         ("curlew --kafka nonsense", "invalid value 'nonsense' for '--kafka <HOST:PORT,…>': give host:port"),
         ("curlew --listen here --kafka a:1", "invalid value 'here' for '--listen <ADDR:PORT>': give an IP address"),
-        ("curlew --driver best --kafka a:1", "[possible values: auto, wire, crate]"),
+        ("curlew --driver best --kafka a:1", "[possible values: wire, crate]"),
         ("curlew --lisen 127.0.0.1:1", "unexpected argument '--lisen' found; a similar argument exists: '--listen'"),
         ("curlew --cors-origin example.org --kafka a:1", "give * or an origin"),
         ("curlew --heartbeat 15 --kafka a:1", "give a number and a unit"),

@@ -1,13 +1,13 @@
 //! Real brokers behind the seam; the only place that names a Kafka crate.
 
-mod auto;
 mod crate_driver;
 pub mod doctor;
 pub mod security;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use crate::broker::Broker;
-use auto::Auto;
 use clap::ValueEnum;
 use crate_driver::CrateDriver;
 use log::warn;
@@ -18,11 +18,12 @@ use wire::Wire;
 /// How to speak with Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
-    /// Ask the broker, then choose.
-    Auto,
-    /// Kafka 0.11 and later.
+    /// Kafka 0.11 and later. Nothing else is ever chosen by itself, whatever a broker says of its age: who sits in
+    /// between could say it too.
+    #[value(alias = "auto")]
     Wire,
-    /// Only for brokers before Kafka 0.11 (it works up to 3.9): no headers, no timestamps, no read_committed.
+    /// Only for brokers before Kafka 0.11 (it works up to 3.9) that are trusted with our memory: no headers, no
+    /// timestamps, no read_committed.
     Crate,
 }
 
@@ -62,9 +63,6 @@ pub fn connect(connection: &Connection) -> Arc<dyn Broker> {
     connection.notes.iter().for_each(|note| warn!("{note}"));
     let settings = connection.settings();
     match connection.driver {
-        // What a secured broker speaks, the old driver cannot.
-        Driver::Auto if connection.security.is_on() => Arc::new(Wire::connect(settings)),
-        Driver::Auto => Arc::new(Auto::new(settings)),
         Driver::Wire => Arc::new(Wire::connect(settings)),
         Driver::Crate => Arc::new(CrateDriver::new(&settings)),
     }

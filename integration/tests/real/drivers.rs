@@ -10,7 +10,7 @@ use serde_json::json;
 #[test]
 fn each_driver_produces_and_consumes_on_3_9() {
     let kafka = Kafka::shared_old();
-    for driver in ["wire", "crate", "auto"] {
+    for driver in ["wire", "crate"] {
         let topic = kafka.fresh(driver, 3);
         let bridge = Bridge::start_with(&kafka.bootstrap(), &["--driver", driver]);
         let follower = Follower::start(bridge.port, &format!("/topics/{topic}/events"));

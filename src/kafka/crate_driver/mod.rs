@@ -7,7 +7,8 @@
 //!   value reads as null (a tombstone) where there is a key;
 //! - lz4 and zstd cannot be read;
 //! - the crate trusts lengths: bytes that are not Kafka's can make it panic (caught, and an error) or
-//!   ask for more memory than there is (not caught). `auto` asks every broker with our own client first;
+//!   ask for more memory than there is (not caught): it is for brokers that are trusted, and used only where it is
+//!   asked for by its name;
 //! - a broker that accepts a request and then is silent holds the call for the crate's fixed 120 s.
 
 mod client;

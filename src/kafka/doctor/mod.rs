@@ -39,9 +39,12 @@ pub fn examine(kafka: &super::Connection, timeout: Duration, topics: &[TopicName
     let Some(connection) = reached else {
         return skip_all(AFTER_REACHING, "no broker answers", found);
     };
-    if kafka.driver == Driver::Crate || !connection.versions().speaks_wire() {
+    if kafka.driver == Driver::Crate {
         found(by_the_old_protocol(&settings));
         return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "the old protocol cannot tell", found);
+    }
+    if !connection.versions().speaks_wire() {
+        return skip_all(AFTER_REACHING, "the broker is too old for --driver wire", found);
     }
     let mut broker = Reached { connection, settings };
     let Some(cluster) = Cluster::ask(&mut broker, topics, found) else {

@@ -1,9 +1,8 @@
 //! From a name to a broker that answers and knows us: name, TCP, TLS, ApiVersions, SASL.
 
-use crate::broker::{Broker, BrokerError};
+use crate::broker::BrokerError;
 use crate::finding::{Finding, Step};
 use crate::kafka::Driver;
-use crate::kafka::crate_driver::CrateDriver;
 use crate::kafka::wire::connection::{Connection, Stage};
 use crate::kafka::wire::{Settings, Versions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -96,25 +95,29 @@ fn secured(
 fn fits(address: &str, versions: &Versions, chosen: Driver) -> Finding {
     let step = Step::ApiVersions;
     let speaks = format!("{address} speaks {}", versions.describe());
-    let fitting = if versions.speaks_wire() { "wire" } else { "crate" };
     match chosen {
         Driver::Crate if !versions.speaks_old_protocol() => Finding::failed(
             step,
             format!("{speaks}, but --driver crate only what is older"),
-            "leave --driver out, or give auto or wire",
+            "leave --driver out, or give wire",
         ),
-        Driver::Wire if fitting == "crate" => Finding::failed(
+        Driver::Wire if !versions.speaks_wire() => {
+            Finding::failed(step, format!("{speaks}, but --driver wire only what is newer (Kafka 0.11)"), OLD_REMEDY)
+        }
+        Driver::Crate if versions.speaks_wire() => Finding::ok(
             step,
-            format!("{speaks}, but --driver wire only what is newer (Kafka 0.11)"),
-            "leave --driver out, or give auto or crate",
+            format!("{speaks}: driver crate, as asked for; leave it out, and no answer can end the bridge"),
         ),
-        Driver::Crate => Finding::ok(step, format!("{speaks}: driver crate, as asked for; auto would take {fitting}")),
-        Driver::Auto | Driver::Wire => Finding::ok(step, format!("{speaks}: driver {fitting}")),
+        Driver::Crate => Finding::ok(step, format!("{speaks}: driver crate, which trusts the broker with our memory")),
+        Driver::Wire => Finding::ok(step, format!("{speaks}: driver wire")),
     }
 }
 
 const NAME_REMEDY: &str = "check how it is spelt and that the DNS (or /etc/hosts) of this machine knows it, or give an \
                            IP address; within a container the names of its network count, not those of its host";
+
+const OLD_REMEDY: &str = "if you trust the broker and the network in between, give --driver crate: there are no headers and no \
+                          timestamps with it, and an answer that lies about its length ends the bridge";
 
 const TLS_REMEDY: &str = "check ssl.truststore.location (the CA of the broker's certificate), the host name in it, and \
                           ssl.keystore.* where the broker wants a certificate of ours, in the file of --kafka-config";
@@ -167,14 +170,11 @@ pub fn tcp_remedy(error: &io::Error) -> &'static str {
 /// The port is open, and who listens there does not answer ApiVersions.
 fn no_versions(at: SocketAddr, settings: &Settings, error: &BrokerError, after: Duration) -> Finding {
     let step = Step::ApiVersions;
-    // An old broker hangs up on the question. One that is silent would hold the old driver for minutes.
-    let is_plain = !settings.security.is_on();
-    if is_plain && after < settings.connect_timeout && CrateDriver::new(settings).ready().is_ok() {
-        return Finding::failed(
-            step,
-            "the broker does not answer ApiVersions, and does answer the protocol before Kafka 0.10",
-            "give --driver crate; there are no headers and no timestamps with it",
-        );
+    // An old broker hangs up on the question; one that is silent would be so again.
+    let has_hung_up = after < settings.connect_timeout;
+    if has_hung_up && !settings.security.is_on() && speaks_old_protocol(at, settings.connect_timeout) {
+        let what = "the broker does not answer ApiVersions, and does answer the protocol before Kafka 0.10";
+        return Finding::failed(step, what, OLD_REMEDY);
     }
     if speaks_http(at, settings.connect_timeout) {
         return Finding::failed(
@@ -190,16 +190,25 @@ fn no_versions(at: SocketAddr, settings: &Settings, error: &BrokerError, after: 
     )
 }
 
+/// Whether there is an answer to the oldest question for metadata. Nothing of it is believed.
+fn speaks_old_protocol(at: SocketAddr, timeout: Duration) -> bool {
+    // 20 bytes: Metadata (3) in version 0, request 1, by whom, for all topics.
+    const QUESTION: &[u8] = b"\0\0\0\x14\0\x03\0\0\0\0\0\x01\0\x06curlew\0\0\0\0";
+    first_bytes(at, timeout, QUESTION).is_ok_and(|[_, _, _, _, number @ ..]: [u8; 8]| number == [0, 0, 0, 1])
+}
+
 /// Some servers hang up on what is not HTTP; asked in their own language they answer.
 fn speaks_http(at: SocketAddr, timeout: Duration) -> bool {
-    let ask = || -> io::Result<[u8; 5]> {
-        let mut stream = TcpStream::connect_timeout(&at, timeout)?;
-        stream.set_read_timeout(Some(timeout))?;
-        stream.set_write_timeout(Some(timeout))?;
-        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n")?;
-        let mut head = [0; 5];
-        stream.read_exact(&mut head)?;
-        Ok(head)
-    };
-    ask().is_ok_and(|head| head == *b"HTTP/")
+    first_bytes(at, timeout, b"HEAD / HTTP/1.0\r\n\r\n").is_ok_and(|head| head == *b"HTTP/")
+}
+
+/// The beginning of the answer to `question`, on a connection of its own.
+fn first_bytes<const N: usize>(at: SocketAddr, timeout: Duration, question: &[u8]) -> io::Result<[u8; N]> {
+    let mut stream = TcpStream::connect_timeout(&at, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    stream.write_all(question)?;
+    let mut head = [0; N];
+    stream.read_exact(&mut head)?;
+    Ok(head)
 }

@@ -20,6 +20,10 @@ const GROWTH: usize = 1 << 20;
 const MAY_WANT_SASL: &str = "if its listener wants SASL, give SASL_PLAINTEXT or SASL_SSL as security.protocol in a file with \
                         --kafka-config";
 
+/// A broker before 0.10 hangs up on the question for its versions, and so does many another.
+const MAY_BE_OLD: &str = "it is starting or ending, or wants TLS (security.protocol=SSL or SASL_SSL in a file with \
+                          --kafka-config), or is no Kafka, or one before 0.11, which --driver crate is for";
+
 /// A connection on which requests are answered one by one.
 ///
 /// After an error it is of no use, unless that is [`BrokerError::Unsupported`]: drop it.
@@ -91,7 +95,8 @@ impl Connection {
             next_correlation: 0,
             frame: BytesMut::new(),
         };
-        let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame, hint: None };
+        let hint = (!settings.security.is_on()).then_some(MAY_BE_OLD);
+        let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame, hint };
         let login = Login::new(settings.security.sasl.clone());
         let mut connection = Self { sender, receiver, login, login_timeout: timeout };
         reached(Stage::Connected, &connection.sender.versions);

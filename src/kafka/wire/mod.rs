@@ -25,7 +25,7 @@ pub mod produce;
 pub mod settings;
 pub mod shape;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 mod tls_stream;
 mod transport;
 pub mod versions;
@@ -57,9 +57,8 @@ impl Wire {
     }
 }
 
-/// What the first of the given brokers that answers speaks: [`Versions::speaks_wire`] tells whether
-/// [`Wire`] can be used. A broker before Kafka 0.10 does not know the question and hangs up, which
-/// is `Unavailable` here.
+/// What the first of the given brokers that answers speaks. A broker before Kafka 0.10 does not know the question and
+/// hangs up, which is `Unavailable` here.
 pub fn api_versions(settings: &Settings) -> Result<Arc<Versions>, BrokerError> {
     let mut why = BrokerError::Unavailable("no address of a broker was given".to_owned());
     for address in &settings.bootstrap {

@@ -54,8 +54,9 @@ impl Versions {
         };
         let both = ours.intersect(&theirs);
         if both.is_empty() {
+            let way_out = if theirs.max < ours.min { "; --driver crate is for brokers before Kafka 0.11" } else { "" };
             return Err(BrokerError::Unsupported(format!(
-                "{} speaks versions {theirs} of {:?}; this driver speaks {ours}",
+                "{} speaks versions {theirs} of {:?}; this driver speaks {ours}{way_out}",
                 self.address,
                 Q::KEY
             )));

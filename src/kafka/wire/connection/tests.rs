@@ -53,6 +53,7 @@ fn what_is_not_kafka_is_an_error_that_says_what_is_wrong() {
         ("unavailable", versions[..20].to_vec(), Then::Silence, "no answer in time"),
         ("unavailable", framed(0, &vec![0; 900_000])[..9].to_vec(), Then::Silence, "no answer in time"),
         ("unavailable", Vec::new(), Then::Close, "closed the connection"),
+        ("unavailable", Vec::new(), Then::Close, "or one before 0.11, which --driver crate is for"),
         ("unavailable", Vec::new(), Then::Silence, "no answer in time"),
     ];
     for (kind, bytes, then, words) in cases {
@@ -122,7 +123,10 @@ fn a_broker_that_is_too_old_is_named_with_its_versions() {
     let versions = Versions::read("old:9092", &answer);
     assert!(!versions.speaks_wire());
     let error = versions.common::<FetchRequest>(12).unwrap_err();
-    assert_eq!(error.to_string(), "old:9092 speaks versions 0..3 of Fetch; this driver speaks 4..12");
+    assert_eq!(
+        error.to_string(),
+        "old:9092 speaks versions 0..3 of Fetch; this driver speaks 4..12; --driver crate is for brokers before Kafka 0.11"
+    );
 }
 
 #[test]

@@ -1,0 +1,45 @@
+#![allow(clippy::unwrap_used)]
+
+use super::doctor::examine;
+use super::wire::testing::{API_VERSIONS, Impostor, METADATA, answer, next_request};
+use super::*;
+use crate::finding::{Finding, Step};
+use std::time::Duration;
+
+/// A broker that is as old as it gets, with a list of so many brokers that nobody has the memory for it.
+fn liar() -> Impostor {
+    Impostor::start(|mut stream| {
+        while let Some(asked) = next_request(&mut stream)
+            && asked.key != API_VERSIONS
+        {
+            assert_eq!((asked.key, asked.version), (METADATA, 0));
+            answer(&mut stream, asked.correlation, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        }
+    })
+}
+
+fn default_driver(address: &str) -> Connection {
+    let driver = Driver::from_str("auto", false).unwrap();
+    assert_eq!(driver, Driver::from_str("wire", false).unwrap());
+    Connection::plain(&[address], driver)
+}
+
+#[test]
+fn a_broker_that_says_it_is_old_is_not_believed_by_a_driver_that_was_not_asked_for() {
+    let liar = liar();
+    let broker = connect(&default_driver(&liar.address));
+    for error in [broker.ready().unwrap_err(), broker.list_topics().unwrap_err()] {
+        assert!(error.to_string().contains("closed the connection"), "{error}");
+        assert!(error.to_string().contains("--driver crate"), "{error}");
+    }
+}
+
+#[test]
+fn the_doctor_tells_a_broker_that_is_old_and_believes_nothing_else_of_it() {
+    let liar = liar();
+    let mut found = Vec::new();
+    examine(&default_driver(&liar.address), Duration::from_secs(5), &[], &mut |finding: Finding| found.push(finding));
+    let versions = found.iter().find(|finding| finding.step == Step::ApiVersions).unwrap();
+    let said = format!("{versions:?}");
+    assert!(said.contains("does answer the protocol before Kafka 0.10") && said.contains("--driver crate"), "{said}");
+}
