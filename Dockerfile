@@ -15,6 +15,6 @@ ENV CURLEW_DATA=/data/curlew
 USER 65532:65532
 VOLUME /data
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["/curlew", "health"]
+HEALTHCHECK --interval=10s --timeout=6s --start-period=1h CMD ["/curlew", "health"]
 ENTRYPOINT ["/curlew"]
 CMD ["serve"]

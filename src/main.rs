@@ -81,7 +81,14 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         let address = settings.listen;
         let tls = settings.tls().map(Tls::load).transpose()?;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
-        let broker = broker(settings)?;
+        let broker = tokio::select! {
+            broker = broker(settings) => broker?,
+            // As safe as a kill, which the log stands at any time.
+            () = signals.next() => {
+                info!("ending: the data was not open yet");
+                return Ok(());
+            }
+        };
         let topics = topics_of(settings);
         let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -155,12 +162,14 @@ async fn show_life(manager: &Manager, hub: &Hub) {
     }
 }
 
-/// Kafka where it is given, else a log of our own.
-fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, String> {
-    Ok(match settings.kafka() {
-        None => Arc::new(Embedded::open(settings.embedded())?),
-        Some(kafka) => kafka::connect(kafka),
-    })
+/// Kafka where it is given, else a log of our own, which after a power cut takes as long to open as to read through.
+async fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, String> {
+    if let Some(kafka) = settings.kafka() {
+        return Ok(kafka::connect(kafka));
+    }
+    let embedded = settings.embedded();
+    let opened = tokio::task::spawn_blocking(|| Embedded::open(embedded)).await;
+    Ok(Arc::new(opened.map_err(|e| format!("cannot open the data: {e}"))??))
 }
 
 fn topics_of(settings: &Serve) -> String {

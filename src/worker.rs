@@ -42,6 +42,23 @@ impl Drop for AtWork {
     }
 }
 
+/// Says that what this thread does now may take as long as it wants, until it is dropped.
+pub fn unhurried() -> Unhurried {
+    let work = lock(&AT_WORK).remove(&std::thread::current().id());
+    Unhurried(work.map(|(name, _)| name))
+}
+
+/// Whoever was at work before is at it anew after this.
+pub struct Unhurried(Option<String>);
+
+impl Drop for Unhurried {
+    fn drop(&mut self) {
+        if let Some(name) = self.0.take() {
+            lock(&AT_WORK).insert(std::thread::current().id(), (name, Instant::now()));
+        }
+    }
+}
+
 /// The names of threads that have not come to the end of a piece of work for so long that they never will.
 pub fn hung() -> Vec<String> {
     at_work_for(HUNG)
@@ -183,6 +200,23 @@ mod tests {
         drop(begin);
         drop(worker.unwrap());
         assert!(!is_named() && hung().is_empty());
+    }
+
+    #[test]
+    fn what_may_take_long_is_not_taken_for_hanging_and_what_comes_after_it_is() {
+        let is_named = || at_work_for(Duration::ZERO).contains(&"patient".to_owned());
+        let (tell, told) = bounded(3);
+        let worker = Worker::start("patient", move || {
+            let _at_work = at_work();
+            tell.send(is_named()).unwrap();
+            let unhurried = unhurried();
+            tell.send(is_named()).unwrap();
+            drop(unhurried);
+            tell.send(is_named()).unwrap();
+        });
+        drop(worker.unwrap());
+        assert_eq!(told.iter().collect::<Vec<_>>(), [true, false, true]);
+        assert!(!is_named());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// First line of the format file. Another number is another program's to read.
 pub(super) const FORMAT: &str = "curlew-data 2\n";
-const OWNER_ONLY: u32 = 0o600;
+/// The rights of each file in it.
+pub(super) const OWNER_ONLY: u32 = 0o600;
 
 /// A data folder that is this process's as long as this value lives.
 #[derive(Debug)]

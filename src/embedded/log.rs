@@ -8,6 +8,7 @@ use super::store::{Place, Store};
 use super::topics::{SegmentLimits, Topic, Topics};
 use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
 use crate::record::{Offset, Partition, Records, Timestamp, TopicName, TopicPartition};
+use crate::worker;
 use bytes::Bytes;
 use log::{error, info, warn};
 use std::ops::ControlFlow;
@@ -67,11 +68,17 @@ impl EmbeddedLog {
     /// The right to change the log. Whoever has it sees what is on the disk: where a write has failed and the file could
     /// not be opened again, that is tried here, before anybody chooses offsets, and may fail.
     pub fn write(&self) -> Result<Writing<'_>, Failure> {
-        let writing = Writing(self, self.writing.lock().unwrap_or_else(PoisonError::into_inner));
+        let writing = Writing(self, self.turn());
         if !self.store.is_open() {
             writing.reopen()?;
         }
         Ok(writing)
+    }
+
+    /// Waits until nobody else changes the store, who may be opening it again, as long as that takes.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        let _unhurried = worker::unhurried();
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
@@ -157,7 +164,7 @@ impl EmbeddedLog {
         if data.batches.is_empty() && (damaged || data.next_offset < data.end) {
             // What is not there may have gone to retention, or with its topic, since the look at `topics`; whoever
             // does that holds `writing` until it shows there.
-            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _writing = self.turn();
             checked(&self.topics(), want)?;
             return Err(self.damaged(place, data.next_offset));
         }

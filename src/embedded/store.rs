@@ -3,12 +3,16 @@
 
 use super::catalogue::{self, Edit};
 use super::failure::Failure;
+use super::folder::OWNER_ONLY;
 use super::topics::{Segment, Topic, Topics};
 use crate::record::{Offset, TopicName};
+use crate::worker;
 use log::info;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::cell::Cell;
+use std::fs::OpenOptions;
 use std::ops::{ControlFlow, RangeInclusive};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
@@ -56,14 +60,19 @@ impl Store {
     }
 
     /// After a failed write the database refuses everything; opened again it stands where the last commit left it, and
-    /// says what is there. Where that fails it stays closed: nobody goes on from what was there before.
+    /// says what is there. Where that fails it stays closed: nobody goes on from what was there before. As long as it
+    /// takes, which may be as long as reading all of it, readers get an error and do not wait.
     pub fn reopen(&self) -> Result<Topics, Failure> {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        *database = None;
+        let _unhurried = worker::unhurried();
+        self.hold(None);
         let opened = open(&self.path)?;
         let topics = unless_it_panics(|| load(&opened), &self.path.display().to_string())?;
-        *database = Some(opened);
+        self.hold(Some(opened));
         Ok(topics)
+    }
+
+    fn hold(&self, database: Option<Database>) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
     pub fn load(&self) -> Result<Topics, Failure> {
@@ -73,7 +82,7 @@ impl Store {
     /// As a failed write and a failed opening leave it.
     #[cfg(test)]
     pub fn close(&self) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.hold(None);
     }
 
     /// Does `work` in a transaction, `before_sync`, then makes it durable. After an error nothing of it is there,
@@ -159,11 +168,17 @@ fn unless_it_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str
 
 fn open(path: &Path) -> Result<Database, Failure> {
     let make = || {
+        // Left to redb, it would be everybody's to read in a folder that is.
+        let file = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)?;
+        let size = file.metadata()?.len();
         let mut builder = redb::Builder::new();
         let (told, shown) = (Cell::new(false), path.display().to_string());
         builder.set_cache_size(CACHE).set_repair_callback(move |_| {
             if !told.replace(true) {
-                info!("{shown} was not closed at the last end (a kill, a power cut): all of it is checked first");
+                info!(
+                    "checking {shown} after an unclean end (a kill, a power cut): all of its {} MiB are read first",
+                    size >> 20
+                );
             }
         });
         let database = builder.create(path)?;

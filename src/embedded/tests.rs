@@ -6,6 +6,7 @@ use super::testing::Scratch;
 use super::*;
 use crate::broker::{Acks, AutoCreate, FetchLimits, Outcome, Receipts, Want};
 use crate::record::{NewRecord, Timestamp};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 fn settings(scratch: &Scratch) -> Settings {
@@ -54,6 +55,20 @@ fn fetch(broker: &Embedded, want: &Want) -> Result<Vec<(Offset, String)>, Broker
 
 fn at(broker: &Embedded, topic: &str, at: OffsetAt) -> Offset {
     broker.offsets(&[(TopicPartition { topic: name(topic), partition: 0 }, at)]).remove(0).unwrap()
+}
+
+#[test]
+fn every_file_is_its_owners_alone_in_a_folder_that_all_may_enter_too() {
+    let scratch = Scratch::new();
+    let folder = settings(&scratch).folder;
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let _broker = Embedded::open(settings(&scratch)).unwrap();
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(Result::unwrap).collect();
+    assert!(files.iter().any(|file| file.file_name() == "log.redb"));
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
 }
 
 #[test]

@@ -41,6 +41,24 @@ fn systemd_hears_when_it_serves_lives_and_ends() {
 }
 
 #[test]
+fn one_that_still_opens_its_data_ends_when_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("folder");
+    // Opening it does not end, as after a power cut that of a large log for long.
+    assert!(Command::new("mkfifo").arg(data.join("format")).status().expect("started").success());
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut command = curlew(&["serve", "--listen", &listen, "--data"]);
+    command.arg(&data);
+    let mut serving = Process::start("curlew", command, &folder.path().join("log"));
+    eventually("it has got as far as its data", Duration::from_secs(20), || {
+        std::net::TcpStream::connect(&listen).map_err(|e| e.to_string())
+    });
+    serving.signal("TERM");
+    assert!(serving.wait(Duration::from_secs(20)).success());
+}
+
+#[test]
 fn the_unit_is_one_that_systemd_takes_and_leaves_little_to_do_harm_with() {
     let Ok(_) = Command::new("systemd-analyze").arg("--version").output() else {
         eprintln!("SKIPPED, NOT TESTED: the unit, since there is no systemd-analyze here");
