@@ -32,7 +32,7 @@ pub use values::{BridgeUrl, Scheme};
 use crate::logging::LogFormat;
 use crate::notify::Manager;
 use about::About;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use layers::Layers;
 use log::LevelFilter;
 use std::ffi::OsString;
@@ -174,11 +174,13 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
         true => about::in_short(definition()),
         false => definition(),
     };
-    let asks_for_all = args.get(1).is_some_and(|first| first == "config");
-    let layers = Layers::new(&definition, args).map_err(|faults| Stop::of_file(&faults, asks_for_all))?;
-    let matches = definition.clone().try_get_matches_from(&layers.args);
-    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = parsed.map_err(|e| Stop::of_clap(&e, &definition, &layers))?;
+    let asks_for_all = args.iter().skip(1).take(2).eq(["config", "check"]);
+    let mut layers = Layers::new(&definition, args);
+    let (cli, matches) = match (asks_for_all, layers.faults.as_slice()) {
+        (true, _) => parse_all(&definition, &mut layers)?,
+        (false, []) => parse(&definition, &layers).map_err(|e| Stop::of_clap(&e, &definition, &layers))?,
+        (false, [first, more @ ..]) => return Err(Stop::of_file(first, more.len())),
+    };
     match cli.asked {
         Asked::Do(mut command) => {
             if let Some(source) = command.source() {
@@ -198,6 +200,35 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
             Ok(*command)
         }
         Asked::Tell(about) => Err(about.tell(definition, &matches, &layers)),
+    }
+}
+
+fn parse(definition: &clap::Command, layers: &Layers) -> Result<(Cli, ArgMatches), clap::Error> {
+    let matches = definition.clone().try_get_matches_from(&layers.args)?;
+    Ok((Cli::from_arg_matches(&matches)?, matches))
+}
+
+/// For `config check`: clap stops at the first variable that is wrong, so that is noted among the layers' faults and left
+/// out, over and over.
+fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, ArgMatches), Stop> {
+    let mut definition = definition.clone();
+    loop {
+        let error = match parse(&definition, layers) {
+            Ok(parsed) => return Ok(parsed),
+            Err(error) => error,
+        };
+        let stop = Stop::of_clap(&error, &definition, layers);
+        if let Stop::Refused(line) = &stop {
+            layers.faults.push(line.clone());
+        }
+        let Some(id) = refusal::refused_variable(&error, &definition, layers) else {
+            return Err(match stop {
+                Stop::Shown(_) => stop,
+                Stop::Refused(_) => Stop::Refused(layers.faults.join("\n")),
+            });
+        };
+        let without = |check: clap::Command| check.mut_arg(id, |arg| arg.env(None::<&str>));
+        definition = definition.mut_subcommand("config", |config| config.mut_subcommand("check", without));
     }
 }
 

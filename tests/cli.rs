@@ -38,6 +38,20 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
+fn config_check_names_every_wrong_variable() {
+    let environment = [("CURLEW_LISTEN", "here"), ("CURLEW_LOG_LEVEL", "loud"), ("CURLEW_AUTH_FILE", "/none.toml")];
+    let output = curlew(&["config", "check"], &environment);
+    let said = String::from_utf8(output.stderr).unwrap();
+    for (name, _) in environment {
+        assert_eq!(said.lines().filter(|line| line.contains(name)).count(), 1, "{name} is not in\n{said}");
+    }
+    assert!(said.lines().count() == 3 && output.status.code() == Some(2), "{said}");
+    // With what is wrong all the same, help is help.
+    let output = curlew(&["config", "check", "--help"], &environment);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let folder = std::env::temp_dir().join(format!("curlew-cli-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

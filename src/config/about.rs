@@ -20,8 +20,8 @@ pub enum About {
 pub enum Settings {
     /// Say whether `curlew serve` would take the settings; exit code 0 or 2.
     ///
-    /// Every line of the file is checked, and that files which settings name are there. Takes the flags of `curlew serve`
-    /// too.
+    /// Every line of the file and every variable is checked, and the files that settings name; what is wrong is a line
+    /// each. Takes the flags of `curlew serve` too.
     Check(Box<Serve>),
     /// Print every setting as TOML, with where its value comes from; secrets are masked.
     ///

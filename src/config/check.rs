@@ -2,28 +2,28 @@
 
 use super::layers::{Layers, Origin, is_path};
 use super::{Serve, Stop};
-use crate::http::Tls;
 use clap::{Arg, ArgMatches, Command, ValueHint};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The settings are read: what is left are the files that they name.
+/// Each value was read by itself: what is left is how they fit together, and the files that they name.
 pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> Stop {
-    let named = command.get_arguments().filter(|arg| is_path(arg) && arg.get_id() != "config");
-    let mut faults: Vec<String> = named.flat_map(|arg| missing(arg, matches, layers)).collect();
-    faults.extend(settings.check().err().map(|stop| stop.lines().to_owned()));
-    if faults.is_empty() {
-        faults.extend(settings.faults());
+    let mut faults = layers.faults.clone();
+    let mut unread = Vec::new();
+    for arg in command.get_arguments().filter(|arg| is_path(arg) && arg.get_id() != "config") {
+        let missing = missing(arg, matches, layers);
+        if !missing.is_empty() {
+            unread.push(arg.get_id().as_str());
+        }
+        faults.extend(missing);
     }
+    faults.extend(settings.check().err().map(|stop| stop.lines().to_owned()));
+    // A file that cannot be read was named, and holds nothing.
+    let read = settings.faults().into_iter().filter(|(ids, _)| !ids.iter().any(|id| unread.contains(id)));
+    faults.extend(read.filter_map(|(_, fault)| fault));
     if !faults.is_empty() {
         return Stop::Refused(faults.join("\n"));
-    }
-    if let Some(Err(fault)) = settings.tls().map(Tls::load) {
-        return Stop::Refused(fault);
-    }
-    if let Err(fault) = settings.kafka.resolve() {
-        return Stop::Refused(fault);
     }
     let origins = command.get_arguments().map(|arg| layers.origin(arg.get_id().as_str()));
     let of_file = origins.filter(|origin| matches!(origin, Origin::File(_))).count();

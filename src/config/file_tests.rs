@@ -175,7 +175,8 @@ fn every_setting_of_serve_can_stand_in_the_file() {
         let text = if bare { format!("\n{name} = {value}") } else { format!("\n{name} = \"{value}\"") };
         let file = Written::new(&text);
         let words = ["curlew", "config", "show", "--config", file.0.to_str().unwrap()].map(OsString::from);
-        let layers = Layers::new(&definition, words.to_vec()).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let layers = Layers::new(&definition, words.to_vec());
+        assert!(layers.faults.is_empty(), "{:?}", layers.faults);
         assert_eq!(layers.origin(arg.get_id().as_str()), layers::Origin::File(2), "{name}");
         let typed = layers.args[3].to_str().unwrap();
         let expected = match layers::is_path(arg) {
@@ -219,6 +220,24 @@ fn config_check_finds_what_is_not_there() {
         let said = self::said("curlew config check --config FILE", &text).unwrap_err();
         assert!(said.contains(words), "{text}: {said}");
     }
+}
+
+#[test]
+fn config_check_says_all_that_is_wrong_with_a_file() {
+    let text = "lisen = \"a\"\nmax-streams = \"many\"\nauth-file = \"none.toml\"\nlisten = \"0.0.0.0:1\"\n\
+                tls-cert = \"curlew.toml\"\ntls-key = \"none.pem\"\nkafka-config = \"curlew.toml\"\n";
+    let said = said("curlew config check --config FILE", text).unwrap_err();
+    let begins = [
+        "FILE:1: lisen is no setting; a similar one is listen",
+        "FILE:2: invalid value 'many' for '--max-streams <N>'",
+        "FILE:6: tls-key: DIR/none.pem cannot be read: No such file",
+        "FILE:3: auth-file: DIR/none.toml cannot be read: No such file",
+        "the file of --kafka-config has no bootstrap.servers",
+    ];
+    for begin in begins {
+        assert_eq!(said.lines().filter(|line| line.starts_with(begin)).count(), 1, "{begin} is not in\n{said}");
+    }
+    assert_eq!(said.lines().count(), begins.len(), "{said}");
 }
 
 #[test]

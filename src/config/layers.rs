@@ -24,6 +24,8 @@ pub enum Origin {
 pub struct Layers {
     pub args: Vec<OsString>,
     pub file: Option<File>,
+    /// What is wrong with the file, a line each; it is left out of the arguments.
+    pub faults: Vec<String>,
     /// Each entry of the file that a variable wins over, as a line for the log.
     pub overridden: Vec<String>,
     /// By the id of the argument.
@@ -36,19 +38,20 @@ impl Layers {
     }
 
     /// Puts the file's settings where flags would stand: behind the name of the command.
-    pub fn new(definition: &Command, mut args: Vec<OsString>) -> Result<Self, Vec<Fault>> {
+    pub fn new(definition: &Command, mut args: Vec<OsString>) -> Self {
         // Faults of what was typed are found, and told better, once all is together.
         let Ok(typed) = definition.clone().ignore_errors(true).try_get_matches_from(&args) else {
-            return Ok(Self { args, ..Self::default() });
+            return Self { args, ..Self::default() };
         };
         let (command, matches, depth) = innermost(definition, &typed);
         let path = if takes_a_file(command) { path(command, matches) } else { None };
-        let file = path.map(|path| File::read(&path)).transpose()?;
         let mut layers = Self::default();
-        let mut of_file = Vec::new();
-        if let Some(file) = &file {
-            refuse_faults(definition, command, file)?;
+        let mut refused = |faults: Vec<Fault>| layers.faults.extend(faults.iter().map(Fault::to_string));
+        let mut file = path.and_then(|path| File::read(&path).map_err(&mut refused).ok());
+        if let Some(file) = &mut file {
+            refused(take_faults(definition, command, file));
         }
+        let mut of_file = Vec::new();
         for arg in command.get_arguments() {
             let entry = file.as_ref().and_then(|file| file.entry(arg.get_long()?));
             let origin = origin(arg, matches, entry);
@@ -70,7 +73,7 @@ impl Layers {
         }
         let behind = (depth + 1).min(args.len());
         args.splice(behind..behind, of_file);
-        Ok(Self { args, file, ..layers })
+        Self { args, file, ..layers }
     }
 }
 
@@ -118,8 +121,8 @@ pub fn settings(definition: &Command) -> BTreeMap<&str, &Arg> {
     definition.get_subcommands().flat_map(settings).chain(own).collect()
 }
 
-/// Names that nobody knows, and values that their flag would refuse.
-fn refuse_faults(definition: &Command, command: &Command, file: &File) -> Result<(), Vec<Fault>> {
+/// Takes the entries out whose names nobody knows or whose values their flag would refuse.
+fn take_faults(definition: &Command, command: &Command, file: &mut File) -> Vec<Fault> {
     let known = settings(definition);
     let own = settings(command);
     // A value is judged alone, whatever else is set.
@@ -130,8 +133,10 @@ fn refuse_faults(definition: &Command, command: &Command, file: &File) -> Result
         // Of another command.
         (Some(_), None) => None,
     };
-    let faults: Vec<Fault> = file.entries.iter().filter_map(|entry| Some(file.fault(entry, what(entry)?))).collect();
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    let judged: Vec<_> = file.entries.iter().map(|entry| Some(file.fault(entry, what(entry)?))).collect();
+    let mut is_right = judged.iter().map(Option::is_none);
+    file.entries.retain(|_| is_right.next().unwrap_or_default());
+    judged.into_iter().flatten().collect()
 }
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -1,9 +1,8 @@
 //! Why the process ends before it begins: help that was asked for, or what is wrong.
 
-use super::file::Fault;
 use super::layers::{Layers, Origin};
-use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
 use std::ffi::OsString;
 use std::fmt;
 
@@ -42,14 +41,11 @@ impl Stop {
         Self::Refused(line)
     }
 
-    /// What is wrong with a file: all of it, or the first for who only wants to start.
-    pub(super) fn of_file(faults: &[Fault], all: bool) -> Self {
-        let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
-        Self::Refused(match lines.as_slice() {
-            [first, rest @ ..] if !rest.is_empty() && !all => {
-                format!("{first} (and {} more: `curlew config check` shows all)", rest.len())
-            }
-            lines => lines.join("\n"),
+    /// The first of what is wrong with a file: who only wants to start need not read on.
+    pub(super) fn of_file(first: &str, more: usize) -> Self {
+        Self::Refused(match more {
+            0 => first.to_owned(),
+            _ => format!("{first} (and {more} more: `curlew config check` shows all)"),
         })
     }
 }
@@ -104,17 +100,28 @@ fn asked<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Command, Strin
 
 /// Where a refused value comes from, if it was not typed.
 fn place(error: &clap::Error, command: &Command, layers: &Layers) -> Option<String> {
-    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
-    if error.kind() == ErrorKind::UnknownArgument {
-        return None;
-    }
-    let long = shown.split_whitespace().next()?.strip_prefix("--")?;
-    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long))?;
+    let arg = refused_setting(error, command)?;
     match layers.origin(arg.get_id().as_str()) {
         Origin::Variable => Some(format!("the environment, {}", arg.get_env()?.to_string_lossy())),
         Origin::File(line) => Some(format!("{}:{line}", layers.file.as_ref()?.path.display())),
         Origin::Flag | Origin::Default => None,
     }
+}
+
+/// The flag of `command` that `error` is about.
+fn refused_setting<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() == ErrorKind::UnknownArgument {
+        return None;
+    }
+    let long = shown.split_whitespace().next()?.strip_prefix("--")?;
+    command.get_arguments().find(|arg| arg.get_long() == Some(long))
+}
+
+/// The variable whose value `error` refuses, by the id of its setting.
+pub fn refused_variable(error: &clap::Error, definition: &Command, layers: &Layers) -> Option<String> {
+    let id = refused_setting(error, asked(definition, &layers.args).0)?.get_id().as_str();
+    (layers.origin(id) == Origin::Variable).then(|| id.to_owned())
 }
 
 impl fmt::Display for Stop {

@@ -129,10 +129,14 @@ impl Serve {
         self.access.check(self.listen).map_err(Stop::Refused)
     }
 
-    /// What is wrong with the files that settings name, as far as reading them tells.
-    pub(super) fn faults(&self) -> Vec<String> {
+    /// What is wrong with what the files hold that settings name, each with the ids of those.
+    pub(super) fn faults(&self) -> [(&'static [&'static str], Option<String>); 3] {
         let tls = self.tls().and_then(|files| http::Tls::load(files).err());
-        self.kafka.resolve().err().into_iter().chain(self.auth().err()).chain(tls).collect()
+        [
+            (&["kafka_config"], self.kafka.resolve().err()),
+            (&["auth_file"], self.auth().err()),
+            (&["tls_cert", "tls_key", "tls_client_ca"], tls),
+        ]
     }
 
     /// Who may do what. An error is one line.
