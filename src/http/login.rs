@@ -153,7 +153,7 @@ fn instant(at: Timestamp) -> Option<String> {
 }
 
 fn answer(status: StatusCode, said: Value) -> Response {
-    let mut response = Response::new(said.to_string().into());
+    let mut response = Response::new(format!("{said}\n").into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

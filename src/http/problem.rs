@@ -210,7 +210,7 @@ impl Problem {
     }
 
     pub fn response<B: From<Bytes>>(&self) -> Response<B> {
-        let mut response = Response::new(B::from(Bytes::from(self.json())));
+        let mut response = Response::new(B::from(Bytes::from(self.json() + "\n")));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -59,7 +59,7 @@ fn unhurt(app: &App) -> Result<(), Problem> {
 }
 
 pub fn openapi() -> Response {
-    json_response(include_str!("openapi.json"))
+    as_json(include_str!("openapi.json"))
 }
 
 /// Whether records can be read and written. Where the broker is and what its topics are called is for who is let in.
@@ -220,7 +220,12 @@ fn read(broker: &dyn Broker, page: &Page) -> Result<String, Problem> {
     String::from_utf8(out).map_err(|_| Problem::internal("a page of records is not UTF-8"))
 }
 
-fn json_response(json: impl Into<Bytes>) -> Response {
+/// On a line of its own, for who reads it on a terminal.
+fn json_response(json: String) -> Response {
+    as_json(json + "\n")
+}
+
+fn as_json(json: impl Into<Bytes>) -> Response {
     let mut response = Response::new(json.into().into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -111,7 +111,7 @@ impl Files {
     pub fn curl(&self, bridge: &Bridge, authority: &str, path: &str, arguments: &[&str]) -> Result<String, String> {
         let url = format!("https://localhost:{}{path}", bridge.port);
         let authority = self.text(authority);
-        let format = "\n%{http_version} %{http_code}";
+        let format = "%{http_version} %{http_code}";
         let output = Command::new("curl")
             .args(["-sS", "-m", "20", "--cacert", &authority, "-w", format])
             .args(arguments)

@@ -56,7 +56,8 @@ pub fn answer(entries: &[Entry], acks: Acks, headers: &HeaderMap) -> Result<Resp
             write(&mut out, entry, acks);
         }
     }
-    out.extend_from_slice(b"]}");
+    // A line of its own, for who reads it on a terminal.
+    out.extend_from_slice(b"]}\n");
     let v2 = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/vnd.kafka.v2+json"));
     let content_type = if v2 { "application/vnd.kafka.v2+json" } else { "application/json" };
     let mut response = HttpResponse::new(out.into());
