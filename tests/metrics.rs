@@ -15,8 +15,10 @@ use curlew::record::{NewRecord, TopicName, now};
 use exposition::Metrics;
 use memory_broker::MemoryBroker;
 use serde_json::Value;
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use warp::http::Response;
 use warp::hyper::body::Bytes;
@@ -52,6 +54,10 @@ impl World {
     }
 
     fn subscribe(&self, start: hub::Start) -> hub::Mailbox {
+        self.subscribe_to(start, None)
+    }
+
+    fn subscribe_to(&self, start: hub::Start, limit: Option<NonZeroU64>) -> hub::Mailbox {
         let subscription = hub::Subscription {
             topics: vec![TopicName::new("t").unwrap()],
             selection: curlew::cursor::Selection::All,
@@ -59,7 +65,7 @@ impl World {
             filter: hub::Filter::default(),
             missing: hub::Missing::Refuse,
             until: hub::Until::Forever,
-            limit: None,
+            limit,
             format: http::event::format(http::event::Kind::SseValue),
         };
         self.app.hub.subscribe(subscription).unwrap()
@@ -198,6 +204,11 @@ async fn live_streams_are_told_from_those_that_catch_up_and_those_that_are_stall
     let latency = metrics.value("curlew_delivery_latency_seconds_sum");
     assert!((0.04..10.0).contains(&latency), "{latency}");
     assert_eq!(metrics.value(r#"curlew_topic_lag_records{topic="t"}"#), 0.0);
+    let old = NewRecord { value: Some("old".into()), timestamp: Some(0), ..NewRecord::default() };
+    world.broker.append_record("t", 0, old);
+    assert!(live.iter().any(|frame| frame.starts_with(b"data: old\n")));
+    let metrics = world.metrics().await;
+    assert_eq!(metrics.value("curlew_delivery_latency_seconds_count"), 1.0, "so old a record says nothing of us");
 
     drop(stalled);
     let metrics = world.metrics().await;
@@ -241,6 +252,23 @@ async fn an_outage_is_seen_while_it_lasts_and_counted_when_it_is_over() {
     assert_eq!(world.metrics().await.value("curlew_broker_recoveries_total"), 1.0);
     assert_eq!(world.get("/ready").await.status(), 200);
     drop(stream);
+}
+
+#[tokio::test]
+async fn an_outage_is_over_when_nobody_wants_to_read_any_more() {
+    let world = world();
+    world.broker.create("t", 1);
+    // One that counts its records is read for by itself, and so no longer than it is there.
+    let mut stream = world.subscribe_to(hub::Start::Latest, NonZeroU64::new(9));
+    assert!(stream.wait_next().is_some());
+    // Only one that waits for more is live.
+    while stream.poll_next(&mut Context::from_waker(Waker::noop())).is_ready() {}
+    world.eventually(r#"curlew_streams{state="live"}"#, 1.0).await;
+    world.broker.fail_with(Some(BrokerError::Unavailable("it is away".into())));
+    world.eventually("curlew_broker_outages", 1.0).await;
+    drop(stream);
+    world.eventually("curlew_broker_outages", 0.0).await;
+    assert_eq!(world.metrics().await.value("curlew_broker_recoveries_total"), 0.0);
 }
 
 fn detail(answer: &Response<Bytes>) -> String {

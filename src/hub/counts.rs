@@ -22,13 +22,14 @@ pub struct Counts {
     pub delivered: Amount,
     /// Of those, what a stream's client did not take: it left, or is too slow and will read the log by itself.
     pub untaken: Amount,
-    /// From the timestamp of the oldest record of a batch to the moment when every live stream has the batch.
+    /// From the timestamp of a batch's first record to the moment when every live stream has the batch; without those over
+    /// an hour.
     pub delivery_latency: Histogram,
     gaps: [AtomicU64; GapReason::ALL.len()],
     errors: Mutex<BTreeMap<(Asked, &'static str), u64>>,
     /// Leaders that were read again after they could not be.
     pub recoveries: AtomicU64,
-    /// Leaders that cannot be read just now.
+    /// Leaders that streams want to read and that cannot be read just now.
     pub outages: AtomicU64,
 }
 

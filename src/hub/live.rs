@@ -20,6 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// A record that is older when it comes was not written just now, or by a clock that is wrong: it says nothing of how
+/// quick we are.
+const OLD: Duration = Duration::from_secs(3600);
+
 /// What the hub's threads share. Locks are taken in this order: `registry`, a tail's `dispatch`, a
 /// feed's state, a tail's state.
 pub struct Live {
@@ -298,10 +302,11 @@ impl Live {
         let candidates = Candidates::new(&tail.name, partition, &batches).shared(conditions);
         let given: u64 = feeds.iter().map(|feed| feed.deliver(&candidates, from, next)).sum();
         // A batch may begin before what was asked for.
-        let oldest = candidates.records().find(|record| record.offset >= from).map_or(-1, |record| record.timestamp);
-        if given > 0 && oldest >= 0 {
-            let ms = u64::try_from(now() - oldest).unwrap_or(0);
-            self.counts.delivery_latency.observe(Duration::from_millis(ms));
+        let first = candidates.records().find(|record| record.offset >= from);
+        let age =
+            first.map(|first| Duration::from_millis(u64::try_from(now().saturating_sub(first.timestamp)).unwrap_or(0)));
+        if let Some(age) = age.filter(|age| given > 0 && *age <= OLD) {
+            self.counts.delivery_latency.observe(age);
         }
     }
 

@@ -1,6 +1,6 @@
 //! One thread per leader broker fetches for every live stream.
 
-use super::counts::Asked;
+use super::counts::{Asked, Counts};
 use super::gap::find_gap;
 use super::live::{Live, Nudge};
 use super::tail::Tail;
@@ -50,6 +50,7 @@ impl LeaderReader {
             fetching: fetching.clone(),
             backoff,
             failures: 0,
+            outage: None,
             max_bytes,
         };
         let worker = Worker::start(format!("reader-{leader}"), move || reading.run())?;
@@ -89,6 +90,22 @@ fn signature(wants: &[Want]) -> u64 {
     })
 }
 
+/// A leader that cannot be read, counted as long as this lives.
+struct Outage(Arc<Counts>);
+
+impl Outage {
+    fn begin(counts: &Arc<Counts>) -> Self {
+        counts.outages.fetch_add(1, Ordering::Relaxed);
+        Self(counts.clone())
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        self.0.outages.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Reading {
     leader: NodeId,
     live: Arc<Live>,
@@ -99,6 +116,8 @@ struct Reading {
     backoff: Backoff,
     /// Fetches in a row that failed as a whole.
     failures: u32,
+    /// Since the first of them.
+    outage: Option<Outage>,
     max_bytes: usize,
 }
 
@@ -109,6 +128,9 @@ impl Reading {
             let mut wants = self.live.wants(self.leader);
             self.fetching.store(signature(&wants), Ordering::SeqCst);
             let pause = if wants.is_empty() {
+                // Whether a leader that nobody reads is away, nobody knows: it may have gone, and its partitions moved.
+                self.failures = 0;
+                self.outage = None;
                 // Partitions may be paused only, so look again soon; without any tail nothing happens until woken.
                 if self.live.tails().is_empty() { Duration::MAX } else { PAUSE }
             } else {
@@ -139,8 +161,8 @@ impl Reading {
         match self.reader.fetch(wants, limits) {
             Ok(fetched) => {
                 self.backoff.reset();
-                if std::mem::take(&mut self.failures) > 0 {
-                    self.live.counts.outages.fetch_sub(1, Ordering::Relaxed);
+                self.failures = 0;
+                if self.outage.take().is_some() {
                     self.live.counts.recoveries.fetch_add(1, Ordering::Relaxed);
                     info!("broker {} is read again", self.leader);
                 }
@@ -155,11 +177,9 @@ impl Reading {
             Err(error) => {
                 let pause = self.backoff.pause(fastrand::f64());
                 // One line an outage; the tries are for those who look for them.
-                let level = if self.failures == 0 { Level::Warn } else { Level::Debug };
+                let level = if self.outage.is_none() { Level::Warn } else { Level::Debug };
                 log!(level, "broker {} cannot be read: {error}; next try in {} ms", self.leader, pause.as_millis());
-                if self.failures == 0 {
-                    self.live.counts.outages.fetch_add(1, Ordering::Relaxed);
-                }
+                self.outage.get_or_insert_with(|| Outage::begin(&self.live.counts));
                 self.live.counts.failed(Asked::Fetch, &error);
                 self.failures += 1;
                 if self.failures >= TRIES && matches!(error, BrokerError::Untrusted(_) | BrokerError::Denied(_)) {

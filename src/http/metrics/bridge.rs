@@ -60,7 +60,8 @@ impl Bridge {
                     goes on, it is given them again";
         page.counter("curlew_untaken_records", help, counts.untaken.records())?;
         page.counter("curlew_untaken_bytes", "Bytes of their frames", counts.untaken.bytes())?;
-        let help = "From the timestamp of a batch's oldest record to the moment when all live streams have the batch";
+        let help = "From the timestamp of a batch's first record to the moment when all live streams have the batch; left \
+                    out where that is more than an hour";
         page.histogram("curlew_delivery_latency_seconds", help, &counts.delivery_latency)?;
         let help = "Times that a stream was told of records that are gone, by the reason";
         let gaps = GapReason::ALL.into_iter().map(|reason| ([reason.as_str()], counts.gaps(reason)));
@@ -82,7 +83,8 @@ impl Bridge {
         let errors = errors.into_iter().map(|(asked, kind, count)| ([asked.as_str(), kind], count));
         page.counters(("curlew_broker_errors", help), ["asked", "kind"], errors)?;
         let outages = counts.outages.load(Ordering::Relaxed);
-        page.gauge("curlew_broker_outages", "Brokers that cannot be read just now", outages)?;
+        let help = "Brokers that streams want to read and that cannot be read just now";
+        page.gauge("curlew_broker_outages", help, outages)?;
         let help = "Times that a broker could be read again after an outage";
         page.counter("curlew_broker_recoveries", help, counts.recoveries.load(Ordering::Relaxed))?;
         let connections = self.0.broker().connections();

@@ -1,5 +1,5 @@
-//! `GET /metrics`: what the bridge counts, as Prometheus reads it. Gauges are read when they are asked for; no label
-//! takes a value from a client.
+//! `GET /metrics`: what the bridge counts, as Prometheus reads it. Gauges are read when they are asked for. The one label
+//! with values from outside is `topic`, which names 100 at most.
 
 mod bridge;
 mod page;
