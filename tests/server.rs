@@ -222,9 +222,19 @@ async fn one_connection_too_many_is_told_so_and_gets_in_when_there_is_room() {
     first.until("data: first\n", 1).await;
     let refused = served.ask(FROM_THE_START).await.rest().await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
-    for part in ["\nretry-after: 1\r\n", "\ncontent-type: application/problem+json\r\n", "--max-connections"] {
+    for part in [
+        "\nretry-after: 1\r\n",
+        "\ncontent-type: application/problem+json\r\n",
+        "\nx-request-id: ",
+        "--max-connections",
+    ] {
         assert!(refused.contains(part), "{refused} lacks {part:?}");
     }
+    let health = served.ask("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.rest().await;
+    assert!(
+        health.starts_with("HTTP/1.1 200 ") && health.contains("\"status\":\"ok\""),
+        "being full is no illness: {health}"
+    );
     drop(first);
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -53,6 +53,11 @@ impl Client {
         })
     }
 
+    /// Whether its first words, which [`speaks`](Self::speaks) has waited for, are these.
+    pub fn begins_with(&self, words: &[u8]) -> bool {
+        self.first.starts_with(words)
+    }
+
     /// Writes all of it.
     pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         self.write_all(&mut [IoSlice::new(&bytes)]).await

@@ -45,7 +45,7 @@ pub fn index() -> Response {
 }
 
 /// Whether the process and its threads do their work. Where they do not, only a new start helps.
-pub fn health(app: &App) -> Result<Response, Problem> {
+pub fn health<B: From<Bytes>>(app: &App) -> Result<warp::http::Response<B>, Problem> {
     unhurt(app)?;
     Ok(json_response(json!({"status": "ok", "panics": worker::panics()}).to_string()))
 }
@@ -221,12 +221,12 @@ fn read(broker: &dyn Broker, page: &Page) -> Result<String, Problem> {
 }
 
 /// On a line of its own, for who reads it on a terminal.
-fn json_response(json: String) -> Response {
+fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
     as_json(json + "\n")
 }
 
-fn as_json(json: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(json.into().into());
+fn as_json<B: From<Bytes>>(json: impl Into<Bytes>) -> warp::http::Response<B> {
+    let mut response = warp::http::Response::new(B::from(json.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

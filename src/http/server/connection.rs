@@ -7,7 +7,9 @@ use crate::http::io::{Client, Speaks};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
 use crate::http::takeover::{Slot, plain, write_out};
+use crate::http::trace;
 use crate::http::transport::Transport;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -18,8 +20,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use warp::http::Request;
-use warp::reply::Response;
+use warp::http::{Request, Response};
+use warp::reply::Response as Answer;
 
 /// How long a client may take for the TLS handshake and a request's head, and to take what is sent.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +53,7 @@ pub async fn connection<S>(
     ending: Ending,
 ) -> Result<(), Failure>
 where
-    S: Service<Request<Whole>, Response = Response, Error = Infallible> + Send + 'static,
+    S: Service<Request<Whole>, Response = Answer, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let opened = tokio::select! {
@@ -99,10 +101,16 @@ impl Caller {
         Ok(Some((client, speaks, Peer { address: self.address, scheme, certificate })))
     }
 
-    /// Tells it what is wrong.
-    pub async fn refuse(self, problem: &Problem, stall: Duration) -> io::Result<()> {
+    /// Tells it what is wrong; only whether the bridge is well it is told all the same.
+    pub async fn refuse(
+        self,
+        problem: &Problem,
+        health: impl FnOnce() -> Response<Bytes>,
+        stall: Duration,
+    ) -> io::Result<()> {
         match self.open(stall).await? {
-            Some((client, Speaks::Http1, _)) => tell(client, problem).await,
+            Some((client, Speaks::Http1, _)) if client.begins_with(b"GET /health ") => tell(client, health()).await,
+            Some((client, Speaks::Http1, _)) => tell(client, problem.response()).await,
             // Who speaks HTTP/2 would not understand it.
             _ => Ok(()),
         }
@@ -112,12 +120,14 @@ impl Caller {
 /// Says what is wrong, once the client has asked.
 async fn say(mut client: Client, problem: &Problem) -> io::Result<()> {
     client.speaks().await?;
-    tell(client, problem).await
+    tell(client, problem.response()).await
 }
 
-async fn tell(mut client: Client, problem: &Problem) -> io::Result<()> {
+/// The last answer on a connection, of a request that was not read.
+async fn tell(mut client: Client, mut answer: Response<Bytes>) -> io::Result<()> {
+    trace::identify(answer.headers_mut());
     let told = async {
-        client.write(plain(&problem.response())).await?;
+        client.write(plain(&answer)).await?;
         // Closing with unread bytes would take the answer back (RFC 9112, 9.6).
         client.close().await
     };
@@ -135,9 +145,9 @@ async fn serve_http1<S>(
     largest_head: usize,
     service: S,
     ending: Ending,
-) -> hyper::Result<Option<(Client, Response)>>
+) -> hyper::Result<Option<(Client, Answer)>>
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Answer, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let slot = Slot::default();
@@ -157,7 +167,7 @@ where
                 let parts = connection.into_parts();
                 // One that is idle has asked nothing.
                 if !parts.read_buf.is_empty() {
-                    let _ = tell(parts.io, &too_slow(patience.head)).await;
+                    let _ = tell(parts.io, too_slow(patience.head).response()).await;
                 }
             }
             return served.map(|()| None);
@@ -198,7 +208,7 @@ mod tests {
         client.write_all(begin).await.unwrap();
         let (stream, from) = listener.accept().await.unwrap();
         let (_end, ending) = watch::channel(false);
-        let service = service_fn(|_: Request<Whole>| async { Ok::<_, Infallible>(Response::new("ok".into())) });
+        let service = service_fn(|_: Request<Whole>| async { Ok::<_, Infallible>(Answer::new("ok".into())) });
         let patience = Patience { head: Duration::from_millis(50), stall: Duration::from_secs(60) };
         let caller = Caller { stream, address: from.ip(), tls: None };
         let connection = connection(caller, patience, 64 << 10, service, Ending(ending));

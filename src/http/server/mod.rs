@@ -8,9 +8,9 @@ mod whole;
 
 pub use tls::{Clients, Tls, TlsFiles};
 
-use super::App;
 use super::problem::Problem;
 use super::routes::routes;
+use super::{App, status};
 use connection::{Caller, Ending, Patience, connection};
 use log::{debug, warn};
 use std::future::Future;
@@ -33,7 +33,8 @@ const BACKLOG: u32 = 4096;
 /// Heads so many times as large as is allowed are not read to their end, and refused without a word.
 const HARD: usize = 4;
 
-/// Connections beyond the limit that are told so at a time, and how long each may take to hear it.
+/// Connections beyond the limit that are told so at a time, of this machine and of all others, and how long each may take
+/// to hear it.
 const REFUSALS: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -54,7 +55,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(most));
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    // Whoever watches the bridge from this machine has its turn however many come from elsewhere.
+    let (own_refusals, refusals) = (Arc::new(Semaphore::new(REFUSALS)), Arc::new(Semaphore::new(REFUSALS)));
     let (end, ending) = watch::channel(false);
     // Ends when it is dropped.
     let mut following = JoinSet::new();
@@ -81,9 +83,13 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
             Ok(place) => place,
             Err(problem) => {
                 // Where even the refused are too many, they are closed without a word.
-                let Ok(turn) = refusals.clone().try_acquire_owned() else { continue };
+                let turns = if caller.address.is_loopback() { &own_refusals } else { &refusals };
+                let Ok(turn) = turns.clone().try_acquire_owned() else { continue };
+                let app = app.clone();
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, caller.refuse(&problem, REFUSAL_TIMEOUT)).await;
+                    let health = || status::health(&app).unwrap_or_else(|problem| problem.response());
+                    let refused = caller.refuse(&problem, health, REFUSAL_TIMEOUT);
+                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refused).await;
                     drop(turn);
                 });
                 continue;
