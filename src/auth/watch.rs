@@ -1,7 +1,7 @@
 //! Notices that the auth file, or a file that it names, has changed.
 
 use super::Auth;
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::time::Duration;
@@ -37,6 +37,7 @@ fn run(auth: &Auth, asked: &Receiver<()>) {
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        let _at_work = worker::at_work();
         if is_asked || auth.has_changed() {
             auth.reload();
         }

@@ -3,6 +3,7 @@
 use super::log::EmbeddedLog;
 use super::topics::Topic;
 use crate::record::{Partition, Timestamp, now};
+use crate::worker;
 use crossbeam_channel::{Receiver, after, select};
 use log::{info, warn};
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub fn is_over(log: &EmbeddedLog, topic: &Topic) -> bool {
 pub fn pass(log: &EmbeddedLog, now: Timestamp) {
     let names: Vec<_> = log.topics().keys().cloned().collect();
     for name in names {
+        let _at_work = worker::at_work();
         let writing = match log.write() {
             Ok(writing) => writing,
             Err(e) => return warn!("the data cannot be opened again: {e}"),

@@ -3,6 +3,7 @@
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, OffsetAt, Want};
 use crate::record::{TopicName, TopicPartition};
+use crate::worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use log::{error, info};
 use std::time::{Duration, Instant};
@@ -36,7 +37,11 @@ fn read_through(log: &EmbeddedLog, place: TopicPartition, ended: &Receiver<()>) 
         let began = Instant::now();
         let (topic, partition) = (place.topic.clone(), place.partition);
         let want = Want { topic, topic_id: None, partition, offset, leader_epoch: -1 };
-        match log.fetch(&want, CHUNK) {
+        let fetched = {
+            let _at_work = worker::at_work();
+            log.fetch(&want, CHUNK)
+        };
+        match fetched {
             Ok(data) if data.next_offset > offset => offset = data.next_offset,
             // Retention was here.
             Err(BrokerError::OffsetOutOfRange(_)) => match at(OffsetAt::Earliest) {

@@ -3,7 +3,7 @@
 
 use super::key_set::{From, KeySet};
 use crate::backoff::Backoff;
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};
 use rustls::pki_types::CertificateDer;
@@ -146,6 +146,7 @@ impl Fetching {
     }
 
     fn fetch(&self) -> Result<KeySet, String> {
+        let _at_work = worker::at_work();
         let mut answer =
             self.agent.get(&self.place.url).header("Accept", "application/json").call().map_err(|e| e.to_string())?;
         let text = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;

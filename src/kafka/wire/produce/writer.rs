@@ -123,31 +123,27 @@ impl<'scope, 'env> Writer<'scope, 'env> {
     pub fn run(mut self, submissions: &Receiver<Submission>, events: &Receiver<Event>) {
         let closed = never();
         let mut open = Some(submissions);
+        let mut at_work = worker::at_work();
         loop {
-            let at_work = worker::at_work();
             let pause = self.send_what_can_be(Instant::now());
-            drop(at_work);
             if open.is_none() && self.all_settled() {
                 break;
             }
-            match pause {
-                Pause::ForAnswers(until) if submissions.is_empty() => {
-                    let answer = events.recv_deadline(until).ok();
-                    answer.into_iter().for_each(|event| self.handle(event));
-                    submissions.try_iter().take(INTAKE).for_each(|s| self.take(s));
-                }
+            drop(at_work);
+            let (event, submission) = match pause {
+                Pause::ForAnswers(until) if submissions.is_empty() => (events.recv_deadline(until).ok(), None),
                 Pause::ForAnswers(until) | Pause::ForAnything(until) => select! {
-                    recv(open.unwrap_or(&closed)) -> submission => match submission {
-                        Ok(submission) => {
-                            self.take(submission);
-                            submissions.try_iter().take(INTAKE).for_each(|s| self.take(s));
-                        }
-                        Err(_) => open = None,
-                    },
-                    recv(events) -> event => event.into_iter().for_each(|event| self.handle(event)),
-                    default(until.saturating_duration_since(Instant::now())) => {}
+                    recv(open.unwrap_or(&closed)) -> submission => {
+                        open = open.filter(|_| submission.is_ok());
+                        (None, submission.ok())
+                    }
+                    recv(events) -> event => (event.ok(), None),
+                    default(until.saturating_duration_since(Instant::now())) => (None, None),
                 },
-            }
+            };
+            at_work = worker::at_work();
+            event.into_iter().for_each(|event| self.handle(event));
+            submission.into_iter().chain(submissions.try_iter().take(INTAKE)).for_each(|s| self.take(s));
             events.try_iter().take(INTAKE).for_each(|event| self.handle(event));
             let now = Instant::now();
             if now.saturating_duration_since(self.last_tick) >= TICK {
