@@ -9,7 +9,7 @@ mod text;
 mod tls;
 
 use super::values;
-use crate::kafka::security::Security;
+use crate::kafka::security::{Security, Trust};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,10 +30,7 @@ impl ClientProperties {
     pub fn read(path: &Path) -> Result<Self, String> {
         let wrong = |why| format!("--kafka-config {}: {why}", path.display());
         let text = std::fs::read(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-        // Java writes these files in Latin-1 with \u escapes, people in UTF-8.
-        let latin = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect();
-        let text = String::from_utf8(text).unwrap_or_else(|e| latin(e.as_bytes()));
-        let mut read = parse(&text).map_err(wrong)?;
+        let mut read = parse(&text::decode(&text)).map_err(wrong)?;
         read.notes.iter_mut().for_each(|note| *note = wrong(std::mem::take(note)));
         Ok(read)
     }
@@ -52,16 +49,16 @@ fn parse(text: &str) -> Result<ClientProperties, String> {
     let client_id = properties.take("client.id").filter(|id| !id.trim().is_empty());
     let mut notes = Vec::new();
     let protocol = Protocol::of(&mut properties)?;
-    let trust = tls::trust(&mut properties)?;
-    let tls = tls::read(&mut properties, trust.clone(), protocol)?;
-    let sasl = sasl::read(&mut properties, trust, protocol)?;
+    // Where nothing is measured by them no file is read: what is left from another listener may be long gone.
+    let asks_over_tls = protocol.has_sasl() && sasl::endpoint(&properties).starts_with("https://");
+    let trust = if protocol.has_tls() || asks_over_tls { tls::trust(&mut properties)? } else { Trust::System };
+    let tls = protocol.has_tls().then(|| tls::read(&mut properties, trust.clone())).transpose()?;
+    let sasl = protocol.has_sasl().then(|| sasl::read(&mut properties, trust)).transpose()?;
     if protocol == Protocol::SaslPlaintext {
         notes.push("SASL_PLAINTEXT sends everything unencrypted, credentials of PLAIN and OAUTHBEARER too".to_owned());
     }
-    if let Some(tls::Note(note)) = tls::note(&tls) {
-        notes.push(note);
-    }
-    notes.extend(leftover::judge(properties.0.into_keys())?);
+    notes.extend(tls.as_ref().and_then(tls::note));
+    notes.extend(leftover::judge(properties.0, protocol)?);
     Ok(ClientProperties {
         bootstrap,
         client_id,

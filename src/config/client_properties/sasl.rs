@@ -1,25 +1,29 @@
 //! `sasl.*`.
 
+use super::Properties;
 use super::jaas::{self, Login};
-use super::{Properties, Protocol};
 use crate::kafka::security::{Account, Client, Hash, Sasl, Secret, Source, Tokens, Trust, roots_of};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub fn read(properties: &mut Properties, trust: Trust, protocol: Protocol) -> Result<Option<Sasl>, String> {
+/// Where tokens are to come from, before it is read.
+pub fn endpoint(properties: &Properties) -> &str {
+    properties.0.get(ENDPOINT).map_or("", |url| url.trim())
+}
+
+const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+
+pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
     let mechanism = properties.take_either("sasl.mechanism", "sasl.mechanisms");
     let login = login(properties)?;
     let tokens = Endpoint::of(properties);
-    if !protocol.has_sasl() {
-        return Ok(None);
-    }
     let mechanism = mechanism.map(|m| m.trim().to_uppercase()).unwrap_or_default();
     let hash = match mechanism.as_str() {
         "PLAIN" => {
             let (username, password) = login.wanted("PlainLoginModule")?.user()?;
-            return Ok(Some(Sasl::Plain { username, password }));
+            return Ok(Sasl::Plain { username, password });
         }
-        "OAUTHBEARER" => return tokens.sasl(login.wanted("OAuthBearerLoginModule")?, trust).map(Some),
+        "OAUTHBEARER" => return tokens.sasl(login.wanted("OAuthBearerLoginModule")?, trust),
         "SCRAM-SHA-256" => Hash::Sha256,
         "SCRAM-SHA-512" => Hash::Sha512,
         "" => return Err(format!("there is no sasl.mechanism; {MECHANISMS}")),
@@ -35,7 +39,7 @@ pub fn read(properties: &mut Properties, trust: Trust, protocol: Protocol) -> Re
     let is_token = login.options.get("tokenauth").is_some_and(|value| value == "true");
     let account = if is_token { Account::DelegationToken } else { Account::User };
     let (username, password) = login.user()?;
-    Ok(Some(Sasl::Scram { hash, username, password, account }))
+    Ok(Sasl::Scram { hash, username, password, account })
 }
 
 const MECHANISMS: &str = "give PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
@@ -88,7 +92,7 @@ impl Endpoint {
     fn of(properties: &mut Properties) -> Self {
         let client = "sasl.oauthbearer.client.credentials.client";
         Self {
-            url: properties.word("sasl.oauthbearer.token.endpoint.url"),
+            url: properties.word(ENDPOINT),
             id: properties.take_either(&format!("{client}.id"), "sasl.oauthbearer.client.id"),
             secret: properties.take_either(&format!("{client}.secret"), "sasl.oauthbearer.client.secret"),
             scope: properties.word("sasl.oauthbearer.scope"),

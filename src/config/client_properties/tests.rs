@@ -158,8 +158,26 @@ fn what_cannot_be_honoured_is_refused_with_what_to_do() {
 fn plain_text_needs_nothing_and_leaves_what_is_of_tls_aside() {
     let read = parse("bootstrap.servers=k:1").unwrap();
     assert!(!read.security.is_on() && read.notes.is_empty());
-    let read = parse("security.protocol=PLAINTEXT\nssl.cipher.suites=x\nsasl.mechanism=PLAIN").unwrap();
+    let left = "ssl.cipher.suites=x\nssl.truststore.location=/no/such.jks\nssl.keystore.location=/no/such.p12\n\
+                sasl.mechanism=PLAIN\nsasl.jaas.config=x";
+    let read = parse(&format!("security.protocol=PLAINTEXT\n{left}")).unwrap();
     assert!(!read.security.is_on());
+    assert!(read.notes[0].contains("sasl.jaas.config, sasl.mechanism, ssl.cipher.suites, ssl.keystore"), "{read:?}");
+    let user = "sasl.username=alice\nsasl.password=hunter2";
+    let read = parse(&format!(
+        "security.protocol=SASL_PLAINTEXT\nssl.truststore.location=/no/such.jks\n\
+                               sasl.mechanism=PLAIN\n{user}"
+    ));
+    assert!(read.unwrap().security.tls.is_none());
+}
+
+#[test]
+fn no_name_that_kafka_has_for_clients_is_taken_for_a_slip() {
+    // Those of Kafka 4.4.
+    for name in include_str!("of_kafka.txt").lines() {
+        let read = parse(&format!("security.protocol=PLAINTEXT\n{name}=x"));
+        assert!(read.is_ok() || name == "security.protocol", "{name}: {read:?}");
+    }
 }
 
 proptest! {

@@ -2,9 +2,18 @@
 
 use std::collections::BTreeMap;
 
+/// Java writes these files in Latin-1 with `\u` escapes, people in UTF-8, and their editors a mark before it that would
+/// make the first name another.
+pub fn decode(bytes: &[u8]) -> String {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let latin = |_| bytes.iter().map(|byte| char::from(*byte)).collect();
+    std::str::from_utf8(bytes).map_or_else(latin, str::to_owned)
+}
+
 /// Names and values; of a name that comes twice the last value counts, as in Java.
 pub fn parse(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut lines = text.lines().map(|line| line.trim_start_matches(BLANK));
     while let Some(line) = lines.next() {
         if line.is_empty() || line.starts_with(['#', '!']) {
@@ -47,29 +56,41 @@ fn split(line: &str) -> (&str, &str) {
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, escaped)) = rest.split_once('\\') {
+    while let Some((before, escaped)) = rest.find('\\').and_then(|at| rest.split_at_checked(at)) {
         out.push_str(before);
-        let mut after = escaped.chars();
-        match after.next() {
-            Some('t') => out.push('\t'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('f') => out.push('\x0c'),
-            Some('u') => match escaped.get(1..5).and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
-                Some(code) => {
-                    // Half of a pair of surrogates is no character of its own.
-                    out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
-                    after = escaped.get(5..).unwrap_or_default().chars();
-                }
-                None => out.push('u'),
-            },
-            Some(other) => out.push(other),
-            None => {}
+        let (units, after) = units(escaped);
+        if !units.is_empty() {
+            // Half of a pair of surrogates is no character of its own.
+            out.extend(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+            rest = after;
+            continue;
         }
+        let mut after = escaped.chars();
+        after.next();
+        out.extend(after.next().map(|escaped| match escaped {
+            't' => '\t',
+            'n' => '\n',
+            'r' => '\r',
+            'f' => '\x0c',
+            other => other,
+        }));
         rest = after.as_str();
     }
     out.push_str(rest);
     out
+}
+
+/// The units of UTF-16 that `text` begins with, each as `\uXXXX`, and what comes after them.
+fn units(text: &str) -> (Vec<u16>, &str) {
+    let (mut units, mut rest) = (Vec::new(), text);
+    while let Some((hex, after)) = rest.strip_prefix("\\u").and_then(|rest| rest.split_at_checked(4))
+        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && let Ok(unit) = u16::from_str_radix(hex, 16)
+    {
+        units.push(unit);
+        rest = after;
+    }
+    (units, rest)
 }
 
 #[cfg(test)]
@@ -97,6 +118,36 @@ mod tests {
         ];
         let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn lines_end_and_characters_are_written_as_in_java() {
+        // As java.util.Properties reads them.
+        let cases = [
+            ("a=1\rb=2", [("a", "1"), ("b", "2")]),
+            ("a=1\r\nb=2\r\n", [("a", "1"), ("b", "2")]),
+            ("a=1\\\r\n 2\r\nb=3", [("a", "12"), ("b", "3")]),
+            ("a=1\\\r 2\rb=3", [("a", "12"), ("b", "3")]),
+            ("a=\\ud83d\\ude00x\nb=\\\\ud83d", [("a", "😀x"), ("b", "\\ud83d")]),
+            ("a=\\ud83dx\nb=\\u00e4\\t\\u00F6", [("a", "\u{fffd}x"), ("b", "ä\tö")]),
+        ];
+        for (text, expected) in cases {
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(parse(text), BTreeMap::from(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_in_utf_8_with_a_mark_or_without_or_in_latin_1() {
+        let cases: [(&[u8], &str); 4] = [
+            ("ä=1".as_bytes(), "ä=1"),
+            (b"\xef\xbb\xbf\xc3\xa4=1", "ä=1"),
+            (b"\xe4=1", "ä=1"),
+            (b"\xef\xbb\xbf\xe4=1", "ä=1"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(decode(bytes), text, "{bytes:?}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! `ssl.*`.
 
-use super::{Properties, Protocol, pem};
+use super::{Properties, pem};
 use crate::kafka::security::{Identity, NameCheck, Tls, Trust, Versions};
 
 /// TLS, and how much of it was turned off.
@@ -9,14 +9,11 @@ pub struct Read {
     pub names: NameCheck,
 }
 
-pub struct Note(pub String);
-
 /// What is unwise.
-pub fn note(tls: &Option<Read>) -> Option<Note> {
-    let off = tls.as_ref().is_some_and(|tls| tls.names == NameCheck::Skipped);
+pub fn note(tls: &Read) -> Option<String> {
     let text = "ssl.endpoint.identification.algorithm is empty: any server with a certificate of the same CA could pose \
                 as a broker";
-    off.then(|| Note(text.to_owned()))
+    (tls.names == NameCheck::Skipped).then(|| text.to_owned())
 }
 
 /// Also whoever serves tokens is measured by it.
@@ -34,7 +31,7 @@ pub fn trust(properties: &mut Properties) -> Result<Trust, String> {
     Ok(Trust::Given(found.certificates))
 }
 
-pub fn read(properties: &mut Properties, trust: Trust, protocol: Protocol) -> Result<Option<Read>, String> {
+pub fn read(properties: &mut Properties, trust: Trust) -> Result<Read, String> {
     let identity = identity(properties)?;
     let names = names(properties)?;
     let versions = versions(properties)?;
@@ -43,10 +40,7 @@ pub fn read(properties: &mut Properties, trust: Trust, protocol: Protocol) -> Re
                     Kafka; give its certificate as ssl.ca.location"
             .to_owned());
     }
-    if !protocol.has_tls() {
-        return Ok(None);
-    }
-    Ok(Some(Read { client: Tls::new(trust, identity, names, versions)?, names }))
+    Ok(Read { client: Tls::new(trust, identity, names, versions)?, names })
 }
 
 fn identity(properties: &mut Properties) -> Result<Option<Identity>, String> {
