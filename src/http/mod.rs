@@ -12,6 +12,7 @@ mod leftover;
 pub mod limits;
 mod login;
 mod metrics;
+mod pages;
 mod peer;
 pub mod problem;
 pub mod produce;
@@ -98,6 +99,7 @@ pub struct App {
     limits: Limits,
     questions: Arc<Semaphore>,
     pages: Arc<Semaphore>,
+    readers: pages::Readers,
     scrapes: Arc<Semaphore>,
 }
 
@@ -106,7 +108,7 @@ impl App {
         let (questions, pages) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Semaphore::new(PAGES)));
         let (metrics, scrapes) = (Metrics::new(&hub), Arc::new(Semaphore::new(1)));
         let limits = Limits::new(settings.limits.clone());
-        Arc::new(Self { hub, settings, metrics, limits, questions, pages, scrapes })
+        Arc::new(Self { hub, settings, metrics, limits, questions, pages, readers: pages::Readers::default(), scrapes })
     }
 
     fn guard(&self) -> &Guard {

@@ -5,7 +5,7 @@ use super::limits::Caller;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
-use super::{App, auth, dashboard, delete, leftover, login, produce, status, subscribe, trace};
+use super::{App, auth, dashboard, delete, leftover, login, pages, produce, status, subscribe, trace};
 use crate::auth::{Permit, Right};
 use crate::logging;
 use futures_util::{FutureExt, Stream};
@@ -157,7 +157,7 @@ where
         (["events"], &Method::GET) => subscribe::topics(app, permit, request).await?,
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
             auth::check(permit, Right::Consume, topic)?;
-            status::records(app, topic, partition, request).await?
+            pages::records(app, topic, partition, request).await?
         }
         (["tickets"], &Method::POST) => login::ticket(app, permit, request, body).await?,
         _ => return Ok(None),

@@ -1,14 +1,14 @@
-//! Looking around: topics, partitions, a page of records, the bridge's own health.
+//! Looking around: topics, partitions, the bridge's own health.
 
 use super::guard::Asker;
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
-use super::{App, auth, event};
+use super::{App, auth};
 use crate::auth::Permit;
-use crate::broker::{Broker, BrokerError, FetchLimits, OffsetAt, PartitionInfo, TopicInfo, Want};
+use crate::broker::{Broker, BrokerError, OffsetAt, PartitionInfo, TopicInfo};
 use crate::hub::Refused;
-use crate::record::{Offset, Records, TopicName, TopicPartition};
+use crate::record::{TopicName, TopicPartition};
 use crate::worker;
 use bytes::Bytes;
 use log::warn;
@@ -18,15 +18,8 @@ use std::time::Duration;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
-/// Records of one page, and how many there are where nothing is asked for.
-const MAX_PAGE: usize = 10_000;
-const PAGE: usize = 100;
-/// Bytes of one page, about.
-const PAGE_BYTES: usize = 1 << 20;
 /// How long the broker may take to give one.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-/// How long a page may wait for records, in ms.
-const MAX_WAIT: u64 = 30_000;
 
 pub fn index() -> Response {
     let text = "Curlew: an HTTP bridge for Apache Kafka. curl in, events out.\n\n\
@@ -136,7 +129,7 @@ fn described(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<Value> {
     described.collect()
 }
 
-fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
+pub fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
     topics.into_iter().next().unwrap_or_else(|| Err(BrokerError::Corrupt("the topic is missing in the answer".into())))
 }
 
@@ -144,84 +137,8 @@ fn place(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
     TopicPartition { topic: topic.clone(), partition: info.partition }
 }
 
-/// A page asked for.
-struct Page {
-    place: TopicPartition,
-    /// `None`: from the log's start.
-    offset: Option<Offset>,
-    limit: usize,
-    wait: Duration,
-}
-
-pub async fn records(app: &Arc<App>, topic: &str, partition: &str, request: &Request) -> Result<Response, Problem> {
-    let query = Query::parse(&request.query, &["offset", "limit", "timeout"])?;
-    let number = |name: &str, most: u64| match query.one(name)? {
-        None => Ok(None),
-        Some(text) => match text.parse::<u64>() {
-            Ok(number) if number <= most => Ok(Some(number)),
-            _ => Err(Problem::bad_request(format!("{name} is {text:?}; it is a number from 0 to {most}"))),
-        },
-    };
-    let unknown = || Problem::bad_request(format!("partition is {partition:?}; it is a number from 0 on"));
-    let page = Page {
-        place: TopicPartition {
-            topic: TopicName::new(topic)?,
-            partition: partition.parse().ok().filter(|p| *p >= 0).ok_or_else(unknown)?,
-        },
-        offset: number("offset", i64::MAX as u64)?.map(|offset| offset as Offset),
-        limit: number("limit", MAX_PAGE as u64)?.map_or(PAGE, |limit| limit as usize),
-        wait: Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0)),
-    };
-    let hub = app.hub.clone();
-    Ok(json_response(app.page(move || read(&*hub.broker().clone(), &page)).await??))
-}
-
-fn read(broker: &dyn Broker, page: &Page) -> Result<String, Problem> {
-    let Page { place, limit, .. } = page;
-    let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
-    let at = info.partitions.iter().find(|p| p.partition == place.partition);
-    let at = at.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
-    let leader = at.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader now")))?;
-    let ends = broker.offsets(&[(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)]);
-    let [earliest, latest] =
-        <[_; 2]>::try_from(ends).map_err(|_| BrokerError::Corrupt("offsets are missing".into()))?;
-    let (earliest, latest) = (earliest?, latest?);
-    let offset = page.offset.unwrap_or(earliest);
-    if offset < earliest || offset > latest {
-        let range = format!("{place} holds offsets {earliest} to {latest} (the next to be written)");
-        return Err(Problem::bad_request(format!("offset is {offset}; {range}")));
-    }
-    let want = Want {
-        topic: place.topic.clone(),
-        topic_id: info.id,
-        partition: place.partition,
-        offset,
-        leader_epoch: at.leader_epoch,
-    };
-    let limits = FetchLimits { wait: page.wait, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
-    let mut out = br#"{"records":["#.to_vec();
-    let mut next = offset;
-    for fetched in broker.reader(leader).fetch(&[want], limits)? {
-        let data = fetched.result?;
-        next = data.next_offset.max(offset);
-        for (count, record) in data.batches.iter().flat_map(Records::iter).enumerate() {
-            if count == *limit {
-                next = record.offset;
-                break;
-            }
-            if count > 0 {
-                out.push(b',');
-            }
-            event::envelope::write(&mut out, &place.topic, place.partition, &record);
-        }
-    }
-    let latest = latest.max(next);
-    out.extend(format!(r#"],"next_offset":{next},"earliest":{earliest},"latest":{latest}}}"#).bytes());
-    String::from_utf8(out).map_err(|_| Problem::internal("a page of records is not UTF-8"))
-}
-
 /// On a line of its own, for who reads it on a terminal.
-fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
+pub fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
     as_json(json + "\n")
 }
 

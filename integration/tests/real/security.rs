@@ -262,6 +262,21 @@ fn a_session_is_renewed_under_load_without_losing_or_doubling_a_record() {
 }
 
 #[test]
+fn a_page_of_records_logs_in_no_more_than_once() {
+    let kafka = kafka();
+    let topic = kafka.fresh("pages", 1);
+    let config = kafka.client_of(Listener::SaslPlain, "PLAIN", ALICE);
+    let bridge = Bridge::serve(&["--kafka-config", &config, "--log-level", "debug"]);
+    let logins = || bridge.log().lines().filter(|line| line.contains("has taken the credentials")).count();
+    write_and_read(&bridge, &topic, "one");
+    let before = logins();
+    for wait in ["", "?timeout=50", "?timeout=50&offset=1", ""] {
+        bridge.get(&format!("/topics/{topic}/partitions/0/records{wait}")).expect(200);
+    }
+    assert!(before > 0 && logins() == before, "{before}, then {}\n{}", logins(), bridge.log());
+}
+
+#[test]
 fn a_broker_that_restarts_behind_tls_and_sasl_is_no_loss() {
     let mut kafka = Secured::start();
     let bridge = bridge(&kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", ALICE));

@@ -3,6 +3,7 @@
 
 use super::connection::Connection;
 use super::metadata;
+use super::refusals::Refusals;
 use super::settings::Settings;
 use super::versions::Versions;
 use crate::backoff::Backoff;
@@ -24,6 +25,7 @@ pub struct Cluster {
     view: Mutex<View>,
     /// Held over a metadata call: one at a time, on a connection that is kept.
     line: Mutex<Option<Connection>>,
+    refusals: Refusals,
     opened: AtomicU64,
     failed: AtomicU64,
 }
@@ -55,6 +57,7 @@ impl Cluster {
             settings,
             view: Mutex::default(),
             line: Mutex::default(),
+            refusals: Refusals::default(),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
@@ -161,10 +164,12 @@ impl Cluster {
     }
 
     fn open(&self, address: &str) -> Result<Connection, BrokerError> {
-        let opened = Connection::open(address, &self.settings);
-        let count = if opened.is_ok() { &self.opened } else { &self.failed };
-        count.fetch_add(1, Ordering::Relaxed);
-        opened
+        self.refusals.heed(address, || {
+            let opened = Connection::open(address, &self.settings);
+            let count = if opened.is_ok() { &self.opened } else { &self.failed };
+            count.fetch_add(1, Ordering::Relaxed);
+            opened
+        })
     }
 
     /// Any broker will do: the one asked before, those known, those of the settings.

@@ -4,7 +4,7 @@
 //! - [`connection`]: frames out, frames in; [`shape`] checks what came, [`versions`] what is spoken;
 //!   `transport` and `tls_stream` carry it, `login` says who we are
 //! - [`errors`]: Kafka's error codes, sorted by what can be done
-//! - [`cluster`]: brokers, topics and leaders, shared by all threads
+//! - [`cluster`]: brokers, topics and leaders, shared by all threads; `refusals`: who does not let us in
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
 //! - `produce`: writing; `delete`: deleting topics
 
@@ -22,6 +22,7 @@ mod offsets;
 mod parse;
 mod pool;
 pub mod produce;
+mod refusals;
 pub mod settings;
 pub mod shape;
 #[cfg(test)]

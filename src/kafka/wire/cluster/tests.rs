@@ -155,3 +155,27 @@ fn a_broker_that_lags_behind_does_not_bring_back_an_earlier_leader() {
     assert_eq!(kept(info(8, 1, 0), info(7, 2, 5)), 1, "made anew");
     assert_eq!(kept(info(0, 1, 0), info(0, 2, 5)), 1, "cannot be told from one made anew");
 }
+
+#[test]
+fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
+    let address = Arc::new(std::sync::OnceLock::<String>::new());
+    let (own, first) = (address.clone(), std::sync::atomic::AtomicBool::new(true));
+    let refusing = testing::Impostor::start(move |mut stream| {
+        let is_first = first.swap(false, std::sync::atomic::Ordering::SeqCst);
+        while let Some(asked) = testing::next_request(&mut stream) {
+            let body = match asked.key {
+                _ if !is_first => return drop(std::io::Write::write_all(&mut stream, &[0x15, 3, 3, 0, 2, 2, 40])),
+                testing::API_VERSIONS => testing::api_versions(),
+                _ => metadata(&[(1, own.get().unwrap())], &[]),
+            };
+            testing::answer(&mut stream, asked.correlation, &body);
+        }
+    });
+    address.set(refusing.address.clone()).unwrap();
+    let cluster = Cluster::new(refusing.settings());
+    cluster.ping().unwrap();
+    for _ in 0..20 {
+        assert!(matches!(cluster.connect(1), Err(BrokerError::Untrusted(_))));
+    }
+    assert!(refusing.connections() <= 3, "{}", refusing.connections());
+}

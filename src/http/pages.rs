@@ -1,0 +1,179 @@
+//! A page of records.
+
+use super::problem::Problem;
+use super::query::Query;
+use super::routes::Request;
+use super::status::{json_response, one_topic};
+use super::{App, event};
+use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Want};
+use crate::record::{Offset, Records, TopicName, TopicPartition};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use warp::reply::Response;
+
+/// Records of one page, and how many there are where nothing is asked for.
+const MAX_PAGE: usize = 10_000;
+const PAGE: usize = 100;
+/// Bytes of one page, about.
+const PAGE_BYTES: usize = 1 << 20;
+/// How long a page may wait for records, in ms.
+const MAX_WAIT: u64 = 30_000;
+/// Readers kept for one leader; one more is dropped.
+const IDLE: usize = 4;
+
+/// Readers of pages, kept between them: a new one costs a connection, and maybe a login.
+#[derive(Default)]
+pub struct Readers(Mutex<HashMap<NodeId, Vec<Box<dyn Reader>>>>);
+
+impl Readers {
+    /// By a reader that is kept, or else one that is opened. A broker closes connections that were idle for long, so
+    /// where the first fails it proves nothing.
+    fn fetch(
+        &self,
+        leader: NodeId,
+        open: impl FnOnce() -> Box<dyn Reader>,
+        want: Want,
+        limits: FetchLimits,
+    ) -> Result<Vec<Fetched>, BrokerError> {
+        let wants = [want];
+        let kept = self.idle().get_mut(&leader).and_then(Vec::pop);
+        let fetch = |mut reader: Box<dyn Reader>| reader.fetch(&wants, limits).map(|fetched| (reader, fetched));
+        let (reader, fetched) = match kept.map(fetch) {
+            Some(Ok(done)) => done,
+            _ => fetch(open())?,
+        };
+        let mut idle = self.idle();
+        let idle = idle.entry(leader).or_default();
+        if idle.len() < IDLE {
+            idle.push(reader);
+        }
+        Ok(fetched)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Box<dyn Reader>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A page asked for.
+struct Page {
+    place: TopicPartition,
+    /// `None`: from the log's start.
+    offset: Option<Offset>,
+    limit: usize,
+    wait: Duration,
+}
+
+pub async fn records(app: &Arc<App>, topic: &str, partition: &str, request: &Request) -> Result<Response, Problem> {
+    let query = Query::parse(&request.query, &["offset", "limit", "timeout"])?;
+    let number = |name: &str, most: u64| match query.one(name)? {
+        None => Ok(None),
+        Some(text) => match text.parse::<u64>() {
+            Ok(number) if number <= most => Ok(Some(number)),
+            _ => Err(Problem::bad_request(format!("{name} is {text:?}; it is a number from 0 to {most}"))),
+        },
+    };
+    let unknown = || Problem::bad_request(format!("partition is {partition:?}; it is a number from 0 on"));
+    let page = Page {
+        place: TopicPartition {
+            topic: TopicName::new(topic)?,
+            partition: partition.parse().ok().filter(|p| *p >= 0).ok_or_else(unknown)?,
+        },
+        offset: number("offset", i64::MAX as u64)?.map(|offset| offset as Offset),
+        limit: number("limit", MAX_PAGE as u64)?.map_or(PAGE, |limit| limit as usize),
+        wait: Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0)),
+    };
+    let shared = app.clone();
+    Ok(json_response(app.page(move || read(&**shared.hub.broker(), &shared.readers, &page)).await??))
+}
+
+fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<String, Problem> {
+    let Page { place, limit, .. } = page;
+    let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
+    let at = info.partitions.iter().find(|p| p.partition == place.partition);
+    let at = at.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
+    let leader = at.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader now")))?;
+    let ends = broker.offsets(&[(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)]);
+    let [earliest, latest] =
+        <[_; 2]>::try_from(ends).map_err(|_| BrokerError::Corrupt("offsets are missing".into()))?;
+    let (earliest, latest) = (earliest?, latest?);
+    let offset = page.offset.unwrap_or(earliest);
+    if offset < earliest || offset > latest {
+        let range = format!("{place} holds offsets {earliest} to {latest} (the next to be written)");
+        return Err(Problem::bad_request(format!("offset is {offset}; {range}")));
+    }
+    let want = Want {
+        topic: place.topic.clone(),
+        topic_id: info.id,
+        partition: place.partition,
+        offset,
+        leader_epoch: at.leader_epoch,
+    };
+    let limits = FetchLimits { wait: page.wait, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
+    let mut out = br#"{"records":["#.to_vec();
+    let mut next = offset;
+    for fetched in readers.fetch(leader, || broker.reader(leader), want, limits)? {
+        let data = fetched.result?;
+        next = data.next_offset.max(offset);
+        for (count, record) in data.batches.iter().flat_map(Records::iter).enumerate() {
+            if count == *limit {
+                next = record.offset;
+                break;
+            }
+            if count > 0 {
+                out.push(b',');
+            }
+            event::envelope::write(&mut out, &place.topic, place.partition, &record);
+        }
+    }
+    let latest = latest.max(next);
+    out.extend(format!(r#"],"next_offset":{next},"earliest":{earliest},"latest":{latest}}}"#).bytes());
+    String::from_utf8(out).map_err(|_| Problem::internal("a page of records is not UTF-8"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    struct Connected(Arc<AtomicBool>);
+
+    impl Reader for Connected {
+        fn fetch(&mut self, _: &[Want], _: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+            let closed = || BrokerError::Unavailable("closed".to_owned());
+            self.0.load(Ordering::SeqCst).then(Vec::new).ok_or_else(closed)
+        }
+
+        fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
+            Arc::new(|| ())
+        }
+    }
+
+    #[test]
+    fn a_reader_serves_the_next_page_too_and_another_takes_over_when_it_has_ended() {
+        let readers = Readers::default();
+        let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
+        let want =
+            Want { topic: TopicName::new("t").unwrap(), topic_id: None, partition: 0, offset: 0, leader_epoch: -1 };
+        let mut opened: Vec<Arc<AtomicBool>> = Vec::new();
+        let mut pages_of = |leader: NodeId, is_up: bool| {
+            let open = || {
+                opened.push(Arc::new(AtomicBool::new(is_up)));
+                Box::new(Connected(opened.last().unwrap().clone())) as Box<dyn Reader>
+            };
+            let page = readers.fetch(leader, open, want.clone(), limits).map(drop);
+            (page, opened.clone())
+        };
+        for (leader, are_open) in [(1, 1), (1, 1), (2, 2), (1, 2), (2, 2)] {
+            let (page, opened) = pages_of(leader, true);
+            assert_eq!((page, opened.len()), (Ok(()), are_open), "leader {leader}");
+        }
+        pages_of(1, true).1[0].store(false, Ordering::SeqCst);
+        assert_eq!(pages_of(1, true).1.len(), 3);
+        pages_of(1, true).1[2].store(false, Ordering::SeqCst);
+        assert!(pages_of(1, false).0.is_err(), "the new one fails as well");
+        assert_eq!(pages_of(1, true).1.len(), 5, "it was not kept");
+    }
+}
