@@ -1,7 +1,7 @@
 //! Tokens of an identity provider whose keys are behind HTTPS, and files that are read anew.
 
 use crate::tls::Files;
-use curlew_integration::bridge::{Bridge, curlew};
+use curlew_integration::bridge::{Bridge, binary};
 use curlew_integration::process::Process;
 use curlew_integration::{eventually, file, free_port, http};
 use std::io::{BufRead, BufReader};
@@ -77,7 +77,10 @@ fn a_hang_up_reads_an_auth_file_and_ends_a_bridge_without_one() {
 
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
-    let command = curlew(&["--listen", &listen, "--data", &files.text("other-data")]);
+    // Who runs the tests may ignore the signal, and what is started by them would too.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP").arg(binary());
+    command.args(["serve", "--listen", &listen, "--data", &files.text("other-data")]);
     let mut open = Process::start("curlew serve", command, &files.path("open.log"));
     eventually("it serves", SOON, || http::try_connect(port).map_err(|e| e.to_string()));
     open.signal("HUP");
