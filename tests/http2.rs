@@ -115,6 +115,15 @@ async fn an_answer_that_is_read_in_pieces_comes_whole() {
     serde_json::from_str::<serde_json::Value>(&answer).unwrap();
 }
 
+#[tokio::test]
+async fn a_head_may_be_as_large_as_a_setting_can_say() {
+    let limits = limits::Settings { max_header: usize::MAX, ..limits::Settings::default() };
+    let served = Served::start(http::Settings { limits, ..http::Settings::default() });
+    let mut client = Frames::connect(served.address, WINDOW).await;
+    client.get(1, "/health").await;
+    assert!(client.answer(1).await.contains("ok"));
+}
+
 /// The connection ends, and not before its time.
 async fn ends(mut client: Frames, begun: Instant) {
     client.resets_until_closed().await;

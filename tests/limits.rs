@@ -49,6 +49,32 @@ fn refusal(answer: &Response<Bytes>) -> (u16, String) {
 }
 
 #[tokio::test]
+async fn nobody_is_taken_for_this_machine_by_a_header_that_makes_a_proxys_word_unbelievable() {
+    for (header, value) in [("forwarded", "for=x"), ("forwarded", "for=127.0.0.1"), ("x-forwarded-for", "unknown")] {
+        let app = app(Settings { requests_per_second: 1, ..Settings::default() });
+        let mut refused = 0;
+        for _ in 0..10 {
+            let request = request("GET", "/topics", ME).header(header, value);
+            refused += usize::from(request.reply(&routes(app.clone())).await.status() == 429);
+        }
+        assert!((7..=8).contains(&refused), "{header}: {value}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_watches_the_process_may_ask_as_often_as_it_likes_and_only_that() {
+    let app = app(Settings { requests_per_second: 1, ..Settings::default() });
+    for (method, all_are_let_in) in [("GET", true), ("HEAD", true), ("POST", false), ("OPTIONS", false)] {
+        let mut refused = 0;
+        for _ in 0..10 {
+            let answer = request(method, "/health", OTHER).reply(&routes(app.clone())).await;
+            refused += usize::from(answer.status() == 429);
+        }
+        assert_eq!(refused == 0, all_are_let_in, "{method}: {refused} of 10");
+    }
+}
+
+#[tokio::test]
 async fn who_asks_too_often_is_told_when_to_come_again_and_others_notice_nothing() {
     let app = app(Settings { requests_per_second: 1, ..Settings::default() });
     let mut answers = Vec::new();

@@ -35,7 +35,7 @@ pub async fn permit_for(
     match app.settings.auth.answer(credential, arrival).await.map_err(refuse)? {
         Answered::Permitted(permit) => Ok(permit),
         Answered::Guessed(guess) => {
-            let guessing = app.limits.guess(&Caller::at(request.peer.address))?;
+            let guessing = app.limits.guess(&Caller::of(&request.peer))?;
             let permit = guess.permit().await;
             if !matches!(permit, Err(Refused::Wrong)) {
                 guessing.was_no_mistake();

@@ -12,6 +12,8 @@ use warp::http::HeaderMap;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub address: IpAddr,
+    /// Whether it is somebody behind that address, of whom the proxy there says nothing that can be believed.
+    pub is_hidden: bool,
     pub scheme: Scheme,
     /// Of the certificate that the client has shown, if it has.
     pub certificate: Option<Arc<Names>>,
@@ -29,7 +31,7 @@ pub enum Scheme {
 /// Nobody, as in tests of routes without a socket.
 impl Default for Peer {
     fn default() -> Self {
-        Self { address: Ipv4Addr::LOCALHOST.into(), scheme: Scheme::Unsaid, certificate: None }
+        Self { address: Ipv4Addr::LOCALHOST.into(), is_hidden: false, scheme: Scheme::Unsaid, certificate: None }
     }
 }
 
@@ -96,15 +98,17 @@ impl Proxies {
             (false, true) => usual.hops,
             (true, false) => standard.hops,
             _ if usual.hops == standard.hops => usual.hops,
-            _ => Vec::new(),
+            _ => vec![None],
         };
         let scheme = match (usual.scheme, standard.scheme) {
             (Scheme::Unsaid, said) | (said, Scheme::Unsaid) => said,
             (one, other) if one == other => one,
             _ => Scheme::Http,
         };
+        let (address, is_hidden) = self.first_stranger(peer.address, &hops);
         Peer {
-            address: self.first_stranger(peer.address, &hops),
+            address,
+            is_hidden,
             // A proxy that is trusted and says nothing has been spoken to as it speaks to us.
             scheme: if scheme == Scheme::Unsaid { peer.scheme } else { scheme },
             // The proxy's own.
@@ -112,15 +116,18 @@ impl Proxies {
         }
     }
 
-    /// From us outwards, the first that is no proxy of ours; where one does not name it, the last known.
-    fn first_stranger(&self, mut address: IpAddr, hops: &[Option<IpAddr>]) -> IpAddr {
+    /// From us outwards, the first that is no proxy of ours; where one does not name it, the last known, who hides it.
+    fn first_stranger(&self, mut address: IpAddr, hops: &[Option<IpAddr>]) -> (IpAddr, bool) {
         for hop in hops.iter().rev() {
+            if !self.trust(address) {
+                break;
+            }
             match hop {
-                Some(hop) if self.trust(address) => address = *hop,
-                _ => break,
+                Some(hop) => address = *hop,
+                None => return (address, true),
             }
         }
-        address
+        (address, false)
     }
 }
 
@@ -193,13 +200,35 @@ mod tests {
     }
 
     fn behind(from: &str, headers: Headers) -> (String, Scheme) {
+        let peer = peer(from, headers);
+        (peer.address.to_string(), peer.scheme)
+    }
+
+    fn peer(from: &str, headers: Headers) -> Peer {
         let proxies = Proxies(vec![network("10.0.0.0/8"), network("fd00::/8")]);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let peer = proxies.look_behind(Peer { address: from.parse().unwrap(), ..Peer::default() }, &map);
-        (peer.address.to_string(), peer.scheme)
+        proxies.look_behind(Peer { address: from.parse().unwrap(), ..Peer::default() }, &map)
+    }
+
+    #[test]
+    fn somebody_is_hidden_where_a_proxy_says_something_that_names_nobody() {
+        let (xff, forwarded) = ("x-forwarded-for", "forwarded");
+        let cases: [(&str, Headers, bool); 8] = [
+            ("10.0.0.1", &[], false),
+            ("10.0.0.1", &[(xff, "198.51.100.7")], false),
+            ("10.0.0.1", &[(xff, "198.51.100.7"), (forwarded, "for=198.51.100.7")], false),
+            ("10.0.0.1", &[(xff, "unknown, 198.51.100.7")], false),
+            ("192.0.2.1", &[(xff, "198.51.100.7"), (forwarded, "for=x")], false),
+            ("10.0.0.1", &[(xff, "198.51.100.7"), (forwarded, "for=x")], true),
+            ("10.0.0.1", &[(xff, "198.51.100.7, unknown")], true),
+            ("10.0.0.1", &[(forwarded, "for=_hidden")], true),
+        ];
+        for (from, headers, hidden) in cases {
+            assert_eq!(peer(from, headers).is_hidden, hidden, "{from} {headers:?}");
+        }
     }
 
     #[test]

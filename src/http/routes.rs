@@ -36,7 +36,7 @@ pub struct Request {
 impl Request {
     /// Whom it counts for, with what it has shown.
     pub fn caller(&self, permit: &Permit) -> Caller {
-        permit.identity().map_or_else(|| Caller::at(self.peer.address), |shown| Caller::Key(shown.name().into()))
+        permit.identity().map_or_else(|| Caller::of(&self.peer), |shown| Caller::Key(shown.name().into()))
     }
 
     /// The name of the cookie with its session.
@@ -121,7 +121,7 @@ where
             let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
             let permit = auth::permit(app, request, asker).await?;
             if permit.identity().is_some() {
-                let address = Caller::at(request.peer.address);
+                let address = Caller::of(&request.peer);
                 match request.is_for_a_stream() {
                     true => app.limits.shown_for_a_stream(&address),
                     false => app.limits.shown(&address, &request.caller(&permit))?,
@@ -277,7 +277,10 @@ where
 fn within_limits(app: &App, request: &Request) -> Result<(), Problem> {
     app.limits.head(request.head_size())?;
     // Whoever watches the process must not take a busy neighbour for its end.
-    if request.path == "/health" { Ok(()) } else { app.limits.request(&Caller::at(request.peer.address)) }
+    match (request.path.as_str(), &request.method) {
+        ("/health", &Method::GET | &Method::HEAD) => Ok(()),
+        _ => app.limits.request(&Caller::of(&request.peer)),
+    }
 }
 
 /// Of every path: a page that was let in may then read the 404 of one that is none.

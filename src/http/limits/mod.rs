@@ -6,7 +6,7 @@
 mod bucket;
 mod table;
 
-use super::peer::Proxies;
+use super::peer::{Peer, Proxies};
 use super::problem::Problem;
 use crate::cel;
 use std::net::{IpAddr, Ipv6Addr};
@@ -65,12 +65,18 @@ impl Default for Settings {
 pub enum Caller {
     /// Of IPv6 the first 64 bits, which one subscriber has.
     Address(IpAddr),
+    /// All of whom a proxy says nothing that can be believed. Any of them may have made that so, to be taken for it.
+    HiddenBy(IpAddr),
     Key(Arc<str>),
     /// All for whom the table has no room.
     Others,
 }
 
 impl Caller {
+    pub fn of(peer: &Peer) -> Self {
+        if peer.is_hidden { Self::HiddenBy(peer.address) } else { Self::at(peer.address) }
+    }
+
     pub fn at(address: IpAddr) -> Self {
         Self::Address(match address {
             IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
@@ -151,7 +157,9 @@ impl Limits {
     pub fn stream(&self, caller: &Caller) -> Result<Place, Problem> {
         let (most, setting) = match caller {
             Caller::Key(_) => (self.settings.streams_per_key, "--max-streams-per-key"),
-            Caller::Address(_) | Caller::Others => (self.settings.streams_per_address, "--max-streams-per-address"),
+            Caller::Address(_) | Caller::HiddenBy(_) | Caller::Others => {
+                (self.settings.streams_per_address, "--max-streams-per-address")
+            }
         };
         self.place(caller, Kind::Stream, most).ok_or_else(|| {
             Problem::too_many(format!(
@@ -225,6 +233,7 @@ fn who(caller: &Caller) -> String {
     match caller {
         Caller::Address(address @ IpAddr::V6(_)) => format!("{address}/64"),
         Caller::Address(address) => address.to_string(),
+        Caller::HiddenBy(proxy) => format!("whoever is behind {proxy}, which does not say (or two headers differ)"),
         Caller::Key(name) => format!("key {name:?}"),
         Caller::Others => "too many addresses together".to_owned(),
     }

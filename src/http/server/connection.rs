@@ -98,7 +98,7 @@ impl Caller {
         };
         let mut client = Client::new(transport, stall);
         let speaks = client.speaks().await?;
-        Ok(Some((client, speaks, Peer { address: self.address, scheme, certificate })))
+        Ok(Some((client, speaks, Peer { address: self.address, is_hidden: false, scheme, certificate })))
     }
 
     /// Tells it what is wrong; only whether the bridge is well it is told all the same.

@@ -96,7 +96,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
             }
         };
         let patience = Patience { head: app.settings.limits.header_timeout, stall: app.settings.stall_timeout };
-        let largest = HARD * app.settings.limits.max_header;
+        let largest = app.settings.limits.max_header.saturating_mul(HARD);
         let connection = connection(caller, patience, largest, service.clone(), Ending(ending.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -40,6 +40,8 @@ pub enum Clients {
 #[derive(Clone)]
 pub struct Tls {
     files: Arc<TlsFiles>,
+    /// As they were before they were read.
+    loaded: State,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     /// Handshakes that calculate at a time.
     turns: Arc<Semaphore>,
@@ -55,10 +57,11 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Tls {
     /// An error is for the person who started the program.
     pub fn load(files: TlsFiles) -> Result<Self, String> {
+        let loaded = files.state();
         let config = Arc::new(RwLock::new(load(&files)?));
         // Others than those who are about to be let in are to be served meanwhile.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { files: Arc::new(files), config, turns: Arc::new(Semaphore::new(cores.div_ceil(2))) })
+        Ok(Self { files: Arc::new(files), loaded, config, turns: Arc::new(Semaphore::new(cores.div_ceil(2))) })
     }
 
     /// Whether a client's first byte is one of TLS; waits for it.
@@ -88,7 +91,7 @@ impl Tls {
 
     /// Loads the files anew whenever they have changed; open connections go on with what they began with. Never ends.
     pub async fn follow_files(self) {
-        let mut loaded = self.state().await;
+        let mut loaded = self.loaded.clone();
         let mut before = loaded.clone();
         loop {
             tokio::time::sleep(LOOK).await;
@@ -110,18 +113,24 @@ impl Tls {
         }
     }
 
-    /// What tells whether one of the files is another than before; through symbolic links, as Kubernetes makes them.
-    async fn state(&self) -> Vec<Option<[i64; 4]>> {
+    async fn state(&self) -> State {
         let files = self.files.clone();
-        let look = move || {
-            let all = [Some(&files.certificate), Some(&files.key), files.clients.authority()];
-            let state = |file: &PathBuf| {
-                let of = file.metadata().ok()?;
-                Some([of.ino().cast_signed(), of.size().cast_signed(), of.ctime(), of.ctime_nsec()])
-            };
-            all.into_iter().flatten().map(state).collect()
+        tokio::task::spawn_blocking(move || files.state()).await.unwrap_or_default()
+    }
+}
+
+/// What tells whether one of the files is another than before.
+type State = Vec<Option<[i64; 4]>>;
+
+impl TlsFiles {
+    /// Through symbolic links, as Kubernetes makes them.
+    fn state(&self) -> State {
+        let all = [Some(&self.certificate), Some(&self.key), self.clients.authority()];
+        let state = |file: &PathBuf| {
+            let of = file.metadata().ok()?;
+            Some([of.ino().cast_signed(), of.size().cast_signed(), of.ctime(), of.ctime_nsec()])
         };
-        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+        all.into_iter().flatten().map(state).collect()
     }
 }
 
