@@ -12,7 +12,7 @@ mod memory_broker;
 mod served;
 
 use curlew::http::{self, limits};
-use frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, block, frame, head};
+use frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, block, frame, head};
 use served::Served;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,27 @@ async fn a_body_that_has_ended_is_written_however_it_ends() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_refused_may_end_its_body_and_one_that_does_not_is_stopped() {
+    let no_error = [0; 4];
+    let served = serve(NEVER, NEVER);
+    for has_end in [true, false] {
+        let mut client = Frames::connect(served.address, WINDOW).await;
+        client.send(HEADERS, END_HEADERS, 1, &head("POST", "/nothing", &[])).await;
+        client.send(DATA, 0, 1, &[b'x'; 1000]).await;
+        assert!(client.answer(1).await.contains("404"));
+        client.send(DATA, if has_end { END_STREAM } else { 0 }, 1, &[b'x'; 1000]).await;
+        if has_end {
+            // Nothing more is said about it, though another answer comes much later.
+            client.get(3, "/topics/t/partitions/0/records?offset=1&timeout=1500").await;
+            client.answer(3).await;
+        } else {
+            let reset = client.next_of(RESET).await;
+            assert_eq!((reset.stream, &reset.payload[..]), (1, &no_error[..]));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_reads_is_reset_though_it_lies_ready() {
     let served = serve(NEVER, SOON);
     let mut client = Frames::connect(served.address, 1).await;
@@ -97,10 +118,7 @@ async fn an_answer_that_nobody_reads_is_reset_though_it_lies_ready() {
     }
     let mut reset = Vec::new();
     while reset.len() < 3 {
-        let frame = client.next().await.expect("the connection stays");
-        if frame.kind == frames::RESET {
-            reset.push(frame.stream);
-        }
+        reset.push(client.next_of(RESET).await.stream);
     }
     reset.sort_unstable();
     assert_eq!(reset, [1, 3, 5]);

@@ -88,6 +88,21 @@ async fn requests_share_a_connection_also_when_sent_together() {
 }
 
 #[tokio::test]
+async fn who_is_refused_with_a_body_may_ask_again_and_one_that_waits_to_be_asked_for_it_is_not() {
+    let served = serve(10, PATIENCE);
+    let refused = "POST /nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50000\r\n";
+    let mut client = served.ask(&format!("{refused}\r\n")).await;
+    for _ in 0..5 {
+        client.say(&"x".repeat(10_000)).await;
+    }
+    client.say("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    client.until("\"status\":\"ok\"", 1).await;
+    assert!(client.seen.starts_with("HTTP/1.1 404 "), "{}", client.seen);
+    let waiting = served.ask(&format!("{refused}expect: 100-continue\r\n\r\n")).await.rest().await;
+    assert!(waiting.starts_with("HTTP/1.1 404 "), "{waiting}");
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_the_last_chunk_or_in_http_1_0_with_the_connection() {
     let served = serve(10, PATIENCE);
     let path = "/topics/t/events?from=earliest&until=end";

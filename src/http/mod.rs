@@ -8,7 +8,6 @@ mod delete;
 pub mod event;
 mod guard;
 mod io;
-mod leftover;
 pub mod limits;
 mod login;
 mod metrics;

@@ -5,7 +5,7 @@ use super::limits::Caller;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::takeover::{Lasting, Slot};
-use super::{App, auth, dashboard, delete, leftover, login, pages, produce, status, subscribe, trace};
+use super::{App, auth, dashboard, delete, login, pages, produce, status, subscribe, trace};
 use crate::auth::{Permit, Right};
 use crate::logging;
 use futures_util::{FutureExt, Stream};
@@ -230,14 +230,10 @@ where
     D: Buf + Send + 'static,
 {
     let started = Instant::now();
-    let (body, leftover) = leftover::lend(body);
     let (mut response, asker) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
         Ok(asker) => (admitted(&app, &request, &asker, body).await, asker),
         Err(problem) => (problem.response(), Asker::NoPage),
     };
-    if response.status().is_client_error() {
-        leftover.take().await;
-    }
     Guard::mark(&asker, response.headers_mut());
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();

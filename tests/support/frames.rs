@@ -67,6 +67,16 @@ impl Frames {
         }
     }
 
+    /// Passes over what is of another kind.
+    pub async fn next_of(&mut self, kind: u8) -> Frame {
+        loop {
+            let frame = self.next().await.expect("the connection is open");
+            if frame.kind == kind {
+                return frame;
+            }
+        }
+    }
+
     async fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
@@ -77,15 +87,15 @@ impl Frames {
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
-    /// Reads to the end of a stream's answer, and returns its body.
+    /// Reads to the end of a stream's answer, and returns its body. Nothing is reset meanwhile.
     pub async fn answer(&mut self, stream: u32) -> String {
         let mut body = Vec::new();
         loop {
             let frame = self.next().await.expect("the connection is open");
+            assert_ne!(frame.kind, RESET, "stream {} was reset", frame.stream);
             if frame.stream != stream {
                 continue;
             }
-            assert_ne!(frame.kind, RESET, "stream {stream} was reset");
             if frame.kind == DATA {
                 body.extend_from_slice(&frame.payload);
             }

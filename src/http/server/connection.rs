@@ -1,8 +1,9 @@
 //! One client's connection.
 
 use super::http2;
+use super::leftover::lend;
 use super::tls::Tls;
-use super::whole::Whole;
+use super::whole::{RequestBody, Whole};
 use crate::http::io::{Client, Speaks};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
@@ -20,6 +21,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use warp::http::header::EXPECT;
 use warp::http::{Request, Response};
 use warp::reply::Response as Answer;
 
@@ -53,7 +55,7 @@ pub async fn connection<S>(
     ending: Ending,
 ) -> Result<(), Failure>
 where
-    S: Service<Request<Whole>, Response = Answer, Error = Infallible> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Answer, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let opened = tokio::select! {
@@ -63,8 +65,7 @@ where
         () = ending.clone().told() => return Ok(()),
     };
     let Some((client, speaks, peer)) = opened else { return Ok(()) };
-    let service = service_fn(move |request| {
-        let mut request = Whole::of(request);
+    let service = service_fn(move |mut request: Request<RequestBody>| {
         request.extensions_mut().insert(peer.clone());
         service.call(request)
     });
@@ -147,14 +148,24 @@ async fn serve_http1<S>(
     ending: Ending,
 ) -> hyper::Result<Option<(Client, Answer)>>
 where
-    S: Service<Request<Incoming>, Response = Answer, Error = Infallible> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Answer, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
     let slot = Slot::default();
     let requests = slot.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         requests.offer(&mut request);
-        service.call(request)
+        // To take what waits to be asked for would be to ask for it.
+        let waits = request.headers().contains_key(EXPECT);
+        let (request, leftover) = lend(Whole::of(request));
+        let answer = service.call(request);
+        async move {
+            let answer = answer.await;
+            if !waits {
+                leftover.take().await;
+            }
+            answer
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_header_size(largest_head);
@@ -208,7 +219,7 @@ mod tests {
         client.write_all(begin).await.unwrap();
         let (stream, from) = listener.accept().await.unwrap();
         let (_end, ending) = watch::channel(false);
-        let service = service_fn(|_: Request<Whole>| async { Ok::<_, Infallible>(Answer::new("ok".into())) });
+        let service = service_fn(|_: Request<RequestBody>| async { Ok::<_, Infallible>(Answer::new("ok".into())) });
         let patience = Patience { head: Duration::from_millis(50), stall: Duration::from_secs(60) };
         let caller = Caller { stream, address: from.ip(), tls: None };
         let connection = connection(caller, patience, 64 << 10, service, Ending(ending));

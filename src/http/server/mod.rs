@@ -2,6 +2,7 @@
 
 mod connection;
 mod http2;
+mod leftover;
 mod tls;
 mod unread;
 mod whole;

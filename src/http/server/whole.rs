@@ -1,10 +1,14 @@
 //! A request's body that has ended, or fails: a body that was cut must never be taken for a whole one.
 
 use super::connection::Failure;
+use super::leftover::Lent;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use warp::http::{Request, Version};
+
+/// What a request is served with.
+pub type RequestBody = Lent<Whole>;
 
 pub struct Whole {
     body: Incoming,
