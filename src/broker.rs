@@ -5,7 +5,7 @@
 mod denial;
 mod failure;
 
-pub use denial::{Denial, Operation};
+pub use denial::{Denial, Operation, kafka_acls};
 pub use failure::{BrokerError, Remedy, Written};
 
 use crate::record::{NewRecord, Offset, Partition, Records, Timestamp, TopicName, TopicPartition};

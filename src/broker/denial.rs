@@ -65,27 +65,26 @@ impl Denial {
     }
 }
 
+/// The command that lets `principal` do what `options` say.
+pub fn kafka_acls(principal: Option<&str>, options: &str) -> String {
+    let principal = principal.unwrap_or("User:NAME");
+    // Quotes for the shell, since a principal may be a certificate's name.
+    let principal = match principal.bytes().all(|b| b.is_ascii_alphanumeric() || b":._-@".contains(&b)) {
+        true => principal.to_owned(),
+        false => format!("'{}'", principal.replace('\'', "'\\''")),
+    };
+    format!("kafka-acls --bootstrap-server HOST:PORT --add --allow-principal {principal} {options}")
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topic { topic, operation, principal } => {
-                let (who, user) = match principal {
-                    Some(principal) => (principal.as_str(), principal.as_str()),
-                    None => ("the bridge's user", "User:NAME"),
-                };
-                // Quotes for the shell, since a principal may be a certificate's name.
-                let user = match user.bytes().all(|b| b.is_ascii_alphanumeric() || b":._-@".contains(&b)) {
-                    true => user.to_owned(),
-                    false => format!("'{}'", user.replace('\'', "'\\''")),
-                };
-                write!(
-                    f,
-                    "{who} may not {} topic {topic:?}; allow it with: kafka-acls --bootstrap-server HOST:PORT --add \
-                     --allow-principal {user} --operation {} --topic {topic}{}",
-                    operation.verb(),
-                    operation.to_allow(),
-                    operation.besides()
-                )
+                let who = principal.as_deref().unwrap_or("the bridge's user");
+                let command =
+                    kafka_acls(principal.as_deref(), &format!("--operation {} --topic {topic}", operation.to_allow()));
+                let (verb, besides) = (operation.verb(), operation.besides());
+                write!(f, "{who} may not {verb} topic {topic:?}; allow it with: {command}{besides}")
             }
             Self::Other(words) => f.write_str(words),
         }

@@ -162,6 +162,7 @@ fn tls_users_and_access_rules_fail_each_at_its_own_step() {
     let distrusts = kafka.client(Listener::Tls, &["ssl.truststore.type=PEM", &other_ca]);
     visit(&distrusts, &mine).fails_at("tls", &["ssl.truststore.location"]);
     visit(&kafka.client(Listener::Elsewhere, &[]), &mine).fails_at("tls", &["127.0.0.1"]);
+    visit(&kafka.client(Listener::Mutual, &[]), &mine).fails_at("tls", &["ssl.keystore"]);
     // Nobody said that TLS is spoken there.
     Visit::new(&["--kafka", &kafka.address(Listener::Tls)]).fails_at("api-versions", &["TLS"]);
 }

@@ -52,17 +52,22 @@ fn secured(
 ) -> Option<Connection> {
     let security = &settings.security;
     let not_wanted = |step| Finding::skipped(step, format!("not asked for ({})", security.describe()));
+    let agreed = || Finding::ok(Step::Tls, format!("{address} and we agree, and its certificate is trusted"));
     let began = Instant::now();
     let mut stage = None;
     let opened = Connection::open_in_stages(address, settings, &mut |reached, versions| {
         stage = Some(reached);
-        found(match reached {
-            Stage::Connected if security.tls.is_none() => not_wanted(Step::Tls),
-            Stage::Connected => {
-                Finding::ok(Step::Tls, format!("{address} and we agree, and its certificate is trusted"))
+        match reached {
+            Stage::Connected if security.tls.is_none() => found(not_wanted(Step::Tls)),
+            // In TLS 1.3 it refuses our certificate only now, in the place of its first answer.
+            Stage::Connected => {}
+            Stage::Answered => {
+                if security.tls.is_some() {
+                    found(agreed());
+                }
+                found(fits(address, versions, driver));
             }
-            Stage::Answered => fits(address, versions, driver),
-        });
+        }
     });
     match (opened, stage) {
         (Ok(connection), _) => {
@@ -75,11 +80,18 @@ fn secured(
             });
             return Some(connection);
         }
-        (Err(error), None) if security.tls.is_some() => {
+        (Err(error), Some(Stage::Answered)) => found(Finding::failed(Step::Sasl, error.to_string(), SASL_REMEDY)),
+        (Err(error), reached)
+            if security.tls.is_some() && (reached.is_none() || matches!(error, BrokerError::Untrusted(_))) =>
+        {
             found(Finding::failed(Step::Tls, error.to_string(), TLS_REMEDY));
             super::skip_all(&[Step::ApiVersions, Step::Sasl], "TLS comes first", found);
         }
-        (Err(error), Some(Stage::Answered)) => found(Finding::failed(Step::Sasl, error.to_string(), SASL_REMEDY)),
+        (Err(error), _) if security.tls.is_some() => {
+            found(agreed());
+            found(Finding::failed(Step::ApiVersions, error.to_string(), SILENT_REMEDY));
+            found(Finding::skipped(Step::Sasl, format!("{address} does not answer as Kafka does")));
+        }
         (Err(error), reached) => {
             if reached.is_none() {
                 found(not_wanted(Step::Tls));
@@ -121,6 +133,9 @@ const OLD_REMEDY: &str = "if you trust the broker and the network in between, gi
 
 const TLS_REMEDY: &str = "check ssl.truststore.location (the CA of the broker's certificate), the host name in it, and \
                           ssl.keystore.* where the broker wants a certificate of ours, in the file of --kafka-config";
+
+const SILENT_REMEDY: &str = "is this a Kafka listener, of a broker that is up? If it wants a certificate of ours, give one \
+                             with ssl.keystore.* in the file of --kafka-config";
 
 const SASL_REMEDY: &str =
     "check sasl.mechanism and the user and password in sasl.jaas.config, in the file of --kafka-config";

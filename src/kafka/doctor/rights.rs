@@ -2,7 +2,7 @@
 
 use super::Reached;
 use super::cluster::Cluster;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, kafka_acls};
 use crate::finding::{Finding, Step};
 use crate::kafka::wire::Settings;
 use crate::kafka::wire::errors::{self, Asked};
@@ -35,8 +35,8 @@ pub fn topics(cluster: &Cluster, asked: &[TopicName], settings: &Settings) -> Fi
     let missing = named(&topics, |topic| topic.error_code == Kafka::UnknownTopicOrPartition.code());
     let refused = named(&topics, |topic| topic.error_code == Kafka::TopicAuthorizationFailed.code());
     if !refused.is_empty() {
-        let all = refused.join(", ");
-        return Finding::failed(step, format!("{all} may not be described"), grant(settings, "Describe", &all));
+        let what = format!("{} may not be described", refused.join(", "));
+        return Finding::failed(step, what, grant(settings, "Describe", &refused));
     }
     if !missing.is_empty() {
         let what = format!("{} does not exist, or may not be seen", missing.join(", "));
@@ -65,9 +65,10 @@ pub fn topics(cluster: &Cluster, asked: &[TopicName], settings: &Settings) -> Fi
         // Whoever asks about no topic may well not want to write all.
         (false, true) => Finding::ok(step, format!("{seen}: {}", both.join("; "))),
         (false, false) => {
-            let operation = if no_read.is_empty() { "Write" } else { "Read" };
-            let topic = no_read.first().or(no_write.first()).copied().unwrap_or_default();
-            Finding::failed(step, both.join("; "), grant(settings, operation, topic))
+            let missing = [("Read", &no_read), ("Write", &no_write)];
+            let missing = missing.iter().filter(|(_, topics)| !topics.is_empty());
+            let grants: Vec<String> = missing.map(|(operation, topics)| grant(settings, operation, topics)).collect();
+            Finding::failed(step, both.join("; "), grants.join(" && "))
         }
     }
 }
@@ -86,12 +87,9 @@ fn some(names: &[&str]) -> String {
     }
 }
 
-fn grant(settings: &Settings, operation: &str, topic: &str) -> String {
-    format!("kafka-acls --add --allow-principal {} --operation {operation} --topic {topic}", principal(settings))
-}
-
-fn principal(settings: &Settings) -> String {
-    settings.security.principal().unwrap_or_else(|| "User:NAME".to_owned())
+fn grant(settings: &Settings, operation: &str, topics: &[&str]) -> String {
+    let topics: String = topics.iter().map(|topic| format!(" --topic {topic}")).collect();
+    kafka_acls(settings.security.principal().as_deref(), &format!("--operation {operation}{topics}"))
 }
 
 /// Whether an idempotent producer is let in. It costs the cluster a number.
@@ -108,15 +106,12 @@ pub fn producing(broker: &mut Reached) -> Finding {
     };
     match asked {
         Ok(()) => Finding::ok(Step::Producing, "idempotent producers are let in"),
-        Err(error @ BrokerError::Denied(_)) => Finding::failed(
-            Step::Producing,
-            error.to_string(),
-            format!(
-                "kafka-acls --add --allow-principal {} --operation IdempotentWrite --cluster, or Write on some topic \
-                 (Kafka 2.8 and later)",
-                principal(&broker.settings)
-            ),
-        ),
+        Err(error @ BrokerError::Denied(_)) => {
+            let principal = broker.settings.security.principal();
+            let command = kafka_acls(principal.as_deref(), "--operation IdempotentWrite --cluster");
+            let remedy = format!("{command} (or Write on some topic, with Kafka 2.8 and later)");
+            Finding::failed(Step::Producing, error.to_string(), remedy)
+        }
         Err(error) => Finding::failed(Step::Producing, error.to_string(), "look into the broker's log"),
     }
 }
