@@ -19,6 +19,15 @@ pub fn provider() -> Result<Arc<CryptoProvider>, String> {
     }
 }
 
+/// What TLS has against it, where that is why a request failed: mostly it comes as an error of reading.
+pub fn fault_of(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 const NEEDED: &str =
     "AES, PCLMULQDQ, BMI1, ADX, AVX and AVX2 (Intel since Broadwell, AMD since Zen; virtual machines may hide them)";

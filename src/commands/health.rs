@@ -36,10 +36,5 @@ fn ask(settings: &Health) -> Result<(), String> {
 
 fn wants_a_certificate(error: &ureq::Error) -> bool {
     use rustls::{AlertDescription, Error};
-    let required = |error: &Error| matches!(error, Error::AlertReceived(AlertDescription::CertificateRequired));
-    match error {
-        ureq::Error::Rustls(error) => required(error),
-        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()).is_some_and(required),
-        _ => false,
-    }
+    matches!(tls::fault_of(error), Some(Error::AlertReceived(AlertDescription::CertificateRequired)))
 }

@@ -3,11 +3,14 @@
 use crate::SOON;
 use curlew_integration::bridge::{Bridge, run, run_with_input};
 use curlew_integration::follow::{Follower, Numbered};
+use curlew_integration::process::Process;
 use curlew_integration::secured::{ALICE, BOB, Listener, REAUTHENTICATE, Secured, token};
-use curlew_integration::{eventually, http};
+use curlew_integration::{eventually, file, http};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -106,6 +109,41 @@ fn records_go_both_ways_by_each_way_to_say_who_we_are() {
     let read = String::from_utf8_lossy(&read.stdout).into_owned();
     let expected: Vec<String> = ways.iter().map(|(name, _)| format!("Message: {name}\n")).collect();
     assert_eq!(read, expected.concat() + "Message: by hand\n");
+}
+
+#[test]
+fn a_server_of_tokens_is_asked_over_tls_once_its_certificate_is_believed() {
+    let kafka = kafka();
+    let topic = kafka.fresh("https", 1);
+    let start = |certificate: &str| {
+        let mut node = Command::new("node");
+        node.arg(file("clients/token_server.mjs"))
+            .args(["crt", "key"].map(|kind| kafka.file(&format!("{certificate}.{kind}"))))
+            .arg(token("alice", 600))
+            .stdout(Stdio::piped());
+        let log = PathBuf::from(kafka.file("token_server.log"));
+        let mut process = Process::start_with_own_output("the server of tokens", node, &log);
+        let mut port = String::new();
+        let stdout = process.child().stdout.take().expect("stdout");
+        BufReader::new(stdout).read_line(&mut port).expect("its port");
+        (process, format!("https://127.0.0.1:{}/token", port.trim()))
+    };
+    let client = |url: &str, ca: &str| {
+        let lines = [
+            "sasl.mechanism=OAUTHBEARER".to_owned(),
+            format!("sasl.oauthbearer.token.endpoint.url={url}"),
+            "sasl.oauthbearer.client.id=alice\nsasl.oauthbearer.client.secret=alice-secret".to_owned(),
+            format!("ssl.truststore.location={}", kafka.file(ca)),
+        ];
+        kafka.client(Listener::SaslPlain, &lines.each_ref().map(String::as_str))
+    };
+    let (_server, url) = start("broker");
+    write_and_read(&bridge(&client(&url, "ca.pem")), &topic, "a token over TLS");
+    let why = refused(&client(&url, "other-ca.pem"));
+    assert!(why.contains("signed by a CA that is not trusted here") && why.contains("127.0.0.1"), "{why}");
+    let (_server, url) = start("elsewhere");
+    let why = refused(&client(&url, "ca.pem"));
+    assert!(why.contains("is for another name") && why.contains("kafka.elsewhere.example"), "{why}");
 }
 
 /// Why a bridge with this file is not ready, as `/ready`, a producer and a stream are told.

@@ -16,6 +16,18 @@ pub fn explain(address: &str, error: &Error) -> String {
     }
 }
 
+/// Of a request to `url`, which is not Kafka's.
+pub fn of_https(url: &str, error: &Error) -> String {
+    let address = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
+    match error {
+        Error::InvalidCertificate(
+            why @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
+        ) => format!("the certificate of {url} is for another name, which the URL should have: {why}"),
+        Error::InvalidCertificate(why) => certificate(address, why),
+        other => format!("no TLS with {address}: {other}"),
+    }
+}
+
 fn certificate(address: &str, error: &CertificateError) -> String {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     match error {

@@ -1,7 +1,7 @@
 //! OAuth tokens for OAUTHBEARER: from a file that something else keeps fresh, or from an
 //! authorization server by the client-credentials grant (RFC 6749, 4.4).
 
-use super::Secret;
+use super::{Secret, explain};
 use crate::broker::BrokerError;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -66,7 +66,8 @@ impl Client {
         scope: Option<String>,
         trust: &[CertificateDer<'static>],
     ) -> Result<Self, String> {
-        let mut config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
+        // The secret goes to nobody but who is named.
+        let mut config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
         if url.starts_with("https://") {
             let trust: Vec<_> = trust.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
             let tls = ureq::tls::TlsConfig::builder()
@@ -126,12 +127,9 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> BrokerError {
-        match error {
-            ureq::Error::Rustls(error) => {
-                let host = self.url.trim_start_matches("https://").split('/').next().unwrap_or_default();
-                BrokerError::Untrusted(format!("no token: {}", super::explain(host, error)))
-            }
-            other => BrokerError::Unavailable(format!("no token from {}: {other}", self.url)),
+        match crate::tls::fault_of(error) {
+            Some(fault) => BrokerError::Untrusted(format!("no token: {}", explain::of_https(&self.url, fault))),
+            None => BrokerError::Unavailable(format!("no token from {}: {error}", self.url)),
         }
     }
 }
