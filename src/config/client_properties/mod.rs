@@ -58,6 +58,7 @@ fn parse(text: &str) -> Result<ClientProperties, String> {
         notes.push("SASL_PLAINTEXT sends everything unencrypted, credentials of PLAIN and OAUTHBEARER too".to_owned());
     }
     notes.extend(tls.as_ref().and_then(tls::note));
+    notes.extend(sasl.as_ref().and_then(sasl::note));
     notes.extend(leftover::judge(properties.0, protocol)?);
     Ok(ClientProperties {
         bootstrap,

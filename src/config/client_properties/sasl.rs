@@ -4,6 +4,7 @@ use super::Properties;
 use super::jaas::{self, Login};
 use crate::kafka::security::{Account, Client, Hash, Sasl, Secret, Source, Tokens, Trust, roots_of};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Where tokens are to come from, before it is read.
@@ -12,6 +13,17 @@ pub fn endpoint(properties: &Properties) -> &str {
 }
 
 const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+
+/// What is unwise.
+pub fn note(sasl: &Sasl) -> Option<String> {
+    let Sasl::OAuthBearer { tokens, .. } = sasl else { return None };
+    let url = tokens.describe();
+    let uri: ureq::http::Uri = url.parse().ok()?;
+    let host = uri.host()?.trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let in_clear = uri.scheme_str() == Some("http") && !is_here;
+    in_clear.then(|| format!("{ENDPOINT} is not https: the client's secret and its tokens go unencrypted"))
+}
 
 pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
     let mechanism = properties.take_either("sasl.mechanism", "sasl.mechanisms");
@@ -36,7 +48,7 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
         other => return Err(format!("sasl.mechanism {other:?} is not done here; {MECHANISMS}")),
     };
     let login = login.wanted("ScramLoginModule")?;
-    let is_token = login.options.get("tokenauth").is_some_and(|value| value == "true");
+    let is_token = login.options.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let account = if is_token { Account::DelegationToken } else { Account::User };
     let (username, password) = login.user()?;
     Ok(Sasl::Scram { hash, username, password, account })

@@ -97,6 +97,41 @@ fn extensions_go_with_a_token() {
 }
 
 #[test]
+fn a_delegation_token_names_no_user() {
+    for is_one in ["true", "TRUE"] {
+        let text = format!(
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\nsasl.jaas.config=ScramLoginModule required \
+             username=\"id\" password=\"hunter2\" tokenauth=\"{is_one}\";"
+        );
+        let security = parse(&text).unwrap().security;
+        assert_eq!(security.principal(), None);
+        let why = security.sasl.unwrap().refused("no such token");
+        assert!(why.contains("delegation token \"id\"") && !why.contains("User:"), "{why}");
+    }
+}
+
+#[test]
+fn a_secret_that_goes_unencrypted_is_noted() {
+    let cases = [
+        ("http://idp.example/token", true),
+        ("http://10.0.0.1:8080/token", true),
+        ("http://localhost:8080/token", false),
+        ("http://[::1]/token", false),
+        ("https://idp.example/token", false),
+        ("file:///run/token", false),
+    ];
+    for (url, is_noted) in cases {
+        let text = format!(
+            "security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url={url}\n\
+             sasl.oauthbearer.client.id=alice\nsasl.oauthbearer.client.secret=hunter2\nssl.truststore.certificates={}",
+            CA.trim().replace('\n', " ")
+        );
+        let notes = parse(&text).unwrap().notes;
+        assert_eq!(notes.iter().any(|note| note.contains("go unencrypted")), is_noted, "{url}: {notes:?}");
+    }
+}
+
+#[test]
 fn a_truststore_is_pem_in_a_file_or_in_the_property() {
     let folder = Folder::new();
     let file = folder.write("ca.pem", CA);

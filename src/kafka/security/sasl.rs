@@ -59,9 +59,10 @@ impl Sasl {
         }
     }
 
-    /// `None` where no token has told yet.
+    /// `None` where no token has told yet, and where a delegation token stands for its owner, whom it does not name.
     pub fn user(&self) -> Option<String> {
         match self {
+            Self::Scram { account: Account::DelegationToken, .. } => None,
             Self::Plain { username, .. } | Self::Scram { username, .. } => Some(username.clone()),
             Self::OAuthBearer { tokens, .. } => tokens.user(),
         }
@@ -92,6 +93,10 @@ impl Sasl {
     pub fn refused(&self, why: &str) -> String {
         let mechanism = self.mechanism();
         match self {
+            Self::Scram { username, account: Account::DelegationToken, .. } => format!(
+                "it does not accept the delegation token {username:?} by {mechanism}: {why}; check id and HMAC in \
+                 sasl.jaas.config, and that the token has not expired"
+            ),
             Self::Plain { username, .. } | Self::Scram { username, .. } => format!(
                 "it does not accept the bridge as User:{username} by {mechanism}: {why}; check username and password of \
                  sasl.jaas.config, and that the user exists for this mechanism"

@@ -121,7 +121,8 @@ impl Rounds<'_> {
     }
 
     fn ask<Q: Call>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
-        let version = self.sender.version_for::<Q>(at_most)?;
+        let too_old = |_| self.refused("it does SASL as before Kafka 1.0, which is not done here");
+        let version = self.sender.version_for::<Q>(at_most).map_err(too_old)?;
         let ticket = self.sender.send(request, version, self.deadline)?;
         self.receiver.receive::<Q>(ticket, self.deadline)
     }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::kafka::security::{Sasl, Secret, Security};
 use crate::kafka::wire::testing::{self, Impostor, api_versions, next_request};
 use kafka_protocol::messages::{FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest};
 use proptest::prelude::*;
@@ -189,4 +190,13 @@ fn several_requests_are_in_flight_and_answered_in_order() {
         tickets.into_iter().map(receive).collect::<Vec<_>>()
     });
     assert_eq!(receiving.join().unwrap(), [10, 11, 12]);
+}
+
+#[test]
+fn a_broker_whose_sasl_is_too_old_takes_a_person_to_mend() {
+    let old = testing::broker(|_| None);
+    let sasl = Sasl::Plain { username: "alice".to_owned(), password: Secret::new("hunter2") };
+    let security = Security { sasl: Some(Arc::new(sasl)), ..Security::default() };
+    let error = Connection::open(&old.address, &Settings { security, ..old.settings() }).err().unwrap();
+    assert!(matches!(&error, BrokerError::Untrusted(why) if why.contains("before Kafka 1.0")), "{error:?}");
 }
