@@ -110,6 +110,21 @@ async fn a_client_that_is_refused_may_end_its_body_and_one_that_does_not_is_stop
 }
 
 #[tokio::test]
+async fn one_connection_too_many_is_told_so_and_still_whether_the_bridge_is_well() {
+    let served = Served::start(http::Settings { max_connections: 1, ..http::Settings::default() });
+    let mut first = Frames::connect(served.address, WINDOW).await;
+    first.get(1, "/health").await;
+    first.answer(1).await;
+    for (path, told) in [("/topics", "--max-connections"), ("/health", "\"status\":\"ok\"")] {
+        let mut client = Frames::connect(served.address, WINDOW).await;
+        client.get(1, path).await;
+        let answer = client.answer(1).await;
+        assert!(answer.contains(told), "{path}: {answer}");
+        assert!(client.resets_until_closed().await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_reads_is_reset_though_it_lies_ready() {
     let served = serve(NEVER, SOON);
     let mut client = Frames::connect(served.address, 1).await;

@@ -69,6 +69,12 @@ impl Files {
 
     /// `NAME.pem` and `NAME.key`, signed by an authority.
     fn client(&self, name: &str, authority: &str) {
+        // Without extensions it would be of version 1, which is not taken.
+        std::fs::write(self.path("extensions"), "basicConstraints=critical,CA:FALSE\n").expect("a file");
+        self.signed(name, authority, &["-extfile", "extensions"]);
+    }
+
+    fn signed(&self, name: &str, authority: &str, extensions: &[&str]) {
         let (pem, key, request) = (format!("{name}.pem"), format!("{name}.key"), format!("{name}.csr"));
         self.openssl(&[
             "req",
@@ -83,24 +89,8 @@ impl Files {
             &format!("/CN={name}"),
         ]);
         let (ca, ca_key) = (format!("{authority}.pem"), format!("{authority}.key"));
-        // Without extensions it would be of version 1, which is not taken.
-        std::fs::write(self.path("extensions"), "basicConstraints=critical,CA:FALSE\n").expect("a file");
-        self.openssl(&[
-            "x509",
-            "-req",
-            "-extfile",
-            "extensions",
-            "-in",
-            &request,
-            "-CA",
-            &ca,
-            "-CAkey",
-            &ca_key,
-            "-days",
-            "2",
-            "-out",
-            &pem,
-        ]);
+        let sign = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-days", "2", "-out", &pem];
+        self.openssl(&[&sign, extensions].concat());
     }
 
     pub fn serve(&self, certificate: &str, options: &[&str]) -> Bridge {
@@ -227,6 +217,29 @@ fn clients_are_known_by_their_certificates_and_let_in_as_the_settings_say() {
         assert!(ask("burglar").is_err());
         assert_eq!(files.curl(&bridge, "server.pem", "/topics", &[]).is_ok(), without, "{required}");
         bridge.stop();
+    }
+}
+
+#[test]
+fn a_client_certificate_that_is_refused_is_in_the_log_once_with_what_to_do() {
+    let files = Files::new();
+    files.server("server");
+    ["plant", "stranger"].iter().for_each(|name| files.authority(name));
+    files.client("burglar", "stranger");
+    files.signed("old", "plant", &[]);
+    let bridge = files.serve("server", &["--tls-client-ca", &files.text("plant.pem"), "--tls-client-auth", "required"]);
+    let told = |reason: &str| bridge.log().matches(reason).count();
+    for (name, reason) in
+        [("burglar", "no authority in --tls-client-ca"), ("old", "X.509 version 1"), ("", "shown none")]
+    {
+        for _ in 0..3 {
+            let (pem, key) = (files.text(&format!("{name}.pem")), files.text(&format!("{name}.key")));
+            let shown = ["--cert", &pem, "--key", &key];
+            let shown = if name.is_empty() { &[][..] } else { &shown };
+            assert!(files.curl(&bridge, "server.pem", "/topics", shown).is_err(), "{name}");
+        }
+        eventually("the reason is in the log", SOON, || if told(reason) > 0 { Ok(()) } else { Err(bridge.log()) });
+        assert_eq!(told(reason), 1, "{}", bridge.log());
     }
 }
 

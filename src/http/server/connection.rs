@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use warp::http::header::EXPECT;
-use warp::http::{Request, Response};
+use warp::http::{Method, Request, Response};
 use warp::reply::Response as Answer;
 
 /// How long a client may take for the TLS handshake and a request's head, and to take what is sent.
@@ -106,13 +106,21 @@ impl Caller {
     pub async fn refuse(
         self,
         problem: &Problem,
-        health: impl FnOnce() -> Response<Bytes>,
+        health: impl Fn() -> Response<Bytes>,
         stall: Duration,
     ) -> io::Result<()> {
         match self.open(stall).await? {
             Some((client, Speaks::Http1, _)) if client.begins_with(b"GET /health ") => tell(client, health()).await,
             Some((client, Speaks::Http1, _)) => tell(client, problem.response()).await,
-            // Who speaks HTTP/2 would not understand it.
+            Some((client, Speaks::Http2, _)) => {
+                let answer = |request: &Request<Incoming>| {
+                    let is_health = request.method() == Method::GET && request.uri().path() == "/health";
+                    let mut answer = if is_health { health() } else { problem.response() };
+                    trace::identify(answer.headers_mut());
+                    answer
+                };
+                http2::refuse(client, stall, answer).await.map_err(io::Error::other)
+            }
             _ => Ok(()),
         }
     }

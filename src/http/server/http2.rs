@@ -5,12 +5,15 @@ use super::leftover::give;
 use super::unread::{Requests, watched};
 use super::whole::{RequestBody, Whole};
 use crate::http::io::Client;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::sync::Notify;
 use warp::http::Request;
 use warp::reply::Response;
 
@@ -40,10 +43,8 @@ where
         async { answer.await.map(watched) }
     });
     let requests = Requests::new(patience.stall);
-    let mut http = http2::Builder::new(requests.clone());
-    http.timer(TokioTimer::new()).keep_alive_interval(ASKED).max_concurrent_streams(STREAMS);
-    http.max_header_list_size(u32::try_from(largest_head).unwrap_or(u32::MAX)).max_send_buf_size(WAITING);
-    http.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+    let mut http = builder(&requests);
+    http.max_header_list_size(u32::try_from(largest_head).unwrap_or(u32::MAX));
     let mut connection = pin!(http.serve_connection(client, service));
     tokio::select! {
         served = &mut connection => return served,
@@ -56,4 +57,33 @@ where
         // What was answered last may be on its way.
         () = requests.none_for(patience.stall) => Ok(()),
     }
+}
+
+/// Answers what is asked first, and says that there is no more to be had here.
+pub async fn refuse<A>(client: Client, stall: Duration, answer: A) -> hyper::Result<()>
+where
+    A: Fn(&Request<Incoming>) -> warp::http::Response<Bytes>,
+{
+    let asked = Notify::new();
+    let service = service_fn(|request| {
+        let answer = answer(&request).map(Full::new);
+        asked.notify_one();
+        // Its body is passed over.
+        drop(give(Whole::of(request)));
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let mut connection = pin!(builder(&Requests::new(stall)).serve_connection(client, service));
+    tokio::select! {
+        served = &mut connection => return served,
+        () = asked.notified() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+fn builder(requests: &Requests) -> http2::Builder<Requests> {
+    let mut http = http2::Builder::new(requests.clone());
+    http.timer(TokioTimer::new()).keep_alive_interval(ASKED);
+    http.max_concurrent_streams(STREAMS).max_send_buf_size(WAITING);
+    http.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+    http
 }

@@ -4,6 +4,7 @@ mod connection;
 mod http2;
 mod leftover;
 mod tls;
+mod unfit;
 mod unread;
 mod whole;
 

@@ -1,5 +1,6 @@
 //! TLS for clients: handshakes, and certificates that may change while we serve.
 
+use super::unfit::Unfit;
 use crate::http::certificate::Names;
 use crate::http::transport::Transport;
 use log::{error, info};
@@ -43,6 +44,7 @@ pub struct Tls {
     /// As they were before they were read.
     loaded: State,
     config: Arc<RwLock<Arc<ServerConfig>>>,
+    unfit: Arc<Unfit>,
     /// Handshakes that calculate at a time.
     turns: Arc<Semaphore>,
 }
@@ -61,7 +63,8 @@ impl Tls {
         let config = Arc::new(RwLock::new(load(&files)?));
         // Others than those who are about to be let in are to be served meanwhile.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { files: Arc::new(files), loaded, config, turns: Arc::new(Semaphore::new(cores.div_ceil(2))) })
+        let (unfit, turns) = (Arc::default(), Arc::new(Semaphore::new(cores.div_ceil(2))));
+        Ok(Self { files: Arc::new(files), loaded, config, unfit, turns })
     }
 
     /// Whether a client's first byte is one of TLS; waits for it.
@@ -73,6 +76,11 @@ impl Tls {
 
     /// Takes as long as the client does.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<Names>>)> {
+        let client = stream.peer_addr().ok();
+        self.shake_hands(stream).await.inspect_err(|error| self.unfit.tell(error, client))
+    }
+
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<Names>>)> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let turn = self.turns.acquire().await.map_err(io::Error::other)?;
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
