@@ -52,7 +52,7 @@ fn the_image_serves_as_nobody_on_a_root_that_cannot_be_written() {
     let produced = curl(&["-d", "21.5", &format!("{url}/topics/t")]);
     assert_eq!(
         String::from_utf8_lossy(&produced.stdout),
-        "{\"offsets\":[{\"partition\":0,\"offset\":0}]}",
+        "{\"offsets\":[{\"partition\":0,\"offset\":0}]}\n",
         "{produced:?}"
     );
     let consumed = curl(&["-N", &format!("{url}/topics/t/events?from=earliest&until=end")]);
