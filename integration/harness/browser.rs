@@ -99,7 +99,11 @@ impl Page<'_> {
     /// The value of an expression, or of a promise, in the page.
     #[track_caller]
     pub fn eval(&self, script: &str) -> Value {
-        self.browser.call(json!({"do": "eval", "page": self.name, "script": script}))
+        self.try_eval(script).unwrap_or_else(|e| panic!("{e}\nwas asked {script:.300}"))
+    }
+
+    fn try_eval(&self, script: &str) -> Result<Value, String> {
+        self.browser.try_call(&json!({"do": "eval", "page": self.name, "script": script}))
     }
 
     #[track_caller]
@@ -107,12 +111,12 @@ impl Page<'_> {
         self.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()
     }
 
-    /// Until an expression is true.
+    /// Until an expression is true. While a page loads anew there is nothing to ask.
     #[track_caller]
     pub fn wait_until(&self, script: &str) {
-        eventually(script, Duration::from_secs(30), || match self.eval(script) {
+        eventually(script, Duration::from_secs(30), || match self.try_eval(script)? {
             Value::Bool(true) => Ok(()),
-            other => Err(format!("{other}; the page says {:.2000}", self.text())),
+            other => Err(format!("{other}; the page says {:.2000}", self.try_eval("document.body.innerText")?)),
         });
     }
 
