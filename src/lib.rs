@@ -17,6 +17,7 @@
 //! - [`notify`]: what systemd wants to hear
 //! - [`config`]: every setting
 //! - [`tls`]: what both sides need of it
+//! - [`seen`]: whether a file is another than when it was read
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
 //!   between tries, being told to end, how many connections the system allows, what it knows of the process
 
@@ -39,6 +40,7 @@ pub mod open_files;
 pub mod partitioner;
 pub mod process;
 pub mod record;
+pub mod seen;
 pub mod signal;
 pub mod start;
 pub mod tls;

@@ -3,6 +3,7 @@
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,11 +20,16 @@ pub fn provider() -> Result<Arc<CryptoProvider>, String> {
     }
 }
 
-/// What TLS has against it, where that is why a request failed: mostly it comes as an error of reading.
+/// What TLS has against it, where that is why reading or writing failed.
+pub fn fault_in(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The same of a request: mostly it comes as an error of reading.
 pub fn fault_of(error: &ureq::Error) -> Option<&rustls::Error> {
     match error {
         ureq::Error::Rustls(error) => Some(error),
-        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        ureq::Error::Io(error) => fault_in(error),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::{JoinHandle, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
@@ -20,8 +20,8 @@ const CALM: Duration = Duration::from_secs(5);
 /// So many panics without a calm in between are no accident.
 const TOO_OFTEN: u32 = 3;
 
-/// Threads in the middle of something, with their names and since when.
-static AT_WORK: LazyLock<Mutex<HashMap<ThreadId, (String, Instant)>>> = LazyLock::new(Mutex::default);
+/// Threads in the middle of something, and since when.
+static AT_WORK: LazyLock<Mutex<HashMap<ThreadId, (Thread, Instant)>>> = LazyLock::new(Mutex::default);
 
 /// Longer than anything takes: a silent broker of the old protocol holds a call for up to two minutes.
 const HUNG: Duration = Duration::from_secs(600);
@@ -29,9 +29,9 @@ const HUNG: Duration = Duration::from_secs(600);
 /// Says that this thread is at a piece of work that ends, and not waiting for the next; until it is dropped.
 pub fn at_work() -> AtWork {
     let thread = std::thread::current();
-    let name = thread.name().unwrap_or("without a name").to_owned();
-    lock(&AT_WORK).insert(thread.id(), (name, Instant::now()));
-    AtWork(thread.id())
+    let id = thread.id();
+    lock(&AT_WORK).insert(id, (thread, Instant::now()));
+    AtWork(id)
 }
 
 pub struct AtWork(ThreadId);
@@ -45,16 +45,16 @@ impl Drop for AtWork {
 /// Says that what this thread does now may take as long as it wants, until it is dropped.
 pub fn unhurried() -> Unhurried {
     let work = lock(&AT_WORK).remove(&std::thread::current().id());
-    Unhurried(work.map(|(name, _)| name))
+    Unhurried(work.map(|(thread, _)| thread))
 }
 
 /// Whoever was at work before is at it anew after this.
-pub struct Unhurried(Option<String>);
+pub struct Unhurried(Option<Thread>);
 
 impl Drop for Unhurried {
     fn drop(&mut self) {
-        if let Some(name) = self.0.take() {
-            lock(&AT_WORK).insert(std::thread::current().id(), (name, Instant::now()));
+        if let Some(thread) = self.0.take() {
+            lock(&AT_WORK).insert(thread.id(), (thread, Instant::now()));
         }
     }
 }
@@ -65,7 +65,7 @@ pub fn hung() -> Vec<String> {
 }
 
 fn at_work_for(long: Duration) -> Vec<String> {
-    lock(&AT_WORK).values().filter(|(_, since)| since.elapsed() >= long).map(|(name, _)| name.clone()).collect()
+    lock(&AT_WORK).values().filter(|(_, since)| since.elapsed() >= long).map(|(thread, _)| name(thread)).collect()
 }
 
 /// The names of threads that panic again and again, and so get nothing done.
@@ -79,12 +79,15 @@ pub fn troubled() -> Vec<String> {
 pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).ok();
     if done.is_none() {
-        let thread = std::thread::current();
-        let name = thread.name().unwrap_or("without a name");
-        note_panic(name);
+        let name = name(&std::thread::current());
+        note_panic(&name);
         error!("thread {name} panicked and goes on; please report this");
     }
     done
+}
+
+fn name(thread: &Thread) -> String {
+    thread.name().unwrap_or("without a name").to_owned()
 }
 
 fn note_panic(name: &str) {

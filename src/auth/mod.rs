@@ -16,7 +16,6 @@ mod permit;
 mod reading;
 mod rights;
 mod secret;
-mod seen;
 mod table;
 mod watch;
 

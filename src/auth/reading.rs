@@ -3,8 +3,8 @@
 use super::file::{self, KeySource};
 use super::jwt::{Fetcher, From, Issuer, KeySet, Keys, Place};
 use super::secret::{self, Digest};
-use super::seen::Seen;
 use super::table::Table;
+use crate::seen::Seen;
 use log::warn;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

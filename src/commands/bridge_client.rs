@@ -166,7 +166,7 @@ async fn speak(
 
 /// Why there is no TLS.
 fn refused(url: &BridgeUrl, error: &std::io::Error) -> Failure {
-    let remedy = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+    let remedy = match crate::tls::fault_in(error) {
         Some(rustls::Error::InvalidCertificate(_)) => {
             "give its authority's certificate, or its own, with --cacert FILE"
         }

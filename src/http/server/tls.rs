@@ -3,12 +3,12 @@
 use super::unfit::Unfit;
 use crate::http::certificate::Names;
 use crate::http::transport::Transport;
+use crate::seen::Seen;
 use log::{error, info};
 use rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -42,7 +42,7 @@ pub enum Clients {
 pub struct Tls {
     files: Arc<TlsFiles>,
     /// As they were before they were read.
-    loaded: State,
+    loaded: Vec<Seen>,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     unfit: Arc<Unfit>,
     /// Handshakes that calculate at a time.
@@ -59,7 +59,7 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Tls {
     /// An error is for the person who started the program.
     pub fn load(files: TlsFiles) -> Result<Self, String> {
-        let loaded = files.state();
+        let loaded = files.seen();
         let config = Arc::new(RwLock::new(load(&files)?));
         // Others than those who are about to be let in are to be served meanwhile.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -103,7 +103,7 @@ impl Tls {
         let mut before = loaded.clone();
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = self.state().await;
+            let now = self.seen().await;
             // Not between the writing of the certificate and of its key.
             if now == before && now != loaded {
                 let files = self.files.clone();
@@ -121,24 +121,16 @@ impl Tls {
         }
     }
 
-    async fn state(&self) -> State {
+    async fn seen(&self) -> Vec<Seen> {
         let files = self.files.clone();
-        tokio::task::spawn_blocking(move || files.state()).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || files.seen()).await.unwrap_or_default()
     }
 }
 
-/// What tells whether one of the files is another than before.
-type State = Vec<Option<[i64; 4]>>;
-
 impl TlsFiles {
-    /// Through symbolic links, as Kubernetes makes them.
-    fn state(&self) -> State {
+    fn seen(&self) -> Vec<Seen> {
         let all = [Some(&self.certificate), Some(&self.key), self.clients.authority()];
-        let state = |file: &PathBuf| {
-            let of = file.metadata().ok()?;
-            Some([of.ino().cast_signed(), of.size().cast_signed(), of.ctime(), of.ctime_nsec()])
-        };
-        all.into_iter().flatten().map(state).collect()
+        all.into_iter().flatten().cloned().map(Seen::now).collect()
     }
 }
 

@@ -39,7 +39,7 @@ const REASONS: [&str; 6] = [
 impl Unfit {
     /// Says why, where a handshake has failed for that.
     pub fn tell(&self, error: &io::Error, client: Option<SocketAddr>) {
-        let Some(reason) = error.get_ref().and_then(|error| error.downcast_ref()).and_then(Reason::of) else { return };
+        let Some(reason) = crate::tls::fault_in(error).and_then(Reason::of) else { return };
         if self.is_due(reason, Instant::now()) {
             let of = client.map_or_else(String::new, |client| format!(" of {}", client.ip().to_canonical()));
             let why = REASONS[reason as usize];

@@ -62,7 +62,9 @@ impl Tls {
         if taken == 0 {
             return Err(match given.is_empty() {
                 true => {
-                    "this system has no CA certificates; give those of Kafka with ssl.truststore.location".to_owned()
+                    "this system has no CA certificates; give the one to trust: of Kafka with ssl.truststore.location, of a \
+                     bridge with --cacert"
+                        .to_owned()
                 }
                 false => "the truststore holds no certificate that can be read".to_owned(),
             });

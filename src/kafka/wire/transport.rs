@@ -93,7 +93,7 @@ fn connect(address: &str, timeout: Duration) -> Result<TcpStream, BrokerError> {
 
 /// What an error of the connection to `address` means, while `what` was wanted.
 pub fn failed(address: &str, what: &str, error: &io::Error) -> BrokerError {
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    if let Some(tls) = crate::tls::fault_in(error) {
         return super::tls_stream::failed(address, tls);
     }
     BrokerError::Unavailable(match error.kind() {

@@ -3,10 +3,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     path: PathBuf,
-    /// What changes with it, as good as surely: when it was written, which it is, how long it is. `None`: not there.
+    /// What changes with it, as good as surely: when it was changed, which it is, how long it is. `None`: not there.
     stamp: Option<(i64, i64, u64, u64)>,
 }
 
@@ -14,7 +14,7 @@ impl Seen {
     /// Of what a link leads to: Kubernetes changes links.
     pub fn now(path: PathBuf) -> Self {
         let found = path.metadata().ok();
-        let stamp = found.map(|found| (found.mtime(), found.mtime_nsec(), found.ino(), found.len()));
+        let stamp = found.map(|found| (found.ctime(), found.ctime_nsec(), found.ino(), found.len()));
         Self { path, stamp }
     }
 
