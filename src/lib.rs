@@ -47,5 +47,5 @@ pub mod tls;
 pub mod worker;
 
 #[cfg(test)]
-#[path = "../tests/support/damage.rs"]
+#[path = "../tests/suite/support/damage.rs"]
 mod damage;

@@ -6,7 +6,7 @@ import re
 import schemathesis
 
 EVENTS = ("/topics/{topic}/events", "/events")
-# Of what has a grammar that no schema can describe, some that are right. What is wrong there, tests/fuzz.rs tries.
+# Of what has a grammar that no schema can describe, some that are right. What is wrong there, tests/suite/fuzz.rs tries.
 CONDITIONS = ["value.n > 3", 'key == "a" || headers.site.startsWith("n")', "true", "offset % 2 == 0 && partition in [0, 1]"]
 STARTS = ["latest", "earliest", "-15m", "2026-01-31T08:00:00Z"]
 CURSORS = ("last_event_id", "lastEventId")
@@ -55,7 +55,7 @@ def map_case(context, case):
                 query.pop(name, None)
             case.headers.pop("Last-Event-ID", None)
     elif case.operation.method.upper() == "POST" and is_good:
-        # The bodies that schemathesis makes up are not packed, whatever the header says; tests/limits.rs sends packed ones.
+        # The bodies that schemathesis makes up are not packed, whatever the header says; tests/suite/limits.rs sends packed ones.
         case.headers.pop("Content-Encoding", None)
     elif case.operation.method.upper() == "DELETE" and is_good:
         # records=all takes no other parameter; without it there is a key.

@@ -1,7 +1,5 @@
 //! The binary, as a shell sees it: exit codes, and one line for what is wrong.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 

@@ -1,5 +1,4 @@
 //! README.md and `curlew serve --help` name the same settings, in the same order, with the same defaults.
-#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 
@@ -28,7 +27,7 @@ fn of_help() -> Vec<Setting> {
 }
 
 fn of_readme() -> Vec<Setting> {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let table = between(readme, "<!-- settings -->", "<!-- /settings -->").unwrap();
     let cell = |text: &str| text.trim().trim_matches('`').to_owned();
     let rows = table.lines().filter(|line| line.starts_with("| `--")).map(|row| {

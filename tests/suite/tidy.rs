@@ -3,8 +3,6 @@
 //! The rules read text: comments and test code are left out first, by `#[cfg(test)]` and by the
 //! names of files (`tests.rs`, `…_tests.rs`, `testing.rs`).
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,19 +1,11 @@
 //! The dashboard and the alert rules in `integration/monitoring` ask only for what `/metrics` has.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/exposition.rs"]
-#[allow(dead_code)]
-mod exposition;
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::exposition::Metrics;
+use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
 use curlew::http::{self, App, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::TopicName;
-use exposition::Metrics;
-use memory_broker::MemoryBroker;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,7 +129,7 @@ fn queries_are_understood() {
 
 #[tokio::test]
 async fn every_panel_of_the_dashboard_asks_for_what_there_is() {
-    let dashboard: Value = serde_json::from_str(include_str!("../integration/monitoring/dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(include_str!("../../integration/monitoring/dashboard.json")).unwrap();
     let metrics = metrics().await;
     let panels = dashboard["panels"].as_array().unwrap();
     let targets: Vec<_> = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten().collect();
@@ -149,7 +141,7 @@ async fn every_panel_of_the_dashboard_asks_for_what_there_is() {
 
 #[tokio::test]
 async fn every_alert_asks_for_what_there_is() {
-    let rules = include_str!("../integration/monitoring/alerts.yml");
+    let rules = include_str!("../../integration/monitoring/alerts.yml");
     let metrics = metrics().await;
     let queries: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
     assert_eq!(queries.len(), rules.matches("- alert: ").count());
@@ -159,7 +151,7 @@ async fn every_alert_asks_for_what_there_is() {
 
 #[tokio::test]
 async fn every_metric_of_ours_is_on_the_dashboard() {
-    let dashboard = include_str!("../integration/monitoring/dashboard.json");
+    let dashboard = include_str!("../../integration/monitoring/dashboard.json");
     let metrics = metrics().await;
     let forgotten: Vec<_> = metrics
         .families

@@ -1,18 +1,10 @@
 //! The accept loop on real sockets: keep-alive, HTTP/2, streams that take their connection over, clients that take
 //! nothing, too many clients, and the end.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-#[path = "support/served.rs"]
-#[allow(dead_code)]
-mod served;
-
+use crate::support::served::{PATIENCE, Served};
 use curlew::http;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use served::{PATIENCE, Served};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -1,24 +1,17 @@
 //! Who may do what, through the routes: keys, sessions and tickets, and what ends with them.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/documented.rs"]
-mod documented;
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::documented::is_documented;
+use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use curlew::auth::{Auth, Digest, Watch};
 use curlew::broker::BrokerError;
 use curlew::http::{self, App, Guard, Listens, Origins, routes};
 use curlew::hub::{self, Hub};
-use documented::is_documented;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use memory_broker::MemoryBroker;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -597,7 +590,7 @@ async fn a_file_that_was_missing_is_read_as_soon_as_it_is_there() {
     let status = async |key: &str| world.status("GET", "/topics/a", key).await;
     assert_eq!((status("r-secret").await, status("n-secret").await), (200, 401), "what was said before holds on");
     assert!(!world.auth.has_changed(), "it is not read and refused again and again");
-    std::fs::write(&keys, include_str!("../src/auth/jwt/testing/ec.pub.pem")).unwrap();
+    std::fs::write(&keys, include_str!("../../src/auth/jwt/testing/ec.pub.pem")).unwrap();
     assert!(world.auth.has_changed());
     world.auth.reload();
     std::fs::remove_file(&keys).unwrap();

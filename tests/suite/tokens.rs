@@ -1,5 +1,4 @@
 //! Tokens of an identity provider: its key set behind a URL, its rotation, its absence.
-#![allow(clippy::unwrap_used)]
 
 use curlew::auth::{Answered, Arrival, Auth, Credential, Ended, Over, Permit, Refused, Right};
 use curlew::record::{TopicName, now};
@@ -71,12 +70,12 @@ impl Provider {
 struct Signer(&'static str, EncodingKey, Algorithm);
 
 fn rsa() -> Signer {
-    let pem = include_str!("../src/auth/jwt/testing/rsa.pem");
+    let pem = include_str!("../../src/auth/jwt/testing/rsa.pem");
     Signer("first", EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(), Algorithm::RS256)
 }
 
 fn ec() -> Signer {
-    let pem = include_str!("../src/auth/jwt/testing/ec.pem");
+    let pem = include_str!("../../src/auth/jwt/testing/ec.pem");
     Signer("second", EncodingKey::from_ec_pem(pem.as_bytes()).unwrap(), Algorithm::ES256)
 }
 

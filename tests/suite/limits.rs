@@ -1,10 +1,6 @@
 //! What one client may take, through the routes: each limit names itself, and costs nobody else anything.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::memory_broker::MemoryBroker;
 use curlew::auth::{Auth, Digest};
 use curlew::cel;
 use curlew::http::limits::Settings;
@@ -12,7 +8,6 @@ use curlew::http::{self, App, Network, Proxies, routes};
 use curlew::hub::{self, Hub};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use memory_broker::MemoryBroker;
 use std::io::Write;
 use std::sync::Arc;
 use warp::http::Response;

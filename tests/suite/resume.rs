@@ -1,16 +1,9 @@
 //! Coming back through the routes: a stream is cut at any byte, and in the end each record was seen once, in order.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/event_source.rs"]
-mod event_source;
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::event_source::EventSource;
+use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, Guard, Listens, Origins, routes};
 use curlew::hub::{self, Hub};
-use event_source::EventSource;
-use memory_broker::MemoryBroker;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;

@@ -1,13 +1,8 @@
 //! `where=` through the routes, without a network.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{App, Settings, routes};
 use curlew::hub::{self, Hub};
-use memory_broker::MemoryBroker;
 use std::sync::Arc;
 
 /// The answer to a request for records of topic `t`, which holds a few readings: its status and body.

@@ -1,16 +1,11 @@
 //! The hub through its public seam, on a broker in memory.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
 use curlew::cel::Expression;
 use curlew::cursor::{Cursor, Selection};
 use curlew::hub::*;
 use curlew::record::*;
-use memory_broker::MemoryBroker;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;

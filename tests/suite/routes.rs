@@ -1,20 +1,13 @@
 //! The routes, without a socket, on a broker in memory: the contract's rows for consuming, looking
-//! around, other origins and errors. (`tests/produce.rs` has those for producing.)
-#![allow(clippy::unwrap_used)]
+//! around, other origins and errors. (`tests/suite/produce.rs` has those for producing.)
 
-#[path = "support/documented.rs"]
-mod documented;
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::documented::is_documented;
+use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
 use curlew::http::{self, App, Guard, Listens, Origins, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::{Header, NewRecord};
-use documented::is_documented;
 use http_body_util::BodyExt;
-use memory_broker::MemoryBroker;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! What the binary writes on standard error, and what names a request.
-#![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};

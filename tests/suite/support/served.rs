@@ -1,6 +1,6 @@
 //! The bridge on a real socket, with a broker in memory behind it.
 
-use crate::memory_broker::MemoryBroker;
+use super::memory_broker::MemoryBroker;
 use curlew::http::{self, App};
 use curlew::hub::{self, Hub};
 use std::net::SocketAddr;

@@ -1,19 +1,8 @@
 //! What clients may do over HTTP/2 that no library does: bodies that are cut, answers that nobody reads, silence.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/frames.rs"]
-#[allow(dead_code)]
-mod frames;
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-#[path = "support/served.rs"]
-#[allow(dead_code)]
-mod served;
-
+use crate::support::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, block, frame, head};
+use crate::support::served::Served;
 use curlew::http::{self, limits};
-use frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, block, frame, head};
-use served::Served;
 use std::time::{Duration, Instant};
 
 const WINDOW: u32 = 1 << 20;

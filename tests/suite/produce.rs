@@ -1,10 +1,6 @@
 //! Produce as the contract says, on a broker in memory, without a network.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use bytes::Bytes;
 use curlew::broker::{AutoCreate, BrokerError, Denial, Written};
@@ -13,7 +9,6 @@ use curlew::hub::{self, Hub};
 use curlew::record::*;
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
-use memory_broker::MemoryBroker;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;

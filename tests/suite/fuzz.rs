@@ -1,17 +1,10 @@
 //! Whatever comes over HTTP, the answer is a good one or says what is wrong with the request; it is no fault of ours.
-#![allow(clippy::unwrap_used)]
 
-#[path = "support/damage.rs"]
-mod damage;
-#[path = "support/memory_broker.rs"]
-#[allow(dead_code)]
-mod memory_broker;
-
+use crate::support::damage::damaged;
+use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, Deletion, routes};
 use curlew::hub::{self, Hub};
 use curlew::worker;
-use damage::damaged;
-use memory_broker::MemoryBroker;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};

@@ -1,0 +1,22 @@
+//! Curlew through its public seam: the routes, the hub, the `Broker` trait and the binary. One test binary, so that the
+//! crate and the broker in memory are compiled and linked once.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod cli;
+mod conditions;
+mod fuzz;
+mod http2;
+mod hub;
+mod limits;
+mod logs;
+mod metrics;
+mod monitoring;
+mod produce;
+mod readme;
+mod resume;
+mod routes;
+mod server;
+mod support;
+mod tidy;
+mod tokens;
