@@ -1,5 +1,6 @@
 //! The web: routes, produce, streams; the only place that names warp. The URL table is in `routes`.
 
+mod arrival;
 mod auth;
 mod certificate;
 mod dashboard;
@@ -84,7 +85,7 @@ impl Default for Settings {
 }
 
 /// Questions to the broker that may wait at a time, each on a thread of its own; more are refused after a while.
-/// Pages of records may take long, so that they have places of their own.
+/// Pages of records are larger, so they have places of their own. A page that waits for records has no place meanwhile.
 const QUESTIONS: usize = 64;
 const PAGES: usize = 32;
 /// How long a question may wait for its turn.

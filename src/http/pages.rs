@@ -1,15 +1,18 @@
 //! A page of records.
 
+use super::arrival::Arrival;
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
 use super::status::{json_response, one_topic};
 use super::{App, event};
+use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Want};
 use crate::record::{Offset, Records, TopicName, TopicPartition};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use warp::reply::Response;
 
 /// Records of one page, and how many there are where nothing is asked for.
@@ -62,10 +65,22 @@ struct Page {
     /// `None`: from the log's start.
     offset: Option<Offset>,
     limit: usize,
-    wait: Duration,
 }
 
-pub async fn records(app: &Arc<App>, topic: &str, partition: &str, request: &Request) -> Result<Response, Problem> {
+/// What was found for a [`Page`].
+struct Found {
+    json: String,
+    /// `None`: it holds records. Else the offset of the next record to be written.
+    empty_at: Option<Offset>,
+}
+
+pub async fn records(
+    app: &Arc<App>,
+    permit: &Permit,
+    topic: &str,
+    partition: &str,
+    request: &Request,
+) -> Result<Response, Problem> {
     let query = Query::parse(&request.query, &["offset", "limit", "timeout"])?;
     let number = |name: &str, most: u64| match query.one(name)? {
         None => Ok(None),
@@ -75,21 +90,40 @@ pub async fn records(app: &Arc<App>, topic: &str, partition: &str, request: &Req
         },
     };
     let unknown = || Problem::bad_request(format!("partition is {partition:?}; it is a number from 0 on"));
-    let page = Page {
+    let page = Arc::new(Page {
         place: TopicPartition {
             topic: TopicName::new(topic)?,
             partition: partition.parse().ok().filter(|p| *p >= 0).ok_or_else(unknown)?,
         },
         offset: number("offset", i64::MAX as u64)?.map(|offset| offset as Offset),
         limit: number("limit", MAX_PAGE as u64)?.map_or(PAGE, |limit| limit as usize),
-        wait: Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0)),
+    });
+    let deadline = Instant::now() + Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0));
+    let find = || {
+        let (shared, page) = (app.clone(), page.clone());
+        app.page(move || read(&**shared.hub.broker(), &shared.readers, &page))
     };
-    let shared = app.clone();
-    Ok(json_response(app.page(move || read(&**shared.hub.broker(), &shared.readers, &page)).await??))
+    let mut found = find().await??;
+    if let Some(offset) = found.empty_at
+        && page.limit > 0
+        && Instant::now() < deadline
+    {
+        // It waits as a stream does, and counts as one.
+        let _place = app.limits.stream(&request.caller(permit))?;
+        let mut next = Some(offset);
+        while let Some(offset) = next
+            && timeout_at(deadline, Arrival::of(&app.hub, &page.place, offset)?.wait()).await.is_ok()
+        {
+            found = find().await??;
+            next = found.empty_at;
+        }
+    }
+    Ok(json_response(found.json))
 }
 
-fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<String, Problem> {
+fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<Found, Problem> {
     let Page { place, limit, .. } = page;
+    let mut is_empty = true;
     let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
     let at = info.partitions.iter().find(|p| p.partition == place.partition);
     let at = at.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
@@ -110,7 +144,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<String, P
         offset,
         leader_epoch: at.leader_epoch,
     };
-    let limits = FetchLimits { wait: page.wait, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
+    let limits = FetchLimits { wait: Duration::ZERO, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
     let mut out = br#"{"records":["#.to_vec();
     let mut next = offset;
     for fetched in readers.fetch(leader, || broker.reader(leader), want, limits)? {
@@ -121,6 +155,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<String, P
                 next = record.offset;
                 break;
             }
+            is_empty = false;
             if count > 0 {
                 out.push(b',');
             }
@@ -129,7 +164,8 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<String, P
     }
     let latest = latest.max(next);
     out.extend(format!(r#"],"next_offset":{next},"earliest":{earliest},"latest":{latest}}}"#).bytes());
-    String::from_utf8(out).map_err(|_| Problem::internal("a page of records is not UTF-8"))
+    let json = String::from_utf8(out).map_err(|_| Problem::internal("a page of records is not UTF-8"))?;
+    Ok(Found { json, empty_at: is_empty.then_some(next) })
 }
 
 #[cfg(test)]

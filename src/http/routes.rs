@@ -157,7 +157,7 @@ where
         (["events"], &Method::GET) => subscribe::topics(app, permit, request).await?,
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
             auth::check(permit, Right::Consume, topic)?;
-            pages::records(app, topic, partition, request).await?
+            pages::records(app, permit, topic, partition, request).await?
         }
         (["tickets"], &Method::POST) => login::ticket(app, permit, request, body).await?,
         _ => return Ok(None),

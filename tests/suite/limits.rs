@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 use warp::http::Response;
 use warp::hyper::body::Bytes;
 
@@ -21,7 +22,10 @@ fn app(limits: Settings) -> Arc<App> {
 }
 
 fn app_for(limits: Settings, auth: Auth) -> Arc<App> {
-    let broker = MemoryBroker::new();
+    app_on(MemoryBroker::new(), limits, auth)
+}
+
+fn app_on(broker: Arc<MemoryBroker>, limits: Settings, auth: Auth) -> Arc<App> {
     broker.create("t", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     // Without a socket every request comes from loopback, as if from a proxy there.
@@ -243,4 +247,44 @@ async fn a_gzip_body_is_produced_as_what_it_holds() {
     let seen = get(&app, "/topics/t/partitions/0/records?offset=0", ME).await;
     let seen: serde_json::Value = serde_json::from_slice(seen.body()).unwrap();
     assert_eq!(seen["records"].as_array().map(Vec::len), Some(4), "{seen}");
+}
+
+#[tokio::test]
+async fn pages_that_wait_for_records_hold_no_place() {
+    const WAITING: usize = 800;
+    const DEADLINE: Duration = Duration::from_secs(60);
+    let broker = MemoryBroker::new();
+    let app = app_on(broker.clone(), Settings { streams_per_address: 2, ..Settings::default() }, Auth::off());
+    let wait = |from: &'static str| {
+        let app = app.clone();
+        tokio::spawn(async move { get(&app, "/topics/t/partitions/0/records?offset=0&timeout=30000", from).await })
+    };
+    let waiting: Vec<_> = (0..WAITING).map(|_| wait("127.0.0.1")).collect();
+    let until_waiting = async |count: usize| {
+        let count_is_reached = async {
+            while app.hub.streams() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, count_is_reached).await.expect("all of them wait");
+    };
+    until_waiting(WAITING).await;
+    // Each of them waits for longer than a page waits for its turn.
+    let other = get(&app, "/topics/t/partitions/0/records", OTHER).await;
+    assert_eq!(other.status(), 200);
+    // They count as streams of their address.
+    let mine: Vec<_> = (0..4).map(|_| wait(ME)).collect();
+    until_waiting(WAITING + 2).await;
+    broker.append("t", 0, "first");
+    for answer in waiting {
+        let answer = tokio::time::timeout(DEADLINE, answer).await.expect("an answer").unwrap();
+        let page: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!((answer.status().as_u16(), &page["records"][0]["value"]), (200, &"first".into()));
+    }
+    let mut statuses = Vec::new();
+    for answer in mine {
+        statuses.push(answer.await.unwrap().status().as_u16());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 429, 429]);
 }
