@@ -63,6 +63,12 @@ pub type Partition = i32;
 /// A record's place in its partition, from 0. "Next offset" means the one to read next.
 pub type Offset = i64;
 
+/// A leader epoch (KIP-101): the number of the election whose leader wrote a record. The embedded log has its own kind.
+pub type Epoch = i64;
+
+/// The leader epoch is unknown.
+pub const NO_EPOCH: Epoch = -1;
+
 /// Milliseconds since the epoch; -1 where a broker keeps none.
 pub type Timestamp = i64;
 

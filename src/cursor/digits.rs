@@ -1,11 +1,12 @@
 //! Numbers in digits of base 64 (RFC 4648's URL-safe alphabet), most significant digit first.
 
-use super::{BadCursor, CHECK};
+use super::BadCursor;
+use super::text::CHECK;
 use crate::record::Offset;
 
 pub const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// More partitions than Kafka's own limits allow a topic in practice; bounds what a forged count can cost.
-const MAX_PARTITIONS: usize = 100_000;
+pub const MAX_PARTITIONS: usize = 100_000;
 
 /// How many digits `offset` takes.
 pub fn digits_of(offset: Offset) -> usize {
@@ -26,14 +27,6 @@ pub fn push_number(out: &mut String, number: u64, width: usize) {
     }
 }
 
-pub fn push_count(out: &mut String, mut count: usize) {
-    while count >= 32 {
-        out.push(char::from(DIGITS[32 + count % 32]));
-        count /= 32;
-    }
-    out.push(char::from(DIGITS[count]));
-}
-
 pub fn push_check(out: &mut String) {
     let check = crc32c::crc32c(out.as_bytes());
     push_number(out, check.into(), CHECK);
@@ -47,11 +40,15 @@ impl<'a> Digits<'a> {
         Self(text.as_bytes())
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn digit(&mut self) -> Result<u64, BadCursor> {
+    pub fn digit(&mut self) -> Result<u64, BadCursor> {
         let (first, rest) = self.0.split_first().ok_or(BadCursor::Damaged)?;
         self.0 = rest;
         let value = match first {
@@ -74,6 +71,7 @@ impl<'a> Digits<'a> {
         Ok(number)
     }
 
+    /// A count of version 0: 5 bits a digit, least significant first; 32: more.
     pub fn count(&mut self) -> Result<usize, BadCursor> {
         let mut count = 0;
         for place in 0..4 {

@@ -1,33 +1,20 @@
 //! A place in every partition of every topic of a stream, silent partitions too; written as an SSE
-//! id and read back.
-//!
-//! The text holds only `A-Z a-z 0-9 - _` (no CORS preflight, nothing to escape in a URL), in digits
-//! of base 64:
-//!
-//! ```text
-//! head     1 digit   version * 16 + offset width
-//! names    3 digits  hash of the topics' names and the selected partitions
-//! a topic: id 4 digits (hash of its id, 0: unknown), partitions (5 bits a digit, 32: more),
-//!          the next offset of each partition, `offset width` digits each
-//! check    4 digits  CRC-32C of all before it
-//! ```
-//!
-//! 12 partitions with offsets below 10^9 take at most 128 bytes, whether of one topic or of twelve.
+//! id and read back ([`text`]).
 
 mod digits;
+mod packed;
+mod text;
 
 use crate::broker::TopicId;
-use crate::record::{Offset, Partition, TopicName};
-use digits::{Digits, digits_of, push_check, push_count, push_number, write_digits};
+use crate::record::{Epoch, NO_EPOCH, Offset, Partition, TopicName};
 use std::fmt;
+use text::Text;
 
-const VERSION: u64 = 0;
-const HEAD: usize = 1;
-const NAMES: usize = 3;
-const ID: usize = 4;
-const CHECK: usize = 4;
-/// Digits of the largest offset, 2^63 - 1.
-const MAX_WIDTH: usize = 11;
+/// Bits of a topic's tag in a cursor of few topics, and in one of many.
+const TAG_BITS: u32 = 24;
+const SHORT_TAG_BITS: u32 = 16;
+/// More topics than this have short tags, so that a cursor of twelve fits 128 bytes.
+const FEW_TOPICS: usize = 8;
 
 /// Which partitions of its topics a stream reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -61,7 +48,11 @@ pub struct IdTag(u32);
 
 impl IdTag {
     pub fn of(id: TopicId) -> Self {
-        Self(id.map_or(0, |id| (crc32c::crc32c(id.as_bytes()) & 0xff_ffff).max(1)))
+        Self(id.map_or(0, |id| (crc32c::crc32c(id.as_bytes()) & ((1 << TAG_BITS) - 1)).max(1)))
+    }
+
+    fn short(self) -> Self {
+        Self(if self.0 == 0 { 0 } else { (self.0 & ((1 << SHORT_TAG_BITS) - 1)).max(1) })
     }
 
     /// Whether both are known and not of the same topic.
@@ -79,9 +70,24 @@ impl IdTag {
 pub struct TopicCursor {
     pub name: TopicName,
     pub id: IdTag,
-    /// The next offset of each partition: of 0, 1, 2, … or of those selected, in order. Empty while
-    /// the topic does not exist.
-    next: Vec<Offset>,
+    /// Of each partition: 0, 1, 2, … or those selected, in order. Empty while the topic does not exist.
+    places: Vec<Position>,
+}
+
+/// A place in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The offset to read next.
+    pub next: Offset,
+    /// The leader epoch of the record before `next` (KIP-320): a log that holds the offset and not this epoch was
+    /// truncated and has grown again. [`NO_EPOCH`]: nothing is claimed.
+    pub epoch: Epoch,
+}
+
+impl From<Offset> for Position {
+    fn from(next: Offset) -> Self {
+        Self { next, epoch: NO_EPOCH }
+    }
 }
 
 /// The next offset of every partition of every topic of a stream.
@@ -91,24 +97,6 @@ pub struct Cursor {
     /// By name.
     topics: Vec<TopicCursor>,
     text: Text,
-}
-
-/// The cursor as written, kept in step with it.
-#[derive(Clone, Default)]
-struct Text {
-    digits: String,
-    width: usize,
-    /// Where each topic's offsets begin.
-    starts: Vec<usize>,
-    stale: Stale,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum Stale {
-    No,
-    Check,
-    #[default]
-    All,
 }
 
 /// Why a text is not a cursor of this stream.
@@ -161,7 +149,7 @@ impl Cursor {
     pub fn new(mut topics: Vec<TopicName>, selection: Selection) -> Self {
         topics.sort_unstable();
         topics.dedup();
-        let unknown = |name| TopicCursor { name, id: IdTag::default(), next: Vec::new() };
+        let unknown = |name| TopicCursor { name, id: IdTag::default(), places: Vec::new() };
         Self { selection, topics: topics.into_iter().map(unknown).collect(), text: Text::default() }
     }
 
@@ -199,32 +187,44 @@ impl Cursor {
 
     /// Sets a topic's id, for instance when the topic appears or is made anew.
     pub fn set_id(&mut self, topic: usize, id: IdTag) {
+        let id = self.fit(id);
         if self.topics[topic].id != id {
             self.topics[topic].id = id;
-            self.text.stale = Stale::All;
+            self.text.outdate();
         }
+    }
+
+    /// A tag as this cursor keeps it, to compare with its own.
+    pub fn fit(&self, id: IdTag) -> IdTag {
+        if self.topics.len() > FEW_TOPICS { id.short() } else { id }
     }
 
     /// Partitions of this topic whose next offset is known, with it.
     pub fn places(&self, topic: usize) -> impl Iterator<Item = (Partition, Offset)> + '_ {
-        self.topics[topic].next.iter().enumerate().map(|(slot, next)| (self.partition_at(slot), *next))
+        self.topics[topic].places.iter().enumerate().map(|(slot, place)| (self.partition_at(slot), place.next))
     }
 
     /// Records between this place and `ahead`, another one of the same topics, in the partition where that is most.
     pub fn behind(&self, ahead: &Self) -> u64 {
         let topics = ahead.topics.iter().zip(&self.topics);
-        let lags = topics.flat_map(|(ahead, own)| ahead.next.iter().zip(&own.next).map(|(ahead, own)| ahead - own));
+        let lags = topics
+            .flat_map(|(ahead, own)| ahead.places.iter().zip(&own.places).map(|(ahead, own)| ahead.next - own.next));
         lags.max().and_then(|lag| u64::try_from(lag).ok()).unwrap_or(0)
     }
 
     /// The next offset of a partition; `None` where the stream does not read it (yet).
     pub fn next(&self, topic: usize, partition: Partition) -> Option<Offset> {
-        self.topics[topic].next.get(self.slot(partition)?).copied()
+        Some(self.position(topic, partition)?.next)
+    }
+
+    /// Likewise, with its leader epoch.
+    pub fn position(&self, topic: usize, partition: Partition) -> Option<Position> {
+        self.topics[topic].places.get(self.slot(partition)?).copied()
     }
 
     /// The partition whose place would be added next, or `None` where the selection is complete.
     pub fn next_partition(&self, topic: usize) -> Option<Partition> {
-        let slot = self.topics[topic].next.len();
+        let slot = self.topics[topic].places.len();
         match &self.selection {
             Selection::All => Some(slot as Partition),
             Selection::Only(partitions) => partitions.get(slot).copied(),
@@ -232,92 +232,40 @@ impl Cursor {
     }
 
     /// Adds the place of [`next_partition`](Self::next_partition).
-    pub fn add_place(&mut self, topic: usize, next: Offset) {
-        self.topics[topic].next.push(next);
-        self.text.stale = Stale::All;
+    pub fn add_place(&mut self, topic: usize, place: impl Into<Position>) {
+        self.topics[topic].places.push(place.into());
+        self.text.outdate();
     }
 
     /// Forgets a topic's places (it was made anew, or is gone).
     pub fn clear(&mut self, topic: usize) {
-        self.topics[topic].next.clear();
-        self.text.stale = Stale::All;
+        self.topics[topic].places.clear();
+        self.text.outdate();
     }
 
-    /// Moves a known place; a place that is not known is left alone.
-    pub fn set(&mut self, topic: usize, partition: Partition, next: Offset) {
+    /// Moves a known place; a place that is not known is left alone. Called for each record.
+    pub fn set(&mut self, topic: usize, partition: Partition, to: Position) {
         let Some(slot) = self.slot(partition) else { return };
-        let Some(place) = self.topics[topic].next.get_mut(slot) else { return };
-        if *place == next {
-            return;
+        let Some(place) = self.topics[topic].places.get_mut(slot) else { return };
+        let from = std::mem::replace(place, to);
+        if from.epoch != to.epoch {
+            self.text.outdate();
+        } else if from.next != to.next {
+            self.text.patch(topic, slot, to.next);
         }
-        *place = next;
-        if self.text.stale == Stale::All {
-            return;
-        }
-        if digits_of(next) > self.text.width {
-            self.text.stale = Stale::All;
-            return;
-        }
-        let start = self.text.starts[topic] + slot * self.text.width;
-        let mut digits = [0; MAX_WIDTH];
-        let width = self.text.width;
-        write_digits(&mut digits[..width], next as u64);
-        self.text.digits.replace_range(start..start + width, std::str::from_utf8(&digits[..width]).unwrap_or_default());
-        self.text.stale = Stale::Check;
     }
 
     /// The cursor as an SSE id.
     pub fn text(&mut self) -> &str {
-        match self.text.stale {
-            Stale::No => {}
-            Stale::Check => {
-                let body = self.text.digits.len() - CHECK;
-                self.text.digits.truncate(body);
-                push_check(&mut self.text.digits);
-            }
-            Stale::All => self.text = self.write(),
+        if self.text.is_outdated() {
+            self.text = text::write(self);
         }
-        self.text.stale = Stale::No;
-        &self.text.digits
+        self.text.checked()
     }
 
     /// Reads a cursor for a stream of these topics and partitions.
     pub fn read(text: &str, topics: Vec<TopicName>, selection: Selection) -> Result<Self, BadCursor> {
-        let mut cursor = Self::new(topics, selection);
-        let body = text.len().checked_sub(CHECK).ok_or(BadCursor::Damaged)?;
-        let (body, check) = text.split_at_checked(body).ok_or(BadCursor::Damaged)?;
-        let mut checked = body.to_owned();
-        push_check(&mut checked);
-        if checked[body.len()..] != *check {
-            return Err(BadCursor::Damaged);
-        }
-        let mut digits = Digits::of(body);
-        let head = digits.number(HEAD)?;
-        if head / 16 != VERSION {
-            return Err(BadCursor::Version);
-        }
-        let width = head as usize % 16;
-        if !(1..=MAX_WIDTH).contains(&width) {
-            return Err(BadCursor::Damaged);
-        }
-        if digits.number(NAMES)? != cursor.names_hash() {
-            return Err(BadCursor::OtherStream);
-        }
-        for topic in &mut cursor.topics {
-            topic.id = IdTag(digits.number(ID)? as u32);
-            let partitions = digits.count()?;
-            for _ in 0..partitions {
-                let next = Offset::try_from(digits.number(width)?).map_err(|_| BadCursor::Damaged)?;
-                topic.next.push(next);
-            }
-            if let Selection::Only(selected) = &cursor.selection
-                && partitions != selected.len()
-                && partitions != 0
-            {
-                return Err(BadCursor::OtherStream);
-            }
-        }
-        if digits.is_empty() { Ok(cursor) } else { Err(BadCursor::Damaged) }
+        text::read(text, Self::new(topics, selection))
     }
 
     /// Whether `text` has the shape of a cursor, whatever its stream: right alphabet and check.
@@ -339,24 +287,6 @@ impl Cursor {
         }
     }
 
-    fn write(&self) -> Text {
-        let width = self.topics.iter().flat_map(|t| &t.next).map(|next| digits_of(*next)).max().unwrap_or(1);
-        let mut text = Text { width, ..Text::default() };
-        let out = &mut text.digits;
-        push_number(out, VERSION * 16 + width as u64, HEAD);
-        push_number(out, self.names_hash(), NAMES);
-        for topic in &self.topics {
-            push_number(out, topic.id.0.into(), ID);
-            push_count(out, topic.next.len());
-            text.starts.push(out.len());
-            for next in &topic.next {
-                push_number(out, *next as u64, width);
-            }
-        }
-        push_check(out);
-        text
-    }
-
     fn names_hash(&self) -> u64 {
         let mut hash = 0;
         for topic in &self.topics {
@@ -368,7 +298,7 @@ impl Cursor {
                 hash = crc32c::crc32c_append(hash, &partition.to_be_bytes());
             }
         }
-        u64::from(hash) % (1 << (6 * NAMES))
+        u64::from(hash) % (1 << (6 * text::NAMES))
     }
 }
 

@@ -8,6 +8,10 @@ fn topic(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
 }
 
+fn at(next: Offset, epoch: Epoch) -> Position {
+    Position { next, epoch }
+}
+
 fn cursor_of(places: &[(&str, &[Offset])]) -> Cursor {
     let mut cursor = Cursor::new(places.iter().map(|(name, _)| topic(name)).collect(), Selection::All);
     for (name, offsets) in places {
@@ -35,6 +39,76 @@ fn twelve_partitions_with_large_offsets_fit_128_bytes_however_they_are_spread() 
 }
 
 #[test]
+fn twelve_partitions_of_the_embedded_log_fit_128_bytes_while_it_changes_its_epoch() {
+    let mut cursor = Cursor::new((0..12).map(|n| topic(&format!("topic-{n}"))).collect(), Selection::All);
+    for index in 0..12 {
+        let epoch = [(1 << 52) - 1, (1 << 52) - 12345][index % 2];
+        cursor.add_place(index, at(999_999_999, epoch));
+    }
+    let text = cursor.text();
+    assert!(text.len() <= 128, "{} bytes: {text}", text.len());
+}
+
+type Places = &'static [(&'static str, &'static [Offset])];
+
+const OLD: [(&str, Places); 5] = [
+    ("BHBzuv4BBAaTS2", &[("t", &[0])]),
+    ("FHBzuv4BDAAAAqAAAAR7msn_GqGL", &[("t", &[42, 17, 999_999_999])]),
+    ("L6y5uv4BAuv4BBH__________bN_z", &[("a", &[]), ("b", &[Offset::MAX])]),
+    (
+        "BypCuv4BBBuv4BBCuv4BBDuv4BBEuv4BBFuv4BBGuv4BBHuv4BBIuv4BBJbo_g",
+        &[
+            ("t0", &[1]),
+            ("t1", &[2]),
+            ("t2", &[3]),
+            ("t3", &[4]),
+            ("t4", &[5]),
+            ("t5", &[6]),
+            ("t6", &[7]),
+            ("t7", &[8]),
+            ("t8", &[9]),
+        ],
+    ),
+    ("BPXpuv4BoBFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFQyL5", &[("wide", &[5; 40])]),
+];
+
+/// As earlier versions of Curlew wrote them: an event's id that a client has kept must stay readable for good.
+#[test]
+fn a_cursor_of_version_0_is_read_and_claims_no_epoch() {
+    let id = IdTag::of(Some(uuid::Uuid::from_u128(7)));
+    for (text, places) in OLD {
+        let names = places.iter().map(|(name, _)| topic(name)).collect();
+        let cursor = Cursor::read(text, names, Selection::All).unwrap();
+        for (index, (name, offsets)) in places.iter().enumerate() {
+            assert_eq!(cursor.topics()[index].name.as_str(), *name);
+            assert_eq!(cursor.topics()[index].id, cursor.fit(id));
+            let expected: Vec<_> = offsets.iter().map(|next| Position::from(*next)).collect();
+            assert_eq!(cursor.topics()[index].places, expected);
+        }
+    }
+}
+
+#[test]
+fn a_cursor_of_a_later_version_is_told_from_a_damaged_one() {
+    let mut text = "-AAAA".to_owned();
+    digits::push_check(&mut text);
+    assert_eq!(Cursor::read(&text, vec![topic("t")], Selection::All), Err(BadCursor::Version));
+}
+
+#[test]
+fn a_forged_count_costs_nothing() {
+    let cursor = Cursor::new(vec![topic("t")], Selection::All);
+    let mut text = String::new();
+    digits::push_number(&mut text, 16 + 1, 1);
+    digits::push_number(&mut text, cursor.names_hash(), 3);
+    let mut packer = packed::Packer::new(&mut text);
+    [(0, 6), (0, 6), (1, 24), (100_000, 17)].into_iter().for_each(|(number, bits)| packer.push(number, bits));
+    packer.finish();
+    digits::push_check(&mut text);
+    assert_eq!(Cursor::read(&text, vec![topic("t")], Selection::All), Err(BadCursor::Damaged));
+}
+
+#[test]
 fn a_cursor_of_other_topics_or_partitions_is_told_from_a_damaged_one() {
     let text = cursor_of(&[("a", &[1, 2])]).text().to_owned();
     let read = |topics: &[&str], selection| Cursor::read(&text, topics.iter().map(|t| topic(t)).collect(), selection);
@@ -57,8 +131,8 @@ fn a_selection_keeps_its_own_partitions_only() {
     assert_eq!(cursor.next_partition(0), Some(5));
     cursor.add_place(0, 50);
     assert_eq!(cursor.next_partition(0), None);
-    cursor.set(0, 5, 51);
-    cursor.set(0, 3, 99);
+    cursor.set(0, 5, at(51, 3));
+    cursor.set(0, 3, at(99, 3));
     assert_eq!(cursor.places(0).collect::<Vec<_>>(), [(2, 20), (5, 51)]);
     let text = cursor.text().to_owned();
     assert_eq!(Cursor::read(&text, vec![topic("t")], Selection::of(vec![2, 5])).unwrap(), cursor);
@@ -74,8 +148,12 @@ fn a_topic_made_anew_has_another_tag_and_an_unknown_id_differs_from_none() {
 
 fn arbitrary() -> impl Strategy<Value = Cursor> {
     let offset = prop_oneof![0..100i64, 0..1_000_000_000i64, 0..=Offset::MAX];
-    let places = prop::collection::vec(offset, 0..40);
-    let topics = prop::collection::btree_map("[a-zA-Z0-9._-]{1,20}", (places, any::<u128>()), 1..6);
+    let epochs =
+        prop_oneof![Just(NO_EPOCH..=NO_EPOCH), Just(NO_EPOCH..=3), Just(0..=8_190), Just(1 << 52..=(1 << 52) + 2)];
+    let places = epochs.prop_flat_map(move |epochs| {
+        prop::collection::vec((offset.clone(), epochs).prop_map(|(next, epoch)| at(next, epoch)), 0..40)
+    });
+    let topics = prop::collection::btree_map("[a-zA-Z0-9._-]{1,20}", (places, any::<u128>()), 1..12);
     topics.prop_filter_map("not a topic name", |topics| {
         let names: Option<Vec<_>> = topics.keys().map(|name| TopicName::new(name).ok()).collect();
         let mut cursor = Cursor::new(names?, Selection::All);
@@ -89,6 +167,21 @@ fn arbitrary() -> impl Strategy<Value = Cursor> {
 
 proptest! {
     #[test]
+    fn twelve_partitions_of_any_epochs_below_8191_fit_128_bytes(
+        places in prop::collection::vec((0..1_000_000_000i64, -1..=8_190i64), 12),
+        topics in 1..=12usize,
+    ) {
+        let names = (0..topics).map(|n| topic(&format!("topic-{n}"))).collect();
+        let mut cursor = Cursor::new(names, Selection::All);
+        for (index, (next, epoch)) in places.into_iter().enumerate() {
+            cursor.add_place(index % topics, at(next, epoch));
+        }
+        prop_assume!(12 % topics == 0);
+        let text = cursor.text();
+        prop_assert!(text.len() <= 128, "{} bytes: {}", text.len(), text);
+    }
+
+    #[test]
     fn what_is_written_is_read_back(mut cursor in arbitrary()) {
         let text = cursor.text().to_owned();
         prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')));
@@ -98,11 +191,11 @@ proptest! {
     #[test]
     fn a_cursor_that_moves_is_read_back_as_it_is(
         mut cursor in arbitrary(),
-        moves in prop::collection::vec((any::<prop::sample::Index>(), 0..45i32, 0..=Offset::MAX, any::<bool>()), 0..30),
+        moves in prop::collection::vec((any::<prop::sample::Index>(), 0..45i32, 0..=Offset::MAX, -1..3i64, any::<bool>()), 0..30),
     ) {
-        for (topic, partition, next, look) in moves {
+        for (topic, partition, next, epoch, look) in moves {
             let topic = topic.index(cursor.topics().len());
-            cursor.set(topic, partition, next);
+            cursor.set(topic, partition, at(next, epoch));
             if look {
                 let text = cursor.text().to_owned();
                 prop_assert_eq!(Cursor::read(&text, names(&cursor), Selection::All), Ok(cursor.clone()));

@@ -126,7 +126,7 @@ impl Encoder {
                 self.passed += 1;
                 continue;
             }
-            self.cursor.set(topic, partition, record.offset + 1);
+            self.cursor.set(topic, partition, (record.offset + 1).into());
             let id = if uses_ids { self.cursor.text() } else { "" };
             self.format.record(out, candidates.topic, partition, &record, id);
             self.written += 1;
@@ -139,7 +139,7 @@ impl Encoder {
             }
         }
         // Behind a stream's end lie records that it has not seen, and may come back for.
-        self.cursor.set(topic, partition, next.min(end).max(from));
+        self.cursor.set(topic, partition, next.min(end).max(from).into());
         self.checkpoint_if_due(out);
         if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
     }
@@ -174,7 +174,7 @@ impl Encoder {
     pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, to: Offset, reason: GapReason) {
         let Some(from) = self.cursor.next(topic, partition) else { return };
         let name = self.cursor.topics()[topic].name.clone();
-        self.cursor.set(topic, partition, to);
+        self.cursor.set(topic, partition, to.into());
         if to < from
             && let Some(end) = self.bounds.ends.as_mut().and_then(|ends| ends.get_mut(&(topic, partition)))
         {

@@ -117,7 +117,7 @@ impl Feed {
             }
             if state.members.is_empty() {
                 // Nobody listens: only the place moves on, for those who come back.
-                state.encoder.cursor.set(topic, partition, next);
+                state.encoder.cursor.set(topic, partition, next.into());
                 state.encoder.nothing_owed();
                 return given;
             }

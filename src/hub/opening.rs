@@ -154,7 +154,7 @@ fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
         Known::Here(info) => info,
     };
     let (id, partitions) = (IdTag::of(info.id), info.partitions.len());
-    let old = encoder.cursor.topics()[topic].id;
+    let (old, id) = (encoder.cursor.topics()[topic].id, encoder.cursor.fit(id));
     // Partitions are never taken away: fewer of them are another topic, or, under the same id, old metadata.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
