@@ -60,11 +60,3 @@ kafka_jars() {
 kafka_tools() {
     maven_jars "Kafka's performance tools" "$CURLEW_CACHE/kafka-tools" tools-pom.xml
 }
-
-# tool NAME VERSION: a cargo command from crates.io in $CURLEW_CACHE/tools/bin, built here once (some minutes).
-tool() {
-    [ "$(cat "$CURLEW_CACHE/tools/$1.version" 2>/dev/null)" = "$2" ] && return 0
-    say "building $1 $2"
-    cargo install --quiet --locked --root "$CURLEW_CACHE/tools" --version "$2" "$1" </dev/null >&2
-    echo "$2" >"$CURLEW_CACHE/tools/$1.version"
-}

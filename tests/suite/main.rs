@@ -17,6 +17,7 @@ mod readme;
 mod resume;
 mod routes;
 mod server;
+mod shipped;
 mod support;
 mod tidy;
 mod tokens;

@@ -246,53 +246,6 @@ fn dependencies(section: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Names and versions of everything that ends up in the binary, or runs to build it.
-fn shipped(target: &str) -> BTreeSet<String> {
-    let arguments = ["tree", "--package", "curlew", "--edges", "normal,build", "--prefix", "none", "--target", target];
-    let tree = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
-    assert!(tree.status.success(), "{tree:?}");
-    let package = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" v").replacen("vv", "v", 1);
-    String::from_utf8(tree.stdout).unwrap().lines().filter(|line| !line.is_empty()).map(package).collect()
-}
-
-/// Packages that say to link a library, with its name.
-fn linking() -> Vec<(String, String)> {
-    let arguments = ["metadata", "--format-version", "1"];
-    let metadata = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let packages = metadata["packages"].as_array().unwrap().iter();
-    let linking = packages.filter(|package| !package["links"].is_null());
-    linking.map(|p| (format!("{} v{}", text(&p["name"]), text(&p["version"])), text(&p["links"]))).collect()
-}
-
-#[test]
-fn nothing_that_is_shipped_compiles_or_links_c() {
-    const COMPILERS: [&str; 8] = ["cc", "cmake", "bindgen", "pkg-config", "vcpkg", "autotools", "nasm-rs", "gcc"];
-    // `links` of these names no library: the key keeps two versions from being linked together.
-    const ONLY_A_NAME: [&str; 2] = ["rayon-core", "prettyplease"];
-    let linking = linking();
-    for target in ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"] {
-        let shipped = shipped(target);
-        assert!(shipped.len() > 30, "{target}: {shipped:?}");
-        let mut wrong = Vec::new();
-        for package in &shipped {
-            let name = package.split(' ').next().unwrap();
-            if COMPILERS.contains(&name) {
-                wrong.push(format!("{package} runs a C compiler or looks for C libraries"));
-            }
-            // Its tables of numbers are Rust.
-            if name.ends_with("-sys") && name != "linux-raw-sys" {
-                wrong.push(format!("{package} binds a C library"));
-            }
-            if let Some((_, library)) = linking.iter().find(|(of, _)| of == package && !ONLY_A_NAME.contains(&name)) {
-                wrong.push(format!("{package} links {library}"));
-            }
-        }
-        assert!(wrong.is_empty(), "{target}: {}", wrong.join("\n"));
-    }
-}
-
 fn unused(section: &str, code: &str) -> Vec<String> {
     let used = |name: &String| names(code, &format!("{}::", name.replace('-', "_")));
     dependencies(section).into_iter().filter(|name| !used(name)).collect()

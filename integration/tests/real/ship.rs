@@ -59,3 +59,25 @@ fn the_binary_needs_no_loader() {
     let kinds: Vec<usize> = (0..count).map(|i| number(headers + i * size, 4)).collect();
     assert!(kinds.contains(&1) && !kinds.contains(&3), "program headers {kinds:?}");
 }
+
+#[test]
+fn the_bill_of_materials_names_every_crate_with_its_licence_and_checksum() {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let make = |name: &str| {
+        let path = folder.path().join(name);
+        let status = Command::new(file("ship/sbom")).arg(&path).status().expect("python3");
+        assert!(status.success(), "{status}");
+        std::fs::read_to_string(path).expect("written")
+    };
+    let text = make("first.json");
+    assert_eq!(text, make("second.json"), "the same Cargo.lock gives the same bytes");
+    let bill: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
+    let components = bill["components"].as_array().expect("components");
+    for component in components {
+        assert_eq!(component["hashes"][0]["content"].as_str().map(str::len), Some(64), "{component}");
+        assert!(component["licenses"][0]["expression"].is_string(), "{component}");
+    }
+    let named = |name: &str| components.iter().any(|component| component["name"] == name);
+    assert!(named("redb") && named("warp") && !named("proptest"), "what is in the binary, and no more");
+}
