@@ -165,7 +165,7 @@ async fn show_life(manager: &Manager, hub: &Hub) {
 /// Kafka where it is given, else a log of our own, which after a power cut takes as long to open as to read through.
 async fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, String> {
     if let Some(kafka) = settings.kafka() {
-        return Ok(kafka::connect(kafka));
+        return Ok(kafka::connect(&kafka));
     }
     let embedded = settings.embedded();
     let opened = tokio::task::spawn_blocking(|| Embedded::open(embedded)).await;

@@ -63,8 +63,8 @@ impl Kafka {
             ([], Some(file)) => file.bootstrap.clone(),
             (given, _) => given.to_vec(),
         };
-        let (security, client_id, notes) = match file {
-            Some(file) => (file.security, file.client_id, file.notes),
+        let (security, client_id, max_request_bytes, notes) = match file {
+            Some(file) => (file.security, file.client_id, file.max_request_bytes, file.notes),
             None => Default::default(),
         };
         if security.is_on() && self.driver == Driver::Crate {
@@ -74,6 +74,14 @@ impl Kafka {
                 security.describe()
             ));
         }
-        Ok(Some(kafka::Connection { brokers, security, client_id, driver: self.driver, notes }))
+        Ok(Some(kafka::Connection {
+            brokers,
+            security,
+            client_id,
+            driver: self.driver,
+            max_request_bytes,
+            metadata_refresh: None,
+            notes,
+        }))
     }
 }

@@ -193,8 +193,9 @@ impl Serve {
     }
 
     /// Where any is given.
-    pub fn kafka(&self) -> Option<&Connection> {
-        self.kafka.connection()
+    pub fn kafka(&self) -> Option<Connection> {
+        let connection = self.kafka.connection().cloned();
+        connection.map(|kafka| Connection { metadata_refresh: Some(self.metadata_refresh), ..kafka })
     }
 
     pub fn auto_create(&self) -> AutoCreate {

@@ -13,6 +13,7 @@ use crate_driver::CrateDriver;
 use log::warn;
 use security::Security;
 use std::sync::Arc;
+use std::time::Duration;
 use wire::Wire;
 
 /// How to speak with Kafka.
@@ -36,6 +37,10 @@ pub struct Connection {
     /// Names us in the broker's logs and quotas.
     pub client_id: Option<String>,
     pub driver: Driver,
+    /// The largest request with records, in bytes; `None`: as in the Java client.
+    pub max_request_bytes: Option<usize>,
+    /// The largest age of what is known of a topic that is written to; `None`: the default.
+    pub metadata_refresh: Option<Duration>,
     /// Lines for the log at the start.
     pub notes: Vec<String>,
 }
@@ -44,12 +49,28 @@ impl Connection {
     /// In `PLAINTEXT`.
     pub fn plain(brokers: &[&str], driver: Driver) -> Self {
         let brokers = brokers.iter().map(|&broker| broker.to_owned()).collect();
-        Self { brokers, security: Security::default(), client_id: None, driver, notes: Vec::new() }
+        Self {
+            brokers,
+            security: Security::default(),
+            client_id: None,
+            driver,
+            max_request_bytes: None,
+            metadata_refresh: None,
+            notes: Vec::new(),
+        }
     }
 
     fn settings(&self) -> wire::Settings {
         let defaults = wire::Settings::default();
+        let max_request_bytes = self.max_request_bytes.unwrap_or(defaults.produce.max_request_bytes);
+        let produce = wire::produce::Settings {
+            max_request_bytes,
+            batch_bytes: defaults.produce.batch_bytes.min(max_request_bytes),
+            metadata_refresh: self.metadata_refresh.unwrap_or(defaults.produce.metadata_refresh),
+            ..defaults.produce
+        };
         wire::Settings {
+            produce,
             bootstrap: self.brokers.clone(),
             security: self.security.clone(),
             client_id: self.client_id.clone().unwrap_or(defaults.client_id),

@@ -20,6 +20,8 @@ pub struct ClientProperties {
     /// `host:port` of some brokers; may be empty.
     pub bootstrap: Vec<String>,
     pub client_id: Option<String>,
+    /// `max.request.size`.
+    pub max_request_bytes: Option<usize>,
     pub security: Security,
     /// For the log at the start: what was left aside, and what is unwise.
     pub notes: Vec<String>,
@@ -47,6 +49,7 @@ fn parse(text: &str) -> Result<ClientProperties, String> {
     let bootstrap = bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()).map(broker);
     let bootstrap = bootstrap.collect::<Result<_, _>>().map_err(|why| format!("bootstrap.servers: {why}"))?;
     let client_id = properties.take("client.id").filter(|id| !id.trim().is_empty());
+    let max_request_bytes = properties.max_request_bytes()?;
     let mut notes = Vec::new();
     let protocol = Protocol::of(&mut properties)?;
     // Where nothing is measured by them no file is read: what is left from another listener may be long gone.
@@ -63,6 +66,7 @@ fn parse(text: &str) -> Result<ClientProperties, String> {
     Ok(ClientProperties {
         bootstrap,
         client_id,
+        max_request_bytes,
         security: Security { tls: tls.map(|tls| Arc::new(tls.client)), sasl: sasl.map(Arc::new) },
         notes,
     })
@@ -124,6 +128,15 @@ impl Properties {
     fn take_either(&mut self, name: &str, other: &str) -> Option<String> {
         let other = self.take(other);
         self.take(name).or(other)
+    }
+
+    /// Kafka's `max.request.size`, or librdkafka's `message.max.bytes`.
+    fn max_request_bytes(&mut self) -> Result<Option<usize>, String> {
+        let Some(given) = self.take_either("max.request.size", "message.max.bytes") else { return Ok(None) };
+        let bytes = given.trim().parse::<usize>().ok().filter(|bytes| (1..=i32::MAX as usize).contains(bytes));
+        bytes
+            .map(Some)
+            .ok_or_else(|| format!("max.request.size is {given:?}; give a number of bytes from 1 to {}", i32::MAX))
     }
 
     /// Without blanks around it; `None` where it is empty.

@@ -221,3 +221,16 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn the_largest_request_is_kafkas_or_librdkafkas_property() {
+    assert_eq!(parse("").unwrap().max_request_bytes, None);
+    for name in ["max.request.size", "message.max.bytes"] {
+        let read = parse(&format!("{name}= 5000000 ")).unwrap();
+        assert_eq!((read.max_request_bytes, read.notes.len()), (Some(5_000_000), 0), "{name}");
+    }
+    for wrong in ["0", "-1", "1MiB", "4294967296"] {
+        let why = parse(&format!("max.request.size={wrong}")).unwrap_err();
+        assert!(why.contains(wrong) && why.contains("number of bytes"), "{why}");
+    }
+}

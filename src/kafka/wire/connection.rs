@@ -136,7 +136,9 @@ impl Connection {
     }
 
     /// For several requests in flight: one thread sends, another receives. They need both halves to log in again.
-    pub fn split(self) -> (FrameSender, FrameReceiver, Login) {
+    /// A broker that closes the connection now does so because of a request: metadata has come by the same listener.
+    pub fn split(mut self) -> (FrameSender, FrameReceiver, Login) {
+        self.receiver.hint = None;
         (self.sender, self.receiver, self.login)
     }
 
@@ -224,6 +226,11 @@ impl FrameSender {
 impl FrameReceiver {
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Whether the other side has not closed the connection. Only to be asked after a failure.
+    pub fn is_open(&self) -> bool {
+        self.stream.is_open()
     }
 
     /// The answer to the oldest request that has not been answered yet, which must be `ticket`'s.

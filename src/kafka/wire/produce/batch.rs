@@ -29,6 +29,18 @@ impl Entry {
         self.deadline
     }
 
+    /// Rejects a record that is too large for any request, as the Java client does.
+    pub fn check_size(&self, max_request_bytes: usize) -> Result<(), BrokerError> {
+        let bytes = BATCH_HEADER + self.size;
+        if bytes <= max_request_bytes {
+            return Ok(());
+        }
+        Err(BrokerError::TooLarge(format!(
+            "the record takes {bytes} bytes, and the bridge sends at most {max_request_bytes} in a request to Kafka \
+             (max.request.size in the file of --kafka-config)"
+        )))
+    }
+
     pub fn fail(&self, error: BrokerError) {
         self.receipts.settle(self.index, Err(error));
     }

@@ -5,12 +5,14 @@
 use super::caught;
 use super::queue::{Answer, LinkId};
 use super::request::{self, BY_NAME, Part, PartAnswer};
+use super::room::Sharing;
 use crate::broker::{Acks, BrokerError, NodeId, Written};
 use crate::kafka::wire::cluster::Cluster;
 use crate::kafka::wire::connection::{FrameReceiver, FrameSender, Interrupter, Ticket};
 use crate::kafka::wire::login::{Login, Session};
+use crate::kafka::wire::metadata;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{MetadataRequest, ProduceRequest, ProduceResponse};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
@@ -18,13 +20,19 @@ use std::time::{Duration, Instant};
 /// the next at hand.
 pub const MAX_REQUESTS: usize = 5;
 
+/// As in `cluster`.
+const METADATA_VERSION: i16 = 12;
+
 /// How long the writer, and so every other broker, waits for one that takes no more bytes.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a link's thread tells the writer.
 pub enum LinkEvent {
     Up(Link),
-    Answered(Vec<PartAnswer>),
+    Answered {
+        answers: Vec<PartAnswer>,
+        request_bytes: usize,
+    },
     /// Logged in again: the half that was lent.
     Renewed(FrameSender, Session),
     /// The last: could not connect, or connected no more, with what was not answered.
@@ -44,6 +52,10 @@ pub struct Link {
     /// At most `MAX_REQUESTS` and the sending half wait there, which is also its bound.
     work: Sender<Work>,
     in_flight: usize,
+    /// Of the request sent last, while anything is in flight.
+    sharing: Sharing,
+    /// Since when a response is due: the last one, or the request where nothing was in flight before it.
+    due_since: Instant,
     version: i16,
 }
 
@@ -72,16 +84,24 @@ pub enum SendOutcome {
     },
 }
 
+/// What a new connection must answer before records are sent on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    NotNeeded,
+    /// A question for the brokers: the one before was closed on a request, and if this one is too, it is the request's fault.
+    Metadata,
+}
+
 /// Starts the thread of a link to `node`, which ends with the link.
 pub fn connect<'scope>(
     scope: &'scope Scope<'scope, '_>,
     cluster: &'scope Cluster,
-    (node, id): (NodeId, LinkId),
+    (node, id, proof): (NodeId, LinkId, Proof),
     timeout: Duration,
     events: impl Fn(LinkEvent) + Send + 'scope,
 ) -> std::io::Result<()> {
     let thread = Builder::new().name(format!("kafka-produce-{node}"));
-    let run = move || match caught(|| open(cluster, node, id)) {
+    let run = move || match caught(|| open(cluster, node, id, proof)) {
         Ok((link, half, work)) => {
             events(LinkEvent::Up(link));
             half.await_answers(cluster, &work, timeout, &events);
@@ -91,14 +111,33 @@ pub fn connect<'scope>(
     thread.spawn_scoped(scope, run).map(drop)
 }
 
-fn open(cluster: &Cluster, node: NodeId, id: LinkId) -> Result<(Link, Half, Receiver<Work>), BrokerError> {
-    let connection = cluster.connect(node)?;
+fn open(
+    cluster: &Cluster,
+    node: NodeId,
+    id: LinkId,
+    proof: Proof,
+) -> Result<(Link, Half, Receiver<Work>), BrokerError> {
+    let mut connection = cluster.connect(node)?;
+    if proof == Proof::Metadata {
+        let version = connection.version_for::<MetadataRequest>(METADATA_VERSION)?;
+        connection.call(&metadata::brokers(), version, cluster.settings().connect_timeout)?;
+    }
     let by_name = connection.version_for::<ProduceRequest>(BY_NAME);
     let version = by_name.or_else(|_| connection.version_for::<ProduceRequest>(i16::MAX))?;
     let interrupter = connection.interrupter();
     let (sender, receiver, login) = connection.split();
     let (work, due) = bounded(MAX_REQUESTS + 1);
-    let link = Link { id, sender: Some(sender), session: login.session(), interrupter, work, in_flight: 0, version };
+    let link = Link {
+        id,
+        sender: Some(sender),
+        session: login.session(),
+        interrupter,
+        work,
+        in_flight: 0,
+        sharing: Sharing::Shared,
+        due_since: Instant::now(),
+        version,
+    };
     Ok((link, Half { receiver, login }, due))
 }
 
@@ -118,10 +157,10 @@ impl Half {
     ) {
         let mut answered = Instant::now();
         for next in work {
-            let lost = next.lost();
+            let (lost, cut) = (next.lost(), next.cut());
             match caught(|| self.complete(next, cluster, timeout, &mut answered)) {
                 Ok(event) => events(event),
-                Err(why) => return report(why, lost, work, events),
+                Err(why) => return report(why, if self.receiver.is_open() { lost } else { cut }, work, events),
             }
         }
     }
@@ -139,7 +178,8 @@ impl Half {
                 let deadline = at.max(*answered) + timeout;
                 let response = self.receiver.receive::<ProduceRequest>(ticket, deadline);
                 *answered = Instant::now();
-                Ok(LinkEvent::Answered(answers(cluster, parts, &response?, acks)))
+                let (request_bytes, response) = (request::bytes(&parts), response?);
+                Ok(LinkEvent::Answered { answers: answers(cluster, parts, &response, acks), request_bytes })
             }
             Work::Renew(mut sender) => {
                 self.login.authenticate(&mut sender, &mut self.receiver, timeout)?;
@@ -166,6 +206,14 @@ impl Work {
             Self::Renew(_) => Vec::new(),
         }
     }
+
+    /// Likewise, where the broker closed the connection instead of answering it.
+    fn cut(&self) -> Vec<PartAnswer> {
+        match self {
+            Self::Await(sent) => request::cut(&sent.parts, Written::Maybe),
+            Self::Renew(_) => Vec::new(),
+        }
+    }
 }
 
 /// The connection is of no use any more. The writer learns of it now, and drops the sending end; what
@@ -174,24 +222,31 @@ fn report(why: BrokerError, mut lost: Vec<PartAnswer>, work: &Receiver<Work>, ev
     lost.extend(work.try_iter().flat_map(|more| more.lost()));
     events(LinkEvent::Down { why, lost });
     for more in work {
-        events(LinkEvent::Answered(more.lost()));
+        events(LinkEvent::Answered { answers: more.lost(), request_bytes: 0 });
     }
 }
 
 impl Link {
-    /// How many requests await their answer; as many as can, while the connection is being renewed.
+    /// How many requests await their answer; as many as can, while the connection is being renewed or one goes alone.
     pub fn in_flight(&self) -> usize {
-        if self.sender.is_some() { self.in_flight } else { MAX_REQUESTS }
+        let occupied = self.sender.is_none() || (self.in_flight > 0 && self.sharing == Sharing::Alone);
+        if occupied { MAX_REQUESTS } else { self.in_flight }
     }
 
     /// A request was answered.
-    pub fn answered(&mut self) {
+    pub fn answered(&mut self, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.due_since = now;
+    }
+
+    /// How long the broker has not responded to the request that it works on.
+    pub fn silence(&self, now: Instant) -> Duration {
+        if self.in_flight == 0 { Duration::ZERO } else { now.saturating_duration_since(self.due_since) }
     }
 
     /// Whether the broker has not closed the connection, as far as is known here.
     pub fn is_open(&self) -> bool {
-        self.in_flight() > 0 || self.sender.as_ref().is_some_and(FrameSender::is_open)
+        self.in_flight > 0 || self.sender.is_none() || self.sender.as_ref().is_some_and(FrameSender::is_open)
     }
 
     /// Logs in again where that is due: nothing is sent until then, and all that was sent is answered first.
@@ -215,6 +270,8 @@ impl Link {
     }
 
     pub fn send(&mut self, parts: Vec<Part>, acks: Acks, timeout: Duration) -> SendOutcome {
+        let alone = parts.iter().any(|part| part.outgoing.sharing == Sharing::Alone);
+        self.sharing = if alone { Sharing::Alone } else { Sharing::Shared };
         // The broker gives up first, so that it can say so.
         let request = request::assemble(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
@@ -225,6 +282,9 @@ impl Link {
         match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
             Ok(_) if acks == Acks::None => SendOutcome::Known(request::unacknowledged(parts)),
             Ok(ticket) => {
+                if self.in_flight == 0 {
+                    self.due_since = now;
+                }
                 self.in_flight += 1;
                 let sent = Sent { ticket, at: Instant::now(), acks, parts };
                 match self.work.send(Work::Await(sent)) {
@@ -235,8 +295,9 @@ impl Link {
                     },
                 }
             }
-            // A request cut short is none: the broker waits for its end, which never comes.
-            Err(why) => SendOutcome::Failed { why, lost: request::lost(&parts, Written::No) },
+            // The broker has only a part of the request and does not process it.
+            Err(why) if sender.is_open() => SendOutcome::Failed { why, lost: request::lost(&parts, Written::No) },
+            Err(why) => SendOutcome::Failed { why, lost: request::cut(&parts, Written::No) },
         }
     }
 }

@@ -13,6 +13,7 @@ mod lookup;
 mod node;
 mod queue;
 mod request;
+mod room;
 mod topic;
 mod writer;
 
@@ -28,11 +29,16 @@ use std::time::Duration;
 pub struct Settings {
     /// Bytes of one batch, and about those of one request.
     pub batch_bytes: usize,
+    /// Bytes of one record with what surrounds it in a request; a larger one is rejected.
+    pub max_request_bytes: usize,
     /// How long records gather while other requests are in flight; with none in flight they do not wait.
     pub linger: Duration,
-    /// How long a broker may take for a request. Shorter than callers wait, so that there is time to
-    /// ask again, maybe another broker.
+    /// How long a broker may take for a request; it is told four fifths of it. That must be more than
+    /// Kafka's session timeout (9 s), after which a dead follower no longer counts as in sync, and less
+    /// than callers wait, so that there is time to ask again.
     pub request_timeout: Duration,
+    /// The largest age of what is known of a topic that is written to.
+    pub metadata_refresh: Duration,
     /// When no broker has answered for so long, records that were not sent are refused.
     pub unavailable_after: Duration,
 }
@@ -42,8 +48,11 @@ impl Default for Settings {
         // A broker takes batches of 1 MiB (`message.max.bytes`) where it is not told otherwise.
         Self {
             batch_bytes: 1_000_000,
+            // As in the Java client.
+            max_request_bytes: 1_048_576,
             linger: Duration::from_millis(2),
-            request_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(20),
+            metadata_refresh: Duration::from_secs(5),
             unavailable_after: Duration::from_secs(5),
         }
     }

@@ -1,11 +1,12 @@
 //! A broker that leads partitions we write to.
 
-use super::link::Link;
-use super::queue::LinkId;
-use super::request::QueueId;
+use super::link::{Link, Proof};
+use super::queue::{Answer, LinkId};
+use super::request::{PartAnswer, QueueId};
+use super::room::SURELY_TAKEN;
 use crate::backoff::Backoff;
 use crate::broker::BrokerError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub struct Node {
     pub link: NodeLink,
@@ -13,6 +14,10 @@ pub struct Node {
     pub trouble: Option<BrokerError>,
     /// Queues of partitions that it leads and that are not idle, in the order of their turn.
     pub candidates: Vec<QueueId>,
+    /// Bytes of the largest request that it has answered.
+    pub taken: usize,
+    /// What its next connection must answer first.
+    pub proof: Proof,
     backoff: Backoff,
 }
 
@@ -28,6 +33,8 @@ impl Default for Node {
             link: NodeLink::Away { retry_at: Instant::now() },
             trouble: None,
             candidates: Vec::new(),
+            taken: SURELY_TAKEN,
+            proof: Proof::NotNeeded,
             backoff: Backoff::for_broker(),
         }
     }
@@ -42,6 +49,14 @@ impl Node {
         }
     }
 
+    /// How long the broker has been silent on this connection; `None` where it is another one.
+    pub fn silence(&self, on: LinkId, now: Instant) -> Option<Duration> {
+        match &self.link {
+            NodeLink::Up(link) if link.id == on => Some(link.silence(now)),
+            _ => None,
+        }
+    }
+
     /// Whether a record that comes now would not leave at once.
     pub fn is_occupied(&self) -> bool {
         !matches!(&self.link, NodeLink::Up(link) if link.in_flight() == 0)
@@ -51,6 +66,27 @@ impl Node {
         self.link = NodeLink::Up(link);
         self.trouble = None;
         self.backoff.reset();
+    }
+
+    pub fn answered(&mut self, request_bytes: usize) {
+        self.taken = self.taken.max(request_bytes);
+        self.proof = Proof::NotNeeded;
+    }
+
+    /// What a closed connection means for what was in flight: the size of a request can only be the reason where the
+    /// broker has not answered one of that size before.
+    pub fn cut(&mut self, lost: Vec<PartAnswer>) -> Vec<PartAnswer> {
+        let judged = |mut part: PartAnswer| {
+            if let Answer::Cut { attempt, request_bytes } = part.answer {
+                if request_bytes <= self.taken {
+                    part.answer = Answer::Retry { attempt };
+                } else {
+                    self.proof = Proof::Metadata;
+                }
+            }
+            part
+        };
+        lost.into_iter().map(judged).collect()
     }
 
     /// Ends what is left of the connection and waits before the next one.

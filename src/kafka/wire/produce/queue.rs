@@ -5,6 +5,9 @@
 //! and in order (KIP-98). What that rests on:
 //! - A batch that may have been written is only ever sent again with the very same stamp. Where that
 //!   cannot be, its records are settled as `TimedOut(Maybe)`.
+//! - A batch that a later one has overtaken (its own response was a timeout) is sent again with its own
+//!   sequence before anything new: the broker still remembers it, and returns its offset. Only an
+//!   out-of-order sequence proves that the broker's state differs, and starts the next epoch.
 //! - Where a batch drops out of the sequence, the others that surely were not written start anew with
 //!   the next epoch (KIP-360) and sequence 0, once nothing is in flight.
 //! - A new epoch's first batch goes alone: a broker that has no state of a producer takes any
@@ -15,6 +18,7 @@ mod expiry;
 
 use super::batch::{Batch, Entry};
 use super::encode::Stamp;
+use super::room::{Occupancy, Room, Sharing};
 use crate::broker::{BrokerError, Written};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,11 +51,14 @@ pub struct Outgoing {
     pub number: u64,
     pub batch: Arc<Batch>,
     pub stamp: Stamp,
+    pub sharing: Sharing,
 }
 
 #[derive(Debug)]
 pub enum Next {
     Send(Outgoing),
+    /// The next batch needs more room than there is, or a connection that is idle.
+    NeedsRoom,
     /// The id given is missing, or is this one, which no longer serves.
     NeedsProducerId {
         stale: Option<i64>,
@@ -66,7 +73,9 @@ pub enum Answer {
     Written,
     /// It can work later.
     Retry { attempt: Written },
-    /// The broker misses a batch before it.
+    /// The broker closed the connection on the request of so many bytes that carried it, without a response.
+    Cut { attempt: Written, request_bytes: usize },
+    /// The broker is missing an earlier batch (out-of-order sequence).
     OutOfOrder,
     /// The broker takes no more from this producer id.
     Fenced,
@@ -106,6 +115,10 @@ struct Slot {
     stage: Stage,
     /// Whether an attempt so far may have been written.
     doubt: Written,
+    /// Whether a later batch was acknowledged before it.
+    order: Order,
+    /// How many times in a row the broker closed the connection on it.
+    cuts: u32,
     /// How many times the broker found it damaged.
     damaged: u32,
     /// When the next of those who wait for its records ceases to; `None` once all have.
@@ -116,6 +129,12 @@ struct Slot {
 enum Stage {
     Waiting,
     InFlight(LinkId),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Kept,
+    Overtaken,
 }
 
 struct Producer {
@@ -193,13 +212,21 @@ impl Queue {
         self.open_since.map(|since| (self.open.bytes(), since))
     }
 
+    /// The connection on which batches await their responses.
+    pub fn link_in_flight(&self) -> Option<LinkId> {
+        self.slots.iter().find_map(|slot| match slot.stage {
+            Stage::InFlight(link) => Some(link),
+            Stage::Waiting => None,
+        })
+    }
+
     /// When a pause ends, if there is one.
     pub fn resume_at(&self) -> Option<Instant> {
         self.resume_at
     }
 
-    /// The next batch for `link`, if one may be sent there now.
-    pub fn next(&mut self, link: LinkId, producer_id: Option<i64>, now: Instant) -> Next {
+    /// The next batch for `link`, if one may be sent there now and has room.
+    pub fn next(&mut self, link: LinkId, producer_id: Option<i64>, room: Room, now: Instant) -> Next {
         if self.is_idle() || self.resume_at.is_some_and(|at| at > now) {
             return Next::Nothing;
         }
@@ -220,6 +247,15 @@ impl Queue {
         if !orderly || in_flight >= self.window(now) {
             return Next::Nothing;
         }
+        let (bytes, cuts) = match self.slots.get(in_flight) {
+            Some(slot) => (slot.batch.bytes(), slot.cuts),
+            None if self.open.is_empty() => return Next::Nothing,
+            None => (self.open.bytes(), 0),
+        };
+        let sharing = room.sharing(bytes, cuts);
+        if room.occupancy == Occupancy::Shared && (sharing == Sharing::Alone || bytes > room.left) {
+            return Next::NeedsRoom;
+        }
         if in_flight == self.slots.len() {
             self.seal();
         }
@@ -235,13 +271,15 @@ impl Queue {
                 Stamp { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence }
             }
         };
-        Next::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp })
+        Next::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp, sharing })
     }
 
     fn window(&self, now: Instant) -> usize {
         let remembered = self.last_written.is_some_and(|at| now.saturating_duration_since(at) < REMEMBERED);
+        // Newer batches would push an overtaken one out of the five that the broker remembers.
+        let in_order = self.slots.iter().all(|s| s.order == Order::Kept);
         match &self.producer {
-            Some(producer) if producer.confirmed && remembered => MAX_IN_FLIGHT,
+            Some(producer) if producer.confirmed && remembered && in_order => MAX_IN_FLIGHT,
             _ => 1,
         }
     }
@@ -265,7 +303,7 @@ impl Queue {
                 self.remove(place, &BrokerError::TimedOut(Written::Maybe));
             }
         }
-        self.slots.iter_mut().for_each(|s| s.sequence = None);
+        self.slots.iter_mut().for_each(|s| (s.sequence, s.order) = (None, Order::Kept));
         let renew = std::mem::replace(&mut self.renew, Renew::Nothing);
         if let Some(producer) = self.producer.take() {
             match producer.epoch.checked_add(1) {
@@ -303,7 +341,17 @@ impl Queue {
         let number = self.next_number;
         self.next_number += 1;
         let first_deadline = batch.entries().iter().map(Entry::deadline).min();
-        Slot { number, batch: Arc::new(batch), sequence, stage: Stage::Waiting, doubt, damaged: 0, first_deadline }
+        Slot {
+            number,
+            batch: Arc::new(batch),
+            sequence,
+            stage: Stage::Waiting,
+            doubt,
+            order: Order::Kept,
+            cuts: 0,
+            damaged: 0,
+            first_deadline,
+        }
     }
 }
 

@@ -93,13 +93,37 @@ pub fn answers(parts: Vec<Part>, response: &ProduceResponse, acks: Acks) -> Vec<
 
 /// The connection ended before the answers to `parts` came.
 pub fn lost(parts: &[Part], attempt: Written) -> Vec<PartAnswer> {
+    all(parts, &Answer::Retry { attempt })
+}
+
+/// The broker closed the connection instead of answering this request.
+pub fn cut(parts: &[Part], attempt: Written) -> Vec<PartAnswer> {
+    all(parts, &Answer::Cut { attempt, request_bytes: bytes(parts) })
+}
+
+/// The connection was not closed by the broker.
+pub fn uncut(mut lost: Vec<PartAnswer>) -> Vec<PartAnswer> {
+    for part in &mut lost {
+        if let Answer::Cut { attempt, .. } = part.answer {
+            part.answer = Answer::Retry { attempt };
+        }
+    }
+    lost
+}
+
+fn all(parts: &[Part], answer: &Answer) -> Vec<PartAnswer> {
     let lost = |part: &Part| PartAnswer {
         queue: part.queue,
         number: part.outgoing.number,
-        answer: Answer::Retry { attempt },
+        answer: answer.clone(),
         leader: Leader::Doubtful,
     };
     parts.iter().map(lost).collect()
+}
+
+/// Of the batches of one request.
+pub fn bytes(parts: &[Part]) -> usize {
+    parts.iter().map(|part| part.outgoing.batch.bytes()).sum()
 }
 
 /// Sent with `acks=0`: nobody will tell more.

@@ -95,6 +95,14 @@ struct Broker {
 
 impl Broker {
     fn start(decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static) -> Self {
+        Self::start_with(decide, |own| metadata(&[(1, own)], &[("t", 0, &[1])]))
+    }
+
+    /// `describe` makes the metadata of the broker's address.
+    fn start_with(
+        decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static,
+        describe: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         let got: Arc<Mutex<Vec<Got>>> = Arc::default();
         let lookups = Arc::<AtomicUsize>::default();
         let address = Arc::new(OnceLock::<String>::new());
@@ -113,7 +121,7 @@ impl Broker {
                     }
                     METADATA => {
                         asked_for.fetch_add(1, Ordering::SeqCst);
-                        metadata(&[(1, own.wait())], &[("t", 0, &[1])])
+                        describe(own.wait())
                     }
                     INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
                     PRODUCE => {
@@ -214,6 +222,84 @@ fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_sequence() {
     assert_eq!(producer.send(Acks::All, "b"), at(Some(2)));
     let got = broker.got();
     assert_eq!(got[1].batch, got[2].batch);
+    producer.end();
+}
+
+#[test]
+fn a_record_on_which_the_broker_hangs_up_is_too_large_and_harms_no_other() {
+    const LIMIT: usize = 500_000;
+    let broker = Broker::start(|number, got| match got.batch.len() {
+        LIMIT.. => Do::HangUp,
+        _ => Do::Answer(0, number as i64),
+    });
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    producer.send(Acks::All, "first").unwrap();
+    let poison = "x".repeat(LIMIT);
+    let poison = producer.submit("t", Acks::All, &[&poison], SOON);
+    let neighbour = producer.submit("t", Acks::All, &["neighbour"], SOON);
+    let [Err(BrokerError::TooLarge(why))] = &poison.recv_timeout(SOON).unwrap()[..] else { panic!("not too large") };
+    assert!(why.contains("socket.request.max.bytes"), "{why}");
+    assert!(neighbour.recv_timeout(SOON).unwrap()[0].is_ok());
+    let hung_up = broker.got().iter().filter(|got| got.batch.len() >= LIMIT).count();
+    assert_eq!(hung_up, room::MOST_CUTS as usize);
+    producer.end();
+}
+
+#[test]
+fn a_batch_on_which_the_broker_hangs_up_is_divided_until_it_fits() {
+    const LIMIT: usize = 300_000;
+    let broker = Broker::start(|_, got| match got.batch.len() {
+        LIMIT.. => Do::HangUp,
+        _ => Do::Answer(0, got.base_sequence().into()),
+    });
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let value = "x".repeat(LIMIT / 3);
+    let outcomes = producer.submit("t", Acks::All, &[&value[..]; 8], SOON).recv_timeout(SOON).unwrap();
+    assert_eq!(outcomes, (0..8).map(|offset| at(Some(offset))).collect::<Vec<_>>());
+    producer.end();
+}
+
+#[test]
+fn a_hang_up_on_a_size_that_was_answered_before_is_no_verdict_on_the_record() {
+    let broker = Broker::start(|number, _| if (1..=6).contains(&number) { Do::HangUp } else { Do::Answer(0, 5) });
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    producer.send(Acks::All, &"x".repeat(200_000)).unwrap();
+    assert_eq!(producer.send(Acks::All, &"x".repeat(199_000)), at(Some(5)));
+    producer.end();
+}
+
+#[test]
+fn a_record_above_the_largest_request_is_rejected_before_it_is_sent() {
+    let broker = Broker::start(|_, _| Do::Answer(0, 0));
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let too_large = producer.send(Acks::All, &"x".repeat(1_048_576));
+    assert!(matches!(&too_large, Err(BrokerError::TooLarge(why)) if why.contains("max.request.size")), "{too_large:?}");
+    assert_eq!(producer.send(Acks::All, &"x".repeat(1_048_000)), at(Some(0)));
+    assert_eq!(broker.got().len(), 1);
+    producer.end();
+}
+
+#[test]
+fn what_a_silent_broker_has_not_answered_goes_to_the_new_leader() {
+    let heir = Broker::start(|_, _| Do::Answer(0, 7));
+    let address = heir.impostor.address.clone();
+    let led_by = Arc::new(std::sync::atomic::AtomicI32::new(1));
+    let leader = led_by.clone();
+    let frozen = Broker::start_with(
+        move |number, _| {
+            if number == 0 {
+                return Do::Answer(0, 6);
+            }
+            led_by.store(2, Ordering::SeqCst);
+            Do::Nothing
+        },
+        move |own| metadata(&[(1, own), (2, &address)], &[("t", 0, &[leader.load(Ordering::SeqCst)])]),
+    );
+    let settings = Settings { request_timeout: Duration::from_secs(600), ..Settings::default() };
+    let producer = Producer::start(&frozen.impostor.address, settings);
+    assert_eq!(producer.send(Acks::All, "a"), at(Some(6)));
+    assert_eq!(producer.send(Acks::All, "b"), at(Some(7)));
+    assert_eq!(heir.got()[0].batch, frozen.got()[1].batch, "with its own sequence");
     producer.end();
 }
 

@@ -16,8 +16,6 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 const REMEMBER_MISSING: Duration = Duration::from_secs(1);
 /// A partition number out of range is looked up again unless the topic was asked for this recently.
 const FRESH: Duration = Duration::from_secs(1);
-/// How often partitions added meanwhile are noticed.
-const REFRESH: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub struct Topic {
@@ -85,14 +83,22 @@ impl Topic {
 
     /// Who leads `partition`; asks again where nobody does.
     pub fn leader(&mut self, partition: Partition, now: Instant) -> Option<NodeId> {
-        if self.known.as_ref().is_some_and(|k| now.saturating_duration_since(k.learned) > REFRESH) {
-            self.ask(now);
-        }
-        let leader = self.known.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?);
+        let leader = self.known_leader(partition);
         if leader.is_none() {
             self.ask(now + ASK_AGAIN);
         }
         leader
+    }
+
+    pub fn known_leader(&self, partition: Partition) -> Option<NodeId> {
+        self.known.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
+    }
+
+    /// Asks again where what is known is older than `age`.
+    pub fn refresh(&mut self, age: Duration, now: Instant) {
+        if self.known.as_ref().is_some_and(|k| now.saturating_duration_since(k.learned) > age) {
+            self.ask(now);
+        }
     }
 
     pub fn id(&self) -> TopicId {

@@ -11,7 +11,7 @@ use super::link::LinkEvent;
 use super::lookup::{Question, Reply};
 use super::node::{Node, NodeLink};
 use super::queue::{Delivery, LinkId, Queue};
-use super::request::{PartAnswer, QueueId};
+use super::request::{self, PartAnswer, QueueId};
 use super::topic::{Intake, Topic, refuse};
 use super::{Event, Settings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
@@ -195,10 +195,15 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                 QueueId(self.queues.len() - 1)
             });
             if let Some(placed) = self.queues.get_mut(id.0) {
+                let entry = Entry::new(record, time, receipts.clone(), index, deadline);
+                if let Err(too_large) = entry.check_size(self.settings.max_request_bytes) {
+                    entry.fail(too_large);
+                    continue;
+                }
                 if placed.queue.is_idle() {
                     self.active.insert(id);
                 }
-                placed.queue.push(Entry::new(record, time, receipts.clone(), index, deadline), now);
+                placed.queue.push(entry, now);
             }
         }
     }
@@ -238,15 +243,18 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                     link.renewed(sender, session);
                 }
             }
-            LinkEvent::Answered(answers) => {
+            LinkEvent::Answered { answers, request_bytes } => {
                 if let NodeLink::Up(link) = &mut state.link
                     && current
                 {
-                    link.answered();
+                    link.answered(now);
                 }
+                state.answered(request_bytes);
                 self.answered(answers, now);
             }
             LinkEvent::Down { why, lost } => {
+                // One that is not current was closed from here.
+                let lost = if current { state.cut(lost) } else { request::uncut(lost) };
                 self.answered(lost, now);
                 if current {
                     self.link_down(node, why, now);

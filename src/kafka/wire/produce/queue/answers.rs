@@ -1,8 +1,9 @@
 //! What an answer means for the batch and for those behind it.
 
-use super::{Answer, Queue, Renew, Stage, sequence_after};
+use super::{Answer, Order, Queue, Renew, Stage, sequence_after};
 use crate::broker::{BrokerError, Written};
 use crate::kafka::wire::produce::batch::Batch;
+use crate::kafka::wire::produce::room::MOST_CUTS;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,21 @@ impl Queue {
         let Some(place) = self.slots.iter().position(|s| s.number == number) else { return };
         let Some(slot) = self.slots.get_mut(place) else { return };
         slot.stage = Stage::Waiting;
+        slot.cuts = if matches!(answer, Answer::Cut { .. }) { slot.cuts.saturating_add(1) } else { 0 };
         match answer {
             Answer::Written => self.written(place, now),
-            Answer::Retry { attempt: Written::Maybe } if slot.sequence.is_none() => {
+            Answer::Retry { attempt: Written::Maybe } | Answer::Cut { attempt: Written::Maybe, .. }
+                if slot.sequence.is_none() =>
+            {
                 self.remove(place, &BrokerError::TimedOut(Written::Maybe));
                 self.pause(now);
             }
             Answer::Retry { attempt } => {
+                self.doubt(place, attempt);
+                self.pause(now);
+            }
+            Answer::Cut { .. } if slot.cuts >= MOST_CUTS => self.divide_cut(place),
+            Answer::Cut { attempt, .. } => {
                 self.doubt(place, attempt);
                 self.pause(now);
             }
@@ -44,10 +53,12 @@ impl Queue {
         self.failures = 0;
         self.resume_at = None;
         self.slots.remove(place);
-        if place > 0 {
-            // The broker took it although it had refused one before: its state is not ours.
-            self.renew = self.renew.max(Renew::Epoch);
-        } else if let Some(producer) = &mut self.producer {
+        // Sequences have no holes, so those before it are in the log too, unless the broker has lost its
+        // state. Sending them again with their own sequences tells which.
+        self.slots.iter_mut().take(place).for_each(|s| s.order = Order::Overtaken);
+        if place == 0
+            && let Some(producer) = &mut self.producer
+        {
             producer.confirmed = true;
         }
     }
@@ -67,6 +78,24 @@ impl Queue {
         if self.slots.get(place).is_some_and(|s| s.doubt == Written::Maybe) {
             self.remove(place, &BrokerError::TimedOut(Written::Maybe));
         }
+    }
+
+    /// The broker closes the connection on the batch at `place` and answers other requests.
+    fn divide_cut(&mut self, place: usize) {
+        let Some(slot) = self.slots.get(place) else { return };
+        let bytes = slot.batch.bytes();
+        let why = format!(
+            "the broker closes the connection on a request with these {bytes} bytes ({} times, while it answers \
+             others), so its socket.request.max.bytes must be smaller",
+            slot.cuts
+        );
+        if slot.batch.len() < 2 {
+            log::warn!("rejected a record as too large: {why}");
+            return self.remove(place, &BrokerError::TooLarge(why));
+        }
+        self.divide(place, BrokerError::TooLarge(why));
+        // The halves have no other fault than their size, but may still be too large.
+        self.slots.iter_mut().skip(place).take(2).for_each(|half| half.cuts = 1);
     }
 
     /// Halves the batch at `place`, each half with its part of the sequences. A single record is the

@@ -10,6 +10,8 @@ use std::sync::Mutex;
 
 const ID: i64 = 77;
 
+const ANY_ROOM: Room = Room { occupancy: Occupancy::Shared, left: usize::MAX, taken: usize::MAX };
+
 fn unsent() -> BrokerError {
     BrokerError::TimedOut(Written::No)
 }
@@ -22,6 +24,7 @@ struct Log {
     producers: HashMap<i64, Known>,
     /// Batches of more records are too large, and so is any with one of `POISON`.
     max_records: usize,
+    poison: Option<u32>,
 }
 
 struct Known {
@@ -46,7 +49,7 @@ enum Verdict {
 impl Log {
     fn append(&mut self, sent: &Sent) -> Verdict {
         let Sent { values, stamp, .. } = sent;
-        if values.len() > self.max_records || values.iter().any(|v| v % 100 == POISON) {
+        if values.len() > self.max_records || values.iter().any(|v| Some(v % 100) == self.poison) {
             return Verdict::TooLarge;
         }
         let offset = self.records.len() as Offset;
@@ -128,7 +131,7 @@ impl World {
     fn new(delivery: Delivery, max_records: usize) -> Self {
         Self {
             queue: Queue::new(delivery, 400),
-            log: Log { max_records, ..Log::default() },
+            log: Log { max_records, poison: Some(POISON), ..Log::default() },
             now: Instant::now(),
             link: 0,
             on_the_way: VecDeque::new(),
@@ -158,7 +161,7 @@ impl World {
     }
 
     fn send(&mut self) -> bool {
-        let Next::Send(out) = self.queue.next(LinkId(self.link), Some(ID), self.now) else { return false };
+        let Next::Send(out) = self.queue.next(LinkId(self.link), Some(ID), ANY_ROOM, self.now) else { return false };
         let value = |bytes: &Bytes| u32::from_be_bytes(bytes[..].try_into().unwrap());
         let values = out.batch.records().map(|(_, r)| value(r.value.as_ref().unwrap())).collect();
         self.on_the_way.push_back(Sent { number: out.number, batch: out.batch, values, stamp: out.stamp });
@@ -286,6 +289,22 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..150)
 }
 
+/// A second altogether at most, and no record that the broker finds too large.
+fn resolvable_steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (1u8..6).prop_map(Step::Push),
+        8 => Just(Step::Send),
+        8 => Just(Step::Arrive),
+        8 => Just(Step::Answer),
+        1 => any::<bool>().prop_map(Step::Break),
+        1 => Just(Step::Linger),
+        1 => (1u8..4).prop_map(Step::Refuse),
+        2 => Just(Step::Unsure),
+        4 => (0u16..10).prop_map(Step::Later),
+    ];
+    proptest::collection::vec(step, 1..100)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -302,6 +321,23 @@ proptest! {
         }
         world.check();
         world.check_order();
+    }
+
+    /// Broken connections, responses that neither confirm nor deny, rejections: as long as the broker keeps its
+    /// state and there is time left, all of it can be resolved.
+    #[test]
+    fn no_record_stays_in_doubt_while_there_is_time_to_ask(steps in resolvable_steps()) {
+        let mut world = World::new(Delivery::Idempotent, 100);
+        world.log.poison = None;
+        for step in &steps {
+            world.play(step);
+        }
+        world.finish();
+        world.check();
+        world.check_order();
+        for (number, outcome) in outcomes(&world).iter().enumerate() {
+            prop_assert!(outcome.is_ok(), "record {} of {}: {:?}", number, world.pushed, outcome);
+        }
     }
 
     #[test]
@@ -322,6 +358,30 @@ proptest! {
 fn outcomes(world: &World) -> Vec<Outcome> {
     let outcomes = world.outcomes.lock().unwrap();
     (0..world.pushed).map(|n| outcomes.get(&n).cloned().unwrap()).collect()
+}
+
+#[test]
+fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
+    let mut world = World::new(Delivery::Idempotent, 100);
+    world.push(1);
+    world.finish();
+    // An in-sync follower is killed: the broker gives up on the first batch before it gives up on the follower.
+    for _ in 0..2 {
+        world.push(1);
+        assert!(world.send());
+    }
+    world.unsure = 1;
+    (0..2).for_each(|_| world.arrive());
+    (0..2).for_each(|_| world.answer());
+    world.push(3);
+    world.now += Duration::from_secs(1);
+    assert!(world.send());
+    assert_eq!(world.on_the_way[0].stamp, Stamp { producer_id: ID, producer_epoch: 0, base_sequence: 1 });
+    assert!(!world.send(), "nothing new may push it out of the broker's memory");
+    world.finish();
+    world.check();
+    world.check_order();
+    assert!(outcomes(&world).iter().all(Outcome::is_ok), "{:?}", outcomes(&world));
 }
 
 #[test]
@@ -406,9 +466,9 @@ fn a_fenced_producer_asks_for_another_id() {
     let sent = world.on_the_way.pop_front().unwrap();
     world.queue.answered(sent.number, Answer::Fenced, world.now);
     world.now += Duration::from_secs(2);
-    let next = world.queue.next(LinkId(0), Some(ID), world.now);
+    let next = world.queue.next(LinkId(0), Some(ID), ANY_ROOM, world.now);
     assert!(matches!(next, Next::NeedsProducerId { stale: Some(ID) }));
-    let Next::Send(again) = world.queue.next(LinkId(0), Some(ID + 1), world.now) else { panic!() };
+    let Next::Send(again) = world.queue.next(LinkId(0), Some(ID + 1), ANY_ROOM, world.now) else { panic!() };
     assert_eq!(again.stamp, Stamp { producer_id: ID + 1, producer_epoch: 0, base_sequence: 0 });
 }
 

@@ -80,6 +80,7 @@ impl Writer<'_, '_> {
                     for submission in std::mem::take(&mut topic.waiting) {
                         self.route(submission, now);
                     }
+                    self.leave_silent_leaders(&name, now);
                 }
                 Learned::Hopeless(why) => {
                     topic.waiting.drain(..).for_each(|submission| refuse(&submission, &why));

@@ -7,6 +7,7 @@ use crate::kafka::wire::produce::link::{self, MAX_REQUESTS, SendOutcome};
 use crate::kafka::wire::produce::node::{Node, NodeLink};
 use crate::kafka::wire::produce::queue::{LinkId, Next};
 use crate::kafka::wire::produce::request::{Part, QueueId};
+use crate::kafka::wire::produce::room::{Occupancy, Room, Sharing};
 use crate::kafka::wire::produce::topic::Topic;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,8 @@ impl Writer<'_, '_> {
         for id in self.active.range(self.turn..).chain(self.active.range(..self.turn)) {
             let Some(placed) = self.queues.get(id.0) else { continue };
             let Some(topic) = self.topics.get_mut(&placed.place.topic) else { continue };
+            // Partitions that were added and leaders that have moved are noticed without an error, too.
+            topic.refresh(self.settings.metadata_refresh, now);
             if let Some(leader) = topic.leader(placed.place.partition, now) {
                 self.nodes.entry(leader).or_default().candidates.push(*id);
             }
@@ -73,13 +76,14 @@ impl Writer<'_, '_> {
             NodeLink::Away { retry_at } if *retry_at <= now => {}
             _ => return false,
         }
-        let id = LinkId(self.next_link);
+        let (id, proof) = (LinkId(self.next_link), state.proof);
         self.next_link += 1;
         state.link = NodeLink::Connecting(id);
         let events = self.events.clone();
         // The writer is gone when the channel is closed, and nobody needs to know.
         let tell = move |event| drop(events.send(Event::Link(node, id, event)));
-        if let Err(error) = link::connect(self.scope, self.cluster, (node, id), self.settings.request_timeout, tell) {
+        let timeout = self.settings.request_timeout;
+        if let Err(error) = link::connect(self.scope, self.cluster, (node, id, proof), timeout, tell) {
             let why = BrokerError::Unavailable(format!("no thread for a connection: {error}"));
             self.link_down(node, why, now);
         } else if matches!(self.producer_id, ProducerId::Wanted { from } if from <= now) {
@@ -136,6 +140,7 @@ impl Writer<'_, '_> {
                 true
             }
             SendOutcome::Failed { why, lost } => {
+                let lost = self.nodes.entry(node).or_default().cut(lost);
                 self.answered(lost, now);
                 self.link_down(node, why, now);
                 false
@@ -155,15 +160,23 @@ impl Writer<'_, '_> {
         let mut stale = None;
         for queue in &state.candidates {
             let Some(placed) = self.queues.get_mut(queue.0).filter(|q| q.acks == acks) else { continue };
-            match placed.queue.next(link.id, id, now) {
+            let occupancy =
+                if parts.is_empty() && link.in_flight() == 0 { Occupancy::Vacant } else { Occupancy::Shared };
+            // A request stays below the limits that brokers have, unless a single record is larger.
+            let left = if parts.is_empty() { usize::MAX } else { self.settings.batch_bytes.saturating_sub(bytes) };
+            match placed.queue.next(link.id, id, Room { occupancy, left, taken: state.taken }, now) {
                 Next::Send(outgoing) => {
                     bytes += outgoing.batch.bytes();
+                    let alone = outgoing.sharing == Sharing::Alone;
                     let topic_id = self.topics.get(&placed.place.topic).and_then(Topic::id);
                     parts.push(Part { queue: *queue, place: placed.place.clone(), topic_id, outgoing });
-                    if bytes >= self.settings.batch_bytes {
+                    if alone || bytes >= self.settings.batch_bytes {
                         break;
                     }
                 }
+                // It is its turn: what is in flight is awaited, and then it goes.
+                Next::NeedsRoom if parts.is_empty() => break,
+                Next::NeedsRoom => {}
                 Next::NeedsProducerId { stale: of } => stale = Some(of),
                 Next::Nothing => {}
             }

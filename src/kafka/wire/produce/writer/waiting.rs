@@ -4,7 +4,13 @@ use super::{Asking, Down, Writer};
 use crate::broker::{BrokerError, Written};
 use crate::kafka::wire::produce::lookup::Question;
 use crate::kafka::wire::produce::topic::refuse;
+use crate::record::TopicName;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// A broker that has not responded for so long is doubted. Writing to replicas takes milliseconds.
+const SILENT: Duration = Duration::from_secs(2);
+const QUESTION_EVERY: Duration = Duration::from_secs(1);
 
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,7 +44,43 @@ impl Writer<'_, '_> {
             });
         }
         self.topics.retain(|_, topic| !topic.is_forgettable(now));
+        self.question_silent_leaders(now);
         self.probe(now);
+    }
+
+    /// A broker that does not respond may not be the leader any more: one that is frozen, or cut off from the
+    /// controllers, does not notice. Others know.
+    fn question_silent_leaders(&mut self, now: Instant) {
+        for id in &self.active {
+            let Some(placed) = self.queues.get(id.0) else { continue };
+            let Some(link) = placed.queue.link_in_flight() else { continue };
+            let silence = self.nodes.values().find_map(|node| node.silence(link, now));
+            if silence.is_some_and(|silence| silence >= SILENT)
+                && let Some(topic) = self.topics.get_mut(&placed.place.topic)
+            {
+                topic.refresh(QUESTION_EVERY, now);
+            }
+        }
+    }
+
+    /// Ends connections to brokers that are silent and lead a partition of `topic` no more: what is in flight there is
+    /// sent again to its new leader, with its own sequence.
+    pub(super) fn leave_silent_leaders(&mut self, name: &TopicName, now: Instant) {
+        let Some(topic) = self.topics.get(name) else { return };
+        let mut left = BTreeMap::new();
+        for placed in topic.queues.values().filter_map(|id| self.queues.get(id.0)) {
+            let Some(link) = placed.queue.link_in_flight() else { continue };
+            let Some(leader) = topic.known_leader(placed.place.partition) else { continue };
+            let former = self.nodes.iter().find_map(|(node, state)| Some((*node, state.silence(link, now)?)));
+            if let Some((node, silence)) = former.filter(|(node, silence)| *node != leader && *silence >= SILENT) {
+                left.insert(node, (silence, placed.place.clone(), leader));
+            }
+        }
+        for (node, (silence, place, leader)) in left {
+            let silence = silence.as_secs();
+            let why = format!("no response for {silence} s, and broker {leader} leads {place} now");
+            self.link_down(node, BrokerError::Unavailable(why), now);
+        }
     }
 
     /// While nobody answers somebody must ask on, or new records would be refused for ever.
