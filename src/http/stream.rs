@@ -36,7 +36,8 @@ impl Style {
     fn head(self) -> Bytes {
         match self {
             Self::Sse => format!("retry: {}\n: connected\n\n", 2000 + fastrand::u32(0..500)).into(),
-            Self::Ndjson => Bytes::new(),
+            // Proxies that compress hold back the head of an answer until its first byte (Caddy's `encode`).
+            Self::Ndjson => Bytes::from_static(b"\n"),
         }
     }
 
@@ -78,7 +79,7 @@ impl Frames {
     /// Ends when `over` says why.
     pub fn new(mailbox: Mailbox, place: Place, style: Style, heartbeat: Duration, over: Option<Over>) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
-        let head = Some(style.head()).filter(|head| !head.is_empty());
+        let head = Some(style.head());
         let silence = Box::pin(sleep(first));
         Self { mailbox, style, head, ahead: None, period: heartbeat, silence, over, is_over: false, _place: place }
     }

@@ -68,6 +68,15 @@ impl Client {
 }
 
 #[tokio::test]
+async fn an_ndjson_stream_sends_its_first_byte_with_its_head() {
+    let served = serve(10, PATIENCE);
+    let silent = "GET /topics/t/events HTTP/1.1\r\nhost: localhost\r\naccept: application/x-ndjson\r\n\r\n";
+    let mut client = served.ask(silent).await;
+    // A chunk of one line end, long before the first heartbeat.
+    client.until("\r\n\r\n1\r\n\n\r\n", 1).await;
+}
+
+#[tokio::test]
 async fn requests_share_a_connection_also_when_sent_together() {
     let served = serve(10, PATIENCE);
     let health = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";

@@ -243,7 +243,9 @@ fn limit_and_ndjson_suit_scripts() {
     let values: Vec<Value> = answer
         .body
         .lines()
-        .map(|l| serde_json::from_str::<Value>(&l.expect("line")).expect("JSON"))
+        .map(|l| l.expect("line"))
+        .filter(|l| !l.is_empty())
+        .map(|l| serde_json::from_str::<Value>(&l).expect("JSON"))
         .filter(|v| v.get("value").is_some())
         .map(|mut v| v["value"].take())
         .collect();
