@@ -14,6 +14,20 @@ apt_install() {
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2
 }
 
+# without_services COMMAND...: packages that it installs start no service (Debian's policy-rc.d, in place for that time).
+without_services() {
+    local sudo="" policy=/usr/sbin/policy-rc.d status=0
+    [ "$(id -u)" = 0 ] || sudo="sudo -n"
+    if [ -e "$policy" ]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null && $sudo chmod 755 "$policy"
+    "$@" || status=$?
+    $sudo rm -f "$policy"
+    return $status
+}
+
 # Is JDK 17 or later there, with its compiler?
 have_jdk() {
     command -v javac >/dev/null && [ "$(javac -version 2>&1 | sed -E 's/^javac ([0-9]+).*/\1/')" -ge 17 ]

@@ -11,6 +11,7 @@
 //! - [`browser`]: a real Chromium
 //! - [`crowd`]: thousands of streams at once
 //! - [`proxy`]: cuts connections, counts Kafka requests
+//! - [`web_proxy`]: nginx, Caddy and HAProxy in front of a bridge
 //!
 //! Everything panics with a readable message when it fails: it is a test that failed.
 
@@ -26,6 +27,7 @@ pub mod process;
 pub mod proxy;
 pub mod secured;
 pub mod sse;
+pub mod web_proxy;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

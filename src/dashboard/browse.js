@@ -1,5 +1,6 @@
 // Records of another place of the log than its end: pages from an offset, a time or the beginning.
 
+import { endpoint } from "./base.js";
 import { Entry } from "./record.js";
 
 const PAGE = 500;
@@ -12,7 +13,7 @@ async function json(url, options) {
 }
 
 /** The topic's partitions with their ends. */
-export const describe = (topic) => json(`/topics/${topic}`);
+export const describe = (topic) => json(endpoint(`topics/${topic}`));
 
 /** The next offset of each partition at a place: `earliest`, an RFC 3339 time, or a number. */
 export async function placesOf(topic, at, only) {
@@ -30,7 +31,7 @@ export async function placesOf(topic, at, only) {
 /** The offset of a partition's first record at or after a time. */
 async function firstSince(topic, partition, time) {
   const query = new URLSearchParams({ partition, from: time, until: "end", limit: 1 });
-  const answer = await fetch(`/topics/${topic}/events?${query}`, { headers: { accept: "application/x-ndjson" } });
+  const answer = await fetch(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
   const text = await answer.text();
   if (!answer.ok) throw new Error(String(JSON.parse(text).detail));
   const line = text.split("\n").find((l) => l.trim());
@@ -70,7 +71,7 @@ export class Browsing {
   }
 
   async page(partition, offset, limit) {
-    const url = `/topics/${this.topic}/partitions/${partition}/records`;
+    const url = endpoint(`topics/${this.topic}/partitions/${partition}/records`);
     const { earliest } = (await describe(this.topic)).partitions.find((p) => p.partition === partition);
     const start = Math.max(offset, earliest);
     const answer = await fetch(`${url}?offset=${start}&limit=${limit}`);

@@ -22,7 +22,7 @@ export function detail(entry, { topic, again, close }) {
     fact(`Header ${header.name}`, header.value === null ? "null" : header.value + (header.encoding ? " (base64)" : ""));
   }
   const copying = button("Copy value", () => copy(value ?? "", copying), { class: "small" });
-  const curling = button("Copy as curl", () => copy(format.curl(location.origin, topic, record, value), curling), { class: "small" });
+  const curling = button("Copy as curl", () => copy(format.curl(topic, record, value), curling), { class: "small" });
   const sending = button("Send again…", () => again(record, value), { class: "small" });
   return pane(
     `${topic} · ${entry.partition} · ${entry.offset}`,

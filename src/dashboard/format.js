@@ -1,5 +1,7 @@
 // Numbers, times and commands as people read them.
 
+import { endpoint } from "./base.js";
+
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
@@ -56,8 +58,8 @@ const headerSafe = (header) =>
   header.encoding === undefined && header.value !== null && /^[a-z0-9-]+$/.test(header.name) && /^[ -~]*$/.test(header.value);
 
 /** A command that writes this record again; exact also for binary values and odd headers. */
-export function curl(origin, topic, record, value) {
-  const url = `${origin}/topics/${topic}`;
+export function curl(topic, record, value) {
+  const url = endpoint(`topics/${topic}`);
   const key = record.key === null || record.key === undefined ? null : typeof record.key === "string" ? record.key : JSON.stringify(record.key);
   const simple = record.encoding === undefined && record.key_encoding === undefined && plain(value ?? "") && record.headers.every(headerSafe);
   const query = key === null ? "" : `?key=${encodeURIComponent(key)}`;

@@ -1,5 +1,6 @@
 // The page: which view is shown, what is around it, and the keys that work everywhere.
 
+import { endpoint } from "./base.js";
 import { button, el } from "./dom.js";
 import * as feed from "./feed.js";
 import { Overview } from "./overview.js";
@@ -23,7 +24,7 @@ function show() {
   document.title = url.state.topic ? `${url.state.topic} · Curlew` : "Curlew";
 }
 
-const home = el("a", { ...url.follow({}), class: "home" }, el("img", { src: "/dashboard/icon.svg", alt: "", width: 28, height: 28 }), "Curlew");
+const home = el("a", { ...url.follow({}), class: "home" }, el("img", { src: endpoint("dashboard/icon.svg"), alt: "", width: 28, height: 28 }), "Curlew");
 document.getElementById("top").replaceChildren(home, status.element, el("span", { class: "grow" }), button("Produce…", () => produce.open(url.state.topic), { id: "produce" }), session.out);
 main.before(status.said);
 document.body.append(produce.element, session.dialog, names);

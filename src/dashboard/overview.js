@@ -1,5 +1,6 @@
 // All topics at a glance: how many records there are and come, and what came last.
 
+import { endpoint, root } from "./base.js";
 import { command, el, setText } from "./dom.js";
 import { themeOf } from "./draw.js";
 import * as feed from "./feed.js";
@@ -113,7 +114,7 @@ export class Overview {
     this.empty.dataset.for = `${all}`;
     if (all > 0) return this.empty.replaceChildren(el("p", {}, "No topic has this in its name."));
     this.empty.replaceChildren(el("h2", {}, "No records yet"), el("p", {}, "Send the first one; it shows up here at once:"),
-      command(`curl -d '{"temperature": 21.5}' '${location.origin}/topics/readings?key=boiler'`));
+      command(`curl -d '{"temperature": 21.5}' '${root}topics/readings?key=boiler'`));
   }
 }
 
@@ -131,7 +132,7 @@ async function lastOf(row, isFirst) {
   const grown = filled.filter((p) => isFirst || p.latest > (before.get(p.partition) ?? 0));
   let newest = null;
   for (const p of (isFirst ? grown : grown.slice(0, 1)).slice(0, 4)) {
-    const answer = await fetch(`/topics/${name}/partitions/${p.partition}/records?offset=${p.latest - 1}&limit=1`);
+    const answer = await fetch(endpoint(`topics/${name}/partitions/${p.partition}/records?offset=${p.latest - 1}&limit=1`));
     if (!answer.ok) continue;
     const [record] = (await answer.json()).records;
     if (record && (!newest || (record.timestamp ?? 0) >= (newest.timestamp ?? 0))) newest = record;

@@ -1,12 +1,13 @@
 // Writing a record from the page: checked as it is typed, sent exactly, with its receipt; the last ten can
 // be sent again.
 
+import { endpoint, scoped } from "./base.js";
 import { announce, button, el, labelled, setText } from "./dom.js";
 import { envelopeOf } from "./format.js";
 import { textOf } from "./record.js";
 
 const KEPT = 10;
-const HISTORY = "curlew-produced";
+const HISTORY = scoped("curlew-produced");
 
 export class Produce {
   constructor() {
@@ -85,7 +86,7 @@ export class Produce {
       const record = this.read();
       const body = JSON.stringify({ records: [envelopeOf(record, record.value)] });
       const type = "application/vnd.kafka.binary.v2+json";
-      const answer = await fetch(`/topics/${encodeURIComponent(record.topic)}`, { method: "POST", headers: { "content-type": type }, body });
+      const answer = await fetch(endpoint(`topics/${encodeURIComponent(record.topic)}`), { method: "POST", headers: { "content-type": type }, body });
       const said = await answer.json();
       const [place] = said.offsets ?? [];
       if (!answer.ok || place?.offset === undefined || place.offset === null) throw new Error(String(place?.error ?? said.detail ?? answer.status));

@@ -1,9 +1,10 @@
 // Reaching the hub: in a shared worker; where there is none, in the tab that leads; else in this tab.
 
+import { endpoint, scoped } from "./base.js";
 import { Hub } from "./hub.js";
 
 /** The page's policy takes a worker's address only from here. */
-const policy = window.trustedTypes?.createPolicy("curlew-worker", { createScriptURL: () => "/dashboard/worker.js" });
+const policy = window.trustedTypes?.createPolicy("curlew-worker", { createScriptURL: () => endpoint("dashboard/worker.js") });
 
 /** `hear(message)` from the hub; `changed()` when there is another hub, which knows nothing yet. */
 export function reach(hear, changed) {
@@ -14,7 +15,7 @@ export function reach(hear, changed) {
 }
 
 function throughWorker(hear) {
-  const worker = new SharedWorker(policy ? policy.createScriptURL("") : "/dashboard/worker.js", { type: "module", name: "curlew" });
+  const worker = new SharedWorker(policy ? policy.createScriptURL("") : endpoint("dashboard/worker.js"), { type: "module", name: scoped("curlew") });
   worker.port.onmessage = ({ data }) => hear(data);
   return { send: (message) => worker.port.postMessage(message), wake() {} };
 }
@@ -22,7 +23,7 @@ function throughWorker(hear) {
 /** The visible tab that holds the lock has the hub; a hidden one gives it up. */
 function throughLeader(hear, changed) {
   const id = `${Date.now()}-${Math.random()}`;
-  const channel = new BroadcastChannel("curlew");
+  const channel = new BroadcastChannel(scoped("curlew"));
   let hub = null;
   let resign = null;
   let waiting = null;
@@ -33,7 +34,7 @@ function throughLeader(hear, changed) {
     else if (data.to === "all") changed();
   };
   async function lead(signal) {
-    const led = navigator.locks.request("curlew-hub", { signal }, () => new Promise((resolve) => {
+    const led = navigator.locks.request(scoped("curlew-hub"), { signal }, () => new Promise((resolve) => {
       resign = resolve;
       hub = new Hub();
       channel.postMessage({ to: "all" });

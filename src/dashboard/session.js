@@ -1,5 +1,6 @@
 // Signing in, where the bridge asks who comes: a form as long as it answers 401, and who is signed in.
 
+import { endpoint } from "./base.js";
 import { announce, button, el, labelled, setText } from "./dom.js";
 import * as feed from "./feed.js";
 
@@ -42,7 +43,7 @@ export class Session {
     setText(this.said, "");
     try {
       const body = JSON.stringify({ token: this.token.value.trim() });
-      const answer = await fetch("/login", { method: "POST", headers: { "content-type": "application/json" }, body });
+      const answer = await fetch(endpoint("login"), { method: "POST", headers: { "content-type": "application/json" }, body });
       const said = await answer.json();
       if (!answer.ok) throw new Error(answer.status === 401 ? "This is not known here." : String(said.detail ?? answer.status));
       this.token.value = "";
@@ -60,14 +61,14 @@ export class Session {
   }
 
   async signOut() {
-    await fetch("/logout", { method: "POST" }).catch(() => {});
+    await fetch(endpoint("logout"), { method: "POST" }).catch(() => {});
     feed.signed("out");
     // Nothing that was read stays in the page.
     location.reload();
   }
 
   async look() {
-    const said = await fetch("/login").then((answer) => answer.json(), () => ({}));
+    const said = await fetch(endpoint("login")).then((answer) => answer.json(), () => ({}));
     this.show(said);
   }
 

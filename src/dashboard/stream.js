@@ -1,6 +1,7 @@
 // The one event stream of this browser: opened at a place, and after a cut opened again where it was.
 // EventSource reads it; the pause before coming back is ours, so that the page can count it down.
 
+import { endpoint } from "./base.js";
 import { place } from "./record.js";
 
 const FIRST_PAUSE = 1000;
@@ -72,7 +73,7 @@ export class Stream {
     query.set("wait", "true");
     if (this.cursor) query.set("last_event_id", this.cursor);
     else query.set("from", fromOf(this.next) || "earliest");
-    return `/events?${query}`;
+    return endpoint(`events?${query}`);
   }
 
   take(kind, event) {

@@ -1,5 +1,6 @@
 // One topic, live: its charts and its records; pausing, catching up, jumping to now.
 
+import { root } from "./base.js";
 import { describe } from "./browse.js";
 import { Charts } from "./charts.js";
 import { button, command, el, labelled, setText } from "./dom.js";
@@ -157,6 +158,6 @@ export class Topic {
     this.chartsSection.hidden = this.store.fields.size === 0;
     if (!isEmpty || this.empty.childElementCount) return;
     this.empty.append(el("h2", {}, "No records yet"), el("p", {}, "This page shows the first one as soon as it is sent:"),
-      command(`curl -d '{"temperature": 21.5}' '${location.origin}/topics/${this.name}?key=boiler'`));
+      command(`curl -d '{"temperature": 21.5}' '${root}topics/${this.name}?key=boiler'`));
   }
 }

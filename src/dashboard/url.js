@@ -19,7 +19,7 @@ export function href(parts) {
     if (value !== "" && value !== DEFAULTS[name]) query.set(name, value);
   }
   const text = query.toString();
-  return text ? `?${text}` : "/";
+  return text ? `?${text}` : "./";
 }
 
 /** Changes parts of the view, in place. */

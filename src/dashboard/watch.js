@@ -1,6 +1,8 @@
 // All topics with their offsets, asked for every two seconds for all tabs together, and what the numbers
 // say over time: records a second, and the line of the last minutes.
 
+import { endpoint } from "./base.js";
+
 const EVERY_MS = 2000;
 const KEPT = 150;
 /** A rate is taken over about this long, so that it does not jump with every answer. */
@@ -66,7 +68,7 @@ export class Watch {
 async function look() {
   const at = Date.now();
   try {
-    const answer = await fetch("/topics?offsets=true");
+    const answer = await fetch(endpoint("topics?offsets=true"));
     if (answer.ok) return { at, broker: { kind: "up" }, topics: await answer.json() };
     const problem = await answer.json().catch(() => ({}));
     // Nothing of what somebody else saw before is kept.

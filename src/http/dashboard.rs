@@ -44,9 +44,10 @@ static PAGE: File = File {
     bytes: include_bytes!("../dashboard/index.html"),
     gzipped: OnceLock::new(),
 };
-static FILES: [File; 30] = files! {
+static FILES: [File; 31] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "base.js": SCRIPT,
     "browse.js": SCRIPT,
     "chart.js": SCRIPT,
     "charts.js": SCRIPT,

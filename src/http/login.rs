@@ -135,7 +135,10 @@ fn described(app: &App, permit: Option<&Permit>) -> Value {
 fn set_cookie(response: &mut Response, session: &str, seconds: i64, request: &Request) -> Result<(), Problem> {
     let secure = if is_https(request) { "; Secure" } else { "" };
     let name = request.cookie();
-    let cookie = format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    // Without a Path it is for the folder of the URL as the browser sees it (RFC 6265, 5.1.4): for /curlew/ where a proxy
+    // serves the bridge there, and not for another bridge beside it.
+    let path = if request.path.ends_with('/') { "; Path=/" } else { "" };
+    let cookie = format!("{name}={session}{path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     let mut cookie = HeaderValue::from_str(&cookie).map_err(|_| Problem::internal("a session is no cookie"))?;
     cookie.set_sensitive(true);
     response.headers_mut().insert(header::SET_COOKIE, cookie);

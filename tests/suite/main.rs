@@ -12,6 +12,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod monitoring;
+mod pages;
 mod produce;
 mod readme;
 mod resume;

@@ -1,4 +1,6 @@
-//! The page in a real Chromium, on the embedded log.
+//! The page in a real Chromium, on the embedded log, and behind real proxies.
+
+mod prefix;
 
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Page, Screen};

@@ -1,0 +1,111 @@
+//! The page behind a proxy: under a prefix, beside another bridge, and where the proxy is set up wrongly.
+
+use crate::{Served, assert_content, serve};
+use curlew_integration::bridge::run;
+use curlew_integration::browser::{Browser, Page, Screen};
+use curlew_integration::web_proxy::{Kind, WebProxy};
+use serde_json::json;
+
+/// nginx with the recipe's location once for each bridge, under `/left/` and `/right/`.
+fn side_by_side(left: u16, right: u16) -> WebProxy {
+    let recipe = Kind::Nginx.recipe();
+    let (begin, end) = (recipe.find("    location").expect("a location"), recipe.rfind('}').expect("an end"));
+    let location =
+        |prefix: &str, bridge: u16| recipe[begin..end].replace("/curlew/", prefix).replace("8080", &bridge.to_string());
+    let locations = location("/left/", left) + &location("/right/", right);
+    WebProxy::with(Kind::Nginx, &(recipe[..begin].to_owned() + &locations + "}\n"))
+}
+
+fn produce_from(page: &Page<'_>, topic: &str, value: &str) {
+    page.eval(&format!(
+        "(() => {{
+            document.getElementById('produce').click();
+            const form = document.querySelector('dialog form');
+            form.querySelector('input').value = {};
+            const value = form.querySelector('textarea[rows=\"8\"]');
+            value.value = {};
+            value.dispatchEvent(new Event('input'));
+            form.requestSubmit();
+        }})()",
+        json!(topic),
+        json!(value)
+    ));
+    page.wait_for_text("Written: partition 0");
+    page.eval("document.querySelector('dialog[open]').close()");
+}
+
+#[test]
+fn two_bridges_under_two_prefixes_show_their_own_topics() {
+    let (left, right, browser) = (serve(&[]), serve(&[]), Browser::start());
+    left.produce("of-left", "k", "on the left");
+    right.produce("of-right", "k", "on the right");
+    let proxy = side_by_side(left.bridge.port, right.bridge.port);
+    // The two ways in which tabs share a stream: a worker, and the tab that leads.
+    for share in ["", "&share=tab"] {
+        // Without the slash at its end, too.
+        let one = browser.open(&proxy.url(&format!("/left?{share}")), Screen::Light);
+        let other = browser.open(&proxy.url(&format!("/right/?{share}")), Screen::Light);
+        for (page, own, foreign) in [(&one, "of-left", "of-right"), (&other, "of-right", "of-left")] {
+            page.bring_to_front();
+            page.wait_for_text(own);
+            assert!(!page.text().contains(foreign), "{}", page.text());
+        }
+        let one = browser.open(&proxy.url(&format!("/left/?topic=of-left{share}")), Screen::Light);
+        one.wait_for_text("on the left");
+        let other = browser.open(&proxy.url(&format!("/right/?topic=of-right{share}")), Screen::Light);
+        other.wait_for_text("on the right");
+        let fresh = format!("live on the right, {}", share.len());
+        right.produce("of-right", "k", &fresh);
+        other.wait_for_text(&fresh);
+        one.bring_to_front();
+        produce_from(&one, "of-left", &format!("written on the left, {}", share.len()));
+        one.wait_for_text(&format!("written on the left, {}", share.len()));
+        let curl = one.eval(
+            "(async () => { document.querySelector('.list .row').click(); \
+             const { curl } = await import(new URL('dashboard/format.js', location)); \
+             return curl('t', { key: null, headers: [], value: 'x' }, 'x'); })()",
+        );
+        assert!(curl.as_str().is_some_and(|curl| curl.contains(&proxy.url("/left/topics/t"))), "{curl}");
+        // Its own links stay under the prefix.
+        one.eval("document.querySelector('.home').click()");
+        one.wait_until("location.pathname === '/left/' && location.search === ''");
+        [&one, &other].into_iter().for_each(|page| assert_content(page));
+    }
+}
+
+/// A bridge with one key, called `name`.
+fn guarded(name: &str) -> (Served, String) {
+    let made = String::from_utf8(run(&["key", "new", "--name", name]).stdout).expect("UTF-8");
+    let (key, lines) = made.split_once('\n').expect("a key and its lines");
+    let file = std::env::temp_dir().join(format!("curlew-{name}-{:08x}.toml", fastrand::u32(..)));
+    std::fs::write(&file, lines).expect("auth file");
+    let served = serve(&["--auth-file", file.to_str().expect("UTF-8")]);
+    let _ = std::fs::remove_file(&file);
+    (served, key.to_owned())
+}
+
+#[test]
+fn a_person_is_signed_in_at_two_bridges_under_two_prefixes() {
+    let ((left, left_key), (right, right_key)) = (guarded("ann"), guarded("bob"));
+    let (proxy, browser) = (side_by_side(left.bridge.port, right.bridge.port), Browser::start());
+    let sign_in = |prefix: &str, key: &str| {
+        let page = browser.open(&proxy.url(prefix), Screen::Light);
+        page.wait_until("document.querySelector('dialog.session')?.open === true");
+        page.eval(&format!(
+            "(() => {{ const form = document.querySelector('dialog.session form'); \
+             form.querySelector('input').value = {}; form.requestSubmit(); }})()",
+            json!(key)
+        ));
+        page
+    };
+    let one = sign_in("/left/", &left_key);
+    one.wait_for_text("Sign out ann");
+    let other = sign_in("/right/", &right_key);
+    other.wait_for_text("Sign out bob");
+    for (prefix, name) in [("/left/", "Sign out ann"), ("/right/", "Sign out bob")] {
+        browser.open(&proxy.url(prefix), Screen::Light).wait_for_text(name);
+    }
+    other.eval("setTimeout(() => document.getElementById('sign-out').click(), 100); 0");
+    other.wait_until("document.querySelector('dialog.session')?.open === true");
+    browser.open(&proxy.url("/left/"), Screen::Light).wait_for_text("Sign out ann");
+}
