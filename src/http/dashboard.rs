@@ -44,7 +44,7 @@ static PAGE: File = File {
     bytes: include_bytes!("../dashboard/index.html"),
     gzipped: OnceLock::new(),
 };
-static FILES: [File; 31] = files! {
+static FILES: [File; 32] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "base.js": SCRIPT,
@@ -69,6 +69,7 @@ static FILES: [File; 31] = files! {
     "series.js": SCRIPT,
     "session.js": SCRIPT,
     "spark.js": SCRIPT,
+    "start.js": SCRIPT,
     "status.js": SCRIPT,
     "store.js": SCRIPT,
     "stream.js": SCRIPT,

@@ -5,7 +5,10 @@
 
 use super::peer::Scheme;
 use super::problem::Problem;
+use log::warn;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::uri::Authority;
 
@@ -20,10 +23,15 @@ pub enum Origins {
 
 /// How long a browser may remember a preflight's answer, in seconds: the most that Chromium takes.
 const MAX_AGE: &str = "7200";
+/// Between two lines of the log about rejected requests.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 /// Answered to every preflight; `X-Kafka-*` names are added as they are asked for.
 const HEADERS: &str =
     "Last-Event-ID, Content-Type, Authorization, Accept, Cache-Control, X-Request-Id, Traceparent, Tracestate";
+
+/// Characters of an origin that an answer repeats.
+const MAX_SHOWN: usize = 200;
 
 #[derive(Debug, Clone)]
 pub struct Guard {
@@ -81,9 +89,13 @@ impl Guard {
                 Ok(Asker::Listed(origin.clone()))
             }
             Origins::These(_) => {
-                let origin = String::from_utf8_lossy(origin.as_bytes());
-                let hint = format!("start the bridge with --cors-origin {origin} to allow it");
-                Err(Problem::forbidden(format!("pages of {origin} may not use this bridge; {hint}")))
+                // Into logs too, so without anything that a terminal acts on.
+                let origin: String =
+                    String::from_utf8_lossy(origin.as_bytes()).escape_debug().take(MAX_SHOWN).collect();
+                Err(Problem::forbidden(format!(
+                    "pages of {origin} may not use this bridge; start the bridge with --cors-origin {origin} to allow it. If \
+                     {origin} is this bridge behind a proxy, let the proxy pass on Host (nginx: proxy_set_header Host $http_host)"
+                )))
             }
         }
     }
@@ -152,6 +164,34 @@ fn is_of(origin: &HeaderValue, scheme: Scheme, host: &Authority) -> bool {
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Rejected origins and hosts in the log: a page that tries again and again is one line a minute.
+#[derive(Debug, Default)]
+pub struct RejectionLog(Mutex<Rejections>);
+
+#[derive(Debug, Default)]
+struct Rejections {
+    quiet_until: Option<Instant>,
+    unreported: u64,
+}
+
+impl RejectionLog {
+    /// `detail` names the flag that allows it.
+    pub fn report(&self, detail: &str) {
+        let mut rejections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if rejections.quiet_until.is_some_and(|until| now < until) {
+            rejections.unreported += 1;
+            return;
+        }
+        let unreported = std::mem::take(&mut rejections.unreported);
+        rejections.quiet_until = Some(now + REPORT_EVERY);
+        drop(rejections);
+        let others =
+            if unreported > 0 { format!(" ({unreported} others since the last report)") } else { String::new() };
+        warn!("rejected a request{others}: {detail}");
+    }
 }
 
 #[cfg(test)]

@@ -101,6 +101,7 @@ pub struct App {
     pages: Arc<Semaphore>,
     readers: pages::Readers,
     scrapes: Arc<Semaphore>,
+    rejections: guard::RejectionLog,
 }
 
 impl App {
@@ -108,7 +109,17 @@ impl App {
         let (questions, pages) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Semaphore::new(PAGES)));
         let (metrics, scrapes) = (Metrics::new(&hub), Arc::new(Semaphore::new(1)));
         let limits = Limits::new(settings.limits.clone());
-        Arc::new(Self { hub, settings, metrics, limits, questions, pages, readers: pages::Readers::default(), scrapes })
+        Arc::new(Self {
+            hub,
+            settings,
+            metrics,
+            limits,
+            questions,
+            pages,
+            readers: pages::Readers::default(),
+            scrapes,
+            rejections: guard::RejectionLog::default(),
+        })
     }
 
     fn guard(&self) -> &Guard {

@@ -232,7 +232,10 @@ where
     let started = Instant::now();
     let (mut response, asker) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
         Ok(asker) => (admitted(&app, &request, &asker, body).await, asker),
-        Err(problem) => (problem.response(), Asker::NoPage),
+        Err(problem) => {
+            app.rejections.report(problem.detail());
+            (problem.response(), Asker::NoPage)
+        }
     };
     Guard::mark(&asker, response.headers_mut());
     if request.method == Method::HEAD {

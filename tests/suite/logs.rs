@@ -166,3 +166,16 @@ fn what_keeps_a_bridge_from_starting_is_json_too() {
     assert_eq!((output.status.code(), &line["level"]), (Some(2), &"error".into()));
     assert!(line["message"].as_str().unwrap().starts_with("cannot listen on"), "{line}");
 }
+
+#[test]
+fn a_page_that_is_rejected_again_and_again_is_one_line_that_names_the_flag() {
+    let bridge = Bridge::start(&[]);
+    for _ in 0..5 {
+        let answer = bridge.get("/dashboard/main.js", "Origin: http://plant.example\r\n");
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("proxy_set_header Host"), "{answer}");
+    }
+    let log = bridge.end();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("rejected a request")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("--cors-origin http://plant.example"), "{}", lines[0]);
+}

@@ -1,8 +1,9 @@
 //! The page behind a proxy: under a prefix, beside another bridge, and where the proxy is set up wrongly.
 
-use crate::{Served, assert_content, serve};
+use crate::{SOON, Served, assert_content, serve};
 use curlew_integration::bridge::run;
 use curlew_integration::browser::{Browser, Page, Screen};
+use curlew_integration::eventually;
 use curlew_integration::web_proxy::{Kind, WebProxy};
 use serde_json::json;
 
@@ -108,4 +109,39 @@ fn a_person_is_signed_in_at_two_bridges_under_two_prefixes() {
     other.eval("setTimeout(() => document.getElementById('sign-out').click(), 100); 0");
     other.wait_until("document.querySelector('dialog.session')?.open === true");
     browser.open(&proxy.url("/left/"), Screen::Light).wait_for_text("Sign out ann");
+}
+
+#[test]
+fn a_proxy_that_hides_the_host_is_told_on_the_page_and_once_in_the_log() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    let without_host = Kind::Nginx.recipe().replace("proxy_set_header Host $http_host;", "");
+    let proxy = WebProxy::with(Kind::Nginx, &without_host.replace("8080", &served.bridge.port.to_string()));
+    for _ in 0..2 {
+        let page = browser.open(&proxy.url("/curlew/"), Screen::Light);
+        let origin = proxy.url("");
+        page.wait_for_text(&format!("start the bridge with --cors-origin {origin}"));
+        page.wait_for_text("proxy_set_header Host $http_host");
+        assert_eq!(page.axe(), Vec::<serde_json::Value>::new());
+        if let Ok(folder) = std::env::var("CURLEW_SCREENSHOTS") {
+            page.screenshot(&format!("{folder}/rejected.png"));
+        }
+    }
+    let log = eventually("a line of the log", SOON, || match served.bridge.log() {
+        log if log.contains("rejected a request") => Ok(log),
+        log => Err(log),
+    });
+    assert_eq!(log.matches("rejected a request").count(), 1, "{log}");
+}
+
+#[test]
+fn a_page_whose_files_are_elsewhere_says_what_is_wrong() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    // The page comes from the bridge, and what it asks for does not.
+    let recipe = Kind::Nginx.recipe().replace("location /curlew/", "location = /curlew");
+    let proxy = WebProxy::with(Kind::Nginx, &recipe.replace("8080", &served.bridge.port.to_string()));
+    let page = browser.open(&proxy.url("/curlew"), Screen::Light);
+    page.wait_for_text("its address must end with a slash");
+    if let Ok(folder) = std::env::var("CURLEW_SCREENSHOTS") {
+        page.screenshot(&format!("{folder}/elsewhere.png"));
+    }
 }

@@ -1,0 +1,21 @@
+// Says why the page stays empty where its modules are refused. A classic script: browsers ask for one without `Origin`, so
+// that it comes through where a proxy hides the bridge's own name.
+
+addEventListener("error", ({ target }) => target instanceof HTMLScriptElement && explain(target.src), true);
+
+async function explain(file) {
+  const said = await reason().catch(() => "Curlew does not answer.");
+  const banner = document.createElement("p");
+  banner.className = "banner problem";
+  banner.setAttribute("role", "alert");
+  banner.textContent = said ? `Curlew rejects the requests of this page: ${said}` : `${file} did not load. Reload the page to try again.`;
+  document.getElementById("main").replaceChildren(banner);
+}
+
+/** The bridge's answer to a request with the page's origin, as those for modules are; fetch adds it to all but GET and HEAD. */
+async function reason() {
+  const answer = await fetch("topics", { method: "OPTIONS" });
+  if (answer.ok) return "";
+  const isProblem = answer.headers.get("content-type")?.startsWith("application/problem+json");
+  return isProblem ? (await answer.json()).detail : `the answer is ${answer.status} ${answer.statusText}, not by Curlew but by what is in front of it.`;
+}
