@@ -167,6 +167,13 @@ impl Foreigner {
         Self::start("eventsource", node)
     }
 
+    /// The bridge's own `client.js`; `base` is the bridge's URL, with a slash at its end.
+    pub fn event_stream(base: &str, path: &str) -> Self {
+        let mut node = Command::new("node");
+        node.arg(crate::file("clients/event_stream.mjs")).args([base, path]);
+        Self::start("client.js", node)
+    }
+
     /// PyPI's `httpx-sse`.
     pub fn httpx_sse(url: &str) -> Self {
         let mut python = Command::new(crate::cache().join("python/bin/python"));

@@ -36,10 +36,10 @@ function streamText(stream, broker) {
     case "open":
       return ["good", "Live"];
     case "connecting":
-      return stream.attempt ? ["bad", "Reconnecting…"] : ["idle", "Connecting…"];
+      return ["idle", "Connecting…"];
     case "waiting": {
       const seconds = Math.max(0, Math.ceil((stream.retryAt - Date.now()) / 1000));
-      return ["bad", `Reconnecting in ${seconds} s`];
+      return ["bad", seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting…"];
     }
     default:
       return broker?.kind === "up" ? ["good", "Watching"] : ["idle", "No stream"];

@@ -44,6 +44,9 @@ static PAGE: File = File {
     bytes: include_bytes!("../dashboard/index.html"),
     gzipped: OnceLock::new(),
 };
+/// `/client.js`: the dashboard reads its stream with it, and so may other pages.
+static CLIENT: File =
+    File { name: "", content_type: SCRIPT, bytes: include_bytes!("../dashboard/client.js"), gzipped: OnceLock::new() };
 static FILES: [File; 32] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
@@ -90,6 +93,10 @@ pub fn index(request: &Request) -> Response {
     let mut response = if html { answer(&PAGE, request) } else { status::index() };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
     response
+}
+
+pub fn client(request: &Request) -> Response {
+    answer(&CLIENT, request)
 }
 
 pub fn file(name: &str, request: &Request) -> Result<Response, Problem> {

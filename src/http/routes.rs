@@ -106,6 +106,7 @@ where
     let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
     match (segments.as_slice(), method) {
         ([], &Method::GET) => Ok(dashboard::index(request)),
+        (["client.js"], &Method::GET) => Ok(dashboard::client(request)),
         (["dashboard", file], &Method::GET) => dashboard::file(file, request),
         (["health"], &Method::GET) => status::health(app),
         (["ready"], &Method::GET) => status::ready(app, request, asker).await,
@@ -171,7 +172,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         ["login"] => Some("GET, HEAD, POST, OPTIONS"),
         ["logout" | "tickets"] => Some("POST, OPTIONS"),
         []
-        | ["health" | "ready" | "metrics" | "openapi.json" | "topics" | "events"]
+        | ["health" | "ready" | "metrics" | "openapi.json" | "client.js" | "topics" | "events"]
         | ["dashboard", _]
         | ["topics", _, "events"]
         | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),

@@ -1,5 +1,6 @@
 //! The page in a real Chromium, on the embedded log, and behind real proxies.
 
+mod client;
 mod prefix;
 
 use curlew_integration::bridge::Bridge;

@@ -1,0 +1,139 @@
+// An EventSource that survives proxies. The browser's own ends for good at any answer but 200 (WHATWG HTML, 9.2.3), such as
+// the 502 of a proxy while the bridge behind it restarts. This one comes back where it was:
+//
+//   import { EventStream } from "http://127.0.0.1:8080/client.js";
+//   const events = new EventStream("http://127.0.0.1:8080/topics/readings/events");
+//   events.onmessage = (event) => console.log(JSON.parse(event.data), event.lastEventId);
+//
+// Events are those of EventSource (open, message, tombstone, binary, gap, problem), and:
+//   error  with `status` (0: no answer), `detail` and `retryIn` in ms; null: it has given up (a 401, 403, or another
+//          refusal by the bridge itself, which would be the same the next time)
+//   end    the stream is complete (until, limit)
+// It runs in browsers, workers and Node.
+
+const LONGEST_PAUSE = 15_000;
+const TYPES = ["open", "message", "tombstone", "binary", "gap", "problem", "error", "end"];
+
+export class EventStream extends EventTarget {
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSED = 2;
+  readyState = EventStream.CONNECTING;
+  /** The cursor of the last whole event, also of one without data: `lastEventId` of a new EventStream resumes there. */
+  lastEventId = "";
+  #url;
+  #options;
+  #retry = 2000;
+  #closing = new AbortController();
+  #wake = () => {};
+
+  /** `headers`, for instance with an authorization; `withCredentials` sends cookies to another origin. */
+  constructor(url, { headers = {}, withCredentials = false, lastEventId = "" } = {}) {
+    super();
+    this.#url = new URL(url, globalThis.document?.baseURI ?? globalThis.location);
+    this.#options = { headers: { accept: "text/event-stream", ...headers }, cache: "no-store", signal: this.#closing.signal };
+    if (withCredentials) this.#options.credentials = "include";
+    this.lastEventId = lastEventId;
+    for (const type of TYPES) this.addEventListener(type, (event) => this[`on${type}`]?.(event));
+    this.#run();
+  }
+
+  get url() {
+    return this.#url.href;
+  }
+
+  close() {
+    this.readyState = EventStream.CLOSED;
+    this.#closing.abort();
+    this.#wake();
+  }
+
+  /** Ends the pause before the next attempt. */
+  retryNow() {
+    this.#wake();
+  }
+
+  async #run() {
+    for (let failures = 0; this.readyState !== EventStream.CLOSED; failures += 1) {
+      const lost = await this.#connect(() => (failures = 0)).catch((error) => ({ status: 0, detail: error.message }));
+      if (this.readyState === EventStream.CLOSED) return;
+      this.readyState = lost.isFinal ? EventStream.CLOSED : EventStream.CONNECTING;
+      if (lost.status === 204) return this.#emit(new Event("end"));
+      // Spread, so that clients that were cut together do not come back together.
+      const pause = Math.min(this.#retry * 2 ** failures, LONGEST_PAUSE) * (0.75 + Math.random() / 2);
+      const retryIn = lost.isFinal ? null : Math.max(pause, lost.retryAfter ?? 0);
+      this.#emit(Object.assign(new Event("error"), { status: lost.status, detail: lost.detail, retryIn }));
+      if (retryIn !== null) await this.#pause(retryIn);
+    }
+  }
+
+  #pause(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => (clearTimeout(timer), resolve());
+    });
+  }
+
+  /** Reads one answer to its end; why there was no more. */
+  async #connect(opened) {
+    if (this.lastEventId) this.#url.searchParams.set("last_event_id", this.lastEventId);
+    const answer = await fetch(this.#url, this.#options);
+    const type = answer.headers.get("content-type") ?? "";
+    if (answer.status !== 200 || !type.startsWith("text/event-stream")) return refusal(answer, type);
+    opened();
+    this.readyState = EventStream.OPEN;
+    this.#emit(new Event("open"));
+    await this.#read(answer.body.getReader());
+    return { status: 200, detail: "the stream ended" };
+  }
+
+  async #read(reader) {
+    const decoder = new TextDecoder();
+    let rest = "";
+    let event = { data: [] };
+    for (let chunk; !(chunk = await reader.read()).done; ) {
+      const lines = decoder.decode(chunk.value, { stream: true }).split("\n");
+      lines[0] = rest + lines[0];
+      rest = lines.pop();
+      for (const line of lines) {
+        if (this.readyState === EventStream.CLOSED) return;
+        if (line !== "") take(event, line);
+        else event = this.#dispatch(event);
+      }
+    }
+  }
+
+  /** An event counts once it is whole, and so does its id: what was cut inside it is sent again. */
+  #dispatch({ type, data, id, retry }) {
+    this.#retry = retry ?? this.#retry;
+    this.lastEventId = id ?? this.lastEventId;
+    const { lastEventId } = this;
+    if (data.length > 0) this.#emit(new MessageEvent(type ?? "message", { data: data.join("\n"), lastEventId, origin: this.#url.origin }));
+    return { data: [] };
+  }
+
+  #emit(event) {
+    this.dispatchEvent(event);
+  }
+}
+
+/** One field of an event; a comment is passed over. */
+function take(event, line) {
+  const colon = line.indexOf(":");
+  const name = colon < 0 ? line : line.slice(0, colon);
+  const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
+  if (name === "data") event.data.push(value);
+  else if (name === "event") event.type = value;
+  else if (name === "id") event.id = value;
+  else if (name === "retry" && /^\d+$/.test(value)) event.retry = Number(value);
+}
+
+/** What an answer without a stream says. The bridge's own refusals are problems (RFC 9457); others are of what is in between. */
+async function refusal(answer, type) {
+  const { status } = answer;
+  const text = await answer.text().catch(() => "");
+  const isOurs = type.startsWith("application/problem+json");
+  const isFinal = [204, 401, 403].includes(status) || (isOurs && status >= 400 && status < 500 && status !== 408 && status !== 429);
+  const retryAfter = Number(answer.headers.get("retry-after")) * 1000 || 0;
+  return { status, detail: isOurs ? JSON.parse(text).detail : `status ${status}: ${text.slice(0, 200)}`, isFinal, retryAfter };
+}
