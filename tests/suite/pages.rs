@@ -30,3 +30,15 @@ fn no_url_of_the_dashboard_begins_at_the_root() {
         assert!(wrong.is_empty(), "{name}: a proxy may serve this under a prefix\n{}", wrong.join("\n"));
     }
 }
+
+#[test]
+fn the_readme_shows_the_recipes_for_proxies_word_for_word() {
+    let recipes = [
+        include_str!("../../integration/proxies/nginx.conf"),
+        include_str!("../../integration/proxies/Caddyfile"),
+        include_str!("../../integration/proxies/haproxy.cfg"),
+    ];
+    for recipe in recipes {
+        assert!(include_str!("../../README.md").contains(&format!("\n{recipe}```\n")), "README.md lacks\n{recipe}");
+    }
+}

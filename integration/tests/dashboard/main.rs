@@ -2,6 +2,7 @@
 
 mod client;
 mod prefix;
+mod proxies;
 
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Page, Screen};

@@ -1,0 +1,83 @@
+//! The recipes of `integration/proxies`, each run as it stands (with the ports of the test).
+
+use crate::client::{assert_numbers, wait_for};
+use crate::{SOON, Served, serve};
+use curlew_integration::browser::{Browser, Screen};
+use curlew_integration::follow::Foreigner;
+use curlew_integration::http;
+use curlew_integration::sse::Stream;
+use curlew_integration::web_proxy::{Kind, WebProxy};
+use std::io::BufRead;
+
+/// A body of several MB: more than nginx takes by default, and than any of them buffers in memory.
+const LINES: usize = 50_000;
+
+fn upload(served: &Served, port: u16) {
+    let note = "x".repeat(80);
+    let body: String = (0..LINES).map(|n| format!("{{\"n\": {n}, \"note\": \"{note}\"}}\n")).collect();
+    assert!(body.len() > 4 << 20);
+    http::post(port, "/curlew/topics/upload", "application/x-ndjson", body).expect(200);
+    let upload = served.bridge.get("/topics/upload").expect(200).json();
+    assert_eq!(upload["partitions"][0]["latest"], LINES, "{upload}");
+}
+
+fn holds(kind: Kind) {
+    let mut served = serve(&["--heartbeat", "1s", "--trusted-proxy", "127.0.0.1"]);
+    let proxy = WebProxy::start(kind, served.bridge.port);
+    let port = proxy.port;
+
+    let answer = http::post(port, "/curlew/topics/t", "application/json", r#"{"n": 1}"#).expect(200);
+    assert_eq!(answer.json()["offsets"][0]["offset"], 0, "{}", answer.text());
+
+    // nginx does not take the receipts that come while it still sends.
+    if kind != Kind::Nginx {
+        upload(&served, port);
+    }
+
+    // The head leaves before any record, also where the proxy would compress; heartbeats fill the silence.
+    let mut stream = Stream::open(port, "/curlew/topics/t/events");
+    stream.wait_for_comment("connected", SOON);
+    stream.wait_for_comment("heartbeat", SOON);
+    served.produce("t", "k", "live");
+    assert_eq!(stream.event().data, "live");
+
+    let mut silent = http::connect(port);
+    let headers = [("Accept", "application/x-ndjson"), ("Accept-Encoding", "gzip")];
+    http::write_head(&mut silent, "GET", "/curlew/topics/t/events", &headers).expect("it reads");
+    let silent = http::open(silent).expect("a head before any record");
+    assert_eq!((silent.status, silent.header("content-encoding")), (200, None));
+    let mut lines = silent.into_body().lines().map(|line| line.expect("a line"));
+    served.produce("t", "k", "later");
+    let record = lines.find(|line| !line.is_empty()).expect("a record");
+    assert!(record.contains("\"later\""), "{record}");
+
+    let browser = Browser::start();
+    let page = browser.open(&proxy.url("/curlew/?topic=t"), Screen::Light);
+    page.wait_for_text("later");
+
+    let follower = Foreigner::event_stream(&proxy.url("/curlew/"), "topics/log/events?wait=true&from=earliest");
+    served.produce_numbers("log", 0..10);
+    follower.seen.wait_for_records(10, SOON);
+    assert_eq!(served.bridge.stop(), Some(0));
+    wait_for(&follower, "error", if kind == Kind::HaProxy { "status 503" } else { "status 502" });
+    served.bridge.kill_and_start_again();
+    served.produce_numbers("log", 10..20);
+    assert_numbers(&follower, 0..20);
+    served.produce("t", "k", "after the restart");
+    page.wait_for_text("after the restart");
+}
+
+#[test]
+fn the_recipe_for_nginx_holds() {
+    holds(Kind::Nginx);
+}
+
+#[test]
+fn the_recipe_for_caddy_holds() {
+    holds(Kind::Caddy);
+}
+
+#[test]
+fn the_recipe_for_haproxy_holds() {
+    holds(Kind::HaProxy);
+}
