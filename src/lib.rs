@@ -18,6 +18,7 @@
 //! - [`config`]: every setting
 //! - [`tls`]: what both sides need of it
 //! - [`seen`]: whether a file is another than when it was read
+//! - [`memory_budget`], [`memory_limit`]: how much memory may be used from outside, and how much there is
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
 //!   between tries, being told to end, how many connections the system allows, what it knows of the process
 
@@ -35,6 +36,8 @@ pub mod http;
 pub mod hub;
 pub mod kafka;
 pub mod logging;
+pub mod memory_budget;
+pub mod memory_limit;
 pub mod notify;
 pub mod open_files;
 pub mod partitioner;

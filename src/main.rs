@@ -90,14 +90,15 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
             }
         };
         let topics = topics_of(settings);
-        let hub = Hub::start(broker, settings.hub()).map_err(|e| format!("cannot start a thread: {e}"))?;
+        let memory = settings.memory();
+        let hub = Hub::start(broker, settings.hub(&memory)).map_err(|e| format!("cannot start a thread: {e}"))?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let serving = format!("serving {scheme}://{} for {topics}", listener.local_addr().unwrap_or(address));
         info!("{serving}");
         let hub = Arc::new(hub);
         let plant = matches!(data, Data::MadeUp(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
-        let app = App::new(hub.clone(), settings.http(connections(settings.max_connections), auth.clone()));
+        let app = App::new(hub.clone(), settings.http(connections(settings.max_connections), auth.clone(), &memory));
         let rereading = rereading(&auth).map_err(|e| format!("cannot watch the auth file: {e}"))?;
         let manager = config::manager();
         manager.ready(&serving);

@@ -148,8 +148,18 @@ fn another_value(command: &clap::Command, arg: &clap::Arg) -> String {
     }
     let possible: Vec<PossibleValue> = arg.get_possible_values();
     let names = possible.iter().map(|value| value.get_name().to_owned());
-    let typical =
-        ["2", "3s", "10MiB", "127.0.0.1:9999", "host:1", "https://example.org", "name", "./some/file", "10.0.0.0/8"];
+    let typical = [
+        "2",
+        "3s",
+        "10MiB",
+        "200MiB",
+        "127.0.0.1:9999",
+        "host:1",
+        "https://example.org",
+        "name",
+        "./some/file",
+        "10.0.0.0/8",
+    ];
     let fits = |value: &String| {
         let is_default = arg.get_default_values().iter().any(|default| default == value.as_str());
         let words = ["serve".to_owned(), format!("--{}={value}", arg.get_long().unwrap())];

@@ -9,11 +9,13 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Memory of all bodies that are being read; more are refused with 503.
+    /// Memory for bodies, pages of records, batches that are read and chunks that wait for clients; then 503.
     ///
-    /// Of each body the first 64 KiB are left out, so that small ones get through.
-    #[arg(long, env = "CURLEW_BODY_BYTES", value_name = "SIZE", default_value = "128MiB", value_parser = values::size)]
-    pub body_bytes: usize,
+    /// auto is 256MiB, or a quarter of the memory that the process may have (by its control group, else the machine's)
+    /// where that is less, but at least 64MiB. Records that wait for Kafka have --queue-bytes beside it.
+    #[arg(long, env = "CURLEW_MEMORY_BUDGET", value_name = "SIZE", default_value = "auto",
+          value_parser = values::memory_budget)]
+    pub memory_budget: usize,
 
     /// How long a body may take to come whole, but for x-ndjson; then 408.
     #[arg(long, env = "CURLEW_BODY_TIMEOUT", value_name = "TIME", default_value = "1m", value_parser = values::duration)]

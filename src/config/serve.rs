@@ -14,6 +14,7 @@ use crate::http::{self, Deletion, Guard, Listens, Origins, TlsFiles, Trace};
 use crate::hub;
 use crate::kafka::Connection;
 use crate::logging::LogFormat;
+use crate::memory_budget::MemoryBudget;
 use clap::{ArgAction, Args};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -126,7 +127,16 @@ pub struct Serve {
 impl Serve {
     /// What no flag can tell alone.
     pub(super) fn check(&self) -> Result<(), Stop> {
-        self.access.check(self.listen).map_err(Stop::Refused)
+        self.access.check(self.listen).map_err(Stop::Refused)?;
+        let (max_body, room) = (self.max_body, MemoryBudget::new(self.limits.memory_budget).bodies.largest());
+        if max_body > room {
+            return Err(Stop::Refused(format!(
+                "--max-body is {max_body} bytes, and --memory-budget leaves {room} for bodies; lower the first, or give the \
+                 second {} bytes",
+                max_body.saturating_mul(4)
+            )));
+        }
+        Ok(())
     }
 
     /// What is wrong with what the files hold that settings name, each with the ids of those.
@@ -144,18 +154,24 @@ impl Serve {
         self.access.auth_file.as_deref().map_or(Ok(Auth::off()), Auth::from_file)
     }
 
-    pub fn hub(&self) -> hub::Settings {
+    /// One for all that the process does.
+    pub fn memory(&self) -> MemoryBudget {
+        MemoryBudget::new(self.limits.memory_budget)
+    }
+
+    pub fn hub(&self, memory: &MemoryBudget) -> hub::Settings {
         hub::Settings {
             max_streams: self.max_streams,
             queued_bytes: self.queue_bytes,
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
+            memory: memory.clone(),
             ..hub::Settings::default()
         }
     }
 
     /// With as many connections as the system allows.
-    pub fn http(&self, max_connections: usize, auth: Auth) -> http::Settings {
+    pub fn http(&self, max_connections: usize, auth: Auth, memory: &MemoryBudget) -> http::Settings {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
         } else {
@@ -167,7 +183,7 @@ impl Serve {
             produce: http::produce::Settings {
                 max_body: self.max_body,
                 body_timeout: self.limits.body_timeout,
-                bodies: http::produce::Bodies::new(self.limits.body_bytes),
+                bodies: http::produce::Bodies::new(memory),
                 auto_create: self.auto_create(),
                 timeout: self.produce_timeout,
                 trace: if self.trace_headers { Trace::Kept } else { Trace::Dropped },
@@ -179,6 +195,7 @@ impl Serve {
             max_connections,
             stall_timeout: self.stall_timeout,
             drain: self.drain_timeout,
+            memory: memory.clone(),
         }
     }
 

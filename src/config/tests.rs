@@ -27,7 +27,7 @@ fn plain_curlew_serves() {
         let kafka = serve.kafka().unwrap();
         assert_eq!((kafka.brokers.as_slice(), kafka.driver), (&["a:1".to_owned(), "b:2".to_owned()][..], Driver::Wire));
         assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!((serve.max_body, serve.hub().queued_bytes), (8 << 20, 64 << 20));
+        assert_eq!((serve.max_body, serve.hub(&serve.memory()).queued_bytes), (8 << 20, 64 << 20));
         assert_eq!(serve.auto_create(), AutoCreate::Ask);
     }
 }

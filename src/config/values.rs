@@ -4,6 +4,7 @@ use crate::cel::{CompileError, Expression};
 use crate::http::Network;
 use crate::http::limits::UNLIMITED;
 use crate::start::parse_age;
+use crate::{memory_budget, memory_limit};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +102,18 @@ pub fn size(text: &str) -> Result<usize, String> {
         _ => return Err(help.to_owned()),
     };
     number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or(help.to_owned())
+}
+
+/// Bytes, or `auto`: what suits the machine.
+pub fn memory_budget(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        let there = memory_limit::of_process().unwrap_or(usize::MAX);
+        return Ok((there / 4).clamp(64 << 20, memory_budget::DEFAULT));
+    }
+    let least = memory_budget::LEAST;
+    size(text).map_err(|help| format!("{help}, or auto")).and_then(|bytes| {
+        if bytes < least { Err(format!("give at least {} MiB, or auto", least >> 20)) } else { Ok(bytes) }
+    })
 }
 
 /// A number from 1 on.

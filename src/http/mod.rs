@@ -36,13 +36,14 @@ pub use trace::Trace;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::logging;
+use crate::memory_budget::MemoryBudget;
 use limits::Limits;
 use metrics::Metrics;
 use problem::Problem;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use warp::http::HeaderMap;
+use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::reply::Response;
 
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// How long open requests may take to finish when the bridge ends.
     pub drain: Duration,
+    /// What all answers may take together.
+    pub memory: MemoryBudget,
 }
 
 /// Those of `curlew serve` on loopback where nothing else is given.
@@ -80,6 +83,7 @@ impl Default for Settings {
             max_connections: 20_000,
             stall_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            memory: MemoryBudget::default(),
         }
     }
 }
@@ -107,7 +111,7 @@ pub struct App {
 impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
         let (questions, pages) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Semaphore::new(PAGES)));
-        let (metrics, scrapes) = (Metrics::new(&hub), Arc::new(Semaphore::new(1)));
+        let (metrics, scrapes) = (Metrics::new(&hub, &settings.memory), Arc::new(Semaphore::new(1)));
         let limits = Limits::new(settings.limits.clone());
         Arc::new(Self {
             hub,
@@ -134,7 +138,10 @@ impl App {
     /// Writes the metrics, beside the async threads. They are there whatever the broker does.
     async fn metrics(self: &Arc<Self>, headers: HeaderMap) -> Result<Response, Problem> {
         let app = self.clone();
-        in_turn(&self.scrapes, move || app.metrics.answer(&headers)).await?
+        let (content_type, text) = in_turn(&self.scrapes, move || app.metrics.answer(&headers)).await??;
+        let mut response = Response::new(status::counted(self, text.into_bytes())?.into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Ok(response)
     }
 
     /// Reads a page of records, beside the async threads.

@@ -4,11 +4,13 @@ use super::arrival::Arrival;
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
-use super::status::{json_response, one_topic};
+use super::status::{SMALL_ANSWER, as_json, one_topic};
 use super::{App, event};
 use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Want};
-use crate::record::{Offset, Records, TopicName, TopicPartition};
+use crate::memory_budget::{Reservation, Share, Shortage};
+use crate::record::{Offset, RecordRef, Records, TopicName, TopicPartition};
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,8 +20,9 @@ use warp::reply::Response;
 /// Records of one page, and how many there are where nothing is asked for.
 const MAX_PAGE: usize = 10_000;
 const PAGE: usize = 100;
-/// Bytes of one page, about.
+/// Bytes of one page, about: as read, and as JSON, but for a single record that takes more.
 const PAGE_BYTES: usize = 1 << 20;
+const ANSWER_BYTES: usize = 4 << 20;
 /// How long a page may wait for records, in ms.
 const MAX_WAIT: u64 = 30_000;
 /// Readers kept for one leader; one more is dropped.
@@ -69,7 +72,7 @@ struct Page {
 
 /// What was found for a [`Page`].
 struct Found {
-    json: String,
+    json: Bytes,
     /// `None`: it holds records. Else the offset of the next record to be written.
     empty_at: Option<Offset>,
 }
@@ -101,7 +104,7 @@ pub async fn records(
     let deadline = Instant::now() + Duration::from_millis(number("timeout", MAX_WAIT)?.unwrap_or(0));
     let find = || {
         let (shared, page) = (app.clone(), page.clone());
-        app.page(move || read(&**shared.hub.broker(), &shared.readers, &page))
+        app.page(move || read(&**shared.hub.broker(), &shared.readers, &page, &shared.settings.memory.pages))
     };
     let mut found = find().await??;
     if let Some(offset) = found.empty_at
@@ -118,10 +121,10 @@ pub async fn records(
             next = found.empty_at;
         }
     }
-    Ok(json_response(found.json))
+    Ok(as_json(found.json))
 }
 
-fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<Found, Problem> {
+fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>) -> Result<Found, Problem> {
     let Page { place, limit, .. } = page;
     let mut is_empty = true;
     let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
@@ -145,27 +148,72 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page) -> Result<Found, Pr
         leader_epoch: at.leader_epoch,
     };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
-    let mut out = br#"{"records":["#.to_vec();
+    let mut out = Answer::new(memory)?;
     let mut next = offset;
     for fetched in readers.fetch(leader, || broker.reader(leader), want, limits)? {
         let data = fetched.result?;
         next = data.next_offset.max(offset);
-        for (count, record) in data.batches.iter().flat_map(Records::iter).enumerate() {
-            if count == *limit {
+        // A batch may begin before the offset.
+        let records = data.batches.iter().flat_map(Records::iter).filter(|record| record.offset >= offset);
+        for (count, record) in records.enumerate() {
+            if count == *limit || (count > 0 && out.is_full_with(&record)) {
                 next = record.offset;
                 break;
             }
             is_empty = false;
-            if count > 0 {
-                out.push(b',');
-            }
-            event::envelope::write(&mut out, &place.topic, place.partition, &record);
+            out.add(place, &record)?;
         }
     }
     let latest = latest.max(next);
-    out.extend(format!(r#"],"next_offset":{next},"earliest":{earliest},"latest":{latest}}}"#).bytes());
-    let json = String::from_utf8(out).map_err(|_| Problem::internal("a page of records is not UTF-8"))?;
-    Ok(Found { json, empty_at: is_empty.then_some(next) })
+    let ends = format!("],\"next_offset\":{next},\"earliest\":{earliest},\"latest\":{latest}}}\n");
+    Ok(Found { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
+}
+
+/// A page as it is written. What it takes is reserved first, and given back when the client has taken it.
+struct Answer {
+    json: Vec<u8>,
+    memory: Reservation,
+    begins: bool,
+}
+
+impl Answer {
+    fn new(memory: &Arc<Share>) -> Result<Self, Shortage> {
+        let mut answer = Self { json: Vec::new(), memory: memory.nothing(), begins: true };
+        answer.make_room(SMALL_ANSWER)?;
+        answer.json.extend_from_slice(br#"{"records":["#);
+        Ok(answer)
+    }
+
+    /// Whether the record is left for the next page: escaped, a page can be several times what was read.
+    fn is_full_with(&self, record: &RecordRef<'_>) -> bool {
+        self.json.len() + record.encoded_bound() > ANSWER_BYTES
+    }
+
+    fn add(&mut self, place: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
+        self.make_room(record.encoded_bound() + 1)?;
+        if !std::mem::take(&mut self.begins) {
+            self.json.push(b',');
+        }
+        event::envelope::write(&mut self.json, &place.topic, place.partition, record);
+        Ok(())
+    }
+
+    fn finish(mut self, ends: &str) -> Result<Bytes, Shortage> {
+        self.make_room(ends.len())?;
+        self.json.extend_from_slice(ends.as_bytes());
+        Ok(self.memory.hold(self.json))
+    }
+
+    fn make_room(&mut self, more: usize) -> Result<(), Shortage> {
+        let (length, capacity) = (self.json.len(), self.json.capacity());
+        if capacity - length >= more {
+            return Ok(());
+        }
+        let capacity = (length + more).max(capacity + capacity / 2);
+        self.memory.set(capacity.saturating_sub(SMALL_ANSWER))?;
+        self.json.reserve_exact(capacity - length);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

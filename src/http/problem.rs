@@ -5,6 +5,7 @@ use crate::broker::{BrokerError, Written};
 use crate::cel::CompileError;
 use crate::cursor::BadCursor;
 use crate::hub::Refused;
+use crate::memory_budget::Shortage;
 use crate::record::BadTopicName;
 use serde_json::json;
 use std::time::Duration;
@@ -277,6 +278,15 @@ impl From<Refused> for Problem {
             }
             Refused::ShuttingDown => "the bridge is shutting down; try again",
         })
+    }
+}
+
+impl From<Shortage> for Problem {
+    fn from(shortage: Shortage) -> Self {
+        match shortage {
+            Shortage::Now => Self::busy(shortage.to_string()),
+            Shortage::Always { .. } => Self::too_large(format!("the answer takes {shortage}")),
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use std::time::Duration;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
+/// Bytes of an answer that are not counted: its connection takes more.
+pub const SMALL_ANSWER: usize = 4 << 10;
+
 /// How long the broker may take to give one.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
@@ -97,7 +100,7 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
             false => topics.iter().map(|topic| topic.name.as_str()).collect(),
         })
     });
-    Ok(json_response(answer.await??.to_string()))
+    large_response(app, answer.await??.to_string())
 }
 
 pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Request) -> Result<Response, Problem> {
@@ -108,7 +111,7 @@ pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Reques
         let info = one_topic(hub.broker().topics(std::slice::from_ref(&name))?)?;
         Ok::<_, BrokerError>(json!(described(hub.broker().as_ref(), &[info]).first()))
     });
-    Ok(json_response(answer.await??.to_string()))
+    large_response(app, answer.await??.to_string())
 }
 
 /// Topics with their partitions' leaders and ends, which the broker is asked for once.
@@ -137,12 +140,25 @@ fn place(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
     TopicPartition { topic: topic.clone(), partition: info.partition }
 }
 
+/// An answer that grows with the number of topics. What its client has yet to take counts as a page does.
+pub fn large_response(app: &App, mut json: String) -> Result<Response, Problem> {
+    json.push('\n');
+    Ok(as_json(counted(app, json.into_bytes())?))
+}
+
+/// Bytes of an answer, which are counted until its client has taken them.
+pub fn counted(app: &App, answer: Vec<u8>) -> Result<Bytes, Problem> {
+    let mut memory = app.settings.memory.pages.nothing();
+    memory.grow(answer.capacity().saturating_sub(SMALL_ANSWER))?;
+    Ok(memory.hold(answer))
+}
+
 /// On a line of its own, for who reads it on a terminal.
 pub fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
     as_json(json + "\n")
 }
 
-fn as_json<B: From<Bytes>>(json: impl Into<Bytes>) -> warp::http::Response<B> {
+pub fn as_json<B: From<Bytes>>(json: impl Into<Bytes>) -> warp::http::Response<B> {
     let mut response = warp::http::Response::new(B::from(json.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -32,6 +32,7 @@ pub use subscription::{Filter, Format, Gap, GapReason, Missing, Start, Subscript
 
 use crate::broker::{Acks, AutoCreate, Broker, Outcome};
 use crate::cursor::Cursor;
+use crate::memory_budget::MemoryBudget;
 use crate::record::{NewRecord, TopicName};
 use crate::worker::Worker;
 use allowance::Allowance;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub catch_up_held: usize,
     /// Threads that read for streams that catch up.
     pub catch_up_threads: usize,
+    /// What reading and streams may take together.
+    pub memory: MemoryBudget,
 }
 
 impl Default for Settings {
@@ -93,6 +96,7 @@ impl Default for Settings {
             catch_up_ahead: 0,
             catch_up_held: 10 << 20,
             catch_up_threads: 4,
+            memory: MemoryBudget::default(),
         }
     }
 }

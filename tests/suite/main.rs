@@ -10,6 +10,7 @@ mod http2;
 mod hub;
 mod limits;
 mod logs;
+mod memory;
 mod metrics;
 mod monitoring;
 mod pages;

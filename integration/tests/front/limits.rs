@@ -162,16 +162,16 @@ fn endless_bodies_are_refused_as_soon_as_they_are_too_large() {
 }
 
 #[test]
-fn bodies_that_are_held_back_share_an_allowance() {
+fn bodies_that_are_held_back_share_a_part_of_the_budget() {
     let _alone = alone();
-    let trial = Trial::start(&["--body-bytes", "32MiB", "--body-timeout", "5s"]);
+    let trial = Trial::start(&["--memory-budget", "128MiB", "--body-timeout", "5s"]);
     let most = Arc::new(vec![b'x'; 1 << 20]);
     let answers = trial.attack(200, move |stream| {
         // The last byte never comes.
         let head = format!("POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", (4 << 20) + 1);
         pour_and_wait(stream, head, most.clone())
     });
-    let grown = trial.row("--body-bytes", "200 bodies of 4 MiB that lack a byte", "503, or 408 after 5 s");
+    let grown = trial.row("--memory-budget", "200 bodies of 4 MiB that lack a byte", "503, or 408 after 5 s");
     assert_eq!(answers.keys().copied().filter(|status| ![408, 503].contains(status)).count(), 0, "{answers:?}");
     assert!(answers.contains_key(&503) && answers.contains_key(&408), "{answers:?}");
     assert!(grown < 250 << 10, "{grown} KiB");

@@ -2,6 +2,7 @@
 //! with values from outside is `topic`, which names 100 at most.
 
 mod bridge;
+mod memory;
 mod page;
 mod process;
 mod requests;
@@ -10,14 +11,15 @@ pub use requests::Requests;
 
 use super::problem::Problem;
 use crate::hub::Hub;
+use crate::memory_budget::MemoryBudget;
 use bridge::Bridge;
+use memory::Memory;
 use process::Process;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
-use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use warp::reply::Response;
+use warp::http::header::{ACCEPT, HeaderMap, HeaderValue};
 
 /// Of OpenMetrics, for those who ask for it (Prometheus does).
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -29,18 +31,19 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(hub: &Arc<Hub>) -> Self {
+    pub fn new(hub: &Arc<Hub>, memory: &MemoryBudget) -> Self {
         let mut registry = Registry::default();
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("curlew_build", "The program that runs", Info::new(version));
         let requests = Requests::register(&mut registry);
         registry.register_collector(Box::new(Bridge(hub.clone())));
+        registry.register_collector(Box::new(Memory(memory.clone())));
         registry.register_collector(Box::new(Process));
         Self { registry, requests }
     }
 
-    /// All of it, in the format that is asked for. Blocks for a moment where a batch is being handed out.
-    pub fn answer(&self, headers: &HeaderMap) -> Result<Response, Problem> {
+    /// All of it, in the format that is asked for, which is the first of the two. Blocks for a moment where a batch is being handed out.
+    pub fn answer(&self, headers: &HeaderMap) -> Result<(&'static str, String), Problem> {
         let wants_open = |accept: &HeaderValue| accept.to_str().is_ok_and(|text| text.contains(OPEN_METRICS));
         let mut out = String::new();
         let (content_type, written) = if headers.get_all(ACCEPT).iter().any(wants_open) {
@@ -49,8 +52,6 @@ impl Metrics {
             (prometheus_text::CONTENT_TYPE, prometheus_text::encode(&mut out, &self.registry))
         };
         written.map_err(|_| Problem::internal("the metrics cannot be written; please report it"))?;
-        let mut response = Response::new(out.into());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Ok(response)
+        Ok((content_type, out))
     }
 }

@@ -4,11 +4,11 @@
 use super::Settings;
 use super::gunzip::Gunzip;
 use crate::http::problem::Problem;
+use crate::memory_budget::{MemoryBudget, Reservation, Share, Shortage};
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -17,8 +17,12 @@ use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 /// How long a body may pause; x-ndjson bodies, which may be endless, may pause for as long as they like.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Bytes of each body that are had without asking, so that small ones get through whatever the large ones do.
+/// Bytes of each body that have a share of the memory budget for themselves, so that small bodies get through whatever
+/// the large ones do.
 const SMALL: usize = 64 << 10;
+/// Bytes of each body that are not counted: less than its connection takes. So the measurements of a device get
+/// through even where large numbers of bodies are held back.
+const EXEMPT: usize = 2 << 10;
 
 pub struct Body<B> {
     chunks: B,
@@ -134,15 +138,17 @@ where
             if length > most {
                 return Err(too_large());
             }
-            held.set(length)?;
             // Most bodies are one chunk, which is not copied.
             if first.is_empty() && rest.is_empty() {
+                held.set(length)?;
                 first = chunk;
                 continue;
             }
             if rest.capacity() < length {
                 // Not twice as much: many grow at a time.
-                rest.reserve_exact(length + length / 4 - rest.len());
+                let capacity = (length + length / 4).min(most);
+                held.set(capacity)?;
+                rest.reserve_exact(capacity - rest.len());
             }
             rest.extend_from_slice(&std::mem::take(&mut first));
             rest.extend_from_slice(&chunk);
@@ -161,60 +167,44 @@ where
     Ok(Body::new(body, headers, &settings.bodies)?.within(most, "is taken here", settings, headers).await?.0)
 }
 
-/// Memory of all bodies that are being read.
+/// What all bodies that are being read have in common.
 #[derive(Debug, Clone)]
 pub struct Bodies {
-    most: usize,
-    held: Arc<AtomicUsize>,
+    small: Arc<Share>,
+    large: Arc<Share>,
     /// Bodies that are inflated at a time: who sends plain ones is to be served meanwhile.
     turns: Arc<Semaphore>,
 }
 
 impl Bodies {
-    /// At most so many bytes together, but for the first 64 KiB of each.
-    pub fn new(most: usize) -> Self {
+    pub fn new(memory: &MemoryBudget) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { most, held: Arc::default(), turns: Arc::new(Semaphore::new(cores.div_ceil(2))) }
+        let (small, large) = (memory.small_bodies.clone(), memory.bodies.clone());
+        Self { small, large, turns: Arc::new(Semaphore::new(cores.div_ceil(2))) }
     }
 }
 
-/// Part of [`Bodies`], as long as it is kept.
+/// The memory of one body, as long as it is kept.
 #[derive(Debug)]
 pub struct Held {
-    bytes: usize,
-    bodies: Bodies,
+    small: Reservation,
+    large: Reservation,
 }
 
 impl Held {
     pub fn new(bodies: &Bodies) -> Self {
-        Self { bytes: 0, bodies: bodies.clone() }
+        Self { small: bodies.small.nothing(), large: bodies.large.nothing() }
     }
 
     /// For so many bytes now.
     pub fn set(&mut self, length: usize) -> Result<(), Problem> {
-        let wanted = length.saturating_sub(SMALL);
-        if wanted <= self.bytes {
-            self.bodies.held.fetch_sub(self.bytes - wanted, Ordering::Relaxed);
-            self.bytes = wanted;
-            return Ok(());
-        }
-        let more = wanted - self.bytes;
-        let before = self.bodies.held.fetch_add(more, Ordering::Relaxed);
-        if before + more > self.bodies.most {
-            self.bodies.held.fetch_sub(more, Ordering::Relaxed);
-            let most = self.bodies.most;
-            return Err(Problem::busy(format!(
-                "{most} bytes of bodies are being read already; try again, or send smaller ones (the limit is --body-bytes)"
-            )));
-        }
-        self.bytes = wanted;
-        Ok(())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.bodies.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        let set = self.small.set(length.min(SMALL).saturating_sub(EXEMPT));
+        set.and_then(|()| self.large.set(length.saturating_sub(SMALL))).map_err(|shortage| match shortage {
+            Shortage::Now => Problem::busy(
+                "too many bodies are being read already; try again, or send smaller ones (the limit is --memory-budget)",
+            ),
+            Shortage::Always { .. } => Problem::too_large(format!("the body takes {shortage}")),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use super::query::Query;
 use super::trace::Trace;
 use crate::broker::{Acks, AutoCreate, BrokerError, Outcome};
 use crate::hub::{Hub, Refused};
+use crate::memory_budget::MemoryBudget;
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start::parse_timestamp;
 use answer::{Entry, answer};
@@ -49,7 +50,7 @@ impl Default for Settings {
         Self {
             max_body: 8 << 20,
             body_timeout: Duration::from_secs(60),
-            bodies: Bodies::new(128 << 20),
+            bodies: Bodies::new(&MemoryBudget::default()),
             auto_create: AutoCreate::Ask,
             timeout: Duration::from_secs(30),
             trace: Trace::Dropped,

@@ -52,7 +52,7 @@ fn a_bomb_stops_where_the_body_is_too_large() {
     let refused = read(&settings, "gzip", &bomb, 16 << 10).map(drop).unwrap_err();
     assert_eq!(status(&refused), 413);
     assert!(refused.detail().contains("--max-body"), "{}", refused.detail());
-    assert_eq!(settings.bodies.held.load(Ordering::Relaxed), 0);
+    assert_eq!(in_use(&settings), 0);
     // Exactly as much as is allowed.
     let (body, _) = read(&settings, "gzip", &gzip(&vec![7; 1 << 20]), 1000).unwrap();
     assert_eq!(body.len(), 1 << 20);
@@ -75,17 +75,36 @@ fn what_is_no_gzip_or_is_cut_is_said() {
 }
 
 #[test]
-fn large_bodies_share_an_allowance_and_small_ones_need_none() {
-    let settings = Settings { bodies: Bodies::new(1 << 20), ..Settings::default() };
+fn large_bodies_share_a_part_of_the_budget_and_small_ones_have_their_own() {
+    let settings = Settings { bodies: Bodies::new(&MemoryBudget::new(4 << 20)), ..Settings::default() };
     let large = vec![b'x'; 900 << 10];
     let (_, held) = read(&settings, "", &large, 16 << 10).unwrap();
     let refused = read(&settings, "", &large, 16 << 10).map(drop).unwrap_err();
     assert_eq!(status(&refused), 503);
-    assert!(refused.detail().contains("--body-bytes"), "{}", refused.detail());
+    assert!(refused.detail().contains("--memory-budget"), "{}", refused.detail());
     read(&settings, "", &large[..SMALL], 1000).unwrap();
     drop(held);
     read(&settings, "", &large, 16 << 10).unwrap();
-    assert_eq!(settings.bodies.held.load(Ordering::Relaxed), 0);
+    assert_eq!(in_use(&settings), 0);
+}
+
+#[test]
+fn many_bodies_that_are_held_back_are_refused_but_not_those_of_a_measurement() {
+    let settings = Settings { bodies: Bodies::new(&MemoryBudget::new(4 << 20)), ..Settings::default() };
+    let small = vec![b'x'; SMALL];
+    let mut held = Vec::new();
+    let refused = loop {
+        match read(&settings, "", &small, 16 << 10) {
+            Ok(body) => held.push(body),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((status(&refused), held.len()), (503, 4));
+    read(&settings, "", &small[..EXEMPT], 1000).unwrap();
+}
+
+fn in_use(settings: &Settings) -> usize {
+    settings.bodies.small.used() + settings.bodies.large.used()
 }
 
 #[test]
