@@ -1,6 +1,9 @@
 //! What is known of a cluster, shared by all threads: brokers, topics, leaders, and why nobody
 //! answers when nobody does.
 
+mod ask;
+mod outdated;
+
 use super::connection::Connection;
 use super::metadata;
 use super::refusals::Refusals;
@@ -9,22 +12,20 @@ use super::versions::Versions;
 use crate::backoff::Backoff;
 use crate::broker::{AutoCreate, BrokerError, Connections, NodeId, TopicInfo};
 use crate::record::TopicName;
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use ask::{Asked, Line, Turn};
+use outdated::Outdated;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
-
-/// Metadata 4 (Kafka 0.11) is the first that can be told not to make topics; 12 has all we read.
-const METADATA_VERSION: i16 = 12;
+use std::time::{Duration, Instant};
 
 /// One cluster, reached by any of its brokers. Calls block for `request_timeout` at most, about.
 pub struct Cluster {
     settings: Settings,
     /// Held only to look and to note, never over a call.
     view: Mutex<View>,
-    /// Held over a metadata call: one at a time, on a connection that is kept.
-    line: Mutex<Option<Connection>>,
+    /// Held over a metadata call: one at a time, on connections that are kept.
+    line: Mutex<Line>,
     refusals: Refusals,
     opened: AtomicU64,
     failed: AtomicU64,
@@ -38,6 +39,7 @@ struct View {
     /// Of the broker that answered last.
     versions: Option<Arc<Versions>>,
     away: Option<Away>,
+    outdated: Outdated,
 }
 
 /// Since when and why no broker has answered.
@@ -69,7 +71,7 @@ impl Cluster {
 
     /// A sign of life: asks a broker who the brokers are.
     pub fn ping(&self) -> Result<(), BrokerError> {
-        self.ask(&metadata::brokers()).map(drop)
+        self.ask(&metadata::brokers(), Turn::Last).map(drop)
     }
 
     /// What the broker that answered last speaks; asks one where none has yet.
@@ -92,7 +94,7 @@ impl Cluster {
 
     /// All topics but internal ones, by name, fresh from a broker.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
-        Ok(metadata::listed(&self.ask(&metadata::all())?))
+        Ok(metadata::listed(&self.ask(&metadata::all(), Turn::Last)?.answer))
     }
 
     /// One answer for each of `topics`, in order, fresh from a broker; remembered for
@@ -105,15 +107,16 @@ impl Cluster {
         if topics.is_empty() {
             return Ok(Vec::new());
         }
-        let answer = self.ask(&metadata::some(topics, auto_create))?;
+        let Asked { answer, address } = self.ask(&metadata::some(topics, auto_create), Turn::Next)?;
         let found = metadata::found(&answer, topics).into_iter();
         let mut found: Vec<_> = found.map(|found| found.map_err(|error| self.name_us(error))).collect();
         let mut view = self.view();
+        let mut newer = None;
         for (name, result) in topics.iter().zip(&mut found) {
             match result {
                 Ok(info) => {
                     if let Some(before) = view.topics.get(name) {
-                        metadata::keep_newer_leaders(info, before);
+                        newer = newer.or(metadata::keep_newer_leaders(info, before));
                     }
                     view.topics.insert(name.clone(), Arc::new(info.clone()));
                 }
@@ -122,6 +125,7 @@ impl Cluster {
                 }
             }
         }
+        view.outdated.note(&address, newer, Instant::now());
         Ok(found)
     }
 
@@ -138,7 +142,7 @@ impl Cluster {
 
     /// The broker that takes changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
-        let controller = self.ask(&metadata::brokers())?.controller_id.0;
+        let controller = self.ask(&metadata::brokers(), Turn::Last)?.answer.controller_id.0;
         let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
         Some(controller).filter(|node| *node >= 0).ok_or_else(none)
     }
@@ -164,82 +168,16 @@ impl Cluster {
     }
 
     fn open(&self, address: &str) -> Result<Connection, BrokerError> {
+        self.open_within(address, self.settings.connect_timeout)
+    }
+
+    fn open_within(&self, address: &str, patience: Duration) -> Result<Connection, BrokerError> {
         self.refusals.heed(address, || {
-            let opened = Connection::open(address, &self.settings);
+            let opened = Connection::open_within(address, &self.settings, patience);
             let count = if opened.is_ok() { &self.opened } else { &self.failed };
             count.fetch_add(1, Ordering::Relaxed);
             opened
         })
-    }
-
-    /// Any broker will do: the one asked before, those known, those of the settings.
-    fn ask(&self, request: &MetadataRequest) -> Result<MetadataResponse, BrokerError> {
-        let came = Instant::now();
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        self.fail_fast(came)?;
-        let deadline = Instant::now() + self.settings.request_timeout;
-        let mut failures = Vec::new();
-        if let Some(mut connection) = line.take() {
-            match self.ask_on(&mut connection, request, deadline) {
-                Ok(answer) => {
-                    *line = Some(connection);
-                    return Ok(answer);
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        for address in self.candidates() {
-            if Instant::now() >= deadline {
-                break;
-            }
-            let opened = self.open(&address);
-            let answer = opened.and_then(|mut c| self.ask_on(&mut c, request, deadline).map(|answer| (c, answer)));
-            match answer {
-                Ok((connection, answer)) => {
-                    *line = Some(connection);
-                    return Ok(answer);
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        let why = sum_up(failures);
-        self.note_away(&why);
-        Err(why)
-    }
-
-    fn ask_on(
-        &self,
-        connection: &mut Connection,
-        request: &MetadataRequest,
-        deadline: Instant,
-    ) -> Result<MetadataResponse, BrokerError> {
-        let version = connection.version_for::<MetadataRequest>(METADATA_VERSION)?;
-        // One that is silent must leave time for the others.
-        let timeout = deadline.saturating_duration_since(Instant::now()).min(self.settings.request_timeout / 3);
-        let answer = connection.call(request, version, timeout)?;
-        let mut view = self.view();
-        if let Some(away) = view.away.take() {
-            log::info!("{} answers again after {} s", connection.address(), away.since.elapsed().as_secs());
-        }
-        view.versions = Some(connection.versions().clone());
-        if !answer.brokers.is_empty() {
-            view.brokers = metadata::addresses(&answer);
-        }
-        Ok(answer)
-    }
-
-    fn candidates(&self) -> Vec<Arc<str>> {
-        let mut known: Vec<Arc<str>> = self.view().brokers.values().cloned().collect();
-        let mut bootstrap: Vec<Arc<str>> =
-            self.settings.bootstrap.iter().map(|address| address.as_str().into()).collect();
-        fastrand::shuffle(&mut known);
-        fastrand::shuffle(&mut bootstrap);
-        for address in bootstrap {
-            if !known.contains(&address) {
-                known.push(address);
-            }
-        }
-        known
     }
 
     /// Whoever comes soon after a failure, or waited while it happened, gets its reason at once.
@@ -254,7 +192,7 @@ impl Cluster {
         let mut view = self.view();
         let now = Instant::now();
         let away = view.away.get_or_insert_with(|| {
-            log::warn!("{why}");
+            log::warn!("{why}; trying again");
             Away { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::for_broker() }
         });
         away.tried = now;

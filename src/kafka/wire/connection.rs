@@ -78,14 +78,28 @@ impl Connection {
         Self::open_in_stages(address, settings, &mut |_, _| ())
     }
 
+    /// Likewise, but gives up on a broker that does not connect, or is silent after that, for `patience`. Only the
+    /// login may take longer: it may wait for an authorization server, which says nothing about the broker.
+    pub fn open_within(address: &str, settings: &Settings, patience: Duration) -> Result<Self, BrokerError> {
+        Self::establish(address, settings, patience.min(settings.connect_timeout), &mut |_, _| ())
+    }
+
     /// Likewise, and tells each stage when it is reached, with what the broker speaks as far as that is known.
     pub fn open_in_stages(
         address: &str,
         settings: &Settings,
         reached: &mut dyn FnMut(Stage, &Versions),
     ) -> Result<Self, BrokerError> {
-        let timeout = settings.connect_timeout;
-        let stream = Arc::new(Transport::connect(address, &settings.security, timeout)?);
+        Self::establish(address, settings, settings.connect_timeout, reached)
+    }
+
+    fn establish(
+        address: &str,
+        settings: &Settings,
+        patience: Duration,
+        reached: &mut dyn FnMut(Stage, &Versions),
+    ) -> Result<Self, BrokerError> {
+        let stream = Arc::new(Transport::connect(address, &settings.security, patience)?);
         let address: Arc<str> = address.into();
         let sender = FrameSender {
             stream: stream.clone(),
@@ -98,9 +112,9 @@ impl Connection {
         let hint = (!settings.security.is_on()).then_some(MAY_BE_OLD);
         let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame, hint };
         let login = Login::new(settings.security.sasl.clone());
-        let mut connection = Self { sender, receiver, login, login_timeout: timeout };
+        let mut connection = Self { sender, receiver, login, login_timeout: settings.connect_timeout };
         reached(Stage::Connected, &connection.sender.versions);
-        connection.sender.versions = Arc::new(connection.ask_versions(timeout)?);
+        connection.sender.versions = Arc::new(connection.ask_versions(patience)?);
         reached(Stage::Answered, &connection.sender.versions);
         connection.authenticate()?;
         connection.receiver.hint = settings.security.sasl.is_none().then_some(MAY_WANT_SASL);

@@ -78,16 +78,19 @@ fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, Bro
 }
 
 /// KIP-320: a broker that lags behind may still name an earlier leader. Of the same topic (by its
-/// id), the leader of the later epoch is the right one.
-pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) {
+/// id), the leader of the later epoch is the right one. Returns the first partition where that was not the fresh one.
+pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<TopicPartition> {
     if fresh.id.is_none() || fresh.id != before.id {
-        return;
+        return None;
     }
+    let mut outdated = None;
     for (fresh, before) in fresh.partitions.iter_mut().zip(&before.partitions) {
         if fresh.leader_epoch < before.leader_epoch {
             *fresh = *before;
+            outdated = outdated.or(Some(before.partition));
         }
     }
+    outdated.map(|partition| TopicPartition { topic: fresh.name.clone(), partition })
 }
 
 pub fn leader(info: &TopicInfo, place: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {

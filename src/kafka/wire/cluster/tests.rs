@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
+use super::ask::HEDGE;
 use super::*;
 use crate::kafka::wire::testing::{self, METADATA, broker, metadata};
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 fn name(name: &str) -> TopicName {
@@ -178,4 +180,101 @@ fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
         assert!(matches!(cluster.connect(1), Err(BrokerError::Untrusted(_))));
     }
     assert!(refusing.connections() <= 3, "{}", refusing.connections());
+}
+
+/// A broker that answers nothing from the moment on when that is told.
+fn freezing(metadata: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> (testing::Impostor, Arc<AtomicBool>) {
+    let frozen = Arc::new(AtomicBool::default());
+    let is_frozen = frozen.clone();
+    let broker = testing::Impostor::start(move |mut stream| {
+        while let Some(asked) = testing::next_request(&mut stream) {
+            let body = if asked.key == testing::API_VERSIONS { testing::api_versions() } else { metadata() };
+            if !is_frozen.load(Ordering::SeqCst) {
+                testing::answer(&mut stream, asked.correlation, &body);
+            }
+        }
+    });
+    (broker, frozen)
+}
+
+#[test]
+fn a_frozen_broker_delays_metadata_by_about_a_second() {
+    let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
+    let address = second.address.clone();
+    let (first, frozen) = freezing(move || metadata(&[(2, &address)], &[]));
+    let settings = Settings { request_timeout: Duration::from_secs(60), ..first.settings() };
+    let cluster = Cluster::new(settings);
+    cluster.ping().unwrap();
+    frozen.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    cluster.ping().unwrap();
+    // A third of the request timeout without hedging.
+    assert!((HEDGE..Duration::from_secs(15)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    let asked = first.connections();
+    for _ in 0..5 {
+        cluster.ping().unwrap();
+        cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
+    }
+    assert_eq!(first.connections(), asked, "it is avoided for a while");
+}
+
+#[test]
+fn a_broker_that_is_only_slow_is_waited_for_where_no_other_answers() {
+    let first = testing::Impostor::start(move |mut stream| {
+        while let Some(asked) = testing::next_request(&mut stream) {
+            let versions = asked.key == testing::API_VERSIONS;
+            let body = if versions { testing::api_versions() } else { metadata(&[], &[]) };
+            std::thread::sleep(if versions { Duration::ZERO } else { HEDGE * 3 / 2 });
+            testing::answer(&mut stream, asked.correlation, &body);
+        }
+    });
+    let settings = Settings {
+        bootstrap: vec![first.address.clone(), nobody()],
+        request_timeout: Duration::from_secs(60),
+        ..first.settings()
+    };
+    let cluster = Cluster::new(settings);
+    cluster.ping().unwrap();
+    let opened = first.connections();
+    cluster.ping().unwrap();
+    assert_eq!(first.connections(), opened, "a broker that is usually slow is given the time");
+}
+
+#[test]
+fn questions_about_leaders_go_to_the_brokers_in_turn() {
+    let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let addresses: Arc<OnceLock<Vec<String>>> = Arc::default();
+    let brokers: Vec<_> = (0..3usize)
+        .map(|number| {
+            let (asked, addresses) = (asked.clone(), addresses.clone());
+            broker(move |_| {
+                asked.lock().unwrap().push(number);
+                let nodes: Vec<_> = (1..).zip(addresses.get().unwrap().iter().map(String::as_str)).collect();
+                Some(metadata(&nodes, &[("t", 0, &[1])]))
+            })
+        })
+        .collect();
+    addresses.set(brokers.iter().map(|b| b.address.clone()).collect()).unwrap();
+    let cluster = Cluster::new(brokers[0].settings());
+    for _ in 0..9 {
+        cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
+    }
+    let asked = asked.lock().unwrap().clone();
+    for three in asked[1..].windows(3) {
+        let different: std::collections::BTreeSet<_> = three.iter().collect();
+        assert_eq!(different.len(), 3, "{asked:?}");
+    }
+    assert_eq!(brokers.iter().map(testing::Impostor::connections).sum::<usize>(), 3, "each connection is kept");
+}
+
+#[test]
+fn a_sign_of_life_comes_from_the_broker_that_answered_last() {
+    let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
+    let address = second.address.clone();
+    let first = broker(move |_| Some(metadata(&[(2, &address)], &[])));
+    let cluster = Cluster::new(first.settings());
+    for _ in 0..5 {
+        cluster.ping().unwrap();
+    }
+    assert_eq!((first.connections(), second.connections()), (1, 0));
 }

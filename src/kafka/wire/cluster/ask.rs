@@ -1,0 +1,196 @@
+//! Which broker is asked for metadata.
+//!
+//! A broker that is cut off from the controllers answers with outdated leaders for as long as that lasts, and
+//! nothing in its answer says so. Therefore questions about leaders go to the brokers in turn: whatever one of them
+//! does not know, the next one tells. A broker that is silent is left for another one after about a second.
+
+use super::{Cluster, sum_up};
+use crate::backoff::Backoff;
+use crate::broker::BrokerError;
+use crate::kafka::wire::connection::Connection;
+use crate::kafka::wire::metadata;
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Metadata 4 (Kafka 0.11) is the first that can be told not to make topics; 12 has all we read.
+const METADATA_VERSION: i16 = 12;
+
+/// Connections that are kept for metadata. With three, one broker may be frozen and another one cut off from the
+/// controllers, and the third still tells the leaders.
+const KEPT: usize = 3;
+
+/// How long a broker may be silent before another one is asked, where brokers have answered faster than that.
+pub(super) const HEDGE: Duration = Duration::from_secs(1);
+
+/// An address that could not be reached or was silent is asked last for so long, and for longer each further time.
+const AVOIDED: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The broker that answered last: any broker will do.
+    Last,
+    /// Another broker than last time.
+    Next,
+}
+
+pub(super) struct Asked {
+    pub answer: MetadataResponse,
+    /// Of the broker that answered.
+    pub address: Arc<str>,
+}
+
+/// Connections for metadata, and what is known of addresses.
+#[derive(Default)]
+pub(super) struct Line {
+    /// The one that answered last is the last.
+    kept: VecDeque<Connection>,
+    avoided: HashMap<Arc<str>, Avoided>,
+    /// Twice what the last answer took.
+    usual: Duration,
+}
+
+struct Avoided {
+    until: Instant,
+    backoff: Backoff,
+}
+
+impl Line {
+    fn take(&mut self, address: &str) -> Option<Connection> {
+        let at = self.kept.iter().position(|connection| connection.address() == address)?;
+        self.kept.remove(at)
+    }
+
+    fn keep(&mut self, connection: Connection, took: Duration) {
+        self.avoided.remove(connection.address());
+        self.usual = took * 2;
+        self.kept.push_back(connection);
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+    }
+
+    fn avoid(&mut self, address: &Arc<str>) {
+        let new = || Avoided { until: Instant::now(), backoff: Backoff::new(AVOIDED.0, AVOIDED.1) };
+        let avoided = self.avoided.entry(address.clone()).or_insert_with(new);
+        avoided.until = Instant::now() + avoided.backoff.pause(fastrand::f64());
+    }
+
+    fn is_avoided(&self, address: &Arc<str>) -> bool {
+        self.avoided.get(address).is_some_and(|avoided| avoided.until > Instant::now())
+    }
+
+    /// All addresses in the order in which they are to be asked; `others` are those without a kept connection.
+    fn order(&self, turn: Turn, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
+        let kept = self.kept.iter().map(|connection| Arc::from(connection.address()));
+        // Stable: in each half the order remains.
+        others.sort_by_key(|address| self.is_avoided(address));
+        let mut order: VecDeque<Arc<str>> = match turn {
+            Turn::Last => kept.rev().collect(),
+            Turn::Next => kept.collect(),
+        };
+        let lacks_one = turn == Turn::Next && order.len() < KEPT.min(brokers);
+        if let Some(first) = others.first()
+            && lacks_one
+            && !self.is_avoided(first)
+        {
+            order.push_front(others.remove(0));
+        }
+        order.extend(others);
+        order
+    }
+}
+
+impl Cluster {
+    /// Asks brokers until one answers: first each of them for about a second, then the silent ones for longer.
+    pub(super) fn ask(&self, request: &MetadataRequest, turn: Turn) -> Result<Asked, BrokerError> {
+        let came = Instant::now();
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        self.fail_fast(came)?;
+        let deadline = Instant::now() + self.settings.request_timeout;
+        // One that is silent must leave time for the others.
+        let longest = self.settings.request_timeout / 3;
+        let mut round = self.addresses(&mut line, turn);
+        let mut patience = if round.len() > 1 { line.usual.max(HEDGE).min(longest) } else { longest };
+        let (mut failures, mut silent) = (Vec::new(), VecDeque::new());
+        while Instant::now() < deadline {
+            let Some(address) = round.pop_front() else {
+                if silent.is_empty() {
+                    break;
+                }
+                patience = longest;
+                std::mem::swap(&mut round, &mut silent);
+                continue;
+            };
+            let began = Instant::now();
+            let kept = line.take(&address);
+            let was_kept = kept.is_some();
+            let connection = kept.map_or_else(|| self.open_within(&address, patience), Ok);
+            let error = match connection.and_then(|c| self.ask_on(c, request, deadline.min(began + patience))) {
+                Ok((connection, answer)) => {
+                    line.keep(connection, began.elapsed());
+                    return Ok(Asked { answer, address });
+                }
+                Err(error) => error,
+            };
+            match began.elapsed() < patience {
+                // Closed for idleness or a restart: the broker may well be there.
+                true if was_kept => round.push_front(address),
+                true => line.avoid(&address),
+                false => {
+                    line.avoid(&address);
+                    if patience < longest {
+                        silent.push_back(address);
+                    }
+                }
+            }
+            failures.push(error);
+        }
+        let why = sum_up(failures);
+        self.note_away(&why);
+        Err(why)
+    }
+
+    fn ask_on(
+        &self,
+        mut connection: Connection,
+        request: &MetadataRequest,
+        until: Instant,
+    ) -> Result<(Connection, MetadataResponse), BrokerError> {
+        let version = connection.version_for::<MetadataRequest>(METADATA_VERSION)?;
+        let answer = connection.call(request, version, until.saturating_duration_since(Instant::now()))?;
+        let mut view = self.view();
+        if let Some(away) = view.away.take() {
+            log::info!("{} answers again after {} s", connection.address(), away.since.elapsed().as_secs());
+        }
+        view.versions = Some(connection.versions().clone());
+        if !answer.brokers.is_empty() {
+            view.brokers = metadata::addresses(&answer);
+        }
+        Ok((connection, answer))
+    }
+
+    /// Kept connections, then the brokers that are known, then the addresses of the settings.
+    fn addresses(&self, line: &mut Line, turn: Turn) -> VecDeque<Arc<str>> {
+        let mut view = self.view();
+        let mut known: Vec<Arc<str>> = view.brokers.values().cloned().collect();
+        let brokers = known.len();
+        let mut bootstrap: Vec<Arc<str>> =
+            self.settings.bootstrap.iter().map(|address| address.as_str().into()).collect();
+        let is_present = |address: &Arc<str>| known.contains(address) || bootstrap.contains(address);
+        view.outdated.retain(is_present);
+        drop(view);
+        line.avoided.retain(|address, _| is_present(address));
+        fastrand::shuffle(&mut known);
+        fastrand::shuffle(&mut bootstrap);
+        for address in bootstrap {
+            if !known.contains(&address) {
+                known.push(address);
+            }
+        }
+        known.retain(|address| line.kept.iter().all(|connection| connection.address() != &**address));
+        line.order(turn, known, brokers)
+    }
+}
