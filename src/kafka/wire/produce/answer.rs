@@ -27,7 +27,11 @@ pub fn judge(answer: &PartitionProduceResponse, place: &TopicPartition, acks: Ac
     }
     let error = error_for(code, Asked::Place(place, Operation::Write), answer.error_message.as_deref());
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
-    let leader = if stale || error.remedy() == Remedy::Refresh { Leader::Doubtful } else { Leader::Right };
+    // A leader that is cut off from the controllers gets no acknowledgement from its followers, which follow another
+    // one by now, and never says that it leads no more.
+    let alone = matches!(code, Kafka::RequestTimedOut | Kafka::NotEnoughReplicas | Kafka::NotEnoughReplicasAfterAppend);
+    let doubtful = stale || alone || error.remedy() == Remedy::Refresh;
+    let leader = if doubtful { Leader::Doubtful } else { Leader::Right };
     let verdict = match code {
         Kafka::OutOfOrderSequenceNumber | Kafka::UnknownProducerId => Answer::OutOfOrder,
         Kafka::InvalidProducerEpoch | Kafka::ProducerFenced | Kafka::InvalidProducerIdMapping => Answer::Fenced,
@@ -93,9 +97,6 @@ mod tests {
             (Kafka::OutOfOrderSequenceNumber, Answer::OutOfOrder),
             (Kafka::UnknownProducerId, Answer::OutOfOrder),
             (Kafka::ProducerFenced, Answer::Fenced),
-            (Kafka::NotEnoughReplicas, Answer::Retry { attempt: Written::No }),
-            (Kafka::NotEnoughReplicasAfterAppend, Answer::Retry { attempt: Written::Maybe }),
-            (Kafka::RequestTimedOut, Answer::Retry { attempt: Written::Maybe }),
         ];
         for (code, expected) in cases {
             assert_eq!(judged(code, Acks::All), (expected, Leader::Right), "{code:?}");
@@ -104,6 +105,18 @@ mod tests {
         assert!(matches!(judged(Kafka::InvalidTimestamp, Acks::All).0, Answer::Divide(BrokerError::InvalidRecord(_))));
         let denied = judged(Kafka::TopicAuthorizationFailed, Acks::All).0;
         assert!(matches!(denied, Answer::Failed(BrokerError::Denied(_))));
+    }
+
+    #[test]
+    fn a_leader_without_its_followers_may_lead_no_more() {
+        let cases = [
+            (Kafka::NotEnoughReplicas, Written::No),
+            (Kafka::NotEnoughReplicasAfterAppend, Written::Maybe),
+            (Kafka::RequestTimedOut, Written::Maybe),
+        ];
+        for (code, attempt) in cases {
+            assert_eq!(judged(code, Acks::All), (Answer::Retry { attempt }, Leader::Doubtful), "{code:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the writer knows of a topic, and who waits until it knows more.
 
 use super::request::QueueId;
-use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, Submission, TopicId, TopicInfo};
+use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, Remedy, Submission, TopicId, TopicInfo};
 use crate::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Partition};
 use std::collections::{HashMap, VecDeque};
@@ -132,7 +132,7 @@ impl Topic {
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Never) => PATIENCE,
             // Leaders that are known may still take records, whoever was asked for metadata.
             (BrokerError::Untrusted(_), _) if self.known.is_some() => return self.ask_later(now),
-            (BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_), _) => {
+            (why, _) if why.remedy() != Remedy::GiveUp => {
                 // The submissions' deadlines are patience enough.
                 self.missing_since = None;
                 return self.ask_later(now);

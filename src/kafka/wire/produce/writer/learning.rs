@@ -1,6 +1,6 @@
 //! Topics and producer ids: what to ask for, and what the replies mean.
 
-use super::{Asking, ProducerId, Writer};
+use super::{Asking, Down, ProducerId, Writer};
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};
 use crate::kafka::wire::produce::lookup::Question;
 use crate::kafka::wire::produce::topic::{Learned, Topic, refuse};
@@ -65,10 +65,7 @@ impl Writer<'_, '_> {
             }
             Err(why) => {
                 self.note_down(why.clone(), now);
-                let why = match why {
-                    why @ BrokerError::Untrusted(_) => why,
-                    other => BrokerError::Unavailable(other.to_string()),
-                };
+                let why = Down::cause(why);
                 asked.iter().map(|_| Err(why.clone())).collect()
             }
         };

@@ -1,7 +1,7 @@
 //! Deadlines, and what to do while no broker answers.
 
 use super::{Asking, Down, Writer};
-use crate::broker::{BrokerError, Written};
+use crate::broker::{BrokerError, Remedy, Written};
 use crate::kafka::wire::produce::lookup::Question;
 use crate::kafka::wire::produce::topic::refuse;
 use crate::record::TopicName;
@@ -11,6 +11,17 @@ use std::time::{Duration, Instant};
 /// A broker that has not responded for so long is doubted. Writing to replicas takes milliseconds.
 const SILENT: Duration = Duration::from_secs(2);
 const QUESTION_EVERY: Duration = Duration::from_secs(1);
+
+impl Down {
+    /// `why` as records that could not be sent are told: it can work later, but for credentials that are wrong.
+    pub(super) fn cause(why: BrokerError) -> BrokerError {
+        match why {
+            BrokerError::Untrusted(_) => why,
+            _ if why.remedy() == Remedy::Retry => why,
+            other => BrokerError::Unavailable(other.to_string()),
+        }
+    }
+}
 
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
 
@@ -102,10 +113,7 @@ impl Writer<'_, '_> {
     }
 
     pub(super) fn note_down(&mut self, why: BrokerError, now: Instant) {
-        let why = match why {
-            why @ (BrokerError::Unavailable(_) | BrokerError::Untrusted(_)) => why,
-            other => BrokerError::Unavailable(other.to_string()),
-        };
+        let why = Down::cause(why);
         let down = self.down.get_or_insert(Down { since: now, why: why.clone(), probe_at: now });
         down.why = why;
     }
