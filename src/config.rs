@@ -100,7 +100,10 @@ impl Command {
     pub fn log_format(&self) -> LogFormat {
         match self {
             Self::Serve(serve) => serve.log_format,
-            _ => LogFormat::Text,
+            Self::Demo(_) => LogFormat::Text,
+            // More than warnings is for finding a fault, where the time matters.
+            _ if self.log_level() > LevelFilter::Warn => LogFormat::Text,
+            _ => LogFormat::Plain,
         }
     }
 }

@@ -59,7 +59,7 @@ fn told(format: LogFormat, result: Result<(), String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             match format {
-                LogFormat::Text => drop(writeln!(io::stderr(), "curlew: {line}")),
+                LogFormat::Text | LogFormat::Plain => drop(writeln!(io::stderr(), "curlew: {line}")),
                 LogFormat::Json => log::error!("{line}"),
             }
             ExitCode::from(2)

@@ -24,6 +24,13 @@ pub enum BrokerError {
     StaleMetadata(String),
     /// No connection, or the broker is busy or starting: the same request can work later.
     Unavailable(String),
+    /// No token for the broker's SASL listener: its file or the authorization server that gives them is away. The same
+    /// can work later.
+    NoCredentials(String),
+    /// A fault inside the bridge, such as a thread that panicked; the same can work later, for threads start again.
+    Internal(String),
+    /// The system refuses to read or write the files of the embedded log; the same can work later.
+    Storage(String),
     /// The write was not confirmed in time.
     TimedOut(Written),
     /// Larger than the broker takes.
@@ -74,6 +81,9 @@ impl BrokerError {
             Self::OffsetOutOfRange(_) => "offset_out_of_range",
             Self::StaleMetadata(_) => "stale_metadata",
             Self::Unavailable(_) => "unavailable",
+            Self::NoCredentials(_) => "no_credentials",
+            Self::Internal(_) => "internal",
+            Self::Storage(_) => "storage",
             Self::TimedOut(_) => "timed_out",
             Self::TooLarge(_) => "too_large",
             Self::InvalidRecord(_) => "invalid_record",
@@ -91,7 +101,7 @@ impl BrokerError {
 
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unavailable(_) => Remedy::Retry,
+            Self::Unavailable(_) | Self::NoCredentials(_) | Self::Internal(_) | Self::Storage(_) => Remedy::Retry,
             Self::StaleMetadata(_) => Remedy::Refresh,
             _ => Remedy::GiveUp,
         }
@@ -109,6 +119,9 @@ impl fmt::Display for BrokerError {
             Self::OffsetOutOfRange(place) => write!(f, "{place} does not hold the offset asked for"),
             Self::StaleMetadata(why) => write!(f, "the partition's leader is changing: {why}"),
             Self::Unavailable(why) => write!(f, "no broker answers: {why}"),
+            Self::NoCredentials(why) => write!(f, "the bridge has no credentials for Kafka: {why}"),
+            Self::Internal(why) => write!(f, "an error inside the bridge: {why}; please report this"),
+            Self::Storage(why) => write!(f, "the embedded log cannot be read or written: {why}"),
             Self::TimedOut(Written::No) => {
                 f.write_str("the broker did not take the record in time; it was not written")
             }
@@ -133,3 +146,18 @@ impl fmt::Display for BrokerError {
 }
 
 impl std::error::Error for BrokerError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_no_broker_caused_does_not_blame_the_brokers() {
+        let why = || "why".to_owned();
+        for error in [BrokerError::NoCredentials(why()), BrokerError::Internal(why()), BrokerError::Storage(why())] {
+            assert!(!error.to_string().contains("no broker answers"), "{error}");
+            assert!(error.to_string().contains("why"), "{error}");
+            assert_eq!(error.remedy(), Remedy::Retry);
+        }
+    }
+}

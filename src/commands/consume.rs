@@ -3,11 +3,11 @@
 use super::bridge_client::Bridge;
 use super::output::Output;
 use super::{Written, exit, from_bridge, say, until_signal, written};
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, Remedy};
 use crate::config::{Consume, OnGap, Via};
 use crate::cursor::Selection;
 use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
-use crate::kafka;
+use crate::kafka::{self, Driver};
 use crate::record::{Partition, RecordRef, TopicName};
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub fn consume(settings: Consume) -> ExitCode {
     exit(match settings.source.via() {
         Via::Kafka(kafka) => {
-            let broker = kafka::connect(kafka);
+            let (broker, driver) = (kafka::connect(kafka), kafka.driver);
             // One stream that reads as fast as it can be written.
             let fast = hub::Settings {
                 catch_up_bytes: 4 << 20,
@@ -31,13 +31,13 @@ pub fn consume(settings: Consume) -> ExitCode {
             };
             Hub::start(broker, fast)
                 .map_err(|e| format!("cannot start a thread: {e}"))
-                .and_then(|hub| from_kafka(settings, Arc::new(hub)))
+                .and_then(|hub| from_kafka(settings, Arc::new(hub), driver))
         }
         Via::Bridge(at) => Bridge::new(at).and_then(|bridge| from_bridge::consume(settings, bridge)),
     })
 }
 
-fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
+fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), String> {
     let missing = settings.missing();
     let selection = Selection::of(settings.partitions);
     let start = settings.from.start(&settings.topics, &selection).map_err(|e| e.to_string())?;
@@ -59,8 +59,12 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>) -> Result<(), String> {
     let mailbox = hub.subscribe(subscription).map_err(|e| format!("cannot read: {e:?}"))?;
     let broker = hub.broker().clone();
     let work = move || {
-        if let Err(error @ BrokerError::Unavailable(_)) = broker.ready() {
-            say(format_args!("{error}; waiting"));
+        // The wire driver logs an outage itself.
+        if driver == Driver::Crate
+            && let Err(error) = broker.ready()
+            && error.remedy() == Remedy::Retry
+        {
+            say(format_args!("{error}; trying again"));
         }
         print(mailbox, &lines)
     };

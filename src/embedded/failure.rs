@@ -52,7 +52,7 @@ impl From<Failure> for BrokerError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Full(why) => Self::Full(why),
-            Failure::Io(why) => Self::Unavailable(why),
+            Failure::Io(why) => Self::Storage(why),
             Failure::Damaged(why) => Self::Damaged(why),
         }
     }

@@ -245,7 +245,10 @@ impl From<&BrokerError> for Problem {
                 Self::new(StatusCode::NOT_FOUND, format!("{text}; {hint}")).code(40402)
             }
             BrokerError::OffsetOutOfRange(_) => Self::bad_request(text),
-            BrokerError::StaleMetadata(_) | BrokerError::Unavailable(_) => Self::busy(format!("{text}; try again")),
+            BrokerError::StaleMetadata(_)
+            | BrokerError::Unavailable(_)
+            | BrokerError::NoCredentials(_)
+            | BrokerError::Storage(_) => Self::busy(format!("{text}; try again")),
             BrokerError::Ending | BrokerError::Untrusted(_) => Self::busy(text),
             BrokerError::TimedOut(Written::No | Written::Maybe) | BrokerError::Lost => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
@@ -255,7 +258,7 @@ impl From<&BrokerError> for Problem {
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
             BrokerError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
-            BrokerError::Damaged(_) => Self::internal(text),
+            BrokerError::Damaged(_) | BrokerError::Internal(_) => Self::internal(text),
             BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
         }
     }

@@ -11,7 +11,7 @@ use super::live::{Joined, Live, Nudge};
 use super::lock;
 use super::opening;
 use super::shelf::{Shelf, Stretch};
-use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Want};
+use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Remedy, Want};
 use crate::worker;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
@@ -286,7 +286,7 @@ impl CatchUp {
         let bytes = job.settings.read_bytes;
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
         let mut fetched = reader.fetch(&missing, limits).inspect_err(|error| {
-            if let BrokerError::Unavailable(_) = error {
+            if error.remedy() == Remedy::Retry {
                 lock(&self.unreachable).insert(leader, (Instant::now(), error.clone()));
             }
         })?;

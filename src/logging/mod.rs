@@ -2,6 +2,7 @@
 //! request causes name it.
 
 mod json;
+mod plain;
 mod request;
 mod text;
 
@@ -17,6 +18,9 @@ pub enum LogFormat {
     Text,
     /// An object a line: `ts`, `level`, `target`, `message`, `request` and what else there is.
     Json,
+    /// Warnings as a command on a terminal says its own errors.
+    #[value(skip)]
+    Plain,
 }
 
 /// Whose lines are written.
@@ -40,6 +44,7 @@ pub fn start(level: LevelFilter, format: LogFormat) {
     let lines: Box<dyn Log> = match format {
         LogFormat::Text => Box::new(text::Text::new(levels)),
         LogFormat::Json => Box::new(json::Json(levels)),
+        LogFormat::Plain => Box::new(plain::Plain(levels)),
     };
     if log::set_boxed_logger(lines).is_err() {
         return;

@@ -138,6 +138,6 @@ impl Exchange<'_> {
 /// 144 random bits.
 fn nonce() -> Result<String, BrokerError> {
     let mut bytes = [0; 18];
-    getrandom::fill(&mut bytes).map_err(|error| BrokerError::Unavailable(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| BrokerError::Internal(format!("no random numbers: {error}")))?;
     Ok(STANDARD.encode(bytes))
 }

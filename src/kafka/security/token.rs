@@ -99,7 +99,7 @@ impl Client {
             .header("Accept", "application/json")
             .content_type("application/x-www-form-urlencoded")
             .send(form.finish());
-        let away = |why: String| BrokerError::Unavailable(format!("no token from {}: {why}", self.url));
+        let away = |why: String| BrokerError::NoCredentials(format!("no token from {}: {why}", self.url));
         let mut answer = answer.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string();
@@ -129,7 +129,7 @@ impl Client {
     fn unreachable(&self, error: &ureq::Error) -> BrokerError {
         match crate::tls::fault_of(error) {
             Some(fault) => BrokerError::Untrusted(format!("no token: {}", explain::of_https(&self.url, fault))),
-            None => BrokerError::Unavailable(format!("no token from {}: {error}", self.url)),
+            None => BrokerError::NoCredentials(format!("no token from {}: {error}", self.url)),
         }
     }
 }
@@ -233,7 +233,7 @@ impl Tokens {
 
 fn read(path: &PathBuf) -> Result<Secret, BrokerError> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| BrokerError::Unavailable(format!("no token in {}: {error}", path.display())))?;
+        .map_err(|error| BrokerError::NoCredentials(format!("no token in {}: {error}", path.display())))?;
     let text = text.trim();
     let fits = !text.is_empty() && text.len() as u64 <= MAX_BYTES && text.bytes().all(|b| b.is_ascii_graphic());
     match fits {
@@ -323,7 +323,7 @@ mod tests {
         drop(another_asks);
         assert_eq!([next(), next()], [Ok("old".to_owned()), Ok("old".to_owned())], "the server is away");
         tokens.refused();
-        assert!(matches!(next(), Err(BrokerError::Unavailable(_))));
+        assert!(matches!(next(), Err(BrokerError::NoCredentials(_))));
     }
 
     #[test]
@@ -354,7 +354,7 @@ mod tests {
             assert_eq!(tokens.user(), None);
             assert!(!first.is_finished(), "it is not known how long that took");
             for asked in others.into_iter().chain([first]) {
-                assert!(matches!(asked.join().unwrap(), Err(BrokerError::Unavailable(_))));
+                assert!(matches!(asked.join().unwrap(), Err(BrokerError::NoCredentials(_))));
             }
         });
         silent.set_nonblocking(true).unwrap();
@@ -366,9 +366,9 @@ mod tests {
         let refusal = r#"{"error":"invalid_client","error_description":"no such client"}"#.to_owned();
         let cases = [
             ((401, refusal), "Untrusted", "no such client"),
-            ((500, String::new()), "Unavailable", "status 500"),
-            ((200, "{}".to_owned()), "Unavailable", "no access_token"),
-            ((200, "<html>".to_owned()), "Unavailable", "no access_token"),
+            ((500, String::new()), "NoCredentials", "status 500"),
+            ((200, "{}".to_owned()), "NoCredentials", "no access_token"),
+            ((200, "<html>".to_owned()), "NoCredentials", "no access_token"),
         ];
         for (answer, kind, words) in cases {
             let error = tokens(vec![answer]).get(LONG).err().unwrap();
@@ -376,7 +376,7 @@ mod tests {
             assert!(text.starts_with(kind) && text.contains(words) && !text.contains("hunter2"), "{text}");
         }
         let error = tokens(Vec::new()).get(LONG).err().unwrap();
-        assert!(matches!(error, BrokerError::Unavailable(_)), "{error:?}");
+        assert!(matches!(error, BrokerError::NoCredentials(_)), "{error:?}");
     }
 
     #[test]

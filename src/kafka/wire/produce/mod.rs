@@ -95,7 +95,7 @@ pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<
 
 /// Does `work` of a thread beside the writer, which ends some time: whoever waits for what comes of it waits no longer when it panics.
 fn caught<T>(work: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
-    let panicked = || Err(BrokerError::Unavailable("a thread of the bridge panicked; please report this".to_owned()));
+    let panicked = || Err(BrokerError::Internal("a thread panicked".to_owned()));
     let _at_work = worker::at_work();
     worker::caught(work).unwrap_or_else(panicked)
 }
