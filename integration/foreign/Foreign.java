@@ -115,6 +115,7 @@ public class Foreign {
                 yield JSON.nullNode();
             }
             case "leaders" -> leaders(c, topic);
+            case "isr" -> isr(c, topic);
             case "move_leaders" -> moveLeaders(c, topic);
             case "produce" -> produce(c, topic);
             case "transaction" -> transaction(c, topic);
@@ -173,6 +174,16 @@ public class Foreign {
             leaders.add(p.leader().id());
         }
         return leaders;
+    }
+
+    /** The in-sync replicas of each partition. */
+    static JsonNode isr(JsonNode c, String topic) throws Exception {
+        ArrayNode isr = JSON.createArrayNode();
+        for (var p : admin(c).describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions()) {
+            ArrayNode nodes = isr.addArray();
+            p.isr().forEach(node -> nodes.add(node.id()));
+        }
+        return isr;
     }
 
     /** Gives each partition the replicas of "assignment" and makes the first of them its leader. */

@@ -1,10 +1,11 @@
-//! Real brokers of any version, one or a cluster, in KRaft's combined mode.
+//! Real brokers of any version, one or a cluster, in KRaft's combined mode or with a controller apart.
 
+use crate::controller::Controller;
 use crate::foreign::{Foreign, Seen, seen};
 use crate::process::Process;
 use crate::{cache, eventually, free_port};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -29,6 +30,16 @@ pub struct Options {
     pub listeners: Vec<(&'static str, &'static str, u16)>,
     /// Users and passwords for SCRAM-SHA-256 and SCRAM-SHA-512, there from the first start on.
     pub scram: Vec<(String, String)>,
+    pub controllers: Controllers,
+}
+
+/// Where the controllers of a cluster run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Controllers {
+    /// Each broker is one.
+    Combined,
+    /// A process apart, from which brokers can be cut off.
+    Apart,
 }
 
 /// Up quickly and small, for the tests.
@@ -46,23 +57,26 @@ impl Default for Options {
             java: SMALL,
             listeners: Vec::new(),
             scram: Vec::new(),
+            controllers: Controllers::Combined,
         }
     }
 }
 
 /// A cluster that is up. Ends, and its data go, when dropped.
 pub struct Kafka {
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
+    /// Where it runs apart.
+    pub(crate) controller: Option<Controller>,
     _folder: TempDir,
 }
 
-struct Node {
+pub(crate) struct Node {
     port: u16,
     behind_proxy: Option<Proxied>,
     version: &'static str,
     java: &'static [&'static str],
     folder: PathBuf,
-    process: Option<Process>,
+    pub process: Option<Process>,
 }
 
 /// Where a proxy must listen, and where it must send what it gets.
@@ -89,12 +103,18 @@ impl Kafka {
         let folder = crate::lasting_folder("kafka");
         let mut ports: Vec<[u16; 4]> = (0..options.brokers).map(|_| std::array::from_fn(|_| free_port())).collect();
         ports[0][0] = options.port.unwrap_or(ports[0][0]);
+        let controller = (options.controllers == Controllers::Apart).then(|| {
+            let port = free_port();
+            let controller = Controller::new(folder.path(), port);
+            (controller.configure(port), controller)
+        });
         let voters: Vec<String> = ports
             .iter()
             .enumerate()
             .map(|(i, [_, controller, ..])| format!("{}@127.0.0.1:{controller}", i + 1))
             .collect();
-        let nodes = ports
+        let voters = controller.as_ref().map_or(voters.join(","), |(_, controller)| controller.voter());
+        let nodes: Vec<Node> = ports
             .iter()
             .enumerate()
             .map(|(i, ports)| {
@@ -106,11 +126,20 @@ impl Kafka {
                     folder: folder.path().join(format!("node-{}", i + 1)),
                     process: None,
                 };
-                node.format(i + 1, ports[1], &voters.join(","), &options);
+                node.configure(i + 1, ports[1], &voters, &options);
                 node
             })
             .collect();
-        let mut kafka = Self { nodes, _folder: folder };
+        // Each costs the start of a JVM.
+        std::thread::scope(|scope| {
+            let properties = nodes.iter().map(Node::properties);
+            for properties in properties.chain(controller.iter().map(|(properties, _)| properties.clone())) {
+                let (java, options) = (nodes[0].java(), &options);
+                scope.spawn(move || format(java, &properties, options));
+            }
+        });
+        let mut kafka = Self { nodes, controller: controller.map(|(_, controller)| controller), _folder: folder };
+        kafka.start_controller();
         kafka.nodes.iter_mut().for_each(Node::start);
         kafka.wait_until_ready(options.brokers);
         kafka
@@ -127,25 +156,12 @@ impl Kafka {
         self.nodes.iter().filter_map(|n| n.behind_proxy).collect()
     }
 
-    /// SIGTERM: a controlled shutdown, which moves leaders first. Brokers count from 1.
-    pub fn stop(&mut self, broker: usize) {
-        if let Some(mut process) = self.nodes[broker - 1].process.take() {
-            process.stop();
-        }
+    /// Creates a topic whose partitions have these replicas, the first of each its leader.
+    pub fn create_on(&self, topic: &str, assignment: Value, config: Value) {
+        self.call(json!({"do": "create", "topic": topic, "assignment": assignment, "config": config}));
     }
 
-    /// SIGKILL.
-    pub fn kill(&mut self, broker: usize) {
-        self.nodes[broker - 1].process = None;
-    }
-
-    /// On the same ports with the same data; returns when all running brokers are there.
-    pub fn start_again(&mut self, broker: usize) {
-        self.nodes[broker - 1].start();
-        self.wait_until_ready(self.nodes.iter().filter(|n| n.process.is_some()).count());
-    }
-
-    fn wait_until_ready(&mut self, brokers: usize) {
+    pub(crate) fn wait_until_ready(&mut self, brokers: usize) {
         let bootstrap = self.bootstrap();
         eventually("Kafka is up", Duration::from_secs(90), || {
             for node in &mut self.nodes {
@@ -168,7 +184,7 @@ impl Kafka {
         })
     }
 
-    fn addressed(&self, mut command: Value) -> Value {
+    pub(crate) fn addressed(&self, mut command: Value) -> Value {
         command["bootstrap"] = json!(self.bootstrap());
         command
     }
@@ -214,6 +230,13 @@ impl Kafka {
         self.produce_compressed(topic, "none", records)
     }
 
+    /// Likewise, for another thread and as often as wanted, with the Java exception where there is one.
+    pub fn producing(&self, topic: &str, records: Value) -> impl Fn() -> Result<Value, String> + Send + 'static {
+        let asked = json!({"do": "produce", "topic": topic, "compression": "none", "records": records});
+        let asked = self.addressed(asked);
+        move || Foreign::shared().try_call(asked.clone())
+    }
+
     pub fn produce_compressed(&self, topic: &str, compression: &str, records: Value) -> Vec<(i64, i64)> {
         places(&self.call(json!({"do": "produce", "topic": topic, "compression": compression, "records": records})))
     }
@@ -253,13 +276,28 @@ impl Kafka {
     }
 }
 
+fn format(mut java: Command, properties: &Path, options: &Options) {
+    let formatted = java
+        .args(["kafka.tools.StorageTool", "format", "-t", options.id, "-c"])
+        .arg(properties)
+        .args(options.scram.iter().flat_map(|(user, password)| {
+            ["256", "512"].into_iter().flat_map(move |hash| {
+                let user = format!("SCRAM-SHA-{hash}=[name={user},password={password}]");
+                ["--add-scram".to_owned(), user]
+            })
+        }))
+        .output()
+        .expect("java");
+    assert!(formatted.status.success(), "StorageTool: {formatted:?}");
+}
+
 fn places(answer: &Value) -> Vec<(i64, i64)> {
     let number = |v: &Value| v.as_i64().expect("number");
     answer.as_array().expect("list").iter().map(|p| (number(&p[0]), number(&p[1]))).collect()
 }
 
 impl Node {
-    fn java(&self) -> Command {
+    pub fn java(&self) -> Command {
         let mut java = Command::new("java");
         java.args(self.java)
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
@@ -272,9 +310,16 @@ impl Node {
         self.folder.join("server.properties")
     }
 
-    fn format(&self, id: usize, controller: u16, voters: &str, options: &Options) {
+    fn configure(&self, id: usize, controller: u16, voters: &str, options: &Options) {
         let replicas = options.brokers.min(3);
-        let mut listeners = format!("PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{controller}", self.port);
+        let mut listeners = format!("PLAINTEXT://127.0.0.1:{}", self.port);
+        let roles = match options.controllers {
+            Controllers::Combined => {
+                listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
+                "broker,controller"
+            }
+            Controllers::Apart => "broker",
+        };
         let mut advertised = format!("PLAINTEXT://127.0.0.1:{}", self.port);
         if let Some(proxied) = self.behind_proxy {
             listeners += &format!(",PROXIED://127.0.0.1:{}", proxied.upstream);
@@ -287,7 +332,7 @@ impl Node {
             protocols += &format!(",{name}:{protocol}");
         }
         let mut lines = vec![
-            "process.roles=broker,controller".to_owned(),
+            format!("process.roles={roles}"),
             format!("node.id={id}"),
             format!("controller.quorum.voters={voters}"),
             format!("listeners={listeners}"),
@@ -310,22 +355,9 @@ impl Node {
         lines.extend(options.properties.iter().cloned());
         std::fs::create_dir_all(&self.folder).expect("folder");
         std::fs::write(self.properties(), lines.join("\n")).expect("server.properties");
-        let formatted = self
-            .java()
-            .args(["kafka.tools.StorageTool", "format", "-t", options.id, "-c"])
-            .arg(self.properties())
-            .args(options.scram.iter().flat_map(|(user, password)| {
-                ["256", "512"].into_iter().flat_map(move |hash| {
-                    let user = format!("SCRAM-SHA-{hash}=[name={user},password={password}]");
-                    ["--add-scram".to_owned(), user]
-                })
-            }))
-            .output()
-            .expect("java");
-        assert!(formatted.status.success(), "StorageTool: {formatted:?}");
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         let mut java = self.java();
         java.arg("kafka.Kafka").arg(self.properties());
         self.process = Some(Process::start("Kafka", java, &self.folder.join("broker.log")));

@@ -1,7 +1,8 @@
 //! What the suites share: brokers, bridges, clients, proxies.
 //!
 //! - [`process`]: programs that end with the test, whatever ends the test
-//! - [`kafka`]: real brokers of any version, one or a cluster
+//! - [`kafka`]: real brokers of any version, one or a cluster; [`controller`]: the controller apart from them;
+//!   [`faults`]: what can happen to them
 //! - [`secured`]: a broker with TLS, SASL and access rules, and certificates for it
 //! - [`foreign`]: Kafka's own Java client, for admin work and as the reference
 //! - [`bridge`]: the real `curlew` binary
@@ -17,7 +18,9 @@
 
 pub mod bridge;
 pub mod browser;
+pub mod controller;
 pub mod crowd;
+pub mod faults;
 pub mod follow;
 pub mod foreign;
 pub mod http;

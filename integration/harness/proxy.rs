@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// Listens until dropped; each connection is served on threads of its own.
-struct Proxy {
+/// Listens until dropped; each connection is served on separate threads.
+pub struct Proxy {
     port: u16,
     ending: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
-    fn start(listen: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    /// On port `listen`; 0 for any.
+    pub fn start(listen: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", listen)).expect("proxy port");
         let port = listener.local_addr().expect("address").port();
         let ending = Arc::new(AtomicBool::new(false));
@@ -31,6 +32,36 @@ impl Proxy {
         });
         Self { port, ending, accepting: Some(accepting) }
     }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// The client id of the first request of Kafka's protocol on a connection, and its bytes to be passed on.
+pub fn first_client_id(mut client: &TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+    let mut length = [0; 4];
+    client.read_exact(&mut length)?;
+    let mut frame = length.to_vec();
+    frame.resize(4 + u32::from_be_bytes(length) as usize, 0);
+    client.read_exact(&mut frame[4..])?;
+    // After the length: API key, version, correlation id.
+    let length = usize::from(u16::from_be_bytes([frame[12], frame[13]]));
+    Ok((String::from_utf8_lossy(&frame[14..14 + length]).into_owned(), frame))
+}
+
+/// Sends `first` to the server, then whatever comes, until one side ends.
+pub fn pass_both_ways(client: TcpStream, server: TcpStream, first: &[u8]) {
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (mut from_client, mut to_server) = (client.try_clone().expect("socket"), server.try_clone().expect("socket"));
+    if to_server.write_all(first).is_ok() {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from_client, &mut to_server);
+            let _ = to_server.shutdown(Shutdown::Both);
+        });
+        let _ = std::io::copy(&mut &server, &mut &client);
+    }
+    let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
 }
 
 impl Drop for Proxy {

@@ -84,7 +84,7 @@ impl Writer<'_, '_> {
         let tell = move |event| drop(events.send(Event::Link(node, id, event)));
         let timeout = self.settings.request_timeout;
         if let Err(error) = link::connect(self.scope, self.cluster, (node, id, proof), timeout, tell) {
-            let why = BrokerError::Unavailable(format!("no thread for a connection: {error}"));
+            let why = BrokerError::Internal(format!("no thread for a connection: {error}"));
             self.link_down(node, why, now);
         } else if matches!(self.producer_id, ProducerId::Wanted { from } if from <= now) {
             self.ask_producer_id(node);

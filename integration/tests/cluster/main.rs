@@ -1,0 +1,261 @@
+//! Three real brokers and what happens to them: killed, frozen, cut off from the controller, all down. Under load,
+//! every acknowledged record is in the log once, and every stream brings the log exactly.
+//!
+//! The time from the fault to the next acknowledgement is printed beside that of Kafka's own Java client, which writes
+//! to a topic with the same leaders meanwhile. With `$CURLEW_SOAK` (seconds) the faults go on at random for so long,
+//! and that time must not be worse than 1.2 times the Java client's plus a second.
+
+mod load;
+
+use curlew_integration::bridge::Bridge;
+use curlew_integration::eventually;
+use curlew_integration::follow::Follower;
+use curlew_integration::kafka::{Controllers, Kafka, Options};
+use load::{Load, Summary, check_log, check_stream};
+use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(90);
+const PARTITIONS: i64 = 3;
+
+/// One cluster for all tests, which come one after the other.
+struct World {
+    kafka: Kafka,
+    /// Knows only broker 1 at first, which most faults happen to.
+    bridge: Bridge,
+}
+
+fn world() -> MutexGuard<'static, World> {
+    static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
+    let world = WORLD.get_or_init(|| {
+        let small = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+        let properties = [
+            "default.replication.factor=3",
+            "min.insync.replicas=2",
+            // A broker counts as gone after `broker.session.timeout.ms`, which is the controller's.
+            "broker.heartbeat.interval.ms=500",
+            "controller.quorum.request.timeout.ms=2000",
+        ];
+        let kafka = Kafka::start(Options {
+            brokers: 3,
+            controllers: Controllers::Apart,
+            java: small,
+            properties: properties.map(str::to_owned).to_vec(),
+            ..Options::default()
+        });
+        let bootstrap = kafka.bootstrap();
+        let bridge = Bridge::start(bootstrap.split(',').next().expect("a broker"));
+        Mutex::new(World { kafka, bridge })
+    });
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A topic of three partitions, of which broker 1 leads the first, 2 the second and 3 the third.
+fn topic(kafka: &Kafka, name: &str) -> String {
+    let topic = curlew_integration::fresh_topic(name);
+    kafka.create_on(&topic, json!([[1, 2, 3], [2, 3, 1], [3, 1, 2]]), json!({"min.insync.replicas": "2"}));
+    topic
+}
+
+/// Java's producer, which writes one record after the other from the fault on.
+struct Reference {
+    ending: Arc<AtomicBool>,
+    /// When it sent what it waits for, and the longest time that a record has taken so far.
+    took: Arc<Mutex<(Instant, Duration)>>,
+}
+
+impl Reference {
+    fn start(kafka: &Kafka, topic: &str) -> Self {
+        let (ending, took) = (Arc::<AtomicBool>::default(), Arc::new(Mutex::new((Instant::now(), Duration::ZERO))));
+        let reference = Self { ending: ending.clone(), took: took.clone() };
+        let produce = kafka.producing(topic, json!([{"partition": 0, "value": "at the fault"}]));
+        std::thread::spawn(move || {
+            while !ending.load(Ordering::Relaxed) {
+                let sent = Instant::now();
+                took.lock().expect("lock").0 = sent;
+                let _ = produce();
+                let mut took = took.lock().expect("lock");
+                took.1 = took.1.max(sent.elapsed());
+            }
+        });
+        reference
+    }
+
+    /// The longest time so far. Does not wait for a record that is on its way.
+    fn longest(self) -> Duration {
+        self.ending.store(true, Ordering::Relaxed);
+        let (sent, longest) = *self.took.lock().expect("lock");
+        longest.max(sent.elapsed())
+    }
+}
+
+/// Asks for `/ready` all the time, and keeps what it is told.
+struct Readiness {
+    ending: Arc<AtomicBool>,
+    asking: JoinHandle<Vec<(u16, String)>>,
+}
+
+impl Readiness {
+    fn watch(port: u16) -> Self {
+        let ending = Arc::<AtomicBool>::default();
+        let ends = ending.clone();
+        let asking = std::thread::spawn(move || {
+            let mut told = Vec::new();
+            while !ends.load(Ordering::Relaxed) {
+                let response = curlew_integration::http::get(port, "/ready");
+                told.push((response.status, response.text()));
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            told
+        });
+        Self { ending, asking }
+    }
+
+    fn told(self) -> Vec<(u16, String)> {
+        self.ending.store(true, Ordering::Relaxed);
+        self.asking.join().expect("a thread")
+    }
+}
+
+/// What happens to the cluster, and when it is over.
+struct Fault {
+    name: &'static str,
+    begin: fn(&mut Kafka),
+    /// Whether the cluster is as the fault makes it, as the bridge sees it.
+    has_come: fn(&Bridge, &str) -> Result<(), String>,
+    recovers: Recovers,
+    heal: fn(&mut Kafka),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recovers {
+    /// While the fault lasts.
+    ByItself,
+    Healed,
+}
+
+/// What came of it.
+struct Survived {
+    /// What `/ready` said meanwhile.
+    told: Vec<(u16, String)>,
+    summary: Summary,
+}
+
+fn another_leads(bridge: &Bridge, topic: &str) -> Result<(), String> {
+    let answer = bridge.get(&format!("/topics/{topic}"));
+    match answer.status {
+        200 if answer.json()["partitions"][0]["leader"].as_i64().is_some_and(|leader| leader != 1) => Ok(()),
+        _ => Err(answer.text()),
+    }
+}
+
+fn nobody_answers(bridge: &Bridge, _: &str) -> Result<(), String> {
+    match bridge.get("/ready") {
+        ready if ready.status == 503 => Ok(()),
+        ready => Err(ready.text()),
+    }
+}
+
+/// Lets a fault come under load, waits until every partition is written again, and checks log and stream.
+fn survives(fault: &Fault) -> Survived {
+    let World { kafka, bridge } = &mut *world();
+    let name = fault.name;
+    let (own, java) = (topic(kafka, name), topic(kafka, &format!("{name}-java")));
+    kafka.produce(&java, json!([{"partition": 0, "value": "before"}]));
+    let follower = Follower::start(bridge.port, &format!("/topics/{own}/events"));
+    follower.wait_for_id();
+    let load = Load::start(bridge.port, &own, PARTITIONS);
+    load.wait_for_all(20, Instant::now(), LONG);
+
+    let at_fault = Instant::now();
+    (fault.begin)(kafka);
+    let reference = Reference::start(kafka, &java);
+    let readiness = Readiness::watch(bridge.port);
+    eventually("the fault has come", LONG, || (fault.has_come)(bridge, &own));
+    if fault.recovers == Recovers::Healed {
+        (fault.heal)(kafka);
+    }
+    load.wait_for_all(5, Instant::now(), LONG);
+    let (told, java_took) = (readiness.told(), reference.longest());
+    let silences: Vec<_> = (0..PARTITIONS).map(|partition| load.longest_silence(partition, at_fault)).collect();
+    if fault.recovers == Recovers::ByItself {
+        (fault.heal)(kafka);
+    }
+    kafka.wait_for_isr(&own, 3);
+    load.wait_for_all(20, Instant::now(), LONG);
+
+    let outcomes = load.stop();
+    let log = kafka.consume(&own);
+    let summary = check_log(&outcomes, &log);
+    follower.seen.wait_for_records(log.len(), LONG);
+    check_stream(&follower.seen.events(), &log, PARTITIONS);
+    println!("{name}: no acknowledgement for {silences:.1?}, Java's client on the first {java_took:.1?}; {summary:?}");
+    Survived { told, summary }
+}
+
+/// While two of three brokers are well, so is the bridge.
+#[track_caller]
+fn assert_always_ready(told: &[(u16, String)]) {
+    let unready: Vec<_> = told.iter().filter(|(status, _)| *status != 200).collect();
+    assert!(unready.is_empty(), "{unready:?}");
+}
+
+const KILLED: Fault = Fault {
+    name: "killed",
+    begin: |kafka| kafka.kill(1),
+    has_come: another_leads,
+    recovers: Recovers::ByItself,
+    heal: |kafka| kafka.start_again(1),
+};
+
+const FROZEN: Fault = Fault {
+    name: "frozen",
+    begin: |kafka| kafka.freeze(1),
+    has_come: another_leads,
+    recovers: Recovers::ByItself,
+    heal: |kafka| kafka.thaw(1),
+};
+
+const CUT_OFF: Fault = Fault {
+    name: "cut-off",
+    begin: |kafka| kafka.cut_off(1),
+    has_come: another_leads,
+    recovers: Recovers::ByItself,
+    heal: |kafka| kafka.connect_again(1),
+};
+
+const ALL_DOWN: Fault = Fault {
+    name: "all-down",
+    begin: |kafka| (1..=3).for_each(|broker| kafka.kill(broker)),
+    has_come: nobody_answers,
+    recovers: Recovers::Healed,
+    heal: Kafka::start_all_again,
+};
+
+/// Broker 1 leads one partition and follows two.
+#[test]
+fn a_killed_leader_and_follower_loses_nothing_and_repeats_nothing() {
+    let survived = survives(&KILLED);
+    assert_always_ready(&survived.told);
+    assert_eq!(survived.summary.unconfirmed, 0);
+}
+
+#[test]
+fn a_frozen_broker_is_left_for_its_successor_and_the_bridge_stays_ready() {
+    assert_always_ready(&survives(&FROZEN).told);
+}
+
+#[test]
+fn a_leader_that_is_cut_off_from_the_controller_is_left_for_its_successor() {
+    assert_always_ready(&survives(&CUT_OFF).told);
+    let log = world().bridge.log();
+    assert!(log.contains("no response for"), "{log}");
+}
+
+#[test]
+fn a_cluster_that_was_down_as_a_whole_goes_on_where_it_was() {
+    survives(&ALL_DOWN);
+}
