@@ -19,6 +19,7 @@
 //! - [`tls`]: what both sides need of it
 //! - [`seen`]: whether a file is another than when it was read
 //! - [`memory_budget`], [`memory_limit`]: how much memory may be used from outside, and how much there is
+//! - [`small_file`]: settings files, read whole within bounds
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
 //!   between tries, being told to end, how many connections the system allows, what it knows of the process
 
@@ -45,6 +46,7 @@ pub mod process;
 pub mod record;
 pub mod seen;
 pub mod signal;
+pub mod small_file;
 pub mod start;
 pub mod tls;
 pub mod worker;

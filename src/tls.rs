@@ -1,5 +1,6 @@
 //! TLS, the same for both sides: the cryptography or why this CPU cannot do it, and PEM files.
 
+use crate::small_file;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -43,21 +44,24 @@ const NEEDED: &str = "NEON, AES, PMULL and SHA2 (a Raspberry Pi 5 has them, a Ra
 /// The certificates of a PEM file, in their order; not empty. An error names the file.
 pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let fault = |error| fault(file, &error, "certificates (-----BEGIN CERTIFICATE-----)");
-    let certificates: Vec<_> =
-        CertificateDer::pem_file_iter(file).map_err(fault)?.collect::<Result<_, _>>().map_err(fault)?;
+    let text = read(file)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(fault)?;
     if certificates.is_empty() { Err(fault(pem::Error::NoItemsFound)) } else { Ok(certificates) }
 }
 
 /// The first private key of a PEM file: PKCS#8, PKCS#1 or SEC1, not encrypted. An error names the file.
 pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_file(file)
+    PrivateKeyDer::from_pem_slice(&read(file)?)
         .map_err(|error| fault(file, &error, "private key (-----BEGIN PRIVATE KEY-----, not encrypted)"))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    small_file::read_regular(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
 fn fault(file: &Path, error: &pem::Error, wanted: &str) -> String {
     let file = file.display();
     match error {
-        pem::Error::Io(error) => format!("cannot read {file}: {error}"),
         pem::Error::NoItemsFound => format!("{file} holds no {wanted} in PEM"),
         other => format!("{file} is not well-formed PEM: {other}"),
     }

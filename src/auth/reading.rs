@@ -5,6 +5,7 @@ use super::jwt::{Fetcher, From, Issuer, KeySet, Keys, Place};
 use super::secret::{self, Digest};
 use super::table::Table;
 use crate::seen::Seen;
+use crate::small_file;
 use log::warn;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,7 +128,7 @@ impl Texts {
         let path = if self.seen.is_empty() { file.to_owned() } else { self.at(file) };
         // Before it is read: what is written meanwhile makes it another.
         self.seen.push(Seen::now(path.clone()));
-        let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        let text = small_file::read_regular_text(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
         self.all.push_str(&text);
         self.all.push('\0');
         Ok(text)

@@ -1,5 +1,6 @@
 //! `curlew.toml`: settings by the names of their flags, each with the line it stands on.
 
+use crate::small_file;
 use clap::{Args, ValueHint};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ impl fmt::Display for Fault {
 
 impl File {
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = small_file::read_once_text(path).map_err(|e| {
             let what = format!("cannot be read: {e}; name another with --config");
             vec![Fault { path: path.to_owned(), line: None, what }]
         })?;

@@ -581,6 +581,35 @@ fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
     until("n-secret", 401);
 }
 
+#[test]
+fn an_auth_file_that_becomes_a_pipe_or_a_device_holds_nothing_up() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let world = runtime.block_on(async { world() });
+    let watch = Watch::start(world.auth.clone()).unwrap();
+    let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
+    let beside = world.file.with_extension("new");
+    let replace = || {
+        std::fs::rename(&beside, &world.file).unwrap();
+        watch.read_anew();
+    };
+    // Opening it as usual would wait for a writer for ever, and the other one has no end.
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &beside, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    replace();
+    std::os::unix::fs::symlink("/dev/zero", &beside).unwrap();
+    replace();
+    assert_eq!(status("r-secret"), 200, "the previous keys stay valid");
+    std::fs::write(&beside, key("new", "n-secret", r#"consume = ["*"]"#)).unwrap();
+    replace();
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while (status("n-secret"), status("r-secret")) != (200, 401) {
+        assert!(std::time::Instant::now() < deadline, "a key is not revoked any more");
+        std::thread::yield_now();
+    }
+    // Joins the thread that reads, as the end of the program does.
+    drop(watch);
+}
+
 #[tokio::test]
 async fn a_file_that_was_missing_is_read_as_soon_as_it_is_there() {
     let world = world();

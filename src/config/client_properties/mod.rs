@@ -10,6 +10,7 @@ mod tls;
 
 use super::values;
 use crate::kafka::security::{Security, Trust};
+use crate::small_file;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ impl ClientProperties {
     /// An error says what to change; neither it nor anything else here holds a password.
     pub fn read(path: &Path) -> Result<Self, String> {
         let wrong = |why| format!("--kafka-config {}: {why}", path.display());
-        let text = std::fs::read(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+        let text = small_file::read_once(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
         let mut read = parse(&text::decode(&text)).map_err(wrong)?;
         read.notes.iter_mut().for_each(|note| *note = wrong(std::mem::take(note)));
         Ok(read)

@@ -2,6 +2,7 @@
 
 use super::{Properties, pem};
 use crate::kafka::security::{Identity, NameCheck, Tls, Trust, Versions};
+use crate::small_file;
 
 /// TLS, and how much of it was turned off.
 pub struct Read {
@@ -127,7 +128,8 @@ fn source(properties: &mut Properties, (name, other): (&str, &str), store: Store
     if path.is_empty() {
         return Ok(None);
     }
-    let bytes = std::fs::read(&path).map_err(|error| format!("{name}: {path} cannot be read: {error}"))?;
+    let bytes =
+        small_file::read_regular(path.as_ref()).map_err(|error| format!("{name}: {path} cannot be read: {error}"))?;
     let (kind, command) = match bytes.as_slice() {
         [0xfe, 0xed, 0xfe, 0xed, ..] | [0xce, 0xce, 0xce, 0xce, ..] => ("a JKS store", store.from_jks),
         [0x30, 0x80..=0x84, ..] => ("a PKCS12 store", store.from_pkcs12),

@@ -3,6 +3,7 @@
 
 use super::{Secret, explain};
 use crate::broker::BrokerError;
+use crate::small_file;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
@@ -232,7 +233,7 @@ impl Tokens {
 }
 
 fn read(path: &PathBuf) -> Result<Secret, BrokerError> {
-    let text = std::fs::read_to_string(path)
+    let text = small_file::read_regular_text(path)
         .map_err(|error| BrokerError::NoCredentials(format!("no token in {}: {error}", path.display())))?;
     let text = text.trim();
     let fits = !text.is_empty() && text.len() as u64 <= MAX_BYTES && text.bytes().all(|b| b.is_ascii_graphic());
