@@ -2,9 +2,12 @@
 
 use log::error;
 use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::thread::{JoinHandle, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -82,6 +85,27 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
         let name = name(&std::thread::current());
         note_panic(&name);
         error!("thread {name} panicked and goes on; please report this");
+    }
+    done
+}
+
+/// Awaits `work`. A panic in it is counted, and gives `None`. Where a request causes it, it says nothing about the
+/// thread that serves many, so it makes no thread `troubled`: else a client could end the bridge through its watchdog.
+pub async fn caught_in_request<F: Future>(work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match caught_in_poll(|| work.as_mut().poll(cx)) {
+        Some(Poll::Ready(output)) => Poll::Ready(Some(output)),
+        Some(Poll::Pending) => Poll::Pending,
+        None => Poll::Ready(None),
+    })
+    .await
+}
+
+/// The same for one step of such work, and for work that does not wait.
+pub fn caught_in_poll<T>(step: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(step)).ok();
+    if done.is_none() {
+        PANICS.fetch_add(1, Ordering::Relaxed);
     }
     done
 }

@@ -21,6 +21,9 @@ pub struct Client {
     stall: Duration,
     /// Since when nothing could be written; there is none while writing goes on.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether the HTTP library has rejected a request that it cannot parse. Its own answer has no body, so it is held back
+    /// for one that says what is wrong.
+    is_rejected: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub enum Speaks {
 
 impl Client {
     pub fn new(stream: Transport, stall: Duration) -> Self {
-        Self { stream, first: Bytes::new(), stall, stalled: None }
+        Self { stream, first: Bytes::new(), stall, stalled: None, is_rejected: false }
     }
 
     /// Waits for the first bytes, or for all of HTTP/2's preface: hyper would wait for its rest without limit.
@@ -56,6 +59,11 @@ impl Client {
     /// Whether its first words, which [`speaks`](Self::speaks) has waited for, are these.
     pub fn begins_with(&self, words: &[u8]) -> bool {
         self.first.starts_with(words)
+    }
+
+    /// Whether the last request is still without an answer, since the HTTP library cannot parse it.
+    pub fn is_rejected(&self) -> bool {
+        self.is_rejected
     }
 
     /// Writes all of it.
@@ -122,6 +130,10 @@ impl Read for Client {
 
 impl Write for Client {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if is_bare_rejection(buf) {
+            self.is_rejected = true;
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(written, cx)
     }
@@ -131,6 +143,12 @@ impl Write for Client {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs
+            && is_bare_rejection(only)
+        {
+            self.is_rejected = true;
+            return Poll::Ready(Ok(only.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.watch(written, cx)
     }
@@ -149,6 +167,42 @@ impl Write for Client {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_rejected {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Whether this is the head of hyper's own 4xx: no body and no header that is ours. Every answer of ours has more headers.
+fn is_bare_rejection(head: &[u8]) -> bool {
+    if !head.starts_with(b"HTTP/1.1 4") && !head.starts_with(b"HTTP/1.0 4") {
+        return false;
+    }
+    let Some(lines) = std::str::from_utf8(head).ok().and_then(|head| head.strip_suffix("\r\n\r\n")) else {
+        return false;
+    };
+    let mut headers = lines.split("\r\n").skip(1);
+    headers.all(|line| ["connection: ", "content-length: 0", "date: "].iter().any(|name| line.starts_with(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_librarys_own_rejection_is_held_back() {
+        let date = "date: Mon, 30 Nov 2026 01:00:00 GMT\r\n\r\n";
+        let own = format!("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n{date}");
+        assert!(is_bare_rejection(own.as_bytes()));
+        for other in [
+            own.replace("400 Bad Request", "200 OK"),
+            own.replace("content-length: 0", "content-length: 1"),
+            own.replace("connection", "x-request-id"),
+            format!("{own}HTTP/1.1 200 OK\r\n\r\n"),
+            own.replace("\r\n\r\n", "\r\n"),
+        ] {
+            assert!(!is_bare_rejection(other.as_bytes()), "{other}");
+        }
     }
 }

@@ -37,6 +37,7 @@ use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::logging;
 use crate::memory_budget::MemoryBudget;
+use crate::worker;
 use limits::Limits;
 use metrics::Metrics;
 use problem::Problem;
@@ -160,9 +161,10 @@ async fn in_turn<T: Send + 'static>(
     };
     let request = logging::current();
     let working = tokio::task::spawn_blocking(move || {
-        let result = logging::while_working(request, work);
+        let result = worker::caught_in_poll(|| logging::while_working(request, work));
         drop(turn);
         result
     });
-    working.await.map_err(|_| Problem::internal("the bridge failed at this request; please report it"))
+    let failed = || Problem::internal("the bridge failed at this request; please report it");
+    working.await.ok().flatten().ok_or_else(failed)
 }

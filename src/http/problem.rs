@@ -131,6 +131,13 @@ impl Problem {
         Self { header: Extra::AcceptEncoding(allowed), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
+    pub fn unsupported_transfer_coding(given: &str) -> Self {
+        let detail = format!(
+            "Transfer-Encoding has {given:?}; only chunked is allowed (a compressed body is said by Content-Encoding)"
+        );
+        Self::new(StatusCode::NOT_IMPLEMENTED, detail)
+    }
+
     /// The client took too long over its request.
     pub fn too_slow(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, detail)
@@ -138,6 +145,10 @@ impl Problem {
 
     pub fn header_too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+    }
+
+    pub fn uri_too_long(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::URI_TOO_LONG, detail)
     }
 
     /// More than one client may have.

@@ -8,9 +8,9 @@ use super::takeover::{Lasting, Slot};
 use super::{App, auth, dashboard, delete, login, pages, produce, status, subscribe, trace};
 use crate::auth::{Permit, Right};
 use crate::logging;
-use futures_util::{FutureExt, Stream};
+use crate::worker;
+use futures_util::Stream;
 use log::{debug, warn};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use warp::http::header::{self, HeaderMap, HeaderValue};
@@ -263,9 +263,9 @@ where
         return options(request);
     }
     // A fault in one request must cost nobody else anything.
-    let answered = AssertUnwindSafe(dispatch(app, request, asker, body)).catch_unwind().await;
+    let answered = worker::caught_in_request(dispatch(app, request, asker, body)).await;
     let answered =
-        answered.unwrap_or_else(|_| Err(Problem::internal("the bridge failed at this request; please report it")));
+        answered.unwrap_or_else(|| Err(Problem::internal("the bridge failed at this request; please report it")));
     answered.unwrap_or_else(|problem| {
         if problem.is_ours() {
             warn!("{} {}: {}", request.method, request.path, problem.detail());

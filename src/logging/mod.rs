@@ -2,6 +2,7 @@
 //! request causes name it.
 
 mod json;
+mod panics;
 mod plain;
 mod request;
 mod text;
@@ -50,8 +51,5 @@ pub fn start(level: LevelFilter, format: LogFormat) {
         return;
     }
     log::set_max_level(level);
-    if format == LogFormat::Json {
-        // Else they would be lines that are no JSON.
-        std::panic::set_hook(Box::new(|info| log::error!("{info}")));
-    }
+    panics::log_them();
 }

@@ -7,6 +7,7 @@ mod cli;
 mod conditions;
 mod fuzz;
 mod http2;
+mod http_rules;
 mod hub;
 mod limits;
 mod logs;

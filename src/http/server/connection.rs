@@ -2,6 +2,7 @@
 
 use super::http2;
 use super::leftover::lend;
+use super::request_check;
 use super::tls::Tls;
 use super::whole::{RequestBody, Whole};
 use crate::http::io::{Client, Speaks};
@@ -55,7 +56,7 @@ pub async fn connection<S>(
     ending: Ending,
 ) -> Result<(), Failure>
 where
-    S: Service<Request<RequestBody>, Response = Answer, Error = Infallible> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Answer, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     let opened = tokio::select! {
@@ -67,7 +68,8 @@ where
     let Some((client, speaks, peer)) = opened else { return Ok(()) };
     let service = service_fn(move |mut request: Request<RequestBody>| {
         request.extensions_mut().insert(peer.clone());
-        service.call(request)
+        let service = service.clone();
+        request_check::answer(request, move |request| service.call(request))
     });
     match speaks {
         Speaks::Nothing => Ok(()),
@@ -182,14 +184,16 @@ where
     let mut connection = http.serve_connection(client, service);
     let answer = tokio::select! {
         served = &mut connection => {
-            if served.as_ref().is_err_and(hyper::Error::is_timeout) {
-                let parts = connection.into_parts();
+            let Err(error) = served else { return Ok(None) };
+            let parts = connection.into_parts();
+            if parts.io.is_rejected() {
+                let problem = request_check::unparsable(&error, &parts.read_buf, largest_head);
+                let _ = tell(parts.io, problem.response()).await;
+            } else if error.is_timeout() && !parts.read_buf.is_empty() {
                 // One that is idle has asked nothing.
-                if !parts.read_buf.is_empty() {
-                    let _ = tell(parts.io, too_slow(patience.head).response()).await;
-                }
+                let _ = tell(parts.io, too_slow(patience.head).response()).await;
             }
-            return served.map(|()| None);
+            return Err(error);
         }
         answer = slot.taken() => answer,
         () = ending.told() => {

@@ -3,6 +3,7 @@
 mod connection;
 mod http2;
 mod leftover;
+mod request_check;
 mod tls;
 mod unfit;
 mod unread;
@@ -13,6 +14,7 @@ pub use tls::{Clients, Tls, TlsFiles};
 use super::problem::Problem;
 use super::routes::routes;
 use super::{App, status};
+use crate::worker;
 use connection::{Caller, Ending, Patience, connection};
 use log::{debug, warn};
 use std::future::Future;
@@ -101,7 +103,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
         let largest = app.settings.limits.max_header.saturating_mul(HARD);
         let connection = connection(caller, patience, largest, service.clone(), Ending(ending.clone()));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            // A panic while an answer's body is written costs this connection only.
+            if let Some(Err(error)) = worker::caught_in_request(connection).await {
                 debug!("a connection ended: {error}");
             }
             drop(place);

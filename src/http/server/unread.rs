@@ -1,6 +1,7 @@
 //! An answer over HTTP/2 that its client does not read. Its connection lives on for other requests, so only the answer
 //! itself can tell. One that has waited for too long is reset (RFC 9113, 5.4.2), and what was kept for it is given back.
 
+use crate::worker;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::rt::Executor;
 use std::future::Future;
@@ -90,7 +91,9 @@ impl<F: Future<Output = ()>> Future for Task<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.task.as_mut().poll(cx).is_ready() {
+        let task = &mut self.task;
+        // A panic in one request resets its stream; the connection serves the others.
+        if worker::caught_in_poll(|| task.as_mut().poll(cx)).is_none_or(|polled| polled.is_ready()) {
             return Poll::Ready(());
         }
         let (piece, stall) = (self.unread.load(Ordering::Relaxed), self.stall);

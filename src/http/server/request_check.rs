@@ -1,0 +1,112 @@
+//! What RFC 9112 asks of a request and the HTTP library does not check. It is checked before the routes see the request:
+//! warp panics on a target without a path (seanmonstar/warp#1166).
+
+use crate::http::problem::Problem;
+use crate::http::trace;
+use crate::worker;
+use std::convert::Infallible;
+use std::future::Future;
+use warp::http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use warp::http::uri::Authority;
+use warp::http::{Method, Request, Version};
+use warp::reply::Response;
+
+/// The answer of `service`, or what is wrong with the request. A panic in `service` is a 500, and the connection continues.
+pub async fn answer<B, F>(
+    request: Request<B>,
+    service: impl FnOnce(Request<B>) -> F + Send,
+) -> Result<Response, Infallible>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    if let Err(problem) = check(&request) {
+        let mut answer: Response = problem.response();
+        trace::identify(answer.headers_mut());
+        // Where a head is doubtful, so is where its body ends. HTTP/2 has frames for that, and forbids the header.
+        if request.version() <= Version::HTTP_11 {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        return Ok(answer);
+    }
+    match worker::caught_in_request(async { service(request).await }).await {
+        Some(answer) => answer,
+        None => Ok(Problem::internal("the bridge failed at this request; please report it").response()),
+    }
+}
+
+/// hyper refuses more headers than that.
+const MAX_HEADERS: usize = 100;
+
+/// What is wrong with a request that the HTTP library could not parse. `unread` starts with its head, unless only a header's
+/// meaning was wrong.
+pub fn unparsable(error: &hyper::Error, unread: &[u8], largest_head: usize) -> Problem {
+    if error.is_parse_too_large() {
+        let lines = unread.iter().filter(|byte| **byte == b'\n').take(MAX_HEADERS + 1).count();
+        return if error.to_string().contains("URI") {
+            Problem::uri_too_long("the request target is longer than 65,534 bytes")
+        } else if unread.len() >= largest_head || lines > MAX_HEADERS {
+            Problem::header_too_large(format!(
+                "the request's head is larger than {largest_head} bytes, or has more than {MAX_HEADERS} headers"
+            ))
+        } else {
+            Problem::too_large("Content-Length is larger than any body that is allowed (the limit is --max-body)")
+        };
+    }
+    let line = unread.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let hint = if line.iter().filter(|byte| **byte == b' ').count() > 2 {
+        "; a space in a URL is written as %20, and curl does that for `-G --data-urlencode NAME=VALUE`"
+    } else {
+        ""
+    };
+    Problem::bad_request(format!(
+        "this is not an HTTP/1.1 request (RFC 9112): {error}; expected is METHOD /PATH HTTP/1.1 with a percent-encoded path, \
+         then headers{hint}"
+    ))
+}
+
+fn check<B>(request: &Request<B>) -> Result<(), Problem> {
+    if request.method() == Method::CONNECT {
+        return Err(Problem::bad_request("CONNECT is for proxies, which this server is not"));
+    }
+    // `a` and `a:1` are an authority without a path.
+    if request.uri().path_and_query().is_none() {
+        let detail = format!("the request target {:?} has no path; it must start with /", request.uri().to_string());
+        return Err(Problem::bad_request(detail));
+    }
+    match request.version() {
+        Version::HTTP_11 => {
+            check_host(request.headers())?;
+            check_transfer_encoding(request.headers())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9112, 3.2: exactly one, and a valid one. It may be empty.
+fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        let number = headers.get_all(HOST).iter().count();
+        return Err(Problem::bad_request(format!(
+            "the request has {number} Host headers; HTTP/1.1 requires exactly one (RFC 9112, 3.2)"
+        )));
+    };
+    if host.is_empty() || Authority::try_from(host.as_bytes()).is_ok() {
+        return Ok(());
+    }
+    let given = String::from_utf8_lossy(host.as_bytes());
+    Err(Problem::bad_request(format!("Host is {given:?}; a host name with or without a port is expected")))
+}
+
+/// RFC 9112, 6.1: a coding that is not understood is a 501. The HTTP library checks that `chunked` is the last one.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        for coding in value.split(',').map(str::trim).filter(|coding| !coding.is_empty()) {
+            if !coding.eq_ignore_ascii_case("chunked") {
+                return Err(Problem::unsupported_transfer_coding(coding));
+            }
+        }
+    }
+    Ok(())
+}
