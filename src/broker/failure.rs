@@ -16,6 +16,8 @@ pub enum Written {
 pub enum BrokerError {
     UnknownTopic(TopicName),
     UnknownPartition(TopicPartition),
+    /// A topic that the broker may be creating does not exist yet; nothing was written.
+    NotCreatedYet(TopicName),
     /// The topic of the id asked for is gone, or there is another one under its name.
     Recreated(TopicName),
     /// The asked offset is before the log's start or after its end.
@@ -77,6 +79,7 @@ impl BrokerError {
         match self {
             Self::UnknownTopic(_) => "unknown_topic",
             Self::UnknownPartition(_) => "unknown_partition",
+            Self::NotCreatedYet(_) => "not_created_yet",
             Self::Recreated(_) => "recreated",
             Self::OffsetOutOfRange(_) => "offset_out_of_range",
             Self::StaleMetadata(_) => "stale_metadata",
@@ -101,7 +104,11 @@ impl BrokerError {
 
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unavailable(_) | Self::NoCredentials(_) | Self::Internal(_) | Self::Storage(_) => Remedy::Retry,
+            Self::Unavailable(_)
+            | Self::NotCreatedYet(_)
+            | Self::NoCredentials(_)
+            | Self::Internal(_)
+            | Self::Storage(_) => Remedy::Retry,
             Self::StaleMetadata(_) => Remedy::Refresh,
             _ => Remedy::GiveUp,
         }
@@ -115,6 +122,11 @@ impl fmt::Display for BrokerError {
             Self::UnknownPartition(place) => {
                 write!(f, "topic {:?} has no partition {}", place.topic, place.partition)
             }
+            Self::NotCreatedYet(topic) => write!(
+                f,
+                "Kafka has not created topic {topic:?} yet; nothing was written (if this lasts, see whether the broker \
+                 creates topics automatically: auto.create.topics.enable)"
+            ),
             Self::Recreated(topic) => write!(f, "topic {topic:?} was deleted, or deleted and made anew"),
             Self::OffsetOutOfRange(place) => write!(f, "{place} does not hold the offset asked for"),
             Self::StaleMetadata(why) => write!(f, "the partition's leader is changing: {why}"),

@@ -258,6 +258,7 @@ impl From<&BrokerError> for Problem {
             BrokerError::OffsetOutOfRange(_) => Self::bad_request(text),
             BrokerError::StaleMetadata(_)
             | BrokerError::Unavailable(_)
+            | BrokerError::NotCreatedYet(_)
             | BrokerError::NoCredentials(_)
             | BrokerError::Storage(_) => Self::busy(format!("{text}; try again")),
             BrokerError::Ending | BrokerError::Untrusted(_) => Self::busy(text),

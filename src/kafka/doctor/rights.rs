@@ -2,24 +2,21 @@
 
 use super::Reached;
 use super::cluster::Cluster;
-use crate::broker::{BrokerError, kafka_acls};
+use crate::broker::{BrokerError, NodeId, kafka_acls};
 use crate::finding::{Finding, Step};
 use crate::kafka::wire::Settings;
+use crate::kafka::wire::configs::{self, AUTO_CREATION};
 use crate::kafka::wire::errors::{self, Asked};
 use crate::record::TopicName;
 use kafka_protocol::error::ResponseError as Kafka;
-use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::InitProducerIdRequest;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::{DescribeConfigsRequest, InitProducerIdRequest};
-use kafka_protocol::protocol::StrBytes;
 use std::time::{Duration, Instant};
 
 /// Kafka's AclOperation codes, as bits of "authorized operations" (KIP-430).
 const READ: i32 = 1 << 3;
 const WRITE: i32 = 1 << 4;
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// Kafka's ConfigResource type.
-const BROKER: i8 = 4;
 
 /// One finding about the topics asked for, or about all that can be seen.
 pub fn topics(cluster: &Cluster, asked: &[TopicName], settings: &Settings) -> Finding {
@@ -116,25 +113,20 @@ pub fn producing(broker: &mut Reached) -> Finding {
     }
 }
 
+/// One setting of the broker that we talk with.
+fn setting(broker: &mut Reached, node: NodeId, name: &'static str) -> Result<Option<String>, BrokerError> {
+    let timeout = broker.settings.request_timeout;
+    Ok(configs::of_broker(&mut broker.connection, node, &[name], timeout)?.remove(name))
+}
+
 /// Whether the first record of a topic makes it.
 pub fn auto_creation(broker: &mut Reached, cluster: &Cluster) -> Finding {
     let step = Step::AutoCreation;
     let Some(node) = cluster.node_asked() else {
         return Finding::skipped(step, "it is not known which broker was asked");
     };
-    let name = "auto.create.topics.enable";
-    let resource = DescribeConfigsResource::default()
-        .with_resource_type(BROKER)
-        .with_resource_name(StrBytes::from_string(node.to_string()))
-        .with_configuration_keys(Some(vec![StrBytes::from_static_str(name)]));
-    let answer = broker.ask(&DescribeConfigsRequest::default().with_resources(vec![resource]), 4);
-    let value = answer.and_then(|answer| {
-        let result = answer.results.into_iter().next();
-        let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no broker".to_owned()))?;
-        errors::check(result.error_code, Asked::Cluster, result.error_message.as_deref())?;
-        let value = result.configs.into_iter().find(|config| config.name == *name).and_then(|config| config.value);
-        Ok(value.map(|value| value.to_string()))
-    });
+    let name = AUTO_CREATION;
+    let value = setting(broker, node, name);
     match value.as_ref().map(Option::as_deref) {
         Ok(Some("true")) => Finding::ok(step, format!("on ({name}=true): the first record makes a topic")),
         Ok(Some("false")) => Finding::ok(

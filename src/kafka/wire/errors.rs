@@ -106,10 +106,11 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
         | Kafka::ShareSessionLimitReached => BrokerError::Unavailable(text()),
 
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(text()),
-        // Where a name is none, we see that ourselves.
-        Kafka::InvalidTopicException => {
+        // Invalid characters are found before anything is asked, so without Kafka's words it is one of these.
+        Kafka::InvalidTopicException if message.is_none() => {
             BrokerError::InvalidRecord(format!("{}; topics such as __consumer_offsets are Kafka's own", text()))
         }
+        Kafka::InvalidTopicException => BrokerError::InvalidRecord(text()),
         Kafka::InvalidTimestamp | Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
 
         Kafka::TopicAuthorizationFailed => BrokerError::Denied(asked.denial(text())),

@@ -6,11 +6,12 @@
 //! - [`errors`]: Kafka's error codes, sorted by what can be done
 //! - [`cluster`]: brokers, topics and leaders, shared by all threads; `refusals`: who does not let us in
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
-//! - `produce`: writing; `delete`: deleting topics
+//! - `produce`: writing; `delete`: deleting topics; `configs`: settings of brokers
 
 mod batch;
 pub mod cluster;
 mod compression;
+pub mod configs;
 pub mod connection;
 mod delete;
 pub mod errors;

@@ -2,6 +2,7 @@
 //! known need not wait.
 
 use super::caught;
+use super::creation::{self, Creation};
 use crate::broker::{AutoCreate, BrokerError, Denial, NodeId, Operation, TopicInfo};
 use crate::kafka::wire::cluster::Cluster;
 use crate::kafka::wire::errors::{Asked, check};
@@ -15,6 +16,8 @@ const INIT_PRODUCER_ID: i16 = 4;
 #[derive(Debug)]
 pub enum Question {
     Topics(Vec<TopicName>, AutoCreate),
+    /// Whether Kafka will create these.
+    Creation(Vec<TopicName>),
     /// A fresh producer id, from this broker.
     ProducerId(NodeId),
     SignOfLife,
@@ -27,6 +30,10 @@ pub enum Reply {
         asked: Vec<TopicName>,
         auto_create: AutoCreate,
         found: Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>,
+    },
+    Creation {
+        asked: Vec<TopicName>,
+        found: Result<Creation, BrokerError>,
     },
     ProducerId(Result<i64, BrokerError>),
     SignOfLife(Result<(), BrokerError>),
@@ -41,6 +48,10 @@ pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl
                 let found =
                     found.map(|found| found.into_iter().map(|f| f.map_err(|e| to_write(e, auto_create))).collect());
                 Reply::Topics { asked, auto_create, found }
+            }
+            Question::Creation(asked) => {
+                let found = caught(|| creation::examine(cluster, &asked));
+                Reply::Creation { asked, found }
             }
             Question::ProducerId(node) => Reply::ProducerId(caught(|| producer_id(cluster, node))),
             Question::SignOfLife => Reply::SignOfLife(caught(|| cluster.ping())),

@@ -7,6 +7,7 @@
 
 mod answer;
 mod batch;
+mod creation;
 mod encode;
 mod link;
 mod lookup;
@@ -69,7 +70,7 @@ enum Event {
 const EVENTS: usize = 1024;
 
 /// One of each kind may be on its way.
-const QUESTIONS: usize = 3;
+const QUESTIONS: usize = 4;
 
 /// Writes what comes until `submissions` is closed and all of it is settled; then all threads have ended.
 ///

@@ -15,6 +15,8 @@ use std::time::Instant;
 
 const PRODUCE: i16 = 0;
 const INIT_PRODUCER_ID: i16 = 22;
+const CREATE_TOPICS: i16 = 19;
+const DESCRIBE_CONFIGS: i16 = 32;
 const SOON: Duration = Duration::from_secs(10);
 
 /// One partition's part of a produce request of version 3.
@@ -103,6 +105,16 @@ impl Broker {
         decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static,
         describe: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
+        Self::start_creating("true", &[], decide, describe)
+    }
+
+    /// With a value of `auto.create.topics.enable`, and topics that cannot be created, with the reason.
+    fn start_creating(
+        auto_create: &'static str,
+        rejected: &'static [(&'static str, &'static str)],
+        decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static,
+        describe: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         let got: Arc<Mutex<Vec<Got>>> = Arc::default();
         let lookups = Arc::<AtomicUsize>::default();
         let address = Arc::new(OnceLock::<String>::new());
@@ -111,8 +123,9 @@ impl Broker {
             while let Some(asked) = next_request(&mut stream) {
                 let body = match asked.key {
                     API_VERSIONS => {
-                        let mut body = vec![0, 0, 4];
-                        for (key, max) in [(PRODUCE, 3i16), (METADATA, 4), (INIT_PRODUCER_ID, 0)] {
+                        let mut body = vec![0, 0, 6];
+                        let apis = [(PRODUCE, 3i16), (METADATA, 4), (INIT_PRODUCER_ID, 0)];
+                        for (key, max) in apis.into_iter().chain([(CREATE_TOPICS, 4), (DESCRIBE_CONFIGS, 1)]) {
                             body.extend([key.to_be_bytes(), [0, 0], max.to_be_bytes()].concat());
                             body.push(0);
                         }
@@ -122,6 +135,24 @@ impl Broker {
                     METADATA => {
                         asked_for.fetch_add(1, Ordering::SeqCst);
                         describe(own.wait())
+                    }
+                    DESCRIBE_CONFIGS => {
+                        let mut body = [&[0; 4][..], &1i32.to_be_bytes(), &[0, 0, 0xff, 0xff, 4]].concat();
+                        text(&mut body, "1");
+                        body.extend(1i32.to_be_bytes());
+                        text(&mut body, "auto.create.topics.enable");
+                        text(&mut body, auto_create);
+                        body.extend([0; 7]);
+                        body
+                    }
+                    CREATE_TOPICS => {
+                        let mut body = [&[0; 4][..], &(rejected.len() as i32).to_be_bytes()].concat();
+                        for (topic, why) in rejected {
+                            text(&mut body, topic);
+                            body.extend(17i16.to_be_bytes());
+                            text(&mut body, why);
+                        }
+                        body
                     }
                     INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
                     PRODUCE => {
@@ -172,13 +203,30 @@ impl Producer {
     }
 
     fn submit(&self, topic: &str, acks: Acks, values: &[&str], within: Duration) -> Receiver<Vec<Outcome>> {
+        self.submit_to(topic, AutoCreate::Never, acks, values, within)
+    }
+
+    /// One record with acks=all for a topic that Kafka is to create.
+    fn create(&self, topic: &str, within: Duration) -> Outcome {
+        let outcomes = self.submit_to(topic, AutoCreate::Ask, Acks::All, &["a"], within);
+        outcomes.recv_timeout(SOON).unwrap().remove(0)
+    }
+
+    fn submit_to(
+        &self,
+        topic: &str,
+        auto_create: AutoCreate,
+        acks: Acks,
+        values: &[&str],
+        within: Duration,
+    ) -> Receiver<Vec<Outcome>> {
         let (told, outcomes) = bounded(1);
         let record =
             |value: &&str| NewRecord { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..NewRecord::default() };
         let submission = Submission {
             topic: TopicName::new(topic).unwrap(),
             acks,
-            auto_create: AutoCreate::Never,
+            auto_create,
             records: values.iter().map(record).collect(),
             deadline: Instant::now() + within,
             receipts: Receipts::new(values.len(), move |outcomes| told.send(outcomes).unwrap()),
@@ -365,6 +413,52 @@ fn a_missing_topic_is_remembered_for_a_while() {
     assert!(broker.lookups.load(Ordering::SeqCst) <= lookups + 1);
     assert_eq!(producer.send(Acks::All, "a"), at(Some(0)));
     producer.end();
+}
+
+#[test]
+fn a_topic_that_kafka_takes_long_to_create_is_waited_for() {
+    let asked = OnceLock::<Instant>::new();
+    let describe = move |own: &str| {
+        // Longer than the two seconds that were once enough.
+        let exists = asked.get_or_init(Instant::now).elapsed() > Duration::from_millis(2500);
+        metadata(&[(1, own)], &[if exists { ("slow", 0, &[1]) } else { ("slow", 3, &[]) }])
+    };
+    let broker = Broker::start_with(|_, _| Do::Answer(0, 0), describe);
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    assert_eq!(producer.create("slow", SOON), at(Some(0)));
+    producer.end();
+}
+
+#[test]
+fn a_topic_that_is_not_created_in_time_is_no_missing_topic() {
+    let broker = Broker::start_with(|_, _| Do::Nothing, |own| metadata(&[(1, own)], &[("never", 3, &[])]));
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let never = TopicName::new("never").unwrap();
+    assert_eq!(producer.create("never", Duration::from_secs(1)), Err(BrokerError::NotCreatedYet(never)));
+    producer.end();
+}
+
+#[test]
+fn where_kafka_creates_no_topics_a_missing_one_is_known_to_be_missing_soon() {
+    let describe = |own: &str| metadata(&[(1, own)], &[("nowhere", 3, &[])]);
+    let broker = Broker::start_creating("false", &[], |_, _| Do::Nothing, describe);
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let nowhere = TopicName::new("nowhere").unwrap();
+    assert_eq!(producer.create("nowhere", Duration::from_secs(600)), Err(BrokerError::UnknownTopic(nowhere)));
+    producer.end();
+}
+
+#[test]
+fn a_topic_that_kafka_rejects_comes_with_its_reason_at_once() {
+    const WHY: &str = "Topic 'c.d_e' collides with existing topics: c_d.e";
+    for code in [3, 17] {
+        let describe = move |own: &str| metadata(&[(1, own)], &[("c.d_e", code, &[])]);
+        let broker = Broker::start_creating("true", &[("c.d_e", WHY)], |_, _| Do::Nothing, describe);
+        let producer = Producer::start(&broker.impostor.address, Settings::default());
+        let rejected = BrokerError::InvalidRecord(format!("topic c.d_e: {WHY}"));
+        assert_eq!(producer.create("c.d_e", Duration::from_secs(600)), Err(rejected));
+        producer.end();
+    }
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! What the writer knows of a topic, and who waits until it knows more.
 
+use super::creation::AutoCreation;
 use super::request::QueueId;
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, Remedy, Submission, TopicId, TopicInfo};
 use crate::partitioner::{Sticky, partition_for_key};
-use crate::record::{NewRecord, Partition};
+use crate::record::{NewRecord, Partition, TopicName};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A topic just made is unknown to some brokers for a moment.
-const PATIENCE_WHEN_MADE: Duration = Duration::from_secs(2);
-/// One that others may just have made.
+/// A topic that others have just created is unknown to some brokers for a moment. One that Kafka may be creating for us is
+/// waited for until the deadlines of its records.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The first pause, and the longest.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+const ASK_AGAIN_AT_LAST: Duration = Duration::from_secs(1);
 /// For so long a missing topic is known to be missing, lest a flood to it becomes one to the broker.
 const REMEMBER_MISSING: Duration = Duration::from_secs(1);
 /// A partition number out of range is looked up again unless the topic was asked for this recently.
@@ -27,7 +29,17 @@ pub struct Topic {
     /// When to ask the cluster.
     ask_at: Option<Instant>,
     missing_since: Option<Instant>,
+    creation: Prospect,
     absent: Option<Absent>,
+}
+
+/// What is known of whether Kafka will create a topic that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prospect {
+    #[default]
+    NotAsked,
+    Asked,
+    Told(AutoCreation),
 }
 
 struct Known {
@@ -122,14 +134,23 @@ impl Topic {
                 let leaders: Vec<_> = info.partitions.iter().map(|p| p.leader).collect();
                 let available = info.partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition).collect();
                 self.known = Some(Known { id: info.id, leaders, available, learned: now });
-                (self.missing_since, self.absent) = (None, None);
+                (self.missing_since, self.absent, self.creation) = (None, None, Prospect::NotAsked);
                 return Learned::Ready;
             }
             Err(why) => why,
         };
+        let may_be_created = asked == AutoCreate::Ask && self.creation != Prospect::Told(AutoCreation::Off);
         let patience = match (&why, asked) {
-            (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Ask) => PATIENCE_WHEN_MADE,
-            (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), AutoCreate::Never) => PATIENCE,
+            (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) if may_be_created => {
+                self.missing_since.get_or_insert(now);
+                return self.ask_later(now);
+            }
+            (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) => PATIENCE,
+            // Kafka's reason comes with the other question.
+            (BrokerError::InvalidRecord(_), AutoCreate::Ask) if !matches!(self.creation, Prospect::Told(_)) => {
+                self.missing_since.get_or_insert(now);
+                return self.ask_later(now);
+            }
             // Leaders that are known may still take records, whoever was asked for metadata.
             (BrokerError::Untrusted(_), _) if self.known.is_some() => return self.ask_later(now),
             (why, _) if why.remedy() != Remedy::GiveUp => {
@@ -143,14 +164,48 @@ impl Topic {
         if now.saturating_duration_since(since) < patience {
             return self.ask_later(now);
         }
-        (self.known, self.missing_since) = (None, None);
-        self.absent = Some(Absent { until: now + REMEMBER_MISSING, asked, why: why.clone() });
+        self.give_up(&why, asked, now);
         Learned::Hopeless(why)
     }
 
+    fn give_up(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
+        (self.known, self.missing_since, self.creation) = (None, None, Prospect::NotAsked);
+        self.absent = Some(Absent { until: now + REMEMBER_MISSING, asked, why: why.clone() });
+    }
+
     fn ask_later(&mut self, now: Instant) -> Learned {
-        self.ask(now + ASK_AGAIN);
+        let missing_for = self.missing_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.ask(now + (missing_for / 4).clamp(ASK_AGAIN, ASK_AGAIN_AT_LAST));
         Learned::NotYet
+    }
+
+    /// Whether to ask if Kafka will create the topic.
+    pub fn needs_prospect(&self) -> bool {
+        self.missing_since.is_some() && self.creation == Prospect::NotAsked
+    }
+
+    pub fn prospect_asked(&mut self) {
+        self.creation = Prospect::Asked;
+    }
+
+    /// Notes whether Kafka will create the topic, which may exist by now.
+    pub fn learn_prospect(&mut self, automatic: AutoCreation, rejected: Option<BrokerError>, now: Instant) -> Learned {
+        if self.missing_since.is_none() || self.creation != Prospect::Asked {
+            return Learned::NotYet;
+        }
+        self.creation = Prospect::Told(automatic);
+        match rejected {
+            Some(why) => {
+                self.give_up(&why, AutoCreate::Ask, now);
+                Learned::Hopeless(why)
+            }
+            None => Learned::NotYet,
+        }
+    }
+
+    /// Why nothing was written to it so far, where that is because it is missing.
+    pub fn missing(&self, name: &TopicName) -> Option<BrokerError> {
+        self.missing_since.map(|_| BrokerError::NotCreatedYet(name.clone()))
     }
 
     /// The partition of a record; `None` where the one asked for does not exist.

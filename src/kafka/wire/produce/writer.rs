@@ -45,6 +45,7 @@ pub struct Writer<'scope, 'env> {
     next_link: u64,
     producer_id: ProducerId,
     asking_topics: Asking,
+    asking_creation: Asking,
     asking_life: Asking,
     down: Option<Down>,
     random: fastrand::Rng,
@@ -112,6 +113,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             next_link: 0,
             producer_id: ProducerId::Wanted { from: now },
             asking_topics: Asking::Idle,
+            asking_creation: Asking::Idle,
             asking_life: Asking::Idle,
             down: None,
             random: fastrand::Rng::new(),
@@ -215,6 +217,10 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             Event::Reply(Reply::Topics { asked, auto_create, found }) => {
                 self.asking_topics = Asking::Idle;
                 self.learn_topics(asked, auto_create, found, now);
+            }
+            Event::Reply(Reply::Creation { asked, found }) => {
+                self.asking_creation = Asking::Idle;
+                self.learn_prospects(asked, found, now);
             }
             Event::Reply(Reply::ProducerId(answer)) => self.learn_producer_id(answer, now),
             Event::Reply(Reply::SignOfLife(answer)) => {

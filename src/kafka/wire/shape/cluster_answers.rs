@@ -1,9 +1,10 @@
-//! Answers about a cluster that only `curlew doctor` asks for.
+//! Answers about a cluster and its settings.
 
-use super::answers::{I8, I16, I32, I64, always, plain, since};
+use super::answers::{I8, I16, I32, I64, UUID, always, plain, since};
 use super::{Call, Kind, Shape, Struct};
 use kafka_protocol::messages::{
-    ApiKey, DescribeConfigsRequest, DescribeConfigsResponse, DescribeQuorumRequest, DescribeQuorumResponse,
+    ApiKey, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    DescribeQuorumRequest, DescribeQuorumResponse,
 };
 
 impl Call for DescribeConfigsRequest {
@@ -36,8 +37,42 @@ impl Call for DescribeConfigsRequest {
     };
 }
 
-const REPLICAS: Kind =
-    Kind::Array(&plain(&[always(I32), since(2, super::answers::UUID), always(I64), since(1, I64), since(1, I64)]));
+impl Call for CreateTopicsRequest {
+    const KEY: ApiKey = ApiKey::CreateTopics;
+    type Answer = CreateTopicsResponse;
+    const SHAPE: Shape = Shape {
+        flexible: 5,
+        body: Struct {
+            fields: &[
+                since(2, I32),
+                always(Kind::Array(&Kind::Struct(Struct {
+                    fields: &[
+                        always(Kind::Text),
+                        since(7, UUID),
+                        always(I16),
+                        since(1, Kind::Text),
+                        since(5, I32),
+                        since(5, I16),
+                        since(
+                            5,
+                            Kind::Array(&plain(&[
+                                always(Kind::Text),
+                                always(Kind::Text),
+                                always(I8),
+                                always(I8),
+                                always(I8),
+                            ])),
+                        ),
+                    ],
+                    tags: &[(0, I16)],
+                }))),
+            ],
+            tags: &[],
+        },
+    };
+}
+
+const REPLICAS: Kind = Kind::Array(&plain(&[always(I32), since(2, UUID), always(I64), since(1, I64), since(1, I64)]));
 
 impl Call for DescribeQuorumRequest {
     const KEY: ApiKey = ApiKey::DescribeQuorum;

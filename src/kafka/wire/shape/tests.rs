@@ -3,8 +3,8 @@ use super::*;
 use crate::damage::damaged;
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest, FetchRequest,
-    InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, SaslAuthenticateRequest,
+    ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest,
+    FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, SaslAuthenticateRequest,
     SaslHandshakeRequest,
 };
 use proptest::prelude::*;
@@ -113,6 +113,7 @@ fn every_shape_is_what_the_codec_reads_in_every_version() {
     agrees::<DescribeConfigsRequest>();
     agrees::<DescribeQuorumRequest>();
     agrees::<DeleteTopicsRequest>();
+    agrees::<CreateTopicsRequest>();
     agrees::<SaslHandshakeRequest>();
     agrees::<SaslAuthenticateRequest>();
 }
@@ -136,6 +137,7 @@ fn survive_all(bytes: &[u8]) {
     survives::<DescribeConfigsRequest>(bytes);
     survives::<DescribeQuorumRequest>(bytes);
     survives::<DeleteTopicsRequest>(bytes);
+    survives::<CreateTopicsRequest>(bytes);
     survives::<SaslHandshakeRequest>(bytes);
     survives::<SaslAuthenticateRequest>(bytes);
 }
@@ -157,6 +159,7 @@ fn corpus() -> Vec<Vec<u8>> {
         answers::<DescribeConfigsRequest>(),
         answers::<DescribeQuorumRequest>(),
         answers::<DeleteTopicsRequest>(),
+        answers::<CreateTopicsRequest>(),
         answers::<SaslHandshakeRequest>(),
         answers::<SaslAuthenticateRequest>(),
     ];

@@ -2,6 +2,7 @@
 
 use super::{Asking, Down, ProducerId, Writer};
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};
+use crate::kafka::wire::produce::creation::{AutoCreation, Creation};
 use crate::kafka::wire::produce::lookup::Question;
 use crate::kafka::wire::produce::topic::{Learned, Topic, refuse};
 use crate::record::TopicName;
@@ -79,14 +80,49 @@ impl Writer<'_, '_> {
                     }
                     self.leave_silent_leaders(&name, now);
                 }
-                Learned::Hopeless(why) => {
-                    topic.waiting.drain(..).for_each(|submission| refuse(&submission, &why));
-                    for id in topic.queues.values() {
-                        if let Some(placed) = self.queues.get_mut(id.0) {
-                            placed.queue.abandon(&why);
-                        }
-                    }
-                }
+                Learned::Hopeless(why) => self.abandon(&name, &why),
+            }
+        }
+        self.ask_for_prospects();
+    }
+
+    /// Settles all that waits for a topic.
+    fn abandon(&mut self, name: &TopicName, why: &BrokerError) {
+        let Some(topic) = self.topics.get_mut(name) else { return };
+        topic.waiting.drain(..).for_each(|submission| refuse(&submission, why));
+        for id in topic.queues.values() {
+            if let Some(placed) = self.queues.get_mut(id.0) {
+                placed.queue.abandon(why);
+            }
+        }
+    }
+
+    fn ask_for_prospects(&mut self) {
+        if self.asking_creation == Asking::Asked {
+            return;
+        }
+        let wanted = self.topics.iter().filter(|(_, topic)| topic.needs_prospect());
+        let names: Vec<TopicName> = wanted.map(|(name, _)| name.clone()).collect();
+        if !names.is_empty() && self.questions.try_send(Question::Creation(names.clone())).is_ok() {
+            self.asking_creation = Asking::Asked;
+            names.iter().filter_map(|name| self.topics.get_mut(name).map(Topic::prospect_asked)).for_each(drop);
+        }
+    }
+
+    pub(super) fn learn_prospects(
+        &mut self,
+        asked: Vec<TopicName>,
+        found: Result<Creation, BrokerError>,
+        now: Instant,
+    ) {
+        let Creation { automatic, rejected } = found.unwrap_or_else(|why| {
+            log::debug!("whether Kafka creates topics is not known: {why}");
+            Creation { automatic: AutoCreation::Unknown, rejected: vec![None; asked.len()] }
+        });
+        for (name, rejected) in asked.into_iter().zip(rejected) {
+            let Some(topic) = self.topics.get_mut(&name) else { continue };
+            if let Learned::Hopeless(why) = topic.learn_prospect(automatic, rejected, now) {
+                self.abandon(&name, &why);
             }
         }
     }

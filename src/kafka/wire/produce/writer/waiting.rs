@@ -41,10 +41,11 @@ impl Writer<'_, '_> {
             }
         }
         let down = self.down.as_ref().map(|d| d.why.clone());
-        for topic in self.topics.values_mut() {
+        for (name, topic) in &mut self.topics {
+            let missing = topic.missing(name);
             topic.waiting.retain(|submission| {
                 let late = submission.deadline <= now;
-                let unsent = || down.clone().unwrap_or(BrokerError::TimedOut(Written::No));
+                let unsent = || down.clone().or(missing.clone()).unwrap_or(BrokerError::TimedOut(Written::No));
                 match refusal.clone().or_else(|| late.then(unsent)) {
                     Some(why) => {
                         refuse(submission, &why);

@@ -1,0 +1,40 @@
+//! Settings of a broker, as it describes them (DescribeConfigs).
+
+use super::connection::Connection;
+use super::errors::{self, Asked};
+use crate::broker::{BrokerError, NodeId};
+use kafka_protocol::messages::DescribeConfigsRequest;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Whether a topic that does not exist is created when metadata are requested for it.
+pub const AUTO_CREATION: &str = "auto.create.topics.enable";
+
+const VERSION: i16 = 4;
+/// Kafka's ConfigResource type.
+const BROKER: i8 = 4;
+
+/// The values of the settings `names` of broker `node`, to which `connection` leads; those that it does not know are
+/// left out. Needs DescribeConfigs on the cluster.
+pub fn of_broker(
+    connection: &mut Connection,
+    node: NodeId,
+    names: &[&'static str],
+    timeout: Duration,
+) -> Result<BTreeMap<String, String>, BrokerError> {
+    let keys = names.iter().map(|&name| StrBytes::from_static_str(name)).collect();
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(BROKER)
+        .with_resource_name(StrBytes::from_string(node.to_string()))
+        .with_configuration_keys(Some(keys));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let version = connection.version_for::<DescribeConfigsRequest>(VERSION)?;
+    let answer = connection.call(&request, version, timeout)?;
+    let result = answer.results.into_iter().next();
+    let result = result.ok_or_else(|| BrokerError::Corrupt("a response about no broker".to_owned()))?;
+    errors::check(result.error_code, Asked::Cluster, result.error_message.as_deref())?;
+    let configs = result.configs.into_iter();
+    Ok(configs.filter_map(|config| Some((config.name.to_string(), config.value?.to_string()))).collect())
+}
