@@ -137,9 +137,13 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             (Value::Null, Value::Null) => true,
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Uint(a), Value::Uint(b)) => a == b,
             (Value::Double(a), Value::Double(b)) => a == b,
             (Value::Int(int), Value::Double(double)) | (Value::Double(double), Value::Int(int)) => {
                 compare_numbers(*int, *double) == Some(Ordering::Equal)
+            }
+            (Value::Uint(uint), Value::Double(double)) | (Value::Double(double), Value::Uint(uint)) => {
+                compare_numbers(*uint, *double) == Some(Ordering::Equal)
             }
             (Value::String(a), Value::String(b)) => {
                 self.charge_bytes(a.len().min(b.len()))?;
@@ -184,6 +188,11 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         Ok(match (left, right) {
             (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
             (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+            (Value::Uint(a), Value::Uint(b)) => Some(a.cmp(b)),
+            (Value::Uint(_), Value::Int(_)) => Some(Ordering::Greater),
+            (Value::Int(_), Value::Uint(_)) => Some(Ordering::Less),
+            (Value::Uint(uint), Value::Double(double)) => compare_numbers(*uint, *double),
+            (Value::Double(double), Value::Uint(uint)) => compare_numbers(*uint, *double).map(Ordering::reverse),
             (Value::Double(a), Value::Double(b)) => a.partial_cmp(b),
             (Value::Int(int), Value::Double(double)) => compare_numbers(*int, *double),
             (Value::Double(double), Value::Int(int)) => compare_numbers(*int, *double).map(Ordering::reverse),
@@ -225,6 +234,11 @@ impl<'t, 'r> Evaluation<'t, 'r> {
     fn arithmetic(&self, operator: Operator, left: Value<'t>, right: Value<'t>) -> Known<Value<'t>> {
         match (left, right) {
             (Value::Int(a), Value::Int(b)) => ints(operator, a, b).map(Value::Int).ok_or(Unknown),
+            (Value::Uint(a), Value::Uint(b)) => wide(operator, a, b),
+            (Value::Uint(a), Value::Int(b)) => wide(operator, a, b),
+            (Value::Int(a), Value::Uint(b)) => wide(operator, a, b),
+            (Value::Uint(a), Value::Double(b)) => doubles(operator, a as f64, b),
+            (Value::Double(a), Value::Uint(b)) => doubles(operator, a, b as f64),
             (Value::Double(a), Value::Double(b)) => doubles(operator, a, b),
             (Value::Int(a), Value::Double(b)) => doubles(operator, a as f64, b),
             (Value::Double(a), Value::Int(b)) => doubles(operator, a, b as f64),
@@ -255,6 +269,22 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         self.left.set(self.left.get().checked_sub(steps).ok_or(Unknown)?);
         Ok(())
     }
+}
+
+/// With a number that is larger than an int; the result may fit one.
+fn wide<'t>(operator: Operator, a: impl Into<i128>, b: impl Into<i128>) -> Known<Value<'t>> {
+    let (a, b): (i128, i128) = (a.into(), b.into());
+    let result = match operator {
+        Operator::Add => a.checked_add(b),
+        Operator::Subtract => a.checked_sub(b),
+        Operator::Multiply => a.checked_mul(b),
+        Operator::Divide => a.checked_div(b),
+        Operator::Remainder => a.checked_rem(b),
+        _ => None,
+    };
+    let result = result.ok_or(Unknown)?;
+    let int = i64::try_from(result).map(Value::Int);
+    int.or_else(|_| u64::try_from(result).map(Value::Uint)).map_err(|_| Unknown)
 }
 
 fn ints(operator: Operator, a: i64, b: i64) -> Option<i64> {

@@ -117,6 +117,7 @@ impl Function {
             (Self::Int, Value::Timestamp(ms)) => Value::Int(ms.div_euclid(1000)),
             (Self::Int, value @ Value::Int(_)) => value,
             (Self::Double, Value::Int(int)) => Value::Double(int as f64),
+            (Self::Double, Value::Uint(uint)) => Value::Double(uint as f64),
             (Self::Double, Value::String(text)) => Value::Double(text.parse().map_err(|_| Unknown)?),
             (Self::Double, value @ Value::Double(_)) => value,
             (Self::Bool, Value::String(text)) => Value::Bool(text.parse().map_err(|_| Unknown)?),
@@ -207,6 +208,7 @@ fn string(value: Value<'_>) -> Result<Value<'_>, Unknown> {
     let text = match value {
         Value::String(text) => text,
         Value::Int(int) => int.to_string().into(),
+        Value::Uint(uint) => uint.to_string().into(),
         Value::Double(double) => double.to_string().into(),
         Value::Bool(bool) => bool.to_string().into(),
         Value::Bytes(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| Unknown)?),

@@ -71,7 +71,9 @@ impl Node {
     pub fn kind(&self) -> Option<&'static str> {
         Some(match self {
             Self::Literal(Json::Null) => "null",
-            Self::Literal(Json::Int(_)) | Self::Variable(Variable::Partition | Variable::Offset) => "an int",
+            Self::Literal(Json::Int(_) | Json::Uint(_)) | Self::Variable(Variable::Partition | Variable::Offset) => {
+                "an int"
+            }
             Self::Literal(Json::Double(_)) => "a double",
             Self::Literal(Json::String(_)) | Self::Variable(Variable::Topic) => "a string",
             Self::Literal(Json::Bytes(_)) => "bytes",

@@ -231,6 +231,7 @@ impl<'s> Parser<'s> {
             Token::Int(magnitude) => i64::try_from(magnitude)
                 .map(Json::Int)
                 .map_err(|_| CompileError::new(column, "this number is too large"))?,
+            Token::Uint(uint) => Json::Uint(uint),
             Token::Double(double) => Json::Double(double),
             Token::String(text) => Json::String(Cow::Owned(text)),
             Token::Bytes(bytes) => Json::Bytes(Cow::Owned(bytes)),

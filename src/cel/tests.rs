@@ -35,6 +35,34 @@ fn check(records: &Records, cases: &[(&str, bool)]) {
 }
 
 #[test]
+fn unsigned_numbers_of_64_bits_are_exact() {
+    let value = br#"{"id":18446744073709551615,"near":18446744073709551614,"half":9223372036854775808,"n":5,"d":1.8446744073709552e19}"#;
+    let cases = [
+        ("value.n == 5u && 5u == 5 && value.n < 6U", true),
+        ("value.id == 18446744073709551615u", true),
+        ("value.near == 18446744073709551615u", false),
+        ("value.near < 18446744073709551615u && value.id > value.near", true),
+        ("value.id in [1, 18446744073709551615u]", true),
+        ("value.half == 0x8000000000000000u", true),
+        ("value.id > 9223372036854775807 && 9223372036854775807 < value.half", true),
+        ("value.n < value.id && value.id != value.n", true),
+        ("value.id == value.d || value.near == value.d", false),
+        ("value.id < value.d && value.d > value.id && value.id > 1.5", true),
+        ("value.id - value.near == 1 && value.near + 1 == value.id", true),
+        ("value.id % 10 == 5 && value.id / value.id == 1", true),
+        ("value.half - 1 == 9223372036854775807", true),
+        ("value.id + 1 > 0", false),
+        ("-value.id < 0", false),
+        ("value.id + 0.5 > 1.0", true),
+        ("string(value.id) == '18446744073709551615'", true),
+        ("double(value.half) == 9223372036854775808.0", true),
+        ("int(value.half) > 0", false),
+        ("[1][18446744073709551615u] == 1", false),
+    ];
+    check(&record(None, Some(value), &[]), &cases);
+}
+
+#[test]
 fn conditions_on_a_json_record() {
     let value = br#"{"temperature":30.5,"count":31,"unit":"C","tags":["hot",1,null],"at":{"line":{"no":7}},"ok":true,
         "big":18446744073709551615,"none":null,"odd name":1,"text":"a\nb","twice":1,"twice":2,"time":"2026-01-31T09:00:00Z"}"#;
@@ -187,6 +215,7 @@ fn what_is_wrong_is_said_with_its_column() {
         ("value.a ? true", 15, "expected `:`"),
         ("[1 2] == value", 4, "expected `,` or `]`"),
         ("9223372036854775808 == value", 1, "too large"),
+        ("18446744073709551616u == value", 1, "too large"),
         ("1e999 == value", 1, "too large"),
         ("1x == value", 2, "'x' cannot follow a number"),
         ("value.size(1) == 1", 7, "size() takes 0 argument(s), not 1"),

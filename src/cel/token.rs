@@ -6,6 +6,8 @@ use super::CompileError;
 pub enum Token {
     /// A magnitude: the sign is an operator.
     Int(u64),
+    /// With the suffix `u`, and larger than an int.
+    Uint(u64),
     Double(f64),
     String(String),
     Bytes(Vec<u8>),
@@ -134,10 +136,13 @@ impl<'s> Scanner<'s> {
                 Token::Int(text.parse().map_err(|_| too_large())?)
             }
         };
-        // Unsigned numbers are ordinary ones here.
-        if matches!(token, Token::Int(_)) && !self.eat("u") {
-            self.eat("U");
-        }
+        // An unsigned number that fits an int is an ordinary one: JSON does not tell them apart.
+        let token = match token {
+            Token::Int(magnitude) if (self.eat("u") || self.eat("U")) && i64::try_from(magnitude).is_err() => {
+                Token::Uint(magnitude)
+            }
+            other => other,
+        };
         match self.peek() {
             Some(c) if c.is_alphanumeric() || c == '_' => {
                 Err(CompileError::new(self.column, format!("{c:?} cannot follow a number")))

@@ -12,6 +12,8 @@ pub enum Json<'r> {
     Bool(bool),
     /// A number without fraction or exponent that fits.
     Int(i64),
+    /// One that is larger than any int.
+    Uint(u64),
     Double(f64),
     String(Cow<'r, str>),
     /// What is no text at all.
@@ -29,6 +31,8 @@ pub enum Value<'t> {
     Null,
     Bool(bool),
     Int(i64),
+    /// Larger than any int.
+    Uint(u64),
     Double(f64),
     String(Cow<'t, str>),
     Bytes(&'t [u8]),
@@ -79,6 +83,7 @@ impl<'r> Json<'r> {
             Self::Null => Value::Null,
             Self::Bool(bool) => Value::Bool(*bool),
             Self::Int(int) => Value::Int(*int),
+            Self::Uint(uint) => Value::Uint(*uint),
             Self::Double(double) => Value::Double(*double),
             Self::String(text) => Value::String(Cow::Borrowed(text)),
             Self::Bytes(bytes) => Value::Bytes(bytes),
@@ -101,8 +106,9 @@ pub fn field<'t>(fields: &'t [(Cow<'t, str>, Json<'t>)], name: &str) -> Option<&
 }
 
 /// By what the numbers mean, exactly; `None` for NaN.
-pub fn compare_numbers(int: i64, double: f64) -> Option<Ordering> {
-    const END: f64 = 9_223_372_036_854_775_808.0;
+pub fn compare_numbers(int: impl Into<i128>, double: f64) -> Option<Ordering> {
+    // Beyond 64 bits on both sides.
+    const END: f64 = 18_446_744_073_709_551_616.0;
     if double.is_nan() {
         None
     } else if double >= END {
@@ -111,7 +117,7 @@ pub fn compare_numbers(int: i64, double: f64) -> Option<Ordering> {
         Some(Ordering::Greater)
     } else {
         let whole = double.trunc();
-        Some(int.cmp(&(whole as i64)).then(whole.partial_cmp(&double)?))
+        Some(int.into().cmp(&(whole as i128)).then(whole.partial_cmp(&double)?))
     }
 }
 
@@ -143,7 +149,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_u64<E>(self, int: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(int).map_or(Json::Double(int as f64), Json::Int))
+        Ok(i64::try_from(int).map_or(Json::Uint(int), Json::Int))
     }
 
     fn visit_f64<E>(self, double: f64) -> Result<Self::Value, E> {
