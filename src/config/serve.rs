@@ -48,8 +48,9 @@ pub struct Serve {
 
     /// Origin whose pages may use the bridge, such as https://example.org; * for all. Repeatable.
     ///
-    /// Pages of all others are refused, but not curl and devices, which send no Origin. The variable takes a
-    /// comma-separated list.
+    /// Pages of all others are refused, but not curl and devices, which send no Origin. With * browsers block requests
+    /// with credentials (withCredentials, which htmx's SSE extension sets): name the origin for those. The variable takes
+    /// a comma-separated list.
     #[arg(long = "cors-origin", help_heading = "Security", env = "CURLEW_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
           action = ArgAction::Append, value_parser = values::origin)]
     pub cors_origins: Vec<String>,

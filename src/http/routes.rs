@@ -4,6 +4,7 @@ use super::guard::{Asker, Guard};
 use super::limits::Caller;
 use super::peer::Peer;
 use super::problem::Problem;
+use super::query::percent_decode;
 use super::takeover::{Lasting, Slot};
 use super::{App, auth, dashboard, delete, login, pages, produce, status, subscribe, trace};
 use crate::auth::{Permit, Right};
@@ -188,27 +189,10 @@ fn segments(path: &str) -> Result<Vec<String>, Problem> {
     if path.is_empty() {
         return Ok(Vec::new());
     }
-    let decode = |part| percent_decode(part).ok_or_else(|| Problem::bad_request(format!("path {path:?} is not UTF-8")));
+    let decode = |part| {
+        String::from_utf8(percent_decode(part)).map_err(|_| Problem::bad_request(format!("path {path:?} is not UTF-8")))
+    };
     path.split('/').map(decode).collect()
-}
-
-/// `None`: the bytes are not UTF-8. A `%` without two hex digits stands for itself (WHATWG URL, 1.3).
-fn percent_decode(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = |at: usize| tail.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        match (first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The answer, with the name of its request.

@@ -48,7 +48,7 @@ pub async fn topic(app: &Arc<App>, permit: &Permit, topic: &str, request: &Reque
 pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Result<Response, Problem> {
     let allowed: Vec<_> = ["topic"].into_iter().chain(PARAMETERS).collect();
     let query = Query::parse(&request.query, &allowed)?;
-    let topics: Vec<_> = query.all("topic").map(TopicName::new).collect::<Result<_, _>>()?;
+    let topics: Vec<_> = query.all("topic")?.into_iter().map(TopicName::new).collect::<Result<_, _>>()?;
     if topics.is_empty() {
         return Err(Problem::bad_request("which topics? for instance /events?topic=a&topic=b"));
     }
@@ -124,7 +124,7 @@ fn subscription(
     request: &Request,
     style: Style,
 ) -> Result<Subscription, Problem> {
-    let partitions = query.all("partition").map(|text| match text.parse() {
+    let partitions = query.all("partition")?.into_iter().map(|text| match text.parse() {
         Ok(partition) if partition >= 0 => Ok(partition),
         _ => Err(Problem::bad_request(format!("partition is {text:?}; it is a number from 0 on"))),
     });
@@ -184,18 +184,39 @@ fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Sel
 }
 
 fn filter(query: &Query, limits: cel::Limits) -> Result<Filter, Problem> {
-    let headers = query.all("header").map(|text| match text.split_once(':') {
-        Some((name, value)) if !name.is_empty() => Ok((name.as_bytes().to_vec(), value.as_bytes().to_vec())),
-        _ => Err(Problem::bad_request(format!("header is {text:?}; it is NAME:VALUE"))),
+    let headers = query.all_bytes("header").map(|given| {
+        header_condition(given).ok_or_else(|| {
+            let given = String::from_utf8_lossy(given);
+            Problem::bad_request(format!("header is {given:?}; it is NAME:VALUE, a colon in the name written \\:"))
+        })
     });
     Ok(Filter {
-        key: query.one("key")?.map(|key| key.as_bytes().to_vec()),
+        key: query.bytes("key")?.map(<[u8]>::to_vec),
         headers: headers.collect::<Result<_, _>>()?,
         condition: match query.one("where")? {
             Some(text) => Some(Arc::new(Expression::compile_within(text, limits)?)),
             None => None,
         },
     })
+}
+
+/// `NAME:VALUE`: the first colon ends the name, unless it is escaped as `\:` (and a backslash before it as `\\`).
+fn header_condition(given: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (mut name, mut rest) = (Vec::new(), given);
+    loop {
+        rest = match rest {
+            [b'\\', escaped @ (b':' | b'\\'), tail @ ..] => {
+                name.push(*escaped);
+                tail
+            }
+            [b':', value @ ..] if !name.is_empty() => return Some((name, value.to_vec())),
+            [b':', ..] | [] => return None,
+            [byte, tail @ ..] => {
+                name.push(*byte);
+                tail
+            }
+        }
+    }
 }
 
 /// 404 for topics and partitions that surely do not exist, 403 for those that Kafka's access rules hide. A broker that

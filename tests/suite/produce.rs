@@ -180,7 +180,7 @@ async fn what_cannot_be_meant_is_refused_and_nothing_is_written() {
         ("a b", plain, b"x", 422, &["a b", "A-Z"]),
         ("t?kee=1", plain, b"x", 400, &["kee", "key, partition, timestamp, acks"]),
         ("t?key=a&key=b", plain, b"x", 400, &["more than once"]),
-        ("t?key=%FF", plain, b"x", 400, &["UTF-8"]),
+        ("t?partition=%FF", plain, b"x", 400, &["partition", "UTF-8"]),
         ("t?partition=-1", plain, b"x", 400, &["-1"]),
         ("t?partition=2147483648", plain, b"x", 400, &["2147483648"]),
         ("t?timestamp=yesterday", plain, b"x", 400, &["yesterday", "2026-01-31T08:00:00Z"]),

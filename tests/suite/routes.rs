@@ -227,6 +227,30 @@ async fn ndjson_is_an_envelope_a_line() {
 }
 
 #[tokio::test]
+async fn a_key_of_any_bytes_and_a_header_with_a_colon_can_be_asked_for() {
+    let world = world();
+    world.broker.create("t", 1);
+    let odd = Header { name: "a:b\\c".into(), value: Some("x:y".into()) };
+    let record =
+        NewRecord { key: Some(vec![0xFF, 0x00].into()), headers: vec![odd], ..record(None, "odd", 1000, None) };
+    world.broker.append_record("t", 0, record);
+    world.broker.append("t", 0, "plain");
+    let read = async |condition: &str| {
+        let path = format!("/topics/t/events?from=earliest&until=end&{condition}");
+        data(&world.frames(&path, &[]).await).join(",")
+    };
+    assert_eq!(read("key=%FF%00").await, "odd");
+    assert_eq!(read("key=%FF").await, "");
+    for name in ["a%5C%3Ab%5Cc", "a%5C%3Ab%5C%5Cc", "a\\:b\\c"] {
+        assert_eq!(read(&format!("header={name}:x:y")).await, "odd", "{name}");
+    }
+    assert_eq!(read("header=a:b%5Cc:x:y").await, "", "this is the header a");
+    let answer = world.ask("POST", "/topics/t?key=%FE", &[], "by key").await;
+    assert_eq!(answer.status(), 200, "{}", text(&answer));
+    assert_eq!(read("key=%FE").await, "by key");
+}
+
+#[tokio::test]
 async fn every_wrong_request_is_told_what_was_given_and_what_is_allowed() {
     let world = filled();
     world.broker.create("other", 1);
@@ -250,7 +274,9 @@ async fn every_wrong_request_is_told_what_was_given_and_what_is_allowed() {
         ("GET", "/topics/a%20b/events".into(), 422, vec!["a b", "A-Z a-z 0-9"]),
         ("GET", "/topics//events".into(), 422, vec!["must not be empty"]),
         ("GET", "/topics/a%2Fb".into(), 422, vec!["a/b", "A-Z a-z 0-9"]),
-        ("GET", "/topics/t/events?key=%FF".into(), 400, vec!["UTF-8"]),
+        ("GET", "/topics/t/events?from=%FF".into(), 400, vec!["from", "UTF-8"]),
+        ("GET", "/topics/t/events?where=%FF".into(), 400, vec!["where", "UTF-8"]),
+        ("GET", "/topics/t/events?until=2026-01-31T08:00:00Z".into(), 400, vec!["2026", "allowed is end"]),
         ("GET", "/topics?limit=5".into(), 400, vec!["limit", "offsets"]),
         ("GET", "/topics/t?wait=true".into(), 400, vec!["wait", "none is allowed"]),
         ("GET", "/events?topic=t&topic=none".into(), 404, vec!["\"none\""]),

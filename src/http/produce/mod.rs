@@ -207,7 +207,7 @@ impl Target {
         };
         let template = NewRecord {
             partition: query.one("partition")?.map(partition).transpose()?,
-            key: query.one("key")?.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+            key: query.bytes("key")?.map(Bytes::copy_from_slice),
             timestamp: query.one("timestamp")?.map(timestamp).transpose()?,
             headers: record_headers(headers)?,
             value: None,
