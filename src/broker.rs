@@ -2,9 +2,11 @@
 //!
 //! `hub` speaks only to these traits; `kafka` and `embedded` implement them.
 
+mod backlog;
 mod denial;
 mod failure;
 
+pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use denial::{Denial, Operation, kafka_acls};
 pub use failure::{BrokerError, Remedy, Written};
 
@@ -30,7 +32,12 @@ pub trait Broker: Send + Sync + 'static {
         Connections::default()
     }
 
-    /// Asks the broker for a sign of life.
+    /// What waits to be written, by topic. Says nothing where nobody counts.
+    fn backlogs(&self) -> Vec<Backlog> {
+        Vec::new()
+    }
+
+    /// Whether a broker answers and records can be written, as far as is known from those that were to be.
     fn ready(&self) -> Result<(), BrokerError>;
 
     /// What this driver can do on this broker. Asked when first needed, then remembered.

@@ -33,6 +33,8 @@ pub enum BrokerError {
     Internal(String),
     /// The system refuses to read or write the files of the embedded log; the same can work later.
     Storage(String),
+    /// Brokers answer, and records wait for an acknowledgement in vain.
+    Unwritable(String),
     /// The write was not confirmed in time.
     TimedOut(Written),
     /// Larger than the broker takes.
@@ -87,6 +89,7 @@ impl BrokerError {
             Self::NoCredentials(_) => "no_credentials",
             Self::Internal(_) => "internal",
             Self::Storage(_) => "storage",
+            Self::Unwritable(_) => "unwritable",
             Self::TimedOut(_) => "timed_out",
             Self::TooLarge(_) => "too_large",
             Self::InvalidRecord(_) => "invalid_record",
@@ -108,7 +111,8 @@ impl BrokerError {
             | Self::NotCreatedYet(_)
             | Self::NoCredentials(_)
             | Self::Internal(_)
-            | Self::Storage(_) => Remedy::Retry,
+            | Self::Storage(_)
+            | Self::Unwritable(_) => Remedy::Retry,
             Self::StaleMetadata(_) => Remedy::Refresh,
             _ => Remedy::GiveUp,
         }
@@ -133,6 +137,7 @@ impl fmt::Display for BrokerError {
             Self::Unavailable(why) => write!(f, "no broker answers: {why}"),
             Self::NoCredentials(why) => write!(f, "the bridge has no credentials for Kafka: {why}"),
             Self::Internal(why) => write!(f, "an error inside the bridge: {why}; please report this"),
+            Self::Unwritable(why) => write!(f, "nothing can be written: {why}"),
             Self::Storage(why) => write!(f, "the embedded log cannot be read or written: {why}"),
             Self::TimedOut(Written::No) => {
                 f.write_str("the broker did not take the record in time; it was not written")

@@ -168,6 +168,7 @@ impl Group<'_> {
             }
         };
         let written = writing.append(appends, self.now, settle_leader);
+        self.log.room.note(&written);
         for (topic, partition, base, waiting) in waiting {
             match &written {
                 Ok(()) => waiting.iter().for_each(|waiting| waiting.settle(partition)),

@@ -4,6 +4,7 @@ use super::Settings;
 use super::batch::{self, Batch};
 use super::failure::Failure;
 use super::folder::Folder;
+use super::room::Room;
 use super::store::{Place, Store};
 use super::topics::{SegmentLimits, Topic, Topics};
 use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
@@ -23,6 +24,7 @@ pub struct EmbeddedLog {
     topics: Mutex<Topics>,
     /// Told of every append and every other change of `topics`, and by interrupters.
     pub changed: Condvar,
+    pub room: Room,
     /// The first damage that somebody came across.
     damaged: Mutex<Option<Failure>>,
     /// Held by whoever changes the store, from looking at `topics` to changing them.
@@ -48,16 +50,17 @@ impl EmbeddedLog {
         let topics = store.load().map_err(|e| format!("cannot read the data: {e}"))?;
         folder.sync().map_err(|e| format!("cannot write {}: {e}", folder.path().display()))?;
         let (topics, changed, damaged) = (Mutex::new(topics), Condvar::new(), Mutex::default());
-        Ok(Self { settings, store, topics, changed, damaged, writing: Mutex::default(), folder })
+        Ok(Self { settings, store, topics, changed, room: Room::default(), damaged, writing: Mutex::default(), folder })
     }
 
     pub fn describe(&self) -> String {
         format!("embedded {}", self.folder.path().display())
     }
 
-    /// Whether the file can be used, and nothing in it was found damaged.
+    /// Whether the file can be used, the disk has room for more, and nothing in the file was found damaged.
     pub fn ready(&self) -> Result<(), Failure> {
         self.store.ready()?;
+        self.room.check(self.folder.path())?;
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 

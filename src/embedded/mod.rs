@@ -9,6 +9,7 @@ mod group;
 mod log;
 mod reader;
 mod retention;
+mod room;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -19,7 +20,9 @@ mod verify;
 
 pub use examine::examine;
 
-use crate::broker::{Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo};
+use crate::broker::{
+    Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo,
+};
 use crate::record::{Offset, TopicName, TopicPartition};
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -79,6 +82,19 @@ impl Broker for Embedded {
 
     fn ready(&self) -> Result<(), BrokerError> {
         Ok(self.log.ready()?)
+    }
+
+    /// A full disk concerns all partitions alike.
+    fn backlogs(&self) -> Vec<Backlog> {
+        if !self.log.room.is_full() {
+            return Vec::new();
+        }
+        let of = |(topic, log): (&TopicName, &topics::Topic)| Backlog {
+            topic: topic.clone(),
+            unwritable: log.partitions.len(),
+            first_deadline: None,
+        };
+        self.log.topics().iter().map(of).collect()
     }
 
     fn capabilities(&self) -> Result<Capabilities, BrokerError> {

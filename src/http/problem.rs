@@ -260,7 +260,8 @@ impl From<&BrokerError> for Problem {
             | BrokerError::Unavailable(_)
             | BrokerError::NotCreatedYet(_)
             | BrokerError::NoCredentials(_)
-            | BrokerError::Storage(_) => Self::busy(format!("{text}; try again")),
+            | BrokerError::Storage(_)
+            | BrokerError::Unwritable(_) => Self::busy(format!("{text}; try again")),
             BrokerError::Ending | BrokerError::Untrusted(_) => Self::busy(text),
             BrokerError::TimedOut(Written::No | Written::Maybe) | BrokerError::Lost => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)

@@ -2,8 +2,10 @@
 
 use super::standing::Sum;
 use super::{Hub, lock};
+use crate::broker::Backlog;
 use crate::record::TopicName;
 use crate::worker::{self, Worker};
+use std::time::{Duration, Instant};
 
 /// What the hub does and holds at this moment.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub struct Look {
     /// Bytes of records between their request and the broker's receipt, and how many there may be.
     pub queued_bytes: usize,
     pub max_queued_bytes: usize,
+    /// Topics with records that wait to be written, or cannot be.
+    pub backlogs: Vec<TopicBacklog>,
     /// Requests whose records the writer has not taken yet.
     pub queued_requests: usize,
     /// Streams that wait for their turn to read the log.
@@ -25,7 +29,32 @@ pub struct Look {
     pub held_bytes: usize,
 }
 
+/// What waits to be written to one topic.
+#[derive(Debug, Clone)]
+pub struct TopicBacklog {
+    pub topic: TopicName,
+    /// Partitions that cannot be written.
+    pub unwritable: usize,
+    /// How long the oldest record has waited.
+    pub oldest: Duration,
+}
+
 impl Hub {
+    /// Those with the most partitions that cannot be written first.
+    fn backlogs(&self) -> Vec<TopicBacklog> {
+        let now = Instant::now();
+        let patience = self.writer.timeout();
+        let waited = |deadline: Instant| patience.saturating_sub(deadline.saturating_duration_since(now));
+        let of = |backlog: Backlog| TopicBacklog {
+            oldest: backlog.first_deadline.map_or(Duration::ZERO, waited),
+            unwritable: backlog.unwritable,
+            topic: backlog.topic,
+        };
+        let mut backlogs: Vec<_> = self.broker.backlogs().into_iter().map(of).collect();
+        backlogs.sort_by(|a, b| b.unwritable.cmp(&a.unwritable).then_with(|| a.topic.cmp(&b.topic)));
+        backlogs
+    }
+
     pub fn look(&self) -> Look {
         let lag = |tail: &super::tail::Tail| (tail.name.clone(), tail.state().lag());
         let mut live_lag: Vec<_> = self.live.tails().iter().map(|tail| lag(tail)).collect();
@@ -38,6 +67,7 @@ impl Hub {
             live_lag,
             queued_bytes,
             max_queued_bytes,
+            backlogs: self.backlogs(),
             queued_requests: self.writer.waiting(),
             catch_up_queue: self.jobs.len(),
             held_bytes: self.job_settings.allowance.held(),

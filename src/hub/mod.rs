@@ -26,7 +26,7 @@ mod tail;
 mod writer;
 
 pub use counts::{Amount, Asked, Counts, Histogram, Produced};
-pub use look::Look;
+pub use look::{Look, TopicBacklog};
 pub use mailbox::Mailbox;
 pub use subscription::{Filter, Format, Gap, GapReason, Missing, Start, Subscription, Until};
 

@@ -96,6 +96,11 @@ impl Writer {
         }
     }
 
+    /// How long a caller waits for its receipt.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Submissions that no thread has taken yet.
     pub fn waiting(&self) -> usize {
         let queue = self.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);

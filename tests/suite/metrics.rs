@@ -2,7 +2,7 @@
 
 use crate::support::exposition::Metrics;
 use crate::support::memory_broker::MemoryBroker;
-use curlew::broker::{AutoCreate, BrokerError};
+use curlew::broker::{AutoCreate, Backlog, BrokerError};
 use curlew::http::{self, App, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::{NewRecord, TopicName, now};
@@ -267,6 +267,33 @@ async fn an_outage_is_over_when_nobody_wants_to_read_any_more() {
 fn detail(answer: &Response<Bytes>) -> String {
     let problem: Value = serde_json::from_slice(answer.body()).unwrap();
     problem["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn metrics_name_the_topics_whose_partitions_cannot_be_written() {
+    let world = world();
+    let now = Instant::now();
+    let backlog = |topic: &str, unwritable, first_deadline| Backlog {
+        topic: TopicName::new(topic).unwrap(),
+        unwritable,
+        first_deadline,
+    };
+    let stuck = backlog("stuck", 3, Some(now));
+    // Of 150 topics 100 are named, and first those that cannot be written.
+    let busy = (0..149).map(|n| backlog(&format!("busy-{n:03}"), 0, Some(now + Duration::from_secs(3600))));
+    *world.broker.backlogs.lock().unwrap() = busy.chain([stuck]).collect();
+    let metrics = world.metrics().await;
+    assert_eq!(metrics.value(r#"curlew_unwritable_partitions{topic="stuck"}"#), 3.0);
+    assert_eq!(metrics.value(r#"curlew_unwritable_partitions{topic="busy-000"}"#), 0.0);
+    let longest = metrics.value(r#"curlew_oldest_waiting_record_seconds{topic="stuck"}"#);
+    assert!(longest > 0.0, "its deadline has come: {longest}");
+    assert_eq!(metrics.value(r#"curlew_oldest_waiting_record_seconds{topic="busy-000"}"#), 0.0);
+    assert_eq!(metrics.value(r#"curlew_unwritable_partitions{topic="(other)"}"#), 0.0);
+    let named = metrics.samples.keys().filter(|series| series.starts_with("curlew_unwritable_partitions"));
+    assert_eq!(named.count(), 101);
+
+    world.broker.backlogs.lock().unwrap().clear();
+    assert!(!world.metrics().await.names().contains("curlew_unwritable_partitions"));
 }
 
 #[tokio::test]

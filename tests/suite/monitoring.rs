@@ -2,7 +2,7 @@
 
 use crate::support::exposition::Metrics;
 use crate::support::memory_broker::MemoryBroker;
-use curlew::broker::BrokerError;
+use curlew::broker::{Backlog, BrokerError};
 use curlew::http::{self, App, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::TopicName;
@@ -38,6 +38,8 @@ async fn metrics() -> Metrics {
     }
     broker.fail_with(Some(BrokerError::Unavailable("away".into())));
     ask("POST", "/topics/t").await;
+    let unwritable = Backlog { topic: TopicName::new("t").unwrap(), unwritable: 1, first_deadline: None };
+    *broker.backlogs.lock().unwrap() = vec![unwritable];
     Metrics::read(std::str::from_utf8(ask("GET", "/metrics").await.body()).unwrap())
 }
 

@@ -235,6 +235,30 @@ const ALL_DOWN: Fault = Fault {
     heal: Kafka::start_all_again,
 };
 
+/// `min.insync.replicas` is 2.
+const TOO_FEW_REPLICAS: Fault = Fault {
+    name: "too-few-replicas",
+    begin: |kafka| (2..=3).for_each(|broker| kafka.kill(broker)),
+    has_come: nothing_can_be_written,
+    recovers: Recovers::Healed,
+    heal: Kafka::start_all_again,
+};
+
+fn nothing_can_be_written(bridge: &Bridge, topic: &str) -> Result<(), String> {
+    let ready = bridge.get("/ready");
+    if ready.status != 503 || !ready.text().contains("none was acknowledged") {
+        return Err(ready.text());
+    }
+    let metrics = bridge.get("/metrics").text();
+    let gauge = format!("curlew_unwritable_partitions{{topic=\"{topic}\"}} {PARTITIONS}\n");
+    assert!(metrics.contains(&gauge), "{gauge} is missing in {metrics}");
+    let waiting = format!("curlew_oldest_waiting_record_seconds{{topic=\"{topic}\"}} ");
+    let (_, oldest) = metrics.split_once(&waiting).expect("the age of the oldest record");
+    let oldest: u64 = oldest.lines().next().and_then(|seconds| seconds.parse().ok()).expect("a number");
+    assert!(oldest >= 5, "records wait for {oldest} s");
+    Ok(())
+}
+
 /// Broker 1 leads one partition and follows two.
 #[test]
 fn a_killed_leader_and_follower_loses_nothing_and_repeats_nothing() {
@@ -253,6 +277,18 @@ fn a_leader_that_is_cut_off_from_the_controller_is_left_for_its_successor() {
     assert_always_ready(&survives(&CUT_OFF).told);
     let log = world().bridge.log();
     assert!(log.contains("no response for"), "{log}");
+}
+
+#[test]
+fn a_bridge_is_not_ready_while_brokers_answer_and_nothing_can_be_written() {
+    survives(&TOO_FEW_REPLICAS);
+    let World { bridge, .. } = &*world();
+    eventually("the bridge is ready again", LONG, || match bridge.get("/ready") {
+        ready if ready.status == 200 => Ok(()),
+        ready => Err(ready.text()),
+    });
+    let metrics = bridge.get("/metrics").text();
+    assert!(!metrics.contains("curlew_unwritable_partitions{topic=\"too-few-replicas"), "{metrics}");
 }
 
 #[test]

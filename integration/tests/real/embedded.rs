@@ -213,6 +213,10 @@ fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
     };
     assert_eq!(full.status, 507, "{}", full.text());
     assert!(full.text().contains("no room on the disk"), "{}", full.text());
+    let ready = bridge.get("/ready");
+    assert!(ready.status == 503 && ready.text().contains("no room on the disk"), "{}", ready.text());
+    let metrics = bridge.get("/metrics").text();
+    assert!(metrics.contains("curlew_unwritable_partitions{topic=\"t\"}"), "{metrics}");
     let whole = |expected: usize| {
         let there = values(&bridge, "/topics/t/events?from=earliest&until=end");
         assert_eq!(there.len(), expected);
@@ -223,6 +227,10 @@ fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
     bridge.post("/topics/t", "text/plain", value(written)).expect(507);
     whole(written);
     std::fs::remove_file(&ballast).expect("room");
+    eventually("/ready says that there is room, though nobody has written", LONG, || match bridge.get("/ready") {
+        ready if ready.status == 200 => Ok(()),
+        ready => Err(ready.text()),
+    });
     eventually("writing goes on", LONG, || match bridge.post("/topics/t", "text/plain", value(written)) {
         receipt if receipt.status == 200 => Ok(()),
         receipt => Err(receipt.text()),

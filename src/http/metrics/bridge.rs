@@ -1,7 +1,7 @@
 //! The hub: what it has done, and how it goes.
 
 use super::page::Page;
-use crate::hub::{Amount, Asked, GapReason, Hub, Look, Produced};
+use crate::hub::{Amount, Asked, GapReason, Hub, Look, Produced, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::{self, Debug, Error};
@@ -48,7 +48,8 @@ impl Bridge {
         page.gauge("curlew_queued_bytes", help, look.queued_bytes)?;
         page.gauge("curlew_queued_bytes_max", "As many may wait (--queue-bytes)", look.max_queued_bytes)?;
         let help = "Requests whose records the writing thread has not taken yet";
-        page.gauge("curlew_queued_requests", help, look.queued_requests)
+        page.gauge("curlew_queued_requests", help, look.queued_requests)?;
+        backlogs(page, &look.backlogs)
     }
 
     fn delivered(&self, page: &mut Page<'_>) -> Result<(), Error> {
@@ -92,6 +93,22 @@ impl Bridge {
         let help = "Connections to brokers that could not be made";
         page.counter("curlew_broker_connection_failures", help, connections.failed)
     }
+}
+
+/// Only of topics with records that wait, or that cannot be written.
+fn backlogs(page: &mut Page<'_>, backlogs: &[TopicBacklog]) -> Result<(), Error> {
+    let (named, others) = backlogs.split_at(backlogs.len().min(MOST_TOPICS));
+    let mut unwritable: Vec<_> = named.iter().map(|b| (b.topic.to_string(), b.unwritable as u64)).collect();
+    let mut oldest: Vec<_> = named.iter().map(|b| (b.topic.to_string(), b.oldest.as_secs())).collect();
+    if let Some(longest) = others.iter().map(|b| b.oldest.as_secs()).max() {
+        unwritable.push((OTHER_TOPICS.to_owned(), others.iter().map(|b| b.unwritable as u64).sum()));
+        oldest.push((OTHER_TOPICS.to_owned(), longest));
+    }
+    let help = "Partitions of a topic that have records of which none was acknowledged for 5 s, or whose disk is full; topics \
+                without records that wait are left out, and beyond 100 topics the rest is (other)";
+    page.gauges(("curlew_unwritable_partitions", help), "topic", unwritable)?;
+    let help = "How long the oldest record of a topic has waited to be written, in whole seconds";
+    page.gauges(("curlew_oldest_waiting_record_seconds", help), "topic", oldest)
 }
 
 fn streams(page: &mut Page<'_>, look: &Look) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use super::refusals::Refusals;
 use super::settings::Settings;
 use super::versions::Versions;
 use crate::backoff::Backoff;
-use crate::broker::{AutoCreate, BrokerError, Connections, NodeId, TopicInfo};
+use crate::broker::{AutoCreate, Backlogs, BrokerError, Connections, NodeId, TopicInfo};
 use crate::record::TopicName;
 use ask::{Asked, Line, Turn};
 use outdated::Outdated;
@@ -26,6 +26,8 @@ pub struct Cluster {
     view: Mutex<View>,
     /// Held over a metadata call: one at a time, on connections that are kept.
     line: Mutex<Line>,
+    /// As the producer told last.
+    backlogs: Mutex<Backlogs>,
     refusals: Refusals,
     opened: AtomicU64,
     failed: AtomicU64,
@@ -59,6 +61,7 @@ impl Cluster {
             settings,
             view: Mutex::default(),
             line: Mutex::default(),
+            backlogs: Mutex::default(),
             refusals: Refusals::default(),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -72,6 +75,15 @@ impl Cluster {
     /// A sign of life: asks a broker who the brokers are.
     pub fn ping(&self) -> Result<(), BrokerError> {
         self.ask(&metadata::brokers(), Turn::Last).map(drop)
+    }
+
+    pub fn tell_backlogs(&self, backlogs: Backlogs) {
+        *self.backlogs() = backlogs;
+    }
+
+    /// What waits to be written, as the producer told last.
+    pub fn backlogs(&self) -> MutexGuard<'_, Backlogs> {
+        self.backlogs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the broker that answered last speaks; asks one where none has yet.

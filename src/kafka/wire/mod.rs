@@ -36,7 +36,8 @@ pub use settings::Settings;
 pub use versions::Versions;
 
 use crate::broker::{
-    AutoCreate, Broker, BrokerError, Capabilities, Connections, NodeId, OffsetAt, Reader, Submission, TopicInfo,
+    AutoCreate, Backlog, Broker, BrokerError, Capabilities, Connections, NodeId, OffsetAt, Reader, Submission,
+    TopicInfo,
 };
 use crate::record::{Offset, TopicName, TopicPartition};
 use cluster::Cluster;
@@ -44,6 +45,7 @@ use connection::Connection;
 use crossbeam_channel::Receiver;
 use pool::Pool;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A Kafka cluster behind the seam.
 pub struct Wire {
@@ -82,7 +84,12 @@ impl Broker for Wire {
     }
 
     fn ready(&self) -> Result<(), BrokerError> {
-        self.cluster.ping()
+        self.cluster.ping()?;
+        self.cluster.backlogs().ready(Instant::now())
+    }
+
+    fn backlogs(&self) -> Vec<Backlog> {
+        self.cluster.backlogs().topics.clone()
     }
 
     fn capabilities(&self) -> Result<Capabilities, BrokerError> {

@@ -20,6 +20,8 @@ pub struct MemoryBroker {
     pub fetches: AtomicUsize,
     /// `write_all` ends with the next submission, as only a fault could make it.
     pub is_deaf: AtomicBool,
+    /// What it says of records that wait to be written.
+    pub backlogs: Mutex<Vec<Backlog>>,
 }
 
 #[derive(Default)]
@@ -50,6 +52,7 @@ impl MemoryBroker {
             changed: Condvar::new(),
             fetches: AtomicUsize::new(0),
             is_deaf: AtomicBool::new(false),
+            backlogs: Mutex::default(),
         })
     }
 
@@ -195,6 +198,10 @@ impl Broker for MemoryBroker {
 
     fn ready(&self) -> Result<(), BrokerError> {
         self.healthy().map(drop)
+    }
+
+    fn backlogs(&self) -> Vec<Backlog> {
+        self.backlogs.lock().unwrap().clone()
     }
 
     fn capabilities(&self) -> Result<Capabilities, BrokerError> {

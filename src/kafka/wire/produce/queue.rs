@@ -220,6 +220,12 @@ impl Queue {
         })
     }
 
+    /// When the first of those who wait for its records ceases to.
+    pub fn first_deadline(&self) -> Option<Instant> {
+        let open = self.open.entries().first().map(Entry::deadline);
+        self.slots.iter().filter_map(|slot| slot.first_deadline).chain(open).min()
+    }
+
     /// When a pause ends, if there is one.
     pub fn resume_at(&self) -> Option<Instant> {
         self.resume_at

@@ -1,6 +1,7 @@
 //! The one thread that owns all state of producing: takes what comes, sends what can be sent, and
 //! wakes for answers and deadlines.
 
+mod backlog;
 mod learning;
 mod sending;
 mod waiting;
@@ -10,7 +11,7 @@ use super::batch::Entry;
 use super::link::LinkEvent;
 use super::lookup::{Question, Reply};
 use super::node::{Node, NodeLink};
-use super::queue::{Delivery, LinkId, Queue};
+use super::queue::{Answer, Delivery, LinkId, Queue};
 use super::request::{self, PartAnswer, QueueId};
 use super::topic::{Intake, Topic, refuse};
 use super::{Event, Settings};
@@ -18,6 +19,7 @@ use crate::broker::{Acks, BrokerError, NodeId, Submission};
 use crate::kafka::wire::cluster::Cluster;
 use crate::record::{self, TopicName, TopicPartition};
 use crate::worker;
+use backlog::{Left, Progress, Told};
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::collections::{BTreeSet, HashMap};
 use std::thread::Scope;
@@ -50,12 +52,16 @@ pub struct Writer<'scope, 'env> {
     down: Option<Down>,
     random: fastrand::Rng,
     last_tick: Instant,
+    /// When the broker acknowledged a record last.
+    last_written: Option<Instant>,
+    told: Told,
 }
 
 struct Placed {
     queue: Queue,
     place: TopicPartition,
     acks: Acks,
+    progress: Progress,
 }
 
 enum ProducerId {
@@ -118,6 +124,8 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             down: None,
             random: fastrand::Rng::new(),
             last_tick: now,
+            last_written: None,
+            told: Told::nothing(now),
         }
     }
 
@@ -193,7 +201,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                 let delivery = if sequences { Delivery::Idempotent } else { Delivery::Single };
                 let queue = Queue::new(delivery, self.settings.batch_bytes);
                 let place = TopicPartition { topic: name.clone(), partition };
-                self.queues.push(Placed { queue, place, acks });
+                self.queues.push(Placed { queue, place, acks, progress: Progress::default() });
                 QueueId(self.queues.len() - 1)
             });
             if let Some(placed) = self.queues.get_mut(id.0) {
@@ -205,6 +213,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                 if placed.queue.is_idle() {
                     self.active.insert(id);
                 }
+                placed.progress.record(now);
                 placed.queue.push(entry, now);
             }
         }
@@ -272,7 +281,15 @@ impl<'scope, 'env> Writer<'scope, 'env> {
     fn answered(&mut self, answers: Vec<PartAnswer>, now: Instant) {
         for PartAnswer { queue, number, answer, leader } in answers {
             let Some(placed) = self.queues.get_mut(queue.0) else { continue };
+            let settles = matches!(answer, Answer::Written | Answer::Divide(_) | Answer::Faulty(_) | Answer::Failed(_));
+            if answer == Answer::Written && placed.acks != Acks::None {
+                self.last_written = Some(now);
+            }
             placed.queue.answered(number, answer, now);
+            if settles {
+                let left = if placed.queue.is_idle() { Left::Nothing } else { Left::Some };
+                placed.progress.settled(left, now);
+            }
             if leader == Leader::Doubtful
                 && let Some(topic) = self.topics.get_mut(&placed.place.topic)
             {

@@ -37,7 +37,10 @@ impl Writer<'_, '_> {
     }
 
     fn is_quiet(&self) -> bool {
-        self.down.is_none() && self.active.is_empty() && self.topics.values().all(|t| t.waiting.is_empty())
+        self.down.is_none()
+            && !self.told.anything
+            && self.active.is_empty()
+            && self.topics.values().all(|t| t.waiting.is_empty())
     }
 
     fn group_by_leader(&mut self, now: Instant) {

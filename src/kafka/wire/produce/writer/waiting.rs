@@ -57,6 +57,7 @@ impl Writer<'_, '_> {
         }
         self.topics.retain(|_, topic| !topic.is_forgettable(now));
         self.question_silent_leaders(now);
+        self.tell_backlogs(now);
         self.probe(now);
     }
 

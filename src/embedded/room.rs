@@ -1,0 +1,94 @@
+//! Whether the disk has room, as far as that is known: writes tell, and a probe where none comes.
+
+use super::failure::Failure;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of the probe. More than a group of small records needs, so that one that fits is a good sign.
+const PROBE: usize = 1 << 20;
+/// How often a full disk is probed at most.
+const PROBED_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub struct Room(Mutex<Option<Full>>);
+
+struct Full {
+    why: Failure,
+    probed: Instant,
+}
+
+impl Room {
+    /// Notes what became of a write.
+    pub fn note(&self, written: &Result<(), Failure>) {
+        match written {
+            Err(why @ Failure::Full(_)) => {
+                *self.state() = Some(Full { why: why.clone(), probed: Instant::now() });
+            }
+            Ok(()) => *self.state() = None,
+            Err(_) => {}
+        }
+    }
+
+    /// Fails while the last write found the disk full and there is no room for another one in `folder` either.
+    pub fn check(&self, folder: &Path) -> Result<(), Failure> {
+        let mut state = self.state();
+        let Some(full) = &mut *state else { return Ok(()) };
+        if full.probed.elapsed() >= PROBED_EVERY {
+            full.probed = Instant::now();
+            if probe(folder).is_ok() {
+                *state = None;
+                return Ok(());
+            }
+        }
+        Err(full.why.clone())
+    }
+
+    /// Whether the last write found the disk full, and no probe has found room since.
+    pub fn is_full(&self) -> bool {
+        self.state().is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<Full>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A balancer that takes a bridge with a full disk out of service sends it no write that would tell when there is room.
+fn probe(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join("probe");
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(super::folder::OWNER_ONLY).open(&path);
+    let written = file.and_then(|mut file| file.write_all(&vec![0; PROBE]).and_then(|()| file.sync_data()));
+    let removed = fs::remove_file(&path);
+    written.and(removed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::embedded::testing::Scratch;
+
+    #[test]
+    fn a_full_disk_is_full_until_a_write_or_a_probe_finds_room() {
+        let folder = Scratch::new();
+        let room = Room::default();
+        room.note(&Err(Failure::full("the log")));
+        assert!(room.is_full() && room.check(folder.path()).is_err(), "not probed at once");
+        room.note(&Err(Failure::Io("another fault".to_owned())));
+        assert!(room.is_full());
+        room.note(&Ok(()));
+        assert!(!room.is_full() && room.check(folder.path()).is_ok());
+
+        room.note(&Err(Failure::full("the log")));
+        let probe_now = || room.state().as_mut().unwrap().probed = Instant::now().checked_sub(PROBED_EVERY).unwrap();
+        probe_now();
+        assert!(room.check(&folder.path().join("nowhere")).is_err(), "the probe cannot be written");
+        probe_now();
+        assert!(room.check(folder.path()).is_ok() && !room.is_full());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "the probe is removed");
+    }
+}

@@ -1,0 +1,92 @@
+//! What waits to be written and what cannot be, told to the threads that show it.
+
+use super::Writer;
+use crate::broker::{Backlog, Backlogs, UNWRITABLE_AFTER};
+use crate::record::TopicName;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const TOLD_EVERY: Duration = Duration::from_millis(500);
+
+/// A partition that nobody wants to write to any more is not known to be unwritable.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// How writing to a partition goes.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Since when it has had records without an answer of the broker that settles some.
+    stuck_since: Option<Instant>,
+    last_record: Option<Instant>,
+}
+
+impl Progress {
+    pub fn record(&mut self, now: Instant) {
+        self.last_record = Some(now);
+        self.stuck_since.get_or_insert(now);
+    }
+
+    /// The broker has written records, or judged them.
+    pub fn settled(&mut self, left: Left, now: Instant) {
+        self.stuck_since = (left == Left::Some).then_some(now);
+    }
+
+    fn stuck_since(&self, now: Instant) -> Option<Instant> {
+        let is_wanted = |at: Instant| now.saturating_duration_since(at) < REMEMBERED;
+        self.stuck_since.filter(|_| self.last_record.is_some_and(is_wanted))
+    }
+}
+
+/// Whether more records wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    Some,
+}
+
+/// When it was told last, and whether there was anything to tell.
+pub(super) struct Told {
+    at: Instant,
+    pub anything: bool,
+}
+
+impl Told {
+    pub fn nothing(now: Instant) -> Self {
+        Self { at: now, anything: false }
+    }
+}
+
+impl Writer<'_, '_> {
+    pub(super) fn tell_backlogs(&mut self, now: Instant) {
+        let nothing = self.active.is_empty() && self.topics.values().all(|topic| topic.waiting.is_empty());
+        let is_due = now.saturating_duration_since(self.told.at) >= TOLD_EVERY;
+        if !is_due || (nothing && !self.told.anything) {
+            return;
+        }
+        let mut topics: BTreeMap<&TopicName, (usize, Option<Instant>)> = BTreeMap::new();
+        let mut stuck_since = None;
+        for placed in &self.queues {
+            let stuck = placed.progress.stuck_since(now);
+            if stuck.is_none() && placed.queue.is_idle() {
+                continue;
+            }
+            stuck_since = stuck_since.into_iter().chain(stuck).min();
+            let (unwritable, deadline) = topics.entry(&placed.place.topic).or_default();
+            *unwritable += usize::from(stuck.is_some_and(|at| now.saturating_duration_since(at) >= UNWRITABLE_AFTER));
+            *deadline = deadline.iter().copied().chain(placed.queue.first_deadline()).min();
+        }
+        for (name, topic) in &self.topics {
+            if let Some(first) = topic.waiting.front() {
+                let (_, deadline) = topics.entry(name).or_default();
+                *deadline = deadline.iter().copied().chain([first.deadline]).min();
+            }
+        }
+        let topics = topics.into_iter().map(|(topic, (unwritable, first_deadline))| Backlog {
+            topic: topic.clone(),
+            unwritable,
+            first_deadline,
+        });
+        let backlogs = Backlogs { topics: topics.collect(), stuck_since, last_written: self.last_written };
+        self.told = Told { at: now, anything: !backlogs.topics.is_empty() };
+        self.cluster.tell_backlogs(backlogs);
+    }
+}
