@@ -87,6 +87,12 @@ pub fn max_timestamp(stored: &[u8]) -> Result<Timestamp, Damaged> {
     cursor.i64()
 }
 
+/// The offset of the first record and how many there are, unchecked: to know where a segment ends.
+pub fn offsets(stored: &[u8]) -> Result<(Offset, Offset), Damaged> {
+    let mut cursor = Cursor { bytes: stored, at: 4 };
+    Ok((cursor.i64()?, cursor.u32()?.into()))
+}
+
 /// The records from `from` on, over the stored bytes themselves.
 pub fn decode(stored: Bytes, from: Offset) -> Result<Records, Damaged> {
     let mut cursor = Cursor { bytes: &stored, at: 0 };

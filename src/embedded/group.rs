@@ -18,6 +18,9 @@ const GROUP_BYTES: usize = 4 << 20;
 const BATCH_BYTES: usize = 128 << 10;
 /// Kafka's default `max.message.bytes`, which counts as the broker's limit here.
 pub const MAX_RECORD: usize = 1_048_588;
+/// How far timestamps may be ahead of the clock, in ms: Kafka's default `log.message.timestamp.after.max.ms` (KIP-937).
+/// Further ahead they are mistakes (nanoseconds, a clock that is wrong), and a search by time would find them for ever.
+pub const MAX_AHEAD: Timestamp = 60 * 60 * 1000;
 
 /// Writes what comes, until the channel is closed and everything taken is settled.
 pub fn write_all(log: &EmbeddedLog, submissions: &Receiver<Submission>, nudge: &Sender<()>) {
@@ -101,7 +104,7 @@ impl Group<'_> {
                     sticky.choose(&partitions, &mut random).unwrap_or_default()
                 }
             };
-            let outcome = match check(submission, record, partition, &partitions) {
+            let outcome = match check(submission, record, partition, &partitions, self.now) {
                 Ok(()) => self.push(submission, index, record, partition),
                 Err(error) => Some(Err(error)),
             };
@@ -197,18 +200,25 @@ fn check(
     record: &NewRecord,
     partition: Partition,
     partitions: &[Partition],
+    now: Timestamp,
 ) -> Result<(), BrokerError> {
     if !partitions.contains(&partition) {
         let place = TopicPartition { topic: submission.topic.clone(), partition };
         return Err(BrokerError::UnknownPartition(place));
     }
-    let size = record.size();
+    let (size, bytes) = (record.size(), record.bytes());
     if size > MAX_RECORD {
+        let most = MAX_RECORD - (size - bytes);
         return Err(BrokerError::TooLarge(format!(
-            "the record has {size} bytes; without a Kafka a record may have {MAX_RECORD}"
+            "key, value and headers of the record take {bytes} bytes; without a Kafka they may take {most}"
         )));
     }
-    Ok(())
+    match record.timestamp {
+        Some(timestamp) if timestamp > now.saturating_add(MAX_AHEAD) => Err(BrokerError::InvalidRecord(format!(
+            "its timestamp {timestamp} is more than an hour ahead of the clock ({now}); timestamps are milliseconds since the epoch"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 impl Part {

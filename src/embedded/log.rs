@@ -4,15 +4,16 @@ use super::Settings;
 use super::batch::{self, Batch};
 use super::failure::Failure;
 use super::folder::Folder;
+use super::group::MAX_AHEAD;
 use super::room::Room;
 use super::store::{Place, Store};
 use super::topics::{SegmentLimits, Topic, Topics};
 use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
-use crate::record::{Offset, Partition, Records, Timestamp, TopicName, TopicPartition};
+use crate::record::{Offset, Partition, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::worker;
 use bytes::Bytes;
 use log::{error, info, warn};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Segments are a sixteenth of what is kept, within these bounds.
@@ -101,33 +102,52 @@ impl EmbeddedLog {
     }
 
     pub fn offset(&self, place: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {
-        let (found, number, end) = {
+        // A timestamp further ahead is a mistake that an older version took: found, it would be found for ever.
+        let latest = now().saturating_add(MAX_AHEAD);
+        let (found, time, number, end) = {
             let topics = self.topics();
             let (topic, log) = find(&topics, &place.topic, place.partition)?;
             match at {
                 OffsetAt::Earliest => return Ok(log.start),
                 OffsetAt::Latest => return Ok(log.end),
-                OffsetAt::Time(time) => (log.segment_at(time).map(|s| (s.base, time)), topic.number, log.end),
+                OffsetAt::Time(time) => {
+                    let found: Vec<_> = log.segments_at(time, latest).map(|s| s.base..=s.last).collect();
+                    (found, time..=latest, topic.number, log.end)
+                }
             }
         };
-        let Some((from, time)) = found else { return Ok(end) };
-        self.first_at(Place { topic: number, partition: place.partition as u32 }, from, time, end)
+        let place = Place { topic: number, partition: place.partition as u32 };
+        for offsets in found {
+            if let Some(offset) = self.first_at(place, offsets, &time)? {
+                return Ok(offset.min(end));
+            }
+        }
+        Ok(end)
     }
 
-    /// The first record from `from` on with a timestamp of `time` or later; `end` if there is none.
-    fn first_at(&self, place: Place, from: Offset, time: Timestamp, end: Offset) -> Result<Offset, BrokerError> {
-        let mut found = Ok(end);
+    /// The first record of a segment with such a timestamp.
+    fn first_at(
+        &self,
+        place: Place,
+        offsets: RangeInclusive<Offset>,
+        time: &RangeInclusive<Timestamp>,
+    ) -> Result<Option<Offset>, BrokerError> {
+        let (from, last) = (*offsets.start(), *offsets.end());
+        let mut next = from;
+        let mut found = Ok(None);
         self.store.read(place, from, |stored| {
-            let search = || -> Result<Option<Offset>, batch::Damaged> {
-                if batch::max_timestamp(stored)? < time {
+            let mut search = || -> Result<Option<Offset>, batch::Damaged> {
+                let (base, count) = batch::offsets(stored)?;
+                next = base + count;
+                if base > last || batch::max_timestamp(stored)? < *time.start() {
                     return Ok(None);
                 }
                 let records = batch::decode(Bytes::copy_from_slice(stored), from)?;
-                Ok(records.iter().find(|record| record.timestamp >= time).map(|record| record.offset))
+                Ok(records.iter().find(|record| time.contains(&record.timestamp)).map(|record| record.offset))
             };
             match search() {
-                Ok(None) => return ControlFlow::Continue(()),
-                Ok(Some(offset)) => found = Ok(offset.min(end)),
+                Ok(None) if next <= last => return ControlFlow::Continue(()),
+                Ok(offset) => found = Ok(offset),
                 Err(batch::Damaged) => found = Err(self.damaged(place, from)),
             }
             ControlFlow::Break(())

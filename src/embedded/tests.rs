@@ -101,6 +101,60 @@ fn a_record_that_is_too_large_fails_alone() {
 }
 
 #[test]
+fn a_record_just_within_the_limit_is_taken_and_the_limit_is_named_exactly() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    let sized = |bytes: usize| NewRecord { key: Some("key".into()), ..record(&"x".repeat(bytes - 3), None) };
+    let outcome = produce(&broker, "t", Acks::All, vec![sized(2 << 20)]).remove(0);
+    let words = outcome.unwrap_err().to_string();
+    let limit: usize = words.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(produce(&broker, "t", Acks::All, vec![sized(limit)])[0].is_ok(), "{words}");
+    assert!(produce(&broker, "t", Acks::All, vec![sized(limit + 1)])[0].is_err(), "{words}");
+}
+
+#[test]
+fn a_timestamp_more_than_an_hour_ahead_is_rejected_as_kafka_rejects_it() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    let now = crate::record::now();
+    let minutes = |minutes: i64| Some(now + minutes * 60_000);
+    let times = [None, minutes(-1_000_000), minutes(59), minutes(62), Some(4_291_747_200_000), Some(now * 1_000_000)];
+    let outcomes = produce(&broker, "t", Acks::All, times.map(|time| record("x", time)).to_vec());
+    let (good, bad) = outcomes.split_at(3);
+    assert!(good.iter().all(Result::is_ok), "{good:?}");
+    for outcome in bad {
+        let Err(BrokerError::InvalidRecord(why)) = outcome else { panic!("{outcome:?}") };
+        assert!(why.contains("an hour ahead") && why.contains("milliseconds since the epoch"), "{why}");
+    }
+}
+
+#[test]
+fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    broker.create_topic(&name("t"), 1).unwrap();
+    let (now, hour) = (crate::record::now(), 60 * 60 * 1000);
+    let store = |time: Timestamp, appended: Timestamp| {
+        let mut batch = batch::Batch::new(at(&broker, "t", OffsetAt::Latest));
+        batch.push(&record("x", Some(time)), appended);
+        let append = log::Append { topic: name("t"), partition: 0, batches: vec![batch] };
+        broker.log.write().unwrap().append(vec![append], appended, || {}).unwrap();
+    };
+    // In two segments: those of the settings here are an hour long at least.
+    for appended in [now - 24 * hour, now - 2 * hour] {
+        for time in [4_291_747_200_000, now * 1_000_000, appended] {
+            store(time, appended);
+        }
+    }
+    assert_eq!(at(&broker, "t", OffsetAt::Time(now - hour)), 6);
+    assert_eq!(at(&broker, "t", OffsetAt::Time(now - 3 * hour)), 5);
+    assert_eq!(at(&broker, "t", OffsetAt::Time(now - 25 * hour)), 2);
+    produce(&broker, "t", Acks::All, vec![record("now", None)]);
+    assert_eq!(at(&broker, "t", OffsetAt::Time(now - hour)), 6);
+    assert_eq!(at(&broker, "t", OffsetAt::Time(now + 2 * hour)), 7);
+}
+
+#[test]
 fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
     let scratch = Scratch::new();
     // Small segments.

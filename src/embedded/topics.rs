@@ -1,6 +1,7 @@
 //! What there is, in memory: topics, their partitions, and the segments of each log.
 
 use super::batch::Batch;
+use super::group::MAX_AHEAD;
 use crate::broker::{NodeId, PartitionInfo, TopicInfo};
 use crate::record::{Offset, Partition, Timestamp, TopicName};
 use std::collections::{BTreeMap, VecDeque};
@@ -102,9 +103,16 @@ impl Log {
         self.segments.extend(grown);
     }
 
-    /// The first segment that holds a record of `time` or later: clocks jump, so all are looked at.
-    pub fn segment_at(&self, time: Timestamp) -> Option<&Segment> {
-        self.segments.iter().find(|segment| segment.max_timestamp >= time)
+    /// The segments that may hold a record of `time` or later that is not after `latest`: clocks jump, so all are looked at.
+    ///
+    /// A log of an older version can hold timestamps far ahead of when their records came. They tell nothing about their
+    /// segment, which then counts as one with timestamps up to [`MAX_AHEAD`] after its last append.
+    pub fn segments_at(&self, time: Timestamp, latest: Timestamp) -> impl Iterator<Item = &Segment> {
+        let newest = move |segment: &Segment| match segment.max_timestamp {
+            timestamp if timestamp <= latest => timestamp,
+            _ => segment.appended.saturating_add(MAX_AHEAD),
+        };
+        self.segments.iter().filter(move |segment| newest(segment) >= time)
     }
 }
 

@@ -111,7 +111,10 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
             BrokerError::InvalidRecord(format!("{}; topics such as __consumer_offsets are Kafka's own", text()))
         }
         Kafka::InvalidTopicException => BrokerError::InvalidRecord(text()),
-        Kafka::InvalidTimestamp | Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
+        Kafka::InvalidTimestamp => {
+            BrokerError::InvalidRecord(format!("{}; timestamps are milliseconds since the epoch", text()))
+        }
+        Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
 
         Kafka::TopicAuthorizationFailed => BrokerError::Denied(asked.denial(text())),
         Kafka::GroupAuthorizationFailed

@@ -73,11 +73,6 @@ impl Batch {
         BATCH_HEADER + self.bytes
     }
 
-    /// At most so many bytes of records.
-    pub fn record_bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Whether the batch stays within `limit` with `entry`, or has none yet: a record too large for
     /// any batch gets one of its own, for the broker to judge.
     pub fn fits(&self, entry: &Entry, limit: usize) -> bool {

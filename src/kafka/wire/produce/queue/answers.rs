@@ -3,6 +3,7 @@
 use super::{Answer, Order, Queue, Renew, Stage, sequence_after};
 use crate::broker::{BrokerError, Written};
 use crate::kafka::wire::produce::batch::Batch;
+use crate::kafka::wire::produce::encode::BATCH_HEADER;
 use crate::kafka::wire::produce::room::MOST_CUTS;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,9 +106,11 @@ impl Queue {
         if slot.batch.len() < 2 {
             let error = match error {
                 BrokerError::TooLarge(why) => {
-                    let bytes = slot.batch.record_bytes();
+                    // As the broker counts (the whole batch, not the record alone).
+                    let bytes = slot.batch.bytes();
                     BrokerError::TooLarge(format!(
-                        "the record takes {bytes} bytes, more than the topic's max.message.bytes ({why})"
+                        "the record takes {bytes} bytes with its batch header of {BATCH_HEADER}, more than the topic's \
+                         max.message.bytes ({why})"
                     ))
                 }
                 error => error,
