@@ -59,6 +59,7 @@ where
     let permit = match request.headers.contains_key(header::AUTHORIZATION) {
         true => permit(app, request, asker).await?,
         false => {
+            request.check_length()?;
             let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers).await?;
             let credential = credential(&body, &request.headers)?;
             permit_for(app, request, Some(&credential), Arrival::First).await?
@@ -93,6 +94,7 @@ where
     D: Buf,
     E: Display,
 {
+    request.check_length()?;
     let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers).await?;
     let wanted: Wanted = serde_json::from_slice(&body)
         .map_err(|e| Problem::unprocessable(format!("the body is not such as {{\"topics\":[\"readings\"]}}: {e}")))?;

@@ -7,9 +7,12 @@ use crate::cursor::BadCursor;
 use crate::hub::Refused;
 use crate::memory_budget::Shortage;
 use crate::record::BadTopicName;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::cmp::Ordering;
 use std::time::Duration;
-use warp::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::http::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
@@ -32,6 +35,8 @@ enum Extra {
     Challenge(Challenge),
     /// What a request's body may be encoded with (RFC 9110, 12.5.3).
     AcceptEncoding(&'static str),
+    /// What follows on the connection cannot be told from another request.
+    Close,
 }
 
 /// How somebody may say who they are, as `WWW-Authenticate` has it (RFC 9110, 11.6.1).
@@ -80,6 +85,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// The body ended before its end.
+    pub fn cut(why: &str, rest: &str) -> Self {
+        Self::bad_request(format!("the body ended early ({why}); {rest}"))
+    }
+
     /// The request can be read and is not valid.
     pub fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
@@ -119,6 +129,11 @@ impl Problem {
 
     pub fn unsupported_media_type(given: &str, allowed: &str) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type is {given:?}; allowed: {allowed}"))
+    }
+
+    /// The request says neither how long its body is nor that it comes in chunks (RFC 9110, 15.5.12).
+    pub fn length_required(detail: impl Into<String>) -> Self {
+        Self { header: Extra::Close, ..Self::new(StatusCode::LENGTH_REQUIRED, detail) }
     }
 
     pub fn too_large(detail: impl Into<String>) -> Self {
@@ -208,8 +223,34 @@ impl Problem {
         self.status.is_server_error()
     }
 
+    /// The same with another text.
+    pub fn saying(&self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self.clone() }
+    }
+
+    /// One for two of which neither tells the other: an unknown outcome outranks a failure of the server, and that a
+    /// mistake of the client, so that a client repeats a request exactly where repeating it can help.
+    pub fn or_worse(self, other: Self) -> Self {
+        let rank = |status: StatusCode| match status {
+            StatusCode::GATEWAY_TIMEOUT => 3,
+            status if status.is_server_error() => 2,
+            _ => 1,
+        };
+        match rank(self.status).cmp(&rank(other.status)) {
+            Ordering::Greater => self,
+            Ordering::Less => other,
+            Ordering::Equal if (self.status, self.code) == (other.status, other.code) => self,
+            Ordering::Equal if rank(self.status) == 2 => Self::busy(self.detail),
+            Ordering::Equal => Self::unprocessable(self.detail),
+        }
+    }
+
     /// The members of `application/problem+json`, on one line.
     pub fn json(&self) -> String {
+        self.members().to_string()
+    }
+
+    fn members(&self) -> Value {
         json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -218,11 +259,19 @@ impl Problem {
             "error_code": self.code,
             "message": self.detail,
         })
-        .to_string()
     }
 
     pub fn response<B: From<Bytes>>(&self) -> Response<B> {
-        let mut response = Response::new(B::from(Bytes::from(self.json() + "\n")));
+        self.response_with(Value::Null)
+    }
+
+    /// With more members (RFC 9457, 3.2).
+    pub fn response_with<B: From<Bytes>>(&self, more: Value) -> Response<B> {
+        let mut members = self.members();
+        if let (Value::Object(members), Value::Object(more)) = (&mut members, more) {
+            members.extend(more);
+        }
+        let mut response = Response::new(B::from(Bytes::from(format!("{members}\n"))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -236,6 +285,7 @@ impl Problem {
                 drop(headers.insert(RETRY_AFTER, seconds.max(1).into()));
             }
             Extra::AcceptEncoding(allowed) => drop(headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(allowed))),
+            Extra::Close => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
             Extra::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
         }
         response

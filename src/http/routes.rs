@@ -32,9 +32,38 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Whom it comes from, also through trusted proxies.
     pub peer: Peer,
+    pub length: BodyLength,
+}
+
+/// Whether the request says where its body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    /// By `Content-Length`, `Transfer-Encoding`, or the frames of HTTP/2.
+    Given,
+    /// HTTP/1 then takes it for empty (RFC 9112, 6.3), though mostly one follows.
+    Missing,
+}
+
+impl BodyLength {
+    pub fn of_http1(headers: &HeaderMap) -> Self {
+        let is_given =
+            [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| headers.contains_key(name));
+        if is_given { Self::Given } else { Self::Missing }
+    }
 }
 
 impl Request {
+    /// For routes that read a body. Explicitly empty is `Content-Length: 0`.
+    pub fn check_length(&self) -> Result<(), Problem> {
+        match self.length {
+            BodyLength::Given => Ok(()),
+            BodyLength::Missing => Err(Problem::length_required(
+                "the request has neither Content-Length nor Transfer-Encoding: chunked, so that its body cannot be read; \
+                 send one of them, and Content-Length: 0 for an empty body (curl: -d '')",
+            )),
+        }
+    }
+
     /// Whom it counts for, with what it has shown.
     pub fn caller(&self, permit: &Permit) -> Caller {
         permit.identity().map_or_else(|| Caller::of(&self.peer), |shown| Caller::Key(shown.name().into()))
@@ -73,6 +102,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
         .and(warp::body::stream())
         .and(warp::ext::optional())
         .and(warp::ext::optional())
+        .and(warp::ext::optional())
         .then(
             move |method,
                   path: warp::path::FullPath,
@@ -81,9 +111,12 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                   headers,
                   body,
                   slot: Option<Slot>,
-                  peer: Option<Peer>| {
+                  peer: Option<Peer>,
+                  length: Option<BodyLength>| {
                 let peer = app.settings.proxies.look_behind(peer.unwrap_or_default(), &headers);
-                let request = Request { method, path: path.as_str().to_owned(), query, host, headers, peer };
+                let path = path.as_str().to_owned();
+                let length = length.unwrap_or(BodyLength::Given);
+                let request = Request { method, path, query, host, headers, peer, length };
                 let answer = named(app.clone(), request, body);
                 async move {
                     let answer = answer.await;
@@ -152,6 +185,7 @@ where
         (["topics", topic], &Method::GET) => status::topic(app, permit, topic, request).await?,
         (["topics", topic], &Method::POST) => {
             let over = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
+            request.check_length()?;
             produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, over).await?
         }
         (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,

@@ -26,6 +26,13 @@ struct Shared {
     put: Notify,
 }
 
+/// Which request of its connection one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    First,
+    Later,
+}
+
 /// Marks an answer that lasts.
 #[derive(Clone)]
 pub struct Lasting;
@@ -33,11 +40,14 @@ pub struct Lasting;
 impl Slot {
     /// Lets the connection's first request find the slot. Later ones may have been sent before an earlier answer was
     /// written (pipelining), so that answer could still lie in hyper's buffer.
-    pub fn offer<B>(&self, request: &mut Request<B>) {
-        let first = !self.0.used.swap(true, Ordering::Relaxed);
-        if first && request.version() == Version::HTTP_11 {
+    pub fn offer<B>(&self, request: &mut Request<B>) -> Turn {
+        if self.0.used.swap(true, Ordering::Relaxed) {
+            return Turn::Later;
+        }
+        if request.version() == Version::HTTP_11 {
             request.extensions_mut().insert(self.clone());
         }
+        Turn::First
     }
 
     /// Gives the answer to whoever serves the connection. What comes after belongs to nobody: the caller waits for ever.

@@ -8,10 +8,12 @@ use super::whole::{RequestBody, Whole};
 use crate::http::io::{Client, Speaks};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
-use crate::http::takeover::{Slot, plain, write_out};
+use crate::http::routes::BodyLength;
+use crate::http::takeover::{Slot, Turn, plain, write_out};
 use crate::http::trace;
 use crate::http::transport::Transport;
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -22,7 +24,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use warp::http::header::EXPECT;
+use warp::http::header::{CONNECTION, EXPECT};
 use warp::http::{Method, Request, Response};
 use warp::reply::Response as Answer;
 
@@ -75,6 +77,7 @@ where
         Speaks::Nothing => Ok(()),
         // Boxed: what they take is given back before a stream goes on without them.
         Speaks::Http1 => match Box::pin(serve_http1(client, patience, largest_head, service, ending)).await? {
+            Some((client, answer)) if closes(&answer) => Ok(tell(client, whole(answer).await?).await?),
             Some((client, answer)) => Ok(write_out(client, answer).await?),
             None => Ok(()),
         },
@@ -145,6 +148,17 @@ async fn tell(mut client: Client, mut answer: Response<Bytes>) -> io::Result<()>
     tokio::time::timeout(HEARING, told).await?
 }
 
+/// Whether nothing that follows on the connection can be read.
+fn closes(answer: &Answer) -> bool {
+    answer.headers().contains_key(CONNECTION)
+}
+
+async fn whole(answer: Answer) -> Result<Response<Bytes>, Failure> {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(CONNECTION);
+    Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
+}
+
 fn too_slow(most: Duration) -> Problem {
     Problem::too_slow(format!("the request's head did not come whole within {most:?} (the limit is --header-timeout)"))
 }
@@ -164,17 +178,24 @@ where
     let slot = Slot::default();
     let requests = slot.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        requests.offer(&mut request);
+        let first = requests.offer(&mut request);
+        let length = BodyLength::of_http1(request.headers());
+        request.extensions_mut().insert(length);
         // To take what waits to be asked for would be to ask for it.
         let waits = request.headers().contains_key(EXPECT);
         let (request, leftover) = lend(Whole::of(request));
         let answer = service.call(request);
+        let requests = requests.clone();
         async move {
             let answer = answer.await;
             if !waits {
                 leftover.take().await;
             }
-            answer
+            match answer {
+                // hyper would take what follows for the next request.
+                Ok(answer) if first == Turn::First && closes(&answer) => Ok(requests.put(answer).await),
+                answer => answer,
+            }
         }
     });
     let mut http = http1::Builder::new();
