@@ -48,7 +48,7 @@ pub fn ndjson(port: u16, topic: &str, line: &[u8], records: usize) -> f64 {
     let mut writer = http::connect(port);
     let reader = writer.try_clone().expect("socket");
     let head = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
-    http::write_head(&mut writer, "POST", &format!("/topics/{topic}"), &head).expect("head");
+    http::write_head(&mut writer, "POST", &format!("/topics/{topic}?receipts=stream"), &head).expect("head");
     let started = Instant::now();
     std::thread::scope(|threads| {
         threads.spawn(|| {

@@ -75,7 +75,7 @@ fn lines(port: u16, topic: &str, may_go_on: impl Fn(u64) -> bool) -> u64 {
     let mut writer = http::connect(port);
     let reader = writer.try_clone().expect("socket");
     let head = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
-    http::write_head(&mut writer, "POST", &format!("/topics/{topic}"), &head).expect("head");
+    http::write_head(&mut writer, "POST", &format!("/topics/{topic}?receipts=stream"), &head).expect("head");
     let receipts = std::thread::spawn(move || {
         let answer = http::open(reader).expect("answer");
         assert_eq!(answer.status, 200);

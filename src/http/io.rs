@@ -24,6 +24,17 @@ pub struct Client {
     /// Whether the HTTP library has rejected a request that it cannot parse. Its own answer has no body, so it is held back
     /// for one that says what is wrong.
     is_rejected: bool,
+    uploads: Uploads,
+}
+
+/// Whether what a client sends shows that it is alive, though it takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uploads {
+    /// Over HTTP/1.1 more than a little is read only of a body that somebody asks for: a client that reads no receipts
+    /// before it has sent all of its body is at work.
+    Count,
+    /// Over HTTP/2 a PING would do.
+    Ignored,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +47,11 @@ pub enum Speaks {
 
 impl Client {
     pub fn new(stream: Transport, stall: Duration) -> Self {
-        Self { stream, first: Bytes::new(), stall, stalled: None, is_rejected: false }
+        Self { stream, first: Bytes::new(), stall, stalled: None, is_rejected: false, uploads: Uploads::Ignored }
+    }
+
+    pub fn with_uploads(self, uploads: Uploads) -> Self {
+        Self { uploads, ..self }
     }
 
     /// Waits for the first bytes, or for all of HTTP/2's preface: hyper would wait for its rest without limit.
@@ -124,7 +139,11 @@ impl Read for Client {
             buf.put_slice(&self.first.split_to(now));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut hyper_util::rt::TokioIo::new(&mut self.stream)).poll_read(cx, buf)
+        let read = Pin::new(&mut hyper_util::rt::TokioIo::new(&mut self.stream)).poll_read(cx, buf);
+        if read.is_ready() && self.uploads == Uploads::Count {
+            self.stalled = None;
+        }
+        read
     }
 }
 

@@ -537,7 +537,8 @@ async fn an_endless_body_is_not_read_on_when_its_key_is_revoked() {
     let world = world();
     let (send, mut lines) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(4);
     let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| lines.poll_recv(cx)));
-    let request = warp::http::Request::post("http://localhost:8080/topics/a").header("host", "localhost:8080");
+    let request = warp::http::Request::post("http://localhost:8080/topics/a?receipts=stream");
+    let request = request.header("host", "localhost:8080");
     let request = request.header("authorization", "Bearer w-secret").header("content-type", "application/x-ndjson");
     let service = TowerToHyperService::new(warp::service(routes(world.app.clone())));
     let mut receipts = Body(service.call(request.body(body).unwrap()).await.unwrap());

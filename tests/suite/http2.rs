@@ -38,7 +38,7 @@ async fn a_body_that_was_cut_is_not_written() {
                 client.send(HEADERS, END_HEADERS, stream + 2, &head("POST", "/topics/t", &headers[..1])).await;
                 client.send(DATA, END_STREAM, stream + 2, whole.as_bytes()).await;
                 let receipt = client.answer(stream + 2).await;
-                assert!(receipt.contains("\"offset\""), "{receipt}");
+                assert!(receipt.contains("\"offset"), "{receipt}");
                 expected.push(whole);
                 assert_eq!(written(&served), expected, "{kind}, {length:?}, code {code}");
                 stream += 4;
@@ -68,7 +68,7 @@ async fn a_body_that_has_ended_is_written_however_it_ends() {
         client.send(HEADERS, END_HEADERS, stream, &begin).await;
         client.say(&ends(stream)[way as usize].concat()).await;
         let receipt = client.answer(stream).await;
-        assert!(receipt.contains("\"offset\""), "{receipt}");
+        assert!(receipt.contains("\"offset"), "{receipt}");
         expected.push("whole".to_owned());
     }
     client.send(HEADERS, END_HEADERS | END_STREAM, 7, &begin).await;

@@ -14,6 +14,7 @@ mod logs;
 mod memory;
 mod metrics;
 mod monitoring;
+mod ndjson;
 mod pages;
 mod produce;
 mod readme;

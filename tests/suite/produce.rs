@@ -16,33 +16,33 @@ use std::time::Duration;
 use warp::http::HeaderMap;
 use warp::http::header::{HeaderName, HeaderValue};
 
-type Chunk = Result<Bytes, &'static str>;
+pub type Chunk = Result<Bytes, &'static str>;
 
 const MAX_BODY: usize = 2 << 20;
-const JSON: &str = "application/json";
-const NDJSON: &str = "application/x-ndjson";
-const V2_JSON: &str = "application/vnd.kafka.json.v2+json";
+pub const JSON: &str = "application/json";
+pub const NDJSON: &str = "application/x-ndjson";
+pub const V2_JSON: &str = "application/vnd.kafka.json.v2+json";
 const V2_BINARY: &str = "application/vnd.kafka.binary.v2+json";
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Bridge {
-    broker: Arc<MemoryBroker>,
-    hub: Arc<Hub>,
-    settings: Settings,
+pub struct Bridge {
+    pub broker: Arc<MemoryBroker>,
+    pub hub: Arc<Hub>,
+    pub settings: Settings,
 }
 
 /// What a client saw.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    content_type: String,
-    body: Value,
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: Value,
 }
 
 impl Bridge {
     /// With a topic `t` of two partitions.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let broker = MemoryBroker::new();
         broker.create("t", 2);
         let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
@@ -50,7 +50,7 @@ impl Bridge {
         Self { broker, hub, settings }
     }
 
-    async fn send(
+    pub async fn send(
         &self,
         path: &str,
         headers: &[(&str, &str)],
@@ -62,7 +62,7 @@ impl Bridge {
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap_or_else(|problem| problem.response())
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
         answer(self.send(path, headers, chunks([body.into()])).await).await
     }
 
@@ -72,8 +72,14 @@ impl Bridge {
         answer(deleted.unwrap_or_else(|problem| problem.response())).await
     }
 
-    async fn lines(&self, path: &str, body: impl Stream<Item = Chunk> + Send + Sync + Unpin + 'static) -> Vec<Value> {
-        let response = self.send(path, &[("content-type", NDJSON)], body).await;
+    /// The receipts of a body of lines.
+    pub async fn lines(
+        &self,
+        path: &str,
+        body: impl Stream<Item = Chunk> + Send + Sync + Unpin + 'static,
+    ) -> Vec<Value> {
+        let path = format!("{path}{}receipts=stream", if path.contains('?') { '&' } else { '?' });
+        let response = self.send(&path, &[("content-type", NDJSON)], body).await;
         assert_eq!(response.status(), 200);
         let body = tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
         String::from_utf8(body.to_vec()).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -83,7 +89,7 @@ impl Bridge {
         self.broker.records("t", partition).into_iter().map(|(_, record)| record).collect()
     }
 
-    fn values(&self, partition: usize) -> Vec<String> {
+    pub fn values(&self, partition: usize) -> Vec<String> {
         let text = |record: NewRecord| record.value.map_or("-".into(), |v| String::from_utf8_lossy(&v).into_owned());
         self.records(partition).into_iter().map(text).collect()
     }
@@ -97,13 +103,13 @@ fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-fn chunks<C: Into<Bytes>>(
+pub fn chunks<C: Into<Bytes>>(
     chunks: impl IntoIterator<Item = C>,
 ) -> impl Stream<Item = Chunk> + Send + Sync + Unpin + 'static {
     stream::iter(chunks.into_iter().map(|chunk| Ok(chunk.into())).collect::<Vec<_>>())
 }
 
-async fn answer(response: warp::reply::Response) -> Answer {
+pub async fn answer(response: warp::reply::Response) -> Answer {
     let status = response.status().as_u16();
     let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -112,7 +118,7 @@ async fn answer(response: warp::reply::Response) -> Answer {
 
 impl Answer {
     /// A problem with this status that says all of `words`.
-    fn is_problem(&self, status: u16, code: u32, words: &[&str]) {
+    pub fn is_problem(&self, status: u16, code: u32, words: &[&str]) {
         assert_eq!((self.status, &self.body["error_code"]), (status, &json!(code)), "{self:?}");
         assert_eq!(self.content_type, "application/problem+json");
         let detail = self.body["detail"].as_str().unwrap();
@@ -170,11 +176,15 @@ async fn what_cannot_be_meant_is_refused_and_nothing_is_written() {
     let plain: &[(&str, &str)] = &[];
     /// Path, headers, body, status, words of the detail.
     type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, &'a [&'a str]);
-    let rows: [Row; 16] = [
+    let rows: [Row; 20] = [
         ("t", json, b"", 422, &["not JSON", "EOF"]),
         ("t", json, b"{\"a\":1,\n \"b\":}", 422, &["line 2 column 6"]),
         ("t", json, b"\"\xff\"", 422, &["not UTF-8", "column 2"]),
-        ("t", json, b"{} {}", 422, &["trailing"]),
+        ("t", json, b"{} {}", 422, &["trailing", "--data-binary"]),
+        ("t", json, b"\xef\xbb\xbf{}", 422, &["byte order mark"]),
+        ("t", &[("content-type", V2_JSON)], b"\xef\xbb\xbf{\"records\":[]}", 422, &["byte order mark"]),
+        ("t?receipts=stream", json, b"{}", 400, &["receipts=stream", NDJSON]),
+        ("t?receipts=all", json, b"{}", 400, &["\"all\"", "stream"]),
         ("t", &[("content-type", "image/png")], b"x", 415, &["image/png", NDJSON, V2_JSON, "text/*"]),
         ("t", &[("content-type", "application/vnd.kafka.avro.v2+json")], b"{}", 415, &["avro"]),
         ("a b", plain, b"x", 422, &["a b", "A-Z"]),
@@ -228,6 +238,7 @@ async fn a_failing_broker_is_answered_with_its_own_status() {
         bridge.post("t", &[("content-type", V2_JSON)], two).await.is_problem(status, code, &[words]);
         let lines = bridge.lines("t", chunks(["1\n"])).await;
         assert_eq!(lines[0]["error_code"], code, "{lines:?}");
+        bridge.post("t", &[("content-type", NDJSON)], "1\n2\n").await.is_problem(status, code, &["line 1", words]);
     }
     bridge.broker.fail_with(None);
     bridge.post("t?partition=7", &[], "x").await.is_problem(404, 40402, &["no partition 7"]);
@@ -353,7 +364,7 @@ async fn receipts_of_lines_come_while_the_body_still_does() {
     let bridge = Bridge::new();
     let (body, chunks) = tokio::sync::mpsc::channel::<Chunk>(4);
     let chunks = Box::pin(stream::unfold(chunks, async |mut chunks| chunks.recv().await.map(|chunk| (chunk, chunks))));
-    let response = bridge.send("t", &[("content-type", NDJSON)], Synced::new(chunks)).await;
+    let response = bridge.send("t?receipts=stream", &[("content-type", NDJSON)], Synced::new(chunks)).await;
     assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &NDJSON.parse().unwrap()));
     let mut receipts = response.into_body().into_data_stream();
     for offset in 0..3 {
@@ -366,17 +377,22 @@ async fn receipts_of_lines_come_while_the_body_still_does() {
     }
     body.send(Ok("{\"last\":1}\n{\"never whole\":".into())).await.unwrap();
     body.send(Err("cut")).await.unwrap();
-    let last = tokio::time::timeout(PATIENCE, receipts.next()).await.unwrap().unwrap().unwrap();
-    assert_eq!(last, "{\"partition\":0,\"offset\":3}\n");
-    assert!(tokio::time::timeout(PATIENCE, receipts.next()).await.unwrap().is_none());
+    let mut rest = String::new();
+    while let Some(receipt) = tokio::time::timeout(PATIENCE, receipts.next()).await.unwrap() {
+        rest.push_str(std::str::from_utf8(&receipt.unwrap()).unwrap());
+    }
+    let rest: Vec<Value> = rest.lines().map(|receipt| serde_json::from_str(receipt).unwrap()).collect();
+    assert_eq!(rest[0], json!({"partition": 0, "offset": 3}));
+    assert!(rest[1]["error_code"] == 400 && rest[1]["error"].as_str().unwrap().contains("line 8"), "{rest:?}");
+    assert_eq!(rest.len(), 2);
     assert_eq!(bridge.values(0), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"last":1}"#]);
 }
 
 /// A stream that is polled from one place at a time, as a request's body is.
-struct Synced<S>(std::sync::Mutex<S>);
+pub struct Synced<S>(std::sync::Mutex<S>);
 
 impl<S> Synced<S> {
-    fn new(stream: S) -> Self {
+    pub fn new(stream: S) -> Self {
         Self(std::sync::Mutex::new(stream))
     }
 }
@@ -406,16 +422,16 @@ async fn each_line_is_a_record_or_an_error_in_its_place() {
 }
 
 #[tokio::test]
-async fn lines_after_the_end_of_the_bridge_are_refused_once_and_end_the_answer() {
+async fn lines_after_the_end_of_the_bridge_are_refused_and_end_the_answer() {
     let bridge = Bridge::new();
     bridge.hub.shut_down();
     let endless = stream::repeat_with(|| Ok(Bytes::from("1\n")));
     let receipts = bridge.lines("t", endless).await;
-    assert_eq!(receipts.len(), 1);
-    assert_eq!(receipts[0]["error_code"], 503);
+    assert_eq!(receipts.len(), 2);
+    assert!(receipts.iter().all(|receipt| receipt["error_code"] == 503), "{receipts:?}");
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 

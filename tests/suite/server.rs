@@ -159,7 +159,7 @@ async fn http_2_without_tls_is_for_those_who_know() {
 #[tokio::test]
 async fn lines_are_let_on_before_they_are_answered() {
     let served = serve(10, PATIENCE);
-    let head = "POST /topics/t HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+    let head = "POST /topics/t?receipts=stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
         expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut client = served.ask(head).await;
     client.until("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
@@ -168,6 +168,65 @@ async fn lines_are_let_on_before_they_are_answered() {
     client.until("\"offset\":1}", 1).await;
     client.say("8\r\n{\"a\":2}\n\r\n0\r\n\r\n").await;
     client.until("\"offset\":2}", 1).await;
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_a_411_and_makes_no_topic() {
+    let served = serve(10, PATIENCE);
+    for path in ["/topics/fresh", "/tickets", "/login"] {
+        for version in ["1.1", "1.0"] {
+            for together in [true, false] {
+                let head = format!("POST {path} HTTP/{version}\r\nhost: localhost\r\ncontent-type: text/csv\r\n\r\n");
+                let body = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+                let mut client = served.ask(&if together { head.clone() + body } else { head }).await;
+                client.until("Content-Length: 0", 1).await;
+                // A body that comes later does not reset the connection, so that the answer can be read.
+                client.say(body).await;
+                let seen = client.rest().await;
+                assert!(seen.starts_with("HTTP/1.1 411 "), "{path} {version}: {seen}");
+                assert_eq!(seen.matches("HTTP/1.1 ").count(), 1, "{path} {version}: {seen}");
+                assert!(seen.to_lowercase().contains("connection: close"), "{path} {version}: {seen}");
+            }
+        }
+    }
+    let topics = served.app.hub.broker().list_topics().unwrap();
+    assert!(topics.iter().all(|topic| topic.name.as_str() != "fresh"), "{topics:?}");
+    let empty = "POST /topics/fresh HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+    served.ask(empty).await.until("\"offset\":0}", 1).await;
+    // Later requests of a connection are answered likewise.
+    let mut client = served.ask(empty).await;
+    client.until("\"offset\":1}", 1).await;
+    client.say("POST /topics/fresh HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let seen = client.rest().await;
+    assert_eq!((seen.matches("HTTP/1.1 200 ").count(), seen.matches("HTTP/1.1 411 ").count()), (1, 1), "{seen}");
+}
+
+/// A client may write for longer than the stall timeout before it reads the first receipt.
+#[tokio::test]
+async fn a_client_that_reads_no_receipts_while_it_writes_is_not_cut() {
+    let stall = Duration::from_secs(2);
+    let served = serve(10, stall);
+    let head = "POST /topics/t?receipts=stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+        transfer-encoding: chunked\r\n\r\n";
+    let mut client = served.ask(head).await;
+    let (lines, mut written) = ("1\n".repeat(1000), 0);
+    let chunk = format!("{:x}\r\n{lines}\r\n", lines.len());
+    // More receipts than the kernel holds.
+    while written < 40_000 {
+        tokio::time::timeout(PATIENCE, client.say(&chunk)).await.expect("it is read on");
+        written += 1000;
+    }
+    // And slowly, for longer than the stall timeout.
+    let (started, mut pace) = (Instant::now(), tokio::time::interval(stall / 40));
+    while started.elapsed() < 2 * stall {
+        pace.tick().await;
+        tokio::time::timeout(PATIENCE, client.say("2\r\n1\n\r\n")).await.expect("it is read on");
+        written += 1;
+    }
+    client.say("0\r\n\r\n").await;
+    client.until("\r\n0\r\n\r\n", 1).await;
+    assert!(client.seen.contains("\"lines\":["), "none were joined");
+    assert_eq!(served.broker.records("t", 0).len(), 1 + written);
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&
 
 /// The records in order, each by itself: one that is invalid does not keep the others from being written.
 pub fn read(form: Form, body: &[u8]) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
+    super::no_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
     let Envelope { records } = serde_json::from_slice(body).map_err(|error| {
         Problem::unprocessable(format!(
             "the body is not an envelope ({error}); it looks like {{\"records\":[{{\"value\":…}}]}}"

@@ -4,7 +4,10 @@ mod answer;
 mod body;
 mod envelope;
 mod gunzip;
+mod lines;
 mod ndjson;
+mod receipts;
+mod summary;
 
 use super::problem::Problem;
 use super::query::Query;
@@ -58,7 +61,7 @@ impl Default for Settings {
     }
 }
 
-const PARAMETERS: [&str; 4] = ["key", "partition", "timestamp", "acks"];
+const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipts"];
 const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
      application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, or none";
 
@@ -80,10 +83,20 @@ struct Target {
     topic: TopicName,
     acks: Acks,
     auto_create: AutoCreate,
+    receipts: Receipts,
     /// With the key, partition, timestamp and headers that the request names.
     template: NewRecord,
     /// What says which request brought them.
     trace: Vec<Header>,
+}
+
+/// When a body of lines is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receipts {
+    /// When it has ended, by a summary whose status is true.
+    AtEnd,
+    /// At once, with a receipt for each line.
+    Stream,
 }
 
 /// Why a body that goes on is not read any further.
@@ -108,12 +121,13 @@ where
     let kind = Kind::of(headers)?;
     let mut body = Body::new(body, headers, &settings.bodies)?;
     if kind == Kind::Ndjson {
-        // Its answer begins before its body ends, and would come in place of the 100.
-        if headers.contains_key(EXPECT) {
+        // The answer begins before the body ends, and would take the place of the 100.
+        if target.receipts == Receipts::Stream && headers.contains_key(EXPECT) {
             body.begin().await;
         }
-        return Ok(ndjson::post(hub.clone(), settings.clone(), target, body, over));
+        return ndjson::post(hub.clone(), settings.clone(), target, body, over).await;
     }
+    target.has_no_receipts()?;
     let (body, _held) = body.whole(settings, headers).await?;
     let entries = match kind {
         Kind::Envelope(form) => {
@@ -142,6 +156,7 @@ pub async fn delete(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let target = Target::read(topic, query, headers, settings)?;
+    target.has_no_receipts()?;
     if target.template.key.is_none() {
         return Err(Problem::bad_request(
             "which key? a tombstone is DELETE /topics/NAME?key=KEY (and ?records=all deletes the topic)",
@@ -205,6 +220,13 @@ impl Target {
             Some("0") => Acks::None,
             Some(other) => return Err(Problem::bad_request(format!("acks is {other:?}; allowed are all, 1 and 0"))),
         };
+        let receipts = match query.one("receipts")? {
+            None => Receipts::AtEnd,
+            Some("stream") => Receipts::Stream,
+            Some(other) => {
+                return Err(Problem::bad_request(format!("receipts is {other:?}; allowed is stream, or leave it out")));
+            }
+        };
         let template = NewRecord {
             partition: query.one("partition")?.map(partition).transpose()?,
             key: query.bytes("key")?.map(Bytes::copy_from_slice),
@@ -213,7 +235,16 @@ impl Target {
             value: None,
         };
         let (auto_create, trace) = (settings.auto_create, settings.trace.headers(headers));
-        Ok(Self { topic, acks, auto_create, template, trace })
+        Ok(Self { topic, acks, auto_create, receipts, template, trace })
+    }
+
+    fn has_no_receipts(&self) -> Result<(), Problem> {
+        match self.receipts {
+            Receipts::AtEnd => Ok(()),
+            Receipts::Stream => {
+                Err(Problem::bad_request("receipts=stream is for application/x-ndjson; leave it out for other types"))
+            }
+        }
     }
 
     fn record(&self, value: Bytes) -> NewRecord {
@@ -271,6 +302,7 @@ impl Kind {
 
 /// Says where JSON goes wrong (RFC 8259, so it is UTF-8 too).
 fn check_json(bytes: &[u8]) -> Result<(), String> {
+    no_bom(bytes)?;
     // serde_json does not look at the UTF-8 of strings that it skips.
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -278,5 +310,19 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
         let column = good.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
         format!("bytes that are not UTF-8 at line {line} column {column}")
     })?;
-    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| error.to_string())
+    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| {
+        let what = error.to_string();
+        // What `curl -d @FILE` makes of a file of lines.
+        let hint = "; a second JSON text follows: send a line for each as application/x-ndjson, with --data-binary @FILE, \
+                    since curl -d removes the line breaks";
+        if what.starts_with("trailing characters") { what + hint } else { what }
+    })
+}
+
+/// Editors and PowerShell write one; JSON that is sent must not have it (RFC 8259, 8.1).
+fn no_bom(bytes: &[u8]) -> Result<(), String> {
+    match bytes.starts_with(b"\xef\xbb\xbf") {
+        true => Err("it begins with a byte order mark (BOM, EF BB BF); save it as UTF-8 without BOM".to_owned()),
+        false => Ok(()),
+    }
 }

@@ -1,137 +1,294 @@
-//! `application/x-ndjson`: a JSON record a line, a receipt a line, while the body still comes.
+//! `application/x-ndjson`: a JSON record on each line. The answer is a [`Summary`] when the body has ended, or with
+//! `?receipts=stream` a receipt for each line while the body still arrives.
 //!
-//! One task reads lines and queues them, a group for each chunk of the body; the answer's body waits for the
-//! groups in order. A client that does not read its receipts stops its own body: few groups may be under way.
+//! One task reads the body, queues its lines in groups and collects their outcomes in order. What is under way is
+//! bounded. It waits for the client's receipts to be read for a moment only: a client that writes all of its body
+//! before it reads anything is never waited for.
 
-use super::answer;
 use super::body::{Body, Fault, Held};
-use super::{Over, Settings, Target, Waiting, check_json};
+use super::lines::{Line, Lines};
+use super::receipts::{Gone, Outbox, Report};
+use super::{Over, Receipts, Settings, Target, Waiting, check_json};
 use crate::backoff::Backoff;
-use crate::broker::{Acks, BrokerError, Outcome};
+use crate::broker::{BrokerError, Outcome};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Refused};
-use bytes::{Buf, Bytes, BytesMut};
-use futures_util::Stream;
+use crate::logging;
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, stream};
+use log::{info, warn};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
-/// Groups of lines that may wait for their receipts; with more under way the body is not read on.
+/// Lines that are queued together.
+const GROUP: usize = 4096;
+/// Groups and lines whose outcomes are not known yet; with more the body is not read.
 const GROUPS: usize = 32;
+const LINES: usize = 16 * 1024;
+/// After a failure the rest of the body is discarded before the answer, since many clients read no answer before they
+/// have sent everything; but not for a client that pauses so long.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Lines that were read together.
+/// Lines that were read together, in two parts that are each in the order of the body.
 struct Group {
-    /// What was wrong with each line; `None`: it was sent.
-    lines: Vec<Option<Problem>>,
-    acks: Acks,
-    /// `None`: none of them was sent.
+    invalid: Vec<(u64, Problem)>,
+    /// The numbers of the lines that are queued.
+    queued: Vec<u64>,
+    /// `None` where none is queued.
     waiting: Option<Waiting>,
 }
 
-pub fn post<B, D, E>(hub: Arc<Hub>, settings: Settings, target: Target, body: Body<B>, over: Option<Over>) -> Response
-where
-    B: Stream<Item = Result<D, E>> + Send + Unpin + 'static,
-    D: Buf + Send + 'static,
-    E: Display + Send + 'static,
-{
-    let (groups, receipts) = mpsc::channel(GROUPS);
-    // It ends with the body, or when nobody reads the receipts any more.
-    tokio::spawn(read(hub, settings, target, body, over, groups));
-    let mut response = warp::reply::stream(Receipts { groups: receipts, current: None }).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    response
+/// How the reading of a body ended.
+enum End {
+    Whole,
+    /// The client left in the middle of it.
+    Cut(String),
+    /// The rest is not written, for this reason.
+    Stopped(Problem),
+    /// The client does not read its receipts any more.
+    Gone,
 }
 
-/// The answer's body.
-struct Receipts {
-    groups: mpsc::Receiver<Group>,
-    current: Option<Group>,
-}
-
-impl Stream for Receipts {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.current.is_none() {
-            self.current = ready!(self.groups.poll_recv(cx));
-        }
-        let Some(group) = &mut self.current else { return Poll::Ready(None) };
-        let outcomes = match &mut group.waiting {
-            Some(waiting) => ready!(Pin::new(waiting).poll(cx)),
-            None => Vec::new(),
-        };
-        let (lines, acks) = (std::mem::take(&mut group.lines), group.acks);
-        self.current = None;
-        Poll::Ready(Some(Ok(receipts(lines, outcomes, acks))))
-    }
-}
-
-fn receipts(lines: Vec<Option<Problem>>, outcomes: Vec<Outcome>, acks: Acks) -> Bytes {
-    let mut outcomes = outcomes.into_iter();
-    let mut out = Vec::with_capacity(40 * lines.len());
-    for line in lines {
-        let entry = match line {
-            Some(problem) => Err(problem),
-            None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
-        };
-        answer::write(&mut out, &entry, acks);
-        out.push(b'\n');
-    }
-    out.into()
-}
-
-async fn read<B, D, E>(
+pub async fn post<B, D, E>(
     hub: Arc<Hub>,
     settings: Settings,
     target: Target,
-    mut body: Body<B>,
-    mut over: Option<Over>,
-    groups: mpsc::Sender<Group>,
-) where
-    B: Stream<Item = Result<D, E>> + Unpin,
+    body: Body<B>,
+    over: Option<Over>,
+) -> Result<Response, Problem>
+where
+    B: Stream<Item = Result<D, E>> + Send + Sync + Unpin + 'static,
+    D: Buf + Send + 'static,
+    E: Display + Send + 'static,
+{
+    let (acks, receipts) = (target.acks, target.receipts);
+    let lines = Lines::new(settings.max_body, Held::new(&settings.bodies));
+    let (groups, report) = (VecDeque::new(), Report::default());
+    let mut upload = Upload { hub, settings, target, body, over, lines, groups, under_way: 0, stop: None, report };
+    match receipts {
+        Receipts::AtEnd => {
+            let (done, summary) = oneshot::channel();
+            // By itself: where the client leaves, what has arrived is still written, and the log says how much.
+            spawn(async move {
+                upload.run().await;
+                if let Report::AtEnd(summary) = upload.report {
+                    let _ = done.send(summary);
+                }
+            });
+            let lost = |_| Problem::internal("the bridge failed at this request; please report it");
+            Ok(summary.await.map_err(lost)?.answer(acks))
+        }
+        Receipts::Stream => {
+            let (client, mut receipts) = mpsc::channel(1);
+            upload.report = Report::Stream(Outbox::new(client, acks));
+            spawn(async move { upload.run().await });
+            let receipts =
+                stream::poll_fn(move |cx| receipts.poll_recv(cx).map(|given| given.map(Ok::<_, Infallible>)));
+            let mut response = warp::reply::stream(receipts).into_response();
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+            Ok(response)
+        }
+    }
+}
+
+fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+    match logging::current() {
+        Some(request) => drop(tokio::spawn(logging::while_serving(request, work))),
+        None => drop(tokio::spawn(work)),
+    }
+}
+
+struct Upload<B> {
+    hub: Arc<Hub>,
+    settings: Settings,
+    target: Target,
+    body: Body<B>,
+    over: Option<Over>,
+    lines: Lines,
+    groups: VecDeque<Group>,
+    /// Lines of `groups`.
+    under_way: usize,
+    /// Why it makes no sense to go on.
+    stop: Option<Problem>,
+    report: Report,
+}
+
+impl<B, D, E> Upload<B>
+where
+    B: Stream<Item = Result<D, E>> + Send + Unpin,
     D: Buf,
     E: Display,
 {
-    let mut lines = Lines::new(settings.max_body, Held::new(&settings.bodies));
-    let mut next = Next::Chunk;
-    while next == Next::Chunk {
-        let chunk = tokio::select! {
-            chunk = body.next() => chunk,
-            problem = until(&mut over) => {
-                let last = Group { lines: vec![Some(problem)], acks: target.acks, waiting: None };
-                return drop(groups.send(last).await);
+    async fn run(&mut self) {
+        let end = self.read().await;
+        while let Some(group) = self.groups.front_mut() {
+            let outcomes = group.outcomes().await;
+            self.settle(outcomes);
+        }
+        self.close(end).await;
+    }
+
+    async fn read(&mut self) -> End {
+        let mut is_fed = false;
+        loop {
+            while is_fed && self.has_room() {
+                let found = self.lines.take(GROUP);
+                is_fed = !found.is_empty();
+                if let Some(problem) = self.submit(found).await {
+                    return End::Stopped(problem);
+                }
             }
-        };
-        let found = match chunk {
-            Some(Ok(chunk)) => lines.add(chunk),
-            // The last line may lack its end, but not where the client was cut off.
-            Some(Err(Fault::Cut(_))) => return,
-            Some(Err(damaged)) => {
-                next = Next::End;
-                vec![Err(damaged.into())]
+            let may_read = !is_fed && self.has_room();
+            let may_settle = self.report.has_room() && !self.groups.is_empty();
+            let Self { body, groups, over, report, .. } = self;
+            tokio::select! {
+                chunk = body.next(), if may_read => match chunk {
+                    Some(Ok(chunk)) => {
+                        self.lines.feed(chunk);
+                        is_fed = true;
+                    }
+                    Some(Err(Fault::Cut(what))) => return End::Cut(what),
+                    Some(Err(damaged)) => return End::Stopped(damaged.into()),
+                    None => {
+                        let last = self.lines.finish();
+                        return self.submit(last.into_iter().collect()).await.map_or(End::Whole, End::Stopped);
+                    }
+                },
+                outcomes = front(groups), if may_settle => {
+                    self.settle(outcomes);
+                    if let Some(problem) = self.stop.take() {
+                        return End::Stopped(problem);
+                    }
+                }
+                given = report.give() => if let Err(Gone) = given {
+                    return End::Gone;
+                },
+                problem = until(over) => return End::Stopped(problem),
             }
-            None => {
-                next = Next::End;
-                lines.finish()
-            }
-        };
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.groups.len() < GROUPS && self.under_way < LINES && self.report.has_room()
+    }
+
+    /// Queues the lines that are JSON. The problem is why the rest of the body need not be read.
+    async fn submit(&mut self, found: Vec<Line>) -> Option<Problem> {
         if found.is_empty() {
-            continue;
+            return None;
         }
-        let (group, refused) = submit(&hub, &settings, &target, found).await;
-        if groups.send(group).await.is_err() {
-            return;
+        let mut group = Group { invalid: Vec::new(), queued: Vec::with_capacity(found.len()), waiting: None };
+        let mut values = Vec::with_capacity(found.len());
+        for Line { number, text } in found {
+            match text.and_then(|text| check(&text).map(|()| text)) {
+                Ok(text) => {
+                    group.queued.push(number);
+                    values.push(text);
+                }
+                Err(problem) => group.invalid.push((number, problem)),
+            }
         }
-        if refused == Some(Refused::ShuttingDown) {
-            next = Next::End;
+        self.under_way += group.len();
+        let mut stop = None;
+        if !values.is_empty() {
+            match queue(&self.hub, &self.settings, &self.target, &values).await {
+                Ok(waiting) => group.waiting = Some(waiting),
+                Err(refused) => {
+                    let problem = Problem::from(refused);
+                    group.invalid.extend(group.queued.drain(..).map(|number| (number, problem.clone())));
+                    group.invalid.sort_by_key(|(number, _)| *number);
+                    if refused == Refused::ShuttingDown || self.report.is_at_end() {
+                        stop = Some(problem);
+                    }
+                }
+            }
         }
+        self.groups.push_back(group);
+        stop
+    }
+
+    /// Reports the first group, whose outcomes these are.
+    fn settle(&mut self, outcomes: Vec<Outcome>) {
+        let Some(group) = self.groups.pop_front() else { return };
+        self.under_way -= group.len();
+        let is_lost = |index: usize| outcomes.get(index).is_none_or(|outcome| outcome.as_ref().is_err_and(is_lasting));
+        let all_lost = !group.queued.is_empty() && (0..group.queued.len()).all(is_lost);
+        let mut invalid = group.invalid.into_iter().peekable();
+        let mut outcomes = outcomes.into_iter();
+        for number in group.queued {
+            while let Some((number, problem)) = invalid.next_if(|(before, _)| *before < number) {
+                self.report.add(number, Err(problem));
+            }
+            let entry = outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from);
+            // Otherwise a body of any size would go on failing, line after line, before its sender hears of it.
+            if let (true, Err(problem)) = (all_lost && self.report.is_at_end(), &entry) {
+                self.stop.get_or_insert_with(|| problem.clone());
+            }
+            self.report.add(number, entry);
+        }
+        invalid.for_each(|(number, problem)| self.report.add(number, Err(problem)));
+    }
+
+    /// Says how it ended to the client and, where the body was not read to its end, to the log.
+    async fn close(&mut self, end: End) {
+        let (number, is_begun) = self.lines.under_way();
+        let topic = &self.target.topic;
+        let written = self.report.counts();
+        match end {
+            End::Whole => {}
+            End::Gone => info!("x-ndjson upload to {topic} ended before line {number}: the client has left; {written}"),
+            End::Cut(what) => {
+                info!("x-ndjson upload to {topic} was cut off in line {number}: {what}; {written}");
+                let rest = if is_begun { "it was cut off in the middle and was" } else { "it is missing, and was" };
+                self.report.cut(number, is_begun, Problem::cut(&what, &format!("line {number}: {rest} not written")));
+            }
+            End::Stopped(problem) => {
+                let why = problem.detail();
+                warn!("the bridge stopped an x-ndjson upload to {topic} before line {number}: {why}; {written}");
+                self.report.stopped(number, problem);
+                if self.report.is_at_end() {
+                    self.pass_over().await;
+                }
+            }
+        }
+        self.report.finish().await;
+    }
+
+    /// Discards the rest of the body, for a bounded time.
+    async fn pass_over(&mut self) {
+        let deadline = Instant::now() + self.settings.timeout;
+        while Instant::now() < deadline && matches!(timeout(PAUSE, self.body.next()).await, Ok(Some(Ok(_)))) {
+            // A body that is always at hand must not keep the thread.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Group {
+    fn len(&self) -> usize {
+        self.invalid.len() + self.queued.len()
+    }
+
+    /// Of the queued lines. May be dropped and called again until it is ready.
+    async fn outcomes(&mut self) -> Vec<Outcome> {
+        match &mut self.waiting {
+            Some(waiting) => waiting.await,
+            None => Vec::new(),
+        }
+    }
+}
+
+async fn front(groups: &mut VecDeque<Group>) -> Vec<Outcome> {
+    match groups.front_mut() {
+        Some(group) => group.outcomes().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -143,42 +300,13 @@ async fn until(over: &mut Option<Over>) -> Problem {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Chunk,
-    End,
+fn check(line: &Bytes) -> Result<(), Problem> {
+    check_json(line).map_err(|what| Problem::unprocessable(format!("the line is not JSON: {what}")))
 }
 
-/// Queues the lines that are JSON, and says why where the hub took none of them.
-async fn submit(
-    hub: &Hub,
-    settings: &Settings,
-    target: &Target,
-    found: Vec<Result<Bytes, Problem>>,
-) -> (Group, Option<Refused>) {
-    let mut values = Vec::with_capacity(found.len());
-    let mut lines = Vec::with_capacity(found.len());
-    for line in found {
-        let checked = line.and_then(|line| match check_json(&line) {
-            Ok(()) => Ok(line),
-            Err(what) => Err(Problem::unprocessable(format!("the line is not JSON: {what}"))),
-        });
-        lines.push(checked.map(|line| values.push(line)).err());
-    }
-    let acks = target.acks;
-    if values.is_empty() {
-        return (Group { lines, acks, waiting: None }, None);
-    }
-    match queue(hub, settings, target, &values).await {
-        Ok(waiting) => (Group { lines, acks, waiting: Some(waiting) }, None),
-        Err(refused) => {
-            let problem = Problem::from(refused);
-            for line in lines.iter_mut().filter(|line| line.is_none()) {
-                *line = Some(problem.clone());
-            }
-            (Group { lines, acks, waiting: None }, Some(refused))
-        }
-    }
+/// Not the fault of one record: the next ones would fail likewise.
+fn is_lasting(error: &BrokerError) -> bool {
+    !matches!(error, BrokerError::TooLarge(_) | BrokerError::InvalidRecord(_))
 }
 
 /// A stream that comes faster than the broker takes it waits here, and its client with it.
@@ -193,78 +321,5 @@ async fn queue(hub: &Hub, settings: &Settings, target: &Target, values: &[Bytes]
             }
             result => return result,
         }
-    }
-}
-
-/// Splits chunks into lines: at LF, a CR before it left out, empty ones passed over.
-struct Lines {
-    begun: BytesMut,
-    held: Held,
-    most: usize,
-    /// Why the line under way is refused already; the rest of it is passed over.
-    refused: Option<Problem>,
-}
-
-impl Lines {
-    fn new(most: usize, held: Held) -> Self {
-        Self { begun: BytesMut::new(), held, most, refused: None }
-    }
-
-    fn add(&mut self, mut chunk: Bytes) -> Vec<Result<Bytes, Problem>> {
-        let mut found = Vec::new();
-        while let Some(end) = memchr::memchr(b'\n', &chunk) {
-            let line = chunk.split_to(end);
-            chunk.advance(1);
-            self.take(line, &mut found);
-        }
-        let length = self.begun.len() + chunk.len();
-        if self.refused.is_none() {
-            let room = if length > self.most { Err(self.too_long()) } else { self.held.set(length) };
-            self.refused = room.err();
-        }
-        match self.refused {
-            None => self.begun.extend_from_slice(&chunk),
-            // Its memory too.
-            Some(_) => {
-                self.begun = BytesMut::new();
-                let _ = self.held.set(0);
-            }
-        }
-        found
-    }
-
-    fn finish(&mut self) -> Vec<Result<Bytes, Problem>> {
-        let mut found = Vec::new();
-        self.take(Bytes::new(), &mut found);
-        found
-    }
-
-    /// `rest` ends the line under way.
-    fn take(&mut self, rest: Bytes, found: &mut Vec<Result<Bytes, Problem>>) {
-        if let Some(problem) = self.refused.take() {
-            found.push(Err(problem));
-            return;
-        }
-        let mut line = if self.begun.is_empty() {
-            rest
-        } else {
-            self.begun.extend_from_slice(&rest);
-            self.begun.split().freeze()
-        };
-        if line.len() > self.most {
-            found.push(Err(self.too_long()));
-            return;
-        }
-        if line.last() == Some(&b'\r') {
-            line.truncate(line.len() - 1);
-        }
-        if !line.is_empty() {
-            found.push(Ok(line));
-        }
-    }
-
-    fn too_long(&self) -> Problem {
-        let most = self.most;
-        Problem::too_large(format!("the line has more than {most} bytes, the most that --max-body allows"))
     }
 }

@@ -5,7 +5,7 @@ use super::leftover::lend;
 use super::request_check;
 use super::tls::Tls;
 use super::whole::{RequestBody, Whole};
-use crate::http::io::{Client, Speaks};
+use crate::http::io::{Client, Speaks, Uploads};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
 use crate::http::routes::BodyLength;
@@ -202,7 +202,7 @@ where
     http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_header_size(largest_head);
     // Left alone, it reads up to 400 KiB ahead for each connection.
     http.max_buf_size(largest_head.max(READ_AHEAD));
-    let mut connection = http.serve_connection(client, service);
+    let mut connection = http.serve_connection(client.with_uploads(Uploads::Count), service);
     let answer = tokio::select! {
         served = &mut connection => {
             let Err(error) = served else { return Ok(None) };

@@ -1,0 +1,108 @@
+//! Splits a body into lines, however it is cut into chunks.
+
+use super::body::Held;
+use crate::http::problem::Problem;
+use bytes::{Buf, Bytes, BytesMut};
+
+/// A line that is not blank, with its number in the body, from 1 on.
+#[derive(Debug)]
+pub struct Line {
+    pub number: u64,
+    pub text: Result<Bytes, Problem>,
+}
+
+/// Lines end at LF; a CR before it is left out, and blank lines are skipped.
+pub struct Lines {
+    chunk: Bytes,
+    /// The beginning of a line whose end has not arrived.
+    begun: BytesMut,
+    held: Held,
+    max_line: usize,
+    /// Why the line under way is rejected already; the rest of it is discarded.
+    rejected: Option<Problem>,
+    /// Of the line under way.
+    number: u64,
+}
+
+impl Lines {
+    pub fn new(max_line: usize, held: Held) -> Self {
+        Self { chunk: Bytes::new(), begun: BytesMut::new(), held, max_line, rejected: None, number: 1 }
+    }
+
+    /// `chunk` follows the one before, of which no line is left.
+    pub fn feed(&mut self, chunk: Bytes) {
+        self.chunk = chunk;
+    }
+
+    /// At most `limit` lines; none where the rest of the chunk has no line end.
+    pub fn take(&mut self, limit: usize) -> Vec<Line> {
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(end) = memchr::memchr(b'\n', &self.chunk)
+        {
+            let rest = self.chunk.split_to(end);
+            self.chunk.advance(1);
+            found.extend(self.complete(rest));
+        }
+        if found.is_empty() {
+            self.keep();
+        }
+        found
+    }
+
+    /// The last line, which may lack its end.
+    pub fn finish(&mut self) -> Option<Line> {
+        self.complete(Bytes::new())
+    }
+
+    /// The number of the line under way, and whether anything of it has arrived.
+    pub fn under_way(&self) -> (u64, bool) {
+        (self.number, self.rejected.is_some() || !self.begun.is_empty() || !self.chunk.is_empty())
+    }
+
+    /// Keeps the rest of the chunk, within the limits.
+    fn keep(&mut self) {
+        let chunk = std::mem::take(&mut self.chunk);
+        let length = self.begun.len() + chunk.len();
+        if self.rejected.is_none() {
+            let room = if length > self.max_line { Err(self.too_long()) } else { self.held.set(length) };
+            self.rejected = room.err();
+        }
+        match self.rejected {
+            None => self.begun.extend_from_slice(&chunk),
+            // Its memory too.
+            Some(_) => {
+                self.begun = BytesMut::new();
+                let _ = self.held.set(0);
+            }
+        }
+    }
+
+    /// `rest` completes the line under way.
+    fn complete(&mut self, rest: Bytes) -> Option<Line> {
+        let number = self.number;
+        self.number += 1;
+        if let Some(problem) = self.rejected.take() {
+            return Some(Line { number, text: Err(problem) });
+        }
+        let mut line = if self.begun.is_empty() {
+            rest
+        } else {
+            self.begun.extend_from_slice(&rest);
+            self.begun.split().freeze()
+        };
+        if line.len() > self.max_line {
+            return Some(Line { number, text: Err(self.too_long()) });
+        }
+        if line.last() == Some(&b'\r') {
+            line.truncate(line.len() - 1);
+        }
+        let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+        (!is_blank).then_some(Line { number, text: Ok(line) })
+    }
+
+    fn too_long(&self) -> Problem {
+        let limit = self.max_line;
+        Problem::too_large(format!("the line has more than {limit} bytes, the most that --max-body allows"))
+    }
+}

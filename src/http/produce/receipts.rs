@@ -1,0 +1,185 @@
+//! Where the outcomes of lines go: into one summary at the end, or to the client line by line.
+
+use super::answer::{self, Entry};
+use super::summary::Summary;
+use crate::broker::Acks;
+use crate::http::problem::Problem;
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// Bytes of receipts that may wait for the client to read them.
+const WAITING: usize = 64 << 10;
+/// A client that reads none of them for so long gets the following ones joined: many clients (Python's requests, wget)
+/// read nothing before they have written everything, and must not wait for themselves.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub enum Report {
+    AtEnd(Summary),
+    Stream(Outbox),
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self::AtEnd(Summary::default())
+    }
+}
+
+/// The client has left.
+#[derive(Debug)]
+pub struct Gone;
+
+impl Report {
+    pub fn is_at_end(&self) -> bool {
+        matches!(self, Self::AtEnd(_))
+    }
+
+    pub fn add(&mut self, line: u64, entry: Entry) {
+        match self {
+            Self::AtEnd(summary) => summary.add(line, entry),
+            Self::Stream(outbox) => outbox.add(line, entry),
+        }
+    }
+
+    /// The body ended early, in the middle of `line` where `is_begun`.
+    pub fn cut(&mut self, line: u64, is_begun: bool, problem: Problem) {
+        match self {
+            Self::AtEnd(summary) => {
+                if is_begun {
+                    summary.add(line, Err(problem.clone()));
+                }
+                summary.incomplete(problem);
+            }
+            Self::Stream(outbox) => outbox.add(line, Err(problem)),
+        }
+    }
+
+    /// Nothing from `line` on was written.
+    pub fn stopped(&mut self, line: u64, problem: Problem) {
+        match self {
+            Self::AtEnd(summary) => {
+                let detail = format!("line {line} and all after it were not written: {}", problem.detail());
+                summary.incomplete(problem.saying(detail));
+            }
+            Self::Stream(outbox) => outbox.add(line, Err(problem)),
+        }
+    }
+
+    /// For the log.
+    pub fn counts(&self) -> String {
+        let (written, failed) = match self {
+            Self::AtEnd(summary) => summary.counts(),
+            Self::Stream(outbox) => (outbox.written, outbox.failed),
+        };
+        format!("{written} records were written, {failed} failed")
+    }
+
+    pub fn has_room(&self) -> bool {
+        match self {
+            Self::AtEnd(_) => true,
+            Self::Stream(outbox) => outbox.is_joining || outbox.text.len() < WAITING,
+        }
+    }
+
+    /// Makes progress with handing receipts over; it may be dropped at any time.
+    pub async fn give(&mut self) -> Result<(), Gone> {
+        match self {
+            Self::AtEnd(_) => std::future::pending().await,
+            Self::Stream(outbox) => outbox.give().await,
+        }
+    }
+
+    /// Hands over what is left.
+    pub async fn finish(&mut self) {
+        if let Self::Stream(outbox) = self {
+            while (!outbox.text.is_empty() || outbox.joined.is_some()) && outbox.give().await.is_ok() {}
+        }
+    }
+}
+
+/// Receipts on their way to the client.
+pub struct Outbox {
+    client: mpsc::Sender<Bytes>,
+    acks: Acks,
+    text: Vec<u8>,
+    full_since: Option<Instant>,
+    /// From now on receipts are joined, until the client reads on.
+    is_joining: bool,
+    joined: Option<Joined>,
+    written: u64,
+    failed: u64,
+}
+
+/// Follows the text.
+struct Joined {
+    first: u64,
+    last: u64,
+    summary: Summary,
+}
+
+impl Outbox {
+    pub fn new(client: mpsc::Sender<Bytes>, acks: Acks) -> Self {
+        let (text, full_since, is_joining, joined) = (Vec::new(), None, false, None);
+        Self { client, acks, text, full_since, is_joining, joined, written: 0, failed: 0 }
+    }
+
+    fn add(&mut self, line: u64, entry: Entry) {
+        *if entry.is_ok() { &mut self.written } else { &mut self.failed } += 1;
+        if self.is_joining {
+            let new = || Joined { first: line, last: line, summary: Summary::default() };
+            let joined = self.joined.get_or_insert_with(new);
+            joined.last = line;
+            return joined.summary.add(line, entry);
+        }
+        answer::write(&mut self.text, &entry, self.acks);
+        self.text.push(b'\n');
+        if self.text.len() >= WAITING && self.full_since.is_none() {
+            self.full_since = Some(Instant::now());
+        }
+    }
+
+    async fn give(&mut self) -> Result<(), Gone> {
+        if self.text.is_empty() && self.joined.is_none() {
+            self.client.closed().await;
+            return Err(Gone);
+        }
+        let join_at = self.full_since.filter(|_| !self.is_joining).map(|since| since + PATIENCE);
+        let place = tokio::select! {
+            biased;
+            place = self.client.reserve() => place.map_err(|_| Gone)?,
+            () = at(join_at) => {
+                self.is_joining = true;
+                return Ok(());
+            }
+        };
+        let text = std::mem::take(&mut self.text);
+        self.full_since = None;
+        let text = match self.joined.take() {
+            // In two steps, each of which the client takes by itself.
+            Some(joined) if !text.is_empty() => {
+                self.joined = Some(joined);
+                text
+            }
+            Some(joined) => {
+                self.is_joining = false;
+                let mut receipt = joined.summary.receipt(joined.first, joined.last);
+                receipt.push(b'\n');
+                receipt
+            }
+            None => {
+                self.is_joining = false;
+                text
+            }
+        };
+        place.send(text.into());
+        Ok(())
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,182 @@
+//! What became of many lines, in bounded memory: counts, offset ranges and the first errors.
+
+use super::answer::Entry;
+use crate::broker::{Acks, Placed};
+use crate::http::problem::Problem;
+use crate::record::{Offset, Partition};
+use serde::Serialize;
+use warp::http::StatusCode;
+use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::reply::Response;
+
+/// Failed lines that are listed.
+const ERRORS: usize = 100;
+/// Offset ranges that are listed: other producers may write in between.
+const RANGES: usize = 1000;
+
+#[derive(Debug, Default, Serialize)]
+pub struct Summary {
+    /// Records that are acknowledged, or with `acks=0` sent.
+    written: u64,
+    failed: u64,
+    offsets: Vec<Range>,
+    /// Records that are written and in none of the ranges.
+    #[serde(skip_serializing_if = "is_zero")]
+    offsets_omitted: u64,
+    errors: Vec<LineError>,
+    /// Failed lines that are not listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    errors_omitted: u64,
+    /// Why the body was not read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<String>,
+    #[serde(skip)]
+    problem: Option<Problem>,
+}
+
+/// Records of one partition without a hole in between.
+#[derive(Debug, Serialize)]
+struct Range {
+    partition: Partition,
+    first: Offset,
+    last: Offset,
+}
+
+#[derive(Debug, Serialize)]
+struct LineError {
+    line: u64,
+    error_code: u32,
+    error: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Summary {
+    pub fn add(&mut self, line: u64, entry: Entry) {
+        match entry {
+            Ok(placed) => {
+                self.written += 1;
+                self.place(placed);
+            }
+            Err(problem) => {
+                self.failed += 1;
+                match self.errors.len() < ERRORS {
+                    true => self.errors.push(LineError {
+                        line,
+                        error_code: problem.error_code(),
+                        error: problem.detail().to_owned(),
+                    }),
+                    false => self.errors_omitted += 1,
+                }
+                self.blame(problem);
+            }
+        }
+    }
+
+    fn place(&mut self, Placed { partition, offset }: Placed) {
+        let Some(offset) = offset else { return };
+        // The last range of the partition: offsets of one partition only grow.
+        if let Some(range) = self.offsets.iter_mut().rev().find(|range| range.partition == partition)
+            && range.last + 1 == offset
+        {
+            range.last = offset;
+        } else if self.offsets.len() < RANGES {
+            self.offsets.push(Range { partition, first: offset, last: offset });
+        } else {
+            self.offsets_omitted += 1;
+        }
+    }
+
+    fn blame(&mut self, problem: Problem) {
+        self.problem = Some(match self.problem.take() {
+            Some(before) => before.or_worse(problem),
+            None => problem,
+        });
+    }
+
+    /// The body was not read to its end; what follows was not written.
+    pub fn incomplete(&mut self, problem: Problem) {
+        self.incomplete = Some(problem.detail().to_owned());
+        self.blame(problem);
+    }
+
+    pub fn counts(&self) -> (u64, u64) {
+        (self.written, self.failed)
+    }
+
+    /// As one receipt for lines `first` to `last`.
+    pub fn receipt(&self, first: u64, last: u64) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Joined<'a> {
+            lines: [u64; 2],
+            #[serde(flatten)]
+            summary: &'a Summary,
+        }
+        serde_json::to_vec(&Joined { lines: [first, last], summary: self }).unwrap_or_default()
+    }
+
+    /// 200 where every line is written (202 with `acks=0`), 207 where some are, else the status of what went wrong.
+    pub fn answer(self, acks: Acks) -> Response {
+        let members = serde_json::to_value(&self).unwrap_or_default();
+        let status = match (&self.problem, acks) {
+            (Some(problem), _) if self.written == 0 => {
+                let detail = match self.errors.first() {
+                    Some(first) => format!("no line was written; line {}: {}", first.line, first.error),
+                    None => problem.detail().to_owned(),
+                };
+                return problem.saying(detail).response_with(members);
+            }
+            (Some(_), _) => StatusCode::MULTI_STATUS,
+            (None, Acks::None) => StatusCode::ACCEPTED,
+            (None, _) => StatusCode::OK,
+        };
+        let mut response = Response::new(format!("{members}\n").into());
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn placed(partition: Partition, offset: Offset) -> Entry {
+        Ok(Placed { partition, offset: Some(offset) })
+    }
+
+    fn seen(summary: &Summary) -> Value {
+        serde_json::to_value(summary).unwrap()
+    }
+
+    #[test]
+    fn offsets_join_into_ranges_for_each_partition() {
+        let mut summary = Summary::default();
+        let places = [(0, 5), (1, 0), (0, 6), (1, 1), (0, 7), (0, 9)];
+        (1..).zip(places).for_each(|(line, (partition, offset))| summary.add(line, placed(partition, offset)));
+        let range =
+            |partition: i32, first: i64, last: i64| json!({"partition": partition, "first": first, "last": last});
+        let expected = json!({
+            "written": 6, "failed": 0, "offsets": [range(0, 5, 7), range(1, 0, 1), range(0, 9, 9)], "errors": [],
+        });
+        assert_eq!(seen(&summary), expected);
+    }
+
+    #[test]
+    fn a_summary_is_bounded_and_says_what_it_leaves_out() {
+        let mut summary = Summary::default();
+        for line in 1..=1_000_000 {
+            summary.add(2 * line, placed(0, 2 * line as i64));
+            summary.add(2 * line + 1, Err(Problem::unprocessable("bad")));
+        }
+        let seen = seen(&summary);
+        assert_eq!((&seen["written"], &seen["failed"]), (&json!(1_000_000), &json!(1_000_000)));
+        assert_eq!((seen["offsets"].as_array().unwrap().len(), &seen["offsets_omitted"]), (RANGES, &json!(999_000)));
+        assert_eq!((seen["errors"].as_array().unwrap().len(), &seen["errors_omitted"]), (ERRORS, &json!(999_900)));
+        assert!(seen.to_string().len() < 64 << 10);
+    }
+}

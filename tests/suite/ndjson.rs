@@ -1,0 +1,133 @@
+//! Bodies of lines: a status that is true, a bounded summary, receipts that need no reader.
+
+use crate::produce::{Answer, Bridge, Chunk, NDJSON, PATIENCE, Synced, answer, chunks};
+use bytes::Bytes;
+use curlew::broker::{BrokerError, Written};
+use futures_util::stream;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+const LINES: &[(&str, &str)] = &[("content-type", NDJSON)];
+
+impl Bridge {
+    async fn summary(&self, body: impl Into<Vec<u8>>) -> Answer {
+        self.post("t", LINES, body).await
+    }
+}
+
+#[tokio::test]
+async fn the_status_of_lines_follows_their_outcome() {
+    let unavailable = || Some(BrokerError::Unavailable("refused".into()));
+    let rows = [
+        (None, "1\n2\n", 200, 2, 0),
+        (None, "", 200, 0, 0),
+        (None, "1\nbad\n2", 207, 2, 1),
+        (None, "bad\n{\n", 422, 0, 2),
+        (unavailable(), "1\n2\n", 503, 0, 2),
+        (unavailable(), "bad\n2\n", 503, 0, 2),
+        (Some(BrokerError::TimedOut(Written::Maybe)), "bad\n2\n", 504, 0, 2),
+    ];
+    for (fault, body, status, written, failed) in rows {
+        let bridge = Bridge::new();
+        bridge.broker.fail_with(fault);
+        let answer = bridge.summary(body).await;
+        assert_eq!(answer.status, status, "{body:?}: {answer:?}");
+        assert_eq!((&answer.body["written"], &answer.body["failed"]), (&json!(written), &json!(failed)), "{answer:?}");
+        let is_problem = answer.content_type == "application/problem+json";
+        assert_eq!(is_problem, status >= 400, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_summary_names_failed_lines_by_their_number_in_the_body() {
+    let answer = Bridge::new().summary("1\n\n \t \r\nbad\n2\n{\"a\":1}{\"b\":2}\n3").await;
+    assert_eq!(answer.body["offsets"], json!([{"partition": 0, "first": 0, "last": 2}]), "{answer:?}");
+    let errors = answer.body["errors"].as_array().unwrap();
+    assert_eq!([&errors[0]["line"], &errors[1]["line"]], [&json!(4), &json!(6)]);
+    assert!(errors[1]["error"].as_str().unwrap().contains("--data-binary"), "{answer:?}");
+    assert_eq!(answer.body.get("incomplete"), None);
+    let marked = Bridge::new().summary(b"\xef\xbb\xbf1\n2\n").await;
+    assert!(marked.body["errors"][0]["error"].as_str().unwrap().contains("byte order mark"), "{marked:?}");
+}
+
+#[tokio::test]
+async fn a_body_cut_in_the_middle_of_a_line_says_so_in_its_summary() {
+    let cut = |text: &'static str| stream::iter([Ok(Bytes::from(text)), Chunk::Err("cut")]);
+    let bridge = Bridge::new();
+    let some = answer(bridge.send("t", LINES, cut("1\n2\n{\"half\":")).await).await;
+    assert_eq!((some.status, &some.body["written"], &some.body["failed"]), (207, &json!(2), &json!(1)), "{some:?}");
+    assert_eq!((&some.body["errors"][0]["line"], &some.body["errors"][0]["error_code"]), (&json!(3), &json!(400)));
+    assert!(some.body["incomplete"].as_str().unwrap().contains("line 3"), "{some:?}");
+    let between = answer(bridge.send("t", LINES, cut("1\n")).await).await;
+    assert_eq!((between.status, &between.body["failed"]), (207, &json!(0)), "{between:?}");
+    assert!(between.body["incomplete"].as_str().unwrap().contains("line 2"), "{between:?}");
+    let none = answer(bridge.send("t", LINES, cut("{\"half\":")).await).await;
+    none.is_problem(400, 400, &["ended early"]);
+    assert_eq!(bridge.values(0), ["1", "2", "1"]);
+}
+
+#[tokio::test]
+async fn an_endless_body_is_answered_when_the_broker_takes_nothing() {
+    let bridge = Bridge::new();
+    bridge.broker.fail_with(Some(BrokerError::Unavailable("refused".into())));
+    let endless = stream::repeat_with(|| Ok(Bytes::from("1\n2\n")));
+    let answer = answer(bridge.send("t", LINES, endless).await).await;
+    answer.is_problem(503, 503, &["no line was written", "refused"]);
+    assert!(answer.body["incomplete"].as_str().unwrap().contains("were not written"), "{answer:?}");
+    assert_eq!(bridge.values(0), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_upload_that_is_stopped_says_from_which_line_on() {
+    let bridge = Bridge::new();
+    let (body, chunks) = tokio::sync::mpsc::channel::<Chunk>(4);
+    let chunks = Box::pin(stream::unfold(chunks, async |mut chunks| chunks.recv().await.map(|chunk| (chunk, chunks))));
+    let (broker, sender) = (bridge.broker.clone(), body.clone());
+    let client = tokio::spawn(async move {
+        sender.send(Ok("1\n2\n".into())).await.unwrap();
+        while broker.records("t", 0).len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        broker.fail_with(Some(BrokerError::Unavailable("away".into())));
+        sender.send(Ok("3\n".into())).await.unwrap();
+    });
+    let answer = answer(bridge.send("t", LINES, Synced::new(chunks)).await).await;
+    client.await.unwrap();
+    assert_eq!((answer.status, &answer.body["written"], &answer.body["failed"]), (207, &json!(2), &json!(1)));
+    assert!(answer.body["incomplete"].as_str().unwrap().starts_with("line 4 and all after it"), "{answer:?}");
+    drop(body);
+}
+
+/// As Python's requests, wget and HttpURLConnection do: nothing is read before everything is written.
+#[tokio::test]
+async fn receipts_that_nobody_reads_join_and_the_body_is_read_to_its_end() {
+    const COUNT: usize = 30_000;
+    let bridge = Bridge::new();
+    let bodies = (0..COUNT / 100).map(|_| "{\"i\":1}\n".repeat(99) + "bad\n");
+    let response = bridge.send("t?receipts=stream", LINES, chunks(bodies.collect::<Vec<_>>())).await;
+    let written = async {
+        while bridge.broker.records("t", 0).len() < COUNT / 100 * 99 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.expect("the body waits for its receipts to be read");
+    let body = tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
+    let (mut next, mut failed, mut joined) = (1, 0, 0);
+    for line in String::from_utf8_lossy(&body).lines() {
+        let receipt: Value = serde_json::from_str(line).unwrap();
+        match receipt["lines"].as_array() {
+            None => {
+                next += 1;
+                failed += u64::from(receipt["error_code"].is_number());
+            }
+            Some(lines) => {
+                assert_eq!(lines[0], json!(next), "{receipt}");
+                next = lines[1].as_u64().unwrap() + 1;
+                failed += receipt["failed"].as_u64().unwrap();
+                joined += 1;
+            }
+        }
+    }
+    assert_eq!((next, failed), (COUNT as u64 + 1, COUNT as u64 / 100));
+    assert!(joined > 0 && body.len() < 2 << 20, "{joined} joined receipts in {} bytes", body.len());
+}
