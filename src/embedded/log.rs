@@ -195,6 +195,11 @@ impl EmbeddedLog {
         Ok(data)
     }
 
+    /// Whether the log holds the offset, or will hold it next.
+    pub fn check(&self, want: &Want) -> Result<(), BrokerError> {
+        checked(&self.topics(), want).map(drop)
+    }
+
     fn damaged(&self, place: Place, offset: Offset) -> BrokerError {
         let topics = self.topics();
         let name = topics.iter().find(|(_, topic)| topic.number == place.topic).map_or("?", |(name, _)| name.as_str());

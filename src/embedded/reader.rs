@@ -35,13 +35,18 @@ impl Reader for LogReader {
         let mut left = limits.max_bytes;
         let mut fetched = Vec::with_capacity(wants.len());
         for want in wants {
+            if left == 0 {
+                // No room for records, but a place that is not in the log is reported all the same.
+                if let Err(error) = self.log.check(want) {
+                    let (topic, partition) = (want.topic.clone(), want.partition);
+                    fetched.push(Fetched { topic, partition, offset: want.offset, result: Err(error) });
+                }
+                continue;
+            }
             let result = self.log.fetch(want, limits.partition_max_bytes.min(left));
             let read = result.iter().flat_map(|data| &data.batches).map(|records| records.memory()).sum();
             fetched.push(Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result });
             left = left.saturating_sub(read);
-            if left == 0 {
-                break;
-            }
         }
         Ok(fetched)
     }
