@@ -7,13 +7,13 @@ use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
 use crate::record::{Offset, Partition};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Records that a filter may leave out before a checkpoint says how far the stream is.
-const CHECKPOINT_RECORDS: u32 = 1000;
-/// How long it may leave them out before.
+/// Offsets that a stream may pass without a record before a checkpoint says how far it is.
+const CHECKPOINT_OFFSETS: u64 = 1000;
+/// How long it may pass them before.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// By topic and partition.
@@ -26,6 +26,9 @@ pub struct Bounds {
     pub remaining: Option<u64>,
     /// The offset to stop before, by topic and partition. Partitions that are not named do not count.
     pub ends: Option<Ends>,
+    /// Partitions whose cursor is at or past the end already, and whose log has not confirmed it yet. A log that was
+    /// truncated answers a fetch there with an error, which is a gap to report before the stream ends.
+    pub unconfirmed: HashSet<(usize, Partition)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +51,9 @@ pub struct Encoder {
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
     pub bounds: Bounds,
-    /// Records left out since the last id was written.
-    passed: u32,
+    /// Offsets passed since the last id was written: records that the filter left out, and what is never delivered
+    /// (transaction markers, aborted records, compaction holes).
+    passed: u64,
     /// When the first of them was seen.
     passing_since: Option<Instant>,
 }
@@ -111,6 +115,7 @@ impl Encoder {
     ) -> Flow {
         let partition = candidates.partition;
         let Some(from) = self.cursor.next(topic, partition) else { return Flow::GoesOn };
+        self.bounds.unconfirmed.remove(&(topic, partition));
         if self.is_finished() {
             return Flow::Finished;
         }
@@ -123,7 +128,6 @@ impl Encoder {
                 return Flow::GoesOn;
             }
             if !candidates.matches(&self.filter, number, &record) {
-                self.passed += 1;
                 continue;
             }
             self.cursor.set(topic, partition, (record.offset + 1).into());
@@ -139,7 +143,10 @@ impl Encoder {
             }
         }
         // Behind a stream's end lie records that it has not seen, and may come back for.
-        self.cursor.set(topic, partition, next.min(end).max(from).into());
+        let place = self.cursor.next(topic, partition).unwrap_or(from);
+        let passed = next.min(end).max(place) - place;
+        self.cursor.set(topic, partition, (place + passed).into());
+        self.passed += passed.unsigned_abs();
         self.checkpoint_if_due(out);
         if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
     }
@@ -150,7 +157,7 @@ impl Encoder {
             return;
         }
         let since = *self.passing_since.get_or_insert_with(Instant::now);
-        if self.passed >= CHECKPOINT_RECORDS || since.elapsed() >= CHECKPOINT_INTERVAL {
+        if self.passed >= CHECKPOINT_OFFSETS || since.elapsed() >= CHECKPOINT_INTERVAL {
             self.checkpoint(out);
         }
     }
@@ -159,11 +166,14 @@ impl Encoder {
     pub fn checkpoint(&mut self, out: &mut Vec<u8>) {
         self.passed = 0;
         self.passing_since = None;
+        if !self.format.uses_ids() {
+            return;
+        }
         self.holds = Holds::Words;
         self.format.checkpoint(out, self.cursor.text());
     }
 
-    /// Writes where the stream is, if a filter has left records out since the last id.
+    /// Writes where the stream is, if it has passed offsets since the last id.
     pub fn checkpoint_if_passed(&mut self, out: &mut Vec<u8>) {
         if self.passed > 0 {
             self.checkpoint(out);
@@ -181,6 +191,8 @@ impl Encoder {
             // The log ends here now.
             *end = (*end).min(to);
         }
+        self.bounds.unconfirmed.remove(&(topic, partition));
+        self.passed = 0;
         self.holds = Holds::Words;
         self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
     }
@@ -196,6 +208,7 @@ impl Encoder {
             // They were another topic's.
             ends.retain(|(of, _), _| *of != topic);
         }
+        self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
         self.holds = Holds::Words;
         let name = self.cursor.topics()[topic].name.clone();
         for (partition, from) in lost {
@@ -233,6 +246,17 @@ impl Encoder {
 
     /// Whether a partition has nothing more for this stream.
     pub fn has_ended(&self, topic: usize, partition: Partition) -> bool {
+        self.is_at_end(topic, partition) && !self.bounds.unconfirmed.contains(&(topic, partition))
+    }
+
+    /// Ends the stream only once the logs have confirmed the ends that the cursor has reached already.
+    pub fn confirm_ends(&mut self) {
+        let ends = self.bounds.ends.iter().flatten().map(|(place, _)| *place);
+        let reached = ends.filter(|(topic, partition)| self.is_at_end(*topic, *partition));
+        self.bounds.unconfirmed = reached.collect();
+    }
+
+    fn is_at_end(&self, topic: usize, partition: Partition) -> bool {
         self.cursor.next(topic, partition).is_none_or(|next| next >= self.end_of(topic, partition))
     }
 

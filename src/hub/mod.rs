@@ -215,7 +215,7 @@ impl Hub {
             missing,
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };
-        let bounds = Bounds { remaining: limit.map(u64::from), ends: None };
+        let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
         let (post, mailbox) = mailbox::mailbox(self.jobs.clone(), permit, format, self.counts().clone());
         let job = Job::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });

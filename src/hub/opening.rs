@@ -100,12 +100,16 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
 
 /// Sends the id-only frame of the place where the stream starts, and says what became of it meanwhile.
 fn begin(mut job: Box<Job>, at_end: AtEnd, ends: Option<Ends>) -> Next {
-    job.phase = Phase::Reading { at_end };
+    let opening = std::mem::replace(&mut job.phase, Phase::Reading { at_end });
     let mut out = Vec::new();
     job.encoder.checkpoint(&mut out);
     (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
     // Only now: they are of the topics as they are, which a cursor's may not have been.
     job.encoder.bounds.ends = ends;
+    // A client's cursor may be of a log that was truncated since. The other places have just been asked of the log.
+    if matches!(opening, Phase::Opening(Opening { start: Start::Cursor(_), .. })) {
+        job.encoder.confirm_ends();
+    }
     job.send(out);
     job.backoff.reset();
     Next::Again(job)

@@ -39,17 +39,17 @@ impl Format for Lines {
     }
 }
 
-struct Client {
+pub struct Client {
     mailbox: Mailbox,
-    lines: Vec<String>,
-    id: String,
+    pub lines: Vec<String>,
+    pub id: String,
 }
 
-fn topic(name: &str) -> TopicName {
+pub fn topic(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
 }
 
-fn subscription(topics: &[&str], start: Start) -> Subscription {
+pub fn subscription(topics: &[&str], start: Start) -> Subscription {
     Subscription {
         topics: topics.iter().map(|name| topic(name)).collect(),
         selection: Selection::All,
@@ -62,23 +62,23 @@ fn subscription(topics: &[&str], start: Start) -> Subscription {
     }
 }
 
-fn resume(topics: &[&str], id: &str) -> Subscription {
+pub fn resume(topics: &[&str], id: &str) -> Subscription {
     let names = topics.iter().map(|name| topic(name)).collect();
     subscription(topics, Start::Cursor(Cursor::read(id, names, Selection::All).unwrap()))
 }
 
-fn hub(broker: &Arc<MemoryBroker>) -> Hub {
+pub fn hub(broker: &Arc<MemoryBroker>) -> Hub {
     let settings = Settings { metadata_refresh: Duration::from_millis(50), ..Settings::default() };
     Hub::start(broker.clone(), settings).unwrap()
 }
 
 impl Client {
-    fn open(hub: &Hub, subscription: Subscription) -> Self {
+    pub fn open(hub: &Hub, subscription: Subscription) -> Self {
         Self { mailbox: hub.subscribe(subscription).unwrap(), lines: Vec::new(), id: String::new() }
     }
 
     /// The next frames; `None` when the stream is over.
-    fn next(&mut self) -> Option<Vec<String>> {
+    pub fn next(&mut self) -> Option<Vec<String>> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// Reads until a line begins so.
-    fn until(&mut self, begin: &str) {
+    pub fn until(&mut self, begin: &str) {
         let mut seen = 0;
         while !self.lines[seen..].iter().any(|line| line.starts_with(begin)) {
             seen = self.lines.len();
@@ -128,12 +128,12 @@ impl Client {
         }
     }
 
-    fn read_to_end(&mut self) {
+    pub fn read_to_end(&mut self) {
         while self.next().is_some() {}
     }
 
     /// What came, without ids.
-    fn story(&self) -> Vec<&str> {
+    pub fn story(&self) -> Vec<&str> {
         self.lines.iter().map(|line| line.rsplit_once(' ').map_or(line.as_str(), |(text, _)| text)).collect()
     }
 }
@@ -380,7 +380,7 @@ fn wanted(condition: &str, start: Start) -> Subscription {
 }
 
 /// A hub that looks topics up so seldom that nothing in a test waits for it.
-fn idle_hub(broker: &Arc<MemoryBroker>) -> Hub {
+pub fn idle_hub(broker: &Arc<MemoryBroker>) -> Hub {
     let settings = Settings { metadata_refresh: Duration::from_secs(3600), ..Settings::default() };
     Hub::start(broker.clone(), settings).unwrap()
 }

@@ -5,6 +5,7 @@
 mod access;
 mod cli;
 mod conditions;
+mod ends;
 mod fuzz;
 mod http2;
 mod http_rules;

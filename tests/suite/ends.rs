@@ -1,0 +1,141 @@
+//! Where streams end, and how far they say that they are.
+
+use crate::hub::{Client, hub, idle_hub, resume, subscription, topic};
+use crate::support::memory_broker::MemoryBroker;
+use curlew::cursor::{Cursor, Selection};
+use curlew::hub::*;
+use curlew::record::*;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+/// A cursor at these offsets of the partitions of topic `t`.
+fn at(offsets: &[Offset]) -> Start {
+    let places = offsets.iter().enumerate().map(|(p, offset)| (topic("t"), p as Partition, *offset)).collect();
+    Start::Cursor(Cursor::at(places, vec![topic("t")], Selection::All).unwrap())
+}
+
+fn until_end(start: Start) -> Subscription {
+    Subscription { until: Until::End, ..subscription(&["t"], start) }
+}
+
+fn broker_with(records: &[usize]) -> Arc<MemoryBroker> {
+    let broker = MemoryBroker::new();
+    broker.create("t", records.len());
+    for (partition, count) in records.iter().enumerate() {
+        (0..*count).for_each(|n| drop(broker.append("t", partition, format!("{n}"))));
+    }
+    broker
+}
+
+/// The next offsets that an id names.
+fn places(id: &str) -> Vec<Offset> {
+    let cursor = Cursor::read(id, vec![topic("t")], Selection::All).unwrap();
+    cursor.places(0).map(|(_, next)| next).collect()
+}
+
+#[test]
+fn a_cursor_past_the_end_is_a_gap_also_where_the_stream_ends_by_itself() {
+    let truncated = "gap t/0:99-4:truncated";
+    let (end, limit) = (Until::End, NonZeroU64::new(1));
+    for (until, limit) in [(end, None), (Until::Forever, limit), (end, limit)] {
+        let broker = broker_with(&[4]);
+        let hub = idle_hub(&broker);
+        let mut client = Client::open(&hub, Subscription { until, limit, ..subscription(&["t"], at(&[99])) });
+        client.until(truncated);
+        if until == Until::Forever {
+            broker.append("t", 0, "after");
+        }
+        client.read_to_end();
+        assert!(!client.lines.iter().any(|line| line.starts_with("problem")), "{:?}", client.lines);
+        let place = if until == Until::Forever { 5 } else { 4 };
+        assert_eq!(places(&client.id), [place], "{:?}", client.lines);
+    }
+    // The other partitions are read to their ends.
+    let broker = broker_with(&[4, 2]);
+    let hub = idle_hub(&broker);
+    let mut client = Client::open(&hub, until_end(at(&[99, 0])));
+    client.read_to_end();
+    let mut story = client.story();
+    story.retain(|line| *line != "at");
+    story.sort_unstable();
+    assert_eq!(story, [truncated, "record t/1@0 0", "record t/1@1 1"]);
+    assert_eq!(places(&client.id), [4, 2]);
+}
+
+#[test]
+fn a_cursor_before_the_start_is_a_gap_also_where_nothing_is_left_before_the_end() {
+    let broker = broker_with(&[4]);
+    broker.trim("t", 0, 4);
+    let hub = idle_hub(&broker);
+    let mut client = Client::open(&hub, until_end(at(&[2])));
+    client.read_to_end();
+    client.lines.dedup();
+    assert!(client.story().contains(&"gap t/0:2-4:retention"), "{:?}", client.story());
+    assert_eq!(places(&client.id), [4]);
+}
+
+#[test]
+fn a_cursor_at_the_end_is_no_gap() {
+    let broker = broker_with(&[4, 0]);
+    let hub = idle_hub(&broker);
+    let mut client = Client::open(&hub, until_end(at(&[4, 0])));
+    client.read_to_end();
+    assert!(client.story().iter().all(|line| *line == "at"), "{:?}", client.story());
+    assert_eq!(places(&client.id), [4, 0]);
+}
+
+#[test]
+fn the_id_moves_past_what_is_never_delivered_when_the_flow_goes_quiet() {
+    let broker = broker_with(&[1]);
+    let hub = hub(&broker);
+    let mut live = Client::open(&hub, subscription(&["t"], Start::Latest));
+    live.until("at");
+    // A transaction of two records with its marker, then 300 aborted ones.
+    broker.append("t", 0, "a");
+    broker.append("t", 0, "b");
+    broker.skip("t", 0, 1);
+    live.until("record t/0@2");
+    broker.skip("t", 0, 301);
+    while places(&live.id) != [305] {
+        live.next();
+    }
+    broker.trim("t", 0, 305);
+    let mut again = Client::open(&hub, until_end(at(&places(&live.id))));
+    again.read_to_end();
+    assert!(!again.lines.iter().any(|line| line.starts_with("gap")), "{:?}", again.lines);
+}
+
+#[test]
+fn one_record_per_transaction_does_not_double_the_frames() {
+    let broker = broker_with(&[0]);
+    let hub = idle_hub(&broker);
+    let mut live = Client::open(&hub, subscription(&["t"], Start::Latest));
+    live.until("at");
+    for n in 0..200 {
+        let offset = broker.append("t", 0, format!("{n}"));
+        broker.skip("t", 0, 1);
+        live.until(&format!("record t/0@{offset}"));
+    }
+    let ids_only = live.story().iter().filter(|line| **line == "at").count();
+    // One at the start, and one for each 5 s of a slow machine.
+    assert!(ids_only <= 10, "{ids_only} id-only frames for 200 records");
+}
+
+#[test]
+fn a_stream_that_ends_at_the_end_leaves_its_id_behind_what_is_never_delivered() {
+    for records in [0, 1, 3] {
+        let broker = broker_with(&[records, 1]);
+        broker.skip("t", 0, 300);
+        let hub = idle_hub(&broker);
+        let mut client = Client::open(&hub, until_end(Start::Earliest));
+        client.read_to_end();
+        assert_eq!(places(&client.id), [records as Offset + 300, 1], "{:?}", client.lines);
+        // Retention behind the last record takes nothing away from this client.
+        broker.trim("t", 0, records as Offset + 300);
+        let mut again = Client::open(&hub, resume(&["t"], &client.id));
+        again.until("at");
+        broker.append("t", 0, "next");
+        again.until(&format!("record t/0@{}", records + 300));
+        assert!(!again.lines.iter().any(|line| line.starts_with("gap")), "{:?}", again.lines);
+    }
+}
