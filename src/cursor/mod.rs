@@ -15,6 +15,8 @@ const TAG_BITS: u32 = 24;
 const SHORT_TAG_BITS: u32 = 16;
 /// More topics than this have short tags, so that a cursor of twelve fits 128 bytes.
 const FEW_TOPICS: usize = 8;
+/// Follows the id of the last frame of a stream that is complete.
+const COMPLETE: char = '~';
 
 /// Which partitions of its topics a stream reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -263,9 +265,19 @@ impl Cursor {
         self.text.checked()
     }
 
+    /// The id of the last frame of a stream that has delivered all it was asked for.
+    pub fn complete_text(&mut self) -> String {
+        format!("{}{COMPLETE}", self.text())
+    }
+
+    /// Whether `text` is the last id of a complete stream.
+    pub fn is_complete(text: &str) -> bool {
+        text.ends_with(COMPLETE)
+    }
+
     /// Reads a cursor for a stream of these topics and partitions.
     pub fn read(text: &str, topics: Vec<TopicName>, selection: Selection) -> Result<Self, BadCursor> {
-        text::read(text, Self::new(topics, selection))
+        text::read(text.strip_suffix(COMPLETE).unwrap_or(text), Self::new(topics, selection))
     }
 
     /// Whether `text` has the shape of a cursor, whatever its stream: right alphabet and check.

@@ -16,6 +16,8 @@
 //! 12 partitions with offsets below 10^9 and epochs up to 8,190 take at most 128 bytes, whether of one topic or of
 //! twelve. Offsets lie at fixed places, since each record changes one; an epoch changes once an election.
 //!
+//! The last id of a stream that is complete (`until`, `limit`) is followed by a `~`.
+//!
 //! Version 0, which is still read, had no epochs: head, names, for each topic its tag (4 digits), the number of its
 //! partitions and their offsets, then the check.
 

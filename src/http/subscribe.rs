@@ -71,6 +71,9 @@ async fn open(
     let over = auth::over(app, permit, Right::Consume, &topics);
     let style = style(request)?;
     let subscription = subscription(app, topics, query, request, style)?;
+    if is_reconnect_of_complete_stream(&subscription, request) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     if subscription.missing == Missing::Refuse {
         check_topics(app, &subscription).await?;
     }
@@ -163,6 +166,14 @@ fn subscription(
         },
         format: event::format(kind),
     })
+}
+
+/// Whether a client that reconnects by itself has got all it asked for: EventSource repeats the URL with the last id, and
+/// stops at a 204 (WHATWG HTML, 9.2.3). A script that gives such an id in the URL goes on from there.
+fn is_reconnect_of_complete_stream(subscription: &Subscription, request: &Request) -> bool {
+    let is_bounded = subscription.until != Until::Forever || subscription.limit.is_some();
+    let id = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    is_bounded && id.is_some_and(Cursor::is_complete)
 }
 
 /// Where to start: the cursor that a client comes back with wins over `from`, which a reconnecting EventSource repeats.

@@ -166,6 +166,7 @@ impl CatchUp {
         match &job.phase {
             Phase::Opening(_) => return opening::open(job, &self.live, &*self.broker),
             Phase::LookingUp => return opening::look_up(job, &*self.broker),
+            Phase::Reading { .. } if job.encoder.is_finished() => return job.finish(),
             Phase::Reading { at_end } => {
                 let first = std::mem::replace(&mut job.first, First::Join);
                 if job.may_join()
@@ -184,9 +185,6 @@ impl CatchUp {
                     }
                 }
             }
-        }
-        if job.encoder.is_finished() {
-            return job.finish();
         }
         match room {
             Room::None => Next::Later(job, FULL_PAUSE),

@@ -131,7 +131,15 @@ impl Encoder {
                 continue;
             }
             self.cursor.set(topic, partition, (record.offset + 1).into());
-            let id = if uses_ids { self.cursor.text() } else { "" };
+            let last_id;
+            let id = match (uses_ids, self.bounds.remaining) {
+                (false, _) => "",
+                (true, Some(1)) => {
+                    last_id = self.cursor.complete_text();
+                    &last_id
+                }
+                (true, _) => self.cursor.text(),
+            };
             self.format.record(out, candidates.topic, partition, &record, id);
             self.written += 1;
             self.passed = 0;
@@ -177,6 +185,16 @@ impl Encoder {
     pub fn checkpoint_if_passed(&mut self, out: &mut Vec<u8>) {
         if self.passed > 0 {
             self.checkpoint(out);
+        }
+    }
+
+    /// Writes the id of a stream that has delivered all it was asked for, so that a client that reconnects by itself
+    /// is told to stop. The last record of a `limit` has it already.
+    pub fn complete(&mut self, out: &mut Vec<u8>) {
+        if self.bounds.remaining != Some(0) && self.format.uses_ids() {
+            self.passed = 0;
+            self.holds = Holds::Words;
+            self.format.checkpoint(out, &self.cursor.complete_text());
         }
     }
 

@@ -199,7 +199,13 @@ impl Job {
 
     /// All that was asked for is delivered.
     pub fn finish(mut self: Box<Self>) -> Next {
-        self.checkpoint();
+        if self.post.is_full() {
+            // The last id must not be lost: the next turn comes when the client has taken something.
+            return Next::Again(self);
+        }
+        let mut out = Vec::new();
+        self.encoder.complete(&mut out);
+        self.send(out);
         self.post.complete();
         Next::Done
     }

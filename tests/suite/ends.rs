@@ -1,8 +1,10 @@
 //! Where streams end, and how far they say that they are.
 
 use crate::hub::{Client, hub, idle_hub, resume, subscription, topic};
+use crate::resume::bridge;
 use crate::support::memory_broker::MemoryBroker;
 use curlew::cursor::{Cursor, Selection};
+use curlew::http::routes;
 use curlew::hub::*;
 use curlew::record::*;
 use std::num::NonZeroU64;
@@ -138,4 +140,50 @@ fn a_stream_that_ends_at_the_end_leaves_its_id_behind_what_is_never_delivered() 
         again.until(&format!("record t/0@{}", records + 300));
         assert!(!again.lines.iter().any(|line| line.starts_with("gap")), "{:?}", again.lines);
     }
+}
+
+/// The ids of a body of Server-Sent Events.
+fn ids(body: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_automatic_reconnect_of_a_complete_stream_is_204() {
+    let broker = broker_with(&[3, 1]);
+    let app = bridge(&broker);
+    let get = async |path: &str, id: Option<&str>| {
+        let request = warp::test::request().path(path);
+        let request = id.iter().fold(request, |request, id| request.header("last-event-id", *id));
+        request.reply(&routes(app.clone())).await
+    };
+    for bound in ["until=end", "limit=2", "limit=9&until=end"] {
+        let path = format!("/topics/t/events?from=earliest&{bound}");
+        let answer = get(&path, None).await;
+        assert_eq!(answer.status(), 200);
+        let ids = ids(answer.body());
+        let (last, earlier) = ids.split_last().unwrap();
+        assert!(last.ends_with('~') && !earlier.iter().any(|id| id.ends_with('~')), "{bound}: {ids:?}");
+        let again = get(&path, Some(last)).await;
+        assert_eq!((again.status().as_u16(), again.body().len()), (204, 0), "{bound}");
+        // One that was cut before its last frame goes on.
+        assert_eq!(get(&path, Some(&earlier[0])).await.status(), 200, "{bound}");
+        // A script that names the place goes on from there.
+        broker.append("t", 0, "more");
+        broker.append("t", 0, "more");
+        let more = get(&format!("{path}&last_event_id={last}"), None).await;
+        let text = String::from_utf8(more.body().to_vec()).unwrap();
+        assert!(more.status() == 200 && text.contains("data: more"), "{bound}: {text}");
+        assert_eq!(get(&path, Some("AAAA~")).await.status(), 400, "a damaged cursor is damaged");
+    }
+}
+
+#[tokio::test]
+async fn a_gap_before_the_end_is_a_line_of_ndjson_too() {
+    let app = bridge(&broker_with(&[4]));
+    let request = warp::test::request().path("/topics/t/events?from=t:0:99&until=end");
+    let answer = request.header("accept", "application/x-ndjson").reply(&routes(app)).await;
+    let text = String::from_utf8(answer.body().to_vec()).unwrap();
+    let expected = r#"{"event":"gap","topic":"t","partition":0,"from":99,"to":4,"reason":"truncated"}"#;
+    assert_eq!(text.trim(), expected);
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 const PARTITIONS: usize = 3;
 
 /// A bridge; each one is a process of its own to those who come back.
-fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
+pub fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
     let settings = hub::Settings { catch_up_threads: 1, ..hub::Settings::default() };
     let settings_of_http = http::Settings {
         guard: Guard { origins: Origins::Any, listens: Listens::Loopback },
@@ -26,7 +26,11 @@ fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
 /// All that the bridge sends to its end as it is now.
 async fn read(app: &Arc<App>, path: &str, last_event_id: &str) -> Vec<u8> {
     let mut request = warp::test::request().path(path);
-    if !last_event_id.is_empty() {
+    let resumed = format!("{path}&last_event_id={last_event_id}");
+    if last_event_id.ends_with('~') {
+        // The stream was complete: only a client that says so in the URL is given more.
+        request = request.path(&resumed);
+    } else if !last_event_id.is_empty() {
         request = request.header("last-event-id", last_event_id);
     }
     let answer = tokio::time::timeout(Duration::from_secs(20), request.reply(&routes(app.clone()))).await;
