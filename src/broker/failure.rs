@@ -54,6 +54,8 @@ pub enum BrokerError {
     Full(String),
     /// What is on the disk is not what was written there.
     Damaged(String),
+    /// The id of a stream has grown longer than its client can send back.
+    IdTooLong(String),
     /// Any other refusal, by the broker's code and words.
     Refused {
         code: i16,
@@ -99,6 +101,7 @@ impl BrokerError {
             Self::Corrupt(_) => "corrupt",
             Self::Full(_) => "full",
             Self::Damaged(_) => "damaged",
+            Self::IdTooLong(_) => "id_too_long",
             Self::Refused { .. } => "refused",
             Self::Lost => "lost",
             Self::Ending => "ending",
@@ -152,7 +155,7 @@ impl fmt::Display for BrokerError {
             Self::Unsupported(what) => f.write_str(what),
             Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
             Self::Full(why) => write!(f, "nothing was written: {why}"),
-            Self::Damaged(what) => f.write_str(what),
+            Self::Damaged(what) | Self::IdTooLong(what) => f.write_str(what),
             Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
             Self::Ending => f.write_str(
                 "the bridge ends this stream, mostly because it is shutting down; come back with the last id",

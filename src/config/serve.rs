@@ -167,6 +167,7 @@ impl Serve {
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
             memory: memory.clone(),
+            max_id_bytes: self.limits.settings().longest_id(),
             ..hub::Settings::default()
         }
     }

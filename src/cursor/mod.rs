@@ -132,6 +132,28 @@ impl fmt::Display for BadCursor {
 
 impl std::error::Error for BadCursor {}
 
+/// The id of a stream is longer than its client could send back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdTooLong {
+    partitions: usize,
+    bytes: usize,
+    most: usize,
+    /// Partitions whose id would be short enough.
+    fit: usize,
+}
+
+impl fmt::Display for IdTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partitions, bytes, most, fit } = self;
+        write!(
+            f,
+            "a stream of {partitions} partitions has an id of {bytes} bytes, and a client can send back {most} (three \
+             quarters of --max-header); about {fit} partitions fit: name fewer topics, choose partitions with \
+             partition=N, or raise --max-header"
+        )
+    }
+}
+
 impl PartialEq for Cursor {
     fn eq(&self, other: &Self) -> bool {
         self.selection == other.selection && self.topics == other.topics
@@ -268,6 +290,20 @@ impl Cursor {
     /// The id of the last frame of a stream that has delivered all it was asked for.
     pub fn complete_text(&mut self) -> String {
         format!("{}{COMPLETE}", self.text())
+    }
+
+    /// Refuses a cursor whose text is longer than `most` bytes, with how many partitions would fit about.
+    pub fn check_length(&mut self, most: usize) -> Result<(), IdTooLong> {
+        let bytes = self.text().len();
+        let partitions = self.topics.iter().map(|topic| topic.places.len()).sum();
+        if bytes <= most {
+            return Ok(());
+        }
+        let mut empty = self.clone();
+        (0..self.topics.len()).for_each(|topic| empty.clear(topic));
+        let head = empty.text().len();
+        let fit = most.saturating_sub(head) * partitions / bytes.saturating_sub(head).max(1);
+        Err(IdTooLong { partitions, bytes, most, fit })
     }
 
     /// Whether `text` is the last id of a complete stream.

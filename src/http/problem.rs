@@ -317,7 +317,7 @@ impl From<&BrokerError> for Problem {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }
             BrokerError::TooLarge(_) => Self::too_large(text),
-            BrokerError::InvalidRecord(_) => Self::unprocessable(text),
+            BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
             BrokerError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),

@@ -13,7 +13,7 @@ use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{Filter, Missing, Start, Subscription, Until};
-use crate::record::{TopicName, TopicPartition, now};
+use crate::record::{Offset, TopicName, TopicPartition, now};
 use crate::start::{From, parse_from};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ const PARAMETERS: [&str; 12] = [
     "limit",
     TICKET,
 ];
+/// Offsets that a stream's id must have room for: five digits each, up to 10^9.
+const LARGE_OFFSET: Offset = 999_999_999;
 /// How long a broker may take to say whether a topic exists before the stream is opened all the same.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
@@ -234,20 +236,42 @@ fn header_condition(given: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 /// is away or slow is no reason to keep the client waiting: the stream begins when it answers.
 async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(), Problem> {
     let topics = &subscription.topics;
-    if subscription.selection == Selection::All && topics.iter().all(|topic| app.hub.knows(topic)) {
-        return Ok(());
+    let known: Option<Vec<_>> = topics.iter().map(|topic| app.hub.partitions(topic)).collect();
+    if let (Selection::All, Some(partitions)) = (&subscription.selection, known) {
+        return check_id(app, subscription, &partitions);
     }
     let (hub, names) = (app.hub.clone(), topics.clone());
     let asked = app.ask(move || hub.broker().topics(&names));
     let Ok(Ok(Ok(found))) = tokio::time::timeout(LOOK_UP, asked).await else { return Ok(()) };
+    let mut partitions = Vec::new();
     for topic in found {
         match topic {
-            Ok(info) => check_partitions(&info, &subscription.selection)?,
+            Ok(info) => {
+                check_partitions(&info, &subscription.selection)?;
+                partitions.push(info.partitions.len());
+            }
             Err(refused @ (BrokerError::UnknownTopic(_) | BrokerError::Denied(_))) => return Err(refused.into()),
             Err(_) => {}
         }
     }
-    Ok(())
+    check_id(app, subscription, &partitions)
+}
+
+/// Refuses a stream whose id could not come back through `--max-header` once its offsets are large: when it opens, not
+/// when it reconnects.
+fn check_id(app: &App, subscription: &Subscription, partitions: &[usize]) -> Result<(), Problem> {
+    if !subscription.format.uses_ids() {
+        return Ok(());
+    }
+    let mut cursor = Cursor::new(subscription.topics.clone(), subscription.selection.clone());
+    for (topic, partitions) in partitions.iter().take(cursor.topics().len()).enumerate() {
+        while cursor.next_partition(topic).is_some_and(|next| (next as usize) < *partitions) {
+            cursor.add_place(topic, LARGE_OFFSET);
+        }
+    }
+    cursor
+        .check_length(app.limits.settings().longest_id())
+        .map_err(|too_long| Problem::unprocessable(too_long.to_string()))
 }
 
 fn check_partitions(info: &TopicInfo, selection: &Selection) -> Result<(), Problem> {

@@ -198,6 +198,14 @@ impl Encoder {
         }
     }
 
+    /// Refuses an id that its client could not send back.
+    pub fn check_id(&mut self, most: usize) -> Result<(), BrokerError> {
+        if !self.format.uses_ids() {
+            return Ok(());
+        }
+        self.cursor.check_length(most).map_err(|too_long| BrokerError::IdTooLong(too_long.to_string()))
+    }
+
     /// Says that records are missing, and moves the cursor past them.
     pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, to: Offset, reason: GapReason) {
         let Some(from) = self.cursor.next(topic, partition) else { return };

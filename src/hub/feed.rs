@@ -134,6 +134,7 @@ impl Feed {
                 return given;
             }
         }
+        self.check_id(&mut state);
         given
     }
 
@@ -159,11 +160,21 @@ impl Feed {
 
     /// Ends all streams with this problem.
     pub fn fail(&self, error: &BrokerError) {
-        let mut state = self.state();
-        self.evict_full(&mut state);
+        self.end_with(&mut self.state(), error);
+    }
+
+    fn end_with(&self, state: &mut FeedState, error: &BrokerError) {
+        self.evict_full(state);
         let problem = state.encoder.problem(error);
-        self.send(&mut state, problem);
+        self.send(state, problem);
         state.complete();
+    }
+
+    /// Ends all streams once their id has grown longer than their clients can send back.
+    fn check_id(&self, state: &mut FeedState) {
+        if let Err(too_long) = state.encoder.check_id(self.settings.max_id_bytes) {
+            self.end_with(state, &too_long);
+        }
     }
 
     /// Forgets streams whose client is gone, and tells filtered streams how far they are. A feed that has been
@@ -197,7 +208,9 @@ impl Feed {
         let mut out = Vec::new();
         change(&mut state.encoder, topic, &mut out);
         self.send(&mut state, out);
-        state.members.len()
+        let streams = state.members.len();
+        self.check_id(&mut state);
+        streams
     }
 
     /// How many records the streams were given.

@@ -32,6 +32,8 @@ pub struct JobSettings {
     pub chunk_bytes: usize,
     /// Chunks that may wait for the client before the next turn.
     pub ahead: usize,
+    /// Longest id that a client can send back.
+    pub max_id_bytes: usize,
     /// What large chunks may have together.
     pub allowance: Arc<Allowance>,
     pub counts: Arc<Counts>,

@@ -102,8 +102,9 @@ impl Live {
         lock(&self.registry).tails.get(topic).cloned()
     }
 
-    pub fn knows(&self, topic: &TopicName) -> bool {
-        lock(&self.registry).tails.get(topic).is_some_and(|tail| !tail.state().partitions.is_empty())
+    pub fn partitions(&self, topic: &TopicName) -> Option<usize> {
+        let partitions = lock(&self.registry).tails.get(topic)?.state().partitions.len();
+        (partitions > 0).then_some(partitions)
     }
 
     /// Where a live feed of this key stands, if there is one with all its topics known.

@@ -75,6 +75,8 @@ pub struct Settings {
     pub catch_up_chunk: usize,
     pub catch_up_ahead: usize,
     pub catch_up_held: usize,
+    /// Longest id of a stream: what its client can send back. A stream whose id would be longer is refused.
+    pub max_id_bytes: usize,
     /// Threads that read for streams that catch up.
     pub catch_up_threads: usize,
     /// What reading and streams may take together.
@@ -95,6 +97,7 @@ impl Default for Settings {
             catch_up_chunk: 160 << 10,
             catch_up_ahead: 0,
             catch_up_held: 10 << 20,
+            max_id_bytes: 12 << 10,
             catch_up_threads: 4,
             memory: MemoryBudget::default(),
         }
@@ -162,6 +165,7 @@ impl Hub {
                 read_bytes: settings.catch_up_bytes,
                 chunk_bytes: settings.catch_up_chunk,
                 ahead: settings.catch_up_ahead,
+                max_id_bytes: settings.max_id_bytes,
                 allowance: Allowance::new(settings.catch_up_held),
                 counts,
                 stragglers: Arc::<Stragglers>::default(),
@@ -179,9 +183,9 @@ impl Hub {
         &self.broker
     }
 
-    /// Whether a stream reads `topic` just now, so that it surely exists.
-    pub fn knows(&self, topic: &TopicName) -> bool {
-        self.live.knows(topic)
+    /// How many partitions `topic` has, where a stream reads it just now, so that it surely exists.
+    pub fn partitions(&self, topic: &TopicName) -> Option<usize> {
+        self.live.partitions(topic)
     }
 
     /// Queues records for the broker. `done` is called once with an outcome for each, on a thread of the

@@ -110,6 +110,10 @@ fn begin(mut job: Box<Job>, at_end: AtEnd, ends: Option<Ends>) -> Next {
     if matches!(opening, Phase::Opening(Opening { start: Start::Cursor(_), .. })) {
         job.encoder.confirm_ends();
     }
+    // Nothing is sent yet: no client gets an id that it could not send back.
+    if let Err(too_long) = job.encoder.check_id(job.settings.max_id_bytes) {
+        return job.fail(&too_long);
+    }
     job.send(out);
     job.backoff.reset();
     Next::Again(job)
@@ -139,6 +143,9 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
     let mut out = Vec::new();
     (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
     job.failures = 0;
+    if let Err(too_long) = job.encoder.check_id(job.settings.max_id_bytes) {
+        return job.fail(&too_long);
+    }
     job.send(out);
     job.phase = Phase::Reading { at_end: AtEnd::No };
     Next::Again(job)

@@ -1,7 +1,7 @@
 //! Where streams end, and how far they say that they are.
 
 use crate::hub::{Client, hub, idle_hub, resume, subscription, topic};
-use crate::resume::bridge;
+use crate::resume::{bridge, bridge_with};
 use crate::support::memory_broker::MemoryBroker;
 use curlew::cursor::{Cursor, Selection};
 use curlew::http::routes;
@@ -173,7 +173,7 @@ async fn the_automatic_reconnect_of_a_complete_stream_is_204() {
         broker.append("t", 0, "more");
         let more = get(&format!("{path}&last_event_id={last}"), None).await;
         let text = String::from_utf8(more.body().to_vec()).unwrap();
-        assert!(more.status() == 200 && text.contains("data: more"), "{bound}: {text}");
+        assert!(more.status() == 200 && text.contains("\ndata: "), "{bound}: {text}");
         assert_eq!(get(&path, Some("AAAA~")).await.status(), 400, "a damaged cursor is damaged");
     }
 }
@@ -186,4 +186,68 @@ async fn a_gap_before_the_end_is_a_line_of_ndjson_too() {
     let text = String::from_utf8(answer.body().to_vec()).unwrap();
     let expected = r#"{"event":"gap","topic":"t","partition":0,"from":99,"to":4,"reason":"truncated"}"#;
     assert_eq!(text.trim(), expected);
+}
+
+fn with_short_ids(broker: &Arc<MemoryBroker>) -> Hub {
+    let (metadata_refresh, max_id_bytes) = (std::time::Duration::from_millis(50), 100);
+    Hub::start(broker.clone(), Settings { metadata_refresh, max_id_bytes, ..Settings::default() }).unwrap()
+}
+
+#[test]
+fn a_stream_whose_id_could_not_come_back_gets_no_id() {
+    let broker = broker_with(&[0; 200]);
+    let hub = with_short_ids(&broker);
+    let mut refused = Client::open(&hub, subscription(&["t"], Start::Latest));
+    refused.read_to_end();
+    assert!(refused.lines.len() == 1 && refused.lines[0].starts_with("problem IdTooLong"), "{:?}", refused.lines);
+    assert!(refused.lines[0].contains("200 partitions"), "{:?}", refused.lines);
+}
+
+#[test]
+fn a_stream_whose_id_outgrows_what_can_come_back_ends_with_a_problem() {
+    type Growth = fn(&MemoryBroker);
+    let growths: [Growth; 2] = [
+        |broker| broker.grow("t", 200),
+        |broker| {
+            // Offsets of nine digits of base 64.
+            broker.trim("t", 0, 1 << 50);
+            broker.append("t", 0, "far");
+        },
+    ];
+    for growth in growths {
+        let broker = broker_with(&[1; 20]);
+        let hub = with_short_ids(&broker);
+        let mut client = Client::open(&hub, subscription(&["t"], Start::Latest));
+        client.until("at");
+        broker.append("t", 0, "live");
+        client.until("record t/0@1");
+        growth(&broker);
+        client.read_to_end();
+        assert!(client.lines.last().unwrap().starts_with("problem IdTooLong"), "{:?}", client.lines);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_id_could_not_come_back_is_refused_with_the_number_of_partitions_that_fit() {
+    let broker = MemoryBroker::new();
+    broker.create("a", 1200);
+    broker.create("b", 1200);
+    let limits = curlew::http::limits::Settings { max_header: 1 << 10, ..curlew::http::limits::Settings::default() };
+    let app = bridge_with(&broker, limits);
+    let get = async |path: &str, accept: &str| {
+        let request = warp::test::request().path(path).header("accept", accept);
+        request.reply(&routes(app.clone())).await
+    };
+    let events = "text/event-stream";
+    let refused = get("/events?topic=a&topic=b", events).await;
+    let text = String::from_utf8(refused.body().to_vec()).unwrap();
+    assert_eq!(refused.status(), 422, "{text}");
+    assert!(text.contains("2400 partitions") && text.contains("768") && text.contains("--max-header"), "{text}");
+    let fit: usize = text.split_once("about ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    broker.create("fits", fit);
+    broker.create("too-many", fit + 5);
+    assert_eq!(get("/topics/fits/events?until=end", events).await.status(), 200, "{fit} partitions");
+    assert_eq!(get("/topics/too-many/events?until=end", events).await.status(), 422, "{fit} partitions and 5");
+    assert_eq!(get("/topics/a/events?partition=7&until=end", events).await.status(), 200);
+    assert_eq!(get("/topics/a/events?until=end", "application/x-ndjson").await.status(), 200, "lines have no ids");
 }

@@ -14,10 +14,15 @@ const PARTITIONS: usize = 3;
 
 /// A bridge; each one is a process of its own to those who come back.
 pub fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
+    bridge_with(broker, http::limits::Settings::default())
+}
+
+pub fn bridge_with(broker: &Arc<MemoryBroker>, limits: http::limits::Settings) -> Arc<App> {
     let settings = hub::Settings { catch_up_threads: 1, ..hub::Settings::default() };
     let settings_of_http = http::Settings {
         guard: Guard { origins: Origins::Any, listens: Listens::Loopback },
         heartbeat: Duration::from_secs(60),
+        limits,
         ..http::Settings::default()
     };
     App::new(Arc::new(Hub::start(broker.clone(), settings).unwrap()), settings_of_http)

@@ -44,6 +44,13 @@ const GUESSES: usize = 4;
 /// No limit.
 pub const UNLIMITED: usize = usize::MAX;
 
+impl Settings {
+    /// Longest id of a stream that can come back: the rest of the head is for its line and the other headers.
+    pub fn longest_id(&self) -> usize {
+        self.max_header / 4 * 3
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
