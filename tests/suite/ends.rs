@@ -24,7 +24,9 @@ fn broker_with(records: &[usize]) -> Arc<MemoryBroker> {
     let broker = MemoryBroker::new();
     broker.create("t", records.len());
     for (partition, count) in records.iter().enumerate() {
-        (0..*count).for_each(|n| drop(broker.append("t", partition, format!("{n}"))));
+        (0..*count).for_each(|n| {
+            broker.append("t", partition, format!("{n}"));
+        });
     }
     broker
 }
