@@ -82,6 +82,8 @@ pub trait Reader: Send {
 pub struct Connections {
     pub opened: u64,
     pub failed: u64,
+    /// How long quotas have kept the bridge from asking.
+    pub throttled: Duration,
 }
 
 /// What a driver can do on the broker it talks to; the rest is refused with an error that says so.

@@ -91,7 +91,9 @@ impl Bridge {
         let connections = self.0.broker().connections();
         page.counter("curlew_broker_connections", "Connections made to brokers", connections.opened)?;
         let help = "Connections to brokers that could not be made";
-        page.counter("curlew_broker_connection_failures", help, connections.failed)
+        page.counter("curlew_broker_connection_failures", help, connections.failed)?;
+        let help = "Seconds that brokers' quotas told the bridge to wait (throttle_time_ms)";
+        page.counter("curlew_broker_throttle_seconds", help, connections.throttled.as_secs_f64())
     }
 }
 

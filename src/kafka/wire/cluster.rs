@@ -176,7 +176,11 @@ impl Cluster {
 
     /// Connections made so far, and those that could not be made.
     pub fn connections(&self) -> Connections {
-        Connections { opened: self.opened.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
+        Connections {
+            opened: self.opened.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            throttled: self.settings.throttled.total(),
+        }
     }
 
     fn open(&self, address: &str) -> Result<Connection, BrokerError> {

@@ -3,6 +3,7 @@
 use super::login::Login;
 use super::settings::Settings;
 use super::shape::Call;
+use super::throttle::ThrottleTime;
 use super::transport::{Transport, failed, is_hang_up};
 use super::versions::Versions;
 use crate::broker::BrokerError;
@@ -33,6 +34,9 @@ pub struct Connection {
     login: Login,
     /// Of the credentials, whenever the broker wants them again.
     login_timeout: Duration,
+    throttled: ThrottleTime,
+    /// Before that the broker reads nothing more.
+    throttled_until: Option<Instant>,
 }
 
 /// The half that sends, for a thread of its own.
@@ -112,7 +116,14 @@ impl Connection {
         let hint = (!settings.security.is_on()).then_some(MAY_BE_OLD);
         let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame, hint };
         let login = Login::new(settings.security.sasl.clone());
-        let mut connection = Self { sender, receiver, login, login_timeout: settings.connect_timeout };
+        let mut connection = Self {
+            sender,
+            receiver,
+            login,
+            login_timeout: settings.connect_timeout,
+            throttled: settings.throttled.clone(),
+            throttled_until: None,
+        };
         reached(Stage::Connected, &connection.sender.versions);
         connection.sender.versions = Arc::new(connection.ask_versions(patience)?);
         reached(Stage::Answered, &connection.sender.versions);
@@ -135,14 +146,26 @@ impl Connection {
         self.sender.version_for::<Q>(at_most)
     }
 
-    /// Sends a request and waits for its answer. Where the broker wants the credentials again, they go first.
+    /// Sends a request and waits for its answer. Where the broker wants the credentials again, they go first; where it
+    /// wants to be left alone, they wait.
     pub fn call<Q: Call>(&mut self, request: &Q, version: i16, timeout: Duration) -> Result<Q::Answer, BrokerError> {
+        if let Some(until) = self.throttled_until.take() {
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        }
         if self.login.session().is_due(Instant::now()) {
             self.authenticate()?;
         }
         let deadline = Instant::now() + timeout;
         let ticket = self.sender.send(request, version, deadline)?;
-        self.receiver.receive::<Q>(ticket, deadline)
+        let answer = self.receiver.receive::<Q>(ticket, deadline)?;
+        let pause = self.throttled.note(Q::throttle_ms(&answer));
+        self.throttled_until = (!pause.is_zero()).then(|| Instant::now() + pause);
+        Ok(answer)
+    }
+
+    /// Until when the broker wants to be left alone.
+    pub fn throttled_until(&self) -> Option<Instant> {
+        self.throttled_until
     }
 
     fn authenticate(&mut self) -> Result<(), BrokerError> {

@@ -16,7 +16,8 @@ use kafka_protocol::messages::fetch_response::PartitionData as Answer;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use session::{Answered, BY_ID, BY_NAME, Session};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
 pub struct LeaderReader {
@@ -103,6 +104,9 @@ impl Reader for LeaderReader {
             Some(connection) => connection,
             None => self.cluster.connect(self.leader)?,
         };
+        if let Some(until) = connection.throttled_until() {
+            self.interrupt.wait(until);
+        }
         if self.interrupt.begin(connection.interrupter()) == Interrupted::Yes {
             self.live = Some(connection);
             return Ok(Vec::new());
@@ -135,7 +139,10 @@ impl Reader for LeaderReader {
 /// Ends a waiting fetch. One that comes while none waits is kept for the next fetch, which then
 /// does not begin to wait with wants that have changed.
 #[derive(Default)]
-struct Interrupt(Mutex<Waiting>);
+struct Interrupt {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -151,6 +158,13 @@ enum Interrupted {
 }
 
 impl Interrupt {
+    /// Until then, or until an interrupt, which is kept.
+    fn wait(&self, until: Instant) {
+        let left = until.saturating_duration_since(Instant::now());
+        let waits = |waiting: &mut Waiting| waiting.interrupted == Interrupted::No;
+        drop(self.changed.wait_timeout_while(self.lock(), left, waits));
+    }
+
     /// From here on an interrupt ends `connection`; `Yes`: one came before, and nothing has begun.
     fn begin(&self, connection: Interrupter) -> Interrupted {
         let mut waiting = self.lock();
@@ -169,13 +183,14 @@ impl Interrupt {
     fn interrupt(&self) {
         let mut waiting = self.lock();
         waiting.interrupted = Interrupted::Yes;
+        self.changed.notify_all();
         if let Some(connection) = &waiting.connection {
             connection.interrupt();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@
 //! - [`errors`]: Kafka's error codes, sorted by what can be done
 //! - [`cluster`]: brokers, topics and leaders, shared by all threads; `refusals`: who does not let us in
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
-//! - `produce`: writing; `delete`: deleting topics; `configs`: settings of brokers
+//! - `produce`: writing; `delete`: deleting topics; `configs`: settings of brokers; `throttle`: their quotas
 
 mod batch;
 pub mod cluster;
@@ -28,6 +28,7 @@ pub mod settings;
 pub mod shape;
 #[cfg(test)]
 pub(super) mod testing;
+mod throttle;
 mod tls_stream;
 mod transport;
 pub mod versions;

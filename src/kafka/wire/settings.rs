@@ -1,5 +1,6 @@
 //! How the client connects and what it takes.
 
+use super::throttle::ThrottleTime;
 use crate::kafka::security::Security;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Settings {
     /// Bytes of one batch after decompression; a larger one is `Corrupt`.
     pub max_batch: usize,
     pub produce: super::produce::Settings,
+    /// What quotas have cost so far.
+    pub throttled: ThrottleTime,
 }
 
 impl Default for Settings {
@@ -33,6 +36,7 @@ impl Default for Settings {
             max_frame: 128 << 20,
             max_batch: 256 << 20,
             produce: super::produce::Settings::default(),
+            throttled: ThrottleTime::default(),
         }
     }
 }

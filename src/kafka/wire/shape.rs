@@ -16,6 +16,11 @@ pub trait Call: Message + Encodable + HeaderVersion {
     const KEY: ApiKey;
     type Answer: Decodable + HeaderVersion;
     const SHAPE: Shape;
+
+    /// How long the broker wants to be left alone after this response, in ms.
+    fn throttle_ms(_: &Self::Answer) -> i32 {
+        0
+    }
 }
 
 /// What an answer looks like, in all versions up to the codec's.

@@ -32,6 +32,8 @@ pub enum LinkEvent {
     Answered {
         answers: Vec<PartAnswer>,
         request_bytes: usize,
+        /// How long the broker wants to be left alone.
+        throttle: Duration,
     },
     /// Logged in again: the half that was lent.
     Renewed(FrameSender, Session),
@@ -56,6 +58,7 @@ pub struct Link {
     sharing: Sharing,
     /// Since when a response is due: the last one, or the request where nothing was in flight before it.
     due_since: Instant,
+    throttled_until: Instant,
     version: i16,
 }
 
@@ -136,6 +139,7 @@ fn open(
         in_flight: 0,
         sharing: Sharing::Shared,
         due_since: Instant::now(),
+        throttled_until: Instant::now(),
         version,
     };
     Ok((link, Half { receiver, login }, due))
@@ -177,9 +181,10 @@ impl Half {
                 // The broker works on one request at a time: the next one's time begins with the answer before.
                 let deadline = at.max(*answered) + timeout;
                 let response = self.receiver.receive::<ProduceRequest>(ticket, deadline);
-                *answered = Instant::now();
                 let (request_bytes, response) = (request::bytes(&parts), response?);
-                Ok(LinkEvent::Answered { answers: answers(cluster, parts, &response, acks), request_bytes })
+                let throttle = cluster.settings().throttled.note(response.throttle_time_ms);
+                *answered = Instant::now() + throttle;
+                Ok(LinkEvent::Answered { answers: answers(cluster, parts, &response, acks), request_bytes, throttle })
             }
             Work::Renew(mut sender) => {
                 self.login.authenticate(&mut sender, &mut self.receiver, timeout)?;
@@ -222,7 +227,8 @@ fn report(why: BrokerError, mut lost: Vec<PartAnswer>, work: &Receiver<Work>, ev
     lost.extend(work.try_iter().flat_map(|more| more.lost()));
     events(LinkEvent::Down { why, lost });
     for more in work {
-        events(LinkEvent::Answered { answers: more.lost(), request_bytes: 0 });
+        let (request_bytes, throttle) = (0, Duration::ZERO);
+        events(LinkEvent::Answered { answers: more.lost(), request_bytes, throttle });
     }
 }
 
@@ -233,10 +239,16 @@ impl Link {
         if occupied { MAX_REQUESTS } else { self.in_flight }
     }
 
-    /// A request was answered.
-    pub fn answered(&mut self, now: Instant) {
+    /// A request was answered; the broker wants to be left alone for so long.
+    pub fn answered(&mut self, throttle: Duration, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.due_since = now;
+        self.due_since = now + throttle;
+        self.throttled_until = now + throttle;
+    }
+
+    /// When the next request may be sent, as far as the broker's quotas say.
+    pub fn throttled_until(&self) -> Instant {
+        self.throttled_until
     }
 
     /// How long the broker has not responded to the request that it works on.

@@ -67,7 +67,7 @@ fn parse(asked: &Asked) -> Vec<Got> {
 }
 
 /// The answer of version 3, with an error code and base offset for each part.
-fn produced(parts: &[(Got, i16, i64)]) -> Vec<u8> {
+fn produced(parts: &[(Got, i16, i64)], throttle_ms: i32) -> Vec<u8> {
     let mut body = (parts.len() as i32).to_be_bytes().to_vec();
     for (got, error, offset) in parts {
         text(&mut body, &got.topic);
@@ -77,13 +77,15 @@ fn produced(parts: &[(Got, i16, i64)]) -> Vec<u8> {
         body.extend(offset.to_be_bytes());
         body.extend((-1i64).to_be_bytes());
     }
-    body.extend([0; 4]);
+    body.extend(throttle_ms.to_be_bytes());
     body
 }
 
 enum Do {
     /// With this code and base offset for each part.
     Answer(i16, i64),
+    /// Likewise, and wants to be left alone for so many ms.
+    Throttle(i64, i32),
     HangUp,
     Nothing,
 }
@@ -156,7 +158,7 @@ impl Broker {
                     }
                     INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
                     PRODUCE => {
-                        let mut answers = Vec::new();
+                        let (mut answers, mut throttle) = (Vec::new(), 0);
                         for part in parse(&asked) {
                             let number = {
                                 let mut noted = noted.lock().unwrap();
@@ -165,6 +167,10 @@ impl Broker {
                             };
                             match decide(number, &part) {
                                 Do::Answer(code, offset) => answers.push((part, code, offset)),
+                                Do::Throttle(offset, ms) => {
+                                    answers.push((part, 0, offset));
+                                    throttle = ms;
+                                }
                                 Do::HangUp => return,
                                 Do::Nothing => {}
                             }
@@ -172,7 +178,7 @@ impl Broker {
                         if answers.is_empty() {
                             continue;
                         }
-                        produced(&answers)
+                        produced(&answers, throttle)
                     }
                     other => panic!("request {other}"),
                 };
@@ -412,6 +418,21 @@ fn a_missing_topic_is_remembered_for_a_while() {
     }
     assert!(broker.lookups.load(Ordering::SeqCst) <= lookups + 1);
     assert_eq!(producer.send(Acks::All, "a"), at(Some(0)));
+    producer.end();
+}
+
+#[test]
+fn a_broker_with_a_quota_is_left_alone_for_as_long_as_it_says() {
+    const PAUSE: i32 = 300;
+    let broker = Broker::start(|number, _| Do::Throttle(number as i64, if number == 0 { PAUSE } else { 0 }));
+    // The second record waits for the response to the first, which has the pause.
+    let settings = Settings { linger: SOON, ..Settings::default() };
+    let producer = Producer::start(&broker.impostor.address, settings);
+    producer.send(Acks::All, "a").unwrap();
+    let answered = Instant::now();
+    assert_eq!(producer.send(Acks::All, "b"), at(Some(1)));
+    // The pause began before the first outcome was seen here.
+    assert!(answered.elapsed() > Duration::from_millis(PAUSE as u64 / 2), "{:?}", answered.elapsed());
     producer.end();
 }
 

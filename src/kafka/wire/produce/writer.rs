@@ -258,11 +258,11 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                     link.renewed(sender, session);
                 }
             }
-            LinkEvent::Answered { answers, request_bytes } => {
+            LinkEvent::Answered { answers, request_bytes, throttle } => {
                 if let NodeLink::Up(link) = &mut state.link
                     && current
                 {
-                    link.answered(now);
+                    link.answered(throttle, now);
                 }
                 state.answered(request_bytes);
                 self.answered(answers, now);

@@ -88,6 +88,10 @@ impl Call for MetadataRequest {
             tags: &[],
         },
     };
+
+    fn throttle_ms(answer: &Self::Answer) -> i32 {
+        answer.throttle_time_ms
+    }
 }
 
 impl Call for ListOffsetsRequest {
@@ -106,6 +110,10 @@ impl Call for ListOffsetsRequest {
             tags: &[],
         },
     };
+
+    fn throttle_ms(answer: &Self::Answer) -> i32 {
+        answer.throttle_time_ms
+    }
 }
 
 impl Call for FetchRequest {
@@ -143,6 +151,10 @@ impl Call for FetchRequest {
             tags: &[(0, NODES)],
         },
     };
+
+    fn throttle_ms(answer: &Self::Answer) -> i32 {
+        answer.throttle_time_ms
+    }
 }
 
 impl Call for ProduceRequest {
@@ -173,6 +185,10 @@ impl Call for ProduceRequest {
             tags: &[(0, NODES)],
         },
     };
+
+    fn throttle_ms(answer: &Self::Answer) -> i32 {
+        answer.throttle_time_ms
+    }
 }
 
 impl Call for DeleteTopicsRequest {
@@ -200,6 +216,10 @@ impl Call for InitProducerIdRequest {
             tags: &[],
         },
     };
+
+    fn throttle_ms(answer: &Self::Answer) -> i32 {
+        answer.throttle_time_ms
+    }
 }
 
 impl Call for SaslHandshakeRequest {

@@ -100,6 +100,10 @@ impl Writer<'_, '_> {
     fn may_send(&self, node: NodeId, acks: Acks, now: Instant, wake: &mut Instant) -> bool {
         let Some(state) = self.nodes.get(&node) else { return false };
         let NodeLink::Up(link) = &state.link else { return false };
+        if link.throttled_until() > now {
+            *wake = (*wake).min(link.throttled_until());
+            return false;
+        }
         match link.in_flight() {
             0 => return true,
             MAX_REQUESTS.. => return false,
