@@ -28,7 +28,10 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
         findings.push(finding);
     };
     match settings.patient() {
-        Patient::Kafka(kafka) => kafka::doctor::examine(kafka, settings.timeout, &settings.topics, &mut note),
+        Patient::Kafka(kafka) => {
+            let (timeout, produce_timeout) = (settings.timeout, settings.produce_timeout);
+            kafka::doctor::examine(kafka, timeout, &settings.topics, produce_timeout, &mut note)
+        }
         Patient::Folder(folder) => embedded::examine(folder, &mut note),
     }
     let ok = findings.iter().all(|finding| finding.outcome != Outcome::Failed);

@@ -30,6 +30,11 @@ pub struct Doctor {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     pub timeout: Duration,
 
+    /// How long `serve` waits for Kafka's receipt, and may send a record again.
+    #[arg(long, env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
+          value_parser = values::duration)]
+    pub produce_timeout: Duration,
+
     /// Print one JSON object instead of lines: {"ok":…,"findings":[{"step","outcome","what","remedy"}]}.
     #[arg(long)]
     pub json: bool,

@@ -38,7 +38,9 @@ fn a_broker_that_says_it_is_old_is_not_believed_by_a_driver_that_was_not_asked_f
 fn the_doctor_tells_a_broker_that_is_old_and_believes_nothing_else_of_it() {
     let liar = liar();
     let mut found = Vec::new();
-    examine(&default_driver(&liar.address), Duration::from_secs(5), &[], &mut |finding: Finding| found.push(finding));
+    let (timeout, produce_timeout) = (Duration::from_secs(5), Duration::from_secs(30));
+    let kafka = default_driver(&liar.address);
+    examine(&kafka, timeout, &[], produce_timeout, &mut |finding: Finding| found.push(finding));
     let versions = found.iter().find(|finding| finding.step == Step::ApiVersions).unwrap();
     let said = format!("{versions:?}");
     assert!(said.contains("does answer the protocol before Kafka 0.10") && said.contains("--driver crate"), "{said}");

@@ -60,6 +60,7 @@ fn a_cluster_that_works_has_nothing_that_failed() {
             "topics",
             "producing",
             "auto-creation",
+            "producer-expiry",
             "clock",
         ];
         assert_eq!(all, expected);
@@ -67,6 +68,7 @@ fn a_cluster_that_works_has_nothing_that_failed() {
             ("api-versions", "driver wire"),
             ("topics", "all may be read and written"),
             ("auto-creation", "auto.create.topics.enable=true"),
+            ("producer-expiry", "longer than any retry"),
             ("clock", "the controller (±"),
         ] {
             assert!(visit.line(step).starts_with("ok") && visit.line(step).contains(words), "{}", visit.line(step));

@@ -16,6 +16,7 @@ mod moving;
 mod openapi;
 mod origins;
 mod produce;
+mod producer;
 mod resume;
 mod security;
 mod service;

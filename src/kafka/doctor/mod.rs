@@ -3,19 +3,22 @@
 //! - `reach`: from a name to a broker that answers and knows us
 //! - `cluster`: who the brokers say they are, and whether that is where they can be reached
 //! - `rights`: what may be read and written, and who makes topics
+//! - `memory`: how long brokers remember a producer
 //! - `clock`: the brokers' time and ours
 
 mod clock;
 mod cluster;
+mod memory;
 mod reach;
 mod rights;
 
 use super::Driver;
 use super::crate_driver::CrateDriver;
 use super::wire::Settings;
+use super::wire::configs;
 use super::wire::connection::Connection;
 use super::wire::shape::Call;
-use crate::broker::{Broker, BrokerError};
+use crate::broker::{Broker, BrokerError, NodeId};
 use crate::finding::{Finding, Step};
 use crate::record::TopicName;
 use cluster::Cluster;
@@ -29,7 +32,15 @@ struct Reached {
 
 /// Tries everything that serving needs of the cluster, and hands over what came of it as soon as it is known. Nothing
 /// is changed there. Each try may take `timeout`.
-pub fn examine(kafka: &super::Connection, timeout: Duration, topics: &[TopicName], found: &mut dyn FnMut(Finding)) {
+///
+/// Records are sent again for as long as `produce_timeout`.
+pub fn examine(
+    kafka: &super::Connection,
+    timeout: Duration,
+    topics: &[TopicName],
+    produce_timeout: Duration,
+    found: &mut dyn FnMut(Finding),
+) {
     let settings = Settings { connect_timeout: timeout, request_timeout: timeout, ..kafka.settings() };
     let mut reached = None;
     for address in &settings.bootstrap {
@@ -54,12 +65,20 @@ pub fn examine(kafka: &super::Connection, timeout: Duration, topics: &[TopicName
     found(rights::topics(&cluster, topics, &broker.settings));
     found(rights::producing(&mut broker));
     found(rights::auto_creation(&mut broker, &cluster));
+    found(memory::producers(&mut broker, &cluster, produce_timeout));
     found(clock::skew(&mut broker));
 }
 
 /// What takes a broker that answers.
-const AFTER_REACHING: &[Step] =
-    &[Step::Metadata, Step::AdvertisedListeners, Step::Topics, Step::Producing, Step::AutoCreation, Step::Clock];
+const AFTER_REACHING: &[Step] = &[
+    Step::Metadata,
+    Step::AdvertisedListeners,
+    Step::Topics,
+    Step::Producing,
+    Step::AutoCreation,
+    Step::ProducerExpiry,
+    Step::Clock,
+];
 
 fn skip_all(steps: &[Step], why: &str, found: &mut dyn FnMut(Finding)) {
     steps.iter().for_each(|step| found(Finding::skipped(*step, why)));
@@ -73,6 +92,12 @@ fn by_the_old_protocol(settings: &Settings) -> Finding {
 }
 
 impl Reached {
+    /// One setting of broker `node`, which is the one that we talk with.
+    fn setting(&mut self, node: NodeId, name: &'static str) -> Result<Option<String>, BrokerError> {
+        let timeout = self.settings.request_timeout;
+        Ok(configs::of_broker(&mut self.connection, node, &[name], timeout)?.remove(name))
+    }
+
     /// Asks in the newest version that both sides speak, `at_most` at most.
     fn ask<Q: Call>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
         let version = self.connection.version_for::<Q>(at_most)?;

@@ -2,10 +2,10 @@
 
 use super::Reached;
 use super::cluster::Cluster;
-use crate::broker::{BrokerError, NodeId, kafka_acls};
+use crate::broker::{BrokerError, kafka_acls};
 use crate::finding::{Finding, Step};
 use crate::kafka::wire::Settings;
-use crate::kafka::wire::configs::{self, AUTO_CREATION};
+use crate::kafka::wire::configs::AUTO_CREATION;
 use crate::kafka::wire::errors::{self, Asked};
 use crate::record::TopicName;
 use kafka_protocol::error::ResponseError as Kafka;
@@ -113,12 +113,6 @@ pub fn producing(broker: &mut Reached) -> Finding {
     }
 }
 
-/// One setting of the broker that we talk with.
-fn setting(broker: &mut Reached, node: NodeId, name: &'static str) -> Result<Option<String>, BrokerError> {
-    let timeout = broker.settings.request_timeout;
-    Ok(configs::of_broker(&mut broker.connection, node, &[name], timeout)?.remove(name))
-}
-
 /// Whether the first record of a topic makes it.
 pub fn auto_creation(broker: &mut Reached, cluster: &Cluster) -> Finding {
     let step = Step::AutoCreation;
@@ -126,7 +120,7 @@ pub fn auto_creation(broker: &mut Reached, cluster: &Cluster) -> Finding {
         return Finding::skipped(step, "it is not known which broker was asked");
     };
     let name = AUTO_CREATION;
-    let value = setting(broker, node, name);
+    let value = broker.setting(node, name);
     match value.as_ref().map(Option::as_deref) {
         Ok(Some("true")) => Finding::ok(step, format!("on ({name}=true): the first record makes a topic")),
         Ok(Some("false")) => Finding::ok(

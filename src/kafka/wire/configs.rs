@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Whether a topic that does not exist is created when metadata are requested for it.
 pub const AUTO_CREATION: &str = "auto.create.topics.enable";
 
+/// How long a broker remembers the sequences of a producer that writes nothing (KIP-854, Kafka 3.4).
+pub const PRODUCER_EXPIRY: &str = "producer.id.expiration.ms";
+
 const VERSION: i16 = 4;
 /// Kafka's ConfigResource type.
 const BROKER: i8 = 4;

@@ -1,0 +1,84 @@
+//! The producer towards Kafka: topics that are being created, and brokers with narrow limits.
+
+use crate::bridge;
+use curlew_integration::bridge::{Bridge, run};
+use curlew_integration::fresh_topic;
+use curlew_integration::kafka::{Kafka, Options};
+use std::time::{Duration, Instant};
+
+/// As Azure Event Hubs: a request that is larger is no error, but the end of the connection.
+const LARGEST_REQUEST: usize = 1_046_528;
+
+#[test]
+fn many_new_topics_at_once_are_all_created_and_written_to() {
+    // Kafka creates some 20 a second.
+    let bridge = Bridge::start_with(&Kafka::shared().bootstrap(), &["--produce-timeout", "55s"]);
+    let topics: Vec<String> = (0..150).map(|_| fresh_topic("many")).collect();
+    std::thread::scope(|scope| {
+        for topic in &topics {
+            let bridge = &bridge;
+            scope.spawn(move || bridge.post(&format!("/topics/{topic}"), "text/plain", "first").expect(200));
+        }
+    });
+}
+
+#[test]
+fn a_topic_whose_name_collides_is_a_422_in_kafkas_words() {
+    let (existing, colliding) = ("collides.with_this", "collides_with.this");
+    Kafka::shared().create(existing, 1);
+    let answer = bridge().post(&format!("/topics/{colliding}"), "text/plain", "x").expect(422);
+    let message = answer.json()["message"].as_str().expect("message").to_owned();
+    assert!(message.contains("collides with existing topic: collides.with_this"), "{message}");
+}
+
+#[test]
+fn a_broker_that_hangs_up_on_a_large_request_costs_that_record_alone() {
+    let properties = vec![
+        format!("socket.request.max.bytes={LARGEST_REQUEST}"),
+        "auto.create.topics.enable=false".to_owned(),
+        "producer.id.expiration.ms=20000".to_owned(),
+    ];
+    let kafka = Kafka::start(Options { properties, ..Options::default() });
+    kafka.create_with("hangs-up", 1, serde_json::json!({"max.message.bytes": "2000000"}));
+    kafka.create("other", 1);
+    let bridge = Bridge::start(&kafka.bootstrap());
+    let post = |topic: &str, body: &[u8]| bridge.post(&format!("/topics/{topic}"), "text/plain", body);
+    post("hangs-up", b"before").expect(200);
+
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let poison = scope.spawn(|| (post("hangs-up", &vec![b'x'; 1_047_000]), began.elapsed()));
+        let neighbours: Vec<_> =
+            ["hangs-up", "other"].map(|topic| scope.spawn(move || (post(topic, b"neighbour"), began.elapsed()))).into();
+        let (answer, after) = poison.join().expect("an answer");
+        assert!(answer.text().contains("socket.request.max.bytes"), "{}", answer.text());
+        answer.expect(413);
+        println!("413 after {after:?}");
+        // Milliseconds on an idle machine; the deadline was 30 s.
+        assert!(after < Duration::from_secs(10), "413 after {after:?}");
+        for neighbour in neighbours {
+            let (answer, after) = neighbour.join().expect("an answer");
+            answer.expect(200);
+            println!("a neighbour after {after:?}");
+            assert!(after < Duration::from_secs(10), "200 after {after:?}");
+        }
+    });
+    post("hangs-up", b"after").expect(200);
+    // More than a request in one body, which is a batch after the other.
+    let many: String = (0..3000).map(|n| format!("{{\"n\":{n},\"pad\":\"{:0>990}\"}}\n", "")).collect();
+    let answer = bridge.post("/topics/hangs-up", "application/x-ndjson", &many).expect(200);
+    assert!(!answer.text().contains("error"), "{}", answer.text());
+    assert_eq!(kafka.consume("hangs-up").len(), 3 + 3000);
+    assert!(!bridge.log().contains("SASL"), "{}", bridge.log());
+
+    // It forgets producers before retries end, which `curlew doctor` finds.
+    let doctor = run(&["doctor", "--kafka", &kafka.bootstrap()]);
+    let found = String::from_utf8_lossy(&doctor.stdout);
+    let line = found.lines().find(|line| line.contains("producer-expiry")).expect("a line");
+    assert!(line.starts_with("failed") && line.contains("written twice"), "{line}");
+
+    // Automatic creation is off, which the bridge knows from the broker.
+    let missing = Instant::now();
+    assert_eq!(post("nowhere", b"x").expect(404).json()["error_code"], 40401);
+    assert!(missing.elapsed() < Duration::from_secs(15), "404 after {:?}", missing.elapsed());
+}
