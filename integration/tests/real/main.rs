@@ -24,6 +24,7 @@ mod ship;
 mod streams;
 mod survive;
 mod terminal;
+mod uploads;
 mod walk_through;
 
 use curlew_integration::bridge::Bridge;
