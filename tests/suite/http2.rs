@@ -47,6 +47,26 @@ async fn a_body_that_was_cut_is_not_written() {
     }
 }
 
+/// It writes for longer than the stall timeout, and its window for the answer holds no receipt.
+#[tokio::test]
+async fn a_client_that_reads_no_receipts_while_it_writes_is_not_reset() {
+    const WINDOW_UPDATE: u8 = 8;
+    let stall = Duration::from_secs(1);
+    let served = serve(NEVER, stall);
+    let mut client = Frames::connect(served.address, 10).await;
+    let headers = [("content-type", "application/x-ndjson")];
+    client.send(HEADERS, END_HEADERS, 1, &head("POST", "/topics/t?receipts=stream", &headers)).await;
+    let (started, mut pace, mut written) = (Instant::now(), tokio::time::interval(stall / 20), 0);
+    while started.elapsed() < 5 * stall / 2 {
+        pace.tick().await;
+        client.send(DATA, 0, 1, b"1\n").await;
+        written += 1;
+    }
+    client.send(DATA, END_STREAM, 1, b"").await;
+    client.send(WINDOW_UPDATE, 0, 1, &WINDOW.to_be_bytes()).await;
+    assert_eq!(client.answer(1).await.lines().count(), written);
+}
+
 #[tokio::test]
 async fn a_body_that_has_ended_is_written_however_it_ends() {
     let served = serve(NEVER, NEVER);

@@ -117,6 +117,20 @@ fn a_text_log_names_the_request_at_the_end_of_its_line() {
 }
 
 #[test]
+fn an_upload_that_is_cut_in_the_middle_of_a_line_is_a_line_in_the_log() {
+    let bridge = Bridge::start(&[]);
+    let mut stream = TcpStream::connect(("127.0.0.1", bridge.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = "POST /topics/t HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n";
+    write!(stream, "{head}X-Request-Id: mine\r\nContent-Length: 100\r\n\r\n1\n{{\"half").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let _ = stream.read_to_string(&mut String::new());
+    let said = bridge.end();
+    let line = said.lines().find(|line| line.contains("cut off in line 2")).unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains("1 records were written, 0 failed") && line.ends_with(" request=mine"), "{line}");
+}
+
+#[test]
 fn records_carry_the_trace_of_their_request_where_that_is_asked_for() {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let given = format!("traceparent: {PARENT}\r\ntracestate: a=1\r\nX-Request-Id: mine\r\nX-Kafka-Site: north\r\n");

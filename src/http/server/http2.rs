@@ -2,7 +2,7 @@
 
 use super::connection::{Ending, Patience};
 use super::leftover::give;
-use super::unread::{Requests, watched};
+use super::unread::{Received, Requests, watched};
 use super::whole::{RequestBody, Whole};
 use crate::http::io::Client;
 use http_body_util::Full;
@@ -39,8 +39,9 @@ where
     S::Future: Send + 'static,
 {
     let service = service_fn(move |request| {
-        let answer = service.call(give(Whole::of(request)));
-        async { answer.await.map(watched) }
+        let received = Received::default();
+        let answer = service.call(give(Whole::counted(request, received.clone())));
+        async { answer.await.map(|answer| watched(answer, received)) }
     });
     let requests = Requests::new(patience.stall);
     let mut http = builder(&requests);

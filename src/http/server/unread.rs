@@ -6,8 +6,8 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::rt::Executor;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -19,8 +19,19 @@ const PIECE: usize = 16 << 10;
 /// Bytes that it has last: a request is over for us when they are handed over, though its client may never take them.
 const LAST: usize = 4 << 10;
 
-/// The number of the piece that the client of a request has yet to take, from 1 on; 0: there is none.
-type Unread = Arc<AtomicU64>;
+/// How far a request is, for the task that watches it.
+#[derive(Default)]
+struct Progress {
+    /// The number of the piece that the client has yet to take, from 1 on; 0: there is none.
+    unread: AtomicU64,
+    received: OnceLock<Received>,
+}
+
+/// Counts the frames of a request's body: a client that sends is at work, though it takes no answer before it has sent
+/// all of it.
+pub type Received = Arc<AtomicU64>;
+
+type Unread = Arc<Progress>;
 
 tokio::task_local! {
     static UNREAD: Unread;
@@ -82,8 +93,8 @@ struct Task<F> {
     task: Pin<Box<F>>,
     unread: Unread,
     stall: Duration,
-    /// For which piece, and until when.
-    waited: Option<(u64, Pin<Box<Sleep>>)>,
+    /// For which piece, after how many frames of the body, and until when.
+    waited: Option<((u64, u64), Pin<Box<Sleep>>)>,
     _running: Running,
 }
 
@@ -96,20 +107,23 @@ impl<F: Future<Output = ()>> Future for Task<F> {
         if worker::caught_in_poll(|| task.as_mut().poll(cx)).is_none_or(|polled| polled.is_ready()) {
             return Poll::Ready(());
         }
-        let (piece, stall) = (self.unread.load(Ordering::Relaxed), self.stall);
+        let (piece, stall) = (self.unread.unread.load(Ordering::Relaxed), self.stall);
+        let received = self.unread.received.get().map_or(0, |received| received.load(Ordering::Relaxed));
+        let at = (piece, received);
         if piece == 0 {
             self.waited = None;
             return Poll::Pending;
         }
         // Another piece is progress, whatever else wakes the task is none.
-        let waited = self.waited.take().filter(|(of, _)| *of == piece);
-        self.waited.insert(waited.unwrap_or_else(|| (piece, Box::pin(sleep(stall))))).1.as_mut().poll(cx)
+        let waited = self.waited.take().filter(|(of, _)| *of == at);
+        self.waited.insert(waited.unwrap_or_else(|| (at, Box::pin(sleep(stall))))).1.as_mut().poll(cx)
     }
 }
 
 /// Lets the request's task see whether the answer is read. To be called within that task.
-pub fn watched<B>(answer: Response<B>) -> Response<Watched<B>> {
+pub fn watched<B>(answer: Response<B>, received: Received) -> Response<Watched<B>> {
     let unread = UNREAD.try_with(Arc::clone).unwrap_or_default();
+    let _ = unread.received.set(received);
     answer.map(|body| Watched { body, rest: Bytes::new(), given: 0, unread })
 }
 
@@ -137,7 +151,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
             self.rest = data.split_off(piece_of(data.len()));
         }
         self.given += 1;
-        self.unread.store(if frame.is_ready() { self.given } else { 0 }, Ordering::Relaxed);
+        self.unread.unread.store(if frame.is_ready() { self.given } else { 0 }, Ordering::Relaxed);
         frame
     }
 

@@ -2,8 +2,10 @@
 
 use super::connection::Failure;
 use super::leftover::Lent;
+use super::unread::Received;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use warp::http::{Request, Version};
 
@@ -13,12 +15,18 @@ pub type RequestBody = Lent<Whole>;
 pub struct Whole {
     body: Incoming,
     version: Version,
+    received: Received,
 }
 
 impl Whole {
     pub fn of(request: Request<Incoming>) -> Request<Self> {
+        Self::counted(request, Received::default())
+    }
+
+    /// Counts what arrives.
+    pub fn counted(request: Request<Incoming>, received: Received) -> Request<Self> {
         let version = request.version();
-        request.map(|body| Self { body, version })
+        request.map(|body| Self { body, version, received })
     }
 }
 
@@ -33,6 +41,7 @@ impl Body for Whole {
         if frame.is_none() && self.version == Version::HTTP_2 && !self.body.is_end_stream() {
             return Poll::Ready(Some(Err("the client has reset the request".into())));
         }
+        self.received.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(frame.map(|frame| Ok(frame?)))
     }
 
