@@ -3,6 +3,7 @@
 use super::App;
 use super::auth;
 use super::event::{self, Kind};
+use super::limits::Caller;
 use super::problem::Problem;
 use super::query::{Query, TICKET};
 use super::routes::Request;
@@ -12,9 +13,10 @@ use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
-use crate::hub::{Filter, Missing, Start, Subscription, Until};
+use crate::hub::{ClientTag, Filter, Missing, Start, Subscription, Until};
 use crate::record::{Offset, TopicName, TopicPartition, now};
 use crate::start::{From, parse_from};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +85,9 @@ async fn open(
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
     } else {
-        let place = app.limits.stream(&request.caller(permit))?;
-        let mailbox = app.hub.subscribe(subscription)?;
+        let caller = request.caller(permit);
+        let place = app.limits.stream(&caller)?;
+        let mailbox = app.hub.subscribe_for(tag(&caller), subscription)?;
         let mut response =
             warp::reply::stream(Frames::new(mailbox, place, style, app.settings.heartbeat, over)).into_response();
         response.extensions_mut().insert(Lasting);
@@ -96,6 +99,12 @@ async fn open(
     // nginx buffers answers unless told not to.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+fn tag(caller: &Caller) -> ClientTag {
+    let mut hash = DefaultHasher::new();
+    caller.hash(&mut hash);
+    ClientTag(hash.finish())
 }
 
 /// The accepted type that is ours; where there are several, the one preferred (RFC 9110, 12.5.1), then the first.

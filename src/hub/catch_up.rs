@@ -5,17 +5,20 @@
 use super::allowance::Room;
 use super::candidates::Candidates;
 use super::counts::Asked;
+use super::delayed::Delayed;
+use super::fair_queue::FairQueue;
 use super::gap::find_gap;
-use super::job::{AtEnd, First, Job, Known, Next, Phase};
+use super::job::{AtEnd, First, Job, Known, Next, Phase, Weight};
 use super::live::{Joined, Live, Nudge};
 use super::lock;
 use super::opening;
 use super::shelf::{Shelf, Stretch};
+use super::time_budget::TimeBudget;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Remedy, Want};
 use crate::worker;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,6 +30,8 @@ const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 /// Between looks whether clients have taken what fills even the reserve.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
+/// What a filter may take of a thread in one turn.
+const TURN_TIME: Duration = Duration::from_millis(5);
 /// How long a leader that could not be reached is not asked again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
@@ -43,6 +48,8 @@ pub struct CatchUp {
     hurry: (Sender<()>, Receiver<()>),
     /// Whose turn is next: one of the queue's, or one of the delayed.
     turn: AtomicUsize,
+    /// Those whose filters take long.
+    heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
     /// Closed when the hub ends.
     ended: Receiver<()>,
     /// A stream has one job at most, and one that is closed is dropped at its turn.
@@ -52,31 +59,6 @@ pub struct CatchUp {
 /// What was read for a want.
 type Found = (Want, Result<Stretch, BrokerError>);
 
-struct Delayed {
-    due: Instant,
-    job: Box<Job>,
-}
-
-impl PartialEq for Delayed {
-    fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
-    }
-}
-
-impl Eq for Delayed {}
-
-impl PartialOrd for Delayed {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Delayed {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.due.cmp(&other.due)
-    }
-}
-
 impl CatchUp {
     pub fn new(
         live: Arc<Live>,
@@ -84,6 +66,7 @@ impl CatchUp {
         (resume, queue): (Sender<Box<Job>>, Receiver<Box<Job>>),
         kept_bytes: usize,
         ended: Receiver<()>,
+        heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
     ) -> Self {
         Self {
             live,
@@ -94,6 +77,7 @@ impl CatchUp {
             unreachable: Mutex::default(),
             hurry: bounded(1),
             turn: AtomicUsize::new(0),
+            heavy,
             ended,
             delayed: Mutex::default(),
         }
@@ -103,17 +87,39 @@ impl CatchUp {
     pub fn work(&self) {
         let mut readers = HashMap::new();
         while !self.live.is_closing() {
-            if let Some(job) = self.next_job() {
+            let heavy = lock(&self.heavy).start();
+            let waits = if heavy.is_some() { Waits::No } else { Waits::ForWork };
+            if let Some(job) = heavy {
                 let _at_work = worker::at_work();
+                // A panic in it must not keep its place.
+                let _running = Running(self);
                 self.take_turn(job, &mut readers);
             }
+            match self.next_job(waits) {
+                Some(job) if job.weight == Weight::Heavy => self.put_back(job),
+                Some(job) => {
+                    let _at_work = worker::at_work();
+                    self.take_turn(job, &mut readers);
+                }
+                None => {}
+            }
         }
+        lock(&self.heavy).clear();
         // A closed channel keeps what is in it, and a job that nobody takes would keep its stream open.
         lock(&self.delayed).clear();
         self.queue.try_iter().for_each(drop);
     }
 
-    fn next_job(&self) -> Option<Box<Job>> {
+    /// For another turn.
+    fn put_back(&self, job: Box<Job>) {
+        match job.weight {
+            Weight::Heavy => lock(&self.heavy).push(job.post.client(), job),
+            // There is a place for every stream's job; a full queue ends the stream, and it comes back with its cursor.
+            Weight::Light => drop(self.resume.try_send(job)),
+        }
+    }
+
+    fn next_job(&self, waits: Waits) -> Option<Box<Job>> {
         let due = {
             let mut delayed = lock(&self.delayed);
             // Neither those that are due nor those in the queue wait for all of the others.
@@ -123,6 +129,9 @@ impl CatchUp {
             }
             delayed.peek().map(|first| first.0.due)
         };
+        if waits == Waits::No {
+            return self.queue.try_recv().ok();
+        }
         let due = due.map_or_else(never, at);
         select! {
             recv(self.queue) -> job => job.ok(),
@@ -147,8 +156,7 @@ impl CatchUp {
         }
         match self.step(job, room, readers) {
             Next::Done => {}
-            // There is a place for every stream's job; a full queue ends the stream, and it comes back with its cursor.
-            Next::Again(job) => drop(self.resume.try_send(job)),
+            Next::Again(job) => self.put_back(job),
             Next::Later(mut job, pause) => {
                 job.checkpoint();
                 let due = Instant::now() + pause;
@@ -207,7 +215,7 @@ impl CatchUp {
 
     /// Reads on, for one chunk, or more where the client takes them at once.
     fn read(&self, mut job: Box<Job>, room: Room, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
-        let Some(by_leader) = wants(&job) else {
+        let Some(by_leader) = job.wants() else {
             job.phase = Phase::LookingUp;
             return job.later();
         };
@@ -215,6 +223,7 @@ impl CatchUp {
         job.idle += 1;
         let sent = job.sent;
         job.lag = 0;
+        let budget = TimeBudget::new(TURN_TIME);
         let mut at_end = AtEnd::Yes;
         let leaders = by_leader.len().max(1);
         let first = job.turn % leaders;
@@ -222,7 +231,7 @@ impl CatchUp {
         for (leader, mut wants) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
             // What one leader had is enough, unless the client takes more.
             let enough = job.sent > sent && !job.post.wants_more(job.ahead(job.room()));
-            if enough || job.post.is_full() {
+            if enough || job.post.is_full() || budget.is_spent() {
                 at_end = AtEnd::No;
                 break;
             }
@@ -238,7 +247,7 @@ impl CatchUp {
             if read.len() < wants.len() {
                 at_end = AtEnd::No;
             }
-            if let Err(error) = self.write(&mut job, read, room, &mut at_end) {
+            if let Err(error) = self.write(&mut job, read, (room, &budget), &mut at_end) {
                 job.phase = Phase::LookingUp;
                 return job.retry(Asked::Fetch, &error);
             }
@@ -247,6 +256,7 @@ impl CatchUp {
             }
         }
         job.backoff.reset();
+        job.weight = if !job.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light };
         job.place.is_behind_by(job.lag);
         job.phase = Phase::Reading { at_end };
         // The first time it is worth trying to join at once.
@@ -302,7 +312,13 @@ impl CatchUp {
             .collect())
     }
 
-    fn write(&self, job: &mut Job, read: Vec<Found>, room: Room, at_end: &mut AtEnd) -> Result<(), BrokerError> {
+    fn write(
+        &self,
+        job: &mut Job,
+        read: Vec<Found>,
+        (room, budget): (Room, &TimeBudget),
+        at_end: &mut AtEnd,
+    ) -> Result<(), BrokerError> {
         let most = job.most(room);
         let mut out = Vec::with_capacity(most.min(read_bytes(&read)) * 5 / 4);
         let mut failed = Ok(());
@@ -311,7 +327,7 @@ impl CatchUp {
             match result {
                 Ok(Stretch { piece, end, .. }) => {
                     let candidates = Candidates::new(&name, partition, &piece.batches);
-                    job.encoder.records(&mut out, topic, &candidates, piece.next, most);
+                    job.encoder.records(&mut out, topic, &candidates, piece.next, (most, budget));
                     let next = job.encoder.cursor.next(topic, partition).unwrap_or(offset);
                     job.lag = job.lag.max(u64::try_from(end - next).unwrap_or(0));
                     if next < end || next < piece.next {
@@ -350,35 +366,22 @@ impl CatchUp {
     }
 }
 
-fn read_bytes(read: &[Found]) -> usize {
-    read.iter().filter_map(|(_, read)| Some(read.as_ref().ok()?.piece.memory())).sum()
+/// Whether a thread without a job waits for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    No,
+    ForWork,
 }
 
-/// What to fetch next, by leader; `None` where a partition has no known leader.
-fn wants(job: &Job) -> Option<BTreeMap<NodeId, Vec<Want>>> {
-    let mut by_leader: BTreeMap<NodeId, Vec<Want>> = BTreeMap::new();
-    for (topic, info) in job.topics.iter().enumerate() {
-        let Some(info) = info.here() else {
-            if job.encoder.cursor.places(topic).next().is_some() {
-                // It has come into being meanwhile.
-                return None;
-            }
-            continue;
-        };
-        for (partition, offset) in job.encoder.cursor.places(topic) {
-            if job.encoder.has_ended(topic, partition) {
-                continue;
-            }
-            let place = info.partitions.get(usize::try_from(partition).ok()?)?;
-            let want = Want {
-                topic: info.name.clone(),
-                topic_id: info.id,
-                partition,
-                offset,
-                leader_epoch: place.leader_epoch,
-            };
-            by_leader.entry(place.leader?).or_default().push(want);
-        }
+/// One of the places for heavy jobs, while it is taken.
+struct Running<'c>(&'c CatchUp);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.heavy).finish();
     }
-    Some(by_leader)
+}
+
+fn read_bytes(read: &[Found]) -> usize {
+    read.iter().filter_map(|(_, read)| Some(read.as_ref().ok()?.piece.memory())).sum()
 }

@@ -3,6 +3,7 @@
 use super::candidates::Candidates;
 use super::mailbox::{Chunk, Holds, Stand};
 use super::subscription::{Filter, Format, Gap, GapReason};
+use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
 use crate::record::{Offset, Partition};
@@ -104,14 +105,15 @@ impl Encoder {
     }
 
     /// Writes the records of one partition from the cursor on, and moves the cursor to `next`; or, once `out` holds
-    /// `most` bytes, only behind the last record that was written.
+    /// `most` bytes, only behind the last record that was written; or, once a filter has spent the budget, only behind
+    /// the last record that it has seen, which is one at least.
     pub fn records(
         &mut self,
         out: &mut Vec<u8>,
         topic: usize,
         candidates: &Candidates<'_>,
         next: Offset,
-        most: usize,
+        (most, budget): (usize, &TimeBudget),
     ) -> Flow {
         let partition = candidates.partition;
         let Some(from) = self.cursor.next(topic, partition) else { return Flow::GoesOn };
@@ -121,12 +123,19 @@ impl Encoder {
         }
         let end = self.end_of(topic, partition);
         let uses_ids = self.format.uses_ids();
+        let (mut seen, is_filtered) = (0, !self.filter.is_empty());
         // A batch may begin before the cursor.
         let wanted = candidates.records().enumerate().skip_while(|(_, r)| r.offset < from);
         for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
             if out.len() >= most {
                 return Flow::GoesOn;
             }
+            if seen > 0 && is_filtered && budget.is_spent() {
+                self.cursor.set(topic, partition, record.offset.into());
+                self.checkpoint_if_due(out);
+                return Flow::GoesOn;
+            }
+            seen += 1;
             if !candidates.matches(&self.filter, number, &record) {
                 continue;
             }

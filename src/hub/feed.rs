@@ -4,16 +4,18 @@
 use super::allowance::{Room, SMALL};
 use super::candidates::Candidates;
 use super::encoder::{Encoder, Flow};
-use super::job::{Job, JobSettings};
+use super::job::{Job, JobSettings, Weight};
 use super::lock;
 use super::mailbox::{Post, Stand};
 use super::subscription::{Filter, GapReason, Missing};
 use super::tail::Tail;
+use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::record::{Offset, Partition, TopicName};
 use bytes::Bytes;
 use log::error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -36,11 +38,16 @@ pub const CHUNK: usize = 128 << 10;
 /// How long a feed without streams is kept: clients that were cut off all at once come back within seconds.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// What one feed may take of a delivery's time before its streams read on by themselves.
+const FEED_TIME: Duration = Duration::from_millis(4);
+
 pub struct Feed {
     pub key: FeedKey,
     /// Of its topics, in their order.
     pub tails: Vec<Arc<Tail>>,
     settings: Arc<JobSettings>,
+    /// ns that its last delivery took; 0 where no client decides how long that is.
+    cost: AtomicU64,
     state: Mutex<FeedState>,
 }
 
@@ -74,6 +81,7 @@ impl Feed {
             key,
             tails,
             settings,
+            cost: AtomicU64::new(0),
             state: Mutex::new(FeedState {
                 encoder,
                 members: Vec::new(),
@@ -88,8 +96,33 @@ impl Feed {
         lock(&self.state)
     }
 
-    /// Encodes one fetched stretch, once, for all streams; how many records they were given.
-    pub fn deliver(&self, candidates: &Candidates<'_>, from: Offset, next: Offset) -> u64 {
+    pub fn cost(&self) -> u64 {
+        self.cost.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client can choose how much time this feed takes: by a filter, or as many feeds as it opens streams.
+    fn is_costly(&self) -> bool {
+        !self.key.filter.is_empty() || self.key.private.is_some()
+    }
+
+    /// Encodes one fetched stretch, once, for all streams; how many records they were given. A feed that takes too long
+    /// has no streams after that: they read on by themselves.
+    pub fn deliver(&self, candidates: &Candidates<'_>, from: Offset, next: Offset, budget: &TimeBudget) -> u64 {
+        let own = budget.share(FEED_TIME);
+        let given = self.deliver_within(candidates, from, next, (budget, &own));
+        if self.is_costly() {
+            self.cost.store(u64::try_from(own.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        given
+    }
+
+    fn deliver_within(
+        &self,
+        candidates: &Candidates<'_>,
+        from: Offset,
+        next: Offset,
+        (all, own): (&TimeBudget, &TimeBudget),
+    ) -> u64 {
         let (name, partition) = (candidates.topic, candidates.partition);
         let mut state = self.state();
         let Some(topic) = state.encoder.cursor.topic_index(name) else { return 0 };
@@ -110,6 +143,11 @@ impl Feed {
         state.last_join = None;
         let mut given = 0;
         while state.encoder.cursor.next(topic, partition).is_some_and(|place| place < next) {
+            if self.is_costly() && (own.is_spent() || all.is_spent()) {
+                let mut end = state.encoder.cursor.clone();
+                end.set(topic, partition, next.into());
+                self.evict_behind(&mut state, &end, Weight::Heavy, |_| true);
+            }
             let room = self.room(&state);
             match room {
                 Room::Ahead => self.evict_full(&mut state),
@@ -123,7 +161,7 @@ impl Feed {
             }
             let most = if room == Room::Ahead { CHUNK } else { SMALL };
             let mut out = Vec::with_capacity(candidates.memory().min(most + most / 4));
-            let flow = state.encoder.records(&mut out, topic, candidates, next, most);
+            let flow = state.encoder.records(&mut out, topic, candidates, next, (most, own));
             if state.members.len() == 1 {
                 given += self.send(&mut state, self.settings.allowance.hold(out));
             } else {
@@ -239,13 +277,19 @@ impl Feed {
     }
 
     fn evict(&self, state: &mut FeedState, which: impl Fn(&Post) -> bool) {
+        let end = state.encoder.cursor.clone();
+        self.evict_behind(state, &end, Weight::Light, which);
+    }
+
+    /// `end`: how far the log has been read.
+    fn evict_behind(&self, state: &mut FeedState, end: &Cursor, weight: Weight, which: impl Fn(&Post) -> bool) {
         let FeedState { encoder, members, .. } = state;
         members.retain(|member| {
             if which(member) && !member.is_closed() {
-                let place = encoder.cursor.clone();
                 let encoder = self.behind(encoder, member);
-                let behind = encoder.cursor.behind(&place);
-                let job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
+                let behind = encoder.cursor.behind(end);
+                let mut job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
+                job.weight = weight;
                 job.place.is_behind_by(behind);
                 // It reads on when its client takes or wants something again.
                 member.park(job, 0);

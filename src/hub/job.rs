@@ -8,8 +8,9 @@ use super::mailbox::Post;
 use super::opening::Opening;
 use super::standing::{Place, Stragglers};
 use crate::backoff::Backoff;
-use crate::broker::{BrokerError, Remedy, TopicInfo};
+use crate::broker::{BrokerError, NodeId, Remedy, TopicInfo, Want};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,12 +58,21 @@ pub struct Job {
     /// Since when the cursor is further on than the live flow.
     pub ahead_since: Option<Instant>,
     pub first: First,
+    pub weight: Weight,
     /// Turns in a row that read nothing and could not join either.
     pub idle: u32,
     /// Bytes sent since the stream began to catch up.
     pub sent: usize,
     /// Turns taken; says which partition comes first, so that none starves.
     pub turn: usize,
+}
+
+/// What a stream's turn costs the thread that takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    Light,
+    /// Its filter has used up the time of a turn. Such streams take turns per client, and never on all threads.
+    Heavy,
 }
 
 pub enum Phase {
@@ -141,6 +151,7 @@ impl Job {
             lag: 0,
             ahead_since: None,
             first: First::Join,
+            weight: Weight::Light,
             idle: 0,
             sent: 0,
             turn: 0,
@@ -240,5 +251,34 @@ impl Job {
     /// Whether the stream goes on after what is in the log now.
     pub fn may_join(&self) -> bool {
         self.encoder.bounds.ends.is_none()
+    }
+
+    /// What to fetch next, by leader; `None` where a partition has no known leader.
+    pub fn wants(&self) -> Option<BTreeMap<NodeId, Vec<Want>>> {
+        let mut by_leader: BTreeMap<NodeId, Vec<Want>> = BTreeMap::new();
+        for (topic, info) in self.topics.iter().enumerate() {
+            let Some(info) = info.here() else {
+                if self.encoder.cursor.places(topic).next().is_some() {
+                    // It has come into being meanwhile.
+                    return None;
+                }
+                continue;
+            };
+            for (partition, offset) in self.encoder.cursor.places(topic) {
+                if self.encoder.has_ended(topic, partition) {
+                    continue;
+                }
+                let place = info.partitions.get(usize::try_from(partition).ok()?)?;
+                let want = Want {
+                    topic: info.name.clone(),
+                    topic_id: info.id,
+                    partition,
+                    offset,
+                    leader_epoch: place.leader_epoch,
+                };
+                by_leader.entry(place.leader?).or_default().push(want);
+            }
+        }
+        Some(by_leader)
     }
 }

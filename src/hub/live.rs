@@ -1,6 +1,7 @@
 //! The live flow: which topics are read at their tails, which feeds they go to, and how a stream joins one.
 
 use super::allowance::Room;
+use super::attach::{attach, new_tail};
 use super::candidates::Candidates;
 use super::counts::Counts;
 use super::encoder::Flow;
@@ -9,7 +10,8 @@ use super::job::{Job, Known};
 use super::keeper::from_beginning;
 use super::shelf::Stretch;
 use super::subscription::GapReason;
-use super::tail::{Piece, Tail, TailPartition};
+use super::tail::{Piece, Tail};
+use super::time_budget::TimeBudget;
 use super::{Settings, lock};
 use crate::broker::{BrokerError, NodeId, PartitionData, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
@@ -23,6 +25,9 @@ use std::time::{Duration, Instant};
 /// A record that is older when it comes was not written just now, or by a clock that is wrong: it says nothing of how
 /// quick we are.
 const OLD: Duration = Duration::from_secs(3600);
+
+/// What a filter may take of the time in which its feed waits for a stream that joins.
+const JOIN_TIME: Duration = Duration::from_millis(2);
 
 /// What the hub's threads share. Locks are taken in this order: `registry`, a tail's `dispatch`, a
 /// feed's state, a tail's state.
@@ -178,13 +183,20 @@ impl Live {
         } else {
             let from = job.encoder.cursor.clone();
             let mut out = Vec::new();
+            let budget = TimeBudget::new(JOIN_TIME);
             for (topic, partition, pieces) in missing {
                 for piece in pieces {
                     let candidates = Candidates::new(&feed.tails[topic].name, partition, &piece.batches);
-                    if job.encoder.records(&mut out, topic, &candidates, piece.next, usize::MAX) == Flow::Finished {
+                    let bounds = (usize::MAX, &budget);
+                    if job.encoder.records(&mut out, topic, &candidates, piece.next, bounds) == Flow::Finished {
                         job.send(out);
                         job.post.complete();
                         return Joined::Finished;
+                    }
+                    if job.encoder.cursor.next(topic, partition).is_some_and(|at| at < piece.next) {
+                        // Its filter takes too long for the others that wait for the feed.
+                        job.send(out);
+                        return Joined::Behind(job);
                     }
                 }
             }
@@ -281,12 +293,19 @@ impl Live {
     }
 
     /// Brings one fetched stretch, of the log of the leader of this epoch, to every feed of its topic.
-    pub fn deliver(&self, tail: &Tail, partition: Partition, from: Offset, data: PartitionData, leader_epoch: i32) {
+    pub fn deliver(
+        &self,
+        tail: &Tail,
+        partition: Partition,
+        from: Offset,
+        data: PartitionData,
+        (leader_epoch, budget): (i32, &TimeBudget),
+    ) {
         let (next, end) = (data.next_offset, data.end);
         let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
         let _in_order = lock(&tail.dispatch);
         let batches = Arc::new(data.batches);
-        let feeds = {
+        let mut feeds = {
             let mut state = tail.state();
             let most = most / state.partitions.len().max(1);
             match state.partition(partition) {
@@ -301,7 +320,9 @@ impl Live {
         };
         let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
         let candidates = Candidates::new(&tail.name, partition, &batches).shared(conditions);
-        let given: u64 = feeds.iter().map(|feed| feed.deliver(&candidates, from, next)).sum();
+        // The feeds without filters first, then those whose filters took the least time.
+        feeds.sort_by_key(|feed| feed.cost());
+        let given: u64 = feeds.iter().map(|feed| feed.deliver(&candidates, from, next, budget)).sum();
         // A batch may begin before what was asked for.
         let first = candidates.records().find(|record| record.offset >= from);
         let age =
@@ -365,30 +386,6 @@ impl Live {
         };
         feeds.iter().for_each(|feed| feed.fail(error));
     }
-}
-
-/// A tail that nobody reads yet. Its partitions get a position with the first feed that wants them.
-fn new_tail(name: TopicName, topic: &Known) -> Tail {
-    match topic {
-        Known::Here(info) => Tail::new(name, info.id, info.partitions.iter().map(TailPartition::unread).collect()),
-        Known::NotYet | Known::Missing => Tail::new(name, None, Vec::new()),
-    }
-}
-
-/// Gives a topic's batches to the feed from now on, and moves the feed's places to where the tail is: in one step,
-/// so that no batch comes between. Partitions that nobody reads yet will be read from the cursor's place on.
-fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) {
-    let mut state = tail.state();
-    let own = cursor.clone();
-    cursor.set_id(topic, IdTag::of(state.id));
-    cursor.clear(topic);
-    while let Some(partition) = cursor.next_partition(topic)
-        && let Some(place) = state.partition(partition)
-    {
-        let position = *place.position.get_or_insert(own.next(topic, partition).unwrap_or(0));
-        cursor.add_place(topic, position);
-    }
-    state.feeds.push(feed.clone());
 }
 
 enum Apart {

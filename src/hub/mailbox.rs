@@ -4,7 +4,7 @@
 
 use super::counts::Counts;
 use super::job::Job;
-use super::subscription::Format;
+use super::subscription::{ClientTag, Format};
 use super::{Permit, lock};
 use crate::broker::BrokerError;
 use crate::cursor::Cursor;
@@ -66,6 +66,7 @@ pub(super) struct Post {
 }
 
 struct Shared {
+    client: ClientTag,
     waker: AtomicWaker,
     /// Held while chunks are taken out: those that are taken back must not be taken by the client in between.
     taking: Mutex<()>,
@@ -94,6 +95,7 @@ impl Drop for WakeAtEnd {
 ///
 /// A stream that ends without [`Post::complete`], for whatever reason, tells its client so in this format.
 pub(super) fn mailbox(
+    client: ClientTag,
     resume: Sender<Box<Job>>,
     permit: Permit,
     format: Arc<dyn Format>,
@@ -101,6 +103,7 @@ pub(super) fn mailbox(
 ) -> (Post, Mailbox) {
     let (sender, receiver) = bounded(SLOTS);
     let shared = Arc::new(Shared {
+        client,
         waker: AtomicWaker::new(),
         taking: Mutex::new(()),
         closed: AtomicBool::new(false),
@@ -121,6 +124,10 @@ pub(super) fn mailbox(
 }
 
 impl Post {
+    pub fn client(&self) -> ClientTag {
+        self.shared.client
+    }
+
     pub fn is_full(&self) -> bool {
         self.chunks.is_full()
     }

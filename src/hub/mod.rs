@@ -6,10 +6,13 @@
 //! watches leaders, partitions and topic ids. `counts`, `standing` and `look` are for whoever shows how it goes.
 
 mod allowance;
+mod attach;
 mod candidates;
 mod catch_up;
 mod counts;
+mod delayed;
 mod encoder;
+mod fair_queue;
 mod feed;
 mod gap;
 mod job;
@@ -23,12 +26,13 @@ mod shelf;
 mod standing;
 mod subscription;
 mod tail;
+mod time_budget;
 mod writer;
 
 pub use counts::{Amount, Asked, Counts, Histogram, Produced};
 pub use look::{Look, TopicBacklog};
 pub use mailbox::Mailbox;
-pub use subscription::{Filter, Format, Gap, GapReason, Missing, Start, Subscription, Until};
+pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Start, Subscription, Until};
 
 use crate::broker::{Acks, AutoCreate, Broker, Outcome};
 use crate::cursor::Cursor;
@@ -39,6 +43,7 @@ use allowance::Allowance;
 use catch_up::CatchUp;
 use crossbeam_channel::{Sender, bounded};
 use encoder::{Bounds, Encoder};
+use fair_queue::FairQueue;
 use feed::FeedKey;
 use job::{Job, JobSettings};
 use keeper::Keeper;
@@ -120,6 +125,7 @@ pub struct Hub {
     live: Arc<Live>,
     writer: Writer,
     jobs: Sender<Box<Job>>,
+    heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
     job_settings: Arc<JobSettings>,
     streams: Arc<AtomicUsize>,
     max_streams: usize,
@@ -137,12 +143,14 @@ impl Hub {
         // Twice as many places as streams: a closed stream's job may still wait for its turn.
         let (jobs, queue) = bounded(2 * settings.max_streams + 16);
         let (ended, is_ended) = bounded(0);
+        let heavy = Arc::new(Mutex::new(FairQueue::new((settings.catch_up_threads / 2).max(1))));
         let catch_up = Arc::new(CatchUp::new(
             live.clone(),
             broker.clone(),
             (jobs.clone(), queue),
             settings.shelf_bytes,
             is_ended.clone(),
+            heavy.clone(),
         ));
         let keeper = Keeper {
             live: live.clone(),
@@ -161,6 +169,7 @@ impl Hub {
             broker,
             live,
             jobs,
+            heavy,
             job_settings: Arc::new(JobSettings {
                 read_bytes: settings.catch_up_bytes,
                 chunk_bytes: settings.catch_up_chunk,
@@ -204,6 +213,11 @@ impl Hub {
     /// Opens a stream. Never blocks on the broker: what has to be asked is asked by the hub's threads,
     /// and what goes wrong there arrives as [`Format::problem`].
     pub fn subscribe(&self, subscription: Subscription) -> Result<Mailbox, Refused> {
+        self.subscribe_for(ClientTag::default(), subscription)
+    }
+
+    /// The same for one of many clients, whose streams share nothing of other clients' turns.
+    pub fn subscribe_for(&self, client: ClientTag, subscription: Subscription) -> Result<Mailbox, Refused> {
         if self.live.is_closing() {
             return Err(Refused::ShuttingDown);
         }
@@ -221,7 +235,7 @@ impl Hub {
         };
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
-        let (post, mailbox) = mailbox::mailbox(self.jobs.clone(), permit, format, self.counts().clone());
+        let (post, mailbox) = mailbox::mailbox(client, self.jobs.clone(), permit, format, self.counts().clone());
         let job = Job::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
         self.jobs.try_send(job).map_err(|_| Refused::TooManyStreams)?;
         Ok(mailbox)
@@ -244,6 +258,7 @@ impl Hub {
         drop(lock(&self.ended).take());
         self.writer.finish();
         lock(&self.threads).clear();
+        lock(&self.heavy).clear();
     }
 }
 

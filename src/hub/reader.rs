@@ -4,6 +4,7 @@ use super::counts::{Asked, Counts};
 use super::gap::find_gap;
 use super::live::{Live, Nudge};
 use super::tail::Tail;
+use super::time_budget::TimeBudget;
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, Reader, Remedy, Want};
 use crate::record::{Partition, TopicName};
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long a broker may hold a fetch that finds nothing.
 const LONG_POLL: Duration = Duration::from_millis(500);
+/// What filters may take of the thread between two fetches, all of them together. It serves every topic of the leader,
+/// so this is also what any stream may be late for the filters of others.
+const FILTER_TIME: Duration = Duration::from_millis(20);
 /// A partition that met an error is left out of the fetch for this long.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Damaged answers in a row before a topic's streams are told.
@@ -168,9 +172,10 @@ impl Reading {
                 }
                 let epochs: HashMap<_, _> =
                     wants.iter().map(|want| ((&want.topic, want.partition), want.leader_epoch)).collect();
+                let budget = TimeBudget::new(FILTER_TIME);
                 for fetched in fetched {
                     let leader_epoch = epochs.get(&(&fetched.topic, fetched.partition)).copied().unwrap_or(-1);
-                    self.take(fetched, leader_epoch);
+                    self.take(fetched, (leader_epoch, &budget));
                 }
                 Duration::ZERO
             }
@@ -193,11 +198,11 @@ impl Reading {
         }
     }
 
-    fn take(&self, Fetched { topic, partition, offset, result }: Fetched, leader_epoch: i32) {
+    fn take(&self, Fetched { topic, partition, offset, result }: Fetched, terms: (i32, &TimeBudget)) {
         let Some(tail) = self.live.tail(&topic) else { return };
         match result {
             Ok(data) if data.next_offset > offset => {
-                self.live.deliver(&tail, partition, offset, data, leader_epoch);
+                self.live.deliver(&tail, partition, offset, data, terms);
             }
             Ok(_) => {}
             Err(error) => self.mend(&tail, &topic, partition, offset, error),

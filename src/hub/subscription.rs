@@ -21,6 +21,10 @@ pub struct Subscription {
     pub format: Arc<dyn Format>,
 }
 
+/// The client of a stream, as far as it matters whose turn it is. Equal tags may be different clients, though rarely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ClientTag(pub u64);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     Latest,

@@ -16,6 +16,7 @@ mod memory;
 mod metrics;
 mod monitoring;
 mod ndjson;
+mod neighbours;
 mod pages;
 mod produce;
 mod readme;

@@ -1,0 +1,32 @@
+//! How a feed begins to read its topics.
+
+use super::feed::Feed;
+use super::job::Known;
+use super::tail::{Tail, TailPartition};
+use crate::cursor::{Cursor, IdTag};
+use crate::record::TopicName;
+use std::sync::Arc;
+
+/// A tail that nobody reads yet. Its partitions get a position with the first feed that wants them.
+pub fn new_tail(name: TopicName, topic: &Known) -> Tail {
+    match topic {
+        Known::Here(info) => Tail::new(name, info.id, info.partitions.iter().map(TailPartition::unread).collect()),
+        Known::NotYet | Known::Missing => Tail::new(name, None, Vec::new()),
+    }
+}
+
+/// Gives a topic's batches to the feed from now on, and moves the feed's places to where the tail is: in one step,
+/// so that no batch comes between. Partitions that nobody reads yet will be read from the cursor's place on.
+pub fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) {
+    let mut state = tail.state();
+    let own = cursor.clone();
+    cursor.set_id(topic, IdTag::of(state.id));
+    cursor.clear(topic);
+    while let Some(partition) = cursor.next_partition(topic)
+        && let Some(place) = state.partition(partition)
+    {
+        let position = *place.position.get_or_insert(own.next(topic, partition).unwrap_or(0));
+        cursor.add_place(topic, position);
+    }
+    state.feeds.push(feed.clone());
+}

@@ -1,0 +1,30 @@
+//! A job that pauses.
+
+use super::job::Job;
+use std::time::Instant;
+
+/// A job that waits for a time; the earliest is the least.
+pub struct Delayed {
+    pub due: Instant,
+    pub job: Box<Job>,
+}
+
+impl PartialEq for Delayed {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl Eq for Delayed {}
+
+impl PartialOrd for Delayed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Delayed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.due.cmp(&other.due)
+    }
+}

@@ -1,0 +1,90 @@
+//! Work that waits, in turns per client: one client with much of it delays another by one piece, not by all of its own.
+
+use super::subscription::ClientTag;
+use std::collections::{HashMap, VecDeque};
+
+#[derive(Debug)]
+pub struct FairQueue<T> {
+    waiting: HashMap<ClientTag, VecDeque<T>>,
+    /// Clients with work that waits, each once.
+    turns: VecDeque<ClientTag>,
+    running: usize,
+    most_running: usize,
+}
+
+impl<T> FairQueue<T> {
+    pub fn new(most_running: usize) -> Self {
+        Self { waiting: HashMap::new(), turns: VecDeque::new(), running: 0, most_running }
+    }
+
+    pub fn push(&mut self, client: ClientTag, work: T) {
+        let own = self.waiting.entry(client).or_default();
+        if own.is_empty() {
+            self.turns.push_back(client);
+        }
+        own.push_back(work);
+    }
+
+    /// The next piece of work, unless as many as allowed are running. [`finish`](Self::finish) must follow.
+    pub fn start(&mut self) -> Option<T> {
+        if self.running >= self.most_running {
+            return None;
+        }
+        let client = self.turns.pop_front()?;
+        let own = self.waiting.get_mut(&client)?;
+        let work = own.pop_front();
+        if own.is_empty() {
+            self.waiting.remove(&client);
+        } else {
+            self.turns.push_back(client);
+        }
+        self.running += usize::from(work.is_some());
+        work
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.values().map(VecDeque::len).sum()
+    }
+
+    pub fn finish(&mut self) {
+        self.running = self.running.saturating_sub(1);
+    }
+
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+        self.turns.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_with_much_work_delays_another_by_one_piece() {
+        let mut queue = FairQueue::new(1);
+        (0..490).for_each(|n| queue.push(ClientTag(1), (1, n)));
+        queue.push(ClientTag(2), (2, 0));
+        queue.push(ClientTag(3), (3, 0));
+        let mut next = || {
+            let work = queue.start();
+            queue.finish();
+            work
+        };
+        let first: Vec<_> = (0..5).filter_map(|_| next()).collect();
+        assert_eq!(first, [(1, 0), (2, 0), (3, 0), (1, 1), (1, 2)]);
+        assert_eq!((0..1000).filter_map(|_| next()).count(), 487);
+    }
+
+    #[test]
+    fn only_so_many_pieces_run_at_a_time() {
+        let mut queue = FairQueue::new(2);
+        (0..3).for_each(|n| queue.push(ClientTag(n), n));
+        assert_eq!((queue.start(), queue.start(), queue.start()), (Some(0), Some(1), None));
+        queue.finish();
+        assert_eq!((queue.start(), queue.start()), (Some(2), None));
+        queue.clear();
+        queue.finish();
+        assert_eq!(queue.start(), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Streams whose filters take long, beside streams of other topics and of other clients.
+
+use crate::support::memory_broker::MemoryBroker;
+use curlew::broker::BrokerError;
+use curlew::cel::Expression;
+use curlew::cursor::Selection;
+use curlew::hub::*;
+use curlew::record::{Partition, RecordRef, TopicName};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One line an offset.
+struct Offsets;
+
+impl Format for Offsets {
+    fn name(&self) -> &str {
+        "offsets"
+    }
+    fn uses_ids(&self) -> bool {
+        false
+    }
+    fn record(&self, out: &mut Vec<u8>, _: &TopicName, _: Partition, record: &RecordRef<'_>, _: &str) {
+        out.extend(format!("{}\n", record.offset).bytes());
+    }
+    fn checkpoint(&self, _: &mut Vec<u8>, _: &str) {}
+    fn gap(&self, out: &mut Vec<u8>, _: &Gap, _: &str) {
+        out.extend(b"gap\n");
+    }
+    fn problem(&self, out: &mut Vec<u8>, _: &BrokerError) {
+        out.extend(b"problem\n");
+    }
+}
+
+struct Client {
+    mailbox: Mailbox,
+    text: String,
+}
+
+impl Client {
+    fn open(hub: &Hub, client: u64, topic: &str, condition: Option<&str>) -> Self {
+        let condition = condition.map(|text| Arc::new(Expression::compile(text).unwrap()));
+        let subscription = Subscription {
+            topics: vec![TopicName::new(topic).unwrap()],
+            selection: Selection::All,
+            start: Start::Latest,
+            filter: Filter { condition, ..Filter::default() },
+            missing: Missing::Refuse,
+            until: Until::Forever,
+            limit: None,
+            format: Arc::new(Offsets),
+        };
+        Self { mailbox: hub.subscribe_for(ClientTag(client), subscription).unwrap(), text: String::new() }
+    }
+
+    fn read(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(chunk)) = self.mailbox.poll_next(&mut cx) {
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    fn offsets(&self) -> Vec<u64> {
+        self.text.lines().map(|line| line.parse().unwrap_or_else(|_| panic!("{}", self.text))).collect()
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Each looks through the whole value, and none finds anything but in the records that end so.
+fn slow_condition(number: usize) -> String {
+    format!("value.matches('(a|b|ab|ba)*({number})?c[0-9]*END$')")
+}
+
+#[test]
+fn a_filter_that_takes_long_holds_up_no_stream_of_another_topic_and_its_lag_is_told() {
+    let broker = MemoryBroker::new();
+    broker.create("mine", 1);
+    broker.create("other", 1);
+    let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
+    const FILTERS: usize = 12;
+    const RECORDS: usize = 120;
+    let mut filtered: Vec<_> = (0..FILTERS).map(|n| Client::open(&hub, 1, "mine", Some(&slow_condition(n)))).collect();
+    let mut plain = Client::open(&hub, 2, "other", None);
+    let is_live = |hub: &Hub| hub.look().behind.catching_up == 0 && hub.look().behind.stalled == 0;
+    until("all streams are live", || {
+        filtered.iter_mut().for_each(Client::read);
+        plain.read();
+        is_live(&hub)
+    });
+    let pad = "ab".repeat(500);
+    for n in 0..RECORDS {
+        let end = if n % 10 == 9 { "c1END" } else { "c1" };
+        broker.append("mine", 0, format!("\"{pad}{end}\""));
+    }
+    broker.append("other", 0, "1");
+    let started = Instant::now();
+    until("the other topic's record comes", || {
+        plain.read();
+        plain.text == "0\n"
+    });
+    filtered.iter_mut().for_each(Client::read);
+    let done = filtered.iter().filter(|client| client.offsets().len() == RECORDS / 10).count();
+    // Where the filters come first, all of them are done by now.
+    assert!(done < FILTERS, "after {:?}", started.elapsed());
+    let mut is_told = false;
+    until("each filter has its records", || {
+        let sum = hub.look().behind;
+        is_told |= sum.catching_up > 0 && sum.lag > 0;
+        filtered.iter_mut().for_each(Client::read);
+        filtered.iter().all(|client| client.offsets().len() == RECORDS / 10)
+    });
+    assert!(is_told, "how far the streams are behind");
+    let wanted: Vec<u64> = (0..RECORDS as u64).filter(|n| n % 10 == 9).collect();
+    filtered.iter().for_each(|client| assert_eq!(client.offsets(), wanted));
+    // Once they have caught up, they are live again.
+    until("all streams are live again", || is_live(&hub));
+    broker.append("mine", 0, "\"c2END\"");
+    until("each filter has the last record", || {
+        filtered.iter_mut().for_each(Client::read);
+        filtered.iter().all(|client| client.offsets().last() == Some(&(RECORDS as u64)))
+    });
+}
