@@ -17,6 +17,9 @@ pub fn cookie(port: Option<u16>) -> String {
 /// Longer ones are nobody's; a token of an identity provider has some kilobytes at most.
 const LONGEST: usize = 16 << 10;
 
+/// More cookies of one name are not looked at.
+const MAX_SESSIONS: usize = 8;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// A key or a token, alone.
@@ -70,12 +73,13 @@ impl Credential {
         Self::Ticket(Secret::new(text))
     }
 
-    /// The session in the cookie of this name, among those of a `Cookie` header (RFC 6265, 4.2).
-    pub fn of_cookies(value: &[u8], cookie: &str) -> Option<Self> {
-        let value = std::str::from_utf8(value).ok()?;
+    /// The sessions in the cookies of this name, among those of a `Cookie` header (RFC 6265, 4.2). There may be several:
+    /// another application of the same host can set one for a longer path, which browsers send first (5.4).
+    pub fn of_cookies(value: &[u8], cookie: &str) -> Vec<Self> {
+        let value = std::str::from_utf8(value).unwrap_or_default();
         let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
-        let session = pairs.into_iter().find(|(name, _)| *name == cookie)?.1;
-        (!session.is_empty() && session.len() <= LONGEST).then(|| Self::Session(Secret::new(session)))
+        let own = pairs.filter(|(name, session)| *name == cookie && (1..=LONGEST).contains(&session.len()));
+        own.take(MAX_SESSIONS).map(|(_, session)| Self::Session(Secret::new(session))).collect()
     }
 }
 
@@ -127,12 +131,17 @@ mod tests {
             ("", None),
         ];
         for (header, read) in cases {
+            let read = Vec::from_iter(read);
             assert_eq!(Credential::of_cookies(header.as_bytes(), &cookie(None)), read, "{header}");
         }
         let both = b"curlew-session-80=a; curlew-session-8080=b; curlew-session=c";
         for (port, text) in [(Some(8080), "b"), (Some(80), "a"), (None, "c")] {
-            assert_eq!(Credential::of_cookies(both, &cookie(port)), session(text));
+            assert_eq!(Credential::of_cookies(both, &cookie(port)), Vec::from_iter(session(text)));
         }
+        let many = "curlew-session=a; ".repeat(100);
+        assert_eq!(Credential::of_cookies(many.as_bytes(), &cookie(None)).len(), MAX_SESSIONS);
+        let both = Credential::of_cookies(b"curlew-session=first; curlew-session=second", &cookie(None));
+        assert_eq!(both, ["first", "second"].map(|text| Credential::Session(Secret::new(text))));
     }
 
     proptest! {

@@ -20,8 +20,15 @@ pub async fn permit(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<
         return Ok(Permit::everything());
     }
     let unreadable = |Unreadable| Problem::unauthorized(UNREADABLE, challenge(&request.headers));
-    let credential = credential(request, asker).map_err(unreadable)?;
-    permit_for(app, request, credential.as_ref(), arrival(request)).await
+    let credentials = credentials(request, asker).map_err(unreadable)?;
+    let mut permit = permit_for(app, request, credentials.first(), arrival(request)).await;
+    for credential in credentials.iter().skip(1) {
+        if permit.is_ok() {
+            break;
+        }
+        permit = permit_for(app, request, Some(credential), arrival(request)).await;
+    }
+    permit
 }
 
 /// What the request may do with this.
@@ -44,6 +51,10 @@ pub async fn permit_for(
         }
     }
 }
+
+/// Cookies of a request that may be the session, and headers that are searched for them.
+const MAX_SESSIONS: usize = 8;
+const MAX_COOKIE_HEADERS: usize = 50;
 
 const UNREADABLE: &str = "Authorization cannot be read; give Authorization: Bearer KEY, or curl -u NAME:KEY";
 
@@ -80,17 +91,22 @@ pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &Asker) -> 
     Ok(permit(app, request, asker).await?.may_read_metrics()?)
 }
 
-/// The header wins over the ticket, that over the cookie, and that over the certificate.
-fn credential(request: &Request, asker: &Asker) -> Result<Option<Credential>, Unreadable> {
+/// The header wins over the ticket, that over the cookie, and that over the certificate. Several are only cookies, of which
+/// any may be the one that this bridge has set.
+fn credentials(request: &Request, asker: &Asker) -> Result<Vec<Credential>, Unreadable> {
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
-        return Credential::of_authorization(value.as_bytes()).map(Some);
+        return Credential::of_authorization(value.as_bytes()).map(|shown| vec![shown]);
     }
     if let Some(ticket) = ticket(request) {
-        return Ok(Some(ticket));
+        return Ok(vec![ticket]);
     }
     // Browsers send certificates by themselves, as they do cookies.
     let ours = is_ours(&request.headers, asker);
-    Ok(if ours { session(request).or_else(|| certificate(request)) } else { None })
+    if !ours {
+        return Ok(Vec::new());
+    }
+    let sessions = sessions(request);
+    Ok(if sessions.is_empty() { Vec::from_iter(certificate(request)) } else { sessions })
 }
 
 /// Streams alone take one: EventSource cannot set headers.
@@ -106,9 +122,11 @@ fn certificate(request: &Request) -> Option<Credential> {
     names.identity().map(|name| Credential::Certificate { name: name.to_owned(), ends: names.ends })
 }
 
-fn session(request: &Request) -> Option<Credential> {
+fn sessions(request: &Request) -> Vec<Credential> {
     let cookie = request.cookie();
-    request.headers.get_all(header::COOKIE).iter().find_map(|value| Credential::of_cookies(value.as_bytes(), &cookie))
+    // HTTP/2 may send one header for each cookie.
+    let headers = request.headers.get_all(header::COOKIE).iter().take(MAX_COOKIE_HEADERS);
+    headers.flat_map(|value| Credential::of_cookies(value.as_bytes(), &cookie)).take(MAX_SESSIONS).collect()
 }
 
 /// Whether a cookie counts: browsers send it by themselves, also for a page of another port of the same host.

@@ -149,13 +149,16 @@ impl Fetching {
         let _at_work = worker::at_work();
         let mut answer =
             self.agent.get(&self.place.url).header("Accept", "application/json").call().map_err(|e| e.to_string())?;
+        if !answer.status().is_success() {
+            return Err(format!("{}; redirects are not followed, name the last address", answer.status()));
+        }
         let text = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;
         KeySet::of_jwks(&text, From::Url)
     }
 }
 
 fn agent(place: &Place) -> Result<ureq::Agent, String> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None);
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0).proxy(None);
     if !place.url.starts_with("https://") {
         return Ok(config.build().new_agent());
     }
@@ -165,7 +168,6 @@ fn agent(place: &Place) -> Result<ureq::Agent, String> {
         .unversioned_rustls_crypto_provider(crate::tls::provider()?)
         .root_certs(ureq::tls::RootCerts::new_with_certs(&trusted))
         .build();
-    // A redirect must not lead out of it.
     Ok(config.https_only(true).tls_config(tls).build().new_agent())
 }
 
