@@ -15,6 +15,8 @@ ENV CURLEW_DATA=/data/curlew
 USER 65532:65532
 VOLUME /data
 EXPOSE 8080
+# `docker stop` waits 10 s, and kills what still drains: docker run --stop-timeout 30, or terminationGracePeriodSeconds in
+# Kubernetes, must be longer than CURLEW_SHUTDOWN_DELAY and CURLEW_DRAIN_TIMEOUT together.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=1h CMD ["/curlew", "health"]
 ENTRYPOINT ["/curlew"]
 CMD ["serve"]

@@ -120,6 +120,9 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         }
         manager.stopping();
         info!("ending: streams end after a whole frame, queued records are written; a second signal ends at once");
+        if !settings.shutdown_delay.is_zero() {
+            info!("still serving for {:?}, while /ready says 503 (--shutdown-delay)", settings.shutdown_delay);
+        }
         drop(end);
         tokio::select! {
             () = serving => info!("ended"),

@@ -107,7 +107,14 @@ pub struct Serve {
           value_parser = values::duration)]
     pub stall_timeout: Duration,
 
-    /// How long open requests and queued records get to finish when the bridge is told to end.
+    /// How long /ready says 503 while everything is still served, when the bridge is told to end.
+    ///
+    /// For a load balancer, as long as it takes to notice. A second signal ends the bridge at once.
+    #[arg(long, help_heading = "Limits", env = "CURLEW_SHUTDOWN_DELAY", value_name = "TIME", default_value = "0s",
+          value_parser = values::delay)]
+    pub shutdown_delay: Duration,
+
+    /// How long open requests and queued records get to finish when the bridge ends; its streams end spread over that time.
     #[arg(long, help_heading = "Limits", env = "CURLEW_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
           value_parser = values::duration)]
     pub drain_timeout: Duration,
@@ -196,6 +203,7 @@ impl Serve {
             heartbeat: self.heartbeat,
             max_connections,
             stall_timeout: self.stall_timeout,
+            shutdown_delay: self.shutdown_delay,
             drain: self.drain_timeout,
             memory: memory.clone(),
         }

@@ -131,6 +131,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or("give a number and a unit, such as 500ms, 15s, 2m or 1h, from 1ms to 7d".to_owned())
 }
 
+/// The same, or `0s`.
+pub fn delay(text: &str) -> Result<Duration, String> {
+    if parse_age(text) == Some(0) { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 /// `12h`, `7d`, or `forever`: `Duration::MAX`.
 pub fn retention_time(text: &str) -> Result<Duration, String> {
     if text == "forever" {

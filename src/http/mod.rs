@@ -19,6 +19,7 @@ pub mod produce;
 pub mod query;
 mod routes;
 mod server;
+mod shutdown;
 mod status;
 mod stream;
 mod subscribe;
@@ -41,6 +42,7 @@ use crate::worker;
 use limits::Limits;
 use metrics::Metrics;
 use problem::Problem;
+use shutdown::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -64,7 +66,9 @@ pub struct Settings {
     pub max_connections: usize,
     /// A client that takes nothing for so long is closed.
     pub stall_timeout: Duration,
-    /// How long open requests may take to finish when the bridge ends.
+    /// How long `/ready` says 503 while everything is served, before the bridge ends.
+    pub shutdown_delay: Duration,
+    /// How long open requests may take to finish when the bridge ends, and over which its streams end.
     pub drain: Duration,
     /// What all answers may take together.
     pub memory: MemoryBudget,
@@ -83,6 +87,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(15),
             max_connections: 20_000,
             stall_timeout: Duration::from_secs(30),
+            shutdown_delay: Duration::ZERO,
             drain: Duration::from_secs(10),
             memory: MemoryBudget::default(),
         }
@@ -107,6 +112,7 @@ pub struct App {
     readers: pages::Readers,
     scrapes: Arc<Semaphore>,
     rejections: guard::RejectionLog,
+    shutdown: Shutdown,
 }
 
 impl App {
@@ -124,6 +130,7 @@ impl App {
             readers: pages::Readers::default(),
             scrapes,
             rejections: guard::RejectionLog::default(),
+            shutdown: Shutdown::new(),
         })
     }
 

@@ -4,6 +4,7 @@ use super::guard::Asker;
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
+use super::shutdown::Phase;
 use super::{App, auth};
 use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, OffsetAt, PartitionInfo, TopicInfo};
@@ -62,7 +63,7 @@ pub fn openapi() -> Response {
 pub async fn ready(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<Response, Problem> {
     unhurt(app)?;
     let hub = app.hub.clone();
-    if hub.is_ending() {
+    if hub.is_ending() || app.shutdown.phase() != Phase::Serving {
         return Err(Refused::ShuttingDown.into());
     }
     let asked = tokio::time::timeout(SIGN_OF_LIFE, app.ask(move || hub.broker().ready())).await;

@@ -69,7 +69,7 @@ pub struct Frames {
     period: Duration,
     silence: Pin<Box<Sleep>>,
     /// Why it is ended before its client wants that.
-    over: Option<Over>,
+    over: Over,
     is_over: bool,
     /// The stream counts for its caller until it has ended.
     _place: Place,
@@ -77,7 +77,7 @@ pub struct Frames {
 
 impl Frames {
     /// Ends when `over` says why.
-    pub fn new(mailbox: Mailbox, place: Place, style: Style, heartbeat: Duration, over: Option<Over>) -> Self {
+    pub fn new(mailbox: Mailbox, place: Place, style: Style, heartbeat: Duration, over: Over) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
         let head = Some(style.head());
         let silence = Box::pin(sleep(first));
@@ -121,9 +121,7 @@ impl Stream for Frames {
         if self.is_over {
             return Poll::Ready(None);
         }
-        if let Some(over) = &mut self.over
-            && let Poll::Ready(problem) = over.as_mut().poll(cx)
-        {
+        if let Poll::Ready(problem) = self.over.as_mut().poll(cx) {
             self.is_over = true;
             return Poll::Ready(Some(Ok(self.style.problem(&problem))));
         }

@@ -88,6 +88,7 @@ async fn open(
         let caller = request.caller(permit);
         let place = app.limits.stream(&caller)?;
         let mailbox = app.hub.subscribe_for(tag(&caller), subscription)?;
+        let over = app.shutdown.end_of_stream(over);
         let mut response =
             warp::reply::stream(Frames::new(mailbox, place, style, app.settings.heartbeat, over)).into_response();
         response.extensions_mut().insert(Lasting);

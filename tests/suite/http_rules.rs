@@ -87,6 +87,17 @@ async fn a_request_that_breaks_a_rule_of_http_is_told_which() {
 }
 
 #[tokio::test]
+async fn health_is_told_however_many_connections_are_silent() {
+    let served = Served::start(http::Settings { max_connections: 1, ..http::Settings::default() });
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    let health = answer(&served, b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(status(&health), 200, "{health}");
+}
+
+#[tokio::test]
 async fn an_http_2_connect_is_a_400_and_its_neighbours_continue() {
     let served = Served::start(http::Settings::default());
     let stream = TcpStream::connect(served.address).await.unwrap();

@@ -362,3 +362,33 @@ async fn at_the_end_each_stream_says_so_after_a_whole_frame_and_idle_connections
     assert!(started.elapsed() < PATIENCE / 2, "nothing is waited for that has ended");
     assert!(TcpStream::connect(served.address).await.is_err());
 }
+
+#[tokio::test]
+async fn before_it_ends_the_bridge_says_that_it_is_not_ready_and_serves_on() {
+    let settings = http::Settings { shutdown_delay: Duration::from_secs(3600), ..http::Settings::default() };
+    let mut served = Served::start(settings);
+    let mut stream = served.ask(FROM_THE_START).await;
+    stream.until("data: first\n", 1).await;
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let ready = served.ask(&ask("/ready")).await.rest().await;
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    let end = std::mem::replace(&mut served.end, tokio::sync::oneshot::channel().0);
+    end.send(()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ready = served.ask(&ask("/ready")).await.rest().await;
+        if ready.starts_with("HTTP/1.1 503 ") {
+            assert!(ready.contains("shutting down"), "{ready}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ready}");
+    }
+    // On new connections and on those that were open.
+    for path in ["/health", "/topics"] {
+        let answer = served.ask(&ask(path)).await.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    served.broker.append("t", 0, "second");
+    stream.until("data: second\n", 1).await;
+    served.serving.abort();
+}

@@ -13,10 +13,12 @@ pub use tls::{Clients, Tls, TlsFiles};
 
 use super::problem::Problem;
 use super::routes::routes;
+use super::shutdown::{Phase, spread};
 use super::{App, status};
 use crate::worker;
 use connection::{Caller, Ending, Patience, connection};
 use log::{debug, warn};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// After an accept that failed (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,6 +35,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SEND_BUFFER: u32 = 256 << 10;
 /// Connections that wait to be accepted, by the kernel.
 const BACKLOG: u32 = 4096;
+
+/// Between looks whether the streams have ended.
+const STREAMS_PAUSE: Duration = Duration::from_millis(20);
 
 /// Heads so many times as large as is allowed are not read to their end, and refused without a word.
 const HARD: usize = 4;
@@ -53,21 +58,25 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `shutdown`, then ends every stream after a whole frame, lets requests finish, and returns
-/// when all connections are closed or the drain timeout has passed.
+/// Serves until `shutdown`, and for the shutdown delay after it. Then it ends the streams one after the other, each
+/// after a whole frame, lets requests finish, and returns when all connections are closed or the drain timeout has passed.
 pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(most));
     // Whoever watches the bridge from this machine has its turn however many come from elsewhere.
-    let (own_refusals, refusals) = (Arc::new(Semaphore::new(REFUSALS)), Arc::new(Semaphore::new(REFUSALS)));
+    let (mut own_refusals, mut refusals) = (Refusals::default(), Refusals::default());
     let (end, ending) = watch::channel(false);
     // Ends when it is dropped.
     let mut following = JoinSet::new();
     if let Some(tls) = tls.clone() {
         following.spawn(tls.follow_files());
     }
-    let mut shutdown = pin!(shutdown);
+    let mut shutdown = pin!(async {
+        shutdown.await;
+        app.shutdown.enter(Phase::NotReady);
+        tokio::time::sleep(app.settings.shutdown_delay).await;
+    });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -76,8 +85,13 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
         let caller = match accepted {
             Ok((stream, from)) => Caller { stream, address: from.ip().to_canonical(), tls: tls.clone() },
             Err(error) => {
-                warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                // Mostly there are no descriptors left. Those of rejected clients are the first to be given back.
+                if refusals.drop_oldest() || own_refusals.drop_oldest() {
+                    tokio::task::yield_now().await;
+                } else {
+                    warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
                 continue;
             }
         };
@@ -86,15 +100,12 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
         let place = match place {
             Ok(place) => place,
             Err(problem) => {
-                // Where even the refused are too many, they are closed without a word.
-                let turns = if caller.address.is_loopback() { &own_refusals } else { &refusals };
-                let Ok(turn) = turns.clone().try_acquire_owned() else { continue };
+                let refusals = if caller.address.is_loopback() { &mut own_refusals } else { &mut refusals };
                 let app = app.clone();
-                tokio::spawn(async move {
+                refusals.start(async move {
                     let health = || status::health(&app).unwrap_or_else(|problem| problem.response());
                     let refused = caller.refuse(&problem, health, REFUSAL_TIMEOUT);
                     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refused).await;
-                    drop(turn);
                 });
                 continue;
             }
@@ -111,16 +122,45 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
         });
     }
     drop(listener);
+    let time = spread(app.hub.streams(), app.settings.drain);
+    app.shutdown.enter(Phase::Draining(time));
     end.send_replace(true);
-    let hub = app.hub.clone();
-    // Blocks until the queued records are settled.
-    let ended = tokio::task::spawn_blocking(move || hub.shut_down());
     let drained = async {
-        let _ = ended.await;
+        let _ = tokio::time::timeout(time, no_streams(&app)).await;
+        let hub = app.hub.clone();
+        // Blocks until the queued records are settled.
+        let _ = tokio::task::spawn_blocking(move || hub.shut_down()).await;
         drop(places.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await);
     };
     if tokio::time::timeout(app.settings.drain, drained).await.is_err() {
         warn!("some connections or records were not finished within {:?}", app.settings.drain);
+    }
+}
+
+/// Connections that are told why they are rejected. One more than [`REFUSALS`] takes the place of the oldest: that one has
+/// most likely asked nothing, and a monitor that asks for `/health` does so at once.
+#[derive(Default)]
+struct Refusals(VecDeque<AbortHandle>);
+
+impl Refusals {
+    fn start(&mut self, refusal: impl Future<Output = ()> + Send + 'static) {
+        self.0.retain(|refusal| !refusal.is_finished());
+        if self.0.len() >= REFUSALS {
+            self.drop_oldest();
+        }
+        self.0.push_back(tokio::spawn(refusal).abort_handle());
+    }
+
+    /// `false`: there is none.
+    fn drop_oldest(&mut self) -> bool {
+        self.0.retain(|refusal| !refusal.is_finished());
+        self.0.pop_front().inspect(AbortHandle::abort).is_some()
+    }
+}
+
+async fn no_streams(app: &App) {
+    while app.hub.streams() > 0 {
+        tokio::time::sleep(STREAMS_PAUSE).await;
     }
 }
 
