@@ -26,6 +26,8 @@ pub enum BrokerError {
     StaleMetadata(String),
     /// No connection, or the broker is busy or starting: the same request can work later.
     Unavailable(String),
+    /// A broker answers that it cannot do it now (starting, too few in-sync replicas, a quota): the same can work later.
+    NotNow(String),
     /// No token for the broker's SASL listener: its file or the authorization server that gives them is away. The same
     /// can work later.
     NoCredentials(String),
@@ -88,6 +90,7 @@ impl BrokerError {
             Self::OffsetOutOfRange(_) => "offset_out_of_range",
             Self::StaleMetadata(_) => "stale_metadata",
             Self::Unavailable(_) => "unavailable",
+            Self::NotNow(_) => "not_now",
             Self::NoCredentials(_) => "no_credentials",
             Self::Internal(_) => "internal",
             Self::Storage(_) => "storage",
@@ -112,6 +115,7 @@ impl BrokerError {
         match self {
             Self::Unavailable(_)
             | Self::NotCreatedYet(_)
+            | Self::NotNow(_)
             | Self::NoCredentials(_)
             | Self::Internal(_)
             | Self::Storage(_)
@@ -138,6 +142,7 @@ impl fmt::Display for BrokerError {
             Self::OffsetOutOfRange(place) => write!(f, "{place} does not hold the offset asked for"),
             Self::StaleMetadata(why) => write!(f, "the partition's leader is changing: {why}"),
             Self::Unavailable(why) => write!(f, "no broker answers: {why}"),
+            Self::NotNow(why) => write!(f, "the broker cannot do it now: {why}"),
             Self::NoCredentials(why) => write!(f, "the bridge has no credentials for Kafka: {why}"),
             Self::Internal(why) => write!(f, "an error inside the bridge: {why}; please report this"),
             Self::Unwritable(why) => write!(f, "nothing can be written: {why}"),
@@ -172,9 +177,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_no_broker_caused_does_not_blame_the_brokers() {
+    fn only_an_error_without_a_broker_that_answers_says_so() {
         let why = || "why".to_owned();
-        for error in [BrokerError::NoCredentials(why()), BrokerError::Internal(why()), BrokerError::Storage(why())] {
+        for error in [
+            BrokerError::NotNow(why()),
+            BrokerError::NoCredentials(why()),
+            BrokerError::Internal(why()),
+            BrokerError::Storage(why()),
+        ] {
             assert!(!error.to_string().contains("no broker answers"), "{error}");
             assert!(error.to_string().contains("why"), "{error}");
             assert_eq!(error.remedy(), Remedy::Retry);

@@ -309,6 +309,7 @@ impl From<&BrokerError> for Problem {
             BrokerError::StaleMetadata(_)
             | BrokerError::Unavailable(_)
             | BrokerError::NotCreatedYet(_)
+            | BrokerError::NotNow(_)
             | BrokerError::NoCredentials(_)
             | BrokerError::Storage(_)
             | BrokerError::Unwritable(_) => Self::busy(format!("{text}; try again")),

@@ -139,6 +139,9 @@ enum Recovers {
 
 /// What came of it.
 struct Survived {
+    /// The longest time without an acknowledgement on the partition that broker 1 led, here and with Java's client.
+    silence: Duration,
+    java: Duration,
     /// What `/ready` said meanwhile.
     told: Vec<(u16, String)>,
     summary: Summary,
@@ -193,7 +196,7 @@ fn survives(fault: &Fault) -> Survived {
     follower.seen.wait_for_records(log.len(), LONG);
     check_stream(&follower.seen.events(), &log, PARTITIONS);
     println!("{name}: no acknowledgement for {silences:.1?}, Java's client on the first {java_took:.1?}; {summary:?}");
-    Survived { told, summary }
+    Survived { silence: silences[0], java: java_took, told, summary }
 }
 
 /// While two of three brokers are well, so is the bridge.
@@ -277,6 +280,20 @@ fn a_leader_that_is_cut_off_from_the_controller_is_left_for_its_successor() {
     assert_always_ready(&survives(&CUT_OFF).told);
     let log = world().bridge.log();
     assert!(log.contains("no response for"), "{log}");
+}
+
+/// The long form: `make soak`.
+#[test]
+#[ignore = "takes as long as $CURLEW_SOAK says"]
+fn faults_at_random_lose_nothing_and_are_over_as_soon_as_for_the_java_client() {
+    let seconds = std::env::var("CURLEW_SOAK").map_or(600, |n| n.parse().expect("CURLEW_SOAK is a number of seconds"));
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(seconds) {
+        let fault = fastrand::choice([&KILLED, &FROZEN, &CUT_OFF, &ALL_DOWN]).expect("a fault");
+        let Survived { silence, java, summary, .. } = survives(fault);
+        assert!(silence <= java.mul_f64(1.2) + Duration::from_secs(1), "{}: {silence:?}, Java {java:?}", fault.name);
+        assert_eq!(summary.unconfirmed, 0, "{}", fault.name);
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! `curlew consume` and `curlew produce`, straight to Kafka and through a bridge.
 
 use crate::bridge;
-use curlew_integration::bridge::{binary, run, run_with_input};
+use curlew_integration::bridge::{binary, curlew, run, run_with_input};
+use curlew_integration::eventually;
 use curlew_integration::kafka::Kafka;
+use curlew_integration::process::Process;
 use serde_json::json;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 fn both_ways() -> [[String; 2]; 2] {
     [["--kafka".into(), Kafka::shared().bootstrap()], ["--url".into(), format!("http://127.0.0.1:{}", bridge().port)]]
@@ -44,6 +47,22 @@ fn consume_prints_as_it_is_told() {
         let record: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!((&record["key"], &record["value"], &record["offset"]), (&json!("k"), &json!({"n": 1}), &json!(0)));
     }
+}
+
+#[test]
+fn consume_says_once_that_no_broker_answers() {
+    let folder = tempfile::tempdir().expect("temp folder");
+    let command = curlew(&["consume", "t", "--kafka", "127.0.0.1:1"]);
+    let mut consume = Process::start("curlew consume", command, &folder.path().join("log"));
+    eventually("it says why it waits", Duration::from_secs(20), || match consume.log() {
+        log if log.contains("trying again") => Ok(()),
+        log => Err(log),
+    });
+    consume.signal("INT");
+    consume.wait(Duration::from_secs(20));
+    let log = consume.log();
+    assert!(log.starts_with("curlew: no broker answers: 127.0.0.1:1: "), "{log}");
+    assert_eq!(log.lines().count(), 1, "{log}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Reached;
 use super::cluster::Cluster;
-use crate::broker::{BrokerError, kafka_acls};
+use crate::broker::{BrokerError, Remedy, kafka_acls};
 use crate::finding::{Finding, Step};
 use crate::kafka::wire::Settings;
 use crate::kafka::wire::configs::AUTO_CREATION;
@@ -97,7 +97,7 @@ pub fn producing(broker: &mut Reached) -> Finding {
         let asked = broker.ask(&request, 4).and_then(|answer| errors::check(answer.error_code, Asked::Cluster, None));
         match asked {
             // A broker that has just started is not ready for it yet.
-            Err(BrokerError::Unavailable(_)) if Instant::now() < deadline => std::thread::sleep(ASK_EVERY),
+            Err(error) if error.remedy() == Remedy::Retry && Instant::now() < deadline => std::thread::sleep(ASK_EVERY),
             asked => break asked,
         }
     };

@@ -141,3 +141,18 @@ fn nonce() -> Result<String, BrokerError> {
     getrandom::fill(&mut bytes).map_err(|error| BrokerError::Internal(format!("no random numbers: {error}")))?;
     Ok(STANDARD.encode(bytes))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::kafka::security::token::{Source, Tokens};
+    use std::time::Duration;
+
+    #[test]
+    fn a_missing_token_file_is_not_a_missing_broker() {
+        let tokens = Tokens::new(Source::File("/nowhere/token".into()));
+        let error = tokens.get(Duration::from_secs(5)).map(drop).unwrap_err();
+        let text = "the bridge has no credentials for Kafka: no token in /nowhere/token: ";
+        assert!(error.to_string().starts_with(text), "{error}");
+    }
+}

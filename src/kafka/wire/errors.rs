@@ -103,7 +103,7 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
         | Kafka::InvalidFetchSessionEpoch
         | Kafka::ShareSessionNotFound
         | Kafka::InvalidShareSessionEpoch
-        | Kafka::ShareSessionLimitReached => BrokerError::Unavailable(text()),
+        | Kafka::ShareSessionLimitReached => BrokerError::NotNow(text()),
 
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(text()),
         // Invalid characters are found before anything is asked, so without Kafka's words it is one of these.

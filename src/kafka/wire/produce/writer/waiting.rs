@@ -92,7 +92,7 @@ impl Writer<'_, '_> {
         for (node, (silence, place, leader)) in left {
             let silence = silence.as_secs();
             let why = format!("no response for {silence} s, and broker {leader} leads {place} now");
-            self.link_down(node, BrokerError::Unavailable(why), now);
+            self.link_down(node, BrokerError::StaleMetadata(why), now);
         }
     }
 
