@@ -19,7 +19,7 @@ export class EventStream extends EventTarget {
   static OPEN = 1;
   static CLOSED = 2;
   readyState = EventStream.CONNECTING;
-  /** The cursor of the last whole event, also of one without data: `lastEventId` of a new EventStream resumes there. */
+  /** The cursor of the last whole event, also of one without data. As an option of a new EventStream it resumes there. */
   lastEventId = "";
   #url;
   #options;
@@ -31,9 +31,9 @@ export class EventStream extends EventTarget {
   constructor(url, { headers = {}, withCredentials = false, lastEventId = "" } = {}) {
     super();
     this.#url = new URL(url, globalThis.document?.baseURI ?? globalThis.location);
+    if (lastEventId) this.#url.searchParams.set("last_event_id", lastEventId);
     this.#options = { headers: { accept: "text/event-stream", ...headers }, cache: "no-store", signal: this.#closing.signal };
     if (withCredentials) this.#options.credentials = "include";
-    this.lastEventId = lastEventId;
     for (const type of TYPES) this.addEventListener(type, (event) => this[`on${type}`]?.(event));
     this.#run();
   }
@@ -76,8 +76,10 @@ export class EventStream extends EventTarget {
 
   /** Reads one answer to its end; why there was no more. */
   async #connect(opened) {
-    if (this.lastEventId) this.#url.searchParams.set("last_event_id", this.lastEventId);
-    const answer = await fetch(this.#url, this.#options);
+    const { headers, ...options } = this.#options;
+    // As EventSource sends it: the answer to the header of a stream that is complete is 204.
+    const id = this.lastEventId ? { "last-event-id": this.lastEventId } : {};
+    const answer = await fetch(this.#url, { ...options, headers: { ...headers, ...id } });
     const type = answer.headers.get("content-type") ?? "";
     if (answer.status !== 200 || !type.startsWith("text/event-stream")) return refusal(answer, type);
     opened();

@@ -37,6 +37,7 @@ pub fn index() -> Response {
         GET    /topics/{topic}/partitions/{partition}/records  a page of records\n\
         GET    /health, /ready                                 the bridge, the broker\n\
         GET    /metrics                                        counters for Prometheus\n\
+        GET    /client.js                                      EventStream, an EventSource that survives proxies\n\
         GET    /openapi.json                                   all of it in full\n";
     text.into_response()
 }

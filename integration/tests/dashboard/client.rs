@@ -70,6 +70,18 @@ fn a_stream_without_records_yet_misses_none_over_a_502() {
     assert_numbers(&follower, 5..10);
 }
 
+#[test]
+fn a_complete_stream_ends_and_comes_no_more() {
+    let served = serve(&[]);
+    served.produce_numbers("log", 0..5);
+    let base = format!("http://127.0.0.1:{}/", served.bridge.port);
+    for (bound, count) in [("until=end", 5), ("limit=2", 2)] {
+        let follower = Foreigner::event_stream(&base, &format!("topics/log/events?from=earliest&{bound}"));
+        wait_for(&follower, "end", "");
+        assert_numbers(&follower, 0..count);
+    }
+}
+
 /// Answers each request with the next of `answers`, and the last again and again.
 fn server(answers: &'static [&'static str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
