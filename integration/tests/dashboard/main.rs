@@ -50,7 +50,8 @@ const OFFSETS: &str = r#"(async () => {
     const seen = new Map();
     for (let top = 0; ; top += 300) {
         list.scrollTop = top;
-        await new Promise((done) => setTimeout(done, 30));
+        // Drawn at once: the browser's own event may be late on a busy machine.
+        list.dispatchEvent(new Event("scroll"));
         for (const row of list.querySelectorAll(".row:not([hidden])"))
             seen.set(Number(row.getAttribute("aria-posinset")), row.innerText);
         if (list.scrollTop < top) break;

@@ -64,6 +64,18 @@ fn holds(kind: Kind) {
     page.wait_for_text("after the restart");
 }
 
+/// Caddy's `encode` holds back a head until the first byte of the body.
+#[test]
+fn an_ndjson_stream_behind_caddy_begins_long_before_its_first_heartbeat() {
+    let served = serve(&["--heartbeat", "10m"]);
+    served.produce("t", "k", "first");
+    let proxy = WebProxy::start(Kind::Caddy, served.bridge.port);
+    let mut client = http::connect(proxy.port);
+    let headers = [("Accept", "application/x-ndjson"), ("Accept-Encoding", "gzip")];
+    http::write_head(&mut client, "GET", "/curlew/topics/t/events", &headers).expect("it reads");
+    assert_eq!(http::open(client).expect("a head").status, 200);
+}
+
 #[test]
 fn the_recipe_for_nginx_holds() {
     holds(Kind::Nginx);
