@@ -10,7 +10,9 @@ pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use denial::{Denial, Operation, kafka_acls};
 pub use failure::{BrokerError, Remedy, Written};
 
-use crate::record::{NewRecord, Offset, Partition, Records, Timestamp, TopicName, TopicPartition};
+use crate::record::{
+    Epoch, Epochs, NewRecord, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition,
+};
 use crossbeam_channel::Receiver;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,8 +54,14 @@ pub trait Broker: Send + Sync + 'static {
     /// Deletes a topic with all its records. Other brokers may know it for a moment yet.
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError>;
 
+    /// The offset of each place asked for, in order, with a leader epoch up to which the log held it: so a stream that
+    /// begins there knows of a truncation though it has read nothing yet.
+    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>>;
+
     /// The offset of each place asked for, in order.
-    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>>;
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        self.positions(asked).into_iter().map(|place| Ok(place?.next)).collect()
+    }
 
     /// A connection of its own for fetching from `leader`, for one thread.
     fn reader(&self, leader: NodeId) -> Box<dyn Reader>;
@@ -137,6 +145,9 @@ pub struct Want {
     pub offset: Offset,
     /// Fences a fetch with old metadata (KIP-320); -1 where unknown.
     pub leader_epoch: i32,
+    /// The leader epoch of the record before `offset` (KIP-595). A log in which that record is of another epoch, or
+    /// not there, answers [`BrokerError::Truncated`]. `NO_EPOCH`: nothing is claimed.
+    pub last_epoch: Epoch,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +175,8 @@ pub struct PartitionData {
     pub batches: Vec<Records>,
     /// Where to read on: after everything seen, also what was left out. The asked offset if nothing was.
     pub next_offset: Offset,
+    /// Of everything seen, also what was left out; empty where the broker tells none.
+    pub epochs: Epochs,
     pub log_start: Offset,
     /// Readers get no further than this (last stable offset).
     pub end: Offset,

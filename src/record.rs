@@ -69,6 +69,55 @@ pub type Epoch = i64;
 /// The leader epoch is unknown.
 pub const NO_EPOCH: Epoch = -1;
 
+/// A place in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The offset to read next.
+    pub next: Offset,
+    /// The leader epoch of the record before `next` (KIP-320): a log that holds the offset and not this epoch was
+    /// truncated and has grown again. [`NO_EPOCH`]: nothing is claimed.
+    pub epoch: Epoch,
+}
+
+impl From<Offset> for Position {
+    fn from(next: Offset) -> Self {
+        Self { next, epoch: NO_EPOCH }
+    }
+}
+
+/// The leader epochs in a stretch of a log: mostly one, which takes no memory of the heap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Epochs {
+    first: Option<(Offset, Epoch)>,
+    later: Vec<(Offset, Epoch)>,
+}
+
+impl Epochs {
+    pub const NONE: Self = Self { first: None, later: Vec::new() };
+
+    /// From the offset `base` on records are of this epoch. To be called in the order of offsets.
+    pub fn begin(&mut self, base: Offset, epoch: Epoch) {
+        match (self.first, self.later.last()) {
+            (None, _) => self.first = Some((base, epoch)),
+            (Some((_, last)), None) if last == epoch => {}
+            (_, Some((_, last))) if *last == epoch => {}
+            _ => self.later.push((base, epoch)),
+        }
+    }
+
+    /// The epoch of the record before `next`. `None`: that record is before the stretch.
+    pub fn before(&self, next: Offset) -> Option<Epoch> {
+        let (_, first) = self.first.filter(|(base, _)| *base < next)?;
+        let later = self.later.partition_point(|(base, _)| *base < next);
+        Some(later.checked_sub(1).and_then(|at| self.later.get(at)).map_or(first, |(_, epoch)| *epoch))
+    }
+
+    /// Bytes that it keeps in memory beside itself.
+    pub fn memory(&self) -> usize {
+        self.later.len() * size_of::<(Offset, Epoch)>()
+    }
+}
+
 /// Milliseconds since the epoch; -1 where a broker keeps none.
 pub type Timestamp = i64;
 

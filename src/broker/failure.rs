@@ -1,7 +1,7 @@
 //! How a broker can fail, and what can be done about it.
 
 use super::Denial;
-use crate::record::{TopicName, TopicPartition};
+use crate::record::{Epoch, Offset, TopicName, TopicPartition};
 use std::fmt;
 
 /// Whether records of a failed write may be in the log all the same.
@@ -22,6 +22,13 @@ pub enum BrokerError {
     Recreated(TopicName),
     /// The asked offset is before the log's start or after its end.
     OffsetOutOfRange(TopicPartition),
+    /// The log does not hold the record before the asked offset: it was truncated, and may have grown again since. It is
+    /// what was read only up to `end`; the record before `end` is of `epoch`.
+    Truncated {
+        place: TopicPartition,
+        end: Offset,
+        epoch: Epoch,
+    },
     /// Metadata is old (no longer leader, fenced epoch, election): refresh it, then ask again.
     StaleMetadata(String),
     /// No connection, or the broker is busy or starting: the same request can work later.
@@ -88,6 +95,7 @@ impl BrokerError {
             Self::NotCreatedYet(_) => "not_created_yet",
             Self::Recreated(_) => "recreated",
             Self::OffsetOutOfRange(_) => "offset_out_of_range",
+            Self::Truncated { .. } => "truncated",
             Self::StaleMetadata(_) => "stale_metadata",
             Self::Unavailable(_) => "unavailable",
             Self::NotNow(_) => "not_now",
@@ -140,6 +148,7 @@ impl fmt::Display for BrokerError {
             ),
             Self::Recreated(topic) => write!(f, "topic {topic:?} was deleted, or deleted and made anew"),
             Self::OffsetOutOfRange(place) => write!(f, "{place} does not hold the offset asked for"),
+            Self::Truncated { place, end, .. } => write!(f, "{place} was truncated to offset {end}"),
             Self::StaleMetadata(why) => write!(f, "the partition's leader is changing: {why}"),
             Self::Unavailable(why) => write!(f, "no broker answers: {why}"),
             Self::NotNow(why) => write!(f, "the broker cannot do it now: {why}"),

@@ -6,7 +6,7 @@ mod packed;
 mod text;
 
 use crate::broker::TopicId;
-use crate::record::{Epoch, NO_EPOCH, Offset, Partition, TopicName};
+use crate::record::{Offset, Partition, Position, TopicName};
 use std::fmt;
 use text::Text;
 
@@ -74,22 +74,6 @@ pub struct TopicCursor {
     pub id: IdTag,
     /// Of each partition: 0, 1, 2, … or those selected, in order. Empty while the topic does not exist.
     places: Vec<Position>,
-}
-
-/// A place in one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// The offset to read next.
-    pub next: Offset,
-    /// The leader epoch of the record before `next` (KIP-320): a log that holds the offset and not this epoch was
-    /// truncated and has grown again. [`NO_EPOCH`]: nothing is claimed.
-    pub epoch: Epoch,
-}
-
-impl From<Offset> for Position {
-    fn from(next: Offset) -> Self {
-        Self { next, epoch: NO_EPOCH }
-    }
 }
 
 /// The next offset of every partition of every topic of a stream.
@@ -225,7 +209,12 @@ impl Cursor {
 
     /// Partitions of this topic whose next offset is known, with it.
     pub fn places(&self, topic: usize) -> impl Iterator<Item = (Partition, Offset)> + '_ {
-        self.topics[topic].places.iter().enumerate().map(|(slot, place)| (self.partition_at(slot), place.next))
+        self.positions(topic).map(|(partition, place)| (partition, place.next))
+    }
+
+    /// Likewise, with their leader epochs.
+    pub fn positions(&self, topic: usize) -> impl Iterator<Item = (Partition, Position)> + '_ {
+        self.topics[topic].places.iter().enumerate().map(|(slot, place)| (self.partition_at(slot), *place))
     }
 
     /// Records between this place and `ahead`, another one of the same topics, in the partition where that is most.

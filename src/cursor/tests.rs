@@ -2,6 +2,7 @@
 
 use super::digits::DIGITS;
 use super::*;
+use crate::record::{Epoch, NO_EPOCH};
 use proptest::prelude::*;
 
 fn topic(name: &str) -> TopicName {

@@ -23,8 +23,8 @@
 
 use super::digits::{Digits, MAX_PARTITIONS, digits_of, push_check, push_number, write_digits};
 use super::packed::{Packer, Unpacker, bits_of};
-use super::{BadCursor, Cursor, FEW_TOPICS, IdTag, Position, SHORT_TAG_BITS, Selection, TAG_BITS};
-use crate::record::{Epoch, Offset};
+use super::{BadCursor, Cursor, FEW_TOPICS, IdTag, SHORT_TAG_BITS, Selection, TAG_BITS};
+use crate::record::{Epoch, Offset, Position};
 
 const VERSION: u64 = 1;
 const HEAD: usize = 1;

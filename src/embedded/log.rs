@@ -163,7 +163,8 @@ impl EmbeddedLog {
     /// The records at `want`, about `max_bytes` of them; the first batch comes whatever its size.
     pub fn fetch(&self, want: &Want, max_bytes: usize) -> Result<PartitionData, BrokerError> {
         let (place, start, end) = checked(&self.topics(), want)?;
-        let mut data = PartitionData { batches: Vec::new(), next_offset: want.offset, log_start: start, end };
+        let next_offset = want.offset;
+        let mut data = PartitionData { next_offset, log_start: start, end, ..PartitionData::default() };
         if want.offset == end {
             return Ok(data);
         }

@@ -23,7 +23,7 @@ pub use examine::examine;
 use crate::broker::{
     Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo,
 };
-use crate::record::{Offset, TopicName, TopicPartition};
+use crate::record::{Position, TopicName, TopicPartition};
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::EmbeddedLog;
@@ -118,8 +118,8 @@ impl Broker for Embedded {
         self.log.write()?.delete_topic(topic)
     }
 
-    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
-        asked.iter().map(|(place, at)| self.log.offset(place, *at)).collect()
+    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
+        asked.iter().map(|(place, at)| Ok(self.log.offset(place, *at)?.into())).collect()
     }
 
     fn reader(&self, _leader: NodeId) -> Box<dyn Reader> {

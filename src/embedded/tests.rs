@@ -5,7 +5,7 @@
 use super::testing::Scratch;
 use super::*;
 use crate::broker::{Acks, AutoCreate, FetchLimits, Outcome, Receipts, Want};
-use crate::record::{NewRecord, Timestamp};
+use crate::record::{NO_EPOCH, NewRecord, Offset, Timestamp};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ fn offsets(outcomes: Vec<Outcome>) -> Vec<Option<Offset>> {
 }
 
 fn want(topic: &str, offset: Offset) -> Want {
-    Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1 }
+    Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1, last_epoch: NO_EPOCH }
 }
 
 fn fetch(broker: &Embedded, want: &Want) -> Result<Vec<(Offset, String)>, BrokerError> {

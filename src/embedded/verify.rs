@@ -2,7 +2,7 @@
 
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, OffsetAt, Want};
-use crate::record::{TopicName, TopicPartition};
+use crate::record::{NO_EPOCH, TopicName, TopicPartition};
 use crate::worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use log::{error, info};
@@ -36,7 +36,7 @@ fn read_through(log: &EmbeddedLog, place: TopicPartition, ended: &Receiver<()>) 
     while offset < end {
         let began = Instant::now();
         let (topic, partition) = (place.topic.clone(), place.partition);
-        let want = Want { topic, topic_id: None, partition, offset, leader_epoch: -1 };
+        let want = Want { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
         let fetched = {
             let _at_work = worker::at_work();
             log.fetch(&want, CHUNK)

@@ -9,7 +9,7 @@ use super::{App, event};
 use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Want};
 use crate::memory_budget::{Reservation, Share, Shortage};
-use crate::record::{Offset, RecordRef, Records, TopicName, TopicPartition};
+use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -146,6 +146,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
         partition: place.partition,
         offset,
         leader_epoch: at.leader_epoch,
+        last_epoch: NO_EPOCH,
     };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
     let mut out = Answer::new(memory)?;
@@ -239,8 +240,14 @@ mod tests {
     fn a_reader_serves_the_next_page_too_and_another_takes_over_when_it_has_ended() {
         let readers = Readers::default();
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
-        let want =
-            Want { topic: TopicName::new("t").unwrap(), topic_id: None, partition: 0, offset: 0, leader_epoch: -1 };
+        let want = Want {
+            topic: TopicName::new("t").unwrap(),
+            topic_id: None,
+            partition: 0,
+            offset: 0,
+            leader_epoch: -1,
+            last_epoch: NO_EPOCH,
+        };
         let mut opened: Vec<Arc<AtomicBool>> = Vec::new();
         let mut pages_of = |leader: NodeId, is_up: bool| {
             let open = || {

@@ -305,7 +305,7 @@ impl From<&BrokerError> for Problem {
                 let hint = "GET /topics/NAME lists the partitions";
                 Self::new(StatusCode::NOT_FOUND, format!("{text}; {hint}")).code(40402)
             }
-            BrokerError::OffsetOutOfRange(_) => Self::bad_request(text),
+            BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. } => Self::bad_request(text),
             BrokerError::StaleMetadata(_)
             | BrokerError::Unavailable(_)
             | BrokerError::NotCreatedYet(_)

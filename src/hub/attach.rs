@@ -4,7 +4,7 @@ use super::feed::Feed;
 use super::job::Known;
 use super::tail::{Tail, TailPartition};
 use crate::cursor::{Cursor, IdTag};
-use crate::record::TopicName;
+use crate::record::{Position, TopicName};
 use std::sync::Arc;
 
 /// A tail that nobody reads yet. Its partitions get a position with the first feed that wants them.
@@ -25,8 +25,11 @@ pub fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) 
     while let Some(partition) = cursor.next_partition(topic)
         && let Some(place) = state.partition(partition)
     {
-        let position = *place.position.get_or_insert(own.next(topic, partition).unwrap_or(0));
-        cursor.add_place(topic, position);
+        let wanted = own.position(topic, partition).unwrap_or(Position::from(0));
+        if place.position.is_none() {
+            (place.position, place.epoch) = (Some(wanted.next), wanted.epoch);
+        }
+        cursor.add_place(topic, Position { next: place.position.unwrap_or(wanted.next), epoch: place.epoch });
     }
     state.feeds.push(feed.clone());
 }

@@ -2,7 +2,7 @@
 
 use super::subscription::Filter;
 use crate::cel::{Document, Expression};
-use crate::record::{Partition, RecordRef, Records, TopicName};
+use crate::record::{Epochs, Partition, RecordRef, Records, TopicName};
 use log::error;
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,11 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// some thirty times its bytes. Of the records beyond, each filter reads what it needs.
 const MAX_KEPT: usize = 4 << 20;
 
+static NO_EPOCHS: Epochs = Epochs::NONE;
+
 /// One stretch of one partition.
 pub struct Candidates<'r> {
     pub topic: &'r TopicName,
     pub partition: Partition,
     batches: &'r [Records],
+    pub epochs: &'r Epochs,
     /// Bytes that may be kept.
     most: usize,
     /// By the records' numbers; made when the first condition is asked.
@@ -25,7 +28,12 @@ pub struct Candidates<'r> {
 impl<'r> Candidates<'r> {
     /// For one feed or job.
     pub fn new(topic: &'r TopicName, partition: Partition, batches: &'r [Records]) -> Self {
-        Self { topic, partition, batches, most: 0, documents: OnceCell::new() }
+        Self { topic, partition, batches, epochs: &NO_EPOCHS, most: 0, documents: OnceCell::new() }
+    }
+
+    /// Written under these leader epochs.
+    pub fn of(self, epochs: &'r Epochs) -> Self {
+        Self { epochs, ..self }
     }
 
     /// For feeds with so many conditions: with more than one it pays to keep what was read.

@@ -7,7 +7,7 @@ use super::candidates::Candidates;
 use super::counts::Asked;
 use super::delayed::Delayed;
 use super::fair_queue::FairQueue;
-use super::gap::find_gap;
+use super::gap::{Finding, find_gap};
 use super::job::{AtEnd, First, Job, Known, Next, Phase, Weight};
 use super::live::{Joined, Live, Nudge};
 use super::lock;
@@ -322,11 +322,12 @@ impl CatchUp {
         let most = job.most(room);
         let mut out = Vec::with_capacity(most.min(read_bytes(&read)) * 5 / 4);
         let mut failed = Ok(());
-        for (Want { topic: name, partition, offset, .. }, result) in read {
+        for (want, result) in read {
+            let Want { topic: name, partition, offset, .. } = want.clone();
             let Some(topic) = job.encoder.cursor.topic_index(&name) else { continue };
             match result {
                 Ok(Stretch { piece, end, .. }) => {
-                    let candidates = Candidates::new(&name, partition, &piece.batches);
+                    let candidates = Candidates::new(&name, partition, &piece.batches).of(&piece.epochs);
                     job.encoder.records(&mut out, topic, &candidates, piece.next, (most, budget));
                     let next = job.encoder.cursor.next(topic, partition).unwrap_or(offset);
                     job.lag = job.lag.max(u64::try_from(end - next).unwrap_or(0));
@@ -335,19 +336,23 @@ impl CatchUp {
                     }
                     if next > offset {
                         job.idle = 0;
+                    } else if end >= offset {
+                        job.confirm(topic, &want);
                     }
                     job.failures = 0;
                 }
-                Err(BrokerError::OffsetOutOfRange(place)) => {
+                Err(error @ (BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. })) => {
                     *at_end = AtEnd::No;
-                    match find_gap(&*self.broker, &place, offset) {
-                        Ok(Some((to, reason))) => {
-                            self.shelf.forget(&place);
-                            job.encoder.gap(&mut out, topic, partition, to, reason);
-                            self.live.counts.gap(reason, 1);
+                    match find_gap(&*self.broker, offset, error) {
+                        Ok(Finding::Lost(loss)) => {
+                            self.shelf.forget(&name, partition);
+                            job.encoder.gap(&mut out, topic, partition, loss);
+                            self.live.counts.gap(loss.reason, 1);
                         }
-                        Ok(None) => {
-                            failed = Err(BrokerError::StaleMetadata(format!("{place} moved while it was read")))
+                        Ok(Finding::Renamed(same)) => job.encoder.cursor.set(topic, partition, same),
+                        Ok(Finding::InRange) => {
+                            let why = format!("{name}/{partition} moved while it was read");
+                            failed = Err(BrokerError::StaleMetadata(why));
                         }
                         Err(error) => failed = Err(error),
                     }

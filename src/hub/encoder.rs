@@ -1,12 +1,13 @@
 //! Records to the bytes of one kind of stream, and the cursor that goes with them.
 
 use super::candidates::Candidates;
+use super::gap::Loss;
 use super::mailbox::{Chunk, Holds, Stand};
 use super::subscription::{Filter, Format, Gap, GapReason};
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
-use crate::record::{Offset, Partition};
+use crate::record::{Offset, Partition, Position};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -116,7 +117,9 @@ impl Encoder {
         (most, budget): (usize, &TimeBudget),
     ) -> Flow {
         let partition = candidates.partition;
-        let Some(from) = self.cursor.next(topic, partition) else { return Flow::GoesOn };
+        let Some(place) = self.cursor.position(topic, partition) else { return Flow::GoesOn };
+        let from = place.next;
+        let read_to = |next| Position { next, epoch: candidates.epochs.before(next).unwrap_or(place.epoch) };
         self.bounds.unconfirmed.remove(&(topic, partition));
         if self.is_finished() {
             return Flow::Finished;
@@ -139,7 +142,7 @@ impl Encoder {
             if !candidates.matches(&self.filter, number, &record) {
                 continue;
             }
-            self.cursor.set(topic, partition, (record.offset + 1).into());
+            self.cursor.set(topic, partition, read_to(record.offset + 1));
             let last_id;
             let id = match (uses_ids, self.bounds.remaining) {
                 (false, _) => "",
@@ -160,9 +163,9 @@ impl Encoder {
             }
         }
         // Behind a stream's end lie records that it has not seen, and may come back for.
-        let place = self.cursor.next(topic, partition).unwrap_or(from);
-        let passed = next.min(end).max(place) - place;
-        self.cursor.set(topic, partition, (place + passed).into());
+        let here = self.cursor.next(topic, partition).unwrap_or(from);
+        let passed = next.min(end).max(here) - here;
+        self.cursor.set(topic, partition, read_to(here + passed));
         self.passed += passed.unsigned_abs();
         self.checkpoint_if_due(out);
         if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
@@ -215,16 +218,18 @@ impl Encoder {
         self.cursor.check_length(most).map_err(|too_long| BrokerError::IdTooLong(too_long.to_string()))
     }
 
-    /// Says that records are missing, and moves the cursor past them.
-    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, to: Offset, reason: GapReason) {
+    /// Says that records are missing, and moves the cursor to where the log goes on.
+    pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
         let Some(from) = self.cursor.next(topic, partition) else { return };
         let name = self.cursor.topics()[topic].name.clone();
-        self.cursor.set(topic, partition, to.into());
+        let Loss { to, reason, end: log_end } = loss;
+        self.cursor.set(topic, partition, to);
+        let to = to.next;
         if to < from
             && let Some(end) = self.bounds.ends.as_mut().and_then(|ends| ends.get_mut(&(topic, partition)))
         {
-            // The log ends here now.
-            *end = (*end).min(to);
+            // What the log has lost does not come any more.
+            *end = (*end).min(log_end);
         }
         self.bounds.unconfirmed.remove(&(topic, partition));
         self.passed = 0;

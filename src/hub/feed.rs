@@ -4,6 +4,7 @@
 use super::allowance::{Room, SMALL};
 use super::candidates::Candidates;
 use super::encoder::{Encoder, Flow};
+use super::gap::Loss;
 use super::job::{Job, JobSettings, Weight};
 use super::lock;
 use super::mailbox::{Post, Stand};
@@ -12,7 +13,7 @@ use super::tail::Tail;
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag, Selection};
-use crate::record::{Offset, Partition, TopicName};
+use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName};
 use bytes::Bytes;
 use log::error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,7 +156,8 @@ impl Feed {
             }
             if state.members.is_empty() {
                 // Nobody listens: only the place moves on, for those who come back.
-                state.encoder.cursor.set(topic, partition, next.into());
+                let epoch = candidates.epochs.before(next).unwrap_or(NO_EPOCH);
+                state.encoder.cursor.set(topic, partition, Position { next, epoch });
                 state.encoder.nothing_owed();
                 return given;
             }
@@ -177,9 +179,9 @@ impl Feed {
     }
 
     /// Tells all streams of records that are gone for good, and goes on behind them.
-    pub fn gap(&self, name: &TopicName, partition: Partition, to: Offset, reason: GapReason) {
-        let streams = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, to, reason));
-        self.settings.counts.gap(reason, streams);
+    pub fn gap(&self, name: &TopicName, partition: Partition, loss: Loss) {
+        let streams = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, loss));
+        self.settings.counts.gap(loss.reason, streams);
     }
 
     /// A topic of the same name took the old one's place: from its beginning.

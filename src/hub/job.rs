@@ -9,8 +9,9 @@ use super::opening::Opening;
 use super::standing::{Place, Stragglers};
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, NodeId, Remedy, TopicInfo, Want};
+use crate::record::{NO_EPOCH, Partition, Position};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,9 @@ pub struct Job {
     pub idle: u32,
     /// Bytes sent since the stream began to catch up.
     pub sent: usize,
+    /// Places that their leaders of these epochs hold as the cursor claims, though nothing was there to be read: by topic
+    /// and partition.
+    confirmed: HashMap<(usize, Partition), i32>,
     /// Turns taken; says which partition comes first, so that none starves.
     pub turn: usize,
 }
@@ -154,6 +158,7 @@ impl Job {
             weight: Weight::Light,
             idle: 0,
             sent: 0,
+            confirmed: HashMap::new(),
             turn: 0,
         })
     }
@@ -248,6 +253,17 @@ impl Job {
         self.later()
     }
 
+    /// The leader of the want's epoch holds the record before the wanted offset.
+    pub fn confirm(&mut self, topic: usize, want: &Want) {
+        if want.last_epoch != NO_EPOCH {
+            self.confirmed.insert((topic, want.partition), want.leader_epoch);
+        }
+    }
+
+    pub fn is_confirmed(&self, topic: usize, partition: Partition, leader_epoch: i32) -> bool {
+        self.confirmed.get(&(topic, partition)) == Some(&leader_epoch)
+    }
+
     /// Whether the stream goes on after what is in the log now.
     pub fn may_join(&self) -> bool {
         self.encoder.bounds.ends.is_none()
@@ -264,7 +280,7 @@ impl Job {
                 }
                 continue;
             };
-            for (partition, offset) in self.encoder.cursor.places(topic) {
+            for (partition, Position { next: offset, epoch }) in self.encoder.cursor.positions(topic) {
                 if self.encoder.has_ended(topic, partition) {
                     continue;
                 }
@@ -275,6 +291,7 @@ impl Job {
                     partition,
                     offset,
                     leader_epoch: place.leader_epoch,
+                    last_epoch: epoch,
                 };
                 by_leader.entry(place.leader?).or_default().push(want);
             }

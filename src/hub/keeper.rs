@@ -10,6 +10,7 @@ use super::tail::{Tail, TailPartition};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
+use crate::record::NO_EPOCH;
 use crate::worker;
 use crossbeam_channel::{Receiver, at, select};
 use log::{debug, error, info, warn};
@@ -173,7 +174,7 @@ impl Keeper {
 pub fn from_beginning(found: &TopicInfo, from: usize) -> impl Iterator<Item = TailPartition> + '_ {
     found.partitions.iter().skip(from).map(|info| {
         let mut place = TailPartition::unread(info);
-        place.jump(0);
+        place.jump(0, NO_EPOCH);
         place
     })
 }

@@ -5,17 +5,18 @@ use super::attach::{attach, new_tail};
 use super::candidates::Candidates;
 use super::counts::Counts;
 use super::encoder::Flow;
-use super::feed::{Ended, Feed, FeedKey, FeedState, Join};
+use super::feed::{Ended, Feed, FeedKey, Join};
+use super::gap::Loss;
 use super::job::{Job, Known};
+use super::join::{self, Apart};
 use super::keeper::from_beginning;
 use super::shelf::Stretch;
-use super::subscription::GapReason;
 use super::tail::{Piece, Tail};
 use super::time_budget::TimeBudget;
 use super::{Settings, lock};
 use crate::broker::{BrokerError, NodeId, PartitionData, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
-use crate::record::{Offset, Partition, TopicName, now};
+use crate::record::{Epoch, NO_EPOCH, TopicName, now};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -126,7 +127,7 @@ impl Live {
         if state.id != want.topic_id {
             return None;
         }
-        let (piece, end) = state.recent_at(want.partition, want.offset, want.leader_epoch)?;
+        let (piece, end) = state.recent_at(want)?;
         Some(Stretch { piece, end })
     }
 
@@ -135,7 +136,9 @@ impl Live {
         self.tail(&want.topic).is_some_and(|tail| {
             let mut state = tail.state();
             state.id == want.topic_id
-                && state.partition(want.partition).is_some_and(|p| p.position == Some(want.offset))
+                && state.partition(want.partition).is_some_and(|p| {
+                    p.position == Some(want.offset) && (want.last_epoch == NO_EPOCH || want.last_epoch == p.epoch)
+                })
         })
     }
 
@@ -167,7 +170,7 @@ impl Live {
         if state.ended == Ended::Yes {
             return Joined::Behind(job);
         }
-        let missing = match Self::missing(&feed, &state, &mut job) {
+        let missing = match join::missing(&feed, &state, &mut job) {
             Ok(missing) => missing,
             Err(Apart::Behind) => return Joined::Behind(job),
             Err(Apart::Ahead) => return Joined::Ahead(job),
@@ -186,7 +189,8 @@ impl Live {
             let budget = TimeBudget::new(JOIN_TIME);
             for (topic, partition, pieces) in missing {
                 for piece in pieces {
-                    let candidates = Candidates::new(&feed.tails[topic].name, partition, &piece.batches);
+                    let candidates =
+                        Candidates::new(&feed.tails[topic].name, partition, &piece.batches).of(&piece.epochs);
                     let bounds = (usize::MAX, &budget);
                     if job.encoder.records(&mut out, topic, &candidates, piece.next, bounds) == Flow::Finished {
                         job.send(out);
@@ -216,43 +220,6 @@ impl Live {
         }
         state.join(job.post);
         Joined::Live
-    }
-
-    /// The stretches between the job's cursor and the feed's.
-    fn missing(feed: &Feed, state: &FeedState, job: &mut Job) -> Result<Vec<(usize, Partition, Vec<Piece>)>, Apart> {
-        let flow = &state.encoder.cursor;
-        let mut missing = Vec::new();
-        for (topic, place) in flow.topics().iter().enumerate() {
-            let own = &job.encoder.cursor.topics()[topic];
-            if own.id.differs(place.id) {
-                return Err(Apart::Behind);
-            }
-            if place.id.is_known() {
-                job.encoder.cursor.set_id(topic, place.id);
-            }
-            let known = flow.places(topic).count();
-            if job.encoder.cursor.places(topic).count() > known {
-                return Err(Apart::Ahead);
-            }
-            let tail = &feed.tails[topic];
-            for (partition, to) in flow.places(topic) {
-                let from = match job.encoder.cursor.next(topic, partition) {
-                    Some(from) => from,
-                    None => {
-                        job.encoder.cursor.add_place(topic, 0);
-                        0
-                    }
-                };
-                if from > to {
-                    return Err(Apart::Ahead);
-                }
-                if from < to {
-                    let pieces = tail.state().recent(partition, from, to);
-                    missing.push((topic, partition, pieces.ok_or(Apart::Behind)?));
-                }
-            }
-        }
-        Ok(missing)
     }
 
     /// The feed of the job's key; a new one stands where its topics' tails are, or, where nobody reads
@@ -292,15 +259,9 @@ impl Live {
         Some(feed)
     }
 
-    /// Brings one fetched stretch, of the log of the leader of this epoch, to every feed of its topic.
-    pub fn deliver(
-        &self,
-        tail: &Tail,
-        partition: Partition,
-        from: Offset,
-        data: PartitionData,
-        (leader_epoch, budget): (i32, &TimeBudget),
-    ) {
+    /// Brings one fetched stretch to every feed of its topic.
+    pub fn deliver(&self, tail: &Tail, want: &Want, data: PartitionData, budget: &TimeBudget) {
+        let (partition, from) = (want.partition, want.offset);
         let (next, end) = (data.next_offset, data.end);
         let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
         let _in_order = lock(&tail.dispatch);
@@ -309,9 +270,9 @@ impl Live {
             let mut state = tail.state();
             let most = most / state.partitions.len().max(1);
             match state.partition(partition) {
-                Some(place) if place.position == Some(from) => {
+                Some(place) if place.is_at(want) => {
                     place.end = end;
-                    place.advance(next, batches.clone(), leader_epoch, most);
+                    place.advance(next, batches.clone(), data.epochs.clone(), want.leader_epoch, most);
                 }
                 // Another thread has read this already, or the topic is another one now.
                 _ => return,
@@ -319,7 +280,7 @@ impl Live {
             state.feeds.clone()
         };
         let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
-        let candidates = Candidates::new(&tail.name, partition, &batches).shared(conditions);
+        let candidates = Candidates::new(&tail.name, partition, &batches).of(&data.epochs).shared(conditions);
         // The feeds without filters first, then those whose filters took the least time.
         feeds.sort_by_key(|feed| feed.cost());
         let given: u64 = feeds.iter().map(|feed| feed.deliver(&candidates, from, next, budget)).sum();
@@ -332,18 +293,25 @@ impl Live {
         }
     }
 
-    /// Goes on at `to`, and tells the topic's streams why.
-    pub fn jump(&self, tail: &Tail, partition: Partition, from: Offset, to: Offset, reason: GapReason) {
+    /// Goes on elsewhere, and tells the topic's streams why.
+    pub fn jump(&self, tail: &Tail, want: &Want, loss: Loss) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
             let mut state = tail.state();
-            match state.partition(partition) {
-                Some(place) if place.position == Some(from) => place.jump(to),
+            match state.partition(want.partition) {
+                Some(place) if place.is_at(want) => place.jump(loss.to.next, loss.to.epoch),
                 _ => return,
             }
             state.feeds.clone()
         };
-        feeds.iter().for_each(|feed| feed.gap(&tail.name, partition, to, reason));
+        feeds.iter().for_each(|feed| feed.gap(&tail.name, want.partition, loss));
+    }
+
+    /// The record before the wanted offset is known by another leader epoch now.
+    pub fn rename(&self, tail: &Tail, want: &Want, epoch: Epoch) {
+        if let Some(place) = tail.state().partition(want.partition).filter(|place| place.is_at(want)) {
+            place.epoch = epoch;
+        }
     }
 
     /// Starts at the beginning of a topic that took an older one's name.
@@ -386,9 +354,4 @@ impl Live {
         };
         feeds.iter().for_each(|feed| feed.fail(error));
     }
-}
-
-enum Apart {
-    Behind,
-    Ahead,
 }

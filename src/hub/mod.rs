@@ -16,6 +16,7 @@ mod fair_queue;
 mod feed;
 mod gap;
 mod job;
+mod join;
 mod keeper;
 mod live;
 mod look;

@@ -7,7 +7,7 @@ use super::live::Live;
 use super::subscription::{GapReason, Missing, Start, Until};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
-use crate::record::{Offset, Partition, TopicPartition};
+use crate::record::{Partition, Position, TopicPartition};
 use std::time::Duration;
 
 /// Look-ups in a row that must miss a topic that was there, before its streams are told that it is gone.
@@ -202,10 +202,10 @@ fn places(job: &Job) -> Vec<(usize, TopicPartition)> {
         .collect()
 }
 
-fn offsets(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Vec<(usize, Partition, Offset)>, BrokerError> {
+fn positions(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
     let places = places(job);
     let asked: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
-    let found = broker.offsets(&asked);
+    let found = broker.positions(&asked);
     places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
 }
 
@@ -214,12 +214,12 @@ fn cursor_at(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, Bro
     for (topic, known) in job.topics.iter().enumerate() {
         cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
     }
-    for (topic, _, offset) in offsets(job, at, broker)? {
-        cursor.add_place(topic, offset);
+    for (topic, _, place) in positions(job, at, broker)? {
+        cursor.add_place(topic, place);
     }
     Ok(cursor)
 }
 
 fn ends_now(job: &Job, broker: &dyn Broker) -> Result<Ends, BrokerError> {
-    Ok(offsets(job, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, offset)| ((topic, p), offset)).collect())
+    Ok(positions(job, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }

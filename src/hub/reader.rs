@@ -1,13 +1,12 @@
 //! One thread per leader broker fetches for every live stream.
 
 use super::counts::{Asked, Counts};
-use super::gap::find_gap;
+use super::gap::{Finding, find_gap};
 use super::live::{Live, Nudge};
 use super::tail::Tail;
 use super::time_budget::TimeBudget;
 use crate::backoff::Backoff;
-use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, Reader, Remedy, Want};
-use crate::record::{Partition, TopicName};
+use crate::broker::{Broker, BrokerError, FetchLimits, NodeId, PartitionData, Reader, Remedy, Want};
 use crate::worker::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, info, log, warn};
@@ -170,12 +169,12 @@ impl Reading {
                     self.live.counts.recoveries.fetch_add(1, Ordering::Relaxed);
                     info!("broker {} is read again", self.leader);
                 }
-                let epochs: HashMap<_, _> =
-                    wants.iter().map(|want| ((&want.topic, want.partition), want.leader_epoch)).collect();
+                let asked: HashMap<_, _> = wants.iter().map(|want| ((&want.topic, want.partition), want)).collect();
                 let budget = TimeBudget::new(FILTER_TIME);
                 for fetched in fetched {
-                    let leader_epoch = epochs.get(&(&fetched.topic, fetched.partition)).copied().unwrap_or(-1);
-                    self.take(fetched, (leader_epoch, &budget));
+                    if let Some(want) = asked.get(&(&fetched.topic, fetched.partition)) {
+                        self.take(want, fetched.result, &budget);
+                    }
                 }
                 Duration::ZERO
             }
@@ -198,33 +197,37 @@ impl Reading {
         }
     }
 
-    fn take(&self, Fetched { topic, partition, offset, result }: Fetched, terms: (i32, &TimeBudget)) {
-        let Some(tail) = self.live.tail(&topic) else { return };
+    fn take(&self, want: &Want, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
+        let Some(tail) = self.live.tail(&want.topic) else { return };
         match result {
-            Ok(data) if data.next_offset > offset => {
-                self.live.deliver(&tail, partition, offset, data, terms);
-            }
+            Ok(data) if data.next_offset > want.offset => self.live.deliver(&tail, want, data, budget),
             Ok(_) => {}
-            Err(error) => self.mend(&tail, &topic, partition, offset, error),
+            Err(error) => self.mend(&tail, want, error),
         }
     }
 
-    fn mend(&self, tail: &Tail, topic: &TopicName, partition: Partition, offset: i64, error: BrokerError) {
+    fn mend(&self, tail: &Tail, want: &Want, error: BrokerError) {
+        let Want { topic, partition, offset, .. } = want;
         self.live.counts.failed(Asked::Fetch, &error);
         let mut state = tail.state();
-        let Some(place) = state.partition(partition) else { return };
+        let Some(place) = state.partition(*partition) else { return };
         place.paused_until = Some(Instant::now() + PAUSE);
         place.failures += 1;
         let failures = place.failures;
         drop(state);
         match error {
-            BrokerError::OffsetOutOfRange(at) => match find_gap(&*self.broker, &at, offset) {
-                Ok(Some((to, reason))) => self.live.jump(tail, partition, offset, to, reason),
-                Ok(None) => {}
-                Err(error) => {
-                    warn!("{at}: offset {offset} is out of range, and what is there cannot be asked: {error}")
+            BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. } => {
+                match find_gap(&*self.broker, *offset, error) {
+                    Ok(Finding::Lost(loss)) => self.live.jump(tail, want, loss),
+                    Ok(Finding::Renamed(same)) => self.live.rename(tail, want, same.epoch),
+                    Ok(Finding::InRange) => {}
+                    Err(error) => {
+                        warn!(
+                            "{topic}/{partition}: offset {offset} is not in the log, and the broker does not say what is: {error}"
+                        );
+                    }
                 }
-            },
+            }
             BrokerError::Recreated(_) | BrokerError::UnknownTopic(_) | BrokerError::UnknownPartition(_) => {
                 info!("{topic}/{partition}: {error}");
                 self.live.nudge(Nudge::Metadata);

@@ -4,7 +4,7 @@
 use super::lock;
 use super::tail::Piece;
 use crate::broker::{PartitionData, TopicId, Want};
-use crate::record::{Offset, Partition, TopicName, TopicPartition};
+use crate::record::{Offset, Partition, TopicName};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -46,16 +46,16 @@ impl Shelf {
         let kept = lock(&self.kept);
         let stretches = kept.places.get(&place(want))?;
         let (_, stretch) = stretches.range(..=want.offset).next_back()?;
-        let serves = stretch.piece.next > want.offset && stretch.piece.read.elapsed() < BELIEVED;
+        let serves = stretch.piece.serves(want) && stretch.piece.read.elapsed() < BELIEVED;
         serves.then(|| stretch.clone())
     }
 
     /// Forgets a partition whose log turned out not to be what it was.
-    pub fn forget(&self, lost: &TopicPartition) {
+    pub fn forget(&self, name: &TopicName, number: Partition) {
         let mut kept = lock(&self.kept);
         let Kept { places, bytes, .. } = &mut *kept;
         places.retain(|(topic, partition, ..), stretches| {
-            let lost = *topic == lost.topic && *partition == lost.partition;
+            let lost = topic == name && *partition == number;
             if lost {
                 *bytes -= stretches.values().map(|stretch| stretch.piece.memory()).sum::<usize>();
             }
@@ -68,6 +68,8 @@ impl Shelf {
         let piece = Piece {
             from: want.offset,
             next: data.next_offset,
+            epoch_before: want.last_epoch,
+            epochs: data.epochs,
             batches: Arc::new(data.batches),
             read: Instant::now(),
             leader_epoch: want.leader_epoch,

@@ -4,7 +4,7 @@ use super::feed::Feed;
 use super::lock;
 use super::shelf::BELIEVED;
 use crate::broker::{NodeId, PartitionInfo, TopicId, Want};
-use crate::record::{Offset, Partition, Records, TopicName};
+use crate::record::{Epoch, Epochs, NO_EPOCH, Offset, Partition, Records, TopicName};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ pub struct TailPartition {
     pub leader_epoch: i32,
     /// The next offset to fetch; `None` while no feed reads this partition.
     pub position: Option<Offset>,
+    /// The leader epoch of the record before it.
+    pub epoch: Epoch,
     /// Readers got no further when it was read last.
     pub end: Offset,
     /// Not asked for before this, after an error.
@@ -49,6 +51,9 @@ pub struct TailPartition {
 pub struct Piece {
     pub from: Offset,
     pub next: Offset,
+    /// The leader epoch of the record before `from`.
+    pub epoch_before: Epoch,
+    pub epochs: Epochs,
     pub batches: Arc<Vec<Records>>,
     pub read: Instant,
     /// Of the leader that had it.
@@ -58,7 +63,20 @@ pub struct Piece {
 impl Piece {
     /// Bytes that it keeps in memory.
     pub fn memory(&self) -> usize {
-        self.batches.iter().map(Records::memory).sum::<usize>() + size_of::<Self>()
+        self.batches.iter().map(Records::memory).sum::<usize>() + self.epochs.memory() + size_of::<Self>()
+    }
+
+    /// The leader epoch of the record before `offset`, which is within the piece or where it begins.
+    pub fn epoch_at(&self, offset: Offset) -> Epoch {
+        self.epochs.before(offset).unwrap_or(self.epoch_before)
+    }
+
+    /// Whether the piece holds the wanted offset, and is of the log that the want claims to have read.
+    pub fn serves(&self, want: &Want) -> bool {
+        let claims = want.last_epoch != NO_EPOCH;
+        (self.from..self.next).contains(&want.offset)
+            && self.leader_epoch == want.leader_epoch
+            && (!claims || self.epoch_at(want.offset) == want.last_epoch)
     }
 }
 
@@ -84,7 +102,8 @@ impl TailState {
         let due = move |p: &TailPartition| p.leader == Some(leader) && p.paused_until.is_none_or(|until| until <= now);
         self.partitions.iter().enumerate().filter(move |(_, p)| due(p)).filter_map(move |(number, p)| {
             let (topic, partition) = (name.clone(), number as Partition);
-            Some(Want { topic, topic_id, partition, offset: p.position?, leader_epoch: p.leader_epoch })
+            let (offset, leader_epoch, last_epoch) = (p.position?, p.leader_epoch, p.epoch);
+            Some(Want { topic, topic_id, partition, offset, leader_epoch, last_epoch })
         })
     }
 
@@ -94,15 +113,14 @@ impl TailState {
         lags.max().unwrap_or(0)
     }
 
-    /// The fetched stretch that holds an offset, if it is still here and was read from this leader, and how far the
-    /// reading has come.
-    pub fn recent_at(&self, partition: Partition, offset: Offset, leader_epoch: i32) -> Option<(Piece, Offset)> {
-        let place = self.partitions.get(usize::try_from(partition).ok()?)?;
-        let piece = place.recent.get(place.recent.partition_point(|piece| piece.next <= offset))?;
+    /// The fetched stretch that holds the wanted offset, if it is still here and was read from this leader, and how far
+    /// the reading has come.
+    pub fn recent_at(&self, want: &Want) -> Option<(Piece, Offset)> {
+        let place = self.partitions.get(usize::try_from(want.partition).ok()?)?;
+        let piece = place.recent.get(place.recent.partition_point(|piece| piece.next <= want.offset))?;
         // Where leaders have no epochs, nobody tells a log that was cut short and written anew.
-        let is_of_its_log = leader_epoch >= 0 || piece.read.elapsed() < BELIEVED;
-        let holds = piece.from <= offset && piece.leader_epoch == leader_epoch && is_of_its_log;
-        holds.then_some((piece.clone(), place.position?))
+        let is_of_its_log = want.leader_epoch >= 0 || piece.read.elapsed() < BELIEVED;
+        (piece.serves(want) && is_of_its_log).then_some((piece.clone(), place.position?))
     }
 
     /// The fetched stretches that lead from `from` to `to` without a hole, if they are still here.
@@ -122,6 +140,7 @@ impl TailPartition {
             leader: info.leader,
             leader_epoch: info.leader_epoch,
             position: None,
+            epoch: NO_EPOCH,
             end: 0,
             paused_until: None,
             failures: 0,
@@ -130,10 +149,24 @@ impl TailPartition {
         }
     }
 
+    /// Whether this is where the want was to be read: another thread may have read it, or the log may be another one now.
+    pub fn is_at(&self, want: &Want) -> bool {
+        self.position == Some(want.offset) && self.epoch == want.last_epoch
+    }
+
     /// Keeps a stretch and moves to its end; the oldest stretches leave when more than `most` bytes are kept.
-    pub fn advance(&mut self, next: Offset, batches: Arc<Vec<Records>>, leader_epoch: i32, most: usize) {
+    pub fn advance(
+        &mut self,
+        next: Offset,
+        batches: Arc<Vec<Records>>,
+        epochs: Epochs,
+        leader_epoch: i32,
+        most: usize,
+    ) {
         let Some(from) = self.position.replace(next) else { return };
-        let piece = Piece { from, next, batches, read: Instant::now(), leader_epoch };
+        let epoch_before = self.epoch;
+        let piece = Piece { from, next, epoch_before, epochs, batches, read: Instant::now(), leader_epoch };
+        self.epoch = piece.epoch_at(next);
         self.recent_bytes += piece.memory();
         self.recent.push_back(piece);
         self.failures = 0;
@@ -157,8 +190,8 @@ impl TailPartition {
     }
 
     /// Goes on somewhere else: what was kept does not lead there.
-    pub fn jump(&mut self, to: Offset) {
-        self.position = Some(to);
+    pub fn jump(&mut self, to: Offset, epoch: Epoch) {
+        (self.position, self.epoch) = (Some(to), epoch);
         self.recent.clear();
         self.recent_bytes = 0;
         self.failures = 0;

@@ -270,6 +270,153 @@ fn losses_are_said() {
     }
 }
 
+/// `record t/0@n value` for these offsets.
+fn story_of(values: impl Iterator<Item = (Offset, &'static str)>) -> Vec<String> {
+    values.map(|(n, value)| format!("record t/0@{n} {value}").replace('#', &n.to_string())).collect()
+}
+
+fn append_old(broker: &MemoryBroker, offsets: std::ops::Range<Offset>) {
+    for n in offsets {
+        broker.append("t", 0, format!("old {n}"));
+    }
+}
+
+#[test]
+fn a_stream_that_has_read_nothing_yet_is_told_of_a_truncation() {
+    for connected in [true, false] {
+        let broker = MemoryBroker::new();
+        broker.create("t", 1);
+        append_old(&broker, 0..10);
+        let hub = hub(&broker);
+        let mut client = Client::open(&hub, subscription(&["t"], Start::Latest));
+        client.until("at");
+        let id = client.id.clone();
+        if connected {
+            broker.truncate_and_append("t", 0, 5, 10);
+        } else {
+            drop(client);
+            broker.truncate_and_append("t", 0, 5, 10);
+            client = Client::open(&hub, resume(&["t"], &id));
+        }
+        client.until("record t/0@14 new 14");
+        let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").collect();
+        assert_eq!(story[0], "gap t/0:10-5:truncated");
+        assert_eq!(story[1..], story_of((5..15).map(|n| (n, "new #"))));
+    }
+}
+
+/// KIP-320; tulios/kafkajs#818. The log is as long as it was, or longer, and half of it is another one.
+#[test]
+fn a_log_that_was_truncated_and_regrown_is_a_gap() {
+    for connected in [true, false] {
+        for regrown in [0, 3, 15, 16, 40] {
+            let broker = MemoryBroker::new();
+            broker.create("t", 1);
+            append_old(&broker, 0..20);
+            let hub = hub(&broker);
+            let mut client = Client::open(&hub, subscription(&["t"], Start::Earliest));
+            client.until("record t/0@19");
+            if connected {
+                broker.append("t", 0, "old 20");
+                client.until("record t/0@20");
+                broker.truncate_and_append("t", 0, 5, regrown);
+            } else {
+                let id = client.id.clone();
+                drop(client);
+                broker.truncate_and_append("t", 0, 5, regrown);
+                // Another stream has made the live flow go on in the new log.
+                let mut other = Client::open(&hub, subscription(&["t"], Start::Latest));
+                other.until("at");
+                client = Client::open(&hub, resume(&["t"], &id));
+            }
+            let seen = if connected { 21 } else { 0 };
+            client.until(&format!("gap t/0:{}-5:truncated", if connected { 21 } else { 20 }));
+            broker.append("t", 0, "last");
+            client.until(&format!("record t/0@{} last", 5 + regrown));
+            let end = 5 + regrown as Offset;
+            let mut expected = story_of((0..seen).map(|n| (n, "old #")));
+            expected.insert(0, "at".to_owned());
+            expected.push(format!("gap t/0:{}-5:truncated", if connected { 21 } else { 20 }));
+            expected.extend(story_of((5..end).map(|n| (n, "new #")).chain([(end, "last")])));
+            let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").collect();
+            assert_eq!(story, expected[1..], "connected: {connected}, {regrown} records");
+            assert_eq!(hub.counts().gaps(GapReason::Truncated), 1);
+        }
+    }
+}
+
+#[test]
+fn a_truncation_is_a_gap_whichever_part_of_the_log_the_live_flow_keeps() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = hub(&broker);
+    let mut other = Client::open(&hub, subscription(&["t"], Start::Latest));
+    other.until("at");
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Latest));
+    client.until("at");
+    append_old(&broker, 0..10);
+    client.until("record t/0@9");
+    let id = client.id.clone();
+    drop(client);
+    broker.truncate_and_append("t", 0, 5, 3);
+    other.until("record t/0@7 new 7");
+    // The flow keeps what it has read since, from 5 on, and passes the old cursor.
+    broker.append("t", 0, "8");
+    broker.append("t", 0, "9");
+    broker.append("t", 0, "10");
+    other.until("record t/0@10 10");
+    let mut client = Client::open(&hub, resume(&["t"], &id));
+    client.until("record t/0@10 10");
+    let expected = ["gap t/0:10-5:truncated", "record t/0@5 new 5", "record t/0@6 new 6", "record t/0@7 new 7"];
+    let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").collect();
+    assert_eq!(story[..4], expected);
+    assert_eq!(story.len(), 7);
+}
+
+#[test]
+fn a_clean_election_is_no_gap() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Latest));
+    client.until("at");
+    for n in 0..10 {
+        if n % 3 > 0 {
+            broker.elect("t", 0);
+        }
+        broker.append("t", 0, format!("{n}"));
+        if n % 4 == 3 {
+            client.until(&format!("record t/0@{n}"));
+            let id = client.id.clone();
+            broker.elect("t", 0);
+            let lines = std::mem::take(&mut client.lines);
+            client = Client::open(&hub, resume(&["t"], &id));
+            client.lines = lines;
+        }
+    }
+    client.until("record t/0@9");
+    assert_exact(&client.lines, &broker, "t", 1);
+    assert!(!client.lines.iter().any(|line| line.starts_with("gap")), "{:?}", client.lines);
+}
+
+#[test]
+fn a_stream_until_the_end_reads_what_the_log_has_gained_since_it_was_truncated() {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    append_old(&broker, 0..20);
+    let hub = hub(&broker);
+    let mut client = Client::open(&hub, subscription(&["t"], Start::Earliest));
+    client.until("record t/0@19");
+    let id = client.id.clone();
+    broker.truncate_and_append("t", 0, 5, 20);
+    let mut client = Client::open(&hub, Subscription { until: Until::End, ..resume(&["t"], &id) });
+    client.read_to_end();
+    let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").collect();
+    let expected = story_of((5..25).map(|n| (n, "new #")));
+    assert_eq!(story[0], "gap t/0:20-5:truncated");
+    assert_eq!(story[1..], expected);
+}
+
 #[test]
 fn a_topic_that_is_deleted_ends_its_streams_with_a_problem() {
     let broker = MemoryBroker::new();

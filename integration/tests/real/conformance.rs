@@ -176,7 +176,7 @@ impl World {
     }
 
     fn want(&self, topic: &str, offset: Offset) -> Want {
-        Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1 }
+        Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1, last_epoch: NO_EPOCH }
     }
 
     fn fetch(&self, want: &Want) -> Result<PartitionData, BrokerError> {

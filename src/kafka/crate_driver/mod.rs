@@ -22,7 +22,7 @@ use super::wire::{Settings, api_versions};
 use crate::broker::{
     Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, Reader, Submission, Support, TopicInfo,
 };
-use crate::record::{Offset, Partition, TopicName, TopicPartition};
+use crate::record::{Offset, Partition, Position, TopicName, TopicPartition};
 use client::Client;
 use crossbeam_channel::Receiver;
 use kafka::client::{FetchOffset, KafkaClient};
@@ -121,7 +121,7 @@ impl Broker for CrateDriver {
         Err(BrokerError::Unsupported(why))
     }
 
-    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
         let mut answers: HashMap<(TopicName, bool), Result<HashMap<Partition, Offset>, BrokerError>> = HashMap::new();
         let answer = |(place, at): &(TopicPartition, OffsetAt)| {
             let at = match at {
@@ -138,7 +138,7 @@ impl Broker for CrateDriver {
             let key = (place.topic.clone(), matches!(at, FetchOffset::Earliest));
             let offsets = answers.entry(key).or_insert_with(|| self.topic_offsets(&place.topic, at)).as_ref();
             match offsets.map_err(Clone::clone)?.get(&place.partition) {
-                Some(offset) if *offset >= 0 => Ok(*offset),
+                Some(offset) if *offset >= 0 => Ok((*offset).into()),
                 Some(_) => Err(BrokerError::Corrupt(format!("{place}: an offset below zero"))),
                 None => Err(BrokerError::StaleMetadata(format!("{place} has no leader"))),
             }

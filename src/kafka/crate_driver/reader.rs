@@ -4,7 +4,7 @@ use super::client::{Client, answered};
 use super::{mixed, topic_infos};
 use crate::broker::{BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want};
 use crate::kafka::wire::errors::Asked;
-use crate::record::{Offset, Partition, Records, TopicName, TopicPartition};
+use crate::record::{Epochs, Offset, Partition, Records, TopicName, TopicPartition};
 use kafka::Error;
 use kafka::client::FetchPartition;
 use kafka::client::fetch::{Data, Message};
@@ -214,6 +214,7 @@ impl Answer {
         PartitionData {
             batches: if self.records.is_empty() { Vec::new() } else { vec![self.records] },
             next_offset: self.next.max(from),
+            epochs: Epochs::NONE,
             // The old protocol does not tell.
             log_start: 0,
             end: self.end,

@@ -5,7 +5,7 @@
 use super::compression::Codec;
 use super::legacy;
 use super::parse::Parse;
-use crate::record::{Offset, Records, Timestamp};
+use crate::record::{Epoch, Epochs, NO_EPOCH, Offset, Records, Timestamp};
 use bytes::Bytes;
 
 /// Up to and with the batch length: what is not counted by it.
@@ -36,6 +36,8 @@ pub struct Read {
     pub batches: Vec<Records>,
     /// After everything seen, also what was left out.
     pub next_offset: Offset,
+    /// Of everything seen. Message formats 0 and 1 have none.
+    pub epochs: Epochs,
 }
 
 /// Reads the whole batches in `data` as a `read_committed` consumer that wants records at or after
@@ -47,7 +49,7 @@ pub fn read(data: &Bytes, from: Offset, aborted: Vec<AbortedTransaction>, max_ba
     let mut reading = Reading {
         max_batch: max_batch.min(u32::MAX as usize - 1),
         aborted: Aborted::new(aborted),
-        read: Read { batches: Vec::new(), next_offset: from },
+        read: Read { next_offset: from, ..Read::default() },
     };
     let mut at = 0;
     while let Some(len) = whole_batch(data, at)? {
@@ -93,7 +95,12 @@ impl Reading {
             Some(0 | 1) => legacy::read(&batch, self.read.next_offset, self.max_batch)?,
             magic => return Err(format!("unknown message format {magic:?}")),
         };
-        self.read.next_offset = self.read.next_offset.max(next);
+        if next > self.read.next_offset {
+            // Outside the checksum: the broker writes it over what the producer sent. Older formats have none.
+            let epoch = Parse::new(&batch, OVERHEAD).i32().filter(|_| batch.get(MAGIC_AT) == Some(&2));
+            self.read.epochs.begin(self.read.next_offset, epoch.map_or(NO_EPOCH, Epoch::from));
+            self.read.next_offset = next;
+        }
         if !records.is_empty() {
             self.read.batches.push(records);
         }

@@ -1,5 +1,6 @@
 //! Fetching from one leader, on a connection of its own.
 
+mod epochs;
 mod session;
 
 use super::batch::{self, AbortedTransaction};
@@ -12,6 +13,7 @@ use crate::broker::{
 };
 use crate::record::{Partition, TopicName, TopicPartition};
 use bytes::Bytes;
+use epochs::EpochEnds;
 use kafka_protocol::messages::fetch_response::PartitionData as Answer;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use session::{Answered, BY_ID, BY_NAME, Session};
@@ -25,18 +27,35 @@ pub struct LeaderReader {
     leader: NodeId,
     live: Option<Connection>,
     session: Session,
+    ends: EpochEnds,
     interrupt: Arc<Interrupt>,
 }
 
 impl LeaderReader {
     pub fn new(cluster: Arc<Cluster>, leader: NodeId) -> Self {
-        Self { cluster, leader, live: None, session: Session::default(), interrupt: Arc::default() }
+        Self {
+            cluster,
+            leader,
+            live: None,
+            session: Session::default(),
+            ends: EpochEnds::default(),
+            interrupt: Arc::default(),
+        }
     }
 
-    fn ask(&mut self, connection: &mut Connection, wants: &[Want], limits: FetchLimits) -> Result<Asking, BrokerError> {
+    fn ask(
+        &mut self,
+        connection: &mut Connection,
+        wants: &[Want],
+        limits: FetchLimits,
+    ) -> Result<Vec<Fetched>, BrokerError> {
         let at_most = if wants.iter().all(|want| want.topic_id.is_some()) { BY_ID } else { BY_NAME };
         let version = connection.version_for::<FetchRequest>(at_most)?;
         let timeout = limits.wait + self.cluster.settings().request_timeout;
+        let truncated = self.ends.check(connection, wants, version, self.cluster.settings().request_timeout)?;
+        if !truncated.is_empty() {
+            return Ok(truncated);
+        }
         let mut call = |session: &mut Session| {
             let answer = connection.call(&session.request(wants, limits, version), version, timeout);
             answer.inspect_err(|_| session.lost())
@@ -47,7 +66,9 @@ impl LeaderReader {
             self.session.answered(&answer, limits);
         }
         errors::check(answer.error_code, Asked::Cluster, None)?;
-        Ok(Asking { answer, version })
+        let mut fetched = read(Asking { answer, version }, wants, self.cluster.settings().max_batch);
+        self.ends.explain(connection, wants, &mut fetched, self.cluster.settings().request_timeout)?;
+        Ok(fetched)
     }
 
     /// A leader also calls a topic or its id unknown that it has not heard of yet, or lost a moment
@@ -112,16 +133,15 @@ impl Reader for LeaderReader {
             return Ok(Vec::new());
         }
         let asked = self.ask(&mut connection, wants, limits);
-        let asking = match (self.interrupt.end(), asked) {
+        let mut fetched = match (self.interrupt.end(), asked) {
             (Interrupted::No, asked) => {
-                let asking = asked?;
+                let fetched = asked?;
                 self.live = Some(connection);
-                asking
+                fetched
             }
-            (Interrupted::Yes, Ok(asking)) => asking,
+            (Interrupted::Yes, Ok(fetched)) => fetched,
             (Interrupted::Yes, Err(_)) => return Ok(Vec::new()),
         };
-        let mut fetched = read(asking, wants, self.cluster.settings().max_batch);
         self.confirm_gone(wants, &mut fetched);
         for answer in &mut fetched {
             answer.result = std::mem::replace(&mut answer.result, Ok(PartitionData::default()))
@@ -230,12 +250,14 @@ fn read_partition(answer: Answer, want: &Want, max_batch: usize) -> Result<Parti
     errors::check(answer.error_code, Asked::Place(&place, Operation::Read), None)?;
     let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
+    epochs::divergence(want, &answer.diverging_epoch)?;
     let records = answer.records.unwrap_or_default();
     let read = batch::read(&records, want.offset, aborted.collect(), max_batch)
         .map_err(|why| BrokerError::Corrupt(format!("{place}: {why}")))?;
     Ok(PartitionData {
         batches: read.batches,
         next_offset: read.next_offset,
+        epochs: read.epochs,
         // Not told before Fetch 5.
         log_start: answer.log_start_offset.max(0),
         end: if answer.last_stable_offset >= 0 { answer.last_stable_offset } else { answer.high_watermark },

@@ -40,7 +40,7 @@ use crate::broker::{
     AutoCreate, Backlog, Broker, BrokerError, Capabilities, Connections, NodeId, OffsetAt, Reader, Submission,
     TopicInfo,
 };
-use crate::record::{Offset, TopicName, TopicPartition};
+use crate::record::{Position, TopicName, TopicPartition};
 use cluster::Cluster;
 use connection::Connection;
 use crossbeam_channel::Receiver;
@@ -109,8 +109,8 @@ impl Broker for Wire {
         delete::delete_topic(&self.cluster, topic)
     }
 
-    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
-        offsets::offsets(&self.cluster, &self.pool, asked)
+    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
+        offsets::positions(&self.cluster, &self.pool, asked)
     }
 
     fn reader(&self, leader: NodeId) -> Box<dyn Reader> {

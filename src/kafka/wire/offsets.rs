@@ -6,7 +6,7 @@ use super::metadata;
 use super::pool::Pool;
 use crate::backoff::Backoff;
 use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Operation, Remedy};
-use crate::record::{Offset, Partition, TopicName, TopicPartition};
+use crate::record::{Epoch, NO_EPOCH, Partition, Position, TopicName, TopicPartition};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -25,11 +25,11 @@ const EARLIEST: i64 = -2;
 const NONE: i64 = -1;
 
 /// The offset of each place asked for, in order.
-pub fn offsets(
+pub fn positions(
     cluster: &Cluster,
     pool: &Pool,
     asked: &[(TopicPartition, OffsetAt)],
-) -> Vec<Result<Offset, BrokerError>> {
+) -> Vec<Result<Position, BrokerError>> {
     let deadline = Instant::now() + PATIENCE;
     let mut questions: Vec<Question> = asked.iter().map(|(place, at)| Question::new(place, *at)).collect();
     let mut backoff = Backoff::for_broker();
@@ -57,7 +57,7 @@ struct Question<'a> {
     place: &'a TopicPartition,
     at: OffsetAt,
     leader_epoch: i32,
-    result: Option<Result<Offset, BrokerError>>,
+    result: Option<Result<Position, BrokerError>>,
     /// Why it must be asked again.
     trouble: Option<BrokerError>,
 }
@@ -71,10 +71,12 @@ impl<'a> Question<'a> {
         (self.result.is_none() && self.trouble.is_some()).then_some(&self.place.topic)
     }
 
-    fn settle(&mut self, answer: Result<Offset, BrokerError>) {
+    fn settle(&mut self, answer: Result<Position, BrokerError>) {
         match answer {
-            Ok(NONE) if matches!(self.at, OffsetAt::Time(_)) => self.at = OffsetAt::Latest,
-            Ok(offset) => self.result = Some(Ok(offset)),
+            Ok(Position { next: NONE, .. }) if matches!(self.at, OffsetAt::Time(_)) => self.at = OffsetAt::Latest,
+            // Before the first offset there is nothing that could be truncated.
+            Ok(Position { next, .. }) if self.at == OffsetAt::Earliest => self.result = Some(Ok(next.into())),
+            Ok(place) => self.result = Some(Ok(place)),
             Err(error) if error.remedy() == Remedy::GiveUp => self.result = Some(Err(error)),
             Err(error) => self.trouble = Some(error),
         }
@@ -140,7 +142,7 @@ fn ask(pool: &Pool, leader: NodeId, questions: &mut [Question<'_>], group: &[usi
         let told = match (&answer, told) {
             (Err(error), _) => Err(error.clone()),
             (Ok(_), None) => Err(BrokerError::StaleMetadata(format!("{}: the broker told no offset", question.place))),
-            (Ok(_), Some((code, offset))) => told_by_leader(code, question.place).map(|()| offset),
+            (Ok(_), Some((code, place))) => told_by_leader(code, question.place).map(|()| place),
         };
         question.settle(told);
     }
@@ -174,13 +176,14 @@ fn request<'a>(questions: impl Iterator<Item = &'a Question<'a>>, version: i16) 
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-/// Error code and offset by topic and partition.
-fn read(answer: &ListOffsetsResponse) -> HashMap<(&str, Partition), (i16, Offset)> {
+/// Error code and place by topic and partition. Before version 4 there is no leader epoch.
+fn read(answer: &ListOffsetsResponse) -> HashMap<(&str, Partition), (i16, Position)> {
     let mut told = HashMap::new();
     for topic in &answer.topics {
         for partition in &topic.partitions {
             let place = (topic.name.0.as_str(), partition.partition_index);
-            told.insert(place, (partition.error_code, partition.offset));
+            let at = Position { next: partition.offset, epoch: Epoch::from(partition.leader_epoch).max(NO_EPOCH) };
+            told.insert(place, (partition.error_code, at));
         }
     }
     told

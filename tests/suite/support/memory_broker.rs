@@ -37,11 +37,19 @@ struct Topic {
     partitions: Vec<Partition>,
 }
 
-#[derive(Default, Clone)]
+#[derive(Clone)]
 struct Partition {
     start: Offset,
     end: Offset,
     records: Vec<(Offset, NewRecord)>,
+    /// Elections whose leaders this log knows of: leader epoch, and where the log ended then.
+    elections: Vec<(Epoch, Offset)>,
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        Self { start: 0, end: 0, records: Vec::new(), elections: vec![(0, 0)] }
+    }
 }
 
 impl MemoryBroker {
@@ -86,16 +94,34 @@ impl MemoryBroker {
 
     /// As an unclean leader election does: the log ends at `end`.
     pub fn truncate(&self, name: &str, partition: usize, end: Offset) {
+        self.truncate_and_append(name, partition, end, 0);
+    }
+
+    /// Likewise, and other records come at once: `new 5`, `new 6`, …
+    pub fn truncate_and_append(&self, name: &str, partition: usize, end: Offset, count: usize) {
         self.with(name, |topic| {
             let log = &mut topic.partitions[partition];
             log.end = end;
             log.records.retain(|(offset, _)| *offset < end);
+            let epoch = log.leader_epoch() + 1;
+            log.elections.retain(|(_, start)| *start < end);
+            log.elections.push((epoch, end));
+            for _ in 0..count {
+                let value = Some(format!("new {}", log.end).into());
+                log.append(NewRecord { value, ..NewRecord::default() });
+            }
         });
     }
 
     /// Offsets that are never delivered: transaction markers, aborted records, holes that compaction left.
     pub fn skip(&self, name: &str, partition: usize, offsets: Offset) {
         self.with(name, |topic| topic.partitions[partition].end += offsets);
+    }
+
+    /// As a clean leader election does: nothing is lost.
+    pub fn elect(&self, name: &str, partition: usize) {
+        let end = self.with(name, |topic| topic.partitions[partition].end);
+        self.truncate(name, partition, end);
     }
 
     pub fn append(&self, name: &str, partition: usize, value: impl Into<Vec<u8>>) -> Offset {
@@ -143,6 +169,21 @@ impl Partition {
         self.end += 1;
         offset
     }
+
+    fn leader_epoch(&self) -> Epoch {
+        self.elections.last().unwrap().0
+    }
+
+    fn epoch_of(&self, offset: Offset) -> Epoch {
+        self.elections.iter().rev().find(|(_, start)| *start <= offset).unwrap().0
+    }
+
+    /// Of the largest epoch up to this one: itself and its end. `None`: the epoch is later than all.
+    fn end_of(&self, epoch: Epoch) -> Option<(Epoch, Offset)> {
+        let at = self.elections.partition_point(|(known, _)| *known <= epoch);
+        let end = self.elections.get(at).map_or(self.end, |(_, start)| *start);
+        (epoch <= self.leader_epoch()).then(|| (self.elections[at.saturating_sub(1)].0.min(epoch), end))
+    }
 }
 
 impl Log {
@@ -157,9 +198,20 @@ impl Log {
         if want.topic_id.is_some() && want.topic_id != Some(self.topics[&want.topic].id) {
             return Err(BrokerError::Recreated(want.topic.clone()));
         }
+        if want.leader_epoch >= 0 && Epoch::from(want.leader_epoch) != log.leader_epoch() {
+            return Err(BrokerError::StaleMetadata("another epoch".into()));
+        }
+        if want.last_epoch != NO_EPOCH && want.offset >= log.start {
+            let (epoch, end) =
+                log.end_of(want.last_epoch).ok_or_else(|| BrokerError::OffsetOutOfRange(place.clone()))?;
+            if epoch < want.last_epoch || end < want.offset {
+                return Err(BrokerError::Truncated { place, end: end.min(want.offset), epoch });
+            }
+        }
         if want.offset < log.start || want.offset > log.end {
             return Err(BrokerError::OffsetOutOfRange(place));
         }
+        let mut epochs = Epochs::default();
         let (mut batches, mut next_offset, mut bytes) = (Vec::new(), want.offset, 0);
         let mut all = true;
         // Batches of a few records, some of which begin before the wanted offset, as a broker's do.
@@ -170,12 +222,13 @@ impl Log {
             }
             bytes += batch.iter().map(|(_, record)| record.size()).sum::<usize>();
             batches.push(encode(batch));
+            batch.iter().for_each(|(offset, _)| epochs.begin(*offset, log.epoch_of(*offset)));
             next_offset = batch.last().map_or(next_offset, |last| last.0 + 1);
         }
         if all {
             next_offset = log.end;
         }
-        Ok(PartitionData { batches, next_offset, log_start: log.start, end: log.end })
+        Ok(PartitionData { batches, next_offset, epochs, log_start: log.start, end: log.end })
     }
 }
 
@@ -233,26 +286,30 @@ impl Broker for MemoryBroker {
         let log = self.healthy()?;
         let describe = |name: &TopicName| {
             let topic = log.topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
-            let partition =
-                |partition: usize| PartitionInfo { partition: partition as i32, leader: Some(LEADER), leader_epoch: 0 };
-            let partitions = (0..topic.partitions.len()).map(partition).collect();
+            let partition = |(log, partition): (&Partition, i32)| PartitionInfo {
+                partition,
+                leader: Some(LEADER),
+                leader_epoch: log.leader_epoch() as i32,
+            };
+            let partitions = topic.partitions.iter().zip(0..).map(partition).collect();
             Ok(TopicInfo { name: name.clone(), id: Some(topic.id), partitions })
         };
         Ok(topics.iter().map(describe).collect())
     }
 
-    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
         let find = |(place, at): &(TopicPartition, OffsetAt)| {
             let log = self.healthy()?;
             let log = log.partition(place)?;
             Ok(match at {
-                OffsetAt::Earliest => log.start,
-                OffsetAt::Latest => log.end,
+                OffsetAt::Earliest => log.start.into(),
+                OffsetAt::Latest => Position { next: log.end, epoch: log.leader_epoch() },
                 OffsetAt::Time(time) => log
                     .records
                     .iter()
                     .find(|(_, r)| r.timestamp.unwrap_or(0) >= *time)
-                    .map_or(log.end, |(offset, _)| *offset),
+                    .map_or(log.end, |(offset, _)| *offset)
+                    .into(),
             })
         };
         asked.iter().map(find).collect()

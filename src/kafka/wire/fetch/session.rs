@@ -1,6 +1,7 @@
 //! Incremental fetch sessions (KIP-227): the broker remembers what a reader's long polls ask for, over its connections
 //! too, so that a request names only what has changed since the last one, and an answer only what there is to say.
 
+use super::epochs::wire_epoch;
 use crate::broker::{FetchLimits, Want};
 use crate::record::{Partition, TopicName};
 use kafka_protocol::error::ResponseError;
@@ -15,6 +16,8 @@ const SESSIONS: i16 = 7;
 /// From 13 on topics are named by their ids (KIP-516), which all must be known then.
 pub const BY_NAME: i16 = 12;
 pub const BY_ID: i16 = 17;
+/// From 12 on a log that has diverged from what was read says so (KIP-595).
+pub const DIVERGENCE: i16 = 12;
 const READ_COMMITTED: i8 = 1;
 
 /// The epoch that asks for a new session, and ends the one that is named.
@@ -125,6 +128,7 @@ fn asked(wants: &[Want], limits: FetchLimits, version: i16) -> Vec<(Place, Fetch
             .with_partition(want.partition)
             .with_current_leader_epoch(want.leader_epoch)
             .with_fetch_offset(want.offset)
+            .with_last_fetched_epoch(if version >= DIVERGENCE { wire_epoch(want.last_epoch) } else { -1 })
             .with_partition_max_bytes(clamp(limits.partition_max_bytes))
     };
     let id = |want: &Want| if version > BY_NAME { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };

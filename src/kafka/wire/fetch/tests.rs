@@ -1,14 +1,21 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::kafka::wire::testing::{self, FETCH, Impostor, METADATA, api_versions, broker, metadata};
-use crate::record::TopicName;
+use crate::record::{NO_EPOCH, TopicName};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const LIMITS: FetchLimits = FetchLimits { wait: Duration::from_millis(10), max_bytes: 1000, partition_max_bytes: 1000 };
 
 fn want(partition: i32) -> Want {
-    Want { topic: TopicName::new("t").unwrap(), topic_id: None, partition, offset: 5, leader_epoch: -1 }
+    Want {
+        topic: TopicName::new("t").unwrap(),
+        topic_id: None,
+        partition,
+        offset: 5,
+        leader_epoch: -1,
+        last_epoch: NO_EPOCH,
+    }
 }
 
 /// Fetch 4 of partitions of `t`: number and error code.

@@ -24,7 +24,7 @@ fn told(partition: i32, error: i16, offset: i64) -> Vec<u8> {
 fn ask(
     asked: &[(TopicPartition, OffsetAt)],
     tell: impl Fn(i64) -> (i16, i64) + Send + Sync + 'static,
-) -> Vec<Result<Offset, BrokerError>> {
+) -> Vec<Result<i64, BrokerError>> {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let broker: Impostor = broker(move |asked| match asked.key {
@@ -38,7 +38,8 @@ fn ask(
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(Cluster::new(broker.settings()));
-    offsets(&cluster, &Pool::new(cluster.clone()), asked)
+    let found = positions(&cluster, &Pool::new(cluster.clone()), asked);
+    found.into_iter().map(|place| Ok(place?.next)).collect()
 }
 
 fn log(timestamp: i64) -> (i16, i64) {
@@ -82,8 +83,8 @@ fn a_partition_added_since_the_last_look_is_found() {
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(Cluster::new(broker.settings()));
     cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
-    let answers = offsets(&cluster, &Pool::new(cluster.clone()), &[(place("t", 1), OffsetAt::Latest)]);
-    assert_eq!(answers, [Ok(7)]);
+    let answers = positions(&cluster, &Pool::new(cluster.clone()), &[(place("t", 1), OffsetAt::Latest)]);
+    assert_eq!(answers, [Ok(7.into())]);
 }
 
 #[test]
@@ -108,5 +109,5 @@ fn a_refusal_is_final() {
 #[test]
 fn nothing_asked_asks_nobody() {
     let cluster = Arc::new(Cluster::new(testing::settings(&[])));
-    assert_eq!(offsets(&cluster, &Pool::new(cluster.clone()), &[]), []);
+    assert_eq!(positions(&cluster, &Pool::new(cluster.clone()), &[]), []);
 }

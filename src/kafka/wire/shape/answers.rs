@@ -5,8 +5,8 @@ use super::{Call, Field, Kind, Shape, Struct};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
     FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
-    MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
+    ProduceResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 
 pub(super) const I8: Kind = Kind::Fixed(1);
@@ -114,6 +114,24 @@ impl Call for ListOffsetsRequest {
     fn throttle_ms(answer: &Self::Answer) -> i32 {
         answer.throttle_time_ms
     }
+}
+
+impl Call for OffsetForLeaderEpochRequest {
+    const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
+    type Answer = OffsetForLeaderEpochResponse;
+    const SHAPE: Shape = Shape {
+        flexible: 4,
+        body: Struct {
+            fields: &[
+                since(2, I32),
+                always(Kind::Array(&plain(&[
+                    always(Kind::Text),
+                    always(Kind::Array(&plain(&[always(I16), always(I32), since(1, I32), always(I64)]))),
+                ]))),
+            ],
+            tags: &[],
+        },
+    };
 }
 
 impl Call for FetchRequest {

@@ -4,8 +4,8 @@ use crate::damage::damaged;
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::{
     ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeQuorumRequest,
-    FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, SaslAuthenticateRequest,
-    SaslHandshakeRequest,
+    FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use proptest::prelude::*;
 
@@ -107,6 +107,7 @@ fn every_shape_is_what_the_codec_reads_in_every_version() {
     agrees::<ApiVersionsRequest>();
     agrees::<MetadataRequest>();
     agrees::<ListOffsetsRequest>();
+    agrees::<OffsetForLeaderEpochRequest>();
     agrees::<FetchRequest>();
     agrees::<ProduceRequest>();
     agrees::<InitProducerIdRequest>();
@@ -131,6 +132,7 @@ fn survive_all(bytes: &[u8]) {
     survives::<ApiVersionsRequest>(bytes);
     survives::<MetadataRequest>(bytes);
     survives::<ListOffsetsRequest>(bytes);
+    survives::<OffsetForLeaderEpochRequest>(bytes);
     survives::<FetchRequest>(bytes);
     survives::<ProduceRequest>(bytes);
     survives::<InitProducerIdRequest>(bytes);
@@ -153,6 +155,7 @@ fn corpus() -> Vec<Vec<u8>> {
         answers::<ApiVersionsRequest>(),
         answers::<MetadataRequest>(),
         answers::<ListOffsetsRequest>(),
+        answers::<OffsetForLeaderEpochRequest>(),
         answers::<FetchRequest>(),
         answers::<ProduceRequest>(),
         answers::<InitProducerIdRequest>(),

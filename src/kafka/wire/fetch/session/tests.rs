@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::record::NO_EPOCH;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::collections::BTreeMap;
@@ -73,7 +74,7 @@ impl Broker {
 fn want(topic: u8, partition: u8, made: u8, offset: i64) -> Want {
     let id = uuid::Uuid::from_u128(((1 + u128::from(topic)) << 8) | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();
-    Want { topic, topic_id: Some(id), partition: partition.into(), offset, leader_epoch: -1 }
+    Want { topic, topic_id: Some(id), partition: partition.into(), offset, leader_epoch: -1, last_epoch: NO_EPOCH }
 }
 
 fn wanted(wants: &[Want], by_id: bool) -> Asks {
@@ -168,6 +169,23 @@ fn a_request_names_only_what_has_changed() {
     assert_eq!(named(&wants), (1, 1));
     wants.rotate_left(50);
     assert_eq!(named(&wants), (0, 0));
+}
+
+#[test]
+fn what_was_read_last_is_sent_where_the_broker_compares_it_and_again_when_it_has_changed() {
+    let mut session = Session::default();
+    let mut read = want(0, 0, 0, 7);
+    read.last_epoch = 3;
+    let mut sent = |read: &Want, version| {
+        let request = session.request(std::slice::from_ref(read), LIMITS, version);
+        session.answered(&FetchResponse::default().with_session_id(1), LIMITS);
+        request.topics.first().map(|topic| topic.partitions[0].last_fetched_epoch)
+    };
+    assert_eq!(sent(&read, DIVERGENCE - 1), Some(-1));
+    assert_eq!(sent(&read, DIVERGENCE), Some(3));
+    assert_eq!(sent(&read, DIVERGENCE), None);
+    read.last_epoch = 4;
+    assert_eq!(sent(&read, DIVERGENCE), Some(4));
 }
 
 #[test]

@@ -1,0 +1,187 @@
+//! Whether a log still is what was read of it (KIP-320). After an unclean leader election it may have been truncated and
+//! have grown past the place where its readers are.
+//!
+//! From version 12 on a Fetch answer says so (KIP-595). Before that OffsetForLeaderEpoch is asked, once for each epoch
+//! that was read last under each new leader: while it leads, the earlier part of its log does not change.
+
+use super::session::DIVERGENCE;
+use crate::broker::{BrokerError, Fetched, Operation, TopicId, Want};
+use crate::kafka::wire::connection::Connection;
+use crate::kafka::wire::errors::{self, Asked};
+use crate::record::{Epoch, NO_EPOCH, Offset, Partition, TopicName, TopicPartition};
+use kafka_protocol::messages::fetch_response::EpochEndOffset;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+use kafka_protocol::messages::offset_for_leader_epoch_response::EpochEndOffset as End;
+use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+const VERSION: i16 = 4;
+const CONSUMER: i32 = -1;
+/// Answers that are remembered.
+const MOST: usize = 10_000;
+
+/// An epoch as the protocol has it.
+pub fn wire_epoch(epoch: Epoch) -> i32 {
+    i32::try_from(epoch).unwrap_or(-1)
+}
+
+/// What a Fetch answer says about the record before the asked offset.
+pub fn divergence(want: &Want, told: &EpochEndOffset) -> Result<(), BrokerError> {
+    if told.epoch < 0 && told.end_offset < 0 {
+        return Ok(());
+    }
+    match judge(want, told.epoch.into(), told.end_offset) {
+        Ok(()) => Err(contradiction(want, told.epoch.into(), told.end_offset)),
+        truncated => truncated,
+    }
+}
+
+/// `epoch` is the log's largest one up to the wanted one, and ends at `end`. Every error is one step back, in the
+/// offset or the epoch, so that the next question cannot be the same.
+fn judge(want: &Want, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
+    let place = place(want);
+    if epoch < 0 || end < 0 {
+        // The leader has never heard of an epoch so late: its log is another one.
+        return Err(BrokerError::Truncated { place, end: 0, epoch: NO_EPOCH });
+    }
+    if epoch > want.last_epoch {
+        return Err(contradiction(want, epoch, end));
+    }
+    if epoch < want.last_epoch || end < want.offset {
+        return Err(BrokerError::Truncated { place, end: end.min(want.offset), epoch });
+    }
+    Ok(())
+}
+
+fn contradiction(want: &Want, epoch: Epoch, end: Offset) -> BrokerError {
+    let Want { offset, last_epoch, .. } = want;
+    BrokerError::Corrupt(format!(
+        "{}: asked for offset {offset} after leader epoch {last_epoch}, the broker said that epoch {epoch} ends at {end}",
+        place(want)
+    ))
+}
+
+fn place(want: &Want) -> TopicPartition {
+    TopicPartition { topic: want.topic.clone(), partition: want.partition }
+}
+
+/// A partition under a leader, and an epoch that was asked for.
+type Key = (TopicName, TopicId, Partition, i32, Epoch);
+
+/// What leaders have said of the ends of epochs.
+#[derive(Default)]
+pub struct EpochEnds(HashMap<Key, (Epoch, Offset)>);
+
+impl EpochEnds {
+    /// The wants that cannot be fetched as they are, and why: for brokers whose Fetch answers do not tell.
+    pub fn check(
+        &mut self,
+        connection: &mut Connection,
+        wants: &[Want],
+        fetch_version: i16,
+        timeout: Duration,
+    ) -> Result<Vec<Fetched>, BrokerError> {
+        if fetch_version >= DIVERGENCE {
+            return Ok(Vec::new());
+        }
+        // What the leader wrote itself, it has. Before Kafka 2.1 nobody tells which epoch leads.
+        let doubtful = |want: &&Want| want.last_epoch >= 0 && Epoch::from(want.leader_epoch) > want.last_epoch;
+        self.ask(connection, wants.iter().filter(doubtful), timeout)
+    }
+
+    /// A leader that does not know the epoch at all calls the offset out of range, whatever it is.
+    pub fn explain(
+        &mut self,
+        connection: &mut Connection,
+        wants: &[Want],
+        fetched: &mut [Fetched],
+        timeout: Duration,
+    ) -> Result<(), BrokerError> {
+        let is_out = |f: &Fetched| matches!(f.result, Err(BrokerError::OffsetOutOfRange(_)));
+        let out = |want: &&Want| {
+            let own = |f: &Fetched| f.topic == want.topic && f.partition == want.partition;
+            want.last_epoch >= 0 && fetched.iter().any(|f| own(f) && is_out(f))
+        };
+        let wants: Vec<&Want> = wants.iter().filter(out).collect();
+        for told in self.ask(connection, wants.into_iter(), timeout)? {
+            let own = |f: &&mut Fetched| f.topic == told.topic && f.partition == told.partition;
+            if let (Some(fetched), Err(BrokerError::Truncated { .. })) = (fetched.iter_mut().find(own), &told.result) {
+                fetched.result = told.result;
+            }
+        }
+        Ok(())
+    }
+
+    fn ask<'w>(
+        &mut self,
+        connection: &mut Connection,
+        wants: impl Iterator<Item = &'w Want> + Clone,
+        timeout: Duration,
+    ) -> Result<Vec<Fetched>, BrokerError> {
+        let unknown: Vec<&Want> = wants.clone().filter(|want| !self.0.contains_key(&key(want))).collect();
+        let mut failed = Vec::new();
+        if !unknown.is_empty() {
+            let Ok(version) = connection.version_for::<OffsetForLeaderEpochRequest>(VERSION) else {
+                return Ok(Vec::new());
+            };
+            let answer = connection.call(&request(&unknown), version, timeout)?;
+            if self.0.len() + unknown.len() > MOST {
+                self.0.clear();
+            }
+            for want in unknown {
+                match end_of(&answer, want) {
+                    Ok(end) => drop(self.0.insert(key(want), end)),
+                    // Before version 3 only brokers may ask.
+                    Err(BrokerError::Denied(_)) => {}
+                    Err(error) => failed.push(fetched(want, error)),
+                }
+            }
+        }
+        let judged = |want: &Want| {
+            let (epoch, end) = self.0.get(&key(want))?;
+            Some(fetched(want, judge(want, *epoch, *end).err()?))
+        };
+        failed.extend(wants.filter_map(judged));
+        Ok(failed)
+    }
+}
+
+fn key(want: &Want) -> Key {
+    (want.topic.clone(), want.topic_id, want.partition, want.leader_epoch, want.last_epoch)
+}
+
+fn fetched(want: &Want, error: BrokerError) -> Fetched {
+    Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result: Err(error) }
+}
+
+fn request(wants: &[&Want]) -> OffsetForLeaderEpochRequest {
+    let mut topics: BTreeMap<&TopicName, Vec<OffsetForLeaderPartition>> = BTreeMap::new();
+    for want in wants {
+        let partition = OffsetForLeaderPartition::default()
+            .with_partition(want.partition)
+            .with_current_leader_epoch(want.leader_epoch)
+            .with_leader_epoch(wire_epoch(want.last_epoch));
+        topics.entry(&want.topic).or_default().push(partition);
+    }
+    let topic = |(name, partitions): (&TopicName, _)| {
+        let name = StrBytes::from_string(name.as_str().to_owned());
+        OffsetForLeaderTopic::default().with_topic(name.into()).with_partitions(partitions)
+    };
+    OffsetForLeaderEpochRequest::default()
+        .with_replica_id(CONSUMER.into())
+        .with_topics(topics.into_iter().map(topic).collect())
+}
+
+fn end_of(answer: &OffsetForLeaderEpochResponse, want: &Want) -> Result<(Epoch, Offset), BrokerError> {
+    let topic = answer.topics.iter().find(|topic| topic.topic.0.as_str() == want.topic.as_str());
+    let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == want.partition));
+    let place = place(want);
+    let end = end.ok_or_else(|| BrokerError::StaleMetadata(format!("{place}: the broker told no end of an epoch")))?;
+    errors::check(end.error_code, Asked::Place(&place, Operation::Describe), None)?;
+    Ok((end.leader_epoch.into(), end.end_offset))
+}
+
+#[cfg(test)]
+mod tests;

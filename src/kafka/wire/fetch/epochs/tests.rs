@@ -1,0 +1,94 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::kafka::wire::testing::{self, Impostor, answer, next_request};
+use std::sync::{Arc, Mutex};
+
+const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+fn want(offset: Offset, leader_epoch: i32, last_epoch: Epoch) -> Want {
+    Want { topic: TopicName::new("t").unwrap(), topic_id: None, partition: 0, offset, leader_epoch, last_epoch }
+}
+
+fn truncated(end: Offset, epoch: Epoch) -> Result<(), BrokerError> {
+    let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+    Err(BrokerError::Truncated { place, end, epoch })
+}
+
+#[test]
+fn every_answer_about_an_epoch_is_a_step_back_or_none() {
+    let read = want(20, 7, 3);
+    assert_eq!(judge(&read, 3, 20), Ok(()));
+    assert_eq!(judge(&read, 3, 99), Ok(()));
+    assert_eq!(judge(&read, 3, 5), truncated(5, 3));
+    assert_eq!(judge(&read, 2, 5), truncated(5, 2));
+    // All that was read is there, but the record before was written under an earlier epoch.
+    assert_eq!(judge(&read, 2, 99), truncated(20, 2));
+    assert_eq!(judge(&read, -1, -1), truncated(0, NO_EPOCH));
+    assert!(matches!(judge(&read, 4, 5), Err(BrokerError::Corrupt(_))));
+    let told = |epoch, end| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end);
+    assert_eq!(divergence(&read, &EpochEndOffset::default()), Ok(()));
+    assert_eq!(divergence(&read, &told(3, 5)), truncated(5, 3));
+    assert!(matches!(divergence(&read, &told(3, 20)), Err(BrokerError::Corrupt(_))), "that is no divergence");
+}
+
+/// ApiVersions 3 with OffsetForLeaderEpoch 3, which is Kafka 2.3.
+fn api_versions() -> Vec<u8> {
+    let mut body = vec![0, 0, 2];
+    for number in [OFFSET_FOR_LEADER_EPOCH, 0, 3] {
+        body.extend(number.to_be_bytes());
+    }
+    body.extend([0; 6]);
+    body
+}
+
+/// OffsetForLeaderEpoch 3 of partition 0 of `t`.
+fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
+    let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
+    testing::text(&mut body, "t");
+    body.extend([0, 0, 0, 1]);
+    body.extend(error.to_be_bytes());
+    body.extend(0i32.to_be_bytes());
+    body.extend(epoch.to_be_bytes());
+    body.extend(offset.to_be_bytes());
+    body
+}
+
+/// What an old broker that answers so makes of the wants, one after the other, and how often it was asked.
+fn check(ends: Vec<u8>, wants: &[Want]) -> (Vec<Result<(), BrokerError>>, usize) {
+    let asked = Arc::new(Mutex::new(0));
+    let count = asked.clone();
+    let broker = Impostor::start(move |mut stream| {
+        while let Some(request) = next_request(&mut stream) {
+            let is_question = request.key == OFFSET_FOR_LEADER_EPOCH;
+            *count.lock().unwrap() += usize::from(is_question);
+            answer(&mut stream, request.correlation, &if is_question { ends.clone() } else { api_versions() });
+        }
+    });
+    let mut connection = Connection::open(&broker.address, &broker.settings()).unwrap();
+    let mut known = EpochEnds::default();
+    let mut one = |want: &Want| {
+        let found = known.check(&mut connection, std::slice::from_ref(want), DIVERGENCE - 1, TIMEOUT).unwrap();
+        found.into_iter().next().map_or(Ok(()), |fetched| fetched.result.map(drop))
+    };
+    let found = wants.iter().map(&mut one).collect();
+    let asked = *asked.lock().unwrap();
+    (found, asked)
+}
+
+#[test]
+fn an_old_broker_is_asked_once_for_each_leader_and_epoch() {
+    // Nothing claimed, and what the leader itself wrote: no question.
+    assert_eq!(check(end(0, 3, 5), &[want(20, 7, NO_EPOCH), want(20, 7, 7)]), (vec![Ok(()), Ok(())], 0));
+    let wants = [want(20, 7, 3), want(5, 7, 3), want(6, 7, 3), want(3, 8, 3)];
+    assert_eq!(check(end(0, 3, 5), &wants), (vec![truncated(5, 3), Ok(()), truncated(5, 3), Ok(())], 2));
+}
+
+#[test]
+fn an_old_broker_that_refuses_the_question_is_read_and_one_that_no_longer_leads_is_not() {
+    const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+    const FENCED_LEADER_EPOCH: i16 = 74;
+    assert_eq!(check(end(CLUSTER_AUTHORIZATION_FAILED, -1, -1), &[want(20, 7, 3)]).0, [Ok(())]);
+    let (found, _) = check(end(FENCED_LEADER_EPOCH, -1, -1), &[want(20, 7, 3)]);
+    assert!(matches!(&found[0], Err(BrokerError::StaleMetadata(_))), "{found:?}");
+}
