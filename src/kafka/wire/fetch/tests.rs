@@ -139,3 +139,21 @@ fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
     interrupting.join().unwrap();
     assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
 }
+
+#[test]
+fn a_broker_with_a_quota_is_left_alone_unless_something_else_is_wanted() {
+    let pauses = Mutex::new(vec![600_000i32, 300]);
+    let (_broker, mut reader) = leader(move || {
+        let throttle = pauses.lock().unwrap().pop().unwrap_or(0);
+        Some([&throttle.to_be_bytes()[..], &fetched(&[(0, 0)])[4..]].concat())
+    });
+    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    let throttled = Instant::now();
+    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert!(throttled.elapsed() > Duration::from_millis(150), "it did not wait");
+    // The second pause is as long as pauses can be.
+    reader.interrupter()();
+    let interrupted = Instant::now();
+    assert!(reader.fetch(&[want(0)], LIMITS).unwrap().is_empty());
+    assert!(interrupted.elapsed() < Duration::from_secs(10), "an interrupt ends the wait");
+}

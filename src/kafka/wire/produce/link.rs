@@ -23,6 +23,10 @@ pub const MAX_REQUESTS: usize = 5;
 /// As in `cluster`.
 const METADATA_VERSION: i16 = 12;
 
+/// A broker closes the connection on a request that is too large as soon as it has read its length. One that is closed
+/// later may have been worked on: load balancers close those that are silent.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long the writer, and so every other broker, waits for one that takes no more bytes.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -161,10 +165,13 @@ impl Half {
     ) {
         let mut answered = Instant::now();
         for next in work {
-            let (lost, cut) = (next.lost(), next.cut());
+            let (lost, cut, due) = (next.lost(), next.cut(), next.due_since(answered));
             match caught(|| self.complete(next, cluster, timeout, &mut answered)) {
                 Ok(event) => events(event),
-                Err(why) => return report(why, if self.receiver.is_open() { lost } else { cut }, work, events),
+                Err(why) => {
+                    let hung_up = due.elapsed() < HANG_UP_WITHIN && !self.receiver.is_open();
+                    return report(why, if hung_up { cut } else { lost }, work, events);
+                }
             }
         }
     }
@@ -217,6 +224,14 @@ impl Work {
         match self {
             Self::Await(sent) => request::cut(&sent.parts, Written::Maybe),
             Self::Renew(_) => Vec::new(),
+        }
+    }
+
+    /// When the broker began to work on it, after it has answered the one before.
+    fn due_since(&self, answered: Instant) -> Instant {
+        match self {
+            Self::Await(sent) => sent.at.max(answered),
+            Self::Renew(_) => answered,
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Node {
     pub trouble: Option<BrokerError>,
     /// Queues of partitions that it leads and that are not idle, in the order of their turn.
     pub candidates: Vec<QueueId>,
+    /// The queue whose turn it is, and whose batch goes alone as soon as nothing is in flight.
+    pub next_alone: Option<QueueId>,
     /// Bytes of the largest request that it has answered.
     pub taken: usize,
     /// What its next connection must answer first.
@@ -33,6 +35,7 @@ impl Default for Node {
             link: NodeLink::Away { retry_at: Instant::now() },
             trouble: None,
             candidates: Vec::new(),
+            next_alone: None,
             taken: SURELY_TAKEN,
             proof: Proof::NotNeeded,
             backoff: Backoff::for_broker(),

@@ -119,6 +119,8 @@ struct Slot {
     order: Order,
     /// How many times in a row the broker closed the connection on it.
     cuts: u32,
+    /// Whether one of those may have been written: not if it is its size that the broker hangs up on.
+    cut_doubt: Written,
     /// How many times the broker found it damaged.
     damaged: u32,
     /// When the next of those who wait for its records ceases to; `None` once all have.
@@ -305,7 +307,7 @@ impl Queue {
     /// The next epoch or producer id from sequence 0, for all that surely was not written.
     fn start_anew(&mut self) {
         for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.doubt == Written::Maybe) {
+            if self.slots.get(place).is_some_and(|s| s.doubt() == Written::Maybe) {
                 self.remove(place, &BrokerError::TimedOut(Written::Maybe));
             }
         }
@@ -355,9 +357,16 @@ impl Queue {
             doubt,
             order: Order::Kept,
             cuts: 0,
+            cut_doubt: Written::No,
             damaged: 0,
             first_deadline,
         }
+    }
+}
+
+impl Slot {
+    fn doubt(&self) -> Written {
+        if self.cut_doubt == Written::Maybe { Written::Maybe } else { self.doubt }
     }
 }
 

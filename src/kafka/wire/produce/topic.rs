@@ -28,6 +28,7 @@ pub struct Topic {
     sticky: Sticky,
     /// When to ask the cluster.
     ask_at: Option<Instant>,
+    asked_at: Option<Instant>,
     missing_since: Option<Instant>,
     creation: Prospect,
     absent: Option<Absent>,
@@ -106,9 +107,11 @@ impl Topic {
         self.known.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
     }
 
-    /// Asks again where what is known is older than `age`.
+    /// Asks again where what is known, and the last question, are older than `age`.
     pub fn refresh(&mut self, age: Duration, now: Instant) {
-        if self.known.as_ref().is_some_and(|k| now.saturating_duration_since(k.learned) > age) {
+        let Some(known) = &self.known else { return };
+        let latest = self.asked_at.map_or(known.learned, |asked| asked.max(known.learned));
+        if self.ask_at.is_none() && now.saturating_duration_since(latest) > age {
             self.ask(now);
         }
     }
@@ -124,8 +127,8 @@ impl Topic {
         Some(if make { AutoCreate::Ask } else { AutoCreate::Never })
     }
 
-    pub fn asked(&mut self) {
-        self.ask_at = None;
+    pub fn asked(&mut self, now: Instant) {
+        (self.ask_at, self.asked_at) = (None, Some(now));
     }
 
     pub fn learn(&mut self, found: Result<TopicInfo, BrokerError>, asked: AutoCreate, now: Instant) -> Learned {
@@ -247,5 +250,30 @@ impl Known {
 pub fn refuse(submission: &Submission, error: &BrokerError) {
     for index in 0..submission.records.len() {
         submission.receipts.settle(index, Err(error.clone()));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_that_is_on_its_way_or_failed_is_not_asked_for_again_at_once() {
+        let (mut topic, now, age) = (Topic::default(), Instant::now(), Duration::from_secs(5));
+        let name = TopicName::new("t").unwrap();
+        let info = || Ok(TopicInfo { name: name.clone(), id: None, partitions: Vec::new() });
+        drop(topic.learn(info(), AutoCreate::Never, now));
+        let later = now + age * 2;
+        topic.refresh(age, later);
+        assert_eq!(topic.due(later), Some(AutoCreate::Never));
+        topic.asked(later);
+        topic.refresh(age, later + age);
+        assert_eq!(topic.due(later + age), None);
+        let away = BrokerError::Unavailable("away".to_owned());
+        drop(topic.learn(Err(away), AutoCreate::Never, later));
+        topic.refresh(age, later);
+        assert_eq!(topic.due(later), None, "it is asked for again after a pause");
+        assert_eq!(topic.due(later + ASK_AGAIN), Some(AutoCreate::Never));
     }
 }

@@ -20,7 +20,14 @@ impl Queue {
         let Some(place) = self.slots.iter().position(|s| s.number == number) else { return };
         let Some(slot) = self.slots.get_mut(place) else { return };
         slot.stage = Stage::Waiting;
-        slot.cuts = if matches!(answer, Answer::Cut { .. }) { slot.cuts.saturating_add(1) } else { 0 };
+        match answer {
+            Answer::Cut { attempt, .. } => {
+                slot.cuts = slot.cuts.saturating_add(1);
+                slot.cut_doubt = if attempt == Written::Maybe { attempt } else { slot.cut_doubt };
+            }
+            // Its size was not the reason.
+            _ => (slot.cuts, slot.doubt, slot.cut_doubt) = (0, slot.doubt(), Written::No),
+        }
         match answer {
             Answer::Written => self.written(place, now),
             Answer::Retry { attempt: Written::Maybe } | Answer::Cut { attempt: Written::Maybe, .. }
@@ -34,10 +41,7 @@ impl Queue {
                 self.pause(now);
             }
             Answer::Cut { .. } if slot.cuts >= MOST_CUTS => self.divide_cut(place),
-            Answer::Cut { attempt, .. } => {
-                self.doubt(place, attempt);
-                self.pause(now);
-            }
+            Answer::Cut { .. } => self.pause(now),
             Answer::OutOfOrder if place > 0 => {}
             Answer::OutOfOrder => self.resequence(place, Renew::Epoch, now),
             Answer::Fenced => self.resequence(place, Renew::Id, now),
@@ -76,14 +80,16 @@ impl Queue {
     fn resequence(&mut self, place: usize, renew: Renew, now: Instant) {
         self.pause(now);
         self.renew = self.renew.max(renew);
-        if self.slots.get(place).is_some_and(|s| s.doubt == Written::Maybe) {
+        if self.slots.get(place).is_some_and(|s| s.doubt() == Written::Maybe) {
             self.remove(place, &BrokerError::TimedOut(Written::Maybe));
         }
     }
 
     /// The broker closes the connection on the batch at `place` and answers other requests.
     fn divide_cut(&mut self, place: usize) {
-        let Some(slot) = self.slots.get(place) else { return };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        // It read no more than the length of the request.
+        slot.cut_doubt = Written::No;
         let bytes = slot.batch.bytes();
         let why = format!(
             "the broker closes the connection on a request with these {bytes} bytes ({} times, while it answers \
@@ -121,11 +127,12 @@ impl Queue {
             self.limit = self.limit.min(slot.batch.bytes() / 2).max(LEAST_LIMIT);
         }
         let Some(slot) = self.slots.remove(place) else { return };
+        let doubt = slot.doubt();
         let mut first = Arc::unwrap_or_clone(slot.batch);
         let second = first.split_off_half();
         let second_sequence = slot.sequence.map(|s| sequence_after(s, first.len()));
-        let second = self.slot(second, second_sequence, slot.doubt);
-        let first = self.slot(first, slot.sequence, slot.doubt);
+        let second = self.slot(second, second_sequence, doubt);
+        let first = self.slot(first, slot.sequence, doubt);
         self.slots.insert(place, second);
         self.slots.insert(place, first);
     }
@@ -138,6 +145,7 @@ impl Queue {
             return self.divide(place, faulty.swap_remove(stray).1);
         }
         let Some(slot) = self.slots.remove(place) else { return };
+        let doubt = slot.doubt();
         self.renew = self.renew.max(Renew::Epoch);
         for (index, error) in &faulty {
             if let Some(entry) = slot.batch.entries().get(*index) {
@@ -149,7 +157,7 @@ impl Queue {
         let entries = Arc::unwrap_or_clone(slot.batch).into_entries().into_iter().enumerate();
         let rest: Batch = entries.filter(|(n, _)| faulty.binary_search(n).is_err()).map(|(_, e)| e).collect();
         if !rest.is_empty() {
-            let rest = self.slot(rest, None, slot.doubt);
+            let rest = self.slot(rest, None, doubt);
             self.slots.insert(place, rest);
         }
     }

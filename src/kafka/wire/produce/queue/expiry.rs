@@ -21,7 +21,7 @@ impl Queue {
     pub fn refuse_unwritten(&mut self, error: &BrokerError) {
         self.clear_open().settle_failed(error);
         for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting && s.doubt == Written::No) {
+            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting && s.doubt() == Written::No) {
                 self.withdraw(place, error);
             }
         }
@@ -63,8 +63,8 @@ impl Queue {
     fn expire_slot(&mut self, place: usize, now: Instant, unsent: &BrokerError) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         // Without a sequence it was never sent, or is as good as that: it can shrink.
-        let fresh = slot.sequence.is_none() && slot.doubt == Written::No && slot.stage == Stage::Waiting;
-        let unwritten = slot.doubt == Written::No && slot.stage == Stage::Waiting;
+        let fresh = slot.sequence.is_none() && slot.doubt() == Written::No && slot.stage == Stage::Waiting;
+        let unwritten = slot.doubt() == Written::No && slot.stage == Stage::Waiting;
         let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(Entry::deadline).min();
         let Some(next_deadline) = alive else {
             if unwritten {

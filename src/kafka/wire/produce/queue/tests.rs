@@ -25,6 +25,15 @@ struct Log {
     /// Batches of more records are too large, and so is any with one of `POISON`.
     max_records: usize,
     poison: Option<u32>,
+    too_large: TooLarge,
+}
+
+/// What the broker does with a batch that is too large.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum TooLarge {
+    #[default]
+    Refuse,
+    HangUp,
 }
 
 struct Known {
@@ -90,6 +99,7 @@ struct Sent {
     batch: Arc<Batch>,
     values: Vec<u32>,
     stamp: Stamp,
+    sharing: Sharing,
 }
 
 /// A queue, a broker, and a network that does what it is told.
@@ -161,10 +171,22 @@ impl World {
     }
 
     fn send(&mut self) -> bool {
-        let Next::Send(out) = self.queue.next(LinkId(self.link), Some(ID), ANY_ROOM, self.now) else { return false };
+        let mut in_flight = self.on_the_way.iter().chain(self.answers.iter().map(|(sent, _)| sent));
+        if in_flight.any(|sent| sent.sharing == Sharing::Alone) {
+            return false;
+        }
+        let vacant = self.on_the_way.is_empty() && self.answers.is_empty();
+        let room = Room { occupancy: if vacant { Occupancy::Vacant } else { Occupancy::Shared }, ..ANY_ROOM };
+        let Next::Send(out) = self.queue.next(LinkId(self.link), Some(ID), room, self.now) else { return false };
         let value = |bytes: &Bytes| u32::from_be_bytes(bytes[..].try_into().unwrap());
         let values = out.batch.records().map(|(_, r)| value(r.value.as_ref().unwrap())).collect();
-        self.on_the_way.push_back(Sent { number: out.number, batch: out.batch, values, stamp: out.stamp });
+        self.on_the_way.push_back(Sent {
+            number: out.number,
+            batch: out.batch,
+            values,
+            stamp: out.stamp,
+            sharing: out.sharing,
+        });
         true
     }
 
@@ -192,6 +214,9 @@ impl World {
                 sent.batch.settle_written(0, Some(offset));
                 Answer::Written
             }
+            Verdict::TooLarge if self.log.too_large == TooLarge::HangUp => {
+                Answer::Cut { attempt: Written::Maybe, request_bytes: 0 }
+            }
             Verdict::TooLarge => Answer::Divide(BrokerError::TooLarge("max.message.bytes".to_owned())),
             Verdict::OutOfOrder => Answer::OutOfOrder,
             Verdict::Fenced => Answer::Fenced,
@@ -206,8 +231,14 @@ impl World {
         self.link += 1;
         let answered: Vec<Sent> = self.answers.drain(..).map(|(sent, _)| sent).collect();
         let sent: Vec<Sent> = self.on_the_way.drain(..).collect();
-        for lost in answered.iter().chain(&sent) {
-            self.queue.answered(lost.number, Answer::Retry { attempt: Written::Maybe }, self.now);
+        for (n, lost) in answered.iter().chain(&sent).enumerate() {
+            let cuts = self.queue.slots.iter().find(|s| s.number == lost.number).map_or(0, |s| s.cuts);
+            // A restart looks like a broker that hangs up, but not again and again.
+            let answer = match n {
+                0 if lingers && cuts == 0 => Answer::Cut { attempt: Written::Maybe, request_bytes: 0 },
+                _ => Answer::Retry { attempt: Written::Maybe },
+            };
+            self.queue.answered(lost.number, answer, self.now);
         }
         if lingers {
             self.lingering.extend(sent);
@@ -309,8 +340,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn whatever_happens_no_record_is_lost_or_written_twice_or_overtaken(steps in steps(), max_records in 1usize..12) {
+    fn whatever_happens_no_record_is_lost_or_written_twice_or_overtaken(
+        steps in steps(),
+        max_records in 1usize..12,
+        hangs_up in any::<bool>(),
+    ) {
         let mut world = World::new(Delivery::Idempotent, max_records);
+        world.log.too_large = if hangs_up { TooLarge::HangUp } else { TooLarge::Refuse };
         for step in &steps {
             world.play(step);
         }
@@ -386,14 +422,18 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
 
 #[test]
 fn only_the_record_too_large_fails() {
-    let mut world = World::new(Delivery::Idempotent, 4);
-    world.push(20);
-    world.finish();
-    world.check();
-    world.check_order();
-    let failed: Vec<usize> = outcomes(&world).iter().enumerate().filter(|(_, o)| o.is_err()).map(|(n, _)| n).collect();
-    assert_eq!(failed, [POISON as usize]);
-    assert!(matches!(&outcomes(&world)[13], Err(BrokerError::TooLarge(why)) if why.contains("bytes")));
+    for too_large in [TooLarge::Refuse, TooLarge::HangUp] {
+        let mut world = World::new(Delivery::Idempotent, 4);
+        world.log.too_large = too_large;
+        world.push(20);
+        world.finish();
+        world.check();
+        world.check_order();
+        let outcomes = outcomes(&world);
+        let failed: Vec<usize> = outcomes.iter().enumerate().filter(|(_, o)| o.is_err()).map(|(n, _)| n).collect();
+        assert_eq!(failed, [POISON as usize], "{too_large:?}");
+        assert!(matches!(&outcomes[13], Err(BrokerError::TooLarge(why)) if why.contains("bytes")));
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Writer<'_, '_> {
         let names: Vec<TopicName> = due.iter().filter(|d| d.1 == how).map(|d| d.0.clone()).collect();
         if self.questions.try_send(Question::Topics(names.clone(), how)).is_ok() {
             self.asking_topics = Asking::Asked;
-            names.iter().filter_map(|name| self.topics.get_mut(name).map(Topic::asked)).for_each(drop);
+            names.iter().filter_map(|name| self.topics.get_mut(name).map(|topic| topic.asked(now))).for_each(drop);
         }
     }
 

@@ -165,7 +165,12 @@ impl Writer<'_, '_> {
         let mut parts: Vec<Part> = Vec::new();
         let mut bytes = 0;
         let mut stale = None;
-        for queue in &state.candidates {
+        let reserved = state.next_alone.filter(|id| state.candidates.contains(id));
+        if reserved.is_some_and(|id| self.queues.get(id.0).is_none_or(|placed| placed.acks != acks)) {
+            return parts;
+        }
+        let mut next_alone = None;
+        for queue in reserved.as_slice().iter().chain(state.candidates.iter().filter(|_| reserved.is_none())) {
             let Some(placed) = self.queues.get_mut(queue.0).filter(|q| q.acks == acks) else { continue };
             let occupancy =
                 if parts.is_empty() && link.in_flight() == 0 { Occupancy::Vacant } else { Occupancy::Shared };
@@ -182,11 +187,17 @@ impl Writer<'_, '_> {
                     }
                 }
                 // It is its turn: what is in flight is awaited, and then it goes.
-                Next::NeedsRoom if parts.is_empty() => break,
+                Next::NeedsRoom if parts.is_empty() => {
+                    next_alone = Some(*queue);
+                    break;
+                }
                 Next::NeedsRoom => {}
                 Next::NeedsProducerId { stale: of } => stale = Some(of),
                 Next::Nothing => {}
             }
+        }
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.next_alone = next_alone;
         }
         if let Some(of) = stale {
             self.needs_producer_id(node, of, now);
