@@ -19,6 +19,7 @@
 //! - [`tls`]: what both sides need of it
 //! - [`seen`]: whether a file is another than when it was read
 //! - [`memory_budget`], [`memory_limit`]: how much memory may be used from outside, and how much there is
+//! - [`screen`]: text from elsewhere, safe to show on a terminal
 //! - [`small_file`]: settings files, read whole within bounds
 //! - [`logging`], [`worker`], [`backoff`], [`signal`], [`open_files`], [`process`]: the log, threads that somebody owns, pauses
 //!   between tries, being told to end, how many connections the system allows, what it knows of the process
@@ -44,6 +45,7 @@ pub mod open_files;
 pub mod partitioner;
 pub mod process;
 pub mod record;
+pub mod screen;
 pub mod seen;
 pub mod signal;
 pub mod small_file;

@@ -9,6 +9,7 @@ use crate::cursor::Selection;
 use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
 use crate::kafka::{self, Driver};
 use crate::record::{Partition, RecordRef, TopicName};
+use crate::screen::Destination;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +42,12 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
     let missing = settings.missing();
     let selection = Selection::of(settings.partitions);
     let start = settings.from.start(&settings.topics, &selection).map_err(|e| e.to_string())?;
-    let lines = Arc::new(Lines { output: settings.output, on_gap: settings.on_gap, failure: Mutex::default() });
+    let lines = Arc::new(Lines {
+        output: settings.output,
+        on_gap: settings.on_gap,
+        failure: Mutex::default(),
+        to: Destination::of(&std::io::stdout()),
+    });
     let subscription = Subscription {
         topics: settings.topics,
         selection,
@@ -89,6 +95,7 @@ fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
 /// Records as [`Output`] prints them; everything else goes to standard error.
 struct Lines {
     output: Output,
+    to: Destination,
     on_gap: OnGap,
     /// The first; what comes after it is not asked.
     failure: Mutex<Option<String>>,
@@ -111,7 +118,7 @@ impl Format for Lines {
     }
 
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
-        self.output.write(out, topic, partition, record);
+        self.output.write(out, self.to, (topic, partition), record);
     }
 
     fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}

@@ -5,6 +5,7 @@ use crate::config::{Doctor, Patient};
 use crate::embedded;
 use crate::finding::{Finding, Outcome};
 use crate::kafka;
+use crate::screen::Destination;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -19,11 +20,14 @@ struct Report<'a> {
 pub fn doctor(settings: &Doctor) -> ExitCode {
     let mut findings = Vec::new();
     let mut out = io::stdout();
+    let to = Destination::of(&out);
     let mut read = Ok(Written::Yes);
     let mut note = |finding: Finding| {
         // As soon as it is known: some tries take their time.
         if !settings.json && matches!(read, Ok(Written::Yes)) {
-            read = written(writeln!(out, "{finding}"));
+            let lines = finding.to_string();
+            let lines: Vec<_> = lines.lines().map(|line| to.text(line)).collect();
+            read = written(writeln!(out, "{}", lines.join("\n")));
         }
         findings.push(finding);
     };

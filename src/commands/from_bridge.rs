@@ -2,13 +2,14 @@
 
 use super::bridge_client::{self, Bridge, BridgeClient, Failure};
 use super::envelope::Envelope;
-use super::output::Output;
+use super::output::{Output, write_envelope};
 use super::sse::{Event, Parser};
 use super::{Written, runtime, say, until_signal, written};
 use crate::backoff::Backoff;
 use crate::config::{Consume, OnGap};
 use crate::hub::Missing;
 use crate::record::{Records, TopicName};
+use crate::screen::Destination;
 use crate::start::From;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +29,8 @@ pub fn consume(settings: Consume, bridge: Bridge) -> Result<(), String> {
     let (stop, mut stopped) = oneshot::channel::<()>();
     let work = move || {
         runtime()?.block_on(async {
-            let mut reading = Reading { settings, bridge, cursor: None, printed: 0 };
+            let mut reading =
+                Reading { settings, bridge, cursor: None, printed: 0, to: Destination::of(&std::io::stdout()) };
             tokio::select! {
                 result = reading.run() => result,
                 _ = &mut stopped => Ok(()),
@@ -48,6 +50,7 @@ struct Reading {
     /// Of the last whole event.
     cursor: Option<String>,
     printed: u64,
+    to: Destination,
 }
 
 /// How one connection ended.
@@ -169,12 +172,11 @@ impl Reading {
         let unread = |e: &dyn std::fmt::Display| format!("the bridge sends what cannot be read: {e}");
         let output = &self.settings.output;
         if matches!(output, Output::Json | Output::Exact) {
-            lines.extend_from_slice(data);
-            lines.push(b'\n');
+            write_envelope(lines, self.to, data);
             return Ok(());
         }
         let print = |lines: &mut Vec<u8>, topic: &TopicName, partition, records: &Records| {
-            records.iter().for_each(|record| output.write(lines, topic, partition, &record));
+            records.iter().for_each(|record| output.write(lines, self.to, (topic, partition), &record));
         };
         if output.is_value_only() {
             let value = match kind {

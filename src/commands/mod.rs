@@ -19,6 +19,7 @@ pub use health::health;
 pub use key::key;
 pub use produce::produce;
 
+use crate::screen::Destination;
 use crate::signal::Signals;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -27,7 +28,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// One line on standard error. Whether anybody reads it changes nothing.
 fn say(line: impl Display) {
-    let _ = writeln!(io::stderr(), "curlew: {line}");
+    let line = line.to_string();
+    let _ = writeln!(io::stderr(), "curlew: {}", Destination::of(&io::stderr()).text(&line));
 }
 
 /// A command's end, with one line on standard error where it failed.

@@ -2,6 +2,7 @@
 
 use crate::http::event::envelope;
 use crate::record::{Partition, RecordRef, TopicName};
+use crate::screen::{Destination, Escapes};
 
 /// What to print for each record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,23 +60,34 @@ impl Output {
     }
 
     /// Appends the record as it is to be printed. A null key or value prints nothing.
-    pub fn write(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        to: Destination,
+        (topic, partition): (&TopicName, Partition),
+        record: &RecordRef<'_>,
+    ) {
+        let mut envelope = Vec::new();
         let tokens = match self {
             Self::Json => {
-                envelope::write(out, topic, partition, record);
-                return out.push(b'\n');
+                envelope::write(&mut envelope, topic, partition, record);
+                return write_envelope(out, to, &envelope);
             }
             Self::Exact => {
-                envelope::write_exact(out, topic, partition, record);
-                return out.push(b'\n');
+                envelope::write_exact(&mut envelope, topic, partition, record);
+                return write_envelope(out, to, &envelope);
             }
             Self::Format(tokens) => tokens,
         };
         let mut number = itoa::Buffer::new();
         let length = |bytes: Option<&[u8]>| bytes.map_or(-1, |b| i32::try_from(b.len()).unwrap_or(i32::MAX));
         for token in tokens {
-            out.extend_from_slice(match token {
-                Token::Text(text) => text,
+            // The publisher's bytes, and not those of the format, which the user has typed.
+            let theirs = match token {
+                Token::Text(text) => {
+                    out.extend_from_slice(text);
+                    continue;
+                }
                 Token::Topic => topic.as_str().as_bytes(),
                 Token::Partition => number.format(partition).as_bytes(),
                 Token::Offset => number.format(record.offset).as_bytes(),
@@ -84,17 +96,26 @@ impl Output {
                 Token::Value => record.value.unwrap_or_default(),
                 Token::ValueLength => number.format(length(record.value)).as_bytes(),
                 Token::ValueLengthBinary => {
-                    out.extend_from_slice(&length(record.value).to_be_bytes());
+                    to.write(out, &length(record.value).to_be_bytes(), Escapes::Plain);
                     continue;
                 }
                 Token::Timestamp => number.format(record.timestamp).as_bytes(),
                 Token::Headers => {
-                    write_headers(out, record);
+                    let mut headers = Vec::new();
+                    write_headers(&mut headers, record);
+                    to.write(out, &headers, Escapes::Plain);
                     continue;
                 }
-            });
+            };
+            to.write(out, theirs, Escapes::Plain);
         }
     }
+}
+
+/// A record as JSON, on one line.
+pub fn write_envelope(out: &mut Vec<u8>, to: Destination, envelope: &[u8]) {
+    to.write(out, envelope, Escapes::Json);
+    out.push(b'\n');
 }
 
 fn write_headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
@@ -182,6 +203,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn printed(format: &str) -> Vec<u8> {
+        printed_to(Destination::Pipe, format)
+    }
+
+    fn printed_to(to: Destination, format: &str) -> Vec<u8> {
         let mut records = Records::over((&b"keyvaluenote"[..]).into());
         records.push(42, 1_000, Some(0..3), Some(3..8));
         records.push_header(8..9, Some(9..12));
@@ -190,7 +215,7 @@ mod tests {
         let output = Output::parse(format).unwrap();
         let topic = TopicName::new("t").unwrap();
         let mut out = Vec::new();
-        records.iter().for_each(|record| output.write(&mut out, &topic, 7, &record));
+        records.iter().for_each(|record| output.write(&mut out, to, (&topic, 7), &record));
         out
     }
 
@@ -210,6 +235,25 @@ mod tests {
             assert_eq!(printed(format), expected, "{format}");
         }
         assert!(printed("json").starts_with(br#"{"topic":"t","partition":7,"offset":42,"#));
+    }
+
+    #[test]
+    fn on_a_terminal_the_publishers_bytes_are_escaped_and_the_formats_are_not() {
+        let mut records = Records::over((&b"x\nMessage: forged\x1b[2J"[..]).into());
+        records.push(0, 0, Some(0..2), Some(0..21));
+        let topic = TopicName::new("t").unwrap();
+        let shown = |format: &str, to| {
+            let mut out = Vec::new();
+            let output = Output::parse(format).unwrap();
+            records.iter().for_each(|record| output.write(&mut out, to, (&topic, 0), &record));
+            String::from_utf8(out).unwrap()
+        };
+        let format = r"\x1b[1m%k\x1b[0m %v\n";
+        let (terminal, pipe) = (shown(format, Destination::Terminal), shown(format, Destination::Pipe));
+        assert_eq!(terminal, "\x1b[1mx\\n\x1b[0m x\\nMessage: forged\\x1b[2J\n");
+        assert_eq!(pipe, "\x1b[1mx\n\x1b[0m x\nMessage: forged\x1b[2J\n");
+        assert_eq!(shown("json", Destination::Terminal), shown("json", Destination::Pipe), "JSON escapes them anyway");
+        assert_eq!(printed_to(Destination::Terminal, "%R"), br"\x00\x00\x00\x05\xff\xff\xff\xff");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lines of a command on a terminal: `curlew: MESSAGE`, without time and level.
 
 use super::Levels;
+use crate::screen::Destination;
 use log::{Log, Metadata, Record};
 use std::io::{Write, stderr};
 
@@ -14,7 +15,8 @@ impl Log for Plain {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             // Whether anybody reads it changes nothing.
-            let _ = writeln!(stderr(), "curlew: {}", record.args());
+            let line = record.args().to_string();
+            let _ = writeln!(stderr(), "curlew: {}", Destination::of(&stderr()).text(&line));
         }
     }
 

@@ -124,3 +124,32 @@ fn a_closed_pipe_is_no_error() {
         assert_eq!(output.stdout.len(), "Message: ".len() + 101);
     }
 }
+
+/// What a command shows on a terminal: Python's `pty` is one.
+fn on_terminal(arguments: &[&str]) -> String {
+    let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let mut command = Command::new("timeout");
+    command.args(["60", "python3", "-c", script]).arg(binary()).args(arguments).stdin(std::process::Stdio::null());
+    let output = command.output().expect("python3");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_publishers_escapes_do_not_reach_a_terminal_and_do_reach_a_pipe() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("escapes", 1);
+    let title = "\u{1b}]0;owned\u{7}x\nMessage: forged\u{9b}2J\u{202e}";
+    kafka.produce(&topic, json!([{"key": "\u{1b}[2Jk", "value": title, "headers": [["h", "\u{1b}]52;c;eA==\u{7}"]]}]));
+    for way in both_ways() {
+        let fixed = ["consume", &topic, &way[0], &way[1], "--from", "earliest", "--until-end", "--output"];
+        for output in ["Message: %v\\n", "%k %h %v\\n", "value", "json", "exact"] {
+            let arguments = [&fixed[..], &[output]].concat();
+            let shown = on_terminal(&arguments);
+            let harmful = |c: char| (c.is_control() && !matches!(c, '\r' | '\n')) || c == '\u{202e}';
+            assert!(!shown.contains(harmful) && shown.lines().count() == 1, "{way:?} {output}: {shown:?}");
+        }
+        let raw = stdout(run(&[&fixed[..], &["value"]].concat()));
+        assert_eq!(raw, format!("{title}\n"), "{way:?}");
+    }
+}

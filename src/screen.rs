@@ -1,0 +1,119 @@
+//! Text from elsewhere, safe to show on a terminal: a terminal obeys control characters (title, clear screen, clipboard
+//! by OSC 52), and a line end or a change of the writing direction can forge other output.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+/// Where output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    Terminal,
+    /// A program or a file, which gets every byte as it is.
+    Pipe,
+}
+
+/// How a character is written that must not reach the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escapes {
+    /// `\n`, `\x1b`, `\u{9b}`
+    Plain,
+    /// `\u001b`, which is the same string in JSON.
+    Json,
+}
+
+impl Destination {
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        if stream.is_terminal() { Self::Terminal } else { Self::Pipe }
+    }
+
+    /// Appends the bytes, as they are or safe.
+    pub fn write(self, out: &mut Vec<u8>, bytes: &[u8], escapes: Escapes) {
+        match self {
+            Self::Pipe => out.extend_from_slice(bytes),
+            Self::Terminal => out.extend_from_slice(escaped(bytes, escapes).as_bytes()),
+        }
+    }
+
+    /// A line for a person.
+    pub fn text(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::Terminal if text.chars().any(is_harmful) => escaped(text.as_bytes(), Escapes::Plain).into(),
+            _ => text.into(),
+        }
+    }
+}
+
+fn escaped(bytes: &[u8], escapes: Escapes) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            // Writing to a string cannot fail.
+            let _ = match (char, escapes) {
+                (char, _) if !is_harmful(char) => text.write_char(char),
+                // None of them is beyond the first plane.
+                (char, Escapes::Json) => write!(text, "\\u{:04x}", u32::from(char)),
+                ('\n', _) => text.write_str("\\n"),
+                ('\r', _) => text.write_str("\\r"),
+                (char, _) if char.is_ascii() => write!(text, "\\x{:02x}", u32::from(char)),
+                (char, _) => write!(text, "\\u{{{:x}}}", u32::from(char)),
+            };
+        }
+        // A terminal that does not expect UTF-8 obeys 0x9b as it does ESC [.
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// Control characters (C0, DEL, C1) except the tab, line separators, and what changes the writing direction (UAX #9).
+fn is_harmful(char: char) -> bool {
+    match char {
+        '\t' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        char => char.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn on_terminal(bytes: &[u8], escapes: Escapes) -> String {
+        let mut out = Vec::new();
+        Destination::Terminal.write(&mut out, bytes, escapes);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_and_everything_else_is_not() {
+        for (text, shown) in [
+            ("21.5 °C\t😀 \\n", "21.5 °C\t😀 \\n"),
+            ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+            ("\x1b]52;c;Y3VybA==\x1b\\", "\\x1b]52;c;Y3VybA==\\x1b\\"),
+            ("x\nMessage: forged\r", "x\\nMessage: forged\\r"),
+            ("\u{9b}2J\u{7f}", "\\u{9b}2J\\x7f"),
+            ("a\u{202e}b\u{2066}c\u{2028}", "a\\u{202e}b\\u{2066}c\\u{2028}"),
+        ] {
+            assert_eq!(on_terminal(text.as_bytes(), Escapes::Plain), shown);
+            assert_eq!(Destination::Terminal.text(text), shown);
+            assert_eq!(Destination::Pipe.text(text), text);
+        }
+        assert_eq!(on_terminal(b"\xff\x9b2J", Escapes::Plain), "\\xff\\x9b2J");
+        let mut raw = Vec::new();
+        Destination::Pipe.write(&mut raw, b"\x1b\x9b\n", Escapes::Plain);
+        assert_eq!(raw, b"\x1b\x9b\n");
+    }
+
+    proptest! {
+        #[test]
+        fn json_stays_the_same_json(text: String) {
+            let json = serde_json::Value::from(text).to_string();
+            let shown = on_terminal(json.as_bytes(), Escapes::Json);
+            prop_assert!(!shown.chars().any(is_harmful));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).ok(), serde_json::from_str(&json).ok());
+        }
+    }
+}
