@@ -89,12 +89,19 @@ impl Drop for Running {
     }
 }
 
+/// How far a request was: which piece waits for its client, after how many frames of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    piece: u64,
+    received: u64,
+}
+
 struct Task<F> {
     task: Pin<Box<F>>,
     unread: Unread,
     stall: Duration,
-    /// For which piece, after how many frames of the body, and until when.
-    waited: Option<((u64, u64), Pin<Box<Sleep>>)>,
+    /// Where the request was, and until when.
+    waited: Option<(Mark, Pin<Box<Sleep>>)>,
     _running: Running,
 }
 
@@ -109,7 +116,7 @@ impl<F: Future<Output = ()>> Future for Task<F> {
         }
         let (piece, stall) = (self.unread.unread.load(Ordering::Relaxed), self.stall);
         let received = self.unread.received.get().map_or(0, |received| received.load(Ordering::Relaxed));
-        let at = (piece, received);
+        let at = Mark { piece, received };
         if piece == 0 {
             self.waited = None;
             return Poll::Pending;

@@ -232,7 +232,7 @@ impl Tokens {
     }
 }
 
-fn read(path: &PathBuf) -> Result<Secret, BrokerError> {
+fn read(path: &std::path::Path) -> Result<Secret, BrokerError> {
     let text = small_file::read_regular_text(path)
         .map_err(|error| BrokerError::NoCredentials(format!("no token in {}: {error}", path.display())))?;
     let text = text.trim();
