@@ -283,8 +283,8 @@ fn wide<'t>(operator: Operator, a: impl Into<i128>, b: impl Into<i128>) -> Known
         _ => None,
     };
     let result = result.ok_or(Unknown)?;
-    let int = i64::try_from(result).map(Value::Int);
-    int.or_else(|_| u64::try_from(result).map(Value::Uint)).map_err(|_| Unknown)
+    let narrow = i64::try_from(result).map(Value::Int);
+    narrow.or_else(|_| u64::try_from(result).map(Value::Uint)).map_err(|_| Unknown)
 }
 
 fn ints(operator: Operator, a: i64, b: i64) -> Option<i64> {

@@ -12,6 +12,8 @@
 // It runs in browsers, workers and Node.
 
 const LONGEST_PAUSE = 15_000;
+/** Of a `Retry-After`: a later one would be a stream that seems to be dead. */
+const LONGEST_RETRY_AFTER = 300_000;
 const TYPES = ["open", "message", "tombstone", "binary", "gap", "problem", "error", "end"];
 
 export class EventStream extends EventTarget {
@@ -61,7 +63,7 @@ export class EventStream extends EventTarget {
       if (lost.status === 204) return this.#emit(new Event("end"));
       // Spread, so that clients that were cut together do not come back together.
       const pause = Math.min(this.#retry * 2 ** failures, LONGEST_PAUSE) * (0.75 + Math.random() / 2);
-      const retryIn = lost.isFinal ? null : Math.max(pause, lost.retryAfter ?? 0);
+      const retryIn = lost.isFinal ? null : Math.max(pause, Math.min(lost.retryAfter ?? 0, LONGEST_RETRY_AFTER));
       this.#emit(Object.assign(new Event("error"), { status: lost.status, detail: lost.detail, retryIn }));
       if (retryIn !== null) await this.#pause(retryIn);
     }

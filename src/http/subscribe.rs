@@ -168,7 +168,11 @@ fn subscription(
         until: match query.one("until")? {
             Some("end") => Until::End,
             None => Until::Forever,
-            Some(other) => return Err(Problem::bad_request(format!("until is {other:?}; allowed is end"))),
+            Some(other) => {
+                return Err(Problem::bad_request(format!(
+                    "until is {other:?}; allowed is end, the end as it is now; limit=N stops after N records"
+                )));
+            }
         },
         limit: match query.one("limit")? {
             None => None,
