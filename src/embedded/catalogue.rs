@@ -5,7 +5,7 @@
 
 use super::store::{Place, key, keys, place_of};
 use super::topics::{Log, Segment, Topic, Topics};
-use crate::record::{Offset, TopicName};
+use crate::record::{Epoch, Offset, TopicName};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,6 +15,8 @@ use std::ops::RangeInclusive;
 const SEGMENTS: TableDefinition<u128, SegmentValue> = TableDefinition::new("segments");
 /// Start and end of each log where its segments do not tell, by [`key`] of offset 0.
 const LOGS: TableDefinition<u128, (i64, i64)> = TableDefinition::new("logs");
+/// Epochs of openings, by [`key`] of the first offset that each wrote. Absent in a folder of format 2.
+const EPOCHS: TableDefinition<u128, i64> = TableDefinition::new("epochs");
 /// By name: number, id, partitions.
 const TOPICS: TableDefinition<&str, TopicValue> = TableDefinition::new("topics");
 /// Its one entry: the [`Sum`] of all entries of the others.
@@ -37,6 +39,10 @@ impl Sum {
 
     fn log(&self, key: u128, (start, end): (i64, i64)) {
         self.toggle(b'L', &[&key.to_le_bytes(), &start.to_le_bytes(), &end.to_le_bytes()]);
+    }
+
+    fn epoch(&self, key: u128, epoch: i64) {
+        self.toggle(b'E', &[&key.to_le_bytes(), &epoch.to_le_bytes()]);
     }
 
     fn segment(&self, key: u128, (last, bytes, max_timestamp, opened, appended): SegmentValue) {
@@ -89,6 +95,18 @@ pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
         log.segments.push_back(Segment { base, last, bytes, max_timestamp, opened, appended });
         log.end = log.end.max(last + 1);
     }
+    match read.open_table(EPOCHS) {
+        Ok(table) => {
+            for entry in table.iter()? {
+                let (key, epoch) = entry?;
+                sum.epoch(key.value(), epoch.value());
+                let (place, start) = place_of(key.value());
+                logs.of(place)?.epochs.push((epoch.value(), start));
+            }
+        }
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(other) => return Err(other.into()),
+    }
     if read.open_table(SUM)?.get(())?.map(|stored| stored.value()) != Some(sum.0.get()) {
         return Err(redb::Error::Corrupted("the list of topics and segments does not fit its checksum".to_owned()));
     }
@@ -139,6 +157,7 @@ impl<'a> Edit<'a> {
             self.sum.log(key, old);
             false
         })?;
+        self.remove_epochs(keys.clone())?;
         self.remove_segments(keys)
     }
 
@@ -152,6 +171,29 @@ impl<'a> Edit<'a> {
             self.sum.segment(key, value);
         }
         Ok(())
+    }
+
+    /// From `start` on records are of this epoch.
+    pub fn begin_epoch(&self, place: Place, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
+        let key = key(place, start);
+        if let Some(old) = self.transaction.open_table(EPOCHS)?.insert(key, epoch)? {
+            self.sum.epoch(key, old.value());
+        }
+        self.sum.epoch(key, epoch);
+        Ok(())
+    }
+
+    fn remove_epochs(&self, keys: RangeInclusive<u128>) -> Result<(), redb::Error> {
+        self.transaction.open_table(EPOCHS)?.retain_in(keys, |key, old| {
+            self.sum.epoch(key, old);
+            false
+        })?;
+        Ok(())
+    }
+
+    /// Forgets the epochs that began before the offset `first`.
+    pub fn forget_epochs(&self, place: Place, first: Offset) -> Result<(), redb::Error> {
+        if first > 0 { self.remove_epochs(keys(place, 0..=first - 1)) } else { Ok(()) }
     }
 
     /// The log begins at `start` from now on, and ends at `end` at least.

@@ -1,6 +1,6 @@
 //! What `curlew doctor` looks at in a data folder. Nothing is made or changed.
 
-use super::folder::{self, FORMAT};
+use super::folder::{self, FORMAT, OLD_FORMAT};
 use crate::finding::{Finding, Step};
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read};
@@ -43,7 +43,7 @@ fn folder(path: &Path) -> Finding {
 
 fn format(path: &Path) -> Finding {
     match std::fs::read_to_string(path.join("format")) {
-        Ok(found) if found == FORMAT => Finding::ok(Step::DataFormat, FORMAT.trim()),
+        Ok(found) if found == FORMAT || found == OLD_FORMAT => Finding::ok(Step::DataFormat, found.trim()),
         Ok(found) => Finding::failed(
             Step::DataFormat,
             format!("the folder says {:?}, and this curlew reads only {:?}", found.trim(), FORMAT.trim()),

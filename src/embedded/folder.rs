@@ -6,7 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// First line of the format file. Another number is another program's to read.
-pub(super) const FORMAT: &str = "curlew-data 2\n";
+pub(super) const FORMAT: &str = "curlew-data 3\n";
+/// Without epochs; they are added by what is written from now on.
+pub(super) const OLD_FORMAT: &str = "curlew-data 2\n";
 /// The rights of each file in it.
 pub(super) const OWNER_ONLY: u32 = 0o600;
 
@@ -89,24 +91,28 @@ fn check_format(path: &Path) -> Result<(), String> {
     let file = path.join("format");
     match fs::read_to_string(&file) {
         Ok(found) if found == FORMAT => Ok(()),
+        Ok(found) if found == OLD_FORMAT => write_format(path),
         Ok(found) => Err(format!(
             "{} says {:?}, and this curlew reads only {:?}: use the curlew that wrote it, or another folder with --data",
             file.display(),
             found.trim(),
             FORMAT.trim()
         )),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            let write = || -> io::Result<()> {
-                let new = path.join("format.new");
-                let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
-                out.write_all(FORMAT.as_bytes())?;
-                out.sync_all()?;
-                fs::rename(new, &file)
-            };
-            write().map_err(|e| format!("cannot write {}: {e}", file.display()))
-        }
+        Err(e) if e.kind() == ErrorKind::NotFound => write_format(path),
         Err(e) => Err(format!("cannot read {}: {e}", file.display())),
     }
+}
+
+fn write_format(path: &Path) -> Result<(), String> {
+    let file = path.join("format");
+    let write = || -> io::Result<()> {
+        let new = path.join("format.new");
+        let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
+        out.write_all(FORMAT.as_bytes())?;
+        out.sync_all()?;
+        fs::rename(new, &file)
+    };
+    write().map_err(|e| format!("cannot write {}: {e}", file.display()))
 }
 
 #[cfg(test)]

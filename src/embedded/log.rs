@@ -7,9 +7,9 @@ use super::folder::Folder;
 use super::group::MAX_AHEAD;
 use super::room::Room;
 use super::store::{Place, Store};
-use super::topics::{SegmentLimits, Topic, Topics};
+use super::topics::{SegmentLimits, Topic, Topics, checked, find};
 use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
-use crate::record::{Offset, Partition, Records, Timestamp, TopicName, TopicPartition, now};
+use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::worker;
 use bytes::Bytes;
 use log::{error, info, warn};
@@ -26,6 +26,8 @@ pub struct EmbeddedLog {
     /// Told of every append and every other change of `topics`, and by interrupters.
     pub changed: Condvar,
     pub room: Room,
+    /// Of what is written from now on: see [`Log::epochs`](super::topics::Log::epochs).
+    epoch: Epoch,
     /// The first damage that somebody came across.
     damaged: Mutex<Option<Failure>>,
     /// Held by whoever changes the store, from looking at `topics` to changing them.
@@ -51,7 +53,17 @@ impl EmbeddedLog {
         let topics = store.load().map_err(|e| format!("cannot read the data: {e}"))?;
         folder.sync().map_err(|e| format!("cannot write {}: {e}", folder.path().display()))?;
         let (topics, changed, damaged) = (Mutex::new(topics), Condvar::new(), Mutex::default());
-        Ok(Self { settings, store, topics, changed, room: Room::default(), damaged, writing: Mutex::default(), folder })
+        Ok(Self {
+            settings,
+            store,
+            topics,
+            changed,
+            room: Room::default(),
+            damaged,
+            epoch: random_epoch(),
+            writing: Mutex::default(),
+            folder,
+        })
     }
 
     pub fn describe(&self) -> String {
@@ -99,6 +111,15 @@ impl EmbeddedLog {
         let bytes = (self.settings.retention_bytes / 16).clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
         let age = i64::try_from(self.settings.retention_time.as_millis() / 16).unwrap_or(i64::MAX);
         SegmentLimits { bytes, age }
+    }
+
+    pub fn position(&self, place: &TopicPartition, at: OffsetAt) -> Result<Position, BrokerError> {
+        if at == OffsetAt::Latest {
+            let topics = self.topics();
+            let (_, log) = find(&topics, &place.topic, place.partition)?;
+            return Ok(Position { next: log.end, epoch: log.epoch() });
+        }
+        Ok(self.offset(place, at)?.into())
     }
 
     pub fn offset(&self, place: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {
@@ -192,7 +213,11 @@ impl EmbeddedLog {
             checked(&self.topics(), want)?;
             return Err(self.damaged(place, data.next_offset));
         }
-        checked(&self.topics(), want)?;
+        let topics = self.topics();
+        checked(&topics, want)?;
+        let (_, log) = find(&topics, &want.topic, want.partition)?;
+        data.epochs = log.epochs_of(want.offset, data.next_offset);
+        drop(topics);
         Ok(data)
     }
 
@@ -227,27 +252,10 @@ fn take(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, b
     Ok(ControlFlow::Continue(()))
 }
 
-fn find<'a>(
-    topics: &'a Topics,
-    name: &TopicName,
-    partition: Partition,
-) -> Result<(&'a Topic, &'a super::topics::Log), BrokerError> {
-    let topic = topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
-    let unknown = || BrokerError::UnknownPartition(TopicPartition { topic: name.clone(), partition });
-    Ok((topic, topic.partition(partition).ok_or_else(unknown)?))
-}
-
-/// The place, start and end of what is asked for, if it can be.
-fn checked(topics: &Topics, want: &Want) -> Result<(Place, Offset, Offset), BrokerError> {
-    let (topic, log) = find(topics, &want.topic, want.partition)?;
-    if want.topic_id.is_some_and(|id| id != topic.id) {
-        return Err(BrokerError::Recreated(want.topic.clone()));
-    }
-    if want.offset < log.start || want.offset > log.end {
-        let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
-        return Err(BrokerError::OffsetOutOfRange(place));
-    }
-    Ok((Place { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
+/// Random, so that it never comes again, not even where an older copy of the folder is put back. Not below the largest of
+/// Kafka's, so that nobody takes one for the other.
+fn random_epoch() -> Epoch {
+    fastrand::i64(1 << 31..1 << 47)
 }
 
 impl Writing<'_> {
@@ -292,19 +300,26 @@ impl Writing<'_> {
                 let Ok((found, log)) = find(&topics, &topic, partition) else { continue };
                 let segments = log.grown(&batches, now, limits);
                 let place = Place { topic: found.number, partition: partition as u32 };
+                let begins = (log.epoch() != self.0.epoch).then(|| (self.0.epoch, log.end));
                 let batches: Vec<_> = batches.into_iter().map(|batch| (batch.next() - 1, batch.finish())).collect();
-                stored.push((place, batches, segments.clone()));
-                grown.push((topic, partition, segments));
+                stored.push((place, batches, segments.clone(), begins));
+                grown.push((topic, partition, segments, begins));
             }
         }
         let append = |changes: &super::store::Changes| {
-            stored.into_iter().try_for_each(|(place, batches, segments)| changes.append(place, batches, &segments))
+            stored.into_iter().try_for_each(|(place, batches, segments, begins)| {
+                begins.map_or(Ok(()), |(epoch, start)| changes.begin_epoch(place, start, epoch))?;
+                changes.append(place, batches, &segments)
+            })
         };
         self.commit(bytes, append, before_sync)?;
         self.change(|topics| {
-            for (topic, partition, segments) in grown {
+            for (topic, partition, segments, begins) in grown {
                 let log = topics.get_mut(&topic).and_then(|topic| topic.partitions.get_mut(partition as usize));
-                log.into_iter().for_each(|log| log.grow(segments.clone()));
+                if let Some(log) = log {
+                    log.epochs.extend(begins);
+                    log.grow(segments);
+                }
             }
         });
         Ok(())
@@ -312,17 +327,24 @@ impl Writing<'_> {
 
     /// Takes away the first `segments` of a log, as retention does.
     pub fn trim(&self, name: &TopicName, partition: Partition, segments: usize) -> Result<(), BrokerError> {
-        let (place, start, end) = {
+        let (place, start, end, old_epochs, first_epoch) = {
             let topics = self.0.topics();
             let (topic, log) = find(&topics, name, partition)?;
             let start = log.segments.get(segments).map_or(log.end, |first| first.base);
-            (Place { topic: topic.number, partition: partition as u32 }, start, log.end)
+            let old = log.epochs_before(start);
+            let first = log.epochs.get(old).map_or(0, |(_, start)| *start);
+            (Place { topic: topic.number, partition: partition as u32 }, start, log.end, old, first)
         };
-        self.commit(0, |changes| changes.trim(place, start, end), || {})?;
+        let trim = |changes: &super::store::Changes| {
+            changes.forget_epochs(place, first_epoch)?;
+            changes.trim(place, start, end)
+        };
+        self.commit(0, trim, || {})?;
         self.change(|topics| {
             let log = topics.get_mut(name).and_then(|topic| topic.partitions.get_mut(partition as usize));
             if let Some(log) = log {
                 log.segments.drain(..segments.min(log.segments.len()));
+                log.epochs.drain(..old_epochs.min(log.epochs.len()));
                 log.start = start;
             }
         });

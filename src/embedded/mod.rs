@@ -119,7 +119,7 @@ impl Broker for Embedded {
     }
 
     fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
-        asked.iter().map(|(place, at)| Ok(self.log.offset(place, *at)?.into())).collect()
+        asked.iter().map(|(place, at)| self.log.position(place, *at)).collect()
     }
 
     fn reader(&self, _leader: NodeId) -> Box<dyn Reader> {

@@ -5,7 +5,7 @@ use super::catalogue::{self, Edit};
 use super::failure::Failure;
 use super::folder::OWNER_ONLY;
 use super::topics::{Segment, Topic, Topics};
-use crate::record::{Offset, TopicName};
+use crate::record::{Epoch, Offset, TopicName};
 use crate::worker;
 use log::info;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
@@ -222,6 +222,16 @@ impl Changes<'_> {
             table.insert(key(place, last), batch.as_slice())?;
         }
         self.edit.put_segments(place, grown)
+    }
+
+    /// From `start` on records are of this epoch.
+    pub fn begin_epoch(&self, place: Place, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
+        self.edit.begin_epoch(place, start, epoch)
+    }
+
+    /// Forgets the epochs that began before the offset `first`.
+    pub fn forget_epochs(&self, place: Place, first: Offset) -> Result<(), redb::Error> {
+        self.edit.forget_epochs(place, first)
     }
 
     /// Takes away what is before `start`, whole segments.

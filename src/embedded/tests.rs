@@ -5,7 +5,7 @@
 use super::testing::Scratch;
 use super::*;
 use crate::broker::{Acks, AutoCreate, FetchLimits, Outcome, Receipts, Want};
-use crate::record::{NO_EPOCH, NewRecord, Offset, Timestamp};
+use crate::record::{Epoch, NO_EPOCH, NewRecord, Offset, Timestamp};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
@@ -375,4 +375,87 @@ fn after_a_write_of_which_nobody_knew_the_next_goes_on_behind_what_is_there() {
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(2)]);
     let there = fetch(&broker, &want("t", 0)).unwrap();
     assert_eq!(there, [(0, "a".to_owned()), (1, "landed".to_owned()), (2, "b".to_owned())]);
+}
+
+/// Reads from `next` on, last under `epoch`.
+fn go_on(broker: &Embedded, next: Offset, epoch: Epoch) -> Result<Vec<(Offset, String)>, BrokerError> {
+    fetch(broker, &Want { last_epoch: epoch, ..want("t", next) })
+}
+
+fn latest(broker: &Embedded) -> Position {
+    broker.positions(&[(TopicPartition { topic: name("t"), partition: 0 }, OffsetAt::Latest)]).remove(0).unwrap()
+}
+
+fn many(broker: &Embedded, what: &str, count: usize) {
+    produce(broker, "t", Acks::All, (0..count).map(|n| record(&format!("{what} {n}"), None)).collect());
+}
+
+fn truncated_to(end: Offset, result: Result<Vec<(Offset, String)>, BrokerError>) {
+    assert!(matches!(&result, Err(BrokerError::Truncated { end: found, .. }) if *found == end), "{result:?}");
+}
+
+#[test]
+fn an_older_copy_that_is_put_back_and_has_grown_is_another_log() {
+    // The copy was made while the log was open, or before it was opened again.
+    for reopened in [false, true] {
+        let (scratch, copy) = (Scratch::new(), Scratch::new());
+        let file = settings(&scratch).folder.join("log.redb");
+        let mut broker = Embedded::open(settings(&scratch)).unwrap();
+        many(&broker, "same", 5);
+        let common = latest(&broker);
+        drop(broker);
+        std::fs::copy(&file, copy.path().join("log.redb")).unwrap();
+        broker = Embedded::open(settings(&scratch)).unwrap();
+        many(&broker, "lost", 15);
+        // Or the opening that the copy knows had written them.
+        let cursor = if reopened { latest(&broker) } else { Position { next: 20, epoch: common.epoch } };
+        assert_eq!(cursor.next, 20);
+        drop(broker);
+        std::fs::copy(copy.path().join("log.redb"), &file).unwrap();
+        broker = Embedded::open(settings(&scratch)).unwrap();
+        assert_eq!(go_on(&broker, 5, common.epoch), Ok(Vec::new()));
+        many(&broker, "new", 20);
+        truncated_to(if reopened { 0 } else { 5 }, go_on(&broker, cursor.next, cursor.epoch));
+        assert_eq!(go_on(&broker, 5, common.epoch).unwrap().len(), 20);
+        assert_eq!(go_on(&broker, 20, NO_EPOCH).unwrap().len(), 5, "nothing is claimed");
+    }
+}
+
+#[test]
+fn opening_a_log_again_is_no_truncation() {
+    let scratch = Scratch::new();
+    let mut cursors = Vec::new();
+    for round in 0..4 {
+        let broker = Embedded::open(settings(&scratch)).unwrap();
+        if round != 2 {
+            many(&broker, "r", 3);
+        }
+        cursors.push(latest(&broker));
+        for cursor in &cursors {
+            assert!(go_on(&broker, cursor.next, cursor.epoch).is_ok(), "{cursor:?}");
+        }
+    }
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    assert_ne!(cursors[0].epoch, cursors[1].epoch);
+    let all = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
+    let data = broker.reader(0).fetch(&[want("t", 1)], all).unwrap().remove(0).result.unwrap();
+    let epochs: Vec<_> = [2, 3, 4, 6, 9].map(|next| data.epochs.before(next)).to_vec();
+    let of = |round: usize| Some(cursors[round].epoch);
+    assert_eq!(epochs, [of(0), of(0), of(1), of(1), of(3)]);
+    // Retention keeps the epochs of what is left.
+    broker.log.write().unwrap().trim(&name("t"), 0, 1).unwrap();
+    let end = latest(&broker);
+    drop(broker);
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    assert_eq!((latest(&broker), go_on(&broker, end.next, end.epoch)), (end, Ok(Vec::new())));
+}
+
+#[test]
+fn a_folder_of_the_format_before_is_read_and_becomes_one_of_this() {
+    let scratch = Scratch::new();
+    drop(Embedded::open(settings(&scratch)).unwrap());
+    let format = settings(&scratch).folder.join("format");
+    std::fs::write(&format, "curlew-data 2\n").unwrap();
+    drop(Embedded::open(settings(&scratch)).unwrap());
+    assert_eq!(std::fs::read_to_string(format).unwrap(), "curlew-data 3\n");
 }

@@ -2,8 +2,9 @@
 
 use super::batch::Batch;
 use super::group::MAX_AHEAD;
-use crate::broker::{NodeId, PartitionInfo, TopicInfo};
-use crate::record::{Offset, Partition, Timestamp, TopicName};
+use super::store::Place;
+use crate::broker::{BrokerError, NodeId, PartitionInfo, TopicInfo, Want};
+use crate::record::{Epoch, Epochs, NO_EPOCH, Offset, Partition, Timestamp, TopicName, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The one leader of every partition.
@@ -38,6 +39,32 @@ impl Topic {
     }
 }
 
+pub fn find<'a>(
+    topics: &'a Topics,
+    name: &TopicName,
+    partition: Partition,
+) -> Result<(&'a Topic, &'a Log), BrokerError> {
+    let topic = topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
+    let unknown = || BrokerError::UnknownPartition(TopicPartition { topic: name.clone(), partition });
+    Ok((topic, topic.partition(partition).ok_or_else(unknown)?))
+}
+
+/// The place, start and end of what is asked for, if it can be.
+pub fn checked(topics: &Topics, want: &Want) -> Result<(Place, Offset, Offset), BrokerError> {
+    let (topic, log) = find(topics, &want.topic, want.partition)?;
+    if want.topic_id.is_some_and(|id| id != topic.id) {
+        return Err(BrokerError::Recreated(want.topic.clone()));
+    }
+    let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+    if let Some((end, epoch)) = log.divergence(want.offset, want.last_epoch) {
+        return Err(BrokerError::Truncated { place, end, epoch });
+    }
+    if want.offset < log.start || want.offset > log.end {
+        return Err(BrokerError::OffsetOutOfRange(place));
+    }
+    Ok((Place { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
+}
+
 /// One partition's log.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
@@ -46,6 +73,9 @@ pub struct Log {
     /// Of the next record; equals the high watermark: only what is on the disk is counted.
     pub end: Offset,
     pub segments: VecDeque<Segment>,
+    /// The epochs of the openings of the log that wrote here, each with its first offset: Kafka's leader epoch cache.
+    /// They are random, so that no two openings have the same, whichever copy of the folder they began with.
+    pub epochs: Vec<(Epoch, Offset)>,
 }
 
 /// A stretch of a log: the unit of retention, and of the search by time.
@@ -71,6 +101,43 @@ pub struct SegmentLimits {
 }
 
 impl Log {
+    /// Of the opening that wrote last.
+    pub fn epoch(&self) -> Epoch {
+        self.epochs.last().map_or(NO_EPOCH, |(epoch, _)| *epoch)
+    }
+
+    /// The epochs of the records from `from` on, up to `next`.
+    pub fn epochs_of(&self, from: Offset, next: Offset) -> Epochs {
+        let mut epochs = Epochs::default();
+        let first = self.epochs.partition_point(|(_, start)| *start <= from);
+        let before = first.checked_sub(1).and_then(|at| self.epochs.get(at));
+        epochs.begin(from, before.map_or(NO_EPOCH, |(epoch, _)| *epoch));
+        let later = self.epochs.iter().skip(first).take_while(|(_, start)| *start < next);
+        later.for_each(|(epoch, start)| epochs.begin(*start, *epoch));
+        epochs
+    }
+
+    /// Where the log stops being the one that was read up to `next`, last under `epoch`; `None`: nowhere.
+    ///
+    /// An epoch that is not here was of another copy of the folder. How long both were the same nobody knows, so all of
+    /// this one is read: that repeats records, and never leaves one out.
+    pub fn divergence(&self, next: Offset, epoch: Epoch) -> Option<(Offset, Epoch)> {
+        // What is before the start is not here to be compared, and not wanted.
+        if epoch == NO_EPOCH || next <= self.start {
+            return None;
+        }
+        let Some(at) = self.epochs.iter().position(|(known, _)| *known == epoch) else {
+            return Some((self.start, NO_EPOCH));
+        };
+        let end = self.epochs.get(at + 1).map_or(self.end, |(_, start)| *start);
+        (end < next).then_some((end, epoch))
+    }
+
+    /// Epochs whose records are all before `start`.
+    pub fn epochs_before(&self, start: Offset) -> usize {
+        self.epochs.iter().skip(1).take_while(|(_, next)| *next <= start).count()
+    }
+
     /// The segments after `batches` are appended: the last one of now, if it takes any, and new ones.
     pub fn grown(&self, batches: &[Batch], now: Timestamp, limits: SegmentLimits) -> Vec<Segment> {
         let mut grown: Vec<Segment> = self.segments.back().copied().into_iter().collect();
