@@ -30,7 +30,6 @@ fn assert_told_and_whole(seen: &Seen, before: usize) {
 }
 
 #[test]
-#[ignore = "fails until live and resumed streams detect a diverging leader epoch when they fetch (A1)"]
 fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
     let World { kafka, bridge } = &mut *world();
     let topic = curlew_integration::fresh_topic("regrown");
