@@ -26,6 +26,7 @@ export class EventStream extends EventTarget {
   #url;
   #options;
   #retry = 2000;
+  #isComplete = false;
   #closing = new AbortController();
   #wake = () => {};
 
@@ -85,10 +86,12 @@ export class EventStream extends EventTarget {
     const type = answer.headers.get("content-type") ?? "";
     if (answer.status !== 200 || !type.startsWith("text/event-stream")) return refusal(answer, type);
     opened();
+    this.#isComplete = false;
     this.readyState = EventStream.OPEN;
     this.#emit(new Event("open"));
     await this.#read(answer.body.getReader());
-    return { status: 200, detail: "the stream ended" };
+    // The last id of a complete stream ends with "~".
+    return this.#isComplete ? { status: 204, isFinal: true } : { status: 200, detail: "the stream ended" };
   }
 
   async #read(reader) {
@@ -111,6 +114,7 @@ export class EventStream extends EventTarget {
   #dispatch({ type, data, id, retry }) {
     this.#retry = retry ?? this.#retry;
     this.lastEventId = id ?? this.lastEventId;
+    this.#isComplete = id?.endsWith("~") ?? this.#isComplete;
     const { lastEventId } = this;
     if (data.length > 0) this.#emit(new MessageEvent(type ?? "message", { data: data.join("\n"), lastEventId, origin: this.#url.origin }));
     return { data: [] };
