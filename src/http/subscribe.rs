@@ -258,8 +258,16 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     let asked = app.ask(move || hub.broker().topics(&names));
     let Ok(Ok(Ok(found))) = tokio::time::timeout(LOOK_UP, asked).await else { return Ok(()) };
     let mut partitions = Vec::new();
+    // A client that holds a place in a topic, or has another one, goes on; the stream says what is missing.
+    let held = |topic: &TopicName| match &subscription.start {
+        Start::Cursor(cursor) => cursor.topic_index(topic).is_some_and(|topic| cursor.places(topic).next().is_some()),
+        _ => false,
+    };
+    let resumes = matches!(subscription.start, Start::Cursor(_));
+    let goes_on = resumes && topics.iter().zip(&found).any(|(topic, found)| found.is_ok() || held(topic));
     for topic in found {
         match topic {
+            Err(BrokerError::UnknownTopic(_)) if goes_on => {}
             Ok(info) => {
                 check_partitions(&info, &subscription.selection)?;
                 partitions.push(info.partitions.len());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub fn new_tail(name: TopicName, topic: &Known) -> Tail {
     match topic {
         Known::Here(info) => Tail::new(name, info.id, info.partitions.iter().map(TailPartition::unread).collect()),
-        Known::NotYet | Known::Missing => Tail::new(name, None, Vec::new()),
+        Known::NotYet | Known::Missing | Known::Away(_) => Tail::new(name, None, Vec::new()),
     }
 }
 

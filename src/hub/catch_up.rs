@@ -203,6 +203,9 @@ impl CatchUp {
     /// The cursor is further on than the live flow: it comes from another bridge that was quicker, or the log has lost
     /// its end. Reading at the cursor tells which; then the flow is waited for.
     fn wait_for_flow(&self, mut job: Box<Job>) -> Next {
+        if job.waits_for_return() {
+            return job.wait_for_return(First::Read);
+        }
         if job.ahead_since.is_some_and(|since| since.elapsed() < AHEAD_TOO_LONG) {
             return Next::Later(job, IDLE_PAUSE);
         }
@@ -258,6 +261,9 @@ impl CatchUp {
         job.backoff.reset();
         job.weight = if !job.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light };
         job.place.is_behind_by(job.lag);
+        if at_end == AtEnd::Yes && job.waits_for_return() {
+            return job.wait_for_return(First::Join);
+        }
         job.phase = Phase::Reading { at_end };
         // The first time it is worth trying to join at once.
         if job.idle > 1 { Next::Later(job, IDLE_PAUSE) } else { Next::Again(job) }

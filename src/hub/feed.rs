@@ -184,6 +184,11 @@ impl Feed {
         self.settings.counts.gap(loss.reason, streams);
     }
 
+    /// Tells all streams that a topic is away for now.
+    pub fn waits_for(&self, name: &TopicName) {
+        self.change(name, |encoder, topic, out| out.extend(encoder.waiting(topic)));
+    }
+
     /// A topic of the same name took the old one's place: from its beginning.
     pub fn recreated(&self, name: &TopicName, id: IdTag, partitions: usize) {
         let streams = self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));

@@ -21,6 +21,9 @@ const TRIES: u32 = 3;
 /// More than what lies between us and a client that takes nothing.
 const PROOF: usize = 512 << 10;
 
+/// Between turns of a stream that waits for the return of a topic outside the live flow.
+const RETURN_PAUSE: Duration = Duration::from_millis(500);
+
 /// What a stream is handed at once when it joins: it is encoded while the feed waits, and a slow stream may have it
 /// alone.
 const MAX_JOIN: usize = 4 * CHUNK;
@@ -34,6 +37,8 @@ pub struct JobSettings {
     pub chunk_bytes: usize,
     /// Chunks that may wait for the client before the next turn.
     pub ahead: usize,
+    /// How long a topic that was there is waited for.
+    pub topic_patience: Duration,
     /// Longest id that a client can send back.
     pub max_id_bytes: usize,
     /// What large chunks may have together.
@@ -108,6 +113,8 @@ pub enum Known {
     NotYet,
     /// It does not exist, and the stream waits for it.
     Missing,
+    /// It was there, and is gone since then: its places are kept for a while.
+    Away(Instant),
     Here(TopicInfo),
 }
 
@@ -115,7 +122,7 @@ impl Known {
     pub fn here(&self) -> Option<&TopicInfo> {
         match self {
             Self::Here(info) => Some(info),
-            Self::NotYet | Self::Missing => None,
+            Self::NotYet | Self::Missing | Self::Away(_) => None,
         }
     }
 }
@@ -264,6 +271,17 @@ impl Job {
         self.confirmed.get(&(topic, partition)) == Some(&leader_epoch)
     }
 
+    /// Looks soon again whether a topic that was there has come back; `first` is what the turn after that tries first.
+    pub fn wait_for_return(mut self: Box<Self>, first: First) -> Next {
+        (self.phase, self.first) = (Phase::LookingUp, first);
+        Next::Later(self, RETURN_PAUSE)
+    }
+
+    /// Whether the stream waits for a topic that was there.
+    pub fn waits_for_return(&self) -> bool {
+        self.topics.iter().any(|topic| matches!(topic, Known::Away(_)))
+    }
+
     /// Whether the stream goes on after what is in the log now.
     pub fn may_join(&self) -> bool {
         self.encoder.bounds.ends.is_none()
@@ -274,7 +292,7 @@ impl Job {
         let mut by_leader: BTreeMap<NodeId, Vec<Want>> = BTreeMap::new();
         for (topic, info) in self.topics.iter().enumerate() {
             let Some(info) = info.here() else {
-                if self.encoder.cursor.places(topic).next().is_some() {
+                if !matches!(info, Known::Away(_)) && self.encoder.cursor.places(topic).next().is_some() {
                     // It has come into being meanwhile.
                     return None;
                 }

@@ -6,7 +6,7 @@ use super::encoder::CHECKPOINT_INTERVAL;
 use super::live::{Live, Nudge};
 use super::opening::MISSES;
 use super::reader::LeaderReader;
-use super::tail::{Tail, TailPartition};
+use super::tail::{Tail, TailPartition, TailState};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
@@ -25,6 +25,8 @@ pub struct Keeper {
     pub live: Arc<Live>,
     pub broker: Arc<dyn Broker>,
     pub refresh: Duration,
+    /// How long a topic that was deleted is waited for.
+    pub topic_patience: Duration,
     pub max_bytes: usize,
     /// Closed when the hub ends.
     pub ended: Receiver<()>,
@@ -76,7 +78,8 @@ impl Keeper {
     }
 
     fn interval(&self) -> Duration {
-        let waiting = self.live.tails().iter().any(|tail| tail.state().partitions.is_empty());
+        let waits = |state: &TailState| state.partitions.is_empty() || state.away_since.is_some();
+        let waiting = self.live.tails().iter().any(|tail| waits(&tail.state()));
         if waiting { self.refresh.min(WAITING_REFRESH) } else { self.refresh }
     }
 
@@ -128,9 +131,11 @@ impl Keeper {
             let mut state = tail.state();
             state.misses = 0;
             let old = IdTag::of(state.id);
+            // A topic that was away is only the same one where its id says so.
+            let is_back = state.away_since.take().is_some() && !(old.is_known() && id.is_known());
             let shrunk = found.partitions.len() < state.partitions.len();
             // Partitions are never taken away: fewer of them are another topic, or, under the same id, old metadata.
-            old.differs(id) || (shrunk && (old != id || !id.is_known()))
+            is_back || old.differs(id) || (shrunk && (old != id || !id.is_known()))
         };
         if recreated {
             warn!("topic {:?} was made anew; its streams start at the new one's beginning", tail.name);
@@ -154,17 +159,23 @@ impl Keeper {
     }
 
     fn miss(&self, tail: &Tail, error: &BrokerError) {
-        let gone = {
-            let mut state = tail.state();
-            state.misses += 1;
-            // A topic without partitions is one that its streams wait for.
-            !state.partitions.is_empty() && state.misses >= MISSES
-        };
-        if gone {
-            warn!("topic {:?} is gone; its streams end", tail.name);
-            self.live.fail(tail, error);
-        } else if !tail.state().partitions.is_empty() {
-            // A second look soon tells a deleted topic from one that is being made anew.
+        let mut state = tail.state();
+        state.misses += 1;
+        if state.partitions.is_empty() {
+            // Its streams wait for it already.
+            return;
+        }
+        let (misses, is_away) = (state.misses, state.away_since.is_some());
+        let is_over = state.is_away_for(self.topic_patience);
+        drop(state);
+        if is_over {
+            warn!("topic {:?} stayed away; its streams give up their places in it", tail.name);
+            self.live.give_up(tail, error);
+        } else if !is_away && misses >= MISSES {
+            warn!("topic {:?} is gone; its streams wait for it", tail.name);
+            self.live.wait_for(tail);
+        } else if !is_away {
+            // A second look soon tells a deleted topic from one that is being recreated.
             self.live.nudge(Nudge::Metadata);
         }
     }

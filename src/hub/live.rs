@@ -109,13 +109,17 @@ impl Live {
     }
 
     pub fn partitions(&self, topic: &TopicName) -> Option<usize> {
-        let partitions = lock(&self.registry).tails.get(topic)?.state().partitions.len();
-        (partitions > 0).then_some(partitions)
+        let tail = self.tail(topic)?;
+        let state = tail.state();
+        (!state.partitions.is_empty() && state.away_since.is_none()).then_some(state.partitions.len())
     }
 
     /// Where a live feed of this key stands, if there is one with all its topics known.
     pub fn place_of(&self, key: &FeedKey) -> Option<Cursor> {
         let feed = lock(&self.registry).feeds.get(key)?.clone();
+        if feed.tails.iter().any(|tail| tail.state().away_since.is_some()) {
+            return None;
+        }
         let state = feed.state();
         (state.ended == Ended::No).then(|| state.encoder.cursor.clone())
     }
@@ -233,7 +237,7 @@ impl Live {
         {
             return Some(feed.clone());
         }
-        if job.topics.iter().any(|topic| matches!(topic, Known::NotYet)) {
+        if job.topics.iter().any(|topic| matches!(topic, Known::NotYet | Known::Away(_))) {
             return None;
         }
         let tails: Vec<_> = (job.encoder.cursor.topics().iter().zip(&job.topics))

@@ -7,6 +7,7 @@
 
 mod allowance;
 mod attach;
+mod away;
 mod candidates;
 mod catch_up;
 mod counts;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub produce_timeout: Duration,
     /// How often partitions, leaders and topic ids are looked up anew.
     pub metadata_refresh: Duration,
+    /// How long a topic that was there is waited for when it is gone, before the streams that have no other topic end.
+    pub topic_patience: Duration,
     /// Bytes of fetched records kept for streams that come back; older ones are read from the broker again.
     pub recent_bytes: usize,
     /// About how many bytes one live fetch brings.
@@ -96,6 +99,7 @@ impl Default for Settings {
             queued_bytes: 64 << 20,
             produce_timeout: Duration::from_secs(30),
             metadata_refresh: Duration::from_secs(5),
+            topic_patience: Duration::from_secs(60),
             recent_bytes: 8 << 20,
             fetch_bytes: 1 << 20,
             shelf_bytes: 8 << 20,
@@ -157,6 +161,7 @@ impl Hub {
             live: live.clone(),
             broker: broker.clone(),
             refresh: settings.metadata_refresh,
+            topic_patience: settings.topic_patience,
             max_bytes: settings.fetch_bytes,
             ended: is_ended,
         };
@@ -176,6 +181,7 @@ impl Hub {
                 chunk_bytes: settings.catch_up_chunk,
                 ahead: settings.catch_up_ahead,
                 max_id_bytes: settings.max_id_bytes,
+                topic_patience: settings.topic_patience,
                 allowance: Allowance::new(settings.catch_up_held),
                 counts,
                 stragglers: Arc::<Stragglers>::default(),

@@ -8,12 +8,10 @@ use super::subscription::{GapReason, Missing, Start, Until};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::record::{Partition, Position, TopicPartition};
-use std::time::Duration;
+use std::time::Instant;
 
-/// Look-ups in a row that must miss a topic that was there, before its streams are told that it is gone.
+/// Look-ups in a row that must miss a topic that was there, before its live streams wait for it.
 pub const MISSES: u32 = 2;
-/// How soon a missed topic is looked up again.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Where a stream begins and ends, as asked for.
 #[derive(Debug, Clone)]
@@ -43,13 +41,17 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
             Start::Cursor(_) | Start::Earliest | Start::Time(_) => {}
         }
     }
+    if let Start::Cursor(cursor) = &start {
+        job.encoder.move_to(cursor.clone());
+    }
     if let Err(error) = first_look(&mut job, broker) {
         return job.retry(Asked::Metadata, &error);
     }
     let mut ends = None;
     if until == Until::End {
         // A topic that does not exist yet has no end yet either.
-        if job.topics.iter().any(|topic| matches!(topic, Known::Missing)) {
+        let waits = job.key.missing == Missing::Wait && job.topics.iter().any(|topic| matches!(topic, Known::Missing));
+        if waits || job.waits_for_return() {
             return job.later();
         }
         match ends_now(&job, broker) {
@@ -58,10 +60,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         }
     }
     let at = match start {
-        Start::Cursor(cursor) => {
-            job.encoder.move_to(cursor);
-            return begin(job, AtEnd::No, ends);
-        }
+        Start::Cursor(_) => return begin(job, AtEnd::No, ends),
         Start::Latest => OffsetAt::Latest,
         Start::Earliest => OffsetAt::Earliest,
         Start::Time(time) => OffsetAt::Time(time),
@@ -75,20 +74,46 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
 
 /// Learns what the topics are. One that is missing is no error for a stream that waits.
 fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
+    let resumes = matches!(&job.phase, Phase::Opening(Opening { start: Start::Cursor(_), .. }));
+    let found = ask_topics(job, broker)?;
+    for info in found.iter().flatten() {
+        if let Some(partition) = unknown_partition(job.encoder.cursor.selection(), info) {
+            return Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name.clone(), partition }));
+        }
+    }
+    learn(job, found, if resumes { Missing::Wait } else { job.key.missing })
+}
+
+/// What a stream knows of its topics now. One that is missing is an error where that is refused, unless the stream has
+/// places in it: then it is waited for, and the client told.
+fn learn(job: &mut Job, found: Vec<Result<TopicInfo, BrokerError>>, missing: Missing) -> Result<(), BrokerError> {
     let mut out = Vec::new();
-    for (topic, info) in ask_topics(job, broker)?.into_iter().enumerate() {
+    for (topic, info) in found.into_iter().enumerate() {
         let known = match info {
             Ok(info) => {
-                if let Some(partition) = unknown_partition(job.encoder.cursor.selection(), &info) {
-                    return Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name, partition }));
+                let is_same = info.id.is_some() && job.encoder.cursor.topics()[topic].id.is_known();
+                if matches!(job.topics[topic], Known::Away(_)) && !is_same {
+                    // Only its id could say that it is the topic that was there before.
+                    job.settings.counts.gap(GapReason::Recreated, 1);
+                    job.encoder.recreated(&mut out, topic, IdTag::of(info.id), info.partitions.len());
                 }
                 Known::Here(info)
             }
-            Err(BrokerError::UnknownTopic(_)) if job.key.missing == Missing::Wait => {
-                if !matches!(job.topics[topic], Known::Missing) {
+            Err(error @ BrokerError::UnknownTopic(_)) => {
+                let was_there = job.encoder.cursor.places(topic).next().is_some();
+                let since = match job.topics[topic] {
+                    Known::Away(since) => since,
+                    _ => Instant::now(),
+                };
+                let known = match was_there && since.elapsed() < job.settings.topic_patience {
+                    true => Known::Away(since),
+                    false if was_there || missing == Missing::Wait => Known::Missing,
+                    false => return Err(error),
+                };
+                if !matches!(job.topics[topic], Known::Missing | Known::Away(_)) {
                     out.extend_from_slice(&job.encoder.waiting(topic));
                 }
-                Known::Missing
+                known
             }
             Err(error) => return Err(error),
         };
@@ -96,6 +121,13 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
     }
     job.send(out);
     Ok(())
+}
+
+/// The topic of a stream that waits for none and has no other left.
+fn lost(job: &Job) -> Option<BrokerError> {
+    let all = job.topics.iter().all(|topic| matches!(topic, Known::Missing));
+    let lost = all && job.key.missing == Missing::Refuse;
+    lost.then(|| job.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
 }
 
 /// Sends the id-only frame of the place where the stream starts, and says what became of it meanwhile.
@@ -116,7 +148,10 @@ fn begin(mut job: Box<Job>, at_end: AtEnd, ends: Option<Ends>) -> Next {
     }
     job.send(out);
     job.backoff.reset();
-    Next::Again(job)
+    match lost(&job) {
+        Some(error) => job.fail(&error),
+        None => Next::Again(job),
+    }
 }
 
 /// Looks the topics up again, after an error or after the stream left the live flow.
@@ -125,20 +160,9 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
         Ok(topics) => topics,
         Err(error) => return job.retry(Asked::Metadata, &error),
     };
-    for (topic, info) in topics.into_iter().enumerate() {
-        let was_there = job.encoder.cursor.places(topic).next().is_some();
-        let known = match info {
-            Ok(info) => Known::Here(info),
-            Err(BrokerError::UnknownTopic(_)) if was_there && job.failures + 1 < MISSES => {
-                // It may only be in the making anew.
-                job.failures += 1;
-                return Next::Later(job, SECOND_LOOK);
-            }
-            Err(BrokerError::UnknownTopic(_)) if job.key.missing == Missing::Wait => Known::Missing,
-            Err(error @ BrokerError::UnknownTopic(_)) => return job.fail(&error),
-            Err(error) => return job.retry(Asked::Metadata, &error),
-        };
-        job.topics[topic] = known;
+    // What the stream was opened with has been decided.
+    if let Err(error) = learn(&mut job, topics, Missing::Wait) {
+        return job.retry(Asked::Metadata, &error);
     }
     let mut out = Vec::new();
     (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
@@ -147,6 +171,9 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
         return job.fail(&too_long);
     }
     job.send(out);
+    if let Some(error) = lost(&job) {
+        return job.fail(&error);
+    }
     job.phase = Phase::Reading { at_end: AtEnd::No };
     Next::Again(job)
 }
@@ -156,7 +183,7 @@ fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
     let (encoder, counts) = (&mut job.encoder, &job.settings.counts);
     let known = encoder.cursor.places(topic).count();
     let info = match &job.topics[topic] {
-        Known::NotYet => return,
+        Known::NotYet | Known::Away(_) => return,
         Known::Missing if known > 0 => {
             counts.gap(GapReason::Recreated, 1);
             return encoder.recreated(out, topic, IdTag::default(), 0);

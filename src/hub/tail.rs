@@ -27,6 +27,8 @@ pub struct TailState {
     pub feeds: Vec<Arc<Feed>>,
     /// Look-ups in a row that did not find the topic.
     pub misses: u32,
+    /// The topic was there, and is not found since.
+    pub away_since: Option<Instant>,
 }
 
 pub struct TailPartition {
@@ -82,7 +84,7 @@ impl Piece {
 
 impl Tail {
     pub fn new(name: TopicName, id: TopicId, partitions: Vec<TailPartition>) -> Self {
-        let state = TailState { id, partitions, feeds: Vec::new(), misses: 0 };
+        let state = TailState { id, partitions, feeds: Vec::new(), misses: 0, away_since: None };
         Self { name, dispatch: Mutex::new(()), state: Mutex::new(state) }
     }
 

@@ -253,3 +253,134 @@ async fn a_stream_whose_id_could_not_come_back_is_refused_with_the_number_of_par
     assert_eq!(get("/topics/a/events?partition=7&until=end", events).await.status(), 200);
     assert_eq!(get("/topics/a/events?until=end", "application/x-ndjson").await.status(), 200, "lines have no ids");
 }
+
+/// A hub that waits a minute for topics that are gone.
+fn patient_hub(broker: &Arc<MemoryBroker>) -> Hub {
+    let metadata_refresh = std::time::Duration::from_millis(50);
+    Hub::start(broker.clone(), Settings { metadata_refresh, ..Settings::default() }).unwrap()
+}
+
+/// Topics `a` and `b` with a record each, a hub, and a stream of both that has read them; live, or about to come back.
+fn two_topics() -> (Arc<MemoryBroker>, Hub, Client) {
+    let broker = MemoryBroker::new();
+    for name in ["a", "b"] {
+        broker.create(name, 1);
+        broker.append(name, 0, "before");
+    }
+    let hub = patient_hub(&broker);
+    let mut client = Client::open(&hub, subscription(&["a", "b"], Start::Earliest));
+    client.until("record a/0@0");
+    client.until("record b/0@0");
+    (broker, hub, client)
+}
+
+#[test]
+fn a_stream_goes_on_with_its_other_topics_while_one_is_away() {
+    for is_connected in [true, false] {
+        let (broker, mut hub, mut client) = two_topics();
+        if is_connected {
+            broker.delete("b");
+        } else {
+            let id = client.id.clone();
+            drop(client);
+            broker.delete("b");
+            // Another bridge, which never saw the topic.
+            hub = patient_hub(&broker);
+            client = Client::open(&hub, resume(&["a", "b"], &id));
+        }
+        client.until("waiting b");
+        broker.append("a", 0, "meanwhile");
+        client.until("record a/0@1 meanwhile");
+        broker.create("b", 1);
+        broker.append("b", 0, "new");
+        client.until("gap b/0:1-0:recreated");
+        client.until("record b/0@0 new");
+        broker.append("a", 0, "after");
+        client.until("record a/0@2 after");
+        let told = client.lines.iter().filter(|line| line.starts_with("gap") || line.starts_with("problem")).count();
+        assert_eq!(told, 1, "{:?}", client.lines);
+        drop(hub);
+    }
+}
+
+#[test]
+fn a_topic_that_comes_back_under_its_own_id_goes_on_where_it_was() {
+    for is_connected in [true, false] {
+        let (broker, mut hub, mut client) = two_topics();
+        if is_connected {
+            broker.hide("b");
+        } else {
+            let id = client.id.clone();
+            drop(client);
+            broker.hide("b");
+            hub = patient_hub(&broker);
+            client = Client::open(&hub, resume(&["a", "b"], &id));
+        }
+        client.until("waiting b");
+        broker.show("b");
+        broker.append("b", 0, "next");
+        client.until("record b/0@1 next");
+        broker.append("b", 0, "last");
+        client.until("record b/0@2 last");
+        assert!(!client.lines.iter().any(|line| line.starts_with("gap")), "{:?}", client.lines);
+        let seen = client.lines.iter().filter(|line| line.starts_with("record b/")).count();
+        assert_eq!(seen, if is_connected { 3 } else { 2 }, "{:?}", client.lines);
+        drop(hub);
+    }
+}
+
+#[test]
+fn the_only_topic_of_a_stream_is_waited_for_before_the_stream_ends() {
+    for is_connected in [true, false] {
+        let broker = broker_with(&[2]);
+        let own = hub(&broker);
+        let mut client = Client::open(&own, subscription(&["t"], Start::Earliest));
+        client.until("record t/0@1");
+        let id = client.id.clone();
+        if is_connected {
+            broker.delete("t");
+        } else {
+            drop(client);
+            broker.delete("t");
+            client = Client::open(&own, resume(&["t"], &id));
+        }
+        client.until("waiting t");
+        client.until("gap t/0:2-0:recreated");
+        client.until("problem UnknownTopic(\"t\")");
+        client.read_to_end();
+        // The last id says that the topic was given up: who comes back with it is not kept waiting.
+        let mut again = Client::open(&own, resume(&["t"], &client.id));
+        again.read_to_end();
+        assert!(again.lines.last().unwrap().starts_with("problem UnknownTopic"), "{:?}", again.lines);
+        // A stream that said wait=true stays.
+        let mut waiting = Client::open(&own, Subscription { missing: Missing::Wait, ..resume(&["t"], &id) });
+        waiting.until("gap t/0:2-0:recreated");
+        broker.create("t", 1);
+        broker.append("t", 0, "new");
+        waiting.until("record t/0@0 new");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_topic_is_404_only_to_clients_that_hold_no_place() {
+    let broker = MemoryBroker::new();
+    broker.create("here", 1);
+    let app = bridge(&broker);
+    let head = async |path: &str, cursor: Option<Cursor>| {
+        let request = warp::test::request().method("HEAD").path(path);
+        let id = cursor.map(|mut cursor| cursor.text().to_owned());
+        let request = id.iter().fold(request, |request, id| request.header("last-event-id", id));
+        request.reply(&routes(app.clone())).await.status().as_u16()
+    };
+    let cursor = |places: &[(&str, Offset)], topics: &[&str]| {
+        let places = places.iter().map(|(name, next)| (topic(name), 0, *next)).collect();
+        Some(Cursor::at(places, topics.iter().map(|name| topic(name)).collect(), Selection::All).unwrap())
+    };
+    let (one, two) = ("/topics/gone/events", "/events?topic=here&topic=gone");
+    assert_eq!(head(one, None).await, 404);
+    assert_eq!(head(two, None).await, 404);
+    assert_eq!(head(one, cursor(&[("gone", 5)], &["gone"])).await, 200);
+    assert_eq!(head(one, cursor(&[], &["gone"])).await, 404, "it was given up before");
+    assert_eq!(head(two, cursor(&[("here", 1), ("gone", 5)], &["here", "gone"])).await, 200);
+    assert_eq!(head(two, cursor(&[("here", 1)], &["here", "gone"])).await, 200);
+}

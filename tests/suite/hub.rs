@@ -37,6 +37,9 @@ impl Format for Lines {
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
         out.extend(format!("problem {error:?}\n").bytes());
     }
+    fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
+        out.extend(format!("waiting {topic}\n").bytes());
+    }
 }
 
 pub struct Client {
@@ -68,7 +71,8 @@ pub fn resume(topics: &[&str], id: &str) -> Subscription {
 }
 
 pub fn hub(broker: &Arc<MemoryBroker>) -> Hub {
-    let settings = Settings { metadata_refresh: Duration::from_millis(50), ..Settings::default() };
+    let topic_patience = Duration::from_secs(1);
+    let settings = Settings { metadata_refresh: Duration::from_millis(50), topic_patience, ..Settings::default() };
     Hub::start(broker.clone(), settings).unwrap()
 }
 
@@ -87,7 +91,7 @@ impl Client {
                     let text = String::from_utf8(chunk?.to_vec()).unwrap();
                     let lines: Vec<_> = text.lines().map(str::to_owned).collect();
                     for line in &lines {
-                        if !line.starts_with("problem") {
+                        if !line.starts_with("problem") && !line.starts_with("waiting") {
                             self.id = line.rsplit(' ').next().unwrap().to_owned();
                         }
                     }

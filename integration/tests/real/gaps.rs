@@ -1,10 +1,12 @@
 //! What cannot be read any more is told, never passed over.
 
 use crate::{SOON, bridge};
-use curlew_integration::eventually;
+use curlew_integration::bridge::run;
 use curlew_integration::kafka::Kafka;
-use curlew_integration::sse::{End, Stream};
+use curlew_integration::sse::{End, Event, Stream};
+use curlew_integration::{cache, eventually, file};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 fn values(of: std::ops::Range<usize>) -> serde_json::Value {
     of.map(|n| json!({"partition": 0, "value": n.to_string()})).collect()
@@ -38,25 +40,113 @@ fn what_retention_removed_is_a_gap() {
 }
 
 #[test]
-fn a_deleted_topic_is_a_problem_and_one_made_anew_is_a_gap() {
+fn a_deleted_topic_is_waited_for_and_a_recreated_one_is_a_gap() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("deleted", 1);
     kafka.produce(&topic, values(0..4));
     let mut stream = bridge().events(&format!("/topics/{topic}/events?from=earliest"));
     let last = (0..4).map(|_| stream.event()).last().expect("events");
     kafka.delete(&topic);
-    let problem = stream.next_within(SOON).expect("an event");
-    assert_eq!(problem.kind, "problem");
-    assert!(problem.json()["status"].is_number() && problem.json()["detail"].is_string(), "{problem:?}");
-    assert_eq!(stream.next_within(SOON), Err(End::Closed));
-
+    stream.wait_for_comment(&format!("waiting for topic {topic}"), SOON);
     kafka.create(&topic, 1);
     kafka.produce(&topic, values(0..6));
+    let gap = stream.next_within(SOON).expect("an event");
+    assert_eq!((gap.kind.as_str(), &gap.json()["reason"]), ("gap", &json!("recreated")), "{gap:?}");
+    assert_eq!(stream.take(6), ["0", "1", "2", "3", "4", "5"], "from its beginning");
+    drop(stream);
+    // The same at the reconnect.
     let stream = Stream::open_at(bridge().port, &format!("/topics/{topic}/events?until=end"), Some(&last.id));
     let events = stream.rest();
     assert_eq!((events[0].kind.as_str(), &events[0].json()["reason"]), ("gap", &json!("recreated")), "{events:?}");
     let rest: Vec<_> = events[1..].iter().map(|e| e.data.as_str()).collect();
     assert_eq!(rest, ["0", "1", "2", "3", "4", "5"], "from its beginning");
+}
+
+/// The last id of a stream that ends by itself, and its events.
+fn to_the_end(target: &str, id: Option<&str>) -> (String, Vec<Event>) {
+    let mut stream = Stream::open_at(bridge().port, target, id);
+    let mut events = Vec::new();
+    loop {
+        match stream.next_within(SOON) {
+            Ok(event) => events.push(event),
+            Err(End::Closed) => return (stream.parser.last_id.clone(), events),
+            Err(broken) => panic!("{broken:?}; so far {}", stream.raw()),
+        }
+    }
+}
+
+#[test]
+fn retention_behind_markers_and_aborted_records_is_no_gap() {
+    let kafka = Kafka::shared();
+    for (end, count) in [("commit", 2), ("abort", 300)] {
+        let topic = kafka.fresh("markers", 1);
+        let path = format!("/topics/{topic}/events");
+        kafka.produce(&topic, values(0..1));
+        let mut live = bridge().events(&format!("{path}?from=earliest"));
+        live.take(1);
+        kafka.transaction(&topic, end, values(0..count));
+        if end == "commit" {
+            live.take(count);
+        }
+        // The live stream's id moves when the flow has gone quiet.
+        let (seen, deadline) = (live.parser.last_id.clone(), Instant::now() + SOON);
+        while live.parser.last_id == seen {
+            let nothing = live.next_within(Duration::from_millis(500));
+            assert!(matches!(nothing, Err(End::Broken(_))) && Instant::now() < deadline, "{nothing:?}");
+        }
+        let (complete, _) = to_the_end(&format!("{path}?from=earliest&until=end"), None);
+        let after = count as i64 + 2;
+        kafka.delete_records(&topic, 0, after);
+        eventually("the log starts at its end", SOON, || {
+            let described = bridge().get(&format!("/topics/{topic}")).expect(200).json();
+            match &described["partitions"][0]["earliest"] {
+                earliest if *earliest == json!(after) => Ok(()),
+                other => Err(other.to_string()),
+            }
+        });
+        for id in [&live.parser.last_id, &complete] {
+            let (_, events) = to_the_end(&format!("{path}?until=end&last_event_id={id}"), None);
+            assert_eq!(events, [], "{end}: nothing was lost");
+        }
+    }
+}
+
+#[test]
+fn a_cursor_past_the_end_is_a_gap_also_with_until_end() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("past", 1);
+    kafka.produce(&topic, values(0..4));
+    let target = format!("/topics/{topic}/events?from={topic}:0:99&until=end");
+    let (id, events) = to_the_end(&target, None);
+    let expected = json!({"topic": topic, "partition": 0, "from": 99, "to": 4, "reason": "truncated"});
+    assert_eq!((events.len(), events[0].kind.as_str(), events[0].json()), (1, "gap", expected));
+    kafka.produce(&topic, values(4..6));
+    let (_, rest) = to_the_end(&format!("/topics/{topic}/events?until=end&from={id}"), None);
+    assert_eq!(rest.iter().map(|e| e.data.as_str()).collect::<Vec<_>>(), ["4", "5"], "the id is of the true end");
+    let from = format!("{topic}:0:99");
+    let url = format!("http://127.0.0.1:{}", bridge().port);
+    for way in [["--kafka", &kafka.bootstrap()], ["--url", &url]] {
+        let output = run(&["consume", &topic, way[0], way[1], "--from", &from, "--until-end"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("gap") && said.contains("truncated") && said.contains("99"), "{way:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("complete", 1);
+    kafka.produce(&topic, values(0..3));
+    for bound in ["until=end", "limit=2"] {
+        let url = format!("http://127.0.0.1:{}/topics/{topic}/events?from=earliest&{bound}", bridge().port);
+        let mut node = std::process::Command::new("node");
+        node.arg(file("clients/eventsource.mjs")).arg(url).env("CURLEW_CACHE", cache());
+        // It runs until it is killed, unless it is told to stop.
+        let output = node.output().expect("node");
+        let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(said.lines().last().is_some_and(|line| line.starts_with("204")), "{bound}: {said}");
+        assert_eq!(out.lines().count(), if bound == "limit=2" { 2 } else { 3 }, "{bound}: {out}");
+    }
 }
 
 #[test]

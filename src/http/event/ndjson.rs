@@ -41,6 +41,11 @@ impl Format for Ndjson {
         out.extend_from_slice(b"}\n");
     }
 
+    fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
+        // A topic's name holds nothing that JSON would escape.
+        out.extend_from_slice(format!("{{\"event\":\"waiting\",\"topic\":\"{topic}\"}}\n").as_bytes());
+    }
+
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
         write_problem(out, &Problem::from(error));
     }

@@ -27,6 +27,8 @@ pub struct MemoryBroker {
 #[derive(Default)]
 struct Log {
     topics: BTreeMap<TopicName, Topic>,
+    /// Topics that exist and are not found for now, as by a broker that has just started.
+    hidden: BTreeMap<TopicName, Topic>,
     fault: Option<BrokerError>,
     /// Changes since the start; a waiting fetch looks again after each.
     version: u64,
@@ -76,6 +78,14 @@ impl MemoryBroker {
 
     pub fn delete(&self, name: &str) {
         self.change(|log| drop(log.topics.remove(&TopicName::new(name).unwrap())));
+    }
+
+    pub fn hide(&self, name: &str) {
+        self.change(|log| log.hidden.extend(log.topics.remove_entry(&TopicName::new(name).unwrap())));
+    }
+
+    pub fn show(&self, name: &str) {
+        self.change(|log| log.topics.extend(log.hidden.remove_entry(&TopicName::new(name).unwrap())));
     }
 
     pub fn grow(&self, name: &str, partitions: usize) {
