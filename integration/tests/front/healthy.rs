@@ -1,10 +1,10 @@
-//! A client that means well, beside those that do not: it produces a record every few milliseconds.
+//! A client that means well, beside those that do not: it produces a record every few milliseconds, and may read it too.
 
-use curlew_integration::http;
+use curlew_integration::{http, sse};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,31 +12,53 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 pub struct Healthy {
     ending: Arc<AtomicBool>,
+    measured: Arc<AtomicUsize>,
     thread: Option<JoinHandle<Vec<Duration>>>,
 }
 
 impl Healthy {
     /// On one connection from 127.0.0.1; any answer but a 200 ends it with a panic.
     pub fn start(port: u16) -> Self {
+        Self::measure(port, None)
+    }
+
+    /// Measures until the record arrives on a stream, rather than until its receipt.
+    pub fn start_reading(port: u16) -> Self {
+        let mut events = sse::Stream::open(port, "/topics/healthy/events");
+        // The stream is live before the first record.
+        events.first_id();
+        Self::measure(port, Some(events))
+    }
+
+    fn measure(port: u16, mut events: Option<sse::Stream>) -> Self {
         let ending = Arc::new(AtomicBool::new(false));
-        let told = ending.clone();
+        let measured = Arc::new(AtomicUsize::new(0));
+        let (told, count) = (ending.clone(), measured.clone());
         let mut stream = BufReader::new(http::connect(port));
         // It is there before the others come.
         produce(&mut stream);
+        events.iter_mut().for_each(|events| drop(events.event()));
         let thread = std::thread::spawn(move || {
             let mut took = Vec::new();
             while !told.load(Ordering::Relaxed) {
                 let asked = Instant::now();
                 produce(&mut stream);
+                events.iter_mut().for_each(|events| drop(events.event()));
                 took.push(asked.elapsed());
+                count.store(took.len(), Ordering::Relaxed);
                 std::thread::sleep(PAUSE);
             }
             took
         });
-        Self { ending, thread: Some(thread) }
+        Self { ending, measured, thread: Some(thread) }
     }
 
-    /// Ends it; returns the 99th of a hundred times until the receipt, and how many there were.
+    /// How many times have been measured so far.
+    pub fn measured(&self) -> usize {
+        self.measured.load(Ordering::Relaxed)
+    }
+
+    /// Ends it; returns the 99th of a hundred times until the receipt or the arrival, and how many there were.
     pub fn p99(mut self) -> (Duration, usize) {
         self.ending.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("it runs");

@@ -22,27 +22,31 @@ type Answers = BTreeMap<u16, usize>;
 /// More than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-struct Trial {
-    bridge: Bridge,
+pub struct Trial {
+    pub bridge: Bridge,
     before: usize,
     runtime: Runtime,
-    healthy: Option<Healthy>,
+    pub healthy: Option<Healthy>,
     _data: TempDir,
 }
 
 impl Trial {
-    fn start(options: &[&str]) -> Self {
+    pub fn start(options: &[&str]) -> Self {
+        Self::start_beside(options, Healthy::start)
+    }
+
+    pub fn start_beside(options: &[&str], healthy: impl FnOnce(u16) -> Healthy) -> Self {
         let data = tempfile::tempdir().expect("temp folder");
         let mut bridge = Bridge::embedded(data.path(), options);
         bridge.post("/topics/healthy", "text/plain", "first").expect(200);
-        let healthy = Some(Healthy::start(bridge.port));
+        let healthy = Some(healthy(bridge.port));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let before = bridge.process().resident();
         Self { before, bridge, healthy, runtime: runtime.expect("a runtime"), _data: data }
     }
 
     /// `count` attackers, each on a connection of its own from 127.0.0.2 on.
-    fn attack<F, A>(&self, count: usize, attack: A) -> Answers
+    pub fn attack<F, A>(&self, count: usize, attack: A) -> Answers
     where
         F: Future<Output = u16> + Send + 'static,
         A: Fn(TcpStream) -> F + Send + Sync + Clone + 'static,
@@ -70,7 +74,7 @@ impl Trial {
     }
 
     /// Prints the row; returns the most memory that there was beyond that before, in KiB.
-    fn row(mut self, limit: &str, thrown: &str, happened: &str) -> usize {
+    pub fn row(mut self, limit: &str, thrown: &str, happened: &str) -> usize {
         let (p99, requests) = self.healthy.take().expect("once").p99();
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.bridge.process().id())).expect("it runs");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
@@ -89,7 +93,7 @@ async fn connect(number: usize, port: u16) -> std::io::Result<TcpStream> {
 }
 
 /// The status of what is answered; 0: nothing is.
-async fn status(stream: &mut (impl AsyncReadExt + Unpin)) -> u16 {
+pub async fn status(stream: &mut (impl AsyncReadExt + Unpin)) -> u16 {
     let mut head = Vec::new();
     let mut bytes = [0; 4096];
     while let Ok(read @ 1..) = stream.read(&mut bytes).await {
@@ -116,7 +120,7 @@ async fn pour(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>, times: usize
     status
 }
 
-fn only(status: u16, count: usize) -> Answers {
+pub fn only(status: u16, count: usize) -> Answers {
     Answers::from([(status, count)])
 }
 
