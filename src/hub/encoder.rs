@@ -134,8 +134,7 @@ impl Encoder {
                 return Flow::GoesOn;
             }
             if seen > 0 && is_filtered && budget.is_spent() {
-                self.cursor.set(topic, partition, record.offset.into());
-                self.checkpoint_if_due(out);
+                self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::GoesOn;
             }
             seen += 1;
@@ -164,11 +163,16 @@ impl Encoder {
         }
         // Behind a stream's end lie records that it has not seen, and may come back for.
         let here = self.cursor.next(topic, partition).unwrap_or(from);
-        let passed = next.min(end).max(here) - here;
-        self.cursor.set(topic, partition, read_to(here + passed));
-        self.passed += passed.unsigned_abs();
-        self.checkpoint_if_due(out);
+        self.pass_to(topic, partition, read_to(next.min(end).max(here)), out);
         if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
+    }
+
+    /// Moves the cursor over what the stream does not get.
+    fn pass_to(&mut self, topic: usize, partition: Partition, to: Position, out: &mut Vec<u8>) {
+        let here = self.cursor.next(topic, partition).unwrap_or(to.next);
+        self.cursor.set(topic, partition, to);
+        self.passed += to.next.saturating_sub(here).unsigned_abs();
+        self.checkpoint_if_due(out);
     }
 
     fn checkpoint_if_due(&mut self, out: &mut Vec<u8>) {
@@ -307,3 +311,7 @@ impl Encoder {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

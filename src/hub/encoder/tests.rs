@@ -1,0 +1,55 @@
+use super::*;
+use crate::record::{Epochs, RecordRef, Records, TopicName};
+
+struct Ids;
+
+impl Format for Ids {
+    fn name(&self) -> &str {
+        "ids"
+    }
+    fn uses_ids(&self) -> bool {
+        true
+    }
+    fn record(&self, out: &mut Vec<u8>, _: &TopicName, _: Partition, _: &RecordRef<'_>, id: &str) {
+        self.checkpoint(out, id);
+    }
+    fn checkpoint(&self, out: &mut Vec<u8>, id: &str) {
+        out.extend_from_slice(id.as_bytes());
+    }
+    fn gap(&self, _: &mut Vec<u8>, _: &Gap, _: &str) {}
+    fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
+}
+
+#[test]
+fn a_filter_that_takes_long_moves_the_id_and_keeps_the_epoch_of_what_it_has_passed() {
+    const RECORDS: Offset = 1100;
+    let topic = TopicName::new("t").unwrap();
+    let mut cursor = Cursor::new(vec![topic.clone()], Default::default());
+    cursor.add_place(0, 0);
+    let filter = Filter { key: Some(b"no record has it".to_vec()), ..Filter::default() };
+    let mut encoder = Encoder::new(cursor, Arc::new(filter), Arc::new(Ids), Bounds::default());
+    let mut records = Records::over(Bytes::new());
+    (0..RECORDS).for_each(|offset| records.push(offset, 0, None, None));
+    let mut epochs = Epochs::default();
+    epochs.begin(0, 5);
+    epochs.begin(500, 7);
+    let batches = [records];
+    let candidates = Candidates::new(&topic, 0, &batches).of(&epochs);
+    let budget = TimeBudget::new(Duration::ZERO);
+    let mut ids = Vec::new();
+    // One record a turn, since the budget is spent.
+    for next in 1..RECORDS {
+        encoder.records(&mut ids, 0, &candidates, RECORDS, (usize::MAX, &budget));
+        let epoch = if next <= 500 { 5 } else { 7 };
+        assert_eq!(encoder.cursor.position(0, 0), Some(Position { next, epoch }));
+    }
+    let told = String::from_utf8(std::mem::take(&mut ids)).unwrap();
+    let mut at = encoder.cursor.clone();
+    let mut at = |next| {
+        at.set(0, 0, Position { next, epoch: 7 });
+        at.text().to_owned()
+    };
+    assert_eq!(told, at(Offset::try_from(CHECKPOINT_OFFSETS).unwrap()), "one checkpoint after so many");
+    encoder.checkpoint_if_passed(&mut ids);
+    assert_eq!(String::from_utf8(ids).unwrap(), at(RECORDS - 1), "and one before a pause");
+}
