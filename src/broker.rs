@@ -10,6 +10,7 @@ pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use denial::{Denial, Operation, kafka_acls};
 pub use failure::{BrokerError, Remedy, Written};
 
+use crate::memory_budget::Share;
 use crate::record::{
     Epoch, Epochs, NewRecord, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition,
 };
@@ -63,8 +64,9 @@ pub trait Broker: Send + Sync + 'static {
         self.positions(asked).into_iter().map(|place| Ok(place?.next)).collect()
     }
 
-    /// A connection of its own for fetching from `leader`, for one thread.
-    fn reader(&self, leader: NodeId) -> Box<dyn Reader>;
+    /// A separate connection for fetching from `leader`, for one thread. What it reads is paid for from `memory`: where
+    /// that is used up, a fetch returns what fits, and [`BrokerError::BudgetUsedUp`] for the rest.
+    fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader>;
 
     /// Writes what comes, until the channel is closed and everything taken from it is settled.
     ///

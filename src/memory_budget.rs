@@ -179,6 +179,17 @@ impl Reservation {
         }
     }
 
+    /// Makes room for one more item in a list that this reservation pays for.
+    pub fn make_room<T>(&mut self, items: &mut Vec<T>) -> Result<(), Shortage> {
+        if items.len() < items.capacity() {
+            return Ok(());
+        }
+        let more = (items.len() / 2).max(16);
+        self.grow(more * size_of::<T>())?;
+        items.reserve_exact(more);
+        Ok(())
+    }
+
     /// Bytes that keep the reservation until the last reference to them is dropped. To be reserved for before they are
     /// allocated.
     pub fn hold(mut self, mut bytes: Vec<u8>) -> Bytes {

@@ -1,5 +1,6 @@
 //! Topic names, places in a log, and records: values that cannot be wrong.
 
+use crate::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -260,6 +261,8 @@ pub struct Records {
     data: Bytes,
     records: Vec<RecordSpan>,
     headers: Vec<HeaderSpan>,
+    /// Of `records` and `headers`; `data` has its own.
+    memory: Option<Arc<Reservation>>,
 }
 
 impl Records {
@@ -270,6 +273,25 @@ impl Records {
 
     pub fn reserve(&mut self, records: usize) {
         self.records.reserve(records);
+    }
+
+    /// Room for so many records, which `memory` pays for.
+    pub fn reserve_within(&mut self, records: usize, memory: &mut Reservation) -> Result<(), Shortage> {
+        memory.grow(records.saturating_mul(size_of::<RecordSpan>()))?;
+        self.records.reserve_exact(records);
+        Ok(())
+    }
+
+    /// Room for one more record and one more header.
+    pub fn make_room(&mut self, memory: &mut Reservation) -> Result<(), Shortage> {
+        memory.make_room(&mut self.records)?;
+        memory.make_room(&mut self.headers)
+    }
+
+    /// Keeps what was reserved for the records as long as they are kept.
+    pub fn paid_by(mut self, memory: Reservation) -> Self {
+        self.memory = Some(Arc::new(memory));
+        self
     }
 
     /// Adds a record whose parts are ranges of the buffer given to [`over`](Self::over).

@@ -1,6 +1,7 @@
 //! How a broker can fail, and what can be done about it.
 
 use super::Denial;
+use crate::memory_budget::Shortage;
 use crate::record::{Epoch, Offset, TopicName, TopicPartition};
 use std::fmt;
 
@@ -65,6 +66,10 @@ pub enum BrokerError {
     Damaged(String),
     /// The id of a stream has grown longer than its client can send back.
     IdTooLong(String),
+    /// Reading takes memory that others have just now.
+    BudgetUsedUp,
+    /// Reading takes more memory than the bridge may ever use for it; in words.
+    OverBudget(String),
     /// Any other refusal, by the broker's code and words.
     Refused {
         code: i16,
@@ -113,6 +118,8 @@ impl BrokerError {
             Self::Full(_) => "full",
             Self::Damaged(_) => "damaged",
             Self::IdTooLong(_) => "id_too_long",
+            Self::BudgetUsedUp => "budget_used_up",
+            Self::OverBudget(_) => "over_budget",
             Self::Refused { .. } => "refused",
             Self::Lost => "lost",
             Self::Ending => "ending",
@@ -127,7 +134,8 @@ impl BrokerError {
             | Self::NoCredentials(_)
             | Self::Internal(_)
             | Self::Storage(_)
-            | Self::Unwritable(_) => Remedy::Retry,
+            | Self::Unwritable(_)
+            | Self::BudgetUsedUp => Remedy::Retry,
             Self::StaleMetadata(_) => Remedy::Refresh,
             _ => Remedy::GiveUp,
         }
@@ -169,7 +177,8 @@ impl fmt::Display for BrokerError {
             Self::Unsupported(what) => f.write_str(what),
             Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
             Self::Full(why) => write!(f, "nothing was written: {why}"),
-            Self::Damaged(what) | Self::IdTooLong(what) => f.write_str(what),
+            Self::Damaged(what) | Self::IdTooLong(what) | Self::OverBudget(what) => f.write_str(what),
+            Self::BudgetUsedUp => Shortage::Now.fmt(f),
             Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
             Self::Ending => f.write_str(
                 "the bridge ends this stream, mostly because it is shutting down; come back with the last id",
@@ -180,6 +189,15 @@ impl fmt::Display for BrokerError {
 }
 
 impl std::error::Error for BrokerError {}
+
+impl From<Shortage> for BrokerError {
+    fn from(shortage: Shortage) -> Self {
+        match shortage {
+            Shortage::Now => Self::BudgetUsedUp,
+            Shortage::Always { .. } => Self::OverBudget(format!("a batch of records takes {shortage}")),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

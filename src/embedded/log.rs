@@ -9,12 +9,13 @@ use super::room::Room;
 use super::store::{Place, Store};
 use super::topics::{SegmentLimits, Topic, Topics, checked, find};
 use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
+use crate::memory_budget::{Reservation, Share, Shortage};
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::worker;
 use bytes::Bytes;
 use log::{error, info, warn};
 use std::ops::{ControlFlow, RangeInclusive};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Segments are a sixteenth of what is kept, within these bounds.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(4 << 20);
@@ -182,7 +183,7 @@ impl EmbeddedLog {
     }
 
     /// The records at `want`, about `max_bytes` of them; the first batch comes whatever its size.
-    pub fn fetch(&self, want: &Want, max_bytes: usize) -> Result<PartitionData, BrokerError> {
+    pub fn fetch(&self, want: &Want, max_bytes: usize, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
         let (place, start, end) = checked(&self.topics(), want)?;
         let next_offset = want.offset;
         let mut data = PartitionData { next_offset, log_start: start, end, ..PartitionData::default() };
@@ -190,13 +191,21 @@ impl EmbeddedLog {
             return Ok(data);
         }
         let mut left = max_bytes;
-        let mut damaged = false;
+        let (mut damaged, mut shortage) = (false, None);
         self.store.read(place, want.offset, |stored| {
             if !data.batches.is_empty() && stored.len() > left {
                 return ControlFlow::Break(());
             }
             left = left.saturating_sub(stored.len());
-            let records = batch::decode(Bytes::copy_from_slice(stored), data.next_offset);
+            let (paid, spans) = match pay(stored.len(), memory) {
+                Ok(paid) => paid,
+                Err(why) => {
+                    shortage = Some(why);
+                    return ControlFlow::Break(());
+                }
+            };
+            let records =
+                batch::decode(paid.hold(stored.to_vec()), data.next_offset).map(|records| records.paid_by(spans));
             match records.and_then(|records| take(&mut data, records)) {
                 Ok(on) => on,
                 Err(batch::Damaged) => {
@@ -205,6 +214,9 @@ impl EmbeddedLog {
                 }
             }
         })?;
+        if let (true, Some(shortage)) = (data.batches.is_empty(), shortage) {
+            return Err(shortage.into());
+        }
         // What is before the damage is whole, and is handed over first.
         if data.batches.is_empty() && (damaged || data.next_offset < data.end) {
             // What is not there may have gone to retention, or with its topic, since the look at `topics`; whoever
@@ -234,6 +246,11 @@ impl EmbeddedLog {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure.clone());
         failure.into()
     }
+}
+
+/// For a stored batch, and for where its records are in it: that takes at most 40 bytes for each 20.
+fn pay(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservation), Shortage> {
+    Ok((memory.reserve(stored)?, memory.reserve(2 * stored)?))
 }
 
 /// Offsets have no holes here: a batch that does not go on where the last one ended follows one that is lost.

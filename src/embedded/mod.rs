@@ -23,6 +23,7 @@ pub use examine::examine;
 use crate::broker::{
     Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo,
 };
+use crate::memory_budget::Share;
 use crate::record::{Position, TopicName, TopicPartition};
 use crate::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -122,8 +123,8 @@ impl Broker for Embedded {
         asked.iter().map(|(place, at)| self.log.position(place, *at)).collect()
     }
 
-    fn reader(&self, _leader: NodeId) -> Box<dyn Reader> {
-        Box::new(reader::LogReader::new(self.log.clone()))
+    fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader> {
+        Box::new(reader::LogReader::new(self.log.clone(), memory.clone()))
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {

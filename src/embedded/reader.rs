@@ -2,18 +2,20 @@
 
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, FetchLimits, Fetched, Reader, Want};
+use crate::memory_budget::Share;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 pub struct LogReader {
     log: Arc<EmbeddedLog>,
+    memory: Arc<Share>,
     interrupted: Arc<AtomicBool>,
 }
 
 impl LogReader {
-    pub fn new(log: Arc<EmbeddedLog>) -> Self {
-        Self { log, interrupted: Arc::default() }
+    pub fn new(log: Arc<EmbeddedLog>, memory: Arc<Share>) -> Self {
+        Self { log, memory, interrupted: Arc::default() }
     }
 
     fn wait_for_news(&self, wants: &[Want], limits: FetchLimits) {
@@ -43,7 +45,7 @@ impl Reader for LogReader {
                 }
                 continue;
             }
-            let result = self.log.fetch(want, limits.partition_max_bytes.min(left));
+            let result = self.log.fetch(want, limits.partition_max_bytes.min(left), &self.memory);
             let read = result.iter().flat_map(|data| &data.batches).map(|records| records.memory()).sum();
             fetched.push(Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result });
             left = left.saturating_sub(read);

@@ -5,6 +5,7 @@
 use super::testing::Scratch;
 use super::*;
 use crate::broker::{Acks, AutoCreate, FetchLimits, Outcome, Receipts, Want};
+use crate::memory_budget::MemoryBudget;
 use crate::record::{Epoch, NO_EPOCH, NewRecord, Offset, Timestamp};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
@@ -48,7 +49,8 @@ fn want(topic: &str, offset: Offset) -> Want {
 
 fn fetch(broker: &Embedded, want: &Want) -> Result<Vec<(Offset, String)>, BrokerError> {
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
-    let fetched = broker.reader(0).fetch(std::slice::from_ref(want), limits)?.remove(0).result?;
+    let fetched =
+        broker.reader(0, &MemoryBudget::default().live).fetch(std::slice::from_ref(want), limits)?.remove(0).result?;
     let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
     Ok(fetched.batches.iter().flat_map(|b| b.iter().map(|r| (r.offset, text(r.value))).collect::<Vec<_>>()).collect())
 }
@@ -225,7 +227,7 @@ fn a_waiting_reader_wakes_on_append_and_on_interruption() {
     let broker = Embedded::open(settings(&scratch)).unwrap();
     broker.create_topic(&name("t"), 1).unwrap();
     let limits = FetchLimits { wait: Duration::from_secs(60), max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
-    let mut reader = broker.reader(0);
+    let mut reader = broker.reader(0, &MemoryBudget::default().live);
     let interrupt = reader.interrupter();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -438,7 +440,8 @@ fn opening_a_log_again_is_no_truncation() {
     let broker = Embedded::open(settings(&scratch)).unwrap();
     assert_ne!(cursors[0].epoch, cursors[1].epoch);
     let all = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
-    let data = broker.reader(0).fetch(&[want("t", 1)], all).unwrap().remove(0).result.unwrap();
+    let data =
+        broker.reader(0, &MemoryBudget::default().live).fetch(&[want("t", 1)], all).unwrap().remove(0).result.unwrap();
     let epochs: Vec<_> = [2, 3, 4, 6, 9].map(|next| data.epochs.before(next)).to_vec();
     let of = |round: usize| Some(cursors[round].epoch);
     assert_eq!(epochs, [of(0), of(0), of(1), of(1), of(3)]);

@@ -2,23 +2,28 @@
 
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, OffsetAt, Want};
+use crate::memory_budget::Share;
 use crate::record::{NO_EPOCH, TopicName, TopicPartition};
 use crate::worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use log::{error, info};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes read at a time. Others have their turn in between.
 const CHUNK: usize = 1 << 20;
+/// This reader holds one chunk at a time, beside the memory budget, which is for what clients cause.
+const MEMORY: usize = 16 << 20;
 
 /// Runs until all that was there at its start is read, or `ended` is closed.
 pub fn pass(log: &EmbeddedLog, ended: &Receiver<()>) {
     let started = Instant::now();
+    let memory = Share::new("verify", MEMORY, MEMORY);
     let places: Vec<(TopicName, usize)> =
         log.topics().iter().map(|(name, topic)| (name.clone(), topic.partitions.len())).collect();
     for (topic, partitions) in places {
         for partition in (0..).take(partitions) {
-            if !read_through(log, TopicPartition { topic: topic.clone(), partition }, ended) {
+            if !read_through(log, &memory, TopicPartition { topic: topic.clone(), partition }, ended) {
                 return;
             }
         }
@@ -30,7 +35,7 @@ pub fn pass(log: &EmbeddedLog, ended: &Receiver<()>) {
 }
 
 /// False: it is time to end.
-fn read_through(log: &EmbeddedLog, place: TopicPartition, ended: &Receiver<()>) -> bool {
+fn read_through(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartition, ended: &Receiver<()>) -> bool {
     let at = |at| log.offset(&place, at);
     let (Ok(mut offset), Ok(end)) = (at(OffsetAt::Earliest), at(OffsetAt::Latest)) else { return true };
     while offset < end {
@@ -39,7 +44,7 @@ fn read_through(log: &EmbeddedLog, place: TopicPartition, ended: &Receiver<()>) 
         let want = Want { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
         let fetched = {
             let _at_work = worker::at_work();
-            log.fetch(&want, CHUNK)
+            log.fetch(&want, CHUNK, memory)
         };
         match fetched {
             Ok(data) if data.next_offset > offset => offset = data.next_offset,

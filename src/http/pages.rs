@@ -151,7 +151,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
     let mut out = Answer::new(memory)?;
     let mut next = offset;
-    for fetched in readers.fetch(leader, || broker.reader(leader), want, limits)? {
+    for fetched in readers.fetch(leader, || broker.reader(leader, memory), want, limits)? {
         let data = fetched.result?;
         next = data.next_offset.max(offset);
         // A batch may begin before the offset.

@@ -317,7 +317,8 @@ impl From<&BrokerError> for Problem {
             BrokerError::TimedOut(Written::No | Written::Maybe) | BrokerError::Lost => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }
-            BrokerError::TooLarge(_) => Self::too_large(text),
+            BrokerError::TooLarge(_) | BrokerError::OverBudget(_) => Self::too_large(text),
+            BrokerError::BudgetUsedUp => Self::busy(text),
             BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),

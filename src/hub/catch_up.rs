@@ -8,13 +8,14 @@ use super::counts::Asked;
 use super::delayed::Delayed;
 use super::fair_queue::FairQueue;
 use super::gap::{Finding, find_gap};
-use super::job::{AtEnd, First, Job, Known, Next, Phase, Weight};
+use super::job::{AtEnd, First, Job, Known, Next, Phase, Waits, Weight};
 use super::live::{Joined, Live, Nudge};
 use super::lock;
 use super::opening;
 use super::shelf::{Shelf, Stretch};
 use super::time_budget::TimeBudget;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Remedy, Want};
+use crate::memory_budget::Share;
 use crate::worker;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
@@ -42,6 +43,7 @@ pub struct CatchUp {
     queue: Receiver<Box<Job>>,
     resume: Sender<Box<Job>>,
     shelf: Shelf,
+    memory: Arc<Share>,
     /// Leaders that could not be reached just now: their streams do not take every thread's time.
     unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
     /// A job was delayed that is due before all others.
@@ -64,7 +66,7 @@ impl CatchUp {
         live: Arc<Live>,
         broker: Arc<dyn Broker>,
         (resume, queue): (Sender<Box<Job>>, Receiver<Box<Job>>),
-        kept_bytes: usize,
+        (kept_bytes, memory): (usize, Arc<Share>),
         ended: Receiver<()>,
         heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
     ) -> Self {
@@ -74,6 +76,7 @@ impl CatchUp {
             queue,
             resume,
             shelf: Shelf::new(kept_bytes),
+            memory,
             unreachable: Mutex::default(),
             hurry: bounded(1),
             turn: AtomicUsize::new(0),
@@ -242,6 +245,7 @@ impl CatchUp {
             wants.rotate_left(rotation);
             let read = match self.find(&wants, leader, &job, readers) {
                 Ok(read) => read,
+                Err(BrokerError::BudgetUsedUp) => return self.wait_for_memory(job),
                 Err(error) => {
                     job.phase = Phase::LookingUp;
                     return job.retry(Asked::Fetch, &error);
@@ -250,12 +254,16 @@ impl CatchUp {
             if read.len() < wants.len() {
                 at_end = AtEnd::No;
             }
+            let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
             if let Err(error) = self.write(&mut job, read, (room, &budget), &mut at_end) {
                 job.phase = Phase::LookingUp;
                 return job.retry(Asked::Fetch, &error);
             }
             if job.encoder.is_finished() {
                 return job.finish();
+            }
+            if is_short {
+                return self.wait_for_memory(job);
             }
         }
         job.backoff.reset();
@@ -267,6 +275,13 @@ impl CatchUp {
         job.phase = Phase::Reading { at_end };
         // The first time it is worth trying to join at once.
         if job.idle > 1 { Next::Later(job, IDLE_PAUSE) } else { Next::Again(job) }
+    }
+
+    /// The stream reads on later, with the memory that others have now or that was kept for them.
+    fn wait_for_memory(&self, mut job: Box<Job>) -> Next {
+        self.shelf.clear();
+        job.phase = Phase::Reading { at_end: AtEnd::No };
+        Next::Later(job, FULL_PAUSE)
     }
 
     /// What is kept for these places, or what the broker has for the others: in turns, so that neither a partition
@@ -296,7 +311,7 @@ impl CatchUp {
         {
             return Err(error.clone());
         }
-        let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader));
+        let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory));
         let bytes = job.settings.read_bytes;
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
         let mut fetched = reader.fetch(&missing, limits).inspect_err(|error| {
@@ -326,7 +341,7 @@ impl CatchUp {
         at_end: &mut AtEnd,
     ) -> Result<(), BrokerError> {
         let most = job.most(room);
-        let mut out = Vec::with_capacity(most.min(read_bytes(&read)) * 5 / 4);
+        let mut out = Vec::with_capacity(most + most / 4);
         let mut failed = Ok(());
         for (want, result) in read {
             let Want { topic: name, partition, offset, .. } = want.clone();
@@ -366,6 +381,7 @@ impl CatchUp {
                 Err(BrokerError::Recreated(_) | BrokerError::UnknownTopic(_)) => {
                     failed = Err(BrokerError::StaleMetadata(format!("topic {name:?} is not what it was")));
                 }
+                Err(BrokerError::BudgetUsedUp) => *at_end = AtEnd::No,
                 Err(error) => failed = Err(error),
             }
             if job.encoder.is_finished() {
@@ -377,13 +393,6 @@ impl CatchUp {
     }
 }
 
-/// Whether a thread without a job waits for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    No,
-    ForWork,
-}
-
 /// One of the places for heavy jobs, while it is taken.
 struct Running<'c>(&'c CatchUp);
 
@@ -391,8 +400,4 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         lock(&self.0.heavy).finish();
     }
-}
-
-fn read_bytes(read: &[Found]) -> usize {
-    read.iter().filter_map(|(_, read)| Some(read.as_ref().ok()?.piece.memory())).sum()
 }

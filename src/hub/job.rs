@@ -127,6 +127,13 @@ impl Known {
     }
 }
 
+/// Whether a thread without a job waits for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    No,
+    ForWork,
+}
+
 /// What becomes of a job after its turn.
 pub enum Next {
     /// It is in the live flow, or over.

@@ -3,7 +3,7 @@
 
 use super::counts::Asked;
 use super::encoder::CHECKPOINT_INTERVAL;
-use super::live::{Live, Nudge};
+use super::live::Live;
 use super::opening::MISSES;
 use super::reader::LeaderReader;
 use super::tail::{Tail, TailPartition, TailState};
@@ -20,6 +20,14 @@ use std::time::{Duration, Instant};
 
 /// How often a topic that streams wait for is looked up.
 const WAITING_REFRESH: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nudge {
+    /// Tails came or changed: the readers must look again.
+    Tails,
+    /// Ask the broker for leaders, partitions and ids.
+    Metadata,
+}
 
 pub struct Keeper {
     pub live: Arc<Live>,

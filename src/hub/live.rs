@@ -9,6 +9,7 @@ use super::feed::{Ended, Feed, FeedKey, Join};
 use super::gap::Loss;
 use super::job::{Job, Known};
 use super::join::{self, Apart};
+pub use super::keeper::Nudge;
 use super::keeper::from_beginning;
 use super::shelf::Stretch;
 use super::tail::{Piece, Tail};
@@ -16,6 +17,7 @@ use super::time_budget::TimeBudget;
 use super::{Settings, lock};
 use crate::broker::{BrokerError, NodeId, PartitionData, TopicInfo, Want};
 use crate::cursor::{Cursor, IdTag};
+use crate::memory_budget::Share;
 use crate::record::{Epoch, NO_EPOCH, TopicName, now};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
@@ -36,19 +38,13 @@ pub struct Live {
     registry: Mutex<Registry>,
     /// Bytes of fetched records kept for streams that come back, over all partitions.
     recent_bytes: usize,
+    /// For what the live flow reads.
+    pub memory: Arc<Share>,
     pub counts: Arc<Counts>,
     /// Tells the keeper that metadata is old, or that there are new tails to read.
     nudge: Sender<Nudge>,
     pub nudges: Receiver<Nudge>,
     closing: AtomicBool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nudge {
-    /// Tails came or changed: the readers must look again.
-    Tails,
-    /// Ask the broker for leaders, partitions and ids.
-    Metadata,
 }
 
 #[derive(Default)]
@@ -75,6 +71,7 @@ impl Live {
         Self {
             registry: Mutex::default(),
             recent_bytes: settings.recent_bytes,
+            memory: settings.memory.live.clone(),
             counts,
             nudge,
             nudges,
@@ -133,6 +130,11 @@ impl Live {
         }
         let (piece, end) = state.recent_at(want)?;
         Some(Stretch { piece, end })
+    }
+
+    /// Drops everything kept for streams that come back: the live flow needs the memory to read on.
+    pub fn forget_recent(&self) {
+        self.tails().iter().for_each(|tail| tail.state().partitions.iter_mut().for_each(|place| place.forget()));
     }
 
     /// Whether the live flow reads on just there.

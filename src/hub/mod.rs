@@ -153,7 +153,7 @@ impl Hub {
             live.clone(),
             broker.clone(),
             (jobs.clone(), queue),
-            settings.shelf_bytes,
+            (settings.shelf_bytes, settings.memory.catch_up.clone()),
             is_ended.clone(),
             heavy.clone(),
         ));

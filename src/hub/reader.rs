@@ -40,7 +40,7 @@ pub struct LeaderReader {
 impl LeaderReader {
     pub fn start(leader: NodeId, live: Arc<Live>, broker: Arc<dyn Broker>, max_bytes: usize) -> std::io::Result<Self> {
         let (wake, woken) = bounded(1);
-        let reader = broker.reader(leader);
+        let reader = broker.reader(leader, &live.memory);
         let interrupt = reader.interrupter();
         let fetching = Arc::new(AtomicU64::new(0));
         let backoff = Backoff::for_broker();
@@ -178,6 +178,10 @@ impl Reading {
                 }
                 Duration::ZERO
             }
+            Err(BrokerError::BudgetUsedUp) => {
+                self.live.forget_recent();
+                PAUSE
+            }
             Err(error) => {
                 let pause = self.backoff.pause(fastrand::f64());
                 // One line an outage; the tries are for those who look for them.
@@ -232,6 +236,8 @@ impl Reading {
                 info!("{topic}/{partition}: {error}");
                 self.live.nudge(Nudge::Metadata);
             }
+            // It is read again after the pause, by then with all that was kept.
+            BrokerError::BudgetUsedUp => self.live.forget_recent(),
             BrokerError::Corrupt(_) if failures < TRIES => warn!("{topic}/{partition} at offset {offset}: {error}"),
             error if error.remedy() == Remedy::GiveUp => {
                 warn!("{topic}/{partition} at offset {offset}: {error}; its streams end");

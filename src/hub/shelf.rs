@@ -63,6 +63,11 @@ impl Shelf {
         });
     }
 
+    /// Forgets everything: those who read on need the memory.
+    pub fn clear(&self) {
+        *lock(&self.kept) = Kept::default();
+    }
+
     /// Keeps what was read for `want`.
     pub fn put(&self, want: &Want, data: PartitionData) -> Stretch {
         let piece = Piece {
@@ -78,7 +83,8 @@ impl Shelf {
         if data.next_offset > want.offset {
             let mut kept = lock(&self.kept);
             kept.insert(place(want), stretch.clone());
-            while kept.bytes > self.most && kept.drop_oldest() {}
+            // The last one stays: the next turn of its stream reads on there.
+            while kept.bytes > self.most && kept.order.len() > 1 && kept.drop_oldest() {}
         }
         stretch
     }

@@ -185,6 +185,12 @@ impl TailPartition {
         }
     }
 
+    /// Forgets all of them.
+    pub fn forget(&mut self) {
+        self.recent.clear();
+        self.recent_bytes = 0;
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.recent.pop_front() {
             self.recent_bytes -= oldest.memory();
@@ -194,8 +200,7 @@ impl TailPartition {
     /// Goes on somewhere else: what was kept does not lead there.
     pub fn jump(&mut self, to: Offset, epoch: Epoch) {
         (self.position, self.epoch) = (Some(to), epoch);
-        self.recent.clear();
-        self.recent_bytes = 0;
+        self.forget();
         self.failures = 0;
     }
 }

@@ -7,6 +7,7 @@ use curlew::memory_budget::MemoryBudget;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use warp::http::Response;
 use warp::hyper::body::Bytes;
 
@@ -80,5 +81,79 @@ async fn a_page_whose_records_are_much_larger_in_json_ends_before_the_next_one()
         assert_eq!(page["records"].as_array().map(Vec::len), Some(1));
         at = page["next_offset"].as_i64().unwrap();
         assert_eq!(at, expected);
+    }
+}
+
+const EVENTS: &str = "/topics/t/events?from=earliest&until=end";
+
+async fn text(answer: warp::reply::Response) -> String {
+    let ended = tokio::time::timeout(Duration::from_secs(60), answer.into_body().collect()).await;
+    String::from_utf8(ended.expect("the stream ends").unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn streams_that_catch_up_wait_for_memory_and_then_read_on() {
+    const STREAMS: usize = 4;
+    let world = world(16 << 20);
+    // Three records are read at a time.
+    let largest = world.memory.catch_up.largest();
+    for record in 0..9 {
+        world.broker.append("t", 0, vec![b'0' + record; largest / 4]);
+    }
+    // Everything is taken by others at first.
+    let others = [largest, largest].map(|bytes| world.memory.catch_up.reserve(bytes).unwrap());
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(tokio::spawn(text(world.ask(EVENTS).await)));
+    }
+    while world.app.hub.look().behind.catching_up < STREAMS {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(others);
+    for stream in streams {
+        let text = stream.await.unwrap();
+        let values: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).map(|v| &v[..1]).collect();
+        assert_eq!(values.concat(), "012345678");
+        assert!(!text.contains("event: "), "nothing else is told");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_larger_than_the_budget_ever_allows_is_told_as_a_problem() {
+    let world = world(16 << 20);
+    world.broker.append("t", 0, "first");
+    world.broker.append("t", 0, "second");
+    world.broker.append("t", 0, "third");
+    world.broker.append("t", 0, vec![b'x'; world.memory.catch_up.largest() + 1]);
+    let text = text(world.ask(EVENTS).await).await;
+    assert!(text.contains("data: third"), "what is before it comes first");
+    assert!(text.contains("event: problem") && text.contains("--memory-budget"), "{text}");
+    let (status, problem) = whole(world.ask("/topics/t/partitions/0/records?offset=3").await).await;
+    assert_eq!(status, 413, "{problem}");
+}
+
+#[tokio::test]
+async fn the_live_flow_reads_on_with_the_memory_that_was_kept_for_others() {
+    let world = world(16 << 20);
+    let live = &world.memory.live;
+    let mut stream = world.ask("/topics/t/events").await.into_body();
+    let mut seen = String::new();
+    // Its head, and where it starts.
+    for _ in 0..2 {
+        stream.frame().await.unwrap().unwrap();
+    }
+    // Together they are much more than the share.
+    while world.app.hub.look().live_lag.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for record in 0..20u8 {
+        world.broker.append("t", 0, vec![b'a' + record; live.largest() / 4]);
+        let mark = String::from(char::from(b'a' + record)).repeat(20);
+        while !seen.contains(&mark) {
+            let frame = tokio::time::timeout(Duration::from_secs(60), stream.frame()).await.expect("a frame");
+            seen = String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap();
+            assert!(!seen.contains("event: "), "nothing else is told");
+        }
+        assert!(live.used() <= live.most());
     }
 }

@@ -172,7 +172,7 @@ impl World {
 
     fn reader(&self, topic: &str) -> Box<dyn Reader> {
         let leader = self.info(topic).expect("the topic is there").partitions[0].leader;
-        self.broker.reader(leader.expect("a leader"))
+        self.broker.reader(leader.expect("a leader"), &curlew::memory_budget::MemoryBudget::default().live)
     }
 
     fn want(&self, topic: &str, offset: Offset) -> Want {

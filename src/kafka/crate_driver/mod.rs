@@ -22,12 +22,14 @@ use super::wire::{Settings, api_versions};
 use crate::broker::{
     Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, Reader, Submission, Support, TopicInfo,
 };
+use crate::memory_budget::Share;
 use crate::record::{Offset, Partition, Position, TopicName, TopicPartition};
 use client::Client;
 use crossbeam_channel::Receiver;
 use kafka::client::{FetchOffset, KafkaClient};
 use reader::CrateReader;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use writer::Writer;
 
@@ -146,7 +148,8 @@ impl Broker for CrateDriver {
         asked.iter().map(answer).collect()
     }
 
-    fn reader(&self, leader: NodeId) -> Box<dyn Reader> {
+    /// The crate allocates what a broker announces, so only memory that is kept could be counted, which says little.
+    fn reader(&self, leader: NodeId, _memory: &Arc<Share>) -> Box<dyn Reader> {
         Box::new(CrateReader::new(Client::new(&self.settings), leader))
     }
 

@@ -2,11 +2,13 @@
 //!
 //! Layout: <https://kafka.apache.org/documentation/#recordbatch>, KIP-98.
 
-use super::compression::Codec;
+use super::compression::{Codec, Unreadable};
 use super::legacy;
 use super::parse::Parse;
+use crate::memory_budget::Share;
 use crate::record::{Epoch, Epochs, NO_EPOCH, Offset, Records, Timestamp};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Up to and with the batch length: what is not counted by it.
 pub const OVERHEAD: usize = 12;
@@ -17,6 +19,8 @@ const CHECKED_FROM: usize = 21;
 const CRC_AT: usize = 17;
 /// An empty record: its length, attributes, two deltas, two nulls and no headers.
 const SMALLEST_RECORD: usize = 7;
+
+const MISFIT: &str = "a record does not fit into its batch";
 
 const LOG_APPEND_TIME: u8 = 1 << 3;
 const TRANSACTIONAL: u8 = 1 << 4;
@@ -45,18 +49,24 @@ pub struct Read {
 ///
 /// Damage is an error where it comes first; after whole batches, these are given, and the damage is
 /// met again by the next fetch.
-pub fn read(data: &Bytes, from: Offset, aborted: Vec<AbortedTransaction>, max_batch: usize) -> Result<Read, String> {
-    let mut reading = Reading {
-        max_batch: max_batch.min(u32::MAX as usize - 1),
-        aborted: Aborted::new(aborted),
-        read: Read { next_offset: from, ..Read::default() },
-    };
+/// Likewise where there is no memory for a batch: the read ends before it.
+pub fn read(
+    data: &Bytes,
+    from: Offset,
+    aborted: Vec<AbortedTransaction>,
+    memory: &Arc<Share>,
+) -> Result<Read, Unreadable> {
+    let mut reading =
+        Reading { memory, aborted: Aborted::new(aborted), read: Read { next_offset: from, ..Read::default() } };
     let mut at = 0;
     while let Some(len) = whole_batch(data, at)? {
         match reading.step(data, at, len) {
             Ok(()) => at += len,
             Err(_) if reading.read.next_offset > from => break,
-            Err(why) => return Err(format!("the batch after offset {}: {why}", reading.read.next_offset)),
+            Err(Unreadable::Damaged(why)) => {
+                return Err(format!("the batch after offset {}: {why}", reading.read.next_offset).into());
+            }
+            Err(shortage) => return Err(shortage),
         }
     }
     if reading.read.next_offset == from && !data.is_empty() {
@@ -64,7 +74,8 @@ pub fn read(data: &Bytes, from: Offset, aborted: Vec<AbortedTransaction>, max_ba
             // KIP-74: the first batch comes whole even where it is larger than the fetch.
             0 => format!("the batch at offset {from} is cut off after {} bytes", data.len()),
             _ => format!("all batches are before the asked offset {from}"),
-        });
+        }
+        .into());
     }
     Ok(reading.read)
 }
@@ -81,19 +92,19 @@ fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
     }
 }
 
-struct Reading {
-    max_batch: usize,
+struct Reading<'m> {
+    memory: &'m Arc<Share>,
     aborted: Aborted,
     read: Read,
 }
 
-impl Reading {
-    fn step(&mut self, data: &Bytes, at: usize, len: usize) -> Result<(), String> {
+impl Reading<'_> {
+    fn step(&mut self, data: &Bytes, at: usize, len: usize) -> Result<(), Unreadable> {
         let batch = data.slice(at..at + len);
         let (records, next) = match batch.get(MAGIC_AT) {
             Some(2) => self.batch(&batch)?,
-            Some(0 | 1) => legacy::read(&batch, self.read.next_offset, self.max_batch)?,
-            magic => return Err(format!("unknown message format {magic:?}")),
+            Some(0 | 1) => legacy::read(&batch, self.read.next_offset, self.memory)?,
+            magic => return Err(format!("unknown message format {magic:?}").into()),
         };
         if next > self.read.next_offset {
             // Outside the checksum: the broker writes it over what the producer sent. Older formats have none.
@@ -108,15 +119,15 @@ impl Reading {
     }
 
     /// The records of a batch that are to be delivered, and the offset after it.
-    fn batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), String> {
+    fn batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), Unreadable> {
         let header = Header::read(batch).ok_or("the header is cut off")?;
         let checked = batch.get(CHECKED_FROM..).ok_or("the header is cut off")?;
         if crc32c::crc32c(checked) != header.crc {
-            return Err("the checksum does not fit".to_owned());
+            return Err("the checksum does not fit".into());
         }
         let next = header.last_offset().and_then(|last| last.checked_add(1)).ok_or("an offset is impossible")?;
         if header.base_offset < 0 || header.last_offset_delta < 0 || header.count < 0 {
-            return Err("an offset or count is negative".to_owned());
+            return Err("an offset or count is negative".into());
         }
         if next <= self.read.next_offset {
             return Ok((Records::default(), next));
@@ -137,13 +148,13 @@ impl Reading {
         let from = self.read.next_offset;
         let codec = Codec::of(header.attributes).ok_or("unknown compression")?;
         let records = match codec {
-            Codec::None => header.records(batch.clone(), HEADER, from),
+            Codec::None => header.records(batch.clone(), HEADER, from, self.memory)?,
             codec => {
                 let compressed = batch.get(HEADER..).unwrap_or_default();
-                header.records(codec.decompress(compressed, self.max_batch)?, 0, from)
+                header.records(codec.decompress(compressed, self.memory)?, 0, from, self.memory)?
             }
         };
-        Ok((records.ok_or("a record does not fit into its batch")?, next))
+        Ok((records, next))
     }
 }
 
@@ -192,26 +203,27 @@ impl Header {
         self.base_offset.checked_add(self.last_offset_delta.into())
     }
 
-    /// The records in `data` from `at` on, without those before `from`. `None`: they do not fit
-    /// each other or the header.
-    fn records(&self, data: Bytes, at: usize, from: Offset) -> Option<Records> {
+    /// The records in `data` from `at` on, without those before `from`.
+    fn records(&self, data: Bytes, at: usize, from: Offset, memory: &Arc<Share>) -> Result<Records, Unreadable> {
+        let mut memory = memory.nothing();
         let mut records = Records::over(data.clone());
         let possible = (data.len().saturating_sub(at)) / SMALLEST_RECORD;
-        records.reserve(possible.min(usize::try_from(self.count).ok()?));
+        let count = usize::try_from(self.count).ok().ok_or(MISFIT)?;
+        records.reserve_within(possible.min(count), &mut memory)?;
         let mut parse = Parse::new(&data, at);
         let mut least_delta = 0;
         for _ in 0..self.count {
-            let len = usize::try_from(parse.varint()?).ok()?;
-            let end = parse.at().checked_add(len)?;
-            let _attributes = parse.byte()?;
-            let timestamp_delta = parse.varlong()?;
-            let offset_delta = parse.varint()?;
+            let len = parse.varint().and_then(|len| usize::try_from(len).ok()).ok_or(MISFIT)?;
+            let end = parse.at().checked_add(len).ok_or(MISFIT)?;
+            let _attributes = parse.byte().ok_or(MISFIT)?;
+            let timestamp_delta = parse.varlong().ok_or(MISFIT)?;
+            let offset_delta = parse.varint().ok_or(MISFIT)?;
             if offset_delta < least_delta || offset_delta > self.last_offset_delta {
-                return None;
+                return Err(MISFIT.into());
             }
             least_delta = offset_delta + 1;
-            let key = parse.part()?;
-            let value = parse.part()?;
+            let key = parse.part().ok_or(MISFIT)?;
+            let value = parse.part().ok_or(MISFIT)?;
             let offset = self.base_offset + Offset::from(offset_delta);
             let wanted = offset >= from;
             if wanted {
@@ -219,24 +231,29 @@ impl Header {
                     true => self.max_timestamp,
                     false => self.base_timestamp.wrapping_add(timestamp_delta),
                 };
+                records.make_room(&mut memory)?;
                 records.push(offset, timestamp, key, value);
             }
-            let headers = parse.varint()?;
+            let headers = parse.varint().ok_or(MISFIT)?;
             if headers < 0 {
-                return None;
+                return Err(MISFIT.into());
             }
             for _ in 0..headers {
-                let name = parse.part()??;
-                let value = parse.part()?;
+                let name = parse.part().flatten().ok_or(MISFIT)?;
+                let value = parse.part().ok_or(MISFIT)?;
                 if wanted {
+                    records.make_room(&mut memory)?;
                     records.push_header(name, value);
                 }
             }
             if parse.at() != end {
-                return None;
+                return Err(MISFIT.into());
             }
         }
-        (parse.at() == data.len()).then_some(records)
+        if parse.at() != data.len() {
+            return Err(MISFIT.into());
+        }
+        Ok(records.paid_by(memory))
     }
 }
 

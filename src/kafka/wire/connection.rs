@@ -7,6 +7,7 @@ use super::throttle::ThrottleTime;
 use super::transport::{Transport, failed, is_hang_up};
 use super::versions::Versions;
 use crate::broker::BrokerError;
+use crate::memory_budget::Share;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
@@ -149,6 +150,17 @@ impl Connection {
     /// Sends a request and waits for its answer. Where the broker wants the credentials again, they go first; where it
     /// wants to be left alone, they wait.
     pub fn call<Q: Call>(&mut self, request: &Q, version: i16, timeout: Duration) -> Result<Q::Answer, BrokerError> {
+        self.call_within(request, version, timeout, None)
+    }
+
+    /// Likewise; the answer, and what refers to its bytes, is paid for from `memory`.
+    pub fn call_within<Q: Call>(
+        &mut self,
+        request: &Q,
+        version: i16,
+        timeout: Duration,
+        memory: Option<&Arc<Share>>,
+    ) -> Result<Q::Answer, BrokerError> {
         if let Some(until) = self.throttled_until.take() {
             std::thread::sleep(until.saturating_duration_since(Instant::now()));
         }
@@ -157,7 +169,8 @@ impl Connection {
         }
         let deadline = Instant::now() + timeout;
         let ticket = self.sender.send(request, version, deadline)?;
-        let answer = self.receiver.receive::<Q>(ticket, deadline)?;
+        let body = self.receiver.body::<Q>(ticket, deadline, memory)?;
+        let answer = self.receiver.decode::<Q>(body, ticket.version)?;
         let pause = self.throttled.note(Q::throttle_ms(&answer));
         self.throttled_until = (!pause.is_zero()).then(|| Instant::now() + pause);
         Ok(answer)
@@ -192,7 +205,7 @@ impl Connection {
             .with_client_software_version(name(env!("CARGO_PKG_VERSION")));
         let deadline = Instant::now() + timeout;
         let ticket = self.sender.send(&request, 3, deadline)?;
-        let body = self.receiver.body::<ApiVersionsRequest>(ticket, deadline)?;
+        let body = self.receiver.body::<ApiVersionsRequest>(ticket, deadline, None)?;
         let answer = if body.starts_with(&35i16.to_be_bytes()) {
             self.call(&ApiVersionsRequest::default(), 0, timeout)?
         } else {
@@ -272,13 +285,18 @@ impl FrameReceiver {
 
     /// The answer to the oldest request that has not been answered yet, which must be `ticket`'s.
     pub fn receive<Q: Call>(&mut self, ticket: Ticket, deadline: Instant) -> Result<Q::Answer, BrokerError> {
-        let body = self.body::<Q>(ticket, deadline)?;
+        let body = self.body::<Q>(ticket, deadline, None)?;
         self.decode::<Q>(body, ticket.version)
     }
 
     /// An answer without its header.
-    fn body<Q: Call>(&mut self, ticket: Ticket, deadline: Instant) -> Result<Bytes, BrokerError> {
-        let mut frame = self.frame(deadline)?;
+    fn body<Q: Call>(
+        &mut self,
+        ticket: Ticket,
+        deadline: Instant,
+        memory: Option<&Arc<Share>>,
+    ) -> Result<Bytes, BrokerError> {
+        let mut frame = self.frame(deadline, memory)?;
         self.hint = None;
         let header = ResponseHeader::decode(&mut frame, Q::Answer::header_version(ticket.version))
             .map_err(|error| self.corrupt(&format!("sends a damaged header: {error}")))?;
@@ -295,7 +313,7 @@ impl FrameReceiver {
         Q::Answer::decode(&mut body, version).map_err(|_| damaged())
     }
 
-    fn frame(&mut self, deadline: Instant) -> Result<Bytes, BrokerError> {
+    fn frame(&mut self, deadline: Instant, memory: Option<&Arc<Share>>) -> Result<Bytes, BrokerError> {
         let mut head = [0; 4];
         self.fill(&mut head, deadline)?;
         let len = match usize::try_from(i32::from_be_bytes(head)) {
@@ -303,14 +321,21 @@ impl FrameReceiver {
             _ => return Err(self.not_a_length(head)),
         };
         let mut frame = Vec::new();
+        let mut memory = memory.map(Share::nothing);
         while frame.len() < len {
             let filled = frame.len();
             let more = filled.max(GROWTH).min(len - filled);
+            if let Some(memory) = &mut memory {
+                memory.grow(more)?;
+            }
             frame.reserve_exact(more);
             frame.resize(filled + more, 0);
             self.fill(frame.get_mut(filled..).unwrap_or_default(), deadline)?;
         }
-        Ok(frame.into())
+        Ok(match memory {
+            Some(memory) => memory.hold(frame),
+            None => frame.into(),
+        })
     }
 
     fn fill(&self, buffer: &mut [u8], deadline: Instant) -> Result<(), BrokerError> {

@@ -5,12 +5,14 @@ mod session;
 
 use super::batch::{self, AbortedTransaction};
 use super::cluster::Cluster;
+use super::compression::Unreadable;
 use super::connection::{Connection, Interrupter};
 use super::errors::{self, Asked};
 use super::metadata;
 use crate::broker::{
     AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want,
 };
+use crate::memory_budget::{Share, Shortage};
 use crate::record::{Partition, TopicName, TopicPartition};
 use bytes::Bytes;
 use epochs::EpochEnds;
@@ -25,6 +27,8 @@ use std::time::Instant;
 pub struct LeaderReader {
     cluster: Arc<Cluster>,
     leader: NodeId,
+    /// Pays for what is read.
+    memory: Arc<Share>,
     live: Option<Connection>,
     session: Session,
     ends: EpochEnds,
@@ -32,10 +36,11 @@ pub struct LeaderReader {
 }
 
 impl LeaderReader {
-    pub fn new(cluster: Arc<Cluster>, leader: NodeId) -> Self {
+    pub fn new(cluster: Arc<Cluster>, leader: NodeId, memory: Arc<Share>) -> Self {
         Self {
             cluster,
             leader,
+            memory,
             live: None,
             session: Session::default(),
             ends: EpochEnds::default(),
@@ -57,7 +62,8 @@ impl LeaderReader {
             return Ok(truncated);
         }
         let mut call = |session: &mut Session| {
-            let answer = connection.call(&session.request(wants, limits, version), version, timeout);
+            let request = session.request(wants, limits, version);
+            let answer = connection.call_within(&request, version, timeout, Some(&self.memory));
             answer.inspect_err(|_| session.lost())
         };
         let mut answer = call(&mut self.session)?;
@@ -66,7 +72,7 @@ impl LeaderReader {
             self.session.answered(&answer, limits);
         }
         errors::check(answer.error_code, Asked::Cluster, None)?;
-        let mut fetched = read(Asking { answer, version }, wants, self.cluster.settings().max_batch);
+        let mut fetched = read(Asking { answer, version }, wants, &self.memory);
         self.ends.explain(connection, wants, &mut fetched, self.cluster.settings().request_timeout)?;
         Ok(fetched)
     }
@@ -121,6 +127,10 @@ struct Asking {
 impl Reader for LeaderReader {
     /// After an interrupt, also one that came before the call, this returns at once, with nothing.
     fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+        // Without room for what the answer has at most, but for a single larger batch, it would be read in vain.
+        if !self.memory.has_room(limits.max_bytes.min(self.memory.largest())) {
+            return Err(BrokerError::BudgetUsedUp);
+        }
         let mut connection = match self.live.take() {
             Some(connection) => connection,
             None => self.cluster.connect(self.leader)?,
@@ -214,7 +224,8 @@ impl Interrupt {
     }
 }
 
-fn read(Asking { answer, version }: Asking, wants: &[Want], max_batch: usize) -> Vec<Fetched> {
+/// Partition by partition. Where the memory for one is used up, it and those behind it are left for the next fetch.
+fn read(Asking { answer, version }: Asking, wants: &[Want], memory: &Arc<Share>) -> Vec<Fetched> {
     let by_id = version > BY_NAME;
     let key = |want: &Want| {
         let name = if by_id { "" } else { want.topic.as_str() };
@@ -225,19 +236,23 @@ fn read(Asking { answer, version }: Asking, wants: &[Want], max_batch: usize) ->
     let records = |partition: &Answer| partition.records.as_ref().map_or(0, Bytes::len);
     let whole: usize = answer.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
     let mut fetched = Vec::new();
+    let mut is_short = false;
     for topic in answer.responses {
         for mut partition in topic.partitions {
             if 2 * records(&partition) < whole {
                 // Whoever keeps these records would keep all of the answer with them.
-                partition.records = partition.records.map(|records| Bytes::copy_from_slice(&records));
+                partition.records = partition.records.map(|records| copied(records, memory));
             }
             let key = (topic.topic.0.to_string(), topic.topic_id, partition.partition_index);
             if let Some(want) = wanted.get(&key) {
+                let result =
+                    if is_short { Err(BrokerError::BudgetUsedUp) } else { read_partition(partition, want, memory) };
+                is_short |= matches!(result, Err(BrokerError::BudgetUsedUp | BrokerError::OverBudget(_)));
                 fetched.push(Fetched {
                     topic: want.topic.clone(),
                     partition: want.partition,
                     offset: want.offset,
-                    result: read_partition(partition, want, max_batch),
+                    result,
                 });
             }
         }
@@ -245,15 +260,28 @@ fn read(Asking { answer, version }: Asking, wants: &[Want], max_batch: usize) ->
     fetched
 }
 
-fn read_partition(answer: Answer, want: &Want, max_batch: usize) -> Result<PartitionData, BrokerError> {
+/// The records alone, where there is memory for them.
+fn copied(records: Bytes, memory: &Arc<Share>) -> Bytes {
+    match memory.reserve(records.len()) {
+        Ok(paid) => paid.hold(records.to_vec()),
+        Err(_) => records,
+    }
+}
+
+fn read_partition(answer: Answer, want: &Want, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
     let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
     errors::check(answer.error_code, Asked::Place(&place, Operation::Read), None)?;
     let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
     epochs::divergence(want, &answer.diverging_epoch)?;
     let records = answer.records.unwrap_or_default();
-    let read = batch::read(&records, want.offset, aborted.collect(), max_batch)
-        .map_err(|why| BrokerError::Corrupt(format!("{place}: {why}")))?;
+    let read = batch::read(&records, want.offset, aborted.collect(), memory).map_err(|why| match why {
+        Unreadable::NoMemory(Shortage::Now) => BrokerError::BudgetUsedUp,
+        Unreadable::NoMemory(shortage) => {
+            BrokerError::OverBudget(format!("the batch of {place} at offset {} takes {shortage}", want.offset))
+        }
+        Unreadable::Damaged(why) => BrokerError::Corrupt(format!("{place}: {why}")),
+    })?;
     Ok(PartitionData {
         batches: read.batches,
         next_offset: read.next_offset,

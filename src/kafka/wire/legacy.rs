@@ -4,10 +4,12 @@
 //! Layout: <https://kafka.apache.org/documentation/#messageset>, KIP-31, KIP-32.
 
 use super::batch::OVERHEAD;
-use super::compression::Codec;
+use super::compression::{Codec, Unreadable};
 use super::parse::Parse;
+use crate::memory_budget::Share;
 use crate::record::{Offset, Part, Records, Timestamp};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// A checksum, the format, attributes, two nulls: no message is shorter.
 pub const SMALLEST: usize = 14;
@@ -28,7 +30,7 @@ struct Message {
 
 /// The records of a message, which is one record or a compressed set of them, from `from` on, and
 /// the offset after it.
-pub fn read(entry: &Bytes, from: Offset, max: usize) -> Result<(Records, Offset), String> {
+pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records, Offset), Unreadable> {
     let message = Message::read(entry, 0)?;
     let next = message.offset.checked_add(1).ok_or("an offset is impossible")?;
     let codec = Codec::of(message.attributes).filter(|codec| *codec != Codec::Zstd).ok_or("unknown compression")?;
@@ -40,19 +42,21 @@ pub fn read(entry: &Bytes, from: Offset, max: usize) -> Result<(Records, Offset)
         return Ok((records, next));
     }
     let compressed = message.value.clone().and_then(|value| entry.get(value)).ok_or("a compressed set is empty")?;
-    Ok((read_set(&message, codec.decompress(compressed, max)?, from)?, next))
+    Ok((read_set(&message, codec.decompress(compressed, memory)?, from, memory)?, next))
 }
 
 /// In format 1 the offsets of a set count from 0, and the outer offset is that of the last (KIP-31).
-fn read_set(outer: &Message, set: Bytes, from: Offset) -> Result<Records, String> {
+fn read_set(outer: &Message, set: Bytes, from: Offset, memory: &Arc<Share>) -> Result<Records, Unreadable> {
     let mut messages = Vec::new();
+    let (mut for_messages, mut for_records) = (memory.nothing(), memory.nothing());
     let mut at = 0;
     while at < set.len() {
         let message = Message::read(&set, at)?;
         if Codec::of(message.attributes) != Some(Codec::None) {
-            return Err("a compressed set lies in another".to_owned());
+            return Err("a compressed set lies in another".into());
         }
         at = message.end;
+        for_messages.make_room(&mut messages)?;
         messages.push(message);
     }
     let base = match (outer.magic, messages.last()) {
@@ -68,10 +72,11 @@ fn read_set(outer: &Message, set: Bytes, from: Offset) -> Result<Records, String
         if offset >= from {
             let by_broker = outer.attributes & LOG_APPEND_TIME != 0;
             let timestamp = if by_broker { outer.timestamp } else { message.timestamp };
+            records.make_room(&mut for_records)?;
             records.push(offset, timestamp, message.key, message.value);
         }
     }
-    Ok(records)
+    Ok(records.paid_by(for_records))
 }
 
 impl Message {

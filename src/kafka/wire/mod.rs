@@ -40,6 +40,7 @@ use crate::broker::{
     AutoCreate, Backlog, Broker, BrokerError, Capabilities, Connections, NodeId, OffsetAt, Reader, Submission,
     TopicInfo,
 };
+use crate::memory_budget::Share;
 use crate::record::{Position, TopicName, TopicPartition};
 use cluster::Cluster;
 use connection::Connection;
@@ -113,8 +114,8 @@ impl Broker for Wire {
         offsets::positions(&self.cluster, &self.pool, asked)
     }
 
-    fn reader(&self, leader: NodeId) -> Box<dyn Reader> {
-        Box::new(fetch::LeaderReader::new(self.cluster.clone(), leader))
+    fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader> {
+        Box::new(fetch::LeaderReader::new(self.cluster.clone(), leader, memory.clone()))
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {

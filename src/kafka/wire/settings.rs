@@ -18,8 +18,6 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Bytes of one answer; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
     pub max_frame: usize,
-    /// Bytes of one batch after decompression; a larger one is `Corrupt`.
-    pub max_batch: usize,
     pub produce: super::produce::Settings,
     /// What quotas have cost so far.
     pub throttled: ThrottleTime,
@@ -34,7 +32,6 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_frame: 128 << 20,
-            max_batch: 256 << 20,
             produce: super::produce::Settings::default(),
             throttled: ThrottleTime::default(),
         }

@@ -2,6 +2,7 @@
 
 use crossbeam_channel::Receiver;
 use curlew::broker::*;
+use curlew::memory_budget::{Share, Shortage};
 use curlew::record::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -202,7 +203,7 @@ impl Log {
         topic.partitions.get(place.partition as usize).ok_or_else(|| BrokerError::UnknownPartition(place.clone()))
     }
 
-    fn fetch(&self, want: &Want, most: usize) -> Result<PartitionData, BrokerError> {
+    fn fetch(&self, want: &Want, most: usize, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
         let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
         let log = self.partition(&place)?;
         if want.topic_id.is_some() && want.topic_id != Some(self.topics[&want.topic].id) {
@@ -231,7 +232,14 @@ impl Log {
                 break;
             }
             bytes += batch.iter().map(|(_, record)| record.size()).sum::<usize>();
-            batches.push(encode(batch));
+            match encode(batch, memory) {
+                Ok(batch) => batches.push(batch),
+                Err(shortage) if batches.is_empty() => return Err(shortage.into()),
+                Err(_) => {
+                    all = false;
+                    break;
+                }
+            }
             batch.iter().for_each(|(offset, _)| epochs.begin(*offset, log.epoch_of(*offset)));
             next_offset = batch.last().map_or(next_offset, |last| last.0 + 1);
         }
@@ -242,7 +250,8 @@ impl Log {
     }
 }
 
-fn encode(batch: &[(Offset, NewRecord)]) -> Records {
+fn encode(batch: &[(Offset, NewRecord)], memory: &Arc<Share>) -> Result<Records, Shortage> {
+    let paid = memory.reserve(batch.iter().map(|(_, record)| record.bytes()).sum())?;
     let mut data = Vec::new();
     let mut put = |part: &Option<bytes::Bytes>| {
         part.as_ref().map(|part| {
@@ -256,12 +265,13 @@ fn encode(batch: &[(Offset, NewRecord)]) -> Records {
             record.headers.iter().map(|h| (put(&Some(h.name.clone().into())).unwrap(), put(&h.value))).collect();
         parts.push((*offset, record.timestamp.unwrap_or(0), put(&record.key), put(&record.value), headers));
     }
-    let mut records = Records::over(data.into());
+    data.shrink_to_fit();
+    let mut records = Records::over(paid.hold(data));
     for (offset, timestamp, key, value, headers) in parts {
         records.push(offset, timestamp, key, value);
         headers.into_iter().for_each(|(name, value)| records.push_header(name, value));
     }
-    records
+    Ok(records)
 }
 
 impl Broker for MemoryBroker {
@@ -325,9 +335,9 @@ impl Broker for MemoryBroker {
         asked.iter().map(find).collect()
     }
 
-    fn reader(&self, _leader: NodeId) -> Box<dyn Reader> {
+    fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader> {
         let broker = self.own.upgrade().expect("the broker is in use");
-        Box::new(MemoryReader { broker, interrupted: Arc::default() })
+        Box::new(MemoryReader { broker, memory: memory.clone(), interrupted: Arc::default() })
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
@@ -364,6 +374,7 @@ impl MemoryBroker {
 
 struct MemoryReader {
     broker: Arc<MemoryBroker>,
+    memory: Arc<Share>,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -377,7 +388,7 @@ impl Reader for MemoryReader {
                 topic: want.topic.clone(),
                 partition: want.partition,
                 offset: want.offset,
-                result: log.fetch(want, limits.partition_max_bytes),
+                result: log.fetch(want, limits.partition_max_bytes, &self.memory),
             };
             let fetched: Vec<_> = wants.iter().map(answer).collect();
             let left = until.saturating_duration_since(Instant::now());

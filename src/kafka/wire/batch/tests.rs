@@ -6,6 +6,10 @@ use std::io::Write;
 
 const MAX: usize = 1 << 20;
 
+fn memory() -> Arc<Share> {
+    Share::new("test", 4 * MAX, MAX)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rec {
     offset_delta: i32,
@@ -111,7 +115,7 @@ fn joined(batches: &[Batch]) -> Bytes {
 }
 
 fn read_all(data: impl Into<Bytes>, from: i64) -> Result<Read, String> {
-    read(&data.into(), from, Vec::new(), MAX)
+    read(&data.into(), from, Vec::new(), &memory()).map_err(|why| why.to_string())
 }
 
 /// `offset value` of each record, and the next offset.
@@ -286,7 +290,7 @@ fn aborted_transactions_and_markers_are_left_out() {
         let data = joined(&log[from as usize..]);
         let told_of = aborted.iter().filter(|(end, _)| *end >= from).map(|(_, transaction)| *transaction).collect();
         let expected = all.iter().filter(|(at, _)| *at >= from).map(|(_, text)| (*text).to_owned()).collect();
-        assert_eq!(told(&read(&data, from, told_of, MAX).unwrap()), (expected, 12), "from {from}");
+        assert_eq!(told(&read(&data, from, told_of, &memory()).unwrap()), (expected, 12), "from {from}");
     }
 }
 
@@ -312,7 +316,10 @@ fn a_bomb_is_an_error() {
 #[test]
 fn a_forged_snappy_length_reserves_nothing() {
     let batch = Batch { attributes: 2, ..Batch::of(0, &["a"]) };
-    let error = read(&batch.around(&[0xff, 0xff, 0x3f, 0]).into(), 0, Vec::new(), 1 << 30).unwrap_err();
+    let error =
+        read(&batch.around(&[0xff, 0xff, 0x3f, 0]).into(), 0, Vec::new(), &Share::new("test", 1 << 30, 1 << 30))
+            .unwrap_err()
+            .to_string();
     assert!(error.contains("impossible"), "{error}");
 }
 

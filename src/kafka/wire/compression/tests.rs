@@ -9,6 +9,10 @@ use std::io::Write;
 const MAX: usize = 1 << 20;
 const TEXT: &[u8] = b"a text, a text, a longer text, and then once more a text \xff\x00";
 
+fn memory(most: usize) -> Arc<Share> {
+    Share::new("test", most, most)
+}
+
 /// Frames of a codec: of nothing, of little, of much that is the same.
 fn frames(codec: Codec) -> Vec<Vec<u8>> {
     let much = TEXT.repeat(2000);
@@ -47,7 +51,8 @@ fn codecs() -> impl Strategy<Value = Codec> {
 #[test]
 fn the_frames_of_the_corpus_are_right() {
     for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
-        let sizes: Vec<_> = frames(codec).iter().map(|frame| codec.decompress(frame, MAX).unwrap().len()).collect();
+        let sizes: Vec<_> =
+            frames(codec).iter().map(|frame| codec.decompress(frame, &memory(MAX)).unwrap().len()).collect();
         assert_eq!((sizes.iter().min(), sizes.iter().max()), (Some(&0), Some(&(2000 * TEXT.len()))), "{codec:?}");
     }
 }
@@ -58,15 +63,57 @@ proptest! {
         (codec, bytes) in codecs().prop_flat_map(|codec| (Just(codec), damaged(frames(codec)))),
         max in 0..MAX,
     ) {
-        if let Ok(whole) = codec.decompress(&bytes, max) {
+        if let Ok(whole) = codec.decompress(&bytes, &memory(max)) {
             prop_assert!(whole.len() <= max);
         }
     }
 
     #[test]
     fn no_bytes_of_any_codec_cost_more_than_is_allowed(codec in codecs(), bytes: Vec<u8>, max in 0..1000usize) {
-        if let Ok(whole) = codec.decompress(&bytes, max) {
+        if let Ok(whole) = codec.decompress(&bytes, &memory(max)) {
             prop_assert!(whole.len() <= max);
         }
+    }
+}
+
+#[test]
+fn what_is_inflated_is_paid_for_before_it_is_there_and_as_long_as_it_is_kept() {
+    for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        for frame in compressed(codec, &vec![0; 300 << 10]) {
+            let memory = memory(MAX);
+            let whole = codec.decompress(&frame, &memory).unwrap();
+            let used = memory.used();
+            assert!((whole.len()..=whole.len() + whole.len() / 8).contains(&used), "{codec:?}: {used}");
+            let part = whole.slice(..1);
+            drop(whole);
+            assert_eq!(memory.used(), used, "{codec:?}");
+            drop(part);
+            assert_eq!(memory.used(), 0, "{codec:?}");
+        }
+        let bomb = compressed(codec, &vec![0; 3 * MAX]).remove(0);
+        let memory = Share::new("test", 2 * MAX, MAX);
+        let refused = codec.decompress(&bomb, &memory);
+        assert_eq!(refused, Err(Shortage::Always { largest: MAX }.into()), "{codec:?}");
+        let _others = memory.reserve(MAX).unwrap();
+        let _more = memory.reserve(MAX - 1000).unwrap();
+        let later = codec.decompress(&compressed(codec, &vec![0; MAX / 2]).remove(0), &memory);
+        assert_eq!(later, Err(Shortage::Now.into()), "{codec:?}");
+    }
+}
+
+#[test]
+fn a_zstd_window_is_read_from_the_head_of_its_frame() {
+    let head = |rest: &[u8]| [&0xfd2f_b528u32.to_le_bytes()[..], rest].concat();
+    for (frame, window) in [
+        (head(&[0x00, 0x58]), Some(2 << 20)),
+        (head(&[0x00, 0x59]), Some((2 << 20) + (2 << 20) / 8)),
+        (head(&[0x20, 7]), Some(7)),
+        (head(&[0x60, 1, 0]), Some(257)),
+        (head(&[0xa1, 9, 0, 0, 16, 0]), Some(1 << 20)),
+        (head(&[0xe0, 0, 0, 0, 0, 1, 0, 0, 0]), Some(1 << 32)),
+        (head(&[0x00]), None),
+        (head(&[]), None),
+    ] {
+        assert_eq!(zstd_window(&frame), window, "{frame:?}");
     }
 }

@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::broker::Remedy;
+use crate::kafka::wire::produce::encode::{Stamp, encode_batch};
 use crate::kafka::wire::testing::{self, FETCH, Impostor, METADATA, api_versions, broker, metadata};
-use crate::record::{NO_EPOCH, TopicName};
+use crate::memory_budget::MemoryBudget;
+use crate::record::{NO_EPOCH, NewRecord, TopicName};
+use bytes::BytesMut;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +39,13 @@ fn fetched(partitions: &[(i32, i16)]) -> Vec<u8> {
 
 /// A broker that says it is node 1 and answers fetches with `fetch`.
 fn leader(fetch: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> (Impostor, LeaderReader) {
+    leader_within(MemoryBudget::default().live, fetch)
+}
+
+fn leader_within(
+    memory: Arc<Share>,
+    fetch: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> (Impostor, LeaderReader) {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let broker = broker(move |asked| match asked.key {
@@ -43,7 +54,7 @@ fn leader(fetch: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> (Impos
         _ => None,
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1);
+    let reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1, memory);
     (broker, reader)
 }
 
@@ -126,7 +137,7 @@ fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
         }
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let mut reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1);
+    let mut reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1, MemoryBudget::default().live);
     let interrupt = reader.interrupter();
     let interrupting = std::thread::spawn(move || {
         waiting.recv().unwrap();
@@ -156,4 +167,75 @@ fn a_broker_with_a_quota_is_left_alone_unless_something_else_is_wanted() {
     let interrupted = Instant::now();
     assert!(reader.fetch(&[want(0)], LIMITS).unwrap().is_empty());
     assert!(interrupted.elapsed() < Duration::from_secs(10), "an interrupt ends the wait");
+}
+
+/// A batch at offset 5 with one record of so many zeros, by zstd.
+fn zeros(bytes: usize) -> Vec<u8> {
+    const HEADER: usize = 61;
+    let record = NewRecord { value: Some(vec![0; bytes].into()), ..NewRecord::default() };
+    let mut batch = BytesMut::new();
+    encode_batch(&mut batch, std::iter::once((0, &record)), Stamp::NONE);
+    let records = ruzstd::encoding::compress_to_vec(&batch[HEADER..], ruzstd::encoding::CompressionLevel::Fastest);
+    let mut batch = [&batch[..HEADER], &records].concat();
+    let length = u32::try_from(batch.len() - 12).unwrap();
+    batch[..8].copy_from_slice(&5i64.to_be_bytes());
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    batch[22] = 4;
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+/// Fetch 4 of so many partitions of `t`, each with this batch.
+fn fetched_each(partitions: i32, batch: &[u8]) -> Vec<u8> {
+    let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
+    testing::text(&mut body, "t");
+    body.extend(partitions.to_be_bytes());
+    for partition in 0..partitions {
+        body.extend(partition.to_be_bytes());
+        body.extend(0i16.to_be_bytes());
+        body.extend([9i64.to_be_bytes(), 8i64.to_be_bytes()].concat());
+        body.extend((-1i32).to_be_bytes());
+        body.extend(u32::try_from(batch.len()).unwrap().to_be_bytes());
+        body.extend(batch);
+    }
+    body
+}
+
+#[test]
+fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partition() {
+    const PARTITIONS: i32 = 40;
+    const LARGE: usize = 3 << 20;
+    let memory = Share::new("test", 10 << 20, 5 << 20);
+    let answer = fetched_each(PARTITIONS, &zeros(LARGE));
+    let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
+    let mut left: Vec<Want> = (0..PARTITIONS).map(want).collect();
+    while !left.is_empty() {
+        let fetched = reader.fetch(&left, LIMITS).unwrap();
+        assert!((LARGE..=memory.most()).contains(&memory.used()), "{}", memory.used());
+        let before = left.len();
+        for Fetched { partition, result, .. } in fetched {
+            match result {
+                Ok(data) => {
+                    let value = data.batches[0].iter().next().unwrap().value.map(<[u8]>::len);
+                    assert_eq!((value, data.next_offset), (Some(LARGE), 6));
+                    left.retain(|want| want.partition != partition);
+                }
+                Err(error) => assert_eq!(error, BrokerError::BudgetUsedUp),
+            }
+        }
+        assert!((1..=3).contains(&(before - left.len())), "{before} to {}", left.len());
+        assert_eq!(memory.used(), 0);
+    }
+}
+
+#[test]
+fn a_batch_that_never_fits_the_budget_is_told_with_its_place() {
+    let memory = Share::new("test", 10 << 20, 5 << 20);
+    let answer = fetched_each(1, &zeros(6 << 20));
+    let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
+    let error = reader.fetch(&[want(0)], LIMITS).unwrap().remove(0).result.unwrap_err();
+    let BrokerError::OverBudget(why) = &error else { panic!("{error}") };
+    assert!(why.contains("t/0 at offset 5") && why.contains("--memory-budget"), "{why}");
+    assert_eq!((error.remedy(), memory.used()), (Remedy::GiveUp, 0));
 }

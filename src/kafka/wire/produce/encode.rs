@@ -134,6 +134,7 @@ fn put_varint(out: &mut BytesMut, number: i64) {
 mod tests {
     use super::*;
     use crate::kafka::wire::batch;
+    use crate::memory_budget::MemoryBudget;
     use crate::record::Header;
     use kafka_protocol::records::RecordBatchDecoder;
     use proptest::prelude::*;
@@ -187,7 +188,7 @@ mod tests {
         fn our_reader_reads_what_is_written(records in records()) {
             let mut out = BytesMut::new();
             encode_batch(&mut out, records.iter().map(|(t, r)| (*t, r)), Stamp::NONE);
-            let read = batch::read(&out.freeze(), 0, Vec::new(), 1 << 30).unwrap();
+            let read = batch::read(&out.freeze(), 0, Vec::new(), &MemoryBudget::default().live).unwrap();
             let read: Vec<_> = read.batches.iter().flat_map(|b| b.iter()).collect();
             prop_assert_eq!(read.len(), records.len());
             for (n, (read, (timestamp, record))) in read.iter().zip(&records).enumerate() {
@@ -215,7 +216,7 @@ mod tests {
         let record = NewRecord { headers, ..NewRecord::default() };
         let mut out = BytesMut::new();
         encode_batch(&mut out, std::iter::once((5, &record)), Stamp::NONE);
-        let read = batch::read(&out.freeze(), 0, Vec::new(), 1 << 20).unwrap();
+        let read = batch::read(&out.freeze(), 0, Vec::new(), &MemoryBudget::default().live).unwrap();
         let read = read.batches[0].iter().next().unwrap();
         let expected: [(&[u8], Option<&[u8]>); 3] = [(b"h", Some(b"1")), (b"h", None), (b"h", Some(b""))];
         assert_eq!(read.headers().collect::<Vec<_>>(), expected);

@@ -8,7 +8,7 @@
 mod answer;
 mod batch;
 mod creation;
-mod encode;
+pub(super) mod encode;
 mod link;
 mod lookup;
 mod node;
