@@ -6,7 +6,7 @@ use super::allowance::Room;
 use super::candidates::Candidates;
 use super::counts::Asked;
 use super::delayed::Delayed;
-use super::fair_queue::FairQueue;
+use super::fair_queue::{FairQueue, Running};
 use super::gap::{Finding, find_gap};
 use super::job::{AtEnd, First, Job, Known, Next, Phase, Waits, Weight};
 use super::live::{Joined, Live, Nudge};
@@ -95,7 +95,7 @@ impl CatchUp {
             if let Some(job) = heavy {
                 let _at_work = worker::at_work();
                 // A panic in it must not keep its place.
-                let _running = Running(self);
+                let _running = Running(&self.heavy);
                 self.take_turn(job, &mut readers);
             }
             match self.next_job(waits) {
@@ -390,14 +390,5 @@ impl CatchUp {
         }
         job.send(out);
         failed
-    }
-}
-
-/// One of the places for heavy jobs, while it is taken.
-struct Running<'c>(&'c CatchUp);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.heavy).finish();
     }
 }

@@ -1,7 +1,9 @@
 //! Work that waits, in turns per client: one client with much of it delays another by one piece, not by all of its own.
 
+use super::lock;
 use super::subscription::ClientTag;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
 
 #[derive(Debug)]
 pub struct FairQueue<T> {
@@ -53,6 +55,15 @@ impl<T> FairQueue<T> {
     pub fn clear(&mut self) {
         self.waiting.clear();
         self.turns.clear();
+    }
+}
+
+/// The place of an entry that was started, while it is taken.
+pub struct Running<'q, T>(pub &'q Mutex<FairQueue<T>>);
+
+impl<T> Drop for Running<'_, T> {
+    fn drop(&mut self) {
+        lock(self.0).finish();
     }
 }
 
