@@ -272,6 +272,13 @@ impl World {
         (self.refuse, self.unsure) = (0, 0);
         for _ in 0..10_000 {
             self.now += Duration::from_millis(1);
+            // Pauses cost no rounds: dividing many batches takes many.
+            if self.on_the_way.is_empty()
+                && self.answers.is_empty()
+                && let Some(end) = self.queue.resume_at()
+            {
+                self.now = self.now.max(end);
+            }
             while self.send() {}
             self.arrive();
             self.answer();
