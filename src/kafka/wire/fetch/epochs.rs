@@ -105,6 +105,10 @@ impl EpochEnds {
             want.last_epoch >= 0 && fetched.iter().any(|f| own(f) && is_out(f))
         };
         let wants: Vec<&Want> = wants.iter().filter(out).collect();
+        // The leader's present epoch has grown since it was asked about.
+        for want in &wants {
+            self.0.remove(&key(want));
+        }
         for told in self.ask(connection, wants.into_iter(), timeout)? {
             let own = |f: &&mut Fetched| f.topic == told.topic && f.partition == told.partition;
             if let (Some(fetched), Err(BrokerError::Truncated { .. })) = (fetched.iter_mut().find(own), &told.result) {

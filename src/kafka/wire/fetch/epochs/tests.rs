@@ -92,3 +92,26 @@ fn an_old_broker_that_refuses_the_question_is_read_and_one_that_no_longer_leads_
     let (found, _) = check(end(FENCED_LEADER_EPOCH, -1, -1), &[want(20, 7, 3)]);
     assert!(matches!(&found[0], Err(BrokerError::StaleMetadata(_))), "{found:?}");
 }
+
+#[test]
+fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
+    // The epoch that is written to ends at 10 when it is first asked about, and at 1000 later.
+    let ends = Mutex::new(vec![1000, 10]);
+    let broker = Impostor::start(move |mut stream| {
+        while let Some(request) = next_request(&mut stream) {
+            let body = match request.key {
+                OFFSET_FOR_LEADER_EPOCH => end(0, 7, ends.lock().unwrap().pop().unwrap()),
+                _ => api_versions(),
+            };
+            answer(&mut stream, request.correlation, &body);
+        }
+    });
+    let mut connection = Connection::open(&broker.address, &broker.settings()).unwrap();
+    let mut known = EpochEnds::default();
+    for offset in [3, 20] {
+        let want = want(offset, 7, 7);
+        let mut found = [fetched(&want, BrokerError::OffsetOutOfRange(place(&want)))];
+        known.explain(&mut connection, &[want], &mut found, TIMEOUT).unwrap();
+        assert!(matches!(found[0].result, Err(BrokerError::OffsetOutOfRange(_))), "at {offset}: {found:?}");
+    }
+}
