@@ -19,7 +19,7 @@ mod topic;
 mod writer;
 
 use super::cluster::Cluster;
-use crate::broker::{BrokerError, NodeId, Submission};
+use crate::broker::{Backlogs, BrokerError, NodeId, Submission};
 use crate::worker;
 use crossbeam_channel::{Receiver, bounded};
 use std::thread;
@@ -80,6 +80,8 @@ const QUESTIONS: usize = 4;
 pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<Submission>) {
     let (events, told) = bounded(EVENTS);
     let (questions, asked) = bounded(QUESTIONS);
+    // A writer before this one may have ended in a panic.
+    cluster.tell_backlogs(Backlogs::default());
     thread::scope(|scope| {
         let replies = events.clone();
         let reply = move |reply| drop(replies.send(Event::Reply(reply)));

@@ -9,7 +9,7 @@ use crate::kafka::wire::testing::{
 use crate::record::{NewRecord, Partition, TopicName};
 use bytes::Bytes;
 use crossbeam_channel::Sender;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -196,6 +196,7 @@ impl Broker {
 
 /// A producer on its thread; ends with the value.
 struct Producer {
+    cluster: Arc<Cluster>,
     submissions: Option<Sender<Submission>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -203,9 +204,10 @@ struct Producer {
 impl Producer {
     fn start(bootstrap: &str, settings: Settings) -> Self {
         let (submissions, taken) = bounded(100);
-        let cluster = Cluster::new(testing::settings(&[bootstrap]));
-        let thread = thread::spawn(move || write_all(&cluster, &settings, &taken));
-        Self { submissions: Some(submissions), thread: Some(thread) }
+        let cluster = Arc::new(Cluster::new(testing::settings(&[bootstrap])));
+        let its = cluster.clone();
+        let thread = thread::spawn(move || write_all(&its, &settings, &taken));
+        Self { cluster, submissions: Some(submissions), thread: Some(thread) }
     }
 
     fn submit(&self, topic: &str, acks: Acks, values: &[&str], within: Duration) -> Receiver<Vec<Outcome>> {
@@ -523,4 +525,32 @@ fn a_panic_beside_the_writer_is_counted_and_an_answer_like_others() {
     assert!(matches!(failed, Err(BrokerError::Internal(why)) if why.contains("panicked")));
     assert_eq!(caught(|| Ok(1)), Ok(1));
     assert!(worker::panics() > before);
+}
+
+#[test]
+fn a_deleted_topic_is_not_one_that_cannot_be_written() {
+    const NOT_LEADER: i16 = 6;
+    let deleted = Arc::<AtomicBool>::default();
+    let is_deleted = deleted.clone();
+    let broker = Broker::start_with(
+        |_, _| Do::Answer(NOT_LEADER, -1),
+        move |own| {
+            let topic = [("t", 0, &[1i32][..])];
+            metadata(&[(1, own)], if is_deleted.load(Ordering::SeqCst) { &[] } else { &topic })
+        },
+    );
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let outcomes = producer.submit("t", Acks::All, &["a"], SOON);
+    let wait_for = |waits: bool| {
+        let deadline = Instant::now() + SOON;
+        while producer.cluster.backlogs().stuck_since.is_some() != waits {
+            assert!(Instant::now() < deadline, "waiting for {waits}");
+            thread::yield_now();
+        }
+    };
+    wait_for(true);
+    deleted.store(true, Ordering::SeqCst);
+    assert!(matches!(&outcomes.recv_timeout(SOON).unwrap()[0], Err(BrokerError::UnknownTopic(_))));
+    wait_for(false);
+    producer.end();
 }

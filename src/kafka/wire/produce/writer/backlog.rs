@@ -14,15 +14,28 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How writing to a partition goes.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Since when it has had records without an answer of the broker that settles some.
+    /// Since when it has had records without an answer of the broker that settles some; later by as long as it had none.
     stuck_since: Option<Instant>,
+    /// Since when no record waits, though the broker has settled none.
+    given_up_at: Option<Instant>,
     last_record: Option<Instant>,
 }
 
 impl Progress {
     pub fn record(&mut self, now: Instant) {
         self.last_record = Some(now);
-        self.stuck_since.get_or_insert(now);
+        self.stuck_since = Some(self.since(now).unwrap_or(now));
+        self.given_up_at = None;
+    }
+
+    /// No record waits any more. What is known of the partition does not grow until there are others.
+    pub fn given_up(&mut self, now: Instant) {
+        self.given_up_at = Some(now);
+    }
+
+    /// There is no such partition any more.
+    pub fn abandoned(&mut self) {
+        self.stuck_since = None;
     }
 
     /// The broker has written records, or judged them.
@@ -32,7 +45,12 @@ impl Progress {
 
     fn stuck_since(&self, now: Instant) -> Option<Instant> {
         let is_wanted = |at: Instant| now.saturating_duration_since(at) < REMEMBERED;
-        self.stuck_since.filter(|_| self.last_record.is_some_and(is_wanted))
+        self.since(now).filter(|_| self.last_record.is_some_and(is_wanted))
+    }
+
+    fn since(&self, now: Instant) -> Option<Instant> {
+        let unused = self.given_up_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        Some(self.stuck_since? + unused)
     }
 }
 
@@ -88,5 +106,30 @@ impl Writer<'_, '_> {
         let backlogs = Backlogs { topics: topics.collect(), stuck_since, last_written: self.last_written };
         self.told = Told { at: now, anything: !backlogs.topics.is_empty() };
         self.cluster.tell_backlogs(backlogs);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_time_in_which_records_waited_counts_against_a_partition() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut progress = Progress::default();
+        let stuck = |progress: &Progress, now| progress.stuck_since(now).map(|since| (now - since).as_secs());
+        progress.record(at(0));
+        assert_eq!(stuck(&progress, at(2)), Some(2));
+        progress.given_up(at(3));
+        assert_eq!(stuck(&progress, at(30)), Some(3), "the broker may be well again");
+        progress.record(at(40));
+        assert_eq!(stuck(&progress, at(42)), Some(5));
+        progress.settled(Left::Nothing, at(43));
+        progress.given_up(at(43));
+        assert_eq!(stuck(&progress, at(44)), None);
+        progress.record(at(50));
+        assert_eq!(stuck(&progress, at(51)), Some(1));
     }
 }

@@ -93,6 +93,7 @@ impl Writer<'_, '_> {
         for id in topic.queues.values() {
             if let Some(placed) = self.queues.get_mut(id.0) {
                 placed.queue.abandon(why);
+                placed.progress.abandoned();
             }
         }
     }

@@ -45,8 +45,15 @@ impl Writer<'_, '_> {
 
     fn group_by_leader(&mut self, now: Instant) {
         self.nodes.values_mut().for_each(|n| n.candidates.clear());
-        let queues = &self.queues;
-        self.active.retain(|id| queues.get(id.0).is_some_and(|q| !q.queue.is_idle()));
+        let queues = &mut self.queues;
+        self.active.retain(|id| {
+            let Some(placed) = queues.get_mut(id.0) else { return false };
+            let idle = placed.queue.is_idle();
+            if idle {
+                placed.progress.given_up(now);
+            }
+            !idle
+        });
         for id in self.active.range(self.turn..).chain(self.active.range(..self.turn)) {
             let Some(placed) = self.queues.get(id.0) else { continue };
             let Some(topic) = self.topics.get_mut(&placed.place.topic) else { continue };
