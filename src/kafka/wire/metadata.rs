@@ -78,7 +78,8 @@ fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, Bro
 }
 
 /// KIP-320: a broker that lags behind may still name an earlier leader. Of the same topic (by its
-/// id), the leader of the later epoch is the right one. Returns the first partition where that was not the fresh one.
+/// id), the leader of the later epoch is the right one, and partitions are only ever added. Returns the first
+/// partition where the fresh answer was outdated.
 pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<TopicPartition> {
     if fresh.id.is_none() || fresh.id != before.id {
         return None;
@@ -89,6 +90,10 @@ pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<T
             *fresh = *before;
             outdated = outdated.or(Some(before.partition));
         }
+    }
+    for added in before.partitions.iter().skip(fresh.partitions.len()) {
+        fresh.partitions.push(*added);
+        outdated = outdated.or(Some(added.partition));
     }
     outdated.map(|partition| TopicPartition { topic: fresh.name.clone(), partition })
 }

@@ -159,6 +159,22 @@ fn a_broker_that_lags_behind_does_not_bring_back_an_earlier_leader() {
 }
 
 #[test]
+fn a_broker_that_lags_behind_does_not_take_partitions_away() {
+    use crate::broker::PartitionInfo;
+    let info = |id: u128, partitions| TopicInfo {
+        name: name("t"),
+        id: Some(uuid::Uuid::from_u128(id)),
+        partitions: (0..partitions).map(|n| PartitionInfo { partition: n, leader: Some(n), leader_epoch: 0 }).collect(),
+    };
+    let mut fresh = info(7, 2);
+    let outdated = super::metadata::keep_newer_leaders(&mut fresh, &info(7, 4));
+    assert_eq!((fresh, outdated.map(|place| place.partition)), (info(7, 4), Some(2)));
+    let mut recreated = info(8, 2);
+    assert_eq!(super::metadata::keep_newer_leaders(&mut recreated, &info(7, 4)), None);
+    assert_eq!(recreated, info(8, 2));
+}
+
+#[test]
 fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
     let address = Arc::new(std::sync::OnceLock::<String>::new());
     let (own, first) = (address.clone(), std::sync::atomic::AtomicBool::new(true));
