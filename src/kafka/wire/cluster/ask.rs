@@ -84,7 +84,11 @@ impl Line {
 
     /// All addresses in the order in which they are to be asked; `others` are those without a kept connection.
     fn order(&self, turn: Turn, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
-        let kept = self.kept.iter().map(|connection| Arc::from(connection.address()));
+        // A question to a broker whose quota is used up would hold up all others.
+        let soon = Instant::now() + HEDGE;
+        let is_throttled = |c: &&Connection| c.throttled_until().is_some_and(|until| until > soon);
+        let (throttled, kept): (Vec<_>, Vec<_>) = self.kept.iter().partition(is_throttled);
+        let kept = kept.into_iter().map(|connection| Arc::from(connection.address()));
         // Stable: in each half the order remains.
         others.sort_by_key(|address| self.is_avoided(address));
         let mut order: VecDeque<Arc<str>> = match turn {
@@ -99,6 +103,7 @@ impl Line {
             order.push_front(others.remove(0));
         }
         order.extend(others);
+        order.extend(throttled.into_iter().map(|connection| Arc::from(connection.address())));
         order
     }
 }

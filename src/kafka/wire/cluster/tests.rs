@@ -175,6 +175,22 @@ fn a_broker_that_lags_behind_does_not_take_partitions_away() {
 }
 
 #[test]
+fn a_broker_whose_quota_is_used_up_does_not_delay_questions_that_others_can_answer() {
+    let second = broker(|_| Some(metadata(&[], &[])));
+    let address = second.address.clone();
+    let first = broker(move |_| {
+        // The throttle time comes first; it is longer than pauses can be.
+        Some([&600_000i32.to_be_bytes()[..], &metadata(&[(2, &address)], &[])[4..]].concat())
+    });
+    let cluster = Cluster::new(first.settings());
+    cluster.ping().unwrap();
+    let began = Instant::now();
+    cluster.ping().unwrap();
+    assert_eq!(second.connections(), 1);
+    assert!(began.elapsed() < Duration::from_secs(10), "it waited for the quota");
+}
+
+#[test]
 fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
     let address = Arc::new(std::sync::OnceLock::<String>::new());
     let (own, first) = (address.clone(), std::sync::atomic::AtomicBool::new(true));
