@@ -193,7 +193,12 @@ impl Topic {
 
     /// Notes whether Kafka will create the topic, which may exist by now.
     pub fn learn_prospect(&mut self, automatic: AutoCreation, rejected: Option<BrokerError>, now: Instant) -> Learned {
-        if self.missing_since.is_none() || self.creation != Prospect::Asked {
+        if self.creation != Prospect::Asked {
+            return Learned::NotYet;
+        }
+        if self.missing_since.is_none() {
+            // It may not be missing after all. If it is, the question is due again.
+            self.creation = Prospect::NotAsked;
             return Learned::NotYet;
         }
         self.creation = Prospect::Told(automatic);
@@ -275,5 +280,22 @@ mod tests {
         topic.refresh(age, later);
         assert_eq!(topic.due(later), None, "it is asked for again after a pause");
         assert_eq!(topic.due(later + ASK_AGAIN), Some(AutoCreate::Never));
+    }
+
+    #[test]
+    fn a_lookup_that_fails_beside_the_question_about_creation_does_not_end_it_for_good() {
+        let (mut topic, now) = (Topic::default(), Instant::now());
+        let missing = || Err(BrokerError::UnknownTopic(TopicName::new("t").unwrap()));
+        drop(topic.learn(missing(), AutoCreate::Ask, now));
+        assert!(topic.needs_prospect());
+        topic.prospect_asked();
+        drop(topic.learn(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
+        drop(topic.learn_prospect(AutoCreation::Off, None, now));
+        drop(topic.learn(missing(), AutoCreate::Ask, now));
+        assert!(topic.needs_prospect(), "it is asked again");
+        topic.prospect_asked();
+        drop(topic.learn_prospect(AutoCreation::Off, None, now));
+        let later = now + PATIENCE;
+        assert!(matches!(topic.learn(missing(), AutoCreate::Ask, later), Learned::Hopeless(_)));
     }
 }
