@@ -174,6 +174,11 @@ impl Cluster {
         self.open(&self.address(node)?)
     }
 
+    /// Likewise, but gives up on a broker that is silent for `patience`.
+    pub fn connect_within(&self, node: NodeId, patience: Duration) -> Result<Connection, BrokerError> {
+        self.open_within(&self.address(node)?, patience)
+    }
+
     /// Connections made so far, and those that could not be made.
     pub fn connections(&self) -> Connections {
         Connections {

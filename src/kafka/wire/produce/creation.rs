@@ -21,6 +21,9 @@ use std::time::Duration;
 const USUAL_SIZE: i16 = 4;
 const VERSION: i16 = 7;
 
+/// Questions about leaders wait meanwhile, so a broker that is frozen must not hold them up for long.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AutoCreation {
     On,
@@ -39,9 +42,12 @@ pub struct Creation {
 
 pub fn examine(cluster: &Cluster, topics: &[TopicName]) -> Result<Creation, BrokerError> {
     let node = cluster.controller()?;
-    let mut connection = cluster.connect(node)?;
-    let timeout = cluster.settings().request_timeout;
+    let mut connection = cluster.connect_within(node, PATIENCE)?;
+    let timeout = PATIENCE.min(cluster.settings().request_timeout);
     let settings = configs::of_broker(&mut connection, node, &[AUTO_CREATION], timeout);
+    if let Err(silent @ BrokerError::Unavailable(_)) = settings {
+        return Err(silent);
+    }
     let automatic = match settings.as_ref().map(|all| all.get(AUTO_CREATION).map(String::as_str)) {
         Ok(Some("true")) => AutoCreation::On,
         Ok(Some("false")) => AutoCreation::Off,
