@@ -88,39 +88,51 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
 /// places in it: then it is waited for, and the client told.
 fn learn(job: &mut Job, found: Vec<Result<TopicInfo, BrokerError>>, missing: Missing) -> Result<(), BrokerError> {
     let mut out = Vec::new();
-    for (topic, info) in found.into_iter().enumerate() {
-        let known = match info {
-            Ok(info) => {
-                let is_same = info.id.is_some() && job.encoder.cursor.topics()[topic].id.is_known();
-                if matches!(job.topics[topic], Known::Away(_)) && !is_same {
-                    // Only its id could say that it is the topic that was there before.
-                    job.settings.counts.gap(GapReason::Recreated, 1);
-                    job.encoder.recreated(&mut out, topic, IdTag::of(info.id), info.partitions.len());
-                }
-                Known::Here(info)
-            }
-            Err(error @ BrokerError::UnknownTopic(_)) => {
-                let was_there = job.encoder.cursor.places(topic).next().is_some();
-                let since = match job.topics[topic] {
-                    Known::Away(since) => since,
-                    _ => Instant::now(),
-                };
-                let known = match was_there && since.elapsed() < job.settings.topic_patience {
-                    true => Known::Away(since),
-                    false if was_there || missing == Missing::Wait => Known::Missing,
-                    false => return Err(error),
-                };
-                if !matches!(job.topics[topic], Known::Missing | Known::Away(_)) {
-                    out.extend_from_slice(&job.encoder.waiting(topic));
-                }
-                known
-            }
-            Err(error) => return Err(error),
-        };
-        job.topics[topic] = known;
-    }
+    let mut found = found.into_iter().enumerate();
+    let learned = found.try_for_each(|(topic, info)| {
+        job.topics[topic] = known(job, topic, info, missing, &mut out)?;
+        Ok(())
+    });
+    // Before an error too: a gap is reported only once.
     job.send(out);
-    Ok(())
+    learned
+}
+
+fn known(
+    job: &mut Job,
+    topic: usize,
+    found: Result<TopicInfo, BrokerError>,
+    missing: Missing,
+    out: &mut Vec<u8>,
+) -> Result<Known, BrokerError> {
+    match found {
+        Ok(info) => {
+            let is_same = info.id.is_some() && job.encoder.cursor.topics()[topic].id.is_known();
+            if matches!(job.topics[topic], Known::Away(_)) && !is_same {
+                // Only its id could say that it is the topic that was there before.
+                job.settings.counts.gap(GapReason::Recreated, 1);
+                job.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
+            }
+            Ok(Known::Here(info))
+        }
+        Err(error @ BrokerError::UnknownTopic(_)) => {
+            let was_there = job.encoder.cursor.places(topic).next().is_some();
+            let since = match job.topics[topic] {
+                Known::Away(since) => since,
+                _ => Instant::now(),
+            };
+            let known = match was_there && since.elapsed() < job.settings.topic_patience {
+                true => Known::Away(since),
+                false if was_there || missing == Missing::Wait => Known::Missing,
+                false => return Err(error),
+            };
+            if !matches!(job.topics[topic], Known::Missing | Known::Away(_)) {
+                out.extend_from_slice(&job.encoder.waiting(topic));
+            }
+            Ok(known)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The topic of a stream that waits for none and has no other left.
