@@ -133,7 +133,9 @@ impl Cluster {
             let kept = line.take(&address);
             let was_kept = kept.is_some();
             let connection = kept.map_or_else(|| self.open_within(&address, patience), Ok);
-            let error = match connection.and_then(|c| self.ask_on(c, request, deadline.min(began + patience))) {
+            // A slow login does not shorten the time for the answer.
+            let ask = |c| self.ask_on(c, request, deadline.min(Instant::now() + patience));
+            let error = match connection.and_then(ask) {
                 Ok((connection, answer)) => {
                     line.keep(connection, began.elapsed());
                     return Ok(Asked { answer, address });
@@ -153,6 +155,8 @@ impl Cluster {
             }
             failures.push(error);
         }
+        // None is better than another: when they come back, all of them take their turns again.
+        line.avoided.clear();
         let why = sum_up(failures);
         self.note_away(&why);
         Err(why)

@@ -191,6 +191,42 @@ fn a_broker_whose_quota_is_used_up_does_not_delay_questions_that_others_can_answ
 }
 
 #[test]
+fn after_all_brokers_were_away_all_of_them_are_asked_in_turn() {
+    let away = Arc::new(AtomicBool::new(true));
+    let addresses: Arc<OnceLock<Vec<String>>> = Arc::default();
+    let brokers: Vec<_> = (0..3)
+        .map(|_| {
+            let (away, addresses) = (away.clone(), addresses.clone());
+            testing::Impostor::start(move |mut stream| {
+                while let Some(asked) = testing::next_request(&mut stream) {
+                    let nodes: Vec<_> = (1..).zip(addresses.wait().iter().map(String::as_str)).collect();
+                    let body = match asked.key {
+                        _ if away.load(Ordering::SeqCst) => return,
+                        testing::API_VERSIONS => testing::api_versions(),
+                        _ => metadata(&nodes, &[("t", 0, &[1])]),
+                    };
+                    testing::answer(&mut stream, asked.correlation, &body);
+                }
+            })
+        })
+        .collect();
+    addresses.set(brokers.iter().map(|b| b.address.clone()).collect()).unwrap();
+    let bootstrap: Vec<&str> = brokers.iter().map(|b| b.address.as_str()).collect();
+    let cluster = Cluster::new(testing::settings(&bootstrap));
+    for _ in 0..5 {
+        cluster.ping().unwrap_err();
+        cluster.view().away.as_mut().unwrap().next = Instant::now();
+    }
+    away.store(false, Ordering::SeqCst);
+    let before: Vec<_> = brokers.iter().map(testing::Impostor::connections).collect();
+    for _ in 0..3 {
+        cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
+    }
+    let opened: Vec<_> = brokers.iter().zip(before).map(|(b, before)| b.connections() - before).collect();
+    assert_eq!(opened, [1, 1, 1]);
+}
+
+#[test]
 fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
     let address = Arc::new(std::sync::OnceLock::<String>::new());
     let (own, first) = (address.clone(), std::sync::atomic::AtomicBool::new(true));
