@@ -137,7 +137,7 @@ impl Cluster {
                 }
             }
         }
-        view.outdated.note(&address, newer, Instant::now());
+        view.outdated.note(&address, topics, newer, Instant::now());
         Ok(found)
     }
 

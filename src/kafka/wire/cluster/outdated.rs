@@ -1,7 +1,7 @@
 //! Brokers whose metadata is older than what another one has told. For a moment that is how an election looks; for
 //! longer it is a broker that is cut off from the controllers, which its log shows and ours should.
 
-use crate::record::TopicPartition;
+use crate::record::{TopicName, TopicPartition};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ pub(super) struct Outdated(HashMap<Arc<str>, Since>);
 
 struct Since {
     first: Instant,
+    /// Where it was outdated last.
+    place: TopicPartition,
     logged: Logged,
 }
 
@@ -24,16 +26,22 @@ enum Logged {
 }
 
 impl Outdated {
-    /// Notes an answer of the broker at `address`, with the first partition for which another broker has told a newer
-    /// leader epoch. Says it once per broker and outage.
-    pub fn note(&mut self, address: &Arc<str>, newer: Option<TopicPartition>, now: Instant) {
+    /// Notes an answer of the broker at `address` about `topics`, with the first partition for which another broker has
+    /// told a newer leader epoch. Says it once per broker and outage.
+    pub fn note(&mut self, address: &Arc<str>, topics: &[TopicName], newer: Option<TopicPartition>, now: Instant) {
         let Some(place) = newer else {
+            // Most topics have had no election meanwhile: an answer about them proves nothing.
+            if self.0.get(address).is_none_or(|since| !topics.contains(&since.place.topic)) {
+                return;
+            }
             if self.0.remove(address).is_some_and(|since| since.logged == Logged::Yes) {
                 log::info!("{address} knows the present leaders again");
             }
             return;
         };
-        let since = self.0.entry(address.clone()).or_insert(Since { first: now, logged: Logged::Not });
+        let new = || Since { first: now, place: place.clone(), logged: Logged::Not };
+        let since = self.0.entry(address.clone()).or_insert_with(new);
+        since.place = place.clone();
         if since.logged == Logged::Not && now.saturating_duration_since(since.first) >= PATIENCE {
             since.logged = Logged::Yes;
             log::warn!(
@@ -46,5 +54,24 @@ impl Outdated {
     /// Forgets brokers that are not part of the cluster any more.
     pub fn retain(&mut self, is_known: impl Fn(&Arc<str>) -> bool) {
         self.0.retain(|address, _| is_known(address));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_about_other_topics_does_not_prove_that_a_broker_is_up_to_date() {
+        let (mut outdated, address, now) = (Outdated::default(), Arc::from("kafka:9092"), Instant::now());
+        let [elected, other] = ["elected", "other"].map(|name| TopicName::new(name).unwrap());
+        let newer = || Some(TopicPartition { topic: elected.clone(), partition: 0 });
+        outdated.note(&address, std::slice::from_ref(&elected), newer(), now);
+        outdated.note(&address, &[other], None, now);
+        outdated.note(&address, std::slice::from_ref(&elected), newer(), now + PATIENCE);
+        assert!(outdated.0[&address].logged == Logged::Yes);
+        outdated.note(&address, &[elected], None, now + PATIENCE);
+        assert!(outdated.0.is_empty());
     }
 }
