@@ -4,8 +4,10 @@
 //! lengths of key and value, the number of headers, key, value, and each header's lengths, name, value.
 //! All numbers little-endian; a length of `u32::MAX` is null.
 
+use crate::memory_budget::{Reservation, Share, Shortage};
 use crate::record::{NewRecord, Offset, Part, Records, Timestamp};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Bytes before the first record.
 const HEAD: usize = 4 + 8 + 4 + 8;
@@ -91,6 +93,12 @@ pub fn max_timestamp(stored: &[u8]) -> Result<Timestamp, Damaged> {
 pub fn offsets(stored: &[u8]) -> Result<(Offset, Offset), Damaged> {
     let mut cursor = Cursor { bytes: stored, at: 4 };
     Ok((cursor.i64()?, cursor.u32()?.into()))
+}
+
+/// For a stored batch, and for where its records are in it: that takes at most 40 bytes for each 20. A large batch has one
+/// record and takes next to nothing, so the second part asks for no more than what goes beside the first.
+pub fn pay(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservation), Shortage> {
+    Ok((memory.reserve(stored)?, memory.reserve((2 * stored).min(memory.largest() / 2))?))
 }
 
 /// The records from `from` on, over the stored bytes themselves.

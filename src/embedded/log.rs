@@ -9,7 +9,7 @@ use super::room::Room;
 use super::store::{Place, Store};
 use super::topics::{SegmentLimits, Topic, Topics, checked, find};
 use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
-use crate::memory_budget::{Reservation, Share, Shortage};
+use crate::memory_budget::Share;
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::worker;
 use bytes::Bytes;
@@ -197,15 +197,17 @@ impl EmbeddedLog {
                 return ControlFlow::Break(());
             }
             left = left.saturating_sub(stored.len());
-            let (paid, spans) = match pay(stored.len(), memory) {
+            let (paid, mut spans) = match batch::pay(stored.len(), memory) {
                 Ok(paid) => paid,
                 Err(why) => {
                     shortage = Some(why);
                     return ControlFlow::Break(());
                 }
             };
-            let records =
-                batch::decode(paid.hold(stored.to_vec()), data.next_offset).map(|records| records.paid_by(spans));
+            let records = batch::decode(paid.hold(stored.to_vec()), data.next_offset).map(|records| {
+                spans.shrink(records.memory() - stored.len());
+                records.paid_by(spans)
+            });
             match records.and_then(|records| take(&mut data, records)) {
                 Ok(on) => on,
                 Err(batch::Damaged) => {
@@ -246,11 +248,6 @@ impl EmbeddedLog {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure.clone());
         failure.into()
     }
-}
-
-/// For a stored batch, and for where its records are in it: that takes at most 40 bytes for each 20.
-fn pay(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservation), Shortage> {
-    Ok((memory.reserve(stored)?, memory.reserve(2 * stored)?))
 }
 
 /// Offsets have no holes here: a batch that does not go on where the last one ended follows one that is lost.

@@ -115,6 +115,21 @@ fn a_record_just_within_the_limit_is_taken_and_the_limit_is_named_exactly() {
 }
 
 #[test]
+fn the_largest_record_can_be_read_within_the_least_budget_and_is_paid_for_once() {
+    let scratch = Scratch::new();
+    let broker = Embedded::open(settings(&scratch)).unwrap();
+    const BYTES: usize = 1_000_000;
+    produce(&broker, "t", Acks::All, vec![record(&"x".repeat(BYTES), None)]);
+    let memory = MemoryBudget::new(crate::memory_budget::LEAST);
+    let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
+    for share in [&memory.live, &memory.catch_up, &memory.pages] {
+        let data = broker.reader(0, share).fetch(&[want("t", 0)], limits).unwrap().remove(0).result.unwrap();
+        assert_eq!(data.next_offset, 1);
+        assert!((BYTES..BYTES + 1000).contains(&share.used()), "{} bytes of {}", share.used(), share.name());
+    }
+}
+
+#[test]
 fn a_timestamp_more_than_an_hour_ahead_is_rejected_as_kafka_rejects_it() {
     let scratch = Scratch::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
