@@ -1,7 +1,7 @@
 //! The memory budget, through the routes: what it covers, and that what does not fit is refused or read later.
 
 use crate::support::memory_broker::MemoryBroker;
-use curlew::http::{self, App, routes};
+use curlew::http::{self, App, produce, routes};
 use curlew::hub::{self, Hub};
 use curlew::memory_budget::MemoryBudget;
 use http_body_util::BodyExt;
@@ -21,7 +21,8 @@ fn world(budget: usize) -> World {
     let (broker, memory) = (MemoryBroker::new(), MemoryBudget::new(budget));
     broker.create("t", 1);
     let hub = Hub::start(broker.clone(), hub::Settings { memory: memory.clone(), ..hub::Settings::default() });
-    let settings = http::Settings { memory: memory.clone(), ..http::Settings::default() };
+    let produce = produce::Settings { bodies: produce::Bodies::new(&memory), ..produce::Settings::default() };
+    let settings = http::Settings { memory: memory.clone(), produce, ..http::Settings::default() };
     World { broker, memory, app: App::new(Arc::new(hub.unwrap()), settings) }
 }
 
@@ -155,5 +156,75 @@ async fn the_live_flow_reads_on_with_the_memory_that_was_kept_for_others() {
             assert!(!seen.contains("event: "), "nothing else is told");
         }
         assert!(live.used() <= live.most());
+    }
+}
+
+fn envelope(count: usize) -> String {
+    format!("{{\"records\":[{{\"value\":1}}{}]}}", ",{}".repeat(count - 1))
+}
+
+impl World {
+    async fn post(&self, body: &str) -> warp::reply::Response {
+        let request = warp::test::request().method("POST").path("/topics/t").header("host", "localhost").body(body);
+        let request = request.header("content-type", "application/vnd.kafka.json.v2+json");
+        request.filter(&routes(self.app.clone())).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_records_of_an_envelope_count_in_the_memory_budget_and_so_does_its_answer() {
+    let world = world(16 << 20);
+    let used = || world.memory.bodies.used() + world.memory.small_bodies.used();
+    // 12 KB of a body; a quarter of the budget is for bodies.
+    let (status, problem) = whole(world.post(&envelope(10_000)).await).await;
+    assert_eq!(status, 413);
+    assert!(problem["detail"].as_str().unwrap().contains("--memory-budget"), "{problem}");
+    assert_eq!((used(), world.broker.records("t", 0).len()), (0, 0));
+    let mut unread = Vec::new();
+    let refused = loop {
+        let answer = world.post(&envelope(6000)).await;
+        if answer.status() != 207 {
+            break answer;
+        }
+        unread.push(answer);
+        assert!(unread.len() < 100);
+    };
+    assert_eq!(whole(refused).await.0, 503);
+    assert_eq!(world.broker.records("t", 0).len(), unread.len());
+    let (status, answer) = whole(unread.pop().unwrap()).await;
+    assert_eq!((status, answer["offsets"].as_array().map(Vec::len)), (207, Some(6000)));
+    unread.clear();
+    assert_eq!(used(), 0);
+}
+
+#[tokio::test]
+async fn the_headers_of_an_envelope_count_in_the_memory_budget() {
+    let world = world(16 << 20);
+    let headers = ",{\"key\":\"\"}".repeat(30_000);
+    let body = format!("{{\"records\":[{{\"value\":1,\"headers\":[{{\"key\":\"\"}}{headers}]}}]}}");
+    assert_eq!(whole(world.post(&body).await).await.0, 413);
+}
+
+#[tokio::test]
+async fn an_envelope_of_millions_of_records_says_how_many_are_allowed() {
+    let (status, problem) = whole(world(256 << 20).post(&envelope(1_000_000)).await).await;
+    assert_eq!(status, 413);
+    assert!(problem["detail"].as_str().unwrap().contains("1000000 records; at most 100000"), "{problem}");
+}
+
+#[tokio::test]
+async fn an_error_of_an_envelope_quotes_little_of_it() {
+    let world = world(256 << 20);
+    let long = "x".repeat(1 << 20);
+    for body in [
+        format!("{{\"records\":\"{long}\"}}"),
+        format!("{{\"records\":[{{\"value\":1,\"timestamp\":\"{long}\"}}]}}"),
+        format!("{{\"records\":[{{\"value\":1,\"timestamp\":[\"{long}\"]}}]}}"),
+        format!("{{\"records\":[{{\"value\":1,\"partition\":\"{long}\"}}]}}"),
+        format!("{{\"records\":[{{\"value\":1,\"headers\":\"{long}\"}}]}}"),
+    ] {
+        let (status, problem) = whole(world.post(&body).await).await;
+        assert_eq!(status, 422, "{problem}");
+        assert!(problem.to_string().len() < 1000);
     }
 }

@@ -1,5 +1,6 @@
 //! Outcomes to the answer's status and body, in v2's shape.
 
+use super::body::Held;
 use crate::broker::{Acks, Placed};
 use crate::http::problem::Problem;
 use std::io::Write;
@@ -34,7 +35,7 @@ pub fn write(out: &mut Vec<u8>, entry: &Entry, acks: Acks) {
 
 /// 200 where every record is acknowledged, 202 where nobody was asked to, 207 where some failed; where all
 /// failed for one reason, that reason.
-pub fn answer(entries: &[Entry], acks: Acks, headers: &HeaderMap) -> Result<Response, Problem> {
+pub fn answer(entries: &[Entry], acks: Acks, headers: &HeaderMap, held: Held) -> Result<Response, Problem> {
     let problems = || entries.iter().filter_map(|entry| entry.as_ref().err());
     let failed = problems().count();
     if failed == entries.len()
@@ -60,7 +61,7 @@ pub fn answer(entries: &[Entry], acks: Acks, headers: &HeaderMap) -> Result<Resp
     out.extend_from_slice(b"]}\n");
     let v2 = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/vnd.kafka.v2+json"));
     let content_type = if v2 { "application/vnd.kafka.v2+json" } else { "application/json" };
-    let mut response = HttpResponse::new(out.into());
+    let mut response = HttpResponse::new(held.keep(out).into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(response)

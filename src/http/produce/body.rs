@@ -206,6 +206,26 @@ impl Held {
             Shortage::Always { .. } => Problem::too_large(format!("the body takes {shortage}")),
         })
     }
+
+    /// Bytes that keep as much of this as they take, until the last reference to them is dropped.
+    pub fn keep(mut self, mut bytes: Vec<u8>) -> Bytes {
+        bytes.shrink_to_fit();
+        let small = bytes.len().min(SMALL).saturating_sub(EXEMPT);
+        self.small.shrink(small);
+        self.large.shrink(bytes.len().saturating_sub(SMALL));
+        Bytes::from_owner(Kept { bytes, _held: self })
+    }
+}
+
+struct Kept {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 #[cfg(test)]

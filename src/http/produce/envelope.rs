@@ -1,17 +1,27 @@
 //! The `{"records":[…]}` envelopes of the Confluent REST Proxy v2, with Strimzi's `timestamp` and `headers`.
 
+use super::body::Held;
 use crate::http::problem::Problem;
-use crate::record::{Header, NewRecord, Partition};
+use crate::record::{Header, NewRecord, Partition, Timestamp};
 use crate::start::parse_timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
+use std::fmt;
 
-/// Records of one envelope: `{}` is a few bytes of a body and, with what is wrong with it, many of memory.
+/// Records of one envelope.
 const MOST: usize = 100_000;
+/// Memory that a record takes beside its data from parsing it to its answer: `{}` is a few bytes of a body and, with its
+/// error, hundreds of memory.
+const RECORD: usize = 512;
+/// The same of a record header.
+const HEADER: usize = 192;
+/// Bytes of an error text: some quote the record.
+const ERROR: usize = 160;
 
 /// How an envelope writes keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +36,40 @@ pub enum Form {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
-    records: Vec<&'a RawValue>,
+    records: Records<'a>,
+}
+
+/// The texts of at most [`MOST`] records, and how many there are.
+struct Records<'a> {
+    texts: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Records<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Records<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut records = Records { texts: Vec::new(), count: 0 };
+                while let Some(text) = items.next_element()? {
+                    records.count += 1;
+                    if records.count <= MOST {
+                        records.texts.push(text);
+                    }
+                }
+                Ok(records)
+            }
+        }
+
+        deserializer.deserialize_seq(Reader)
+    }
 }
 
 #[derive(Deserialize)]
@@ -38,10 +81,17 @@ struct Item<'a> {
     value: Option<&'a RawValue>,
     #[serde(default)]
     partition: Option<Number>,
-    #[serde(default)]
-    timestamp: Option<serde_json::Value>,
-    #[serde(default)]
-    headers: Option<Vec<ItemHeader>>,
+    /// As text, like the headers: a list of lists takes many times as much memory.
+    #[serde(borrow, default)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    headers: Option<&'a RawValue>,
+}
+
+impl Item<'_> {
+    fn header_count(&self) -> usize {
+        self.headers.map_or(0, |text| serde_json::from_str::<Vec<IgnoredAny>>(text.get()).map_or(0, |all| all.len()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -51,55 +101,83 @@ struct ItemHeader {
 }
 
 /// `null` is a value too: a tombstone.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The records in order, each by itself: one that is invalid does not keep the others from being written.
-pub fn read(form: Form, body: &[u8]) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
+/// The records in order, each by itself: one that is invalid does not keep the others from being written. `held` grows
+/// by the memory of all of them.
+pub fn read(form: Form, body: &[u8], held: &mut Held) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
     super::no_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
     let Envelope { records } = serde_json::from_slice(body).map_err(|error| {
+        let what = clipped(error.to_string());
         Problem::unprocessable(format!(
-            "the body is not an envelope ({error}); it looks like {{\"records\":[{{\"value\":…}}]}}"
+            "the body is not an envelope ({what}); it looks like {{\"records\":[{{\"value\":…}}]}}"
         ))
     })?;
-    if records.len() > MOST {
-        let given = records.len();
-        return Err(Problem::too_large(format!("the envelope holds {given} records; at most {MOST} are allowed")));
+    let Records { texts, count } = records;
+    if count > MOST {
+        return Err(Problem::too_large(format!("the envelope holds {count} records; at most {MOST} are allowed")));
     }
-    if records.is_empty() {
+    if texts.is_empty() {
         return Err(Problem::unprocessable(
             "the envelope holds no record; it looks like {\"records\":[{\"value\":…}]}",
         ));
     }
-    let record = |(place, text): (usize, &RawValue)| {
-        item(form, text.get()).map_err(|what| Problem::unprocessable(format!("records[{place}]: {what}")))
-    };
-    Ok(records.into_iter().enumerate().map(record).collect())
+    // Keys and values are copied.
+    let mut memory = 2 * body.len() + count * RECORD;
+    held.set(memory)?;
+    let mut entries = Vec::with_capacity(count);
+    for (place, text) in texts.into_iter().enumerate() {
+        let entry = match serde_json::from_str::<Item>(text.get()) {
+            Ok(item) => {
+                memory += item.header_count() * HEADER;
+                held.set(memory)?;
+                record(form, item)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let invalid = |what| Problem::unprocessable(format!("records[{place}]: {}", clipped(what)));
+        entries.push(entry.map_err(invalid));
+    }
+    Ok(entries)
 }
 
-fn item(form: Form, text: &str) -> Result<NewRecord, String> {
-    let Item { key, value, partition, timestamp, headers } =
-        serde_json::from_str(text).map_err(|error| error.to_string())?;
+fn clipped(mut text: String) -> String {
+    if text.len() > ERROR {
+        text.truncate(text.floor_char_boundary(ERROR));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
+fn record(form: Form, item: Item) -> Result<NewRecord, String> {
+    let Item { key, value, partition, timestamp, headers } = item;
     let value = value.ok_or("\"value\" is missing; null is a tombstone")?;
     let partition = partition.map(|given| {
         let partition = integer(&given).and_then(|partition| Partition::try_from(partition).ok());
         partition.filter(|partition| *partition >= 0).ok_or(format!("partition is {given}; it is a number from 0 on"))
     });
+    let headers = headers.map(|text| serde_json::from_str::<Vec<ItemHeader>>(text.get()));
+    let headers = headers.transpose().map_err(|error| format!("headers: {error}"))?;
     Ok(NewRecord {
         partition: partition.transpose()?,
         key: key.map_or(Ok(None), |key| data(form, "key", key))?,
         value: data(form, "value", value)?,
         headers: headers.unwrap_or_default().into_iter().map(header).collect::<Result<_, _>>()?,
-        timestamp: match timestamp {
-            None | Some(serde_json::Value::Null) => None,
-            Some(serde_json::Value::Number(ms)) => {
-                Some(integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| bad_time(&ms))?)
-            }
-            Some(serde_json::Value::String(text)) => Some(parse_timestamp(&text).ok_or_else(|| bad_time(&text))?),
-            Some(other) => return Err(bad_time(&other)),
-        },
+        timestamp: timestamp.map(|text| time(text.get())).transpose()?,
     })
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ms) = serde_json::from_str::<Number>(text) {
+        return integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| bad_time(&ms));
+    }
+    match serde_json::from_str::<String>(text) {
+        Ok(text) => parse_timestamp(&text).ok_or_else(|| bad_time(&text)),
+        Err(_) => Err(bad_time(&text)),
+    }
 }
 
 /// In JSON, 100.0 is an integer too; what a double cannot hold exactly is none.
@@ -109,7 +187,7 @@ fn integer(number: &Number) -> Option<i64> {
     number.as_i64().or_else(of_double)
 }
 
-fn bad_time(given: &dyn std::fmt::Display) -> String {
+fn bad_time(given: &dyn fmt::Display) -> String {
     format!("timestamp is {given}; it is ms since 1970, or a time like \"2026-01-31T08:00:00Z\"")
 }
 
@@ -153,7 +231,9 @@ mod tests {
         ] {
             assert_eq!(integer(&serde_json::from_str(text).unwrap()), read, "{text}");
         }
-        let one = |partition: &str| item(Form::Json, &format!(r#"{{"value":1,"partition":{partition}}}"#));
+        let one = |partition: &str| {
+            record(Form::Json, serde_json::from_str(&format!(r#"{{"value":1,"partition":{partition}}}"#)).unwrap())
+        };
         assert_eq!(one("2.0").unwrap().partition, Some(2));
         assert_eq!(one("null").unwrap().partition, None);
         for bad in ["-1", "2147483648", "0.5", "\"1\""] {

@@ -18,8 +18,8 @@ use crate::memory_budget::MemoryBudget;
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start::parse_timestamp;
 use answer::{Entry, answer};
-use body::Body;
 pub use body::{Bodies, collect};
+use body::{Body, Held};
 use bytes::{Buf, Bytes};
 use envelope::Form;
 use futures_util::Stream;
@@ -128,7 +128,7 @@ where
         return ndjson::post(hub.clone(), settings.clone(), target, body, over).await;
     }
     target.has_no_receipts()?;
-    let (body, _held) = body.whole(settings, headers).await?;
+    let (body, mut held) = body.whole(settings, headers).await?;
     let entries = match kind {
         Kind::Envelope(form) => {
             if target.template != NewRecord::default() {
@@ -136,7 +136,7 @@ where
                     "key, partition, timestamp and X-Kafka headers of an envelope are members of its records, not of the request",
                 ));
             }
-            envelope::read(form, &body)?
+            envelope::read(form, &body, &mut held)?
         }
         Kind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
@@ -144,7 +144,7 @@ where
         }
         Kind::Bytes | Kind::Ndjson => vec![Ok(target.record(body))],
     };
-    produce(hub, target, entries, headers).await
+    produce(hub, target, entries, headers, held).await
 }
 
 /// Produces a tombstone for a key.
@@ -163,15 +163,16 @@ pub async fn delete(
         ));
     }
     let tombstone = target.template.clone();
-    produce(hub, target, vec![Ok(tombstone)], headers).await
+    produce(hub, target, vec![Ok(tombstone)], headers, Held::new(&settings.bodies)).await
 }
 
-/// Sends the valid entries and answers for all of them.
+/// Sends the valid entries and answers for all of them. Their memory is `held` until the client has taken the answer.
 async fn produce(
     hub: &Hub,
     target: Target,
     entries: Vec<Result<NewRecord, Problem>>,
     headers: &HeaderMap,
+    held: Held,
 ) -> Result<Response, Problem> {
     let mut invalid = Vec::with_capacity(entries.len());
     let mut records = Vec::with_capacity(entries.len());
@@ -184,7 +185,7 @@ async fn produce(
         Some(problem) => Err(problem),
         None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
     });
-    answer(&entries.collect::<Vec<Entry>>(), acks, headers)
+    answer(&entries.collect::<Vec<Entry>>(), acks, headers, held)
 }
 
 /// Brings the outcomes of records that are queued.
