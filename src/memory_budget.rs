@@ -149,6 +149,11 @@ impl Reservation {
         self.bytes
     }
 
+    /// The most that it can grow to.
+    pub fn largest(&self) -> usize {
+        self.of.largest
+    }
+
     /// For so many bytes more. After an error it is as it was.
     pub fn grow(&mut self, more: usize) -> Result<(), Shortage> {
         let (most, largest) = (self.of.most, self.of.largest);

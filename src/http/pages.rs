@@ -23,6 +23,8 @@ const PAGE: usize = 100;
 /// Bytes of one page, about: as read, and as JSON, but for a single record that takes more.
 const PAGE_BYTES: usize = 1 << 20;
 const ANSWER_BYTES: usize = 4 << 20;
+/// Bytes that follow the records: their offsets, of at most 20 digits each.
+const ENDS_BYTES: usize = 128;
 /// How long a page may wait for records, in ms.
 const MAX_WAIT: u64 = 30_000;
 /// Readers kept for one leader; one more is dropped.
@@ -187,7 +189,12 @@ impl Answer {
 
     /// Whether the record is left for the next page: escaped, a page can be several times what was read.
     fn is_full_with(&self, record: &RecordRef<'_>) -> bool {
-        self.json.len() + record.encoded_bound() > ANSWER_BYTES
+        self.json.len() + record.encoded_bound() + ENDS_BYTES > ANSWER_BYTES.min(self.largest())
+    }
+
+    /// The most that the memory budget ever allows.
+    fn largest(&self) -> usize {
+        self.memory.largest() + SMALL_ANSWER
     }
 
     fn add(&mut self, place: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
@@ -210,7 +217,7 @@ impl Answer {
         if capacity - length >= more {
             return Ok(());
         }
-        let capacity = (length + more).max(capacity + capacity / 2);
+        let capacity = (length + more).max((capacity + capacity / 2).min(self.largest()));
         self.memory.set(capacity.saturating_sub(SMALL_ANSWER))?;
         self.json.reserve_exact(capacity - length);
         Ok(())

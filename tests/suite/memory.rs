@@ -85,6 +85,26 @@ async fn a_page_whose_records_are_much_larger_in_json_ends_before_the_next_one()
     }
 }
 
+#[tokio::test]
+async fn a_page_ends_where_a_small_memory_budget_is_full_and_is_not_refused() {
+    let world = world(16 << 20);
+    let largest = world.memory.pages.largest();
+    // Six times as long in JSON: together they are more than the budget allows for one page.
+    for _ in 0..9 {
+        world.broker.append("t", 0, vec![1; largest / 42]);
+    }
+    let (mut at, mut pages) = (0, 0);
+    while at < 9 {
+        let (status, page) = whole(world.ask(&format!("/topics/t/partitions/0/records?offset={at}")).await).await;
+        assert_eq!(status, 200, "{}", page["detail"]);
+        let records = page["records"].as_array().unwrap();
+        assert_eq!(page["next_offset"].as_i64(), Some(at + records.len() as i64));
+        at += records.len() as i64;
+        pages += 1;
+    }
+    assert!(pages > 1, "one page holds them all");
+}
+
 const EVENTS: &str = "/topics/t/events?from=earliest&until=end";
 
 async fn text(answer: warp::reply::Response) -> String {
