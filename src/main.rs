@@ -111,10 +111,10 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         });
         let (end, told) = tokio::sync::oneshot::channel::<()>();
         let serving = http::serve(listener, tls, app, async { drop(told.await) });
-        tokio::pin!(serving);
+        tokio::pin!(serving, rereading);
         tokio::select! {
             () = &mut serving => return Ok(()),
-            () = rereading => {}
+            () = &mut rereading => {}
             () = signals.next() => {}
             () = show_life(&manager, &hub) => {}
         }
@@ -126,6 +126,8 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         drop(end);
         tokio::select! {
             () = serving => info!("ended"),
+            // What is still served goes by the auth file as it is now. Never ends.
+            () = rereading => {}
             // Not even what cannot be written any more is waited for.
             () = signals.next() => {
                 if let Data::MadeUp(folder) = data {

@@ -86,3 +86,31 @@ fn a_hang_up_reads_an_auth_file_and_ends_a_bridge_without_one() {
     open.signal("HUP");
     assert_eq!(open.wait(SOON).code(), None, "by the signal");
 }
+
+#[test]
+fn a_key_is_revoked_during_the_shutdown_delay_too() {
+    let files = Files::new();
+    // The key is `test`.
+    let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let rules = format!("[[key]]\nname = \"sensor\"\nsha256 = \"{digest}\"\nproduce = [\"*\"]\n");
+    std::fs::write(files.path("auth.toml"), rules).expect("a file");
+    let options = ["--auth-file", &files.text("auth.toml"), "--shutdown-delay", "10m"];
+    let mut bridge = Bridge::embedded(&files.path("data"), &options);
+    let produce = |bridge: &Bridge| {
+        let headers = [("Authorization", "Bearer test"), ("Content-Type", "text/plain")];
+        bridge.request("POST", "/topics/readings", &headers, b"21.5").status
+    };
+    bridge.process().signal("TERM");
+    eventually("the delay begins", SOON, || match bridge.log() {
+        log if log.contains("still serving") => Ok(()),
+        log => Err(log),
+    });
+    assert_eq!(produce(&bridge), 200);
+    std::fs::write(files.path("auth.toml"), "").expect("a file");
+    eventually("the key is revoked", SOON, || match produce(&bridge) {
+        401 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    bridge.process().signal("TERM");
+    assert_eq!(bridge.process().wait(SOON).code(), Some(1), "a second signal ends it at once");
+}
