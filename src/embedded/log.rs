@@ -314,7 +314,7 @@ impl Writing<'_> {
                 let Ok((found, log)) = find(&topics, &topic, partition) else { continue };
                 let segments = log.grown(&batches, now, limits);
                 let place = Place { topic: found.number, partition: partition as u32 };
-                let begins = (log.epoch() != self.0.epoch).then(|| (self.0.epoch, log.end));
+                let begins = (log.epoch() != self.0.epoch).then_some((self.0.epoch, log.end));
                 let batches: Vec<_> = batches.into_iter().map(|batch| (batch.next() - 1, batch.finish())).collect();
                 stored.push((place, batches, segments.clone(), begins));
                 grown.push((topic, partition, segments, begins));
