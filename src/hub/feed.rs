@@ -39,7 +39,8 @@ pub const CHUNK: usize = 128 << 10;
 /// How long a feed without streams is kept: clients that were cut off all at once come back within seconds.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// What one feed may take of a delivery's time before its streams read on by themselves.
+/// What one feed may take of a delivery's time, for each of its streams, before they read on by themselves: each of them
+/// would then do the work that they share here.
 const FEED_TIME: Duration = Duration::from_millis(4);
 
 pub struct Feed {
@@ -47,7 +48,7 @@ pub struct Feed {
     /// Of its topics, in their order.
     pub tails: Vec<Arc<Tail>>,
     settings: Arc<JobSettings>,
-    /// ns that its last delivery took; 0 where no client decides how long that is.
+    /// ns that its last delivery took for each of its streams; 0 where no client decides how long that is.
     cost: AtomicU64,
     state: Mutex<FeedState>,
 }
@@ -109,10 +110,12 @@ impl Feed {
     /// Encodes one fetched stretch, once, for all streams; how many records they were given. A feed that takes too long
     /// has no streams after that: they read on by themselves.
     pub fn deliver(&self, candidates: &Candidates<'_>, from: Offset, next: Offset, budget: &TimeBudget) -> u64 {
-        let own = budget.share(FEED_TIME);
+        let streams = u32::try_from(self.state().members.len().max(1)).unwrap_or(u32::MAX);
+        let own = budget.share(FEED_TIME.saturating_mul(streams));
         let given = self.deliver_within(candidates, from, next, (budget, &own));
         if self.is_costly() {
-            self.cost.store(u64::try_from(own.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let cost = own.elapsed() / streams;
+            self.cost.store(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         given
     }

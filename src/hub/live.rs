@@ -287,7 +287,7 @@ impl Live {
         };
         let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
         let candidates = Candidates::new(&tail.name, partition, &batches).of(&data.epochs).shared(conditions);
-        // The feeds without filters first, then those whose filters took the least time. Each cost is read once: another
+        // The feeds without filters first, then those whose filters took the least time a stream. Each cost is read once: another
         // leader's thread may change it meanwhile, and `sort_by_key` may panic where keys change.
         feeds.sort_by_cached_key(|feed| feed.cost());
         let given: u64 = feeds.iter().map(|feed| feed.deliver(&candidates, from, next, budget)).sum();

@@ -18,10 +18,10 @@ impl TimeBudget {
         Self { time, started: Instant::now(), thread_started: thread_time() }
     }
 
-    /// The time of one of many pieces of work, from now on. The thread's clock is a system call, so it is not read again:
-    /// a piece may have more where the pieces before it had less.
+    /// The time of one of many pieces of work, from now on, and not more than all have. The thread's clock is a system
+    /// call, so it is not read again: a piece may have more where the pieces before it had less.
     pub fn share(&self, time: Duration) -> Self {
-        Self { time, started: Instant::now(), thread_started: self.thread_started }
+        Self { time: time.min(self.time), started: Instant::now(), thread_started: self.thread_started }
     }
 
     pub fn is_spent(&self) -> bool {
