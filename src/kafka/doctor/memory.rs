@@ -39,7 +39,7 @@ fn judge(expiry: Duration, produce_timeout: Duration) -> Finding {
     }
     Finding::failed(
         Step::ProducerExpiry,
-        format!("{what}, but retries may take {produce_timeout:?}: a record that is sent again can be written twice"),
+        format!("{what}, and the bridge counts on {needed:?}: a record that is sent again can be written twice"),
         format!("set {NAME} to more than {} on every broker (its default is 86400000)", needed.as_millis()),
     )
 }
@@ -66,14 +66,21 @@ mod tests {
             20,
             30,
             &expect![
-                "failed   producer-expiry       brokers remember an idle producer for 20s (producer.id.expiration.ms), but retries may take 30s: a record that is sent again can be written twice; set producer.id.expiration.ms to more than 60000 on every broker (its default is 86400000)"
+                "failed   producer-expiry       brokers remember an idle producer for 20s (producer.id.expiration.ms), and the bridge counts on 60s: a record that is sent again can be written twice; set producer.id.expiration.ms to more than 60000 on every broker (its default is 86400000)"
+            ],
+        );
+        check(
+            40,
+            30,
+            &expect![
+                "failed   producer-expiry       brokers remember an idle producer for 40s (producer.id.expiration.ms), and the bridge counts on 60s: a record that is sent again can be written twice; set producer.id.expiration.ms to more than 60000 on every broker (its default is 86400000)"
             ],
         );
         check(
             90,
             120,
             &expect![
-                "failed   producer-expiry       brokers remember an idle producer for 90s (producer.id.expiration.ms), but retries may take 120s: a record that is sent again can be written twice; set producer.id.expiration.ms to more than 120000 on every broker (its default is 86400000)"
+                "failed   producer-expiry       brokers remember an idle producer for 90s (producer.id.expiration.ms), and the bridge counts on 120s: a record that is sent again can be written twice; set producer.id.expiration.ms to more than 120000 on every broker (its default is 86400000)"
             ],
         );
     }
