@@ -5,7 +5,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Panics that are logged in an interval. `curlew_panics_total` counts all of them.
+/// Panics that are logged in an interval. `curlew_worker_panics_total` counts all of them.
 const LOGGED: u32 = 5;
 const INTERVAL: Duration = Duration::from_secs(10);
 

@@ -79,7 +79,7 @@ impl Summary {
         let Some(offset) = offset else { return };
         // The last range of the partition: offsets of one partition only grow.
         if let Some(range) = self.offsets.iter_mut().rev().find(|range| range.partition == partition)
-            && range.last + 1 == offset
+            && range.last.checked_add(1) == Some(offset)
         {
             range.last = offset;
         } else if self.offsets.len() < RANGES {
@@ -164,6 +164,13 @@ mod tests {
             "written": 6, "failed": 0, "offsets": [range(0, 5, 7), range(1, 0, 1), range(0, 9, 9)], "errors": [],
         });
         assert_eq!(seen(&summary), expected);
+    }
+
+    #[test]
+    fn no_range_goes_on_after_the_largest_offset() {
+        let mut summary = Summary::default();
+        [Offset::MAX, Offset::MIN].into_iter().zip(1..).for_each(|(offset, line)| summary.add(line, placed(0, offset)));
+        assert_eq!(seen(&summary)["offsets"].as_array().unwrap().len(), 2);
     }
 
     #[test]
