@@ -267,13 +267,14 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     let goes_on = resumes && topics.iter().zip(&found).any(|(topic, found)| found.is_ok() || held(topic));
     for topic in found {
         match topic {
-            Err(BrokerError::UnknownTopic(_)) if goes_on => {}
+            // Each count belongs to the topic at its place.
+            Err(BrokerError::UnknownTopic(_)) if goes_on => partitions.push(0),
             Ok(info) => {
                 check_partitions(&info, &subscription.selection)?;
                 partitions.push(info.partitions.len());
             }
             Err(refused @ (BrokerError::UnknownTopic(_) | BrokerError::Denied(_))) => return Err(refused.into()),
-            Err(_) => {}
+            Err(_) => partitions.push(0),
         }
     }
     check_id(app, subscription, &partitions)
