@@ -368,10 +368,10 @@ fn a_problem_ends_a_stream_without_moving_its_id() {
 }
 
 #[test]
-fn waiting_is_a_comment_where_there_are_comments() {
+fn waiting_is_a_comment_or_a_line_that_is_no_record() {
     let waiting = |format: &dyn Format, out: &mut Vec<u8>| format.waiting(out, &topic());
     assert_eq!(written(waiting, Kind::SseValue), ": waiting for topic t\n\n");
-    assert_eq!(written(waiting, Kind::Ndjson), "");
+    assert_eq!(written(waiting, Kind::Ndjson), "{\"event\":\"waiting\",\"topic\":\"t\"}\n");
 }
 
 #[test]
