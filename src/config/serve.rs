@@ -141,7 +141,7 @@ impl Serve {
             return Err(Stop::Refused(format!(
                 "--max-body is {max_body} bytes, and --memory-budget leaves {room} for bodies; lower the first, or give the \
                  second {} bytes",
-                max_body.saturating_mul(4)
+                max_body.div_ceil(4).saturating_mul(16)
             )));
         }
         Ok(())
