@@ -98,6 +98,8 @@ impl Default for Settings {
 /// Pages of records are larger, so they have places of their own. A page that waits for records has no place meanwhile.
 const QUESTIONS: usize = 64;
 const PAGES: usize = 32;
+/// Requests that wait for one of those; each takes some kilobytes, and one connection may bring a hundred.
+const QUEUED: usize = 1024;
 /// How long a question may wait for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -107,18 +109,18 @@ pub struct App {
     pub settings: Settings,
     metrics: Metrics,
     limits: Limits,
-    questions: Arc<Semaphore>,
-    pages: Arc<Semaphore>,
+    questions: Turns,
+    pages: Turns,
     readers: pages::Readers,
-    scrapes: Arc<Semaphore>,
+    scrapes: Turns,
     rejections: guard::RejectionLog,
     shutdown: Shutdown,
 }
 
 impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
-        let (questions, pages) = (Arc::new(Semaphore::new(QUESTIONS)), Arc::new(Semaphore::new(PAGES)));
-        let (metrics, scrapes) = (Metrics::new(&hub, &settings.memory), Arc::new(Semaphore::new(1)));
+        let (questions, pages) = (Turns::new(QUESTIONS), Turns::new(PAGES));
+        let (metrics, scrapes) = (Metrics::new(&hub, &settings.memory), Turns::new(1));
         let limits = Limits::new(settings.limits.clone());
         Arc::new(Self {
             hub,
@@ -158,14 +160,24 @@ impl App {
     }
 }
 
-async fn in_turn<T: Send + 'static>(
-    places: &Arc<Semaphore>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    let turn = tokio::time::timeout(TURN, places.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        return Err(Problem::busy("too many questions to the broker are waiting already; try again"));
-    };
+/// Work that blocks, so much at a time.
+struct Turns {
+    running: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+impl Turns {
+    fn new(running: usize) -> Self {
+        Self { running: Arc::new(Semaphore::new(running)), waiting: Semaphore::new(QUEUED) }
+    }
+}
+
+async fn in_turn<T: Send + 'static>(turns: &Turns, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let busy = || Problem::busy("too many questions to the broker are waiting already; try again");
+    let queued = turns.waiting.try_acquire().map_err(|_| busy())?;
+    let turn = tokio::time::timeout(TURN, turns.running.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else { return Err(busy()) };
+    drop(queued);
     let request = logging::current();
     let working = tokio::task::spawn_blocking(move || {
         let result = worker::caught_in_poll(|| logging::while_working(request, work));

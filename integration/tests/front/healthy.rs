@@ -58,6 +58,11 @@ impl Healthy {
         self.measured.load(Ordering::Relaxed)
     }
 
+    /// The same as it grows.
+    pub fn counter(&self) -> Arc<AtomicUsize> {
+        self.measured.clone()
+    }
+
     /// Ends it; returns the 99th of a hundred times until the receipt or the arrival, and how many there were.
     pub fn p99(mut self) -> (Duration, usize) {
         self.ending.store(true, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 mod browser;
 mod healthy;
 mod limits;
+mod memory;
 mod neighbours;
 mod provider;
 mod tls;

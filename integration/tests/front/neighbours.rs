@@ -11,9 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// In KiB.
-const MOST_MEMORY: usize = 256 << 10;
+pub const MOST_MEMORY: usize = 256 << 10;
 
-fn start() -> Trial {
+pub fn start() -> Trial {
     let mut trial = Trial::start_beside(&[], Healthy::start_reading);
     let process = trial.bridge.process().id().to_string();
     let limited = Command::new("prlimit").args(["--as=4096000000", "--pid", &process]).status();
@@ -21,7 +21,7 @@ fn start() -> Trial {
     trial
 }
 
-fn measured(trial: &Trial) -> usize {
+pub fn measured(trial: &Trial) -> usize {
     trial.healthy.as_ref().expect("it runs").measured()
 }
 
@@ -31,7 +31,7 @@ fn metric(trial: &Trial, name: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {name} in {page}")).parse().expect("a number")
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     eventually(what, Duration::from_secs(120), || if is_so() { Ok(()) } else { Err("not yet".to_owned()) });
 }
 

@@ -35,13 +35,16 @@ pub async fn serve<S>(
     ending: Ending,
 ) -> hyper::Result<()>
 where
-    S: Service<Request<RequestBody>, Response = Response, Error = Infallible> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     let service = service_fn(move |request| {
         let received = Received::default();
-        let answer = service.call(give(Whole::counted(request, received.clone())));
-        async { answer.await.map(|answer| watched(answer, received)) }
+        let request = give(Whole::counted(request, received.clone()));
+        let service = service.clone();
+        // Boxed, and made no sooner than its turn comes: what it takes is freed once there is an answer, which may wait
+        // long for its client. A client may ask a hundred times at once and read nothing.
+        async move { Box::pin(service.call(request)).await.map(|answer| watched(answer, received)) }
     });
     let requests = Requests::new(patience.stall);
     let mut http = builder(&requests);
