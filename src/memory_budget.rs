@@ -131,6 +131,12 @@ impl Share {
         Ok(reservation)
     }
 
+    /// Counts bytes that exist already, whether or not they fit. For uses that look at [`used`](Self::used) beforehand.
+    pub fn count(self: &Arc<Self>, bytes: usize) -> Reservation {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { of: self.clone(), bytes }
+    }
+
     /// A reservation that is yet to grow.
     pub fn nothing(self: &Arc<Self>) -> Reservation {
         Reservation { of: self.clone(), bytes: 0 }

@@ -1,9 +1,9 @@
 //! What streams hold for their clients that nobody shares, beyond a small chunk each: bounded over all of them, so that
 //! a thousand clients that take nothing cost a thousand small chunks and not much more.
 
+use crate::memory_budget::{Reservation, Share};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What any stream may hold, whatever the others do.
 pub const SMALL: usize = 16 << 10;
@@ -21,26 +21,26 @@ pub enum Room {
 }
 
 /// Counts what chunks have beyond [`SMALL`], until the last of their bytes is dropped.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Allowance {
-    held: AtomicUsize,
+    chunks: Arc<Share>,
     most: usize,
 }
 
 impl Allowance {
     /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. With records larger
     /// than those it may become twice as many, and what is under way.
-    pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), most })
+    pub fn new(chunks: Arc<Share>, most: usize) -> Self {
+        Self { chunks, most }
     }
 
     /// Bytes beyond [`SMALL`] that chunks have now.
     pub fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        self.chunks.used()
     }
 
     pub fn room(&self) -> Room {
-        match self.held.load(Ordering::Relaxed) {
+        match self.held() {
             held if held < self.most => Room::Ahead,
             held if held < 2 * self.most => Room::Small,
             _ => Room::None,
@@ -48,23 +48,19 @@ impl Allowance {
     }
 
     /// Frames for one client, which nobody else shares.
-    pub fn hold(self: &Arc<Self>, mut frames: Vec<u8>) -> Bytes {
+    pub fn hold(&self, mut frames: Vec<u8>) -> Bytes {
         frames.shrink_to_fit();
         if frames.len() <= SMALL {
             return frames.into();
         }
-        self.held.fetch_add(excess(&frames), Ordering::Relaxed);
-        Bytes::from_owner(Held { frames, of: self.clone() })
+        let counted = self.chunks.count(frames.len() - SMALL);
+        Bytes::from_owner(Held { frames, _counted: counted })
     }
-}
-
-fn excess(frames: &[u8]) -> usize {
-    frames.len().saturating_sub(SMALL)
 }
 
 struct Held {
     frames: Vec<u8>,
-    of: Arc<Allowance>,
+    _counted: Reservation,
 }
 
 impl AsRef<[u8]> for Held {
@@ -73,8 +69,21 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.of.held.fetch_sub(excess(&self.frames), Ordering::Relaxed);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_that_wait_for_a_client_count_in_the_memory_budget() {
+        let share = Share::new("chunks", 1 << 20, 1 << 20);
+        let allowance = Allowance::new(share.clone(), 100);
+        let small = allowance.hold(vec![0; SMALL]);
+        assert_eq!((share.used(), allowance.room()), (0, Room::Ahead));
+        let large = allowance.hold(vec![0; SMALL + 150]);
+        assert_eq!((share.used(), allowance.room()), (150, Room::Small));
+        let larger = allowance.hold(vec![0; SMALL + 50]);
+        assert_eq!((share.used(), allowance.room()), (200, Room::None));
+        drop((small, large, larger));
+        assert_eq!((share.used(), allowance.held()), (0, 0));
     }
 }

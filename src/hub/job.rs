@@ -42,7 +42,7 @@ pub struct JobSettings {
     /// Longest id that a client can send back.
     pub max_id_bytes: usize,
     /// What large chunks may have together.
-    pub allowance: Arc<Allowance>,
+    pub allowance: Allowance,
     pub counts: Arc<Counts>,
     pub stragglers: Arc<Stragglers>,
 }

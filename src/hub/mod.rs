@@ -182,7 +182,7 @@ impl Hub {
                 ahead: settings.catch_up_ahead,
                 max_id_bytes: settings.max_id_bytes,
                 topic_patience: settings.topic_patience,
-                allowance: Allowance::new(settings.catch_up_held),
+                allowance: Allowance::new(settings.memory.chunks.clone(), settings.catch_up_held),
                 counts,
                 stragglers: Arc::<Stragglers>::default(),
             }),
