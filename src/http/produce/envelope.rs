@@ -232,7 +232,8 @@ mod tests {
             assert_eq!(integer(&serde_json::from_str(text).unwrap()), read, "{text}");
         }
         let one = |partition: &str| {
-            record(Form::Json, serde_json::from_str(&format!(r#"{{"value":1,"partition":{partition}}}"#)).unwrap())
+            let text = format!(r#"{{"value":1,"partition":{partition}}}"#);
+            serde_json::from_str(&text).map_err(|error| error.to_string()).and_then(|item| record(Form::Json, item))
         };
         assert_eq!(one("2.0").unwrap().partition, Some(2));
         assert_eq!(one("null").unwrap().partition, None);
