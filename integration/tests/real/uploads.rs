@@ -99,8 +99,9 @@ fn every_line_is_stored_and_answered_once_whichever_client_sends_them() {
 fn receipts_that_a_client_does_not_read_while_it_writes_keep_nobody_waiting() {
     let upload = Upload::of(count() / 4);
     let bridge = Bridge::embedded(&upload.folder.path().join("data"), &[]);
-    let nginx = nginx(bridge.port);
-    for (client, port) in [("requests", bridge.port), ("wget", bridge.port), ("urllib", nginx.port)] {
+    let port = bridge.port;
+    // Not through nginx: once it passes an answer on, it can stop passing on the body (seen at 200,000 lines).
+    for client in ["requests", "wget", "urllib"] {
         let topic = format!("{client}-{port}");
         let said = upload.by(client, &format!("http://127.0.0.1:{port}/topics/{topic}?receipts=stream"));
         let receipts = said.strip_prefix("200 ").unwrap_or(&said).lines();

@@ -112,7 +112,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
         };
         let patience = Patience { head: app.settings.limits.header_timeout, stall: app.settings.stall_timeout };
         let largest = app.settings.limits.max_header.saturating_mul(HARD);
-        let connection = connection(caller, patience, largest, service.clone(), Ending(ending.clone()));
+        // Boxed: each future that it is moved through would have room for it once more, for as long as it is served.
+        let connection = Box::pin(connection(caller, patience, largest, service.clone(), Ending(ending.clone())));
         tokio::spawn(async move {
             // A panic while an answer's body is written costs this connection only.
             if let Some(Err(error)) = worker::caught_in_request(connection).await {

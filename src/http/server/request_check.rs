@@ -28,10 +28,12 @@ where
         }
         return Ok(answer);
     }
-    match worker::caught_in_request(async { service(request).await }).await {
-        Some(answer) => answer,
-        None => Ok(Problem::internal("the bridge failed at this request; please report it").response()),
-    }
+    // Boxed: hyper keeps room for the whole future on each connection, also before there is a request.
+    let answer = match worker::caught_in_poll(|| Box::pin(service(request))) {
+        Some(answer) => worker::caught_in_request(answer).await,
+        None => None,
+    };
+    answer.unwrap_or_else(|| Ok(Problem::internal("the bridge failed at this request; please report it").response()))
 }
 
 /// hyper refuses more headers than that.
