@@ -145,7 +145,8 @@ pub fn read(form: Form, body: &[u8], held: &mut Held) -> Result<Vec<Result<NewRe
 
 fn clipped(mut text: String) -> String {
     if text.len() > ERROR {
-        text.truncate(text.floor_char_boundary(ERROR));
+        let end = (0..=ERROR).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
         text.push('…');
         text.shrink_to_fit();
     }
