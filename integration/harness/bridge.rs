@@ -114,15 +114,8 @@ impl Bridge {
             }
             http::try_connect(port).map_err(|e| e.to_string())
         });
-        // What listened at the port before may still be ending (seen once: the connection was reset).
         if !self.arguments.iter().any(|argument| argument == "--tls-cert") {
-            eventually("/health is answered", Duration::from_secs(20), || {
-                let asked = std::panic::catch_unwind(|| http::get(port, "/health").status);
-                asked.map_err(|_| "no answer".to_owned()).and_then(|status| match status {
-                    200 => Ok(()),
-                    other => Err(format!("status {other}")),
-                })
-            });
+            http::get(port, "/health").expect(200);
         }
     }
 

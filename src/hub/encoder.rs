@@ -40,6 +40,13 @@ pub enum Flow {
     Finished,
 }
 
+/// Whether an id has said that the stream is complete.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Completion {
+    Untold,
+    Told,
+}
+
 /// Writes frames and keeps the cursor in step with them.
 #[derive(Clone)]
 pub struct Encoder {
@@ -58,12 +65,25 @@ pub struct Encoder {
     passed: u64,
     /// When the first of them was seen.
     passing_since: Option<Instant>,
+    completion: Completion,
 }
 
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
         let sent = Stand { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
-        Self { cursor, sent, holds: Holds::Records, written: 0, filter, format, bounds, passed: 0, passing_since: None }
+        let completion = Completion::Untold;
+        Self {
+            cursor,
+            sent,
+            holds: Holds::Records,
+            written: 0,
+            filter,
+            format,
+            bounds,
+            passed: 0,
+            passing_since: None,
+            completion,
+        }
     }
 
     /// Goes on at another place.
@@ -143,13 +163,14 @@ impl Encoder {
             }
             self.cursor.set(topic, partition, read_to(record.offset + 1));
             let last_id;
-            let id = match (uses_ids, self.bounds.remaining) {
-                (false, _) => "",
-                (true, Some(1)) => {
-                    last_id = self.cursor.complete_text();
-                    &last_id
-                }
-                (true, _) => self.cursor.text(),
+            let id = if !uses_ids {
+                ""
+            } else if self.bounds.remaining == Some(1) || (record.offset + 1 >= end && self.is_finished()) {
+                self.completion = Completion::Told;
+                last_id = self.cursor.complete_text();
+                &last_id
+            } else {
+                self.cursor.text()
             };
             self.format.record(out, candidates.topic, partition, &record, id);
             self.written += 1;
@@ -205,9 +226,10 @@ impl Encoder {
     }
 
     /// Writes the id of a stream that has delivered all it was asked for, so that a client that reconnects by itself
-    /// is told to stop. The last record of a `limit` has it already.
+    /// is told to stop. The last record has it already, where one is at the end: some clients (npm's `eventsource`) take
+    /// no id from a frame without data.
     pub fn complete(&mut self, out: &mut Vec<u8>) {
-        if self.bounds.remaining != Some(0) && self.format.uses_ids() {
+        if self.completion == Completion::Untold && self.format.uses_ids() {
             self.passed = 0;
             self.holds = Holds::Words;
             self.format.checkpoint(out, &self.cursor.complete_text());

@@ -2,9 +2,9 @@
 
 use crate::{SOON, bridge};
 use curlew_integration::bridge::run;
-use curlew_integration::eventually;
 use curlew_integration::kafka::Kafka;
 use curlew_integration::sse::{End, Event, Stream};
+use curlew_integration::{cache, eventually, file};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -143,6 +143,24 @@ fn the_reconnect_of_an_eventsource_whose_stream_is_complete_is_a_204() {
         assert_eq!(stream.matches("data: ").count(), records, "{bound}: {stream}");
         let id = stream.lines().rev().find_map(|line| line.strip_prefix("id: ")).expect("an id");
         bridge().request("GET", &target, &[("Last-Event-ID", id)], b"").expect(204);
+    }
+}
+
+#[test]
+fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
+    let kafka = Kafka::shared();
+    let topic = kafka.fresh("complete", 1);
+    kafka.produce(&topic, values(0..3));
+    for bound in ["until=end", "limit=2"] {
+        let url = format!("http://127.0.0.1:{}/topics/{topic}/events?from=earliest&{bound}", bridge().port);
+        // Bounded: a client that is not told to stop reconnects for ever.
+        let mut node = std::process::Command::new("timeout");
+        node.arg("60").arg("node").arg(file("clients/eventsource.mjs")).arg(url).env("CURLEW_CACHE", cache());
+        // It runs until it is killed, unless it is told to stop.
+        let output = node.output().expect("node");
+        let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(said.lines().last().is_some_and(|line| line.starts_with("204")), "{bound}: {said}");
+        assert_eq!(out.lines().count(), if bound == "limit=2" { 2 } else { 3 }, "{bound}: {out}");
     }
 }
 
