@@ -193,7 +193,7 @@ impl Write for Client {
     }
 }
 
-/// Whether this is the head of hyper's own 4xx: no body and no header that is ours. Every answer of ours has more headers.
+/// Whether this is the head of hyper's own 4xx: no body and none of the headers that every answer of the routes has.
 fn is_bare_rejection(head: &[u8]) -> bool {
     if !head.starts_with(b"HTTP/1.1 4") && !head.starts_with(b"HTTP/1.0 4") {
         return false;

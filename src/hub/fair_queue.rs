@@ -1,4 +1,4 @@
-//! Work that waits, in turns per client: one client with much of it delays another by one piece, not by all of its own.
+//! Work that waits, in turns per client: one client with much of it delays another by one piece, not by all of it.
 
 use super::lock;
 use super::subscription::ClientTag;

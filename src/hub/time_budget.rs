@@ -3,7 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// Counts only while the thread runs: on a busy machine a thread may wait for long without any work of ours.
+/// Counts only while the thread runs: on a busy machine a thread may wait for long without working.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeBudget {
     time: Duration,

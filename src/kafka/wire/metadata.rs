@@ -10,6 +10,9 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Metadata 4 (Kafka 0.11) is the first that can be told not to create topics; 12 has everything that is read here.
+pub const VERSION: i16 = 12;
+
 /// Asks only for the brokers.
 pub fn brokers() -> MetadataRequest {
     MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)

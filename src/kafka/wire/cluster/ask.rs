@@ -14,9 +14,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Metadata 4 (Kafka 0.11) is the first that can be told not to make topics; 12 has all we read.
-const METADATA_VERSION: i16 = 12;
-
 /// Connections that are kept for metadata. With three, one broker may be frozen and another one cut off from the
 /// controllers, and the third still tells the leaders.
 const KEPT: usize = 3;
@@ -168,7 +165,7 @@ impl Cluster {
         request: &MetadataRequest,
         until: Instant,
     ) -> Result<(Connection, MetadataResponse), BrokerError> {
-        let version = connection.version_for::<MetadataRequest>(METADATA_VERSION)?;
+        let version = connection.version_for::<MetadataRequest>(metadata::VERSION)?;
         let answer = connection.call(request, version, until.saturating_duration_since(Instant::now()))?;
         let mut view = self.view();
         if let Some(away) = view.away.take() {

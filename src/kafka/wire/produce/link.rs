@@ -20,9 +20,6 @@ use std::time::{Duration, Instant};
 /// the next at hand.
 pub const MAX_REQUESTS: usize = 5;
 
-/// As in `cluster`.
-const METADATA_VERSION: i16 = 12;
-
 /// A broker closes the connection on a request that is too large as soon as it has read its length. One that is closed
 /// later may have been worked on: load balancers close those that are silent.
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
@@ -126,7 +123,7 @@ fn open(
 ) -> Result<(Link, Half, Receiver<Work>), BrokerError> {
     let mut connection = cluster.connect(node)?;
     if proof == Proof::Metadata {
-        let version = connection.version_for::<MetadataRequest>(METADATA_VERSION)?;
+        let version = connection.version_for::<MetadataRequest>(metadata::VERSION)?;
         connection.call(&metadata::brokers(), version, cluster.settings().connect_timeout)?;
     }
     let by_name = connection.version_for::<ProduceRequest>(BY_NAME);
