@@ -18,6 +18,8 @@ pub struct Client {
     stream: Transport,
     /// Read to find out what the client speaks, and not handed on yet.
     first: Bytes,
+    /// Whether these are of a HEAD request.
+    begins_with_head: bool,
     stall: Duration,
     /// Since when nothing could be written; there is none while writing goes on.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -47,7 +49,15 @@ pub enum Speaks {
 
 impl Client {
     pub fn new(stream: Transport, stall: Duration) -> Self {
-        Self { stream, first: Bytes::new(), stall, stalled: None, is_rejected: false, uploads: Uploads::Ignored }
+        Self {
+            stream,
+            first: Bytes::new(),
+            begins_with_head: false,
+            stall,
+            stalled: None,
+            is_rejected: false,
+            uploads: Uploads::Ignored,
+        }
     }
 
     pub fn with_uploads(self, uploads: Uploads) -> Self {
@@ -64,6 +74,7 @@ impl Client {
             }
         }
         self.first = Bytes::copy_from_slice(&first[..read]);
+        self.begins_with_head = self.begins_with(b"HEAD ");
         Ok(match read {
             0 => Speaks::Nothing,
             _ if first == PREFACE => Speaks::Http2,
@@ -74,6 +85,11 @@ impl Client {
     /// Whether its first words, which [`speaks`](Self::speaks) has waited for, are these.
     pub fn begins_with(&self, words: &[u8]) -> bool {
         self.first.starts_with(words)
+    }
+
+    /// Whether its first request is a HEAD, once [`speaks`](Self::speaks) has waited for it.
+    pub fn begins_with_head(&self) -> bool {
+        self.begins_with_head
     }
 
     /// Whether the last request is still without an answer, since the HTTP library cannot parse it.

@@ -33,6 +33,10 @@ pub enum Turn {
     Later,
 }
 
+/// Marks an answer to HEAD, which has no content (RFC 9110, 9.3.2).
+#[derive(Clone)]
+pub struct HeadOnly;
+
 /// Marks an answer that lasts.
 #[derive(Clone)]
 pub struct Lasting;
@@ -48,6 +52,11 @@ impl Slot {
             request.extensions_mut().insert(self.clone());
         }
         Turn::First
+    }
+
+    /// Whether the connection has had a request.
+    pub fn is_used(&self) -> bool {
+        self.0.used.load(Ordering::Relaxed)
     }
 
     /// Gives the answer to whoever serves the connection. What comes after belongs to nobody: the caller waits for ever.
@@ -106,9 +115,16 @@ pub fn plain(answer: &warp::http::Response<Bytes>) -> Bytes {
     let (status, body) = (answer.status(), answer.body());
     let mut out = BytesMut::new();
     // Memory takes all that is written.
-    let _ = write!(out, "HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
+    let _ = write!(out, "HTTP/1.1 {status}\r\n");
+    let is_head_only = answer.extensions().get::<HeadOnly>().is_some();
+    // The length is that of the answer to a GET, which may be unknown by now (RFC 9110, 8.6).
+    if !is_head_only || !body.is_empty() {
+        let _ = write!(out, "content-length: {}\r\n", body.len());
+    }
     put_headers(&mut out, answer.headers());
-    out.extend_from_slice(body);
+    if !is_head_only {
+        out.extend_from_slice(body);
+    }
     out.freeze()
 }
 

@@ -87,6 +87,27 @@ async fn a_request_that_breaks_a_rule_of_http_is_told_which() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_has_no_body_whatever_is_wrong_with_the_request() {
+    let full = http::Settings { max_connections: 0, ..http::Settings::default() };
+    let (served, full) = (Served::start(http::Settings::default()), Served::start(full));
+    for (served, request, expected) in [
+        (&served, "HEAD a HTTP/1.1\r\nhost: localhost", 400),
+        (&served, "HEAD /health HTTP/1.1\r\nhost: a\r\nhost: b", 400),
+        (&served, "HEAD /a b HTTP/1.1\r\nhost: localhost", 400),
+        (&served, "HEAD /health HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5, 6", 400),
+        (&served, "HEAD /health HTTP/1.1\r\nhost: localhost\r\nconnection: close", 200),
+        (&full, "HEAD /topics HTTP/1.1\r\nhost: localhost", 503),
+        (&full, "HEAD /health HTTP/1.1\r\nhost: localhost", 200),
+    ] {
+        let answer = answer(served, format!("{request}\r\n\r\n").as_bytes()).await;
+        assert_eq!(status(&answer), expected, "{request}: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, "", "{request}: {answer}");
+        assert!(!head.contains("content-length: 0"), "{request}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn health_is_told_however_many_connections_are_silent() {
     let served = Served::start(http::Settings { max_connections: 1, ..http::Settings::default() });
     let mut silent = Vec::new();
@@ -156,7 +177,9 @@ proptest! {
         prop_assert_eq!(worker::panics(), panics);
         let status = status(&answer);
         prop_assert!((200..500).contains(&status), "{:?}: {answer}", String::from_utf8_lossy(&request));
-        if status >= 400 && method != "HEAD" {
+        if method == "HEAD" {
+            prop_assert!(answer.ends_with("\r\n\r\n") && answer.matches("\r\n\r\n").count() == 1, "{answer}");
+        } else if status >= 400 {
             check_problem(&answer);
         }
     }

@@ -226,6 +226,31 @@ async fn a_provider_that_is_away_keeps_nobody_out_whose_key_is_known() {
 }
 
 #[tokio::test]
+async fn a_redirect_of_a_key_set_is_not_followed() {
+    let first = rsa();
+    let elsewhere = Provider::start(&set(&[&first]));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let location = elsewhere.url.clone();
+    std::thread::spawn(move || {
+        for (number, mut stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            let _ = stream.read(&mut [0; 4096]);
+            let status = ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"][number % 3];
+            let head = format!("HTTP/1.1 {status}\r\nlocation: {location}\r\ncontent-length: 0\r\n");
+            let _ = stream.write_all((head + "connection: close\r\n\r\n").as_bytes());
+        }
+    });
+    let redirected = Provider { url, ..Provider::start(&Value::Null) };
+    let (_file, auth) = remote(&redirected);
+    let refused = name(&auth, &first.token(60)).await;
+    assert!(matches!(refused, Err(Refused::Busy(_))), "there are no keys: {refused:?}");
+    assert_eq!(elsewhere.asked(), 0);
+    // The other host has the keys, where it is named itself.
+    let (_file, auth) = remote(&elsewhere);
+    assert!(name(&auth, &first.token(60)).await.is_ok());
+}
+
+#[tokio::test]
 async fn what_a_token_began_ends_with_it_or_with_its_key() {
     let (first, second) = (rsa(), ec());
     let provider = Provider::start(&set(&[&first]));

@@ -9,7 +9,7 @@ use crate::http::io::{Client, Speaks, Uploads};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
 use crate::http::routes::BodyLength;
-use crate::http::takeover::{Slot, Turn, plain, write_out};
+use crate::http::takeover::{HeadOnly, Slot, Turn, plain, write_out};
 use crate::http::trace;
 use crate::http::transport::Transport;
 use bytes::Bytes;
@@ -115,11 +115,18 @@ impl Caller {
         stall: Duration,
     ) -> io::Result<()> {
         match self.open(stall).await? {
-            Some((client, Speaks::Http1, _)) if client.begins_with(b"GET /health ") => tell(client, health()).await,
-            Some((client, Speaks::Http1, _)) => tell(client, problem.response()).await,
+            Some((client, Speaks::Http1, _)) => {
+                let is_health = client.begins_with(b"GET /health ") || client.begins_with(b"HEAD /health ");
+                let mut answer = if is_health { health() } else { problem.response() };
+                if client.begins_with_head() {
+                    answer.extensions_mut().insert(HeadOnly);
+                }
+                tell(client, answer).await
+            }
             Some((client, Speaks::Http2, _)) => {
                 let answer = |request: &Request<Incoming>| {
-                    let is_health = request.method() == Method::GET && request.uri().path() == "/health";
+                    let is_health =
+                        matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == "/health";
                     let mut answer = if is_health { health() } else { problem.response() };
                     trace::identify(answer.headers_mut());
                     answer
@@ -209,7 +216,12 @@ where
             let parts = connection.into_parts();
             if parts.io.is_rejected() {
                 let problem = request_check::unparsable(&error, &parts.read_buf, largest_head);
-                let _ = tell(parts.io, problem.response()).await;
+                let mut answer = problem.response();
+                // Where only a header's meaning was wrong, the head is not unread any more.
+                if parts.read_buf.starts_with(b"HEAD ") || (parts.io.begins_with_head() && !slot.is_used()) {
+                    answer.extensions_mut().insert(HeadOnly);
+                }
+                let _ = tell(parts.io, answer).await;
             } else if error.is_timeout() && !parts.read_buf.is_empty() {
                 // One that is idle has asked nothing.
                 let _ = tell(parts.io, too_slow(patience.head).response()).await;

@@ -2,6 +2,7 @@
 //! warp panics on a target without a path (seanmonstar/warp#1166).
 
 use crate::http::problem::Problem;
+use crate::http::takeover::HeadOnly;
 use crate::http::trace;
 use crate::worker;
 use std::convert::Infallible;
@@ -13,6 +14,23 @@ use warp::reply::Response;
 
 /// The answer of `service`, or what is wrong with the request. A panic in `service` is a 500, and the connection continues.
 pub async fn answer<B, F>(
+    request: Request<B>,
+    service: impl FnOnce(Request<B>) -> F + Send,
+) -> Result<Response, Infallible>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    let method = request.method().clone();
+    let mut answer = checked(request, service).await;
+    if let Ok(answer) = &mut answer
+        && method == Method::HEAD
+    {
+        answer.extensions_mut().insert(HeadOnly);
+    }
+    answer
+}
+
+async fn checked<B, F>(
     request: Request<B>,
     service: impl FnOnce(Request<B>) -> F + Send,
 ) -> Result<Response, Infallible>
