@@ -63,6 +63,15 @@ pub struct Bridge {
     arguments: Vec<String>,
     process: Process,
     folder: TempDir,
+    open_files: OpenFiles,
+}
+
+/// How many files a bridge may have open.
+#[derive(Debug, Clone, Copy)]
+enum OpenFiles {
+    /// As many as this process.
+    Inherited,
+    AtMost(u32),
 }
 
 impl Bridge {
@@ -80,29 +89,44 @@ impl Bridge {
         Self::serve(&[&["--data", data.to_str().expect("UTF-8")], options].concat())
     }
 
+    /// The same under `ulimit -n` of so many.
+    pub fn embedded_with_open_files(open_files: u32, data: &std::path::Path, options: &[&str]) -> Self {
+        let options = [&["--data", data.to_str().expect("UTF-8")], options].concat();
+        Self::run("serve", &options, OpenFiles::AtMost(open_files))
+    }
+
     /// `curlew demo`.
     pub fn demo() -> Self {
-        Self::run("demo", &[])
+        Self::run("demo", &[], OpenFiles::Inherited)
     }
 
     /// With these options and no other.
     pub fn serve(options: &[&str]) -> Self {
-        Self::run("serve", options)
+        Self::run("serve", options, OpenFiles::Inherited)
     }
 
-    fn run(command: &str, options: &[&str]) -> Self {
+    fn run(command: &str, options: &[&str], open_files: OpenFiles) -> Self {
         let port = free_port();
         let mut arguments: Vec<String> = [command, "--listen", &format!("127.0.0.1:{port}")].map(String::from).to_vec();
         arguments.extend(options.iter().map(|o| (*o).to_owned()));
         let folder = tempfile::Builder::new().prefix("curlew-bridge-").tempdir().expect("temp folder");
-        let process = Self::launch(&arguments, &folder);
-        let mut bridge = Self { port, arguments, process, folder };
+        let process = Self::launch(&arguments, &folder, open_files);
+        let mut bridge = Self { port, arguments, process, folder, open_files };
         bridge.wait_until_up();
         bridge
     }
 
-    fn launch(arguments: &[String], folder: &TempDir) -> Process {
-        let command = curlew(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    fn launch(arguments: &[String], folder: &TempDir, open_files: OpenFiles) -> Process {
+        let mut command = curlew(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        if let OpenFiles::AtMost(most) = open_files {
+            let own = command;
+            command = Command::new("sh");
+            command.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
+            command.arg(own.get_program()).args(own.get_args()).stdin(Stdio::null());
+            for (name, _) in own.get_envs() {
+                command.env_remove(name);
+            }
+        }
         Process::start("curlew serve", command, &folder.path().join("curlew.log"))
     }
 
@@ -122,7 +146,7 @@ impl Bridge {
     /// SIGKILL, then a new one on the same port.
     pub fn kill_and_start_again(&mut self) {
         self.process.kill();
-        self.process = Self::launch(&self.arguments, &self.folder);
+        self.process = Self::launch(&self.arguments, &self.folder, self.open_files);
         self.wait_until_up();
     }
 

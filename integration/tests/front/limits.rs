@@ -4,7 +4,7 @@
 use crate::alone;
 use crate::healthy::Healthy;
 use curlew_integration::bridge::Bridge;
-use curlew_integration::eventually;
+use curlew_integration::{eventually, http};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -321,6 +321,24 @@ fn large_heads_are_refused() {
     }
     let grown = trial.row("--max-header", "100 heads of 20 KiB, 100 of 10 MiB", "431");
     assert!(grown < 100 << 10, "{grown} KiB");
+}
+
+#[test]
+fn a_bridge_with_few_open_files_tells_its_health_among_silent_connections() {
+    let _alone = alone();
+    let data = tempfile::tempdir().expect("temp folder");
+    let mut bridge = Bridge::embedded_with_open_files(256, data.path(), &[]);
+    let silent: Vec<_> = (0..600).map(|_| http::connect(bridge.port)).collect();
+    for _ in 0..20 {
+        bridge.get("/health").expect(200);
+    }
+    drop(silent);
+    eventually("others are served again", PATIENCE, || match bridge.get("/topics").status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    assert_eq!(bridge.process().exited(), None);
+    assert!(!bridge.log().contains("panicked"), "{}", bridge.log());
 }
 
 #[test]
