@@ -114,7 +114,8 @@ pub struct Serve {
           value_parser = values::delay)]
     pub shutdown_delay: Duration,
 
-    /// How long open requests and queued records get to finish when the bridge ends; its streams end spread over that time.
+    /// How long open requests and queued records get to finish when the bridge ends; its streams and
+    /// uploads of lines end spread over that time.
     #[arg(long, help_heading = "Limits", env = "CURLEW_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s",
           value_parser = values::duration)]
     pub drain_timeout: Duration,

@@ -186,7 +186,11 @@ where
         (["topics", topic], &Method::POST) => {
             let over = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
             request.check_length()?;
-            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, over).await?
+            let ends = app.clone();
+            // Asked only by bodies of lines, which may be endless.
+            let over = Box::pin(async move { ends.shutdown.end_of_stream(over).await });
+            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, Some(over))
+                .await?
         }
         (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,
         (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, permit, topic, request).await?,

@@ -1,5 +1,5 @@
 //! The end of the bridge in steps that a load balancer and its clients can follow: not ready, but still serving; then no
-//! new connections, and the streams end one after the other; then what is left.
+//! new connections, and the streams and the uploads of lines end one after the other; then what is left.
 
 use super::problem::Problem;
 use super::produce::Over;
@@ -15,7 +15,7 @@ pub enum Phase {
     Serving,
     /// `/ready` says 503 and all else goes on, for as long as a balancer needs to notice.
     NotReady,
-    /// Streams end within this time.
+    /// Streams and uploads end within this time.
     Draining(Duration),
 }
 
@@ -35,7 +35,12 @@ impl Shutdown {
         *self.0.borrow()
     }
 
-    /// Says when and why a stream ends: for `over`, or for the shutdown, each stream at another moment of its time.
+    /// Streams and uploads that end for the shutdown, each at its own moment.
+    pub fn streams(&self) -> usize {
+        self.0.receiver_count()
+    }
+
+    /// Says when and why a stream or an upload ends: for `over`, or for the shutdown, each at another moment of its time.
     pub fn end_of_stream(&self, over: Option<Over>) -> Over {
         let mut phases = self.0.subscribe();
         let draining = async move {

@@ -363,6 +363,36 @@ async fn at_the_end_each_stream_says_so_after_a_whole_frame_and_idle_connections
     assert!(TcpStream::connect(served.address).await.is_err());
 }
 
+/// At its client's next line, which may never come, it would have ended too.
+#[tokio::test]
+async fn an_idle_upload_ends_at_the_shutdown_with_what_was_written_of_it() {
+    let served = serve(10, PATIENCE);
+    let post = |query| {
+        format!(
+            "POST /topics/t{query} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
+             transfer-encoding: chunked\r\n\r\n"
+        )
+    };
+    let some = served.ask(&(post("") + "6\r\n1\n2\n3\n\r\n4\r\n{\"a\"\r\n")).await;
+    let receipts = served.ask(&(post("?receipts=stream") + "2\r\n4\n\r\n")).await;
+    let mut none = served.ask(&post("").replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n")).await;
+    none.until("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
+    let deadline = Instant::now() + PATIENCE;
+    while served.broker.records("t", 0).len() < 5 {
+        assert!(Instant::now() < deadline, "the lines are not written");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let started = Instant::now();
+    served.end.send(()).unwrap();
+    let (some, receipts, none) = (some.rest().await, receipts.rest().await, none.rest().await);
+    assert!(some.starts_with("HTTP/1.1 207 ") && some.contains("\"written\":3"), "{some}");
+    assert!(some.contains("line 4 and all after it were not written") && some.contains("shutting down"), "{some}");
+    assert!(none.contains("HTTP/1.1 503 ") && none.contains("shutting down"), "{none}");
+    assert!(receipts.contains("\"error_code\":503") && receipts.ends_with("\r\n0\r\n\r\n"), "{receipts}");
+    tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
+    assert!(started.elapsed() < PATIENCE / 2, "the drain timeout was waited for");
+}
+
 #[tokio::test]
 async fn before_it_ends_the_bridge_says_that_it_is_not_ready_and_serves_on() {
     let settings = http::Settings { shutdown_delay: Duration::from_secs(3600), ..http::Settings::default() };

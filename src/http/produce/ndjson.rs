@@ -35,6 +35,9 @@ const LINES: usize = 16 * 1024;
 /// After a failure the rest of the body is discarded before the answer, since many clients read no answer before they
 /// have sent everything; but not for a client that pauses so long.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same where the bridge itself ends, or the client's grant: both must come to an end soon.
+const PARTING_PAUSE: Duration = Duration::from_millis(100);
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Lines that were read together, in two parts that are each in the order of the body.
 struct Group {
@@ -52,6 +55,8 @@ enum End {
     Cut(String),
     /// The rest is not written, for this reason.
     Stopped(Problem),
+    /// Likewise, since the bridge or the client's grant ends.
+    Over(Problem),
     /// The client does not read its receipts any more.
     Gone,
 }
@@ -141,8 +146,8 @@ where
             while is_fed && self.has_room() {
                 let found = self.lines.take(GROUP);
                 is_fed = !found.is_empty();
-                if let Some(problem) = self.submit(found).await {
-                    return End::Stopped(problem);
+                if let Some(end) = self.submit(found).await {
+                    return end;
                 }
             }
             let may_read = !is_fed && self.has_room();
@@ -158,7 +163,7 @@ where
                     Some(Err(damaged)) => return End::Stopped(damaged.into()),
                     None => {
                         let last = self.lines.finish();
-                        return self.submit(last.into_iter().collect()).await.map_or(End::Whole, End::Stopped);
+                        return self.submit(last.into_iter().collect()).await.unwrap_or(End::Whole);
                     }
                 },
                 outcomes = front(groups), if may_settle => {
@@ -170,7 +175,7 @@ where
                 given = report.give() => if let Err(Gone) = given {
                     return End::Gone;
                 },
-                problem = until(over) => return End::Stopped(problem),
+                problem = until(over) => return End::Over(problem),
             }
         }
     }
@@ -179,8 +184,8 @@ where
         self.groups.len() < GROUPS && self.under_way < LINES && self.report.has_room()
     }
 
-    /// Queues the lines that are JSON. The problem is why the rest of the body need not be read.
-    async fn submit(&mut self, found: Vec<Line>) -> Option<Problem> {
+    /// Queues the lines that are JSON. Returns why the rest of the body need not be read.
+    async fn submit(&mut self, found: Vec<Line>) -> Option<End> {
         if found.is_empty() {
             return None;
         }
@@ -204,9 +209,11 @@ where
                     let problem = Problem::from(refused);
                     group.invalid.extend(group.queued.drain(..).map(|number| (number, problem.clone())));
                     group.invalid.sort_by_key(|(number, _)| *number);
-                    if refused == Refused::ShuttingDown || self.report.is_at_end() {
-                        stop = Some(problem);
-                    }
+                    stop = match refused {
+                        Refused::ShuttingDown => Some(End::Over(problem)),
+                        _ if self.report.is_at_end() => Some(End::Stopped(problem)),
+                        _ => None,
+                    };
                 }
             }
         }
@@ -241,6 +248,10 @@ where
         let (number, is_begun) = self.lines.under_way();
         let topic = &self.target.topic;
         let written = self.report.counts();
+        let (pause, most) = match end {
+            End::Over(_) => (PARTING_PAUSE, PARTING),
+            _ => (PAUSE, self.settings.timeout),
+        };
         match end {
             End::Whole => {}
             End::Gone => info!("x-ndjson upload to {topic} ended before line {number}: the client has left; {written}"),
@@ -249,22 +260,22 @@ where
                 let rest = if is_begun { "it was cut off in the middle and was" } else { "it is missing, and was" };
                 self.report.cut(number, is_begun, Problem::cut(&what, &format!("line {number}: {rest} not written")));
             }
-            End::Stopped(problem) => {
+            End::Stopped(problem) | End::Over(problem) => {
                 let why = problem.detail();
                 warn!("the bridge stopped an x-ndjson upload to {topic} before line {number}: {why}; {written}");
                 self.report.stopped(number, problem);
                 if self.report.is_at_end() {
-                    self.pass_over().await;
+                    self.pass_over(pause, most).await;
                 }
             }
         }
         self.report.finish().await;
     }
 
-    /// Discards the rest of the body, for a bounded time.
-    async fn pass_over(&mut self) {
-        let deadline = Instant::now() + self.settings.timeout;
-        while Instant::now() < deadline && matches!(timeout(PAUSE, self.body.next()).await, Ok(Some(Ok(_)))) {
+    /// Discards the rest of the body, until it pauses, or `most` has passed.
+    async fn pass_over(&mut self, pause: Duration, most: Duration) {
+        let deadline = Instant::now() + most;
+        while Instant::now() < deadline && matches!(timeout(pause, self.body.next()).await, Ok(Some(Ok(_)))) {
             // A body that is always at hand must not keep the thread.
             tokio::task::yield_now().await;
         }

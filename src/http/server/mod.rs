@@ -58,8 +58,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `shutdown`, and for the shutdown delay after it. Then it ends the streams one after the other, each
-/// after a whole frame, lets requests finish, and returns when all connections are closed or the drain timeout has passed.
+/// Serves until `shutdown`, and for the shutdown delay after it. Then it ends streams and uploads one after the other, a
+/// stream after a whole frame and an upload with its summary, lets requests finish, and returns when all connections are closed or the drain timeout has passed.
 pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
@@ -123,7 +123,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
         });
     }
     drop(listener);
-    let time = spread(app.hub.streams(), app.settings.drain);
+    let time = spread(app.shutdown.streams(), app.settings.drain);
     app.shutdown.enter(Phase::Draining(time));
     end.send_replace(true);
     let drained = async {
@@ -160,7 +160,7 @@ impl Refusals {
 }
 
 async fn no_streams(app: &App) {
-    while app.hub.streams() > 0 {
+    while app.hub.streams() > 0 || app.shutdown.streams() > 0 {
         tokio::time::sleep(STREAMS_PAUSE).await;
     }
 }
