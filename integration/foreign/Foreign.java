@@ -55,6 +55,8 @@ public class Foreign {
     static final ObjectMapper JSON = new ObjectMapper();
     static final Map<String, Admin> ADMINS = new ConcurrentHashMap<>();
     static final Map<String, KafkaProducer<byte[], byte[]>> PRODUCERS = new ConcurrentHashMap<>();
+    /** By length; many records share one. */
+    static final Map<Integer, byte[]> ZEROS = new ConcurrentHashMap<>();
 
     public static void main(String[] args) throws Exception {
         var answers = System.out;
@@ -204,6 +206,7 @@ public class Foreign {
     static byte[] bytes(JsonNode n) {
         if (n == null || n.isNull() || n.isMissingNode()) return null;
         if (n.isTextual()) return n.asText().getBytes(StandardCharsets.UTF_8);
+        if (n.has("zeros")) return ZEROS.computeIfAbsent(n.get("zeros").asInt(), byte[]::new);
         return Base64.getDecoder().decode(n.get("b64").asText());
     }
 
@@ -229,6 +232,9 @@ public class Foreign {
         config.put("bootstrap.servers", c.get("bootstrap").asText());
         config.put("compression.type", c.path("compression").asText("none"));
         config.put("linger.ms", "5");
+        // Before compression.
+        config.put("max.request.size", "100000000");
+        config.put("buffer.memory", "110000000");
         return config;
     }
 

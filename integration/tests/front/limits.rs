@@ -29,7 +29,7 @@ pub struct Trial {
     before: usize,
     runtime: Runtime,
     pub healthy: Option<Healthy>,
-    _data: TempDir,
+    _data: Option<TempDir>,
 }
 
 impl Trial {
@@ -39,12 +39,16 @@ impl Trial {
 
     pub fn start_beside(options: &[&str], healthy: impl FnOnce(u16) -> Healthy) -> Self {
         let data = tempfile::tempdir().expect("temp folder");
-        let mut bridge = Bridge::embedded(data.path(), options);
+        let bridge = Bridge::embedded(data.path(), options);
+        Self { _data: Some(data), ..Self::of(bridge, healthy) }
+    }
+
+    pub fn of(mut bridge: Bridge, healthy: impl FnOnce(u16) -> Healthy) -> Self {
         bridge.post("/topics/healthy", "text/plain", "first").expect(200);
         let healthy = Some(healthy(bridge.port));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let before = bridge.process().resident();
-        Self { before, bridge, healthy, runtime: runtime.expect("a runtime"), _data: data }
+        Self { before, bridge, healthy, runtime: runtime.expect("a runtime"), _data: None }
     }
 
     /// `count` attackers, each on a connection of its own from 127.0.0.2 on.

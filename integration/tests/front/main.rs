@@ -2,6 +2,7 @@
 
 mod browser;
 mod healthy;
+mod inflation;
 mod limits;
 mod memory;
 mod neighbours;

@@ -14,7 +14,10 @@ use tokio::net::TcpStream;
 pub const MOST_MEMORY: usize = 256 << 10;
 
 pub fn start() -> Trial {
-    let mut trial = Trial::start_beside(&[], Healthy::start_reading);
+    limited(Trial::start_beside(&[], Healthy::start_reading))
+}
+
+pub fn limited(mut trial: Trial) -> Trial {
     let process = trial.bridge.process().id().to_string();
     let limited = Command::new("prlimit").args(["--as=4096000000", "--pid", &process]).status();
     assert!(limited.expect("prlimit").success());
