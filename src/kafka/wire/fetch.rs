@@ -21,7 +21,7 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use session::{Answered, BY_ID, BY_NAME, Session};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
 pub struct LeaderReader {
@@ -56,11 +56,31 @@ impl LeaderReader {
     ) -> Result<Vec<Fetched>, BrokerError> {
         let at_most = if wants.iter().all(|want| want.topic_id.is_some()) { BY_ID } else { BY_NAME };
         let version = connection.version_for::<FetchRequest>(at_most)?;
-        let timeout = limits.wait + self.cluster.settings().request_timeout;
         let truncated = self.ends.check(connection, wants, version, self.cluster.settings().request_timeout)?;
         if !truncated.is_empty() {
-            return Ok(truncated);
+            // The others are fetched all the same: a place that is left out looks like one without new records. It does not
+            // wait, which keeps it out of the session.
+            let is_whole =
+                |want: &&Want| truncated.iter().all(|t| (&t.topic, t.partition) != (&want.topic, want.partition));
+            let others: Vec<Want> = wants.iter().filter(is_whole).cloned().collect();
+            let at_once = FetchLimits { wait: Duration::ZERO, ..limits };
+            let mut fetched =
+                if others.is_empty() { Vec::new() } else { self.fetch_checked(connection, &others, at_once, version)? };
+            fetched.extend(truncated);
+            return Ok(fetched);
         }
+        self.fetch_checked(connection, wants, limits, version)
+    }
+
+    /// One Fetch request, for wants that [`EpochEnds::check`] has nothing against.
+    fn fetch_checked(
+        &mut self,
+        connection: &mut Connection,
+        wants: &[Want],
+        limits: FetchLimits,
+        version: i16,
+    ) -> Result<Vec<Fetched>, BrokerError> {
+        let timeout = limits.wait + self.cluster.settings().request_timeout;
         let mut call = |session: &mut Session| {
             let request = session.request(wants, limits, version);
             let answer = connection.call_within(&request, version, timeout, Some(&self.memory));

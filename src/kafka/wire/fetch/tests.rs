@@ -239,3 +239,47 @@ fn a_batch_that_never_fits_the_budget_is_told_with_its_place() {
     assert!(why.contains("t/0 at offset 5") && why.contains("--memory-budget"), "{why}");
     assert_eq!((error.remedy(), memory.used()), (Remedy::GiveUp, 0));
 }
+
+#[test]
+fn beside_a_truncated_partition_the_others_are_fetched_from_old_brokers_too() {
+    const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
+    let address = Arc::new(Mutex::new(String::new()));
+    let known = address.clone();
+    let broker = Impostor::start(move |mut stream| {
+        while let Some(asked) = testing::next_request(&mut stream) {
+            let body = match asked.key {
+                testing::API_VERSIONS => {
+                    let mut body = vec![0, 0, 4];
+                    for api in [[FETCH, 0, 4], [METADATA, 0, 4], [OFFSET_FOR_LEADER_EPOCH, 0, 3]] {
+                        body.extend(api.into_iter().flat_map(i16::to_be_bytes));
+                        body.push(0);
+                    }
+                    body.extend([0; 5]);
+                    body
+                }
+                METADATA => metadata(&[(1, &known.lock().unwrap())], &[("t", 0, &[1, 1])]),
+                // Partition 0: epoch 3 ends at offset 2.
+                OFFSET_FOR_LEADER_EPOCH => {
+                    let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
+                    testing::text(&mut body, "t");
+                    body.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3]);
+                    body.extend(2i64.to_be_bytes());
+                    body
+                }
+                _ => {
+                    assert_eq!(asked.body[24..28], [0, 0, 0, 1], "one partition: {:?}", asked.body);
+                    fetched(&[(1, 1)])
+                }
+            };
+            testing::answer(&mut stream, asked.correlation, &body);
+        }
+    });
+    address.lock().unwrap().clone_from(&broker.address);
+    let mut reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1, MemoryBudget::default().live);
+    let read = Want { leader_epoch: 7, last_epoch: 3, ..want(0) };
+    let mut answers = reader.fetch(&[read, want(1)], LIMITS).unwrap();
+    answers.sort_by_key(|answer| answer.partition);
+    let [read, other] = &answers[..] else { panic!("{answers:?}") };
+    assert!(matches!(read.result, Err(BrokerError::Truncated { end: 2, epoch: 3, .. })), "{read:?}");
+    assert!(matches!(other.result, Err(BrokerError::OffsetOutOfRange(_))), "{other:?}");
+}
