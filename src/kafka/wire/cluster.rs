@@ -169,6 +169,12 @@ impl Cluster {
         address.ok_or_else(|| BrokerError::StaleMetadata(format!("broker {node} is not part of the cluster now")))
     }
 
+    /// Any broker but `node`.
+    pub fn another_than(&self, node: NodeId) -> Option<NodeId> {
+        let others: Vec<NodeId> = self.view().brokers.keys().copied().filter(|other| *other != node).collect();
+        fastrand::choice(others)
+    }
+
     /// A new connection to a broker, for the caller alone.
     pub fn connect(&self, node: NodeId) -> Result<Connection, BrokerError> {
         self.open(&self.address(node)?)

@@ -3,15 +3,20 @@
 
 use super::caught;
 use super::creation::{self, Creation};
-use crate::broker::{AutoCreate, BrokerError, Denial, NodeId, Operation, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, Denial, NodeId, Operation, Remedy, TopicInfo};
 use crate::kafka::wire::cluster::Cluster;
 use crate::kafka::wire::errors::{Asked, check};
 use crate::record::TopicName;
 use crossbeam_channel::Receiver;
 use kafka_protocol::messages::InitProducerIdRequest;
+use std::time::Duration;
 
 /// Versions up to 5 are alike for a producer without transactions.
 const INIT_PRODUCER_ID: i16 = 4;
+
+/// How long a broker may take for a producer id at first, and twice that after each failure: questions about leaders wait
+/// meanwhile, but one that is only slow must get its time.
+const ID_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub enum Question {
@@ -41,6 +46,7 @@ pub enum Reply {
 
 /// Answers until the channel of questions is closed.
 pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl Fn(Reply)) {
+    let mut patience = ID_PATIENCE;
     for question in questions {
         reply(match question {
             Question::Topics(asked, auto_create) => {
@@ -53,7 +59,12 @@ pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl
                 let found = caught(|| creation::examine(cluster, &asked));
                 Reply::Creation { asked, found }
             }
-            Question::ProducerId(node) => Reply::ProducerId(caught(|| producer_id(cluster, node))),
+            Question::ProducerId(node) => {
+                let id = caught(|| producer_id(cluster, node, patience));
+                patience =
+                    if id.is_ok() { ID_PATIENCE } else { (patience * 2).min(cluster.settings().request_timeout) };
+                Reply::ProducerId(id)
+            }
             Question::SignOfLife => Reply::SignOfLife(caught(|| cluster.ping())),
         });
     }
@@ -73,14 +84,23 @@ fn to_write(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
     }
 }
 
-fn producer_id(cluster: &Cluster, node: NodeId) -> Result<i64, BrokerError> {
-    let mut connection = cluster.connect(node)?;
+/// From `node`, or from another broker where that one is silent: every broker gives producer ids.
+fn producer_id(cluster: &Cluster, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
+    let asked = producer_id_from(cluster, node, patience);
+    match (asked, cluster.another_than(node)) {
+        (Err(error), Some(other)) if error.remedy() != Remedy::GiveUp => producer_id_from(cluster, other, patience),
+        (asked, _) => asked,
+    }
+}
+
+fn producer_id_from(cluster: &Cluster, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
+    let mut connection = cluster.connect_within(node, patience)?;
     let version = connection.version_for::<InitProducerIdRequest>(INIT_PRODUCER_ID)?;
     let request = InitProducerIdRequest::default()
         .with_transactional_id(None)
         // Checked by brokers although there is no transaction.
         .with_transaction_timeout_ms(60_000);
-    let answer = connection.call(&request, version, cluster.settings().request_timeout)?;
+    let answer = connection.call(&request, version, patience)?;
     check(answer.error_code, Asked::Cluster, None)?;
     Ok(answer.producer_id.0)
 }

@@ -95,6 +95,8 @@ struct Broker {
     impostor: Impostor,
     got: Arc<Mutex<Vec<Got>>>,
     lookups: Arc<AtomicUsize>,
+    /// Whether it leaves questions for producer ids without an answer.
+    withholds_ids: Arc<AtomicBool>,
 }
 
 impl Broker {
@@ -118,9 +120,10 @@ impl Broker {
         describe: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
         let got: Arc<Mutex<Vec<Got>>> = Arc::default();
-        let lookups = Arc::<AtomicUsize>::default();
+        let (lookups, withholds_ids) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let address = Arc::new(OnceLock::<String>::new());
         let (noted, asked_for, own) = (got.clone(), lookups.clone(), address.clone());
+        let withheld = withholds_ids.clone();
         let impostor = Impostor::start(move |mut stream| {
             while let Some(asked) = next_request(&mut stream) {
                 let body = match asked.key {
@@ -156,6 +159,7 @@ impl Broker {
                         }
                         body
                     }
+                    INIT_PRODUCER_ID if withheld.load(Ordering::SeqCst) => continue,
                     INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
                     PRODUCE => {
                         let (mut answers, mut throttle) = (Vec::new(), 0);
@@ -186,7 +190,7 @@ impl Broker {
             }
         });
         address.set(impostor.address.clone()).unwrap();
-        Self { impostor, got, lookups }
+        Self { impostor, got, lookups, withholds_ids }
     }
 
     fn got(&self) -> Vec<Got> {
@@ -552,5 +556,19 @@ fn a_deleted_topic_is_not_one_that_cannot_be_written() {
     deleted.store(true, Ordering::SeqCst);
     assert!(matches!(&outcomes.recv_timeout(SOON).unwrap()[0], Err(BrokerError::UnknownTopic(_))));
     wait_for(false);
+    producer.end();
+}
+
+#[test]
+fn a_producer_id_comes_from_another_broker_where_the_leader_is_silent_about_it() {
+    let other = Broker::start(|_, _| Do::Nothing);
+    let address = other.impostor.address.clone();
+    let leader =
+        Broker::start_with(|_, _| Do::Answer(0, 5), move |own| metadata(&[(1, own), (2, &address)], &[("t", 0, &[1])]));
+    leader.withholds_ids.store(true, Ordering::SeqCst);
+    let producer = Producer::start(&leader.impostor.address, Settings::default());
+    let written = producer.submit("t", Acks::All, &["a"], SOON * 3);
+    assert_eq!(written.recv_timeout(SOON * 6).unwrap(), [at(Some(5))]);
+    assert_eq!(leader.got()[0].stamp()[..8], 77i64.to_be_bytes());
     producer.end();
 }
