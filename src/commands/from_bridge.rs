@@ -155,6 +155,8 @@ impl Reading {
                     return Err(format!("gap: {}; what was printed is not whole", String::from_utf8_lossy(data)));
                 }
             },
+            // The stream is complete.
+            "end" => {}
             _ if event.data.is_none() => {}
             kind => {
                 self.print(kind, data, lines)?;

@@ -116,7 +116,8 @@ export class EventStream extends EventTarget {
     this.lastEventId = id ?? this.lastEventId;
     this.#isComplete = id?.endsWith("~") ?? this.#isComplete;
     const { lastEventId } = this;
-    if (data.length > 0) this.#emit(new MessageEvent(type ?? "message", { data: data.join("\n"), lastEventId, origin: this.#url.origin }));
+    // `event: end` is the last frame of some complete streams; `end` comes once, for all of them, when the stream is over.
+    if (data.length > 0 && type !== "end") this.#emit(new MessageEvent(type ?? "message", { data: data.join("\n"), lastEventId, origin: this.#url.origin }));
     return { data: [] };
   }
 

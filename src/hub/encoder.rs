@@ -226,13 +226,12 @@ impl Encoder {
     }
 
     /// Writes the id of a stream that has delivered all it was asked for, so that a client that reconnects by itself
-    /// is told to stop. The last record has it already, where one is at the end: some clients (npm's `eventsource`) take
-    /// no id from a frame without data.
+    /// is told to stop. The last record has it already, where one is at the end.
     pub fn complete(&mut self, out: &mut Vec<u8>) {
         if self.completion == Completion::Untold && self.format.uses_ids() {
             self.passed = 0;
             self.holds = Holds::Words;
-            self.format.checkpoint(out, &self.cursor.complete_text());
+            self.format.complete(out, &self.cursor.complete_text());
         }
     }
 

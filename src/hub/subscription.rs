@@ -121,6 +121,11 @@ pub trait Format: Send + Sync + 'static {
     /// A frame that only tells where the stream is: its start, or records that a filter left out.
     fn checkpoint(&self, out: &mut Vec<u8>, id: &str);
 
+    /// The last frame of a stream that is complete, where no record is the last.
+    fn complete(&self, out: &mut Vec<u8>, id: &str) {
+        self.checkpoint(out, id);
+    }
+
     fn gap(&self, out: &mut Vec<u8>, gap: &Gap, id: &str);
 
     /// The last frame of a stream that the server ends for this reason.

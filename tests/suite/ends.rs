@@ -181,6 +181,26 @@ async fn the_automatic_reconnect_of_a_complete_stream_is_204() {
 }
 
 #[tokio::test]
+async fn the_last_id_of_a_complete_stream_always_comes_with_data() {
+    let broker = broker_with(&[3, 0]);
+    broker.skip("t", 0, 2);
+    let app = bridge(&broker);
+    // Markers last, no record that matches, and no record at all.
+    for query in ["from=earliest&until=end", "from=earliest&until=end&key=none", "until=end", "partition=1&until=end"] {
+        let path = format!("/topics/t/events?{query}");
+        let answer = warp::test::request().path(&path).reply(&routes(app.clone())).await;
+        let text = String::from_utf8(answer.body().to_vec()).unwrap();
+        let last = text.trim_end().rsplit("\n\n").next().unwrap();
+        assert!(last.starts_with("event: end\ndata: {}\nid: ") && last.ends_with('~'), "{query}: {text}");
+        assert_eq!(text.matches("event: end").count(), 1, "{query}: {text}");
+    }
+    // A record that is last has the id itself.
+    let answer = warp::test::request().path("/topics/t/events?from=earliest&limit=3").reply(&routes(app)).await;
+    let text = String::from_utf8(answer.body().to_vec()).unwrap();
+    assert!(!text.contains("event:") && text.trim_end().ends_with('~'), "{text}");
+}
+
+#[tokio::test]
 async fn a_gap_before_the_end_is_a_line_of_ndjson_too() {
     let app = bridge(&broker_with(&[4]));
     let request = warp::test::request().path("/topics/t/events?from=t:0:99&until=end");

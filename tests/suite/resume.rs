@@ -100,6 +100,8 @@ fn comes_back(steps: Vec<Meanwhile>, filter: &str) {
             client.events.iter().filter(|(name, data)| name.is_empty() && data.starts_with(&own)).collect();
         assert_eq!(seen.iter().map(|(_, data)| data.clone()).collect::<Vec<_>>(), texts, "partition {partition}");
     }
+    // The last frame of a connection on which no record came last.
+    client.events.retain(|(name, data)| (name.as_str(), data.as_str()) != ("end", "{}"));
     let binary = client.events.iter().filter(|(name, _)| name == "binary").count();
     assert_eq!(client.events.len(), number, "each record is one event");
     assert_eq!(binary, sent.iter().flatten().filter(|value| as_seen(value).is_none()).count());

@@ -75,10 +75,37 @@ fn a_complete_stream_ends_and_comes_no_more() {
     let served = serve(&[]);
     served.produce_numbers("log", 0..5);
     let base = format!("http://127.0.0.1:{}/", served.bridge.port);
-    for (bound, count) in [("until=end", 5), ("limit=2", 2)] {
+    for (bound, count) in COMPLETE {
         let follower = Foreigner::event_stream(&base, &format!("topics/log/events?from=earliest&{bound}"));
         wait_for(&follower, "end", "");
         assert_numbers(&follower, 0..count);
+        assert_eq!(follower.seen.of_kind("end").len(), 1, "{:?}", follower.seen.events());
+    }
+}
+
+/// Streams of `log` that end by themselves, and their records: the last one is a record, or one that is left out.
+const COMPLETE: [(&str, u32); 4] =
+    [("until=end", 5), ("limit=2", 2), ("until=end&where=value<3", 3), ("until=end&key=none", 0)];
+
+#[test]
+fn the_eventsource_of_a_browser_stops_when_its_stream_is_complete() {
+    let (served, browser) = (serve(&[]), Browser::start());
+    served.produce_numbers("log", 0..5);
+    let page = browser.open(&served.url("health"), Screen::Light);
+    for (bound, count) in COMPLETE {
+        page.eval(&format!(
+            "(() => {{
+                globalThis.seen = [];
+                globalThis.opened = 0;
+                globalThis.events = new EventSource({});
+                events.onopen = () => (opened += 1);
+                events.onmessage = (event) => seen.push(event.data);
+            }})()",
+            json!(format!("/topics/log/events?from=earliest&{bound}"))
+        ));
+        // Cut, it would be connecting again: only the 204 closes it.
+        page.wait_until("events.readyState === EventSource.CLOSED");
+        assert_eq!(page.eval("[opened, seen]"), json!([1, numbers(0..count)]), "{bound}");
     }
 }
 

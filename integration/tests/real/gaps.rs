@@ -150,8 +150,18 @@ fn the_reconnect_of_an_eventsource_whose_stream_is_complete_is_a_204() {
 fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("complete", 1);
+    let marked = kafka.fresh("marked", 1);
     kafka.produce(&topic, values(0..3));
-    for bound in ["until=end", "limit=2"] {
+    kafka.transaction(&marked, "commit", values(0..3));
+    // A record is last, a transaction marker is, a filter has left out the last record, or all of them.
+    let streams = [
+        (&topic, "until=end", 3),
+        (&topic, "limit=2", 2),
+        (&marked, "until=end", 3),
+        (&topic, "until=end&where=value<2", 2),
+        (&topic, "until=end&key=none", 0),
+    ];
+    for (topic, bound, records) in streams {
         let url = format!("http://127.0.0.1:{}/topics/{topic}/events?from=earliest&{bound}", bridge().port);
         // Bounded: a client that is not told to stop reconnects for ever.
         let mut node = std::process::Command::new("timeout");
@@ -160,7 +170,7 @@ fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
         let output = node.output().expect("node");
         let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(said.lines().last().is_some_and(|line| line.starts_with("204")), "{bound}: {said}");
-        assert_eq!(out.lines().count(), if bound == "limit=2" { 2 } else { 3 }, "{bound}: {out}");
+        assert_eq!(out.lines().count(), records, "{bound}: {out}");
     }
 }
 

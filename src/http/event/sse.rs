@@ -57,6 +57,13 @@ impl Format for Sse {
         write_id(out, id);
     }
 
+    /// With data: npm's `eventsource` takes no id from a frame without, and would reconnect for ever. The name keeps it from
+    /// `onmessage`.
+    fn complete(&self, out: &mut Vec<u8>, id: &str) {
+        out.extend_from_slice(b"event: end\ndata: {}\n");
+        write_id(out, id);
+    }
+
     fn gap(&self, out: &mut Vec<u8>, gap: &Gap, id: &str) {
         out.extend_from_slice(b"event: gap\ndata: {");
         envelope::write_gap_members(out, gap);

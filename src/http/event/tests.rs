@@ -332,6 +332,18 @@ fn a_checkpoint_is_an_id_alone() {
 }
 
 #[test]
+fn the_end_of_a_complete_stream_is_an_event_of_its_own() {
+    let complete = |format: &dyn Format, out: &mut Vec<u8>| format.complete(out, "c-1~");
+    let frame = "event: end\ndata: {}\nid: c-1~\n\n";
+    assert_eq!(written(complete, Kind::SseValue), frame);
+    assert_eq!(written(complete, Kind::SseExact), frame);
+    assert_eq!(written(complete, Kind::Ndjson), "");
+    let browser = whatwg::read(frame.as_bytes());
+    assert_eq!((browser.last_event_id.as_str(), browser.events.len()), ("c-1~", 1));
+    assert_eq!(browser.events[0].name, "end");
+}
+
+#[test]
 fn a_gap_says_what_is_missing() {
     let gap = |format: &dyn Format, out: &mut Vec<u8>| format.gap(out, &lost(), "c-1");
     expect![[r#"
