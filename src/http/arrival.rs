@@ -12,13 +12,13 @@ use std::sync::Arc;
 pub struct Arrival(Mailbox);
 
 impl Arrival {
-    /// Of a record at `offset` or after it. An error of the broker, a gap or the end of the topic count as well: the
+    /// Of a record at `offset`, where the log has just ended, or after it. An error of the broker, a gap or the end of the topic count as well: the
     /// read that follows finds out which.
     pub fn of(hub: &Hub, place: &TopicPartition, offset: Offset) -> Result<Self, Refused> {
         let topics = vec![place.topic.clone()];
         let selection = Selection::of(vec![place.partition]);
         let places = vec![(place.topic.clone(), place.partition, offset)];
-        let start = Cursor::at(places, topics.clone(), selection.clone()).map_or(Start::Latest, Start::Cursor);
+        let start = Cursor::at(places, topics.clone(), selection.clone()).map_or(Start::Latest, Start::End);
         let mailbox = hub.subscribe(Subscription {
             topics,
             selection,

@@ -34,14 +34,16 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
                 return begin(job, AtEnd::Yes, None);
             }
             // A topic without partitions is one that is waited for: what became of it, the broker must say.
-            Start::Cursor(cursor) if (0..job.topics.len()).all(|topic| place.places(topic).next().is_some()) => {
+            Start::Cursor(cursor) | Start::End(cursor)
+                if (0..job.topics.len()).all(|topic| place.places(topic).next().is_some()) =>
+            {
                 job.encoder.move_to(cursor);
                 return begin(job, AtEnd::Yes, None);
             }
-            Start::Cursor(_) | Start::Earliest | Start::Time(_) => {}
+            Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) => {}
         }
     }
-    if let Start::Cursor(cursor) = &start {
+    if let Start::Cursor(cursor) | Start::End(cursor) = &start {
         job.encoder.move_to(cursor.clone());
     }
     if let Err(error) = first_look(&mut job, broker) {
@@ -61,6 +63,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
     }
     let at = match start {
         Start::Cursor(_) => return begin(job, AtEnd::No, ends),
+        Start::End(_) => return begin(job, AtEnd::Yes, ends),
         Start::Latest => OffsetAt::Latest,
         Start::Earliest => OffsetAt::Earliest,
         Start::Time(time) => OffsetAt::Time(time),
@@ -74,7 +77,7 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
 
 /// Learns what the topics are. One that is missing is no error for a stream that waits.
 fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
-    let resumes = matches!(&job.phase, Phase::Opening(Opening { start: Start::Cursor(_), .. }));
+    let resumes = matches!(&job.phase, Phase::Opening(Opening { start: Start::Cursor(_) | Start::End(_), .. }));
     let found = ask_topics(job, broker)?;
     for info in found.iter().flatten() {
         if let Some(partition) = unknown_partition(job.encoder.cursor.selection(), info) {

@@ -3,6 +3,7 @@
 use super::counts::{Asked, Counts};
 use super::gap::{Finding, find_gap};
 use super::live::{Live, Nudge};
+use super::lock;
 use super::tail::Tail;
 use super::time_budget::TimeBudget;
 use crate::backoff::Backoff;
@@ -10,11 +11,11 @@ use crate::broker::{Broker, BrokerError, FetchLimits, NodeId, PartitionData, Rea
 use crate::worker::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, info, log, warn};
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a broker may hold a fetch that finds nothing.
@@ -32,8 +33,8 @@ pub struct LeaderReader {
     // Dropped first: the thread ends when this is closed.
     wake: Option<Sender<()>>,
     interrupt: Arc<dyn Fn() + Send + Sync>,
-    /// What the thread fetches just now, as [`signature`].
-    fetching: Arc<AtomicU64>,
+    /// The partitions that the thread fetches just now, as [`hashes`].
+    fetching: Arc<Mutex<HashSet<u64>>>,
     worker: Option<Worker>,
 }
 
@@ -42,7 +43,7 @@ impl LeaderReader {
         let (wake, woken) = bounded(1);
         let reader = broker.reader(leader, &live.memory);
         let interrupt = reader.interrupter();
-        let fetching = Arc::new(AtomicU64::new(0));
+        let fetching = Arc::<Mutex<HashSet<u64>>>::default();
         let backoff = Backoff::for_broker();
         let mut reading = Reading {
             leader,
@@ -65,13 +66,16 @@ impl LeaderReader {
         self.worker.as_ref().is_some_and(Worker::has_ended)
     }
 
-    /// Makes the thread look again at what it is to fetch, if that has changed.
+    /// Makes the thread look again at what it is to fetch, if there is more of it. An interrupt can cost a connection and a
+    /// login, so a partition that nobody reads any more is only left out of the next fetch.
     pub fn look_again(&self, wants: &[Want]) {
-        if self.fetching.load(Ordering::SeqCst) != signature(wants) {
+        // Held until the interrupt is there: it must not meet a fetch that has these partitions.
+        let fetching = lock(&self.fetching);
+        if !hashes(wants).all(|hash| fetching.contains(&hash)) {
+            (self.interrupt)();
             if let Some(wake) = &self.wake {
                 let _ = wake.try_send(());
             }
-            (self.interrupt)();
         }
     }
 }
@@ -85,11 +89,11 @@ impl Drop for LeaderReader {
 }
 
 /// Which partitions a fetch asks for, whatever the offsets.
-fn signature(wants: &[Want]) -> u64 {
-    wants.iter().fold(0, |sum, want| {
+fn hashes(wants: &[Want]) -> impl Iterator<Item = u64> + '_ {
+    wants.iter().map(|want| {
         let mut hash = DefaultHasher::new();
         (&want.topic, want.partition, want.topic_id).hash(&mut hash);
-        sum ^ hash.finish()
+        hash.finish()
     })
 }
 
@@ -115,7 +119,7 @@ struct Reading {
     broker: Arc<dyn Broker>,
     reader: Box<dyn Reader>,
     woken: Receiver<()>,
-    fetching: Arc<AtomicU64>,
+    fetching: Arc<Mutex<HashSet<u64>>>,
     backoff: Backoff,
     /// Fetches in a row that failed as a whole.
     failures: u32,
@@ -128,8 +132,12 @@ impl Reading {
     fn run(&mut self) {
         let mut wants_first = 0;
         loop {
-            let mut wants = self.live.wants(self.leader);
-            self.fetching.store(signature(&wants), Ordering::SeqCst);
+            let mut wants = {
+                let mut fetching = lock(&self.fetching);
+                let wants = self.live.wants(self.leader);
+                *fetching = hashes(&wants).collect();
+                wants
+            };
             let pause = if wants.is_empty() {
                 // Whether a leader that nobody reads is away, nobody knows: it may have gone, and its partitions moved.
                 self.failures = 0;
@@ -203,6 +211,10 @@ impl Reading {
 
     fn take(&self, want: &Want, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
         let Some(tail) = self.live.tail(&want.topic) else { return };
+        if tail.state().partition(want.partition).is_none_or(|place| place.leader != Some(self.leader)) {
+            // It has moved, and is read from its new leader.
+            return;
+        }
         match result {
             Ok(data) if data.next_offset > want.offset => self.live.deliver(&tail, want, data, budget),
             Ok(_) => {}
@@ -247,6 +259,38 @@ impl Reading {
                 info!("{topic}/{partition}: {error}");
                 self.live.nudge(Nudge::Metadata);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::{NO_EPOCH, TopicName};
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn a_fetch_is_interrupted_for_partitions_that_came_and_not_for_those_that_went() {
+        let want = |partition| Want {
+            topic: TopicName::new("t").unwrap(),
+            topic_id: None,
+            partition,
+            offset: 0,
+            leader_epoch: -1,
+            last_epoch: NO_EPOCH,
+        };
+        let interrupts = Arc::new(AtomicUsize::new(0));
+        let count = interrupts.clone();
+        let reader = LeaderReader {
+            wake: None,
+            interrupt: Arc::new(move || drop(count.fetch_add(1, Ordering::SeqCst))),
+            fetching: Arc::new(Mutex::new(hashes(&[want(0), want(1)]).collect())),
+            worker: None,
+        };
+        for (wants, interrupted) in [(vec![1, 0], 0), (vec![1], 0), (vec![], 0), (vec![1, 2], 1), (vec![0, 1, 2], 2)] {
+            reader.look_again(&wants.iter().copied().map(want).collect::<Vec<_>>());
+            assert_eq!(interrupts.load(Ordering::SeqCst), interrupted, "{wants:?}");
         }
     }
 }

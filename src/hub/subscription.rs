@@ -32,6 +32,8 @@ pub enum Start {
     Time(Timestamp),
     /// Of these very topics and partitions ([`Cursor::read`] checks).
     Cursor(Cursor),
+    /// Likewise, and found at the end of the log just now: nothing is read there before the live flow is joined.
+    End(Cursor),
 }
 
 /// What to do about a topic that does not exist.
