@@ -48,7 +48,7 @@ pub struct Feed {
     /// Of its topics, in their order.
     pub tails: Vec<Arc<Tail>>,
     settings: Arc<JobSettings>,
-    /// ns that its last delivery took for each of its streams; 0 where no client decides how long that is.
+    /// ns that its last delivery to streams took for each of them.
     cost: AtomicU64,
     state: Mutex<FeedState>,
 }
@@ -68,6 +68,15 @@ pub struct Join {
     pub from: Cursor,
     pub records: u64,
     pub chunk: Bytes,
+}
+
+/// What a delivery may take of the thread's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terms {
+    /// As long as it takes: one encoding of what was fetched, which the fetch itself bounds.
+    Free,
+    /// Within the budget: how many feeds there are, and what their filters take, is up to clients.
+    Budgeted,
 }
 
 /// Whether a feed still takes streams.
@@ -107,15 +116,35 @@ impl Feed {
         !self.key.filter.is_empty() || self.key.private.is_some()
     }
 
+    /// Whether its delivery may be [free](Terms::Free).
+    pub fn may_be_free(&self) -> bool {
+        !self.is_costly() && !self.state().members.is_empty()
+    }
+
     /// Encodes one fetched stretch, once, for all streams; how many records they were given. A feed that takes too long
     /// has no streams after that: they read on by themselves.
-    pub fn deliver(&self, candidates: &Candidates<'_>, from: Offset, next: Offset, budget: &TimeBudget) -> u64 {
-        let streams = u32::try_from(self.state().members.len().max(1)).unwrap_or(u32::MAX);
-        let own = budget.share(FEED_TIME.saturating_mul(streams));
-        let given = self.deliver_within(candidates, from, next, (budget, &own));
-        if self.is_costly() {
-            let cost = own.elapsed() / streams;
-            self.cost.store(u64::try_from(cost.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub fn deliver(
+        &self,
+        candidates: &Candidates<'_>,
+        (from, next): (Offset, Offset),
+        (terms, budget): (Terms, &TimeBudget),
+    ) -> u64 {
+        let streams = u32::try_from(self.state().members.len()).unwrap_or(u32::MAX);
+        // A feed without a filter takes no longer than a chunk, and then only what the others have left.
+        let most = if self.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
+        let own = match terms {
+            Terms::Free => budget.unlimited(),
+            Terms::Budgeted => budget.share(most),
+        };
+        let given = self.deliver_within(candidates, (from, next), (terms, budget, &own));
+        if streams > 0 {
+            let cost = u64::try_from((own.elapsed() / streams).as_nanos()).unwrap_or(u64::MAX);
+            if self.state().members.is_empty() {
+                // It did not have the time that it needs.
+                self.cost.fetch_max(cost, Ordering::Relaxed);
+            } else {
+                self.cost.store(cost, Ordering::Relaxed);
+            }
         }
         given
     }
@@ -123,9 +152,8 @@ impl Feed {
     fn deliver_within(
         &self,
         candidates: &Candidates<'_>,
-        from: Offset,
-        next: Offset,
-        (all, own): (&TimeBudget, &TimeBudget),
+        (from, next): (Offset, Offset),
+        (terms, all, own): (Terms, &TimeBudget, &TimeBudget),
     ) -> u64 {
         let (name, partition) = (candidates.topic, candidates.partition);
         let mut state = self.state();
@@ -147,7 +175,7 @@ impl Feed {
         state.last_join = None;
         let mut given = 0;
         while state.encoder.cursor.next(topic, partition).is_some_and(|place| place < next) {
-            if self.is_costly() && (own.is_spent() || all.is_spent()) {
+            if terms == Terms::Budgeted && (own.is_spent() || all.is_spent()) {
                 let mut end = state.encoder.cursor.clone();
                 end.set(topic, partition, next.into());
                 self.evict_behind(&mut state, &end, Weight::Heavy, |_| true);

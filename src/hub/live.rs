@@ -5,7 +5,7 @@ use super::attach::{attach, new_tail};
 use super::candidates::Candidates;
 use super::counts::Counts;
 use super::encoder::Flow;
-use super::feed::{Ended, Feed, FeedKey, Join};
+use super::feed::{Ended, Feed, FeedKey, Join, Terms};
 use super::gap::Loss;
 use super::job::{Job, Known};
 use super::join::{self, Apart};
@@ -287,10 +287,18 @@ impl Live {
         };
         let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
         let candidates = Candidates::new(&tail.name, partition, &batches).of(&data.epochs).shared(conditions);
-        // The feeds without filters first, then those whose filters took the least time a stream. Each cost is read once: another
-        // leader's thread may change it meanwhile, and `sort_by_key` may panic where keys change.
+        // Those that took the least time a stream first. Each cost is read once: another leader's thread may change it
+        // meanwhile, and `sort_by_key` may panic where keys change.
         feeds.sort_by_cached_key(|feed| feed.cost());
-        let given: u64 = feeds.iter().map(|feed| feed.deliver(&candidates, from, next, budget)).sum();
+        // Topics and partitions can be chosen in more ways than there is time to encode.
+        let free = feeds.iter().position(|feed| feed.may_be_free());
+        if let Some(free) = free {
+            feeds[..=free].rotate_right(1);
+        }
+        let terms = (0..).map(|number| if number == 0 && free.is_some() { Terms::Free } else { Terms::Budgeted });
+        let given: u64 = (feeds.iter().zip(terms))
+            .map(|(feed, terms)| feed.deliver(&candidates, (from, next), (terms, budget)))
+            .sum();
         // A batch may begin before what was asked for.
         let first = candidates.records().find(|record| record.offset >= from);
         let age =

@@ -7,13 +7,22 @@ use curlew::cursor::Selection;
 use curlew::hub::*;
 use curlew::record::{Partition, RecordRef, TopicName};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One line an offset.
-struct Offsets;
+#[derive(Default)]
+struct Offsets {
+    /// What it takes to write a record.
+    work: Duration,
+    written: AtomicUsize,
+    /// Whose records are counted when a record is written here.
+    beside: Option<Arc<Offsets>>,
+    written_beside: AtomicUsize,
+}
 
 impl Format for Offsets {
     fn name(&self) -> &str {
@@ -23,6 +32,12 @@ impl Format for Offsets {
         false
     }
     fn record(&self, out: &mut Vec<u8>, _: &TopicName, _: Partition, record: &RecordRef<'_>, _: &str) {
+        let started = Instant::now();
+        while started.elapsed() < self.work {}
+        self.written.fetch_add(1, Ordering::Relaxed);
+        if let Some(beside) = &self.beside {
+            self.written_beside.store(beside.written.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         out.extend(format!("{}\n", record.offset).bytes());
     }
     fn checkpoint(&self, _: &mut Vec<u8>, _: &str) {}
@@ -42,16 +57,11 @@ struct Client {
 impl Client {
     fn open(hub: &Hub, client: u64, topic: &str, condition: Option<&str>) -> Self {
         let condition = condition.map(|text| Arc::new(Expression::compile(text).unwrap()));
-        let subscription = Subscription {
-            topics: vec![TopicName::new(topic).unwrap()],
-            selection: Selection::All,
-            start: Start::Latest,
-            filter: Filter { condition, ..Filter::default() },
-            missing: Missing::Refuse,
-            until: Until::Forever,
-            limit: None,
-            format: Arc::new(Offsets),
-        };
+        let filter = Filter { condition, ..Filter::default() };
+        Self::subscribe(hub, client, Subscription { filter, ..plain(topic) })
+    }
+
+    fn subscribe(hub: &Hub, client: u64, subscription: Subscription) -> Self {
         Self { mailbox: hub.subscribe_for(ClientTag(client), subscription).unwrap(), text: String::new() }
     }
 
@@ -65,6 +75,23 @@ impl Client {
     fn offsets(&self) -> Vec<u64> {
         self.text.lines().map(|line| line.parse().unwrap_or_else(|_| panic!("{}", self.text))).collect()
     }
+}
+
+fn plain(topic: &str) -> Subscription {
+    Subscription {
+        topics: vec![TopicName::new(topic).unwrap()],
+        selection: Selection::All,
+        start: Start::Latest,
+        filter: Filter::default(),
+        missing: Missing::Refuse,
+        until: Until::Forever,
+        limit: None,
+        format: Arc::new(Offsets::default()),
+    }
+}
+
+fn is_live(hub: &Hub) -> bool {
+    hub.look().behind.catching_up == 0 && hub.look().behind.stalled == 0
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -90,7 +117,6 @@ fn a_filter_that_takes_long_holds_up_no_stream_of_another_topic_and_its_lag_is_t
     const RECORDS: usize = 120;
     let mut filtered: Vec<_> = (0..FILTERS).map(|n| Client::open(&hub, 1, "mine", Some(&slow_condition(n)))).collect();
     let mut plain = Client::open(&hub, 2, "other", None);
-    let is_live = |hub: &Hub| hub.look().behind.catching_up == 0 && hub.look().behind.stalled == 0;
     until("all streams are live", || {
         filtered.iter_mut().for_each(Client::read);
         plain.read();
@@ -128,4 +154,50 @@ fn a_filter_that_takes_long_holds_up_no_stream_of_another_topic_and_its_lag_is_t
         filtered.iter_mut().for_each(Client::read);
         filtered.iter().all(|client| client.offsets().last() == Some(&(RECORDS as u64)))
     });
+}
+
+#[test]
+fn many_choices_of_partitions_hold_up_no_stream_of_another_topic() {
+    const PARTITIONS: u32 = 6;
+    const RECORDS: usize = 40;
+    let broker = MemoryBroker::new();
+    broker.create("mine", PARTITIONS as usize);
+    broker.create("other", 1);
+    let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
+    let format = Arc::new(Offsets { work: Duration::from_millis(1), ..Offsets::default() });
+    // Every one that has the first partition.
+    let mut chosen: Vec<_> = (0..1u32 << PARTITIONS)
+        .filter(|bits| bits & 1 == 1)
+        .map(|bits| {
+            let partitions = (0..PARTITIONS).filter(|p| bits >> p & 1 == 1).map(|p| p as Partition);
+            let selection = Selection::of(partitions.collect());
+            Client::subscribe(&hub, 1, Subscription { selection, format: format.clone(), ..plain("mine") })
+        })
+        .collect();
+    let beside = Arc::new(Offsets { beside: Some(format.clone()), ..Offsets::default() });
+    let mut other = Client::subscribe(&hub, 2, Subscription { format: beside.clone(), ..plain("other") });
+    until("all streams are live", || {
+        chosen.iter_mut().for_each(Client::read);
+        other.read();
+        is_live(&hub)
+    });
+    for n in 0..RECORDS {
+        broker.append("mine", 0, n.to_string());
+    }
+    broker.append("other", 0, "1");
+    until("the other topic's record comes", || {
+        other.read();
+        other.text == "0\n"
+    });
+    let written = beside.written_beside.load(Ordering::Relaxed);
+    assert!(written < chosen.len() * RECORDS, "all of the other topic's streams come first");
+    let mut is_told = false;
+    let wanted: Vec<u64> = (0..RECORDS as u64).collect();
+    until("each has all records", || {
+        is_told |= hub.look().behind.catching_up > 0;
+        chosen.iter_mut().for_each(Client::read);
+        chosen.iter().all(|client| client.offsets() == wanted)
+    });
+    assert!(is_told, "that the streams are behind");
+    until("all streams are live again", || is_live(&hub));
 }
