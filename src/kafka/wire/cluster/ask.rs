@@ -37,6 +37,8 @@ pub(super) struct Asked {
     pub answer: MetadataResponse,
     /// Of the broker that answered.
     pub address: Arc<str>,
+    /// Answers are counted in the order in which they come.
+    pub number: u64,
 }
 
 /// Connections for metadata, and what is known of addresses.
@@ -47,6 +49,8 @@ pub(super) struct Line {
     avoided: HashMap<Arc<str>, Avoided>,
     /// Twice what the last answer took.
     usual: Duration,
+    /// Answers so far.
+    answers: u64,
 }
 
 struct Avoided {
@@ -63,6 +67,7 @@ impl Line {
     fn keep(&mut self, connection: Connection, took: Duration) {
         self.avoided.remove(connection.address());
         self.usual = took * 2;
+        self.answers += 1;
         self.kept.push_back(connection);
         if self.kept.len() > KEPT {
             self.kept.pop_front();
@@ -135,7 +140,7 @@ impl Cluster {
             let error = match connection.and_then(ask) {
                 Ok((connection, answer)) => {
                     line.keep(connection, began.elapsed());
-                    return Ok(Asked { answer, address });
+                    return Ok(Asked { answer, address, number: line.answers });
                 }
                 Err(error) => error,
             };

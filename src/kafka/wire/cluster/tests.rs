@@ -346,3 +346,57 @@ fn a_sign_of_life_comes_from_the_broker_that_answered_last() {
     }
     assert_eq!((first.connections(), second.connections()), (1, 0));
 }
+
+#[test]
+fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() {
+    use kafka_protocol::messages::MetadataResponse;
+    use kafka_protocol::messages::metadata_response::{
+        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    };
+    let cluster = Cluster::new(testing::settings(&[]));
+    let number = std::cell::Cell::new(0);
+    let told = |broker: u16, id: Option<u128>| {
+        number.set(number.get() + 1);
+        let topic = id.map(|id| {
+            MetadataResponseTopic::default()
+                .with_name(Some(kafka_protocol::messages::TopicName("t".into())))
+                .with_topic_id(uuid::Uuid::from_u128(id))
+                .with_partitions(vec![MetadataResponsePartition::default().with_leader_id(1.into())])
+        });
+        let brokers = vec![MetadataResponseBroker::default()];
+        let answer = MetadataResponse::default().with_brokers(brokers).with_topics(topic.into_iter().collect());
+        let asked = Asked { answer, address: format!("broker-{broker}:9092").into(), number: number.get() };
+        let (mut found, certainty) = cluster.learn(&[name("t")], &asked);
+        (found.remove(0).map(|info| info.id.unwrap().as_u128()), certainty)
+    };
+    let certain = |id| (Ok(id), Certainty::Certain);
+    assert_eq!(told(1, Some(7)), certain(7));
+    assert_eq!(told(2, Some(7)), certain(7));
+    let missing = Err(BrokerError::UnknownTopic(name("t")));
+    assert_eq!(told(2, None), (missing.clone(), Certainty::Certain));
+    assert_eq!(told(2, Some(8)), certain(8));
+    assert_eq!(told(1, Some(7)), certain(8));
+    assert_eq!(told(3, Some(8)), certain(8));
+    assert_eq!(told(1, Some(7)), certain(8));
+    assert_eq!(told(4, Some(9)), (Ok(8), Certainty::Doubtful));
+    assert_eq!(cluster.cached(&name("t")).unwrap().id.unwrap().as_u128(), 8);
+    // Deleted: the old one is not there again either.
+    assert_eq!(told(3, None), (missing, Certainty::Certain));
+    assert!(matches!(told(1, Some(7)), (Err(BrokerError::StaleMetadata(_)), Certainty::Certain)));
+}
+
+#[test]
+fn a_broker_that_has_just_started_does_not_say_that_topics_are_gone() {
+    let has_restarted = Arc::new(AtomicBool::new(false));
+    let restarted = has_restarted.clone();
+    let alive = broker(move |_| {
+        let topic: (_, _, &[i32]) = if restarted.load(Ordering::SeqCst) { ("t", 3, &[]) } else { ("t", 0, &[1]) };
+        Some(metadata(&[], &[topic]))
+    });
+    let cluster = Cluster::new(alive.settings());
+    let before = cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
+    has_restarted.store(true, Ordering::SeqCst);
+    let again = cluster.refresh(&name("t"), AutoCreate::Never);
+    assert!(matches!(again, Err(BrokerError::StaleMetadata(_))), "{again:?}");
+    assert_eq!(cluster.cached(&name("t")), Some(before));
+}
