@@ -284,7 +284,9 @@ mod tests {
         let count = interrupts.clone();
         let reader = LeaderReader {
             wake: None,
-            interrupt: Arc::new(move || drop(count.fetch_add(1, Ordering::SeqCst))),
+            interrupt: Arc::new(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }),
             fetching: Arc::new(Mutex::new(hashes(&[want(0), want(1)]).collect())),
             worker: None,
         };
