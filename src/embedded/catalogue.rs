@@ -4,7 +4,7 @@
 //! loaded, without reading the batches. (redb reads checksums of pages only where it is told to read them all.)
 
 use super::store::{Place, key, keys, place_of};
-use super::topics::{Log, Segment, Topic, Topics};
+use super::topics::{Log, Merged, NewEpoch, Segment, Topic, Topics};
 use crate::record::{Epoch, Offset, TopicName};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::cell::Cell;
@@ -173,8 +173,16 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
+    pub fn begin_epoch(&self, place: Place, new: NewEpoch) -> Result<(), redb::Error> {
+        if let Some(Merged { epoch, first, last }) = new.merged {
+            self.remove_epochs(keys(place, first..=last))?;
+            self.put_epoch(place, first, epoch)?;
+        }
+        self.put_epoch(place, new.start, new.epoch)
+    }
+
     /// From `start` on records are of this epoch.
-    pub fn begin_epoch(&self, place: Place, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
+    fn put_epoch(&self, place: Place, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
         let key = key(place, start);
         if let Some(old) = self.transaction.open_table(EPOCHS)?.insert(key, epoch)? {
             self.sum.epoch(key, old.value());

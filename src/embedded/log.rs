@@ -314,7 +314,7 @@ impl Writing<'_> {
                 let Ok((found, log)) = find(&topics, &topic, partition) else { continue };
                 let segments = log.grown(&batches, now, limits);
                 let place = Place { topic: found.number, partition: partition as u32 };
-                let begins = (log.epoch() != self.0.epoch).then_some((self.0.epoch, log.end));
+                let begins = log.new_epoch(self.0.epoch);
                 let batches: Vec<_> = batches.into_iter().map(|batch| (batch.next() - 1, batch.finish())).collect();
                 stored.push((place, batches, segments.clone(), begins));
                 grown.push((topic, partition, segments, begins));
@@ -322,7 +322,7 @@ impl Writing<'_> {
         }
         let append = |changes: &super::store::Changes| {
             stored.into_iter().try_for_each(|(place, batches, segments, begins)| {
-                begins.map_or(Ok(()), |(epoch, start)| changes.begin_epoch(place, start, epoch))?;
+                begins.map_or(Ok(()), |new| changes.begin_epoch(place, new))?;
                 changes.append(place, batches, &segments)
             })
         };
@@ -331,7 +331,7 @@ impl Writing<'_> {
             for (topic, partition, segments, begins) in grown {
                 let log = topics.get_mut(&topic).and_then(|topic| topic.partitions.get_mut(partition as usize));
                 if let Some(log) = log {
-                    log.epochs.extend(begins);
+                    begins.into_iter().for_each(|new| log.begin_epoch(new));
                     log.grow(segments);
                 }
             }

@@ -4,8 +4,8 @@
 use super::catalogue::{self, Edit};
 use super::failure::Failure;
 use super::folder::OWNER_ONLY;
-use super::topics::{Segment, Topic, Topics};
-use crate::record::{Epoch, Offset, TopicName};
+use super::topics::{NewEpoch, Segment, Topic, Topics};
+use crate::record::{Offset, TopicName};
 use crate::worker;
 use log::info;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
@@ -224,9 +224,8 @@ impl Changes<'_> {
         self.edit.put_segments(place, grown)
     }
 
-    /// From `start` on records are of this epoch.
-    pub fn begin_epoch(&self, place: Place, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
-        self.edit.begin_epoch(place, start, epoch)
+    pub fn begin_epoch(&self, place: Place, new: NewEpoch) -> Result<(), redb::Error> {
+        self.edit.begin_epoch(place, new)
     }
 
     /// Forgets the epochs that began before the offset `first`.

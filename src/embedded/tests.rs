@@ -469,6 +469,58 @@ fn opening_a_log_again_is_no_truncation() {
 }
 
 #[test]
+fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy_for_itself() {
+    let (scratch, copy) = (Scratch::new(), Scratch::new());
+    let file = settings(&scratch).folder.join("log.redb");
+    let open = || Embedded::open(settings(&scratch)).unwrap();
+    let epochs = |broker: &Embedded| broker.log.topics()[&name("t")].partitions[0].epochs.clone();
+    let broker = open();
+    many(&broker, "same", 1000);
+    let oldest = latest(&broker);
+    // As that many openings would have left it, each with one record.
+    let opened = |broker: &Embedded, starts: std::ops::Range<Offset>| {
+        let place = store::Place { topic: 0, partition: 0 };
+        let new = |start| topics::NewEpoch { epoch: start, start, merged: None };
+        let begin =
+            |changes: &store::Changes| starts.clone().try_for_each(|start| changes.begin_epoch(place, new(start)));
+        broker.log.write().unwrap().commit(0, begin, || {}).unwrap();
+    };
+    opened(&broker, 700..950);
+    drop(broker);
+    std::fs::copy(&file, copy.path().join("log.redb")).unwrap();
+    let broker = open();
+    assert_eq!(epochs(&broker).len(), 251);
+    opened(&broker, 950..1000);
+    drop(broker);
+    let broker = open();
+    many(&broker, "new", 1);
+    let after = epochs(&broker);
+    assert_eq!((after.len(), after[0], after[1]), (topics::MOST_EPOCHS, (745, 0), (746, 746)));
+    drop(broker);
+    // The same was stored, and fits its checksum.
+    let broker = open();
+    assert_eq!(epochs(&broker), after);
+    let end = latest(&broker);
+    for (next, epoch) in [(1, 745), (745, 745), (746, 745), (900, 899), (end.next, end.epoch)] {
+        assert!(go_on(&broker, next, epoch).is_ok(), "offset {next} after epoch {epoch}");
+    }
+    // Forgotten, or further on than the epoch ever was.
+    truncated_to(0, go_on(&broker, oldest.next, oldest.epoch));
+    truncated_to(0, go_on(&broker, 720, 719));
+    truncated_to(746, go_on(&broker, 747, 745));
+    many(&broker, "new", 1);
+    assert_eq!(epochs(&broker).len(), topics::MOST_EPOCHS);
+    drop(broker);
+    std::fs::copy(copy.path().join("log.redb"), &file).unwrap();
+    let broker = open();
+    many(&broker, "other", 100);
+    // What the copy has, it knows by these names too; what came after it, it does not.
+    assert!(go_on(&broker, 745, 745).is_ok());
+    truncated_to(0, go_on(&broker, 1000, 999));
+    truncated_to(0, go_on(&broker, end.next, end.epoch));
+}
+
+#[test]
 fn a_folder_of_the_format_before_is_read_and_becomes_one_of_this() {
     let scratch = Scratch::new();
     drop(Embedded::open(settings(&scratch)).unwrap());

@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// The one leader of every partition.
 pub const NODE: NodeId = 0;
 
+/// Epochs of openings that are kept for each log.
+pub const MOST_EPOCHS: usize = 256;
+
 /// All topics by name.
 pub type Topics = BTreeMap<TopicName, Topic>;
 
@@ -78,6 +81,28 @@ pub struct Log {
     pub epochs: Vec<(Epoch, Offset)>,
 }
 
+/// The epoch of an opening that appends for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEpoch {
+    pub epoch: Epoch,
+    /// Its first offset.
+    pub start: Offset,
+    pub merged: Option<Merged>,
+}
+
+/// The first epochs of a log that has too many of them: the last of these takes over the offsets of all.
+///
+/// Every copy of the folder that knows an epoch has the same records before it, so a cursor there may name it as well. The
+/// other way around, with the first of them taking over, a copy in which it took over other records would be taken for
+/// this one. A cursor that names a forgotten epoch is one of another copy: all is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merged {
+    pub epoch: Epoch,
+    /// Where the first of them began, and the last.
+    pub first: Offset,
+    pub last: Offset,
+}
+
 /// A stretch of a log: the unit of retention, and of the search by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
@@ -106,6 +131,26 @@ impl Log {
         self.epochs.last().map_or(NO_EPOCH, |(epoch, _)| *epoch)
     }
 
+    /// What changes with the first append of the opening `epoch`; `None`: it has appended before.
+    pub fn new_epoch(&self, epoch: Epoch) -> Option<NewEpoch> {
+        let surplus = (self.epochs.len() + 1).saturating_sub(MOST_EPOCHS);
+        let merged = match (self.epochs.first(), self.epochs.get(surplus)) {
+            (Some((_, first)), Some((epoch, last))) if surplus > 0 => {
+                Some(Merged { epoch: *epoch, first: *first, last: *last })
+            }
+            _ => None,
+        };
+        (self.epoch() != epoch).then_some(NewEpoch { epoch, start: self.end, merged })
+    }
+
+    pub fn begin_epoch(&mut self, new: NewEpoch) {
+        if let Some(Merged { epoch, first, last }) = new.merged {
+            self.epochs.retain(|(_, start)| *start > last);
+            self.epochs.insert(0, (epoch, first));
+        }
+        self.epochs.push((new.epoch, new.start));
+    }
+
     /// The epochs of the records from `from` on, up to `next`.
     pub fn epochs_of(&self, from: Offset, next: Offset) -> Epochs {
         let mut epochs = Epochs::default();
@@ -126,7 +171,7 @@ impl Log {
         if epoch == NO_EPOCH || next <= self.start {
             return None;
         }
-        let Some(at) = self.epochs.iter().position(|(known, _)| *known == epoch) else {
+        let Some(at) = self.epochs.iter().rposition(|(known, _)| *known == epoch) else {
             return Some((self.start, NO_EPOCH));
         };
         let end = self.epochs.get(at + 1).map_or(self.end, |(_, start)| *start);
