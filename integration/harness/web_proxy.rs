@@ -53,14 +53,14 @@ http {
 impl WebProxy {
     /// The recipe with the ports of this test in place of 8000 (the proxy's) and 8080 (the bridge's).
     pub fn start(kind: Kind, bridge: u16) -> Self {
-        Self::with(kind, &kind.recipe().replace("8080", &bridge.to_string()))
+        Self::with(kind, &with_port(&kind.recipe(), "8080", bridge))
     }
 
     /// Another configuration; it listens on 8000, for which the port of this test is put in.
     pub fn with(kind: Kind, recipe: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("curlew-proxy-").tempdir().expect("temp folder");
         let port = free_port();
-        let recipe = recipe.replace("8000", &port.to_string());
+        let recipe = with_port(recipe, "8000", port);
         let at = folder.path().join("proxy.conf");
         let mut command = match kind {
             Kind::Nginx => {
@@ -98,5 +98,32 @@ impl WebProxy {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+/// `recipe` with `port` in place of the number `from`, but not of its digits within another number: 8000 in 28000.
+fn with_port(recipe: &str, from: &str, port: u16) -> String {
+    let mut parts = recipe.split(from);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let is_digit = |c: char| c.is_ascii_digit();
+    for part in parts {
+        match out.ends_with(is_digit) || part.starts_with(is_digit) {
+            true => out += from,
+            false => out += &port.to_string(),
+        }
+        out += part;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_port;
+
+    #[test]
+    fn a_port_is_put_in_for_a_whole_number_only() {
+        let recipe = "listen 8000; proxy_pass http://127.0.0.1:28000/; # :8000, 80001";
+        let expected = "listen 31000; proxy_pass http://127.0.0.1:28000/; # :31000, 80001";
+        assert_eq!(with_port(recipe, "8000", 31000), expected);
     }
 }
