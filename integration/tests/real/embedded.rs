@@ -4,6 +4,7 @@ use curlew_integration::bridge::{Bridge, run, run_with_input};
 use curlew_integration::eventually;
 use curlew_integration::follow::Follower;
 use curlew_integration::http;
+use curlew_integration::sse::Event;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::Write;
@@ -76,6 +77,72 @@ fn a_topic_deleted_and_made_anew_is_a_gap_to_those_who_read_the_old_one() {
     let late = bridge.events(&format!("/topics/t/events?until=end&from={}", last.id)).rest();
     let late: Vec<_> = late.iter().map(|e| e.kind.as_str()).collect();
     assert_eq!(late, ["gap", "message"]);
+}
+
+fn line(name: &str, n: usize) -> String {
+    format!("\"{name}-{n}\"")
+}
+
+fn post_lines(bridge: &Bridge, name: &str, count: usize) {
+    let lines: Vec<_> = (0..count).map(|n| line(name, n)).collect();
+    bridge.post("/topics/t", "application/x-ndjson", &lines.join("\n")).expect(200);
+}
+
+/// When the copy of a data folder is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    /// The copy knows the opening that writes on.
+    WhileServed,
+    /// The copy does not know the cursors that come after it.
+    WhileStopped,
+}
+
+#[test]
+fn an_older_copy_of_the_folder_that_has_grown_past_the_cursor_is_a_gap() {
+    for (copied, log_continues_at) in [(Copied::WhileServed, 5), (Copied::WhileStopped, 0)] {
+        let (data, copy) = (folder(), folder());
+        let copy_files = |from: &TempDir, to: &TempDir| {
+            for entry in std::fs::read_dir(from.path()).expect("folder") {
+                let entry = entry.expect("entry");
+                std::fs::copy(entry.path(), to.path().join(entry.file_name())).expect("copy");
+            }
+        };
+        let mut bridge = Bridge::embedded(data.path(), &[]);
+        post_lines(&bridge, "same", 5);
+        if copied == Copied::WhileServed {
+            copy_files(&data, &copy);
+        } else {
+            assert_eq!(bridge.stop(), Some(0));
+            copy_files(&data, &copy);
+            bridge.kill_and_start_again();
+        }
+        post_lines(&bridge, "lost", 15);
+        let live = Follower::start(bridge.port, "/topics/t/events?from=earliest");
+        live.seen.wait_for_records(20, LONG);
+        let cut = Follower::start(bridge.port, "/topics/t/events?from=earliest");
+        cut.seen.wait_for_records(20, LONG);
+        let id = cut.leave();
+        assert_eq!(bridge.stop(), Some(0));
+        copy_files(&copy, &data);
+        bridge.kill_and_start_again();
+        post_lines(&bridge, "new", 20);
+
+        let same = (log_continues_at..5).map(|n| line("same", n));
+        let expected: Vec<_> = same.chain((0..20).map(|n| line("new", n))).collect();
+        let assert_told = |events: &[Event]| {
+            let told = events[0].json();
+            let gap = json!({"topic": "t", "partition": 0, "from": 20, "to": log_continues_at, "reason": "truncated"});
+            assert_eq!((events[0].kind.as_str(), told), ("gap", gap), "{copied:?}");
+            let after: Vec<_> = events[1..].iter().map(|event| event.data.clone()).collect();
+            assert_eq!(after, expected, "{copied:?}");
+        };
+        assert_told(&bridge.events(&format!("/topics/t/events?until=end&from={id}")).rest());
+        live.seen.wait_for_records(20 + expected.len(), LONG);
+        let mut events = live.seen.events();
+        // Each end of the bridge is one.
+        events.retain(|event| event.kind != "problem");
+        assert_told(&events[20..]);
+    }
 }
 
 #[test]
