@@ -37,6 +37,8 @@ import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.quota.ClientQuotaAlteration;
+import org.apache.kafka.common.quota.ClientQuotaEntity;
 import org.apache.kafka.common.resource.PatternType;
 import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourcePatternFilter;
@@ -117,6 +119,13 @@ public class Foreign {
                 yield JSON.nullNode();
             }
             case "leaders" -> leaders(c, topic);
+            case "controller" -> JSON.valueToTree(admin(c).describeMetadataQuorum().quorumInfo().get().leaderId());
+            case "quota" -> {
+                var client = new ClientQuotaEntity(Map.of(ClientQuotaEntity.CLIENT_ID, c.get("client").asText()));
+                var rate = new ClientQuotaAlteration.Op("producer_byte_rate", c.get("rate").asDouble());
+                admin(c).alterClientQuotas(List.of(new ClientQuotaAlteration(client, List.of(rate)))).all().get();
+                yield JSON.nullNode();
+            }
             case "isr" -> isr(c, topic);
             case "move_leaders" -> moveLeaders(c, topic);
             case "produce" -> produce(c, topic);
@@ -132,14 +141,14 @@ public class Foreign {
                 "bootstrap.servers", at, "request.timeout.ms", "10000", "default.api.timeout.ms", "30000")));
     }
 
-    /** Whether that many brokers are up. Uses a client of its own, which does not back off. */
+    /** How many brokers are up, at least as many as asked for. Uses a fresh client, which does not back off. */
     static JsonNode ready(JsonNode c) throws Exception {
         Map<String, Object> config = Map.of("bootstrap.servers", c.get("bootstrap").asText(),
                 "request.timeout.ms", "2000", "default.api.timeout.ms", "3000");
         try (var admin = Admin.create(config)) {
             int up = admin.describeCluster().nodes().get(4, TimeUnit.SECONDS).size();
             if (up < c.get("brokers").asInt()) throw new IllegalStateException(up + " brokers are up");
-            return JSON.nullNode();
+            return JSON.valueToTree(up);
         }
     }
 

@@ -151,6 +151,13 @@ impl Kafka {
         all.join(",")
     }
 
+    /// Some of the brokers, which count from 1, likewise.
+    pub fn bootstrap_of(&self, brokers: &[usize]) -> String {
+        let some: Vec<String> =
+            brokers.iter().map(|broker| format!("127.0.0.1:{}", self.nodes[broker - 1].port)).collect();
+        some.join(",")
+    }
+
     /// The brokers' places for proxies, in order, where asked for by [`Options::proxied`].
     pub fn proxied(&self) -> Vec<Proxied> {
         self.nodes.iter().filter_map(|n| n.behind_proxy).collect()
@@ -267,6 +274,17 @@ impl Kafka {
     /// Takes back all that `principal` may do on a topic.
     pub fn forbid(&self, principal: &str, topic: &str) {
         self.call(json!({"do": "forbid", "principal": principal, "topic": topic}));
+    }
+
+    /// The node that is the active controller.
+    pub fn active_controller(&self) -> usize {
+        let node = self.call(json!({"do": "controller"}));
+        node.as_u64().expect("a node") as usize
+    }
+
+    /// How many bytes a second clients with this id may produce.
+    pub fn limit_producing(&self, client_id: &str, bytes: usize) {
+        self.call(json!({"do": "quota", "client": client_id, "rate": bytes}));
     }
 
     /// The leader of each partition; `Err` while one has none.

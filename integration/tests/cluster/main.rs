@@ -6,6 +6,7 @@
 //! and that time must not be worse than 1.2 times the Java client's plus a second.
 
 mod load;
+mod recreated;
 mod regrown;
 
 use curlew_integration::bridge::Bridge;

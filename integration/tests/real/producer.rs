@@ -82,3 +82,33 @@ fn a_broker_that_hangs_up_on_a_large_request_costs_that_record_alone() {
     assert_eq!(post("nowhere", b"x").expect(404).json()["error_code"], 40401);
     assert!(missing.elapsed() < Duration::from_secs(15), "404 after {:?}", missing.elapsed());
 }
+
+/// KIP-219.
+#[test]
+fn a_producer_quota_of_kafka_delays_records_and_loses_none() {
+    let (kafka, topic) = (Kafka::shared(), fresh_topic("quota"));
+    kafka.create(&topic, 1);
+    let folder = tempfile::tempdir().expect("temp folder");
+    let config = folder.path().join("client.properties");
+    std::fs::write(&config, format!("client.id={topic}\n")).expect("a file");
+    // As Kafka counts, over 10 s at least: with the second or third record it is exceeded.
+    kafka.limit_producing(&topic, 100_000);
+    let bridge = Bridge::start_with(&kafka.bootstrap(), &["--kafka-config", config.to_str().expect("UTF-8")]);
+    let post = |bytes: usize| bridge.post(&format!("/topics/{topic}"), "text/plain", vec![b'x'; bytes]).expect(200);
+    let throttled = || {
+        let metrics = bridge.get("/metrics").text();
+        let value = metrics.lines().find_map(|line| line.strip_prefix("curlew_broker_throttle_seconds_total "));
+        value.expect("the counter").parse::<f64>().expect("a number")
+    };
+    assert_eq!(throttled(), 0.0);
+    let mut posted = 0;
+    while throttled() == 0.0 {
+        assert!(posted < 20, "Kafka does not throttle");
+        post(600_000);
+        posted += 1;
+    }
+    // Sent when the broker reads again.
+    post(1);
+    assert_eq!(kafka.consume(&topic).len(), posted + 1);
+    assert!(!bridge.log().contains("producing to broker"), "a connection was lost: {}", bridge.log());
+}

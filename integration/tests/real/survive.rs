@@ -94,8 +94,15 @@ fn a_broker_restart_is_no_loss() {
     assert_eq!(made.expect(200).json()["offsets"][0]["offset"], 100);
 }
 
+/// What happens to a broker, all of which are controllers too.
+enum End {
+    Stopped(usize),
+    Killed(usize),
+    ActiveControllerKilled,
+}
+
 #[test]
-fn a_leader_change_is_no_loss_for_readers_and_no_double_for_writers() {
+fn a_change_of_leaders_or_of_the_active_controller_is_no_loss_for_readers_and_no_double_for_writers() {
     let mut kafka = Kafka::start(Options { brokers: 3, ..Options::default() });
     kafka.call(json!({"do": "create", "topic": "moving", "config": {"min.insync.replicas": "2"},
         "assignment": [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2]]}));
@@ -115,11 +122,14 @@ fn a_leader_change_is_no_loss_for_readers_and_no_double_for_writers() {
     };
     let total = write(5);
     follower.seen.wait_for_records(total, LONG);
-    for broker in [1, 2] {
-        if broker == 1 {
-            kafka.stop(broker)
-        } else {
-            kafka.kill(broker)
+    for end in [End::Stopped(1), End::Killed(2), End::ActiveControllerKilled] {
+        let broker = match end {
+            End::Stopped(broker) | End::Killed(broker) => broker,
+            End::ActiveControllerKilled => kafka.active_controller(),
+        };
+        match end {
+            End::Stopped(_) => kafka.stop(broker),
+            End::Killed(_) | End::ActiveControllerKilled => kafka.kill(broker),
         }
         let total = write(10);
         follower.seen.wait_for_records(total, LONG);

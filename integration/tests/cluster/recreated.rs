@@ -1,0 +1,70 @@
+//! A topic is recreated while one broker is cut off from the controller, and so still knows the one that was deleted.
+
+use crate::{LONG, World, world};
+use curlew_integration::bridge::Bridge;
+use curlew_integration::eventually;
+use curlew_integration::follow::Follower;
+use curlew_integration::foreign::Foreign;
+use serde_json::{Value, json};
+
+const RECORDS: usize = 10;
+
+fn records(name: &str) -> Value {
+    let record = |n: usize| json!({"partition": n % 2, "value": format!("{name}-{n}")});
+    (0..RECORDS).map(record).collect()
+}
+
+#[test]
+fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
+    let World { kafka, .. } = &mut *world();
+    let topic = curlew_integration::fresh_topic("recreated");
+    let assignment = json!([[2, 3], [3, 2]]);
+    kafka.create_on(&topic, assignment.clone(), json!({}));
+    let bridge = Bridge::start_with(&kafka.bootstrap(), &["--metadata-refresh", "1s"]);
+    let follower = Follower::start(bridge.port, &format!("/topics/{topic}/events?from=earliest"));
+    kafka.produce(&topic, records("old"));
+    follower.seen.wait_for_records(RECORDS, LONG);
+
+    kafka.cut_off(1);
+    // A client that knows broker 1 could be told by it that the topic is still there.
+    let at = |brokers: &[usize], mut command: Value| {
+        command["bootstrap"] = json!(kafka.bootstrap_of(brokers));
+        command["topic"] = json!(topic);
+        Foreign::shared().try_call(command)
+    };
+    eventually("the others know that broker 1 is gone", LONG, || {
+        match at(&[2], json!({"do": "ready", "brokers": 0}))? {
+            up if up == 2 => Ok(()),
+            up => Err(format!("{up} brokers are up")),
+        }
+    });
+    at(&[2, 3], json!({"do": "delete"})).expect("deleted");
+    eventually("the topic is gone", LONG, || match at(&[2, 3], json!({"do": "leaders"})) {
+        Err(error) if error.contains("UnknownTopic") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    at(&[2, 3], json!({"do": "create", "assignment": assignment, "config": {}})).expect("created");
+    at(&[2, 3], json!({"do": "produce", "compression": "gzip", "records": records("new")})).expect("written");
+    follower.seen.wait_for_records(RECORDS * 2, LONG);
+
+    // It has answered twice at least, a few seconds apart.
+    eventually("broker 1 is known to be outdated", LONG, || {
+        let log = bridge.log();
+        let told = format!("names an outdated leader of {topic}/0");
+        if log.contains(&told) { Ok(()) } else { Err(log) }
+    });
+    kafka.connect_again(1);
+    at(&[2, 3], json!({"do": "produce", "compression": "gzip", "records": records("last")})).expect("written");
+    follower.seen.wait_for_records(RECORDS * 3, LONG);
+    let events = follower.seen.events();
+    let gaps: Vec<_> = events.iter().filter(|event| event.kind == "gap").map(|gap| gap.json()).collect();
+    assert!(gaps.iter().all(|gap| gap["reason"] == "recreated"), "{gaps:?}");
+    assert_eq!(gaps.len(), 2, "one for each partition: {gaps:?}");
+    let mut values: Vec<_> = events.iter().filter(|e| e.kind == "message").map(|e| e.data.clone()).collect();
+    values.sort();
+    let mut expected: Vec<_> =
+        ["old", "new", "last"].iter().flat_map(|name| (0..RECORDS).map(move |n| format!("{name}-{n}"))).collect();
+    expected.sort();
+    assert_eq!(values, expected);
+    kafka.wait_for_isr(&topic, 2);
+}
