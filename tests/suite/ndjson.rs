@@ -3,9 +3,11 @@
 use crate::produce::{Answer, Bridge, Chunk, NDJSON, PATIENCE, Synced, answer, chunks};
 use bytes::Bytes;
 use curlew::broker::{BrokerError, Written};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LINES: &[(&str, &str)] = &[("content-type", NDJSON)];
 
@@ -96,6 +98,35 @@ async fn an_upload_that_is_stopped_says_from_which_line_on() {
     assert_eq!((answer.status, &answer.body["written"], &answer.body["failed"]), (207, &json!(2), &json!(1)));
     assert!(answer.body["incomplete"].as_str().unwrap().starts_with("line 4 and all after it"), "{answer:?}");
     drop(body);
+}
+
+/// nginx stops passing a body on once the answer has begun, and has the whole body or names itself.
+#[tokio::test]
+async fn receipts_of_a_fast_body_of_known_length_begin_when_it_has_ended() {
+    for header in [("content-length", "2002"), ("x-forwarded-for", "10.0.0.1")] {
+        let bridge = Bridge::new();
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let ended = has_ended.clone();
+        let lines = (0..10).map(|_| Ok(Bytes::from("1\n".repeat(100))));
+        let body = stream::iter(lines.chain(std::iter::once_with(move || {
+            ended.store(true, Ordering::Relaxed);
+            Chunk::Ok("1\n".into())
+        })));
+        let response = bridge.send("t?receipts=stream", &[LINES[0], header], body).await;
+        assert!(has_ended.load(Ordering::Relaxed), "{header:?}: the answer has begun before the body ended");
+        let receipts = tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap();
+        assert_eq!(receipts.to_bytes().iter().filter(|byte| **byte == b'\n').count(), 1001, "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn receipts_of_a_slow_body_of_known_length_come_while_it_still_does() {
+    let bridge = Bridge::new();
+    let body = stream::iter([Chunk::Ok("1\n".into())]).chain(stream::pending());
+    let headers = [LINES[0], ("content-length", "100"), ("via", "1.1 proxy")];
+    let mut receipts = bridge.send("t?receipts=stream", &headers, body).await.into_body();
+    let receipt = tokio::time::timeout(PATIENCE, receipts.frame()).await.unwrap().unwrap().unwrap();
+    assert_eq!(receipt.into_data().unwrap(), "{\"partition\":0,\"offset\":0}\n");
 }
 
 /// As Python's requests, wget and HttpURLConnection do: nothing is read before everything is written.

@@ -43,6 +43,10 @@ impl Upload {
         match client {
             "wget" => command.args(["wget", "-q", "-t", "1", "-O", "-", "--header", &kind, "--post-file", lines, url]),
             "curl" => command.args(["curl", "-sS", "-f", "-H", &kind, "--data-binary", &format!("@{lines}"), url]),
+            "curl in chunks" => {
+                let chunks = ["-H", "Transfer-Encoding: chunked", "-X", "POST", "-T", lines, url];
+                command.args(["curl", "-sS", "-f", "-H", &kind]).args(chunks)
+            }
             "HttpURLConnection" => {
                 command.args(["java", "-Xmx256m", "-XX:TieredStopAtLevel=1"]);
                 command.arg(file("foreign/Upload.java")).args([lines, url])
@@ -99,11 +103,19 @@ fn every_line_is_stored_and_answered_once_whichever_client_sends_them() {
 fn receipts_that_a_client_does_not_read_while_it_writes_keep_nobody_waiting() {
     let upload = Upload::of(count() / 4);
     let bridge = Bridge::embedded(&upload.folder.path().join("data"), &[]);
-    let port = bridge.port;
-    // Not through nginx: once it passes an answer on, it can stop passing on the body (seen at 200,000 lines).
-    for client in ["requests", "wget", "urllib"] {
-        let topic = format!("{client}-{port}");
-        let said = upload.by(client, &format!("http://127.0.0.1:{port}/topics/{topic}?receipts=stream"));
+    let nginx = nginx(bridge.port);
+    // In chunks as they come.
+    let recipe = WebProxy::start(Kind::Nginx, bridge.port);
+    let ways = [
+        ("requests", bridge.port, ""),
+        ("wget", bridge.port, ""),
+        ("urllib", nginx.port, ""),
+        ("curl in chunks", nginx.port, ""),
+        ("curl in chunks", recipe.port, "/curlew"),
+    ];
+    for (client, port, prefix) in ways {
+        let topic = format!("{}-{port}", client.replace(' ', "-"));
+        let said = upload.by(client, &format!("http://127.0.0.1:{port}{prefix}/topics/{topic}?receipts=stream"));
         let receipts = said.strip_prefix("200 ").unwrap_or(&said).lines();
         let told = receipts.map(|line| {
             let receipt: Value = serde_json::from_str(line).expect("JSON");

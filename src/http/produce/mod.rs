@@ -4,11 +4,13 @@ mod answer;
 mod body;
 mod envelope;
 mod gunzip;
+mod held_answer;
 mod lines;
 mod ndjson;
 mod receipts;
 mod summary;
 
+use super::peer::is_forwarded;
 use super::problem::Problem;
 use super::query::Query;
 use super::trace::Trace;
@@ -23,6 +25,7 @@ use body::{Body, Held};
 use bytes::{Buf, Bytes};
 use envelope::Form;
 use futures_util::Stream;
+use held_answer::Begins;
 use serde::de::IgnoredAny;
 use std::fmt::Display;
 use std::pin::Pin;
@@ -31,7 +34,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use warp::http::HeaderMap;
-use warp::http::header::{CONTENT_TYPE, EXPECT};
+use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use warp::reply::Response;
 
 #[derive(Debug, Clone)]
@@ -125,7 +128,11 @@ where
         if target.receipts == Receipts::Stream && headers.contains_key(EXPECT) {
             body.begin().await;
         }
-        return ndjson::post(hub.clone(), settings.clone(), target, body, over).await;
+        let begins = match headers.contains_key(CONTENT_LENGTH) || is_forwarded(headers) {
+            true => Begins::AfterTheBody,
+            false => Begins::AtOnce,
+        };
+        return ndjson::post(hub.clone(), settings.clone(), target, begins, body, over).await;
     }
     target.has_no_receipts()?;
     let (body, mut held) = body.whole(settings, headers).await?;

@@ -6,6 +6,7 @@
 //! before it reads anything is never waited for.
 
 use super::body::{Body, Fault, Held};
+use super::held_answer::{Begins, HeldAnswer};
 use super::lines::{Line, Lines};
 use super::receipts::{Gone, Outbox, Report};
 use super::{Over, Receipts, Settings, Target, Waiting, check_json};
@@ -65,6 +66,7 @@ pub async fn post<B, D, E>(
     hub: Arc<Hub>,
     settings: Settings,
     target: Target,
+    begins: Begins,
     body: Body<B>,
     over: Option<Over>,
 ) -> Result<Response, Problem>
@@ -75,8 +77,10 @@ where
 {
     let (acks, receipts) = (target.acks, target.receipts);
     let lines = Lines::new(settings.max_body, Held::new(&settings.bodies));
+    let (held, begun) = HeldAnswer::new(begins);
     let (groups, report) = (VecDeque::new(), Report::default());
-    let mut upload = Upload { hub, settings, target, body, over, lines, groups, under_way: 0, stop: None, report };
+    let mut upload =
+        Upload { hub, settings, target, body, over, lines, groups, under_way: 0, stop: None, held, report };
     match receipts {
         Receipts::AtEnd => {
             let (done, summary) = oneshot::channel();
@@ -94,6 +98,8 @@ where
             let (client, mut receipts) = mpsc::channel(1);
             upload.report = Report::Stream(Outbox::new(client, acks));
             spawn(async move { upload.run().await });
+            // It ends with the error that the sender is dropped.
+            let _ = begun.await;
             let receipts =
                 stream::poll_fn(move |cx| receipts.poll_recv(cx).map(|given| given.map(Ok::<_, Infallible>)));
             let mut response = warp::reply::stream(receipts).into_response();
@@ -122,6 +128,7 @@ struct Upload<B> {
     under_way: usize,
     /// Why it makes no sense to go on.
     stop: Option<Problem>,
+    held: HeldAnswer,
     report: Report,
 }
 
@@ -133,6 +140,7 @@ where
 {
     async fn run(&mut self) {
         let end = self.read().await;
+        self.held.begin();
         while let Some(group) = self.groups.front_mut() {
             let outcomes = group.outcomes().await;
             self.settle(outcomes);
@@ -151,10 +159,13 @@ where
                 }
             }
             let may_read = !is_fed && self.has_room();
+            if !may_read {
+                self.held.rest();
+            }
             let may_settle = self.report.has_room() && !self.groups.is_empty();
-            let Self { body, groups, over, report, .. } = self;
+            let Self { body, groups, over, report, held, .. } = self;
             tokio::select! {
-                chunk = body.next(), if may_read => match chunk {
+                chunk = held.next(body), if may_read => match chunk {
                     Some(Ok(chunk)) => {
                         self.lines.feed(chunk);
                         is_fed = true;
