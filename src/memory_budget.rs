@@ -131,12 +131,6 @@ impl Share {
         Ok(reservation)
     }
 
-    /// Counts bytes that exist already, whether or not they fit. For uses that look at [`used`](Self::used) beforehand.
-    pub fn count(self: &Arc<Self>, bytes: usize) -> Reservation {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        Reservation { of: self.clone(), bytes }
-    }
-
     /// A reservation that is yet to grow.
     pub fn nothing(self: &Arc<Self>) -> Reservation {
         Reservation { of: self.clone(), bytes: 0 }
@@ -177,6 +171,13 @@ impl Reservation {
         let less = self.bytes.saturating_sub(bytes);
         self.of.used.fetch_sub(less, Ordering::Relaxed);
         self.bytes -= less;
+    }
+
+    /// For so many bytes, which exist already, whether or not they fit. For uses that bound what goes beyond.
+    pub fn settle(&mut self, bytes: usize) {
+        self.shrink(bytes);
+        self.of.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
     }
 
     /// For so many bytes, more or fewer than now.

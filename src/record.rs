@@ -197,10 +197,20 @@ impl<'a> RecordRef<'a> {
     /// At least as many bytes as the record takes in any format, without a stream's id. In JSON a control character is
     /// six bytes (RFC 8259, 7), what is not text becomes base64, and a line end begins a new `data:` line.
     pub fn encoded_bound(&self) -> usize {
-        const MEMBERS: usize = 512;
-        const HEADER_MEMBERS: usize = 96;
         let headers = self.headers().map(|(name, value)| HEADER_MEMBERS + part_bound(Some(name)) + part_bound(value));
         MEMBERS + part_bound(self.key) + part_bound(self.value) + headers.sum::<usize>()
+    }
+
+    /// Of its key, value and headers.
+    fn bytes(&self) -> usize {
+        let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let headers = self.headers().map(|(name, value)| name.len() + len(value));
+        len(self.key) + len(self.value) + headers.sum::<usize>()
+    }
+
+    /// Not less than any format's bound, and known without reading the record.
+    pub fn quick_bound(&self) -> usize {
+        2 * MEMBERS + HEADER_MEMBERS * self.headers.len() + MOST * self.bytes()
     }
 
     pub fn has_headers(&self) -> bool {
@@ -208,10 +218,15 @@ impl<'a> RecordRef<'a> {
     }
 }
 
+/// Bytes of an envelope beside the record's own, and of each header.
+const MEMBERS: usize = 512;
+const HEADER_MEMBERS: usize = 96;
+/// What one byte becomes at most.
+const MOST: usize = 7;
+
 fn part_bound(part: Option<&[u8]>) -> usize {
     /// Not worth counting.
     const SMALL: usize = 1 << 10;
-    const MOST: usize = 7;
     let bytes = part.unwrap_or_default();
     if bytes.len() <= SMALL {
         return MOST * bytes.len();

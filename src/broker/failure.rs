@@ -192,9 +192,16 @@ impl std::error::Error for BrokerError {}
 
 impl From<Shortage> for BrokerError {
     fn from(shortage: Shortage) -> Self {
+        Self::no_memory(shortage, "a batch of records")
+    }
+}
+
+impl BrokerError {
+    /// There is no memory for this.
+    pub fn no_memory(shortage: Shortage, what: impl fmt::Display) -> Self {
         match shortage {
             Shortage::Now => Self::BudgetUsedUp,
-            Shortage::Always { .. } => Self::OverBudget(format!("a batch of records takes {shortage}")),
+            Shortage::Always { .. } => Self::OverBudget(format!("{what} takes {shortage}")),
         }
     }
 }

@@ -55,6 +55,10 @@ impl Format for Signal {
         out.push(SIGNAL);
     }
 
+    fn bound(&self, _: &RecordRef<'_>) -> usize {
+        1
+    }
+
     fn checkpoint(&self, _: &mut Vec<u8>, _: &str) {}
 
     fn gap(&self, out: &mut Vec<u8>, _: &Gap, _: &str) {

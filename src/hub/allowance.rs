@@ -1,5 +1,5 @@
-//! What streams hold for their clients that nobody shares, beyond a small chunk each: bounded over all of them, so that
-//! a thousand clients that take nothing cost a thousand small chunks and not much more.
+//! What streams hold for their clients beyond a small chunk each: bounded over all of them, so that a thousand clients
+//! that take nothing cost a thousand small chunks and not much more.
 
 use crate::memory_budget::{Reservation, Share};
 use bytes::Bytes;
@@ -15,9 +15,6 @@ pub enum Room {
     Ahead,
     /// Small, once the client has taken the last one.
     Small,
-    /// Single records larger than a small chunk have filled even the reserve: some client must take one first, or be
-    /// closed for taking nothing.
-    None,
 }
 
 /// Counts what chunks have beyond [`SMALL`], until the last of their bytes is dropped.
@@ -28,8 +25,8 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. With records larger
-    /// than those it may become twice as many, and what is under way.
+    /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. Single larger records
+    /// may use the rest of the share.
     pub fn new(chunks: Arc<Share>, most: usize) -> Self {
         Self { chunks, most }
     }
@@ -42,25 +39,34 @@ impl Allowance {
     pub fn room(&self) -> Room {
         match self.held() {
             held if held < self.most => Room::Ahead,
-            held if held < 2 * self.most => Room::Small,
-            _ => Room::None,
+            _ => Room::Small,
         }
     }
 
-    /// Frames for one client, which nobody else shares.
-    pub fn hold(&self, mut frames: Vec<u8>) -> Bytes {
+    /// For frames yet to be written.
+    pub fn nothing(&self) -> Reservation {
+        self.chunks.nothing()
+    }
+
+    /// Frames that are small.
+    pub fn hold(&self, frames: Vec<u8>) -> Bytes {
+        self.hold_paid(frames, self.nothing())
+    }
+
+    /// Frames, with what was reserved while they were written.
+    pub fn hold_paid(&self, mut frames: Vec<u8>, mut memory: Reservation) -> Bytes {
         frames.shrink_to_fit();
         if frames.len() <= SMALL {
             return frames.into();
         }
-        let counted = self.chunks.count(frames.len() - SMALL);
-        Bytes::from_owner(Held { frames, _counted: counted })
+        memory.settle(frames.len() - SMALL);
+        Bytes::from_owner(Held { frames, _memory: memory })
     }
 }
 
 struct Held {
     frames: Vec<u8>,
-    _counted: Reservation,
+    _memory: Reservation,
 }
 
 impl AsRef<[u8]> for Held {
@@ -82,7 +88,7 @@ mod tests {
         let large = allowance.hold(vec![0; SMALL + 150]);
         assert_eq!((share.used(), allowance.room()), (150, Room::Small));
         let larger = allowance.hold(vec![0; SMALL + 50]);
-        assert_eq!((share.used(), allowance.room()), (200, Room::None));
+        assert_eq!((share.used(), allowance.room()), (200, Room::Small));
         drop((small, large, larger));
         assert_eq!((share.used(), allowance.held()), (0, 0));
     }

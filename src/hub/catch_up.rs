@@ -6,6 +6,7 @@ use super::allowance::Room;
 use super::candidates::Candidates;
 use super::counts::Asked;
 use super::delayed::Delayed;
+use super::encoder::{Flow, Limits};
 use super::fair_queue::{FairQueue, Running};
 use super::gap::{Finding, find_gap};
 use super::job::{AtEnd, First, Job, Known, Next, Phase, Waits, Weight};
@@ -29,8 +30,6 @@ const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 
 /// Between turns of a stream that has read all there is and has to wait for the live flow.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
-/// Between looks whether clients have taken what fills even the reserve.
-const FULL_PAUSE: Duration = Duration::from_millis(100);
 /// What a filter may take of a thread in one turn.
 const TURN_TIME: Duration = Duration::from_millis(5);
 /// How long a leader that could not be reached is not asked again.
@@ -197,10 +196,7 @@ impl CatchUp {
                 }
             }
         }
-        match room {
-            Room::None => Next::Later(job, FULL_PAUSE),
-            Room::Ahead | Room::Small => self.read(job, room, readers),
-        }
+        self.read(job, room, readers)
     }
 
     /// The cursor is further on than the live flow: it comes from another bridge that was quicker, or the log has lost
@@ -255,9 +251,13 @@ impl CatchUp {
                 at_end = AtEnd::No;
             }
             let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
-            if let Err(error) = self.write(&mut job, read, (room, &budget), &mut at_end) {
-                job.phase = Phase::LookingUp;
-                return job.retry(Asked::Fetch, &error);
+            match self.write(&mut job, read, (room, &budget), &mut at_end) {
+                Ok(()) => {}
+                Err(BrokerError::BudgetUsedUp) => return job.wait_for_memory(),
+                Err(error) => {
+                    job.phase = Phase::LookingUp;
+                    return job.retry(Asked::Fetch, &error);
+                }
             }
             if job.encoder.is_finished() {
                 return job.finish();
@@ -278,10 +278,9 @@ impl CatchUp {
     }
 
     /// The stream reads on later, with the memory that others have now or that was kept for them.
-    fn wait_for_memory(&self, mut job: Box<Job>) -> Next {
+    fn wait_for_memory(&self, job: Box<Job>) -> Next {
         self.shelf.clear();
-        job.phase = Phase::Reading { at_end: AtEnd::No };
-        Next::Later(job, FULL_PAUSE)
+        job.wait_for_memory()
     }
 
     /// What is kept for these places, or what the broker has for the others: in turns, so that neither a partition
@@ -342,15 +341,20 @@ impl CatchUp {
     ) -> Result<(), BrokerError> {
         let most = job.most(room);
         let mut out = Vec::with_capacity(most + most / 4);
-        let mut failed = Ok(());
+        let (mut failed, mut memory) = (Ok(()), job.settings.allowance.nothing());
         for (want, result) in read {
             let Want { topic: name, partition, offset, .. } = want.clone();
             let Some(topic) = job.encoder.cursor.topic_index(&name) else { continue };
             match result {
                 Ok(Stretch { piece, end, .. }) => {
                     let candidates = Candidates::new(&name, partition, &piece.batches).of(&piece.epochs);
-                    job.encoder.records(&mut out, topic, &candidates, piece.next, (most, budget));
+                    let limits = Limits { most, budget, memory: &mut memory };
+                    let flow = job.encoder.records(&mut out, topic, &candidates, piece.next, limits);
                     let next = job.encoder.cursor.next(topic, partition).unwrap_or(offset);
+                    if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
+                        let record = format_args!("the record of {name}/{partition} at offset {next}");
+                        failed = Err(BrokerError::no_memory(shortage, record));
+                    }
                     job.lag = job.lag.max(u64::try_from(end - next).unwrap_or(0));
                     if next < end || next < piece.next {
                         *at_end = AtEnd::No;
@@ -388,7 +392,7 @@ impl CatchUp {
                 break;
             }
         }
-        job.send(out);
+        job.send_paid(out, memory);
         failed
     }
 }

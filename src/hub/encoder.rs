@@ -7,7 +7,8 @@ use super::subscription::{Filter, Format, Gap, GapReason};
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
-use crate::record::{Offset, Partition, Position};
+use crate::memory_budget::{Reservation, Shortage};
+use crate::record::{Offset, Partition, Position, RecordRef};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -38,6 +39,25 @@ pub enum Flow {
     GoesOn,
     /// The stream has delivered all that it was asked for.
     Finished,
+    /// The next record is too large for the memory that there is.
+    Short(Shortage),
+}
+
+/// Bounds of one call of [`Encoder::records`].
+pub struct Limits<'l> {
+    /// Bytes after which no further record is written.
+    pub most: usize,
+    /// What filters may take.
+    pub budget: &'l TimeBudget,
+    /// Pays for a record that takes much more than `most`, before it is written.
+    pub memory: &'l mut Reservation,
+}
+
+impl Limits<'_> {
+    /// Bytes that are not paid for here: a chunk, and what its last record may take beyond it.
+    fn unpaid(&self) -> usize {
+        self.most.saturating_add(self.most / 4)
+    }
 }
 
 /// Whether an id has said that the stream is complete.
@@ -127,14 +147,14 @@ impl Encoder {
 
     /// Writes the records of one partition from the cursor on, and moves the cursor to `next`; or, once `out` holds
     /// `most` bytes, only behind the last record that was written; or, once a filter has spent the budget, only behind
-    /// the last record that it has seen, which is one at least.
+    /// the last record that it has seen, which is one at least; or only to a record that there is no memory for.
     pub fn records(
         &mut self,
         out: &mut Vec<u8>,
         topic: usize,
         candidates: &Candidates<'_>,
         next: Offset,
-        (most, budget): (usize, &TimeBudget),
+        mut limits: Limits<'_>,
     ) -> Flow {
         let partition = candidates.partition;
         let Some(place) = self.cursor.position(topic, partition) else { return Flow::GoesOn };
@@ -150,16 +170,20 @@ impl Encoder {
         // A batch may begin before the cursor.
         let wanted = candidates.records().enumerate().skip_while(|(_, r)| r.offset < from);
         for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
-            if out.len() >= most {
+            if out.len() >= limits.most {
                 return Flow::GoesOn;
             }
-            if seen > 0 && is_filtered && budget.is_spent() {
+            if seen > 0 && is_filtered && limits.budget.is_spent() {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::GoesOn;
             }
             seen += 1;
             if !candidates.matches(&self.filter, number, &record) {
                 continue;
+            }
+            if let Err(shortage) = self.make_room(out, &record, &mut limits) {
+                self.pass_to(topic, partition, read_to(record.offset), out);
+                return Flow::Short(shortage);
             }
             self.cursor.set(topic, partition, read_to(record.offset + 1));
             let last_id;
@@ -186,6 +210,31 @@ impl Encoder {
         let here = self.cursor.next(topic, partition).unwrap_or(from);
         self.pass_to(topic, partition, read_to(next.min(end).max(here)), out);
         if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
+    }
+
+    /// Reserves memory for a record that does not fit, and allocates it.
+    fn make_room(
+        &mut self,
+        out: &mut Vec<u8>,
+        record: &RecordRef<'_>,
+        limits: &mut Limits<'_>,
+    ) -> Result<(), Shortage> {
+        /// What an id may grow by with one record.
+        const ID_GROWTH: usize = 64;
+        let id = if self.format.uses_ids() { self.cursor.text().len() + ID_GROWTH } else { 0 };
+        let unpaid = limits.unpaid();
+        if out.len() + record.quick_bound() + id <= unpaid {
+            return Ok(());
+        }
+        let needed = self.format.bound(record) + id;
+        let paid = (out.len() + needed).saturating_sub(unpaid);
+        if paid > limits.memory.bytes() {
+            limits.memory.set(paid)?;
+        }
+        if paid > 0 {
+            out.reserve_exact(needed);
+        }
+        Ok(())
     }
 
     /// Moves the cursor over what the stream does not get.

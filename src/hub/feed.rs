@@ -3,7 +3,7 @@
 
 use super::allowance::{Room, SMALL};
 use super::candidates::Candidates;
-use super::encoder::{Encoder, Flow};
+use super::encoder::{Encoder, Flow, Limits};
 use super::gap::Loss;
 use super::job::{Job, JobSettings, Weight};
 use super::lock;
@@ -180,10 +180,14 @@ impl Feed {
                 end.set(topic, partition, next.into());
                 self.evict_behind(&mut state, &end, Weight::Heavy, |_| true);
             }
-            let room = self.room(&state);
+            let room = self.settings.allowance.room();
             match room {
                 Room::Ahead => self.evict_full(&mut state),
-                Room::Small | Room::None => self.evict(&mut state, |member| member.waiting() > 0),
+                Room::Small => {
+                    // So many small chunks are what the streams would hold each by itself.
+                    let streams = state.members.len();
+                    self.evict(&mut state, |member| member.is_full() || member.waiting() >= streams);
+                }
             }
             if state.members.is_empty() {
                 // Nobody listens: only the place moves on, for those who come back.
@@ -194,12 +198,17 @@ impl Feed {
             }
             let most = if room == Room::Ahead { CHUNK } else { SMALL };
             let mut out = Vec::with_capacity(candidates.memory().min(most + most / 4));
-            let flow = state.encoder.records(&mut out, topic, candidates, next, (most, own));
-            if state.members.len() == 1 {
-                given += self.send(&mut state, self.settings.allowance.hold(out));
-            } else {
-                given += self.send(&mut state, out);
+            let mut memory = self.settings.allowance.nothing();
+            let limits = Limits { most, budget: own, memory: &mut memory };
+            let flow = state.encoder.records(&mut out, topic, candidates, next, limits);
+            if matches!(flow, Flow::Short(_)) && out.is_empty() {
+                // They read on by themselves, as soon as there is memory for the record.
+                let mut end = state.encoder.cursor.clone();
+                end.set(topic, partition, next.into());
+                self.evict_behind(&mut state, &end, Weight::Light, |_| true);
+                continue;
             }
+            given += self.send(&mut state, self.settings.allowance.hold_paid(out, memory));
             if flow == Flow::Finished {
                 state.complete();
                 return given;
@@ -301,11 +310,6 @@ impl Feed {
         self.settings.counts.delivered.add(records, chunk.bytes.len() as u64 * streams);
         state.members.iter().for_each(|member| member.send(chunk.clone()));
         records
-    }
-
-    /// A stream that is alone in its feed holds its chunks alone, as one that catches up does, and has the same allowance.
-    fn room(&self, state: &FeedState) -> Room {
-        if state.members.len() == 1 { self.settings.allowance.room() } else { Room::Ahead }
     }
 
     /// Streams that cannot take another chunk leave the live flow here, and read on by themselves from

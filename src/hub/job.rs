@@ -9,6 +9,7 @@ use super::opening::Opening;
 use super::standing::{Place, Stragglers};
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, NodeId, Remedy, TopicInfo, Want};
+use crate::memory_budget::Reservation;
 use crate::record::{NO_EPOCH, Partition, Position};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// How often a stream may meet the same damaged answer before it is told.
 const TRIES: u32 = 3;
+
+/// Between turns of a stream that waits for memory.
+const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
 /// More than what lies between us and a client that takes nothing.
 const PROOF: usize = 512 << 10;
@@ -210,6 +214,11 @@ impl Job {
         self.send_shared(self.settings.allowance.hold(frames));
     }
 
+    /// With what was reserved while they were written.
+    pub fn send_paid(&mut self, frames: Vec<u8>, memory: Reservation) {
+        self.send_shared(self.settings.allowance.hold_paid(frames, memory));
+    }
+
     /// Frames that others get as well.
     pub fn send_shared(&mut self, frames: Bytes) {
         self.sent += frames.len();
@@ -276,6 +285,12 @@ impl Job {
 
     pub fn is_confirmed(&self, topic: usize, partition: Partition, leader_epoch: i32) -> bool {
         self.confirmed.get(&(topic, partition)) == Some(&leader_epoch)
+    }
+
+    /// Reads on later, with the memory that others have now.
+    pub fn wait_for_memory(mut self: Box<Self>) -> Next {
+        self.phase = Phase::Reading { at_end: AtEnd::No };
+        Next::Later(self, MEMORY_PAUSE)
     }
 
     /// Looks soon again whether a topic that was there has come back; `first` is what the turn after that tries first.

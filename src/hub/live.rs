@@ -4,7 +4,7 @@ use super::allowance::Room;
 use super::attach::{attach, new_tail};
 use super::candidates::Candidates;
 use super::counts::Counts;
-use super::encoder::Flow;
+use super::encoder::{Flow, Limits};
 use super::feed::{Ended, Feed, FeedKey, Join, Terms};
 use super::gap::Loss;
 use super::job::{Job, Known};
@@ -191,21 +191,21 @@ impl Live {
             return Joined::Behind(job);
         } else {
             let from = job.encoder.cursor.clone();
-            let mut out = Vec::new();
+            let (mut out, mut memory) = (Vec::new(), job.settings.allowance.nothing());
             let budget = TimeBudget::new(JOIN_TIME);
             for (topic, partition, pieces) in missing {
                 for piece in pieces {
                     let candidates =
                         Candidates::new(&feed.tails[topic].name, partition, &piece.batches).of(&piece.epochs);
-                    let bounds = (usize::MAX, &budget);
-                    if job.encoder.records(&mut out, topic, &candidates, piece.next, bounds) == Flow::Finished {
-                        job.send(out);
+                    let limits = Limits { most: 2 * most, budget: &budget, memory: &mut memory };
+                    if job.encoder.records(&mut out, topic, &candidates, piece.next, limits) == Flow::Finished {
+                        job.send_paid(out, memory);
                         job.post.complete();
                         return Joined::Finished;
                     }
                     if job.encoder.cursor.next(topic, partition).is_some_and(|at| at < piece.next) {
-                        // Its filter takes too long for the others that wait for the feed.
-                        job.send(out);
+                        // Its filter takes too long for the others that wait for the feed, or its frames take too much memory.
+                        job.send_paid(out, memory);
                         return Joined::Behind(job);
                     }
                 }
@@ -213,7 +213,7 @@ impl Live {
             // The flow does not know what this stream has passed over.
             job.encoder.checkpoint_if_passed(&mut out);
             if !out.is_empty() {
-                let (records, chunk) = (job.encoder.written(), job.settings.allowance.hold(out));
+                let (records, chunk) = (job.encoder.written(), job.settings.allowance.hold_paid(out, memory));
                 job.send_shared(chunk.clone());
                 if job.key.private.is_none() {
                     state.last_join = Some(Join { from, records, chunk });

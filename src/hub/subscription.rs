@@ -120,6 +120,11 @@ pub trait Format: Send + Sync + 'static {
 
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str);
 
+    /// At least as many bytes as the record takes, without the id.
+    fn bound(&self, record: &RecordRef<'_>) -> usize {
+        record.encoded_bound()
+    }
+
     /// A frame that only tells where the stream is: its start, or records that a filter left out.
     fn checkpoint(&self, out: &mut Vec<u8>, id: &str);
 

@@ -4,8 +4,10 @@ use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, produce, routes};
 use curlew::hub::{self, Hub};
 use curlew::memory_budget::MemoryBudget;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde_json::Value;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 use warp::http::Response;
@@ -108,8 +110,20 @@ async fn a_page_ends_where_a_small_memory_budget_is_full_and_is_not_refused() {
 const EVENTS: &str = "/topics/t/events?from=earliest&until=end";
 
 async fn text(answer: warp::reply::Response) -> String {
-    let ended = tokio::time::timeout(Duration::from_secs(60), answer.into_body().collect()).await;
-    String::from_utf8(ended.expect("the stream ends").unwrap().to_bytes().to_vec()).unwrap()
+    text_until(&mut answer.into_body(), String::new(), |_| false).await
+}
+
+/// Takes frame after frame, and keeps none of them, up to the end or until this holds.
+async fn text_until<B>(body: &mut B, mut text: String, is_enough: impl Fn(&str) -> bool) -> String
+where
+    B: BodyExt<Data = Bytes, Error: Debug> + Unpin,
+{
+    while !is_enough(&text) {
+        let frame = tokio::time::timeout(Duration::from_secs(60), body.frame()).await.expect("a frame or the end");
+        let Some(frame) = frame else { break };
+        text += std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap();
+    }
+    text
 }
 
 #[tokio::test]
@@ -176,6 +190,120 @@ async fn the_live_flow_reads_on_with_the_memory_that_was_kept_for_others() {
             assert!(!seen.contains("event: "), "nothing else is told");
         }
         assert!(live.used() <= live.most());
+    }
+}
+
+const RECORDS: &str = "/topics/t/events?from=earliest&until=end&format=record";
+
+/// Bytes that are six times as many in JSON, as a part of the share for chunks.
+fn escaped(world: &World, part: usize) -> Vec<u8> {
+    vec![1; world.memory.chunks.most() / 6 / part]
+}
+
+/// What has come of a stream whose client takes nothing after it has begun.
+struct Unread<B> {
+    told: String,
+    next: Option<Bytes>,
+    body: B,
+}
+
+impl World {
+    async fn unread(&self, path: &str) -> Unread<impl BodyExt<Data = Bytes, Error: Debug> + Unpin + Send + use<>> {
+        let mut body = self.ask(path).await.into_body();
+        let begun = |told: &str| told.contains("id: ");
+        let told = text_until(&mut body, String::new(), begun).await;
+        // It asks for the next frame once, and keeps that where it is there already.
+        let next = body.frame().now_or_never().map(|frame| frame.unwrap().unwrap().into_data().unwrap());
+        Unread { told, next, body }
+    }
+}
+
+impl<B: BodyExt<Data = Bytes, Error: Debug> + Unpin> Unread<B> {
+    async fn text_until(mut self, is_enough: impl Fn(&str) -> bool) -> String {
+        self.told += std::str::from_utf8(&self.next.take().unwrap_or_default()).unwrap();
+        text_until(&mut self.body, self.told, is_enough).await
+    }
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect(what);
+}
+
+fn offsets(text: &str) -> Vec<i64> {
+    assert!(!text.contains("event: "), "nothing else is told");
+    let records = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    records.map(|record| serde_json::from_str::<Value>(record).unwrap()["offset"].as_i64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_record_that_is_larger_as_a_frame_than_the_budget_ever_allows_is_told_as_a_problem() {
+    let world = world(16 << 20);
+    world.broker.append("t", 0, "first");
+    world.broker.append("t", 0, escaped(&world, 1));
+    let text_of = async |path| text(world.ask(path).await).await;
+    let told = text_of(RECORDS).await;
+    assert!(
+        told.contains("first") && told.contains("event: problem") && told.contains("--memory-budget"),
+        "{told:.2000}"
+    );
+    assert_eq!(world.memory.chunks.used(), 0);
+    // As it is, it fits.
+    assert!(!text_of(EVENTS).await.contains("event: "));
+}
+
+#[tokio::test]
+async fn chunks_of_large_records_wait_for_memory_and_hold_up_no_small_records() {
+    let world = world(16 << 20);
+    let chunks = &world.memory.chunks;
+    for _ in 0..3 {
+        world.broker.append("t", 0, escaped(&world, 2));
+    }
+    world.broker.create("small", 1);
+    world.broker.append("small", 0, "small");
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        unread.push(world.unread(RECORDS).await);
+    }
+    until("one of them has a chunk", || chunks.used() > chunks.most() / 3).await;
+    for _ in 0..10 {
+        let small = text(world.ask("/topics/small/events?from=earliest&until=end").await).await;
+        assert!(small.contains("data: small"), "{small}");
+        assert!(chunks.used() <= chunks.most(), "{}", chunks.used());
+    }
+    let reading: Vec<_> = unread.into_iter().map(|stream| tokio::spawn(stream.text_until(|_| false))).collect();
+    for stream in reading {
+        assert_eq!(offsets(&stream.await.unwrap()), [0, 1, 2]);
+    }
+    assert_eq!(chunks.used(), 0);
+}
+
+#[tokio::test]
+async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
+    let world = world(16 << 20);
+    let chunks = &world.memory.chunks;
+    let live = "/topics/t/events?format=record";
+    let streams = [world.unread(live).await, world.unread(live).await];
+    until("both are live", || {
+        let look = world.app.hub.look();
+        look.streams == 2 && look.behind.catching_up == 0 && !look.live_lag.is_empty()
+    })
+    .await;
+    for _ in 0..6 {
+        world.broker.append("t", 0, escaped(&world, 2));
+    }
+    until("they have a record", || chunks.used() > chunks.most() / 3).await;
+    let mut reading = Vec::new();
+    for stream in streams {
+        reading.push(tokio::spawn(stream.text_until(|told| told.matches("\"offset\"").count() == 6)));
+    }
+    for stream in reading {
+        assert_eq!(offsets(&stream.await.unwrap()), [0, 1, 2, 3, 4, 5]);
+        assert!(chunks.used() <= chunks.most(), "{}", chunks.used());
     }
 }
 

@@ -52,6 +52,18 @@ impl Format for Sse {
         write_id(out, id);
     }
 
+    fn bound(&self, record: &RecordRef<'_>) -> usize {
+        /// Its field names and line ends.
+        const FRAME: usize = 64;
+        match (self, record.value) {
+            (Self::Value, Some(value)) => {
+                let lines = value.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
+                FRAME + (value.len() + b"data: ".len() * lines).max(value.len().div_ceil(3) * 4)
+            }
+            _ => FRAME + record.encoded_bound(),
+        }
+    }
+
     /// An id without data: EventSource remembers it and fires nothing.
     fn checkpoint(&self, out: &mut Vec<u8>, id: &str) {
         write_id(out, id);

@@ -535,6 +535,20 @@ proptest! {
     }
 
     #[test]
+    fn no_frame_is_larger_than_its_bound(samples in samples()) {
+        for kind in [Kind::SseValue, Kind::SseRecord, Kind::SseExact, Kind::Ndjson, Kind::NdjsonExact] {
+            let format = format(kind);
+            for (sample, _) in &samples {
+                let records = sample.records(0);
+                let bound = format.bound(&records.iter().next().unwrap());
+                let written = frame(&format, sample, 0, "").len();
+                prop_assert!(written <= bound, "{written} bytes, {bound} allowed: {sample:?}");
+                prop_assert!(bound <= records.iter().next().unwrap().quick_bound());
+            }
+        }
+    }
+
+    #[test]
     fn each_line_of_ndjson_is_one_record(samples in samples()) {
         let stream = String::from_utf8(stream(Kind::Ndjson, &samples)).unwrap();
         prop_assert!(!stream.contains('\r'));

@@ -12,7 +12,7 @@ use super::metadata;
 use crate::broker::{
     AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want,
 };
-use crate::memory_budget::{Share, Shortage};
+use crate::memory_budget::Share;
 use crate::record::{Partition, TopicName, TopicPartition};
 use bytes::Bytes;
 use epochs::EpochEnds;
@@ -296,9 +296,8 @@ fn read_partition(answer: Answer, want: &Want, memory: &Arc<Share>) -> Result<Pa
     epochs::divergence(want, &answer.diverging_epoch)?;
     let records = answer.records.unwrap_or_default();
     let read = batch::read(&records, want.offset, aborted.collect(), memory).map_err(|why| match why {
-        Unreadable::NoMemory(Shortage::Now) => BrokerError::BudgetUsedUp,
         Unreadable::NoMemory(shortage) => {
-            BrokerError::OverBudget(format!("the batch of {place} at offset {} takes {shortage}", want.offset))
+            BrokerError::no_memory(shortage, format_args!("the batch of {place} at offset {}", want.offset))
         }
         Unreadable::Damaged(why) => BrokerError::Corrupt(format!("{place}: {why}")),
     })?;
