@@ -110,6 +110,13 @@ pub fn write_head(stream: &mut TcpStream, method: &str, target: &str, headers: &
     stream.write_all((head + "\r\n").as_bytes())
 }
 
+/// For a small server: reads a request's head to its end, however many segments it takes. False where the connection was
+/// opened in advance only, as browsers do.
+pub fn skip_head(stream: &TcpStream) -> bool {
+    let mut lines = BufReader::new(stream).lines();
+    lines.by_ref().map_while(Result::ok).any(|line| line.is_empty())
+}
+
 /// Reads an answer's head.
 pub fn open(stream: TcpStream) -> std::io::Result<Answer> {
     let broken = |what: &str| std::io::Error::other(what.to_owned());

@@ -5,7 +5,7 @@ use curlew_integration::bridge::{Bridge, run, run_with_input};
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::http;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -61,7 +61,9 @@ fn site(host: &str) -> String {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             std::thread::spawn(move || {
-                let _ = stream.read(&mut [0; 8192]);
+                if !http::skip_head(&stream) {
+                    return;
+                }
                 let page = "<!doctype html><meta charset=utf-8><title>a site</title><body>a site";
                 let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n";
                 let _ = write!(stream, "{head}content-length: {}\r\n\r\n{page}", page.len());

@@ -6,9 +6,11 @@ use curlew_integration::follow::Foreigner;
 use curlew_integration::web_proxy::{Kind, WebProxy};
 use curlew_integration::{eventually, http};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 impl Served {
     pub fn produce_numbers(&self, topic: &str, numbers: Range<u32>) {
@@ -114,14 +116,20 @@ fn server(answers: &'static [&'static str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("address"));
     std::thread::spawn(move || {
-        for (asked, mut stream) in listener.incoming().map_while(Result::ok).enumerate() {
-            let _ = stream.read(&mut [0; 8192]);
-            let client = include_str!("../../../src/dashboard/client.js");
-            let answer = match asked.checked_sub(1) {
-                None => format!("200 OK\r\ncontent-type: text/javascript\r\n\r\n{client}"),
-                Some(at) => answers[at.min(answers.len() - 1)].to_owned(),
-            };
-            let _ = write!(stream, "HTTP/1.1 {}", answer.replacen("\r\n", "\r\nconnection: close\r\n", 1));
+        let asked = Arc::new(AtomicUsize::new(0));
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let asked = asked.clone();
+            std::thread::spawn(move || {
+                if !http::skip_head(&stream) {
+                    return;
+                }
+                let client = include_str!("../../../src/dashboard/client.js");
+                let answer = match asked.fetch_add(1, Ordering::SeqCst).checked_sub(1) {
+                    None => format!("200 OK\r\ncontent-type: text/javascript\r\n\r\n{client}"),
+                    Some(at) => answers[at.min(answers.len() - 1)].to_owned(),
+                };
+                let _ = write!(stream, "HTTP/1.1 {}", answer.replacen("\r\n", "\r\nconnection: close\r\n", 1));
+            });
         }
     });
     url
