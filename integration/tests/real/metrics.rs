@@ -42,6 +42,14 @@ fn prometheus_reads_what_kafka_did() {
     });
     bridge.post(&format!("/topics/{topic}"), "application/json", "3").expect(200);
     stream.take(1);
+    // The record is with the client before its time is noted.
+    eventually("the delivery is counted", SOON, || {
+        let metrics = read("text", &bridge.get("/metrics").expect(200));
+        match metrics["curlew_delivery_latency_seconds_count"].as_f64() {
+            Some(count) if count >= 1.0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
 
     let open = [("accept", "application/openmetrics-text; version=1.0.0")];
     for (format, answer) in [

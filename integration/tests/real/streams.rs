@@ -21,9 +21,10 @@ fn five_hundred_streams_cost_the_broker_one_fetch_session() {
     let fetches = broker.requests(FETCH);
     let quiet = Instant::now();
     std::thread::sleep(Duration::from_secs(3));
-    let idle = broker.requests(FETCH) - fetches;
-    println!("idle for {:?} with 500 streams: {idle} fetch requests", quiet.elapsed());
-    assert!(idle < 30, "{idle} fetch requests in {:?} of silence", quiet.elapsed());
+    let (idle, silence) = (broker.requests(FETCH) - fetches, quiet.elapsed());
+    println!("idle for {silence:?} with 500 streams: {idle} fetch requests");
+    // A busy machine sleeps longer than it was told to.
+    assert!((idle as f64) < 10.0 * silence.as_secs_f64(), "{idle} fetch requests in {silence:?} of silence");
 
     let mut numbered = Numbered::default();
     let fetches = broker.requests(FETCH);
