@@ -361,8 +361,12 @@ fn a_demo_that_is_ended_at_once_leaves_nothing_either() {
     let folder = demo_folder(&demo.log());
     // A body that does not end keeps it from ending in order.
     let mut endless = http::try_connect(demo.port).expect("it listens");
-    let headers = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
+    let headers = [("Content-Type", "text/plain"), ("Content-Length", "1"), ("Expect", "100-continue")];
     http::write_head(&mut endless, "POST", "/topics/t", &headers).expect("it reads");
+    // A request that it has not begun to read would not.
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(&endless), &mut first).expect("an answer");
+    assert!(first.starts_with("HTTP/1.1 100 "), "{first}");
     demo.process().signal("INT");
     eventually("it is about to end", SOON, || demo.log().contains("a second signal").then_some(()).ok_or(demo.log()));
     demo.process().signal("INT");
