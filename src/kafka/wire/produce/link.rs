@@ -293,9 +293,8 @@ impl Link {
         self.interrupter.interrupt();
     }
 
-    pub fn send(&mut self, parts: Vec<Part>, acks: Acks, timeout: Duration) -> SendOutcome {
-        let alone = parts.iter().any(|part| part.outgoing.sharing == Sharing::Alone);
-        self.sharing = if alone { Sharing::Alone } else { Sharing::Shared };
+    pub fn send(&mut self, parts: Vec<Part>, acks: Acks, timeout: Duration, sharing: Sharing) -> SendOutcome {
+        self.sharing = sharing;
         // The broker gives up first, so that it can say so.
         let request = request::assemble(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();

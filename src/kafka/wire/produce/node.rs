@@ -3,7 +3,7 @@
 use super::link::{Link, Proof};
 use super::queue::{Answer, LinkId};
 use super::request::{PartAnswer, QueueId};
-use super::room::SURELY_TAKEN;
+use super::room::RequestSize;
 use crate::backoff::Backoff;
 use crate::broker::BrokerError;
 use std::time::{Duration, Instant};
@@ -16,8 +16,7 @@ pub struct Node {
     pub candidates: Vec<QueueId>,
     /// The queue whose turn it is, and whose batch goes alone as soon as nothing is in flight.
     pub next_alone: Option<QueueId>,
-    /// Bytes of the largest request that it has answered.
-    pub taken: usize,
+    pub request_size: RequestSize,
     /// What its next connection must answer first.
     pub proof: Proof,
     backoff: Backoff,
@@ -36,7 +35,7 @@ impl Default for Node {
             trouble: None,
             candidates: Vec::new(),
             next_alone: None,
-            taken: SURELY_TAKEN,
+            request_size: RequestSize::default(),
             proof: Proof::NotNeeded,
             backoff: Backoff::for_broker(),
         }
@@ -72,18 +71,19 @@ impl Node {
     }
 
     pub fn answered(&mut self, request_bytes: usize) {
-        self.taken = self.taken.max(request_bytes);
+        self.request_size.answered(request_bytes);
         self.proof = Proof::NotNeeded;
     }
 
     /// What a closed connection means for what was in flight: the size of a request can only be the reason where the
     /// broker has not answered one of that size before.
-    pub fn cut(&mut self, lost: Vec<PartAnswer>) -> Vec<PartAnswer> {
+    pub fn cut(&mut self, lost: Vec<PartAnswer>, now: Instant) -> Vec<PartAnswer> {
         let judged = |mut part: PartAnswer| {
             if let Answer::Cut { attempt, request_bytes } = part.answer {
-                if request_bytes <= self.taken {
+                if request_bytes <= self.request_size.taken {
                     part.answer = Answer::Retry { attempt };
                 } else {
+                    self.request_size.refused(request_bytes, now);
                     self.proof = Proof::Metadata;
                 }
             }

@@ -97,6 +97,9 @@ struct Broker {
     lookups: Arc<AtomicUsize>,
     /// Whether it leaves questions for producer ids without an answer.
     withholds_ids: Arc<AtomicBool>,
+    /// It closes the connection on a larger produce request, and counts that.
+    largest: Arc<AtomicUsize>,
+    hang_ups: Arc<AtomicUsize>,
 }
 
 impl Broker {
@@ -124,6 +127,8 @@ impl Broker {
         let address = Arc::new(OnceLock::<String>::new());
         let (noted, asked_for, own) = (got.clone(), lookups.clone(), address.clone());
         let withheld = withholds_ids.clone();
+        let (largest, hang_ups) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::<AtomicUsize>::default());
+        let (most, closed) = (largest.clone(), hang_ups.clone());
         let impostor = Impostor::start(move |mut stream| {
             while let Some(asked) = next_request(&mut stream) {
                 let body = match asked.key {
@@ -161,6 +166,10 @@ impl Broker {
                     }
                     INIT_PRODUCER_ID if withheld.load(Ordering::SeqCst) => continue,
                     INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
+                    PRODUCE if asked.body.len() > most.load(Ordering::SeqCst) => {
+                        closed.fetch_add(1, Ordering::SeqCst);
+                        return;
+                    }
                     PRODUCE => {
                         let (mut answers, mut throttle) = (Vec::new(), 0);
                         for part in parse(&asked) {
@@ -190,7 +199,7 @@ impl Broker {
             }
         });
         address.set(impostor.address.clone()).unwrap();
-        Self { impostor, got, lookups, withholds_ids }
+        Self { impostor, got, lookups, withholds_ids, largest, hang_ups }
     }
 
     fn got(&self) -> Vec<Got> {
@@ -571,4 +580,41 @@ fn a_producer_id_comes_from_another_broker_where_the_leader_is_silent_about_it()
     assert_eq!(written.recv_timeout(SOON * 6).unwrap(), [at(Some(5))]);
     assert_eq!(leader.got()[0].stamp()[..8], 77i64.to_be_bytes());
     producer.end();
+}
+
+#[test]
+fn small_batches_together_do_not_make_requests_that_the_broker_hangs_up_on_again_and_again() {
+    const PARTITIONS: usize = 40;
+    let broker = Broker::start_with(
+        |number, _| Do::Answer(0, number as i64),
+        |own| metadata(&[(1, own)], &[("t", 0, &[1; PARTITIONS])]),
+    );
+    broker.largest.store(300_000, Ordering::SeqCst);
+    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let value = Bytes::from(vec![b'x'; 20_000]);
+    let rounds = 8;
+    for _ in 0..rounds {
+        let (told, outcomes) = bounded(1);
+        let record = |partition| NewRecord {
+            partition: Some(partition as Partition),
+            value: Some(value.clone()),
+            ..NewRecord::default()
+        };
+        let submission = Submission {
+            topic: TopicName::new("t").unwrap(),
+            acks: Acks::All,
+            auto_create: AutoCreate::Never,
+            records: (0..PARTITIONS).map(record).collect(),
+            deadline: Instant::now() + SOON * 3,
+            receipts: Receipts::new(PARTITIONS, move |outcomes| told.send(outcomes).unwrap()),
+        };
+        producer.submissions.as_ref().unwrap().send(submission).unwrap();
+        let outcomes = outcomes.recv_timeout(SOON * 6).unwrap();
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    }
+    producer.end();
+    assert_eq!(broker.got().len(), PARTITIONS * rounds, "each record once");
+    let hang_ups = broker.hang_ups.load(Ordering::SeqCst);
+    // Growing finds the limit from above a few times.
+    assert!(hang_ups < rounds / 2, "{hang_ups} connections were closed in {rounds} rounds");
 }

@@ -269,7 +269,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             }
             LinkEvent::Down { why, lost } => {
                 // One that is not current was closed from here.
-                let lost = if current { state.cut(lost) } else { request::uncut(lost) };
+                let lost = if current { state.cut(lost, now) } else { request::uncut(lost) };
                 self.answered(lost, now);
                 if current {
                     self.link_down(node, why, now);

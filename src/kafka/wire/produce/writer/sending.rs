@@ -6,7 +6,7 @@ use crate::kafka::wire::produce::Event;
 use crate::kafka::wire::produce::link::{self, MAX_REQUESTS, SendOutcome};
 use crate::kafka::wire::produce::node::{Node, NodeLink};
 use crate::kafka::wire::produce::queue::{LinkId, Next};
-use crate::kafka::wire::produce::request::{Part, QueueId};
+use crate::kafka::wire::produce::request::{self, Part, QueueId};
 use crate::kafka::wire::produce::room::{Occupancy, Room, Sharing};
 use crate::kafka::wire::produce::topic::Topic;
 use std::time::{Duration, Instant};
@@ -146,15 +146,18 @@ impl Writer<'_, '_> {
             }
         }
         let timeout = self.settings.request_timeout;
-        let Some(Node { link: NodeLink::Up(link), .. }) = self.nodes.get_mut(&node) else { return false };
-        match link.send(parts, acks, timeout) {
+        let Some(Node { link: NodeLink::Up(link), request_size, .. }) = self.nodes.get_mut(&node) else { return false };
+        let has_large_batch = parts.iter().any(|part| part.outgoing.sharing == Sharing::Alone);
+        let grows = acks != Acks::None && request::bytes(&parts) > request_size.taken;
+        let sharing = if has_large_batch || grows { Sharing::Alone } else { Sharing::Shared };
+        match link.send(parts, acks, timeout, sharing) {
             SendOutcome::Awaited => true,
             SendOutcome::Known(answers) => {
                 self.answered(answers, now);
                 true
             }
             SendOutcome::Failed { why, lost } => {
-                let lost = self.nodes.entry(node).or_default().cut(lost);
+                let lost = self.nodes.entry(node).or_default().cut(lost, now);
                 self.answered(lost, now);
                 self.link_down(node, why, now);
                 false
@@ -163,8 +166,17 @@ impl Writer<'_, '_> {
     }
 
     fn gather(&mut self, node: NodeId, acks: Acks, now: Instant) -> Vec<Part> {
-        let Some(state) = self.nodes.get(&node) else { return Vec::new() };
+        let Some(state) = self.nodes.get_mut(&node) else { return Vec::new() };
         let NodeLink::Up(link) = &state.link else { return Vec::new() };
+        let connection = if link.in_flight() == 0 { Occupancy::Vacant } else { Occupancy::Shared };
+        if state.request_size.waits_to_grow(connection) {
+            return Vec::new();
+        }
+        let most = match acks {
+            // Nothing is answered, so there is nothing to learn.
+            Acks::None => self.settings.batch_bytes,
+            _ => state.request_size.most(connection, now).min(self.settings.batch_bytes),
+        };
         let id = match &self.producer_id {
             ProducerId::Have(id) => Some(*id),
             _ => None,
@@ -176,20 +188,20 @@ impl Writer<'_, '_> {
         if reserved.is_some_and(|id| self.queues.get(id.0).is_none_or(|placed| placed.acks != acks)) {
             return parts;
         }
-        let mut next_alone = None;
+        let (mut next_alone, mut is_short) = (None, false);
         for queue in reserved.as_slice().iter().chain(state.candidates.iter().filter(|_| reserved.is_none())) {
             let Some(placed) = self.queues.get_mut(queue.0).filter(|q| q.acks == acks) else { continue };
-            let occupancy =
-                if parts.is_empty() && link.in_flight() == 0 { Occupancy::Vacant } else { Occupancy::Shared };
+            let occupancy = if parts.is_empty() { connection } else { Occupancy::Shared };
             // A request stays below the limits that brokers have, unless a single record is larger.
-            let left = if parts.is_empty() { usize::MAX } else { self.settings.batch_bytes.saturating_sub(bytes) };
-            match placed.queue.next(link.id, id, Room { occupancy, left, taken: state.taken }, now) {
+            let left = if parts.is_empty() { usize::MAX } else { most.saturating_sub(bytes) };
+            match placed.queue.next(link.id, id, Room { occupancy, left, taken: state.request_size.taken }, now) {
                 Next::Send(outgoing) => {
                     bytes += outgoing.batch.bytes();
                     let alone = outgoing.sharing == Sharing::Alone;
                     let topic_id = self.topics.get(&placed.place.topic).and_then(Topic::id);
                     parts.push(Part { queue: *queue, place: placed.place.clone(), topic_id, outgoing });
-                    if alone || bytes >= self.settings.batch_bytes {
+                    if alone || bytes >= most {
+                        is_short = !alone;
                         break;
                     }
                 }
@@ -198,13 +210,16 @@ impl Writer<'_, '_> {
                     next_alone = Some(*queue);
                     break;
                 }
-                Next::NeedsRoom => {}
+                Next::NeedsRoom => is_short = true,
                 Next::NeedsProducerId { stale: of } => stale = Some(of),
                 Next::Nothing => {}
             }
         }
         if let Some(state) = self.nodes.get_mut(&node) {
             state.next_alone = next_alone;
+            if is_short && acks != Acks::None {
+                state.request_size.is_short(self.settings.batch_bytes, now);
+            }
         }
         if let Some(of) = stale {
             self.needs_producer_id(node, of, now);
