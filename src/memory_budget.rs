@@ -25,7 +25,7 @@ pub struct MemoryBudget {
     total: usize,
     /// The first 64 KiB of each request body, so that small bodies have room beside large ones.
     pub small_bodies: Arc<Share>,
-    /// The rest of request bodies, and lines of x-ndjson.
+    /// The rest of request bodies, and lines of x-ndjson: those under way have half of it at most.
     pub bodies: Arc<Share>,
     /// Pages of records, from reading them until the client has taken them.
     pub pages: Arc<Share>,

@@ -3,11 +3,13 @@
 use crate::produce::{Answer, Bridge, Chunk, NDJSON, PATIENCE, Synced, answer, chunks};
 use bytes::Bytes;
 use curlew::broker::{BrokerError, Written};
+use curlew::http::produce::Bodies;
+use curlew::memory_budget::MemoryBudget;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const LINES: &[(&str, &str)] = &[("content-type", NDJSON)];
 
@@ -127,6 +129,37 @@ async fn receipts_of_a_slow_body_of_known_length_come_while_it_still_does() {
     let mut receipts = bridge.send("t?receipts=stream", &headers, body).await.into_body();
     let receipt = tokio::time::timeout(PATIENCE, receipts.frame()).await.unwrap().unwrap().unwrap();
     assert_eq!(receipt.into_data().unwrap(), "{\"partition\":0,\"offset\":0}\n");
+}
+
+/// The headers of the request are copied for each line, and an invalid line keeps its error.
+#[tokio::test]
+async fn lines_under_way_count_in_the_memory_budget_and_leave_half_of_it_to_bodies() {
+    let names: Vec<String> = (0..20).map(|n| format!("x-kafka-h{n}")).collect();
+    let headers: Vec<_> = LINES.iter().copied().chain(names.iter().map(|name| (name.as_str(), "v"))).collect();
+    let memory = MemoryBudget::new(16 << 20);
+    let mut bridge = Bridge::new();
+    bridge.settings.bodies = Bodies::new(&memory);
+    let (share, most) = (memory.bodies.clone(), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let chunks = (0..100).map(move |_| {
+        seen.fetch_max(share.used(), Ordering::Relaxed);
+        Ok(Bytes::from("1\n".repeat(900) + &"bad\n".repeat(100)))
+    });
+    let answer = answer(bridge.send("t", &headers, stream::iter(chunks)).await).await;
+    assert_eq!((&answer.body["written"], &answer.body["failed"]), (&json!(90_000), &json!(10_000)), "{answer:?}");
+    let most = most.load(Ordering::Relaxed);
+    assert!(most > 0 && most <= memory.bodies.most() / 2, "{most} of {}", memory.bodies.most());
+    assert_eq!(memory.bodies.used(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_of_lines_goes_on_where_the_memory_budget_is_used_up() {
+    let memory = MemoryBudget::new(16 << 20);
+    let mut bridge = Bridge::new();
+    bridge.settings.bodies = Bodies::new(&memory);
+    let _others = memory.bodies.reserve(memory.bodies.most()).unwrap();
+    let answer = bridge.summary("1\n".repeat(1000)).await;
+    assert_eq!((answer.status, &answer.body["written"]), (200, &json!(1000)), "{answer:?}");
 }
 
 /// As Python's requests, wget and HttpURLConnection do: nothing is read before everything is written.

@@ -182,6 +182,11 @@ impl Bodies {
         let (small, large) = (memory.small_bodies.clone(), memory.bodies.clone());
         Self { small, large, turns: Arc::new(Semaphore::new(cores.div_ceil(2))) }
     }
+
+    /// Memory for lines under way. They leave half of it to bodies, which cannot wait.
+    pub fn lines(&self, bytes: usize) -> Option<Reservation> {
+        (self.large.used() + bytes <= self.large.most() / 2).then(|| self.large.reserve(bytes).ok()).flatten()
+    }
 }
 
 /// The memory of one body, as long as it is kept.

@@ -17,9 +17,9 @@ use std::fmt;
 const MOST: usize = 100_000;
 /// Memory that a record takes beside its data from parsing it to its answer: `{}` is a few bytes of a body and, with its
 /// error, hundreds of memory.
-const RECORD: usize = 512;
+pub const RECORD: usize = 512;
 /// The same of a record header.
-const HEADER: usize = 192;
+pub const HEADER: usize = 192;
 /// Bytes of an error text: some quote the record.
 const ERROR: usize = 160;
 

@@ -34,6 +34,11 @@ impl Lines {
         self.chunk = chunk;
     }
 
+    /// Lines that end in the chunk, counted up to `limit`.
+    pub fn at_hand(&self, limit: usize) -> usize {
+        memchr::memchr_iter(b'\n', &self.chunk).take(limit).count()
+    }
+
     /// At most `limit` lines; none where the rest of the chunk has no line end.
     pub fn take(&mut self, limit: usize) -> Vec<Line> {
         let mut found = Vec::new();

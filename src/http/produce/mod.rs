@@ -255,6 +255,12 @@ impl Target {
         }
     }
 
+    /// Memory that a record takes beside its value, from its line to its outcome.
+    fn memory(&self) -> usize {
+        let headers = self.template.headers.iter().chain(&self.trace);
+        envelope::RECORD + headers.map(|header| envelope::HEADER + header.name.len()).sum::<usize>()
+    }
+
     fn record(&self, value: Bytes) -> NewRecord {
         NewRecord { value: Some(value), ..self.template.clone() }
     }

@@ -15,6 +15,7 @@ use crate::broker::{BrokerError, Outcome};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Refused};
 use crate::logging;
+use crate::memory_budget::Reservation;
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, stream};
 use log::{info, warn};
@@ -33,6 +34,9 @@ const GROUP: usize = 4096;
 /// Groups and lines whose outcomes are not known yet; with more the body is not read.
 const GROUPS: usize = 32;
 const LINES: usize = 16 * 1024;
+/// Memory of lines that is not counted where no others of their upload are under way: less than its connection takes. So
+/// each upload makes progress, however little of the memory budget is left.
+const SPARE: usize = 8 << 10;
 /// After a failure the rest of the body is discarded before the answer, since many clients read no answer before they
 /// have sent everything; but not for a client that pauses so long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -47,6 +51,7 @@ struct Group {
     queued: Vec<u64>,
     /// `None` where none is queued.
     waiting: Option<Waiting>,
+    _memory: Option<Reservation>,
 }
 
 /// How the reading of a body ended.
@@ -152,9 +157,10 @@ where
         let mut is_fed = false;
         loop {
             while is_fed && self.has_room() {
-                let found = self.lines.take(GROUP);
+                let Some((count, memory)) = self.room_for_lines() else { break };
+                let found = self.lines.take(count);
                 is_fed = !found.is_empty();
-                if let Some(end) = self.submit(found).await {
+                if let Some(end) = self.submit(found, memory).await {
                     return end;
                 }
             }
@@ -174,7 +180,7 @@ where
                     Some(Err(damaged)) => return End::Stopped(damaged.into()),
                     None => {
                         let last = self.lines.finish();
-                        return self.submit(last.into_iter().collect()).await.unwrap_or(End::Whole);
+                        return self.submit(last.into_iter().collect(), None).await.unwrap_or(End::Whole);
                     }
                 },
                 outcomes = front(groups), if may_settle => {
@@ -195,12 +201,32 @@ where
         self.groups.len() < GROUPS && self.under_way < LINES && self.report.has_room()
     }
 
+    /// How many lines there is memory for, and the memory. `None` where lines under way must be settled first.
+    fn room_for_lines(&self) -> Option<(usize, Option<Reservation>)> {
+        let each = self.target.memory();
+        let spare = (SPARE / each).max(1);
+        let mut count = self.lines.at_hand(GROUP).max(1);
+        loop {
+            if count <= spare && self.groups.is_empty() {
+                return Some((count, None));
+            }
+            if let Some(memory) = self.settings.bodies.lines(count * each) {
+                return Some((count, Some(memory)));
+            }
+            if count <= spare {
+                return None;
+            }
+            count /= 2;
+        }
+    }
+
     /// Queues the lines that are JSON. Returns why the rest of the body need not be read.
-    async fn submit(&mut self, found: Vec<Line>) -> Option<End> {
+    async fn submit(&mut self, found: Vec<Line>, memory: Option<Reservation>) -> Option<End> {
         if found.is_empty() {
             return None;
         }
-        let mut group = Group { invalid: Vec::new(), queued: Vec::with_capacity(found.len()), waiting: None };
+        let queued = Vec::with_capacity(found.len());
+        let mut group = Group { invalid: Vec::new(), queued, waiting: None, _memory: memory };
         let mut values = Vec::with_capacity(found.len());
         for Line { number, text } in found {
             match text.and_then(|text| check(&text).map(|()| text)) {
