@@ -85,7 +85,7 @@ fn line(name: &str, n: usize) -> String {
 
 fn post_lines(bridge: &Bridge, name: &str, count: usize) {
     let lines: Vec<_> = (0..count).map(|n| line(name, n)).collect();
-    bridge.post("/topics/t", "application/x-ndjson", &lines.join("\n")).expect(200);
+    bridge.post("/topics/t", "application/x-ndjson", lines.join("\n")).expect(200);
 }
 
 /// When the copy of a data folder is made.
