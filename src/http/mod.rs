@@ -44,6 +44,7 @@ use metrics::Metrics;
 use problem::Problem;
 use shutdown::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -112,6 +113,8 @@ pub struct App {
     questions: Turns,
     pages: Turns,
     readers: pages::Readers,
+    /// Bytes of the list of topics when it was last read.
+    last_list: AtomicUsize,
     scrapes: Turns,
     rejections: guard::RejectionLog,
     shutdown: Shutdown,
@@ -130,6 +133,7 @@ impl App {
             questions,
             pages,
             readers: pages::Readers::default(),
+            last_list: AtomicUsize::new(0),
             scrapes,
             rejections: guard::RejectionLog::default(),
             shutdown: Shutdown::new(),
@@ -145,7 +149,8 @@ impl App {
         in_turn(&self.questions, question).await
     }
 
-    /// Writes the metrics, beside the async threads. They are there whatever the broker does.
+    /// Writes the metrics, beside the async threads. They are there whatever the broker does. One page is written at a time, and its
+    /// size is bounded, so that it is counted only while its client takes it.
     async fn metrics(self: &Arc<Self>, headers: HeaderMap) -> Result<Response, Problem> {
         let app = self.clone();
         let (content_type, text) = in_turn(&self.scrapes, move || app.metrics.answer(&headers)).await??;

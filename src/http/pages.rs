@@ -152,6 +152,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
     };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
     let mut out = Answer::new(memory)?;
+    out.add("{\"records\":[")?;
     let mut next = offset;
     for fetched in readers.fetch(leader, || broker.reader(leader, memory), want, limits)? {
         let data = fetched.result?;
@@ -163,8 +164,10 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
                 next = record.offset;
                 break;
             }
-            is_empty = false;
-            out.add(place, &record)?;
+            if !std::mem::take(&mut is_empty) {
+                out.add(",")?;
+            }
+            out.add_record(place, &record)?;
         }
     }
     let latest = latest.max(next);
@@ -172,19 +175,29 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
     Ok(Found { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
 }
 
-/// A page as it is written. What it takes is reserved first, and given back when the client has taken it.
-struct Answer {
+/// A large answer as it is written. What it takes is reserved first, and given back when the client has taken it.
+pub struct Answer {
     json: Vec<u8>,
     memory: Reservation,
-    begins: bool,
+    share: Arc<Share>,
 }
 
 impl Answer {
-    fn new(memory: &Arc<Share>) -> Result<Self, Shortage> {
-        let mut answer = Self { json: Vec::new(), memory: memory.nothing(), begins: true };
+    pub fn new(share: &Arc<Share>) -> Result<Self, Shortage> {
+        let mut answer = Self { json: Vec::new(), memory: share.nothing(), share: share.clone() };
         answer.make_room(SMALL_ANSWER)?;
-        answer.json.extend_from_slice(br#"{"records":["#);
         Ok(answer)
+    }
+
+    /// Memory for what is read meanwhile.
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, Shortage> {
+        self.share.reserve(bytes)
+    }
+
+    pub fn add(&mut self, json: &str) -> Result<(), Shortage> {
+        self.make_room(json.len())?;
+        self.json.extend_from_slice(json.as_bytes());
+        Ok(())
     }
 
     /// Whether the record is left for the next page: escaped, a page can be several times what was read.
@@ -197,18 +210,14 @@ impl Answer {
         self.memory.largest() + SMALL_ANSWER
     }
 
-    fn add(&mut self, place: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
-        self.make_room(record.encoded_bound() + 1)?;
-        if !std::mem::take(&mut self.begins) {
-            self.json.push(b',');
-        }
+    fn add_record(&mut self, place: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
+        self.make_room(record.encoded_bound())?;
         event::envelope::write(&mut self.json, &place.topic, place.partition, record);
         Ok(())
     }
 
-    fn finish(mut self, ends: &str) -> Result<Bytes, Shortage> {
-        self.make_room(ends.len())?;
-        self.json.extend_from_slice(ends.as_bytes());
+    pub fn finish(mut self, ends: &str) -> Result<Bytes, Problem> {
+        self.add(ends)?;
         Ok(self.memory.hold(self.json))
     }
 

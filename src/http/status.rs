@@ -1,6 +1,7 @@
 //! Looking around: topics, partitions, the bridge's own health.
 
 use super::guard::Asker;
+use super::pages::Answer;
 use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
@@ -13,8 +14,9 @@ use crate::record::{TopicName, TopicPartition};
 use crate::worker;
 use bytes::Bytes;
 use log::warn;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
@@ -93,45 +95,94 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
         Some("false" | "0") | None => false,
         Some(other) => return Err(Problem::bad_request(format!("offsets is {other:?}; allowed are true and false"))),
     };
-    let (hub, permit) = (app.hub.clone(), permit.clone());
+    let (shared, permit) = (app.clone(), permit.clone());
     let answer = app.ask(move || {
-        let mut topics = hub.broker().list_topics()?;
+        let (broker, pages) = (shared.hub.broker(), &shared.settings.memory.pages);
+        // It is about as long as the last one.
+        let mut list_memory = pages.reserve(beyond_small(shared.last_list.load(Ordering::Relaxed)))?;
+        let mut topics = broker.list_topics()?;
+        let bytes = topics.iter().map(bytes_of).sum();
+        shared.last_list.store(bytes, Ordering::Relaxed);
+        list_memory.set(beyond_small(bytes))?;
         topics.retain(|topic| permit.may_see(&topic.name));
-        Ok::<_, BrokerError>(match with_offsets {
-            true => json!(described(hub.broker().as_ref(), &topics)),
-            false => topics.iter().map(|topic| topic.name.as_str()).collect(),
-        })
+        let mut out = Answer::new(pages)?;
+        out.add("[")?;
+        match with_offsets {
+            true => describe(broker.as_ref(), &topics, &mut out)?,
+            false => {
+                for (number, topic) in topics.iter().enumerate() {
+                    let comma = if number > 0 { "," } else { "" };
+                    out.add(&format!("{comma}\"{}\"", topic.name))?;
+                }
+            }
+        }
+        out.finish("]\n")
     });
-    large_response(app, answer.await??.to_string())
+    Ok(as_json(answer.await??))
 }
 
 pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query, &[])?;
-    let (hub, name) = (app.hub.clone(), TopicName::new(name)?);
+    let (shared, name) = (app.clone(), TopicName::new(name)?);
     permit.may_look_at(&name)?;
     let answer = app.ask(move || {
-        let info = one_topic(hub.broker().topics(std::slice::from_ref(&name))?)?;
-        Ok::<_, BrokerError>(json!(described(hub.broker().as_ref(), &[info]).first()))
+        let broker = shared.hub.broker();
+        let info = one_topic(broker.topics(std::slice::from_ref(&name))?)?;
+        let mut out = Answer::new(&shared.settings.memory.pages)?;
+        describe(broker.as_ref(), &[info], &mut out)?;
+        out.finish("\n")
     });
-    large_response(app, answer.await??.to_string())
+    Ok(as_json(answer.await??))
 }
 
-/// Topics with their partitions' leaders and ends, which the broker is asked for once.
-fn described(broker: &dyn Broker, topics: &[TopicInfo]) -> Vec<Value> {
-    let places = topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| place(&topic.name, p)));
-    let asked: Vec<_> = places.flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p, OffsetAt::Latest)]).collect();
-    let offsets = broker.offsets(&asked);
-    let mut ends = offsets.chunks(2);
-    let described = topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|info| {
-            let ends = ends.next().unwrap_or_default();
-            // A partition without a leader has no offsets just now.
-            let end = |at: usize| ends.get(at).and_then(|offset| offset.as_ref().ok());
-            json!({"partition": info.partition, "leader": info.leader, "earliest": end(0), "latest": end(1)})
-        });
-        json!({"name": topic.name.as_str(), "partitions": partitions.collect::<Vec<_>>()})
-    });
-    described.collect()
+/// What is counted: a small list or answer is there whatever other clients hold.
+fn beyond_small(bytes: usize) -> usize {
+    bytes.saturating_sub(SMALL_ANSWER)
+}
+
+/// Bytes that a topic takes in the list.
+fn bytes_of(topic: &TopicInfo) -> usize {
+    size_of::<TopicInfo>() + topic.name.as_str().len() + topic.partitions.len() * size_of::<PartitionInfo>()
+}
+
+/// Adds topics with their partitions' leaders and ends, which the broker is asked for once, or in parts where they are many.
+fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut Answer) -> Result<(), Problem> {
+    /// That are asked for at once, but for a single topic with more.
+    const PARTITIONS: usize = 2000;
+    /// Bytes that a partition takes in a question and its answer.
+    const PARTITION: usize = 512;
+    let (mut rest, mut comma) = (topics, "");
+    while !rest.is_empty() {
+        let mut partitions = 0;
+        let fits = |topic: &&TopicInfo| {
+            partitions += topic.partitions.len();
+            partitions <= PARTITIONS
+        };
+        let (part, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        rest = after;
+        let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
+        let _memory = out.reserve(beyond_small(PARTITION * partitions))?;
+        let places = part.iter().flat_map(|topic| topic.partitions.iter().map(|p| place(&topic.name, p)));
+        let asked: Vec<_> = places.flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p, OffsetAt::Latest)]).collect();
+        let offsets = broker.offsets(&asked);
+        let mut ends = offsets.chunks(2);
+        for topic in part {
+            // A topic's name holds nothing that JSON would escape.
+            out.add(&format!("{comma}{{\"name\":\"{}\",\"partitions\":[", topic.name))?;
+            for (number, info) in topic.partitions.iter().enumerate() {
+                let ends = ends.next().unwrap_or_default();
+                // A partition without a leader has no offsets just now.
+                let end = |at: usize| ends.get(at).and_then(|offset| offset.as_ref().ok());
+                let comma = if number > 0 { "," } else { "" };
+                let info =
+                    json!({"partition": info.partition, "leader": info.leader, "earliest": end(0), "latest": end(1)});
+                out.add(&format!("{comma}{info}"))?;
+            }
+            out.add("]}")?;
+            comma = ",";
+        }
+    }
+    Ok(())
 }
 
 pub fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
@@ -142,16 +193,10 @@ fn place(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
     TopicPartition { topic: topic.clone(), partition: info.partition }
 }
 
-/// An answer that grows with the number of topics. What its client has yet to take counts as a page does.
-pub fn large_response(app: &App, mut json: String) -> Result<Response, Problem> {
-    json.push('\n');
-    Ok(as_json(counted(app, json.into_bytes())?))
-}
-
 /// Bytes of an answer, which are counted until its client has taken them.
 pub fn counted(app: &App, answer: Vec<u8>) -> Result<Bytes, Problem> {
     let mut memory = app.settings.memory.pages.nothing();
-    memory.grow(answer.capacity().saturating_sub(SMALL_ANSWER))?;
+    memory.grow(beyond_small(answer.capacity()))?;
     Ok(memory.hold(answer))
 }
 

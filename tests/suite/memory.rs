@@ -307,6 +307,31 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     }
 }
 
+#[tokio::test]
+async fn a_list_of_topics_is_paid_for_before_it_is_read_and_one_topic_is_always_described() {
+    const TOPICS: usize = 300;
+    let world = world(16 << 20);
+    (1..TOPICS).for_each(|number| world.broker.create(&format!("t{number}"), 1));
+    let pages = &world.memory.pages;
+    let others = [pages.largest(), pages.largest()].map(|bytes| pages.reserve(bytes).unwrap());
+    let offsets = "/topics?offsets=true";
+    // Twice, since the first does not know how long the list is.
+    for path in ["/topics", "/topics", offsets] {
+        let (status, problem) = whole(world.ask(path).await).await;
+        assert_eq!(status, 503);
+        assert!(problem["detail"].as_str().unwrap().contains("--memory-budget"), "{problem}");
+    }
+    let (status, topic) = whole(world.ask("/topics/t").await).await;
+    assert_eq!((status, topic["name"].as_str()), (200, Some("t")));
+    drop(others);
+    let (_, names) = whole(world.ask("/topics").await).await;
+    assert_eq!(names.as_array().map(Vec::len), Some(TOPICS));
+    let (_, described) = whole(world.ask(offsets).await).await;
+    assert_eq!(described.as_array().map(Vec::len), Some(TOPICS));
+    assert_eq!(described[0], topic);
+    assert_eq!(pages.used(), 0);
+}
+
 fn envelope(count: usize) -> String {
     format!("{{\"records\":[{{\"value\":1}}{}]}}", ",{}".repeat(count - 1))
 }
