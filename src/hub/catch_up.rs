@@ -5,23 +5,22 @@
 use super::allowance::Room;
 use super::candidates::Candidates;
 use super::counts::Asked;
-use super::delayed::Delayed;
 use super::encoder::{Flow, Limits};
-use super::fair_queue::{FairQueue, Running};
+use super::fair_queue::Running;
 use super::gap::{Finding, find_gap};
-use super::job::{AtEnd, First, Job, Known, Next, Phase, Waits, Weight};
+use super::job::{AtEnd, Company, First, Job, Known, Next, Phase, Waits, Weight};
+use super::job_queue::JobQueue;
 use super::live::{Joined, Live, Nudge};
 use super::lock;
 use super::opening;
+use super::shared_turns::{Done, Turn};
 use super::shelf::{Shelf, Stretch};
 use super::time_budget::TimeBudget;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Remedy, Want};
 use crate::memory_budget::Share;
 use crate::worker;
-use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use bytes::Bytes;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -32,29 +31,20 @@ const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 /// What a filter may take of a thread in one turn.
 const TURN_TIME: Duration = Duration::from_millis(5);
+/// Between looks whether another thread has taken a turn that streams share.
+const SHARED_PAUSE: Duration = Duration::from_millis(2);
 /// How long a leader that could not be reached is not asked again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
-/// The pool's queue and its jobs that wait for a time.
+/// The pool's work, by whichever of its threads.
 pub struct CatchUp {
     live: Arc<Live>,
     broker: Arc<dyn Broker>,
-    queue: Receiver<Box<Job>>,
-    resume: Sender<Box<Job>>,
+    jobs: JobQueue,
     shelf: Shelf,
     memory: Arc<Share>,
     /// Leaders that could not be reached just now: their streams do not take every thread's time.
     unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
-    /// A job was delayed that is due before all others.
-    hurry: (Sender<()>, Receiver<()>),
-    /// Whose turn is next: one of the queue's, or one of the delayed.
-    turn: AtomicUsize,
-    /// Those whose filters take long.
-    heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
-    /// Closed when the hub ends.
-    ended: Receiver<()>,
-    /// A stream has one job at most, and one that is closed is dropped at its turn.
-    delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
 }
 
 /// What was read for a want.
@@ -64,41 +54,26 @@ impl CatchUp {
     pub fn new(
         live: Arc<Live>,
         broker: Arc<dyn Broker>,
-        (resume, queue): (Sender<Box<Job>>, Receiver<Box<Job>>),
+        jobs: JobQueue,
         (kept_bytes, memory): (usize, Arc<Share>),
-        ended: Receiver<()>,
-        heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
     ) -> Self {
-        Self {
-            live,
-            broker,
-            queue,
-            resume,
-            shelf: Shelf::new(kept_bytes),
-            memory,
-            unreachable: Mutex::default(),
-            hurry: bounded(1),
-            turn: AtomicUsize::new(0),
-            heavy,
-            ended,
-            delayed: Mutex::default(),
-        }
+        Self { live, broker, jobs, shelf: Shelf::new(kept_bytes), memory, unreachable: Mutex::default() }
     }
 
     /// One thread of the pool: takes turns for whichever stream is next, until the hub ends.
     pub fn work(&self) {
         let mut readers = HashMap::new();
         while !self.live.is_closing() {
-            let heavy = lock(&self.heavy).start();
+            let heavy = lock(&self.jobs.heavy).start();
             let waits = if heavy.is_some() { Waits::No } else { Waits::ForWork };
             if let Some(job) = heavy {
                 let _at_work = worker::at_work();
                 // A panic in it must not keep its place.
-                let _running = Running(&self.heavy);
+                let _running = Running(&self.jobs.heavy);
                 self.take_turn(job, &mut readers);
             }
-            match self.next_job(waits) {
-                Some(job) if job.weight == Weight::Heavy => self.put_back(job),
+            match self.jobs.next(waits) {
+                Some(job) if job.weight == Weight::Heavy => self.jobs.put_back(job),
                 Some(job) => {
                     let _at_work = worker::at_work();
                     self.take_turn(job, &mut readers);
@@ -106,41 +81,7 @@ impl CatchUp {
                 None => {}
             }
         }
-        lock(&self.heavy).clear();
-        // A closed channel keeps what is in it, and a job that nobody takes would keep its stream open.
-        lock(&self.delayed).clear();
-        self.queue.try_iter().for_each(drop);
-    }
-
-    /// For another turn.
-    fn put_back(&self, job: Box<Job>) {
-        match job.weight {
-            Weight::Heavy => lock(&self.heavy).push(job.post.client(), job),
-            // There is a place for every stream's job; a full queue ends the stream, and it comes back with its cursor.
-            Weight::Light => drop(self.resume.try_send(job)),
-        }
-    }
-
-    fn next_job(&self, waits: Waits) -> Option<Box<Job>> {
-        let due = {
-            let mut delayed = lock(&self.delayed);
-            // Neither those that are due nor those in the queue wait for all of the others.
-            let queue_first = self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) && !self.queue.is_empty();
-            if !queue_first && delayed.peek().is_some_and(|first| first.0.due <= Instant::now()) {
-                return delayed.pop().map(|first| first.0.job);
-            }
-            delayed.peek().map(|first| first.0.due)
-        };
-        if waits == Waits::No {
-            return self.queue.try_recv().ok();
-        }
-        let due = due.map_or_else(never, at);
-        select! {
-            recv(self.queue) -> job => job.ok(),
-            recv(self.ended) -> _ => None,
-            recv(self.hurry.1) -> _ => None,
-            recv(due) -> _ => None,
-        }
+        self.jobs.clear();
     }
 
     fn take_turn(&self, job: Box<Job>, readers: &mut HashMap<NodeId, Box<dyn Reader>>) {
@@ -158,16 +99,10 @@ impl CatchUp {
         }
         match self.step(job, room, readers) {
             Next::Done => {}
-            Next::Again(job) => self.put_back(job),
+            Next::Again(job) => self.jobs.put_back(job),
             Next::Later(mut job, pause) => {
                 job.checkpoint();
-                let due = Instant::now() + pause;
-                let mut delayed = lock(&self.delayed);
-                let first = delayed.peek().is_none_or(|first| due < first.0.due);
-                delayed.push(Reverse(Delayed { due, job }));
-                if first {
-                    let _ = self.hurry.0.try_send(());
-                }
+                self.jobs.delay(job, pause);
             }
         }
     }
@@ -181,7 +116,8 @@ impl CatchUp {
                 let first = std::mem::replace(&mut job.first, First::Join);
                 if job.may_join()
                     && first == First::Join
-                    && (*at_end == AtEnd::Yes || self.live.place_of(&job.key).is_some())
+                    && (*at_end == AtEnd::Yes
+                        || (job.company == Company::Alone && self.live.place_of(&job.key).is_some()))
                 {
                     match self.live.join(job, room) {
                         Joined::Live | Joined::Finished => return Next::Done,
@@ -226,6 +162,7 @@ impl CatchUp {
         let sent = job.sent;
         job.lag = 0;
         let budget = TimeBudget::new(TURN_TIME);
+        let mut weight = Weight::Light;
         let mut at_end = AtEnd::Yes;
         let leaders = by_leader.len().max(1);
         let first = job.turn % leaders;
@@ -237,6 +174,19 @@ impl CatchUp {
                 at_end = AtEnd::No;
                 break;
             }
+            let working = match (job.company, job.may_join()) {
+                (Company::SameFeed, true) => match self.live.turns.begin(&job, leader) {
+                    Turn::First(working) => Some(working),
+                    Turn::UnderWay => return Next::Later(job, SHARED_PAUSE),
+                    Turn::Done(done) => {
+                        at_end = at_end.and(done.at_end);
+                        weight = done.weight;
+                        job.take_over(*done);
+                        continue;
+                    }
+                },
+                _ => None,
+            };
             let rotation = job.turn % wants.len();
             wants.rotate_left(rotation);
             let read = match self.find(&wants, leader, &job, readers) {
@@ -251,7 +201,15 @@ impl CatchUp {
                 at_end = AtEnd::No;
             }
             let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
-            match self.write(&mut job, read, (room, &budget), &mut at_end) {
+            let mut piece_end = AtEnd::Yes;
+            let (chunk, written) = self.write(&mut job, read, (room, &budget), &mut piece_end);
+            at_end = at_end.and(piece_end);
+            if let (Some(working), Ok(())) = (working, &written) {
+                let (encoder, chunk, weight) = (job.encoder.clone(), chunk.clone(), job.weight_after(&budget));
+                working.finish(Done { encoder, chunk, lag: job.lag, at_end, weight });
+            }
+            job.send_shared(chunk);
+            match written {
                 Ok(()) => {}
                 Err(BrokerError::BudgetUsedUp) => return job.wait_for_memory(),
                 Err(error) => {
@@ -267,7 +225,7 @@ impl CatchUp {
             }
         }
         job.backoff.reset();
-        job.weight = if !job.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light };
+        job.weight = if weight == Weight::Heavy { weight } else { job.weight_after(&budget) };
         job.place.is_behind_by(job.lag);
         if at_end == AtEnd::Yes && job.waits_for_return() {
             return job.wait_for_return(First::Join);
@@ -338,7 +296,7 @@ impl CatchUp {
         read: Vec<Found>,
         (room, budget): (Room, &TimeBudget),
         at_end: &mut AtEnd,
-    ) -> Result<(), BrokerError> {
+    ) -> (Bytes, Result<(), BrokerError>) {
         let most = job.most(room);
         let mut out = Vec::with_capacity(most + most / 4);
         let (mut failed, mut memory) = (Ok(()), job.settings.allowance.nothing());
@@ -392,7 +350,6 @@ impl CatchUp {
                 break;
             }
         }
-        job.send_paid(out, memory);
-        failed
+        (job.settings.allowance.hold_paid(out, memory), failed)
     }
 }

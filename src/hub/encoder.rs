@@ -136,6 +136,17 @@ impl Encoder {
         self.written += records;
     }
 
+    /// Whether the next chunk says nothing that is said only once.
+    pub fn holds_records_only(&self) -> bool {
+        self.holds == Holds::Records
+    }
+
+    /// Moves to where another of the same filter and format came from the same place, whose bytes are the next chunk.
+    pub fn take_over(&mut self, other: Self) {
+        let sent = self.sent.clone();
+        *self = Self { sent, ..other };
+    }
+
     fn stand(&self) -> Stand {
         Stand { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
     }

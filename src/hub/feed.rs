@@ -5,7 +5,7 @@ use super::allowance::{Room, SMALL};
 use super::candidates::Candidates;
 use super::encoder::{Encoder, Flow, Limits};
 use super::gap::Loss;
-use super::job::{Job, JobSettings, Weight};
+use super::job::{Company, Job, JobSettings, Weight};
 use super::lock;
 use super::mailbox::{Post, Stand};
 use super::subscription::{Filter, GapReason, Missing};
@@ -326,12 +326,13 @@ impl Feed {
     /// `end`: how far the log has been read.
     fn evict_behind(&self, state: &mut FeedState, end: &Cursor, weight: Weight, which: impl Fn(&Post) -> bool) {
         let FeedState { encoder, members, .. } = state;
+        let company = if weight == Weight::Heavy && members.len() > 1 { Company::SameFeed } else { Company::Alone };
         members.retain(|member| {
             if which(member) && !member.is_closed() {
                 let encoder = self.behind(encoder, member);
                 let behind = encoder.cursor.behind(end);
                 let mut job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
-                job.weight = weight;
+                (job.weight, job.company) = (weight, company);
                 job.place.is_behind_by(behind);
                 // It reads on when its client takes or wants something again.
                 member.park(job, 0);

@@ -6,7 +6,9 @@ use super::encoder::Encoder;
 use super::feed::{CHUNK, FeedKey};
 use super::mailbox::Post;
 use super::opening::Opening;
+use super::shared_turns::Done;
 use super::standing::{Place, Stragglers};
+use super::time_budget::TimeBudget;
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, NodeId, Remedy, TopicInfo, Want};
 use crate::memory_budget::Reservation;
@@ -69,6 +71,7 @@ pub struct Job {
     pub ahead_since: Option<Instant>,
     pub first: First,
     pub weight: Weight,
+    pub company: Company,
     /// Turns in a row that read nothing and could not join either.
     pub idle: u32,
     /// Bytes sent since the stream began to catch up.
@@ -86,6 +89,14 @@ pub enum Weight {
     Light,
     /// Its filter has used up the time of a turn. Such streams take turns per client, and never on all threads.
     Heavy,
+}
+
+/// Whether other streams take the same turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    Alone,
+    /// Those that left the live flow with it.
+    SameFeed,
 }
 
 pub enum Phase {
@@ -108,6 +119,12 @@ pub enum First {
 pub enum AtEnd {
     Yes,
     No,
+}
+
+impl AtEnd {
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::Yes { other } else { self }
+    }
 }
 
 /// What a stream knows of one of its topics.
@@ -174,6 +191,7 @@ impl Job {
             ahead_since: None,
             first: First::Join,
             weight: Weight::Light,
+            company: Company::Alone,
             idle: 0,
             sent: 0,
             confirmed: HashMap::new(),
@@ -227,6 +245,18 @@ impl Job {
             self.settings.counts.delivered.add(chunk.records, chunk.bytes.len() as u64);
             self.post.send(chunk);
         }
+    }
+
+    /// What the next turn costs after one with this budget.
+    pub fn weight_after(&self, budget: &TimeBudget) -> Weight {
+        if !self.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
+    }
+
+    /// Takes a turn that another stream has taken from the same place.
+    pub fn take_over(&mut self, done: Done) {
+        self.encoder.take_over(done.encoder);
+        (self.lag, self.failures, self.idle) = (done.lag.max(self.lag), 0, 0);
+        self.send_shared(done.chunk);
     }
 
     /// Tells a filtered stream where it is before a pause, whose length nobody knows.

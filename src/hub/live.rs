@@ -11,6 +11,7 @@ use super::job::{Job, Known};
 use super::join::{self, Apart};
 pub use super::keeper::Nudge;
 use super::keeper::from_beginning;
+use super::shared_turns::SharedTurns;
 use super::shelf::Stretch;
 use super::tail::{Piece, Tail};
 use super::time_budget::TimeBudget;
@@ -41,6 +42,8 @@ pub struct Live {
     /// For what the live flow reads.
     pub memory: Arc<Share>,
     pub counts: Arc<Counts>,
+    /// Of streams that left the live flow together.
+    pub turns: SharedTurns,
     /// Tells the keeper that metadata is old, or that there are new tails to read.
     nudge: Sender<Nudge>,
     pub nudges: Receiver<Nudge>,
@@ -73,6 +76,7 @@ impl Live {
             recent_bytes: settings.recent_bytes,
             memory: settings.memory.live.clone(),
             counts,
+            turns: SharedTurns::default(),
             nudge,
             nudges,
             closing: AtomicBool::new(false),
@@ -156,6 +160,7 @@ impl Live {
 
     /// Drops feeds without streams and tails without feeds.
     pub fn tidy(&self) {
+        self.turns.forget_old();
         let mut registry = lock(&self.registry);
         let Registry { tails, feeds } = &mut *registry;
         feeds.retain(|_, feed| feed.tidy() == Ended::No);

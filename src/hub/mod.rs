@@ -17,6 +17,7 @@ mod fair_queue;
 mod feed;
 mod gap;
 mod job;
+mod job_queue;
 mod join;
 mod keeper;
 mod live;
@@ -24,6 +25,7 @@ mod look;
 mod mailbox;
 mod opening;
 mod reader;
+mod shared_turns;
 mod shelf;
 mod standing;
 mod subscription;
@@ -48,6 +50,7 @@ use encoder::{Bounds, Encoder};
 use fair_queue::FairQueue;
 use feed::FeedKey;
 use job::{Job, JobSettings};
+use job_queue::JobQueue;
 use keeper::Keeper;
 use live::Live;
 use opening::Opening;
@@ -152,10 +155,8 @@ impl Hub {
         let catch_up = Arc::new(CatchUp::new(
             live.clone(),
             broker.clone(),
-            (jobs.clone(), queue),
+            JobQueue::new((jobs.clone(), queue), is_ended.clone(), heavy.clone()),
             (settings.shelf_bytes, settings.memory.catch_up.clone()),
-            is_ended.clone(),
-            heavy.clone(),
         ));
         let keeper = Keeper {
             live: live.clone(),

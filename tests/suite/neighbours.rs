@@ -201,3 +201,40 @@ fn many_choices_of_partitions_hold_up_no_stream_of_another_topic() {
     assert!(is_told, "that the streams are behind");
     until("all streams are live again", || is_live(&hub));
 }
+
+#[test]
+fn streams_of_one_slow_filter_share_its_work_outside_the_live_flow_too() {
+    const STREAMS: usize = 60;
+    const RECORDS: usize = 40;
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
+    // All of it takes four times as long as all feeds have together.
+    let format = Arc::new(Offsets { work: Duration::from_millis(2), ..Offsets::default() });
+    let condition = Some(Arc::new(Expression::compile("offset >= 0").unwrap()));
+    let filter = Filter { condition, ..Filter::default() };
+    let mut clients: Vec<_> = (0..STREAMS as u64)
+        .map(|n| {
+            let subscription = Subscription { format: format.clone(), filter: filter.clone(), ..plain("t") };
+            Client::subscribe(&hub, n, subscription)
+        })
+        .collect();
+    until("all streams are live", || {
+        clients.iter_mut().for_each(Client::read);
+        is_live(&hub)
+    });
+    for n in 0..RECORDS {
+        broker.append("t", 0, n.to_string());
+    }
+    let mut is_told = false;
+    let wanted: Vec<u64> = (0..RECORDS as u64).collect();
+    until("each has all records", || {
+        is_told |= hub.look().behind.catching_up > 0;
+        clients.iter_mut().for_each(Client::read);
+        clients.iter().all(|client| client.offsets() == wanted)
+    });
+    assert!(is_told, "that the streams are behind");
+    let written = format.written.load(Ordering::Relaxed);
+    assert!(written < STREAMS * RECORDS / 4, "{written} records were written");
+    until("all streams are live again", || is_live(&hub));
+}
