@@ -24,7 +24,8 @@ pub enum BrokerError {
     /// The asked offset is before the log's start or after its end.
     OffsetOutOfRange(TopicPartition),
     /// The log does not hold the record before the asked offset: it was truncated, and may have grown again since. It is
-    /// what was read only up to `end`; the record before `end` is of `epoch`.
+    /// what was read only up to `end`; the record before `end` is of `epoch`. An `end` at the asked offset or behind it is
+    /// that of `epoch`, which takes the place of the epoch that was read.
     Truncated {
         place: TopicPartition,
         end: Offset,

@@ -201,8 +201,9 @@ impl CatchUp {
                 at_end = AtEnd::No;
             }
             let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
+            let reader = self.reader(leader, readers);
             let mut piece_end = AtEnd::Yes;
-            let (chunk, written) = self.write(&mut job, read, (room, &budget), &mut piece_end);
+            let (chunk, written) = self.write(&mut job, read, reader, (room, &budget), &mut piece_end);
             at_end = at_end.and(piece_end);
             if let (Some(working), Ok(())) = (working, &written) {
                 let (encoder, chunk, weight) = (job.encoder.clone(), chunk.clone(), job.weight_after(&budget));
@@ -268,7 +269,7 @@ impl CatchUp {
         {
             return Err(error.clone());
         }
-        let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory));
+        let reader = self.reader(leader, readers);
         let bytes = job.settings.read_bytes;
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
         let mut fetched = reader.fetch(&missing, limits).inspect_err(|error| {
@@ -290,10 +291,15 @@ impl CatchUp {
             .collect())
     }
 
+    fn reader<'r>(&self, leader: NodeId, readers: &'r mut HashMap<NodeId, Box<dyn Reader>>) -> &'r mut dyn Reader {
+        &mut **readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory))
+    }
+
     fn write(
         &self,
         job: &mut Job,
         read: Vec<Found>,
+        reader: &mut dyn Reader,
         (room, budget): (Room, &TimeBudget),
         at_end: &mut AtEnd,
     ) -> (Bytes, Result<(), BrokerError>) {
@@ -326,13 +332,13 @@ impl CatchUp {
                 }
                 Err(error @ (BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. })) => {
                     *at_end = AtEnd::No;
-                    match find_gap(&*self.broker, offset, error) {
+                    match find_gap(&*self.broker, reader, &want, error) {
                         Ok(Finding::Lost(loss)) => {
                             self.shelf.forget(&name, partition);
                             job.encoder.gap(&mut out, topic, partition, loss);
                             self.live.counts.gap(loss.reason, 1);
                         }
-                        Ok(Finding::Renamed(same)) => job.encoder.cursor.set(topic, partition, same),
+                        Ok(Finding::AskAgain(at)) => job.encoder.cursor.set(topic, partition, at),
                         Ok(Finding::InRange) => {
                             let why = format!("{name}/{partition} moved while it was read");
                             failed = Err(BrokerError::StaleMetadata(why));

@@ -1,9 +1,10 @@
 //! Where a stream goes on when what it asks for is not in the log.
 
 use super::subscription::GapReason;
-use crate::broker::{Broker, BrokerError, OffsetAt};
-use crate::record::{Offset, Position, TopicPartition};
+use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, OffsetAt, Reader, Want};
+use crate::record::{Epoch, NO_EPOCH, Offset, Position, TopicPartition};
 use log::warn;
+use std::time::Duration;
 
 /// Records that are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +21,19 @@ pub struct Loss {
 pub enum Finding {
     /// It is in range by now.
     InRange,
-    /// The log holds all that was read; the record before is known by this leader epoch now.
-    Renamed(Position),
+    /// To be asked for again, with this leader epoch of the record before.
+    AskAgain(Position),
     Lost(Loss),
 }
 
-/// Why `from` cannot be read, and where the log goes on. Any other error is handed back.
-pub fn find_gap(broker: &dyn Broker, from: Offset, error: BrokerError) -> Result<Finding, BrokerError> {
+/// Why `want` cannot be read, and where the log goes on. Any other error is handed back. `reader` is that of the leader.
+pub fn find_gap(
+    broker: &dyn Broker,
+    reader: &mut dyn Reader,
+    want: &Want,
+    error: BrokerError,
+) -> Result<Finding, BrokerError> {
+    let from = want.offset;
     let (place, loss) = match error {
         BrokerError::OffsetOutOfRange(place) => {
             let (earliest, end) = ends(broker, &place)?;
@@ -38,9 +45,25 @@ pub fn find_gap(broker: &dyn Broker, from: Offset, error: BrokerError) -> Result
             };
             (place, Loss { to: to.into(), reason, end })
         }
-        BrokerError::Truncated { end, epoch, .. } if end >= from => {
-            return Ok(Finding::Renamed(Position { next: from, epoch }));
+        BrokerError::Truncated { end, epoch, .. } if end == from => {
+            return Ok(Finding::AskAgain(Position { next: from, epoch }));
         }
+        BrokerError::Truncated { place, end, epoch } if end > from => match record_before(reader, want)? {
+            Before::Unknown => return Ok(Finding::InRange),
+            Before::Gone => return Ok(Finding::AskAgain(Position { next: from, epoch })),
+            Before::Of(epoch) if epoch >= want.last_epoch => {
+                return Ok(Finding::AskAgain(Position { next: from, epoch }));
+            }
+            // Two unclean elections. Up to where both logs are the same nobody knows, but not up to the end of this epoch:
+            // all of it is read again. The broker says where the epochs before it end.
+            Before::Of(epoch) if epoch > 0 => {
+                return Ok(Finding::AskAgain(Position { next: from, epoch: epoch - 1 }));
+            }
+            Before::Of(_) => {
+                let (earliest, end) = ends(broker, &place)?;
+                (place, Loss { to: earliest.into(), reason: GapReason::Truncated, end })
+            }
+        },
         BrokerError::Truncated { place, end, epoch } => {
             let (_, log_end) = ends(broker, &place)?;
             (place, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end })
@@ -50,6 +73,35 @@ pub fn find_gap(broker: &dyn Broker, from: Offset, error: BrokerError) -> Result
     let Loss { to, reason, .. } = loss;
     warn!("{place}: offset {from} is not in the log ({}); streams go on at {}", reason.as_str(), to.next);
     Ok(Finding::Lost(loss))
+}
+
+/// What the log holds before a wanted offset now.
+enum Before {
+    /// A record of this leader epoch.
+    Of(Epoch),
+    /// Nothing: compaction or retention has removed it.
+    Gone,
+    /// It cannot be read yet.
+    Unknown,
+}
+
+/// Reads the record before the wanted offset. The end of an epoch alone tells nothing: where compaction has removed all
+/// records of the epoch that was read, an earlier one seems to take its place.
+fn record_before(reader: &mut dyn Reader, want: &Want) -> Result<Before, BrokerError> {
+    let before = Want { offset: (want.offset - 1).max(0), last_epoch: NO_EPOCH, ..want.clone() };
+    let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
+    let own = |fetched: &Fetched| fetched.topic == want.topic && fetched.partition == want.partition;
+    let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(own);
+    match fetched.map(|fetched| fetched.result) {
+        Some(Ok(data)) => match data.epochs.before(want.offset) {
+            Some(epoch) => Ok(Before::Of(epoch)),
+            None if data.next_offset > before.offset => Ok(Before::Gone),
+            None => Ok(Before::Unknown),
+        },
+        Some(Err(BrokerError::OffsetOutOfRange(_))) => Ok(Before::Gone),
+        None | Some(Err(BrokerError::BudgetUsedUp)) => Ok(Before::Unknown),
+        Some(Err(error)) => Err(error),
+    }
 }
 
 /// Log start offset and end.

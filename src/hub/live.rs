@@ -327,8 +327,8 @@ impl Live {
         feeds.iter().for_each(|feed| feed.gap(&tail.name, want.partition, loss));
     }
 
-    /// The record before the wanted offset is known by another leader epoch now.
-    pub fn rename(&self, tail: &Tail, want: &Want, epoch: Epoch) {
+    /// From now on the record before the wanted offset is claimed to be of this leader epoch.
+    pub fn claim(&self, tail: &Tail, want: &Want, epoch: Epoch) {
         if let Some(place) = tail.state().partition(want.partition).filter(|place| place.is_at(want)) {
             place.epoch = epoch;
         }

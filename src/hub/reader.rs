@@ -209,7 +209,7 @@ impl Reading {
         }
     }
 
-    fn take(&self, want: &Want, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
+    fn take(&mut self, want: &Want, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
         let Some(tail) = self.live.tail(&want.topic) else { return };
         if tail.state().partition(want.partition).is_none_or(|place| place.leader != Some(self.leader)) {
             // It has moved, and is read from its new leader.
@@ -222,7 +222,7 @@ impl Reading {
         }
     }
 
-    fn mend(&self, tail: &Tail, want: &Want, error: BrokerError) {
+    fn mend(&mut self, tail: &Tail, want: &Want, error: BrokerError) {
         let Want { topic, partition, offset, .. } = want;
         self.live.counts.failed(Asked::Fetch, &error);
         let mut state = tail.state();
@@ -233,9 +233,9 @@ impl Reading {
         drop(state);
         match error {
             BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. } => {
-                match find_gap(&*self.broker, *offset, error) {
+                match find_gap(&*self.broker, &mut *self.reader, want, error) {
                     Ok(Finding::Lost(loss)) => self.live.jump(tail, want, loss),
-                    Ok(Finding::Renamed(same)) => self.live.rename(tail, want, same.epoch),
+                    Ok(Finding::AskAgain(at)) => self.live.claim(tail, want, at.epoch),
                     Ok(Finding::InRange) => {}
                     Err(error) => {
                         warn!(

@@ -349,6 +349,69 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap() {
     }
 }
 
+/// A stream that has read `old 0` to `old 14`, from offset 5 on of an epoch that comes after `elections` others; then the
+/// partition becomes what `change` says. What the stream says from then on, up to the record `last`.
+fn after_an_unclean_election(connected: bool, elections: usize, change: impl Fn(&MemoryBroker)) -> Vec<String> {
+    let broker = MemoryBroker::new();
+    broker.create("t", 1);
+    append_old(&broker, 0..5);
+    (0..elections).for_each(|_| broker.elect("t", 0));
+    append_old(&broker, 5..15);
+    let own = hub(&broker);
+    let mut client = Client::open(&own, subscription(&["t"], Start::Earliest));
+    client.until("record t/0@14");
+    let seen = client.lines.len();
+    if connected {
+        // The live flow stands there.
+        broker.append("t", 0, "old 15");
+        client.until("record t/0@15");
+        change(&broker);
+    } else {
+        let id = client.id.clone();
+        drop(client);
+        change(&broker);
+        client = Client::open(&own, resume(&["t"], &id));
+    }
+    broker.append("t", 0, "last");
+    while !client.lines.last().is_some_and(|line| line.contains(" last ")) {
+        client.next();
+    }
+    let seen = if connected { seen + 1 } else { 0 };
+    client.story()[seen..].iter().filter(|line| **line != "at").map(|line| line.to_string()).collect()
+}
+
+#[test]
+fn records_of_an_earlier_epoch_that_came_back_over_the_cursor_are_read_again() {
+    // Epochs of the replica that leads now, each with its first offset, and where streams continue: the first record of
+    // the epoch that the log has where the streams were. Its part that both had comes again, if there is one.
+    type Replica = (usize, &'static [(Epoch, Offset)], Offset);
+    let replicas: [Replica; 3] =
+        [(2, &[(0, 0), (1, 5), (3, 20)], 5), (3, &[(0, 0), (1, 5), (2, 17), (4, 20)], 5), (1, &[(0, 0), (2, 20)], 0)];
+    for (elections, epochs, from) in replicas {
+        for connected in [true, false] {
+            let told = after_an_unclean_election(connected, elections, |broker| {
+                broker.become_replica("t", 0, epochs, 5..20);
+            });
+            let old = if connected { 16 } else { 15 };
+            let mut expected = vec![format!("gap t/0:{old}-{from}:truncated")];
+            expected.extend(story_of((from..5).map(|n| (n, "old #"))));
+            expected.extend(story_of((5..20).map(|n| (n, "new #")).chain([(20, "last")])));
+            assert_eq!(told, expected, "{epochs:?}, connected: {connected}");
+        }
+    }
+}
+
+#[test]
+fn an_epoch_whose_records_compaction_has_removed_is_no_truncation() {
+    for connected in [true, false] {
+        // A replica that copied the log after that never saw epoch 1; its batches end at offset 9, and begin at 30.
+        let told = after_an_unclean_election(connected, 1, |broker| {
+            broker.become_replica("t", 0, &[(0, 0), (2, 30)], (0..9).chain(30..33));
+        });
+        assert_eq!(told, story_of((30..33).map(|n| (n, "new #")).chain([(33, "last")])), "connected: {connected}");
+    }
+}
+
 #[test]
 fn a_truncation_is_a_gap_whichever_part_of_the_log_the_live_flow_keeps() {
     let broker = MemoryBroker::new();

@@ -124,6 +124,27 @@ impl MemoryBroker {
         });
     }
 
+    /// An unclean election of a replica that had these leader epochs, each with its first offset, and other records at
+    /// `offsets`: `new 5`, `new 6`, …
+    pub fn become_replica(
+        &self,
+        name: &str,
+        partition: usize,
+        epochs: &[(Epoch, Offset)],
+        offsets: impl Iterator<Item = Offset>,
+    ) {
+        self.with(name, |topic| {
+            let log = &mut topic.partitions[partition];
+            log.elections = epochs.to_vec();
+            for offset in offsets {
+                log.records.retain(|(known, _)| *known < offset);
+                let value = Some(format!("new {offset}").into());
+                log.end = offset;
+                log.append(NewRecord { value, ..NewRecord::default() });
+            }
+        });
+    }
+
     /// Offsets that are never delivered: transaction markers, aborted records, holes that compaction left.
     pub fn skip(&self, name: &str, partition: usize, offsets: Offset) {
         self.with(name, |topic| topic.partitions[partition].end += offsets);
@@ -216,7 +237,7 @@ impl Log {
             let (epoch, end) =
                 log.end_of(want.last_epoch).ok_or_else(|| BrokerError::OffsetOutOfRange(place.clone()))?;
             if epoch < want.last_epoch || end < want.offset {
-                return Err(BrokerError::Truncated { place, end: end.min(want.offset), epoch });
+                return Err(BrokerError::Truncated { place, end, epoch });
             }
         }
         if want.offset < log.start || want.offset > log.end {

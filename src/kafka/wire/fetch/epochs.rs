@@ -50,7 +50,7 @@ fn judge(want: &Want, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
         return Err(contradiction(want, epoch, end));
     }
     if epoch < want.last_epoch || end < want.offset {
-        return Err(BrokerError::Truncated { place, end: end.min(want.offset), epoch });
+        return Err(BrokerError::Truncated { place, end, epoch });
     }
     Ok(())
 }
