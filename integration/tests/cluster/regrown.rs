@@ -4,6 +4,7 @@
 use crate::{LONG, World, world};
 use curlew_integration::eventually;
 use curlew_integration::follow::{Follower, Seen};
+use curlew_integration::kafka::Kafka;
 use serde_json::{Value, json};
 
 /// Records that both replicas have, that only the leader has when it dies, and that come after the election.
@@ -62,4 +63,55 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
     let resumed = Follower::start_at(bridge.port, &target, &id);
     assert_told_and_whole(&resumed.seen, 0);
     kafka.start_again(1);
+}
+
+/// Two unclean elections: the replica that led first comes back with records of its own, past the place where readers are.
+#[test]
+fn records_that_came_back_over_the_cursor_are_a_gap_and_are_read_again() {
+    const BETWEEN: usize = 15;
+    let World { kafka, bridge } = &mut *world();
+    let topic = curlew_integration::fresh_topic("came-back");
+    let config = json!({"min.insync.replicas": "1", "unclean.leader.election.enable": "true"});
+    kafka.create_on(&topic, json!([[1, 2]]), config);
+    let leads = |kafka: &Kafka, node: i64| {
+        eventually("it leads", LONG, || match kafka.leaders(&topic)?[..] {
+            [leader] if leader == node => Ok(()),
+            ref other => Err(format!("{other:?}")),
+        });
+    };
+    kafka.produce(&topic, records("common", COMMON));
+    kafka.kill(2);
+    kafka.wait_for_isr(&topic, 1);
+    kafka.produce(&topic, records("back", LOST));
+
+    kafka.kill(1);
+    kafka.start_again(2);
+    leads(kafka, 2);
+    let places = kafka.produce_compressed(&topic, "gzip", records("between", BETWEEN));
+    assert_eq!(places[0], (0, COMMON as i64), "the log was truncated");
+    let target = format!("/topics/{topic}/events?from=earliest");
+    let reader = Follower::start(bridge.port, &target);
+    reader.seen.wait_for_records(COMMON + BETWEEN, LONG);
+    let id = reader.leave();
+
+    kafka.kill(2);
+    kafka.start_again(1);
+    leads(kafka, 1);
+    kafka.produce_compressed(&topic, "gzip", records("last", 1));
+    let resumed = Follower::start_at(bridge.port, &target, &id);
+    eventually("the last record", LONG, || match resumed.seen.events().last() {
+        Some(event) if event.data == "last-0" => Ok(()),
+        last => Err(format!("{last:?}")),
+    });
+    let events = resumed.seen.events();
+    let told = events[0].json();
+    assert_eq!((&told["reason"], &told["from"]), (&json!("truncated"), &json!(COMMON + BETWEEN)), "{told}");
+    let again = usize::try_from(told["to"].as_i64().expect("an offset")).expect("an offset");
+    assert!(again <= COMMON, "{told}");
+    let after: Vec<_> = events[1..].iter().map(|event| event.data.clone()).collect();
+    let common = (again..COMMON).map(|n| format!("common-{n}"));
+    let back = (0..LOST).map(|n| format!("back-{n}"));
+    let expected: Vec<_> = common.chain(back).chain(["last-0".to_owned()]).collect();
+    assert_eq!(after, expected);
+    kafka.start_again(2);
 }
