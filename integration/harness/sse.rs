@@ -189,14 +189,14 @@ impl Stream {
         }
     }
 
-    /// All events up to the server's end of the stream.
+    /// All events up to the server's end of the stream, without the `end` that closes a complete one.
     #[track_caller]
     pub fn rest(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         loop {
             match self.next_within(Duration::from_secs(30)) {
                 Ok(event) => events.push(event),
-                Err(End::Closed) => return events,
+                Err(End::Closed) => return without_end(events),
                 Err(broken) => panic!("{broken:?} after {} events; so far {}", events.len(), self.raw()),
             }
         }
@@ -206,6 +206,12 @@ impl Stream {
     pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.raw).into_owned()
     }
+}
+
+/// Takes out the closing `event: end`, as a page without a listener for it does. Anywhere else it stays and is seen.
+pub fn without_end(mut events: Vec<Event>) -> Vec<Event> {
+    events.pop_if(|last| last.kind == "end" && last.data == "{}");
+    events
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::{SOON, bridge};
 use curlew_integration::bridge::run;
 use curlew_integration::kafka::Kafka;
-use curlew_integration::sse::{End, Event, Stream};
+use curlew_integration::sse::{End, Event, Stream, without_end};
 use curlew_integration::{cache, eventually, file};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ fn to_the_end(target: &str, id: Option<&str>) -> (String, Vec<Event>) {
     loop {
         match stream.next_within(SOON) {
             Ok(event) => events.push(event),
-            Err(End::Closed) => return (stream.parser.last_id.clone(), events),
+            Err(End::Closed) => return (stream.parser.last_id.clone(), without_end(events)),
             Err(broken) => panic!("{broken:?}; so far {}", stream.raw()),
         }
     }
