@@ -67,4 +67,10 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
     expected.sort();
     assert_eq!(values, expected);
     kafka.wait_for_isr(&topic, 2);
+    eventually("the others know that broker 1 is back", LONG, || {
+        match at(&[2], json!({"do": "ready", "brokers": 0}))? {
+            up if up == 3 => Ok(()),
+            up => Err(format!("{up} brokers are up")),
+        }
+    });
 }
