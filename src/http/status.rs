@@ -98,8 +98,9 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
     let (shared, permit) = (app.clone(), permit.clone());
     let answer = app.ask(move || {
         let (broker, pages) = (shared.hub.broker(), &shared.settings.memory.pages);
-        // It is about as long as the last one.
-        let mut list_memory = pages.reserve(beyond_small(shared.last_list.load(Ordering::Relaxed)))?;
+        // It is about as long as the last one. One that was longer than is ever allowed may have become shorter.
+        let expected = beyond_small(shared.last_list.load(Ordering::Relaxed));
+        let mut list_memory = pages.reserve(expected.min(pages.largest()))?;
         let mut topics = broker.list_topics()?;
         let bytes = topics.iter().map(bytes_of).sum();
         shared.last_list.store(bytes, Ordering::Relaxed);

@@ -55,7 +55,7 @@ impl JobQueue {
         }
     }
 
-    /// The next one; it may be heavy. `None`: there is none for now, or something has changed.
+    /// The next one; it may be heavy. `None`: the queue is empty for now, or something has changed.
     pub fn next(&self, waits: Waits) -> Option<Box<Job>> {
         let due = {
             let mut delayed = lock(&self.delayed);

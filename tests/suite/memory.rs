@@ -332,6 +332,19 @@ async fn a_list_of_topics_is_paid_for_before_it_is_read_and_one_topic_is_always_
     assert_eq!(pages.used(), 0);
 }
 
+#[tokio::test]
+async fn a_list_that_was_too_long_is_asked_for_again_when_topics_are_deleted() {
+    let world = world(16 << 20);
+    world.broker.create("large", 100_000);
+    for _ in 0..2 {
+        let (status, problem) = whole(world.ask("/topics").await).await;
+        assert_eq!(status, 413, "{problem}");
+    }
+    world.broker.delete("large");
+    let (status, names) = whole(world.ask("/topics").await).await;
+    assert_eq!((status, names), (200, serde_json::json!(["t"])));
+}
+
 fn envelope(count: usize) -> String {
     format!("{{\"records\":[{{\"value\":1}}{}]}}", ",{}".repeat(count - 1))
 }

@@ -66,7 +66,8 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
     kafka.start_again(1);
 }
 
-/// Two unclean elections: the replica that led first comes back with records of its own, past the place where readers are.
+/// Two unclean elections: the replica that led first comes back with records that the other never had, past the place
+/// where readers are.
 #[test]
 fn records_that_came_back_over_the_cursor_are_a_gap_and_are_read_again() {
     const BETWEEN: usize = 15;

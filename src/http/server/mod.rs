@@ -59,7 +59,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `shutdown`, and for the shutdown delay after it. Then it ends streams and uploads one after the other, a
-/// stream after a whole frame and an upload with its summary, lets requests finish, and returns when all connections are closed or the drain timeout has passed.
+/// stream after a whole frame and an upload with its summary. It lets requests finish, and returns when all connections
+/// are closed or the drain timeout has passed.
 pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);

@@ -169,12 +169,10 @@ impl Writer<'_, '_> {
         let Some(state) = self.nodes.get_mut(&node) else { return Vec::new() };
         let NodeLink::Up(link) = &state.link else { return Vec::new() };
         let connection = if link.in_flight() == 0 { Occupancy::Vacant } else { Occupancy::Shared };
-        if state.request_size.waits_to_grow(connection) {
-            return Vec::new();
-        }
         let most = match acks {
             // Nothing is answered, so there is nothing to learn.
             Acks::None => self.settings.batch_bytes,
+            _ if state.request_size.waits_to_grow(connection) => return Vec::new(),
             _ => state.request_size.most(connection, now).min(self.settings.batch_bytes),
         };
         let id = match &self.producer_id {
