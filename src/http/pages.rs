@@ -5,6 +5,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::routes::Request;
 use super::status::{SMALL_ANSWER, as_json, one_topic};
+use super::subscribe::tag;
 use super::{App, event};
 use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Want};
@@ -114,10 +115,11 @@ pub async fn records(
         && Instant::now() < deadline
     {
         // It waits as a stream does, and counts as one.
-        let _place = app.limits.stream(&request.caller(permit))?;
+        let caller = request.caller(permit);
+        let _place = app.limits.stream(&caller)?;
         let mut next = Some(offset);
         while let Some(offset) = next
-            && timeout_at(deadline, Arrival::of(&app.hub, &page.place, offset)?.wait()).await.is_ok()
+            && timeout_at(deadline, Arrival::of(&app.hub, tag(&caller), &page.place, offset)?.wait()).await.is_ok()
         {
             found = find().await??;
             next = found.empty_at;

@@ -102,7 +102,8 @@ async fn open(
     Ok(response)
 }
 
-fn tag(caller: &Caller) -> ClientTag {
+/// In whose turns its streams read the log.
+pub fn tag(caller: &Caller) -> ClientTag {
     let mut hash = DefaultHasher::new();
     caller.hash(&mut hash);
     ClientTag(hash.finish())

@@ -31,8 +31,6 @@ const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 /// What a filter may take of a thread in one turn.
 const TURN_TIME: Duration = Duration::from_millis(5);
-/// Between looks whether another thread has taken a turn that streams share.
-const SHARED_PAUSE: Duration = Duration::from_millis(2);
 /// How long a leader that could not be reached is not asked again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
@@ -40,7 +38,7 @@ const UNREACHABLE: Duration = Duration::from_millis(500);
 pub struct CatchUp {
     live: Arc<Live>,
     broker: Arc<dyn Broker>,
-    jobs: JobQueue,
+    jobs: Arc<JobQueue>,
     shelf: Shelf,
     memory: Arc<Share>,
     /// Leaders that could not be reached just now: their streams do not take every thread's time.
@@ -54,7 +52,7 @@ impl CatchUp {
     pub fn new(
         live: Arc<Live>,
         broker: Arc<dyn Broker>,
-        jobs: JobQueue,
+        jobs: Arc<JobQueue>,
         (kept_bytes, memory): (usize, Arc<Share>),
     ) -> Self {
         Self { live, broker, jobs, shelf: Shelf::new(kept_bytes), memory, unreachable: Mutex::default() }
@@ -73,7 +71,6 @@ impl CatchUp {
                 self.take_turn(job, &mut readers);
             }
             match self.jobs.next(waits) {
-                Some(job) if job.weight == Weight::Heavy => self.jobs.put_back(job),
                 Some(job) => {
                     let _at_work = worker::at_work();
                     self.take_turn(job, &mut readers);
@@ -81,7 +78,7 @@ impl CatchUp {
                 None => {}
             }
         }
-        self.jobs.clear();
+        self.jobs.close();
     }
 
     fn take_turn(&self, job: Box<Job>, readers: &mut HashMap<NodeId, Box<dyn Reader>>) {
@@ -176,8 +173,11 @@ impl CatchUp {
             }
             let working = match (job.company, job.may_join()) {
                 (Company::SameFeed, true) => match self.live.turns.begin(&job, leader) {
-                    Turn::First(working) => Some(working),
-                    Turn::UnderWay => return Next::Later(job, SHARED_PAUSE),
+                    Turn::First(working) => {
+                        job.shared_pauses.reset();
+                        Some(working)
+                    }
+                    Turn::UnderWay => return job.wait_for_shared_turn(),
                     Turn::Done(done) => {
                         at_end = at_end.and(done.at_end);
                         weight = done.weight;

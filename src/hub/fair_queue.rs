@@ -8,30 +8,43 @@ use std::sync::Mutex;
 #[derive(Debug)]
 pub struct FairQueue<T> {
     waiting: HashMap<ClientTag, VecDeque<T>>,
+    /// Entries of `waiting`, over all clients.
+    count: usize,
     /// Clients with work that waits, each once.
     turns: VecDeque<ClientTag>,
     running: usize,
     most_running: usize,
+    intake: Intake,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Open,
+    /// What is pushed is dropped.
+    Closed,
 }
 
 impl<T> FairQueue<T> {
+    /// At most `most_running` pieces of work are started at a time.
     pub fn new(most_running: usize) -> Self {
-        Self { waiting: HashMap::new(), turns: VecDeque::new(), running: 0, most_running }
+        let (waiting, turns) = (HashMap::new(), VecDeque::new());
+        Self { waiting, count: 0, turns, running: 0, most_running, intake: Intake::Open }
     }
 
     pub fn push(&mut self, client: ClientTag, work: T) {
+        if self.intake == Intake::Closed {
+            return;
+        }
         let own = self.waiting.entry(client).or_default();
         if own.is_empty() {
             self.turns.push_back(client);
         }
         own.push_back(work);
+        self.count += 1;
     }
 
-    /// The next piece of work, unless as many as allowed are running. [`finish`](Self::finish) must follow.
-    pub fn start(&mut self) -> Option<T> {
-        if self.running >= self.most_running {
-            return None;
-        }
+    /// The next piece of work.
+    pub fn pop(&mut self) -> Option<T> {
         let client = self.turns.pop_front()?;
         let own = self.waiting.get_mut(&client)?;
         let work = own.pop_front();
@@ -40,21 +53,34 @@ impl<T> FairQueue<T> {
         } else {
             self.turns.push_back(client);
         }
+        self.count -= usize::from(work.is_some());
+        work
+    }
+
+    /// The next piece of work, unless as many as allowed are running. [`finish`](Self::finish) must follow.
+    pub fn start(&mut self) -> Option<T> {
+        if self.running >= self.most_running {
+            return None;
+        }
+        let work = self.pop();
         self.running += usize::from(work.is_some());
         work
     }
 
     pub fn waiting(&self) -> usize {
-        self.waiting.values().map(VecDeque::len).sum()
+        self.count
     }
 
     pub fn finish(&mut self) {
         self.running = self.running.saturating_sub(1);
     }
 
-    pub fn clear(&mut self) {
-        self.waiting.clear();
+    /// Drops all work, and what is pushed from now on.
+    pub fn close(&mut self) {
+        self.intake = Intake::Closed;
         self.turns.clear();
+        self.count = 0;
+        self.waiting.clear();
     }
 }
 
@@ -94,8 +120,11 @@ mod tests {
         assert_eq!((queue.start(), queue.start(), queue.start()), (Some(0), Some(1), None));
         queue.finish();
         assert_eq!((queue.start(), queue.start()), (Some(2), None));
-        queue.clear();
+        (0..3).for_each(|n| queue.push(ClientTag(n), n));
+        assert_eq!(queue.waiting(), 3);
+        queue.close();
         queue.finish();
-        assert_eq!(queue.start(), None);
+        queue.push(ClientTag(1), 1);
+        assert_eq!((queue.start(), queue.waiting()), (None, 0));
     }
 }

@@ -21,6 +21,10 @@ use std::time::{Duration, Instant};
 /// How often a stream may meet the same damaged answer before it is told.
 const TRIES: u32 = 3;
 
+/// Between looks whether another thread has taken a turn that streams share: at first, and at most. A turn is short
+/// mostly; where it is not, many streams look.
+const SHARED_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
+
 /// Between turns of a stream that waits for memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -64,6 +68,8 @@ pub struct Job {
     pub topics: Vec<Known>,
     pub phase: Phase,
     pub backoff: Backoff,
+    /// Grow while another thread takes a turn that the stream shares.
+    pub shared_pauses: Backoff,
     pub failures: u32,
     /// Records behind the end, as seen in this turn.
     pub lag: u64,
@@ -186,6 +192,7 @@ impl Job {
             topics,
             phase,
             backoff,
+            shared_pauses: Backoff::new(SHARED_PAUSES.0, SHARED_PAUSES.1),
             failures: 0,
             lag: 0,
             ahead_since: None,
@@ -255,6 +262,7 @@ impl Job {
     /// Takes a turn that another stream has taken from the same place.
     pub fn take_over(&mut self, done: Done) {
         self.encoder.take_over(done.encoder);
+        self.shared_pauses.reset();
         (self.lag, self.failures, self.idle) = (done.lag.max(self.lag), 0, 0);
         self.send_shared(done.chunk);
     }
@@ -321,6 +329,12 @@ impl Job {
     pub fn wait_for_memory(mut self: Box<Self>) -> Next {
         self.phase = Phase::Reading { at_end: AtEnd::No };
         Next::Later(self, MEMORY_PAUSE)
+    }
+
+    /// Looks later whether another thread has taken the turn that the stream shares.
+    pub fn wait_for_shared_turn(mut self: Box<Self>) -> Next {
+        let pause = self.shared_pauses.pause(fastrand::f64());
+        Next::Later(self, pause)
     }
 
     /// Looks soon again whether a topic that was there has come back; `first` is what the turn after that tries first.

@@ -1,47 +1,60 @@
-//! The jobs of the catch-up pool: those that wait for their turn, and those that wait for a time.
+//! The jobs of the catch-up pool: those that wait for their turn, and those that wait for a time. Clients take turns, so
+//! that one with many streams delays another by one turn of each thread, not by all of its streams.
 
 use super::delayed::Delayed;
 use super::fair_queue::FairQueue;
 use super::job::{Job, Waits, Weight};
-use super::lock;
+use super::{Refused, lock};
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub struct JobQueue {
-    queue: Receiver<Box<Job>>,
-    resume: Sender<Box<Job>>,
-    /// A job was delayed that is due before all others.
-    hurry: (Sender<()>, Receiver<()>),
-    /// Whose turn is next: one of the queue's, or one of the delayed.
-    turn: AtomicUsize,
+    light: Mutex<FairQueue<Box<Job>>>,
     /// Those whose filters take long.
-    pub heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
-    /// Closed when the hub ends.
-    ended: Receiver<()>,
+    pub heavy: Mutex<FairQueue<Box<Job>>>,
     /// A stream has one job at most, and one that is closed is dropped at its turn.
     delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
+    /// While more jobs wait, no stream is opened.
+    most: usize,
+    /// Wakes threads that wait: there is a job, or one is due before all others.
+    news: (Sender<()>, Receiver<()>),
+    /// Closed when the hub ends.
+    ended: Receiver<()>,
 }
 
 impl JobQueue {
-    pub fn new(
-        (resume, queue): (Sender<Box<Job>>, Receiver<Box<Job>>),
-        ended: Receiver<()>,
-        heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
-    ) -> Self {
-        Self { queue, resume, hurry: bounded(1), turn: AtomicUsize::new(0), heavy, ended, delayed: Mutex::default() }
+    pub fn new(most: usize, threads: usize, ended: Receiver<()>) -> Self {
+        Self {
+            light: Mutex::new(FairQueue::new(usize::MAX)),
+            heavy: Mutex::new(FairQueue::new((threads / 2).max(1))),
+            delayed: Mutex::default(),
+            most,
+            news: bounded(threads),
+            ended,
+        }
     }
 
-    /// For another turn.
-    pub fn put_back(&self, job: Box<Job>) {
-        match job.weight {
-            Weight::Heavy => lock(&self.heavy).push(job.post.client(), job),
-            // There is a place for every stream's job; a full queue ends the stream, and it comes back with its cursor.
-            Weight::Light => drop(self.resume.try_send(job)),
+    /// For the first turn of a new stream.
+    pub fn open(&self, job: Box<Job>) -> Result<(), Refused> {
+        // The jobs of closed streams wait for their turn too.
+        if self.waiting() >= self.most {
+            return Err(Refused::TooManyStreams);
         }
+        self.put_back(job);
+        Ok(())
+    }
+
+    /// For another turn. Once the hub has ended, the job is dropped, and its stream ends.
+    pub fn put_back(&self, job: Box<Job>) {
+        let queue = match job.weight {
+            Weight::Heavy => &self.heavy,
+            Weight::Light => &self.light,
+        };
+        lock(queue).push(job.post.client(), job);
+        self.wake_a_thread();
     }
 
     /// For another turn after a pause.
@@ -51,37 +64,55 @@ impl JobQueue {
         let first = delayed.peek().is_none_or(|first| due < first.0.due);
         delayed.push(Reverse(Delayed { due, job }));
         if first {
-            let _ = self.hurry.0.try_send(());
+            self.wake_a_thread();
         }
     }
 
-    /// The next one; it may be heavy. `None`: the queue is empty for now, or something has changed.
+    /// The next light job. `None`: there is none for now, or something has changed.
     pub fn next(&self, waits: Waits) -> Option<Box<Job>> {
-        let due = {
-            let mut delayed = lock(&self.delayed);
-            // Neither those that are due nor those in the queue wait for all of the others.
-            let queue_first = self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) && !self.queue.is_empty();
-            if !queue_first && delayed.peek().is_some_and(|first| first.0.due <= Instant::now()) {
-                return delayed.pop().map(|first| first.0.job);
-            }
-            delayed.peek().map(|first| first.0.due)
-        };
-        if waits == Waits::No {
-            return self.queue.try_recv().ok();
+        let due = self.put_back_due();
+        let next = lock(&self.light).pop();
+        if next.is_some() || waits == Waits::No {
+            return next;
         }
         let due = due.map_or_else(never, at);
         select! {
-            recv(self.queue) -> job => job.ok(),
+            recv(self.news.1) -> _ => None,
             recv(self.ended) -> _ => None,
-            recv(self.hurry.1) -> _ => None,
             recv(due) -> _ => None,
         }
     }
 
-    /// Drops all jobs. A closed channel keeps what is in it, and a job that nobody takes would keep its stream open.
-    pub fn clear(&self) {
-        lock(&self.heavy).clear();
+    /// Puts back what is due. Returns when the next one is.
+    fn put_back_due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        loop {
+            let job = {
+                let mut delayed = lock(&self.delayed);
+                let due = delayed.peek()?.0.due;
+                if due > now {
+                    return Some(due);
+                }
+                delayed.pop()?.0.job
+            };
+            self.put_back(job);
+        }
+    }
+
+    /// Jobs that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        lock(&self.light).waiting() + lock(&self.heavy).waiting()
+    }
+
+    /// Drops all jobs, and those that still come: a job that nobody takes would keep its stream open.
+    pub fn close(&self) {
+        lock(&self.light).close();
+        lock(&self.heavy).close();
         lock(&self.delayed).clear();
-        self.queue.try_iter().for_each(drop);
+    }
+
+    fn wake_a_thread(&self) {
+        // As many as there are threads may wait already.
+        let _ = self.news.0.try_send(());
     }
 }

@@ -69,7 +69,7 @@ impl Hub {
             max_queued_bytes,
             backlogs: self.backlogs(),
             queued_requests: self.writer.waiting(),
-            catch_up_queue: self.jobs.len() + lock(&self.heavy).waiting(),
+            catch_up_queue: self.jobs.waiting(),
             held_bytes: self.job_settings.allowance.held(),
         }
     }

@@ -4,6 +4,7 @@
 
 use super::counts::Counts;
 use super::job::Job;
+use super::job_queue::JobQueue;
 use super::subscription::{ClientTag, Format};
 use super::{Permit, lock};
 use crate::broker::BrokerError;
@@ -78,7 +79,7 @@ struct Shared {
     is_parked: AtomicBool,
     /// The client waits for the next chunk.
     is_hungry: AtomicBool,
-    resume: Sender<Box<Job>>,
+    jobs: Arc<JobQueue>,
     counts: Arc<Counts>,
 }
 
@@ -91,12 +92,12 @@ impl Drop for WakeAtEnd {
     }
 }
 
-/// `resume` takes parked jobs back when there is room again.
+/// Parked jobs go back to `jobs` when there is room again.
 ///
 /// A stream that ends without [`Post::complete`], for whatever reason, tells its client so in this format.
 pub(super) fn mailbox(
     client: ClientTag,
-    resume: Sender<Box<Job>>,
+    jobs: Arc<JobQueue>,
     permit: Permit,
     format: Arc<dyn Format>,
     counts: Arc<Counts>,
@@ -111,7 +112,7 @@ pub(super) fn mailbox(
         parked: Mutex::new(None),
         is_parked: AtomicBool::new(false),
         is_hungry: AtomicBool::new(false),
-        resume,
+        jobs,
         counts,
     });
     let post = Post {
@@ -199,8 +200,7 @@ impl Shared {
         let Some(job) = lock(&self.parked).take() else { return };
         job.place.goes_on();
         if !self.closed.load(Ordering::Acquire) {
-            // The queue has a place for every stream, so this fails only when the hub has ended.
-            let _ = self.resume.try_send(job);
+            self.jobs.put_back(job);
         }
     }
 }

@@ -47,7 +47,6 @@ use allowance::Allowance;
 use catch_up::CatchUp;
 use crossbeam_channel::{Sender, bounded};
 use encoder::{Bounds, Encoder};
-use fair_queue::FairQueue;
 use feed::FeedKey;
 use job::{Job, JobSettings};
 use job_queue::JobQueue;
@@ -132,8 +131,7 @@ pub struct Hub {
     broker: Arc<dyn Broker>,
     live: Arc<Live>,
     writer: Writer,
-    jobs: Sender<Box<Job>>,
-    heavy: Arc<Mutex<FairQueue<Box<Job>>>>,
+    jobs: Arc<JobQueue>,
     job_settings: Arc<JobSettings>,
     streams: Arc<AtomicUsize>,
     max_streams: usize,
@@ -148,14 +146,15 @@ impl Hub {
     pub fn start(broker: Arc<dyn Broker>, settings: Settings) -> std::io::Result<Self> {
         let counts = Arc::<Counts>::default();
         let live = Arc::new(Live::new(&settings, counts.clone()));
-        // Twice as many places as streams: a closed stream's job may still wait for its turn.
-        let (jobs, queue) = bounded(2 * settings.max_streams + 16);
         let (ended, is_ended) = bounded(0);
-        let heavy = Arc::new(Mutex::new(FairQueue::new((settings.catch_up_threads / 2).max(1))));
+        let catch_up_threads = settings.catch_up_threads.max(1);
+        // Twice as many places as streams: a closed stream's job may still wait for its turn.
+        let most_jobs = 2 * settings.max_streams + 16;
+        let jobs = Arc::new(JobQueue::new(most_jobs, catch_up_threads, is_ended.clone()));
         let catch_up = Arc::new(CatchUp::new(
             live.clone(),
             broker.clone(),
-            JobQueue::new((jobs.clone(), queue), is_ended.clone(), heavy.clone()),
+            jobs.clone(),
             (settings.shelf_bytes, settings.memory.catch_up.clone()),
         ));
         let keeper = Keeper {
@@ -167,7 +166,7 @@ impl Hub {
             ended: is_ended,
         };
         let mut threads = vec![Worker::start("keeper", move || keeper.run())?];
-        for number in 0..settings.catch_up_threads.max(1) {
+        for number in 0..catch_up_threads {
             let catch_up = catch_up.clone();
             threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
         }
@@ -176,7 +175,6 @@ impl Hub {
             broker,
             live,
             jobs,
-            heavy,
             job_settings: Arc::new(JobSettings {
                 read_bytes: settings.catch_up_bytes,
                 chunk_bytes: settings.catch_up_chunk,
@@ -245,7 +243,7 @@ impl Hub {
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
         let (post, mailbox) = mailbox::mailbox(client, self.jobs.clone(), permit, format, self.counts().clone());
         let job = Job::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
-        self.jobs.try_send(job).map_err(|_| Refused::TooManyStreams)?;
+        self.jobs.open(job)?;
         Ok(mailbox)
     }
 
@@ -266,7 +264,7 @@ impl Hub {
         drop(lock(&self.ended).take());
         self.writer.finish();
         lock(&self.threads).clear();
-        lock(&self.heavy).clear();
+        self.jobs.close();
     }
 }
 

@@ -100,3 +100,97 @@ impl Drop for Working<'_> {
         lock(&self.turns.0).retain(|entry| entry.done.is_some() || entry.begin != self.begin);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerError;
+    use crate::cursor::Selection;
+    use crate::hub::allowance::Allowance;
+    use crate::hub::encoder::Bounds;
+    use crate::hub::job::{JobSettings, Next};
+    use crate::hub::job_queue::JobQueue;
+    use crate::hub::mailbox::{Mailbox, mailbox};
+    use crate::hub::{ClientTag, Filter, Format, Gap, Missing, Permit};
+    use crate::memory_budget::Share;
+    use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
+    use crossbeam_channel::never;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    struct Silent;
+
+    impl Format for Silent {
+        fn name(&self) -> &str {
+            "silent"
+        }
+        fn uses_ids(&self) -> bool {
+            false
+        }
+        fn record(&self, _: &mut Vec<u8>, _: &TopicName, _: Partition, _: &RecordRef<'_>, _: &str) {}
+        fn checkpoint(&self, _: &mut Vec<u8>, _: &str) {}
+        fn gap(&self, _: &mut Vec<u8>, _: &Gap, _: &str) {}
+        fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
+    }
+
+    /// A stream of one partition that has left the live flow.
+    fn stream() -> (Box<Job>, Mailbox) {
+        let topic = TopicName::new("t").unwrap();
+        let (filter, format) = (Arc::new(Filter::default()), Arc::new(Silent));
+        let mut cursor = Cursor::new(vec![topic.clone()], Selection::All);
+        cursor.add_place(0, 0);
+        let key = FeedKey {
+            topics: vec![topic],
+            selection: Selection::All,
+            filter: filter.clone(),
+            format: format.name().to_owned(),
+            missing: Missing::Refuse,
+            private: None,
+        };
+        let settings = JobSettings {
+            read_bytes: 1,
+            chunk_bytes: 1,
+            ahead: 0,
+            topic_patience: Duration::ZERO,
+            max_id_bytes: 128,
+            allowance: Allowance::new(Share::new("chunks", 0, 0), 0),
+            counts: Arc::default(),
+            stragglers: Arc::default(),
+        };
+        let jobs = Arc::new(JobQueue::new(1, 1, never()));
+        let permit = Permit::take(&Arc::default(), 1).unwrap();
+        let (post, mailbox) = mailbox(ClientTag(1), jobs, permit, format.clone(), settings.counts.clone());
+        let encoder = Encoder::new(cursor, filter, format, Bounds::default());
+        (Job::behind(encoder, post, key, Arc::new(settings)), mailbox)
+    }
+
+    #[test]
+    fn a_stream_looks_less_and_less_often_for_a_turn_that_another_takes() {
+        let turns = SharedTurns::default();
+        let ((first, _first_client), (mut second, _second_client)) = (stream(), stream());
+        let Turn::First(working) = turns.begin(&first, 1) else { panic!("nobody has begun it") };
+        let pause = |job: Box<Job>| {
+            assert!(matches!(turns.begin(&job, 1), Turn::UnderWay));
+            let Next::Later(job, pause) = job.wait_for_shared_turn() else { panic!("it waits") };
+            (job, pause)
+        };
+        let mut pauses = Vec::new();
+        for _ in 0..20 {
+            let paused;
+            (second, paused) = pause(second);
+            pauses.push(paused);
+        }
+        // Each is between half and all of what it may be.
+        assert!(pauses[0] <= Duration::from_millis(2), "{pauses:?}");
+        assert!(pauses[10..].iter().all(|pause| (32..=64).contains(&pause.as_millis())), "{pauses:?}");
+        let mut encoder = first.encoder.clone();
+        encoder.cursor.set(0, 0, Position { next: 1, epoch: NO_EPOCH });
+        working.finish(Done { encoder, chunk: Bytes::new(), lag: 0, at_end: AtEnd::No, weight: Weight::Heavy });
+        let Turn::Done(done) = turns.begin(&second, 1) else { panic!("it is done") };
+        second.take_over(*done);
+        let Turn::First(_working) = turns.begin(&second, 1) else { panic!("nobody has begun the next one") };
+        let (_, paused) = pause(second);
+        assert!(paused <= Duration::from_millis(2), "{paused:?} after progress");
+    }
+}

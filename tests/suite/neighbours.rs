@@ -238,3 +238,37 @@ fn streams_of_one_slow_filter_share_its_work_outside_the_live_flow_too() {
     assert!(written < STREAMS * RECORDS / 4, "{written} records were written");
     until("all streams are live again", || is_live(&hub));
 }
+
+#[test]
+fn many_streams_of_one_client_delay_another_clients_stream_by_a_few_turns() {
+    const STREAMS: usize = 200;
+    let broker = MemoryBroker::new();
+    broker.create("mine", 1);
+    broker.create("other", 1);
+    for n in 0..500 {
+        broker.append("mine", 0, n.to_string());
+    }
+    broker.append("other", 0, "1");
+    // A record a turn, on one thread.
+    let settings = Settings { catch_up_threads: 1, catch_up_chunk: 1, ..Settings::default() };
+    let hub = Hub::start(broker.clone(), settings).unwrap();
+    let format = Arc::new(Offsets { work: Duration::from_millis(1), ..Offsets::default() });
+    let from_the_start = |topic| Subscription { start: Start::Earliest, ..plain(topic) };
+    let mut mine: Vec<_> = (0..STREAMS)
+        .map(|_| Client::subscribe(&hub, 1, Subscription { format: format.clone(), ..from_the_start("mine") }))
+        .collect();
+    until("each stream of the first client reads the log", || {
+        mine.iter_mut().for_each(Client::read);
+        mine.iter().all(|client| !client.text.is_empty())
+    });
+    let before = format.written.load(Ordering::Relaxed);
+    let beside = Arc::new(Offsets { beside: Some(format.clone()), ..Offsets::default() });
+    let mut other = Client::subscribe(&hub, 2, Subscription { format: beside.clone(), ..from_the_start("other") });
+    until("the other client's record comes", || {
+        mine.iter_mut().for_each(Client::read);
+        other.read();
+        other.text == "0\n"
+    });
+    let written = beside.written_beside.load(Ordering::Relaxed) - before;
+    assert!(written < STREAMS, "{written} turns of the first client came first");
+}
