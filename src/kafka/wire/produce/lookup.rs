@@ -1,5 +1,6 @@
-//! Slow questions to the cluster, asked on a thread of their own so that records of topics that are
-//! known need not wait.
+//! Slow questions to the cluster, asked on threads of their own so that records of topics that are
+//! known need not wait. Producer ids have another thread than topics: a broker may be slow with them, and records
+//! without sequences, and leaders that have moved, must not wait for that.
 
 use super::caught;
 use super::creation::{self, Creation};
@@ -14,8 +15,8 @@ use std::time::Duration;
 /// Versions up to 5 are alike for a producer without transactions.
 const INIT_PRODUCER_ID: i16 = 4;
 
-/// How long a broker may take for a producer id at first, and twice that after each failure: questions about leaders wait
-/// meanwhile, but one that is only slow must get its time.
+/// How long a broker may take for a producer id at first, and twice that after each failure: another one may be faster,
+/// but one that is only slow must get its time.
 const ID_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -23,8 +24,6 @@ pub enum Question {
     Topics(Vec<TopicName>, AutoCreate),
     /// Whether Kafka will create these.
     Creation(Vec<TopicName>),
-    /// A fresh producer id, from this broker.
-    ProducerId(NodeId),
     SignOfLife,
 }
 
@@ -46,7 +45,6 @@ pub enum Reply {
 
 /// Answers until the channel of questions is closed.
 pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl Fn(Reply)) {
-    let mut patience = ID_PATIENCE;
     for question in questions {
         reply(match question {
             Question::Topics(asked, auto_create) => {
@@ -59,14 +57,20 @@ pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl
                 let found = caught(|| creation::examine(cluster, &asked));
                 Reply::Creation { asked, found }
             }
-            Question::ProducerId(node) => {
-                let id = caught(|| producer_id(cluster, node, patience));
-                patience =
-                    if id.is_ok() { ID_PATIENCE } else { (patience * 2).min(cluster.settings().request_timeout) };
-                Reply::ProducerId(id)
-            }
             Question::SignOfLife => Reply::SignOfLife(caught(|| cluster.ping())),
         });
+    }
+}
+
+/// Gets a fresh producer id from each of these brokers until the channel is closed.
+pub fn get_producer_ids(cluster: &Cluster, brokers: &Receiver<NodeId>, reply: impl Fn(Reply)) {
+    // Two brokers are asked, and the writer's end waits for both.
+    let longest = cluster.settings().request_timeout / 2;
+    let mut patience = ID_PATIENCE.min(longest);
+    for node in brokers {
+        let id = caught(|| producer_id(cluster, node, patience));
+        patience = if id.is_ok() { ID_PATIENCE } else { patience * 2 }.min(longest);
+        reply(Reply::ProducerId(id));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One writer thread, the caller's, owns all state. It puts records into a [`queue`] for each
 //! partition and sends requests itself; a thread for each connection ([`link`]) awaits the answers
-//! and settles what is written; another ([`lookup`]) asks for topics and producer ids. All of them
+//! and settles what is written; two others ([`lookup`]) ask for topics and for producer ids. All of them
 //! end with [`write_all`].
 
 mod answer;
@@ -21,7 +21,7 @@ mod writer;
 use super::cluster::Cluster;
 use crate::broker::{Backlogs, BrokerError, NodeId, Submission};
 use crate::worker;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread;
 use std::time::Duration;
 
@@ -70,7 +70,14 @@ enum Event {
 const EVENTS: usize = 1024;
 
 /// One of each kind may be on its way.
-const QUESTIONS: usize = 4;
+const QUESTIONS: usize = 3;
+
+/// To the threads that look things up.
+struct LookupThreads {
+    questions: Sender<lookup::Question>,
+    /// Brokers to get a producer id from.
+    producer_ids: Sender<NodeId>,
+}
 
 /// Writes what comes until `submissions` is closed and all of it is settled; then all threads have ended.
 ///
@@ -80,14 +87,25 @@ const QUESTIONS: usize = 4;
 pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<Submission>) {
     let (events, told) = bounded(EVENTS);
     let (questions, asked) = bounded(QUESTIONS);
+    let (producer_ids, wanted) = bounded(1);
     // A writer before this one may have ended in a panic.
     cluster.tell_backlogs(Backlogs::default());
     thread::scope(|scope| {
-        let replies = events.clone();
-        let reply = move |reply| drop(replies.send(Event::Reply(reply)));
-        let lookup = thread::Builder::new().name("kafka-lookup".to_owned());
-        match lookup.spawn_scoped(scope, move || lookup::answer_all(cluster, &asked, reply)) {
-            Ok(_) => writer::Writer::new(scope, (cluster, settings), events, questions).run(submissions, &told),
+        let reply = || {
+            let replies = events.clone();
+            move |reply| drop(replies.send(Event::Reply(reply)))
+        };
+        let (topics, ids) = (reply(), reply());
+        let thread = |name: &str| thread::Builder::new().name(name.to_owned());
+        let started = thread("kafka-lookup")
+            .spawn_scoped(scope, move || lookup::answer_all(cluster, &asked, topics))
+            .and_then(|_| {
+                let get = move || lookup::get_producer_ids(cluster, &wanted, ids);
+                thread("kafka-producer-id").spawn_scoped(scope, get)
+            });
+        let lookups = LookupThreads { questions, producer_ids };
+        match started {
+            Ok(_) => writer::Writer::new(scope, (cluster, settings), events, lookups).run(submissions, &told),
             // Dropping the submissions settles them.
             Err(error) => log::error!("no thread to look up topics: {error}"),
         }

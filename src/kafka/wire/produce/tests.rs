@@ -97,6 +97,8 @@ struct Broker {
     lookups: Arc<AtomicUsize>,
     /// Whether it leaves questions for producer ids without an answer.
     withholds_ids: Arc<AtomicBool>,
+    /// Whether it gives a producer id only to a client that asks for metadata while it waits for the id.
+    ids_beside_metadata: Arc<AtomicBool>,
     /// It closes the connection on a larger produce request, and counts that.
     largest: Arc<AtomicUsize>,
     hang_ups: Arc<AtomicUsize>,
@@ -126,7 +128,8 @@ impl Broker {
         let (lookups, withholds_ids) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let address = Arc::new(OnceLock::<String>::new());
         let (noted, asked_for, own) = (got.clone(), lookups.clone(), address.clone());
-        let withheld = withholds_ids.clone();
+        let ids_beside_metadata = Arc::<AtomicBool>::default();
+        let (withheld, beside) = (withholds_ids.clone(), ids_beside_metadata.clone());
         let (largest, hang_ups) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::<AtomicUsize>::default());
         let (most, closed) = (largest.clone(), hang_ups.clone());
         let impostor = Impostor::start(move |mut stream| {
@@ -165,6 +168,11 @@ impl Broker {
                         body
                     }
                     INIT_PRODUCER_ID if withheld.load(Ordering::SeqCst) => continue,
+                    INIT_PRODUCER_ID
+                        if beside.load(Ordering::SeqCst) && !asks_for_metadata_beside(&stream, &asked_for) =>
+                    {
+                        return;
+                    }
                     INIT_PRODUCER_ID => [&[0; 6][..], &77i64.to_be_bytes(), &[0; 2]].concat(),
                     PRODUCE if asked.body.len() > most.load(Ordering::SeqCst) => {
                         closed.fetch_add(1, Ordering::SeqCst);
@@ -199,12 +207,25 @@ impl Broker {
             }
         });
         address.set(impostor.address.clone()).unwrap();
-        Self { impostor, got, lookups, withholds_ids, largest, hang_ups }
+        Self { impostor, got, lookups, withholds_ids, ids_beside_metadata, largest, hang_ups }
     }
 
     fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }
+}
+
+/// Whether one more look-up comes before the client on `stream` gives up.
+fn asks_for_metadata_beside(stream: &std::net::TcpStream, lookups: &AtomicUsize) -> bool {
+    let before = lookups.load(Ordering::SeqCst);
+    stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    while lookups.load(Ordering::SeqCst) == before {
+        if matches!(stream.peek(&mut [0]), Ok(0)) {
+            return false;
+        }
+    }
+    stream.set_read_timeout(None).unwrap();
+    true
 }
 
 /// A producer on its thread; ends with the value.
@@ -579,6 +600,16 @@ fn a_producer_id_comes_from_another_broker_where_the_leader_is_silent_about_it()
     let written = producer.submit("t", Acks::All, &["a"], SOON * 3);
     assert_eq!(written.recv_timeout(SOON * 6).unwrap(), [at(Some(5))]);
     assert_eq!(leader.got()[0].stamp()[..8], 77i64.to_be_bytes());
+    producer.end();
+}
+
+#[test]
+fn leaders_are_looked_up_while_a_broker_is_slow_with_a_producer_id() {
+    let broker = Broker::start(|_, _| Do::Answer(0, 5));
+    broker.ids_beside_metadata.store(true, Ordering::SeqCst);
+    let settings = Settings { metadata_refresh: Duration::from_millis(50), ..Settings::default() };
+    let producer = Producer::start(&broker.impostor.address, settings);
+    assert_eq!(producer.send(Acks::All, "a"), at(Some(5)));
     producer.end();
 }
 

@@ -9,12 +9,12 @@ mod waiting;
 use super::answer::Leader;
 use super::batch::Entry;
 use super::link::LinkEvent;
-use super::lookup::{Question, Reply};
+use super::lookup::Reply;
 use super::node::{Node, NodeLink};
 use super::queue::{Answer, Delivery, LinkId, Queue};
 use super::request::{self, PartAnswer, QueueId};
 use super::topic::{Intake, Topic, refuse};
-use super::{Event, Settings};
+use super::{Event, LookupThreads, Settings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
 use crate::kafka::wire::cluster::Cluster;
 use crate::record::{self, TopicName, TopicPartition};
@@ -36,7 +36,7 @@ pub struct Writer<'scope, 'env> {
     cluster: &'scope Cluster,
     settings: &'scope Settings,
     events: Sender<Event>,
-    questions: Sender<Question>,
+    lookups: LookupThreads,
     topics: HashMap<TopicName, Topic>,
     queues: Vec<Placed>,
     /// Queues that are not idle.
@@ -102,7 +102,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
         scope: &'scope Scope<'scope, 'env>,
         (cluster, settings): (&'scope Cluster, &'scope Settings),
         events: Sender<Event>,
-        questions: Sender<Question>,
+        lookups: LookupThreads,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -110,7 +110,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             cluster,
             settings,
             events,
-            questions,
+            lookups,
             topics: HashMap::new(),
             queues: Vec::new(),
             active: BTreeSet::new(),

@@ -26,7 +26,7 @@ impl Writer<'_, '_> {
             return;
         };
         let names: Vec<TopicName> = due.iter().filter(|d| d.1 == how).map(|d| d.0.clone()).collect();
-        if self.questions.try_send(Question::Topics(names.clone(), how)).is_ok() {
+        if self.lookups.questions.try_send(Question::Topics(names.clone(), how)).is_ok() {
             self.asking_topics = Asking::Asked;
             names.iter().filter_map(|name| self.topics.get_mut(name).map(|topic| topic.asked(now))).for_each(drop);
         }
@@ -42,7 +42,7 @@ impl Writer<'_, '_> {
     }
 
     pub(super) fn ask_producer_id(&mut self, node: NodeId) {
-        if self.questions.try_send(Question::ProducerId(node)).is_ok() {
+        if self.lookups.producer_ids.try_send(node).is_ok() {
             self.producer_id = ProducerId::Asked;
         }
     }
@@ -104,7 +104,7 @@ impl Writer<'_, '_> {
         }
         let wanted = self.topics.iter().filter(|(_, topic)| topic.needs_prospect());
         let names: Vec<TopicName> = wanted.map(|(name, _)| name.clone()).collect();
-        if !names.is_empty() && self.questions.try_send(Question::Creation(names.clone())).is_ok() {
+        if !names.is_empty() && self.lookups.questions.try_send(Question::Creation(names.clone())).is_ok() {
             self.asking_creation = Asking::Asked;
             names.iter().filter_map(|name| self.topics.get_mut(name).map(Topic::prospect_asked)).for_each(drop);
         }

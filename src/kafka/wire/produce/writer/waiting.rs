@@ -101,7 +101,7 @@ impl Writer<'_, '_> {
         if let Some(down) = &mut self.down
             && down.probe_at <= now
             && self.asking_life == Asking::Idle
-            && self.questions.try_send(Question::SignOfLife).is_ok()
+            && self.lookups.questions.try_send(Question::SignOfLife).is_ok()
         {
             down.probe_at = now + SIGN_OF_LIFE_EVERY;
             self.asking_life = Asking::Asked;
