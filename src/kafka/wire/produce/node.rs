@@ -78,18 +78,25 @@ impl Node {
     /// What a closed connection means for what was in flight: the size of a request can only be the reason where the
     /// broker has not answered one of that size before.
     pub fn cut(&mut self, lost: Vec<PartAnswer>, now: Instant) -> Vec<PartAnswer> {
-        let judged = |mut part: PartAnswer| {
+        let taken = self.request_size.taken;
+        let mut refused: Option<usize> = None;
+        let mut judged = |mut part: PartAnswer| {
             if let Answer::Cut { attempt, request_bytes } = part.answer {
-                if request_bytes <= self.request_size.taken {
+                if request_bytes <= taken {
                     part.answer = Answer::Retry { attempt };
                 } else {
-                    self.request_size.refused(request_bytes, now);
-                    self.proof = Proof::Metadata;
+                    refused = Some(refused.map_or(request_bytes, |before| before.min(request_bytes)));
                 }
             }
             part
         };
-        lost.into_iter().map(judged).collect()
+        let lost = lost.into_iter().map(&mut judged).collect();
+        // Once, however many batches were in the request.
+        if let Some(bytes) = refused {
+            self.request_size.refused(bytes, now);
+            self.proof = Proof::Metadata;
+        }
+        lost
     }
 
     /// Ends what is left of the connection and waits before the next one.
@@ -103,5 +110,23 @@ impl Node {
         if let NodeLink::Up(link) = &self.link {
             link.interrupt();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::Leader;
+    use super::*;
+    use crate::broker::Written;
+    use crate::kafka::wire::produce::room::{Occupancy, SURELY_TAKEN};
+
+    #[test]
+    fn a_request_of_many_batches_that_was_refused_counts_once() {
+        let (mut node, now) = (Node::default(), Instant::now());
+        let cut = Answer::Cut { attempt: Written::No, request_bytes: SURELY_TAKEN * 2 };
+        let part = |number| PartAnswer { queue: QueueId(0), number, answer: cut.clone(), leader: Leader::Right };
+        node.cut((0..40).map(part).collect(), now);
+        let most = |after| node.request_size.most(Occupancy::Vacant, now + Duration::from_secs(after));
+        assert_eq!([most(9), most(10)], [SURELY_TAKEN, SURELY_TAKEN * 2]);
     }
 }

@@ -15,17 +15,27 @@ pub const SURELY_TAKEN: usize = 64 << 10;
 /// the first may be a restart, and the others happen on connections that have just answered something else.
 pub const MOST_CUTS: u32 = 3;
 
-/// How long a size that the broker closed a connection on is not tried again. The reason may have been a restart.
-const REFUSED_FOR: Duration = Duration::from_secs(600);
+/// How long a size that the broker closed a connection on is not tried again: at first, and at most. The reason may have
+/// been a restart, which takes seconds. Each time it happens again, the size is more likely to be the reason, and the
+/// time doubles.
+const REFUSED_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// How large requests to a broker may be, by those it has answered.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestSize {
     /// Bytes of the largest one that was answered.
     pub taken: usize,
-    /// Bytes of a larger one on which it closed the connection, and when.
-    refused: Option<(usize, Instant)>,
+    refused: Option<RejectedSize>,
     growth: Growth,
+}
+
+/// A larger request on which the broker closed the connection.
+#[derive(Debug, Clone, Copy)]
+struct RejectedSize {
+    bytes: usize,
+    at: Instant,
+    /// How long so many are not tried again.
+    pause: Duration,
 }
 
 /// Whether the next request is to be a larger one than any before, for which the connection has to be idle.
@@ -44,11 +54,19 @@ impl Default for RequestSize {
 impl RequestSize {
     pub fn answered(&mut self, bytes: usize) {
         self.taken = self.taken.max(bytes);
+        // A request that was answered proves more than one that was refused.
+        self.refused = self.refused.filter(|refused| refused.bytes > self.taken);
     }
 
+    /// The broker closed the connection on a request of so many bytes.
     pub fn refused(&mut self, bytes: usize, now: Instant) {
-        let smaller = self.refused.map_or(bytes, |(before, _)| before.min(bytes));
-        self.refused = Some((smaller, now));
+        let (first, longest) = REFUSED_FOR;
+        self.refused = Some(match self.refused {
+            None => RejectedSize { bytes, at: now, pause: first },
+            Some(before) => {
+                RejectedSize { bytes: bytes.min(before.bytes), at: now, pause: (before.pause * 2).min(longest) }
+            }
+        });
     }
 
     /// What several batches together may have: more than was answered before only where the connection is idle.
@@ -57,10 +75,8 @@ impl RequestSize {
             return self.taken;
         }
         let larger = self.taken.saturating_mul(2);
-        let is_refused = self.refused.is_some_and(|(bytes, at)| larger >= bytes && now < at + REFUSED_FOR);
-        // A single batch that was answered proves more than what was refused.
-        let is_outdated = self.refused.is_some_and(|(bytes, _)| self.taken >= bytes);
-        if is_refused && !is_outdated { self.taken } else { larger }
+        let is_refused = self.refused.is_some_and(|it| larger >= it.bytes && now < it.at + it.pause);
+        if is_refused { self.taken } else { larger }
     }
 
     /// Whether what is in flight has to be answered first.
@@ -111,5 +127,32 @@ pub struct Room {
 impl Room {
     pub fn sharing(self, bytes: usize, cuts: u32) -> Sharing {
         if cuts > 0 || bytes > self.taken { Sharing::Alone } else { Sharing::Shared }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_was_refused_once_is_soon_tried_again_and_then_less_and_less_often() {
+        const BYTES: usize = SURELY_TAKEN * 2;
+        let (mut size, began) = (RequestSize::default(), Instant::now());
+        let may_grow = |size: &RequestSize, now| size.most(Occupancy::Vacant, now) >= BYTES;
+        let pauses = |size: &mut RequestSize, mut now: Instant, times: usize| {
+            let mut pauses = Vec::new();
+            for _ in 0..times {
+                size.refused(BYTES, now);
+                let pause = (1..).find(|seconds| may_grow(size, now + Duration::from_secs(*seconds))).unwrap_or(0);
+                now += Duration::from_secs(pause);
+                pauses.push(pause);
+            }
+            pauses
+        };
+        assert_eq!(pauses(&mut size, began, 9), [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        size.answered(BYTES - 1);
+        assert!(!may_grow(&size, began), "a smaller request proves nothing");
+        size.answered(BYTES);
+        assert!(may_grow(&size, began));
     }
 }
