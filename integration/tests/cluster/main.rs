@@ -8,6 +8,7 @@
 mod load;
 mod recreated;
 mod regrown;
+mod unknown;
 
 use curlew_integration::bridge::Bridge;
 use curlew_integration::eventually;

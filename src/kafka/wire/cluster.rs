@@ -4,6 +4,7 @@
 mod ask;
 mod identity;
 mod outdated;
+mod topics;
 
 use super::connection::Connection;
 use super::metadata;
@@ -11,10 +12,10 @@ use super::refusals::Refusals;
 use super::settings::Settings;
 use super::versions::Versions;
 use crate::backoff::Backoff;
-use crate::broker::{AutoCreate, Backlogs, BrokerError, Connections, NodeId, TopicInfo};
-use crate::record::{TopicName, TopicPartition};
-use ask::{Asked, Line, Turn};
-use identity::{Identities, Verdict};
+use crate::broker::{Backlogs, BrokerError, Connections, NodeId, TopicInfo};
+use crate::record::TopicName;
+use ask::{Line, Turn};
+use identity::Identities;
 use outdated::Outdated;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,13 +56,6 @@ struct Away {
     next: Instant,
     why: BrokerError,
     backoff: Backoff,
-}
-
-/// Whether an answer needs that of another broker beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Certainty {
-    Certain,
-    Doubtful,
 }
 
 impl Cluster {
@@ -114,80 +108,9 @@ impl Cluster {
         }
     }
 
-    /// All topics but internal ones, by name, fresh from a broker.
-    pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
-        Ok(metadata::listed(&self.ask(&metadata::all(), Turn::Last)?.answer))
-    }
-
-    /// One answer for each of `topics`, in order, fresh from a broker; remembered for
-    /// [`cached`](Self::cached).
-    pub fn topics(
-        &self,
-        topics: &[TopicName],
-        auto_create: AutoCreate,
-    ) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
-        if topics.is_empty() {
-            return Ok(Vec::new());
-        }
-        let request = metadata::some(topics, auto_create);
-        let (found, certainty) = self.learn(topics, &self.ask(&request, Turn::Next)?);
-        if certainty == Certainty::Certain {
-            return Ok(found);
-        }
-        // By what is known so far, and where another broker answers, by that.
-        Ok(self.ask(&request, Turn::Next).map_or(found, |asked| self.learn(topics, &asked).0))
-    }
-
-    /// Brings an answer in line with what other brokers have told, and remembers it.
-    fn learn(&self, topics: &[TopicName], asked: &Asked) -> (Vec<Result<TopicInfo, BrokerError>>, Certainty) {
-        let Asked { answer, address, number } = asked;
-        let found = metadata::found(answer, topics).into_iter();
-        let mut found: Vec<_> = found.map(|found| found.map_err(|error| self.name_us(error))).collect();
-        let mut view = self.view();
-        let (mut newer, mut certainty) = (None, Certainty::Certain);
-        for (name, result) in topics.iter().zip(&mut found) {
-            let verdict = match result.as_ref().map(|info| info.id) {
-                Ok(Some(id)) => view.identities.judge(name, id, address, *number),
-                _ => Verdict::Present,
-            };
-            if verdict != Verdict::Present {
-                newer = newer.or(Some(TopicPartition { topic: name.clone(), partition: 0 }));
-                certainty = if verdict == Verdict::Doubtful { Certainty::Doubtful } else { certainty };
-                let present = view.topics.get(name).map(|before| TopicInfo::clone(before));
-                *result = present.ok_or_else(|| {
-                    BrokerError::StaleMetadata(format!("{address} knows only an earlier topic with the name {name}"))
-                });
-                continue;
-            }
-            match result {
-                // A broker that has just started knows nothing of the cluster, nor of its topics (before KRaft).
-                Err(BrokerError::UnknownTopic(_)) if answer.brokers.is_empty() => {
-                    *result = Err(BrokerError::StaleMetadata(format!("{address} does not know the cluster yet")));
-                }
-                Ok(info) => {
-                    if let Some(before) = view.topics.get(name) {
-                        newer = newer.or(metadata::keep_newer_leaders(info, before));
-                    }
-                    view.topics.insert(name.clone(), Arc::new(info.clone()));
-                }
-                Err(_) => {
-                    view.topics.remove(name);
-                }
-            }
-        }
-        view.outdated.note(address, topics, newer, Instant::now());
-        (found, certainty)
-    }
-
     /// A topic as it was when last asked for; `None` where it was not, or did not exist.
     pub fn cached(&self, topic: &TopicName) -> Option<Arc<TopicInfo>> {
         self.view().topics.get(topic).cloned()
-    }
-
-    /// A topic fresh from a broker.
-    pub fn refresh(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
-        let mut found = self.topics(std::slice::from_ref(topic), auto_create)?;
-        found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
     }
 
     /// The broker that takes changes of topics.

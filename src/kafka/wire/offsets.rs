@@ -114,7 +114,8 @@ fn by_leader(cluster: &Cluster, questions: &mut [Question<'_>]) -> Vec<(NodeId, 
         let leader = match (missing.get(&place.topic), cluster.cached(&place.topic)) {
             (Some(error), _) => Err(error.clone()),
             (None, Some(info)) => metadata::leader(&info, place),
-            (None, None) => Err(BrokerError::UnknownTopic(place.topic.clone())),
+            // It was forgotten a moment ago: the next round tells why.
+            (None, None) => Err(BrokerError::StaleMetadata(format!("topic {:?} is not known just now", place.topic))),
         };
         match leader {
             Ok((leader, epoch)) => {

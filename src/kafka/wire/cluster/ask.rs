@@ -3,6 +3,9 @@
 //! A broker that is cut off from the controllers answers with outdated leaders for as long as that lasts, and
 //! nothing in its answer says so. Therefore questions about leaders go to the brokers in turn: whatever one of them
 //! does not know, the next one tells. A broker that is silent is left for another one after about a second.
+//!
+//! Where the answer of one broker is not enough, another one is asked ([`Turn::Other`]). That must not hold up the
+//! questions of others, so a broker that is silent, throttled or has just failed is left out.
 
 use super::{Cluster, sum_up};
 use crate::backoff::Backoff;
@@ -10,7 +13,7 @@ use crate::broker::BrokerError;
 use crate::kafka::wire::connection::Connection;
 use crate::kafka::wire::metadata;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,11 +29,13 @@ const AVOIDED: (Duration, Duration) = (Duration::from_secs(10), Duration::from_s
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Turn<'a> {
     /// The broker that answered last: any broker will do.
     Last,
     /// Another broker than last time.
     Next,
+    /// A broker at another address than these.
+    Other(&'a [Arc<str>]),
 }
 
 pub(super) struct Asked {
@@ -39,6 +44,30 @@ pub(super) struct Asked {
     pub address: Arc<str>,
     /// Answers are counted in the order in which they come.
     pub number: u64,
+}
+
+/// What an address stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AddressKind {
+    OneBroker,
+    /// Some of the brokers: a load balancer, or another name of one of them.
+    AnyBroker,
+}
+
+impl Asked {
+    /// Addresses of the brokers, as this one says.
+    pub fn brokers(&self) -> BTreeSet<Arc<str>> {
+        metadata::addresses(&self.answer).into_values().collect()
+    }
+
+    pub fn address_kind(&self) -> AddressKind {
+        let brokers = self.brokers();
+        if brokers.len() <= 1 || brokers.contains(&self.address) {
+            AddressKind::OneBroker
+        } else {
+            AddressKind::AnyBroker
+        }
+    }
 }
 
 /// Connections for metadata, and what is known of addresses.
@@ -54,6 +83,7 @@ pub(super) struct Line {
 }
 
 struct Avoided {
+    failed: Instant,
     until: Instant,
     backoff: Backoff,
 }
@@ -75,17 +105,22 @@ impl Line {
     }
 
     fn avoid(&mut self, address: &Arc<str>) {
-        let new = || Avoided { until: Instant::now(), backoff: Backoff::new(AVOIDED.0, AVOIDED.1) };
+        let now = Instant::now();
+        let new = || Avoided { failed: now, until: now, backoff: Backoff::new(AVOIDED.0, AVOIDED.1) };
         let avoided = self.avoided.entry(address.clone()).or_insert_with(new);
-        avoided.until = Instant::now() + avoided.backoff.pause(fastrand::f64());
+        (avoided.failed, avoided.until) = (now, now + avoided.backoff.pause(fastrand::f64()));
     }
 
     fn is_avoided(&self, address: &Arc<str>) -> bool {
         self.avoided.get(address).is_some_and(|avoided| avoided.until > Instant::now())
     }
 
+    fn has_just_failed(&self, address: &Arc<str>) -> bool {
+        self.avoided.get(address).is_some_and(|avoided| avoided.failed.elapsed() < AVOIDED.0)
+    }
+
     /// All addresses in the order in which they are to be asked; `others` are those without a kept connection.
-    fn order(&self, turn: Turn, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
+    fn order(&self, turn: Turn<'_>, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
         // A question to a broker whose quota is used up would hold up all others.
         let soon = Instant::now() + HEDGE;
         let is_throttled = |c: &&Connection| c.throttled_until().is_some_and(|until| until > soon);
@@ -95,7 +130,7 @@ impl Line {
         others.sort_by_key(|address| self.is_avoided(address));
         let mut order: VecDeque<Arc<str>> = match turn {
             Turn::Last => kept.rev().collect(),
-            Turn::Next => kept.collect(),
+            Turn::Next | Turn::Other(_) => kept.collect(),
         };
         let lacks_one = turn == Turn::Next && order.len() < KEPT.min(brokers);
         if let Some(first) = others.first()
@@ -105,6 +140,10 @@ impl Line {
             order.push_front(others.remove(0));
         }
         order.extend(others);
+        if let Turn::Other(heard) = turn {
+            order.retain(|address| !heard.contains(address) && !self.has_just_failed(address));
+            return order;
+        }
         order.extend(throttled.into_iter().map(|connection| Arc::from(connection.address())));
         order
     }
@@ -112,7 +151,7 @@ impl Line {
 
 impl Cluster {
     /// Asks brokers until one answers: first each of them for about a second, then the silent ones for longer.
-    pub(super) fn ask(&self, request: &MetadataRequest, turn: Turn) -> Result<Asked, BrokerError> {
+    pub(super) fn ask(&self, request: &MetadataRequest, turn: Turn<'_>) -> Result<Asked, BrokerError> {
         let came = Instant::now();
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         self.fail_fast(came)?;
@@ -120,7 +159,8 @@ impl Cluster {
         // One that is silent must leave time for the others.
         let longest = self.settings.request_timeout / 3;
         let mut round = self.addresses(&mut line, turn);
-        let mut patience = if round.len() > 1 { line.usual.max(HEDGE).min(longest) } else { longest };
+        let is_second = matches!(turn, Turn::Other(_));
+        let mut patience = if round.len() > 1 || is_second { line.usual.max(HEDGE).min(longest) } else { longest };
         let (mut failures, mut silent) = (Vec::new(), VecDeque::new());
         while Instant::now() < deadline {
             let Some(address) = round.pop_front() else {
@@ -150,16 +190,19 @@ impl Cluster {
                 true => line.avoid(&address),
                 false => {
                     line.avoid(&address);
-                    if patience < longest {
+                    if patience < longest && !is_second {
                         silent.push_back(address);
                     }
                 }
             }
             failures.push(error);
         }
+        let why = sum_up(failures);
+        if is_second {
+            return Err(why);
+        }
         // None is better than another: when they come back, all of them take their turns again.
         line.avoided.clear();
-        let why = sum_up(failures);
         self.note_away(&why);
         Err(why)
     }
@@ -184,10 +227,10 @@ impl Cluster {
     }
 
     /// Kept connections, then the brokers that are known, then the addresses of the settings.
-    fn addresses(&self, line: &mut Line, turn: Turn) -> VecDeque<Arc<str>> {
+    fn addresses(&self, line: &mut Line, turn: Turn<'_>) -> VecDeque<Arc<str>> {
         let mut view = self.view();
         let mut known: Vec<Arc<str>> = view.brokers.values().cloned().collect();
-        let brokers = known.len();
+        let own = known.clone();
         let mut bootstrap: Vec<Arc<str>> =
             self.settings.bootstrap.iter().map(|address| address.as_str().into()).collect();
         let is_present = |address: &Arc<str>| known.contains(address) || bootstrap.contains(address);
@@ -202,6 +245,11 @@ impl Cluster {
             }
         }
         known.retain(|address| line.kept.iter().all(|connection| connection.address() != &**address));
-        line.order(turn, known, brokers)
+        let mut order = line.order(turn, known, own.len());
+        if let Turn::Other(_) = turn {
+            // Other addresses may lead to a broker that has been asked already.
+            order.retain(|address| own.contains(address));
+        }
+        order
     }
 }

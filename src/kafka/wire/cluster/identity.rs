@@ -4,10 +4,16 @@
 //! controllers reports the old id for as long as that lasts, so that taking each answer as it comes would restart the
 //! streams of the topic again and again. Two things help: the answers of one broker only move forward, so that an id which
 //! it has replaced is gone for good (ids are never reused, KIP-516), and healthy brokers agree.
+//!
+//! An address that may stand for several brokers (a load balancer) proves neither: behind it a broker that is cut off
+//! takes turns with the others.
 
+use super::ask::AddressKind;
+use crate::broker::{TopicId, TopicInfo};
 use crate::record::TopicName;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Topics that are remembered, addresses for each, and ids that were replaced. Without this memory an id is in doubt at
@@ -16,21 +22,43 @@ const MOST_TOPICS: usize = 10_000;
 const MOST_ADDRESSES: usize = 100;
 const MOST_REPLACED: usize = 8;
 
+/// An id in so many answers in a row, over so long, is the present one whatever else was seen before: a cluster that was
+/// restored from a copy has ids that were replaced.
+const RETURNS_AFTER: (u32, Duration) = (5, Duration::from_secs(60));
+
 #[derive(Default)]
 pub(super) struct Identities(HashMap<TopicName, Identity>);
 
 struct Identity {
     present: Uuid,
-    /// Another id in the latest answer, and the address that it came from.
-    candidate: Option<(Uuid, Arc<str>)>,
+    candidate: Option<CandidateId>,
     reports: HashMap<Arc<str>, Report>,
     replaced: VecDeque<Uuid>,
 }
 
-/// The latest answer of a broker.
+/// Another id in the latest answers.
+struct CandidateId {
+    id: Uuid,
+    /// A broker that has it.
+    broker: Option<Arc<str>>,
+    since: Instant,
+    answers: u32,
+}
+
+/// The latest answer from an address.
 struct Report {
     id: Uuid,
     number: u64,
+}
+
+/// Where an answer comes from, and when it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerSource<'a> {
+    pub address: &'a Arc<str>,
+    pub kind: AddressKind,
+    /// Answers count up.
+    pub number: u64,
+    pub at: Instant,
 }
 
 /// What to make of an id in an answer.
@@ -44,18 +72,36 @@ pub(super) enum Verdict {
 }
 
 impl Identities {
-    /// Answer `number` (they count up) of the broker at `address` has `id` for `topic`.
-    pub fn judge(&mut self, topic: &TopicName, id: Uuid, address: &Arc<str>, number: u64) -> Verdict {
-        if self.0.len() >= MOST_TOPICS && !self.0.contains_key(topic) {
+    /// An answer has `id` for `topic`, which is known under the id `known`.
+    pub fn judge(&mut self, topic: &TopicName, id: Uuid, known: TopicId, source: AnswerSource<'_>) -> Verdict {
+        let new = || Identity {
+            present: known.unwrap_or(id),
+            candidate: None,
+            reports: HashMap::new(),
+            replaced: VecDeque::new(),
+        };
+        self.0.entry(topic.clone()).or_insert_with(new).judge(id, source)
+    }
+
+    /// Whether an id of `topic` is remembered.
+    pub fn remembers(&self, topic: &TopicName) -> bool {
+        self.0.contains_key(topic)
+    }
+
+    /// Makes room for one more topic. The ids of topics that are known are not lost by that: the others go last.
+    pub fn make_room(&mut self, known: &HashMap<TopicName, Arc<TopicInfo>>) {
+        if self.0.len() < MOST_TOPICS {
+            return;
+        }
+        self.0.retain(|topic, _| !known.contains_key(topic));
+        if self.0.len() > MOST_TOPICS / 2 {
             self.0.clear();
         }
-        let new = || Identity { present: id, candidate: None, reports: HashMap::new(), replaced: VecDeque::new() };
-        self.0.entry(topic.clone()).or_insert_with(new).judge(id, address, number)
     }
 }
 
 impl Identity {
-    fn judge(&mut self, id: Uuid, address: &Arc<str>, number: u64) -> Verdict {
+    fn judge(&mut self, id: Uuid, AnswerSource { address, kind, number, at }: AnswerSource<'_>) -> Verdict {
         // Threads that ask at the same time may get here in another order than the answers came.
         if self.reports.get(address).is_some_and(|report| report.number > number) {
             return if id == self.present { Verdict::Present } else { Verdict::Outdated };
@@ -64,8 +110,12 @@ impl Identity {
             self.reports.clear();
         }
         let before = self.reports.insert(address.clone(), Report { id, number }).map(|report| report.id);
-        if let Some(before) = before.filter(|before| *before != id) {
-            self.replaced.push_back(before);
+        let was_replaced = self.replaced.contains(&id);
+        // Back to an id that was replaced goes no broker: then the address stands for several after all.
+        let moves = kind == AddressKind::OneBroker && !was_replaced;
+        let left = before.filter(|before| *before != id && moves);
+        if let Some(left) = left {
+            self.replaced.push_back(left);
             if self.replaced.len() > MOST_REPLACED {
                 self.replaced.pop_front();
             }
@@ -74,17 +124,21 @@ impl Identity {
             self.candidate = None;
             return Verdict::Present;
         }
-        let was_replaced = self.replaced.contains(&id);
-        // One address may stand for several brokers (a load balancer), so two of them can bring back even a replaced id.
-        let is_repeated =
-            self.candidate.as_ref().is_some_and(|(candidate, of)| *candidate == id && (!was_replaced || of != address));
-        if before == Some(self.present) || is_repeated {
+        let new = || CandidateId { id, broker: None, since: at, answers: 0 };
+        let mut candidate = self.candidate.take().filter(|candidate| candidate.id == id).unwrap_or_else(new);
+        candidate.answers += 1;
+        let (answers, time) = RETURNS_AFTER;
+        let is_lasting = candidate.answers >= answers && at.saturating_duration_since(candidate.since) >= time;
+        let has_agreed = candidate.broker.as_ref().is_some_and(|broker| moves && broker != address);
+        if left == Some(self.present) || has_agreed || is_lasting {
             self.present = id;
             self.replaced.retain(|replaced| *replaced != id);
-            self.candidate = None;
             return Verdict::Present;
         }
-        self.candidate = Some((id, address.clone()));
+        if kind == AddressKind::OneBroker {
+            candidate.broker.get_or_insert_with(|| address.clone());
+        }
+        self.candidate = Some(candidate);
         if was_replaced { Verdict::Outdated } else { Verdict::Doubtful }
     }
 }
@@ -95,15 +149,34 @@ mod tests {
     use super::*;
     use Verdict::{Doubtful, Outdated, Present};
 
-    /// Judges ids (`a`, `b`) of one topic by brokers, in this order.
+    /// The address of several brokers.
+    const ANY: u8 = 0;
+
+    fn id(id: char) -> Uuid {
+        Uuid::from_u128(u128::from(u32::from(id)))
+    }
+
+    fn name(name: &str) -> TopicName {
+        TopicName::new(name).unwrap()
+    }
+
+    /// Judges ids (`a`, `b`) of one topic by brokers, in this order, so many seconds apart.
     #[track_caller]
-    fn check(answers: &[(u8, char, Verdict)]) {
-        let (mut identities, topic) = (Identities::default(), TopicName::new("t").unwrap());
-        for (number, (broker, id, verdict)) in (0..).zip(answers) {
+    fn check_every(seconds: u64, answers: &[(u8, char, Verdict)]) {
+        let (mut identities, topic, began) = (Identities::default(), name("t"), Instant::now());
+        for (number, (broker, told, verdict)) in (0..).zip(answers) {
             let address = Arc::from(format!("broker-{broker}:9092"));
-            let judged = identities.judge(&topic, Uuid::from_u128(u128::from(u32::from(*id))), &address, number);
+            let kind = if *broker == ANY { AddressKind::AnyBroker } else { AddressKind::OneBroker };
+            let source =
+                AnswerSource { address: &address, kind, number, at: began + Duration::from_secs(number * seconds) };
+            let judged = identities.judge(&topic, id(*told), None, source);
             assert_eq!(judged, *verdict, "answer {number} of {answers:?}");
         }
+    }
+
+    #[track_caller]
+    fn check(answers: &[(u8, char, Verdict)]) {
+        check_every(0, answers);
     }
 
     #[test]
@@ -120,7 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn where_no_broker_was_seen_to_change_its_mind_two_answers_in_a_row_decide() {
+    fn two_brokers_that_are_cut_off_do_not_bring_the_old_topic_back_either() {
+        let cut_off = [(1, 'a', Outdated), (2, 'a', Outdated), (3, 'b', Present)].repeat(50);
+        check_every(10, &[&[(1, 'a', Present), (3, 'a', Present), (3, 'b', Present)][..], &cut_off].concat());
+    }
+
+    #[test]
+    fn where_no_broker_was_seen_to_change_its_mind_two_brokers_in_a_row_decide() {
         let cut_off = [(1, 'a', Doubtful), (2, 'b', Present), (3, 'b', Present)].repeat(5);
         check(&[&[(2, 'b', Present)][..], &cut_off].concat());
         let cut_off = [(1, 'a', Doubtful), (2, 'b', Present), (3, 'b', Present)].repeat(5);
@@ -129,14 +208,68 @@ mod tests {
 
     #[test]
     fn an_address_of_several_brokers_does_not_lock_the_present_topic_out() {
-        check(&[(1, 'a', Present), (1, 'b', Present), (1, 'a', Present), (2, 'b', Outdated), (3, 'b', Present)]);
+        check(&[(1, 'a', Present), (1, 'b', Present), (1, 'a', Outdated), (2, 'b', Present), (3, 'b', Present)]);
+    }
+
+    #[test]
+    fn behind_an_address_of_several_brokers_the_old_topic_does_not_come_and_go() {
+        let recreated = [(ANY, 'a', Present), (ANY, 'b', Doubtful), (2, 'b', Doubtful), (3, 'b', Present)];
+        // Broker 1 is cut off, and so are some of the answers from that address.
+        let cut_off = [(ANY, 'a', Doubtful), (ANY, 'b', Present), (ANY, 'a', Doubtful), (1, 'a', Doubtful)];
+        let cut_off = [&cut_off[..], &[(ANY, 'a', Doubtful), (2, 'b', Present)]].concat().repeat(5);
+        check(&[&recreated[..], &cut_off].concat());
+    }
+
+    #[test]
+    fn a_replaced_id_returns_when_no_broker_has_told_another_one_for_long() {
+        let restored = [(1, 'a', Present), (1, 'b', Present), (1, 'a', Outdated), (2, 'a', Outdated)];
+        let again = [(1, 'a', Outdated), (2, 'a', Outdated)];
+        check_every(15, &[&restored[..], &again, &[(1, 'a', Present), (2, 'a', Present)]].concat());
+        // Many answers at once prove no more than one.
+        check(&[&restored[..], &again.repeat(20)].concat());
+        let contradicted = [(1, 'a', Outdated), (2, 'a', Outdated), (1, 'a', Outdated), (2, 'b', Present)].repeat(5);
+        check_every(15, &[&restored[..2], &contradicted].concat());
     }
 
     #[test]
     fn an_answer_that_is_judged_late_changes_nothing() {
-        let (mut identities, topic) = (Identities::default(), TopicName::new("t").unwrap());
-        let (address, id) = (Arc::from("broker:9092"), Uuid::from_u128);
-        let mut judge = |n, number| identities.judge(&topic, id(n), &address, number);
-        assert_eq!([judge(1, 1), judge(2, 3), judge(1, 2), judge(2, 4)], [Present, Present, Outdated, Present]);
+        let (mut identities, topic, at) = (Identities::default(), name("t"), Instant::now());
+        let address = Arc::from("broker:9092");
+        let mut judge = |told, number| {
+            let source = AnswerSource { address: &address, kind: AddressKind::OneBroker, number, at };
+            identities.judge(&topic, id(told), None, source)
+        };
+        assert_eq!([judge('a', 1), judge('b', 3), judge('a', 2), judge('b', 4)], [Present, Present, Outdated, Present]);
+    }
+
+    #[test]
+    fn with_more_topics_than_are_remembered_the_first_answer_is_not_simply_taken() {
+        let (mut identities, at, mut number) = (Identities::default(), Instant::now(), 0);
+        let mut known = HashMap::new();
+        let mut told = |identities: &mut Identities, known: &HashMap<TopicName, Arc<TopicInfo>>, topic: &str, told| {
+            number += 1;
+            let (topic, address) = (name(topic), Arc::from("broker-1:9092"));
+            let before = known.get(&topic).and_then(|info| info.id);
+            identities.make_room(known);
+            identities.judge(
+                &topic,
+                id(told),
+                before,
+                AnswerSource { address: &address, kind: AddressKind::OneBroker, number, at },
+            )
+        };
+        let info = |id| TopicInfo { name: name("known"), id: Some(id), partitions: Vec::new() };
+        told(&mut identities, &known, "known", 'b');
+        known.insert(name("known"), Arc::new(info(id('b'))));
+        told(&mut identities, &known, "deleted", 'a');
+        told(&mut identities, &known, "deleted", 'b');
+        for n in 0..MOST_TOPICS {
+            let topic = format!("other-{n}");
+            told(&mut identities, &known, &topic, 'c');
+            known.insert(name(&topic), Arc::new(TopicInfo { name: name(&topic), ..info(id('c')) }));
+        }
+        assert!(identities.0.len() < MOST_TOPICS && !identities.remembers(&name("known")));
+        assert_eq!(told(&mut identities, &known, "known", 'a'), Doubtful);
+        assert_eq!(told(&mut identities, &known, "deleted", 'a'), Outdated);
     }
 }

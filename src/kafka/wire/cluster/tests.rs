@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
-use super::ask::HEDGE;
+use super::ask::{Asked, HEDGE};
+use super::topics::{Certainty, TopicLookup};
 use super::*;
+use crate::broker::{AutoCreate, TopicInfo};
 use crate::kafka::wire::testing::{self, METADATA, broker, metadata};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
@@ -353,9 +355,10 @@ fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() 
     use kafka_protocol::messages::metadata_response::{
         MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
     };
+    use kafka_protocol::protocol::StrBytes;
     let cluster = Cluster::new(testing::settings(&[]));
     let number = std::cell::Cell::new(0);
-    let told = |broker: u16, id: Option<u128>| {
+    let answer = |broker: i32, id: Option<u128>| {
         number.set(number.get() + 1);
         let topic = id.map(|id| {
             MetadataResponseTopic::default()
@@ -363,26 +366,35 @@ fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() 
                 .with_topic_id(uuid::Uuid::from_u128(id))
                 .with_partitions(vec![MetadataResponsePartition::default().with_leader_id(1.into())])
         });
-        let brokers = vec![MetadataResponseBroker::default()];
+        let host = |node| StrBytes::from_string(format!("broker-{node}"));
+        let node =
+            |node: i32| MetadataResponseBroker::default().with_node_id(node.into()).with_host(host(node)).with_port(9);
+        let brokers = (1..=4).map(node).collect();
         let answer = MetadataResponse::default().with_brokers(brokers).with_topics(topic.into_iter().collect());
-        let asked = Asked { answer, address: format!("broker-{broker}:9092").into(), number: number.get() };
-        let (mut found, certainty) = cluster.learn(&[name("t")], &asked);
-        (found.remove(0).map(|info| info.id.unwrap().as_u128()), certainty)
+        Asked { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
+    };
+    // What comes of one question to these brokers.
+    let told = |answers: &[(i32, Option<u128>)]| {
+        let topic = name("t");
+        let mut lookups = [TopicLookup::new(&topic)];
+        answers.iter().for_each(|(broker, id)| cluster.learn(&mut lookups, &answer(*broker, *id)));
+        let [TopicLookup { result, certainty, .. }] = lookups;
+        (result.map(|info| info.id.unwrap().as_u128()), certainty)
     };
     let certain = |id| (Ok(id), Certainty::Certain);
-    assert_eq!(told(1, Some(7)), certain(7));
-    assert_eq!(told(2, Some(7)), certain(7));
-    let missing = Err(BrokerError::UnknownTopic(name("t")));
-    assert_eq!(told(2, None), (missing.clone(), Certainty::Certain));
-    assert_eq!(told(2, Some(8)), certain(8));
-    assert_eq!(told(1, Some(7)), certain(8));
-    assert_eq!(told(3, Some(8)), certain(8));
-    assert_eq!(told(1, Some(7)), certain(8));
-    assert_eq!(told(4, Some(9)), (Ok(8), Certainty::Doubtful));
+    let missing = || Err(BrokerError::UnknownTopic(name("t")));
+    assert_eq!(told(&[(1, Some(7))]), certain(7));
+    assert_eq!(told(&[(2, Some(7))]), certain(7));
+    assert_eq!(told(&[(2, None)]), (missing(), Certainty::Doubtful));
+    assert_eq!(told(&[(2, Some(8))]), certain(8));
+    assert_eq!(told(&[(1, Some(7))]), certain(8));
+    assert_eq!(told(&[(3, Some(8))]), certain(8));
+    assert_eq!(told(&[(1, Some(7))]), certain(8));
+    assert_eq!(told(&[(4, Some(9))]), (Ok(8), Certainty::Doubtful));
     assert_eq!(cluster.cached(&name("t")).unwrap().id.unwrap().as_u128(), 8);
     // Deleted: the old one is not there again either.
-    assert_eq!(told(3, None), (missing, Certainty::Certain));
-    assert!(matches!(told(1, Some(7)), (Err(BrokerError::StaleMetadata(_)), Certainty::Certain)));
+    assert_eq!(told(&[(3, None), (2, None)]), (missing(), Certainty::Certain));
+    assert!(matches!(told(&[(1, Some(7))]), (Err(BrokerError::StaleMetadata(_)), Certainty::Certain)));
 }
 
 #[test]

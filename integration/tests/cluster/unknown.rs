@@ -1,0 +1,54 @@
+//! A topic is created while one broker is cut off from the controller, and so does not know it.
+
+use crate::{LONG, World, world};
+use curlew_integration::bridge::Bridge;
+use curlew_integration::eventually;
+use curlew_integration::foreign::Foreign;
+use serde_json::{Value, json};
+
+#[test]
+fn a_topic_that_a_broker_which_is_cut_off_does_not_know_is_never_missing() {
+    let World { kafka, .. } = &mut *world();
+    let bridge = Bridge::start(&kafka.bootstrap());
+    // It knows all brokers from here on.
+    bridge.get("/ready").expect(200);
+    kafka.cut_off(1);
+    let topic = curlew_integration::fresh_topic("unknown");
+    let at = |brokers: &[usize], mut command: Value| {
+        command["bootstrap"] = json!(kafka.bootstrap_of(brokers));
+        command["topic"] = json!(topic);
+        Foreign::shared().try_call(command)
+    };
+    // Until then it could be Java's client that asks broker 1.
+    let wait_for_brokers = |count: u64| {
+        eventually("the others know which brokers are up", LONG, || {
+            match at(&[2], json!({"do": "ready", "brokers": 0}))? {
+                up if up == count => Ok(()),
+                up => Err(format!("{up} brokers are up")),
+            }
+        });
+    };
+    wait_for_brokers(2);
+    at(&[2, 3], json!({"do": "create", "assignment": [[2, 3], [3, 2]], "config": {}})).expect("created");
+    at(&[2, 3], json!({"do": "produce", "compression": "none", "records": [{"partition": 0, "value": "first"}]}))
+        .expect("written");
+
+    // The brokers are asked in turn.
+    let page = format!("/topics/{topic}/partitions/0/records?offset=0&limit=1");
+    for n in 0..12 {
+        let record = format!("{{\"n\":{n}}}");
+        bridge.post(&format!("/topics/{topic}?partition=0"), "application/json", record).expect(200);
+        bridge.get(&format!("/topics/{topic}")).expect(200);
+        assert_eq!(bridge.request("HEAD", &format!("/topics/{topic}"), &[], b"").status, 200);
+        bridge.get(&page).expect(200);
+        let listed = bridge.get("/topics").expect(200).json();
+        assert!(listed.as_array().is_some_and(|names| names.contains(&json!(topic))), "{listed}");
+        let mut stream = bridge.events(&format!("/topics/{topic}/events?from=earliest&limit=1"));
+        assert_eq!(stream.event().data, "first");
+    }
+    let refused = bridge.get(&format!("/topics/{topic}-not")).status;
+    assert_eq!(refused, 404, "what no broker knows is missing");
+
+    kafka.connect_again(1);
+    wait_for_brokers(3);
+}

@@ -1,0 +1,207 @@
+//! What is known of topics, by the answers of several brokers.
+//!
+//! A broker that lags behind, or is cut off from the controllers, does not know every topic that exists, and nothing in
+//! its answer says so. So a topic is missing only where two brokers say so, and it stays known until then.
+
+use super::ask::{AddressKind, Asked, Turn};
+use super::identity::{AnswerSource, Verdict};
+use super::{Cluster, View};
+use crate::broker::{AutoCreate, BrokerError, Remedy, TopicInfo};
+use crate::kafka::wire::metadata;
+use crate::record::{TopicName, TopicPartition};
+use kafka_protocol::messages::MetadataResponse;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Brokers that must not know a topic, where there are so many.
+const AGREED: usize = 2;
+
+/// Brokers that are asked about a topic in doubt: one behind an address of several, and two more.
+const MOST_ASKED: usize = 3;
+
+/// Whether an answer needs that of another broker beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certainty {
+    Certain,
+    Doubtful,
+}
+
+/// A topic that brokers are asked about until they agree.
+pub(super) struct TopicLookup<'a> {
+    name: &'a TopicName,
+    pub(super) result: Result<TopicInfo, BrokerError>,
+    pub(super) certainty: Certainty,
+    /// Brokers that do not know it.
+    unknown_to: usize,
+}
+
+impl<'a> TopicLookup<'a> {
+    pub(super) fn new(name: &'a TopicName) -> Self {
+        let result = Err(BrokerError::StaleMetadata(format!("no broker has answered about topic {name:?} yet")));
+        Self { name, result, certainty: Certainty::Doubtful, unknown_to: 0 }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.certainty == Certainty::Doubtful
+    }
+
+    fn into_result(self) -> Result<TopicInfo, BrokerError> {
+        match (self.certainty, self.result) {
+            (Certainty::Doubtful, Err(BrokerError::UnknownTopic(name))) => {
+                let why = format!("a broker does not know topic {name:?}, and no other broker answers");
+                Err(BrokerError::StaleMetadata(why))
+            }
+            (_, result) => result,
+        }
+    }
+}
+
+impl Cluster {
+    /// All topics but internal ones, by name, fresh from a broker. Where it contradicts what is known, others are asked.
+    pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
+        let Asked { answer, address, .. } = self.ask(&metadata::all(), Turn::Last)?;
+        if answer.brokers.is_empty() && answer.topics.is_empty() {
+            return Err(does_not_know_the_cluster(&address));
+        }
+        let mut listed = metadata::listed(&answer);
+        let doubtful = doubtful(&self.view(), &answer, &mut listed);
+        if doubtful.is_empty() {
+            return Ok(listed);
+        }
+        let mut topics: BTreeMap<TopicName, TopicInfo> = listed.into_iter().map(|i| (i.name.clone(), i)).collect();
+        let found = match self.topics(&doubtful, AutoCreate::Never) {
+            Ok(found) => found,
+            Err(error) => vec![Err(error); doubtful.len()],
+        };
+        for (name, found) in doubtful.into_iter().zip(found) {
+            let present = match found {
+                Ok(info) => Some(info),
+                Err(error) if error.remedy() == Remedy::GiveUp => None,
+                Err(_) => self.cached(&name).map(|before| TopicInfo::clone(&before)),
+            };
+            match present {
+                Some(info) => topics.insert(name, info),
+                None => topics.remove(&name),
+            };
+        }
+        Ok(topics.into_values().collect())
+    }
+
+    /// One answer for each of `topics`, in order, fresh from brokers; remembered for [`cached`](Self::cached).
+    pub fn topics(
+        &self,
+        topics: &[TopicName],
+        auto_create: AutoCreate,
+    ) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut lookups: Vec<_> = topics.iter().map(TopicLookup::new).collect();
+        let asked = self.ask(&metadata::some(topics, auto_create), Turn::Next)?;
+        self.learn(&mut lookups, &asked);
+        let mut heard = vec![asked.address];
+        while heard.len() < MOST_ASKED {
+            let doubtful: Vec<_> = lookups.iter().filter(|l| l.is_doubtful()).map(|l| l.name.clone()).collect();
+            if doubtful.is_empty() {
+                break;
+            }
+            let Ok(asked) = self.ask(&metadata::some(&doubtful, auto_create), Turn::Other(&heard)) else { break };
+            self.learn(&mut lookups, &asked);
+            heard.push(asked.address);
+        }
+        Ok(lookups.into_iter().map(TopicLookup::into_result).collect())
+    }
+
+    /// A topic fresh from brokers.
+    pub fn refresh(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
+        let mut found = self.topics(std::slice::from_ref(topic), auto_create)?;
+        found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
+    }
+
+    /// Brings an answer about those in doubt in line with what other brokers have told, and remembers it.
+    pub(super) fn learn(&self, lookups: &mut [TopicLookup<'_>], asked: &Asked) {
+        let Asked { answer, address, number } = asked;
+        let (now, kind) = (Instant::now(), asked.address_kind());
+        let agreed = asked.brokers().len().min(AGREED);
+        let doubtful: Vec<_> = lookups.iter_mut().filter(|lookup| lookup.is_doubtful()).collect();
+        let names: Vec<_> = doubtful.iter().map(|lookup| lookup.name.clone()).collect();
+        let found = metadata::found(answer, &names);
+        let mut view = self.view();
+        let View { topics, identities, outdated, .. } = &mut *view;
+        let mut newer = None;
+        for (lookup, found) in doubtful.into_iter().zip(found) {
+            let name = lookup.name;
+            lookup.certainty = Certainty::Certain;
+            lookup.result = match found {
+                Ok(mut info) => {
+                    identities.make_room(topics);
+                    let before = topics.get(name);
+                    let source = AnswerSource { address, kind, number: *number, at: now };
+                    let judge = |id| identities.judge(name, id, before.and_then(|before| before.id), source);
+                    match info.id.map_or(Verdict::Present, judge) {
+                        Verdict::Present => {
+                            let outdated = before.and_then(|before| metadata::keep_newer_leaders(&mut info, before));
+                            newer = newer.or(outdated);
+                            topics.insert(name.clone(), Arc::new(info.clone()));
+                            Ok(info)
+                        }
+                        verdict => {
+                            newer = newer.or(Some(TopicPartition { topic: name.clone(), partition: 0 }));
+                            if verdict == Verdict::Doubtful {
+                                lookup.certainty = Certainty::Doubtful;
+                            }
+                            let why = || format!("{address} knows only an earlier topic with the name {name}");
+                            let present = before.map(|before| TopicInfo::clone(before));
+                            present.ok_or_else(|| BrokerError::StaleMetadata(why()))
+                        }
+                    }
+                }
+                // A broker that has just started knows nothing of the cluster, nor of its topics (before KRaft).
+                Err(BrokerError::UnknownTopic(_)) if answer.brokers.is_empty() => {
+                    lookup.certainty = Certainty::Doubtful;
+                    Err(does_not_know_the_cluster(address))
+                }
+                Err(missing @ BrokerError::UnknownTopic(_)) => {
+                    lookup.unknown_to += usize::from(kind == AddressKind::OneBroker);
+                    if lookup.unknown_to < agreed {
+                        lookup.certainty = Certainty::Doubtful;
+                    } else {
+                        topics.remove(name);
+                    }
+                    Err(missing)
+                }
+                Err(error) => {
+                    if error.remedy() == Remedy::GiveUp {
+                        topics.remove(name);
+                    }
+                    Err(self.name_us(error))
+                }
+            };
+        }
+        outdated.note(address, &names, newer, now);
+    }
+}
+
+fn does_not_know_the_cluster(address: &str) -> BrokerError {
+    BrokerError::StaleMetadata(format!("{address} does not know the cluster yet"))
+}
+
+/// Topics of which a list of all topics says something else than is known: it does not have them, has them under another
+/// id, or still has them. Leaders that are older than those known are corrected.
+fn doubtful(view: &View, answer: &MetadataResponse, listed: &mut [TopicInfo]) -> Vec<TopicName> {
+    let told: HashSet<&str> = answer.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
+    let mut doubtful: Vec<_> = view.topics.keys().filter(|name| !told.contains(name.as_str())).cloned().collect();
+    for info in listed {
+        match view.topics.get(&info.name) {
+            Some(before) if before.id == info.id => drop(metadata::keep_newer_leaders(info, before)),
+            Some(_) => doubtful.push(info.name.clone()),
+            None if view.identities.remembers(&info.name) => doubtful.push(info.name.clone()),
+            None => {}
+        }
+    }
+    doubtful
+}
+
+#[cfg(test)]
+mod tests;
