@@ -102,7 +102,7 @@ pub struct Serve {
     #[arg(long, help_heading = "Limits", env = "CURLEW_HEARTBEAT", value_name = "TIME", default_value = "15s", value_parser = values::duration)]
     pub heartbeat: Duration,
 
-    /// How long a stream may take nothing before it is closed, to resume later.
+    /// How long a client may take nothing, or less than 16 KiB of what waits for it, before it is closed, to resume later.
     #[arg(long, help_heading = "Limits", env = "CURLEW_STALL_TIMEOUT", value_name = "TIME", default_value = "30s",
           value_parser = values::duration)]
     pub stall_timeout: Duration,

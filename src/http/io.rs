@@ -14,6 +14,10 @@ use tokio::time::{Sleep, sleep};
 /// What HTTP/2 begins with, a method that HTTP/1 does not have (RFC 9113, 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What a client that does not take all there is must take of it within the stall timeout, or else it could hold
+/// memory as long as it likes, byte by byte. Over HTTP/2 a piece of an answer is as much.
+const LEAST: usize = 16 << 10;
+
 pub struct Client {
     stream: Transport,
     /// Read to find out what the client speaks, and not handed on yet.
@@ -21,8 +25,10 @@ pub struct Client {
     /// Whether these are of a HEAD request.
     begins_with_head: bool,
     stall: Duration,
-    /// Since when nothing could be written; there is none while writing goes on.
+    /// Since when less than [`LEAST`] could be written; there is none while writing goes on.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Bytes that could be written since.
+    taken: usize,
     /// Whether the HTTP library has rejected a request that it cannot parse. Its own answer has no body, so it is held back
     /// for one that says what is wrong.
     is_rejected: bool,
@@ -55,6 +61,7 @@ impl Client {
             begins_with_head: false,
             stall,
             stalled: None,
+            taken: 0,
             is_rejected: false,
             uploads: Uploads::Ignored,
         }
@@ -137,10 +144,23 @@ impl Client {
         Ok(())
     }
 
-    fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
+    fn is_at_work(&mut self) {
+        (self.stalled, self.taken) = (None, 0);
+    }
+
+    /// What came of writing so many bytes.
+    fn watch(
+        &mut self,
+        bytes: usize,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            self.taken += *written.as_ref().unwrap_or(&0);
+            if self.taken >= LEAST || written.as_ref().is_ok_and(|written| *written == bytes) {
+                self.is_at_work();
+            }
+            return Poll::Ready(written);
         }
         let stall = self.stall;
         ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(stall))).as_mut().poll(cx));
@@ -157,7 +177,7 @@ impl Read for Client {
         }
         let read = Pin::new(&mut hyper_util::rt::TokioIo::new(&mut self.stream)).poll_read(cx, buf);
         if read.is_ready() && self.uploads == Uploads::Count {
-            self.stalled = None;
+            self.is_at_work();
         }
         read
     }
@@ -170,7 +190,7 @@ impl Write for Client {
             return Poll::Ready(Ok(buf.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(written, cx)
+        self.watch(buf.len(), written, cx)
     }
 
     fn poll_write_vectored(
@@ -185,7 +205,7 @@ impl Write for Client {
             return Poll::Ready(Ok(only.len()));
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(written, cx)
+        self.watch(bufs.iter().map(|buf| buf.len()).sum(), written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -197,7 +217,7 @@ impl Write for Client {
         match self.stream {
             // A socket's flush does nothing, and says nothing about the client.
             Transport::Plain(_) => flushed,
-            Transport::Tls(_) => self.watch(flushed, cx),
+            Transport::Tls(_) => self.watch(0, flushed.map_ok(|()| 0), cx).map_ok(drop),
         }
     }
 
@@ -222,8 +242,36 @@ fn is_bare_rejection(head: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use tokio::net::TcpSocket;
+
+    /// The buffers are as small as the system allows, so that it takes few bytes at a time.
+    #[tokio::test]
+    async fn a_client_that_takes_a_few_bytes_now_and_then_is_closed() {
+        let (server, slow) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
+        server.set_send_buffer_size(1).unwrap();
+        server.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = server.listen(1).unwrap();
+        slow.set_recv_buffer_size(1).unwrap();
+        let mut slow = slow.connect(server.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = server.accept().await.unwrap();
+        let mut client = Client::new(Transport::Plain(stream), Duration::from_secs(1));
+        let taking = async {
+            let mut pace = tokio::time::interval(Duration::from_millis(50));
+            while slow.read(&mut [0; 256]).await? > 0 {
+                pace.tick().await;
+            }
+            Err(io::ErrorKind::UnexpectedEof.into())
+        };
+        let written = tokio::select! {
+            written = client.write(vec![0; 4 << 20].into()) => written,
+            taken = taking => taken,
+            () = sleep(Duration::from_secs(60)) => Ok(()),
+        };
+        assert_eq!(written.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
+    }
 
     #[test]
     fn only_the_librarys_own_rejection_is_held_back() {

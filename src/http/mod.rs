@@ -65,7 +65,7 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Open connections; one more is told to come back later.
     pub max_connections: usize,
-    /// A client that takes nothing for so long is closed.
+    /// A client that takes nothing for so long, or less than 16 KiB of what waits for it, is closed.
     pub stall_timeout: Duration,
     /// How long `/ready` says 503 while everything is served, before the bridge ends.
     pub shutdown_delay: Duration,
