@@ -35,22 +35,25 @@ pub struct MemoryBudget {
     pub catch_up: Arc<Share>,
     /// Chunks of frames that wait for slow clients.
     pub chunks: Arc<Share>,
+    /// The same, for live streams whose clients are quick, while slow ones have the share above.
+    pub live_chunks: Arc<Share>,
 }
 
 impl MemoryBudget {
     pub fn new(total: usize) -> Self {
-        let share = |name, sixteenths, parts: usize| {
-            let most = total / 16 * sixteenths;
-            Share::new(name, most, most / parts)
-        };
+        let share = |name, most, parts: usize| Share::new(name, most, most / parts);
+        let sixteenth = total / 16;
+        // A quarter of all chunks.
+        let live_chunks = sixteenth / 2;
         Self {
             total,
-            small_bodies: share("small_bodies", 1, 1),
-            bodies: share("bodies", 4, 1),
-            pages: share("pages", 3, 2),
-            live: share("live", 3, 2),
-            catch_up: share("catch_up", 3, 2),
-            chunks: share("chunks", 2, 1),
+            small_bodies: share("small_bodies", sixteenth, 1),
+            bodies: share("bodies", 4 * sixteenth, 1),
+            pages: share("pages", 3 * sixteenth, 2),
+            live: share("live", 3 * sixteenth, 2),
+            catch_up: share("catch_up", 3 * sixteenth, 2),
+            chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
+            live_chunks: share("live_chunks", live_chunks, 1),
         }
     }
 
@@ -58,8 +61,9 @@ impl MemoryBudget {
         self.total
     }
 
-    pub fn shares(&self) -> [&Arc<Share>; 6] {
-        [&self.small_bodies, &self.bodies, &self.pages, &self.live, &self.catch_up, &self.chunks]
+    pub fn shares(&self) -> [&Arc<Share>; 7] {
+        let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks } = self;
+        [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks]
     }
 }
 

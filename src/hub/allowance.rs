@@ -1,18 +1,34 @@
 //! What streams hold for their clients beyond a small chunk each: bounded over all of them, so that a thousand clients
 //! that take nothing cost a thousand small chunks and not much more.
+//!
+//! Slow clients can use all of it but a reserve, which is for live streams whose clients have taken much. Where such a client
+//! stops, what waits in its mailbox is taken back once it has taken nothing between two looks, which are 5 s apart at most.
+//! Only the chunk that is being written is left, until its client has taken it or is closed: after `--stall-timeout`, in
+//! which it must take 16 KiB (`http::io`, and `http::server::unread` for HTTP/2).
 
-use crate::memory_budget::{Reservation, Share};
+use crate::memory_budget::{MemoryBudget, Reservation, Share};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What any stream may hold, whatever the others do.
 pub const SMALL: usize = 16 << 10;
+
+/// More than what lies between us and a client that takes nothing.
+pub const PROOF: usize = 512 << 10;
+/// More than that even on one machine, where Linux took 4.2 MB.
+const SURE_PROOF: usize = 8 << 20;
+
+/// Between looks whether clients take anything, while memory is short.
+pub const IDLE: Duration = Duration::from_secs(1);
 
 /// How much the next chunk may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     /// As large as is good for the speed, and before the client has taken the last one.
     Ahead,
+    /// As large, out of the reserve: for live streams whose clients have taken so many bytes.
+    Reserved { proof: usize },
     /// Small, once the client has taken the last one.
     Small,
 }
@@ -22,13 +38,14 @@ pub enum Room {
 pub struct Allowance {
     chunks: Arc<Share>,
     most: usize,
+    reserve: Arc<Share>,
 }
 
 impl Allowance {
     /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. Single larger records
     /// may use the rest of the share.
-    pub fn new(chunks: Arc<Share>, most: usize) -> Self {
-        Self { chunks, most }
+    pub fn new(memory: &MemoryBudget, most: usize) -> Self {
+        Self { chunks: memory.chunks.clone(), most, reserve: memory.live_chunks.clone() }
     }
 
     /// Bytes beyond [`SMALL`] that chunks have now.
@@ -43,9 +60,23 @@ impl Allowance {
         }
     }
 
+    /// The reserve, where a chunk of so many bytes fits. Half of it is for clients that have surely taken much.
+    pub fn reserve(&self, chunk: usize) -> Room {
+        let proof = if self.reserve.used() < self.reserve.most() / 2 { PROOF } else { SURE_PROOF };
+        if self.reserve.has_room(chunk) { Room::Reserved { proof } } else { Room::Small }
+    }
+
     /// For frames yet to be written.
     pub fn nothing(&self) -> Reservation {
         self.chunks.nothing()
+    }
+
+    /// The same for a live feed.
+    pub fn nothing_in(&self, room: Room) -> Reservation {
+        match room {
+            Room::Reserved { .. } => self.reserve.nothing(),
+            Room::Ahead | Room::Small => self.nothing(),
+        }
     }
 
     /// Frames that are small.
@@ -81,8 +112,9 @@ mod tests {
 
     #[test]
     fn chunks_that_wait_for_a_client_count_in_the_memory_budget() {
-        let share = Share::new("chunks", 1 << 20, 1 << 20);
-        let allowance = Allowance::new(share.clone(), 100);
+        let memory = MemoryBudget::default();
+        let share = &memory.chunks;
+        let allowance = Allowance::new(&memory, 100);
         let small = allowance.hold(vec![0; SMALL]);
         assert_eq!((share.used(), allowance.room()), (0, Room::Ahead));
         let large = allowance.hold(vec![0; SMALL + 150]);

@@ -5,9 +5,9 @@ use super::allowance::{Room, SMALL};
 use super::candidates::Candidates;
 use super::encoder::{Encoder, Flow, Limits};
 use super::gap::Loss;
-use super::job::{Company, Job, JobSettings, Weight};
+use super::job::{JobSettings, Weight};
 use super::lock;
-use super::mailbox::{Post, Stand};
+use super::mailbox::Post;
 use super::subscription::{Filter, GapReason, Missing};
 use super::tail::Tail;
 use super::time_budget::TimeBudget;
@@ -47,7 +47,7 @@ pub struct Feed {
     pub key: FeedKey,
     /// Of its topics, in their order.
     pub tails: Vec<Arc<Tail>>,
-    settings: Arc<JobSettings>,
+    pub settings: Arc<JobSettings>,
     /// ns that its last delivery to streams took for each of them.
     cost: AtomicU64,
     state: Mutex<FeedState>,
@@ -55,11 +55,13 @@ pub struct Feed {
 
 pub struct FeedState {
     pub encoder: Encoder,
-    members: Vec<Post>,
+    pub members: Vec<Post>,
     /// What the last stream that joined lacked, from its cursor to the feed's. Many come back from the same place.
     pub last_join: Option<Join>,
     /// Since when no stream is left.
     empty_since: Option<Instant>,
+    /// When it was looked whether clients take anything.
+    pub looked: Instant,
     pub ended: Ended,
 }
 
@@ -98,6 +100,7 @@ impl Feed {
                 members: Vec::new(),
                 last_join: None,
                 empty_since: None,
+                looked: Instant::now(),
                 ended: Ended::No,
             }),
         }
@@ -180,15 +183,10 @@ impl Feed {
                 end.set(topic, partition, next.into());
                 self.evict_behind(&mut state, &end, Weight::Heavy, |_| true);
             }
-            let room = self.settings.allowance.room();
-            match room {
-                Room::Ahead => self.evict_full(&mut state),
-                Room::Small => {
-                    // So many small chunks are what the streams would hold each by itself.
-                    let streams = state.members.len();
-                    self.evict(&mut state, |member| member.is_full() || member.waiting() >= streams);
-                }
-            }
+            let room = self.room(&mut state);
+            // So much is what the streams would hold each by itself.
+            let small = if room == Room::Small { SMALL * state.members.len() } else { usize::MAX };
+            self.evict(&mut state, |member| member.is_full() || member.waiting_bytes() >= small);
             if state.members.is_empty() {
                 // Nobody listens: only the place moves on, for those who come back.
                 let epoch = candidates.epochs.before(next).unwrap_or(NO_EPOCH);
@@ -196,9 +194,10 @@ impl Feed {
                 state.encoder.nothing_owed();
                 return given;
             }
-            let most = if room == Room::Ahead { CHUNK } else { SMALL };
+            let most = if room == Room::Small { SMALL } else { CHUNK };
             let mut out = Vec::with_capacity(candidates.memory().min(most + most / 4));
-            let mut memory = self.settings.allowance.nothing();
+            let mut memory = self.settings.allowance.nothing_in(room);
+            let before = matches!(room, Room::Reserved { .. }).then(|| state.encoder.clone());
             let limits = Limits { most, budget: own, memory: &mut memory };
             let flow = state.encoder.records(&mut out, topic, candidates, next, limits);
             if matches!(flow, Flow::Short(_)) && out.is_empty() {
@@ -207,6 +206,11 @@ impl Feed {
                 end.set(topic, partition, next.into());
                 self.evict_behind(&mut state, &end, Weight::Light, |_| true);
                 continue;
+            }
+            if let (Room::Reserved { proof }, Some(before), true) = (room, before, out.len() > SMALL) {
+                let FeedState { encoder, members, .. } = &mut *state;
+                let end = encoder.cursor.clone();
+                self.evict_from(members, &before, (&end, Weight::Light), |member| !member.has_taken(proof));
             }
             given += self.send(&mut state, self.settings.allowance.hold_paid(out, memory));
             if flow == Flow::Finished {
@@ -272,6 +276,9 @@ impl Feed {
             self.evict_full(&mut state);
             self.send(&mut state, out);
         }
+        if self.settings.allowance.room() == Room::Small {
+            self.evict_idle(&mut state);
+        }
         state.members.retain(|member| !member.is_closed());
         // A wave of streams that come back has come by now.
         state.last_join = None;
@@ -310,45 +317,6 @@ impl Feed {
         self.settings.counts.delivered.add(records, chunk.bytes.len() as u64 * streams);
         state.members.iter().for_each(|member| member.send(chunk.clone()));
         records
-    }
-
-    /// Streams that cannot take another chunk leave the live flow here, and read on by themselves from
-    /// the place where they are now.
-    fn evict_full(&self, state: &mut FeedState) {
-        self.evict(state, Post::is_full);
-    }
-
-    fn evict(&self, state: &mut FeedState, which: impl Fn(&Post) -> bool) {
-        let end = state.encoder.cursor.clone();
-        self.evict_behind(state, &end, Weight::Light, which);
-    }
-
-    /// `end`: how far the log has been read.
-    fn evict_behind(&self, state: &mut FeedState, end: &Cursor, weight: Weight, which: impl Fn(&Post) -> bool) {
-        let FeedState { encoder, members, .. } = state;
-        let company = if weight == Weight::Heavy && members.len() > 1 { Company::SameFeed } else { Company::Alone };
-        members.retain(|member| {
-            if which(member) && !member.is_closed() {
-                let encoder = self.behind(encoder, member);
-                let behind = encoder.cursor.behind(end);
-                let mut job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
-                (job.weight, job.company) = (weight, company);
-                job.place.is_behind_by(behind);
-                // It reads on when its client takes or wants something again.
-                member.park(job, 0);
-                return false;
-            }
-            !member.is_closed()
-        });
-    }
-
-    /// Where a stream reads on: without the chunks that its client has not taken, which would be memory that it alone
-    /// keeps.
-    fn behind(&self, encoder: &Encoder, member: &Post) -> Encoder {
-        let Some(Stand { cursor, remaining }) = member.take_back() else { return encoder.clone() };
-        let mut own = encoder.at(Cursor::clone(&cursor));
-        own.bounds.remaining = remaining;
-        own
     }
 }
 

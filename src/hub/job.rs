@@ -1,6 +1,6 @@
 //! A stream outside the live flow, and what becomes of it turn by turn.
 
-use super::allowance::{Allowance, Room, SMALL};
+use super::allowance::{Allowance, PROOF, Room, SMALL};
 use super::counts::{Asked, Counts};
 use super::encoder::Encoder;
 use super::feed::{CHUNK, FeedKey};
@@ -27,9 +27,6 @@ const SHARED_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration:
 
 /// Between turns of a stream that waits for memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
-
-/// More than what lies between us and a client that takes nothing.
-const PROOF: usize = 512 << 10;
 
 /// Between turns of a stream that waits for the return of a topic outside the live flow.
 const RETURN_PAUSE: Duration = Duration::from_millis(500);

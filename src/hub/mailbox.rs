@@ -12,7 +12,7 @@ use crate::cursor::Cursor;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded};
 use futures_util::task::AtomicWaker;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -71,6 +71,11 @@ struct Shared {
     waker: AtomicWaker,
     /// Held while chunks are taken out: those that are taken back must not be taken by the client in between.
     taking: Mutex<()>,
+    /// Bytes that were handed over, and that the client has taken of them.
+    sent: AtomicUsize,
+    taken: AtomicUsize,
+    /// Of those, when something waited for the client and it was [asked](Post::is_idle) last.
+    taken_before: AtomicUsize,
     closed: AtomicBool,
     /// The stream has delivered all it was asked for, or its client knows why it ends.
     completed: AtomicBool,
@@ -107,6 +112,9 @@ pub(super) fn mailbox(
         client,
         waker: AtomicWaker::new(),
         taking: Mutex::new(()),
+        sent: AtomicUsize::new(0),
+        taken: AtomicUsize::new(0),
+        taken_before: AtomicUsize::new(usize::MAX),
         closed: AtomicBool::new(false),
         completed: AtomicBool::new(false),
         parked: Mutex::new(None),
@@ -142,6 +150,7 @@ impl Post {
     /// [`is_full`](Self::is_full) before, so there is room.
     pub fn send(&self, chunk: Chunk) {
         self.shared.is_hungry.store(false, Ordering::SeqCst);
+        self.shared.sent.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
         if self.chunks.try_send(chunk).is_ok() {
             self.shared.waker.wake();
         }
@@ -156,7 +165,7 @@ impl Post {
         let records = waiting.split_off(words);
         // There is room: they were here before, and the hub's other threads leave this mailbox alone.
         waiting.into_iter().for_each(|chunk| drop(self.chunks.try_send(chunk)));
-        self.shared.untaken(&records);
+        self.shared.sent.fetch_sub(self.shared.untaken(&records), Ordering::Relaxed);
         records.into_iter().next().map(|first| first.from)
     }
 
@@ -168,6 +177,22 @@ impl Post {
     /// Chunks that wait for the client.
     pub fn waiting(&self) -> usize {
         self.chunks.len()
+    }
+
+    pub fn waiting_bytes(&self) -> usize {
+        self.shared.sent.load(Ordering::Relaxed).saturating_sub(self.shared.taken.load(Ordering::Relaxed))
+    }
+
+    /// Whether the client has taken so many bytes since its stream began.
+    pub fn has_taken(&self, bytes: usize) -> bool {
+        self.shared.taken.load(Ordering::Relaxed) >= bytes
+    }
+
+    /// Whether the client has taken nothing since this was asked last, though something waited for it then.
+    pub fn is_idle(&self) -> bool {
+        let taken = self.shared.taken.load(Ordering::Relaxed);
+        let now = if self.waiting() > 0 { taken } else { usize::MAX };
+        self.shared.taken_before.swap(now, Ordering::Relaxed) == taken && self.waiting() > 0
     }
 
     /// Whether fewer than `ahead` chunks wait for the client, or the client for the next one.
@@ -188,9 +213,12 @@ impl Post {
 }
 
 impl Shared {
-    fn untaken(&self, chunks: &[Chunk]) {
+    /// How many bytes it is.
+    fn untaken(&self, chunks: &[Chunk]) -> usize {
         let records = chunks.iter().map(|chunk| chunk.records).sum();
-        self.counts.untaken.add(records, chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum());
+        let bytes = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+        self.counts.untaken.add(records, bytes as u64);
+        bytes
     }
 
     fn unpark(&self) {
@@ -243,6 +271,7 @@ impl Mailbox {
         };
         match taken {
             Ok(chunk) => {
+                self.shared.taken.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
                 self.shared.unpark();
                 Some(Some(chunk.bytes))
             }

@@ -13,6 +13,7 @@ mod catch_up;
 mod counts;
 mod delayed;
 mod encoder;
+mod evict;
 mod fair_queue;
 mod feed;
 mod gap;
@@ -181,7 +182,7 @@ impl Hub {
                 ahead: settings.catch_up_ahead,
                 max_id_bytes: settings.max_id_bytes,
                 topic_patience: settings.topic_patience,
-                allowance: Allowance::new(settings.memory.chunks.clone(), settings.catch_up_held),
+                allowance: Allowance::new(&settings.memory, settings.catch_up_held),
                 counts,
                 stragglers: Arc::<Stragglers>::default(),
             }),

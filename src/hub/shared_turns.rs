@@ -113,7 +113,7 @@ mod tests {
     use crate::hub::job_queue::JobQueue;
     use crate::hub::mailbox::{Mailbox, mailbox};
     use crate::hub::{ClientTag, Filter, Format, Gap, Missing, Permit};
-    use crate::memory_budget::Share;
+    use crate::memory_budget::MemoryBudget;
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
     use crossbeam_channel::never;
     use std::sync::Arc;
@@ -154,7 +154,7 @@ mod tests {
             ahead: 0,
             topic_patience: Duration::ZERO,
             max_id_bytes: 128,
-            allowance: Allowance::new(Share::new("chunks", 0, 0), 0),
+            allowance: Allowance::new(&MemoryBudget::new(0), 0),
             counts: Arc::default(),
             stragglers: Arc::default(),
         };

@@ -24,6 +24,7 @@ mod resume;
 mod routes;
 mod server;
 mod shipped;
+mod slow_readers;
 mod support;
 mod tidy;
 mod tokens;

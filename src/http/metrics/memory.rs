@@ -14,7 +14,7 @@ impl Collector for Memory {
         let mut page = Page(encoder);
         let help = "Bytes of the memory budget (--memory-budget), by its shares: small_bodies and bodies of requests, pages of \
                     records and other large answers, what the live flow has read (live) or streams that catch up \
-                    (catch_up), chunks of frames that wait for slow clients";
+                    (catch_up), chunks of frames that wait for slow clients, and for quick ones beside them (live_chunks)";
         let shares = self.0.shares();
         let most = shares.map(|share| (share.name(), share.most() as u64));
         page.gauges(("curlew_memory_budget_bytes", help), "share", most)?;

@@ -165,6 +165,12 @@ impl MemoryBroker {
         self.with(name, |topic| topic.partitions[partition].append(record))
     }
 
+    /// All of them at once; the offset of the last.
+    pub fn append_all(&self, name: &str, partition: usize, values: impl Iterator<Item = Vec<u8>>) -> Offset {
+        let records = values.map(|value| NewRecord { value: Some(value.into()), ..NewRecord::default() });
+        self.with(name, |topic| records.fold(-1, |_, record| topic.partitions[partition].append(record)))
+    }
+
     /// What a foreign consumer would see.
     pub fn records(&self, name: &str, partition: usize) -> Vec<(Offset, NewRecord)> {
         self.with(name, |topic| topic.partitions[partition].records.clone())

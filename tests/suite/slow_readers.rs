@@ -1,0 +1,252 @@
+//! Streams whose clients hold all the memory for chunks that they can get, beside one whose client takes what comes.
+
+use crate::support::memory_broker::MemoryBroker;
+use curlew::broker::BrokerError;
+use curlew::cursor::Selection;
+use curlew::hub::*;
+use curlew::memory_budget::MemoryBudget;
+use curlew::record::{Offset, Partition, RecordRef, TopicName};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Of a burst. Together they are fewer chunks than a mailbox holds, and one fetch.
+const RECORDS: usize = 600;
+/// Less than a full chunk and much more than a small one.
+const LARGE: usize = 100 << 10;
+/// What each stream may hold beside.
+const SMALL: usize = 16 << 10;
+/// What slow clients may have before streams get small chunks.
+const HELD: usize = 1 << 20;
+
+/// A line a record: its offset, and its value.
+#[derive(Default)]
+struct Lines {
+    /// Records that were written outside the live flow.
+    caught_up: AtomicUsize,
+}
+
+impl Format for Lines {
+    fn name(&self) -> &str {
+        "lines"
+    }
+    fn uses_ids(&self) -> bool {
+        true
+    }
+    fn record(&self, out: &mut Vec<u8>, _: &TopicName, _: Partition, record: &RecordRef<'_>, _: &str) {
+        if std::thread::current().name().is_some_and(|name| name.starts_with("catch-up")) {
+            self.caught_up.fetch_add(1, Ordering::Relaxed);
+        }
+        out.extend(format!("{} ", record.offset).bytes());
+        out.extend_from_slice(record.value.unwrap_or_default());
+        out.push(b'\n');
+    }
+    fn checkpoint(&self, out: &mut Vec<u8>, _: &str) {
+        out.extend(b"at\n");
+    }
+    fn gap(&self, out: &mut Vec<u8>, _: &Gap, _: &str) {
+        out.extend(b"gap\n");
+    }
+    fn problem(&self, out: &mut Vec<u8>, _: &BrokerError) {
+        out.extend(b"problem\n");
+    }
+}
+
+struct World {
+    broker: Arc<MemoryBroker>,
+    memory: MemoryBudget,
+    hub: Hub,
+}
+
+fn world() -> World {
+    let (broker, memory) = (MemoryBroker::new(), MemoryBudget::new(128 << 20));
+    for topic in ["own", "slow", "backlog"] {
+        broker.create(topic, 1);
+    }
+    broker.append("backlog", 0, vec![b'x'; 400 << 10]);
+    let metadata_refresh = Duration::from_millis(50);
+    let settings = Settings { metadata_refresh, catch_up_held: HELD, memory: memory.clone(), ..Settings::default() };
+    let hub = Hub::start(broker.clone(), settings).unwrap();
+    World { broker, memory, hub }
+}
+
+struct Client {
+    mailbox: Mailbox,
+    format: Arc<Lines>,
+    taken: usize,
+    next: Offset,
+}
+
+/// Whether a stream shares its chunks with others of its topic.
+#[derive(Clone, Copy)]
+enum Feed {
+    Shared,
+    Private,
+}
+
+impl World {
+    fn open(&self, topic: &str, start: Start, feed: Feed) -> Client {
+        let format = Arc::new(Lines::default());
+        let subscription = Subscription {
+            topics: vec![TopicName::new(topic).unwrap()],
+            selection: Selection::All,
+            start,
+            filter: Filter::default(),
+            missing: Missing::Refuse,
+            until: Until::Forever,
+            limit: NonZeroU64::new(1 << 40).filter(|_| matches!(feed, Feed::Private)),
+            format: format.clone(),
+        };
+        Client { mailbox: self.hub.subscribe(subscription).unwrap(), format, taken: 0, next: 0 }
+    }
+
+    fn burst(&self, topic: &str) -> Offset {
+        self.broker.append_all(topic, 0, (0..RECORDS).map(|_| vec![b'x'; 1 << 10]))
+    }
+
+    /// A live stream whose client has taken so many bytes.
+    fn live(&self, topic: &str, feed: Feed, bytes: usize) -> Client {
+        let mut client = self.open(topic, Start::Latest, feed);
+        // Where it starts.
+        client.next_chunk();
+        while client.taken < bytes {
+            let last = self.burst(topic);
+            client.take_to(last);
+        }
+        client
+    }
+
+    fn is_short(&self) -> bool {
+        self.memory.chunks.used() >= HELD
+    }
+}
+
+impl Client {
+    fn poll(&mut self) -> Option<bytes::Bytes> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(chunk) = self.mailbox.poll_next(&mut cx) else { return None };
+        let chunk = chunk.expect("the stream goes on");
+        for line in std::str::from_utf8(&chunk).unwrap().lines().filter(|line| *line != "at") {
+            let offset: Offset = line.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
+            assert!(self.next == 0 || self.next == offset, "{offset} comes after {}", self.next - 1);
+            self.next = offset + 1;
+        }
+        self.taken += chunk.len();
+        Some(chunk)
+    }
+
+    fn next_chunk(&mut self) -> bytes::Bytes {
+        let mut chunk = None;
+        until("a chunk comes", || {
+            chunk = self.poll();
+            chunk.is_some()
+        });
+        chunk.unwrap()
+    }
+
+    /// The sizes of the chunks up to this record.
+    fn take_to(&mut self, last: Offset) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        while self.next <= last {
+            sizes.push(self.next_chunk().len());
+        }
+        sizes
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// What clients hold: their streams, and the chunks that are being written to them.
+type Holding = Vec<(Client, bytes::Bytes)>;
+
+/// Streams that read the log, as many as there is memory for.
+fn behind(world: &World) -> Holding {
+    let mut holding = Vec::new();
+    while world.memory.chunks.has_room(400 << 10) {
+        let mut client = world.open("backlog", Start::Earliest, Feed::Private);
+        let begin = client.next_chunk();
+        let chunk = if client.next == 0 { client.next_chunk() } else { begin };
+        holding.push((client, chunk));
+    }
+    holding
+}
+
+/// Live streams whose clients have taken so many bytes, until they hold so many together.
+fn live(world: &World, taken: usize, held: usize) -> Holding {
+    let mut holding = Holding::new();
+    while holding.iter().map(|(_, chunk)| chunk.len() - SMALL).sum::<usize>() < held {
+        let mut client = world.live("slow", Feed::Private, taken);
+        let last = world.burst("slow");
+        while client.next <= last {
+            let chunk = client.next_chunk();
+            if chunk.len() >= LARGE {
+                holding.push((client, chunk));
+                break;
+            }
+        }
+    }
+    holding
+}
+
+fn live_that_took_nothing(world: &World) -> Holding {
+    live(world, 0, HELD)
+}
+
+/// More than what lies between the bridge and a client that takes nothing, on most networks.
+fn live_that_took_much(world: &World) -> Holding {
+    let mut holding = behind(world);
+    holding.extend(live(world, 1 << 20, world.memory.live_chunks.most() / 2));
+    holding
+}
+
+#[test]
+fn slow_readers_of_other_topics_neither_shrink_nor_evict_a_live_stream_whose_client_takes_what_comes() {
+    type Slow = fn(&World) -> Holding;
+    let rows: [(&str, Slow, usize); 3] = [
+        ("behind", behind, 1 << 20),
+        ("live, took nothing", live_that_took_nothing, 1 << 20),
+        ("live, took much", live_that_took_much, 9 << 20),
+    ];
+    for (name, slow, taken) in rows {
+        let world = world();
+        let mut own = world.live("own", Feed::Shared, taken);
+        // One of the same topic that takes nothing, and shares its chunks.
+        let _beside = world.live("own", Feed::Shared, 0);
+        let holding = slow(&world);
+        assert!(world.is_short(), "{name}: {} hold {}", holding.len(), world.memory.chunks.used());
+        let caught_up = own.format.caught_up.load(Ordering::Relaxed);
+        for _ in 0..10 {
+            let last = world.burst("own");
+            let sizes = own.take_to(last);
+            assert!(sizes.iter().rev().skip(1).all(|size| *size >= LARGE), "{name}: {sizes:?}");
+            for share in world.memory.shares() {
+                assert!(share.used() <= share.most(), "{name}: {share:?}");
+            }
+        }
+        assert_eq!(own.format.caught_up.load(Ordering::Relaxed), caught_up, "{name}: it left the live flow");
+        assert!(world.is_short(), "{name}: {} hold {}", holding.len(), world.memory.chunks.used());
+    }
+}
+
+#[test]
+fn a_client_that_stops_gives_back_what_waits_for_it_of_the_reserve() {
+    let world = world();
+    let mut stopped: Vec<_> = (0..3).map(|_| world.live("slow", Feed::Private, 1 << 20)).collect();
+    let _holding = behind(&world);
+    let last = world.burst("slow");
+    let reserve = &world.memory.live_chunks;
+    until("their chunks are of the reserve", || reserve.used() > 3 * LARGE);
+    until("they are given back", || reserve.used() == 0);
+    for client in &mut stopped {
+        client.take_to(last);
+    }
+}
