@@ -3,90 +3,90 @@
 import { endpoint } from "./base.js";
 import { Entry } from "./record.js";
 
-const PAGE = 500;
+const PAGE_RECORDS = 500;
 
-async function json(url, options) {
-  const answer = await fetch(url, options);
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(String(body.detail ?? answer.status));
+async function fetchJson(url, options) {
+  const response = await fetch(url, options);
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(String(body.detail ?? response.status));
   return body;
 }
 
 /** The topic's partitions with their ends. */
-export const describe = (topic) => json(endpoint(`topics/${topic}`));
+export const fetchTopic = (topic) => fetchJson(endpoint(`topics/${topic}`));
 
 /** The next offset of each partition at a place: `earliest`, an RFC 3339 time, or a number. */
-export async function placesOf(topic, at, only) {
-  const { partitions } = await describe(topic);
-  const chosen = partitions.filter((p) => p.earliest !== null && (only === null || p.partition === only));
-  if (chosen.length === 0) throw new Error(`there is no partition ${only}`);
-  const places = chosen.map(async (p) => {
-    if (at === "earliest") return [p.partition, p.earliest];
-    if (/^\d+$/.test(at)) return [p.partition, Math.max(p.earliest, Math.min(Number(at), p.latest))];
-    return [p.partition, (await firstSince(topic, p.partition, at)) ?? p.latest];
+export async function resolveOffsets(topic, start, partition) {
+  const { partitions } = await fetchTopic(topic);
+  const selected = partitions.filter((p) => p.earliest !== null && (partition === null || p.partition === partition));
+  if (selected.length === 0) throw new Error(`there is no partition ${partition}`);
+  const offsets = selected.map(async (p) => {
+    if (start === "earliest") return [p.partition, p.earliest];
+    if (/^\d+$/.test(start)) return [p.partition, Math.max(p.earliest, Math.min(Number(start), p.latest))];
+    return [p.partition, (await offsetAtTime(topic, p.partition, start)) ?? p.latest];
   });
-  return new Map(await Promise.all(places));
+  return new Map(await Promise.all(offsets));
 }
 
 /** The offset of a partition's first record at or after a time. */
-async function firstSince(topic, partition, time) {
+async function offsetAtTime(topic, partition, time) {
   const query = new URLSearchParams({ partition, from: time, until: "end", limit: 1 });
-  const answer = await fetch(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(String(JSON.parse(text).detail));
+  const response = await fetch(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
+  const text = await response.text();
+  if (!response.ok) throw new Error(String(JSON.parse(text).detail));
   const line = text.split("\n").find((l) => l.trim());
   return line ? JSON.parse(line).offset : null;
 }
 
 /** Pages in both directions; entries oldest first. */
-export class Browsing {
-  constructor(topic, places) {
+export class RecordBrowser {
+  constructor(topic, offsets) {
     this.topic = topic;
-    this.from = new Map(places);
-    this.to = new Map(places);
+    this.first = new Map(offsets);
+    this.next = new Map(offsets);
     this.entries = [];
   }
 
   /** Reads on; true while there may be more. */
-  async later() {
-    const pages = await Promise.all([...this.to].map(([partition, offset]) => this.page(partition, offset, PAGE)));
-    pages.forEach((page) => this.to.set(page.partition, page.next));
+  async loadLater() {
+    const pages = await Promise.all([...this.next].map(([partition, offset]) => this.fetchPage(partition, offset, PAGE_RECORDS)));
+    pages.forEach((page) => this.next.set(page.partition, page.next));
     this.merge(pages);
     return pages.some((page) => page.next < page.latest);
   }
 
   /** Reads back; true while there may be more. */
-  async earlier() {
-    const asked = [...this.from].map(async ([partition, offset]) => {
-      const start = Math.max(0, offset - PAGE);
-      return start === offset ? null : { ...(await this.page(partition, start, offset - start)), start, before: offset };
+  async loadEarlier() {
+    const requests = [...this.first].map(async ([partition, offset]) => {
+      const start = Math.max(0, offset - PAGE_RECORDS);
+      return start === offset ? null : { ...(await this.fetchPage(partition, start, offset - start)), start, before: offset };
     });
-    const pages = (await Promise.all(asked)).filter(Boolean);
+    const pages = (await Promise.all(requests)).filter(Boolean);
     for (const page of pages) {
       page.entries = page.entries.filter((entry) => entry.offset < page.before);
-      this.from.set(page.partition, Math.max(page.start, page.earliest));
+      this.first.set(page.partition, Math.max(page.start, page.earliest));
     }
     this.merge(pages);
     return pages.some((page) => page.start > page.earliest);
   }
 
-  async page(partition, offset, limit) {
+  async fetchPage(partition, offset, limit) {
     const url = endpoint(`topics/${this.topic}/partitions/${partition}/records`);
-    const { earliest } = (await describe(this.topic)).partitions.find((p) => p.partition === partition);
+    const { earliest } = (await fetchTopic(this.topic)).partitions.find((p) => p.partition === partition);
     const start = Math.max(offset, earliest);
-    const answer = await fetch(`${url}?offset=${start}&limit=${limit}`);
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(String(JSON.parse(text).detail));
+    const response = await fetch(`${url}?offset=${start}&limit=${limit}`);
+    const text = await response.text();
+    if (!response.ok) throw new Error(String(JSON.parse(text).detail));
     const page = JSON.parse(text);
     const entries = page.records.map((record) => new Entry(record.value === null ? "tombstone" : "record", JSON.stringify(record), 0));
     return { partition, entries, next: page.next_offset, latest: page.latest, earliest };
   }
 
   merge(pages) {
-    const all = [...this.entries, ...pages.flatMap((page) => page.entries)];
+    const entries = [...this.entries, ...pages.flatMap((page) => page.entries)];
     const time = (entry) => entry.summary.timestamp ?? 0;
-    all.sort((a, b) => time(a) - time(b) || a.partition - b.partition || a.offset - b.offset);
-    all.forEach((entry, i) => (entry.serial = i));
-    this.entries = all;
+    entries.sort((a, b) => time(a) - time(b) || a.partition - b.partition || a.offset - b.offset);
+    entries.forEach((entry, i) => (entry.serial = i));
+    this.entries = entries;
   }
 }

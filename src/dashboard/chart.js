@@ -1,7 +1,7 @@
 // One field's card: the chart, its threshold, its legend with exact numbers, the same data as a table.
 
 import { announce, button, el, labelled, setText } from "./dom.js";
-import { draw, frameOf, rangeOf } from "./draw.js";
+import { draw, createFrame, valueRange } from "./draw.js";
 import * as format from "./format.js";
 import * as url from "./url.js";
 
@@ -17,30 +17,30 @@ export class Chart {
     this.hiddenKeys = new Set();
     this.legend = new Map();
     this.threshold = url.thresholds().get(field);
-    this.make();
+    this.build();
   }
 
-  make() {
+  build() {
     const id = `field-${this.field}`;
     this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: nothing yet` });
     this.context = this.canvas.getContext("2d");
-    this.tip = el("div", { class: "tip", hidden: true });
+    this.tooltip = el("div", { class: "tooltip", hidden: true });
     this.badge = el("span", { class: "badge over", hidden: true });
-    this.limit = el("input", { type: "number", step: "any", class: "limit", value: this.threshold ?? "", placeholder: "none", oninput: () => this.limitTyped() });
+    this.thresholdInput = el("input", { type: "number", step: "any", class: "threshold", value: this.threshold ?? "", placeholder: "none", oninput: () => this.thresholdChanged() });
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
-    this.screenButton = button("Full screen", () => this.toggleScreen(), { class: "small" });
+    this.fullScreenButton = button("Full screen", () => this.toggleFullScreen(), { class: "small" });
     this.rows = el("tbody");
     const head = el("tr", {}, ...["Key", "Now", "Least", "Most"].map((name) => el("th", { scope: "col" }, name)));
     const legend = el("table", { class: "legend" }, el("caption", { class: "offscreen" }, `${this.field}: values in the window`), el("thead", {}, head), this.rows);
-    this.data = el("div", { class: "data", hidden: true });
+    this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
       el("header", {}, el("h3", { id }, this.field), this.badge, el("span", { class: "grow" }),
-        labelled("Threshold", this.limit, { class: "field inline" }), this.tableButton, this.screenButton),
-      el("div", { class: "plot-box" }, this.canvas, this.tip),
-      el("div", { class: "legend-box", tabIndex: 0, role: "group", "aria-label": `${this.field}: legend` }, legend), this.data);
-    this.canvas.addEventListener("pointermove", (event) => this.point(event));
+        labelled("Threshold", this.thresholdInput, { class: "field inline" }), this.tableButton, this.fullScreenButton),
+      el("div", { class: "plot-box" }, this.canvas, this.tooltip),
+      el("div", { class: "legend-box", tabIndex: 0, role: "group", "aria-label": `${this.field}: legend` }, legend), this.dataTable);
+    this.canvas.addEventListener("pointermove", (event) => this.pointerMoved(event));
     this.canvas.addEventListener("pointerleave", () => this.view.setHover(null, null));
-    this.canvas.addEventListener("keydown", (event) => this.key(event));
+    this.canvas.addEventListener("keydown", (event) => this.keyPressed(event));
     this.canvas.addEventListener("blur", () => this.view.setHover(null, null));
   }
 
@@ -48,7 +48,7 @@ export class Chart {
   get lines() {
     const colours = this.view.theme.lines;
     return [...this.keys].map(([key, series]) => {
-      const i = this.view.numberOf(key);
+      const i = this.view.keyIndex(key);
       return { key, series, colour: colours[i % colours.length], dash: DASHES[Math.floor(i / colours.length) % DASHES.length] };
     }).filter((line) => !this.hiddenKeys.has(line.key));
   }
@@ -64,38 +64,38 @@ export class Chart {
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const { from, to, theme, marks, hover } = this.view;
     const lines = this.lines;
-    this.frame = frameOf(width, height, from, to, rangeOf(lines, from, to, this.threshold));
+    this.frame = createFrame(width, height, from, to, valueRange(lines, from, to, this.threshold));
     draw(this.context, this.frame, theme, { lines, threshold: this.threshold, marks, hover });
-    this.showTip();
+    this.updateTooltip();
   }
 
   /** The numbers beside the chart: read a few times a second, not at every frame. */
-  tell() {
+  updateLegend() {
     const { from, to } = this.view;
     const over = [];
-    const said = [];
+    const spoken = [];
     for (const [key, series] of this.keys) {
-      const row = this.rowOf(key);
+      const row = this.legendRow(key);
       const summary = series.summary(from, to);
       ["current", "min", "max"].forEach((name, at) => setText(row.cells[at], summary ? format.short(summary[name]) : "–"));
       if (!summary || this.hiddenKeys.has(key)) continue;
       const isOver = this.threshold !== undefined && summary.current > this.threshold;
       row.element.classList.toggle("is-over", isOver);
       if (isOver) over.push(key);
-      said.push(`${key} ${format.short(summary.current)}`);
+      spoken.push(`${key} ${format.short(summary.current)}`);
     }
     this.badge.hidden = over.length === 0;
     setText(this.badge, `▲ over: ${over.slice(0, 3).join(", ")}${over.length > 3 ? "…" : ""}`);
     this.element.classList.toggle("is-over", over.length > 0);
-    const label = `Chart of ${this.field}, ${url.state.window}: ${said.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
+    const label = `Chart of ${this.field}, ${url.state.window}: ${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
     if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
-    if (!this.data.hidden) this.fillTable();
+    if (!this.dataTable.hidden) this.fillTable();
   }
 
-  rowOf(key) {
-    const known = this.legend.get(key);
-    if (known) return known;
-    const i = this.view.numberOf(key);
+  legendRow(key) {
+    const existing = this.legend.get(key);
+    if (existing) return existing;
+    const i = this.view.keyIndex(key);
     const colour = this.view.theme.lines.length ? `line-${i % this.view.theme.lines.length}` : "";
     const toggle = button("", () => this.toggleKey(key, toggle), { class: "key", "aria-pressed": "true", title: key });
     toggle.append(el("span", { class: `swatch ${colour}` }), el("bdi", {}, key));
@@ -110,24 +110,24 @@ export class Chart {
     const hide = !this.hiddenKeys.delete(key);
     if (hide) this.hiddenKeys.add(key);
     toggle.setAttribute("aria-pressed", String(!hide));
-    this.view.changed();
+    this.view.invalidate();
   }
 
-  limitTyped() {
-    const text = this.limit.value.trim();
+  thresholdChanged() {
+    const text = this.thresholdInput.value.trim();
     this.threshold = text === "" || !Number.isFinite(Number(text)) ? undefined : Number(text);
     url.setThreshold(this.field, this.threshold ?? null);
-    this.view.changed();
-    this.tell();
+    this.view.invalidate();
+    this.updateLegend();
   }
 
-  point(event) {
+  pointerMoved(event) {
     if (!this.frame) return;
     const x = event.clientX - this.canvas.getBoundingClientRect().left;
-    this.view.setHover(Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.back(x))), this);
+    this.view.setHover(Math.max(this.frame.from, Math.min(this.frame.to, this.frame.x.toValue(x))), this);
   }
 
-  key(event) {
+  keyPressed(event) {
     const { from, to, hover } = this.view;
     const step = (to - from) / (event.shiftKey ? 10 : 100);
     const at = { ArrowLeft: (hover ?? to) - step, ArrowRight: (hover ?? to) + step, Home: from, End: to, Escape: null }[event.key];
@@ -139,40 +139,40 @@ export class Chart {
 
   /** Each line's exact value at a time; where a point stands for several records, their extremes. */
   valuesAt(time) {
-    const reach = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), 1000);
+    const tolerance = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), 1000);
     const found = [];
     for (const line of this.lines) {
       const { series } = line;
-      const i = series.nearest(time, Math.max(reach, series.pause));
+      const i = series.nearest(time, Math.max(tolerance, series.interval));
       if (i === null) continue;
-      const many = series.min[i] !== series.max[i];
-      found.push([line, many ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
+      const isMerged = series.min[i] !== series.max[i];
+      found.push([line, isMerged ? `${format.exact(series.last[i])} (${format.exact(series.min[i])} to ${format.exact(series.max[i])})` : format.exact(series.last[i])]);
     }
     return found;
   }
 
-  showTip() {
-    const { hover, hoverOn } = this.view;
-    this.tip.hidden = hover === null || hoverOn !== this;
-    if (this.tip.hidden) return;
+  updateTooltip() {
+    const { hover, hoverChart } = this.view;
+    this.tooltip.hidden = hover === null || hoverChart !== this;
+    if (this.tooltip.hidden) return;
     const values = this.valuesAt(hover).slice(0, 12);
-    this.tip.replaceChildren(el("strong", {}, format.time(hover)), ...values.map(([line, text]) =>
+    this.tooltip.replaceChildren(el("strong", {}, format.time(hover)), ...values.map(([line, text]) =>
       el("div", {}, el("span", { class: `swatch line-${[...this.keys.keys()].indexOf(line.key) % this.view.theme.lines.length}` }), el("bdi", {}, line.key), el("span", { class: "value" }, text))));
-    const x = this.frame.x.at(hover);
-    const left = x > this.frame.width / 2 ? x - this.tip.offsetWidth - 12 : x + 12;
-    this.tip.style.transform = `translate(${Math.round(Math.max(0, left))}px, 8px)`;
+    const x = this.frame.x.toPixel(hover);
+    const left = x > this.frame.width / 2 ? x - this.tooltip.offsetWidth - 12 : x + 12;
+    this.tooltip.style.transform = `translate(${Math.round(Math.max(0, left))}px, 8px)`;
   }
 
   toggleTable() {
-    this.data.hidden = !this.data.hidden;
-    this.tableButton.setAttribute("aria-expanded", String(!this.data.hidden));
-    if (!this.data.hidden) this.fillTable();
+    this.dataTable.hidden = !this.dataTable.hidden;
+    this.tableButton.setAttribute("aria-expanded", String(!this.dataTable.hidden));
+    if (!this.dataTable.hidden) this.fillTable();
   }
 
   fillTable() {
     const { from, to } = this.view;
-    if (this.tableAt && performance.now() - this.tableAt < 3000) return;
-    this.tableAt = performance.now();
+    if (this.tableFilledAt && performance.now() - this.tableFilledAt < 3000) return;
+    this.tableFilledAt = performance.now();
     const lines = this.lines;
     const step = (to - from) / TABLE_ROWS;
     const rows = Array.from({ length: TABLE_ROWS }, (_, i) => {
@@ -185,10 +185,10 @@ export class Chart {
       return el("tr", {}, el("th", { scope: "row" }, format.time(end)), ...cells.map((text) => el("td", {}, text)));
     });
     const head = el("tr", {}, el("th", { scope: "col" }, "Until"), ...lines.map((line) => el("th", { scope: "col" }, line.key)));
-    this.data.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value, least to most, in steps of ${Math.round(step / 1000)} s`), el("thead", {}, head), el("tbody", {}, ...rows)));
+    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value, least to most, in steps of ${Math.round(step / 1000)} s`), el("thead", {}, head), el("tbody", {}, ...rows)));
   }
 
-  toggleScreen() {
+  toggleFullScreen() {
     if (document.fullscreenElement) document.exitFullscreen();
     else this.element.requestFullscreen?.().catch(() => announce("Full screen is not allowed here"));
   }

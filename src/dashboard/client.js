@@ -11,9 +11,9 @@
 //   end    the stream is complete (until, limit)
 // It runs in browsers, workers and Node.
 
-const LONGEST_PAUSE = 15_000;
+const MAX_BACKOFF_MS = 15_000;
 /** Of a `Retry-After`: a later one would be a stream that seems to be dead. */
-const LONGEST_RETRY_AFTER = 300_000;
+const MAX_RETRY_AFTER_MS = 300_000;
 const TYPES = ["open", "message", "tombstone", "binary", "gap", "problem", "error", "end"];
 
 export class EventStream extends EventTarget {
@@ -58,19 +58,19 @@ export class EventStream extends EventTarget {
 
   async #run() {
     for (let failures = 0; this.readyState !== EventStream.CLOSED; failures += 1) {
-      const lost = await this.#connect(() => (failures = 0)).catch((error) => ({ status: 0, detail: error.message }));
+      const outcome = await this.#connect(() => (failures = 0)).catch((error) => ({ status: 0, detail: error.message }));
       if (this.readyState === EventStream.CLOSED) return;
-      this.readyState = lost.isFinal ? EventStream.CLOSED : EventStream.CONNECTING;
-      if (lost.status === 204) return this.#emit(new Event("end"));
+      this.readyState = outcome.isFinal ? EventStream.CLOSED : EventStream.CONNECTING;
+      if (outcome.status === 204) return this.#emit(new Event("end"));
       // Spread, so that clients that were cut together do not come back together.
-      const pause = Math.min(this.#retry * 2 ** failures, LONGEST_PAUSE) * (0.75 + Math.random() / 2);
-      const retryIn = lost.isFinal ? null : Math.max(pause, Math.min(lost.retryAfter ?? 0, LONGEST_RETRY_AFTER));
-      this.#emit(Object.assign(new Event("error"), { status: lost.status, detail: lost.detail, retryIn }));
-      if (retryIn !== null) await this.#pause(retryIn);
+      const backoff = Math.min(this.#retry * 2 ** failures, MAX_BACKOFF_MS) * (0.75 + Math.random() / 2);
+      const retryIn = outcome.isFinal ? null : Math.max(backoff, Math.min(outcome.retryAfter ?? 0, MAX_RETRY_AFTER_MS));
+      this.#emit(Object.assign(new Event("error"), { status: outcome.status, detail: outcome.detail, retryIn }));
+      if (retryIn !== null) await this.#wait(retryIn);
     }
   }
 
-  #pause(ms) {
+  #wait(ms) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.#wake = () => (clearTimeout(timer), resolve());
@@ -78,18 +78,18 @@ export class EventStream extends EventTarget {
   }
 
   /** Reads one answer to its end; why there was no more. */
-  async #connect(opened) {
+  async #connect(onOpen) {
     const { headers, ...options } = this.#options;
     // As EventSource sends it: the answer to the header of a stream that is complete is 204.
     const id = this.lastEventId ? { "last-event-id": this.lastEventId } : {};
-    const answer = await fetch(this.#url, { ...options, headers: { ...headers, ...id } });
-    const type = answer.headers.get("content-type") ?? "";
-    if (answer.status !== 200 || !type.startsWith("text/event-stream")) return refusal(answer, type);
-    opened();
+    const response = await fetch(this.#url, { ...options, headers: { ...headers, ...id } });
+    const type = response.headers.get("content-type") ?? "";
+    if (response.status !== 200 || !type.startsWith("text/event-stream")) return rejection(response, type);
+    onOpen();
     this.#isComplete = false;
     this.readyState = EventStream.OPEN;
     this.#emit(new Event("open"));
-    await this.#read(answer.body.getReader());
+    await this.#read(response.body.getReader());
     // The last id of a complete stream ends with "~".
     return this.#isComplete ? { status: 204, isFinal: true } : { status: 200, detail: "the stream ended" };
   }
@@ -104,7 +104,7 @@ export class EventStream extends EventTarget {
       rest = lines.pop();
       for (const line of lines) {
         if (this.readyState === EventStream.CLOSED) return;
-        if (line !== "") take(event, line);
+        if (line !== "") parseField(event, line);
         else event = this.#dispatch(event);
       }
     }
@@ -127,7 +127,7 @@ export class EventStream extends EventTarget {
 }
 
 /** One field of an event; a comment is passed over. */
-function take(event, line) {
+function parseField(event, line) {
   const colon = line.indexOf(":");
   const name = colon < 0 ? line : line.slice(0, colon);
   const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
@@ -138,11 +138,11 @@ function take(event, line) {
 }
 
 /** What an answer without a stream says. The bridge's own refusals are problems (RFC 9457); others are of what is in between. */
-async function refusal(answer, type) {
-  const { status } = answer;
-  const text = await answer.text().catch(() => "");
-  const isOurs = type.startsWith("application/problem+json");
-  const isFinal = [204, 401, 403].includes(status) || (isOurs && status >= 400 && status < 500 && status !== 408 && status !== 429);
-  const retryAfter = Number(answer.headers.get("retry-after")) * 1000 || 0;
-  return { status, detail: isOurs ? JSON.parse(text).detail : `status ${status}: ${text.slice(0, 200)}`, isFinal, retryAfter };
+async function rejection(response, type) {
+  const { status } = response;
+  const text = await response.text().catch(() => "");
+  const isFromBridge = type.startsWith("application/problem+json");
+  const isFinal = [204, 401, 403].includes(status) || (isFromBridge && status >= 400 && status < 500 && status !== 408 && status !== 429);
+  const retryAfter = Number(response.headers.get("retry-after")) * 1000 || 0;
+  return { status, detail: isFromBridge ? JSON.parse(text).detail : `status ${status}: ${text.slice(0, 200)}`, isFinal, retryAfter };
 }

@@ -2,15 +2,15 @@
 
 /** An element: properties, then children; texts are text. `data-…`, `aria-…` and `role` are attributes. */
 export function el(tag, props = {}, ...children) {
-  const made = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
+  const element = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name.includes("-") || name === "role" || name === "for" || name === "list" || !(name in made)) made.setAttribute(name === "class" ? "class" : name, value === true ? "" : value);
-    else made[name] = value;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name.includes("-") || name === "role" || name === "for" || name === "list" || !(name in element)) element.setAttribute(name === "class" ? "class" : name, value === true ? "" : value);
+    else element[name] = value;
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
 }
 
 /** Sets text only where it changed, so that nothing is laid out anew for nothing. */
@@ -30,29 +30,29 @@ export function announce(text) {
 }
 
 /** Copies, also where the page has no clipboard because it came over plain http from another host. */
-export async function copy(text, from) {
+export async function copy(text, trigger) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
     const area = el("textarea", { value: text, class: "offscreen", "aria-hidden": "true" });
-    (from?.closest("dialog") ?? document.body).append(area);
+    (trigger?.closest("dialog") ?? document.body).append(area);
     area.select();
     document.execCommand("copy");
     area.remove();
-    from?.focus();
+    trigger?.focus();
   }
   announce("Copied");
-  if (from) {
-    const label = from.textContent;
-    from.textContent = "Copied";
-    setTimeout(() => (from.textContent = label), 1200);
+  if (trigger) {
+    const label = trigger.textContent;
+    trigger.textContent = "Copied";
+    setTimeout(() => (trigger.textContent = label), 1200);
   }
 }
 
 /** A command with a button that copies it. */
-export function command(text) {
-  const copying = button("Copy", () => copy(text, copying), { class: "small" });
-  return el("div", { class: "command" }, el("code", {}, text), copying);
+export function copyableCommand(text) {
+  const copyButton = button("Copy", () => copy(text, copyButton), { class: "small" });
+  return el("div", { class: "command" }, el("code", {}, text), copyButton);
 }
 
 /** Calls `work` at most once in `ms`, and once more after the last call. */

@@ -4,7 +4,7 @@
 // no extreme is lost; where it is broken, nothing is drawn.
 
 import * as format from "./format.js";
-import { Scale, moments, padded, ticks } from "./scale.js";
+import { Scale, timeTicks, padded, ticks } from "./scale.js";
 
 const LEFT = 56;
 const RIGHT = 10;
@@ -12,7 +12,7 @@ const TOP = 10;
 const BOTTOM = 22;
 
 /** The colours of the page's theme, read once for each change of theme. */
-export function themeOf(element) {
+export function readTheme(element) {
   const style = getComputedStyle(element);
   const of = (name) => style.getPropertyValue(name).trim();
   return {
@@ -26,7 +26,7 @@ export function themeOf(element) {
   };
 }
 
-export function frameOf(width, height, from, to, [low, high]) {
+export function createFrame(width, height, from, to, [low, high]) {
   return {
     width,
     height,
@@ -38,7 +38,7 @@ export function frameOf(width, height, from, to, [low, high]) {
 }
 
 /** The values' range within a time, and the threshold where it is near. */
-export function rangeOf(lines, from, to, threshold) {
+export function valueRange(lines, from, to, threshold) {
   let [low, high] = [Infinity, -Infinity];
   for (const { series } of lines) {
     const summary = series.summary(from, to);
@@ -57,107 +57,107 @@ export function rangeOf(lines, from, to, threshold) {
 export function draw(context, frame, theme, { lines, threshold, marks, hover }) {
   context.clearRect(0, 0, frame.width, frame.height);
   context.font = theme.font;
-  grid(context, frame, theme);
+  drawGrid(context, frame, theme);
   context.save();
   context.beginPath();
   context.rect(LEFT, 0, frame.width - LEFT - RIGHT, frame.height - BOTTOM + 1);
   context.clip();
-  marks.filter((mark) => mark.at >= frame.from && mark.at <= frame.to).forEach((mark) => vertical(context, frame, mark.at, theme.over, [2, 3]));
-  if (threshold !== undefined) overArea(context, frame, theme, threshold);
-  for (const line of lines) stroke(context, frame, line, theme, threshold);
-  if (hover !== null) vertical(context, frame, hover, theme.strong, []);
+  marks.filter((mark) => mark.at >= frame.from && mark.at <= frame.to).forEach((mark) => drawVertical(context, frame, mark.at, theme.over, [2, 3]));
+  if (threshold !== undefined) drawThreshold(context, frame, theme, threshold);
+  for (const line of lines) drawSeries(context, frame, line, theme, threshold);
+  if (hover !== null) drawVertical(context, frame, hover, theme.strong, []);
   context.restore();
 }
 
-function grid(context, frame, theme) {
+function drawGrid(context, frame, theme) {
   context.strokeStyle = theme.grid;
   context.fillStyle = theme.text;
   context.lineWidth = 1;
   context.textBaseline = "middle";
   context.textAlign = "right";
   for (const value of ticks(frame.y.low, frame.y.high, Math.max(2, frame.height / 45))) {
-    const y = Math.round(frame.y.at(value)) + 0.5;
+    const y = Math.round(frame.y.toPixel(value)) + 0.5;
     if (y < TOP - 2 || y > frame.height - BOTTOM + 2) continue;
-    path(context, LEFT, y, frame.width - RIGHT, y);
+    strokeLine(context, LEFT, y, frame.width - RIGHT, y);
     context.fillText(format.short(value), LEFT - 8, y, LEFT - 10);
   }
   context.textBaseline = "alphabetic";
   context.textAlign = "center";
-  const wanted = Math.max(2, Math.floor(frame.width / 110));
-  for (const at of moments(frame.from, frame.to, wanted)) {
-    const x = frame.x.at(at);
+  const count = Math.max(2, Math.floor(frame.width / 110));
+  for (const at of timeTicks(frame.from, frame.to, count)) {
+    const x = frame.x.toPixel(at);
     if (x > LEFT + 24 && x < frame.width - RIGHT - 20) context.fillText(format.time(at), x, frame.height - 6);
   }
 }
 
-function path(context, x0, y0, x1, y1) {
+function strokeLine(context, x0, y0, x1, y1) {
   context.beginPath();
   context.moveTo(x0, y0);
   context.lineTo(x1, y1);
   context.stroke();
 }
 
-function vertical(context, frame, at, colour, dash) {
-  const x = Math.round(frame.x.at(at)) + 0.5;
+function drawVertical(context, frame, at, colour, dash) {
+  const x = Math.round(frame.x.toPixel(at)) + 0.5;
   context.strokeStyle = colour;
   context.lineWidth = 1;
   context.setLineDash(dash);
-  path(context, x, TOP, x, frame.height - BOTTOM);
+  strokeLine(context, x, TOP, x, frame.height - BOTTOM);
   context.setLineDash([]);
 }
 
-function overArea(context, frame, theme, threshold) {
-  const y = Math.max(TOP, Math.min(frame.height - BOTTOM, frame.y.at(threshold)));
+function drawThreshold(context, frame, theme, threshold) {
+  const y = Math.max(TOP, Math.min(frame.height - BOTTOM, frame.y.toPixel(threshold)));
   context.fillStyle = theme.overArea;
   context.fillRect(LEFT, TOP, frame.width - LEFT - RIGHT, y - TOP);
   context.strokeStyle = theme.over;
   context.lineWidth = 1;
   context.setLineDash([5, 4]);
-  path(context, LEFT, Math.round(y) + 0.5, frame.width - RIGHT, Math.round(y) + 0.5);
+  strokeLine(context, LEFT, Math.round(y) + 0.5, frame.width - RIGHT, Math.round(y) + 0.5);
   context.setLineDash([]);
 }
 
-function stroke(context, frame, line, theme, threshold) {
-  const outline = outlineOf(line.series, frame);
+function drawSeries(context, frame, line, theme, threshold) {
+  const segments = lineSegments(line.series, frame);
   context.lineJoin = "round";
   context.lineWidth = 1.75;
   context.strokeStyle = line.colour;
   context.fillStyle = line.colour;
   context.setLineDash(line.dash);
-  trace(context, outline);
+  traceSegments(context, segments);
   context.setLineDash([]);
   if (threshold === undefined) return;
   // The same line again, in the colour of what is over, above the threshold only.
   context.save();
   context.beginPath();
-  context.rect(0, 0, frame.width, frame.y.at(threshold));
+  context.rect(0, 0, frame.width, frame.y.toPixel(threshold));
   context.clip();
   context.strokeStyle = context.fillStyle = theme.over;
   context.lineWidth = 2.5;
-  trace(context, outline);
+  traceSegments(context, segments);
   context.restore();
 }
 
 /** Pieces of a line, each a list of x, y, x, y, …: per pixel column its first, least, greatest and last value. */
-export function outlineOf(series, frame) {
-  const pieces = [];
-  let piece = null;
+export function lineSegments(series, frame) {
+  const segments = [];
+  let segment = null;
   let column = null;
   const close = () => {
     if (!column) return;
     const { x, first, last, min, max } = column;
-    piece.push(x, frame.y.at(first));
-    if (min !== first || max !== last) piece.push(x, frame.y.at(min), x, frame.y.at(max));
-    piece.push(x, frame.y.at(last));
+    segment.push(x, frame.y.toPixel(first));
+    if (min !== first || max !== last) segment.push(x, frame.y.toPixel(min), x, frame.y.toPixel(max));
+    segment.push(x, frame.y.toPixel(last));
     column = null;
   };
   const start = Math.max(0, series.indexAt(frame.from) - 1);
   for (let i = start; i < series.length; i += 1) {
-    if (series.broken[i] || !piece) {
+    if (series.broken[i] || !segment) {
       close();
-      pieces.push((piece = []));
+      segments.push((segment = []));
     }
-    const x = Math.round(frame.x.at(series.start[i]) * 2) / 2;
+    const x = Math.round(frame.x.toPixel(series.start[i]) * 2) / 2;
     if (column && column.x === x) {
       column.last = series.last[i];
       column.min = Math.min(column.min, series.min[i]);
@@ -169,21 +169,21 @@ export function outlineOf(series, frame) {
     if (series.start[i] > frame.to) break;
   }
   close();
-  return pieces;
+  return segments;
 }
 
-function trace(context, pieces) {
-  for (const piece of pieces) {
-    if (piece.every((at, i) => i < 2 || at === piece[i % 2])) {
+function traceSegments(context, segments) {
+  for (const segment of segments) {
+    if (segment.every((at, i) => i < 2 || at === segment[i % 2])) {
       // One lone point: a line of no length shows nothing.
       context.beginPath();
-      context.arc(piece[0], piece[1], 2.2, 0, 7);
+      context.arc(segment[0], segment[1], 2.2, 0, 7);
       context.fill();
       continue;
     }
     context.beginPath();
-    context.moveTo(piece[0], piece[1]);
-    for (let i = 2; i < piece.length; i += 2) context.lineTo(piece[i], piece[i + 1]);
+    context.moveTo(segment[0], segment[1]);
+    for (let i = 2; i < segment.length; i += 2) context.lineTo(segment[i], segment[i + 1]);
     context.stroke();
   }
 }

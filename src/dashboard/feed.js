@@ -1,17 +1,17 @@
 // A tab's end of the shared stream: says what it looks at and where it is, and takes records.
 
-import { reach } from "./reach.js";
+import { connect } from "./transport.js";
 
 const listeners = { records: new Set(), stream: new Set(), topics: new Set() };
-let want = { topic: null, next: new Map() };
+let subscription = { topic: null, next: new Map() };
 let epoch = 0;
-let taking = Promise.resolve();
+let processing = Promise.resolve();
 
 /** The last news of each kind, for views that are made later. */
 export const latest = { stream: { kind: "idle" }, topics: null };
 
-const awake = () => document.visibilityState === "visible";
-const hub = reach(hear, () => sayWant());
+const isVisible = () => document.visibilityState === "visible";
+const transport = connect(receive, () => subscribe());
 
 export function on(type, listener) {
   listeners[type].add(listener);
@@ -20,25 +20,26 @@ export function on(type, listener) {
 
 /** Follows a topic from the next offset of each partition; null follows none. */
 export function follow(topic, next = new Map()) {
-  want = { topic, next };
+  subscription = { topic, next };
   epoch += 1;
-  sayWant();
+  subscribe();
 }
 
 /** The next offset of each partition that this tab has not taken. */
-export const place = () => want.next;
+export const position = () => subscription.next;
 
 /** Somebody signed `in` or `out`: what was asked before is asked anew. */
-export const signed = (way) => hub.send({ type: "signed", way });
+export const signedIn = () => transport.send({ type: "signed-in" });
+export const signedOut = () => transport.send({ type: "signed-out" });
 
-function sayWant() {
-  hub.send({ type: "want", topic: want.topic, next: [...want.next], epoch, awake: awake() });
+function subscribe() {
+  transport.send({ type: "subscribe", topic: subscription.topic, next: [...subscription.next], epoch, visible: isVisible() });
 }
 
-function hear(message) {
+function receive(message) {
   switch (message.type) {
     case "records":
-      if (message.epoch === epoch) taking = taking.then(() => take(message));
+      if (message.epoch === epoch) processing = processing.then(() => processRecords(message));
       break;
     case "stream":
       latest.stream = message.state;
@@ -48,41 +49,41 @@ function hear(message) {
       latest.topics = message;
       listeners.topics.forEach((listener) => listener(message));
       break;
-    case "who":
-      sayWant();
+    case "resync":
+      subscribe();
       break;
   }
 }
 
 /** A listener may take its time (a promise); the hub then waits before it sends more. */
-async function take({ records, epoch: of }) {
-  if (of !== epoch) return;
+async function processRecords({ records, epoch: sentEpoch }) {
+  if (sentEpoch !== epoch) return;
   const fresh = records.filter(([kind, data]) => isNew(kind, data));
   for (const listener of listeners.records) await listener(fresh);
-  hub.send({ type: "took", epoch: of });
+  transport.send({ type: "ack", epoch: sentEpoch });
 }
 
 /** Whoever sends it, however often it was sent: a record counts once. */
 function isNew(kind, data) {
-  const head = /"partition":(\d+),"(?:offset|from)":(\d+)(?:,"to":(\d+))?/.exec(data);
-  if (!head) return false;
-  const partition = Number(head[1]);
+  const match = /"partition":(\d+),"(?:offset|from)":(\d+)(?:,"to":(\d+))?/.exec(data);
+  if (!match) return false;
+  const partition = Number(match[1]);
   if (kind === "gap") {
-    want.next.set(partition, Number(head[3]));
+    subscription.next.set(partition, Number(match[3]));
     return true;
   }
-  const offset = Number(head[2]);
-  if (offset < (want.next.get(partition) ?? 0)) return false;
-  want.next.set(partition, offset + 1);
+  const offset = Number(match[2]);
+  if (offset < (subscription.next.get(partition) ?? 0)) return false;
+  subscription.next.set(partition, offset + 1);
   return true;
 }
 
 document.addEventListener("visibilitychange", () => {
-  hub.wake(awake());
-  hub.send({ type: "awake", awake: awake() });
+  transport.setVisible(isVisible());
+  transport.send({ type: "visibility", visible: isVisible() });
 });
-addEventListener("pagehide", () => hub.send({ type: "bye" }));
-addEventListener("pageshow", (event) => event.persisted && sayWant());
-addEventListener("online", () => hub.send({ type: "awake", awake: awake() }));
-hub.wake(awake());
-sayWant();
+addEventListener("pagehide", () => transport.send({ type: "close" }));
+addEventListener("pageshow", (event) => event.persisted && subscribe());
+addEventListener("online", () => transport.send({ type: "visibility", visible: isVisible() }));
+transport.setVisible(isVisible());
+subscribe();

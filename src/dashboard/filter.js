@@ -5,17 +5,17 @@ import { textOf } from "./record.js";
 const SLICE_MS = 8;
 
 /** `{q, key, header, partition}` as a test; null where everything matches. */
-export function testOf({ q, key, header, partition }) {
+export function createFilter({ q, key, header, partition }) {
   if (!q && !key && !header && !partition) return null;
   const text = q.toLowerCase();
   // Text that JSON never escapes must be in the raw record too: most records need no parsing.
-  const simple = /^[a-z0-9 _.,:-]*$/.test(text);
+  const isRawSearchable = /^[a-z0-9 _.,:-]*$/.test(text);
   const [name, value] = header.split(/:\s*(.*)/s);
-  const wanted = /^\d+$/.test(partition) ? Number(partition) : null;
+  const wantedPartition = /^\d+$/.test(partition) ? Number(partition) : null;
   return (entry) => {
-    if (wanted !== null && entry.partition !== wanted) return false;
+    if (wantedPartition !== null && entry.partition !== wantedPartition) return false;
     if (entry.kind === "gap") return !q && !key && !header;
-    if (simple && text && !entry.data.toLowerCase().includes(text)) return false;
+    if (isRawSearchable && text && !entry.data.toLowerCase().includes(text)) return false;
     const record = entry.parse();
     if (key && textOf(record.key) !== key) return false;
     if (header && !record.headers.some((h) => h.name === name && (value === undefined || h.value === value))) return false;
@@ -23,43 +23,43 @@ export function testOf({ q, key, header, partition }) {
   };
 }
 
-export class Filtered {
+export class FilteredList {
   /** `all()` is the array of entries, oldest first; `onChange()` after each slice of work. */
-  constructor(all, onChange) {
-    this.all = all;
+  constructor(entries, onChange) {
+    this.entries = entries;
     this.onChange = onChange;
     this.test = null;
     this.matches = [];
   }
 
   get rows() {
-    return this.test ? this.matches : this.all();
+    return this.test ? this.matches : this.entries();
   }
 
   /** Matches appear newest first, a slice of work at a time. */
-  set(test) {
+  setTest(test) {
     this.test = test;
     this.matches = [];
     clearTimeout(this.timer);
-    if (test) this.older(this.all().length);
+    if (test) this.scanOlder(this.entries().length);
     this.onChange();
   }
 
-  older(to) {
-    const until = performance.now() + SLICE_MS;
-    const all = this.all();
+  scanOlder(end) {
+    const deadline = performance.now() + SLICE_MS;
+    const entries = this.entries();
     const found = [];
-    let at = Math.min(to, all.length);
-    while (at > 0 && performance.now() < until) {
+    let at = Math.min(end, entries.length);
+    while (at > 0 && performance.now() < deadline) {
       at -= 1;
-      if (this.test(all[at])) found.push(all[at]);
+      if (this.test(entries[at])) found.push(entries[at]);
     }
     this.matches.unshift(...found.reverse());
-    const oldest = all[at]?.serial;
+    const oldest = entries[at]?.serial;
     if (found.length) this.onChange();
     if (at === 0) return;
     // What is dropped meanwhile moves the rest down.
-    this.timer = setTimeout(() => this.older(this.all().findIndex((entry) => entry.serial >= oldest)));
+    this.timer = setTimeout(() => this.scanOlder(this.entries().findIndex((entry) => entry.serial >= oldest)));
   }
 
   /** Newer entries were added; returns how many of them match. */
@@ -71,7 +71,7 @@ export class Filtered {
   }
 
   /** Entries before this serial are gone. */
-  drop(serial) {
+  dropBefore(serial) {
     if (!this.test) return;
     const kept = this.matches.findIndex((entry) => entry.serial >= serial);
     this.matches.splice(0, kept < 0 ? this.matches.length : kept);

@@ -2,25 +2,25 @@
 
 import { endpoint } from "./base.js";
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const integer = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
 
-export const count = (number) => whole.format(number);
+export const count = (number) => integer.format(number);
 
 /** 0.0 to 9.9, 10 to 9,999, 10.0 k and up. */
 export function rate(perSecond) {
   if (perSecond === null || perSecond === undefined) return "–";
   if (perSecond < 10) return perSecond.toFixed(1);
-  if (perSecond < 10_000) return whole.format(perSecond);
+  if (perSecond < 10_000) return integer.format(perSecond);
   return perSecond < 1e6 ? `${(perSecond / 1e3).toFixed(1)} k` : `${(perSecond / 1e6).toFixed(1)} M`;
 }
 
 /** Short, for axes and legends. */
 export function short(number) {
-  const size = Math.abs(number);
-  if (size !== 0 && (size < 1e-3 || size >= 1e9)) return number.toExponential(2).replace(/\.?0+e/, "e");
-  if (size >= 1e4) return whole.format(number);
+  const magnitude = Math.abs(number);
+  if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e9)) return number.toExponential(2).replace(/\.?0+e/, "e");
+  if (magnitude >= 1e4) return integer.format(number);
   return String(Number(number.toPrecision(5)));
 }
 
@@ -32,17 +32,17 @@ export const time = (ms) => clock.format(ms);
 export function timestamp(ms) {
   if (ms === null || ms === undefined) return "no time";
   if (!Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return `${ms} ms`;
-  const at = new Date(ms);
-  return `${day.format(at)} ${clock.format(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  const date = new Date(ms);
+  return `${day.format(date)} ${clock.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
 /** For the list's narrow column: the day only where it is not today. */
-export function moment(ms) {
+export function listTime(ms) {
   if (ms === null || ms === undefined || !Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return "–";
-  const at = new Date(ms);
-  const today = at.toDateString() === new Date().toDateString();
-  const text = `${clock.format(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`;
-  return today ? text : `${day.format(at)} ${clock.format(at)}`;
+  const date = new Date(ms);
+  const today = date.toDateString() === new Date().toDateString();
+  const text = `${clock.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  return today ? text : `${day.format(date)} ${clock.format(date)}`;
 }
 
 export function bytes(number) {
@@ -53,19 +53,19 @@ export function bytes(number) {
 const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 const base64 = (text) => btoa(Array.from(new TextEncoder().encode(text), (b) => String.fromCharCode(b)).join(""));
 /** What a shell's argument and an HTTP header hold as they are. */
-const plain = (text) => !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text);
-const headerSafe = (header) =>
+const isPlainText = (text) => !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text);
+const isPlainHeader = (header) =>
   header.encoding === undefined && header.value !== null && /^[a-z0-9-]+$/.test(header.name) && /^[ -~]*$/.test(header.value);
 
 /** A command that writes this record again; exact also for binary values and odd headers. */
 export function curl(topic, record, value) {
   const url = endpoint(`topics/${topic}`);
   const key = record.key === null || record.key === undefined ? null : typeof record.key === "string" ? record.key : JSON.stringify(record.key);
-  const simple = record.encoding === undefined && record.key_encoding === undefined && plain(value ?? "") && record.headers.every(headerSafe);
+  const isPlain = record.encoding === undefined && record.key_encoding === undefined && isPlainText(value ?? "") && record.headers.every(isPlainHeader);
   const query = key === null ? "" : `?key=${encodeURIComponent(key)}`;
   const headers = record.headers.map((h) => ` -H ${quote(`X-Kafka-${h.name}: ${h.value}`)}`).join("");
-  if (record.value === null && simple && key !== null) return `curl -X DELETE${headers} ${quote(url + query)}`;
-  if (record.value !== null && simple) {
+  if (record.value === null && isPlain && key !== null) return `curl -X DELETE${headers} ${quote(url + query)}`;
+  if (record.value !== null && isPlain) {
     const type = typeof record.value === "string" ? "text/plain" : "application/json";
     return `curl -H 'Content-Type: ${type}'${headers} --data-binary ${quote(value)} ${quote(url + query)}`;
   }

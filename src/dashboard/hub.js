@@ -5,94 +5,96 @@
 // and nobody misses a record or sees one twice.
 
 import { Stream } from "./stream.js";
-import { Watch } from "./watch.js";
+import { TopicPoller } from "./topic_poller.js";
 
 /** Records and characters that may wait for a tab. One that has more is left out until it has taken them. */
-const MOST_WAITING = 20_000;
-const MOST_CHARACTERS = 16 << 20;
+const MAX_QUEUED_RECORDS = 20_000;
+const MAX_QUEUED_CHARACTERS = 16 << 20;
 /** Of one message to a tab, and messages on their way. */
-const BATCH = 2000;
-const BATCH_CHARACTERS = 1 << 20;
-const ON_THE_WAY = 2;
+const MAX_BATCH_RECORDS = 2000;
+const MAX_BATCH_CHARACTERS = 1 << 20;
+const MAX_IN_FLIGHT = 2;
 const FLUSH_MS = 40;
 
 export class Hub {
   constructor() {
     this.tabs = new Map();
-    this.stream = new Stream((kind, data, at) => this.deliver(kind, data, at), () => this.tellState());
-    this.watch = new Watch((news) => this.tellAll({ type: "topics", ...news }));
+    this.stream = new Stream((kind, data, position) => this.deliver(kind, data, position), () => this.broadcastState());
+    this.poller = new TopicPoller((update) => this.broadcast({ type: "topics", ...update }));
     this.flushing = 0;
   }
 
   /** `send(message)` reaches the tab. */
-  hear(id, send, message) {
+  receive(id, send, message) {
     let tab = this.tabs.get(id);
-    if (!tab && message.type !== "want") return send({ type: "who" });
-    if (!tab) this.tabs.set(id, (tab = { id, send, awake: true, topic: null, next: new Map(), waiting: [], characters: 0, onTheWay: 0, full: false, epoch: 0 }));
+    if (!tab && message.type !== "subscribe") return send({ type: "resync" });
+    if (!tab) this.tabs.set(id, (tab = { id, send, visible: true, topic: null, next: new Map(), queue: [], characters: 0, inFlight: 0, full: false, epoch: 0 }));
     switch (message.type) {
-      case "want":
-        Object.assign(tab, { send, awake: message.awake, topic: message.topic, next: new Map(message.next), epoch: message.epoch, waiting: [], characters: 0, onTheWay: 0, full: false });
-        this.watch.tellLast(send);
+      case "subscribe":
+        Object.assign(tab, { send, visible: message.visible, topic: message.topic, next: new Map(message.next), epoch: message.epoch, queue: [], characters: 0, inFlight: 0, full: false });
+        this.poller.sendLast(send);
         break;
-      case "took":
-        if (message.epoch === tab.epoch) tab.onTheWay -= 1;
+      case "ack":
+        if (message.epoch === tab.epoch) tab.inFlight -= 1;
         this.flush(tab);
         break;
-      case "awake":
-        tab.awake = message.awake;
-        if (message.awake) this.stream.hurry();
+      case "visibility":
+        tab.visible = message.visible;
+        if (message.visible) this.stream.retryNow();
         break;
-      case "signed":
-        // What was opened for who signs out would go on.
-        if (message.way === "out") this.stream.close();
-        this.watch.hurry();
-        this.stream.hurry();
+      case "signed-out":
+        // A stream that was opened before would go on.
+        this.stream.close();
+      // falls through
+      case "signed-in":
+        this.poller.pollNow();
+        this.stream.retryNow();
         break;
-      case "bye":
+      case "close":
         this.tabs.delete(id);
         break;
     }
-    this.decide();
-    if (message.type === "want" || message.type === "awake") this.tellState();
+    this.updateStream();
+    if (message.type === "subscribe" || message.type === "visibility") this.broadcastState();
   }
 
-  get active() {
-    return [...this.tabs.values()].filter((tab) => tab.awake && tab.topic && !tab.full);
+  get activeTabs() {
+    return [...this.tabs.values()].filter((tab) => tab.visible && tab.topic && !tab.full);
   }
 
   /** Opens, closes or moves the stream, or leaves it as it is. */
-  decide() {
-    this.watch.run([...this.tabs.values()].some((tab) => tab.awake));
-    const active = this.active;
+  updateStream() {
+    this.poller.setActive([...this.tabs.values()].some((tab) => tab.visible));
+    const active = this.activeTabs;
     if (active.length === 0) return this.stream.isOpen && this.stream.close();
     const topics = [...new Set(active.map((tab) => tab.topic))].sort();
     const same = this.stream.isOpen && topics.join() === this.stream.topics.join();
-    if (!same || active.some((tab) => this.isBehind(tab))) this.stream.open(topics, earliest(topics, active));
+    if (!same || active.some((tab) => this.needsOlder(tab))) this.stream.open(topics, earliestPositions(topics, active));
   }
 
-  isBehind(tab) {
+  needsOlder(tab) {
     const at = this.stream.next.get(tab.topic);
     return [...tab.next].some(([partition, offset]) => offset < (at?.get(partition) ?? 0));
   }
 
-  deliver(kind, data, at) {
+  deliver(kind, data, position) {
     let overflowed = false;
     for (const tab of this.tabs.values()) {
-      if (!tab.awake || tab.full || tab.topic !== at.topic) continue;
-      const next = tab.next.get(at.partition) ?? 0;
+      if (!tab.visible || tab.full || tab.topic !== position.topic) continue;
+      const next = tab.next.get(position.partition) ?? 0;
       if (kind === "gap") {
-        if (at.reason === "retention" && next >= at.to) continue;
-        tab.next.set(at.partition, at.to);
+        if (position.reason === "retention" && next >= position.to) continue;
+        tab.next.set(position.partition, position.to);
       } else {
-        if (at.offset < next) continue;
-        tab.next.set(at.partition, at.offset + 1);
+        if (position.offset < next) continue;
+        tab.next.set(position.partition, position.offset + 1);
       }
-      tab.waiting.push([kind, data]);
+      tab.queue.push([kind, data]);
       tab.characters += data.length;
-      tab.full = tab.waiting.length >= MOST_WAITING || tab.characters >= MOST_CHARACTERS;
+      tab.full = tab.queue.length >= MAX_QUEUED_RECORDS || tab.characters >= MAX_QUEUED_CHARACTERS;
       overflowed ||= tab.full;
     }
-    if (overflowed) this.decide();
+    if (overflowed) this.updateStream();
     this.flushing ||= setTimeout(() => {
       this.flushing = 0;
       this.tabs.forEach((tab) => this.flush(tab));
@@ -100,43 +102,43 @@ export class Hub {
   }
 
   flush(tab) {
-    while (tab.awake && tab.waiting.length > 0 && tab.onTheWay < ON_THE_WAY) {
+    while (tab.visible && tab.queue.length > 0 && tab.inFlight < MAX_IN_FLIGHT) {
       let characters = 0;
       let length = 0;
-      while (length < Math.min(BATCH, tab.waiting.length) && characters < BATCH_CHARACTERS) {
-        characters += tab.waiting[length][1].length;
+      while (length < Math.min(MAX_BATCH_RECORDS, tab.queue.length) && characters < MAX_BATCH_CHARACTERS) {
+        characters += tab.queue[length][1].length;
         length += 1;
       }
-      tab.onTheWay += 1;
+      tab.inFlight += 1;
       tab.characters -= characters;
-      tab.send({ type: "records", epoch: tab.epoch, records: tab.waiting.splice(0, length) });
+      tab.send({ type: "records", epoch: tab.epoch, records: tab.queue.splice(0, length) });
     }
-    if (tab.full && tab.waiting.length < BATCH) {
+    if (tab.full && tab.queue.length < MAX_BATCH_RECORDS) {
       tab.full = false;
-      this.decide();
+      this.updateStream();
     }
   }
 
   /** Another tab leads from now on. */
-  end() {
+  stop() {
     this.tabs.clear();
-    this.decide();
+    this.updateStream();
   }
 
-  tellState() {
-    this.tellAll({ type: "stream", state: this.stream.state });
+  broadcastState() {
+    this.broadcast({ type: "stream", state: this.stream.state });
   }
 
-  tellAll(message) {
-    for (const tab of this.tabs.values()) if (tab.awake) tab.send(message);
+  broadcast(message) {
+    for (const tab of this.tabs.values()) if (tab.visible) tab.send(message);
   }
 }
 
 /** The earliest place of any tab in each partition; a partition that a tab does not know is new, and read from its beginning. */
-function earliest(topics, tabs) {
+function earliestPositions(topics, tabs) {
   return new Map(topics.map((topic) => {
-    const places = tabs.filter((tab) => tab.topic === topic).map((tab) => tab.next);
-    const known = [...places[0].keys()].filter((partition) => places.every((next) => next.has(partition)));
-    return [topic, new Map(known.map((partition) => [partition, Math.min(...places.map((next) => next.get(partition)))]))];
+    const positions = tabs.filter((tab) => tab.topic === topic).map((tab) => tab.next);
+    const known = [...positions[0].keys()].filter((partition) => positions.every((next) => next.has(partition)));
+    return [topic, new Map(known.map((partition) => [partition, Math.min(...positions.map((next) => next.get(partition)))]))];
   }));
 }

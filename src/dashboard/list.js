@@ -2,88 +2,87 @@
 
 import { el } from "./dom.js";
 
-const ROW = 30;
-const MORE = 6;
+const ROW_HEIGHT = 30;
+const OVERSCAN = 6;
 
 export class VirtualList {
   /** `rows()` is the array, oldest first; `fill(element, entry)` writes a row; `open(entry)` shows it. */
-  constructor({ rows, fill, open, label }) {
-    Object.assign(this, { rows, fill, open });
+  constructor({ rows, fillRow, onSelect, label }) {
+    Object.assign(this, { rows, fillRow, onSelect });
     this.pool = [];
-    this.newest = null;
-    this.active = null;
-    this.space = el("div", { class: "rows", role: "presentation" });
-    this.element = el("div", { class: "list", tabIndex: 0, role: "listbox", "aria-label": label }, this.space);
+    this.selected = null;
+    this.content = el("div", { class: "rows", role: "presentation" });
+    this.element = el("div", { class: "list", tabIndex: 0, role: "listbox", "aria-label": label }, this.content);
     this.element.addEventListener("scroll", () => this.draw());
-    this.element.addEventListener("keydown", (event) => this.key(event));
-    this.space.addEventListener("click", (event) => {
+    this.element.addEventListener("keydown", (event) => this.keyPressed(event));
+    this.content.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
-      if (row?.entry) this.choose(row.entry);
+      if (row?.entry) this.select(row.entry);
     });
-    this.sized = new ResizeObserver(() => this.draw());
-    this.sized.observe(this.element);
+    this.resizeObserver = new ResizeObserver(() => this.draw());
+    this.resizeObserver.observe(this.element);
   }
 
   stop() {
-    this.sized.disconnect();
+    this.resizeObserver.disconnect();
   }
 
   /** After rows came or went. What somebody has scrolled to stays where it is. */
   update(added) {
     const top = this.element.scrollTop;
-    this.space.style.height = `${this.rows().length * ROW}px`;
-    if (top > ROW / 2 && added > 0) this.element.scrollTop = top + added * ROW;
+    this.content.style.height = `${this.rows().length * ROW_HEIGHT}px`;
+    if (top > ROW_HEIGHT / 2 && added > 0) this.element.scrollTop = top + added * ROW_HEIGHT;
     this.draw();
   }
 
   draw() {
     const rows = this.rows();
-    const first = Math.max(0, Math.floor(this.element.scrollTop / ROW) - MORE);
-    const shown = Math.min(rows.length - first, Math.ceil(this.element.clientHeight / ROW) + 2 * MORE);
+    const first = Math.max(0, Math.floor(this.element.scrollTop / ROW_HEIGHT) - OVERSCAN);
+    const shown = Math.min(rows.length - first, Math.ceil(this.element.clientHeight / ROW_HEIGHT) + 2 * OVERSCAN);
     while (this.pool.length < shown) {
       const row = el("div", { class: "row", role: "option", id: `row-${this.pool.length}` });
       this.pool.push(row);
-      this.space.append(row);
+      this.content.append(row);
     }
-    let activeRow = "";
+    let selectedRow = "";
     this.pool.forEach((row, i) => {
       row.hidden = i >= shown;
       if (row.hidden) return void (row.entry = null);
       const at = first + i;
       const entry = rows[rows.length - 1 - at];
-      row.style.transform = `translateY(${at * ROW}px)`;
+      row.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
       row.setAttribute("aria-posinset", at + 1);
       row.setAttribute("aria-setsize", rows.length);
-      row.setAttribute("aria-selected", String(entry === this.active));
-      if (entry === this.active) activeRow = row.id;
+      row.setAttribute("aria-selected", String(entry === this.selected));
+      if (entry === this.selected) selectedRow = row.id;
       if (row.entry === entry) return;
       row.entry = entry;
-      this.fill(row, entry);
+      this.fillRow(row, entry);
     });
-    if (activeRow) this.element.setAttribute("aria-activedescendant", activeRow);
+    if (selectedRow) this.element.setAttribute("aria-activedescendant", selectedRow);
     else this.element.removeAttribute("aria-activedescendant");
   }
 
-  choose(entry) {
-    this.active = entry;
+  select(entry) {
+    this.selected = entry;
     this.draw();
-    this.open(entry);
+    this.onSelect(entry);
   }
 
-  key(event) {
+  keyPressed(event) {
     const rows = this.rows();
     if (rows.length === 0) return;
-    const page = Math.max(1, Math.floor(this.element.clientHeight / ROW) - 1);
-    const known = this.active ? rows.lastIndexOf(this.active) : -1;
-    const at = known < 0 ? -1 : rows.length - 1 - known;
+    const page = Math.max(1, Math.floor(this.element.clientHeight / ROW_HEIGHT) - 1);
+    const index = this.selected ? rows.lastIndexOf(this.selected) : -1;
+    const at = index < 0 ? -1 : rows.length - 1 - index;
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: rows.length - 1 }[event.key];
-    if (event.key === "Escape") return this.choose(null);
+    if (event.key === "Escape") return this.select(null);
     if (to === undefined) return;
     event.preventDefault();
     const row = Math.max(0, Math.min(rows.length - 1, to));
     const { scrollTop, clientHeight } = this.element;
-    if (row * ROW < scrollTop) this.element.scrollTop = row * ROW;
-    else if ((row + 1) * ROW > scrollTop + clientHeight) this.element.scrollTop = (row + 1) * ROW - clientHeight;
-    this.choose(rows[rows.length - 1 - row]);
+    if (row * ROW_HEIGHT < scrollTop) this.element.scrollTop = row * ROW_HEIGHT;
+    else if ((row + 1) * ROW_HEIGHT > scrollTop + clientHeight) this.element.scrollTop = (row + 1) * ROW_HEIGHT - clientHeight;
+    this.select(rows[rows.length - 1 - row]);
   }
 }

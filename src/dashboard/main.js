@@ -4,34 +4,34 @@ import { endpoint } from "./base.js";
 import { button, el } from "./dom.js";
 import * as feed from "./feed.js";
 import { Overview } from "./overview.js";
-import { Produce } from "./produce.js";
+import { ProduceDialog } from "./produce.js";
 import { Session } from "./session.js";
-import { Status } from "./status.js";
-import { Topic } from "./topic.js";
+import { StatusBar } from "./status.js";
+import { TopicView } from "./topic.js";
 import * as url from "./url.js";
 
-const produce = new Produce();
+const produce = new ProduceDialog();
 const session = new Session();
-const status = new Status();
-const names = el("datalist", { id: "topic-names" });
+const statusBar = new StatusBar();
+const topicNames = el("datalist", { id: "topic-names" });
 const main = document.getElementById("main");
 let view = null;
 
 function show() {
   view?.stop();
-  view = url.state.topic ? new Topic(produce) : new Overview();
+  view = url.state.topic ? new TopicView(produce) : new Overview();
   main.replaceChildren(view.element);
   document.title = url.state.topic ? `${url.state.topic} · Curlew` : "Curlew";
 }
 
-const home = el("a", { ...url.follow({}), class: "home" }, el("img", { src: endpoint("dashboard/icon.svg"), alt: "", width: 28, height: 28 }), "Curlew");
-document.getElementById("top").replaceChildren(home, status.element, el("span", { class: "grow" }), button("Produce…", () => produce.open(url.state.topic), { id: "produce" }), session.out);
-main.before(status.said);
-document.body.append(produce.element, session.dialog, names);
+const home = el("a", { ...url.link({}), class: "home" }, el("img", { src: endpoint("dashboard/icon.svg"), alt: "", width: 28, height: 28 }), "Curlew");
+document.getElementById("top").replaceChildren(home, statusBar.element, el("span", { class: "grow" }), button("Produce…", () => produce.open(url.state.topic), { id: "produce" }), session.signOutButton);
+main.before(statusBar.banner);
+document.body.append(produce.element, session.dialog, topicNames);
 
 feed.on("topics", ({ topics }) => {
-  if (!topics || topics.length === names.childElementCount) return;
-  names.replaceChildren(...topics.slice(0, 500).map((topic) => el("option", { value: topic.name })));
+  if (!topics || topics.length === topicNames.childElementCount) return;
+  topicNames.replaceChildren(...topics.slice(0, 500).map((topic) => el("option", { value: topic.name })));
 });
 
 /** `/` searches, space pauses, `p` produces: not while somebody types. */

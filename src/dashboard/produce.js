@@ -6,34 +6,34 @@ import { announce, button, el, labelled, setText } from "./dom.js";
 import { envelopeOf } from "./format.js";
 import { textOf } from "./record.js";
 
-const KEPT = 10;
-const HISTORY = scoped("curlew-produced");
+const MAX_HISTORY = 10;
+const HISTORY_KEY = scoped("curlew-produce-history");
 
-export class Produce {
+export class ProduceDialog {
   constructor() {
     this.topic = el("input", { required: true, pattern: "[A-Za-z0-9._\\-]{1,249}", autocomplete: "off", list: "topic-names" });
     this.key = el("input", { autocomplete: "off", placeholder: "none" });
     this.partition = el("input", { type: "number", min: 0, placeholder: "by key" });
     this.headers = el("textarea", { rows: 2, placeholder: "name: value, one a line", spellcheck: false });
-    this.value = el("textarea", { rows: 8, spellcheck: false, oninput: () => this.check(), onkeydown: (event) => this.submitByKey(event) });
-    this.tombstone = el("input", { type: "checkbox", onchange: () => this.check() });
-    this.verdict = el("p", { class: "verdict", id: "verdict" });
-    this.value.setAttribute("aria-describedby", "verdict");
+    this.value = el("textarea", { rows: 8, spellcheck: false, oninput: () => this.validate(), onkeydown: (event) => this.submitByKey(event) });
+    this.tombstone = el("input", { type: "checkbox", onchange: () => this.validate() });
+    this.validation = el("p", { class: "validation", id: "validation" });
+    this.value.setAttribute("aria-describedby", "validation");
     this.receipt = el("p", { class: "receipt", role: "status" });
     this.history = el("ol", { class: "history" });
-    this.send = el("button", { class: "primary" }, "Send");
+    this.sendButton = el("button", { class: "primary" }, "Send");
     this.form = el("form", { onsubmit: (event) => { event.preventDefault(); this.submit(); } },
       labelled("Topic", this.topic),
       el("div", { class: "pair" }, labelled("Key", this.key), labelled("Partition", this.partition)),
-      labelled("Value", this.value), this.verdict,
+      labelled("Value", this.value), this.validation,
       labelled("Headers", this.headers),
       el("label", { class: "check" }, this.tombstone, "Tombstone: no value, deletes the key at compaction"),
-      el("div", { class: "actions" }, this.send, this.receipt));
+      el("div", { class: "actions" }, this.sendButton, this.receipt));
     this.element = el("dialog", { class: "produce", "aria-labelledby": "produce-title" },
       el("header", {}, el("h2", { id: "produce-title" }, "Produce a record"), el("span", { class: "grow" }), button("Close", () => this.element.close(), { class: "small" })),
       this.form, el("h3", {}, "Sent from this tab"), this.history);
     this.showHistory();
-    this.check();
+    this.validate();
   }
 
   open(topic, record = null, value = null) {
@@ -49,22 +49,22 @@ export class Produce {
     this.tombstone.checked = record.value === null;
     this.partition.value = "";
     this.headers.value = record.headers.filter((h) => h.value !== null && !h.encoding).map((h) => `${h.name}: ${h.value}`).join("\n");
-    this.check();
-    if (record.encoding) setText(this.verdict, "The record's bytes are not text: copy it as curl to send them again.");
+    this.validate();
+    if (record.encoding) setText(this.validation, "The record's bytes are not text: copy it as curl to send them again.");
   }
 
-  check() {
+  validate() {
     this.value.disabled = this.tombstone.checked;
-    const { text, good } = verdictOf(this.tombstone.checked, this.value.value);
-    setText(this.verdict, text);
-    this.verdict.classList.toggle("bad", !good);
+    const { text, isValid } = validateValue(this.tombstone.checked, this.value.value);
+    setText(this.validation, text);
+    this.validation.classList.toggle("bad", !isValid);
   }
 
   submitByKey(event) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.form.requestSubmit();
   }
 
-  read() {
+  readForm() {
     const headers = this.headers.value.split("\n").filter((line) => line.trim()).map((line) => {
       const at = line.indexOf(":");
       if (at < 1) throw new Error(`“${line.trim()}” is no header; write name: value`);
@@ -81,34 +81,34 @@ export class Produce {
 
   /** As base64 in v2's envelope: every byte of key, value and headers arrives as it was typed. */
   async submit() {
-    this.send.disabled = true;
+    this.sendButton.disabled = true;
     try {
-      const record = this.read();
+      const record = this.readForm();
       const body = JSON.stringify({ records: [envelopeOf(record, record.value)] });
       const type = "application/vnd.kafka.binary.v2+json";
-      const answer = await fetch(endpoint(`topics/${encodeURIComponent(record.topic)}`), { method: "POST", headers: { "content-type": type }, body });
-      const said = await answer.json();
-      const [place] = said.offsets ?? [];
-      if (!answer.ok || place?.offset === undefined || place.offset === null) throw new Error(String(place?.error ?? said.detail ?? answer.status));
-      this.tell(`Written: partition ${place.partition}, offset ${place.offset}`, "good");
-      this.remember({ ...record, place });
+      const response = await fetch(endpoint(`topics/${encodeURIComponent(record.topic)}`), { method: "POST", headers: { "content-type": type }, body });
+      const result = await response.json();
+      const [location] = result.offsets ?? [];
+      if (!response.ok || location?.offset === undefined || location.offset === null) throw new Error(String(location?.error ?? result.detail ?? response.status));
+      this.showReceipt(`Written: partition ${location.partition}, offset ${location.offset}`, "good");
+      this.addToHistory({ ...record, location });
     } catch (error) {
-      this.tell(`Not confirmed: ${error.message === "Failed to fetch" ? "Curlew does not answer" : error.message}`, "bad");
+      this.showReceipt(`Not confirmed: ${error.message === "Failed to fetch" ? "Curlew does not answer" : error.message}`, "bad");
     } finally {
-      this.send.disabled = false;
+      this.sendButton.disabled = false;
     }
   }
 
-  tell(text, kind) {
+  showReceipt(text, kind) {
     setText(this.receipt, text);
     this.receipt.className = `receipt ${kind}`;
     announce(text);
   }
 
-  remember(sent) {
-    const all = [sent, ...recall()].slice(0, KEPT);
+  addToHistory(sent) {
+    const all = [sent, ...loadHistory()].slice(0, MAX_HISTORY);
     try {
-      sessionStorage.setItem(HISTORY, JSON.stringify(all));
+      sessionStorage.setItem(HISTORY_KEY, JSON.stringify(all));
     } catch {
       // Full or forbidden: the record is written all the same.
     }
@@ -116,38 +116,38 @@ export class Produce {
   }
 
   showHistory() {
-    const all = recall();
+    const all = loadHistory();
     this.history.replaceChildren(...all.map((sent) => {
-      const again = button("", () => this.sendAgain(sent), { class: "again", title: "Put it into the form" });
-      again.append(el("span", { class: "muted" }, `${sent.topic} · ${sent.place.partition} · ${sent.place.offset}`), el("bdi", {}, sent.value === null ? "tombstone" : sent.value.slice(0, 80)));
-      return el("li", {}, again);
+      const entry = button("", () => this.reuse(sent), { class: "again", title: "Put it into the form" });
+      entry.append(el("span", { class: "muted" }, `${sent.topic} · ${sent.location.partition} · ${sent.location.offset}`), el("bdi", {}, sent.value === null ? "tombstone" : sent.value.slice(0, 80)));
+      return el("li", {}, entry);
     }));
     if (all.length === 0) this.history.append(el("li", { class: "muted" }, "Nothing yet"));
   }
 
-  sendAgain(sent) {
+  reuse(sent) {
     this.topic.value = sent.topic;
     this.fill(sent, sent.value);
     this.value.focus();
   }
 }
 
-function recall() {
+function loadHistory() {
   try {
-    return JSON.parse(sessionStorage.getItem(HISTORY)) ?? [];
+    return JSON.parse(sessionStorage.getItem(HISTORY_KEY)) ?? [];
   } catch {
     return [];
   }
 }
 
-function verdictOf(isTombstone, text) {
-  if (isTombstone) return { good: true, text: "No value" };
-  if (text === "") return { good: true, text: "An empty value" };
+function validateValue(isTombstone, text) {
+  if (isTombstone) return { isValid: true, text: "No value" };
+  if (text === "") return { isValid: true, text: "An empty value" };
   try {
     JSON.parse(text);
-    return { good: true, text: "✓ JSON" };
+    return { isValid: true, text: "✓ JSON" };
   } catch (error) {
     const looksLikeJson = /^\s*[{["]/.test(text);
-    return looksLikeJson ? { good: false, text: `Not JSON: ${error.message}. It would be sent as text.` } : { good: true, text: "Text, not JSON" };
+    return looksLikeJson ? { isValid: false, text: `Not JSON: ${error.message}. It would be sent as text.` } : { isValid: true, text: "Text, not JSON" };
   }
 }

@@ -1,11 +1,11 @@
 // A record as the stream's `format=record` has it: read lazily, shown as text only.
 
-const HEAD = /^\{"topic":"([A-Za-z0-9._-]+)","partition":(\d+),"offset":(\d+)/;
+const LOCATION = /^\{"topic":"([A-Za-z0-9._-]+)","partition":(\d+),"offset":(\d+)/;
 
 /** Where a record is, without parsing all of it. */
-export function place(data) {
-  const head = HEAD.exec(data);
-  return head && { topic: head[1], partition: Number(head[2]), offset: Number(head[3]) };
+export function locationOf(data) {
+  const match = LOCATION.exec(data);
+  return match && { topic: match[1], partition: Number(match[2]), offset: Number(match[3]) };
 }
 
 const MAX_FIELDS = 32;
@@ -17,9 +17,9 @@ export class Entry {
     this.kind = kind;
     this.data = data;
     this.serial = serial;
-    const at = place(data);
-    this.partition = at?.partition ?? 0;
-    this.offset = at?.offset ?? 0;
+    const location = locationOf(data);
+    this.partition = location?.partition ?? 0;
+    this.offset = location?.offset ?? 0;
   }
 
   parse() {
@@ -32,12 +32,12 @@ export class Entry {
 
   /** Key, value and time in one line each; kept, for lists scroll back and forth. */
   get summary() {
-    this.line ??= this.kind === "gap" ? gapLine(JSON.parse(this.data)) : recordLine(this.parse());
-    return this.line;
+    this.summaryLine ??= this.kind === "gap" ? summarizeGap(JSON.parse(this.data)) : summarizeRecord(this.parse());
+    return this.summaryLine;
   }
 }
 
-function gapLine(gap) {
+function summarizeGap(gap) {
   const lost = gap.to - gap.from;
   const what = gap.reason === "recreated"
     ? "the topic was deleted and made anew; reading it from its beginning"
@@ -49,10 +49,10 @@ function gapLine(gap) {
   return { key: "", text: what, timestamp: null };
 }
 
-const LINE = 300;
+const MAX_SUMMARY_CHARACTERS = 300;
 
-function recordLine(record) {
-  return { key: textOf(record.key), text: valueText(record).slice(0, LINE), timestamp: record.timestamp };
+function summarizeRecord(record) {
+  return { key: textOf(record.key), text: valueText(record).slice(0, MAX_SUMMARY_CHARACTERS), timestamp: record.timestamp };
 }
 
 /** A key or a value as text: strings as they are, the rest as JSON. */
@@ -62,33 +62,33 @@ export function textOf(value) {
 }
 
 function valueText(record) {
-  if (record.encoding === "base64") return `${binaryLength(record.value)} bytes, base64 ${record.value}`;
+  if (record.encoding === "base64") return `${decodedLength(record.value)} bytes, base64 ${record.value}`;
   return record.value === null ? "null" : textOf(record.value);
 }
 
-export function binaryLength(base64) {
+export function decodedLength(base64) {
   return (base64.length / 4) * 3 - (base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0);
 }
 
 /** The value's numbers by path: `temperature`, `motor.rpm`, `phases.0`; a bare number is `value`. */
-export function numbersOf(value) {
+export function numericFields(value) {
   const found = new Map();
-  collect(value, "", MAX_DEPTH, found);
+  collectNumbers(value, "", MAX_DEPTH, found);
   return found;
 }
 
-function collect(value, path, depth, found) {
+function collectNumbers(value, path, depth, found) {
   if (found.size >= MAX_FIELDS) return;
   if (typeof value === "number" && Number.isFinite(value)) {
     found.set(path || "value", value);
   } else if (value && typeof value === "object" && depth > 0) {
     const entries = Array.isArray(value) ? value.slice(0, 8).entries() : Object.entries(value);
-    for (const [name, inner] of entries) collect(inner, path ? `${path}.${name}` : String(name), depth - 1, found);
+    for (const [name, inner] of entries) collectNumbers(inner, path ? `${path}.${name}` : String(name), depth - 1, found);
   }
 }
 
 /** The value as people read it, with numbers exactly as they were sent where the browser can tell. */
-export function pretty(data) {
+export function prettyValue(data) {
   const exact = (key, value, context) =>
     typeof value === "number" && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
   const record = JSON.parse(data, exact);

@@ -4,50 +4,50 @@
 // instant. When there is no room, neighbours in the older half are joined two by two.
 
 const COLUMNS = ["start", "end", "first", "last", "min", "max"];
-const SMALLEST = 256;
+const INITIAL_CAPACITY = 256;
 /** A silence longer than this many usual pauses is a gap, and at least so many ms. */
 const GAP_FACTOR = 6;
-const GAP_MS = 3000;
+const MIN_GAP_MS = 3000;
 
 export class Series {
   constructor() {
     this.length = 0;
-    this.room = SMALLEST;
-    for (const name of COLUMNS) this[name] = new Float64Array(this.room);
+    this.capacity = INITIAL_CAPACITY;
+    for (const name of COLUMNS) this[name] = new Float64Array(this.capacity);
     /** 1 where the line is broken before the point. */
-    this.broken = new Uint8Array(this.room);
-    this.pause = 0;
+    this.broken = new Uint8Array(this.capacity);
+    this.interval = 0;
   }
 
   /** Adds a value; `most` points may be kept. */
-  add(time, value, most) {
-    if (this.length >= most) this.thin();
-    if (this.length === this.room) this.grow(Math.min(2 * this.room, Math.max(most, this.room + 1)));
-    const at = this.slot(time);
+  add(time, value, maxPoints) {
+    if (this.length >= maxPoints) this.compact();
+    if (this.length === this.capacity) this.grow(Math.min(2 * this.capacity, Math.max(maxPoints, this.capacity + 1)));
+    const at = this.insertionIndex(time);
     if (at < this.length) this.shift(at);
     this.start[at] = this.end[at] = time;
     this.first[at] = this.last[at] = this.min[at] = this.max[at] = value;
-    this.broken[at] = at > 0 && this.isGap(time - this.end[at - 1]) ? 1 : 0;
+    this.broken[at] = at > 0 && this.observeInterval(time - this.end[at - 1]) ? 1 : 0;
     this.length += 1;
   }
 
   /** The line is broken from here on: something is known to be missing. */
   breakNext() {
-    this.breaks = true;
+    this.breakPending = true;
   }
 
-  isGap(pause) {
-    const known = this.pause > 0;
-    const gap = this.breaks || (known && pause > Math.max(GAP_MS, GAP_FACTOR * this.pause));
-    this.breaks = false;
+  observeInterval(elapsed) {
+    const known = this.interval > 0;
+    const gap = this.breakPending || (known && elapsed > Math.max(MIN_GAP_MS, GAP_FACTOR * this.interval));
+    this.breakPending = false;
     // The usual pause follows slowly, and a gap does not move it much.
-    const counted = known ? Math.min(pause, 4 * this.pause + 1) : pause;
-    this.pause = known ? this.pause + (counted - this.pause) / 16 : Math.max(pause, 1);
+    const counted = known ? Math.min(elapsed, 4 * this.interval + 1) : elapsed;
+    this.interval = known ? this.interval + (counted - this.interval) / 16 : Math.max(elapsed, 1);
     return gap;
   }
 
   /** Where a point of this time belongs: mostly at the end. */
-  slot(time) {
+  insertionIndex(time) {
     let at = this.length;
     while (at > 0 && this.start[at - 1] > time) at -= 1;
     return at;
@@ -58,39 +58,39 @@ export class Series {
     this.broken.copyWithin(at + 1, at, this.length);
   }
 
-  grow(room) {
+  grow(capacity) {
     for (const name of COLUMNS) {
-      const larger = new Float64Array(room);
+      const larger = new Float64Array(capacity);
       larger.set(this[name]);
       this[name] = larger;
     }
-    const broken = new Uint8Array(room);
+    const broken = new Uint8Array(capacity);
     broken.set(this.broken);
     this.broken = broken;
-    this.room = room;
+    this.capacity = capacity;
   }
 
   /** Joins neighbours of the older half two by two, but not over a gap. */
-  thin() {
+  compact() {
     const half = this.length >> 1;
     let to = 0;
     for (let from = 0; from < this.length; to += 1) {
-      this.copy(from, to);
+      this.copyPoint(from, to);
       from += 1;
       if (from < half && !this.broken[from]) {
-        this.join(from, to);
+        this.mergePoint(from, to);
         from += 1;
       }
     }
     this.length = to;
   }
 
-  copy(from, to) {
+  copyPoint(from, to) {
     for (const name of COLUMNS) this[name][to] = this[name][from];
     this.broken[to] = this.broken[from];
   }
 
-  join(from, to) {
+  mergePoint(from, to) {
     this.end[to] = Math.max(this.end[to], this.end[from]);
     this.last[to] = this.last[from];
     this.min[to] = Math.min(this.min[to], this.min[from]);
@@ -121,10 +121,10 @@ export class Series {
   }
 
   /** The point nearest to `time`, or null if none is within `reach` ms. */
-  nearest(time, reach) {
+  nearest(time, maxDistance) {
     const at = this.indexAt(time);
-    const far = (i) => (i < 0 || i >= this.length ? Infinity : Math.max(this.start[i] - time, time - this.end[i], 0));
-    const best = far(at - 1) <= far(at) ? at - 1 : at;
-    return far(best) <= reach ? best : null;
+    const distance = (i) => (i < 0 || i >= this.length ? Infinity : Math.max(this.start[i] - time, time - this.end[i], 0));
+    const index = distance(at - 1) <= distance(at) ? at - 1 : at;
+    return distance(index) <= maxDistance ? index : null;
   }
 }

@@ -7,54 +7,54 @@ import * as feed from "./feed.js";
 export class Session {
   constructor() {
     this.token = el("input", { type: "password", required: true, autocomplete: "current-password" });
-    this.said = el("p", { class: "receipt bad", role: "alert" });
-    this.send = el("button", { class: "primary" }, "Sign in");
+    this.error = el("p", { class: "receipt bad", role: "alert" });
+    this.signInButton = el("button", { class: "primary" }, "Sign in");
     const form = el("form", { onsubmit: (event) => { event.preventDefault(); this.signIn(); } },
       labelled("Key, token, or NAME:PASSWORD", this.token),
-      el("div", { class: "actions" }, this.send, this.said));
+      el("div", { class: "actions" }, this.signInButton, this.error));
     this.dialog = el("dialog", { class: "session", "aria-labelledby": "session-title", oncancel: (event) => event.preventDefault() },
       el("h2", { id: "session-title" }, "Sign in"), form);
-    this.out = button("", () => this.signOut(), { id: "sign-out", hidden: true });
-    feed.on("topics", ({ broker }) => this.hear(broker));
-    this.look();
+    this.signOutButton = button("", () => this.signOut(), { id: "sign-out", hidden: true });
+    feed.on("topics", ({ broker }) => this.brokerChanged(broker));
+    this.load();
   }
 
   /** The answers of the bridge say whether somebody is signed in; they may come late. */
-  hear(broker) {
-    if (broker?.kind === "locked" && !this.dialog.open && !this.isBusy) this.ask();
-    else if (broker?.kind === "up" && this.dialog.open && !this.isBusy) this.opened();
+  brokerChanged(broker) {
+    if (broker?.kind === "signed-out" && !this.dialog.open && !this.isBusy) this.open();
+    else if (broker?.kind === "up" && this.dialog.open && !this.isBusy) this.signedIn();
   }
 
-  ask() {
-    this.out.hidden = true;
+  open() {
+    this.signOutButton.hidden = true;
     this.dialog.showModal();
     this.token.focus();
   }
 
   /** In this tab, or in another one. */
-  opened() {
+  signedIn() {
     this.dialog.close();
-    this.look();
+    this.load();
   }
 
   async signIn() {
     this.isBusy = true;
-    this.send.disabled = true;
-    setText(this.said, "");
+    this.signInButton.disabled = true;
+    setText(this.error, "");
     try {
       const body = JSON.stringify({ token: this.token.value.trim() });
-      const answer = await fetch(endpoint("login"), { method: "POST", headers: { "content-type": "application/json" }, body });
-      const said = await answer.json();
-      if (!answer.ok) throw new Error(answer.status === 401 ? "This is not known here." : String(said.detail ?? answer.status));
+      const response = await fetch(endpoint("login"), { method: "POST", headers: { "content-type": "application/json" }, body });
+      const result = await response.json();
+      if (!response.ok) throw new Error(response.status === 401 ? "This is not known here." : String(result.detail ?? response.status));
       this.token.value = "";
       this.dialog.close();
-      this.show(said);
+      this.show(result);
       announce("Signed in");
-      feed.signed("in");
+      feed.signedIn();
     } catch (error) {
-      setText(this.said, error.message === "Failed to fetch" ? "Curlew does not answer" : error.message);
+      setText(this.error, error.message === "Failed to fetch" ? "Curlew does not answer" : error.message);
     } finally {
-      this.send.disabled = false;
+      this.signInButton.disabled = false;
       // What was asked before may still be answered.
       setTimeout(() => (this.isBusy = false), 1000);
     }
@@ -62,18 +62,18 @@ export class Session {
 
   async signOut() {
     await fetch(endpoint("logout"), { method: "POST" }).catch(() => {});
-    feed.signed("out");
+    feed.signedOut();
     // Nothing that was read stays in the page.
     location.reload();
   }
 
-  async look() {
-    const said = await fetch(endpoint("login")).then((answer) => answer.json(), () => ({}));
-    this.show(said);
+  async load() {
+    const result = await fetch(endpoint("login")).then((response) => response.json(), () => ({}));
+    this.show(result);
   }
 
   show({ required, name }) {
-    this.out.hidden = !required || !name;
-    if (name) setText(this.out, `Sign out ${name}`);
+    this.signOutButton.hidden = !required || !name;
+    if (name) setText(this.signOutButton, `Sign out ${name}`);
   }
 }

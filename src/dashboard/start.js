@@ -4,18 +4,18 @@
 addEventListener("error", ({ target }) => target instanceof HTMLScriptElement && explain(target.src), true);
 
 async function explain(file) {
-  const said = await reason().catch(() => "Curlew does not answer.");
+  const detail = await reason().catch(() => "Curlew does not answer.");
   const banner = document.createElement("p");
   banner.className = "banner problem";
   banner.setAttribute("role", "alert");
-  banner.textContent = said ? `Curlew rejects the requests of this page: ${said}` : `${file} did not load. Reload the page to try again.`;
+  banner.textContent = detail ? `Curlew rejects the requests of this page: ${detail}` : `${file} did not load. Reload the page to try again.`;
   document.getElementById("main").replaceChildren(banner);
 }
 
 /** The bridge's answer to a request with the page's origin, as those for modules are; fetch adds it to all but GET and HEAD. */
 async function reason() {
-  const answer = await fetch("topics", { method: "OPTIONS" });
-  if (answer.ok) return "";
-  const isProblem = answer.headers.get("content-type")?.startsWith("application/problem+json");
-  return isProblem ? (await answer.json()).detail : `the answer is ${answer.status} ${answer.statusText}, not by Curlew but by what is in front of it.`;
+  const response = await fetch("topics", { method: "OPTIONS" });
+  if (response.ok) return "";
+  const isProblem = response.headers.get("content-type")?.startsWith("application/problem+json");
+  return isProblem ? (await response.json()).detail : `the answer is ${response.status} ${response.statusText}, not by Curlew but by what is in front of it.`;
 }

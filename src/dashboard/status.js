@@ -3,29 +3,29 @@
 import { announce, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
 
-export class Status {
+export class StatusBar {
   constructor() {
-    this.stream = el("span", { class: "lamp", id: "stream" });
-    this.broker = el("span", { class: "lamp", id: "broker" });
-    this.said = el("div", { class: "banner problem", role: "status", hidden: true, id: "said" });
-    this.element = el("div", { class: "lamps" }, this.stream, this.broker);
-    feed.on("stream", () => this.tell());
-    feed.on("topics", () => this.tell());
-    setInterval(() => this.tell(), 500);
-    this.tell();
+    this.stream = el("span", { class: "indicator", id: "stream" });
+    this.broker = el("span", { class: "indicator", id: "broker" });
+    this.banner = el("div", { class: "banner problem", role: "status", hidden: true, id: "banner" });
+    this.element = el("div", { class: "indicators" }, this.stream, this.broker);
+    feed.on("stream", () => this.update());
+    feed.on("topics", () => this.update());
+    setInterval(() => this.update(), 500);
+    this.update();
   }
 
-  tell() {
+  update() {
     if (document.hidden) return;
     const { stream, topics } = feed.latest;
     const [kind, text] = streamText(stream, topics?.broker);
-    lamp(this.stream, kind, text);
+    indicator(this.stream, kind, text);
     const broker = topics?.broker;
-    const words = { up: "Broker up", down: "Broker away", unreachable: "Curlew away", locked: "Signed out" };
-    lamp(this.broker, broker ? (broker.kind === "up" ? "good" : "bad") : "idle", broker ? words[broker.kind] : "Broker …");
-    const said = broker?.kind === "locked" ? "" : stream.kind !== "open" && stream.said ? `The server said: ${stream.said}` : broker && broker.kind !== "up" ? `${words[broker.kind]}: ${broker.said}` : "";
-    this.said.hidden = said === "";
-    setText(this.said, said);
+    const labels = { up: "Broker up", down: "Broker away", unreachable: "Curlew away", "signed-out": "Signed out" };
+    indicator(this.broker, broker ? (broker.kind === "up" ? "good" : "bad") : "idle", broker ? labels[broker.kind] : "Broker …");
+    const message = broker?.kind === "signed-out" ? "" : stream.kind !== "open" && stream.detail ? `The server said: ${stream.detail}` : broker && broker.kind !== "up" ? `${labels[broker.kind]}: ${broker.detail}` : "";
+    this.banner.hidden = message === "";
+    setText(this.banner, message);
     if (kind !== this.kind && this.kind) announce(kind === "good" ? "Connected" : `Stream: ${text}`);
     this.kind = kind;
   }
@@ -46,7 +46,7 @@ function streamText(stream, broker) {
   }
 }
 
-function lamp(element, kind, text) {
-  element.className = `lamp ${kind}`;
+function indicator(element, kind, text) {
+  element.className = `indicator ${kind}`;
   setText(element, text);
 }

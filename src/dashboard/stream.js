@@ -2,10 +2,10 @@
 
 import { endpoint } from "./base.js";
 import { EventStream } from "../client.js";
-import { place } from "./record.js";
+import { locationOf } from "./record.js";
 
 /** After a refusal that the same request would get again: what it asks for may have changed by then. */
-const PAUSE_AFTER_REFUSAL = 5000;
+const RETRY_AFTER_REJECTION_MS = 5000;
 
 export class Stream {
   /** `onEvent(kind, data, at)` for each record, tombstone and gap; `onState(state)` for each change. */
@@ -27,7 +27,7 @@ export class Stream {
     this.close();
     this.topics = topics;
     this.next = next;
-    this.tell({ kind: "connecting" });
+    this.setState({ kind: "connecting" });
     this.connect();
   }
 
@@ -36,11 +36,11 @@ export class Stream {
     this.source = null;
     clearTimeout(this.timer);
     this.timer = undefined;
-    this.tell({ kind: "idle" });
+    this.setState({ kind: "idle" });
   }
 
   /** Ends a pause: somebody looks, or the network is back. */
-  hurry() {
+  retryNow() {
     if (this.timer === undefined) return this.source?.retryNow();
     clearTimeout(this.timer);
     this.connect();
@@ -52,33 +52,33 @@ export class Stream {
     const query = new URLSearchParams(this.topics.map((topic) => ["topic", topic]));
     query.set("format", "record");
     query.set("wait", "true");
-    query.set("from", fromOf(this.next) || "earliest");
+    query.set("from", fromParameter(this.next) || "earliest");
     const source = new EventStream(endpoint(`events?${query}`));
     this.source = source;
-    const take = (kind) => (event) => this.take(kind, event);
-    source.onopen = () => this.tell({ kind: "open" });
-    source.onmessage = take("record");
-    source.ontombstone = take("tombstone");
-    source.ongap = take("gap");
-    source.onproblem = (event) => this.tell({ ...this.state, said: detailOf(event.data) });
-    source.onerror = (event) => this.lost(event);
+    const receive = (kind) => (event) => this.receive(kind, event);
+    source.onopen = () => this.setState({ kind: "open" });
+    source.onmessage = receive("record");
+    source.ontombstone = receive("tombstone");
+    source.ongap = receive("gap");
+    source.onproblem = (event) => this.setState({ ...this.state, detail: detailOf(event.data) });
+    source.onerror = (event) => this.disconnected(event);
   }
 
-  take(kind, event) {
-    const at = kind === "gap" ? JSON.parse(event.data) : place(event.data);
-    if (!at) return;
-    const places = this.next.get(at.topic);
-    places?.set(at.partition, kind === "gap" ? at.to : at.offset + 1);
-    this.onEvent(kind, event.data, at);
+  receive(kind, event) {
+    const location = kind === "gap" ? JSON.parse(event.data) : locationOf(event.data);
+    if (!location) return;
+    const offsets = this.next.get(location.topic);
+    offsets?.set(location.partition, kind === "gap" ? location.to : location.offset + 1);
+    this.onEvent(kind, event.data, location);
   }
 
-  lost({ status, detail, retryIn }) {
-    if (retryIn === null) this.timer = setTimeout(() => this.connect(), PAUSE_AFTER_REFUSAL);
-    const said = status >= 400 ? detail.slice(0, 500) : this.state.said;
-    this.tell({ kind: "waiting", retryAt: Date.now() + (retryIn ?? PAUSE_AFTER_REFUSAL), said });
+  disconnected({ status, detail, retryIn }) {
+    if (retryIn === null) this.timer = setTimeout(() => this.connect(), RETRY_AFTER_REJECTION_MS);
+    const shown = status >= 400 ? detail.slice(0, 500) : this.state.detail;
+    this.setState({ kind: "waiting", retryAt: Date.now() + (retryIn ?? RETRY_AFTER_REJECTION_MS), detail: shown });
   }
 
-  tell(state) {
+  setState(state) {
     this.state = state;
     this.onState(state);
   }
@@ -93,13 +93,13 @@ function detailOf(text) {
 }
 
 /** `topic:partition:offset,…` without holes; a partition that is not known is read from its beginning. */
-export function fromOf(next) {
-  const places = [];
+export function fromParameter(next) {
+  const parts = [];
   for (const [topic, offsets] of next) {
     const last = Math.max(-1, ...offsets.keys());
     for (let partition = 0; partition <= last; partition += 1) {
-      places.push(`${topic}:${partition}:${offsets.get(partition) ?? 0}`);
+      parts.push(`${topic}:${partition}:${offsets.get(partition) ?? 0}`);
     }
   }
-  return places.join(",");
+  return parts.join(",");
 }

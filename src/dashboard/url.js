@@ -6,8 +6,8 @@ const listeners = new Set();
 
 function read() {
   const query = new URLSearchParams(location.search);
-  const asked = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, query.get(name) ?? DEFAULTS[name]]));
-  return WINDOWS.has(asked.window) ? asked : { ...asked, window: DEFAULTS.window };
+  const values = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, query.get(name) ?? DEFAULTS[name]]));
+  return WINDOWS.has(values.window) ? values : { ...values, window: DEFAULTS.window };
 }
 
 export let state = read();
@@ -29,7 +29,7 @@ export function replace(parts) {
 }
 
 /** Goes to another view, so that the browser's back button comes back here. */
-export function go(parts) {
+export function navigate(parts) {
   state = { ...DEFAULTS, ...parts };
   history.pushState(null, "", href(state));
   listeners.forEach((listener) => listener(state));
@@ -45,13 +45,13 @@ addEventListener("popstate", () => {
 });
 
 /** A link that changes the view without loading the page anew, unless it is opened elsewhere. */
-export function follow(parts) {
+export function link(parts) {
   return {
     href: href(parts),
     onclick(event) {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
       event.preventDefault();
-      go(parts);
+      navigate(parts);
     },
   };
 }
@@ -69,8 +69,8 @@ export function setThreshold(field, limit) {
   else all.set(field, limit);
   replace({ over: [...all].map(([name, value]) => `${encode(name)}:${value}`).join(",") });
 }
-export const hidden = () => new Set(state.hide.split(",").filter(Boolean).map(decode));
-export function setHidden(names) {
+export const hiddenFields = () => new Set(state.hide.split(",").filter(Boolean).map(decode));
+export function setHiddenFields(names) {
   replace({ hide: [...names].map(encode).join(",") });
 }
 const encode = (text) => encodeURIComponent(text);

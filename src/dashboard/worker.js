@@ -9,7 +9,7 @@ self.onconnect = (event) => {
   const port = event.ports[0];
   const id = (tabs += 1);
   const send = (message) => port.postMessage(message);
-  port.onmessage = ({ data }) => hub.hear(id, send, data);
+  port.onmessage = ({ data }) => hub.receive(id, send, data);
   // Where the browser tells that a tab is gone (it may also have crashed).
-  port.onclose = () => hub.hear(id, send, { type: "bye" });
+  port.onclose = () => hub.receive(id, send, { type: "close" });
 };

@@ -1,7 +1,7 @@
 // The small line of the last minutes beside a topic.
 
 /** Draws rates over time, [time, rate or null]; a null is a gap. */
-export function spark(canvas, line, theme) {
+export function drawSparkline(canvas, rates, theme) {
   const { clientWidth: width, clientHeight: height } = canvas;
   if (width === 0) return;
   const ratio = devicePixelRatio;
@@ -10,24 +10,24 @@ export function spark(canvas, line, theme) {
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  const most = Math.max(...line.map(([, rate]) => rate ?? 0), 1e-9);
-  const to = line.at(-1)?.[0] ?? 0;
+  const max = Math.max(...rates.map(([, rate]) => rate ?? 0), 1e-9);
+  const to = rates.at(-1)?.[0] ?? 0;
   const from = to - 300_000;
   const x = (at) => ((at - from) / (to - from)) * (width - 4) + 1;
-  const y = (rate) => height - 3 - (rate / most) * (height - 7);
+  const y = (rate) => height - 3 - (rate / max) * (height - 7);
   context.strokeStyle = context.fillStyle = theme.lines[0];
   context.lineWidth = 1.5;
   context.lineJoin = "round";
   let drawing = false;
   context.beginPath();
-  for (const [at, rate] of line) {
+  for (const [at, rate] of rates) {
     if (rate === null) drawing = false;
     else if (drawing) context.lineTo(x(at), y(rate));
     else context.moveTo(x(at), y(rate));
     drawing = rate !== null;
   }
   context.stroke();
-  const last = line.at(-1);
+  const last = rates.at(-1);
   if (last && last[1] !== null) {
     context.beginPath();
     context.arc(x(last[0]), y(last[1]), 2, 0, 7);
