@@ -1,5 +1,5 @@
-// Chromium as a server for the tests: one JSON command a line on stdin, one answer a line on stdout, in order.
-// What a page complains of (errors, refused by its Content-Security-Policy) is kept.
+// Drives Chromium for the tests: reads one JSON command per line from stdin, writes one response per line to stdout, in
+// order. It records the errors of each page, including violations of its Content-Security-Policy.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
@@ -8,9 +8,9 @@ const puppeteer = require("puppeteer-core");
 const axe = require("axe-core");
 const browser = await puppeteer.launch({
   executablePath: process.env.CHROMIUM,
-  // It ends with its pipe, whatever ends us.
+  // The browser exits when the pipe closes, even if this process is killed.
   pipe: true,
-  // The tests' certificates vouch for themselves; curl and Node check them.
+  // The test certificates are self-signed; the tests with curl and Node verify them.
   args: ["--ignore-certificate-errors", "--no-sandbox", "--disable-dev-shm-usage", "--enable-precise-memory-info"],
 });
 const pages = new Map();
@@ -22,7 +22,7 @@ const commands = {
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("console", (message) => {
       const text = message.text();
-      // A server that is away is no fault of the page.
+      // An unreachable server is not an error of the page.
       if (message.type() === "error" && !text.startsWith("Failed to load resource")) complaints.push(text);
     });
     pages.set(name, { page, complaints });
@@ -35,7 +35,7 @@ const commands = {
   front: ({ page }) => pages.get(page).page.bringToFront(),
   async axe({ page: name }) {
     const { page } = pages.get(name);
-    // Into a world of its own, past the page's policy.
+    // Runs in an isolated world, which the page's Content-Security-Policy does not cover.
     await page.mainFrame().isolatedRealm().evaluate(axe.source);
     const { violations } = await page.mainFrame().isolatedRealm().evaluate("axe.run()");
     return violations
@@ -53,12 +53,12 @@ const commands = {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
-  let answer;
+  let response;
   try {
-    answer = { ok: (await commands[command.do](command)) ?? null };
+    response = { ok: (await commands[command.do](command)) ?? null };
   } catch (error) {
-    answer = { error: String(error) };
+    response = { error: String(error) };
   }
-  process.stdout.write(JSON.stringify(answer) + "\n");
+  process.stdout.write(JSON.stringify(response) + "\n");
 }
 await browser.close();

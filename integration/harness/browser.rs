@@ -9,10 +9,10 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A browser with a profile of its own. Its pages share workers and storage, as a person's tabs do.
+/// A browser with a fresh profile. Its pages share workers and storage, like the tabs of a user.
 pub struct Browser {
-    /// `None` once it is to end.
-    talk: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+    /// `None` while the browser shuts down.
+    pipes: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
     process: Process,
     _folder: tempfile::TempDir,
 }
@@ -23,7 +23,7 @@ pub struct Page<'a> {
     name: String,
 }
 
-/// Colours and size of a screen.
+/// Colour scheme and size of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Screen {
     Light,
@@ -46,7 +46,7 @@ impl Browser {
         let mut process = Process::start_with_own_output("the browser", node, &log);
         let stdin = process.child().stdin.take().expect("stdin");
         let stdout = process.child().stdout.take().expect("stdout");
-        Self { talk: Mutex::new(Some((stdin, BufReader::new(stdout)))), process, _folder: folder }
+        Self { pipes: Mutex::new(Some((stdin, BufReader::new(stdout)))), process, _folder: folder }
     }
 
     pub fn open(&self, url: &str, screen: Screen) -> Page<'_> {
@@ -60,12 +60,12 @@ impl Browser {
 
     #[track_caller]
     fn call(&self, command: Value) -> Value {
-        self.try_call(&command).unwrap_or_else(|e| panic!("{e}\nwas asked {command:.300}"))
+        self.try_call(&command).unwrap_or_else(|e| panic!("{e}\ncommand: {command:.300}"))
     }
 
     fn try_call(&self, command: &Value) -> Result<Value, String> {
-        let mut talk = self.talk.lock().expect("lock");
-        let (stdin, stdout) = talk.as_mut().ok_or("the browser is to end")?;
+        let mut pipes = self.pipes.lock().expect("lock");
+        let (stdin, stdout) = pipes.as_mut().ok_or("the browser is shutting down")?;
         writeln!(stdin, "{command}").map_err(|e| format!("the browser has ended: {e}"))?;
         let mut line = String::new();
         stdout.read_line(&mut line).map_err(|e| format!("the browser has ended: {e}"))?;
@@ -78,9 +78,9 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Lets it close its windows and go; killed, it would leave its processes behind.
+    /// Lets the browser exit by itself: after a kill, its child processes would remain.
     fn drop(&mut self) {
-        drop(self.talk.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.pipes.lock().unwrap_or_else(PoisonError::into_inner).take());
         if !std::thread::panicking() {
             self.process.wait(Duration::from_secs(20));
         }
@@ -96,10 +96,10 @@ fn chromium() -> PathBuf {
 }
 
 impl Page<'_> {
-    /// The value of an expression, or of a promise, in the page.
+    /// Returns the value of an expression in the page; awaits a promise.
     #[track_caller]
     pub fn eval(&self, script: &str) -> Value {
-        self.try_eval(script).unwrap_or_else(|e| panic!("{e}\nwas asked {script:.300}"))
+        self.try_eval(script).unwrap_or_else(|e| panic!("{e}\nscript: {script:.300}"))
     }
 
     fn try_eval(&self, script: &str) -> Result<Value, String> {
@@ -111,7 +111,7 @@ impl Page<'_> {
         self.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()
     }
 
-    /// Until an expression is true. While a page loads anew there is nothing to ask.
+    /// Waits until an expression is true. It fails while the page reloads, and is tried again.
     #[track_caller]
     pub fn wait_until(&self, script: &str) {
         eventually(script, Duration::from_secs(30), || match self.try_eval(script)? {
@@ -125,12 +125,12 @@ impl Page<'_> {
         self.wait_until(&format!("document.body.innerText.includes({})", json!(text)));
     }
 
-    /// Errors, and what its policy refused.
+    /// Returns the errors of the page, including violations of its Content-Security-Policy.
     pub fn complaints(&self) -> Vec<Value> {
         self.browser.call(json!({"do": "complaints", "page": self.name})).as_array().cloned().unwrap_or_default()
     }
 
-    /// Serious and critical findings of axe-core.
+    /// Returns the serious and critical findings of axe-core.
     #[track_caller]
     pub fn axe(&self) -> Vec<Value> {
         self.browser.call(json!({"do": "axe", "page": self.name})).as_array().cloned().unwrap_or_default()

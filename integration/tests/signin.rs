@@ -89,7 +89,7 @@ fn the_page_signs_in_works_and_signs_out() {
     served.produce("machines", r#"{"temperature": 81.5}"#);
     let page = browser.open(&served.url("/?topic=machines"), Screen::Light);
     sign_in(&page, "curlew_wrong");
-    page.wait_for_text("This is not known here.");
+    page.wait_for_text("The key, token or password is not valid.");
     assert_eq!(page.axe(), Vec::<Value>::new());
     sign_in(&page, &served.key);
     page.wait_for_text("Sign out ann");

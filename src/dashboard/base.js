@@ -1,10 +1,10 @@
-// Where the bridge is. A proxy may serve it under any path prefix, so that no URL of the page begins at the root.
+// The base URL of the bridge. A proxy may serve it under any path prefix, so no URL in these scripts starts at the root.
 
-/** The bridge's own URL, with a slash at its end; the scripts are one folder below it. */
+/** The bridge's base URL, ending with a slash. The scripts are one folder below it. */
 export const root = new URL("../", import.meta.url).href;
 
-/** A URL of the bridge: `endpoint("topics")`. */
+/** The URL of an endpoint: `endpoint("topics")`. */
 export const endpoint = (path) => root + path;
 
-/** A name that bridges under two prefixes of one origin do not share. */
+/** A name for storage, workers and locks, distinct for bridges under different prefixes of one origin. */
 export const scoped = (name) => `${name} ${new URL(root).pathname}`;

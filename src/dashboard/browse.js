@@ -1,4 +1,4 @@
-// Records of another place of the log than its end: pages from an offset, a time or the beginning.
+// Browses a topic away from its end: pages of records from an offset, a time or the earliest record.
 
 import { endpoint } from "./base.js";
 import { Entry } from "./record.js";
@@ -12,14 +12,14 @@ async function fetchJson(url, options) {
   return body;
 }
 
-/** The topic's partitions with their ends. */
+/** Fetches the topic's partitions with their earliest and latest offsets. */
 export const fetchTopic = (topic) => fetchJson(endpoint(`topics/${topic}`));
 
-/** The next offset of each partition at a place: `earliest`, an RFC 3339 time, or a number. */
+/** Resolves `earliest`, an RFC 3339 time or an offset to an offset for each partition, or for the one given. */
 export async function resolveOffsets(topic, start, partition) {
   const { partitions } = await fetchTopic(topic);
   const selected = partitions.filter((p) => p.earliest !== null && (partition === null || p.partition === partition));
-  if (selected.length === 0) throw new Error(`there is no partition ${partition}`);
+  if (selected.length === 0) throw new Error(`partition ${partition} does not exist`);
   const offsets = selected.map(async (p) => {
     if (start === "earliest") return [p.partition, p.earliest];
     if (/^\d+$/.test(start)) return [p.partition, Math.max(p.earliest, Math.min(Number(start), p.latest))];
@@ -28,7 +28,7 @@ export async function resolveOffsets(topic, start, partition) {
   return new Map(await Promise.all(offsets));
 }
 
-/** The offset of a partition's first record at or after a time. */
+/** Returns the offset of the partition's first record at or after a time, or null. */
 async function offsetAtTime(topic, partition, time) {
   const query = new URLSearchParams({ partition, from: time, until: "end", limit: 1 });
   const response = await fetch(endpoint(`topics/${topic}/events?${query}`), { headers: { accept: "application/x-ndjson" } });
@@ -38,7 +38,7 @@ async function offsetAtTime(topic, partition, time) {
   return line ? JSON.parse(line).offset : null;
 }
 
-/** Pages in both directions; entries oldest first. */
+/** Loads pages in both directions. Entries are sorted oldest first. */
 export class RecordBrowser {
   constructor(topic, offsets) {
     this.topic = topic;
@@ -47,7 +47,7 @@ export class RecordBrowser {
     this.entries = [];
   }
 
-  /** Reads on; true while there may be more. */
+  /** Loads the next page; returns whether more records follow. */
   async loadLater() {
     const pages = await Promise.all([...this.next].map(([partition, offset]) => this.fetchPage(partition, offset, PAGE_RECORDS)));
     pages.forEach((page) => this.next.set(page.partition, page.next));
@@ -55,7 +55,7 @@ export class RecordBrowser {
     return pages.some((page) => page.next < page.latest);
   }
 
-  /** Reads back; true while there may be more. */
+  /** Loads the previous page; returns whether older records remain. */
   async loadEarlier() {
     const requests = [...this.first].map(async ([partition, offset]) => {
       const start = Math.max(0, offset - PAGE_RECORDS);

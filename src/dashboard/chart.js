@@ -1,4 +1,4 @@
-// One field's card: the chart, its threshold, its legend with exact numbers, the same data as a table.
+// The card of one field: chart, threshold, legend with current values, and the same data as a table.
 
 import { announce, button, el, labelled, setText } from "./dom.js";
 import { draw, createFrame, valueRange } from "./draw.js";
@@ -9,7 +9,7 @@ const DASHES = [[], [6, 3], [2, 3]];
 const TABLE_ROWS = 12;
 
 export class Chart {
-  /** `view` is what all charts of a page share: its time, its theme, the pointer's place, the marks. */
+  /** `view` is what the charts of a page share: time window, theme, pointer position and marks. */
   constructor(field, keys, view) {
     this.field = field;
     this.keys = keys;
@@ -22,7 +22,7 @@ export class Chart {
 
   build() {
     const id = `field-${this.field}`;
-    this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: nothing yet` });
+    this.canvas = el("canvas", { tabIndex: 0, role: "img", class: "plot", "aria-label": `Chart of ${this.field}: no values yet` });
     this.context = this.canvas.getContext("2d");
     this.tooltip = el("div", { class: "tooltip", hidden: true });
     this.badge = el("span", { class: "badge over", hidden: true });
@@ -30,7 +30,7 @@ export class Chart {
     this.tableButton = button("Table", () => this.toggleTable(), { class: "small", "aria-expanded": "false" });
     this.fullScreenButton = button("Full screen", () => this.toggleFullScreen(), { class: "small" });
     this.rows = el("tbody");
-    const head = el("tr", {}, ...["Key", "Now", "Least", "Most"].map((name) => el("th", { scope: "col" }, name)));
+    const head = el("tr", {}, ...["Key", "Current", "Min", "Max"].map((name) => el("th", { scope: "col" }, name)));
     const legend = el("table", { class: "legend" }, el("caption", { class: "offscreen" }, `${this.field}: values in the window`), el("thead", {}, head), this.rows);
     this.dataTable = el("div", { class: "data-table", hidden: true });
     this.element = el("section", { class: "card chart", "aria-labelledby": id },
@@ -44,7 +44,7 @@ export class Chart {
     this.canvas.addEventListener("blur", () => this.view.setHover(null, null));
   }
 
-  /** A line for each key that is shown, in the order in which the keys came. */
+  /** The lines of the keys that are shown, in order of arrival. */
   get lines() {
     const colours = this.view.theme.lines;
     return [...this.keys].map(([key, series]) => {
@@ -69,7 +69,7 @@ export class Chart {
     this.updateTooltip();
   }
 
-  /** The numbers beside the chart: read a few times a second, not at every frame. */
+  /** Updates the legend, the badge and the accessible label. */
   updateLegend() {
     const { from, to } = this.view;
     const over = [];
@@ -85,7 +85,7 @@ export class Chart {
       spoken.push(`${key} ${format.short(summary.current)}`);
     }
     this.badge.hidden = over.length === 0;
-    setText(this.badge, `▲ over: ${over.slice(0, 3).join(", ")}${over.length > 3 ? "…" : ""}`);
+    setText(this.badge, `▲ above threshold: ${over.slice(0, 3).join(", ")}${over.length > 3 ? "…" : ""}`);
     this.element.classList.toggle("is-over", over.length > 0);
     const label = `Chart of ${this.field}, ${url.state.window}: ${spoken.slice(0, 8).join(", ") || "no values"}. Arrow keys move through time.`;
     if (this.canvas.getAttribute("aria-label") !== label) this.canvas.setAttribute("aria-label", label);
@@ -137,7 +137,7 @@ export class Chart {
     if (at !== null) announce(`${format.time(at)}: ${this.valuesAt(at).map(([line, text]) => `${line.key} ${text}`).join(", ") || "no values"}`);
   }
 
-  /** Each line's exact value at a time; where a point stands for several records, their extremes. */
+  /** Returns the exact value of each line at a time, with the extremes where a point merges several records. */
   valuesAt(time) {
     const tolerance = Math.max(4 * (this.view.to - this.view.from) / Math.max(1, this.canvas.clientWidth), 1000);
     const found = [];
@@ -184,12 +184,12 @@ export class Chart {
       });
       return el("tr", {}, el("th", { scope: "row" }, format.time(end)), ...cells.map((text) => el("td", {}, text)));
     });
-    const head = el("tr", {}, el("th", { scope: "col" }, "Until"), ...lines.map((line) => el("th", { scope: "col" }, line.key)));
-    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value, least to most, in steps of ${Math.round(step / 1000)} s`), el("thead", {}, head), el("tbody", {}, ...rows)));
+    const head = el("tr", {}, el("th", { scope: "col" }, "Up to"), ...lines.map((line) => el("th", { scope: "col" }, line.key)));
+    this.dataTable.replaceChildren(el("table", {}, el("caption", {}, `${this.field}: last value (min to max) of every ${Math.round(step / 1000)} s`), el("thead", {}, head), el("tbody", {}, ...rows)));
   }
 
   toggleFullScreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else this.element.requestFullscreen?.().catch(() => announce("Full screen is not allowed here"));
+    else this.element.requestFullscreen?.().catch(() => announce("Full screen is not available here"));
   }
 }

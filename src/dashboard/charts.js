@@ -1,4 +1,4 @@
-// All charts of a topic: one card a numeric field, drawn once a frame at most and only where they are seen.
+// The charts of a topic: one card per numeric field, drawn at most once per frame and only while it is on screen.
 
 import { el, setText } from "./dom.js";
 import { Chart } from "./chart.js";
@@ -60,7 +60,7 @@ export class Charts {
     this.invalidate();
   }
 
-  /** A key's number, the same in all charts: it chooses the colour. */
+  /** The index of a key, the same in all charts; it chooses the colour. */
   keyIndex(key) {
     if (!this.keys.has(key)) this.keys.set(key, this.keys.size);
     return this.keys.get(key);
@@ -70,7 +70,7 @@ export class Charts {
     return this.store.marks;
   }
 
-  /** The window's end: now; or, of a topic whose times are not of now, its newest time. */
+  /** Ends the window now, or at the newest timestamp if the topic's timestamps are not current. */
   updateWindow() {
     const now = this.pausedAt ?? Date.now();
     const length = url.windowMs();
@@ -85,7 +85,7 @@ export class Charts {
     const [from] = [this.from];
     this.updateWindow();
     const width = Math.max(100, this.element.clientWidth || 100);
-    // The picture moves by whole pixels; people who want no motion get it once a second.
+    // Redrawing for less than a pixel of movement would be wasted; with reduced motion, once a second is enough.
     const step = reducedMotion.matches ? 1000 : Math.max(16, (this.to - this.from) / width);
     const moved = before === undefined || Math.abs(this.to - (this.drawnTo ?? 0)) >= step || from === undefined;
     if (!moved && !this.dirty) return;

@@ -1,18 +1,18 @@
-// An EventSource that survives proxies. The browser's own ends for good at any answer but 200 (WHATWG HTML, 9.2.3), such as
-// the 502 of a proxy while the bridge behind it restarts. This one comes back where it was:
+// An EventSource that reconnects through proxies. The browser's EventSource closes permanently on any status other than 200
+// (WHATWG HTML, 9.2.3), such as a proxy's 502 while the bridge restarts. EventStream retries and resumes at its position:
 //
 //   import { EventStream } from "http://127.0.0.1:8080/client.js";
 //   const events = new EventStream("http://127.0.0.1:8080/topics/readings/events");
 //   events.onmessage = (event) => console.log(JSON.parse(event.data), event.lastEventId);
 //
-// Events are those of EventSource (open, message, tombstone, binary, gap, problem), and:
-//   error  with `status` (0: no answer), `detail` and `retryIn` in ms; null: it has given up (a 401, 403, or another
-//          refusal by the bridge itself, which would be the same the next time)
-//   end    the stream is complete (until, limit)
+// It dispatches the events of an EventSource (open, message, tombstone, binary, gap, problem) and two more:
+//   error  `status` (0 without a response), `detail`, and `retryIn` in ms; null after a permanent error (401, 403, or
+//          another rejection by the bridge itself), when it stops retrying
+//   end    the stream is complete (`until`, `limit`)
 // It runs in browsers, workers and Node.
 
 const MAX_BACKOFF_MS = 15_000;
-/** Of a `Retry-After`: a later one would be a stream that seems to be dead. */
+/** Caps `Retry-After`: with a longer pause the stream would look dead. */
 const MAX_RETRY_AFTER_MS = 300_000;
 const TYPES = ["open", "message", "tombstone", "binary", "gap", "problem", "error", "end"];
 
@@ -21,7 +21,7 @@ export class EventStream extends EventTarget {
   static OPEN = 1;
   static CLOSED = 2;
   readyState = EventStream.CONNECTING;
-  /** The cursor of the last whole event, also of one without data. As an option of a new EventStream it resumes there. */
+  /** The id of the last complete event, with or without data. Passed to a new EventStream, it resumes from there. */
   lastEventId = "";
   #url;
   #options;
@@ -30,7 +30,7 @@ export class EventStream extends EventTarget {
   #closing = new AbortController();
   #wake = () => {};
 
-  /** `headers`, for instance with an authorization; `withCredentials` sends cookies to another origin. */
+  /** `headers` may hold an authorization; `withCredentials` sends cookies to another origin. */
   constructor(url, { headers = {}, withCredentials = false, lastEventId = "" } = {}) {
     super();
     this.#url = new URL(url, globalThis.document?.baseURI ?? globalThis.location);
@@ -51,7 +51,7 @@ export class EventStream extends EventTarget {
     this.#wake();
   }
 
-  /** Ends the pause before the next attempt. */
+  /** Skips the rest of the back-off. */
   retryNow() {
     this.#wake();
   }
@@ -62,7 +62,7 @@ export class EventStream extends EventTarget {
       if (this.readyState === EventStream.CLOSED) return;
       this.readyState = outcome.isFinal ? EventStream.CLOSED : EventStream.CONNECTING;
       if (outcome.status === 204) return this.#emit(new Event("end"));
-      // Spread, so that clients that were cut together do not come back together.
+      // Jitter keeps clients that lost their connections together from reconnecting together.
       const backoff = Math.min(this.#retry * 2 ** failures, MAX_BACKOFF_MS) * (0.75 + Math.random() / 2);
       const retryIn = outcome.isFinal ? null : Math.max(backoff, Math.min(outcome.retryAfter ?? 0, MAX_RETRY_AFTER_MS));
       this.#emit(Object.assign(new Event("error"), { status: outcome.status, detail: outcome.detail, retryIn }));
@@ -77,10 +77,10 @@ export class EventStream extends EventTarget {
     });
   }
 
-  /** Reads one answer to its end; why there was no more. */
+  /** Reads one response to its end and returns why it ended. */
   async #connect(onOpen) {
     const { headers, ...options } = this.#options;
-    // As EventSource sends it: the answer to the header of a stream that is complete is 204.
+    // As EventSource sends it. The bridge answers the id of a complete stream with 204.
     const id = this.lastEventId ? { "last-event-id": this.lastEventId } : {};
     const response = await fetch(this.#url, { ...options, headers: { ...headers, ...id } });
     const type = response.headers.get("content-type") ?? "";
@@ -110,13 +110,13 @@ export class EventStream extends EventTarget {
     }
   }
 
-  /** An event counts once it is whole, and so does its id: what was cut inside it is sent again. */
+  /** Only a complete event updates the id, so an event that was cut off is sent again. */
   #dispatch({ type, data, id, retry }) {
     this.#retry = retry ?? this.#retry;
     this.lastEventId = id ?? this.lastEventId;
     this.#isComplete = id?.endsWith("~") ?? this.#isComplete;
     const { lastEventId } = this;
-    // `event: end` is the last frame of some complete streams; `end` comes once, for all of them, when the stream is over.
+    // Some complete streams end with a frame `event: end`. It is skipped here: `#run` emits `end` for every complete stream.
     if (data.length > 0 && type !== "end") this.#emit(new MessageEvent(type ?? "message", { data: data.join("\n"), lastEventId, origin: this.#url.origin }));
     return { data: [] };
   }
@@ -126,7 +126,7 @@ export class EventStream extends EventTarget {
   }
 }
 
-/** One field of an event; a comment is passed over. */
+/** Adds one field to the event; comments are ignored. */
 function parseField(event, line) {
   const colon = line.indexOf(":");
   const name = colon < 0 ? line : line.slice(0, colon);
@@ -137,7 +137,7 @@ function parseField(event, line) {
   else if (name === "retry" && /^\d+$/.test(value)) event.retry = Number(value);
 }
 
-/** What an answer without a stream says. The bridge's own refusals are problems (RFC 9457); others are of what is in between. */
+/** Describes a response without a stream. The bridge rejects with a problem (RFC 9457); anything else is from a proxy. */
 async function rejection(response, type) {
   const { status } = response;
   const text = await response.text().catch(() => "");

@@ -1,13 +1,13 @@
-// One record in full: key, headers, time, place, value; to copy, and as a curl that writes it again.
+// One record in full, with buttons that copy its value, copy it as a curl command, or send it again.
 
 import { button, copy, el } from "./dom.js";
 import * as format from "./format.js";
 import { decodedLength, prettyValue, textOf } from "./record.js";
 
-/** More of a value than this slows a page down; the rest can be copied. */
+/** A longer value slows the page down; the rest can be copied. */
 const MAX_SHOWN_CHARACTERS = 100_000;
 
-/** The pane's content for an entry. `produceAgain(record)` puts it into the form; `close()` leaves. */
+/** Returns the elements of the detail pane. `produceAgain(record, value)` opens the produce form with the record. */
 export function detail(entry, { topic, produceAgain, close }) {
   if (entry.kind === "gap") return pane("Gap", close, el("p", {}, entry.summary.text));
   const record = entry.parse();
@@ -40,8 +40,8 @@ function pane(title, close, ...content) {
 }
 
 function valueNote(entry, record, value) {
-  if (value === null) return el("p", { class: "note" }, "Tombstone: compaction removes what had this key before.");
-  if (record.encoding) return el("p", { class: "note" }, `${format.bytes(decodedLength(record.value))} that are not UTF-8, shown as base64:`);
+  if (value === null) return el("p", { class: "note" }, "Tombstone: compaction deletes earlier records with this key.");
+  if (record.encoding) return el("p", { class: "note" }, `${format.bytes(decodedLength(record.value))}, not UTF-8, shown as base64:`);
   if (typeof record.value === "string") return el("p", { class: "note" }, `Text, ${format.count(record.value.length)} characters:`);
   return null;
 }

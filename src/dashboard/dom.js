@@ -1,6 +1,6 @@
-// Elements from text. There is no other way from a record to the page: `innerHTML` is refused by the page's policy.
+// Builds elements. Records reach the page only as text: the page's Content-Security-Policy forbids `innerHTML`.
 
-/** An element: properties, then children; texts are text. `data-…`, `aria-…` and `role` are attributes. */
+/** Creates an element with properties, attributes (`data-…`, `aria-…`, `role`), `on…` listeners and children. */
 export function el(tag, props = {}, ...children) {
   const element = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -13,7 +13,7 @@ export function el(tag, props = {}, ...children) {
   return element;
 }
 
-/** Sets text only where it changed, so that nothing is laid out anew for nothing. */
+/** Sets the text only if it changed, to avoid a needless layout. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -24,12 +24,12 @@ export function labelled(label, control, props = {}) {
   return el("label", { class: "field", ...props }, el("span", {}, label), control);
 }
 
-/** Told to screen readers, politely. */
+/** Announces a text to screen readers through the polite live region. */
 export function announce(text) {
   setText(document.getElementById("announce"), text);
 }
 
-/** Copies, also where the page has no clipboard because it came over plain http from another host. */
+/** Copies a text. Pages over plain HTTP from another host have no clipboard API, so it falls back to `execCommand`. */
 export async function copy(text, trigger) {
   try {
     await navigator.clipboard.writeText(text);
@@ -49,13 +49,13 @@ export async function copy(text, trigger) {
   }
 }
 
-/** A command with a button that copies it. */
+/** A command line with a button that copies it. */
 export function copyableCommand(text) {
   const copyButton = button("Copy", () => copy(text, copyButton), { class: "small" });
   return el("div", { class: "command" }, el("code", {}, text), copyButton);
 }
 
-/** Calls `work` at most once in `ms`, and once more after the last call. */
+/** Returns a function that runs `work` at most once per `ms`, and always after the last call. */
 export function throttle(ms, work) {
   let timer = 0;
   let last = 0;

@@ -1,7 +1,7 @@
-// Draws a chart on a canvas: grid, one line per key, the threshold, the place of the pointer.
+// Draws a chart on a canvas: grid, one line per key, threshold, marks and pointer position.
 //
-// A line is thinned to the pixels there are: per column its first, least, greatest and last value, so that
-// no extreme is lost; where it is broken, nothing is drawn.
+// A line is downsampled to the pixel columns. Each column keeps its first, minimum, maximum and last value, so no
+// extreme is lost. A break in a series stays a break in the line.
 
 import * as format from "./format.js";
 import { Scale, timeTicks, padded, ticks } from "./scale.js";
@@ -11,7 +11,7 @@ const RIGHT = 10;
 const TOP = 10;
 const BOTTOM = 22;
 
-/** The colours of the page's theme, read once for each change of theme. */
+/** Reads the chart colours of the current theme from the style sheet. */
 export function readTheme(element) {
   const style = getComputedStyle(element);
   const of = (name) => style.getPropertyValue(name).trim();
@@ -37,7 +37,7 @@ export function createFrame(width, height, from, to, [low, high]) {
   };
 }
 
-/** The values' range within a time, and the threshold where it is near. */
+/** Returns the padded range of the values in the window; includes the threshold if it is near them. */
 export function valueRange(lines, from, to, threshold) {
   let [low, high] = [Infinity, -Infinity];
   for (const { series } of lines) {
@@ -127,7 +127,7 @@ function drawSeries(context, frame, line, theme, threshold) {
   traceSegments(context, segments);
   context.setLineDash([]);
   if (threshold === undefined) return;
-  // The same line again, in the colour of what is over, above the threshold only.
+  // Draw the line a second time, clipped to the part above the threshold.
   context.save();
   context.beginPath();
   context.rect(0, 0, frame.width, frame.y.toPixel(threshold));
@@ -138,7 +138,7 @@ function drawSeries(context, frame, line, theme, threshold) {
   context.restore();
 }
 
-/** Pieces of a line, each a list of x, y, x, y, …: per pixel column its first, least, greatest and last value. */
+/** Returns the unbroken segments of a line, each as x, y, x, y, …, with up to four points per pixel column. */
 export function lineSegments(series, frame) {
   const segments = [];
   let segment = null;
@@ -175,7 +175,7 @@ export function lineSegments(series, frame) {
 function traceSegments(context, segments) {
   for (const segment of segments) {
     if (segment.every((at, i) => i < 2 || at === segment[i % 2])) {
-      // One lone point: a line of no length shows nothing.
+      // A line of zero length is invisible, so a single point becomes a dot.
       context.beginPath();
       context.arc(segment[0], segment[1], 2.2, 0, 7);
       context.fill();

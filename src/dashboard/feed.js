@@ -1,4 +1,4 @@
-// A tab's end of the shared stream: says what it looks at and where it is, and takes records.
+// A tab's end of the shared stream: subscribes to a topic at a position, and passes records to the view.
 
 import { connect } from "./transport.js";
 
@@ -7,7 +7,7 @@ let subscription = { topic: null, next: new Map() };
 let epoch = 0;
 let processing = Promise.resolve();
 
-/** The last news of each kind, for views that are made later. */
+/** The latest update of each kind, for views created later. */
 export const latest = { stream: { kind: "idle" }, topics: null };
 
 const isVisible = () => document.visibilityState === "visible";
@@ -18,17 +18,17 @@ export function on(type, listener) {
   return () => listeners[type].delete(listener);
 }
 
-/** Follows a topic from the next offset of each partition; null follows none. */
+/** Follows a topic from the next offset of each partition; null stops following. */
 export function follow(topic, next = new Map()) {
   subscription = { topic, next };
   epoch += 1;
   subscribe();
 }
 
-/** The next offset of each partition that this tab has not taken. */
+/** The next offset of each partition, after the records this tab has received. */
 export const position = () => subscription.next;
 
-/** Somebody signed `in` or `out`: what was asked before is asked anew. */
+/** After a sign-in or sign-out the hub fetches everything again with the new session. */
 export const signedIn = () => transport.send({ type: "signed-in" });
 export const signedOut = () => transport.send({ type: "signed-out" });
 
@@ -55,7 +55,7 @@ function receive(message) {
   }
 }
 
-/** A listener may take its time (a promise); the hub then waits before it sends more. */
+/** Passes records to the listeners and acknowledges them. A listener that returns a promise slows the hub down (backpressure). */
 async function processRecords({ records, epoch: sentEpoch }) {
   if (sentEpoch !== epoch) return;
   const fresh = records.filter(([kind, data]) => isNew(kind, data));
@@ -63,7 +63,7 @@ async function processRecords({ records, epoch: sentEpoch }) {
   transport.send({ type: "ack", epoch: sentEpoch });
 }
 
-/** Whoever sends it, however often it was sent: a record counts once. */
+/** Returns false for a record that this tab already has: after a change of hub, records can arrive twice. */
 function isNew(kind, data) {
   const match = /"partition":(\d+),"(?:offset|from)":(\d+)(?:,"to":(\d+))?/.exec(data);
   if (!match) return false;

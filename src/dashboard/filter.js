@@ -1,14 +1,14 @@
-// Which records of a list a person wants to see. Matches are kept, so that each record is looked at once.
+// Filters the entries of a list. Matches are kept, so each record is tested once.
 
 import { textOf } from "./record.js";
 
 const SLICE_MS = 8;
 
-/** `{q, key, header, partition}` as a test; null where everything matches. */
+/** Returns a predicate for `{q, key, header, partition}`, or null if everything matches. */
 export function createFilter({ q, key, header, partition }) {
   if (!q && !key && !header && !partition) return null;
   const text = q.toLowerCase();
-  // Text that JSON never escapes must be in the raw record too: most records need no parsing.
+  // JSON never escapes these characters, so a record without the text in its raw form needs no parsing.
   const isRawSearchable = /^[a-z0-9 _.,:-]*$/.test(text);
   const [name, value] = header.split(/:\s*(.*)/s);
   const wantedPartition = /^\d+$/.test(partition) ? Number(partition) : null;
@@ -24,7 +24,7 @@ export function createFilter({ q, key, header, partition }) {
 }
 
 export class FilteredList {
-  /** `all()` is the array of entries, oldest first; `onChange()` after each slice of work. */
+  /** `entries()` returns the array of entries, oldest first. `onChange()` is called after each slice of work. */
   constructor(entries, onChange) {
     this.entries = entries;
     this.onChange = onChange;
@@ -36,7 +36,7 @@ export class FilteredList {
     return this.test ? this.matches : this.entries();
   }
 
-  /** Matches appear newest first, a slice of work at a time. */
+  /** Replaces the predicate and scans again, newest entries first, in slices that keep the page responsive. */
   setTest(test) {
     this.test = test;
     this.matches = [];
@@ -58,11 +58,11 @@ export class FilteredList {
     const oldest = entries[at]?.serial;
     if (found.length) this.onChange();
     if (at === 0) return;
-    // What is dropped meanwhile moves the rest down.
+    // Entries may be dropped before the next slice, so find the position again by serial number.
     this.timer = setTimeout(() => this.scanOlder(this.entries().findIndex((entry) => entry.serial >= oldest)));
   }
 
-  /** Newer entries were added; returns how many of them match. */
+  /** Tests newly added entries and returns how many match. */
   add(entries) {
     if (!this.test) return entries.length;
     const found = entries.filter(this.test);
@@ -70,7 +70,7 @@ export class FilteredList {
     return found.length;
   }
 
-  /** Entries before this serial are gone. */
+  /** Removes matches that were dropped from the list. */
   dropBefore(serial) {
     if (!this.test) return;
     const kept = this.matches.findIndex((entry) => entry.serial >= serial);

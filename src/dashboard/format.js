@@ -1,4 +1,4 @@
-// Numbers, times and commands as people read them.
+// Formats numbers, times and curl commands for people.
 
 import { endpoint } from "./base.js";
 
@@ -8,7 +8,7 @@ const day = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", y
 
 export const count = (number) => integer.format(number);
 
-/** 0.0 to 9.9, 10 to 9,999, 10.0 k and up. */
+/** Formats a rate: 0.0 to 9.9, 10 to 9,999, then 10.0 k and 1.0 M. */
 export function rate(perSecond) {
   if (perSecond === null || perSecond === undefined) return "–";
   if (perSecond < 10) return perSecond.toFixed(1);
@@ -16,7 +16,7 @@ export function rate(perSecond) {
   return perSecond < 1e6 ? `${(perSecond / 1e3).toFixed(1)} k` : `${(perSecond / 1e6).toFixed(1)} M`;
 }
 
-/** Short, for axes and legends. */
+/** Formats a number briefly, for axes and legends. */
 export function short(number) {
   const magnitude = Math.abs(number);
   if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e9)) return number.toExponential(2).replace(/\.?0+e/, "e");
@@ -24,19 +24,19 @@ export function short(number) {
   return String(Number(number.toPrecision(5)));
 }
 
-/** As exact as a double is. */
+/** Formats a number with the full precision of a double. */
 export const exact = (number) => String(number);
 
 export const time = (ms) => clock.format(ms);
 
 export function timestamp(ms) {
-  if (ms === null || ms === undefined) return "no time";
+  if (ms === null || ms === undefined) return "no timestamp";
   if (!Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return `${ms} ms`;
   const date = new Date(ms);
   return `${day.format(date)} ${clock.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** For the list's narrow column: the day only where it is not today. */
+/** Formats a time for the narrow column of the list: with the date, without milliseconds, unless it is today. */
 export function listTime(ms) {
   if (ms === null || ms === undefined || !Number.isFinite(ms) || Math.abs(ms) > 8.64e15) return "–";
   const date = new Date(ms);
@@ -52,12 +52,12 @@ export function bytes(number) {
 
 const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 const base64 = (text) => btoa(Array.from(new TextEncoder().encode(text), (b) => String.fromCharCode(b)).join(""));
-/** What a shell's argument and an HTTP header hold as they are. */
+/** Whether a text can be a shell argument and a request body as it is: no control characters except tab and newline. */
 const isPlainText = (text) => !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text);
 const isPlainHeader = (header) =>
   header.encoding === undefined && header.value !== null && /^[a-z0-9-]+$/.test(header.name) && /^[ -~]*$/.test(header.value);
 
-/** A command that writes this record again; exact also for binary values and odd headers. */
+/** Returns a curl command that produces the same record, byte for byte, including binary values and headers. */
 export function curl(topic, record, value) {
   const url = endpoint(`topics/${topic}`);
   const key = record.key === null || record.key === undefined ? null : typeof record.key === "string" ? record.key : JSON.stringify(record.key);
@@ -73,7 +73,7 @@ export function curl(topic, record, value) {
   return `curl -H 'Content-Type: application/vnd.kafka.binary.v2+json' -d ${quote(JSON.stringify({ records: [envelope] }))} ${quote(url)}`;
 }
 
-/** A record of the v2 binary envelope, which can hold any bytes. */
+/** Returns the record in the v2 binary envelope, which can hold any bytes. */
 export function envelopeOf(record, value) {
   const keyText = typeof record.key === "string" ? record.key : JSON.stringify(record.key);
   const envelope = { value: record.value === null ? null : record.encoding ? record.value : base64(value) };

@@ -1,16 +1,16 @@
-// What all tabs of a browser share: one stream for everything that any of them looks at.
+// The hub that all tabs of a browser share: one event stream for all the topics they follow.
 //
-// Each tab has a place, the next offset of each partition. The stream is opened at the earliest of the
-// places; a tab gets what is at or after its own. So a tab may come, sleep, be slow or change its topic,
-// and nobody misses a record or sees one twice.
+// Each tab has a position, the next offset of each partition. The stream opens at the earliest of these positions, and
+// each tab receives the records from its position on. Tabs can open, sleep, fall behind or change their topic without
+// missing a record or receiving one twice.
 
 import { Stream } from "./stream.js";
 import { TopicPoller } from "./topic_poller.js";
 
-/** Records and characters that may wait for a tab. One that has more is left out until it has taken them. */
+/** Bounds of the queue of a tab. A tab with a full queue leaves the stream until it has caught up. */
 const MAX_QUEUED_RECORDS = 20_000;
 const MAX_QUEUED_CHARACTERS = 16 << 20;
-/** Of one message to a tab, and messages on their way. */
+/** Bounds of one message to a tab, and of unacknowledged messages. */
 const MAX_BATCH_RECORDS = 2000;
 const MAX_BATCH_CHARACTERS = 1 << 20;
 const MAX_IN_FLIGHT = 2;
@@ -24,7 +24,7 @@ export class Hub {
     this.flushing = 0;
   }
 
-  /** `send(message)` reaches the tab. */
+  /** Handles a message from a tab. `send(message)` replies to it. */
   receive(id, send, message) {
     let tab = this.tabs.get(id);
     if (!tab && message.type !== "subscribe") return send({ type: "resync" });
@@ -43,7 +43,7 @@ export class Hub {
         if (message.visible) this.stream.retryNow();
         break;
       case "signed-out":
-        // A stream that was opened before would go on.
+        // The stream was opened with the ended session and would continue.
         this.stream.close();
       // falls through
       case "signed-in":
@@ -62,7 +62,7 @@ export class Hub {
     return [...this.tabs.values()].filter((tab) => tab.visible && tab.topic && !tab.full);
   }
 
-  /** Opens, closes or moves the stream, or leaves it as it is. */
+  /** Opens, reopens or closes the stream to match the tabs. */
   updateStream() {
     this.poller.setActive([...this.tabs.values()].some((tab) => tab.visible));
     const active = this.activeTabs;
@@ -119,7 +119,7 @@ export class Hub {
     }
   }
 
-  /** Another tab leads from now on. */
+  /** Closes the stream: another tab becomes the leader. */
   stop() {
     this.tabs.clear();
     this.updateStream();
@@ -134,7 +134,7 @@ export class Hub {
   }
 }
 
-/** The earliest place of any tab in each partition; a partition that a tab does not know is new, and read from its beginning. */
+/** Returns the earliest position of the tabs. A partition that some tab does not know is new, and read from its beginning. */
 function earliestPositions(topics, tabs) {
   return new Map(topics.map((topic) => {
     const positions = tabs.filter((tab) => tab.topic === topic).map((tab) => tab.next);

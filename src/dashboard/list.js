@@ -1,4 +1,4 @@
-// A list of any length that holds only the rows that are seen. Row 0 is the newest and on top.
+// A virtual list: only the visible rows are in the document. Row 0 is the newest, at the top.
 
 import { el } from "./dom.js";
 
@@ -6,7 +6,7 @@ const ROW_HEIGHT = 30;
 const OVERSCAN = 6;
 
 export class VirtualList {
-  /** `rows()` is the array, oldest first; `fill(element, entry)` writes a row; `open(entry)` shows it. */
+  /** `rows()` returns the entries, oldest first; `fillRow(element, entry)` renders one; `onSelect(entry)` may get null. */
   constructor({ rows, fillRow, onSelect, label }) {
     Object.assign(this, { rows, fillRow, onSelect });
     this.pool = [];
@@ -27,7 +27,7 @@ export class VirtualList {
     this.resizeObserver.disconnect();
   }
 
-  /** After rows came or went. What somebody has scrolled to stays where it is. */
+  /** Redraws after rows were added or removed. A list that is scrolled away from the top keeps its rows in place. */
   update(added) {
     const top = this.element.scrollTop;
     this.content.style.height = `${this.rows().length * ROW_HEIGHT}px`;

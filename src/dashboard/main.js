@@ -1,4 +1,4 @@
-// The page: which view is shown, what is around it, and the keys that work everywhere.
+// The page: header, current view and global keyboard shortcuts.
 
 import { endpoint } from "./base.js";
 import { button, el } from "./dom.js";
@@ -34,7 +34,7 @@ feed.on("topics", ({ topics }) => {
   topicNames.replaceChildren(...topics.slice(0, 500).map((topic) => el("option", { value: topic.name })));
 });
 
-/** `/` searches, space pauses, `p` produces: not while somebody types. */
+/** `/` searches, space pauses, `p` produces; ignored while a control has the focus. */
 addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, button, summary, dialog, a");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -1,4 +1,4 @@
-// All topics at a glance: how many records there are and come, and what came last.
+// The overview: every topic with its rate, offsets and last value.
 
 import { endpoint, root } from "./base.js";
 import { copyableCommand, el, setText } from "./dom.js";
@@ -9,7 +9,7 @@ import { Entry } from "./record.js";
 import { drawSparkline } from "./sparkline.js";
 import * as url from "./url.js";
 
-/** Last values are read for so many rows at a time, and for a row no oftener than this. */
+/** Limits how many loops read last values, and how often a row is read. */
 const MAX_READERS = 2;
 const READ_INTERVAL_MS = 1500;
 
@@ -82,12 +82,12 @@ export class Overview {
     setText(cells.earliest, earliest === null ? "no leader" : format.count(earliest));
     setText(cells.latest, latest === null ? "no leader" : format.count(latest));
     cells.rate.classList.toggle("live", topic.rate > 0);
-    row.canvas.setAttribute("aria-label", `${topic.name}: ${format.rate(topic.rate)} records a second now, at most ${format.rate(Math.max(0, ...topic.rates.map(([, r]) => r ?? 0)))} in the last minutes`);
+    row.canvas.setAttribute("aria-label", `${topic.name}: ${format.rate(topic.rate)} records/s now, max ${format.rate(Math.max(0, ...topic.rates.map(([, r]) => r ?? 0)))} in the last 5 minutes`);
     drawSparkline(row.canvas, topic.rates, this.theme);
     row.topic = topic;
   }
 
-  /** Reads last values of rows that are seen and have changed. */
+  /** Reads the last values of visible rows whose topics have new records. */
   async readLastValues(topics) {
     if (this.readers >= MAX_READERS) return;
     this.readers += 1;
@@ -112,8 +112,8 @@ export class Overview {
     this.empty.hidden = shown > 0;
     if (shown > 0 || this.empty.dataset.for === `${all}`) return;
     this.empty.dataset.for = `${all}`;
-    if (all > 0) return this.empty.replaceChildren(el("p", {}, "No topic has this in its name."));
-    this.empty.replaceChildren(el("h2", {}, "No records yet"), el("p", {}, "Send the first one; it shows up here at once:"),
+    if (all > 0) return this.empty.replaceChildren(el("p", {}, "No topic name matches the search."));
+    this.empty.replaceChildren(el("h2", {}, "No records yet"), el("p", {}, "Send the first one, and it appears here:"),
       copyableCommand(`curl -d '{"temperature": 21.5}' '${root}topics/readings?key=boiler'`));
   }
 }
@@ -123,7 +123,7 @@ function isVisible(element) {
   return bottom > 0 && top < innerHeight;
 }
 
-/** The newest record of the partition that was written last. */
+/** Fetches the newest record: at first from up to four partitions, later from one that has grown. */
 async function fetchLastRecord(row, isFirst) {
   const { partitions, name } = row.topic;
   const before = row.ends ?? new Map();

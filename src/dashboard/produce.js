@@ -1,5 +1,5 @@
-// Writing a record from the page: checked as it is typed, sent exactly, with its receipt; the last ten can
-// be sent again.
+// The dialog that produces a record: validates it while it is typed, shows where it was written, and keeps the last ten
+// to send again.
 
 import { endpoint, scoped } from "./base.js";
 import { announce, button, el, labelled, setText } from "./dom.js";
@@ -14,7 +14,7 @@ export class ProduceDialog {
     this.topic = el("input", { required: true, pattern: "[A-Za-z0-9._\\-]{1,249}", autocomplete: "off", list: "topic-names" });
     this.key = el("input", { autocomplete: "off", placeholder: "none" });
     this.partition = el("input", { type: "number", min: 0, placeholder: "by key" });
-    this.headers = el("textarea", { rows: 2, placeholder: "name: value, one a line", spellcheck: false });
+    this.headers = el("textarea", { rows: 2, placeholder: "name: value, one per line", spellcheck: false });
     this.value = el("textarea", { rows: 8, spellcheck: false, oninput: () => this.validate(), onkeydown: (event) => this.submitByKey(event) });
     this.tombstone = el("input", { type: "checkbox", onchange: () => this.validate() });
     this.validation = el("p", { class: "validation", id: "validation" });
@@ -27,7 +27,7 @@ export class ProduceDialog {
       el("div", { class: "pair" }, labelled("Key", this.key), labelled("Partition", this.partition)),
       labelled("Value", this.value), this.validation,
       labelled("Headers", this.headers),
-      el("label", { class: "check" }, this.tombstone, "Tombstone: no value, deletes the key at compaction"),
+      el("label", { class: "check" }, this.tombstone, "Tombstone: no value; compaction deletes the key"),
       el("div", { class: "actions" }, this.sendButton, this.receipt));
     this.element = el("dialog", { class: "produce", "aria-labelledby": "produce-title" },
       el("header", {}, el("h2", { id: "produce-title" }, "Produce a record"), el("span", { class: "grow" }), button("Close", () => this.element.close(), { class: "small" })),
@@ -50,7 +50,7 @@ export class ProduceDialog {
     this.partition.value = "";
     this.headers.value = record.headers.filter((h) => h.value !== null && !h.encoding).map((h) => `${h.name}: ${h.value}`).join("\n");
     this.validate();
-    if (record.encoding) setText(this.validation, "The record's bytes are not text: copy it as curl to send them again.");
+    if (record.encoding) setText(this.validation, "The value is binary. To send it again, copy the record as curl.");
   }
 
   validate() {
@@ -67,7 +67,7 @@ export class ProduceDialog {
   readForm() {
     const headers = this.headers.value.split("\n").filter((line) => line.trim()).map((line) => {
       const at = line.indexOf(":");
-      if (at < 1) throw new Error(`“${line.trim()}” is no header; write name: value`);
+      if (at < 1) throw new Error(`“${line.trim()}” is not a header; write name: value`);
       return { name: line.slice(0, at).trim(), value: line.slice(at + 1).trim() };
     });
     return {
@@ -79,7 +79,7 @@ export class ProduceDialog {
     };
   }
 
-  /** As base64 in v2's envelope: every byte of key, value and headers arrives as it was typed. */
+  /** Sends the record base64-encoded in the v2 envelope, which preserves every byte of key, value and headers. */
   async submit() {
     this.sendButton.disabled = true;
     try {
@@ -93,7 +93,7 @@ export class ProduceDialog {
       this.showReceipt(`Written: partition ${location.partition}, offset ${location.offset}`, "good");
       this.addToHistory({ ...record, location });
     } catch (error) {
-      this.showReceipt(`Not confirmed: ${error.message === "Failed to fetch" ? "Curlew does not answer" : error.message}`, "bad");
+      this.showReceipt(`Not confirmed: ${error.message === "Failed to fetch" ? "no response from Curlew" : error.message}`, "bad");
     } finally {
       this.sendButton.disabled = false;
     }
@@ -110,7 +110,7 @@ export class ProduceDialog {
     try {
       sessionStorage.setItem(HISTORY_KEY, JSON.stringify(all));
     } catch {
-      // Full or forbidden: the record is written all the same.
+      // The storage is full or disabled. The record has been written, so only the history is lost.
     }
     this.showHistory();
   }
@@ -118,11 +118,11 @@ export class ProduceDialog {
   showHistory() {
     const all = loadHistory();
     this.history.replaceChildren(...all.map((sent) => {
-      const entry = button("", () => this.reuse(sent), { class: "again", title: "Put it into the form" });
+      const entry = button("", () => this.reuse(sent), { class: "again", title: "Copy to the form" });
       entry.append(el("span", { class: "muted" }, `${sent.topic} · ${sent.location.partition} · ${sent.location.offset}`), el("bdi", {}, sent.value === null ? "tombstone" : sent.value.slice(0, 80)));
       return el("li", {}, entry);
     }));
-    if (all.length === 0) this.history.append(el("li", { class: "muted" }, "Nothing yet"));
+    if (all.length === 0) this.history.append(el("li", { class: "muted" }, "None yet"));
   }
 
   reuse(sent) {
@@ -142,7 +142,7 @@ function loadHistory() {
 
 function validateValue(isTombstone, text) {
   if (isTombstone) return { isValid: true, text: "No value" };
-  if (text === "") return { isValid: true, text: "An empty value" };
+  if (text === "") return { isValid: true, text: "Empty value" };
   try {
     JSON.parse(text);
     return { isValid: true, text: "✓ JSON" };

@@ -1,8 +1,8 @@
-// A record as the stream's `format=record` has it: read lazily, shown as text only.
+// Records in the stream's `format=record`, parsed lazily.
 
 const LOCATION = /^\{"topic":"([A-Za-z0-9._-]+)","partition":(\d+),"offset":(\d+)/;
 
-/** Where a record is, without parsing all of it. */
+/** Returns topic, partition and offset from the start of the text, without parsing the JSON. */
 export function locationOf(data) {
   const match = LOCATION.exec(data);
   return match && { topic: match[1], partition: Number(match[2]), offset: Number(match[3]) };
@@ -11,7 +11,7 @@ export function locationOf(data) {
 const MAX_FIELDS = 32;
 const MAX_DEPTH = 4;
 
-/** One entry of a list: the text as it came, its parts when they are asked for. */
+/** An entry of the list (record, tombstone or gap): the raw JSON text, parsed on demand. */
 export class Entry {
   constructor(kind, data, serial) {
     this.kind = kind;
@@ -30,7 +30,7 @@ export class Entry {
     }
   }
 
-  /** Key, value and time in one line each; kept, for lists scroll back and forth. */
+  /** Key, value and timestamp for one row; cached, because rows are drawn again on every scroll. */
   get summary() {
     this.summaryLine ??= this.kind === "gap" ? summarizeGap(JSON.parse(this.data)) : summarizeRecord(this.parse());
     return this.summaryLine;
@@ -40,12 +40,12 @@ export class Entry {
 function summarizeGap(gap) {
   const lost = gap.to - gap.from;
   const what = gap.reason === "recreated"
-    ? "the topic was deleted and made anew; reading it from its beginning"
+    ? "the topic was deleted and recreated; reading from its beginning"
     : gap.reason === "truncated"
-      ? `the log is shorter than it was; going on at offset ${gap.to}`
+      ? `the log was truncated; continuing at offset ${gap.to}`
       : gap.reason === "skipped"
-        ? `${lost} records (offsets ${gap.from} to ${gap.to - 1}) were skipped by jumping to now`
-        : `${lost} offsets (${gap.from} to ${gap.to - 1}) were removed by retention before they were read`;
+        ? `${lost} records (offsets ${gap.from} to ${gap.to - 1}) were skipped by “Jump to now”`
+        : `${lost} offsets (${gap.from} to ${gap.to - 1}) were deleted by retention before they were read`;
   return { key: "", text: what, timestamp: null };
 }
 
@@ -55,7 +55,7 @@ function summarizeRecord(record) {
   return { key: textOf(record.key), text: valueText(record).slice(0, MAX_SUMMARY_CHARACTERS), timestamp: record.timestamp };
 }
 
-/** A key or a value as text: strings as they are, the rest as JSON. */
+/** Returns a key or a value as text: strings unchanged, other values as JSON. */
 export function textOf(value) {
   if (value === null || value === undefined) return "";
   return typeof value === "string" ? value : JSON.stringify(value);
@@ -70,7 +70,7 @@ export function decodedLength(base64) {
   return (base64.length / 4) * 3 - (base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0);
 }
 
-/** The value's numbers by path: `temperature`, `motor.rpm`, `phases.0`; a bare number is `value`. */
+/** Returns the numbers in a value by path: `temperature`, `motor.rpm`, `phases.0`; `value` for a plain number. */
 export function numericFields(value) {
   const found = new Map();
   collectNumbers(value, "", MAX_DEPTH, found);
@@ -87,7 +87,7 @@ function collectNumbers(value, path, depth, found) {
   }
 }
 
-/** The value as people read it, with numbers exactly as they were sent where the browser can tell. */
+/** Returns the value indented, with numbers exactly as sent if the browser supports `JSON.rawJSON`. */
 export function prettyValue(data) {
   const exact = (key, value, context) =>
     typeof value === "number" && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;

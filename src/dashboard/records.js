@@ -1,4 +1,4 @@
-// The records of a topic: the list, what is filtered, the record that is open, and jumps to another place.
+// The records of a topic: filters, list, detail of the selected record, and jumps to an offset or a time.
 
 import { RecordBrowser, resolveOffsets } from "./browse.js";
 import { detail } from "./detail.js";
@@ -9,7 +9,7 @@ import { VirtualList } from "./list.js";
 import * as url from "./url.js";
 
 export class RecordsPanel {
-  /** `again(record, value)` opens the form with a record. */
+  /** `produceAgain(record, value)` opens the produce form with a record. */
   constructor(topic, store, produceAgain) {
     this.topic = topic;
     this.store = store;
@@ -55,7 +55,7 @@ export class RecordsPanel {
     this.list.element.scrollTop = 0;
   }
 
-  /** Newer entries are in the store; some of the oldest may be gone. */
+  /** Called after entries were added to the store, which may have dropped old ones. */
   entriesAdded(entries) {
     if (this.browser) return;
     const matching = this.filtered.add(entries);
@@ -68,7 +68,7 @@ export class RecordsPanel {
     const rows = this.filtered.rows.length;
     const all = this.browser ? this.browser.entries.length : this.store.total;
     const kept = this.browser ? all : this.store.entries.length;
-    const older = kept < all ? `, the newest ${format.count(kept)} kept` : "";
+    const older = kept < all ? `, newest ${format.count(kept)} kept` : "";
     setText(this.count, this.filtered.test ? `${format.count(rows)} of ${format.count(all)}${older}` : `${format.count(all)}${older}`);
   }
 
@@ -90,9 +90,9 @@ export class RecordsPanel {
       url.replace({ at: text });
       this.applyFilter();
       this.list.element.scrollTop = this.list.element.scrollHeight;
-      this.showBar(`From ${/^\d+$/.test(start) ? `offset ${start}` : start === "earliest" ? "the earliest" : format.timestamp(Date.parse(start))}; live records wait above.`, more);
+      this.showBar(`From ${/^\d+$/.test(start) ? `offset ${start}` : start === "earliest" ? "the earliest" : format.timestamp(Date.parse(start))}; live records are hidden.`, more);
     } catch (error) {
-      this.showBar(`Cannot go there: ${error.message}`, false);
+      this.showBar(`Cannot jump there: ${error.message}`, false);
     }
   }
 
@@ -124,7 +124,6 @@ function headings() {
   return el("div", { class: "row headings", "aria-hidden": "true" }, ...["Time", "Partition", "Offset", "Key", "Value"].map((name) => el("span", {}, name)));
 }
 
-/** Texts only: whatever a record holds, it is never markup. */
 function fillRow(row, entry) {
   const { key, text, timestamp } = entry.summary;
   row.className = `row ${entry.kind}`;
@@ -136,7 +135,7 @@ function fillRow(row, entry) {
   texts.forEach((shown, i) => setText(row.children[i], shown));
 }
 
-/** `earliest`, an offset, or a time, which is today's where only the hour is given; null: none of these. */
+/** Parses `earliest`, an offset or a time (today, if only hours and minutes are given); returns null for anything else. */
 function parseStart(text) {
   if (text === "earliest" || /^\d+$/.test(text)) return text;
   const hour = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/.exec(text);

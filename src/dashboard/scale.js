@@ -1,6 +1,6 @@
-// From values and times to pixels, and the round numbers that are written beside an axis.
+// Maps values and times to pixels, and chooses round numbers for the axes.
 
-/** A linear scale that also takes values whose difference no double can hold. */
+/** A linear scale. Halving avoids overflow: the difference of two doubles can be infinite. */
 export class Scale {
   constructor(low, high, from, to) {
     Object.assign(this, { low, high, from, to });
@@ -17,7 +17,7 @@ export class Scale {
   }
 }
 
-/** A range with some air around it; never empty. */
+/** Returns the range with a margin on both sides; never empty. */
 export function padded(low, high) {
   if (low === high) {
     const margin = Math.abs(low) * 0.1 || 1;
@@ -28,7 +28,7 @@ export function padded(low, high) {
 }
 const clamp = (value) => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
 
-/** About `count` round numbers between `low` and `high`. */
+/** Returns about `count` round numbers between `low` and `high`. */
 export function ticks(low, high, count) {
   const rough = (high / count - low / count);
   const magnitude = 10 ** Math.floor(Math.log10(rough));
@@ -41,7 +41,7 @@ export function ticks(low, high, count) {
 
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].map((s) => s * 1000);
 
-/** Round moments in local time. */
+/** Returns about `count` times at round minutes or hours of the local time zone. */
 export function timeTicks(from, to, count) {
   const step = TIME_STEPS.find((s) => s >= (to - from) / count) ?? TIME_STEPS.at(-1);
   const zone = new Date(to).getTimezoneOffset() * 60_000;

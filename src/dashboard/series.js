@@ -1,11 +1,11 @@
-// A number over time, in bounded memory: what is older is kept coarser, and never loses its extremes.
+// A time series in bounded memory. Older data gets coarser but keeps its extremes.
 //
-// A point is a span of time with its first, last, least and greatest value. A new record is a span of one
-// instant. When there is no room, neighbours in the older half are joined two by two.
+// A point is a time span with its first, last, minimum and maximum value. A new record is a span of zero length. At
+// the limit, neighbouring points in the older half are merged in pairs.
 
 const COLUMNS = ["start", "end", "first", "last", "min", "max"];
 const INITIAL_CAPACITY = 256;
-/** A silence longer than this many usual pauses is a gap, and at least so many ms. */
+/** A silence is a gap if it exceeds both this multiple of the usual interval and the minimum. */
 const GAP_FACTOR = 6;
 const MIN_GAP_MS = 3000;
 
@@ -14,14 +14,14 @@ export class Series {
     this.length = 0;
     this.capacity = INITIAL_CAPACITY;
     for (const name of COLUMNS) this[name] = new Float64Array(this.capacity);
-    /** 1 where the line is broken before the point. */
+    /** 1 if the line breaks before the point. */
     this.broken = new Uint8Array(this.capacity);
     this.interval = 0;
   }
 
-  /** Adds a value; `most` points may be kept. */
+  /** Adds a value and keeps at most `maxPoints` points. */
   add(time, value, maxPoints) {
-    if (this.length >= maxPoints) this.compact();
+    if (this.length >= maxPoints) this.downsample();
     if (this.length === this.capacity) this.grow(Math.min(2 * this.capacity, Math.max(maxPoints, this.capacity + 1)));
     const at = this.insertionIndex(time);
     if (at < this.length) this.shift(at);
@@ -31,22 +31,23 @@ export class Series {
     this.length += 1;
   }
 
-  /** The line is broken from here on: something is known to be missing. */
+  /** Breaks the line before the next point, because records are known to be missing. */
   breakNext() {
     this.breakPending = true;
   }
 
+  /** Updates the usual interval; returns whether a gap ended. */
   observeInterval(elapsed) {
     const known = this.interval > 0;
     const gap = this.breakPending || (known && elapsed > Math.max(MIN_GAP_MS, GAP_FACTOR * this.interval));
     this.breakPending = false;
-    // The usual pause follows slowly, and a gap does not move it much.
+    // A moving average. The cap keeps a single gap from raising it much.
     const counted = known ? Math.min(elapsed, 4 * this.interval + 1) : elapsed;
     this.interval = known ? this.interval + (counted - this.interval) / 16 : Math.max(elapsed, 1);
     return gap;
   }
 
-  /** Where a point of this time belongs: mostly at the end. */
+  /** Returns where a point belongs. Records are mostly in order, so the search starts at the end. */
   insertionIndex(time) {
     let at = this.length;
     while (at > 0 && this.start[at - 1] > time) at -= 1;
@@ -70,8 +71,8 @@ export class Series {
     this.capacity = capacity;
   }
 
-  /** Joins neighbours of the older half two by two, but not over a gap. */
-  compact() {
+  /** Merges pairs of neighbours in the older half, but never across a gap. */
+  downsample() {
     const half = this.length >> 1;
     let to = 0;
     for (let from = 0; from < this.length; to += 1) {
@@ -97,7 +98,7 @@ export class Series {
     this.max[to] = Math.max(this.max[to], this.max[from]);
   }
 
-  /** The first point that ends at or after `time`. */
+  /** Returns the index of the first point that ends at or after `time`. */
   indexAt(time) {
     let [low, high] = [0, this.length];
     while (low < high) {
@@ -108,7 +109,7 @@ export class Series {
     return low;
   }
 
-  /** Current, least and greatest value within a time; null where there is none. */
+  /** Returns the current, minimum and maximum value between two times, or null without values. */
   summary(from, to) {
     let summary = null;
     for (let i = this.indexAt(from); i < this.length && this.start[i] <= to; i += 1) {
@@ -120,7 +121,7 @@ export class Series {
     return summary;
   }
 
-  /** The point nearest to `time`, or null if none is within `reach` ms. */
+  /** Returns the index of the point nearest to `time`, or null if none is within `maxDistance` ms. */
   nearest(time, maxDistance) {
     const at = this.indexAt(time);
     const distance = (i) => (i < 0 || i >= this.length ? Infinity : Math.max(this.start[i] - time, time - this.end[i], 0));

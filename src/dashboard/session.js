@@ -1,4 +1,4 @@
-// Signing in, where the bridge asks who comes: a form as long as it answers 401, and who is signed in.
+// The sign-in dialog, shown while the bridge answers 401, and the sign-out button.
 
 import { endpoint } from "./base.js";
 import { announce, button, el, labelled, setText } from "./dom.js";
@@ -19,7 +19,7 @@ export class Session {
     this.load();
   }
 
-  /** The answers of the bridge say whether somebody is signed in; they may come late. */
+  /** Follows the poller: shows the dialog after a 401, and closes it after a sign-in in any tab. */
   brokerChanged(broker) {
     if (broker?.kind === "signed-out" && !this.dialog.open && !this.isBusy) this.open();
     else if (broker?.kind === "up" && this.dialog.open && !this.isBusy) this.signedIn();
@@ -31,7 +31,6 @@ export class Session {
     this.token.focus();
   }
 
-  /** In this tab, or in another one. */
   signedIn() {
     this.dialog.close();
     this.load();
@@ -45,17 +44,17 @@ export class Session {
       const body = JSON.stringify({ token: this.token.value.trim() });
       const response = await fetch(endpoint("login"), { method: "POST", headers: { "content-type": "application/json" }, body });
       const result = await response.json();
-      if (!response.ok) throw new Error(response.status === 401 ? "This is not known here." : String(result.detail ?? response.status));
+      if (!response.ok) throw new Error(response.status === 401 ? "The key, token or password is not valid." : String(result.detail ?? response.status));
       this.token.value = "";
       this.dialog.close();
       this.show(result);
       announce("Signed in");
       feed.signedIn();
     } catch (error) {
-      setText(this.error, error.message === "Failed to fetch" ? "Curlew does not answer" : error.message);
+      setText(this.error, error.message === "Failed to fetch" ? "No response from Curlew" : error.message);
     } finally {
       this.signInButton.disabled = false;
-      // What was asked before may still be answered.
+      // Responses to requests from before the sign-in may still arrive, and would reopen the dialog.
       setTimeout(() => (this.isBusy = false), 1000);
     }
   }
@@ -63,7 +62,7 @@ export class Session {
   async signOut() {
     await fetch(endpoint("logout"), { method: "POST" }).catch(() => {});
     feed.signedOut();
-    // Nothing that was read stays in the page.
+    // Discards all data that was loaded with the session.
     location.reload();
   }
 

@@ -1,6 +1,4 @@
-// The small line of the last minutes beside a topic.
-
-/** Draws rates over time, [time, rate or null]; a null is a gap. */
+/** Draws the rates of the last 5 minutes, [time, rate] each; a null rate is a gap. */
 export function drawSparkline(canvas, rates, theme) {
   const { clientWidth: width, clientHeight: height } = canvas;
   if (width === 0) return;

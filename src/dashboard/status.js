@@ -1,4 +1,4 @@
-// The two lamps at the top: the stream, with the count-down to its next try, and the broker.
+// The two indicators in the header (stream and broker) and the banner with the current problem.
 
 import { announce, el, setText } from "./dom.js";
 import * as feed from "./feed.js";
@@ -21,9 +21,9 @@ export class StatusBar {
     const [kind, text] = streamText(stream, topics?.broker);
     indicator(this.stream, kind, text);
     const broker = topics?.broker;
-    const labels = { up: "Broker up", down: "Broker away", unreachable: "Curlew away", "signed-out": "Signed out" };
+    const labels = { up: "Broker connected", down: "Kafka unreachable", unreachable: "Curlew unreachable", "signed-out": "Signed out" };
     indicator(this.broker, broker ? (broker.kind === "up" ? "good" : "bad") : "idle", broker ? labels[broker.kind] : "Broker …");
-    const message = broker?.kind === "signed-out" ? "" : stream.kind !== "open" && stream.detail ? `The server said: ${stream.detail}` : broker && broker.kind !== "up" ? `${labels[broker.kind]}: ${broker.detail}` : "";
+    const message = broker?.kind === "signed-out" ? "" : stream.kind !== "open" && stream.detail ? `Stream error: ${stream.detail}` : broker && broker.kind !== "up" ? `${labels[broker.kind]}: ${broker.detail}` : "";
     this.banner.hidden = message === "";
     setText(this.banner, message);
     if (kind !== this.kind && this.kind) announce(kind === "good" ? "Connected" : `Stream: ${text}`);
@@ -42,7 +42,7 @@ function streamText(stream, broker) {
       return ["bad", seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting…"];
     }
     default:
-      return broker?.kind === "up" ? ["good", "Watching"] : ["idle", "No stream"];
+      return broker?.kind === "up" ? ["good", "Connected"] : ["idle", "Not connected"];
   }
 }
 

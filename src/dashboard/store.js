@@ -1,5 +1,4 @@
-// What a tab keeps of the topic that it looks at: the newest records, and each field's series by key.
-// Everything has a bound.
+// The data a tab keeps for its topic: the newest records, and a time series per field and key. All of it is bounded.
 
 import { Entry, numericFields, textOf } from "./record.js";
 import { Series } from "./series.js";
@@ -8,7 +7,7 @@ export const MAX_RECORDS = 100_000;
 const MAX_CHARACTERS = 64 << 20;
 const MAX_KEYS = 24;
 const MAX_FIELDS = 24;
-/** Of all series together. */
+/** Over all series. */
 const MAX_POINTS = 600_000;
 const MAX_POINTS_PER_SERIES = 16_384;
 const MIN_POINTS_PER_SERIES = 512;
@@ -17,7 +16,7 @@ export class Store {
   constructor() {
     this.entries = [];
     this.characters = 0;
-    /** Serial of the first entry kept; all that ever came. */
+    /** The number of dropped entries, which is the serial number of the first one kept. */
     this.dropped = 0;
     this.fields = new Map();
     this.omittedKeys = new Set();
@@ -39,7 +38,7 @@ export class Store {
     if (kind === "gap") this.addMark(`gap: ${entry.summary.text}`);
   }
 
-  /** Drops the oldest records over the bounds, some at a time. */
+  /** Drops the oldest records over the bounds. */
   trim() {
     let drop = Math.max(0, this.entries.length - MAX_RECORDS);
     let characters = this.characters;
@@ -54,7 +53,7 @@ export class Store {
     this.dropped += drop;
   }
 
-  /** Something is missing here: a gap of the log, or what the person skipped. */
+  /** Marks a place where records are missing: a gap in the log, or records the user skipped. */
   addMark(text) {
     this.marks.push({ at: Number.isFinite(this.newest) ? this.newest : Date.now(), text });
     if (this.marks.length > 50) this.marks.shift();

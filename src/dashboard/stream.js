@@ -1,14 +1,14 @@
-// The one event stream of this browser: opened at a place, and after a cut opened again where it was.
+// The browser's event stream: opens at given offsets, and resumes after a lost connection.
 
 import { endpoint } from "./base.js";
 import { EventStream } from "../client.js";
 import { locationOf } from "./record.js";
 
-/** After a refusal that the same request would get again: what it asks for may have changed by then. */
+/** EventStream gives up after a permanent rejection. The cause may be fixed meanwhile, so try again at this interval. */
 const RETRY_AFTER_REJECTION_MS = 5000;
 
 export class Stream {
-  /** `onEvent(kind, data, at)` for each record, tombstone and gap; `onState(state)` for each change. */
+  /** Calls `onEvent(kind, data, location)` for each record, tombstone and gap, and `onState(state)` for each change. */
   constructor(onEvent, onState) {
     this.onEvent = onEvent;
     this.onState = onState;
@@ -39,14 +39,14 @@ export class Stream {
     this.setState({ kind: "idle" });
   }
 
-  /** Ends a pause: somebody looks, or the network is back. */
+  /** Skips the back-off, because a tab became visible or the network is back. */
   retryNow() {
     if (this.timer === undefined) return this.source?.retryNow();
     clearTimeout(this.timer);
     this.connect();
   }
 
-  /** From the offsets; the stream itself comes back by cursor, which also knows a topic that was recreated. */
+  /** Starts at the offsets. EventStream reconnects by cursor, which also detects a recreated topic. */
   connect() {
     this.timer = undefined;
     const query = new URLSearchParams(this.topics.map((topic) => ["topic", topic]));
@@ -92,7 +92,7 @@ function detailOf(text) {
   }
 }
 
-/** `topic:partition:offset,…` without holes; a partition that is not known is read from its beginning. */
+/** Returns `topic:partition:offset,…` for all partitions up to the last known one; unknown ones start at offset 0. */
 export function fromParameter(next) {
   const parts = [];
   for (const [topic, offsets] of next) {

@@ -1,4 +1,4 @@
-// One topic, live: its charts and its records; pausing, catching up, jumping to now.
+// The page of one topic: live charts and records, with pause, resume and jump to now.
 
 import { root } from "./base.js";
 import { fetchTopic } from "./browse.js";
@@ -10,11 +10,11 @@ import { RecordsPanel } from "./records.js";
 import { Store } from "./store.js";
 import * as url from "./url.js";
 
-/** Records of before that the page begins with. */
+/** Earlier records that the page loads first. */
 const BACKFILL_RECORDS = 10_000;
-/** Records that wait while the page is paused; then the stream waits too. */
+/** Records that a paused page keeps; beyond that, it stops acknowledging. */
 const MAX_WAITING = 20_000;
-/** So far behind, the page offers to jump to now. */
+/** The lag at which the page offers to jump to now. */
 const FAR_BEHIND_RECORDS = 15_000;
 const SLICE_MS = 8;
 
@@ -53,7 +53,7 @@ export class TopicView {
     this.records.stop();
   }
 
-  /** From some records back; a topic that is not there yet from its beginning. */
+  /** Follows the topic from some records before its end, or from the beginning if it does not exist yet. */
   async follow() {
     const partitions = await fetchTopic(this.name).then((topic) => topic.partitions, () => []);
     if (this.stopped) return;
@@ -71,14 +71,14 @@ export class TopicView {
     if (this.paused) {
       this.waiting.push(...records);
       this.updatePauseButton();
-      // Not taken before the person goes on: the hub keeps the place, so that nothing is lost.
+      // Without an acknowledgement the hub keeps the position of this tab, so no record is lost.
       if (this.waiting.length >= MAX_WAITING) await new Promise((resolve) => (this.unblock = resolve));
       return;
     }
     await this.add(records);
   }
 
-  /** Adds records in slices, so that the page stays quick whatever comes. */
+  /** Adds records in short slices to keep the page responsive. */
   async add(records) {
     let until = performance.now() + SLICE_MS;
     let from = this.store.total;
@@ -93,7 +93,7 @@ export class TopicView {
     this.show(from);
   }
 
-  /** Shows what was added since a serial; returns the next one. */
+  /** Shows the entries added since a serial number; returns the next serial number. */
   show(from) {
     const added = this.store.entries.slice(from - this.store.dropped);
     this.store.trim();
@@ -131,17 +131,17 @@ export class TopicView {
     const topic = update.topics?.find(({ name }) => name === this.name);
     this.topic = topic;
     this.updateEmpty();
-    if (!topic) return setText(this.facts, update.topics ? "not there yet" : "");
+    if (!topic) return setText(this.facts, update.topics ? "does not exist yet" : "");
     setText(this.facts, `${topic.partitions.length} ${topic.partitions.length === 1 ? "partition" : "partitions"} · ${format.rate(topic.rate)} records/s`);
     const position = feed.position();
     this.lag = topic.partitions.reduce((sum, p) => sum + Math.max(0, (p.latest ?? 0) - (position.get(p.partition) ?? 0)), 0);
     this.updatePauseButton();
     this.behindBanner.hidden = this.paused || this.lag < FAR_BEHIND_RECORDS;
     if (this.behindBanner.hidden) return;
-    this.behindBanner.replaceChildren(el("span", {}, `${format.count(this.lag)} records came while nobody looked; reading them in order.`), el("span", { class: "grow" }), button("Jump to now", () => this.jumpToNow(), { class: "small strong" }));
+    this.behindBanner.replaceChildren(el("span", {}, `${format.count(this.lag)} records behind; catching up in order.`), el("span", { class: "grow" }), button("Jump to now", () => this.jumpToNow(), { class: "small strong" }));
   }
 
-  /** Skips what was missed, and says so in the list and in the charts. */
+  /** Skips to the end offsets, and marks the skipped records as gaps in the list and the charts. */
   jumpToNow() {
     const position = feed.position();
     const endOffsets = new Map(this.topic.partitions.filter((p) => p.latest !== null).map((p) => [p.partition, p.latest]));
@@ -157,7 +157,7 @@ export class TopicView {
     this.empty.hidden = !isEmpty;
     this.chartsSection.hidden = this.store.fields.size === 0;
     if (!isEmpty || this.empty.childElementCount) return;
-    this.empty.append(el("h2", {}, "No records yet"), el("p", {}, "This page shows the first one as soon as it is sent:"),
+    this.empty.append(el("h2", {}, "No records yet"), el("p", {}, "Send the first one, and it appears here:"),
       copyableCommand(`curl -d '{"temperature": 21.5}' '${root}topics/${this.name}?key=boiler'`));
   }
 }

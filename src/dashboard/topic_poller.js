@@ -1,11 +1,10 @@
-// All topics with their offsets, asked for every two seconds for all tabs together, and what the numbers
-// say over time: records a second, and the line of the last minutes.
+// Polls all topics with their offsets, once for all tabs, and computes the rate of each topic over the last 5 minutes.
 
 import { endpoint } from "./base.js";
 
 const POLL_MS = 2000;
 const MAX_POINTS = 150;
-/** A rate is taken over about this long, so that it does not jump with every response. */
+/** The current rate is an average over this time, to keep it steady between responses. */
 const RATE_WINDOW_MS = 4000;
 
 export class TopicPoller {
@@ -16,7 +15,7 @@ export class TopicPoller {
     this.last = null;
   }
 
-  /** Only while somebody looks. */
+  /** Polls only while a tab is visible. */
   setActive(active) {
     if (active === this.active) return;
     this.active = active;
@@ -24,7 +23,7 @@ export class TopicPoller {
     else clearTimeout(this.timer);
   }
 
-  /** Asks now rather than when the pause ends. */
+  /** Polls now instead of after the interval. */
   pollNow() {
     if (!this.active) return;
     clearTimeout(this.timer);
@@ -43,7 +42,7 @@ export class TopicPoller {
     if (!this.active) return;
     this.onUpdate(this.last);
     clearTimeout(this.timer);
-    // A broker that is slow to answer is asked less often.
+    // Poll a slow broker less often.
     this.timer = setTimeout(() => this.poll(), Math.max(POLL_MS, 4 * (Date.now() - started)));
   }
 
@@ -52,7 +51,7 @@ export class TopicPoller {
     for (const topic of update.topics) {
       const written = topic.partitions.reduce((sum, p) => sum + (p.latest ?? 0), 0);
       const history = this.histories.get(topic.name) ?? [];
-      // Made anew: what was counted before was another topic.
+      // Offsets went back: the topic was recreated.
       if (history.length > 0 && written < history.at(-1).written) history.length = 0;
       history.push({ at: update.at, written });
       if (history.length > MAX_POINTS) history.shift();
@@ -71,22 +70,22 @@ async function fetchTopics() {
     const response = await fetch(endpoint("topics?offsets=true"));
     if (response.ok) return { at, broker: { kind: "up" }, topics: await response.json() };
     const problem = await response.json().catch(() => ({}));
-    // Nothing of what somebody else saw before is kept.
+    // Clear the topics that the previous session could see.
     if (response.status === 401) return { at, broker: { kind: "signed-out", detail: "sign in" }, topics: [] };
     return { at, broker: { kind: "down", detail: String(problem.detail ?? response.status) } };
   } catch {
-    return { at, broker: { kind: "unreachable", detail: "Curlew does not answer" } };
+    return { at, broker: { kind: "unreachable", detail: "no response" } };
   }
 }
 
-/** Records a second just now; null before two answers are there. */
+/** Returns the current rate in records per second, or null before the second response. */
 function currentRate(history) {
   const now = history.at(-1);
   const before = history.findLast((point) => now.at - point.at >= RATE_WINDOW_MS) ?? history[0];
   return before === now ? null : ((now.written - before.written) * 1000) / (now.at - before.at);
 }
 
-/** Rates between answers as [time, rate]; null where nobody asked for a while. */
+/** Returns the rates between responses as [time, rate]; the rate is null after a pause in polling. */
 function rateHistory(history) {
   const rates = [];
   for (let i = 1; i < history.length; i += 1) {

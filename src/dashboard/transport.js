@@ -1,15 +1,15 @@
-// Reaching the hub: in a shared worker; where there is none, in the tab that leads; else in this tab.
+// Connects a tab to the hub: in a shared worker, else in an elected leader tab, else in this tab.
 
 import { endpoint, scoped } from "./base.js";
 import { Hub } from "./hub.js";
 
-/** In the names that tabs share: a tab of an older Curlew, with other messages, must not answer this one. */
+/** Part of the shared names: after an upgrade, old tabs may still run a hub with an older message format. */
 const PROTOCOL = 2;
 
-/** The page's policy takes a worker's address only from here. */
+/** The Content-Security-Policy requires Trusted Types for the URL of a worker. */
 const policy = window.trustedTypes?.createPolicy("curlew-worker", { createScriptURL: () => endpoint("dashboard/worker.js") });
 
-/** `receive(message)` from the hub; `hubChanged()` when there is another hub, which knows nothing yet. */
+/** Calls `receive(message)` for messages of the hub, and `hubChanged()` when a new hub without subscriptions takes over. */
 export function connect(receive, hubChanged) {
   const forced = new URLSearchParams(location.search).get("share");
   if (window.SharedWorker && !forced) return viaSharedWorker(receive);
@@ -23,7 +23,7 @@ function viaSharedWorker(receive) {
   return { send: (message) => worker.port.postMessage(message), setVisible() {} };
 }
 
-/** The visible tab that holds the lock has the hub; a hidden one gives it up. */
+/** Runs the hub in the visible tab that holds the lock. A hidden tab releases it, because browsers throttle hidden tabs. */
 function viaLeaderTab(receive, hubChanged) {
   const id = `${Date.now()}-${Math.random()}`;
   const channel = new BroadcastChannel(scoped(`curlew-hub-${PROTOCOL}`));

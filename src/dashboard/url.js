@@ -1,4 +1,4 @@
-// The address is the state: a link shows a colleague the same view.
+// The URL holds the state of the view, so a link shows the same view to another person.
 
 const DEFAULTS = { topic: "", window: "5m", q: "", key: "", header: "", partition: "", hide: "", over: "", at: "", search: "" };
 export const WINDOWS = new Map([["1m", 60e3], ["5m", 300e3], ["15m", 900e3], ["1h", 3600e3], ["6h", 21600e3]]);
@@ -12,7 +12,7 @@ function read() {
 
 export let state = read();
 
-/** A link to the page with these parts of the state; the rest as by default. */
+/** Returns a link to a view; omitted parts have their defaults. */
 export function href(parts) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parts)) {
@@ -22,13 +22,13 @@ export function href(parts) {
   return text ? `?${text}` : "./";
 }
 
-/** Changes parts of the view, in place. */
+/** Changes parts of the state without a new history entry. */
 export function replace(parts) {
   state = { ...state, ...parts };
   history.replaceState(null, "", href(state));
 }
 
-/** Goes to another view, so that the browser's back button comes back here. */
+/** Opens another view with a new history entry. */
 export function navigate(parts) {
   state = { ...DEFAULTS, ...parts };
   history.pushState(null, "", href(state));
@@ -44,7 +44,7 @@ addEventListener("popstate", () => {
   listeners.forEach((listener) => listener(state));
 });
 
-/** A link that changes the view without loading the page anew, unless it is opened elsewhere. */
+/** Returns the properties of a link that changes the view without a page load, except into a new tab or window. */
 export function link(parts) {
   return {
     href: href(parts),
@@ -58,7 +58,7 @@ export function link(parts) {
 
 export const windowMs = () => WINDOWS.get(state.window);
 
-/** `temperature:90,motor.rpm:3000` as a map, and back. A field's name is percent-encoded there. */
+/** Reads `temperature:90,motor.rpm:3000` as a map. Field names are percent-encoded. */
 export function thresholds() {
   const pairs = state.over.split(",").filter(Boolean).map((pair) => pair.split(":"));
   return new Map(pairs.filter(([, limit]) => Number.isFinite(Number(limit))).map(([field, limit]) => [decode(field), Number(limit)]));

@@ -1,4 +1,4 @@
-// The shared worker: the hub for all tabs of this browser.
+// The shared worker that runs the hub for all tabs of the browser.
 
 import { Hub } from "./hub.js";
 
@@ -10,6 +10,6 @@ self.onconnect = (event) => {
   const id = (tabs += 1);
   const send = (message) => port.postMessage(message);
   port.onmessage = ({ data }) => hub.receive(id, send, data);
-  // Where the browser tells that a tab is gone (it may also have crashed).
+  // Browsers with this event report a closed or crashed tab.
   port.onclose = () => hub.receive(id, send, { type: "close" });
 };

@@ -1,4 +1,4 @@
-//! The dashboard: files of `src/dashboard/` inside the binary. No build step, nothing from another host.
+//! Serves the dashboard: the files of `src/dashboard/`, embedded in the binary. No build step, no resources from other hosts.
 
 use super::problem::Problem;
 use super::routes::Request;
@@ -16,7 +16,7 @@ struct File {
     name: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
-    /// Made when it is first asked for.
+    /// Compressed on the first request that accepts gzip.
     gzipped: OnceLock<Bytes>,
 }
 
@@ -24,7 +24,7 @@ impl File {
     fn gzipped(&self) -> &Bytes {
         self.gzipped.get_or_init(|| {
             let mut out = GzEncoder::new(Vec::new(), Compression::best());
-            // Memory takes all that is written.
+            // Writing to memory does not fail.
             let _ = out.write_all(self.bytes);
             out.finish().unwrap_or_default().into()
         })
@@ -44,7 +44,7 @@ static PAGE: File = File {
     bytes: include_bytes!("../dashboard/index.html"),
     gzipped: OnceLock::new(),
 };
-/// `/client.js`: the dashboard reads its stream with it, and so may other pages.
+/// `/client.js`: the event stream client of the dashboard, also for other pages.
 static CLIENT: File =
     File { name: "", content_type: SCRIPT, bytes: include_bytes!("../dashboard/client.js"), gzipped: OnceLock::new() };
 static FILES: [File; 32] = files! {
@@ -82,12 +82,12 @@ static FILES: [File; 32] = files! {
     "worker.js": SCRIPT,
 };
 
-/// Only our own files, and no markup made of text: scripts cannot write HTML (Trusted Types).
+/// Allows only files from the bridge. Trusted Types keep scripts from turning text into HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
      worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types curlew-worker";
 
-/// The page, for who asks for HTML as browsers do; curl gets a page of text.
+/// Returns the page to clients that accept HTML, as browsers do, and a text page to others, such as curl.
 pub fn index(request: &Request) -> Response {
     let html = has(&request.headers, header::ACCEPT, "text/html");
     let mut response = if html { answer(&PAGE, request) } else { status::index() };
@@ -104,7 +104,7 @@ pub fn file(name: &str, request: &Request) -> Result<Response, Problem> {
     file.map(|file| answer(file, request)).ok_or_else(|| Problem::not_found(&request.path))
 }
 
-/// A browser asks each time, and is told in a few bytes that it has the newest already.
+/// Responds with the file, or with 304 if the client has this version: browsers revalidate on every load (`no-cache`).
 fn answer(file: &'static File, request: &Request) -> Response {
     let gzipped = has(&request.headers, header::ACCEPT_ENCODING, "gzip");
     let form = if gzipped { "-gz" } else { "" };

@@ -1,8 +1,8 @@
-//! What pages and proxies need: relative URLs, sessions per prefix, `/client.js`.
+//! Rules for pages behind a proxy: relative URLs in the dashboard, and recipes in the README.
 
 use std::path::Path;
 
-/// The dashboard's files with their text.
+/// Returns the name and text of each dashboard file.
 fn files() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/dashboard");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -10,7 +10,7 @@ fn files() -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_url_of_the_dashboard_begins_at_the_root() {
+fn no_url_in_the_dashboard_starts_at_the_root() {
     let from_the_root = |line: &str| {
         let begins = |quote: char| {
             line.match_indices(quote).any(|(at, _)| {
@@ -24,7 +24,7 @@ fn no_url_of_the_dashboard_begins_at_the_root() {
     let files = files();
     assert!(files.len() > 30, "{}", files.len());
     for (name, text) in files {
-        // A regular expression is no URL.
+        // A regular expression is not a URL.
         let lines = text.lines().filter(|line| !line.contains(".test(") && !line.contains(".exec("));
         let wrong: Vec<_> = lines.filter(|line| from_the_root(line)).collect();
         assert!(wrong.is_empty(), "{name}: a proxy may serve this under a prefix\n{}", wrong.join("\n"));
@@ -32,7 +32,7 @@ fn no_url_of_the_dashboard_begins_at_the_root() {
 }
 
 #[test]
-fn the_readme_shows_the_recipes_for_proxies_word_for_word() {
+fn the_readme_contains_the_proxy_recipes_verbatim() {
     let recipes = [
         include_str!("../../integration/proxies/nginx.conf"),
         include_str!("../../integration/proxies/Caddyfile"),

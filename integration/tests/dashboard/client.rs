@@ -1,6 +1,6 @@
-//! `/client.js`: a stream that survives what a proxy answers while the bridge restarts.
+//! `/client.js`: a stream that survives the error responses of a proxy while the bridge restarts.
 
-use crate::{SOON, Served, serve};
+use crate::{SOON, TestBridge, serve};
 use curlew_integration::browser::{Browser, Screen};
 use curlew_integration::follow::Foreigner;
 use curlew_integration::web_proxy::{Kind, WebProxy};
@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-impl Served {
+impl TestBridge {
     pub fn produce_numbers(&self, topic: &str, numbers: Range<u32>) {
         numbers.for_each(|n| self.produce(topic, "k", &n.to_string()));
     }
@@ -39,7 +39,7 @@ pub fn wait_for(follower: &Foreigner, kind: &str, text: &str) {
 }
 
 #[test]
-fn node_gets_every_record_once_over_a_502() {
+fn node_receives_every_record_once_across_a_502() {
     let mut served = serve(&[]);
     let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
     served.produce_numbers("log", 0..20);
@@ -53,15 +53,15 @@ fn node_gets_every_record_once_over_a_502() {
 }
 
 #[test]
-fn a_stream_without_records_yet_misses_none_over_a_502() {
+fn a_stream_without_records_yet_misses_none_across_a_502() {
     let mut served = serve(&[]);
     let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
     served.produce_numbers("log", 0..5);
-    // From the latest: only an id without a record says where it starts.
+    // It starts at the latest offset, and only an id without a record carries its position.
     let follower = Foreigner::event_stream(&proxy.url("/curlew/"), "topics/log/events");
     wait_for(&follower, "open", "");
     served.bridge.get("/health").expect(200);
-    eventually("the stream stands", SOON, || match served.bridge.get("/metrics").text() {
+    eventually("the stream is live", SOON, || match served.bridge.get("/metrics").text() {
         text if text.contains("curlew_streams{state=\"live\"} 1") => Ok(()),
         text => Err(text.lines().filter(|line| line.contains("streams")).collect()),
     });
@@ -73,7 +73,7 @@ fn a_stream_without_records_yet_misses_none_over_a_502() {
 }
 
 #[test]
-fn a_complete_stream_ends_and_comes_no_more() {
+fn a_complete_stream_ends_and_does_not_reconnect() {
     let served = serve(&[]);
     served.produce_numbers("log", 0..5);
     let base = format!("http://127.0.0.1:{}/", served.bridge.port);
@@ -85,7 +85,7 @@ fn a_complete_stream_ends_and_comes_no_more() {
     }
 }
 
-/// Streams of `log` that end by themselves, and their records: the last one is a record, or one that is left out.
+/// Bounded streams of `log` and their record counts; the last offset is either sent or filtered out.
 const COMPLETE: [(&str, u32); 4] =
     [("until=end", 5), ("limit=2", 2), ("until=end&where=value<3", 3), ("until=end&key=none", 0)];
 
@@ -105,13 +105,13 @@ fn the_eventsource_of_a_browser_stops_when_its_stream_is_complete() {
             }})()",
             json!(format!("/topics/log/events?from=earliest&{bound}"))
         ));
-        // Cut, it would be connecting again: only the 204 closes it.
+        // After a cut it would be reconnecting; only the 204 closes it.
         page.wait_until("events.readyState === EventSource.CLOSED");
         assert_eq!(page.eval("[opened, seen]"), json!([1, numbers(0..count)]), "{bound}");
     }
 }
 
-/// Answers each request with the next of `answers`, and the last again and again.
+/// Serves `client.js` first, then one of `answers` per request; the last one repeats.
 fn server(answers: &'static [&'static str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("address"));
@@ -136,7 +136,7 @@ fn server(answers: &'static [&'static str]) -> String {
 }
 
 #[test]
-fn a_final_refusal_ends_it_with_its_reason_and_a_passing_one_does_not() {
+fn a_permanent_rejection_ends_the_stream_with_its_reason_and_a_temporary_one_does_not() {
     const PROBLEM: &str = "content-type: application/problem+json\r\n\r\n{\"detail\":\"there is no topic \\\"t\\\"\"}";
     const STREAM: &str = "200 OK\r\ncontent-type: text/event-stream\r\n\r\nretry: 10\n\nid: a\n\ndata: 1\ndata: 2\nid: b\n\ndata: cut\nid: c\n";
     let not_found: &'static str = format!("404 Not Found\r\n{PROBLEM}").leak();
@@ -157,7 +157,7 @@ fn a_final_refusal_ends_it_with_its_reason_and_a_passing_one_does_not() {
     for (answers, kind, text) in cases {
         let follower = Foreigner::event_stream(&server(answers.to_vec().leak()), "topics/t/events");
         wait_for(&follower, kind, text);
-        // What was cut inside an event counts for nothing, and neither does its id.
+        // An event that was cut off is discarded together with its id.
         let messages = follower.seen.of_kind("message");
         let seen: Vec<_> = messages.iter().map(|event| (event.data.as_str(), event.id.as_str())).collect();
         assert_eq!(seen, [("1\n2", "b")], "{answers:?}");
@@ -166,10 +166,10 @@ fn a_final_refusal_ends_it_with_its_reason_and_a_passing_one_does_not() {
 }
 
 #[test]
-fn a_page_of_another_origin_gets_every_record_once_over_a_502() {
+fn a_page_of_another_origin_receives_every_record_once_across_a_502() {
     let site = server(&["200 OK\r\ncontent-type: text/html\r\n\r\n<!doctype html><title>a site</title>"]);
     let origin = site.trim_end_matches('/');
-    // Its first answer is the module.
+    // The first response of the server is the module.
     http::get(origin.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port"), "/");
     let (mut served, browser) = (serve(&["--cors-origin", origin]), Browser::start());
     let proxy = WebProxy::start(Kind::Nginx, served.bridge.port);
@@ -189,14 +189,14 @@ fn a_page_of_another_origin_gets_every_record_once_over_a_502() {
     ));
     page.wait_until("seen.length === 20");
     assert_eq!(served.bridge.stop(), Some(0));
-    // The end of the stream, then the proxy's own answer.
+    // One error for the end of the stream, one for the proxy's 502.
     page.wait_until("errors >= 2");
     served.bridge.kill_and_start_again();
     served.produce_numbers("log", 20..40);
     page.wait_until("seen.length >= 40");
     let seen: Value = page.eval("seen");
     assert_eq!(seen, json!(numbers(0..40)));
-    // Closed, it comes no more.
+    // A closed stream does not reconnect.
     page.eval("events.close()");
     assert_eq!(page.eval("events.readyState"), json!(2));
 }

@@ -1,4 +1,4 @@
-//! The page in a real Chromium, on the embedded log, and behind real proxies.
+//! The dashboard in a real Chromium, on the embedded log and behind real proxies.
 
 mod client;
 mod prefix;
@@ -14,26 +14,26 @@ use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Whoever judges smoothness wants the machine alone.
+/// The smoothness test takes the machine for itself; the other tests share it.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-struct Served {
+struct TestBridge {
     bridge: Bridge,
     _data: tempfile::TempDir,
     _machine: Option<RwLockReadGuard<'static, ()>>,
 }
 
-fn serve(options: &[&str]) -> Served {
+fn serve(options: &[&str]) -> TestBridge {
     let machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    Served { _machine: Some(machine), ..serve_alone(options) }
+    TestBridge { _machine: Some(machine), ..serve_alone(options) }
 }
 
-fn serve_alone(options: &[&str]) -> Served {
+fn serve_alone(options: &[&str]) -> TestBridge {
     let data = tempfile::tempdir().expect("temp folder");
-    Served { bridge: Bridge::embedded(&data.path().join("data"), options), _data: data, _machine: None }
+    TestBridge { bridge: Bridge::embedded(&data.path().join("data"), options), _data: data, _machine: None }
 }
 
-impl Served {
+impl TestBridge {
     fn url(&self, query: &str) -> String {
         format!("http://127.0.0.1:{}/{query}", self.bridge.port)
     }
@@ -44,13 +44,13 @@ impl Served {
     }
 }
 
-/// All offsets in the page's list, newest first: it holds only the rows that are seen, so it is scrolled through.
-const OFFSETS: &str = r#"(async () => {
+/// Returns the rows of the list, newest first. The document holds only the visible rows, so the script scrolls through.
+const ROWS: &str = r#"(async () => {
     const list = document.querySelector(".list");
     const seen = new Map();
     for (let top = 0; ; top += 300) {
         list.scrollTop = top;
-        // Drawn at once: the browser's own event may be late on a busy machine.
+        // Draws at once: on a busy machine, the scroll event of the browser may be late.
         list.dispatchEvent(new Event("scroll"));
         for (const row of list.querySelectorAll(".row:not([hidden])"))
             seen.set(Number(row.getAttribute("aria-posinset")), row.innerText);
@@ -61,12 +61,12 @@ const OFFSETS: &str = r#"(async () => {
 })()"#;
 
 #[track_caller]
-fn assert_content(page: &Page<'_>) {
+fn assert_no_errors(page: &Page<'_>) {
     assert_eq!(page.complaints(), Vec::<Value>::new());
 }
 
 #[test]
-fn what_curl_sends_is_seen_as_chart_and_record() {
+fn records_from_curl_appear_in_the_chart_and_the_list() {
     let (served, browser) = (serve(&[]), Browser::start());
     let overview = browser.open(&served.url(""), Screen::Light);
     overview.wait_for_text("curl");
@@ -87,7 +87,7 @@ fn what_curl_sends_is_seen_as_chart_and_record() {
     let notes = browser.open(&served.url("?topic=notes"), Screen::Light);
     notes.wait_for_text("not JSON");
     assert_eq!(notes.eval("document.querySelectorAll('canvas').length"), json!(0), "nothing to draw");
-    [&overview, &page, &notes].into_iter().for_each(assert_content);
+    [&overview, &page, &notes].into_iter().for_each(assert_no_errors);
 }
 
 #[test]
@@ -111,11 +111,11 @@ fn a_record_is_produced_from_the_page() {
         if there.status == 200 && there.text().contains(r#""n": 1"#) { Ok(()) } else { Err(there.text()) }
     });
     page.wait_for_text("Written: partition 0, offset 0");
-    assert_content(&page);
+    assert_no_errors(&page);
 }
 
 #[test]
-fn a_restart_is_told_and_nothing_is_lost_or_doubled() {
+fn a_restart_is_shown_and_no_record_is_lost_or_duplicated() {
     let (mut served, browser) = (serve(&[]), Browser::start());
     (0..50).for_each(|n| served.produce("log", "k", &format!("number {n}")));
     let page = browser.open(&served.url("?topic=log"), Screen::Light);
@@ -128,7 +128,7 @@ fn a_restart_is_told_and_nothing_is_lost_or_doubled() {
     served.bridge.kill_and_start_again();
     (120..150).for_each(|n| served.produce("log", "k", &format!("number {n}")));
     page.wait_for_text("number 149");
-    let rows = page.eval(OFFSETS);
+    let rows = page.eval(ROWS);
     let rows: Vec<&str> = rows.as_array().expect("rows").iter().filter_map(Value::as_str).collect();
     let numbers: Vec<&str> = rows.iter().filter_map(|row| row.rsplit("number ").next()).map(str::trim).collect();
     let expected: Vec<String> = (0..150).rev().map(|n| n.to_string()).collect();
@@ -137,7 +137,7 @@ fn a_restart_is_told_and_nothing_is_lost_or_doubled() {
 
 #[test]
 fn tabs_share_one_stream() {
-    // A second one would be refused.
+    // A second stream would be rejected.
     let (served, browser) = (serve(&["--max-streams", "1"]), Browser::start());
     served.produce("a", "k", "first of a");
     served.produce("b", "k", "first of b");
@@ -150,7 +150,7 @@ fn tabs_share_one_stream() {
     served.produce("b", "k", "second of b");
     same.wait_for_text("second of b");
     served.produce("a", "k", "second of a");
-    // A tab that is hidden catches up when it is looked at.
+    // A hidden tab catches up when it becomes visible.
     one.bring_to_front();
     one.wait_for_text("second of a");
     other.bring_to_front();
@@ -162,14 +162,14 @@ fn tabs_share_one_stream() {
 }
 
 #[test]
-fn a_thousand_records_a_second_leave_the_page_smooth() {
+fn the_page_stays_smooth_at_a_thousand_records_per_second() {
     let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    // Another program may take the machine for a moment: it must be smooth in one of three tries.
+    // Another program may take the CPU for a moment, so one smooth run of three is enough.
     let smooth = (0..3).any(|_| longest_task_while_busy() < 200.0);
-    assert!(smooth, "a task took 200 ms or more in each of three tries");
+    assert!(smooth, "a task took 200 ms or more in each of three runs");
 }
 
-/// In ms, after the first second of 20.
+/// Returns the longest task in ms, over 20 seconds without the first one.
 fn longest_task_while_busy() -> f64 {
     let (served, browser) = (serve_alone(&[]), Browser::start());
     served.produce("busy", "m0", r#"{"v": 0}"#);
@@ -196,7 +196,7 @@ fn longest_task_while_busy() -> f64 {
     let heap = page.eval("performance.memory.usedJSHeapSize").as_f64().expect("a number") / 1e6;
     println!("{sent} records in 20 s: longest task {longest:.0} ms (0: none over 50), heap {heap:.0} MB");
     assert!(heap < 200.0, "{heap} MB");
-    assert_content(&page);
+    assert_no_errors(&page);
     longest
 }
 
@@ -225,19 +225,19 @@ fn hostile_values_are_text_and_harmless() {
     {
         let page = browser.open(&served.url(query), Screen::Light);
         page.wait_for_text(if query.contains("=hostile") { "<script>window.hacked" } else { "Curlew" });
-        // Open each record that the list shows.
+        // Open each record in the list.
         page.eval(
             "(async () => { for (const row of document.querySelectorAll('.list .row:not([hidden])')) { row.click(); \
              await new Promise((done) => setTimeout(done, 50)); } })()",
         );
         assert_eq!(page.eval("window.hacked === undefined && ({}).hacked === undefined"), json!(true), "{query}");
         assert_eq!(page.eval("document.querySelectorAll('main script, main img').length"), json!(0), "{query}");
-        assert_content(&page);
+        assert_no_errors(&page);
     }
 }
 
 #[test]
-fn everybody_can_use_it() {
+fn the_pages_are_accessible_and_fit_every_screen() {
     let (served, browser) = (serve(&[]), Browser::start());
     for n in 0..20 {
         served.produce("machines", ["boiler", "fan"][n % 2], &format!("{{\"temperature\": {}}}", 40 + n));
@@ -253,7 +253,7 @@ fn everybody_can_use_it() {
                 page.screenshot(&format!("{folder}/{name}-{screen:?}.png"));
             }
             let wider = page.eval("document.documentElement.scrollWidth > innerWidth");
-            assert_eq!(wider, json!(false), "{name} {screen:?} must be scrolled sideways");
+            assert_eq!(wider, json!(false), "{name} {screen:?} scrolls sideways");
             page.eval("document.getElementById('produce').click()");
             found.extend(page.axe().into_iter().map(|finding| format!("produce {screen:?}: {finding}")));
         }
@@ -262,7 +262,7 @@ fn everybody_can_use_it() {
 }
 
 #[test]
-fn paused_it_keeps_count_and_loses_nothing() {
+fn a_paused_page_counts_waiting_records_and_loses_none() {
     let (served, browser) = (serve(&[]), Browser::start());
     (0..5).for_each(|n| served.produce("log", "k", &format!("number {n}")));
     let page = browser.open(&served.url("?topic=log"), Screen::Light);
@@ -273,13 +273,13 @@ fn paused_it_keeps_count_and_loses_nothing() {
     assert!(!page.text().contains("number 5"), "{}", page.text());
     page.eval("document.getElementById('pause').click()");
     page.wait_for_text("number 11");
-    let rows = page.eval(OFFSETS);
+    let rows = page.eval(ROWS);
     assert_eq!(rows.as_array().map(Vec::len), Some(12), "{rows}");
-    assert_content(&page);
+    assert_no_errors(&page);
 }
 
 #[test]
-fn the_address_is_the_view() {
+fn the_url_holds_the_state_of_the_view() {
     let (served, browser) = (serve(&[]), Browser::start());
     (0..200).for_each(|n| served.produce("log", ["boiler", "fan"][n % 2], &format!("number {n} {}", n % 7)));
     let cases = [("q=number%2017%20", "number 17 "), ("key=fan&q=number%20199", "number 199"), ("at=42", "number 42 ")];
@@ -291,7 +291,7 @@ fn the_address_is_the_view() {
     }
     let page = browser.open(&served.url("?topic=log&window=10m"), Screen::Light);
     page.wait_for_text("number 199");
-    assert_eq!(page.eval("document.getElementById('window').value"), json!("5m"), "a window that there is not");
+    assert_eq!(page.eval("document.getElementById('window').value"), json!("5m"), "an unknown window");
     page.eval(
         "(() => { const text = document.getElementById('filter-text'); text.value = 'number 7 '; \
          text.dispatchEvent(new Event('input')); })()",
@@ -301,10 +301,10 @@ fn the_address_is_the_view() {
 }
 
 #[test]
-fn a_thinned_line_keeps_its_extremes_and_its_gaps() {
+fn a_downsampled_series_keeps_its_extremes_and_its_gaps() {
     let (served, browser) = (serve(&[]), Browser::start());
     let page = browser.open(&served.url(""), Screen::Light);
-    let thinned = page.eval(
+    let downsampled = page.eval(
         "import('/dashboard/series.js').then(({ Series }) => {
             const series = new Series();
             for (let n = 0; n < 20000; n += 1) {
@@ -316,15 +316,15 @@ fn a_thinned_line_keeps_its_extremes_and_its_gaps() {
                 gaps: of(series.broken).filter(Boolean).length, first: series.start[0], last: series.end[series.length - 1] };
         })",
     );
-    let points = thinned["points"].as_u64().expect("a number");
-    assert!((250..=500).contains(&points), "{thinned}");
+    let points = downsampled["points"].as_u64().expect("a number");
+    assert!((250..=500).contains(&points), "{downsampled}");
     let expected = json!({"points": points, "most": 1e6 as i64, "least": -1e6 as i64, "gaps": 1, "first": 0,
                           "last": 19_999 * 1000 + 3_600_000});
-    assert_eq!(thinned, expected);
+    assert_eq!(downsampled, expected);
 }
 
 #[test]
-fn the_demo_lives_at_once_and_leaves_nothing() {
+fn the_demo_shows_records_at_once_and_removes_its_data() {
     let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     let (mut demo, browser) = (Bridge::demo(), Browser::start());
     let url = format!("http://127.0.0.1:{}/?topic=demo-plant", demo.port);
@@ -341,7 +341,7 @@ fn the_demo_lives_at_once_and_leaves_nothing() {
     for text in ["fan-1", "boiler-2", "temperature", "vibration"] {
         page.wait_for_text(text);
     }
-    assert_content(&page);
+    assert_no_errors(&page);
     let (events, log) = (demo.get("/topics/demo-events/partitions/0/records").text(), demo.log());
     assert!(events.contains("overheated") && log.contains("made up"), "{events} {log}");
     let folder = demo_folder(&log);
@@ -355,27 +355,27 @@ fn demo_folder(log: &str) -> PathBuf {
 }
 
 #[test]
-fn a_demo_that_is_ended_at_once_leaves_nothing_either() {
+fn a_demo_that_is_interrupted_twice_removes_its_data() {
     let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     let mut demo = Bridge::demo();
     let folder = demo_folder(&demo.log());
-    // A body that does not end keeps it from ending in order.
+    // A request with an incomplete body delays the graceful shutdown.
     let mut endless = http::try_connect(demo.port).expect("it listens");
     let headers = [("Content-Type", "text/plain"), ("Content-Length", "1"), ("Expect", "100-continue")];
     http::write_head(&mut endless, "POST", "/topics/t", &headers).expect("it reads");
-    // A request that it has not begun to read would not.
+    // Wait until the bridge reads the request; an unread one would not delay it.
     let mut first = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(&endless), &mut first).expect("an answer");
     assert!(first.starts_with("HTTP/1.1 100 "), "{first}");
     demo.process().signal("INT");
-    eventually("it is about to end", SOON, || demo.log().contains("a second signal").then_some(()).ok_or(demo.log()));
+    eventually("the shutdown has begun", SOON, || demo.log().contains("a second signal").then_some(()).ok_or(demo.log()));
     demo.process().signal("INT");
     assert_eq!(demo.process().wait(SOON).code(), Some(1));
     assert!(!folder.exists(), "{folder:?} is still there");
 }
 
 #[test]
-fn the_first_paint_is_small() {
+fn the_first_load_is_small() {
     let (served, browser) = (serve(&[]), Browser::start());
     let page = browser.open(&served.url(""), Screen::Light);
     page.wait_for_text("Topics");
@@ -383,6 +383,6 @@ fn the_first_paint_is_small() {
         "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation')) \
          .reduce((sum, entry) => sum + entry.transferSize, 0)",
     );
-    println!("{bytes} bytes for the first paint");
+    println!("{bytes} bytes for the first load");
     assert!(bytes.as_u64() < Some(100_000), "{bytes}");
 }

@@ -1,13 +1,13 @@
-//! The page behind a proxy: under a prefix, beside another bridge, and where the proxy is set up wrongly.
+//! The dashboard behind a proxy: under a prefix, beside another bridge, and with a misconfigured proxy.
 
-use crate::{SOON, Served, assert_content, serve};
+use crate::{SOON, TestBridge, assert_no_errors, serve};
 use curlew_integration::bridge::run;
 use curlew_integration::browser::{Browser, Page, Screen};
 use curlew_integration::eventually;
 use curlew_integration::web_proxy::{Kind, WebProxy};
 use serde_json::json;
 
-/// nginx with the recipe's location once for each bridge, under `/left/` and `/right/`.
+/// Starts nginx with the location of the recipe twice, for the bridges under `/left/` and `/right/`.
 fn side_by_side(left: u16, right: u16) -> WebProxy {
     let recipe = Kind::Nginx.recipe();
     let (begin, end) = (recipe.find("    location").expect("a location"), recipe.rfind('}').expect("an end"));
@@ -41,9 +41,9 @@ fn two_bridges_under_two_prefixes_show_their_own_topics() {
     left.produce("of-left", "k", "on the left");
     right.produce("of-right", "k", "on the right");
     let proxy = side_by_side(left.bridge.port, right.bridge.port);
-    // The two ways in which tabs share a stream: a worker, and the tab that leads.
+    // Tabs share a stream through a shared worker or through a leader tab.
     for share in ["", "&share=tab"] {
-        // Without the slash at its end, too.
+        // A URL without the trailing slash works too.
         let one = browser.open(&proxy.url(&format!("/left?{share}")), Screen::Light);
         let other = browser.open(&proxy.url(&format!("/right/?{share}")), Screen::Light);
         for (page, own, foreign) in [(&one, "of-left", "of-right"), (&other, "of-right", "of-left")] {
@@ -67,15 +67,15 @@ fn two_bridges_under_two_prefixes_show_their_own_topics() {
              return curl('t', { key: null, headers: [], value: 'x' }, 'x'); })()",
         );
         assert!(curl.as_str().is_some_and(|curl| curl.contains(&proxy.url("/left/topics/t"))), "{curl}");
-        // Its own links stay under the prefix.
+        // Links of the page stay under the prefix.
         one.eval("document.querySelector('.home').click()");
         one.wait_until("location.pathname === '/left/' && location.search === ''");
-        [&one, &other].into_iter().for_each(|page| assert_content(page));
+        [&one, &other].into_iter().for_each(|page| assert_no_errors(page));
     }
 }
 
 /// A bridge with one key, called `name`.
-fn guarded(name: &str) -> (Served, String) {
+fn guarded(name: &str) -> (TestBridge, String) {
     let made = String::from_utf8(run(&["key", "new", "--name", name]).stdout).expect("UTF-8");
     let (key, lines) = made.split_once('\n').expect("a key and its lines");
     let file = std::env::temp_dir().join(format!("curlew-{name}-{:08x}.toml", fastrand::u32(..)));
@@ -86,7 +86,7 @@ fn guarded(name: &str) -> (Served, String) {
 }
 
 #[test]
-fn a_person_is_signed_in_at_two_bridges_under_two_prefixes() {
+fn a_user_is_signed_in_to_two_bridges_under_two_prefixes() {
     let ((left, left_key), (right, right_key)) = (guarded("ann"), guarded("bob"));
     let (proxy, browser) = (side_by_side(left.bridge.port, right.bridge.port), Browser::start());
     let sign_in = |prefix: &str, key: &str| {
@@ -112,7 +112,7 @@ fn a_person_is_signed_in_at_two_bridges_under_two_prefixes() {
 }
 
 #[test]
-fn a_proxy_that_hides_the_host_is_told_on_the_page_and_once_in_the_log() {
+fn a_proxy_that_replaces_the_host_is_reported_on_the_page_and_once_in_the_log() {
     let (served, browser) = (serve(&[]), Browser::start());
     let without_host = Kind::Nginx.recipe().replace("proxy_set_header Host $http_host;", "");
     let proxy = WebProxy::with(Kind::Nginx, &without_host.replace("8080", &served.bridge.port.to_string()));
@@ -134,9 +134,9 @@ fn a_proxy_that_hides_the_host_is_told_on_the_page_and_once_in_the_log() {
 }
 
 #[test]
-fn a_page_whose_files_are_elsewhere_says_what_is_wrong() {
+fn a_page_whose_files_do_not_load_explains_the_cause() {
     let (served, browser) = (serve(&[]), Browser::start());
-    // The page comes from the bridge, and what it asks for does not.
+    // The page comes from the bridge, but its files do not.
     let recipe = Kind::Nginx.recipe().replace("location /curlew/", "location = /curlew");
     let proxy = WebProxy::with(Kind::Nginx, &recipe.replace("8080", &served.bridge.port.to_string()));
     let page = browser.open(&proxy.url("/curlew"), Screen::Light);

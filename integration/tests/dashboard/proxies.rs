@@ -1,7 +1,7 @@
-//! The recipes of `integration/proxies`, each run as it stands (with the ports of the test).
+//! Runs each recipe of `integration/proxies` unchanged, except for the ports.
 
 use crate::client::{assert_numbers, wait_for};
-use crate::{SOON, Served, serve};
+use crate::{SOON, TestBridge, serve};
 use curlew_integration::browser::{Browser, Screen};
 use curlew_integration::follow::Foreigner;
 use curlew_integration::http;
@@ -9,10 +9,10 @@ use curlew_integration::sse::Stream;
 use curlew_integration::web_proxy::{Kind, WebProxy};
 use std::io::BufRead;
 
-/// A body of several MB: more than nginx takes by default, and than any of them buffers in memory.
+/// Enough lines for a body of several MB: above the default limit of nginx and the memory buffers of all three proxies.
 const LINES: usize = 50_000;
 
-fn upload(served: &Served, port: u16) {
+fn upload(served: &TestBridge, port: u16) {
     let note = "x".repeat(80);
     let body: String = (0..LINES).map(|n| format!("{{\"n\": {n}, \"note\": \"{note}\"}}\n")).collect();
     assert!(body.len() > 4 << 20);
@@ -21,7 +21,7 @@ fn upload(served: &Served, port: u16) {
     assert_eq!(upload["partitions"][0]["latest"], LINES, "{upload}");
 }
 
-fn holds(kind: Kind) {
+fn check_recipe(kind: Kind) {
     let mut served = serve(&["--heartbeat", "1s", "--trusted-proxy", "127.0.0.1"]);
     let proxy = WebProxy::start(kind, served.bridge.port);
     let port = proxy.port;
@@ -31,7 +31,7 @@ fn holds(kind: Kind) {
 
     upload(&served, port);
 
-    // The head leaves before any record, also where the proxy would compress; heartbeats fill the silence.
+    // The response head arrives before any record, even from a proxy that compresses; then heartbeats follow.
     let mut stream = Stream::open(port, "/curlew/topics/t/events");
     stream.wait_for_comment("connected", SOON);
     stream.wait_for_comment("heartbeat", SOON);
@@ -41,7 +41,7 @@ fn holds(kind: Kind) {
     let mut silent = http::connect(port);
     let headers = [("Accept", "application/x-ndjson"), ("Accept-Encoding", "gzip")];
     http::write_head(&mut silent, "GET", "/curlew/topics/t/events", &headers).expect("it reads");
-    let silent = http::open(silent).expect("a head before any record");
+    let silent = http::open(silent).expect("a response head before any record");
     assert_eq!((silent.status, silent.header("content-encoding")), (200, None));
     let mut lines = silent.into_body().lines().map(|line| line.expect("a line"));
     served.produce("t", "k", "later");
@@ -64,9 +64,9 @@ fn holds(kind: Kind) {
     page.wait_for_text("after the restart");
 }
 
-/// Caddy's `encode` holds back a head until the first byte of the body.
+/// Caddy's `encode` delays the response head until the first byte of the body.
 #[test]
-fn an_ndjson_stream_behind_caddy_begins_long_before_its_first_heartbeat() {
+fn an_ndjson_stream_behind_caddy_starts_before_its_first_heartbeat() {
     let served = serve(&["--heartbeat", "10m"]);
     served.produce("t", "k", "first");
     let proxy = WebProxy::start(Kind::Caddy, served.bridge.port);
@@ -77,16 +77,16 @@ fn an_ndjson_stream_behind_caddy_begins_long_before_its_first_heartbeat() {
 }
 
 #[test]
-fn the_recipe_for_nginx_holds() {
-    holds(Kind::Nginx);
+fn the_nginx_recipe_works() {
+    check_recipe(Kind::Nginx);
 }
 
 #[test]
-fn the_recipe_for_caddy_holds() {
-    holds(Kind::Caddy);
+fn the_caddy_recipe_works() {
+    check_recipe(Kind::Caddy);
 }
 
 #[test]
-fn the_recipe_for_haproxy_holds() {
-    holds(Kind::HaProxy);
+fn the_haproxy_recipe_works() {
+    check_recipe(Kind::HaProxy);
 }
