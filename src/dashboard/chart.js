@@ -1,7 +1,7 @@
 // The card of one field: chart, threshold, legend with current values, and the same data as a table.
 
 import { announce, button, el, labelled, setText } from "./dom.js";
-import { draw, createFrame, valueRange } from "./draw.js";
+import { createFrame, draw, valueRange } from "./draw.js";
 import * as format from "./format.js";
 import * as url from "./url.js";
 

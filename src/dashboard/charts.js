@@ -81,13 +81,12 @@ export class Charts {
   }
 
   tick() {
-    const before = this.to;
-    const [from] = [this.from];
+    const isFirst = this.to === undefined;
     this.updateWindow();
     const width = Math.max(100, this.element.clientWidth || 100);
     // Redrawing for less than a pixel of movement would be wasted; with reduced motion, once a second is enough.
     const step = reducedMotion.matches ? 1000 : Math.max(16, (this.to - this.from) / width);
-    const moved = before === undefined || Math.abs(this.to - (this.drawnTo ?? 0)) >= step || from === undefined;
+    const moved = isFirst || Math.abs(this.to - (this.drawnTo ?? 0)) >= step;
     if (!moved && !this.dirty) return;
     if (reducedMotion.matches && !moved && this.hover === null && this.pausedAt === null) return;
     this.dirty = false;

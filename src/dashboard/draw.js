@@ -4,7 +4,7 @@
 // extreme is lost. A break in a series stays a break in the line.
 
 import * as format from "./format.js";
-import { Scale, timeTicks, padded, ticks } from "./scale.js";
+import { Scale, padded, ticks, timeTicks } from "./scale.js";
 
 const LEFT = 56;
 const RIGHT = 10;

@@ -6,6 +6,7 @@ import { Charts } from "./charts.js";
 import { button, copyableCommand, el, labelled, setText } from "./dom.js";
 import * as feed from "./feed.js";
 import * as format from "./format.js";
+import { WINDOWS } from "./query.js";
 import { RecordsPanel } from "./records.js";
 import { Store } from "./store.js";
 import * as url from "./url.js";
@@ -30,7 +31,7 @@ export class TopicView {
     this.behindBanner = el("div", { class: "banner", role: "status", hidden: true });
     this.empty = el("div", { class: "card empty", hidden: true });
     const windows = el("select", { id: "window", onchange: () => { url.replace({ window: windows.value }); this.charts.invalidate(); } },
-      ...[...url.WINDOWS.keys()].map((name) => el("option", { value: name, selected: name === url.state.window }, name)));
+      ...[...WINDOWS.keys()].map((name) => el("option", { value: name, selected: name === url.state.window }, name)));
     this.facts = el("span", { class: "muted" });
     this.chartsSection = el("section", { "aria-labelledby": "charts-title", class: "charts-section" },
       el("h2", { id: "charts-title", class: "offscreen" }, "Charts"), this.charts.element, this.charts.note);

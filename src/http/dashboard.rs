@@ -47,7 +47,7 @@ static PAGE: File = File {
 /// `/client.js`: the event stream client of the dashboard, also for other pages.
 static CLIENT: File =
     File { name: "", content_type: SCRIPT, bytes: include_bytes!("../dashboard/client.js"), gzipped: OnceLock::new() };
-static FILES: [File; 32] = files! {
+static FILES: [File; 33] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "base.js": SCRIPT,
@@ -65,6 +65,7 @@ static FILES: [File; 32] = files! {
     "main.js": SCRIPT,
     "overview.js": SCRIPT,
     "produce.js": SCRIPT,
+    "query.js": SCRIPT,
     "record.js": SCRIPT,
     "records.js": SCRIPT,
     "scale.js": SCRIPT,

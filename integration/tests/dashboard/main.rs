@@ -368,7 +368,9 @@ fn a_demo_that_is_interrupted_twice_removes_its_data() {
     std::io::BufRead::read_line(&mut std::io::BufReader::new(&endless), &mut first).expect("an answer");
     assert!(first.starts_with("HTTP/1.1 100 "), "{first}");
     demo.process().signal("INT");
-    eventually("the shutdown has begun", SOON, || demo.log().contains("a second signal").then_some(()).ok_or(demo.log()));
+    eventually("the shutdown has begun", SOON, || {
+        demo.log().contains("a second signal").then_some(()).ok_or(demo.log())
+    });
     demo.process().signal("INT");
     assert_eq!(demo.process().wait(SOON).code(), Some(1));
     assert!(!folder.exists(), "{folder:?} is still there");
