@@ -55,8 +55,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Deletes a topic with all its records. Other brokers may know it for a moment yet.
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError>;
 
-    /// The offset of each place asked for, in order, with a leader epoch up to which the log held it: so a stream that
-    /// begins there knows of a truncation though it has read nothing yet.
+    /// The offset of each place asked for, in order, with the leader epoch of the record before it, where there is one: so a
+    /// stream that begins there knows of a truncation though it has read nothing yet. An epoch under which nothing is written
+    /// yet would not do, as a log that never saw it would look truncated. [`NO_EPOCH`](crate::record::NO_EPOCH): unknown.
     fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>>;
 
     /// The offset of each place asked for, in order.

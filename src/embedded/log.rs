@@ -115,12 +115,13 @@ impl EmbeddedLog {
     }
 
     pub fn position(&self, place: &TopicPartition, at: OffsetAt) -> Result<Position, BrokerError> {
-        if at == OffsetAt::Latest {
-            let topics = self.topics();
-            let (_, log) = find(&topics, &place.topic, place.partition)?;
-            return Ok(Position { next: log.end, epoch: log.epoch() });
+        let next = self.offset(place, at)?;
+        if at == OffsetAt::Earliest {
+            return Ok(next.into());
         }
-        Ok(self.offset(place, at)?.into())
+        let topics = self.topics();
+        let (_, log) = find(&topics, &place.topic, place.partition)?;
+        Ok(Position { next, epoch: log.epoch_before(next) })
     }
 
     pub fn offset(&self, place: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {

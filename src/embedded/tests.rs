@@ -399,8 +399,12 @@ fn go_on(broker: &Embedded, next: Offset, epoch: Epoch) -> Result<Vec<(Offset, S
     fetch(broker, &Want { last_epoch: epoch, ..want("t", next) })
 }
 
+fn position(broker: &Embedded, at: OffsetAt) -> Position {
+    broker.positions(&[(TopicPartition { topic: name("t"), partition: 0 }, at)]).remove(0).unwrap()
+}
+
 fn latest(broker: &Embedded) -> Position {
-    broker.positions(&[(TopicPartition { topic: name("t"), partition: 0 }, OffsetAt::Latest)]).remove(0).unwrap()
+    position(broker, OffsetAt::Latest)
 }
 
 fn many(broker: &Embedded, what: &str, count: usize) {
@@ -420,6 +424,8 @@ fn an_older_copy_that_is_put_back_and_has_grown_is_another_log() {
         let mut broker = Embedded::open(settings(&scratch)).unwrap();
         many(&broker, "same", 5);
         let common = latest(&broker);
+        assert_eq!(position(&broker, OffsetAt::Time(i64::MAX)), common);
+        assert_eq!(position(&broker, OffsetAt::Time(0)), Position::from(0));
         drop(broker);
         std::fs::copy(&file, copy.path().join("log.redb")).unwrap();
         broker = Embedded::open(settings(&scratch)).unwrap();

@@ -162,6 +162,12 @@ impl Log {
         epochs
     }
 
+    /// The epoch of the record before `next`.
+    pub fn epoch_before(&self, next: Offset) -> Epoch {
+        let before = self.epochs.iter().rev().find(|(_, start)| *start < next);
+        before.map_or(NO_EPOCH, |(epoch, _)| *epoch)
+    }
+
     /// Where the log stops being the one that was read up to `next`, last under `epoch`; `None`: nowhere.
     ///
     /// An epoch that is not here was of another copy of the folder. How long both were the same nobody knows, so all of

@@ -1,6 +1,6 @@
 //! Fetching from one leader, on a connection of its own.
 
-mod epochs;
+pub mod epochs;
 mod session;
 
 use super::batch::{self, AbortedTransaction};

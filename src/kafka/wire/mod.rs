@@ -41,10 +41,11 @@ use crate::broker::{
     TopicInfo,
 };
 use crate::memory_budget::Share;
-use crate::record::{Position, TopicName, TopicPartition};
+use crate::record::{Offset, Position, TopicName, TopicPartition};
 use cluster::Cluster;
 use connection::Connection;
 use crossbeam_channel::Receiver;
+use offsets::Wanted;
 use pool::Pool;
 use std::sync::Arc;
 use std::time::Instant;
@@ -111,7 +112,12 @@ impl Broker for Wire {
     }
 
     fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
-        offsets::positions(&self.cluster, &self.pool, asked)
+        offsets::find(&self.cluster, &self.pool, asked, Wanted::Positions)
+    }
+
+    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        let found = offsets::find(&self.cluster, &self.pool, asked, Wanted::Offsets);
+        found.into_iter().map(|place| Ok(place?.next)).collect()
     }
 
     fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader> {

@@ -1,5 +1,7 @@
 //! ListOffsets: where partitions begin and end, and where a time is.
 
+mod before;
+
 use super::cluster::Cluster;
 use super::errors::{self, Asked};
 use super::metadata;
@@ -24,11 +26,21 @@ const EARLIEST: i64 = -2;
 /// "There is no such record", and "no such epoch".
 const NONE: i64 = -1;
 
-/// The offset of each place asked for, in order.
-pub fn positions(
+/// What is to be known of each place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its offset alone.
+    Offsets,
+    /// The leader epoch of the record before it, too.
+    Positions,
+}
+
+/// Each place asked for, in order.
+pub fn find(
     cluster: &Cluster,
     pool: &Pool,
     asked: &[(TopicPartition, OffsetAt)],
+    wanted: Wanted,
 ) -> Vec<Result<Position, BrokerError>> {
     let deadline = Instant::now() + PATIENCE;
     let mut questions: Vec<Question> = asked.iter().map(|(place, at)| Question::new(place, *at)).collect();
@@ -36,6 +48,9 @@ pub fn positions(
     loop {
         for (leader, group) in by_leader(cluster, &mut questions) {
             ask(pool, leader, &mut questions, &group);
+            if wanted == Wanted::Positions {
+                before::find_epochs(pool, leader, &mut questions, group);
+            }
         }
         let stale: BTreeSet<TopicName> = questions.iter().filter_map(Question::topic_to_refresh).cloned().collect();
         let pause = backoff.pause(fastrand::f64());
@@ -75,7 +90,9 @@ impl<'a> Question<'a> {
         match answer {
             Ok(Position { next: NONE, .. }) if matches!(self.at, OffsetAt::Time(_)) => self.at = OffsetAt::Latest,
             // Before the first offset there is nothing that could be truncated.
-            Ok(Position { next, .. }) if self.at == OffsetAt::Earliest => self.result = Some(Ok(next.into())),
+            Ok(Position { next, .. }) if self.at == OffsetAt::Earliest || next == 0 => {
+                self.result = Some(Ok(next.into()));
+            }
             Ok(place) => self.result = Some(Ok(place)),
             Err(error) if error.remedy() == Remedy::GiveUp => self.result = Some(Err(error)),
             Err(error) => self.trouble = Some(error),

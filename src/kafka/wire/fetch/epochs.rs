@@ -17,7 +17,8 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-const VERSION: i16 = 4;
+/// Of OffsetForLeaderEpoch.
+pub const VERSION: i16 = 4;
 const CONSUMER: i32 = -1;
 /// Answers that are remembered.
 const MOST: usize = 10_000;
@@ -160,7 +161,8 @@ fn fetched(want: &Want, error: BrokerError) -> Fetched {
     Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result: Err(error) }
 }
 
-fn request(wants: &[&Want]) -> OffsetForLeaderEpochRequest {
+/// Where the largest epoch up to each want's last one ends.
+pub fn request(wants: &[&Want]) -> OffsetForLeaderEpochRequest {
     let mut topics: BTreeMap<&TopicName, Vec<OffsetForLeaderPartition>> = BTreeMap::new();
     for want in wants {
         let partition = OffsetForLeaderPartition::default()
@@ -178,7 +180,7 @@ fn request(wants: &[&Want]) -> OffsetForLeaderEpochRequest {
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-fn end_of(answer: &OffsetForLeaderEpochResponse, want: &Want) -> Result<(Epoch, Offset), BrokerError> {
+pub fn end_of(answer: &OffsetForLeaderEpochResponse, want: &Want) -> Result<(Epoch, Offset), BrokerError> {
     let topic = answer.topics.iter().find(|topic| topic.topic.0.as_str() == want.topic.as_str());
     let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == want.partition));
     let place = place(want);

@@ -38,7 +38,7 @@ fn ask(
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(Cluster::new(broker.settings()));
-    let found = positions(&cluster, &Pool::new(cluster.clone()), asked);
+    let found = find(&cluster, &Pool::new(cluster.clone()), asked, Wanted::Offsets);
     found.into_iter().map(|place| Ok(place?.next)).collect()
 }
 
@@ -83,7 +83,8 @@ fn a_partition_added_since_the_last_look_is_found() {
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(Cluster::new(broker.settings()));
     cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
-    let answers = positions(&cluster, &Pool::new(cluster.clone()), &[(place("t", 1), OffsetAt::Latest)]);
+    let asked = [(place("t", 1), OffsetAt::Latest)];
+    let answers = find(&cluster, &Pool::new(cluster.clone()), &asked, Wanted::Positions);
     assert_eq!(answers, [Ok(7.into())]);
 }
 
@@ -109,5 +110,102 @@ fn a_refusal_is_final() {
 #[test]
 fn nothing_asked_asks_nobody() {
     let cluster = Arc::new(Cluster::new(testing::settings(&[])));
-    assert_eq!(positions(&cluster, &Pool::new(cluster.clone()), &[]), []);
+    assert_eq!(find(&cluster, &Pool::new(cluster.clone()), &[], Wanted::Positions), []);
+}
+
+const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
+
+/// A partition's leader epochs, each with its first offset.
+type Log = Vec<(Epoch, i64)>;
+
+/// The largest epoch of the log up to `asked`, and where it ends, as a leader says.
+fn end_of(log: &Log, asked: Epoch) -> (i32, i64) {
+    let later = log.partition_point(|(epoch, _)| *epoch <= asked);
+    let epoch = later.checked_sub(1).map_or(asked, |at| log[at].0);
+    (epoch as i32, log.get(later).map_or(1000, |(_, start)| *start))
+}
+
+/// The position that is made of what ListOffsets 4 tells, on a broker that answers OffsetForLeaderEpoch 3 with each of
+/// `errors` first, and how often that was asked.
+fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, BrokerError>, usize) {
+    let errors = Mutex::new(errors.iter().rev().copied().collect::<Vec<_>>());
+    let questions = Arc::new(Mutex::new(0));
+    let count = questions.clone();
+    let address = Arc::new(Mutex::new(String::new()));
+    let known = address.clone();
+    let broker = Impostor::start(move |mut stream| {
+        while let Some(request) = testing::next_request(&mut stream) {
+            let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
+            testing::text(&mut body, "t");
+            body.extend([0, 0, 0, 1]);
+            match request.key {
+                METADATA => body = metadata(&[(1, &known.lock().unwrap())], &[("t", 0, &[1])]),
+                LIST_OFFSETS => {
+                    body.extend([0; 6]);
+                    body.extend([0xff; 8]);
+                    body.extend(told.0.to_be_bytes());
+                    body.extend((told.1 as i32).to_be_bytes());
+                }
+                OFFSET_FOR_LEADER_EPOCH => {
+                    *count.lock().unwrap() += 1;
+                    let asked = i32::from_be_bytes(*request.body.last_chunk().unwrap());
+                    let (epoch, end) = end_of(&log, asked.into());
+                    body.extend(errors.lock().unwrap().pop().unwrap_or(0).to_be_bytes());
+                    body.extend([0; 4]);
+                    body.extend(epoch.to_be_bytes());
+                    body.extend(end.to_be_bytes());
+                }
+                _ => {
+                    body = vec![0, 0, 4];
+                    for (key, most) in [(METADATA, 4i16), (LIST_OFFSETS, 4), (OFFSET_FOR_LEADER_EPOCH, 3)] {
+                        body.extend([key, 0, most].map(i16::to_be_bytes).as_flattened());
+                        body.push(0);
+                    }
+                    body.extend([0; 5]);
+                }
+            }
+            testing::answer(&mut stream, request.correlation, &body);
+        }
+    });
+    address.lock().unwrap().clone_from(&broker.address);
+    let cluster = Arc::new(Cluster::new(broker.settings()));
+    let asked = [(place("t", 0), OffsetAt::Latest)];
+    let found = find(&cluster, &Pool::new(cluster.clone()), &asked, Wanted::Positions).remove(0);
+    let questions = *questions.lock().unwrap();
+    (found, questions)
+}
+
+#[test]
+fn a_position_has_the_epoch_of_the_record_before_it() {
+    let many = (0..20).map(|n| (n, 5 * n)).collect::<Log>();
+    // Epochs of a log, what ListOffsets tells, and the epoch of the record before, with the questions that it takes.
+    let cases: [(Log, (i64, Epoch), Epoch, usize); 9] = [
+        (vec![(0, 0)], (10, 0), 0, 0),
+        (vec![(3, 0)], (0, 3), NO_EPOCH, 0),
+        (vec![(0, 0), (3, 7)], (10, 3), 3, 1),
+        // The leader has written nothing yet.
+        (vec![(0, 0), (3, 10)], (10, 3), 0, 1),
+        (vec![(0, 0), (2, 4), (3, 10)], (10, 3), 2, 2),
+        // The first record of its epoch, found by its time.
+        (vec![(0, 0), (2, 4), (3, 10)], (4, 2), 0, 1),
+        // A transaction is open since two elections.
+        (vec![(0, 0), (2, 4), (3, 12), (5, 14)], (6, 5), 2, 3),
+        (many.clone(), (86, 19), 17, 3),
+        (many, (6, 19), NO_EPOCH, 8),
+    ];
+    for (log, told, epoch, questions) in cases {
+        let found = position(log.clone(), told, &[]);
+        assert_eq!(found, (Ok(Position { next: told.0, epoch }), questions), "{log:?} {told:?}");
+    }
+}
+
+#[test]
+fn a_position_is_asked_for_again_where_the_leader_changes_and_claims_nothing_where_epochs_are_refused() {
+    const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+    const FENCED_LEADER_EPOCH: i16 = 74;
+    let log = vec![(0, 0), (3, 10)];
+    let found = position(log.clone(), (10, 3), &[FENCED_LEADER_EPOCH]);
+    assert_eq!(found, (Ok(Position { next: 10, epoch: 0 }), 2));
+    let found = position(log, (10, 3), &[CLUSTER_AUTHORIZATION_FAILED]);
+    assert_eq!(found, (Ok(10.into()), 1));
 }
