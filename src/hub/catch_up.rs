@@ -226,6 +226,7 @@ impl CatchUp {
             }
         }
         job.backoff.reset();
+        job.failures = 0;
         job.weight = if weight == Weight::Heavy { weight } else { job.weight_after(&budget) };
         job.place.is_behind_by(job.lag);
         if at_end == AtEnd::Yes && job.waits_for_return() {
@@ -328,7 +329,6 @@ impl CatchUp {
                     } else if end >= offset {
                         job.confirm(topic, &want);
                     }
-                    job.failures = 0;
                 }
                 Err(error @ (BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. })) => {
                     *at_end = AtEnd::No;

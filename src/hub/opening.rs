@@ -181,7 +181,6 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
     }
     let mut out = Vec::new();
     (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
-    job.failures = 0;
     if let Err(too_long) = job.encoder.check_id(job.settings.max_id_bytes) {
         return job.fail(&too_long);
     }

@@ -231,19 +231,18 @@ impl Reading {
         place.failures += 1;
         let failures = place.failures;
         drop(state);
-        match error {
+        let error = match error {
             BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. } => {
                 match find_gap(&*self.broker, &mut *self.reader, want, error) {
-                    Ok(Finding::Lost(loss)) => self.live.jump(tail, want, loss),
-                    Ok(Finding::AskAgain(at)) => self.live.claim(tail, want, at.epoch),
-                    Ok(Finding::InRange) => {}
-                    Err(error) => {
-                        warn!(
-                            "{topic}/{partition}: offset {offset} is not in the log, and the broker does not say what is: {error}"
-                        );
-                    }
+                    Ok(Finding::Lost(loss)) => return self.live.jump(tail, want, loss),
+                    Ok(Finding::AskAgain(at)) => return self.live.claim(tail, want, at.epoch),
+                    Ok(Finding::InRange) => return,
+                    Err(error) => error,
                 }
             }
+            other => other,
+        };
+        match error {
             BrokerError::Recreated(_) | BrokerError::UnknownTopic(_) | BrokerError::UnknownPartition(_) => {
                 info!("{topic}/{partition}: {error}");
                 self.live.nudge(Nudge::Metadata);
