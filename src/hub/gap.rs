@@ -38,35 +38,43 @@ pub fn find_gap(
         BrokerError::OffsetOutOfRange(place) => {
             let (earliest, end) = ends(broker, &place)?;
             let (to, reason) = match from {
-                _ if from < earliest => (earliest, GapReason::Retention),
+                _ if from < earliest.next => (earliest, GapReason::Retention),
                 // Where it was truncated nobody knows: the broker or the cursor has no leader epochs.
-                _ if from > end => (end, GapReason::Truncated),
+                _ if from > end.next => (end, GapReason::Truncated),
                 _ => return Ok(Finding::InRange),
             };
-            (place, Loss { to: to.into(), reason, end })
+            (place, Loss { to, reason, end: end.next })
         }
-        BrokerError::Truncated { end, epoch, .. } if end == from => {
-            return Ok(Finding::AskAgain(Position { next: from, epoch }));
+        BrokerError::Truncated { place, end, epoch } if end >= from => {
+            // Each question names an earlier epoch than the one before it, so they end: at the latest with NO_EPOCH.
+            if epoch >= want.last_epoch {
+                let Want { last_epoch, .. } = want;
+                let why =
+                    format!("{place}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence");
+                return Err(BrokerError::Corrupt(why));
+            }
+            match record_before(reader, want)? {
+                Before::Unknown => return Ok(Finding::InRange),
+                Before::NotEarlier => return Ok(Finding::AskAgain(Position { next: from, epoch })),
+                // Two unclean elections. Up to where both logs are the same nobody knows, but not up to the end of this epoch:
+                // all of it is read again. The broker says where the epochs before it end.
+                Before::Earlier(found) if found > 0 => {
+                    return Ok(Finding::AskAgain(Position { next: from, epoch: found - 1 }));
+                }
+                Before::Earlier(_) => {
+                    let (to, end) = ends(broker, &place)?;
+                    (place, Loss { to, reason: GapReason::Truncated, end: end.next })
+                }
+            }
         }
-        BrokerError::Truncated { place, end, epoch } if end > from => match record_before(reader, want)? {
-            Before::Unknown => return Ok(Finding::InRange),
-            Before::Gone => return Ok(Finding::AskAgain(Position { next: from, epoch })),
-            Before::Of(epoch) if epoch >= want.last_epoch => {
-                return Ok(Finding::AskAgain(Position { next: from, epoch }));
-            }
-            // Two unclean elections. Up to where both logs are the same nobody knows, but not up to the end of this epoch:
-            // all of it is read again. The broker says where the epochs before it end.
-            Before::Of(epoch) if epoch > 0 => {
-                return Ok(Finding::AskAgain(Position { next: from, epoch: epoch - 1 }));
-            }
-            Before::Of(_) => {
-                let (earliest, end) = ends(broker, &place)?;
-                (place, Loss { to: earliest.into(), reason: GapReason::Truncated, end })
-            }
-        },
+        // Assumes that the log is what was read up to `end`. Where `epoch` is an earlier one than was read, this can be wrong
+        // after two unclean elections: in the log that was read it may have ended before `end`, and the records from there to
+        // `end` are not delivered. One epoch for each position cannot tell this from one election after which the leader has
+        // no record of the epoch that was read. To read all of the earlier epoch again would be safe, and repeat up to the
+        // whole log after each of those. Kafka's Java consumer continues at `end` too.
         BrokerError::Truncated { place, end, epoch } => {
             let (_, log_end) = ends(broker, &place)?;
-            (place, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end })
+            (place, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
         }
         other => return Err(other),
     };
@@ -75,12 +83,12 @@ pub fn find_gap(
     Ok(Finding::Lost(loss))
 }
 
-/// What the log holds before a wanted offset now.
+/// What the log holds now before a wanted offset.
 enum Before {
-    /// A record of this leader epoch.
-    Of(Epoch),
-    /// Nothing: compaction or retention has removed it.
-    Gone,
+    /// A record of an earlier leader epoch than the one that was read there: the log is another one.
+    Earlier(Epoch),
+    /// No such record: compaction or retention has removed it, or the log has changed since, as its next answer says.
+    NotEarlier,
     /// It cannot be read yet.
     Unknown,
 }
@@ -88,26 +96,30 @@ enum Before {
 /// Reads the record before the wanted offset. The end of an epoch alone tells nothing: where compaction has removed all
 /// records of the epoch that was read, an earlier one seems to take its place.
 fn record_before(reader: &mut dyn Reader, want: &Want) -> Result<Before, BrokerError> {
-    let before = Want { offset: (want.offset - 1).max(0), last_epoch: NO_EPOCH, ..want.clone() };
+    if want.offset <= 0 {
+        return Ok(Before::NotEarlier);
+    }
+    let before = Want { offset: want.offset - 1, last_epoch: NO_EPOCH, ..want.clone() };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
     let own = |fetched: &Fetched| fetched.topic == want.topic && fetched.partition == want.partition;
     let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(own);
     match fetched.map(|fetched| fetched.result) {
+        // Where the record is gone, this is the epoch of the next one.
         Some(Ok(data)) => match data.epochs.before(want.offset) {
-            Some(epoch) => Ok(Before::Of(epoch)),
-            None if data.next_offset > before.offset => Ok(Before::Gone),
-            None => Ok(Before::Unknown),
+            Some(epoch) if epoch < want.last_epoch => Ok(Before::Earlier(epoch)),
+            None if data.next_offset <= before.offset => Ok(Before::Unknown),
+            Some(_) | None => Ok(Before::NotEarlier),
         },
-        Some(Err(BrokerError::OffsetOutOfRange(_))) => Ok(Before::Gone),
+        Some(Err(BrokerError::OffsetOutOfRange(_))) => Ok(Before::NotEarlier),
         None | Some(Err(BrokerError::BudgetUsedUp)) => Ok(Before::Unknown),
         Some(Err(error)) => Err(error),
     }
 }
 
 /// Log start offset and end.
-fn ends(broker: &dyn Broker, place: &TopicPartition) -> Result<(Offset, Offset), BrokerError> {
+fn ends(broker: &dyn Broker, place: &TopicPartition) -> Result<(Position, Position), BrokerError> {
     let asked = [(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)];
-    let mut offsets = broker.offsets(&asked).into_iter();
-    let mut next = || offsets.next().unwrap_or_else(|| Err(BrokerError::Corrupt("an offset is missing".into())));
+    let mut positions = broker.positions(&asked).into_iter();
+    let mut next = || positions.next().unwrap_or_else(|| Err(BrokerError::Corrupt("an offset is missing".into())));
     Ok((next()?, next()?))
 }

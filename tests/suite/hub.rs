@@ -350,7 +350,7 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap() {
 }
 
 /// A stream that has read `old 0` to `old 14`, from offset 5 on of an epoch that comes after `elections` others; then the
-/// partition becomes what `change` says. What the stream says from then on, up to the record `last`.
+/// partition becomes what `change` says. What the stream says from then on, up to the record `last` or its end.
 fn after_an_unclean_election(connected: bool, elections: usize, change: impl Fn(&MemoryBroker)) -> Vec<String> {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
@@ -373,30 +373,110 @@ fn after_an_unclean_election(connected: bool, elections: usize, change: impl Fn(
         client = Client::open(&own, resume(&["t"], &id));
     }
     broker.append("t", 0, "last");
-    while !client.lines.last().is_some_and(|line| line.contains(" last ")) {
-        client.next();
-    }
+    while !client.lines.last().is_some_and(|line| line.contains(" last ")) && client.next().is_some() {}
     let seen = if connected { seen + 1 } else { 0 };
     client.story()[seen..].iter().filter(|line| **line != "at").map(|line| line.to_string()).collect()
 }
 
 #[test]
 fn records_of_an_earlier_epoch_that_came_back_over_the_cursor_are_read_again() {
-    // Epochs of the replica that leads now, each with its first offset, and where streams continue: the first record of
-    // the epoch that the log has where the streams were. Its part that both had comes again, if there is one.
-    type Replica = (usize, &'static [(Epoch, Offset)], Offset);
-    let replicas: [Replica; 3] =
-        [(2, &[(0, 0), (1, 5), (3, 20)], 5), (3, &[(0, 0), (1, 5), (2, 17), (4, 20)], 5), (1, &[(0, 0), (2, 20)], 0)];
-    for (elections, epochs, from) in replicas {
-        for connected in [true, false] {
+    // Epochs of the replica that leads now, each with its first offset; offsets of its records from 5 on; and where streams
+    // continue: the first record of the epoch that the log has where the streams were. Its part that both had comes again,
+    // if there is one.
+    type Replica = (usize, Vec<(Epoch, Offset)>, Vec<Offset>, Offset);
+    for connected in [true, false] {
+        let old = if connected { 16 } else { 15 };
+        let regrown = || (5..20).collect();
+        let replicas: [Replica; 5] = [
+            (2, vec![(0, 0), (1, 5), (3, 20)], regrown(), 5),
+            (3, vec![(0, 0), (1, 5), (2, 17), (4, 20)], regrown(), 5),
+            (1, vec![(0, 0), (2, 20)], regrown(), 0),
+            // The earlier epoch ends just where the streams were.
+            (2, vec![(0, 0), (1, 5), (3, old)], regrown(), 5),
+            // The record before is gone, and the next one is of the earlier epoch.
+            (2, vec![(0, 0), (1, 5), (3, 40)], (5..9).chain(30..33).collect(), 5),
+        ];
+        for (elections, epochs, offsets, from) in replicas {
             let told = after_an_unclean_election(connected, elections, |broker| {
-                broker.become_replica("t", 0, epochs, 5..20);
+                broker.become_replica("t", 0, &epochs, offsets.iter().copied());
             });
-            let old = if connected { 16 } else { 15 };
+            let end = offsets.last().unwrap() + 1;
             let mut expected = vec![format!("gap t/0:{old}-{from}:truncated")];
             expected.extend(story_of((from..5).map(|n| (n, "old #"))));
-            expected.extend(story_of((5..20).map(|n| (n, "new #")).chain([(20, "last")])));
+            expected.extend(story_of(offsets.into_iter().map(|n| (n, "new #")).chain([(end, "last")])));
             assert_eq!(told, expected, "{epochs:?}, connected: {connected}");
+        }
+    }
+}
+
+/// Under a leader's own epoch nothing may be written yet, and another leader may never see it.
+#[test]
+fn a_stream_that_begins_under_an_epoch_without_records_is_told_of_truncations_and_of_nothing_else() {
+    // The replica that leads next, the offsets of the records that it wrote, and the first that is delivered.
+    type Replica = (&'static [(Epoch, Offset)], std::ops::Range<Offset>, Option<Offset>);
+    let replicas: [Replica; 3] = [
+        (&[(0, 0), (1, 5), (3, 10)], 10..12, None),
+        (&[(0, 0), (1, 5), (3, 8)], 8..12, Some(8)),
+        // Records of an earlier epoch came back, up to just where the streams were.
+        (&[(0, 0), (3, 10)], 5..12, Some(0)),
+    ];
+    for (epochs, offsets, from) in replicas {
+        for (connected, start) in [true, false].map(|c| [(c, Start::Latest), (c, Start::Time(1))]).into_iter().flatten()
+        {
+            let broker = MemoryBroker::new();
+            broker.create("t", 1);
+            append_old(&broker, 0..5);
+            broker.elect("t", 0);
+            append_old(&broker, 5..10);
+            broker.elect("t", 0);
+            let hub = hub(&broker);
+            let mut client = Client::open(&hub, subscription(&["t"], start));
+            client.until("at");
+            let id = client.id.clone();
+            if connected {
+                broker.become_replica("t", 0, epochs, offsets.clone());
+            } else {
+                drop(client);
+                broker.become_replica("t", 0, epochs, offsets.clone());
+                client = Client::open(&hub, resume(&["t"], &id));
+            }
+            client.until("record t/0@11 new 11");
+            let story: Vec<_> = client.story().into_iter().filter(|line| *line != "at").collect();
+            let mut expected: Vec<_> = from.iter().map(|to| format!("gap t/0:10-{to}:truncated")).collect();
+            expected.extend(story_of((from.unwrap_or(10)..offsets.start).map(|n| (n, "old #"))));
+            expected.extend(story_of(offsets.clone().map(|n| (n, "new #"))));
+            assert_eq!(story, expected, "{epochs:?}, connected: {connected}");
+        }
+    }
+}
+
+#[test]
+fn questions_about_a_log_end_whatever_the_broker_says() {
+    type Change = fn(&MemoryBroker);
+    // A change, and what the stream says first. At 15 or behind it a place was read to under epoch 2.
+    let cases: [(Change, &str); 4] = [
+        // An earlier epoch each time, though the record before is of a later one: the log changes while it is asked about.
+        (
+            |broker| {
+                broker.lie(|want| matches!(want.last_epoch, 1 | 2).then_some((want.last_epoch - 1, want.offset)));
+                broker.become_replica("t", 0, &[(0, 0), (3, 5)], 5..20);
+            },
+            "gap t/0:#-5:truncated",
+        ),
+        // That is no divergence.
+        (|broker| broker.lie(|want| (want.offset >= 15).then_some((want.last_epoch, want.offset))), "problem Corrupt"),
+        (|broker| broker.lie(|want| (want.offset >= 15).then_some((want.last_epoch + 1, 99))), "problem Corrupt"),
+        // Nor is it where no epoch is claimed any more.
+        (|broker| broker.lie(|want| (want.offset >= 15).then_some((NO_EPOCH, want.offset))), "problem "),
+    ];
+    for (change, first) in cases {
+        for connected in [true, false] {
+            let told = after_an_unclean_election(connected, 2, change);
+            let first = first.replace('#', if connected { "16" } else { "15" });
+            assert!(told[0].starts_with(&first), "{first}, connected: {connected}: {told:?}");
+            if first.starts_with("gap") {
+                assert_eq!(told[1..], story_of((5..20).map(|n| (n, "new #")).chain([(20, "last")])));
+            }
         }
     }
 }

@@ -66,54 +66,76 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
     kafka.start_again(1);
 }
 
-/// Two unclean elections: the replica that led first comes back with records that the other never had, past the place
-/// where readers are.
-#[test]
-fn records_that_came_back_over_the_cursor_are_a_gap_and_are_read_again() {
-    const BETWEEN: usize = 15;
-    let World { kafka, bridge } = &mut *world();
-    let topic = curlew_integration::fresh_topic("came-back");
-    let config = json!({"min.insync.replicas": "1", "unclean.leader.election.enable": "true"});
-    kafka.create_on(&topic, json!([[1, 2]]), config);
-    let leads = |kafka: &Kafka, node: i64| {
-        eventually("it leads", LONG, || match kafka.leaders(&topic)?[..] {
-            [leader] if leader == node => Ok(()),
-            ref other => Err(format!("{other:?}")),
-        });
-    };
-    kafka.produce(&topic, records("common", COMMON));
-    kafka.kill(2);
-    kafka.wait_for_isr(&topic, 1);
-    kafka.produce(&topic, records("back", LOST));
-
-    kafka.kill(1);
-    kafka.start_again(2);
-    leads(kafka, 2);
-    let places = kafka.produce_compressed(&topic, "gzip", records("between", BETWEEN));
-    assert_eq!(places[0], (0, COMMON as i64), "the log was truncated");
-    let target = format!("/topics/{topic}/events?from=earliest&wait=true");
-    let reader = Follower::start(bridge.port, &target);
-    reader.seen.wait_for_records(COMMON + BETWEEN, LONG);
-    let id = reader.leave();
-
-    kafka.kill(2);
-    kafka.start_again(1);
-    leads(kafka, 1);
-    kafka.produce_compressed(&topic, "gzip", records("last", 1));
-    let resumed = Follower::start_at(bridge.port, &target, &id);
-    eventually("the last record", LONG, || match resumed.seen.events().last() {
+fn wait_for_last(seen: &Seen) {
+    eventually("the last record", LONG, || match seen.events().last() {
         Some(event) if event.data == "last-0" => Ok(()),
         last => Err(format!("{last:?}")),
     });
-    let events = resumed.seen.events();
-    let told = events[0].json();
-    assert_eq!((&told["reason"], &told["from"]), (&json!("truncated"), &json!(COMMON + BETWEEN)), "{told}");
-    let again = usize::try_from(told["to"].as_i64().expect("an offset")).expect("an offset");
-    assert!(again <= COMMON, "{told}");
-    let after: Vec<_> = events[1..].iter().map(|event| event.data.clone()).collect();
-    let common = (again..COMMON).map(|n| format!("common-{n}"));
-    let back = (0..LOST).map(|n| format!("back-{n}"));
-    let expected: Vec<_> = common.chain(back).chain(["last-0".to_owned()]).collect();
-    assert_eq!(after, expected);
+}
+
+/// Two unclean elections: the replica that led first comes back with records that the other never had, past the place
+/// where readers are, or just up to it. A topic that nobody writes to meanwhile loses nothing.
+#[test]
+fn records_that_came_back_over_the_cursor_are_a_gap_and_are_read_again() {
+    let World { kafka, bridge } = &mut *world();
+    // Records that come between the elections.
+    let topics = [15, LOST].map(|between| (curlew_integration::fresh_topic(&format!("came-back-{between}")), between));
+    let quiet = curlew_integration::fresh_topic("quiet");
+    let config = json!({"min.insync.replicas": "1", "unclean.leader.election.enable": "true"});
+    topics.iter().for_each(|(topic, _)| kafka.create_on(topic, json!([[1, 2]]), config.clone()));
+    kafka.create_on(&quiet, json!([[2, 1]]), config);
+    let names: Vec<_> = topics.iter().map(|(topic, _)| topic).chain([&quiet]).collect();
+    let lead = |kafka: &Kafka, node: i64| {
+        for topic in &names {
+            eventually("it leads", LONG, || match kafka.leaders(topic)?[..] {
+                [leader] if leader == node => Ok(()),
+                ref other => Err(format!("{other:?}")),
+            });
+        }
+    };
+    names.iter().for_each(|topic| drop(kafka.produce(topic, records("common", COMMON))));
+    kafka.kill(2);
+    names.iter().for_each(|topic| kafka.wait_for_isr(topic, 1));
+    topics.iter().for_each(|(topic, _)| drop(kafka.produce(topic, records("back", LOST))));
+    lead(kafka, 1);
+    // Broker 1 leads it under an epoch that has no records, and that broker 2 will never see.
+    let latest = Follower::start(bridge.port, &format!("/topics/{quiet}/events?from=latest&wait=true"));
+    latest.wait_for_id();
+    let end = latest.leave();
+
+    kafka.kill(1);
+    kafka.start_again(2);
+    lead(kafka, 2);
+    let mut ids = Vec::new();
+    for (topic, between) in &topics {
+        let places = kafka.produce_compressed(topic, "gzip", records("between", *between));
+        assert_eq!(places[0], (0, COMMON as i64), "the log was truncated");
+        let reader = Follower::start(bridge.port, &format!("/topics/{topic}/events?from=earliest&wait=true"));
+        reader.seen.wait_for_records(COMMON + between, LONG);
+        ids.push(reader.leave());
+    }
+
+    kafka.kill(2);
+    kafka.start_again(1);
+    lead(kafka, 1);
+    names.iter().for_each(|topic| drop(kafka.produce_compressed(topic, "gzip", records("last", 1))));
+    for ((topic, between), id) in topics.iter().zip(&ids) {
+        let resumed = Follower::start_at(bridge.port, &format!("/topics/{topic}/events?wait=true"), id);
+        wait_for_last(&resumed.seen);
+        let events = resumed.seen.events();
+        let told = events[0].json();
+        assert_eq!((&told["reason"], &told["from"]), (&json!("truncated"), &json!(COMMON + between)), "{told}");
+        let again = usize::try_from(told["to"].as_i64().expect("an offset")).expect("an offset");
+        assert!(again <= COMMON, "{told}");
+        let after: Vec<_> = events[1..].iter().map(|event| event.data.clone()).collect();
+        let common = (again..COMMON).map(|n| format!("common-{n}"));
+        let back = (0..LOST).map(|n| format!("back-{n}"));
+        let expected: Vec<_> = common.chain(back).chain(["last-0".to_owned()]).collect();
+        assert_eq!(after, expected);
+    }
+    let resumed = Follower::start_at(bridge.port, &format!("/topics/{quiet}/events?wait=true"), &end);
+    wait_for_last(&resumed.seen);
+    let events: Vec<_> = resumed.seen.events().into_iter().map(|event| event.data).collect();
+    assert_eq!(events, ["last-0"]);
     kafka.start_again(2);
 }

@@ -25,12 +25,16 @@ pub struct MemoryBroker {
     pub backlogs: Mutex<Vec<Backlog>>,
 }
 
+pub type Lie = fn(&Want) -> Option<(Epoch, Offset)>;
+
 #[derive(Default)]
 struct Log {
     topics: BTreeMap<TopicName, Topic>,
     /// Topics that exist and are not found for now, as by a broker that has just started.
     hidden: BTreeMap<TopicName, Topic>,
     fault: Option<BrokerError>,
+    /// What it says of a log before it looks, given a place to fetch from: an epoch and its end.
+    lie: Option<Lie>,
     /// Changes since the start; a waiting fetch looks again after each.
     version: u64,
 }
@@ -181,6 +185,11 @@ impl MemoryBroker {
         self.change(|log| log.fault = fault);
     }
 
+    /// Fetches are answered with this, where it is anything.
+    pub fn lie(&self, lie: Lie) {
+        self.change(|log| log.lie = Some(lie));
+    }
+
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Topic) -> T) -> T {
         let name = TopicName::new(name).unwrap();
         self.change(|log| act(log.topics.get_mut(&name).expect("no such topic")))
@@ -212,6 +221,11 @@ impl Partition {
         self.elections.last().unwrap().0
     }
 
+    /// With the epoch of the record before.
+    fn position(&self, next: Offset) -> Position {
+        Position { next, epoch: if next > 0 { self.epoch_of(next - 1) } else { NO_EPOCH } }
+    }
+
     fn epoch_of(&self, offset: Offset) -> Epoch {
         self.elections.iter().rev().find(|(_, start)| *start <= offset).unwrap().0
     }
@@ -238,6 +252,9 @@ impl Log {
         }
         if want.leader_epoch >= 0 && Epoch::from(want.leader_epoch) != log.leader_epoch() {
             return Err(BrokerError::StaleMetadata("another epoch".into()));
+        }
+        if let Some((epoch, end)) = self.lie.and_then(|lie| lie(want)) {
+            return Err(BrokerError::Truncated { place, end, epoch });
         }
         if want.last_epoch != NO_EPOCH && want.offset >= log.start {
             let (epoch, end) =
@@ -267,8 +284,11 @@ impl Log {
                     break;
                 }
             }
-            batch.iter().for_each(|(offset, _)| epochs.begin(*offset, log.epoch_of(*offset)));
-            next_offset = batch.last().map_or(next_offset, |last| last.0 + 1);
+            for (offset, _) in batch {
+                // A hole belongs to what comes after it, as in Kafka's answers.
+                epochs.begin(next_offset.min(*offset), log.epoch_of(*offset));
+                next_offset = next_offset.max(offset + 1);
+            }
         }
         if all {
             next_offset = log.end;
@@ -350,13 +370,11 @@ impl Broker for MemoryBroker {
             let log = log.partition(place)?;
             Ok(match at {
                 OffsetAt::Earliest => log.start.into(),
-                OffsetAt::Latest => Position { next: log.end, epoch: log.leader_epoch() },
-                OffsetAt::Time(time) => log
-                    .records
-                    .iter()
-                    .find(|(_, r)| r.timestamp.unwrap_or(0) >= *time)
-                    .map_or(log.end, |(offset, _)| *offset)
-                    .into(),
+                OffsetAt::Latest => log.position(log.end),
+                OffsetAt::Time(time) => {
+                    let found = log.records.iter().find(|(_, r)| r.timestamp.unwrap_or(0) >= *time);
+                    log.position(found.map_or(log.end, |(offset, _)| *offset))
+                }
             })
         };
         asked.iter().map(find).collect()
