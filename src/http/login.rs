@@ -60,7 +60,8 @@ where
         true => permit(app, request, asker).await?,
         false => {
             request.check_length()?;
-            let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers).await?;
+            let body =
+                collect(body, MAX_BODY, &app.settings.produce, &request.headers, app.shutdown.end_of_body()).await?;
             let credential = credential(&body, &request.headers)?;
             permit_for(app, request, Some(&credential), Arrival::First).await?
         }
@@ -95,7 +96,7 @@ where
     E: Display,
 {
     request.check_length()?;
-    let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers).await?;
+    let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers, app.shutdown.end_of_body()).await?;
     let wanted: Wanted = serde_json::from_slice(&body)
         .map_err(|e| Problem::unprocessable(format!("the body is not such as {{\"topics\":[\"readings\"]}}: {e}")))?;
     let topics: Vec<_> = wanted.topics.iter().map(|topic| TopicName::new(topic)).collect::<Result<_, _>>()?;

@@ -186,11 +186,10 @@ where
         (["topics", topic], &Method::POST) => {
             let over = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
             request.check_length()?;
-            let ends = app.clone();
-            // Asked only by bodies of lines, which may be endless.
-            let over = Box::pin(async move { ends.shutdown.end_of_stream(over).await });
-            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, Some(over))
-                .await?
+            let shutdown = app.clone();
+            let lines = Box::pin(async move { shutdown.shutdown.end_of_stream(over).await });
+            let ends = produce::Ends { lines, whole: app.shutdown.end_of_body() };
+            produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, ends).await?
         }
         (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,
         (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, permit, topic, request).await?,

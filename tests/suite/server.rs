@@ -393,6 +393,52 @@ async fn an_idle_upload_ends_at_the_shutdown_with_what_was_written_of_it() {
     assert!(started.elapsed() < PATIENCE / 2, "the drain timeout was waited for");
 }
 
+/// Its client would have held up the shutdown for all of the drain timeout.
+#[tokio::test]
+async fn a_request_that_stops_in_the_middle_is_told_at_the_shutdown_and_nothing_of_it_is_written() {
+    let served = serve(10, PATIENCE);
+    let post = |path: &str, headers: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n{headers}\r\n\r\n")
+    };
+    let requests = [
+        (post("/topics/t", "content-length: 8"), "half"),
+        (post("/topics/t", "transfer-encoding: chunked\r\ncontent-type: application/json"), "2\r\n\"a\r\n"),
+        (post("/tickets", "content-length: 8"), "{"),
+        (post("/topics/t", "content-length: 8"), ""),
+    ];
+    let mut stopped = Vec::new();
+    for (head, body) in requests {
+        let mut client = served.ask(&head).await;
+        client.until("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
+        client.say(body).await;
+        stopped.push(client);
+    }
+    let mut goes_on = served.ask(&post("/topics/t", "content-length: 8")).await;
+    goes_on.until("HTTP/1.1 100 Continue\r\n\r\n", 1).await;
+    let no_head = served.ask("POST /topics/t HTTP/1.1\r\nhost: local").await;
+    let started = Instant::now();
+    served.end.send(()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(served.address).await.is_ok() {
+        assert!(Instant::now() < deadline, "the shutdown does not begin");
+    }
+    goes_on.say("the rest").await;
+    let goes_on = goes_on.rest().await;
+    for client in stopped {
+        let seen = client.rest().await;
+        assert!(seen.contains("HTTP/1.1 503 ") && seen.contains("shutting down"), "{seen}");
+        assert!(seen.contains("\r\nconnection: close\r\n") && seen.contains("\r\nretry-after: "), "{seen}");
+    }
+    let no_head = no_head.rest().await;
+    assert!(no_head.is_empty() || no_head.starts_with("HTTP/1.1 503 "), "{no_head}");
+    tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
+    assert!(started.elapsed() < PATIENCE / 2, "the drain timeout was waited for");
+    // One that comes whole in time is written; on a busy machine it may be late, and is told so.
+    let written = served.broker.records("t", 0).len() - 1;
+    let expected = usize::from(goes_on.contains("HTTP/1.1 200 "));
+    assert!(written == expected && (written == 1 || goes_on.contains("HTTP/1.1 503 ")), "{written}: {goes_on}");
+}
+
 #[tokio::test]
 async fn before_it_ends_the_bridge_says_that_it_is_not_ready_and_serves_on() {
     let settings = http::Settings { shutdown_delay: Duration::from_secs(3600), ..http::Settings::default() };

@@ -4,6 +4,7 @@
 use super::Settings;
 use super::gunzip::Gunzip;
 use crate::http::problem::Problem;
+use crate::http::shutdown::BodyEnd;
 use crate::memory_budget::{MemoryBudget, Reservation, Share, Shortage};
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
@@ -105,17 +106,22 @@ where
     }
 
     /// The whole body; a client that leaves before its end has sent nothing.
-    pub async fn whole(self, settings: &Settings, headers: &HeaderMap) -> Result<(Bytes, Held), Problem> {
-        self.within(settings.max_body, "--max-body allows; send smaller ones", settings, headers).await
+    pub async fn whole(
+        self,
+        settings: &Settings,
+        headers: &HeaderMap,
+        end: &mut BodyEnd,
+    ) -> Result<(Bytes, Held), Problem> {
+        self.within((settings.max_body, "--max-body allows; send smaller ones"), settings, headers, end).await
     }
 
     /// `most` bytes, and who allows no more.
     async fn within(
         mut self,
-        most: usize,
-        allows: &str,
+        (most, allows): (usize, &str),
         settings: &Settings,
         headers: &HeaderMap,
+        end: &mut BodyEnd,
     ) -> Result<(Bytes, Held), Problem> {
         let too_large = || Problem::too_large(format!("the body has more than {most} bytes, the most that {allows}"));
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -131,8 +137,14 @@ where
         let mut held = Held::new(&settings.bodies);
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         loop {
-            let next = timeout(PAUSE, self.next());
-            let Some(chunk) = timeout_at(deadline, next).await.map_err(too_slow)?.map_err(paused)? else { break };
+            let next = timeout_at(deadline, timeout(PAUSE, self.next()));
+            let next = tokio::select! {
+                biased;
+                next = next => next.map_err(too_slow)?.map_err(paused)?,
+                // Nothing of it is written.
+                problem = end.paused() => return Err(problem),
+            };
+            let Some(chunk) = next else { break };
             let chunk = chunk?;
             let length = first.len() + rest.len() + chunk.len();
             if length > most {
@@ -158,13 +170,20 @@ where
 }
 
 /// A body of at most `most` bytes, of another request than one that produces.
-pub async fn collect<B, D, E>(body: B, most: usize, settings: &Settings, headers: &HeaderMap) -> Result<Bytes, Problem>
+pub async fn collect<B, D, E>(
+    body: B,
+    most: usize,
+    settings: &Settings,
+    headers: &HeaderMap,
+    mut end: BodyEnd,
+) -> Result<Bytes, Problem>
 where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
     E: Display,
 {
-    Ok(Body::new(body, headers, &settings.bodies)?.within(most, "is taken here", settings, headers).await?.0)
+    let body = Body::new(body, headers, &settings.bodies)?;
+    Ok(body.within((most, "is taken here"), settings, headers, &mut end).await?.0)
 }
 
 /// What all bodies that are being read have in common.

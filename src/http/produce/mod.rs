@@ -13,6 +13,7 @@ mod summary;
 use super::peer::is_forwarded;
 use super::problem::Problem;
 use super::query::Query;
+use super::shutdown::{BodyEnd, Shutdown};
 use super::trace::Trace;
 use crate::broker::{Acks, AutoCreate, BrokerError, Outcome};
 use crate::hub::{Hub, Refused};
@@ -105,6 +106,21 @@ enum Receipts {
 /// Why a body that goes on is not read any further.
 pub type Over = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
+/// When the reading of a body ends, though the body has not.
+pub struct Ends {
+    /// Of a body of lines, which may be endless.
+    pub lines: Over,
+    /// Of any other.
+    pub whole: BodyEnd,
+}
+
+impl Default for Ends {
+    /// Never.
+    fn default() -> Self {
+        Self { lines: Box::pin(std::future::pending()), whole: Shutdown::new().end_of_body() }
+    }
+}
+
 /// Produces what the body holds.
 pub async fn post<B, D, E>(
     hub: &Arc<Hub>,
@@ -113,7 +129,7 @@ pub async fn post<B, D, E>(
     query: &str,
     headers: &HeaderMap,
     body: B,
-    over: Option<Over>,
+    Ends { lines, whole: mut end }: Ends,
 ) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, E>> + Send + Sync + Unpin + 'static,
@@ -124,6 +140,7 @@ where
     let kind = Kind::of(headers)?;
     let mut body = Body::new(body, headers, &settings.bodies)?;
     if kind == Kind::Ndjson {
+        drop(end);
         // The answer begins before the body ends, and would take the place of the 100.
         if target.receipts == Receipts::Stream && headers.contains_key(EXPECT) {
             body.begin().await;
@@ -132,10 +149,10 @@ where
             true => Begins::AfterTheBody,
             false => Begins::AtOnce,
         };
-        return ndjson::post(hub.clone(), settings.clone(), target, begins, body, over).await;
+        return ndjson::post(hub.clone(), settings.clone(), target, begins, body, Some(lines)).await;
     }
     target.has_no_receipts()?;
-    let (body, mut held) = body.whole(settings, headers).await?;
+    let (body, mut held) = body.whole(settings, headers, &mut end).await?;
     let entries = match kind {
         Kind::Envelope(form) => {
             if target.template != NewRecord::default() {
@@ -151,7 +168,10 @@ where
         }
         Kind::Bytes | Kind::Ndjson => vec![Ok(target.record(body))],
     };
-    produce(hub, target, entries, headers, held).await
+    let queued = Queued::new(hub, &target, entries)?;
+    // From here on the record ends for the shutdown as all that are queued do.
+    drop(end);
+    queued.answer(target.acks, headers, held).await
 }
 
 /// Produces a tombstone for a key.
@@ -170,29 +190,42 @@ pub async fn delete(
         ));
     }
     let tombstone = target.template.clone();
-    produce(hub, target, vec![Ok(tombstone)], headers, Held::new(&settings.bodies)).await
+    let queued = Queued::new(hub, &target, vec![Ok(tombstone)])?;
+    queued.answer(target.acks, headers, Held::new(&settings.bodies)).await
 }
 
-/// Sends the valid entries and answers for all of them. Their memory is `held` until the client has taken the answer.
-async fn produce(
-    hub: &Hub,
-    target: Target,
-    entries: Vec<Result<NewRecord, Problem>>,
-    headers: &HeaderMap,
-    held: Held,
-) -> Result<Response, Problem> {
-    let mut invalid = Vec::with_capacity(entries.len());
-    let mut records = Vec::with_capacity(entries.len());
-    for entry in entries {
-        invalid.push(entry.map(|record| records.push(record)).err());
+/// The entries of a request, of which the valid ones are queued.
+struct Queued {
+    /// In the order of the entries; `None` for those that are valid.
+    invalid: Vec<Option<Problem>>,
+    /// `None` where none is valid.
+    waiting: Option<Waiting>,
+}
+
+impl Queued {
+    fn new(hub: &Hub, target: &Target, entries: Vec<Result<NewRecord, Problem>>) -> Result<Self, Refused> {
+        let mut invalid = Vec::with_capacity(entries.len());
+        let mut records = Vec::with_capacity(entries.len());
+        for entry in entries {
+            invalid.push(entry.map(|record| records.push(record)).err());
+        }
+        let waiting = if records.is_empty() { None } else { Some(submit(hub, target, records)?) };
+        Ok(Self { invalid, waiting })
     }
-    let acks = target.acks;
-    let mut outcomes = if records.is_empty() { Vec::new() } else { submit(hub, &target, records)?.await }.into_iter();
-    let entries = invalid.into_iter().map(|invalid| match invalid {
-        Some(problem) => Err(problem),
-        None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
-    });
-    answer(&entries.collect::<Vec<Entry>>(), acks, headers, held)
+
+    /// Answers for all of them. Their memory is `held` until the client has taken the answer.
+    async fn answer(self, acks: Acks, headers: &HeaderMap, held: Held) -> Result<Response, Problem> {
+        let outcomes = match self.waiting {
+            Some(waiting) => waiting.await,
+            None => Vec::new(),
+        };
+        let mut outcomes = outcomes.into_iter();
+        let entries = self.invalid.into_iter().map(|invalid| match invalid {
+            Some(problem) => Err(problem),
+            None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
+        });
+        answer(&entries.collect::<Vec<Entry>>(), acks, headers, held)
+    }
 }
 
 /// Brings the outcomes of records that are queued.

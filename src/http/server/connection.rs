@@ -5,6 +5,7 @@ use super::leftover::lend;
 use super::request_check;
 use super::tls::Tls;
 use super::whole::{RequestBody, Whole};
+use crate::broker::BrokerError;
 use crate::http::io::{Client, Speaks, Uploads};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
@@ -28,10 +29,12 @@ use warp::http::header::{CONNECTION, EXPECT};
 use warp::http::{Method, Request, Response};
 use warp::reply::Response as Answer;
 
-/// How long a client may take for the TLS handshake and a request's head, and to take what is sent.
+/// How long a client may take for the TLS handshake and a request's head, also when the bridge ends, and to take what is
+/// sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     pub head: Duration,
+    pub last_head: Duration,
     pub stall: Duration,
 }
 
@@ -231,9 +234,21 @@ where
         answer = slot.taken() => answer,
         () = ending.told() => {
             Pin::new(&mut connection).graceful_shutdown();
+            // hyper closes a connection that is idle, but waits for the rest of a first head.
+            let no_request = async {
+                tokio::time::sleep(patience.last_head).await;
+                if slot.is_used() {
+                    std::future::pending().await
+                }
+            };
             tokio::select! {
                 served = &mut connection => return served.map(|()| None),
                 answer = slot.taken() => answer,
+                () = no_request => {
+                    let problem = Problem::from(&BrokerError::Ending);
+                    let _ = tell(connection.into_parts().io, problem.response()).await;
+                    return Ok(None);
+                }
             }
         }
     };
@@ -265,7 +280,11 @@ mod tests {
         let (stream, from) = listener.accept().await.unwrap();
         let (_end, ending) = watch::channel(false);
         let service = service_fn(|_: Request<RequestBody>| async { Ok::<_, Infallible>(Answer::new("ok".into())) });
-        let patience = Patience { head: Duration::from_millis(50), stall: Duration::from_secs(60) };
+        let patience = Patience {
+            head: Duration::from_millis(50),
+            last_head: Duration::from_millis(50),
+            stall: Duration::from_secs(60),
+        };
         let caller = Caller { stream, address: from.ip(), tls: None };
         let connection = connection(caller, patience, 64 << 10, service, Ending(ending));
         let ended = tokio::time::timeout(Duration::from_secs(10), connection).await.ok()?;

@@ -13,7 +13,7 @@ pub use tls::{Clients, Tls, TlsFiles};
 
 use super::problem::Problem;
 use super::routes::routes;
-use super::shutdown::{Phase, spread};
+use super::shutdown::{Phase, grace, last_end, spread};
 use super::{App, status};
 use crate::worker;
 use connection::{Caller, Ending, Patience, connection};
@@ -28,6 +28,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// After an accept that failed (mostly: no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,8 +37,8 @@ const SEND_BUFFER: u32 = 256 << 10;
 /// Connections that wait to be accepted, by the kernel.
 const BACKLOG: u32 = 4096;
 
-/// Between looks whether the streams have ended.
-const STREAMS_PAUSE: Duration = Duration::from_millis(20);
+/// Between looks whether streams and bodies have ended.
+const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// Heads so many times as large as is allowed are not read to their end, and refused without a word.
 const HARD: usize = 4;
@@ -59,8 +60,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `shutdown`, and for the shutdown delay after it. Then it ends streams and uploads one after the other, a
-/// stream after a whole frame and an upload with its summary. It lets requests finish, and returns when all connections
-/// are closed or the drain timeout has passed.
+/// stream after a whole frame and an upload with its summary. It lets requests finish, but for those whose clients pause
+/// before they have sent everything, and returns when all connections are closed or the drain timeout has passed.
 pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
@@ -106,12 +107,16 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
                 refusals.start(async move {
                     let health = || status::health(&app).unwrap_or_else(|problem| problem.response());
                     let refused = caller.refuse(&problem, health, REFUSAL_TIMEOUT);
-                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refused).await;
+                    let _ = timeout(REFUSAL_TIMEOUT, refused).await;
                 });
                 continue;
             }
         };
-        let patience = Patience { head: app.settings.limits.header_timeout, stall: app.settings.stall_timeout };
+        let patience = Patience {
+            head: app.settings.limits.header_timeout,
+            last_head: grace(app.settings.drain),
+            stall: app.settings.stall_timeout,
+        };
         let largest = app.settings.limits.max_header.saturating_mul(HARD);
         // Boxed: each future that it is moved through would have room for it once more, for as long as it is served.
         let connection = Box::pin(connection(caller, patience, largest, service.clone(), Ending(ending.clone())));
@@ -124,18 +129,23 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
         });
     }
     drop(listener);
-    let time = spread(app.shutdown.streams(), app.settings.drain);
-    app.shutdown.enter(Phase::Draining(time));
+    let drain = app.settings.drain;
+    let streams = spread(app.shutdown.streams(), drain);
+    app.shutdown.enter(Phase::Draining { streams, grace: grace(drain) });
     end.send_replace(true);
     let drained = async {
-        let _ = tokio::time::timeout(time, no_streams(&app)).await;
+        let last_end = Instant::now() + last_end(drain);
+        let _ = timeout(streams, none(|| app.hub.streams() + app.shutdown.streams())).await;
+        // A record that has begun to come is written.
+        let _ = timeout_at(last_end, none(|| app.shutdown.bodies())).await;
+        app.shutdown.enter(Phase::Closed);
         let hub = app.hub.clone();
         // Blocks until the queued records are settled.
         let _ = tokio::task::spawn_blocking(move || hub.shut_down()).await;
         drop(places.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await);
     };
-    if tokio::time::timeout(app.settings.drain, drained).await.is_err() {
-        warn!("some connections or records were not finished within {:?}", app.settings.drain);
+    if timeout(drain, drained).await.is_err() {
+        warn!("some connections or records were not finished within {drain:?}");
     }
 }
 
@@ -160,9 +170,10 @@ impl Refusals {
     }
 }
 
-async fn no_streams(app: &App) {
-    while app.hub.streams() > 0 || app.shutdown.streams() > 0 {
-        tokio::time::sleep(STREAMS_PAUSE).await;
+/// Waits until nothing is open.
+async fn none(open: impl Fn() -> usize) {
+    while open() > 0 {
+        tokio::time::sleep(OPEN_PAUSE).await;
     }
 }
 

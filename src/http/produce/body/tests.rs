@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::http::shutdown::Shutdown;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -21,7 +22,7 @@ fn read(settings: &Settings, encoding: &str, body: &[u8], chunk: usize) -> Resul
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let body = Body::new(futures_util::stream::iter(chunks), &headers, &settings.bodies)?;
-        body.whole(settings, &headers).await
+        body.whole(settings, &headers, &mut Shutdown::new().end_of_body()).await
     })
 }
 
@@ -116,7 +117,8 @@ fn a_body_that_trickles_is_ended() {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), ()))
         });
-        Body::new(Box::pin(drops), &HeaderMap::new(), &settings.bodies)?.whole(&settings, &HeaderMap::new()).await
+        let body = Body::new(Box::pin(drops), &HeaderMap::new(), &settings.bodies)?;
+        body.whole(&settings, &HeaderMap::new(), &mut Shutdown::new().end_of_body()).await
     });
     let refused = refused.map(drop).unwrap_err();
     assert_eq!(status(&refused), 408);
