@@ -383,8 +383,7 @@ fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() 
     };
     let certain = |id| (Ok(id), Certainty::Certain);
     let missing = || Err(BrokerError::UnknownTopic(name("t")));
-    assert_eq!(told(&[(1, Some(7))]), certain(7));
-    assert_eq!(told(&[(2, Some(7))]), certain(7));
+    assert_eq!(told(&[(1, Some(7)), (2, Some(7))]), certain(7));
     assert_eq!(told(&[(2, None)]), (missing(), Certainty::Doubtful));
     assert_eq!(told(&[(2, Some(8))]), certain(8));
     assert_eq!(told(&[(1, Some(7))]), certain(8));

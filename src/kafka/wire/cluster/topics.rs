@@ -1,7 +1,8 @@
 //! What is known of topics, by the answers of several brokers.
 //!
 //! A broker that lags behind, or is cut off from the controllers, does not know every topic that exists, and nothing in
-//! its answer says so. So a topic is missing only where two brokers say so, and it stays known until then.
+//! its answer says so. So a topic is missing only where two brokers say so, and it stays known until then. A topic that
+//! is new to us is asked for twice as well: later answers are compared with what is known, the first one cannot be.
 
 use super::ask::{AddressKind, Asked, Turn};
 use super::identity::{AnswerSource, Verdict};
@@ -143,6 +144,9 @@ impl Cluster {
                         Verdict::Present => {
                             let outdated = before.and_then(|before| metadata::keep_newer_leaders(&mut info, before));
                             newer = newer.or(outdated);
+                            if before.is_none() && agreed > 1 {
+                                lookup.certainty = Certainty::Doubtful;
+                            }
                             topics.insert(name.clone(), Arc::new(info.clone()));
                             Ok(info)
                         }
@@ -157,6 +161,8 @@ impl Cluster {
                         }
                     }
                 }
+                // Another one has told what it knows of it.
+                Err(_) if lookup.result.is_ok() => continue,
                 // A broker that has just started knows nothing of the cluster, nor of its topics (before KRaft).
                 Err(BrokerError::UnknownTopic(_)) if answer.brokers.is_empty() => {
                     lookup.certainty = Certainty::Doubtful;

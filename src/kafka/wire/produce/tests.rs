@@ -372,10 +372,11 @@ fn a_record_above_the_largest_request_is_rejected_before_it_is_sent() {
 
 #[test]
 fn what_a_silent_broker_has_not_answered_goes_to_the_new_leader() {
-    let heir = Broker::start(|_, _| Do::Answer(0, 7));
-    let address = heir.impostor.address.clone();
     let led_by = Arc::new(std::sync::atomic::AtomicI32::new(1));
-    let leader = led_by.clone();
+    let (leader, told) = (led_by.clone(), led_by.clone());
+    let describe = move |_: &str| metadata(&[], &[("t", 0, &[told.load(Ordering::SeqCst)])]);
+    let heir = Broker::start_with(|_, _| Do::Answer(0, 7), describe);
+    let address = heir.impostor.address.clone();
     let frozen = Broker::start_with(
         move |number, _| {
             if number == 0 {
@@ -591,7 +592,7 @@ fn a_deleted_topic_is_not_one_that_cannot_be_written() {
 
 #[test]
 fn a_producer_id_comes_from_another_broker_where_the_leader_is_silent_about_it() {
-    let other = Broker::start(|_, _| Do::Nothing);
+    let other = Broker::start_with(|_, _| Do::Nothing, |_| metadata(&[], &[("t", 0, &[1])]));
     let address = other.impostor.address.clone();
     let leader =
         Broker::start_with(|_, _| Do::Answer(0, 5), move |own| metadata(&[(1, own), (2, &address)], &[("t", 0, &[1])]));

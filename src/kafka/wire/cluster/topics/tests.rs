@@ -117,6 +117,19 @@ fn a_topic_that_one_broker_does_not_know_is_not_missing() {
 }
 
 #[test]
+fn a_topic_that_is_new_to_us_is_what_two_brokers_say() {
+    for known in [[Some(7), Some(8), Some(8)], [None, Some(8), Some(8)], [Some(8), None, None]] {
+        let brokers = Brokers::start(&known, Listed::All);
+        let cluster = brokers.cluster();
+        assert_eq!(look_up(&cluster), Ok(8), "{known:?}");
+    }
+    let brokers = Brokers::start(&[Some(8), Some(8), Some(8)], Listed::All);
+    let cluster = brokers.cluster();
+    (0..3).for_each(|_| assert_eq!(look_up(&cluster), Ok(8)));
+    assert_eq!(brokers.times(), 4, "once it is known, one broker is enough");
+}
+
+#[test]
 fn a_topic_that_two_brokers_do_not_know_is_missing() {
     let brokers = Brokers::start(&[None, None, None], Listed::All);
     let cluster = brokers.cluster();
