@@ -32,7 +32,7 @@ soak: ## Ten minutes of everything at once (CURLEW_SOAK=600), ten of faults of a
 fuzz: ## Throw damaged bytes at everything that reads bytes from outside (FUZZ_SECONDS=600)
 	exec integration/fuzz
 
-picture: ## Take README's picture of the dashboard anew, from `curlew demo`
+picture: ## Retake the README's picture of the dashboard, from `curlew demo`
 	exec integration/picture
 
 bench: ## Measure beside Nchan, Flask, kcat, Kafka's own tools and bare warp (BENCH=quick is shorter)

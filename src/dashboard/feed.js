@@ -63,7 +63,7 @@ async function processRecords({ records, epoch: sentEpoch }) {
   transport.send({ type: "ack", epoch: sentEpoch });
 }
 
-/** Returns false for a record that this tab already has: after a change of hub, records can arrive twice. */
+/** Returns false for a record that this tab already has: after the hub changes, records can arrive twice. */
 function isNew(kind, data) {
   const match = /"partition":(\d+),"(?:offset|from)":(\d+)(?:,"to":(\d+))?/.exec(data);
   if (!match) return false;
