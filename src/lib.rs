@@ -52,7 +52,3 @@ pub mod small_file;
 pub mod start;
 pub mod tls;
 pub mod worker;
-
-#[cfg(test)]
-#[path = "../tests/suite/support/damage.rs"]
-mod damage;

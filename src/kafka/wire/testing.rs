@@ -2,6 +2,8 @@
 //! to write by hand.
 #![allow(clippy::unwrap_used)]
 
+pub mod damage;
+
 use super::settings::Settings;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

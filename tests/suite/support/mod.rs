@@ -1,6 +1,8 @@
 //! What several tests share.
 #![allow(dead_code)]
 
+// Shared with the tests beside the code of the wire.
+#[path = "../../../src/kafka/wire/testing/damage.rs"]
 pub mod damage;
 pub mod documented;
 pub mod event_source;

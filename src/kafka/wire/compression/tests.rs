@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::damage::damaged;
+use crate::kafka::wire::testing::damage::damaged;
 use proptest::prelude::*;
 use std::io::Write;
 
