@@ -68,7 +68,7 @@ impl JobQueue {
         }
     }
 
-    /// The next light job. `None`: there is none for now, or something has changed.
+    /// The next light job. `None` when nothing is due, or something has changed.
     pub fn next(&self, waits: Waits) -> Option<Box<Job>> {
         let due = self.put_back_due();
         let next = lock(&self.light).pop();
