@@ -7,6 +7,7 @@ mod exceptions;
 mod invariants;
 mod lexer;
 mod manifest;
+mod names;
 mod settings;
 mod source;
 mod words;
