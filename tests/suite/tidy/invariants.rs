@@ -109,20 +109,3 @@ fn nothing_in_src_is_taken_from_the_tests() {
     }
     assert!(found.is_empty(), "tests/ may read src/, never the other way round\n{}", found.join("\n"));
 }
-
-#[test]
-fn dependencies_between_modules_point_one_way() {
-    let values: &[&str] = &["src/record.rs", "src/cursor", "src/cel/"];
-    let rules: [(&[&str], &[&str]); 5] = [
-        (values, &["hub", "http", "kafka", "embedded", "commands", "config"]),
-        (&["src/broker.rs"], &["hub", "http", "kafka", "embedded", "commands", "config"]),
-        (&["src/hub/"], &["http", "kafka", "embedded", "commands", "config"]),
-        (&["src/kafka/", "src/embedded/"], &["http", "hub", "commands"]),
-        (&["src/http/"], &["kafka", "embedded", "commands"]),
-    ];
-    for (places, forbidden) in rules {
-        no_line("http → hub → broker ← kafka", inside(places), |_, line| {
-            forbidden.iter().any(|module| names(line, &format!("crate::{module}")))
-        });
-    }
-}
