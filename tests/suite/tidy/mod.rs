@@ -4,6 +4,7 @@
 //! see [`exceptions`]. The import graph is printed by `cargo test --test suite tidy::imports -- --nocapture`.
 
 mod exceptions;
+mod flags;
 mod imports;
 mod invariants;
 mod layers;
