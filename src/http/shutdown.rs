@@ -4,6 +4,7 @@
 use super::problem::Problem;
 use super::produce::Over;
 use crate::broker::BrokerError;
+use crate::hub::Refused;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -101,7 +102,7 @@ impl BodyEnd {
         if let Phase::Draining { grace, .. } = end(&mut self.0).await {
             let _ = tokio::time::timeout(grace, self.0.wait_for(|phase| *phase == Phase::Closed)).await;
         }
-        Problem::from(&BrokerError::Ending)
+        Refused::ShuttingDown.into()
     }
 }
 

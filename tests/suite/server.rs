@@ -426,7 +426,7 @@ async fn a_request_that_stops_in_the_middle_is_told_at_the_shutdown_and_nothing_
     let goes_on = goes_on.rest().await;
     for client in stopped {
         let seen = client.rest().await;
-        assert!(seen.contains("HTTP/1.1 503 ") && seen.contains("shutting down"), "{seen}");
+        assert!(seen.contains("HTTP/1.1 503 ") && seen.contains("the bridge is shutting down; try again"), "{seen}");
         assert!(seen.contains("\r\nconnection: close\r\n") && seen.contains("\r\nretry-after: "), "{seen}");
     }
     let no_head = no_head.rest().await;

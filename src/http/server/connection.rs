@@ -5,7 +5,6 @@ use super::leftover::lend;
 use super::request_check;
 use super::tls::Tls;
 use super::whole::{RequestBody, Whole};
-use crate::broker::BrokerError;
 use crate::http::io::{Client, Speaks, Uploads};
 use crate::http::peer::{Peer, Scheme};
 use crate::http::problem::Problem;
@@ -13,6 +12,7 @@ use crate::http::routes::BodyLength;
 use crate::http::takeover::{HeadOnly, Slot, Turn, plain, write_out};
 use crate::http::trace;
 use crate::http::transport::Transport;
+use crate::hub::Refused;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -245,7 +245,7 @@ where
                 served = &mut connection => return served.map(|()| None),
                 answer = slot.taken() => answer,
                 () = no_request => {
-                    let problem = Problem::from(&BrokerError::Ending);
+                    let problem = Problem::from(Refused::ShuttingDown);
                     let _ = tell(connection.into_parts().io, problem.response()).await;
                     return Ok(None);
                 }
