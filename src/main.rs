@@ -110,10 +110,12 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
             }
         });
         let (end, told) = tokio::sync::oneshot::channel::<()>();
-        let serving = http::serve(listener, tls, app, async { drop(told.await) });
-        tokio::pin!(serving, rereading);
+        // On the runtime's own threads: tasks that are started from here wait in a queue with what other threads wake, and a
+        // flood of new connections would hold up every receipt and every stream.
+        let mut serving = tokio::spawn(http::serve(listener, tls, app, async { drop(told.await) }));
+        tokio::pin!(rereading);
         tokio::select! {
-            () = &mut serving => return Ok(()),
+            served = &mut serving => return served.map_err(|e| format!("serving has ended: {e}")),
             () = &mut rereading => {}
             () = signals.next() => {}
             () = show_life(&manager, &hub) => {}
@@ -125,7 +127,10 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         }
         drop(end);
         tokio::select! {
-            () = serving => info!("ended"),
+            served = serving => match served {
+                Ok(()) => info!("ended"),
+                Err(error) => warn!("serving has ended: {error}"),
+            },
             // What is still served goes by the auth file as it is now. Never ends.
             () = rereading => {}
             // Not even what cannot be written any more is waited for.
