@@ -70,12 +70,9 @@ impl CatchUp {
                 let _running = Running(&self.jobs.heavy);
                 self.take_turn(job, &mut readers);
             }
-            match self.jobs.next(waits) {
-                Some(job) => {
-                    let _at_work = worker::at_work();
-                    self.take_turn(job, &mut readers);
-                }
-                None => {}
+            if let Some(job) = self.jobs.next(waits) {
+                let _at_work = worker::at_work();
+                self.take_turn(job, &mut readers);
             }
         }
         self.jobs.close();
