@@ -12,7 +12,7 @@ pub use failure::{BrokerError, Remedy, Written};
 
 use crate::memory_budget::Share;
 use crate::record::{
-    Epoch, Epochs, NewRecord, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition,
+    Epoch, EpochSpan, NewRecord, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition,
 };
 use crossbeam_channel::Receiver;
 use std::fmt;
@@ -179,7 +179,7 @@ pub struct PartitionData {
     /// Where to read on: after everything seen, also what was left out. The asked offset if nothing was.
     pub next_offset: Offset,
     /// Of everything seen, also what was left out; empty where the broker tells none.
-    pub epochs: Epochs,
+    pub epochs: EpochSpan,
     pub log_start: Offset,
     /// Readers get no further than this (last stable offset).
     pub end: Offset,

@@ -1,20 +1,20 @@
 //! Every setting: flag, variable, file, default, check. The only place that reads arguments and environment.
 
-mod about;
 mod access;
 mod check;
 mod client_properties;
 mod data;
 mod demo;
 mod doctor;
+mod exit;
 mod file;
-mod front;
 mod health;
+mod info;
 mod kafka;
 mod key;
 mod layers;
 mod limits;
-mod refusal;
+mod listen;
 mod serve;
 mod show;
 mod terminal;
@@ -22,17 +22,17 @@ mod values;
 
 pub use demo::{Demo, DemoFolder};
 pub use doctor::{Doctor, Patient};
+pub use exit::EarlyExit;
 pub use health::Health;
-pub use key::{Entry, Key, Make};
-pub use refusal::Stop;
+pub use key::{KeyCommand, Make, NewKey};
 pub use serve::Serve;
-pub use terminal::{BridgeAt, Consume, Export, LineFormat, OnGap, Produce, Separator, Source, Via};
-pub use values::{BridgeUrl, Scheme};
+pub use terminal::{BridgeAt, Consume, Export, LineFormat, OnGap, Produce, Separator, SourceArgs, Via};
+pub use values::{BridgeUrl, UrlScheme};
 
 use crate::logging::LogFormat;
 use crate::notify::Manager;
-use about::About;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use info::InfoCommand;
 use layers::Layers;
 use log::LevelFilter;
 use std::ffi::OsString;
@@ -47,15 +47,15 @@ use std::time::Duration;
 #[command(name = "curlew", version, max_term_width = 100, override_usage = "curlew [COMMAND] [OPTIONS]")]
 struct Cli {
     #[command(subcommand)]
-    asked: Asked,
+    asked: Invocation,
 }
 
 #[derive(Debug, Subcommand)]
-enum Asked {
+enum Invocation {
     #[command(flatten)]
     Do(Box<Command>),
     #[command(flatten)]
-    Tell(About),
+    Tell(InfoCommand),
 }
 
 /// What to do.
@@ -72,7 +72,7 @@ pub enum Command {
     /// Ask the bridge on this machine whether it is well; exit code 0 or 1.
     Health(Health),
     /// Make a key or a password for the file of `curlew serve --auth-file`.
-    Key(Key),
+    Key(KeyCommand),
     /// Say what works and what does not between here and Kafka, in order, and what to do.
     Doctor(Doctor),
     /// Print all that a topic holds, one JSON object a line, for `curlew produce --format record`.
@@ -131,7 +131,7 @@ impl From<LogLevel> for LevelFilter {
 
 impl Command {
     /// Where the topics are, of commands that go to them.
-    fn source(&mut self) -> Option<&mut Source> {
+    fn source(&mut self) -> Option<&mut SourceArgs> {
         match self {
             Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,
             Self::Consume(consume) => Some(&mut consume.source),
@@ -140,7 +140,7 @@ impl Command {
         }
     }
 
-    fn kafka(&mut self) -> Option<&mut kafka::Kafka> {
+    fn kafka(&mut self) -> Option<&mut kafka::KafkaArgs> {
         match self {
             Self::Serve(serve) => Some(&mut serve.kafka),
             Self::Doctor(doctor) => Some(&mut doctor.kafka),
@@ -151,7 +151,7 @@ impl Command {
 }
 
 /// What the process was asked to do, or why it ends at once.
-pub fn from_process() -> Result<Command, Stop> {
+pub fn from_process() -> Result<Command, EarlyExit> {
     read(std::env::args_os().collect())
 }
 
@@ -166,7 +166,7 @@ pub fn manager() -> Manager {
     }
 }
 
-fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
+fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
     // Plain `curlew`, with or without options, serves.
     let command = args.get(1).map(|first| first.to_string_lossy().into_owned());
     let of_curlew = |first: &str| !first.starts_with('-') || matches!(first, "-h" | "--help" | "-V" | "--version");
@@ -174,23 +174,23 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
         args.insert(args.len().min(1), "serve".into());
     }
     let definition = match args.iter().any(|arg| arg == "-h") {
-        true => about::in_short(definition()),
+        true => info::in_short(definition()),
         false => definition(),
     };
     let asks_for_all = args.iter().skip(1).take(2).eq(["config", "check"]);
     let mut layers = Layers::new(&definition, args);
     let (cli, matches) = match (asks_for_all, layers.faults.as_slice()) {
         (true, _) => parse_all(&definition, &mut layers)?,
-        (false, []) => parse(&definition, &layers).map_err(|e| Stop::of_clap(&e, &definition, &layers))?,
-        (false, [first, more @ ..]) => return Err(Stop::of_file(first, more.len())),
+        (false, []) => parse(&definition, &layers).map_err(|e| EarlyExit::of_clap(&e, &definition, &layers))?,
+        (false, [first, more @ ..]) => return Err(EarlyExit::of_file(first, more.len())),
     };
     match cli.asked {
-        Asked::Do(mut command) => {
+        Invocation::Do(mut command) => {
             if let Some(source) = command.source() {
                 source.prefer_what_was_said_later(&layers);
             }
             if let Some(kafka) = command.kafka() {
-                kafka.connect().map_err(Stop::Refused)?;
+                kafka.connect().map_err(EarlyExit::Refused)?;
             }
             match &mut *command {
                 Command::Produce(produce) => produce.check()?,
@@ -202,7 +202,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, Stop> {
             }
             Ok(*command)
         }
-        Asked::Tell(about) => Err(about.tell(definition, &matches, &layers)),
+        Invocation::Tell(about) => Err(about.tell(definition, &matches, &layers)),
     }
 }
 
@@ -213,21 +213,21 @@ fn parse(definition: &clap::Command, layers: &Layers) -> Result<(Cli, ArgMatches
 
 /// For `config check`: clap stops at the first variable that is wrong, so that is noted among the layers' faults and left
 /// out, over and over.
-fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, ArgMatches), Stop> {
+fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, ArgMatches), EarlyExit> {
     let mut definition = definition.clone();
     loop {
         let error = match parse(&definition, layers) {
             Ok(parsed) => return Ok(parsed),
             Err(error) => error,
         };
-        let stop = Stop::of_clap(&error, &definition, layers);
-        if let Stop::Refused(line) = &stop {
+        let stop = EarlyExit::of_clap(&error, &definition, layers);
+        if let EarlyExit::Refused(line) = &stop {
             layers.faults.push(line.clone());
         }
-        let Some(id) = refusal::refused_variable(&error, &definition, layers) else {
+        let Some(id) = exit::refused_variable(&error, &definition, layers) else {
             return Err(match stop {
-                Stop::Shown(_) => stop,
-                Stop::Refused(_) => Stop::Refused(layers.faults.join("\n")),
+                EarlyExit::Shown(_) => stop,
+                EarlyExit::Refused(_) => EarlyExit::Refused(layers.faults.join("\n")),
             });
         };
         let without = |check: clap::Command| check.mut_arg(id, |arg| arg.env(None::<&str>));
@@ -237,12 +237,12 @@ fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, Ar
 
 /// Of all commands.
 fn definition() -> clap::Command {
-    about::without_what_serve_says(Cli::command())
+    info::without_what_serve_says(Cli::command())
 }
 
 /// As if typed; words end at blanks.
 #[cfg(test)]
-pub(crate) fn read_line(line: &str) -> Result<Command, Stop> {
+pub(crate) fn read_line(line: &str) -> Result<Command, EarlyExit> {
     read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())
 }
 

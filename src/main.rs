@@ -1,12 +1,12 @@
 //! Arguments to exit code: parse, connect, serve, drain.
 
-use curlew::auth::{Auth, Watch};
+use curlew::auth::{Authenticator, Watch};
 use curlew::broker::Broker;
 use curlew::commands::{consume, doctor, health, key, produce};
-use curlew::config::{self, Command, Demo, DemoFolder, Serve, Stop};
+use curlew::config::{self, Command, Demo, DemoFolder, EarlyExit, Serve};
 use curlew::demo::Plant;
 use curlew::embedded::Embedded;
-use curlew::http::{self, App, Tls};
+use curlew::http::{self, App, ServerTls};
 use curlew::hub::Hub;
 use curlew::kafka;
 use curlew::logging::LogFormat;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let format = command.log_format();
     curlew::logging::start(command.log_level(), format);
     match command {
-        Command::Serve(settings) => told(format, run(&settings, Data::Given)),
+        Command::Serve(settings) => told(format, run(&settings, LogSource::Given)),
         Command::Demo(settings) => told(format, demo(&settings)),
         Command::Consume(settings) => consume(settings),
         Command::Produce(settings) => produce(settings),
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 /// Whether there is anything in the topics that nobody has sent.
 #[derive(Debug, Clone, Copy)]
-enum Data<'a> {
+enum LogSource<'a> {
     Given,
     /// Kept in this folder as long as the program runs.
     MadeUp(&'a DemoFolder),
@@ -51,7 +51,7 @@ enum Data<'a> {
 /// Serves made-up data from a folder that goes with the program.
 fn demo(settings: &Demo) -> Result<(), String> {
     let folder = DemoFolder::new().map_err(|e| format!("cannot make a folder for the demo: {e}"))?;
-    run(&settings.serve(&folder)?, Data::MadeUp(&folder))
+    run(&settings.serve(&folder)?, LogSource::MadeUp(&folder))
 }
 
 fn told(format: LogFormat, result: Result<(), String>) -> ExitCode {
@@ -68,7 +68,7 @@ fn told(format: LogFormat, result: Result<(), String>) -> ExitCode {
 }
 
 /// Serves until a signal. An error is one line for the person who started it.
-fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
+fn run(settings: &Serve, data: LogSource<'_>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
     let served = runtime.block_on(async {
@@ -79,7 +79,7 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let auth = settings.auth()?;
         let address = settings.listen;
-        let tls = settings.tls().map(Tls::load).transpose()?;
+        let tls = settings.tls().map(ServerTls::load).transpose()?;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;
         let broker = tokio::select! {
             broker = broker(settings) => broker?,
@@ -96,7 +96,7 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
         let serving = format!("serving {scheme}://{} for {topics}", listener.local_addr().unwrap_or(address));
         info!("{serving}");
         let hub = Arc::new(hub);
-        let plant = matches!(data, Data::MadeUp(_)).then(|| Plant::start(hub.clone())).transpose();
+        let plant = matches!(data, LogSource::MadeUp(_)).then(|| Plant::start(hub.clone())).transpose();
         let _plant = plant.map_err(|e| format!("cannot start a thread: {e}"))?;
         let app = App::new(hub.clone(), settings.http(connections(settings.max_connections), auth.clone(), &memory));
         let rereading = rereading(&auth).map_err(|e| format!("cannot watch the auth file: {e}"))?;
@@ -135,7 +135,7 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
             () = rereading => {}
             // Not even what cannot be written any more is waited for.
             () = signals.next() => {
-                if let Data::MadeUp(folder) = data {
+                if let LogSource::MadeUp(folder) = data {
                     folder.remove();
                 }
                 std::process::exit(1)
@@ -150,7 +150,7 @@ fn run(settings: &Serve, data: Data<'_>) -> Result<(), String> {
 
 /// Reads the auth file anew when it changes and at each SIGHUP, as long as it is polled. Where there is none, SIGHUP ends the
 /// program as ever.
-fn rereading(auth: &Auth) -> io::Result<impl Future<Output = ()> + use<>> {
+fn rereading(auth: &Authenticator) -> io::Result<impl Future<Output = ()> + use<>> {
     let watch =
         auth.is_on().then(|| Ok::<_, io::Error>((HangUps::catch()?, Watch::start(auth.clone())?))).transpose()?;
     Ok(async move {
@@ -215,13 +215,13 @@ fn cannot_listen(address: std::net::SocketAddr, error: &io::Error) -> String {
 }
 
 /// A pipe that nobody reads is no reason to fail otherwise.
-fn say(stop: &Stop) -> ExitCode {
+fn say(stop: &EarlyExit) -> ExitCode {
     match stop {
-        Stop::Shown(text) => {
+        EarlyExit::Shown(text) => {
             let _ = write!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        Stop::Refused(_) => {
+        EarlyExit::Refused(_) => {
             let _ = writeln!(io::stderr(), "{stop}");
             ExitCode::from(2)
         }

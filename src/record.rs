@@ -88,12 +88,12 @@ impl From<Offset> for Position {
 
 /// The leader epochs in a stretch of a log: mostly one, which takes no memory of the heap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Epochs {
+pub struct EpochSpan {
     first: Option<(Offset, Epoch)>,
     later: Vec<(Offset, Epoch)>,
 }
 
-impl Epochs {
+impl EpochSpan {
     pub const NONE: Self = Self { first: None, later: Vec::new() };
 
     /// From the offset `base` on records are of this epoch. To be called in the order of offsets.
@@ -312,14 +312,14 @@ impl Records {
     /// Adds a record whose parts are ranges of the buffer given to [`over`](Self::over).
     ///
     /// A range outside the buffer reads as null; parsers check their ranges before.
-    pub fn push(&mut self, offset: Offset, timestamp: Timestamp, key: Option<Part>, value: Option<Part>) {
+    pub fn push(&mut self, offset: Offset, timestamp: Timestamp, key: Option<SpanRef>, value: Option<SpanRef>) {
         let (key, value) = (span(key), span(value));
         let first_header = self.headers.len() as u32;
         self.records.push(RecordSpan { offset, timestamp, key, value, first_header, headers: 0 });
     }
 
     /// Adds a header to the record pushed last.
-    pub fn push_header(&mut self, name: Part, value: Option<Part>) {
+    pub fn push_header(&mut self, name: SpanRef, value: Option<SpanRef>) {
         if let Some(last) = self.records.last_mut() {
             self.headers.push(HeaderSpan { name: span(Some(name)), value: span(value) });
             last.headers += 1;
@@ -355,8 +355,8 @@ impl Records {
 }
 
 /// Where a key, value, header name or header value lies in the buffer of a [`Records`].
-pub type Part = std::ops::Range<usize>;
+pub type SpanRef = std::ops::Range<usize>;
 
-fn span(part: Option<Part>) -> Span {
+fn span(part: Option<SpanRef>) -> Span {
     part.map_or(Span::NULL, |p| Span { start: p.start as u32, len: p.len() as u32 })
 }

@@ -1,6 +1,6 @@
 //! What somebody shows to say who they are, as HTTP carries it.
 
-use super::secret::Secret;
+use super::secret::HiddenText;
 use crate::record::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,54 +23,54 @@ const MAX_SESSIONS: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// A key or a token, alone.
-    Bearer(Secret),
+    Bearer(HiddenText),
     /// A key or a password, with the name that it belongs to.
-    Named { name: String, secret: Secret },
+    Named { name: String, secret: HiddenText },
     /// The cookie.
-    Session(Secret),
+    Session(HiddenText),
     /// `?ticket=`
-    Ticket(Secret),
+    Ticket(HiddenText),
     /// The name in a certificate that TLS has checked, and its end in ms since the epoch.
     Certificate { name: String, ends: Timestamp },
 }
 
 /// An `Authorization` that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unreadable;
+pub struct BadCredential;
 
 impl Credential {
     /// The value of an `Authorization` header (RFC 9110, 11.6.2).
-    pub fn of_authorization(value: &[u8]) -> Result<Self, Unreadable> {
-        let value = std::str::from_utf8(value).map_err(|_| Unreadable)?;
-        let (scheme, rest) = value.trim().split_once(' ').ok_or(Unreadable)?;
+    pub fn of_authorization(value: &[u8]) -> Result<Self, BadCredential> {
+        let value = std::str::from_utf8(value).map_err(|_| BadCredential)?;
+        let (scheme, rest) = value.trim().split_once(' ').ok_or(BadCredential)?;
         let rest = rest.trim();
         if rest.is_empty() || rest.len() > LONGEST {
-            return Err(Unreadable);
+            return Err(BadCredential);
         }
         if scheme.eq_ignore_ascii_case("bearer") {
             return Ok(Self::of_text(rest));
         }
         if scheme.eq_ignore_ascii_case("basic") {
             // RFC 7617, 2: the name ends at the first colon.
-            let decoded = STANDARD.decode(rest).map_err(|_| Unreadable)?;
-            let decoded = String::from_utf8(decoded).map_err(|_| Unreadable)?;
-            return decoded.contains(':').then(|| Self::of_text(&decoded)).ok_or(Unreadable);
+            let decoded = STANDARD.decode(rest).map_err(|_| BadCredential)?;
+            let decoded = String::from_utf8(decoded).map_err(|_| BadCredential)?;
+            return decoded.contains(':').then(|| Self::of_text(&decoded)).ok_or(BadCredential);
         }
-        Err(Unreadable)
+        Err(BadCredential)
     }
 
     /// What a person types: a key, a token, or `NAME:SECRET`.
     pub fn of_text(text: &str) -> Self {
         match text.split_once(':') {
-            None => Self::Bearer(Secret::new(text)),
-            Some(("", secret)) => Self::Bearer(Secret::new(secret)),
-            Some((name, secret)) => Self::Named { name: name.to_owned(), secret: Secret::new(secret) },
+            None => Self::Bearer(HiddenText::new(text)),
+            Some(("", secret)) => Self::Bearer(HiddenText::new(secret)),
+            Some((name, secret)) => Self::Named { name: name.to_owned(), secret: HiddenText::new(secret) },
         }
     }
 
     /// The value of `?ticket=`.
     pub fn of_ticket(text: String) -> Self {
-        Self::Ticket(Secret::new(text))
+        Self::Ticket(HiddenText::new(text))
     }
 
     /// The sessions in the cookies of this name, among those of a `Cookie` header (RFC 6265, 4.2). There may be several:
@@ -79,7 +79,7 @@ impl Credential {
         let value = std::str::from_utf8(value).unwrap_or_default();
         let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
         let own = pairs.filter(|(name, session)| *name == cookie && (1..=LONGEST).contains(&session.len()));
-        own.take(MAX_SESSIONS).map(|(_, session)| Self::Session(Secret::new(session))).collect()
+        own.take(MAX_SESSIONS).map(|(_, session)| Self::Session(HiddenText::new(session))).collect()
     }
 }
 
@@ -90,11 +90,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn bearer(text: &str) -> Credential {
-        Credential::Bearer(Secret::new(text))
+        Credential::Bearer(HiddenText::new(text))
     }
 
     fn named(name: &str, secret: &str) -> Credential {
-        Credential::Named { name: name.into(), secret: Secret::new(secret) }
+        Credential::Named { name: name.into(), secret: HiddenText::new(secret) }
     }
 
     #[test]
@@ -112,14 +112,14 @@ mod tests {
         }
         let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
         for bad in ["", "Bearer", "Bearer ", "abc", "Digest a=b", "Basic ###", "Basic d2Vi", "Basic /w==", &long] {
-            assert_eq!(Credential::of_authorization(bad.as_bytes()), Err(Unreadable), "{bad:.40}");
+            assert_eq!(Credential::of_authorization(bad.as_bytes()), Err(BadCredential), "{bad:.40}");
         }
-        assert_eq!(Credential::of_authorization(b"Bearer \xff"), Err(Unreadable));
+        assert_eq!(Credential::of_authorization(b"Bearer \xff"), Err(BadCredential));
     }
 
     #[test]
     fn the_session_is_found_among_cookies() {
-        let session = |text: &str| Some(Credential::Session(Secret::new(text)));
+        let session = |text: &str| Some(Credential::Session(HiddenText::new(text)));
         let cases = [
             ("curlew-session=abc", session("abc")),
             ("a=b; curlew-session=a=b; c", session("a=b")),
@@ -141,7 +141,7 @@ mod tests {
         let many = "curlew-session=a; ".repeat(100);
         assert_eq!(Credential::of_cookies(many.as_bytes(), &cookie(None)).len(), MAX_SESSIONS);
         let both = Credential::of_cookies(b"curlew-session=first; curlew-session=second", &cookie(None));
-        assert_eq!(both, ["first", "second"].map(|text| Credential::Session(Secret::new(text))));
+        assert_eq!(both, ["first", "second"].map(|text| Credential::Session(HiddenText::new(text))));
     }
 
     proptest! {

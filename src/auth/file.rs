@@ -4,14 +4,14 @@ mod jwt;
 
 pub use jwt::KeySource;
 
-use super::identity::Identity;
-use super::jwt::Terms;
-use super::keys::{self, Key, Proof};
+use super::identity::ClientIdentity;
+use super::jwt::IssuerTerms;
+use super::keys::{self, ApiKey, KeyProof};
 use super::password::Password;
-use super::rights::{Pattern, Rights};
-use super::secret::{Digest, Secret};
+use super::rights::{Rights, TopicPattern};
+use super::secret::{Digest, HiddenText};
 use crate::record::Timestamp;
-use crate::start::parse_age;
+use crate::start_position::parse_age;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -32,41 +32,41 @@ const LONGEST_NAME: usize = 100;
 /// What the file says, checked.
 #[derive(Debug)]
 pub struct Rules {
-    pub keys: Vec<Key>,
+    pub keys: Vec<ApiKey>,
     /// Whose tokens are taken, and where their keys are.
-    pub issuers: Vec<(Terms, KeySource)>,
+    pub issuers: Vec<(IssuerTerms, KeySource)>,
     /// Seals sessions and tickets; `None`: one of this process alone.
-    pub ticket_secret: Option<Secret>,
+    pub ticket_secret: Option<HiddenText>,
     /// How long a sign-in lasts, and what it gave out.
     pub session: Duration,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    ticket_secret: Option<Spanned<Secret>>,
+struct AuthFile {
+    ticket_secret: Option<Spanned<HiddenText>>,
     session: Option<Spanned<String>>,
     #[serde(default)]
-    key: Vec<Spanned<WrittenKey>>,
+    key: Vec<Spanned<KeyEntry>>,
     #[serde(default)]
-    jwt: Vec<Spanned<jwt::WrittenIssuer>>,
+    jwt: Vec<Spanned<jwt::IssuerEntry>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenKey {
+struct KeyEntry {
     name: String,
-    sha256: Option<Secret>,
-    argon2: Option<Secret>,
+    sha256: Option<HiddenText>,
+    argon2: Option<HiddenText>,
     #[serde(default)]
     certificate: bool,
     expires: Option<Datetime>,
     #[serde(default)]
-    produce: Vec<Pattern>,
+    produce: Vec<TopicPattern>,
     #[serde(default)]
-    consume: Vec<Pattern>,
+    consume: Vec<TopicPattern>,
     #[serde(default)]
-    manage: Vec<Pattern>,
+    manage: Vec<TopicPattern>,
     #[serde(default)]
     metrics: bool,
 }
@@ -74,7 +74,7 @@ struct WrittenKey {
 /// Reads the file's text. An error is one line that names the place and shows no secret.
 pub fn parse(text: &str) -> Result<Rules, String> {
     let at = |span: Range<usize>, what: String| format!("line {}: {what}", line_of(text, span.start));
-    let written: Written = toml::from_str(text).map_err(|error| {
+    let written: AuthFile = toml::from_str(text).map_err(|error| {
         // What toml displays holds the line itself.
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         if text.lines().nth(line - 1).is_some_and(|line| line.starts_with(keys::PREFIX)) {
@@ -115,20 +115,25 @@ pub fn parse(text: &str) -> Result<Rules, String> {
     Ok(Rules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
 }
 
-fn read_key(key: WrittenKey) -> Result<Key, String> {
-    let WrittenKey { name, sha256, argon2, certificate, expires, produce, consume, manage, metrics } = key;
+fn read_key(key: KeyEntry) -> Result<ApiKey, String> {
+    let KeyEntry { name, sha256, argon2, certificate, expires, produce, consume, manage, metrics } = key;
     check_name(&name)?;
     let named = |what: String| format!("key {name:?}: {what}");
     let proof = match (sha256, argon2, certificate) {
-        (Some(hex), None, false) => Digest::from_hex(hex.reveal()).map(Proof::Sha256).ok_or_else(|| {
+        (Some(hex), None, false) => Digest::from_hex(hex.reveal()).map(KeyProof::Sha256).ok_or_else(|| {
             named("sha256 is not 64 hexadecimal digits; `curlew key new` prints a key and its line".to_owned())
         })?,
-        (None, Some(text), false) => Proof::Argon2(Password::parse(text.reveal()).map_err(named)?),
-        (None, None, true) => Proof::Certificate,
+        (None, Some(text), false) => KeyProof::Argon2(Password::parse(text.reveal()).map_err(named)?),
+        (None, None, true) => KeyProof::Certificate,
         _ => return Err(named("give it either sha256 or argon2, or certificate = true".to_owned())),
     };
     let expires = expires.map(|at| instant(&at)).transpose().map_err(named)?;
-    Ok(Key { identity: Identity::new(&name), rights: Rights { produce, consume, manage, metrics }, expires, proof })
+    Ok(ApiKey {
+        identity: ClientIdentity::new(&name),
+        rights: Rights { produce, consume, manage, metrics },
+        expires,
+        proof,
+    })
 }
 
 /// What may name somebody: it is shown in logs, a colon ends it in Basic authentication, and a slash stands between the names

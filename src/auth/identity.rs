@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 /// The name of a key, or of a token's subject. Cheap to clone, to compare and to count by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Identity(Arc<str>);
+pub struct ClientIdentity(Arc<str>);
 
-impl Identity {
+impl ClientIdentity {
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
@@ -16,7 +16,7 @@ impl Identity {
     }
 }
 
-impl std::fmt::Display for Identity {
+impl std::fmt::Display for ClientIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }

@@ -3,30 +3,30 @@
 //! [`Credential`] is what somebody shows, [`Permit`] what they get for it, [`Identity`] who they are. Without a file
 //! there is nothing to show and everything is permitted.
 
+mod authenticator;
 mod credential;
-mod door;
 mod file;
-mod guess;
 mod identity;
 mod jwt;
 mod keys;
-mod pass;
+mod loader;
 mod password;
+mod password_check;
 mod permit;
-mod reading;
 mod rights;
 mod secret;
+mod signed_token;
 mod table;
 mod watch;
 
-pub use credential::{Credential, Unreadable, cookie};
-pub use door::{Answered, Auth, Over};
+pub use authenticator::{AuthOutcome, Authenticator, Revocation};
+pub use credential::{BadCredential, Credential, cookie};
 pub use file::check_name;
-pub use identity::Identity;
+pub use identity::ClientIdentity;
 pub use keys::new_key;
 pub use password::Password;
 pub use permit::{Denied, Permit};
-pub use rights::{Pattern, Right, Rights};
-pub use secret::{Digest, Secret};
-pub use table::{Arrival, Ended, OPEN_WITHIN, Refused};
+pub use rights::{Right, Rights, TopicPattern};
+pub use secret::{Digest, HiddenText};
+pub use table::{AuthError, GrantEnd, OPEN_WITHIN, TicketUse};
 pub use watch::Watch;

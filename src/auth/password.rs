@@ -1,6 +1,6 @@
 //! Secrets that a person remembers: argon2, so that each try costs memory and time.
 
-use super::secret::{Digest, Secret, random};
+use super::secret::{Digest, HiddenText, random};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
@@ -35,7 +35,7 @@ impl Password {
     }
 
     /// With argon2's own parameters and a new salt.
-    pub fn hash(secret: &Secret) -> Result<String, String> {
+    pub fn hash(secret: &HiddenText) -> Result<String, String> {
         let salt = random()?;
         let hash =
             Argon2::default().hash_password_with_salt(secret.reveal().as_bytes(), salt.get(..16).unwrap_or(&salt));
@@ -43,7 +43,7 @@ impl Password {
     }
 
     /// Takes tens of milliseconds and some MiB: not for an async thread.
-    pub fn is(&self, secret: &Secret) -> bool {
+    pub fn is(&self, secret: &HiddenText) -> bool {
         Argon2::default().verify_password(secret.reveal().as_bytes(), self.0.as_ref()).is_ok()
     }
 
@@ -66,11 +66,11 @@ mod tests {
 
     #[test]
     fn a_password_is_hashed_and_known_again() {
-        let line = Password::hash(&Secret::new("correct horse")).unwrap();
+        let line = Password::hash(&HiddenText::new("correct horse")).unwrap();
         let password = Password::parse(&line).unwrap();
-        assert!(line.starts_with("$argon2id$v=19$") && password.is(&Secret::new("correct horse")));
-        assert!(!password.is(&Secret::new("correct horses")) && !password.is(&Secret::new("")));
-        assert_ne!(Password::hash(&Secret::new("correct horse")).unwrap(), line, "another salt");
+        assert!(line.starts_with("$argon2id$v=19$") && password.is(&HiddenText::new("correct horse")));
+        assert!(!password.is(&HiddenText::new("correct horses")) && !password.is(&HiddenText::new("")));
+        assert_ne!(Password::hash(&HiddenText::new("correct horse")).unwrap(), line, "another salt");
         assert_eq!(format!("{password:?}"), "(password)");
     }
 

@@ -1,6 +1,6 @@
 //! What a request may do.
 
-use super::identity::Identity;
+use super::identity::ClientIdentity;
 use super::rights::{Right, Rights};
 use crate::record::{Timestamp, TopicName};
 use std::fmt;
@@ -13,23 +13,23 @@ pub struct Permit(Option<Arc<Grant>>);
 /// What somebody was let in with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    pub identity: Identity,
+    pub identity: ClientIdentity,
     pub rights: Rights,
     /// A ticket's: consuming these topics and nothing else.
     pub only: Option<Vec<TopicName>>,
-    pub held: Held,
+    pub held: GrantOrigin,
 }
 
 /// What a grant hangs on: it ends with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    pub source: Source,
+pub struct GrantOrigin {
+    pub source: GrantSource,
     /// By itself, in ms since the epoch; a key's own end is the key's.
     pub ends: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum GrantSource {
     /// This very key of the file.
     Key { name: String, fingerprint: String },
     /// A token that this issuer has signed with this very key.
@@ -57,7 +57,7 @@ impl Permit {
     }
 
     /// Who asks; `None` where nobody has to say.
-    pub fn identity(&self) -> Option<&Identity> {
+    pub fn identity(&self) -> Option<&ClientIdentity> {
         self.0.as_deref().map(|grant| &grant.identity)
     }
 

@@ -26,12 +26,12 @@ impl Right {
 /// `*` for all topics, `readings.*` for those that begin so, else one topic's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Pattern {
+pub enum TopicPattern {
     Prefix(String),
     Name(String),
 }
 
-impl Pattern {
+impl TopicPattern {
     pub fn matches(&self, topic: &str) -> bool {
         match self {
             Self::Prefix(prefix) => topic.starts_with(prefix.as_str()),
@@ -40,7 +40,7 @@ impl Pattern {
     }
 }
 
-impl TryFrom<String> for Pattern {
+impl TryFrom<String> for TopicPattern {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -61,13 +61,13 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-impl From<Pattern> for String {
-    fn from(pattern: Pattern) -> Self {
+impl From<TopicPattern> for String {
+    fn from(pattern: TopicPattern) -> Self {
         pattern.to_string()
     }
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for TopicPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prefix(prefix) => write!(f, "{prefix}*"),
@@ -81,11 +81,11 @@ impl fmt::Display for Pattern {
 #[serde(deny_unknown_fields)]
 pub struct Rights {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub produce: Vec<Pattern>,
+    pub produce: Vec<TopicPattern>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub consume: Vec<Pattern>,
+    pub consume: Vec<TopicPattern>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub manage: Vec<Pattern>,
+    pub manage: Vec<TopicPattern>,
     /// Whether `/metrics` may be read from another machine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub metrics: bool,
@@ -94,7 +94,7 @@ pub struct Rights {
 impl Rights {
     /// Consuming these topics and nothing else.
     pub fn to_consume(topics: &[TopicName]) -> Self {
-        let consume = topics.iter().map(|topic| Pattern::Name(topic.as_str().to_owned())).collect();
+        let consume = topics.iter().map(|topic| TopicPattern::Name(topic.as_str().to_owned())).collect();
         Self { consume, ..Self::default() }
     }
 
@@ -116,7 +116,7 @@ impl Rights {
         [Right::Consume, Right::Produce, Right::Manage].into_iter().any(|right| self.allow(right, topic))
     }
 
-    fn patterns(&self, right: Right) -> &[Pattern] {
+    fn patterns(&self, right: Right) -> &[TopicPattern] {
         match right {
             Right::Produce => &self.produce,
             Right::Consume => &self.consume,
@@ -131,8 +131,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn pattern(text: &str) -> Result<Pattern, String> {
-        Pattern::try_from(text.to_owned())
+    fn pattern(text: &str) -> Result<TopicPattern, String> {
+        TopicPattern::try_from(text.to_owned())
     }
 
     #[test]

@@ -11,9 +11,9 @@ use subtle::ConstantTimeEq;
 /// A text that no log, error or debug print shows.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct Secret(String);
+pub struct HiddenText(String);
 
-impl Secret {
+impl HiddenText {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -24,7 +24,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for HiddenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
     }
@@ -85,9 +85,9 @@ impl fmt::Debug for Digest {
 
 /// Puts a seal under bytes that come back from outside.
 #[derive(Clone)]
-pub struct Seal(Hmac<Sha256>);
+pub struct MacKey(Hmac<Sha256>);
 
-impl Seal {
+impl MacKey {
     pub fn new(secret: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(secret).ok().map(Self)
     }
@@ -103,7 +103,7 @@ impl Seal {
     }
 }
 
-impl fmt::Debug for Seal {
+impl fmt::Debug for MacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(seal)")
     }
@@ -135,16 +135,17 @@ mod tests {
 
     #[test]
     fn a_seal_fits_nothing_else() {
-        let seal = Seal::new(b"a secret").unwrap();
+        let seal = MacKey::new(b"a secret").unwrap();
         let sealed = seal.of(b"text");
         assert!(seal.fits(b"text", &sealed));
         assert!(!seal.fits(b"texts", &sealed) && !seal.fits(b"text", &sealed[1..]) && !seal.fits(b"text", b""));
-        assert!(!Seal::new(b"another secret").unwrap().fits(b"text", &sealed));
+        assert!(!MacKey::new(b"another secret").unwrap().fits(b"text", &sealed));
     }
 
     #[test]
     fn nothing_shows_a_secret() {
-        let shown = format!("{:?} {:?} {:?}", Secret::new("hush"), Digest::of("hush"), Seal::new(b"hush").unwrap());
+        let shown =
+            format!("{:?} {:?} {:?}", HiddenText::new("hush"), Digest::of("hush"), MacKey::new(b"hush").unwrap());
         assert_eq!(shown, "(secret) (digest) (seal)");
     }
 }

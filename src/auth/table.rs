@@ -2,14 +2,14 @@
 
 use super::credential::Credential;
 use super::file::Rules;
-use super::identity::Identity;
-use super::jwt::{self, Flaw, Issuer, Remote, Verdict};
-use super::keys::{Key, Keys};
-use super::pass::{Pass, Ticket, Use};
+use super::identity::ClientIdentity;
+use super::jwt::{self, Flaw, Issuer, Remote, TokenVerdict};
+use super::keys::{ApiKey, ApiKeys};
 use super::password::Password;
-use super::permit::{Grant, Held, Source};
+use super::permit::{Grant, GrantOrigin, GrantSource};
 use super::rights::{Right, Rights};
-use super::secret::{Digest, Seal, Secret};
+use super::secret::{Digest, HiddenText, MacKey};
+use super::signed_token::{SignedToken, Ticket, TokenUse};
 use crate::record::{Timestamp, TopicName};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +21,10 @@ pub const OPEN_WITHIN: Duration = Duration::from_secs(60);
 const REMEMBERED: usize = 1024;
 
 #[derive(Debug)]
-pub struct Table {
-    keys: Keys,
+pub struct AuthTable {
+    keys: ApiKeys,
     issuers: Vec<Issuer>,
-    seal: Seal,
+    seal: MacKey,
     session: Duration,
     /// Of all that was read.
     text: Digest,
@@ -36,7 +36,7 @@ pub struct Table {
 
 /// Why somebody is not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
+pub enum AuthError {
     /// Nothing was shown.
     Missing,
     /// What was shown is not known, or not right: nobody learns which.
@@ -51,40 +51,40 @@ pub enum Refused {
 
 /// Why what somebody was let in with holds no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum GrantEnd {
     Expired,
     Revoked,
 }
 
 /// Whether a ticket opens its first stream or one that was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
+pub enum TicketUse {
     First,
     /// With the id of the last event.
     Again,
 }
 
 /// What to do about a credential.
-pub enum Answer<'a> {
+pub enum Decision<'a> {
     Granted(Grant),
-    Refused(Refused),
+    Refused(AuthError),
     /// To be asked again once these have been fetched anew.
     Fetch(Vec<Arc<Remote>>),
     /// To be tried beside the async threads: it takes a while.
     Try {
         name: &'a str,
-        secret: &'a Secret,
+        secret: &'a HiddenText,
         password: Password,
     },
 }
 
-impl Table {
+impl AuthTable {
     /// `fallback` seals where the file has no secret of its own; `text`: of all that was read.
     pub fn new(rules: Rules, issuers: Vec<Issuer>, fallback: &[u8], text: Digest) -> Result<Self, String> {
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
-        let seal = Seal::new(secret).ok_or("ticket_secret cannot be used")?;
+        let seal = MacKey::new(secret).ok_or("ticket_secret cannot be used")?;
         Ok(Self {
-            keys: Keys::new(rules.keys)?,
+            keys: ApiKeys::new(rules.keys)?,
             seal,
             session: rules.session,
             text,
@@ -102,82 +102,82 @@ impl Table {
         self.text == other.text
     }
 
-    pub fn answer<'a>(&self, credential: &'a Credential, arrival: Arrival, now: Timestamp) -> Answer<'a> {
+    pub fn answer<'a>(&self, credential: &'a Credential, arrival: TicketUse, now: Timestamp) -> Decision<'a> {
         let granted = match credential {
             Credential::Bearer(secret) => match self.shown(None, secret, now) {
-                Err(Refused::Wrong) => return self.answer_to_token(secret, now),
+                Err(AuthError::Wrong) => return self.answer_to_token(secret, now),
                 shown => shown,
             },
             Credential::Named { name, secret } => match self.shown(Some(name), secret, now) {
                 // Programs that know only Basic have a token for a password.
-                Err(Refused::Wrong) if jwt::header(secret.reveal()).is_some() => {
+                Err(AuthError::Wrong) if jwt::header(secret.reveal()).is_some() => {
                     return self.answer_to_token(secret, now);
                 }
-                Err(Refused::Wrong) => return self.answer_to_password(name, secret, now),
+                Err(AuthError::Wrong) => return self.answer_to_password(name, secret, now),
                 shown => shown,
             },
-            Credential::Session(text) => self.pass(text, Use::Session, arrival, now),
-            Credential::Ticket(text) => self.pass(text, Use::Ticket, arrival, now),
+            Credential::Session(text) => self.pass(text, TokenUse::Session, arrival, now),
+            Credential::Ticket(text) => self.pass(text, TokenUse::Ticket, arrival, now),
             Credential::Certificate { name, ends } => self.certified(name, *ends, now),
         };
-        granted.map_or_else(Answer::Refused, Answer::Granted)
+        granted.map_or_else(Decision::Refused, Decision::Granted)
     }
 
-    fn shown(&self, name: Option<&str>, secret: &Secret, now: Timestamp) -> Result<Grant, Refused> {
-        let key = self.keys.shown(name, secret).ok_or(Refused::Wrong)?;
+    fn shown(&self, name: Option<&str>, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
+        let key = self.keys.shown(name, secret).ok_or(AuthError::Wrong)?;
         grant(key, now)
     }
 
-    fn certified(&self, name: &str, ends: Timestamp, now: Timestamp) -> Result<Grant, Refused> {
-        let mut grant = grant(self.keys.named(name).filter(|key| key.is_certificate()).ok_or(Refused::Wrong)?, now)?;
+    fn certified(&self, name: &str, ends: Timestamp, now: Timestamp) -> Result<Grant, AuthError> {
+        let mut grant = grant(self.keys.named(name).filter(|key| key.is_certificate()).ok_or(AuthError::Wrong)?, now)?;
         if ends <= now {
-            return Err(Refused::Expired);
+            return Err(AuthError::Expired);
         }
         grant.held.ends = Some(ends);
         Ok(grant)
     }
 
-    fn answer_to_token(&self, token: &Secret, now: Timestamp) -> Answer<'static> {
+    fn answer_to_token(&self, token: &HiddenText, now: Timestamp) -> Decision<'static> {
         let digest = Digest::of(token.reveal());
         if let Some(grant) = lock(&self.good).get(&digest)
             && self.until(&grant.held, now).is_ok()
         {
-            return Answer::Granted(grant.clone());
+            return Decision::Granted(grant.clone());
         }
-        let Some(header) = jwt::header(token.reveal()) else { return Answer::Refused(Refused::Wrong) };
-        let (mut refused, mut unknown) = (Refused::Wrong, Vec::new());
+        let Some(header) = jwt::header(token.reveal()) else { return Decision::Refused(AuthError::Wrong) };
+        let (mut refused, mut unknown) = (AuthError::Wrong, Vec::new());
         for issuer in &self.issuers {
             match issuer.judge(token.reveal(), &header) {
-                Verdict::Good(grant) => {
+                TokenVerdict::Good(grant) => {
                     let mut good = lock(&self.good);
                     if good.len() >= REMEMBERED {
                         good.clear();
                     }
                     good.insert(digest, (*grant).clone());
-                    return Answer::Granted(*grant);
+                    return Decision::Granted(*grant);
                 }
-                Verdict::Foreign => {}
-                Verdict::Bad(Flaw::Expired) => refused = Refused::Expired,
-                Verdict::Bad(Flaw::Other(why)) => refused = Refused::Bad(why),
-                Verdict::UnknownKey(remote) => unknown.push(remote),
+                TokenVerdict::Foreign => {}
+                TokenVerdict::Bad(Flaw::Expired) => refused = AuthError::Expired,
+                TokenVerdict::Bad(Flaw::Other(why)) => refused = AuthError::Bad(why),
+                TokenVerdict::UnknownKey(remote) => unknown.push(remote),
             }
         }
         match refused {
-            Refused::Wrong if !unknown.is_empty() => Answer::Fetch(unknown),
-            refused => Answer::Refused(refused),
+            AuthError::Wrong if !unknown.is_empty() => Decision::Fetch(unknown),
+            refused => Decision::Refused(refused),
         }
     }
 
-    fn answer_to_password<'a>(&self, name: &'a str, secret: &'a Secret, now: Timestamp) -> Answer<'a> {
-        let Some(password) = self.keys.password(name) else { return Answer::Refused(Refused::Wrong) };
+    fn answer_to_password<'a>(&self, name: &'a str, secret: &'a HiddenText, now: Timestamp) -> Decision<'a> {
+        let Some(password) = self.keys.password(name) else { return Decision::Refused(AuthError::Wrong) };
         match self.remembers(name, secret) {
-            true => self.of_password(name, now).map_or_else(Answer::Refused, Answer::Granted),
-            false => Answer::Try { name, secret, password: password.clone() },
+            true => self.of_password(name, now).map_or_else(Decision::Refused, Decision::Granted),
+            false => Decision::Try { name, secret, password: password.clone() },
         }
     }
 
     /// After [`Answer::Try`] went well.
-    pub fn tried(&self, name: &str, secret: &Secret, now: Timestamp) -> Result<Grant, Refused> {
+    pub fn tried(&self, name: &str, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
         let grant = self.of_password(name, now)?;
         let mut right = lock(&self.right);
         if right.len() >= REMEMBERED {
@@ -187,62 +187,73 @@ impl Table {
         Ok(grant)
     }
 
-    fn of_password(&self, name: &str, now: Timestamp) -> Result<Grant, Refused> {
+    fn of_password(&self, name: &str, now: Timestamp) -> Result<Grant, AuthError> {
         // The password that was tried may have been another's, to take as long.
-        let key = self.keys.named(name).filter(|key| key.is_password()).ok_or(Refused::Wrong)?;
+        let key = self.keys.named(name).filter(|key| key.is_password()).ok_or(AuthError::Wrong)?;
         grant(key, now)
     }
 
     /// Whether this very password was right before.
-    pub fn remembers(&self, name: &str, secret: &Secret) -> bool {
+    pub fn remembers(&self, name: &str, secret: &HiddenText) -> bool {
         let memory = self.memory_of(name, secret);
         lock(&self.right).contains(&memory)
     }
 
-    fn memory_of(&self, name: &str, secret: &Secret) -> [u8; 32] {
+    fn memory_of(&self, name: &str, secret: &HiddenText) -> [u8; 32] {
         self.seal.of(format!("curlew password {name}:{}", secret.reveal()).as_bytes())
     }
 
-    fn pass(&self, text: &Secret, made_for: Use, arrival: Arrival, now: Timestamp) -> Result<Grant, Refused> {
-        let pass = Pass::open(text.reveal(), &self.seal, made_for).ok_or(Refused::Wrong)?;
+    fn pass(
+        &self,
+        text: &HiddenText,
+        made_for: TokenUse,
+        arrival: TicketUse,
+        now: Timestamp,
+    ) -> Result<Grant, AuthError> {
+        let pass = SignedToken::open(text.reveal(), &self.seal, made_for).ok_or(AuthError::Wrong)?;
         if let Some(ticket) = &pass.ticket
-            && arrival == Arrival::First
+            && arrival == TicketUse::First
             && ticket.open_by < now
         {
-            return Err(Refused::Expired);
+            return Err(AuthError::Expired);
         }
         let held = pass.held();
-        self.until(&held, now).map_err(|_| Refused::Expired)?;
-        let rights = self.rights_of(&held.source, pass.rights).ok_or(Refused::Expired)?;
-        Ok(Grant { identity: Identity::new(&pass.name), rights, only: pass.ticket.map(|ticket| ticket.topics), held })
+        self.until(&held, now).map_err(|_| AuthError::Expired)?;
+        let rights = self.rights_of(&held.source, pass.rights).ok_or(AuthError::Expired)?;
+        Ok(Grant {
+            identity: ClientIdentity::new(&pass.name),
+            rights,
+            only: pass.ticket.map(|ticket| ticket.topics),
+            held,
+        })
     }
 
     /// A key's rights are those that it has now; a token's those that it had.
-    fn rights_of(&self, source: &Source, own: Option<Rights>) -> Option<Rights> {
+    fn rights_of(&self, source: &GrantSource, own: Option<Rights>) -> Option<Rights> {
         match source {
-            Source::Key { name, .. } => self.keys.named(name).map(|key| key.rights.clone()),
-            Source::Token { .. } => own,
+            GrantSource::Key { name, .. } => self.keys.named(name).map(|key| key.rights.clone()),
+            GrantSource::Token { .. } => own,
         }
     }
 
     /// Until when a grant holds, as far as is known now; `None`: without end.
-    pub fn until(&self, held: &Held, now: Timestamp) -> Result<Option<Timestamp>, Ended> {
+    pub fn until(&self, held: &GrantOrigin, now: Timestamp) -> Result<Option<Timestamp>, GrantEnd> {
         let source_ends = match &held.source {
-            Source::Key { name, fingerprint } => {
+            GrantSource::Key { name, fingerprint } => {
                 let key = self.keys.named(name).filter(|key| key.fingerprint() == *fingerprint);
-                key.ok_or(Ended::Revoked)?.expires
+                key.ok_or(GrantEnd::Revoked)?.expires
             }
-            Source::Token { issuer, fingerprint } => {
+            GrantSource::Token { issuer, fingerprint } => {
                 let mut issuers = self.issuers.iter().filter(|known| known.fingerprint == *issuer);
                 match issuers.any(|issuer| issuer.vouches_for(fingerprint)) {
                     true => None,
-                    false => return Err(Ended::Revoked),
+                    false => return Err(GrantEnd::Revoked),
                 }
             }
         };
         let until = source_ends.into_iter().chain(held.ends).min();
         match until {
-            Some(until) if until <= now => Err(Ended::Expired),
+            Some(until) if until <= now => Err(GrantEnd::Expired),
             until => Ok(until),
         }
     }
@@ -255,27 +266,32 @@ impl Table {
     }
 
     /// A session for who was let in, and its end in ms since the epoch.
-    pub fn session(&self, grant: &Grant, now: Timestamp) -> Result<(String, Timestamp), Ended> {
+    pub fn session(&self, grant: &Grant, now: Timestamp) -> Result<(String, Timestamp), GrantEnd> {
         let pass = self.pass_for(grant, None, now)?;
-        Ok((pass.seal(&self.seal, Use::Session), pass.ends))
+        Ok((pass.seal(&self.seal, TokenUse::Session), pass.ends))
     }
 
     /// A ticket to consume `topics`, and its end in ms since the epoch.
-    pub fn ticket(&self, grant: &Grant, topics: Vec<TopicName>, now: Timestamp) -> Result<(String, Timestamp), Ended> {
+    pub fn ticket(
+        &self,
+        grant: &Grant,
+        topics: Vec<TopicName>,
+        now: Timestamp,
+    ) -> Result<(String, Timestamp), GrantEnd> {
         let open_by = now.saturating_add(millis(OPEN_WITHIN));
         let pass = self.pass_for(grant, Some(Ticket { topics, open_by }), now)?;
-        Ok((pass.seal(&self.seal, Use::Ticket), pass.ends))
+        Ok((pass.seal(&self.seal, TokenUse::Ticket), pass.ends))
     }
 
-    fn pass_for(&self, grant: &Grant, ticket: Option<Ticket>, now: Timestamp) -> Result<Pass, Ended> {
+    fn pass_for(&self, grant: &Grant, ticket: Option<Ticket>, now: Timestamp) -> Result<SignedToken, GrantEnd> {
         let until = self.until(&grant.held, now)?;
         let longest = now.saturating_add(millis(self.session));
         let rights = match (&grant.held.source, &ticket) {
-            (Source::Key { .. }, _) => None,
-            (Source::Token { .. }, None) => Some(grant.rights.clone()),
-            (Source::Token { .. }, Some(ticket)) => Some(Rights::to_consume(&ticket.topics)),
+            (GrantSource::Key { .. }, _) => None,
+            (GrantSource::Token { .. }, None) => Some(grant.rights.clone()),
+            (GrantSource::Token { .. }, Some(ticket)) => Some(Rights::to_consume(&ticket.topics)),
         };
-        Ok(Pass {
+        Ok(SignedToken {
             name: grant.identity.name().to_owned(),
             source: grant.held.source.clone(),
             ends: until.map_or(longest, |until| until.min(longest)),
@@ -285,12 +301,12 @@ impl Table {
     }
 }
 
-fn grant(key: &Key, now: Timestamp) -> Result<Grant, Refused> {
+fn grant(key: &ApiKey, now: Timestamp) -> Result<Grant, AuthError> {
     if key.is_expired(now) {
-        return Err(Refused::Expired);
+        return Err(AuthError::Expired);
     }
-    let source = Source::Key { name: key.identity.name().to_owned(), fingerprint: key.fingerprint() };
-    let held = Held { source, ends: None };
+    let source = GrantSource::Key { name: key.identity.name().to_owned(), fingerprint: key.fingerprint() };
+    let held = GrantOrigin { source, ends: None };
     Ok(Grant { identity: key.identity.clone(), rights: key.rights.clone(), only: None, held })
 }
 

@@ -6,8 +6,8 @@ use super::*;
 const NOW: Timestamp = 1_800_000_000_000;
 const HOUR: Timestamp = 3_600_000;
 
-fn table_of(text: &str) -> Table {
-    Table::new(file::parse(text).unwrap(), Vec::new(), b"of this process", Digest::of(text)).unwrap()
+fn table_of(text: &str) -> AuthTable {
+    AuthTable::new(file::parse(text).unwrap(), Vec::new(), b"of this process", Digest::of(text)).unwrap()
 }
 
 fn key(name: &str, secret: &str, rest: &str) -> String {
@@ -22,14 +22,14 @@ fn topic(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
 }
 
-fn ask(table: &Table, credential: &Credential, arrival: Arrival, now: Timestamp) -> Result<Grant, Refused> {
+fn ask(table: &AuthTable, credential: &Credential, arrival: TicketUse, now: Timestamp) -> Result<Grant, AuthError> {
     match table.answer(credential, arrival, now) {
-        Answer::Granted(grant) => Ok(grant),
-        Answer::Refused(refused) => Err(refused),
-        Answer::Fetch(remotes) => panic!("{remotes:?}"),
-        Answer::Try { name, secret, password } => match password.is(secret) {
+        Decision::Granted(grant) => Ok(grant),
+        Decision::Refused(refused) => Err(refused),
+        Decision::Fetch(remotes) => panic!("{remotes:?}"),
+        Decision::Try { name, secret, password } => match password.is(secret) {
             true => table.tried(name, secret, now),
-            false => Err(Refused::Wrong),
+            false => Err(AuthError::Wrong),
         },
     }
 }
@@ -39,20 +39,20 @@ fn bearer(text: &str) -> Credential {
 }
 
 fn ticket(text: String) -> Credential {
-    Credential::Ticket(Secret::new(text))
+    Credential::Ticket(HiddenText::new(text))
 }
 
 #[test]
 fn an_unknown_key_and_a_wrong_one_are_refused_alike() {
     let table = table_of(&(web() + &key("old", "o", "expires = 2020-01-01T00:00:00Z")));
     let ask =
-        |text: &str| ask(&table, &bearer(text), Arrival::First, NOW).map(|grant| grant.identity.name().to_owned());
+        |text: &str| ask(&table, &bearer(text), TicketUse::First, NOW).map(|grant| grant.identity.name().to_owned());
     assert_eq!(ask("w"), Ok("web".into()));
     assert_eq!(ask("web:w"), Ok("web".into()));
     for wrong in ["x", "", "web:x", "nobody:w", "old:w", "a.b.c"] {
-        assert_eq!(ask(wrong), Err(Refused::Wrong), "{wrong}");
+        assert_eq!(ask(wrong), Err(AuthError::Wrong), "{wrong}");
     }
-    assert_eq!(ask("o"), Err(Refused::Expired));
+    assert_eq!(ask("o"), Err(AuthError::Expired));
 }
 
 #[test]
@@ -67,13 +67,13 @@ fn a_password_is_tried_and_then_remembered() {
         argon2::PasswordHasher::hash_password_with_salt(&made, b"horse", b"somesaltsomesalt").unwrap();
     assert!(hash.to_string().starts_with(line));
     let table = table_of(&format!("{}[[key]]\nname = \"ann\"\nargon2 = \"{hash}\"\n", web()));
-    let is_tried = |text: &str| matches!(table.answer(&bearer(text), Arrival::First, NOW), Answer::Try { .. });
-    let refused = |text: &str| ask(&table, &bearer(text), Arrival::First, NOW).err();
+    let is_tried = |text: &str| matches!(table.answer(&bearer(text), TicketUse::First, NOW), Decision::Try { .. });
+    let refused = |text: &str| ask(&table, &bearer(text), TicketUse::First, NOW).err();
     assert!(is_tried("ann:horse") && is_tried("ann:hors") && is_tried("nobody:horse"), "all take as long");
-    assert_eq!(refused("ann:hors"), Some(Refused::Wrong));
-    assert_eq!(refused("nobody:horse"), Some(Refused::Wrong), "whoever's password it is");
-    assert_eq!(refused("web:horse"), Some(Refused::Wrong));
-    assert_eq!(refused("horse"), Some(Refused::Wrong), "a password needs its name");
+    assert_eq!(refused("ann:hors"), Some(AuthError::Wrong));
+    assert_eq!(refused("nobody:horse"), Some(AuthError::Wrong), "whoever's password it is");
+    assert_eq!(refused("web:horse"), Some(AuthError::Wrong));
+    assert_eq!(refused("horse"), Some(AuthError::Wrong), "a password needs its name");
     assert_eq!(refused("ann:horse"), None);
     assert!(!is_tried("ann:horse") && is_tried("ann:hors"));
 }
@@ -84,63 +84,64 @@ fn a_session_lasts_as_long_as_the_file_says_and_its_key() {
     let file = format!("session = \"2h\"\n{}{}", web(), key("short", "s", rest));
     let table = table_of(&file);
     let session = |text: &str| {
-        let grant = ask(&table, &bearer(text), Arrival::First, NOW).unwrap();
+        let grant = ask(&table, &bearer(text), TicketUse::First, NOW).unwrap();
         let (text, ends) = table.session(&grant, NOW).unwrap();
-        (Credential::Session(Secret::new(text)), ends - NOW)
+        (Credential::Session(HiddenText::new(text)), ends - NOW)
     };
     let (web, ends) = session("w");
     assert_eq!(ends, 2 * HOUR);
-    let at = |table: &Table, later| ask(table, &web, Arrival::First, NOW + later).map(|grant| grant.rights);
+    let at = |table: &AuthTable, later| ask(table, &web, TicketUse::First, NOW + later).map(|grant| grant.rights);
     assert!(at(&table, 0).unwrap().allow(Right::Consume, &topic("a")));
     assert!(at(&table, 2 * HOUR - 1).is_ok());
-    assert_eq!(at(&table, 2 * HOUR), Err(Refused::Expired));
+    assert_eq!(at(&table, 2 * HOUR), Err(AuthError::Expired));
     assert_eq!(session("s").1, HOUR, "1_800_000_000_000 is 08:00");
     let narrower = table_of(&key("web", "w", "consume = [\"b\"]"));
     assert!(!at(&narrower, 0).unwrap().allow(Right::Consume, &topic("a")), "the rights are those of now");
     for other in [key("web", "x", "consume = [\"*\"]"), key("other", "w", "consume = [\"*\"]"), String::new()] {
-        assert_eq!(at(&table_of(&other), 0), Err(Refused::Expired), "{other}");
+        assert_eq!(at(&table_of(&other), 0), Err(AuthError::Expired), "{other}");
     }
 }
 
 #[test]
 fn a_ticket_is_used_soon_and_then_as_long_as_the_session_lasts() {
     let table = table_of(&web());
-    let grant = ask(&table, &bearer("w"), Arrival::First, NOW).unwrap();
+    let grant = ask(&table, &bearer("w"), TicketUse::First, NOW).unwrap();
     let (text, ends) = table.ticket(&grant, vec![topic("a")], NOW).unwrap();
     assert_eq!(ends - NOW, 12 * HOUR);
     let at = |arrival, later| ask(&table, &ticket(text.clone()), arrival, NOW + later);
-    let opened = at(Arrival::First, 60_000).unwrap();
+    let opened = at(TicketUse::First, 60_000).unwrap();
     assert!(opened.may(Right::Consume, &topic("a")).is_ok());
     assert!(opened.may(Right::Consume, &topic("b")).is_err(), "only its topics");
     assert!(opened.may(Right::Produce, &topic("a")).is_err());
-    assert_eq!(at(Arrival::First, 61_000).err(), Some(Refused::Expired));
-    assert!(at(Arrival::Again, 12 * HOUR - 1).is_ok());
-    assert_eq!(at(Arrival::Again, 12 * HOUR).err(), Some(Refused::Expired));
-    let session = Credential::Session(Secret::new(text.clone()));
-    assert_eq!(ask(&table, &session, Arrival::Again, NOW).err(), Some(Refused::Wrong), "a ticket is no session");
+    assert_eq!(at(TicketUse::First, 61_000).err(), Some(AuthError::Expired));
+    assert!(at(TicketUse::Again, 12 * HOUR - 1).is_ok());
+    assert_eq!(at(TicketUse::Again, 12 * HOUR).err(), Some(AuthError::Expired));
+    let session = Credential::Session(HiddenText::new(text.clone()));
+    assert_eq!(ask(&table, &session, TicketUse::Again, NOW).err(), Some(AuthError::Wrong), "a ticket is no session");
 }
 
 #[test]
 fn a_ticket_of_a_ticket_and_of_a_session_ends_with_what_it_comes_from() {
     let table = table_of(&web());
-    let grant = ask(&table, &bearer("w"), Arrival::First, NOW).unwrap();
+    let grant = ask(&table, &bearer("w"), TicketUse::First, NOW).unwrap();
     let (session, ends) = table.session(&grant, NOW).unwrap();
     let later = NOW + HOUR;
-    let session = ask(&table, &Credential::Session(Secret::new(session)), Arrival::First, later).unwrap();
+    let session = ask(&table, &Credential::Session(HiddenText::new(session)), TicketUse::First, later).unwrap();
     let (text, ticket_ends) = table.ticket(&session, vec![topic("a")], later).unwrap();
     assert_eq!(ticket_ends, ends);
-    assert!(ask(&table, &ticket(text), Arrival::Again, ends - 1).is_ok());
+    assert!(ask(&table, &ticket(text), TicketUse::Again, ends - 1).is_ok());
 }
 
 #[test]
 fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
     let secret = "ticket_secret = \"0123456789abcdef0123456789abcdef\"\n";
     for (file, holds) in [(web(), false), (format!("{secret}{}", web()), true)] {
-        let start =
-            |own: &str| Table::new(file::parse(&file).unwrap(), Vec::new(), own.as_bytes(), Digest::of(&file)).unwrap();
-        let grant = ask(&start("one"), &bearer("w"), Arrival::First, NOW).unwrap();
+        let start = |own: &str| {
+            AuthTable::new(file::parse(&file).unwrap(), Vec::new(), own.as_bytes(), Digest::of(&file)).unwrap()
+        };
+        let grant = ask(&start("one"), &bearer("w"), TicketUse::First, NOW).unwrap();
         let (text, _) = start("one").ticket(&grant, vec![topic("a")], NOW).unwrap();
-        assert_eq!(ask(&start("two"), &ticket(text), Arrival::Again, NOW).is_ok(), holds);
+        assert_eq!(ask(&start("two"), &ticket(text), TicketUse::Again, NOW).is_ok(), holds);
     }
 }
 
@@ -150,20 +151,20 @@ fn a_certificate_is_let_in_by_its_name_where_the_file_says_so_and_nothing_else_b
     let table = table_of(&with);
     let ends = NOW + HOUR;
     let at =
-        |name: &str, now| ask(&table, &Credential::Certificate { name: name.to_owned(), ends }, Arrival::First, now);
+        |name: &str, now| ask(&table, &Credential::Certificate { name: name.to_owned(), ends }, TicketUse::First, now);
     let shown = |name: &str| at(name, NOW);
     let grant = shown("boiler").unwrap();
     assert!(grant.may(Right::Produce, &topic("a")).is_ok() && grant.may(Right::Produce, &topic("b")).is_err());
     for unknown in ["web", "Boiler", ""] {
-        assert_eq!(shown(unknown), Err(Refused::Wrong), "{unknown}");
+        assert_eq!(shown(unknown), Err(AuthError::Wrong), "{unknown}");
     }
     for typed in ["boiler:", "boiler:certificate", "certificate", "boiler"] {
-        assert_eq!(ask(&table, &bearer(typed), Arrival::First, NOW), Err(Refused::Wrong), "{typed}");
+        assert_eq!(ask(&table, &bearer(typed), TicketUse::First, NOW), Err(AuthError::Wrong), "{typed}");
     }
-    assert_eq!(table_of(&web()).until(&grant.held, NOW), Err(Ended::Revoked));
+    assert_eq!(table_of(&web()).until(&grant.held, NOW), Err(GrantEnd::Revoked));
     // A connection may outlive its certificate; what it is asked for and what it gave out do not.
     assert_eq!(table.until(&grant.held, NOW), Ok(Some(ends)));
     assert_eq!(table.ticket(&grant, vec![topic("a")], NOW).unwrap().1, ends);
-    assert_eq!(table.until(&grant.held, ends), Err(Ended::Expired));
-    assert_eq!((at("boiler", ends - 1).is_ok(), at("boiler", ends).err()), (true, Some(Refused::Expired)));
+    assert_eq!(table.until(&grant.held, ends), Err(GrantEnd::Expired));
+    assert_eq!((at("boiler", ends - 1).is_ok(), at("boiler", ends).err()), (true, Some(AuthError::Expired)));
 }

@@ -1,7 +1,7 @@
 //! Notices that the auth file, or a file that it names, has changed.
 
-use super::Auth;
-use crate::worker::{self, Worker};
+use super::Authenticator;
+use crate::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn start(auth: Auth) -> io::Result<Self> {
+    pub fn start(auth: Authenticator) -> io::Result<Self> {
         let (ask, asked) = bounded(1);
         let _worker = Worker::start("auth-file", move || run(&auth, &asked))?;
         Ok(Self { ask, _worker })
@@ -30,14 +30,14 @@ impl Watch {
     }
 }
 
-fn run(auth: &Auth, asked: &Receiver<()>) {
+fn run(auth: &Authenticator, asked: &Receiver<()>) {
     loop {
         let is_asked = match asked.recv_timeout(LOOK) {
             Ok(()) => true,
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let _at_work = worker::at_work();
+        let _at_work = watchdog::busy();
         if is_asked || auth.has_changed() {
             auth.reload();
         }

@@ -1,7 +1,7 @@
 //! A record as expressions see it.
 
 use super::node::Variable;
-use super::value::{Json, Value};
+use super::value::{CelValue, JsonValue};
 use crate::record::{Partition, RecordRef, TopicName};
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -11,9 +11,9 @@ pub struct Document<'r> {
     record: RecordRef<'r>,
     topic: &'r TopicName,
     partition: Partition,
-    value: OnceCell<Json<'r>>,
-    key: OnceCell<Json<'r>>,
-    headers: OnceCell<Json<'r>>,
+    value: OnceCell<JsonValue<'r>>,
+    key: OnceCell<JsonValue<'r>>,
+    headers: OnceCell<JsonValue<'r>>,
 }
 
 impl<'r> Document<'r> {
@@ -22,29 +22,29 @@ impl<'r> Document<'r> {
         Self { record, topic, partition, value, key, headers }
     }
 
-    pub(super) fn variable(&self, variable: Variable) -> Value<'_> {
+    pub(super) fn variable(&self, variable: Variable) -> CelValue<'_> {
         match variable {
-            Variable::Value => self.value.get_or_init(|| Json::read(self.record.value)).view(),
-            Variable::Key => self.key.get_or_init(|| Json::read(self.record.key)).view(),
+            Variable::Value => self.value.get_or_init(|| JsonValue::read(self.record.value)).view(),
+            Variable::Key => self.key.get_or_init(|| JsonValue::read(self.record.key)).view(),
             Variable::Headers => self.headers.get_or_init(|| self.read_headers()).view(),
-            Variable::Topic => Value::String(Cow::Borrowed(self.topic.as_str())),
-            Variable::Partition => Value::Int(self.partition.into()),
-            Variable::Offset => Value::Int(self.record.offset),
-            Variable::Timestamp if self.record.timestamp < 0 => Value::Null,
-            Variable::Timestamp => Value::Timestamp(self.record.timestamp),
+            Variable::Topic => CelValue::String(Cow::Borrowed(self.topic.as_str())),
+            Variable::Partition => CelValue::Int(self.partition.into()),
+            Variable::Offset => CelValue::Int(self.record.offset),
+            Variable::Timestamp if self.record.timestamp < 0 => CelValue::Null,
+            Variable::Timestamp => CelValue::Timestamp(self.record.timestamp),
         }
     }
 
     /// Values stay text, even where they look like JSON. A name that is not UTF-8 cannot be asked for.
-    fn read_headers(&self) -> Json<'r> {
+    fn read_headers(&self) -> JsonValue<'r> {
         let read = |bytes: &'r [u8]| match std::str::from_utf8(bytes) {
-            Ok(text) => Json::String(Cow::Borrowed(text)),
-            Err(_) => Json::Bytes(Cow::Borrowed(bytes)),
+            Ok(text) => JsonValue::String(Cow::Borrowed(text)),
+            Err(_) => JsonValue::Bytes(Cow::Borrowed(bytes)),
         };
         let headers = self.record.headers().filter_map(|(name, value)| {
             let name = std::str::from_utf8(name).ok()?;
-            Some((Cow::Borrowed(name), value.map_or(Json::Null, read)))
+            Some((Cow::Borrowed(name), value.map_or(JsonValue::Null, read)))
         });
-        Json::map(headers.collect())
+        JsonValue::map(headers.collect())
     }
 }

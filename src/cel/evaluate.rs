@@ -2,8 +2,8 @@
 
 use super::document::Document;
 use super::functions::Function;
-use super::node::{Node, Operator};
-use super::value::{Json, Value, compare_numbers, field};
+use super::node::{CelNode, Operator};
+use super::value::{CelValue, JsonValue, compare_numbers, field};
 use std::borrow::{Borrow, Cow};
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -29,46 +29,46 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         Self { document, left: Cell::new(steps) }
     }
 
-    pub fn bool(&self, node: &'t Node) -> Known<bool> {
+    pub fn bool(&self, node: &'t CelNode) -> Known<bool> {
         match self.value(node)? {
-            Value::Bool(bool) => Ok(bool),
+            CelValue::Bool(bool) => Ok(bool),
             _ => Err(Unknown),
         }
     }
 
-    fn value(&self, node: &'t Node) -> Known<Value<'t>> {
+    fn value(&self, node: &'t CelNode) -> Known<CelValue<'t>> {
         self.charge(1)?;
         Ok(match node {
-            Node::Literal(json) => json.view(),
-            Node::Timestamp(ms) => Value::Timestamp(*ms),
-            Node::Duration(ms) => Value::Duration(*ms),
-            Node::Variable(variable) => self.document.variable(*variable),
-            Node::List(items) => Value::Items(items.iter().map(|item| self.value(item)).collect::<Known<_>>()?),
-            Node::Field(of, name) => self.field(of, name)?.ok_or(Unknown)?.view(),
-            Node::Has(of, name) => Value::Bool(self.field(of, name)?.is_some()),
-            Node::Index(of, index) => self.index(of, index)?,
-            Node::Not(inner) => Value::Bool(!self.bool(inner)?),
-            Node::Negate(inner) => match self.value(inner)? {
-                Value::Int(int) => Value::Int(int.checked_neg().ok_or(Unknown)?),
-                Value::Double(double) => Value::Double(-double),
-                Value::Duration(ms) => Value::Duration(ms.checked_neg().ok_or(Unknown)?),
+            CelNode::Literal(json) => json.view(),
+            CelNode::Timestamp(ms) => CelValue::Timestamp(*ms),
+            CelNode::Duration(ms) => CelValue::Duration(*ms),
+            CelNode::Variable(variable) => self.document.variable(*variable),
+            CelNode::List(items) => CelValue::Items(items.iter().map(|item| self.value(item)).collect::<Known<_>>()?),
+            CelNode::Field(of, name) => self.field(of, name)?.ok_or(Unknown)?.view(),
+            CelNode::Has(of, name) => CelValue::Bool(self.field(of, name)?.is_some()),
+            CelNode::Index(of, index) => self.index(of, index)?,
+            CelNode::Not(inner) => CelValue::Bool(!self.bool(inner)?),
+            CelNode::Negate(inner) => match self.value(inner)? {
+                CelValue::Int(int) => CelValue::Int(int.checked_neg().ok_or(Unknown)?),
+                CelValue::Double(double) => CelValue::Double(-double),
+                CelValue::Duration(ms) => CelValue::Duration(ms.checked_neg().ok_or(Unknown)?),
                 _ => return Err(Unknown),
             },
-            Node::And(parts) => Value::Bool(self.any(parts, false).map(|found| !found)?),
-            Node::Or(parts) => Value::Bool(self.any(parts, true)?),
-            Node::If(parts) => {
+            CelNode::And(parts) => CelValue::Bool(self.any(parts, false).map(|found| !found)?),
+            CelNode::Or(parts) => CelValue::Bool(self.any(parts, true)?),
+            CelNode::If(parts) => {
                 let [condition, then, other] = &**parts;
                 self.value(if self.bool(condition)? { then } else { other })?
             }
-            Node::Binary(operator, sides) => {
+            CelNode::Binary(operator, sides) => {
                 let [left, right] = &**sides;
                 self.binary(*operator, self.value(left)?, self.value(right)?)?
             }
-            Node::Call(function, arguments) => self.call(*function, arguments)?,
-            Node::Matches(text, pattern) => match self.value(text)? {
-                Value::String(text) => {
+            CelNode::Call(function, arguments) => self.call(*function, arguments)?,
+            CelNode::Matches(text, pattern) => match self.value(text)? {
+                CelValue::String(text) => {
                     self.charge(pattern.steps(&text))?;
-                    Value::Bool(pattern.is_in(&text))
+                    CelValue::Bool(pattern.is_in(&text))
                 }
                 _ => return Err(Unknown),
             },
@@ -76,7 +76,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
     }
 
     /// Whether a part is `wanted`. One that is settles it, whatever the others are; else what is unknown stays so.
-    fn any(&self, parts: &'t [Node], wanted: bool) -> Known<bool> {
+    fn any(&self, parts: &'t [CelNode], wanted: bool) -> Known<bool> {
         let mut result = Ok(false);
         for part in parts {
             match self.bool(part) {
@@ -88,19 +88,19 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         result
     }
 
-    fn field(&self, of: &'t Node, name: &str) -> Known<Option<&'t Json<'t>>> {
+    fn field(&self, of: &'t CelNode, name: &str) -> Known<Option<&'t JsonValue<'t>>> {
         match self.value(of)? {
-            Value::Map(fields) => Ok(field(fields, name)),
+            CelValue::Map(fields) => Ok(field(fields, name)),
             _ => Err(Unknown),
         }
     }
 
-    fn index(&self, of: &'t Node, index: &'t Node) -> Known<Value<'t>> {
+    fn index(&self, of: &'t CelNode, index: &'t CelNode) -> Known<CelValue<'t>> {
         let place = |int: i64| usize::try_from(int).map_err(|_| Unknown);
         match (self.value(of)?, self.value(index)?) {
-            (Value::Map(fields), Value::String(name)) => Ok(field(fields, &name).ok_or(Unknown)?.view()),
-            (Value::List(items), Value::Int(at)) => Ok(items.get(place(at)?).ok_or(Unknown)?.view()),
-            (Value::Items(mut items), Value::Int(at)) => {
+            (CelValue::Map(fields), CelValue::String(name)) => Ok(field(fields, &name).ok_or(Unknown)?.view()),
+            (CelValue::List(items), CelValue::Int(at)) => Ok(items.get(place(at)?).ok_or(Unknown)?.view()),
+            (CelValue::Items(mut items), CelValue::Int(at)) => {
                 let at = place(at)?;
                 if at < items.len() { Ok(items.swap_remove(at)) } else { Err(Unknown) }
             }
@@ -108,15 +108,15 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         }
     }
 
-    fn call(&self, function: Function, arguments: &'t [Node]) -> Known<Value<'t>> {
+    fn call(&self, function: Function, arguments: &'t [CelNode]) -> Known<CelValue<'t>> {
         match arguments {
             [argument] => function.of_one(self.value(argument)?, self),
-            [text, part] => Ok(Value::Bool(function.of_texts(&self.value(text)?, &self.value(part)?, self)?)),
+            [text, part] => Ok(CelValue::Bool(function.of_texts(&self.value(text)?, &self.value(part)?, self)?)),
             _ => Err(Unknown),
         }
     }
 
-    fn binary(&self, operator: Operator, left: Value<'t>, right: Value<'t>) -> Known<Value<'t>> {
+    fn binary(&self, operator: Operator, left: CelValue<'t>, right: CelValue<'t>) -> Known<CelValue<'t>> {
         let bool = match operator {
             Operator::Equal => self.equal(&left, &right)?,
             Operator::NotEqual => !self.equal(&left, &right)?,
@@ -127,41 +127,41 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             Operator::In => self.is_in(&left, &right)?,
             _ => return self.arithmetic(operator, left, right),
         };
-        Ok(Value::Bool(bool))
+        Ok(CelValue::Bool(bool))
     }
 
     /// Values of different types are different; numbers are equal by what they mean.
-    fn equal(&self, left: &Value<'t>, right: &Value<'t>) -> Known<bool> {
+    fn equal(&self, left: &CelValue<'t>, right: &CelValue<'t>) -> Known<bool> {
         self.charge(1)?;
         Ok(match (left, right) {
-            (Value::Null, Value::Null) => true,
-            (Value::Bool(a), Value::Bool(b)) => a == b,
-            (Value::Int(a), Value::Int(b)) => a == b,
-            (Value::Uint(a), Value::Uint(b)) => a == b,
-            (Value::Double(a), Value::Double(b)) => a == b,
-            (Value::Int(int), Value::Double(double)) | (Value::Double(double), Value::Int(int)) => {
+            (CelValue::Null, CelValue::Null) => true,
+            (CelValue::Bool(a), CelValue::Bool(b)) => a == b,
+            (CelValue::Int(a), CelValue::Int(b)) => a == b,
+            (CelValue::Uint(a), CelValue::Uint(b)) => a == b,
+            (CelValue::Double(a), CelValue::Double(b)) => a == b,
+            (CelValue::Int(int), CelValue::Double(double)) | (CelValue::Double(double), CelValue::Int(int)) => {
                 compare_numbers(*int, *double) == Some(Ordering::Equal)
             }
-            (Value::Uint(uint), Value::Double(double)) | (Value::Double(double), Value::Uint(uint)) => {
+            (CelValue::Uint(uint), CelValue::Double(double)) | (CelValue::Double(double), CelValue::Uint(uint)) => {
                 compare_numbers(*uint, *double) == Some(Ordering::Equal)
             }
-            (Value::String(a), Value::String(b)) => {
+            (CelValue::String(a), CelValue::String(b)) => {
                 self.charge_bytes(a.len().min(b.len()))?;
                 a == b
             }
-            (Value::Bytes(a), Value::Bytes(b)) => {
+            (CelValue::Bytes(a), CelValue::Bytes(b)) => {
                 self.charge_bytes(a.len().min(b.len()))?;
                 a == b
             }
-            (Value::Timestamp(a), Value::Timestamp(b)) | (Value::Duration(a), Value::Duration(b)) => a == b,
-            (Value::List(a), Value::List(b)) => {
-                a.len() == b.len() && self.all_equal(a.iter().map(Json::view), b.iter().map(Json::view))?
+            (CelValue::Timestamp(a), CelValue::Timestamp(b)) | (CelValue::Duration(a), CelValue::Duration(b)) => a == b,
+            (CelValue::List(a), CelValue::List(b)) => {
+                a.len() == b.len() && self.all_equal(a.iter().map(JsonValue::view), b.iter().map(JsonValue::view))?
             }
-            (Value::List(list), Value::Items(items)) | (Value::Items(items), Value::List(list)) => {
-                list.len() == items.len() && self.all_equal(list.iter().map(Json::view), items)?
+            (CelValue::List(list), CelValue::Items(items)) | (CelValue::Items(items), CelValue::List(list)) => {
+                list.len() == items.len() && self.all_equal(list.iter().map(JsonValue::view), items)?
             }
-            (Value::Items(a), Value::Items(b)) => a.len() == b.len() && self.all_equal(a, b)?,
-            (Value::Map(a), Value::Map(b)) => {
+            (CelValue::Items(a), CelValue::Items(b)) => a.len() == b.len() && self.all_equal(a, b)?,
+            (CelValue::Map(a), CelValue::Map(b)) => {
                 a.len() == b.len()
                     && a.iter().zip(*b).all(|((a, _), (b, _))| a == b)
                     && self.all_equal(a.iter().map(|(_, v)| v.view()), b.iter().map(|(_, v)| v.view()))?
@@ -172,8 +172,8 @@ impl<'t, 'r> Evaluation<'t, 'r> {
 
     fn all_equal(
         &self,
-        left: impl IntoIterator<Item: Borrow<Value<'t>>>,
-        right: impl IntoIterator<Item: Borrow<Value<'t>>>,
+        left: impl IntoIterator<Item: Borrow<CelValue<'t>>>,
+        right: impl IntoIterator<Item: Borrow<CelValue<'t>>>,
     ) -> Known<bool> {
         for (left, right) in left.into_iter().zip(right) {
             if !self.equal(left.borrow(), right.borrow())? {
@@ -184,44 +184,46 @@ impl<'t, 'r> Evaluation<'t, 'r> {
     }
 
     /// `None`: NaN is neither more nor less.
-    fn compare(&self, left: &Value<'t>, right: &Value<'t>) -> Known<Option<Ordering>> {
+    fn compare(&self, left: &CelValue<'t>, right: &CelValue<'t>) -> Known<Option<Ordering>> {
         Ok(match (left, right) {
-            (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
-            (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
-            (Value::Uint(a), Value::Uint(b)) => Some(a.cmp(b)),
-            (Value::Uint(_), Value::Int(_)) => Some(Ordering::Greater),
-            (Value::Int(_), Value::Uint(_)) => Some(Ordering::Less),
-            (Value::Uint(uint), Value::Double(double)) => compare_numbers(*uint, *double),
-            (Value::Double(double), Value::Uint(uint)) => compare_numbers(*uint, *double).map(Ordering::reverse),
-            (Value::Double(a), Value::Double(b)) => a.partial_cmp(b),
-            (Value::Int(int), Value::Double(double)) => compare_numbers(*int, *double),
-            (Value::Double(double), Value::Int(int)) => compare_numbers(*int, *double).map(Ordering::reverse),
-            (Value::String(a), Value::String(b)) => {
+            (CelValue::Bool(a), CelValue::Bool(b)) => Some(a.cmp(b)),
+            (CelValue::Int(a), CelValue::Int(b)) => Some(a.cmp(b)),
+            (CelValue::Uint(a), CelValue::Uint(b)) => Some(a.cmp(b)),
+            (CelValue::Uint(_), CelValue::Int(_)) => Some(Ordering::Greater),
+            (CelValue::Int(_), CelValue::Uint(_)) => Some(Ordering::Less),
+            (CelValue::Uint(uint), CelValue::Double(double)) => compare_numbers(*uint, *double),
+            (CelValue::Double(double), CelValue::Uint(uint)) => compare_numbers(*uint, *double).map(Ordering::reverse),
+            (CelValue::Double(a), CelValue::Double(b)) => a.partial_cmp(b),
+            (CelValue::Int(int), CelValue::Double(double)) => compare_numbers(*int, *double),
+            (CelValue::Double(double), CelValue::Int(int)) => compare_numbers(*int, *double).map(Ordering::reverse),
+            (CelValue::String(a), CelValue::String(b)) => {
                 self.charge_bytes(a.len().min(b.len()))?;
                 Some(a.cmp(b))
             }
-            (Value::Bytes(a), Value::Bytes(b)) => {
+            (CelValue::Bytes(a), CelValue::Bytes(b)) => {
                 self.charge_bytes(a.len().min(b.len()))?;
                 Some(a.cmp(b))
             }
-            (Value::Timestamp(a), Value::Timestamp(b)) | (Value::Duration(a), Value::Duration(b)) => Some(a.cmp(b)),
+            (CelValue::Timestamp(a), CelValue::Timestamp(b)) | (CelValue::Duration(a), CelValue::Duration(b)) => {
+                Some(a.cmp(b))
+            }
             _ => return Err(Unknown),
         })
     }
 
-    fn is_in(&self, item: &Value<'t>, of: &Value<'t>) -> Known<bool> {
+    fn is_in(&self, item: &CelValue<'t>, of: &CelValue<'t>) -> Known<bool> {
         match of {
-            Value::List(list) => self.has_equal(item, list.iter().map(Json::view)),
-            Value::Items(items) => self.has_equal(item, items),
-            Value::Map(fields) => match item {
-                Value::String(name) => Ok(field(fields, name).is_some()),
+            CelValue::List(list) => self.has_equal(item, list.iter().map(JsonValue::view)),
+            CelValue::Items(items) => self.has_equal(item, items),
+            CelValue::Map(fields) => match item {
+                CelValue::String(name) => Ok(field(fields, name).is_some()),
                 _ => Ok(false),
             },
             _ => Err(Unknown),
         }
     }
 
-    fn has_equal(&self, item: &Value<'t>, list: impl IntoIterator<Item: Borrow<Value<'t>>>) -> Known<bool> {
+    fn has_equal(&self, item: &CelValue<'t>, list: impl IntoIterator<Item: Borrow<CelValue<'t>>>) -> Known<bool> {
         for own in list {
             if self.equal(item, own.borrow())? {
                 return Ok(true);
@@ -231,31 +233,35 @@ impl<'t, 'r> Evaluation<'t, 'r> {
     }
 
     /// Beyond CEL, an int and a double make a double: JSON writes 21 and 21.5 for readings of one kind.
-    fn arithmetic(&self, operator: Operator, left: Value<'t>, right: Value<'t>) -> Known<Value<'t>> {
+    fn arithmetic(&self, operator: Operator, left: CelValue<'t>, right: CelValue<'t>) -> Known<CelValue<'t>> {
         match (left, right) {
-            (Value::Int(a), Value::Int(b)) => ints(operator, a, b).map(Value::Int).ok_or(Unknown),
-            (Value::Uint(a), Value::Uint(b)) => wide(operator, a, b),
-            (Value::Uint(a), Value::Int(b)) => wide(operator, a, b),
-            (Value::Int(a), Value::Uint(b)) => wide(operator, a, b),
-            (Value::Uint(a), Value::Double(b)) => doubles(operator, a as f64, b),
-            (Value::Double(a), Value::Uint(b)) => doubles(operator, a, b as f64),
-            (Value::Double(a), Value::Double(b)) => doubles(operator, a, b),
-            (Value::Int(a), Value::Double(b)) => doubles(operator, a as f64, b),
-            (Value::Double(a), Value::Int(b)) => doubles(operator, a, b as f64),
-            (Value::String(a), Value::String(b)) if operator == Operator::Add => {
+            (CelValue::Int(a), CelValue::Int(b)) => ints(operator, a, b).map(CelValue::Int).ok_or(Unknown),
+            (CelValue::Uint(a), CelValue::Uint(b)) => wide(operator, a, b),
+            (CelValue::Uint(a), CelValue::Int(b)) => wide(operator, a, b),
+            (CelValue::Int(a), CelValue::Uint(b)) => wide(operator, a, b),
+            (CelValue::Uint(a), CelValue::Double(b)) => doubles(operator, a as f64, b),
+            (CelValue::Double(a), CelValue::Uint(b)) => doubles(operator, a, b as f64),
+            (CelValue::Double(a), CelValue::Double(b)) => doubles(operator, a, b),
+            (CelValue::Int(a), CelValue::Double(b)) => doubles(operator, a as f64, b),
+            (CelValue::Double(a), CelValue::Int(b)) => doubles(operator, a, b as f64),
+            (CelValue::String(a), CelValue::String(b)) if operator == Operator::Add => {
                 self.charge_bytes(a.len() + b.len())?;
                 let mut text = a.into_owned();
                 text.push_str(&b);
-                Ok(Value::String(Cow::Owned(text)))
+                Ok(CelValue::String(Cow::Owned(text)))
             }
-            (Value::Timestamp(a), Value::Timestamp(b)) if operator == Operator::Subtract => {
-                a.checked_sub(b).map(Value::Duration).ok_or(Unknown)
+            (CelValue::Timestamp(a), CelValue::Timestamp(b)) if operator == Operator::Subtract => {
+                a.checked_sub(b).map(CelValue::Duration).ok_or(Unknown)
             }
-            (Value::Timestamp(at), Value::Duration(by)) => sum(operator, at, by).map(Value::Timestamp).ok_or(Unknown),
-            (Value::Duration(by), Value::Timestamp(at)) if operator == Operator::Add => {
-                sum(operator, at, by).map(Value::Timestamp).ok_or(Unknown)
+            (CelValue::Timestamp(at), CelValue::Duration(by)) => {
+                sum(operator, at, by).map(CelValue::Timestamp).ok_or(Unknown)
             }
-            (Value::Duration(a), Value::Duration(b)) => sum(operator, a, b).map(Value::Duration).ok_or(Unknown),
+            (CelValue::Duration(by), CelValue::Timestamp(at)) if operator == Operator::Add => {
+                sum(operator, at, by).map(CelValue::Timestamp).ok_or(Unknown)
+            }
+            (CelValue::Duration(a), CelValue::Duration(b)) => {
+                sum(operator, a, b).map(CelValue::Duration).ok_or(Unknown)
+            }
             _ => Err(Unknown),
         }
     }
@@ -272,7 +278,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
 }
 
 /// With a number that is larger than an int; the result may fit one.
-fn wide<'t>(operator: Operator, a: impl Into<i128>, b: impl Into<i128>) -> Known<Value<'t>> {
+fn wide<'t>(operator: Operator, a: impl Into<i128>, b: impl Into<i128>) -> Known<CelValue<'t>> {
     let (a, b): (i128, i128) = (a.into(), b.into());
     let result = match operator {
         Operator::Add => a.checked_add(b),
@@ -283,8 +289,8 @@ fn wide<'t>(operator: Operator, a: impl Into<i128>, b: impl Into<i128>) -> Known
         _ => None,
     };
     let result = result.ok_or(Unknown)?;
-    let narrow = i64::try_from(result).map(Value::Int);
-    narrow.or_else(|_| u64::try_from(result).map(Value::Uint)).map_err(|_| Unknown)
+    let narrow = i64::try_from(result).map(CelValue::Int);
+    narrow.or_else(|_| u64::try_from(result).map(CelValue::Uint)).map_err(|_| Unknown)
 }
 
 fn ints(operator: Operator, a: i64, b: i64) -> Option<i64> {
@@ -304,8 +310,8 @@ fn sum(operator: Operator, a: i64, b: i64) -> Option<i64> {
     }
 }
 
-fn doubles<'t>(operator: Operator, a: f64, b: f64) -> Known<Value<'t>> {
-    Ok(Value::Double(match operator {
+fn doubles<'t>(operator: Operator, a: f64, b: f64) -> Known<CelValue<'t>> {
+    Ok(CelValue::Double(match operator {
         Operator::Add => a + b,
         Operator::Subtract => a - b,
         Operator::Multiply => a * b,

@@ -3,7 +3,7 @@
 use super::CompileError;
 use super::evaluate::{Evaluation, Unknown};
 use super::time;
-use super::value::Value;
+use super::value::CelValue;
 use std::borrow::Cow;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Function {
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum CallStyle {
     /// `size(x)`
     Global,
     /// `x.size()`
@@ -41,42 +41,42 @@ pub enum Style {
 }
 
 /// Name, style, and how many arguments, what a method is called on included.
-const FUNCTIONS: [(&str, Style, usize, Function); 23] = [
-    ("size", Style::Global, 1, Function::Size),
-    ("int", Style::Global, 1, Function::Int),
-    ("double", Style::Global, 1, Function::Double),
-    ("string", Style::Global, 1, Function::String),
-    ("bool", Style::Global, 1, Function::Bool),
-    ("timestamp", Style::Global, 1, Function::Timestamp),
-    ("duration", Style::Global, 1, Function::Duration),
-    ("matches", Style::Global, 2, Function::Matches),
-    ("size", Style::Method, 1, Function::Size),
-    ("startsWith", Style::Method, 2, Function::StartsWith),
-    ("endsWith", Style::Method, 2, Function::EndsWith),
-    ("contains", Style::Method, 2, Function::Contains),
-    ("matches", Style::Method, 2, Function::Matches),
-    ("lowerAscii", Style::Method, 1, Function::LowerAscii),
-    ("upperAscii", Style::Method, 1, Function::UpperAscii),
-    ("getFullYear", Style::Method, 1, Function::FullYear),
-    ("getMonth", Style::Method, 1, Function::Month),
-    ("getDate", Style::Method, 1, Function::Date),
-    ("getDayOfWeek", Style::Method, 1, Function::DayOfWeek),
-    ("getHours", Style::Method, 1, Function::Hours),
-    ("getMinutes", Style::Method, 1, Function::Minutes),
-    ("getSeconds", Style::Method, 1, Function::Seconds),
-    ("getMilliseconds", Style::Method, 1, Function::Milliseconds),
+const FUNCTIONS: [(&str, CallStyle, usize, Function); 23] = [
+    ("size", CallStyle::Global, 1, Function::Size),
+    ("int", CallStyle::Global, 1, Function::Int),
+    ("double", CallStyle::Global, 1, Function::Double),
+    ("string", CallStyle::Global, 1, Function::String),
+    ("bool", CallStyle::Global, 1, Function::Bool),
+    ("timestamp", CallStyle::Global, 1, Function::Timestamp),
+    ("duration", CallStyle::Global, 1, Function::Duration),
+    ("matches", CallStyle::Global, 2, Function::Matches),
+    ("size", CallStyle::Method, 1, Function::Size),
+    ("startsWith", CallStyle::Method, 2, Function::StartsWith),
+    ("endsWith", CallStyle::Method, 2, Function::EndsWith),
+    ("contains", CallStyle::Method, 2, Function::Contains),
+    ("matches", CallStyle::Method, 2, Function::Matches),
+    ("lowerAscii", CallStyle::Method, 1, Function::LowerAscii),
+    ("upperAscii", CallStyle::Method, 1, Function::UpperAscii),
+    ("getFullYear", CallStyle::Method, 1, Function::FullYear),
+    ("getMonth", CallStyle::Method, 1, Function::Month),
+    ("getDate", CallStyle::Method, 1, Function::Date),
+    ("getDayOfWeek", CallStyle::Method, 1, Function::DayOfWeek),
+    ("getHours", CallStyle::Method, 1, Function::Hours),
+    ("getMinutes", CallStyle::Method, 1, Function::Minutes),
+    ("getSeconds", CallStyle::Method, 1, Function::Seconds),
+    ("getMilliseconds", CallStyle::Method, 1, Function::Milliseconds),
 ];
 
 impl Function {
-    pub fn find(name: &str, style: Style, column: usize) -> Result<Self, CompileError> {
-        let known = |wanted: Style| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == wanted);
+    pub fn find(name: &str, style: CallStyle, column: usize) -> Result<Self, CompileError> {
+        let known = |wanted: CallStyle| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == wanted);
         if let Some((.., function)) = known(style).find(|(own, ..)| *own == name) {
             return Ok(*function);
         }
         let mut names: Vec<_> = known(style).map(|(name, ..)| *name).collect();
         let kind = match style {
-            Style::Method => "method",
-            Style::Global => {
+            CallStyle::Method => "method",
+            CallStyle::Global => {
                 names.insert(0, "has");
                 "function"
             }
@@ -106,34 +106,34 @@ impl Function {
     }
 
     /// Of one argument.
-    pub fn of_one<'t>(self, argument: Value<'t>, evaluation: &Evaluation<'_, '_>) -> Result<Value<'t>, Unknown> {
-        if let Value::String(text) = &argument {
+    pub fn of_one<'t>(self, argument: CelValue<'t>, evaluation: &Evaluation<'_, '_>) -> Result<CelValue<'t>, Unknown> {
+        if let CelValue::String(text) = &argument {
             evaluation.charge_bytes(text.len())?;
         }
         let value = match (self, argument) {
-            (Self::Size, value) => Value::Int(i64::try_from(size(&value)?).map_err(|_| Unknown)?),
-            (Self::Int, Value::Double(double)) => Value::Int(whole(double)?),
-            (Self::Int, Value::String(text)) => Value::Int(text.parse().map_err(|_| Unknown)?),
-            (Self::Int, Value::Timestamp(ms)) => Value::Int(ms.div_euclid(1000)),
-            (Self::Int, value @ Value::Int(_)) => value,
-            (Self::Double, Value::Int(int)) => Value::Double(int as f64),
-            (Self::Double, Value::Uint(uint)) => Value::Double(uint as f64),
-            (Self::Double, Value::String(text)) => Value::Double(text.parse().map_err(|_| Unknown)?),
-            (Self::Double, value @ Value::Double(_)) => value,
-            (Self::Bool, Value::String(text)) => Value::Bool(text.parse().map_err(|_| Unknown)?),
-            (Self::Bool, value @ Value::Bool(_)) => value,
+            (Self::Size, value) => CelValue::Int(i64::try_from(size(&value)?).map_err(|_| Unknown)?),
+            (Self::Int, CelValue::Double(double)) => CelValue::Int(whole(double)?),
+            (Self::Int, CelValue::String(text)) => CelValue::Int(text.parse().map_err(|_| Unknown)?),
+            (Self::Int, CelValue::Timestamp(ms)) => CelValue::Int(ms.div_euclid(1000)),
+            (Self::Int, value @ CelValue::Int(_)) => value,
+            (Self::Double, CelValue::Int(int)) => CelValue::Double(int as f64),
+            (Self::Double, CelValue::Uint(uint)) => CelValue::Double(uint as f64),
+            (Self::Double, CelValue::String(text)) => CelValue::Double(text.parse().map_err(|_| Unknown)?),
+            (Self::Double, value @ CelValue::Double(_)) => value,
+            (Self::Bool, CelValue::String(text)) => CelValue::Bool(text.parse().map_err(|_| Unknown)?),
+            (Self::Bool, value @ CelValue::Bool(_)) => value,
             (Self::String, value) => string(value)?,
-            (Self::Timestamp, Value::String(text)) => Value::Timestamp(time::timestamp(&text).ok_or(Unknown)?),
-            (Self::Timestamp, Value::Int(seconds)) => {
-                Value::Timestamp(seconds.checked_mul(1000).filter(|ms| time::calendar(*ms).is_some()).ok_or(Unknown)?)
-            }
-            (Self::Timestamp, value @ Value::Timestamp(_)) => value,
-            (Self::Duration, Value::String(text)) => Value::Duration(time::duration(&text).ok_or(Unknown)?),
-            (Self::Duration, value @ Value::Duration(_)) => value,
-            (Self::LowerAscii, Value::String(text)) => Value::String(text.to_ascii_lowercase().into()),
-            (Self::UpperAscii, Value::String(text)) => Value::String(text.to_ascii_uppercase().into()),
-            (part, Value::Timestamp(ms)) => Value::Int(part.of_calendar(ms)?),
-            (part, Value::Duration(ms)) => Value::Int(part.of_duration(ms)?),
+            (Self::Timestamp, CelValue::String(text)) => CelValue::Timestamp(time::timestamp(&text).ok_or(Unknown)?),
+            (Self::Timestamp, CelValue::Int(seconds)) => CelValue::Timestamp(
+                seconds.checked_mul(1000).filter(|ms| time::calendar(*ms).is_some()).ok_or(Unknown)?,
+            ),
+            (Self::Timestamp, value @ CelValue::Timestamp(_)) => value,
+            (Self::Duration, CelValue::String(text)) => CelValue::Duration(time::duration(&text).ok_or(Unknown)?),
+            (Self::Duration, value @ CelValue::Duration(_)) => value,
+            (Self::LowerAscii, CelValue::String(text)) => CelValue::String(text.to_ascii_lowercase().into()),
+            (Self::UpperAscii, CelValue::String(text)) => CelValue::String(text.to_ascii_uppercase().into()),
+            (part, CelValue::Timestamp(ms)) => CelValue::Int(part.of_calendar(ms)?),
+            (part, CelValue::Duration(ms)) => CelValue::Int(part.of_duration(ms)?),
             _ => return Err(Unknown),
         };
         Ok(value)
@@ -169,11 +169,11 @@ impl Function {
     /// Of a text and what it is searched for.
     pub fn of_texts(
         self,
-        text: &Value<'_>,
-        part: &Value<'_>,
+        text: &CelValue<'_>,
+        part: &CelValue<'_>,
         evaluation: &Evaluation<'_, '_>,
     ) -> Result<bool, Unknown> {
-        let (Value::String(text), Value::String(part)) = (text, part) else { return Err(Unknown) };
+        let (CelValue::String(text), CelValue::String(part)) = (text, part) else { return Err(Unknown) };
         match self {
             Self::StartsWith => Ok(text.starts_with(&**part)),
             Self::EndsWith => Ok(text.ends_with(&**part)),
@@ -187,13 +187,13 @@ impl Function {
 }
 
 /// Of a string in characters, of bytes in bytes.
-fn size(value: &Value<'_>) -> Result<usize, Unknown> {
+fn size(value: &CelValue<'_>) -> Result<usize, Unknown> {
     Ok(match value {
-        Value::String(text) => text.chars().count(),
-        Value::Bytes(bytes) => bytes.len(),
-        Value::List(items) => items.len(),
-        Value::Items(items) => items.len(),
-        Value::Map(fields) => fields.len(),
+        CelValue::String(text) => text.chars().count(),
+        CelValue::Bytes(bytes) => bytes.len(),
+        CelValue::List(items) => items.len(),
+        CelValue::Items(items) => items.len(),
+        CelValue::Map(fields) => fields.len(),
         _ => return Err(Unknown),
     })
 }
@@ -204,17 +204,17 @@ fn whole(double: f64) -> Result<i64, Unknown> {
     if (-END..END).contains(&double) { Ok(double as i64) } else { Err(Unknown) }
 }
 
-fn string(value: Value<'_>) -> Result<Value<'_>, Unknown> {
+fn string(value: CelValue<'_>) -> Result<CelValue<'_>, Unknown> {
     let text = match value {
-        Value::String(text) => text,
-        Value::Int(int) => int.to_string().into(),
-        Value::Uint(uint) => uint.to_string().into(),
-        Value::Double(double) => double.to_string().into(),
-        Value::Bool(bool) => bool.to_string().into(),
-        Value::Bytes(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| Unknown)?),
-        Value::Timestamp(ms) => time::timestamp_text(ms).ok_or(Unknown)?.into(),
-        Value::Duration(ms) => format!("{}s", ms as f64 / 1000.0).into(),
+        CelValue::String(text) => text,
+        CelValue::Int(int) => int.to_string().into(),
+        CelValue::Uint(uint) => uint.to_string().into(),
+        CelValue::Double(double) => double.to_string().into(),
+        CelValue::Bool(bool) => bool.to_string().into(),
+        CelValue::Bytes(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| Unknown)?),
+        CelValue::Timestamp(ms) => time::timestamp_text(ms).ok_or(Unknown)?.into(),
+        CelValue::Duration(ms) => format!("{}s", ms as f64 / 1000.0).into(),
         _ => return Err(Unknown),
     };
-    Ok(Value::String(text))
+    Ok(CelValue::String(text))
 }

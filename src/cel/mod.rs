@@ -25,13 +25,13 @@ mod value;
 pub use document::Document;
 
 use evaluate::Evaluation;
-use node::Node;
+use node::CelNode;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// What an expression may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct CelLimits {
     /// Characters of its text.
     pub length: usize,
     /// Of one evaluation: a part of the expression, an element compared, or 16 bytes looked at each count for one.
@@ -39,7 +39,7 @@ pub struct Limits {
 }
 
 /// An evaluation then takes some milliseconds at most.
-impl Default for Limits {
+impl Default for CelLimits {
     fn default() -> Self {
         Self { length: 1024, steps: 1 << 18 }
     }
@@ -51,7 +51,7 @@ const MAX_DEPTH: usize = 32;
 /// A compiled expression. Equal ones are written with the same words, whatever stands between them.
 pub struct Expression {
     text: String,
-    root: Node,
+    root: CelNode,
     steps: u32,
 }
 
@@ -65,10 +65,10 @@ pub struct CompileError {
 
 impl Expression {
     pub fn compile(source: &str) -> Result<Self, CompileError> {
-        Self::compile_within(source, Limits::default())
+        Self::compile_within(source, CelLimits::default())
     }
 
-    pub fn compile_within(source: &str, limits: Limits) -> Result<Self, CompileError> {
+    pub fn compile_within(source: &str, limits: CelLimits) -> Result<Self, CompileError> {
         let (root, text) = parse::parse(source, limits.length)?;
         Ok(Self { text, root, steps: limits.steps })
     }

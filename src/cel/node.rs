@@ -2,29 +2,29 @@
 
 use super::functions::Function;
 use super::pattern::Pattern;
-use super::value::Json;
+use super::value::JsonValue;
 
 #[derive(Debug)]
-pub enum Node {
-    Literal(Json<'static>),
+pub enum CelNode {
+    Literal(JsonValue<'static>),
     /// ms since the epoch.
     Timestamp(i64),
     /// ms.
     Duration(i64),
     Variable(Variable),
-    List(Vec<Node>),
-    Field(Box<Node>, String),
-    Has(Box<Node>, String),
-    Index(Box<Node>, Box<Node>),
-    Not(Box<Node>),
-    Negate(Box<Node>),
+    List(Vec<CelNode>),
+    Field(Box<CelNode>, String),
+    Has(Box<CelNode>, String),
+    Index(Box<CelNode>, Box<CelNode>),
+    Not(Box<CelNode>),
+    Negate(Box<CelNode>),
     /// All of many, so that long chains are flat.
-    And(Vec<Node>),
-    Or(Vec<Node>),
-    If(Box<[Node; 3]>),
-    Binary(Operator, Box<[Node; 2]>),
-    Call(Function, Vec<Node>),
-    Matches(Box<Node>, Pattern),
+    And(Vec<CelNode>),
+    Or(Vec<CelNode>),
+    If(Box<[CelNode; 3]>),
+    Binary(Operator, Box<[CelNode; 2]>),
+    Call(Function, Vec<CelNode>),
+    Matches(Box<CelNode>, Pattern),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,19 +66,18 @@ pub const VARIABLES: [(&str, Variable); 7] = [
     ("timestamp", Variable::Timestamp),
 ];
 
-impl Node {
+impl CelNode {
     /// What it surely comes to, where that does not depend on the record.
     pub fn kind(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Literal(Json::Null) => "null",
-            Self::Literal(Json::Int(_) | Json::Uint(_)) | Self::Variable(Variable::Partition | Variable::Offset) => {
-                "an int"
-            }
-            Self::Literal(Json::Double(_)) => "a double",
-            Self::Literal(Json::String(_)) | Self::Variable(Variable::Topic) => "a string",
-            Self::Literal(Json::Bytes(_)) => "bytes",
-            Self::Literal(Json::List(_)) | Self::List(_) => "a list",
-            Self::Literal(Json::Map(_)) | Self::Variable(Variable::Headers) => "a map",
+            Self::Literal(JsonValue::Null) => "null",
+            Self::Literal(JsonValue::Int(_) | JsonValue::Uint(_))
+            | Self::Variable(Variable::Partition | Variable::Offset) => "an int",
+            Self::Literal(JsonValue::Double(_)) => "a double",
+            Self::Literal(JsonValue::String(_)) | Self::Variable(Variable::Topic) => "a string",
+            Self::Literal(JsonValue::Bytes(_)) => "bytes",
+            Self::Literal(JsonValue::List(_)) | Self::List(_) => "a list",
+            Self::Literal(JsonValue::Map(_)) | Self::Variable(Variable::Headers) => "a map",
             Self::Timestamp(_) | Self::Variable(Variable::Timestamp) => "a timestamp",
             Self::Duration(_) => "a duration",
             Self::Negate(_) => "a number",
@@ -89,7 +88,7 @@ impl Node {
             Self::Binary(..) | Self::Not(_) | Self::And(_) | Self::Or(_) | Self::Has(..) | Self::Matches(..) => {
                 "a bool"
             }
-            Self::Literal(Json::Bool(_)) => "a bool",
+            Self::Literal(JsonValue::Bool(_)) => "a bool",
             Self::Call(function, _) => return Some(function.kind()),
             Self::Variable(Variable::Value | Variable::Key) | Self::Field(..) | Self::Index(..) => return None,
             Self::If(parts) => {

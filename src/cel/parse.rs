@@ -1,10 +1,10 @@
 //! Words to a tree, by precedence climbing. What is wrong is found here, before any record is seen.
 
-use super::functions::{Function, Style};
-use super::node::{Node, Operator, VARIABLES};
+use super::functions::{CallStyle, Function};
+use super::node::{CelNode, Operator, VARIABLES};
 use super::pattern::{self, Pattern};
-use super::token::{Token, Word, words};
-use super::value::Json;
+use super::token::{CelToken, Word, words};
+use super::value::JsonValue;
 use super::{CompileError, MAX_DEPTH};
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ const OPERATORS: [&[(&str, Operator)]; 5] = [
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 
 /// The tree of an expression, and its text in one spelling.
-pub fn parse(source: &str, most: usize) -> Result<(Node, String), CompileError> {
+pub fn parse(source: &str, most: usize) -> Result<(CelNode, String), CompileError> {
     let length = source.chars().count();
     if length > most {
         let problem = format!("an expression has at most {most} characters; this one has {length}");
@@ -39,7 +39,7 @@ pub fn parse(source: &str, most: usize) -> Result<(Node, String), CompileError> 
     let text = words.iter().map(|word| word.text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
     let mut parser = Parser { words, at: 0, nesting: 0, pattern_bytes: pattern::MAX_BYTES };
     let root = parser.expression()?;
-    if parser.peek().token != Token::End {
+    if parser.peek().token != CelToken::End {
         return Err(parser.expected("an operator or the end"));
     }
     root.must_be_bool("where=")?;
@@ -56,20 +56,20 @@ struct Parser<'s> {
 }
 
 /// A part of the tree, where it begins, and how deep it is.
-struct Part {
-    node: Node,
+struct ParsedPart {
+    node: CelNode,
     column: usize,
     depth: usize,
 }
 
-impl Part {
+impl ParsedPart {
     /// Around parts of at most this depth.
-    fn around(node: Node, column: usize, inner: usize) -> Result<Self, CompileError> {
+    fn around(node: CelNode, column: usize, inner: usize) -> Result<Self, CompileError> {
         let depth = inner + 1;
         if depth > MAX_DEPTH { Err(too_deep(column)) } else { Ok(Self { node, column, depth }) }
     }
 
-    fn leaf(node: Node, column: usize) -> Self {
+    fn leaf(node: CelNode, column: usize) -> Self {
         Self { node, column, depth: 1 }
     }
 
@@ -100,8 +100,8 @@ impl<'s> Parser<'s> {
     /// Passes an operator, bracket or keyword, if it is next.
     fn eat(&mut self, text: &str) -> bool {
         let is_next = match &self.peek().token {
-            Token::Symbol(symbol) => *symbol == text,
-            Token::Name(name) => name == text && KEYWORDS.contains(&text),
+            CelToken::Symbol(symbol) => *symbol == text,
+            CelToken::Name(name) => name == text && KEYWORDS.contains(&text),
             _ => false,
         };
         if is_next {
@@ -116,7 +116,7 @@ impl<'s> Parser<'s> {
 
     fn expected(&self, what: &str) -> CompileError {
         let Word { token, column, text } = self.peek();
-        let found = if *token == Token::End { "the end".to_owned() } else { format!("`{text}`") };
+        let found = if *token == CelToken::End { "the end".to_owned() } else { format!("`{text}`") };
         CompileError::new(*column, format!("expected {what}, found {found}"))
     }
 
@@ -131,7 +131,7 @@ impl<'s> Parser<'s> {
         result
     }
 
-    fn expression(&mut self) -> Result<Part, CompileError> {
+    fn expression(&mut self) -> Result<ParsedPart, CompileError> {
         self.nested(|parser| {
             let condition = parser.binary(0)?;
             if !parser.eat("?") {
@@ -143,12 +143,12 @@ impl<'s> Parser<'s> {
             let other = parser.expression()?;
             let depth = condition.depth.max(then.depth).max(other.depth);
             let column = condition.column;
-            Part::around(Node::If(Box::new([condition.node, then.node, other.node])), column, depth)
+            ParsedPart::around(CelNode::If(Box::new([condition.node, then.node, other.node])), column, depth)
         })
     }
 
     /// Operators that bind at least so tightly, and their sides.
-    fn binary(&mut self, least: usize) -> Result<Part, CompileError> {
+    fn binary(&mut self, least: usize) -> Result<ParsedPart, CompileError> {
         let mut left = self.unary()?;
         while let Some((level, operator)) = self.operator(least) {
             let right = self.binary(level + 1)?;
@@ -165,34 +165,34 @@ impl<'s> Parser<'s> {
         })
     }
 
-    fn unary(&mut self) -> Result<Part, CompileError> {
+    fn unary(&mut self) -> Result<ParsedPart, CompileError> {
         let column = self.column();
         if self.eat("!") {
             let inner = self.nested(Self::unary)?;
             inner.must_be_bool("!")?;
-            return Part::around(Node::Not(Box::new(inner.node)), column, inner.depth);
+            return ParsedPart::around(CelNode::Not(Box::new(inner.node)), column, inner.depth);
         }
         if !self.eat("-") {
             return self.member();
         }
         // The smallest int has no positive counterpart.
-        if let Token::Int(magnitude) = self.peek().token
+        if let CelToken::Int(magnitude) = self.peek().token
             && let Some(int) = 0i64.checked_sub_unsigned(magnitude)
         {
             self.bump();
-            return self.selectors(Part::leaf(Node::Literal(Json::Int(int)), column));
+            return self.selectors(ParsedPart::leaf(CelNode::Literal(JsonValue::Int(int)), column));
         }
         let inner = self.nested(Self::unary)?;
-        Part::around(Node::Negate(Box::new(inner.node)), column, inner.depth)
+        ParsedPart::around(CelNode::Negate(Box::new(inner.node)), column, inner.depth)
     }
 
-    fn member(&mut self) -> Result<Part, CompileError> {
+    fn member(&mut self) -> Result<ParsedPart, CompileError> {
         let primary = self.primary()?;
         self.selectors(primary)
     }
 
     /// `.field`, `.function(…)` and `[…]` after something.
-    fn selectors(&mut self, mut part: Part) -> Result<Part, CompileError> {
+    fn selectors(&mut self, mut part: ParsedPart) -> Result<ParsedPart, CompileError> {
         loop {
             let column = part.column;
             if self.eat(".") {
@@ -201,13 +201,13 @@ impl<'s> Parser<'s> {
                 part = if self.eat("(") {
                     self.call(&name, at, Some(part))?
                 } else {
-                    Part::around(Node::Field(Box::new(part.node), name), column, part.depth)?
+                    ParsedPart::around(CelNode::Field(Box::new(part.node), name), column, part.depth)?
                 };
             } else if self.eat("[") {
                 let index = self.expression()?;
                 self.require("]", "`]`")?;
                 let depth = part.depth.max(index.depth);
-                part = Part::around(Node::Index(Box::new(part.node), Box::new(index.node)), column, depth)?;
+                part = ParsedPart::around(CelNode::Index(Box::new(part.node), Box::new(index.node)), column, depth)?;
             } else {
                 return Ok(part);
             }
@@ -216,7 +216,7 @@ impl<'s> Parser<'s> {
 
     fn name(&mut self, what: &str) -> Result<String, CompileError> {
         match &self.peek().token {
-            Token::Name(name) => {
+            CelToken::Name(name) => {
                 let name = name.clone();
                 self.bump();
                 Ok(name)
@@ -225,51 +225,51 @@ impl<'s> Parser<'s> {
         }
     }
 
-    fn primary(&mut self) -> Result<Part, CompileError> {
+    fn primary(&mut self) -> Result<ParsedPart, CompileError> {
         let column = self.column();
         let literal = match self.peek().token.clone() {
-            Token::Int(magnitude) => i64::try_from(magnitude)
-                .map(Json::Int)
+            CelToken::Int(magnitude) => i64::try_from(magnitude)
+                .map(JsonValue::Int)
                 .map_err(|_| CompileError::new(column, "this number is too large"))?,
-            Token::Uint(uint) => Json::Uint(uint),
-            Token::Double(double) => Json::Double(double),
-            Token::String(text) => Json::String(Cow::Owned(text)),
-            Token::Bytes(bytes) => Json::Bytes(Cow::Owned(bytes)),
-            Token::Name(name) => match name.as_str() {
-                "true" => Json::Bool(true),
-                "false" => Json::Bool(false),
-                "null" => Json::Null,
+            CelToken::Uint(uint) => JsonValue::Uint(uint),
+            CelToken::Double(double) => JsonValue::Double(double),
+            CelToken::String(text) => JsonValue::String(Cow::Owned(text)),
+            CelToken::Bytes(bytes) => JsonValue::Bytes(Cow::Owned(bytes)),
+            CelToken::Name(name) => match name.as_str() {
+                "true" => JsonValue::Bool(true),
+                "false" => JsonValue::Bool(false),
+                "null" => JsonValue::Null,
                 "in" => return Err(self.expected("a value")),
                 _ => {
                     self.bump();
                     return self.named(&name, column);
                 }
             },
-            Token::Symbol("(") => {
+            CelToken::Symbol("(") => {
                 self.bump();
                 let inner = self.expression()?;
                 self.require(")", "`)`")?;
                 return Ok(inner);
             }
-            Token::Symbol("[") => {
+            CelToken::Symbol("[") => {
                 self.bump();
                 let (nodes, depth) = flat(self.list("]")?);
-                return Part::around(Node::List(nodes), column, depth);
+                return ParsedPart::around(CelNode::List(nodes), column, depth);
             }
-            Token::Symbol("{") => return Err(CompileError::new(column, "maps cannot be written here")),
-            Token::Symbol(_) | Token::End => return Err(self.expected("a value")),
+            CelToken::Symbol("{") => return Err(CompileError::new(column, "maps cannot be written here")),
+            CelToken::Symbol(_) | CelToken::End => return Err(self.expected("a value")),
         };
         self.bump();
-        Ok(Part::leaf(Node::Literal(literal), column))
+        Ok(ParsedPart::leaf(CelNode::Literal(literal), column))
     }
 
     /// A variable, or a call of a function.
-    fn named(&mut self, name: &str, column: usize) -> Result<Part, CompileError> {
+    fn named(&mut self, name: &str, column: usize) -> Result<ParsedPart, CompileError> {
         if self.eat("(") {
             return self.call(name, column, None);
         }
         match VARIABLES.iter().find(|(own, _)| *own == name) {
-            Some((_, variable)) => Ok(Part::leaf(Node::Variable(*variable), column)),
+            Some((_, variable)) => Ok(ParsedPart::leaf(CelNode::Variable(*variable), column)),
             None => {
                 let known = VARIABLES.map(|(name, _)| name).join(", ");
                 Err(CompileError::new(column, format!("there is no variable `{name}`; there are {known}")))
@@ -278,7 +278,7 @@ impl<'s> Parser<'s> {
     }
 
     /// Up to the closing bracket. As in CEL, a list may end with a comma.
-    fn list(&mut self, close: &str) -> Result<Vec<Part>, CompileError> {
+    fn list(&mut self, close: &str) -> Result<Vec<ParsedPart>, CompileError> {
         let mut parts = Vec::new();
         loop {
             if self.eat(close) {
@@ -293,9 +293,9 @@ impl<'s> Parser<'s> {
     }
 
     /// A function whose name and opening bracket are read.
-    fn call(&mut self, name: &str, column: usize, receiver: Option<Part>) -> Result<Part, CompileError> {
-        let style = if receiver.is_some() { Style::Method } else { Style::Global };
-        if (name, style) == ("has", Style::Global) {
+    fn call(&mut self, name: &str, column: usize, receiver: Option<ParsedPart>) -> Result<ParsedPart, CompileError> {
+        let style = if receiver.is_some() { CallStyle::Method } else { CallStyle::Global };
+        if (name, style) == ("has", CallStyle::Global) {
             return has(column, self.list(")")?);
         }
         let function = Function::find(name, style, column)?;
@@ -304,7 +304,7 @@ impl<'s> Parser<'s> {
         let parts: Vec<_> = receiver.into_iter().chain(arguments).collect();
         let (given, wanted) = (parts.len(), function.arguments());
         if given != wanted {
-            let without_receiver = usize::from(style == Style::Method);
+            let without_receiver = usize::from(style == CallStyle::Method);
             let (given, wanted) = (given - without_receiver, wanted - without_receiver);
             return Err(CompileError::new(column, format!("{name}() takes {wanted} argument(s), not {given}")));
         }
@@ -314,25 +314,25 @@ impl<'s> Parser<'s> {
         let node = match function {
             Function::Matches => self.matches(nodes, at)?,
             Function::Timestamp | Function::Duration => moment(function, nodes, at)?,
-            _ => Node::Call(function, nodes),
+            _ => CelNode::Call(function, nodes),
         };
-        Part::around(node, start, depth)
+        ParsedPart::around(node, start, depth)
     }
 
     /// The pattern is compiled once, so it cannot come from a record.
-    fn matches(&mut self, nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
+    fn matches(&mut self, nodes: Vec<CelNode>, column: usize) -> Result<CelNode, CompileError> {
         let mut nodes = nodes.into_iter();
-        let (Some(text), Some(Node::Literal(Json::String(pattern)))) = (nodes.next(), nodes.next()) else {
+        let (Some(text), Some(CelNode::Literal(JsonValue::String(pattern)))) = (nodes.next(), nodes.next()) else {
             return Err(CompileError::new(column, "the pattern of matches() must be written out, as a string"));
         };
         let pattern = Pattern::compile(&pattern, self.pattern_bytes)
             .map_err(|e| CompileError::new(column, format!("this pattern cannot be used: {e}")))?;
         self.pattern_bytes -= pattern.bytes;
-        Ok(Node::Matches(Box::new(text), pattern))
+        Ok(CelNode::Matches(Box::new(text), pattern))
     }
 }
 
-fn join(operator: Operator, left: Part, right: Part) -> Result<Part, CompileError> {
+fn join(operator: Operator, left: ParsedPart, right: ParsedPart) -> Result<ParsedPart, CompileError> {
     if let Operator::Or | Operator::And = operator {
         let symbol = if operator == Operator::Or { "||" } else { "&&" };
         left.must_be_bool(symbol)?;
@@ -341,45 +341,47 @@ fn join(operator: Operator, left: Part, right: Part) -> Result<Part, CompileErro
     let (column, depth) = (left.column, left.depth.max(right.depth));
     match (operator, left.node) {
         // A chain of one kind stays flat, however long it is.
-        (Operator::Or, Node::Or(parts)) => longer(Node::Or, parts, column, left.depth, right),
-        (Operator::And, Node::And(parts)) => longer(Node::And, parts, column, left.depth, right),
-        (Operator::Or, left) => Part::around(Node::Or(vec![left, right.node]), column, depth),
-        (Operator::And, left) => Part::around(Node::And(vec![left, right.node]), column, depth),
-        (operator, left) => Part::around(Node::Binary(operator, Box::new([left, right.node])), column, depth),
+        (Operator::Or, CelNode::Or(parts)) => longer(CelNode::Or, parts, column, left.depth, right),
+        (Operator::And, CelNode::And(parts)) => longer(CelNode::And, parts, column, left.depth, right),
+        (Operator::Or, left) => ParsedPart::around(CelNode::Or(vec![left, right.node]), column, depth),
+        (Operator::And, left) => ParsedPart::around(CelNode::And(vec![left, right.node]), column, depth),
+        (operator, left) => ParsedPart::around(CelNode::Binary(operator, Box::new([left, right.node])), column, depth),
     }
 }
 
 fn longer(
-    make: fn(Vec<Node>) -> Node,
-    mut parts: Vec<Node>,
+    make: fn(Vec<CelNode>) -> CelNode,
+    mut parts: Vec<CelNode>,
     column: usize,
     depth: usize,
-    right: Part,
-) -> Result<Part, CompileError> {
+    right: ParsedPart,
+) -> Result<ParsedPart, CompileError> {
     parts.push(right.node);
-    Part::around(make(parts), column, right.depth.max(depth - 1))
+    ParsedPart::around(make(parts), column, right.depth.max(depth - 1))
 }
 
-fn flat(parts: Vec<Part>) -> (Vec<Node>, usize) {
+fn flat(parts: Vec<ParsedPart>) -> (Vec<CelNode>, usize) {
     let depth = parts.iter().map(|part| part.depth).max().unwrap_or_default();
     (parts.into_iter().map(|part| part.node).collect(), depth)
 }
 
-fn has(column: usize, mut arguments: Vec<Part>) -> Result<Part, CompileError> {
+fn has(column: usize, mut arguments: Vec<ParsedPart>) -> Result<ParsedPart, CompileError> {
     match (arguments.pop(), arguments.is_empty()) {
-        (Some(Part { node: Node::Field(of, name), depth, .. }), true) => {
-            Ok(Part { node: Node::Has(of, name), column, depth })
+        (Some(ParsedPart { node: CelNode::Field(of, name), depth, .. }), true) => {
+            Ok(ParsedPart { node: CelNode::Has(of, name), column, depth })
         }
         _ => Err(CompileError::new(column, "has() takes one field: has(value.temperature)")),
     }
 }
 
 /// A time that is written out is read once, and what is wrong with it is told.
-fn moment(function: Function, nodes: Vec<Node>, column: usize) -> Result<Node, CompileError> {
-    let [Node::Literal(Json::String(text))] = nodes.as_slice() else { return Ok(Node::Call(function, nodes)) };
+fn moment(function: Function, nodes: Vec<CelNode>, column: usize) -> Result<CelNode, CompileError> {
+    let [CelNode::Literal(JsonValue::String(text))] = nodes.as_slice() else {
+        return Ok(CelNode::Call(function, nodes));
+    };
     let read = match function {
-        Function::Timestamp => super::time::timestamp(text).map(Node::Timestamp),
-        _ => super::time::duration(text).map(Node::Duration),
+        Function::Timestamp => super::time::timestamp(text).map(CelNode::Timestamp),
+        _ => super::time::duration(text).map(CelNode::Duration),
     };
     read.ok_or_else(|| {
         let example = if function == Function::Timestamp { "2026-01-31T08:00:00Z" } else { "1h30m or 2.5s" };

@@ -437,7 +437,7 @@ fn compile_and_judge(source: &str, key: &[u8], value: &[u8]) -> Option<bool> {
         Ok(expression) => expression,
         Err(error) => {
             assert!(
-                error.column >= 1 && error.column <= source.chars().count().min(Limits::default().length) + 1,
+                error.column >= 1 && error.column <= source.chars().count().min(CelLimits::default().length) + 1,
                 "{error}"
             );
             return None;
@@ -485,7 +485,7 @@ proptest! {
 
 #[test]
 fn an_expression_costs_no_more_than_it_may() {
-    let within = |length, steps| Expression::compile_within("value.a + value.a == 4", Limits { length, steps });
+    let within = |length, steps| Expression::compile_within("value.a + value.a == 4", CelLimits { length, steps });
     assert!(within(21, 100).unwrap_err().problem.contains("at most 21 characters"));
     let (records, topic) = (record(None, Some(br#"{"a": 2}"#), &[]), TopicName::new("t").unwrap());
     for (steps, judged) in [(3, false), (100, true)] {

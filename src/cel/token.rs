@@ -3,7 +3,7 @@
 use super::CompileError;
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Token {
+pub enum CelToken {
     /// A magnitude: the sign is an operator.
     Int(u64),
     /// With the suffix `u`, and larger than an int.
@@ -20,7 +20,7 @@ pub enum Token {
 /// A token and where it stands.
 #[derive(Debug, Clone)]
 pub struct Word<'s> {
-    pub token: Token,
+    pub token: CelToken,
     /// In characters, from 1.
     pub column: usize,
     pub text: &'s str,
@@ -41,7 +41,7 @@ pub fn words(source: &str) -> Result<Vec<Word<'_>>, CompileError> {
         let (start, column) = (scanner.rest, scanner.column);
         let token = scanner.token()?;
         let text = start.get(..start.len() - scanner.rest.len()).unwrap_or_default();
-        let is_end = token == Token::End;
+        let is_end = token == CelToken::End;
         words.push(Word { token, column, text });
         if is_end {
             return Ok(words);
@@ -90,8 +90,8 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    fn token(&mut self) -> Result<Token, CompileError> {
-        let Some(first) = self.peek() else { return Ok(Token::End) };
+    fn token(&mut self) -> Result<CelToken, CompileError> {
+        let Some(first) = self.peek() else { return Ok(CelToken::End) };
         let second_is_digit = self.rest.chars().nth(1).is_some_and(|c| c.is_ascii_digit());
         if first.is_ascii_digit() || first == '.' && second_is_digit {
             return self.number();
@@ -100,20 +100,20 @@ impl<'s> Scanner<'s> {
             return Ok(text);
         }
         if first.is_ascii_alphabetic() || first == '_' {
-            return Ok(Token::Name(self.take_while(|c| c.is_ascii_alphanumeric() || c == '_').to_owned()));
+            return Ok(CelToken::Name(self.take_while(|c| c.is_ascii_alphanumeric() || c == '_').to_owned()));
         }
         match SYMBOLS.into_iter().find(|symbol| self.eat(symbol)) {
-            Some(symbol) => Ok(Token::Symbol(symbol)),
+            Some(symbol) => Ok(CelToken::Symbol(symbol)),
             None if first == '=' => Err(CompileError::new(self.column, "one = means nothing; to compare, write ==")),
             None => Err(CompileError::new(self.column, format!("{first:?} means nothing here"))),
         }
     }
 
-    fn number(&mut self) -> Result<Token, CompileError> {
+    fn number(&mut self) -> Result<CelToken, CompileError> {
         let (start, column) = (self.rest, self.column);
         let too_large = || CompileError::new(column, "this number is too large");
         let token = if self.eat("0x") || self.eat("0X") {
-            Token::Int(u64::from_str_radix(self.take_while(|c| c.is_ascii_hexdigit()), 16).map_err(|_| too_large())?)
+            CelToken::Int(u64::from_str_radix(self.take_while(|c| c.is_ascii_hexdigit()), 16).map_err(|_| too_large())?)
         } else {
             self.take_while(|c| c.is_ascii_digit());
             let mut is_double = false;
@@ -131,15 +131,15 @@ impl<'s> Scanner<'s> {
             let text = start.get(..start.len() - self.rest.len()).unwrap_or_default();
             if is_double {
                 let number: f64 = text.parse().map_err(|_| CompileError::new(column, "this is no number"))?;
-                Token::Double(Some(number).filter(|n| n.is_finite()).ok_or_else(too_large)?)
+                CelToken::Double(Some(number).filter(|n| n.is_finite()).ok_or_else(too_large)?)
             } else {
-                Token::Int(text.parse().map_err(|_| too_large())?)
+                CelToken::Int(text.parse().map_err(|_| too_large())?)
             }
         };
         // An unsigned number that fits an int is an ordinary one: JSON does not tell them apart.
         let token = match token {
-            Token::Int(magnitude) if (self.eat("u") || self.eat("U")) && i64::try_from(magnitude).is_err() => {
-                Token::Uint(magnitude)
+            CelToken::Int(magnitude) if (self.eat("u") || self.eat("U")) && i64::try_from(magnitude).is_err() => {
+                CelToken::Uint(magnitude)
             }
             other => other,
         };
@@ -152,7 +152,7 @@ impl<'s> Scanner<'s> {
     }
 
     /// A string or bytes, if one begins here.
-    fn text(&mut self) -> Result<Option<Token>, CompileError> {
+    fn text(&mut self) -> Result<Option<CelToken>, CompileError> {
         let column = self.column;
         let prefix: &str = {
             let letters = self.rest.chars().take_while(|c| matches!(c, 'r' | 'R' | 'b' | 'B')).count();
@@ -176,10 +176,10 @@ impl<'s> Scanner<'s> {
             }
         }
         if is_bytes {
-            return Ok(Some(Token::Bytes(bytes)));
+            return Ok(Some(CelToken::Bytes(bytes)));
         }
         let text = String::from_utf8(bytes).map_err(|_| CompileError::new(column, "this string is not UTF-8"))?;
-        Ok(Some(Token::String(text)))
+        Ok(Some(CelToken::String(text)))
     }
 
     fn escape(&mut self, bytes: &mut Vec<u8>, is_bytes: bool, column: usize) -> Result<(), CompileError> {

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// A JSON value that borrows its text where it can.
 #[derive(Debug, Clone)]
-pub enum Json<'r> {
+pub enum JsonValue<'r> {
     Null,
     Bool(bool),
     /// A number without fraction or exponent that fits.
@@ -18,16 +18,16 @@ pub enum Json<'r> {
     String(Cow<'r, str>),
     /// What is no text at all.
     Bytes(Cow<'r, [u8]>),
-    List(Vec<Json<'r>>),
+    List(Vec<JsonValue<'r>>),
     Map(Fields<'r>),
 }
 
 /// Sorted by name; of repeated names the last counts.
-pub type Fields<'r> = Vec<(Cow<'r, str>, Json<'r>)>;
+pub type Fields<'r> = Vec<(Cow<'r, str>, JsonValue<'r>)>;
 
 /// What a part of an expression comes to. Cheap to make from any part of a [`Json`], whatever its size.
 #[derive(Debug, Clone)]
-pub enum Value<'t> {
+pub enum CelValue<'t> {
     Null,
     Bool(bool),
     Int(i64),
@@ -36,10 +36,10 @@ pub enum Value<'t> {
     Double(f64),
     String(Cow<'t, str>),
     Bytes(&'t [u8]),
-    List(&'t [Json<'t>]),
-    Map(&'t [(Cow<'t, str>, Json<'t>)]),
+    List(&'t [JsonValue<'t>]),
+    Map(&'t [(Cow<'t, str>, JsonValue<'t>)]),
     /// A list as the expression has it.
-    Items(Vec<Value<'t>>),
+    Items(Vec<CelValue<'t>>),
     /// ms since the epoch.
     Timestamp(i64),
     /// ms.
@@ -49,7 +49,7 @@ pub enum Value<'t> {
 /// A parsed value may take thirty times its text, so longer texts stay texts.
 const MAX_PARSED: usize = 4 << 20;
 
-impl<'r> Json<'r> {
+impl<'r> JsonValue<'r> {
     /// JSON where it parses, else text, else bytes; null where there is nothing.
     pub fn read(bytes: Option<&'r [u8]>) -> Self {
         let Some(bytes) = bytes else { return Self::Null };
@@ -78,17 +78,17 @@ impl<'r> Json<'r> {
         Self::Map(fields)
     }
 
-    pub fn view(&self) -> Value<'_> {
+    pub fn view(&self) -> CelValue<'_> {
         match self {
-            Self::Null => Value::Null,
-            Self::Bool(bool) => Value::Bool(*bool),
-            Self::Int(int) => Value::Int(*int),
-            Self::Uint(uint) => Value::Uint(*uint),
-            Self::Double(double) => Value::Double(*double),
-            Self::String(text) => Value::String(Cow::Borrowed(text)),
-            Self::Bytes(bytes) => Value::Bytes(bytes),
-            Self::List(items) => Value::List(items),
-            Self::Map(fields) => Value::Map(fields),
+            Self::Null => CelValue::Null,
+            Self::Bool(bool) => CelValue::Bool(*bool),
+            Self::Int(int) => CelValue::Int(*int),
+            Self::Uint(uint) => CelValue::Uint(*uint),
+            Self::Double(double) => CelValue::Double(*double),
+            Self::String(text) => CelValue::String(Cow::Borrowed(text)),
+            Self::Bytes(bytes) => CelValue::Bytes(bytes),
+            Self::List(items) => CelValue::List(items),
+            Self::Map(fields) => CelValue::Map(fields),
         }
     }
 }
@@ -100,7 +100,7 @@ fn may_be_json(bytes: &[u8]) -> bool {
 }
 
 /// The value of a field.
-pub fn field<'t>(fields: &'t [(Cow<'t, str>, Json<'t>)], name: &str) -> Option<&'t Json<'t>> {
+pub fn field<'t>(fields: &'t [(Cow<'t, str>, JsonValue<'t>)], name: &str) -> Option<&'t JsonValue<'t>> {
     let at = fields.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
     fields.get(at).map(|(_, value)| value)
 }
@@ -121,7 +121,7 @@ pub fn compare_numbers(int: impl Into<i128>, double: f64) -> Option<Ordering> {
     }
 }
 
-impl<'de> Deserialize<'de> for Json<'de> {
+impl<'de> Deserialize<'de> for JsonValue<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(JsonVisitor)
     }
@@ -130,38 +130,38 @@ impl<'de> Deserialize<'de> for Json<'de> {
 struct JsonVisitor;
 
 impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json<'de>;
+    type Value = JsonValue<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Json::Null)
+        Ok(JsonValue::Null)
     }
 
     fn visit_bool<E>(self, bool: bool) -> Result<Self::Value, E> {
-        Ok(Json::Bool(bool))
+        Ok(JsonValue::Bool(bool))
     }
 
     fn visit_i64<E>(self, int: i64) -> Result<Self::Value, E> {
-        Ok(Json::Int(int))
+        Ok(JsonValue::Int(int))
     }
 
     fn visit_u64<E>(self, int: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(int).map_or(Json::Uint(int), Json::Int))
+        Ok(i64::try_from(int).map_or(JsonValue::Uint(int), JsonValue::Int))
     }
 
     fn visit_f64<E>(self, double: f64) -> Result<Self::Value, E> {
-        Ok(Json::Double(double))
+        Ok(JsonValue::Double(double))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Json::String(Cow::Owned(text.to_owned())))
+        Ok(JsonValue::String(Cow::Owned(text.to_owned())))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Json::String(Cow::Borrowed(text)))
+        Ok(JsonValue::String(Cow::Borrowed(text)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
@@ -169,7 +169,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Json::List(list))
+        Ok(JsonValue::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
@@ -177,10 +177,10 @@ impl<'de> Visitor<'de> for JsonVisitor {
         while let Some(name) = entries.next_key()? {
             let value = entries.next_value()?;
             // Names are strings in JSON.
-            if let Json::String(name) = name {
+            if let JsonValue::String(name) = name {
                 fields.push((name, value));
             }
         }
-        Ok(Json::map(fields))
+        Ok(JsonValue::map(fields))
     }
 }

@@ -1,7 +1,7 @@
 //! One HTTP connection to a running bridge, with TLS or without.
 
-use crate::config::{BridgeAt, BridgeUrl, Scheme};
-use crate::kafka::security::{NameCheck, Tls, Trust, Versions};
+use crate::config::{BridgeAt, BridgeUrl, UrlScheme};
+use crate::kafka::security::{BrokerTls, NameCheck, Trust, Versions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -26,14 +26,14 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// Why there is no answer; in words for a person.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ClientError {
     /// Nothing was sent.
     NotReached(String),
     /// Something may have been sent and understood.
     Cut(String),
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for ClientError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotReached(why) | Self::Cut(why) => f.write_str(why),
@@ -43,19 +43,19 @@ impl std::fmt::Display for Failure {
 
 /// Where a bridge is, and what is shown to it.
 #[derive(Debug, Clone)]
-pub struct Bridge {
+pub struct BridgeTarget {
     url: BridgeUrl,
-    tls: Option<Secured>,
+    tls: Option<BridgeTls>,
     authorization: Option<HeaderValue>,
 }
 
 #[derive(Clone)]
-struct Secured {
+struct BridgeTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
-impl Bridge {
+impl BridgeTarget {
     /// A token is a key or a JWT, or `NAME:SECRET`. An error does not repeat it.
     pub fn new(at: BridgeAt<'_>) -> Result<Self, String> {
         let authorization = at.token.map(|token| {
@@ -68,14 +68,14 @@ impl Bridge {
             Ok::<_, &str>(value)
         });
         let tls = match at.url.scheme {
-            Scheme::Http => None,
-            Scheme::Https => Some(Secured::new(&at.url.authority, at.cacert)?),
+            UrlScheme::Http => None,
+            UrlScheme::Https => Some(BridgeTls::new(&at.url.authority, at.cacert)?),
         };
         Ok(Self { url: at.url.clone(), tls, authorization: authorization.transpose()? })
     }
 }
 
-impl Secured {
+impl BridgeTls {
     fn new(authority: &str, cacert: Option<&Path>) -> Result<Self, String> {
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
@@ -84,12 +84,12 @@ impl Secured {
             Some(file) => Trust::Given(crate::tls::certificates(file)?),
             None => Trust::System,
         };
-        let tls = Tls::new(trust, None, NameCheck::Required, Versions::Both)?;
+        let tls = BrokerTls::new(trust, None, NameCheck::Required, Versions::Both)?;
         Ok(Self { config: tls.config, name })
     }
 }
 
-impl std::fmt::Debug for Secured {
+impl std::fmt::Debug for BridgeTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secured({:?})", self.name)
     }
@@ -97,15 +97,15 @@ impl std::fmt::Debug for Secured {
 
 /// A connection that is kept for several requests. Used on a tokio runtime.
 pub struct BridgeClient {
-    bridge: Bridge,
+    bridge: BridgeTarget,
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl BridgeClient {
-    pub async fn connect(bridge: &Bridge) -> Result<Self, Failure> {
+    pub async fn connect(bridge: &BridgeTarget) -> Result<Self, ClientError> {
         let url = &bridge.url;
         let why = |e: &dyn std::fmt::Display| {
-            Failure::NotReached(format!(
+            ClientError::NotReached(format!(
                 "no bridge answers at {url} ({e}); start one with `curlew serve`, name one with --url, \
                  or go straight to Kafka with --kafka HOST:PORT"
             ))
@@ -115,7 +115,7 @@ impl BridgeClient {
             let _ = tcp.set_nodelay(true);
             match &bridge.tls {
                 None => speak(tcp).await.map_err(|e| why(&e)),
-                Some(Secured { config, name }) => {
+                Some(BridgeTls { config, name }) => {
                     let tls = TlsConnector::from(config.clone()).connect(name.clone(), tcp).await;
                     speak(tls.map_err(|e| refused(url, &e))?).await.map_err(|e| why(&e))
                 }
@@ -125,11 +125,16 @@ impl BridgeClient {
         Ok(Self { bridge: bridge.clone(), sender })
     }
 
-    pub async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Response<Incoming>, Failure> {
+    pub async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Response<Incoming>, ClientError> {
         self.send("GET", path, headers, Bytes::new()).await
     }
 
-    pub async fn post(&mut self, path: &str, content_type: &str, body: Bytes) -> Result<Response<Incoming>, Failure> {
+    pub async fn post(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
         self.send("POST", path, &[("content-type", content_type)], body).await
     }
 
@@ -139,7 +144,7 @@ impl BridgeClient {
         path: &str,
         headers: &[(&str, &str)],
         body: Bytes,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Incoming>, ClientError> {
         let url = &self.bridge.url;
         let mut request = Request::builder().method(method).uri(path).header("host", &url.authority);
         if let Some(authorization) = &self.bridge.authorization {
@@ -148,10 +153,10 @@ impl BridgeClient {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body)).map_err(|e| Failure::NotReached(e.to_string()))?;
+        let request = request.body(Full::new(body)).map_err(|e| ClientError::NotReached(e.to_string()))?;
         let went = |e: hyper::Error| format!("the bridge at {url} went away: {e}");
-        self.sender.ready().await.map_err(|e| Failure::NotReached(went(e)))?;
-        self.sender.send_request(request).await.map_err(|e| Failure::Cut(went(e)))
+        self.sender.ready().await.map_err(|e| ClientError::NotReached(went(e)))?;
+        self.sender.send_request(request).await.map_err(|e| ClientError::Cut(went(e)))
     }
 }
 
@@ -165,7 +170,7 @@ async fn speak(
 }
 
 /// Why there is no TLS.
-fn refused(url: &BridgeUrl, error: &std::io::Error) -> Failure {
+fn refused(url: &BridgeUrl, error: &std::io::Error) -> ClientError {
     let remedy = match crate::tls::fault_in(error) {
         Some(rustls::Error::InvalidCertificate(_)) => {
             "give its authority's certificate, or its own, with --cacert FILE"
@@ -173,13 +178,13 @@ fn refused(url: &BridgeUrl, error: &std::io::Error) -> Failure {
         Some(rustls::Error::InvalidMessage(_)) => "where it does not speak HTTPS, give http://",
         _ => "its log may say more",
     };
-    Failure::NotReached(format!("no trusted connection to {url} ({error}); {remedy}"))
+    ClientError::NotReached(format!("no trusted connection to {url} ({error}); {remedy}"))
 }
 
 /// The whole body of an answer.
-pub async fn body(response: Response<Incoming>) -> Result<Bytes, Failure> {
+pub async fn body(response: Response<Incoming>) -> Result<Bytes, ClientError> {
     let limited = http_body_util::Limited::new(response.into_body(), MAX_ANSWER);
-    let collected = limited.collect().await.map_err(|e| Failure::Cut(format!("the answer was cut off: {e}")))?;
+    let collected = limited.collect().await.map_err(|e| ClientError::Cut(format!("the answer was cut off: {e}")))?;
     Ok(collected.to_bytes())
 }
 
@@ -199,12 +204,13 @@ pub fn problem(status: hyper::StatusCode, body: &[u8]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::auth::Secret;
+    use crate::auth::HiddenText;
 
     #[test]
     fn a_token_is_shown_as_what_it_is_and_nowhere_else() {
-        let url = BridgeUrl { scheme: Scheme::Http, authority: "h:1".to_owned() };
-        let bridge = |token: &str| Bridge::new(BridgeAt { url: &url, cacert: None, token: Some(&Secret::new(token)) });
+        let url = BridgeUrl { scheme: UrlScheme::Http, authority: "h:1".to_owned() };
+        let bridge =
+            |token: &str| BridgeTarget::new(BridgeAt { url: &url, cacert: None, token: Some(&HiddenText::new(token)) });
         let shown = |token: &str| {
             let bridge = bridge(token).unwrap();
             assert!(!format!("{bridge:?}").contains("hush"), "{bridge:?}");

@@ -1,8 +1,8 @@
 //! `curlew consume`: the records of topics, one a line, as they come.
 
-use super::bridge_client::Bridge;
-use super::output::Output;
-use super::{Written, exit, from_bridge, say, until_signal, written};
+use super::bridge_client::BridgeTarget;
+use super::output::OutputFormat;
+use super::{PrintOutcome, exit, from_bridge, say, until_signal, written};
 use crate::broker::{BrokerError, Remedy};
 use crate::config::{Consume, OnGap, Via};
 use crate::cursor::Selection;
@@ -34,7 +34,7 @@ pub fn consume(settings: Consume) -> ExitCode {
                 .map_err(|e| format!("cannot start a thread: {e}"))
                 .and_then(|hub| from_kafka(settings, Arc::new(hub), driver))
         }
-        Via::Bridge(at) => Bridge::new(at).and_then(|bridge| from_bridge::consume(settings, bridge)),
+        Via::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| from_bridge::consume(settings, bridge)),
     })
 }
 
@@ -42,7 +42,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
     let missing = settings.missing();
     let selection = Selection::of(settings.partitions);
     let start = settings.from.start(&settings.topics, &selection).map_err(|e| e.to_string())?;
-    let lines = Arc::new(Lines {
+    let lines = Arc::new(RecordPrinter {
         output: settings.output,
         on_gap: settings.on_gap,
         failure: Mutex::default(),
@@ -81,11 +81,11 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
     until_signal(work, stop)
 }
 
-fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
+fn print(mut mailbox: Mailbox, lines: &RecordPrinter) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     // Each chunk is what has come meanwhile, so it is written at once, and flushed.
     while let Some(chunk) = mailbox.wait_next() {
-        if written(out.write_all(&chunk).and_then(|()| out.flush()))? == Written::NobodyReads {
+        if written(out.write_all(&chunk).and_then(|()| out.flush()))? == PrintOutcome::NobodyReads {
             return Ok(());
         }
     }
@@ -93,21 +93,21 @@ fn print(mut mailbox: Mailbox, lines: &Lines) -> Result<(), String> {
 }
 
 /// Records as [`Output`] prints them; everything else goes to standard error.
-struct Lines {
-    output: Output,
+struct RecordPrinter {
+    output: OutputFormat,
     to: Destination,
     on_gap: OnGap,
     /// The first; what comes after it is not asked.
     failure: Mutex<Option<String>>,
 }
 
-impl Lines {
+impl RecordPrinter {
     fn failed(&self, why: String) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
 }
 
-impl Format for Lines {
+impl Format for RecordPrinter {
     fn name(&self) -> &str {
         // The only stream of this process.
         "lines"

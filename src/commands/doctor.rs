@@ -1,9 +1,9 @@
 //! `curlew doctor`: what works and what does not, in order, between here and Kafka or the data folder.
 
-use super::{Written, say, written};
+use super::{PrintOutcome, say, written};
 use crate::config::{Doctor, Patient};
+use crate::diagnosis::{Diagnosis, StepOutcome};
 use crate::embedded;
-use crate::finding::{Finding, Outcome};
 use crate::kafka;
 use crate::screen::Destination;
 use serde::Serialize;
@@ -11,9 +11,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct DoctorReport<'a> {
     ok: bool,
-    findings: &'a [Finding],
+    findings: &'a [Diagnosis],
 }
 
 /// Exit code 0 where nothing failed, else 1.
@@ -21,10 +21,10 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
     let mut findings = Vec::new();
     let mut out = io::stdout();
     let to = Destination::of(&out);
-    let mut read = Ok(Written::Yes);
-    let mut note = |finding: Finding| {
+    let mut read = Ok(PrintOutcome::Yes);
+    let mut note = |finding: Diagnosis| {
         // As soon as it is known: some tries take their time.
-        if !settings.json && matches!(read, Ok(Written::Yes)) {
+        if !settings.json && matches!(read, Ok(PrintOutcome::Yes)) {
             let lines = finding.to_string();
             let lines: Vec<_> = lines.lines().map(|line| to.text(line)).collect();
             read = written(writeln!(out, "{}", lines.join("\n")));
@@ -38,9 +38,9 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
         }
         Patient::Folder(folder) => embedded::examine(folder, &mut note),
     }
-    let ok = findings.iter().all(|finding| finding.outcome != Outcome::Failed);
+    let ok = findings.iter().all(|finding| finding.outcome != StepOutcome::Failed);
     if settings.json {
-        let report = serde_json::to_string_pretty(&Report { ok, findings: &findings }).map_err(io::Error::other);
+        let report = serde_json::to_string_pretty(&DoctorReport { ok, findings: &findings }).map_err(io::Error::other);
         read = written(report.and_then(|report| writeln!(out, "{report}")));
     }
     if let Err(line) = read {

@@ -1,7 +1,7 @@
 //! A record's envelope, read back from JSON: what `consume` gets from a bridge, and a line of `produce --format record`.
 
-use crate::record::{Header, NewRecord, Part, Partition, Records, Timestamp, TopicName};
-use crate::start::parse_timestamp;
+use crate::record::{Header, NewRecord, Partition, Records, SpanRef, Timestamp, TopicName};
+use crate::start_position::parse_timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 /// Members that it does not have are passed over.
 #[derive(Deserialize)]
-pub struct Envelope<'a> {
+pub struct RecordLine<'a> {
     /// Of a line that tells of something else than a record.
     event: Option<String>,
     detail: Option<String>,
@@ -46,7 +46,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 type HeaderBytes = (Vec<u8>, Option<Vec<u8>>);
 
-impl<'a> Envelope<'a> {
+impl<'a> RecordLine<'a> {
     pub fn read(json: &'a [u8]) -> Result<Self, String> {
         let envelope: Self = serde_json::from_slice(json).map_err(|e| {
             format!(
@@ -74,7 +74,7 @@ impl<'a> Envelope<'a> {
     /// The record as it was read.
     pub fn records(&self) -> Result<Records, String> {
         let mut data = Vec::new();
-        let mut part = |bytes: Vec<u8>| -> Part {
+        let mut part = |bytes: Vec<u8>| -> SpanRef {
             let start = data.len();
             data.extend_from_slice(&bytes);
             start..data.len()
@@ -175,7 +175,7 @@ mod tests {
         let topic = TopicName::new("t").unwrap();
         records.iter().for_each(|record| envelope::write_exact(&mut line, &topic, 3, &record));
         assert!(!line.contains(&b'\n'));
-        let read = Envelope::read(&line).unwrap();
+        let read = RecordLine::read(&line).unwrap();
         assert_eq!((read.topic().unwrap(), read.partition().unwrap()), (topic, 3));
         read.new_record().unwrap()
     }
@@ -208,7 +208,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(line in prop::collection::vec(any::<u8>(), 0..60)) {
-            if let Ok(envelope) = Envelope::read(&line) {
+            if let Ok(envelope) = RecordLine::read(&line) {
                 let _ = (envelope.topic(), envelope.partition(), envelope.records(), envelope.new_record());
             }
         }
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_line_by_hand_needs_no_more_than_a_value() {
-        let read = |line: &str| Envelope::read(line.as_bytes()).and_then(|e| e.new_record());
+        let read = |line: &str| RecordLine::read(line.as_bytes()).and_then(|e| e.new_record());
         let text = |b: Option<bytes::Bytes>| b.map(|b| String::from_utf8(b.to_vec()).unwrap());
         for (line, value) in [
             (r#"{"value":"a"}"#, Some("a")),
@@ -247,7 +247,7 @@ mod tests {
             (r#"{"event":"gap","topic":"t","partition":0,"from":1,"to":5}"#, "tells of a gap: records are missing"),
             (r#"{"event":"problem","detail":"gone"}"#, "tells of a problem (gone)"),
         ] {
-            let refused = Envelope::read(line.as_bytes()).and_then(|e| e.new_record()).unwrap_err();
+            let refused = RecordLine::read(line.as_bytes()).and_then(|e| e.new_record()).unwrap_err();
             assert!(refused.contains(why), "{line}: {refused}");
         }
     }

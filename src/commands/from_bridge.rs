@@ -1,16 +1,16 @@
 //! `consume` through a running bridge: Server-Sent Events, resumed by cursor.
 
-use super::bridge_client::{self, Bridge, BridgeClient, Failure};
-use super::envelope::Envelope;
-use super::output::{Output, write_envelope};
-use super::sse::{Event, Parser};
-use super::{Written, runtime, say, until_signal, written};
+use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
+use super::envelope::RecordLine;
+use super::output::{OutputFormat, write_envelope};
+use super::sse::{Parser, ReceivedEvent};
+use super::{PrintOutcome, runtime, say, until_signal, written};
 use crate::backoff::Backoff;
 use crate::config::{Consume, OnGap};
 use crate::hub::Missing;
 use crate::record::{Records, TopicName};
 use crate::screen::Destination;
-use crate::start::From;
+use crate::start_position::StartPosition;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::Serializer;
@@ -25,12 +25,12 @@ use tokio::sync::oneshot;
 /// A stream that is silent for so long, heartbeats included, is taken for dead.
 const SILENCE: Duration = Duration::from_secs(60);
 
-pub fn consume(settings: Consume, bridge: Bridge) -> Result<(), String> {
+pub fn consume(settings: Consume, bridge: BridgeTarget) -> Result<(), String> {
     let (stop, mut stopped) = oneshot::channel::<()>();
     let work = move || {
         runtime()?.block_on(async {
             let mut reading =
-                Reading { settings, bridge, cursor: None, printed: 0, to: Destination::of(&std::io::stdout()) };
+                BridgeStream { settings, bridge, cursor: None, printed: 0, to: Destination::of(&std::io::stdout()) };
             tokio::select! {
                 result = reading.run() => result,
                 _ = &mut stopped => Ok(()),
@@ -44,9 +44,9 @@ pub fn consume(settings: Consume, bridge: Bridge) -> Result<(), String> {
     until_signal(work, stop)
 }
 
-struct Reading {
+struct BridgeStream {
     settings: Consume,
-    bridge: Bridge,
+    bridge: BridgeTarget,
     /// Of the last whole event.
     cursor: Option<String>,
     printed: u64,
@@ -54,21 +54,21 @@ struct Reading {
 }
 
 /// How one connection ended.
-enum End {
+enum StreamEnd {
     /// Everything asked for was printed, or nobody reads.
     Done,
     /// To be resumed.
     Cut(String),
 }
 
-impl Reading {
+impl BridgeStream {
     async fn run(&mut self) -> Result<(), String> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let seen = self.cursor.clone();
             let why = match self.stream().await? {
-                End::Done => return Ok(()),
-                End::Cut(why) => why,
+                StreamEnd::Done => return Ok(()),
+                StreamEnd::Cut(why) => why,
             };
             if self.cursor != seen {
                 backoff.reset();
@@ -80,12 +80,12 @@ impl Reading {
     }
 
     /// One connection's worth.
-    async fn stream(&mut self) -> Result<End, String> {
+    async fn stream(&mut self) -> Result<StreamEnd, String> {
         let mut client = match BridgeClient::connect(&self.bridge).await {
             Ok(client) => client,
             // Once it has been there, it is waited for.
-            Err(Failure::NotReached(why)) if self.cursor.is_none() => return Err(why),
-            Err(why) => return Ok(End::Cut(why.to_string())),
+            Err(ClientError::NotReached(why)) if self.cursor.is_none() => return Err(why),
+            Err(why) => return Ok(StreamEnd::Cut(why.to_string())),
         };
         let mut headers = vec![("accept", "text/event-stream")];
         if let Some(cursor) = &self.cursor {
@@ -93,27 +93,27 @@ impl Reading {
         }
         let answer = match client.get(&self.path(), &headers).await {
             Ok(answer) => answer,
-            Err(why) => return Ok(End::Cut(why.to_string())),
+            Err(why) => return Ok(StreamEnd::Cut(why.to_string())),
         };
         let status = answer.status();
         if !status.is_success() {
             let body = bridge_client::body(answer).await.unwrap_or_default();
             let why = bridge_client::problem(status, &body);
             let later = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-            return if later { Ok(End::Cut(why)) } else { Err(why) };
+            return if later { Ok(StreamEnd::Cut(why)) } else { Err(why) };
         }
         self.events(answer.into_body()).await
     }
 
-    async fn events(&mut self, mut body: hyper::body::Incoming) -> Result<End, String> {
+    async fn events(&mut self, mut body: hyper::body::Incoming) -> Result<StreamEnd, String> {
         let mut parser = Parser::default();
         let mut lines = Vec::new();
         loop {
             let bytes = match tokio::time::timeout(SILENCE, body.frame()).await {
-                Err(_) => return Ok(End::Cut("the bridge is silent".to_owned())),
-                Ok(Some(Err(e))) => return Ok(End::Cut(format!("the connection was cut: {e}"))),
-                Ok(None) if self.settings.until_end => return Ok(End::Done),
-                Ok(None) => return Ok(End::Cut("the bridge ended the stream".to_owned())),
+                Err(_) => return Ok(StreamEnd::Cut("the bridge is silent".to_owned())),
+                Ok(Some(Err(e))) => return Ok(StreamEnd::Cut(format!("the connection was cut: {e}"))),
+                Ok(None) if self.settings.until_end => return Ok(StreamEnd::Done),
+                Ok(None) => return Ok(StreamEnd::Cut("the bridge ended the stream".to_owned())),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             };
             if !parser.push(&bytes) {
@@ -127,8 +127,8 @@ impl Reading {
                 }
             }
             let mut out = std::io::stdout().lock();
-            if written(out.write_all(&lines).and_then(|()| out.flush()))? == Written::NobodyReads {
-                return Ok(End::Done);
+            if written(out.write_all(&lines).and_then(|()| out.flush()))? == PrintOutcome::NobodyReads {
+                return Ok(StreamEnd::Done);
             }
             lines.clear();
             if let Some(end) = end {
@@ -138,7 +138,7 @@ impl Reading {
     }
 
     /// Prints one event to `lines`. `Some`: it was the last.
-    fn take(&mut self, event: Event, lines: &mut Vec<u8>) -> Result<Option<End>, String> {
+    fn take(&mut self, event: ReceivedEvent, lines: &mut Vec<u8>) -> Result<Option<StreamEnd>, String> {
         let data = event.data.as_deref().unwrap_or_default();
         if let Some(topic) = event.comment.as_deref().and_then(|comment| comment.strip_prefix("waiting for topic ")) {
             say(format_args!("topic {topic} does not exist yet; waiting for it"));
@@ -147,7 +147,7 @@ impl Reading {
             "problem" => {
                 let (status, text) = problem(data);
                 let later = status.is_none_or(|s| matches!(s, 429 | 500..));
-                return if later { Ok(Some(End::Cut(text))) } else { Err(text) };
+                return if later { Ok(Some(StreamEnd::Cut(text))) } else { Err(text) };
             }
             "gap" => match self.settings.on_gap {
                 OnGap::GoOn => say(format_args!("gap: {}", String::from_utf8_lossy(data))),
@@ -167,13 +167,13 @@ impl Reading {
         if event.id.is_some() {
             self.cursor = event.id;
         }
-        Ok(self.settings.limit.filter(|limit| self.printed >= limit.get()).map(|_| End::Done))
+        Ok(self.settings.limit.filter(|limit| self.printed >= limit.get()).map(|_| StreamEnd::Done))
     }
 
     fn print(&self, kind: &str, data: &[u8], lines: &mut Vec<u8>) -> Result<(), String> {
         let unread = |e: &dyn std::fmt::Display| format!("the bridge sends what cannot be read: {e}");
         let output = &self.settings.output;
-        if matches!(output, Output::Json | Output::Exact) {
+        if matches!(output, OutputFormat::Json | OutputFormat::Exact) {
             write_envelope(lines, self.to, data);
             return Ok(());
         }
@@ -192,7 +192,7 @@ impl Reading {
             // No topic is printed, so any will do.
             self.settings.topics.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
         } else {
-            let envelope = Envelope::read(data).map_err(|e| unread(&e))?;
+            let envelope = RecordLine::read(data).map_err(|e| unread(&e))?;
             let (topic, partition) =
                 (envelope.topic().map_err(|e| unread(&e))?, envelope.partition().map_err(|e| unread(&e))?);
             print(lines, &topic, partition, &envelope.records().map_err(|e| unread(&e))?);
@@ -214,9 +214,9 @@ impl Reading {
             query.append_pair("wait", "true");
         }
         let format = match output {
-            Output::Json => "record",
+            OutputFormat::Json => "record",
             _ if output.is_value_only() => "value",
-            Output::Exact | Output::Format(_) => "exact",
+            OutputFormat::Exact | OutputFormat::Format(_) => "exact",
         };
         query.append_pair("format", format);
         if let Some(key) = key {
@@ -235,17 +235,17 @@ impl Reading {
     }
 }
 
-fn place(from: &From) -> String {
+fn place(from: &StartPosition) -> String {
     match from {
-        From::Latest => "latest".to_owned(),
-        From::Earliest => "earliest".to_owned(),
-        From::Cursor(text) => text.clone(),
-        From::Offsets(places) => {
+        StartPosition::Latest => "latest".to_owned(),
+        StartPosition::Earliest => "earliest".to_owned(),
+        StartPosition::Cursor(text) => text.clone(),
+        StartPosition::Offsets(places) => {
             let places: Vec<_> = places.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();
             places.join(",")
         }
         // An age was counted from when it was typed, and stays there over reconnects.
-        From::Time(ms) => OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000)
+        StartPosition::Time(ms) => OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000)
             .ok()
             .and_then(|time| time.format(&Rfc3339).ok())
             .unwrap_or_else(|| "earliest".to_owned()),

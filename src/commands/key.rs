@@ -1,13 +1,13 @@
 //! `curlew key`: keys and passwords, with their lines for an auth file.
 
 use super::exit;
-use crate::auth::{Digest, Password, Pattern, Secret, new_key};
-use crate::config::{Entry, Key, Make};
+use crate::auth::{Digest, HiddenText, Password, TopicPattern, new_key};
+use crate::config::{KeyCommand, Make, NewKey};
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use time::format_description::well_known::Rfc3339;
 
-pub fn key(settings: Key) -> ExitCode {
+pub fn key(settings: KeyCommand) -> ExitCode {
     exit(make(&settings.make).and_then(|text| {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -29,7 +29,7 @@ fn make(make: &Make) -> Result<String, String> {
         Make::Password(entry) => {
             let mut line = String::new();
             io::stdin().lock().read_line(&mut line).map_err(|e| format!("cannot read standard input: {e}"))?;
-            let password = Secret::new(line.trim_end_matches(['\r', '\n']));
+            let password = HiddenText::new(line.trim_end_matches(['\r', '\n']));
             if password.reveal().chars().count() < SHORTEST {
                 return Err(format!("the password on standard input is shorter than {SHORTEST} characters"));
             }
@@ -41,9 +41,9 @@ fn make(make: &Make) -> Result<String, String> {
 /// Shorter ones are guessed, argon2 or not.
 const SHORTEST: usize = 8;
 
-fn lines(entry: &Entry, kind: &str, hash: &str) -> String {
+fn lines(entry: &NewKey, kind: &str, hash: &str) -> String {
     let everything = [&entry.produce, &entry.consume, &entry.manage].iter().all(|patterns| patterns.is_empty());
-    let list = |patterns: &[Pattern]| match patterns {
+    let list = |patterns: &[TopicPattern]| match patterns {
         [] if everything => r#"["*"]"#.to_owned(),
         patterns => format!("[{}]", patterns.iter().map(|p| format!("\"{p}\"")).collect::<Vec<_>>().join(", ")),
     };

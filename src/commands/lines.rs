@@ -1,6 +1,6 @@
 //! Standard input of `produce`, cut into batches of records as they come.
 
-use super::envelope::Envelope;
+use super::envelope::RecordLine;
 use crate::config::{LineFormat, Produce, Separator};
 use crate::record::{Header, NewRecord};
 use bytes::{Bytes, BytesMut};
@@ -9,7 +9,7 @@ use std::io::{self, Read};
 /// Bytes of one batch of lines: what one read of standard input brings.
 const READ: usize = 256 << 10;
 
-pub struct Lines<R> {
+pub struct InputLines<R> {
     input: R,
     /// The beginning of a line whose end has not come.
     rest: BytesMut,
@@ -20,7 +20,7 @@ pub struct Lines<R> {
     refused: Option<String>,
 }
 
-impl<R: Read> Lines<R> {
+impl<R: Read> InputLines<R> {
     pub fn new(input: R) -> Self {
         Self { input, rest: BytesMut::new(), ended: false, lines: 0, refused: None }
     }
@@ -105,7 +105,7 @@ impl<R: Read> Lines<R> {
 }
 
 fn record(line: &[u8], settings: &Produce) -> Result<NewRecord, String> {
-    let envelope = Envelope::read(line)?;
+    let envelope = RecordLine::read(line)?;
     let partition = if settings.keep_partitions { Some(envelope.partition()?) } else { settings.partition };
     Ok(NewRecord { partition, ..envelope.new_record()? })
 }

@@ -81,16 +81,16 @@ fn until_signal(
 }
 
 /// Whether output goes on. A reader that has closed its pipe (`| head`) is no error.
-fn written(result: io::Result<()>) -> Result<Written, String> {
+fn written(result: io::Result<()>) -> Result<PrintOutcome, String> {
     match result {
-        Ok(()) => Ok(Written::Yes),
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(Written::NobodyReads),
+        Ok(()) => Ok(PrintOutcome::Yes),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(PrintOutcome::NobodyReads),
         Err(e) => Err(format!("cannot write to standard output: {e}")),
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Written {
+enum PrintOutcome {
     Yes,
     NobodyReads,
 }

@@ -6,17 +6,17 @@ use crate::screen::{Destination, Escapes};
 
 /// What to print for each record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputFormat {
     /// The [`envelope`], one a line.
     Json,
     /// The exact [`envelope`], one a line: what `produce --format record` reads.
     Exact,
-    Format(Vec<Token>),
+    Format(Vec<FormatToken>),
 }
 
 /// A piece of a format.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token {
+pub enum FormatToken {
     Text(Vec<u8>),
     Topic,
     Partition,
@@ -35,7 +35,7 @@ pub enum Token {
     Headers,
 }
 
-impl Output {
+impl OutputFormat {
     /// Reads `value`, `json` or a format.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -53,9 +53,15 @@ impl Output {
     pub fn is_value_only(&self) -> bool {
         match self {
             Self::Json | Self::Exact => false,
-            Self::Format(tokens) => tokens
-                .iter()
-                .all(|t| matches!(t, Token::Text(_) | Token::Value | Token::ValueLength | Token::ValueLengthBinary)),
+            Self::Format(tokens) => tokens.iter().all(|t| {
+                matches!(
+                    t,
+                    FormatToken::Text(_)
+                        | FormatToken::Value
+                        | FormatToken::ValueLength
+                        | FormatToken::ValueLengthBinary
+                )
+            }),
         }
     }
 
@@ -84,23 +90,23 @@ impl Output {
         for token in tokens {
             // The publisher's bytes, and not those of the format, which the user has typed.
             let theirs = match token {
-                Token::Text(text) => {
+                FormatToken::Text(text) => {
                     out.extend_from_slice(text);
                     continue;
                 }
-                Token::Topic => topic.as_str().as_bytes(),
-                Token::Partition => number.format(partition).as_bytes(),
-                Token::Offset => number.format(record.offset).as_bytes(),
-                Token::Key => record.key.unwrap_or_default(),
-                Token::KeyLength => number.format(length(record.key)).as_bytes(),
-                Token::Value => record.value.unwrap_or_default(),
-                Token::ValueLength => number.format(length(record.value)).as_bytes(),
-                Token::ValueLengthBinary => {
+                FormatToken::Topic => topic.as_str().as_bytes(),
+                FormatToken::Partition => number.format(partition).as_bytes(),
+                FormatToken::Offset => number.format(record.offset).as_bytes(),
+                FormatToken::Key => record.key.unwrap_or_default(),
+                FormatToken::KeyLength => number.format(length(record.key)).as_bytes(),
+                FormatToken::Value => record.value.unwrap_or_default(),
+                FormatToken::ValueLength => number.format(length(record.value)).as_bytes(),
+                FormatToken::ValueLengthBinary => {
                     to.write(out, &length(record.value).to_be_bytes(), Escapes::Plain);
                     continue;
                 }
-                Token::Timestamp => number.format(record.timestamp).as_bytes(),
-                Token::Headers => {
+                FormatToken::Timestamp => number.format(record.timestamp).as_bytes(),
+                FormatToken::Headers => {
                     let mut headers = Vec::new();
                     write_headers(&mut headers, record);
                     to.write(out, &headers, Escapes::Plain);
@@ -129,7 +135,7 @@ fn write_headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
     }
 }
 
-fn tokens(format: &str) -> Result<Vec<Token>, String> {
+fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
     let mut tokens = Vec::new();
     let mut text = Vec::new();
     let mut chars = format.chars();
@@ -138,7 +144,7 @@ fn tokens(format: &str) -> Result<Vec<Token>, String> {
             '%' => match token(chars.next())? {
                 Some(token) => {
                     if !text.is_empty() {
-                        tokens.push(Token::Text(std::mem::take(&mut text)));
+                        tokens.push(FormatToken::Text(std::mem::take(&mut text)));
                     }
                     tokens.push(token);
                 }
@@ -157,7 +163,7 @@ fn tokens(format: &str) -> Result<Vec<Token>, String> {
         }
     }
     if !text.is_empty() {
-        tokens.push(Token::Text(text));
+        tokens.push(FormatToken::Text(text));
     }
     Ok(tokens)
 }
@@ -166,19 +172,19 @@ const HELP: &str = "allowed are %t topic, %p partition, %o offset, %k key, %v or
                     %K and %S lengths of key and value, %R the value's length in binary, %%, \\n \\t \\r \\0 \\\\ and \\xNN";
 
 /// `None`: a percent sign.
-fn token(letter: Option<char>) -> Result<Option<Token>, String> {
+fn token(letter: Option<char>) -> Result<Option<FormatToken>, String> {
     Ok(Some(match letter {
         Some('%') => return Ok(None),
-        Some('t') => Token::Topic,
-        Some('p') => Token::Partition,
-        Some('o') => Token::Offset,
-        Some('k') => Token::Key,
-        Some('K') => Token::KeyLength,
-        Some('v' | 's') => Token::Value,
-        Some('S') => Token::ValueLength,
-        Some('R') => Token::ValueLengthBinary,
-        Some('T') => Token::Timestamp,
-        Some('h') => Token::Headers,
+        Some('t') => FormatToken::Topic,
+        Some('p') => FormatToken::Partition,
+        Some('o') => FormatToken::Offset,
+        Some('k') => FormatToken::Key,
+        Some('K') => FormatToken::KeyLength,
+        Some('v' | 's') => FormatToken::Value,
+        Some('S') => FormatToken::ValueLength,
+        Some('R') => FormatToken::ValueLengthBinary,
+        Some('T') => FormatToken::Timestamp,
+        Some('h') => FormatToken::Headers,
         other => return Err(format!("{} is not known; {HELP}", shown('%', other))),
     }))
 }
@@ -212,7 +218,7 @@ mod tests {
         records.push_header(8..9, Some(9..12));
         records.push_header(9..10, None);
         records.push(43, -1, None, None);
-        let output = Output::parse(format).unwrap();
+        let output = OutputFormat::parse(format).unwrap();
         let topic = TopicName::new("t").unwrap();
         let mut out = Vec::new();
         records.iter().for_each(|record| output.write(&mut out, to, (&topic, 7), &record));
@@ -244,7 +250,7 @@ mod tests {
         let topic = TopicName::new("t").unwrap();
         let shown = |format: &str, to| {
             let mut out = Vec::new();
-            let output = Output::parse(format).unwrap();
+            let output = OutputFormat::parse(format).unwrap();
             records.iter().for_each(|record| output.write(&mut out, to, (&topic, 0), &record));
             String::from_utf8(out).unwrap()
         };
@@ -259,16 +265,16 @@ mod tests {
     #[test]
     fn what_is_no_format_is_refused_with_what_is_allowed() {
         for bad in ["", "xml", "%q", "%", "\\", r"\q", r"\x4", r"\xgg"] {
-            assert!(Output::parse(bad).is_err(), "{bad}");
+            assert!(OutputFormat::parse(bad).is_err(), "{bad}");
         }
-        assert!(Output::parse("%q").unwrap_err().starts_with("%q is not known; allowed are %t topic"));
+        assert!(OutputFormat::parse("%q").unwrap_err().starts_with("%q is not known; allowed are %t topic"));
     }
 
     proptest! {
         #[test]
         fn no_format_makes_it_panic(format in ".*") {
-            let _ = Output::parse(&format);
-            let _ = Output::parse(&format!("%{format}"));
+            let _ = OutputFormat::parse(&format);
+            let _ = OutputFormat::parse(&format!("%{format}"));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `curlew produce`: each line of standard input becomes a record.
 
-use super::bridge_client::Bridge;
-use super::lines::Lines;
+use super::bridge_client::BridgeTarget;
+use super::lines::InputLines;
 use super::{exit, say, to_bridge, until_signal};
 use crate::broker::{AutoCreate, Outcome};
 use crate::config::{Produce, Via};
@@ -21,12 +21,12 @@ const NAMED: usize = 3;
 
 /// Exit code 0 where every record was acknowledged, else 1.
 pub fn produce(settings: Produce) -> ExitCode {
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(ProduceProgress::default());
     exit(match settings.source.via() {
         Via::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
             .map_err(|e| format!("cannot start a thread: {e}"))
             .and_then(|hub| to_kafka(settings, Arc::new(hub), progress)),
-        Via::Bridge(at) => Bridge::new(at).and_then(|bridge| {
+        Via::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| {
             let at_signal = progress.clone();
             let work = move || to_bridge::produce(&settings, &bridge, &progress);
             until_signal(work, move || Some(at_signal.summary()))
@@ -34,13 +34,13 @@ pub fn produce(settings: Produce) -> ExitCode {
     })
 }
 
-fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<Progress>) -> Result<(), String> {
+fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) -> Result<(), String> {
     let (hub_at_signal, at_signal) = (hub.clone(), progress.clone());
     let work = move || {
         // The channel has a place for every batch on its way, so a receipt never waits.
         let (settled, receipts) = bounded(OUTSTANDING);
         let mut outstanding = 0;
-        let mut lines = Lines::new(io::stdin().lock());
+        let mut lines = InputLines::new(io::stdin().lock());
         let read = loop {
             let batch = match lines.next_batch(&settings) {
                 Ok(Some(batch)) => batch,
@@ -97,7 +97,7 @@ pub fn both(written: Result<(), String>, read: Result<(), String>) -> Result<(),
 
 /// Counts, for the person who waits.
 #[derive(Default)]
-pub struct Progress {
+pub struct ProduceProgress {
     sent: AtomicU64,
     acknowledged: AtomicU64,
     failed: AtomicU64,
@@ -107,7 +107,7 @@ pub struct Progress {
     shown: Mutex<Option<Instant>>,
 }
 
-impl Progress {
+impl ProduceProgress {
     pub fn sent(&self, records: usize) {
         let sent = self.sent.fetch_add(records as u64, Ordering::Relaxed) + records as u64;
         if !io::stderr().is_terminal() || io::stdin().is_terminal() {

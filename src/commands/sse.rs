@@ -2,7 +2,7 @@
 
 /// One event as it is dispatched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Event {
+pub struct ReceivedEvent {
     /// Empty: an ordinary one.
     pub kind: String,
     /// Lines joined by LF; `None`: there was no `data`, so only the id counts.
@@ -18,7 +18,7 @@ pub struct Parser {
     buffer: Vec<u8>,
     /// Already searched for a line end.
     searched: usize,
-    event: Event,
+    event: ReceivedEvent,
     after_cr: bool,
 }
 
@@ -33,7 +33,7 @@ impl Parser {
     }
 
     /// Takes the next whole event out.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next(&mut self) -> Option<ReceivedEvent> {
         let mut start = 0;
         let mut done = None;
         while done.is_none() {
@@ -52,7 +52,7 @@ impl Parser {
             let line = self.buffer.get(start..end).unwrap_or_default();
             if line.is_empty() {
                 let event = std::mem::take(&mut self.event);
-                done = (event != Event::default()).then_some(event);
+                done = (event != ReceivedEvent::default()).then_some(event);
             } else {
                 field(&mut self.event, line);
             }
@@ -65,7 +65,7 @@ impl Parser {
     }
 }
 
-fn field(event: &mut Event, line: &[u8]) {
+fn field(event: &mut ReceivedEvent, line: &[u8]) {
     let colon = line.iter().position(|b| *b == b':');
     let (name, value) = line.split_at(colon.unwrap_or(line.len()));
     let value = value.strip_prefix(b":").unwrap_or(value);
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parsed(pieces: &[&[u8]]) -> Vec<Event> {
+    fn parsed(pieces: &[&[u8]]) -> Vec<ReceivedEvent> {
         let mut parser = Parser::default();
         let mut events = Vec::new();
         for piece in pieces {
@@ -101,19 +101,24 @@ mod tests {
         events
     }
 
-    fn event(kind: &str, data: Option<&str>, id: Option<&str>) -> Event {
-        Event { kind: kind.into(), data: data.map(|d| d.as_bytes().to_vec()), id: id.map(str::to_owned), comment: None }
+    fn event(kind: &str, data: Option<&str>, id: Option<&str>) -> ReceivedEvent {
+        ReceivedEvent {
+            kind: kind.into(),
+            data: data.map(|d| d.as_bytes().to_vec()),
+            id: id.map(str::to_owned),
+            comment: None,
+        }
     }
 
-    fn comment(text: &str) -> Event {
-        Event { comment: Some(text.to_owned()), ..Event::default() }
+    fn comment(text: &str) -> ReceivedEvent {
+        ReceivedEvent { comment: Some(text.to_owned()), ..ReceivedEvent::default() }
     }
 
     const STREAM: &[u8] =
         b"retry: 2000\n: connected\n\nid: A\n\ndata: one\ndata:two\nid: B\n\nevent: gap\ndata: {}\nid: C\n\n\
                             : heartbeat\n\ndata\n\ndata: cut";
 
-    fn expected() -> Vec<Event> {
+    fn expected() -> Vec<ReceivedEvent> {
         vec![
             comment("connected"),
             event("", None, Some("A")),

@@ -1,9 +1,9 @@
 //! `produce` through a running bridge: batches of lines in the REST Proxy's v2 binary envelope, which
 //! keeps every byte, over one connection.
 
-use super::bridge_client::{self, Bridge, BridgeClient, Failure};
-use super::lines::Lines;
-use super::produce::{Progress, both};
+use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
+use super::lines::InputLines;
+use super::produce::{ProduceProgress, both};
 use super::runtime;
 use crate::broker::Acks;
 use crate::config::Produce;
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Records of one request.
 const RECORDS: usize = 1000;
 
-pub fn produce(settings: &Produce, bridge: &Bridge, progress: &Progress) -> Result<(), String> {
+pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProgress) -> Result<(), String> {
     let runtime = runtime()?;
     let acks = match settings.acks {
         Acks::All => "all",
@@ -29,7 +29,7 @@ pub fn produce(settings: &Produce, bridge: &Bridge, progress: &Progress) -> Resu
     };
     let path = format!("/topics/{}?acks={acks}", settings.topic);
     let mut client = Some(runtime.block_on(BridgeClient::connect(bridge)).map_err(|e| e.to_string())?);
-    let mut lines = Lines::new(std::io::stdin().lock());
+    let mut lines = InputLines::new(std::io::stdin().lock());
     let read = loop {
         let batch = match lines.next_batch(settings) {
             Ok(Some(batch)) => batch,
@@ -38,7 +38,7 @@ pub fn produce(settings: &Produce, bridge: &Bridge, progress: &Progress) -> Resu
         for records in batch.chunks(RECORDS) {
             progress.sent(records.len());
             let first = progress.first(records.len());
-            let body = serde_json::to_vec(&Body::of(records)).map_err(|e| e.to_string())?;
+            let body = serde_json::to_vec(&RequestBody::of(records)).map_err(|e| e.to_string())?;
             let outcomes = runtime.block_on(send(&mut client, bridge, &path, body.into(), records.len()));
             progress.settled(first, outcomes);
         }
@@ -49,7 +49,7 @@ pub fn produce(settings: &Produce, bridge: &Bridge, progress: &Progress) -> Resu
 /// An outcome for each record.
 async fn send(
     client: &mut Option<BridgeClient>,
-    bridge: &Bridge,
+    bridge: &BridgeTarget,
     path: &str,
     body: bytes::Bytes,
     records: usize,
@@ -74,7 +74,7 @@ enum Refusal {
 
 async fn attempt(
     client: &mut Option<BridgeClient>,
-    bridge: &Bridge,
+    bridge: &BridgeTarget,
     path: &str,
     body: bytes::Bytes,
     records: usize,
@@ -83,9 +83,9 @@ async fn attempt(
         Some(connection) => connection,
         None => BridgeClient::connect(bridge).await.map_err(|e| Refusal::Later(e.to_string()))?,
     };
-    let cut = |failure: Failure| match failure {
-        Failure::NotReached(why) => Refusal::Later(why),
-        Failure::Cut(why) => Refusal::Final(format!("{why}; the record may have been written")),
+    let cut = |failure: ClientError| match failure {
+        ClientError::NotReached(why) => Refusal::Later(why),
+        ClientError::Cut(why) => Refusal::Final(format!("{why}; the record may have been written")),
     };
     let answer = connection.post(path, TYPE, body).await.map_err(cut)?;
     let status = answer.status();
@@ -101,20 +101,20 @@ async fn attempt(
 
 fn outcomes(answer: &[u8], records: usize) -> Result<Vec<Result<(), String>>, Refusal> {
     #[derive(Deserialize)]
-    struct Answer {
-        offsets: Vec<Entry>,
+    struct ProduceResponse {
+        offsets: Vec<RequestRecord>,
     }
     #[derive(Deserialize)]
-    struct Entry {
+    struct RequestRecord {
         error: Option<String>,
         error_code: Option<i64>,
     }
     let unread = |why: &str| Refusal::Final(format!("the bridge's receipt cannot be read: {why}"));
-    let answer: Answer = serde_json::from_slice(answer).map_err(|e| unread(&e.to_string()))?;
+    let answer: ProduceResponse = serde_json::from_slice(answer).map_err(|e| unread(&e.to_string()))?;
     if answer.offsets.len() != records {
         return Err(unread("it is for another number of records"));
     }
-    let outcome = |entry: Entry| match (entry.error, entry.error_code) {
+    let outcome = |entry: RequestRecord| match (entry.error, entry.error_code) {
         (None, None) => Ok(()),
         (Some(error), _) => Err(error),
         (None, Some(code)) => Err(format!("error {code}")),
@@ -123,7 +123,7 @@ fn outcomes(answer: &[u8], records: usize) -> Result<Vec<Result<(), String>>, Re
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct RequestBody<'a> {
     records: Vec<Entry<'a>>,
 }
 
@@ -146,7 +146,7 @@ struct HeaderEntry<'a> {
     value: Option<String>,
 }
 
-impl<'a> Body<'a> {
+impl<'a> RequestBody<'a> {
     fn of(records: &'a [NewRecord]) -> Self {
         let encode = |bytes: &bytes::Bytes| STANDARD.encode(bytes);
         let entry = |record: &'a NewRecord| Entry {

@@ -1,14 +1,14 @@
 //! `curlew config check`: what `curlew serve` would refuse, before it is started.
 
 use super::layers::{Layers, Origin, is_path};
-use super::{Serve, Stop};
+use super::{EarlyExit, Serve};
 use clap::{Arg, ArgMatches, Command, ValueHint};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 /// Each value was read by itself: what is left is how they fit together, and the files that they name.
-pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> Stop {
+pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> EarlyExit {
     let mut faults = layers.faults.clone();
     let mut unread = Vec::new();
     for arg in command.get_arguments().filter(|arg| is_path(arg) && arg.get_id() != "config") {
@@ -23,11 +23,11 @@ pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: 
     let read = settings.faults().into_iter().filter(|(ids, _)| !ids.iter().any(|id| unread.contains(id)));
     faults.extend(read.filter_map(|(_, fault)| fault));
     if !faults.is_empty() {
-        return Stop::Refused(faults.join("\n"));
+        return EarlyExit::Refused(faults.join("\n"));
     }
     let origins = command.get_arguments().map(|arg| layers.origin(arg.get_id().as_str()));
     let of_file = origins.filter(|origin| matches!(origin, Origin::File(_))).count();
-    Stop::Shown(match &layers.file {
+    EarlyExit::Shown(match &layers.file {
         Some(file) => format!("{} is fine: it sets {of_file} of the settings\n", file.path.display()),
         None => "the settings are fine; there is no file\n".to_owned(),
     })

@@ -1,14 +1,14 @@
 //! What the log of our own keeps, where, and for how long.
 
 use super::values;
-use crate::embedded::Settings;
+use crate::embedded::EmbeddedSettings;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Topics kept here")]
-pub struct Data {
+pub struct DataArgs {
     /// Folder of the topics where no --kafka is given.
     ///
     /// Made if it is not there. One process at a time.
@@ -33,9 +33,9 @@ pub struct Data {
     retention_bytes: u64,
 }
 
-impl Data {
-    pub fn settings(&self) -> Settings {
-        Settings {
+impl DataArgs {
+    pub fn settings(&self) -> EmbeddedSettings {
+        EmbeddedSettings {
             folder: self.data.clone(),
             partitions: self.partitions.into(),
             retention_time: self.retention_time,

@@ -1,9 +1,9 @@
 //! The settings of `curlew doctor`.
 
 use super::file::ConfigFile;
-use super::kafka::Kafka;
+use super::kafka::KafkaArgs;
 use super::{LogLevel, values};
-use crate::kafka::Connection;
+use crate::kafka::KafkaSettings;
 use crate::record::TopicName;
 use clap::{ArgAction, Args, ValueHint};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Doctor {
     file: ConfigFile,
 
     #[command(flatten)]
-    pub(super) kafka: Kafka,
+    pub(super) kafka: KafkaArgs,
 
     /// Folder to look at where no --kafka is given.
     #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath,
@@ -43,7 +43,7 @@ pub struct Doctor {
 /// What is to be looked at: what `serve` would use.
 #[derive(Debug)]
 pub enum Patient<'a> {
-    Kafka(&'a Connection),
+    Kafka(&'a KafkaSettings),
     Folder(&'a Path),
 }
 

@@ -25,22 +25,22 @@ pub struct ConfigFile {
 
 /// A settings file as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub struct ConfigText {
     pub path: PathBuf,
     /// In the order of their lines.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<FileEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct FileEntry {
     pub name: String,
     /// From 1.
     pub line: usize,
-    pub value: Value,
+    pub value: FileValue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum FileValue {
     Bool(bool),
     One(String),
     Many(Vec<String>),
@@ -48,14 +48,14 @@ pub enum Value {
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct FileError {
     path: PathBuf,
     /// None: the file as a whole.
     line: Option<usize>,
     what: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         self.line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
@@ -63,20 +63,20 @@ impl fmt::Display for Fault {
     }
 }
 
-impl File {
-    pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
+impl ConfigText {
+    pub fn read(path: &Path) -> Result<Self, Vec<FileError>> {
         let text = small_file::read_once_text(path).map_err(|e| {
             let what = format!("cannot be read: {e}; name another with --config");
-            vec![Fault { path: path.to_owned(), line: None, what }]
+            vec![FileError { path: path.to_owned(), line: None, what }]
         })?;
         Self::parse(path, &text)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, Vec<Fault>> {
+    fn parse(path: &Path, text: &str) -> Result<Self, Vec<FileError>> {
         let line = |at: usize| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
         let fault = |at: Option<usize>, what: &str| {
             let what = what.lines().collect::<Vec<_>>().join("; ");
-            Fault { path: path.to_owned(), line: at.map(line), what }
+            FileError { path: path.to_owned(), line: at.map(line), what }
         };
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
@@ -86,8 +86,8 @@ impl File {
         let mut faults = Vec::new();
         for (name, value) in table.get_ref() {
             let at = name.span().start;
-            match Value::of(value.get_ref()) {
-                Ok(value) => file.entries.push(Entry { name: name.get_ref().to_string(), line: line(at), value }),
+            match FileValue::of(value.get_ref()) {
+                Ok(value) => file.entries.push(FileEntry { name: name.get_ref().to_string(), line: line(at), value }),
                 Err(what) => faults.push(fault(Some(at), &format!("{}: {what}", name.get_ref()))),
             }
         }
@@ -95,16 +95,16 @@ impl File {
         if faults.is_empty() { Ok(file) } else { Err(faults) }
     }
 
-    pub fn entry(&self, name: &str) -> Option<&Entry> {
+    pub fn entry(&self, name: &str) -> Option<&FileEntry> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    pub fn fault(&self, entry: &Entry, what: String) -> Fault {
-        Fault { path: self.path.clone(), line: Some(entry.line), what }
+    pub fn fault(&self, entry: &FileEntry, what: String) -> FileError {
+        FileError { path: self.path.clone(), line: Some(entry.line), what }
     }
 }
 
-impl Value {
+impl FileValue {
     fn of(value: &DeValue<'_>) -> Result<Self, String> {
         Ok(match value {
             DeValue::Boolean(yes) => Self::Bool(*yes),
@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(text: &str, expected: &Expect) {
-        let said = match File::parse(Path::new("curlew.toml"), text) {
+        let said = match ConfigText::parse(Path::new("curlew.toml"), text) {
             Ok(file) => {
                 file.entries.iter().map(|e| format!("{} {} = {:?}\n", e.line, e.name, e.value)).collect::<String>()
             }
@@ -210,19 +210,19 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let said = File::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
+        let said = ConfigText::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
         assert!(said.starts_with("no/such.toml: cannot be read: No such file"), "{said}");
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "(?s).*") {
-            let _ = File::parse(Path::new("f"), &text);
+            let _ = ConfigText::parse(Path::new("f"), &text);
         }
 
         #[test]
         fn no_lines_of_settings_make_it_panic(lines in proptest::collection::vec("[a-z-]{0,4} ?[=.\\[]? ?[\"\\[{0-9a-z:TZ.,_+-]{0,12}[\"\\]}]?", 0..8)) {
-            let _ = File::parse(Path::new("f"), &lines.join("\n"));
+            let _ = ConfigText::parse(Path::new("f"), &lines.join("\n"));
         }
     }
 }

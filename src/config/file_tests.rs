@@ -32,8 +32,8 @@ fn said(line: &str, text: &str) -> Result<String, String> {
     let (path, folder) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
     let plain = |said: String| said.replace(path, "FILE").replace(folder, "DIR");
     match read_line(&line.replace("FILE", path)) {
-        Err(Stop::Shown(said)) => Ok(plain(said)),
-        Err(Stop::Refused(said)) => Err(plain(said)),
+        Err(EarlyExit::Shown(said)) => Ok(plain(said)),
+        Err(EarlyExit::Refused(said)) => Err(plain(said)),
         Ok(command) => Ok(plain(format!("{command:?}"))),
     }
 }
@@ -254,17 +254,19 @@ fn config_check_says_all_that_is_wrong_with_a_file() {
 fn completions_and_manuals_name_every_command() {
     let definition = definition();
     for shell in ["bash", "zsh", "fish"] {
-        let Err(Stop::Shown(script)) = read_line(&format!("curlew completions {shell}")) else { panic!("{shell}") };
+        let Err(EarlyExit::Shown(script)) = read_line(&format!("curlew completions {shell}")) else {
+            panic!("{shell}")
+        };
         for name in ["consume", "completions", "retention-time"] {
             assert!(script.contains(name), "{shell} completes {name}");
         }
     }
-    let Err(Stop::Shown(page)) = read_line("curlew man") else { panic!() };
+    let Err(EarlyExit::Shown(page)) = read_line("curlew man") else { panic!() };
     for command in definition.get_subcommands().map(clap::Command::get_name) {
         assert!(page.contains(command), "{command}");
-        let Err(Stop::Shown(page)) = read_line(&format!("curlew man {command}")) else { panic!("{command}") };
+        let Err(EarlyExit::Shown(page)) = read_line(&format!("curlew man {command}")) else { panic!("{command}") };
         assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{page}");
     }
-    let Err(Stop::Refused(said)) = read_line("curlew man nonsense") else { panic!() };
+    let Err(EarlyExit::Refused(said)) = read_line("curlew man nonsense") else { panic!() };
     assert!(said.contains("nonsense is no command of curlew: there are serve, "), "{said}");
 }

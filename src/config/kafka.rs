@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Kafka")]
-pub struct Kafka {
+pub struct KafkaArgs {
     /// Kafka's address, or several: host:port,host:port.
     #[arg(long = "kafka", env = "CURLEW_KAFKA", value_name = "HOST:PORT,…", value_delimiter = ',',
           value_parser = values::broker)]
@@ -29,12 +29,12 @@ pub struct Kafka {
     pub(super) driver: Driver,
 
     #[arg(skip)]
-    connection: Option<kafka::Connection>,
+    connection: Option<kafka::KafkaSettings>,
 }
 
-impl Kafka {
+impl KafkaArgs {
     /// Kafka, where any is given.
-    pub fn connection(&self) -> Option<&kafka::Connection> {
+    pub fn connection(&self) -> Option<&kafka::KafkaSettings> {
         self.connection.as_ref()
     }
 
@@ -52,7 +52,7 @@ impl Kafka {
     }
 
     /// An error says what does not fit.
-    pub(super) fn resolve(&self) -> Result<Option<kafka::Connection>, String> {
+    pub(super) fn resolve(&self) -> Result<Option<kafka::KafkaSettings>, String> {
         let file = self.kafka_config.as_deref().map(ClientProperties::read).transpose()?;
         let brokers = match (self.brokers.as_slice(), &file) {
             ([], None) => return Ok(None),
@@ -74,7 +74,7 @@ impl Kafka {
                 security.describe()
             ));
         }
-        Ok(Some(kafka::Connection {
+        Ok(Some(kafka::KafkaSettings {
             brokers,
             security,
             client_id,

@@ -1,6 +1,6 @@
 //! Flag before environment before file before default: what a file says becomes flags where nothing else was said.
 
-use super::file::{BESIDE, Entry, Fault, File, Value};
+use super::file::{BESIDE, ConfigText, FileEntry, FileError, FileValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub enum Origin {
 #[derive(Debug, Default)]
 pub struct Layers {
     pub args: Vec<OsString>,
-    pub file: Option<File>,
+    pub file: Option<ConfigText>,
     /// What is wrong with the file, a line each; it is left out of the arguments.
     pub faults: Vec<String>,
     /// Each entry of the file that a variable wins over, as a line for the log.
@@ -46,8 +46,8 @@ impl Layers {
         let (command, matches, depth) = innermost(definition, &typed);
         let path = if takes_a_file(command) { path(command, matches) } else { None };
         let mut layers = Self::default();
-        let mut refused = |faults: Vec<Fault>| layers.faults.extend(faults.iter().map(Fault::to_string));
-        let mut file = path.and_then(|path| File::read(&path).map_err(&mut refused).ok());
+        let mut refused = |faults: Vec<FileError>| layers.faults.extend(faults.iter().map(FileError::to_string));
+        let mut file = path.and_then(|path| ConfigText::read(&path).map_err(&mut refused).ok());
         if let Some(file) = &mut file {
             refused(take_faults(definition, command, file));
         }
@@ -104,7 +104,7 @@ fn path(command: &Command, matches: &ArgMatches) -> Option<PathBuf> {
     matches.get_one::<PathBuf>("config").cloned().or_else(variable).or_else(beside)
 }
 
-fn origin(arg: &Arg, typed: &ArgMatches, entry: Option<&Entry>) -> Origin {
+fn origin(arg: &Arg, typed: &ArgMatches, entry: Option<&FileEntry>) -> Origin {
     if typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
         Origin::Flag
     } else if arg.get_env().is_some_and(|name| std::env::var_os(name).is_some()) {
@@ -122,12 +122,12 @@ pub fn settings(definition: &Command) -> BTreeMap<&str, &Arg> {
 }
 
 /// Takes the entries out whose names nobody knows or whose values their flag would refuse.
-fn take_faults(definition: &Command, command: &Command, file: &mut File) -> Vec<Fault> {
+fn take_faults(definition: &Command, command: &Command, file: &mut ConfigText) -> Vec<FileError> {
     let known = settings(definition);
     let own = settings(command);
     // A value is judged alone, whatever else is set.
     let alone = command.clone().mut_args(|arg| arg.env(None::<&str>));
-    let what = |entry: &Entry| match (known.get(entry.name.as_str()), own.get(entry.name.as_str())) {
+    let what = |entry: &FileEntry| match (known.get(entry.name.as_str()), own.get(entry.name.as_str())) {
         (None, _) => Some(unknown(&entry.name, known.keys().copied())),
         (_, Some(arg)) => refused(&alone, arg, entry, &file.path),
         // Of another command.
@@ -148,14 +148,14 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// What the flag of `entry` says to its value.
-fn refused(alone: &Command, arg: &Arg, entry: &Entry, file: &Path) -> Option<String> {
+fn refused(alone: &Command, arg: &Arg, entry: &FileEntry, file: &Path) -> Option<String> {
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let takes_many = matches!(arg.get_action(), ArgAction::Append) || arg.get_value_delimiter().is_some();
     let name = &entry.name;
     match &entry.value {
-        Value::Bool(_) if is_switch => return None,
+        FileValue::Bool(_) if is_switch => return None,
         _ if is_switch => return Some(format!("{name}: give true or false")),
-        Value::Many(_) if !takes_many => return Some(format!("{name}: give one value, not a list")),
+        FileValue::Many(_) if !takes_many => return Some(format!("{name}: give one value, not a list")),
         _ => {}
     }
     use clap::error::ErrorKind::{ArgumentConflict, DisplayHelp, MissingRequiredArgument};
@@ -163,13 +163,13 @@ fn refused(alone: &Command, arg: &Arg, entry: &Entry, file: &Path) -> Option<Str
     let error = alone.clone().no_binary_name(false).try_get_matches_from(words).err()?;
     // What else is needed with it may be set elsewhere.
     let fits = matches!(error.kind(), MissingRequiredArgument | ArgumentConflict | DisplayHelp);
-    (!fits).then(|| super::refusal::one_line(&error))
+    (!fits).then(|| super::exit::one_line(&error))
 }
 
 /// `entry` as it would be typed. Paths in a file are seen from where the file is.
-fn flags(arg: &Arg, entry: &Entry, file: &Path) -> Vec<OsString> {
+fn flags(arg: &Arg, entry: &FileEntry, file: &Path) -> Vec<OsString> {
     if matches!(arg.get_action(), ArgAction::SetTrue) {
-        return Vec::from_iter((entry.value == Value::Bool(true)).then(|| format!("--{}", entry.name).into()));
+        return Vec::from_iter((entry.value == FileValue::Bool(true)).then(|| format!("--{}", entry.name).into()));
     }
     let texts = entry.value.texts();
     match arg.get_value_delimiter() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-pub struct Limits {
+pub struct LimitArgs {
     /// Memory for bodies, pages of records, batches that are read and chunks that wait for clients; then 503.
     ///
     /// auto is 256MiB, or a quarter of the memory that the process may have (by its control group, else the machine's)
@@ -84,7 +84,7 @@ pub struct Limits {
     max_filter_steps: u32,
 }
 
-impl Limits {
+impl LimitArgs {
     pub fn settings(&self) -> Settings {
         Settings {
             max_header: self.max_header,
@@ -94,7 +94,7 @@ impl Limits {
             streams_per_key: self.max_streams_per_key,
             requests_per_second: self.max_requests_per_second,
             topics_per_stream: self.max_topics_per_stream.into(),
-            filter: cel::Limits { length: self.max_filter_length.into(), steps: self.max_filter_steps },
+            filter: cel::CelLimits { length: self.max_filter_length.into(), steps: self.max_filter_steps },
             loopback: if self.count_loopback { Loopback::Counted } else { Loopback::LeftOut },
         }
     }

@@ -1,18 +1,18 @@
 //! The settings of `curlew serve`.
 
 use super::access::Access;
-use super::data::Data;
+use super::data::DataArgs;
 use super::file::ConfigFile;
-use super::front::Front;
-use super::kafka::Kafka;
-use super::limits::Limits;
-use super::{LogLevel, Stop, values};
-use crate::auth::Auth;
+use super::kafka::KafkaArgs;
+use super::limits::LimitArgs;
+use super::listen::Listen;
+use super::{EarlyExit, LogLevel, values};
+use crate::auth::Authenticator;
 use crate::broker::AutoCreate;
 use crate::embedded;
-use crate::http::{self, Deletion, Guard, Listens, Origins, TlsFiles, Trace};
+use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Trace};
 use crate::hub;
-use crate::kafka::Connection;
+use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
 use crate::memory_budget::MemoryBudget;
 use clap::{ArgAction, Args};
@@ -35,13 +35,13 @@ pub struct Serve {
     pub listen: SocketAddr,
 
     #[command(flatten)]
-    front: Front,
+    front: Listen,
 
     #[command(flatten)]
-    pub(super) kafka: Kafka,
+    pub(super) kafka: KafkaArgs,
 
     #[command(flatten)]
-    data: Data,
+    data: DataArgs,
 
     #[command(flatten)]
     pub(super) access: Access,
@@ -86,7 +86,7 @@ pub struct Serve {
     queue_bytes: usize,
 
     #[command(flatten)]
-    limits: Limits,
+    limits: LimitArgs,
 
     /// How long a request waits for Kafka's receipt before it is answered with 504.
     #[arg(long, help_heading = "Kafka", env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
@@ -135,11 +135,11 @@ pub struct Serve {
 
 impl Serve {
     /// What no flag can tell alone.
-    pub(super) fn check(&self) -> Result<(), Stop> {
-        self.access.check(self.listen).map_err(Stop::Refused)?;
+    pub(super) fn check(&self) -> Result<(), EarlyExit> {
+        self.access.check(self.listen).map_err(EarlyExit::Refused)?;
         let (max_body, room) = (self.max_body, MemoryBudget::new(self.limits.memory_budget).bodies.largest());
         if max_body > room {
-            return Err(Stop::Refused(format!(
+            return Err(EarlyExit::Refused(format!(
                 "--max-body is {max_body} bytes, and --memory-budget leaves {room} for bodies; lower the first, or give the \
                  second {} bytes",
                 max_body.div_ceil(4).saturating_mul(16)
@@ -150,7 +150,7 @@ impl Serve {
 
     /// What is wrong with what the files hold that settings name, each with the ids of those.
     pub(super) fn faults(&self) -> [(&'static [&'static str], Option<String>); 3] {
-        let tls = self.tls().and_then(|files| http::Tls::load(files).err());
+        let tls = self.tls().and_then(|files| http::ServerTls::load(files).err());
         [
             (&["kafka_config"], self.kafka.resolve().err()),
             (&["auth_file"], self.auth().err()),
@@ -159,8 +159,8 @@ impl Serve {
     }
 
     /// Who may do what. An error is one line.
-    pub fn auth(&self) -> Result<Auth, String> {
-        self.access.auth_file.as_deref().map_or(Ok(Auth::off()), Auth::from_file)
+    pub fn auth(&self) -> Result<Authenticator, String> {
+        self.access.auth_file.as_deref().map_or(Ok(Authenticator::off()), Authenticator::from_file)
     }
 
     /// One for all that the process does.
@@ -183,14 +183,14 @@ impl Serve {
     }
 
     /// With as many connections as the system allows.
-    pub fn http(&self, max_connections: usize, auth: Auth, memory: &MemoryBudget) -> http::Settings {
+    pub fn http(&self, max_connections: usize, auth: Authenticator, memory: &MemoryBudget) -> http::Settings {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
         } else {
             Origins::These(self.cors_origins.clone())
         };
         http::Settings {
-            guard: Guard { origins, listens: Listens::on(self.listen.ip()) },
+            guard: OriginPolicy { origins, listens: BindScope::on(self.listen.ip()) },
             proxies: self.front.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,
@@ -218,14 +218,14 @@ impl Serve {
     }
 
     /// Where no broker is given.
-    pub fn embedded(&self) -> embedded::Settings {
+    pub fn embedded(&self) -> embedded::EmbeddedSettings {
         self.data.settings()
     }
 
     /// Where any is given.
-    pub fn kafka(&self) -> Option<Connection> {
+    pub fn kafka(&self) -> Option<KafkaSettings> {
         let connection = self.kafka.connection().cloned();
-        connection.map(|kafka| Connection { metadata_refresh: Some(self.metadata_refresh), ..kafka })
+        connection.map(|kafka| KafkaSettings { metadata_refresh: Some(self.metadata_refresh), ..kafka })
     }
 
     pub fn auto_create(&self) -> AutoCreate {

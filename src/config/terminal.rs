@@ -1,18 +1,18 @@
 //! The settings of `curlew consume` and `curlew produce`.
 
 use super::file::ConfigFile;
-use super::kafka::Kafka;
+use super::kafka::KafkaArgs;
 use super::layers::Layers;
 use super::values::BridgeUrl;
-use super::{LogLevel, Stop, values};
-use crate::auth::Secret;
+use super::{EarlyExit, LogLevel, values};
+use crate::auth::HiddenText;
 use crate::broker::Acks;
 use crate::cel::Expression;
-use crate::commands::output::Output;
+use crate::commands::output::OutputFormat;
 use crate::hub::Missing;
-use crate::kafka::Connection;
+use crate::kafka::KafkaSettings;
 use crate::record::{Partition, TopicName, now};
-use crate::start::{self, parse_from};
+use crate::start_position::{self, parse_from};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ use std::sync::Arc;
 
 /// Where `consume` and `produce` find the topics.
 #[derive(Debug, Args)]
-pub struct Source {
+pub struct SourceArgs {
     #[command(flatten)]
     file: ConfigFile,
 
     #[command(flatten)]
-    pub(super) kafka: Kafka,
+    pub(super) kafka: KafkaArgs,
 
     /// A running bridge, used where no Kafka is given.
     #[arg(long, env = "CURLEW_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
@@ -38,7 +38,7 @@ pub struct Source {
 
     /// Key, token or NAME:PASSWORD for the bridge at --url; better in the variable, where ps does not show it.
     #[arg(long, env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
-    token: Option<Secret>,
+    token: Option<HiddenText>,
 
     /// How much to log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "warn")]
@@ -48,7 +48,7 @@ pub struct Source {
 /// The way to the topics that a [`Source`] chooses.
 #[derive(Debug, Clone, Copy)]
 pub enum Via<'a> {
-    Kafka(&'a Connection),
+    Kafka(&'a KafkaSettings),
     Bridge(BridgeAt<'a>),
 }
 
@@ -58,10 +58,10 @@ pub struct BridgeAt<'a> {
     pub url: &'a BridgeUrl,
     /// A PEM file.
     pub cacert: Option<&'a Path>,
-    pub token: Option<&'a Secret>,
+    pub token: Option<&'a HiddenText>,
 }
 
-impl Source {
+impl SourceArgs {
     pub fn via(&self) -> Via<'_> {
         let bridge = BridgeAt { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
         self.kafka.connection().map_or(Via::Bridge(bridge), Via::Kafka)
@@ -83,12 +83,12 @@ pub struct Consume {
     pub topics: Vec<TopicName>,
 
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
 
     /// Where to start: latest, earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an
     /// event's id.
     #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true, value_parser = place)]
-    pub from: start::From,
+    pub from: start_position::StartPosition,
 
     /// Only this partition. Repeatable.
     #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
@@ -114,8 +114,8 @@ pub struct Consume {
     /// How to print a record: value, json, exact (JSON from which every byte can be had back; `curlew produce
     /// --format record` reads it), or a format of %t topic, %p partition, %o offset, %k key,
     /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
-    #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = Output::parse)]
-    pub output: Output,
+    #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = OutputFormat::parse)]
+    pub output: OutputFormat,
 
     #[arg(skip)]
     pub on_gap: OnGap,
@@ -144,11 +144,11 @@ pub struct Export {
     topic: TopicName,
 
     #[command(flatten)]
-    pub(super) source: Source,
+    pub(super) source: SourceArgs,
 
     /// Where to start: earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
     #[arg(long, value_name = "PLACE", default_value = "earliest", allow_hyphen_values = true, value_parser = place)]
-    from: start::From,
+    from: start_position::StartPosition,
 
     /// Only this partition. Repeatable.
     #[arg(long = "partition", value_name = "N", action = ArgAction::Append, value_parser = clap::value_parser!(i32).range(0..))]
@@ -167,7 +167,7 @@ impl From<Export> for Consume {
             condition: None,
             until_end: true,
             limit: None,
-            output: Output::Exact,
+            output: OutputFormat::Exact,
             on_gap: OnGap::Fail,
         }
     }
@@ -180,7 +180,7 @@ pub struct Produce {
     pub topic: TopicName,
 
     #[command(flatten)]
-    pub source: Source,
+    pub source: SourceArgs,
 
     /// What a line is: value, or record (what `curlew export` writes: a JSON object with value, key, headers and
     /// timestamp; its topic, partition and offset count for nothing).
@@ -210,7 +210,7 @@ pub struct Produce {
 
 impl Produce {
     /// Refuses what would count for nothing.
-    pub(super) fn check(&self) -> Result<(), Stop> {
+    pub(super) fn check(&self) -> Result<(), EarlyExit> {
         let no_use = match self.format {
             LineFormat::Value if self.keep_partitions => {
                 "--keep-partitions is for --format record: a line that is a value names no partition"
@@ -220,7 +220,7 @@ impl Produce {
             }
             _ => return Ok(()),
         };
-        Err(Stop::Refused(no_use.to_owned()))
+        Err(EarlyExit::Refused(no_use.to_owned()))
     }
 }
 
@@ -242,11 +242,11 @@ impl Separator {
 }
 
 /// Whatever it is: it must not be shown in an error.
-fn token(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::new(text.trim()))
+fn token(text: &str) -> Result<HiddenText, std::convert::Infallible> {
+    Ok(HiddenText::new(text.trim()))
 }
 
-fn place(text: &str) -> Result<start::From, start::BadFrom> {
+fn place(text: &str) -> Result<start_position::StartPosition, start_position::BadFrom> {
     parse_from(text, now())
 }
 

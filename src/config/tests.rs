@@ -3,7 +3,7 @@
 use super::*;
 use crate::broker::AutoCreate;
 use crate::kafka::Driver;
-use crate::start::From;
+use crate::start_position::StartPosition;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn what_is_wrong_is_said_on_one_line() {
         ("curlew consume t --url ftp://x", "such as http://127.0.0.1:8080 or https://bridge.example"),
     ];
     for (line, expected) in cases {
-        let Err(Stop::Refused(said)) = read_line(line) else { panic!("{line} is refused") };
+        let Err(EarlyExit::Refused(said)) = read_line(line) else { panic!("{line} is refused") };
         assert!(said.contains(expected), "{line}: {said}");
         assert!(!said.contains('\n'), "{line}: {said}");
     }
@@ -81,7 +81,9 @@ fn a_token_is_never_shown() {
     assert!(matches!(way.source.via(), Via::Bridge(BridgeAt { token: Some(token), .. }) if token.reveal() == "hush"));
     assert!(!format!("{way:?}").contains("hush"), "{way:?}");
     for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
-        let Err(Stop::Refused(said)) = read_line(&format!("curlew consume t --url {url}")) else { panic!("{url}") };
+        let Err(EarlyExit::Refused(said)) = read_line(&format!("curlew consume t --url {url}")) else {
+            panic!("{url}")
+        };
         assert!(!said.contains("hush") && said.contains("://***@box"), "{said}");
     }
 }
@@ -89,7 +91,7 @@ fn a_token_is_never_shown() {
 #[test]
 fn help_and_version_are_no_errors() {
     for line in ["curlew --help", "curlew --version", "curlew -h", "curlew serve --help", "curlew help consume"] {
-        assert!(matches!(read_line(line), Err(Stop::Shown(_))), "{line}");
+        assert!(matches!(read_line(line), Err(EarlyExit::Shown(_))), "{line}");
     }
 }
 
@@ -97,7 +99,7 @@ fn help_and_version_are_no_errors() {
 fn consume_reads_through_kafka_or_a_bridge() {
     let via = consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
     assert!(matches!(via.source.via(), Via::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate));
-    assert!(matches!(via.from, From::Time(_)));
+    assert!(matches!(via.from, StartPosition::Time(_)));
     assert_eq!((via.topics.len(), via.partitions, via.limit), (2, vec![3], NonZeroU64::new(5)));
     let plain = consume("curlew consume a");
     let bridge = |line: &str| match consume(line).source.via() {
@@ -107,5 +109,5 @@ fn consume_reads_through_kafka_or_a_bridge() {
     assert_eq!(bridge("curlew consume a"), ("http://127.0.0.1:8080".to_owned(), None));
     let secured = "curlew consume a --url https://box/ --cacert ca.pem";
     assert_eq!(bridge(secured), ("https://box:443".to_owned(), Some("ca.pem".into())));
-    assert_eq!(plain.from, From::Latest);
+    assert_eq!(plain.from, StartPosition::Latest);
 }

@@ -3,7 +3,7 @@
 use crate::cel::{CompileError, Expression};
 use crate::http::Network;
 use crate::http::limits::UNLIMITED;
-use crate::start::parse_age;
+use crate::start_position::parse_age;
 use crate::{memory_budget, memory_limit};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -187,20 +187,20 @@ pub fn header(text: &str) -> Result<(String, String), String> {
 /// Where a running bridge is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeUrl {
-    pub scheme: Scheme,
+    pub scheme: UrlScheme,
     /// `host:port`
     pub authority: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
+pub enum UrlScheme {
     Http,
     Https,
 }
 
 impl std::fmt::Display for BridgeUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
+        let scheme = if self.scheme == UrlScheme::Https { "https" } else { "http" };
         write!(f, "{scheme}://{}", self.authority)
     }
 }
@@ -209,8 +209,8 @@ impl std::fmt::Display for BridgeUrl {
 pub fn bridge(text: &str) -> Result<BridgeUrl, String> {
     let help = "give the address of a running bridge, such as http://127.0.0.1:8080 or https://bridge.example";
     let (scheme, usual_port, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-        (Some(rest), _) => (Scheme::Http, "80", rest),
-        (_, Some(rest)) => (Scheme::Https, "443", rest),
+        (Some(rest), _) => (UrlScheme::Http, "80", rest),
+        (_, Some(rest)) => (UrlScheme::Https, "443", rest),
         (None, None) => return Err(help.to_owned()),
     };
     let rest = rest.trim_end_matches('/');

@@ -8,7 +8,7 @@ mod text;
 use crate::broker::TopicId;
 use crate::record::{Offset, Partition, Position, TopicName};
 use std::fmt;
-use text::Text;
+use text::CursorText;
 
 /// Bits of a topic's tag in a cursor of few topics, and in one of many.
 const TAG_BITS: u32 = 24;
@@ -82,7 +82,7 @@ pub struct Cursor {
     selection: Selection,
     /// By name.
     topics: Vec<TopicCursor>,
-    text: Text,
+    text: CursorText,
 }
 
 /// Why a text is not a cursor of this stream.
@@ -158,7 +158,7 @@ impl Cursor {
         topics.sort_unstable();
         topics.dedup();
         let unknown = |name| TopicCursor { name, id: IdTag::default(), places: Vec::new() };
-        Self { selection, topics: topics.into_iter().map(unknown).collect(), text: Text::default() }
+        Self { selection, topics: topics.into_iter().map(unknown).collect(), text: CursorText::default() }
     }
 
     /// A cursor at known places. What is not named of a topic's last partitions is read from its beginning.

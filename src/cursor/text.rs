@@ -45,7 +45,7 @@ const MAX_TABLE: usize = 63;
 
 /// The cursor as written, kept in step with it.
 #[derive(Clone, Default)]
-pub struct Text {
+pub struct CursorText {
     digits: String,
     width: usize,
     /// Where each topic's offsets begin.
@@ -61,7 +61,7 @@ enum Stale {
     All,
 }
 
-impl Text {
+impl CursorText {
     /// Something has changed that must be written from scratch.
     pub fn outdate(&mut self) {
         self.stale = Stale::All;
@@ -95,10 +95,10 @@ impl Text {
     }
 }
 
-pub fn write(cursor: &Cursor) -> Text {
+pub fn write(cursor: &Cursor) -> CursorText {
     let places = || cursor.topics.iter().flat_map(|topic| &topic.places);
     let width = places().map(|place| digits_of(place.next)).max().unwrap_or(1);
-    let mut text = Text { width, stale: Stale::No, ..Text::default() };
+    let mut text = CursorText { width, stale: Stale::No, ..CursorText::default() };
     let out = &mut text.digits;
     push_number(out, VERSION * 16 + width as u64, HEAD);
     push_number(out, cursor.names_hash(), NAMES);

@@ -5,7 +5,7 @@
 //! All numbers little-endian; a length of `u32::MAX` is null.
 
 use crate::memory_budget::{Reservation, Share, Shortage};
-use crate::record::{NewRecord, Offset, Part, Records, Timestamp};
+use crate::record::{NewRecord, Offset, Records, SpanRef, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ pub struct Damaged;
 
 /// A batch in the making.
 #[derive(Debug)]
-pub struct Batch {
+pub struct StoredBatch {
     bytes: Vec<u8>,
     base: Offset,
     count: u32,
     max_timestamp: Timestamp,
 }
 
-impl Batch {
+impl StoredBatch {
     pub fn new(base: Offset) -> Self {
         Self { bytes: vec![0; HEAD], base, count: 0, max_timestamp: Timestamp::MIN }
     }
@@ -85,13 +85,13 @@ fn put_len(out: &mut Vec<u8>, part: Option<&[u8]>) {
 
 /// The largest timestamp, unchecked: to leave a batch out of a search by time.
 pub fn max_timestamp(stored: &[u8]) -> Result<Timestamp, Damaged> {
-    let mut cursor = Cursor { bytes: stored, at: 16 };
+    let mut cursor = BatchCursor { bytes: stored, at: 16 };
     cursor.i64()
 }
 
 /// The offset of the first record and how many there are, unchecked: to know where a segment ends.
 pub fn offsets(stored: &[u8]) -> Result<(Offset, Offset), Damaged> {
-    let mut cursor = Cursor { bytes: stored, at: 4 };
+    let mut cursor = BatchCursor { bytes: stored, at: 4 };
     Ok((cursor.i64()?, cursor.u32()?.into()))
 }
 
@@ -103,7 +103,7 @@ pub fn pay(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservati
 
 /// The records from `from` on, over the stored bytes themselves.
 pub fn decode(stored: Bytes, from: Offset) -> Result<Records, Damaged> {
-    let mut cursor = Cursor { bytes: &stored, at: 0 };
+    let mut cursor = BatchCursor { bytes: &stored, at: 0 };
     let crc = cursor.u32()?;
     if crc32c::crc32c(stored.get(4..).ok_or(Damaged)?) != crc {
         return Err(Damaged);
@@ -132,12 +132,12 @@ pub fn decode(stored: Bytes, from: Offset) -> Result<Records, Damaged> {
     if cursor.at == stored.len() { Ok(records) } else { Err(Damaged) }
 }
 
-struct Cursor<'a> {
+struct BatchCursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Cursor<'_> {
+impl BatchCursor<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
         let (array, _) = self.bytes.get(self.at..).and_then(|rest| rest.split_first_chunk()).ok_or(Damaged)?;
         self.at += N;
@@ -152,7 +152,7 @@ impl Cursor<'_> {
         self.array().map(i64::from_le_bytes)
     }
 
-    fn part(&mut self, len: u32) -> Result<Option<Part>, Damaged> {
+    fn part(&mut self, len: u32) -> Result<Option<SpanRef>, Damaged> {
         if len == NULL {
             return Ok(None);
         }
@@ -209,7 +209,7 @@ mod tests {
             records in proptest::collection::vec(record(), 1..8),
             skip in 0usize..8,
         ) {
-            let mut batch = Batch::new(100);
+            let mut batch = StoredBatch::new(100);
             records.iter().for_each(|r| batch.push(r, 7));
             let most = records.iter().map(|r| r.timestamp.unwrap_or(7)).max().unwrap();
             let stored = batch.finish();
@@ -225,7 +225,7 @@ mod tests {
 
         #[test]
         fn a_changed_or_missing_byte_is_noticed(at in any::<prop::sample::Index>(), change in 1u8..) {
-            let mut batch = Batch::new(0);
+            let mut batch = StoredBatch::new(0);
             batch.push(&NewRecord { value: Some("value".into()), ..NewRecord::default() }, 7);
             let mut stored = batch.finish();
             let at = at.index(stored.len());

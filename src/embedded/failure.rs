@@ -4,7 +4,7 @@ use crate::broker::BrokerError;
 use std::io::ErrorKind;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum StoreError {
     /// No room; the same again works as soon as there is some.
     Full(String),
     /// The system does not let us read or write.
@@ -13,7 +13,7 @@ pub enum Failure {
     Damaged(String),
 }
 
-impl Failure {
+impl StoreError {
     /// `what` it happened to, such as the file.
     pub fn of(error: redb::Error, what: &str) -> Self {
         match error {
@@ -48,17 +48,17 @@ impl Failure {
     }
 }
 
-impl From<Failure> for BrokerError {
-    fn from(failure: Failure) -> Self {
+impl From<StoreError> for BrokerError {
+    fn from(failure: StoreError) -> Self {
         match failure {
-            Failure::Full(why) => Self::Full(why),
-            Failure::Io(why) => Self::Storage(why),
-            Failure::Damaged(why) => Self::Damaged(why),
+            StoreError::Full(why) => Self::Full(why),
+            StoreError::Io(why) => Self::Storage(why),
+            StoreError::Damaged(why) => Self::Damaged(why),
         }
     }
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (Self::Full(why) | Self::Io(why) | Self::Damaged(why)) = self;
         f.write_str(why)

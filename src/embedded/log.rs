@@ -1,17 +1,17 @@
 //! The log that writer, readers and retention share: what is on the disk, and who waits for more.
 
-use super::Settings;
-use super::batch::{self, Batch};
-use super::failure::Failure;
-use super::folder::Folder;
-use super::group::MAX_AHEAD;
-use super::room::Room;
-use super::store::{Place, Store};
-use super::topics::{SegmentLimits, Topic, Topics, checked, find};
+use super::EmbeddedSettings;
+use super::batch::{self, StoredBatch};
+use super::data_dir::DataDir;
+use super::disk_space::DiskSpace;
+use super::failure::StoreError;
+use super::group_commit::MAX_AHEAD;
+use super::store::{BatchStore, PartitionKey};
+use super::topics::{LogTopic, SegmentLimits, Topics, checked, find};
 use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
 use crate::memory_budget::Share;
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
-use crate::worker;
+use crate::watchdog;
 use bytes::Bytes;
 use log::{error, info, warn};
 use std::ops::{ControlFlow, RangeInclusive};
@@ -21,36 +21,36 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(4 << 20);
 
 pub struct EmbeddedLog {
-    pub settings: Settings,
-    store: Store,
+    pub settings: EmbeddedSettings,
+    store: BatchStore,
     topics: Mutex<Topics>,
     /// Told of every append and every other change of `topics`, and by interrupters.
     pub changed: Condvar,
-    pub room: Room,
+    pub room: DiskSpace,
     /// Of what is written from now on: see [`Log::epochs`](super::topics::Log::epochs).
     epoch: Epoch,
     /// The first damage that somebody came across.
-    damaged: Mutex<Option<Failure>>,
+    damaged: Mutex<Option<StoreError>>,
     /// Held by whoever changes the store, from looking at `topics` to changing them.
     writing: Mutex<()>,
     // Given back last.
-    folder: Folder,
+    folder: DataDir,
 }
 
 /// The right to change the log. One at a time.
-pub struct Writing<'a>(&'a EmbeddedLog, #[allow(dead_code)] MutexGuard<'a, ()>);
+pub struct WriteGuard<'a>(&'a EmbeddedLog, #[allow(dead_code)] MutexGuard<'a, ()>);
 
 /// Batches for one partition, ready to be stored.
 pub struct Append {
     pub topic: TopicName,
     pub partition: Partition,
-    pub batches: Vec<Batch>,
+    pub batches: Vec<StoredBatch>,
 }
 
 impl EmbeddedLog {
-    pub fn open(settings: Settings) -> Result<Self, String> {
-        let folder = Folder::open(&settings.folder)?;
-        let store = Store::open(folder.path()).map_err(|e| format!("cannot open the data: {e}"))?;
+    pub fn open(settings: EmbeddedSettings) -> Result<Self, String> {
+        let folder = DataDir::open(&settings.folder)?;
+        let store = BatchStore::open(folder.path()).map_err(|e| format!("cannot open the data: {e}"))?;
         let topics = store.load().map_err(|e| format!("cannot read the data: {e}"))?;
         folder.sync().map_err(|e| format!("cannot write {}: {e}", folder.path().display()))?;
         let (topics, changed, damaged) = (Mutex::new(topics), Condvar::new(), Mutex::default());
@@ -59,7 +59,7 @@ impl EmbeddedLog {
             store,
             topics,
             changed,
-            room: Room::default(),
+            room: DiskSpace::default(),
             damaged,
             epoch: random_epoch(),
             writing: Mutex::default(),
@@ -72,7 +72,7 @@ impl EmbeddedLog {
     }
 
     /// Whether the file can be used, the disk has room for more, and nothing in the file was found damaged.
-    pub fn ready(&self) -> Result<(), Failure> {
+    pub fn ready(&self) -> Result<(), StoreError> {
         self.store.ready()?;
         self.room.check(self.folder.path())?;
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
@@ -84,8 +84,8 @@ impl EmbeddedLog {
 
     /// The right to change the log. Whoever has it sees what is on the disk: where a write has failed and the file could
     /// not be opened again, that is tried here, before anybody chooses offsets, and may fail.
-    pub fn write(&self) -> Result<Writing<'_>, Failure> {
-        let writing = Writing(self, self.turn());
+    pub fn write(&self) -> Result<WriteGuard<'_>, StoreError> {
+        let writing = WriteGuard(self, self.turn());
         if !self.store.is_open() {
             writing.reopen()?;
         }
@@ -94,7 +94,7 @@ impl EmbeddedLog {
 
     /// Waits until nobody else changes the store, who may be opening it again, as long as that takes.
     fn turn(&self) -> MutexGuard<'_, ()> {
-        let _unhurried = worker::unhurried();
+        let _unhurried = watchdog::pause();
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,7 +139,7 @@ impl EmbeddedLog {
                 }
             }
         };
-        let place = Place { topic: number, partition: place.partition as u32 };
+        let place = PartitionKey { topic: number, partition: place.partition as u32 };
         for offsets in found {
             if let Some(offset) = self.first_at(place, offsets, &time)? {
                 return Ok(offset.min(end));
@@ -151,7 +151,7 @@ impl EmbeddedLog {
     /// The first record of a segment with such a timestamp.
     fn first_at(
         &self,
-        place: Place,
+        place: PartitionKey,
         offsets: RangeInclusive<Offset>,
         time: &RangeInclusive<Timestamp>,
     ) -> Result<Option<Offset>, BrokerError> {
@@ -241,11 +241,11 @@ impl EmbeddedLog {
         checked(&self.topics(), want).map(drop)
     }
 
-    fn damaged(&self, place: Place, offset: Offset) -> BrokerError {
+    fn damaged(&self, place: PartitionKey, offset: Offset) -> BrokerError {
         let topics = self.topics();
         let name = topics.iter().find(|(_, topic)| topic.number == place.topic).map_or("?", |(name, _)| name.as_str());
         let why = format!("the batch of {name}/{} at offset {offset} is missing or changed", place.partition);
-        let failure = Failure::damaged(&self.store.path().display().to_string(), &why);
+        let failure = StoreError::damaged(&self.store.path().display().to_string(), &why);
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure.clone());
         failure.into()
     }
@@ -273,7 +273,7 @@ fn random_epoch() -> Epoch {
     fastrand::i64(1 << 31..1 << 47)
 }
 
-impl Writing<'_> {
+impl WriteGuard<'_> {
     /// Fails where there is one already.
     pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
         let topic = {
@@ -281,7 +281,7 @@ impl Writing<'_> {
             if topics.contains_key(name) {
                 return Err(BrokerError::InvalidRecord(format!("topic {name:?} exists already")));
             }
-            Topic {
+            LogTopic {
                 id: uuid::Uuid::from_u128(fastrand::u128(1..)),
                 number: topics.values().map(|topic| topic.number + 1).max().unwrap_or_default(),
                 partitions: vec![Default::default(); partitions],
@@ -304,7 +304,7 @@ impl Writing<'_> {
     }
 
     /// Stores all of `appends` in one transaction, `before_sync`, and shows them to readers when they are durable.
-    pub fn append(&self, appends: Vec<Append>, now: Timestamp, before_sync: impl FnOnce()) -> Result<(), Failure> {
+    pub fn append(&self, appends: Vec<Append>, now: Timestamp, before_sync: impl FnOnce()) -> Result<(), StoreError> {
         let bytes = appends.iter().flat_map(|a| &a.batches).map(|batch| batch.len() as u64).sum();
         let limits = self.0.segment_limits();
         let mut stored = Vec::with_capacity(appends.len());
@@ -314,7 +314,7 @@ impl Writing<'_> {
             for Append { topic, partition, batches } in appends {
                 let Ok((found, log)) = find(&topics, &topic, partition) else { continue };
                 let segments = log.grown(&batches, now, limits);
-                let place = Place { topic: found.number, partition: partition as u32 };
+                let place = PartitionKey { topic: found.number, partition: partition as u32 };
                 let begins = log.new_epoch(self.0.epoch);
                 let batches: Vec<_> = batches.into_iter().map(|batch| (batch.next() - 1, batch.finish())).collect();
                 stored.push((place, batches, segments.clone(), begins));
@@ -348,7 +348,7 @@ impl Writing<'_> {
             let start = log.segments.get(segments).map_or(log.end, |first| first.base);
             let old = log.epochs_before(start);
             let first = log.epochs.get(old).map_or(0, |(_, start)| *start);
-            (Place { topic: topic.number, partition: partition as u32 }, start, log.end, old, first)
+            (PartitionKey { topic: topic.number, partition: partition as u32 }, start, log.end, old, first)
         };
         let trim = |changes: &super::store::Changes| {
             changes.forget_epochs(place, first_epoch)?;
@@ -376,9 +376,9 @@ impl Writing<'_> {
         bytes: u64,
         work: impl FnOnce(&super::store::Changes) -> Result<(), redb::Error>,
         before_sync: impl FnOnce(),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StoreError> {
         if bytes > 0 {
-            let live = self.0.topics().values().map(Topic::bytes).sum();
+            let live = self.0.topics().values().map(LogTopic::bytes).sum();
             self.0.store.room(bytes, live)?;
         }
         let Err(failed) = self.0.store.write(work, before_sync) else { return Ok(()) };
@@ -390,7 +390,7 @@ impl Writing<'_> {
     }
 
     /// The write may have failed after the commit: what is there counts.
-    fn reopen(&self) -> Result<(), Failure> {
+    fn reopen(&self) -> Result<(), StoreError> {
         let there = self.0.store.reopen()?;
         self.change(|topics| *topics = there);
         Ok(())

@@ -1,15 +1,15 @@
 //! A durable log of our own in a folder, behind the same seam as Kafka: nothing else is needed to start.
 
 mod batch;
-mod catalogue;
-mod examine;
+mod catalog;
+mod data_dir;
+mod disk_space;
 mod failure;
-mod folder;
-mod group;
+mod group_commit;
+mod inspect;
 mod log;
 mod reader;
 mod retention;
-mod room;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -18,14 +18,14 @@ mod tests;
 mod topics;
 mod verify;
 
-pub use examine::examine;
+pub use inspect::examine;
 
 use crate::broker::{
     Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo,
 };
 use crate::memory_budget::Share;
 use crate::record::{Position, TopicName, TopicPartition};
-use crate::worker::Worker;
+use crate::watchdog::Worker;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::EmbeddedLog;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ use std::time::Duration;
 
 /// What is kept, where, and for how long.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EmbeddedSettings {
     pub folder: PathBuf,
     /// Of topics made from now on.
     pub partitions: usize,
@@ -57,7 +57,7 @@ pub struct Embedded {
 
 impl Embedded {
     /// The error is one line for whoever started the program.
-    pub fn open(settings: Settings) -> Result<Self, String> {
+    pub fn open(settings: EmbeddedSettings) -> Result<Self, String> {
         let log = Arc::new(EmbeddedLog::open(settings)?);
         let (nudge, nudged) = bounded(1);
         let (ended, is_ended) = bounded(0);
@@ -90,7 +90,7 @@ impl Broker for Embedded {
         if !self.log.room.is_full() {
             return Vec::new();
         }
-        let of = |(topic, log): (&TopicName, &topics::Topic)| Backlog {
+        let of = |(topic, log): (&TopicName, &topics::LogTopic)| Backlog {
             topic: topic.clone(),
             unwritable: log.partitions.len(),
             first_deadline: None,
@@ -128,6 +128,6 @@ impl Broker for Embedded {
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
-        group::write_all(&self.log, &submissions, &self.nudge);
+        group_commit::write_all(&self.log, &submissions, &self.nudge);
     }
 }

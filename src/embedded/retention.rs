@@ -1,9 +1,9 @@
 //! Takes away what is old enough, or too much, whole segments at a time from the front.
 
 use super::log::EmbeddedLog;
-use super::topics::Topic;
+use super::topics::LogTopic;
 use crate::record::{Partition, Timestamp, now};
-use crate::worker;
+use crate::watchdog;
 use crossbeam_channel::{Receiver, after, select};
 use log::{info, warn};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub fn keep(log: &EmbeddedLog, nudged: &Receiver<()>, ended: &Receiver<()>) {
 }
 
 /// Whether a topic holds so much that retention by size has something to do.
-pub fn is_over(log: &EmbeddedLog, topic: &Topic) -> bool {
+pub fn is_over(log: &EmbeddedLog, topic: &LogTopic) -> bool {
     topic.bytes() > log.settings.retention_bytes.saturating_add(log.segment_limits().bytes)
 }
 
@@ -33,7 +33,7 @@ pub fn is_over(log: &EmbeddedLog, topic: &Topic) -> bool {
 pub fn pass(log: &EmbeddedLog, now: Timestamp) {
     let names: Vec<_> = log.topics().keys().cloned().collect();
     for name in names {
-        let _at_work = worker::at_work();
+        let _at_work = watchdog::busy();
         let writing = match log.write() {
             Ok(writing) => writing,
             Err(e) => return warn!("the data cannot be opened again: {e}"),
@@ -52,7 +52,7 @@ pub fn pass(log: &EmbeddedLog, now: Timestamp) {
 }
 
 /// How many segments each partition gives up.
-fn due(topic: &Topic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partition, usize)> {
+fn due(topic: &LogTopic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partition, usize)> {
     let oldest = i64::try_from(time.as_millis()).map_or(i64::MIN, |time| now.saturating_sub(time));
     let mut gone: Vec<usize> = topic.partitions.iter().map(|log| expired(log, oldest)).collect();
     let segments = || topic.partitions.iter().map(|log| &log.segments);
@@ -77,7 +77,7 @@ fn due(topic: &Topic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partit
 ///
 /// A segment cannot have been appended later than the next one: a clock that was ahead for a while makes none
 /// of them immortal.
-fn expired(log: &super::topics::Log, oldest: Timestamp) -> usize {
+fn expired(log: &super::topics::PartitionLog, oldest: Timestamp) -> usize {
     let mut appended = i64::MAX;
     let mut expired = 0;
     for (index, segment) in log.segments.iter().enumerate().rev() {
@@ -93,10 +93,10 @@ fn expired(log: &super::topics::Log, oldest: Timestamp) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::topics::{Log, Segment};
+    use crate::embedded::topics::{PartitionLog, Segment};
 
-    fn topic(logs: &[&[(Timestamp, u64)]]) -> Topic {
-        let log = |segments: &&[(Timestamp, u64)]| Log {
+    fn topic(logs: &[&[(Timestamp, u64)]]) -> LogTopic {
+        let log = |segments: &&[(Timestamp, u64)]| PartitionLog {
             segments: (0..)
                 .zip(segments.iter())
                 .map(|(base, (appended, bytes))| Segment {
@@ -108,9 +108,9 @@ mod tests {
                     appended: *appended,
                 })
                 .collect(),
-            ..Log::default()
+            ..PartitionLog::default()
         };
-        Topic { id: uuid::Uuid::nil(), number: 0, partitions: logs.iter().map(log).collect() }
+        LogTopic { id: uuid::Uuid::nil(), number: 0, partitions: logs.iter().map(log).collect() }
     }
 
     fn due_of(logs: &[&[(Timestamp, u64)]], time: u64, bytes: u64) -> Vec<(Partition, usize)> {

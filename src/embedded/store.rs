@@ -1,12 +1,12 @@
 //! The one file of the log, a redb database: batches by partition and last offset, and the [`catalogue`] of what
 //! there is.
 
-use super::catalogue::{self, Edit};
-use super::failure::Failure;
-use super::folder::OWNER_ONLY;
-use super::topics::{NewEpoch, Segment, Topic, Topics};
+use super::catalog::{self, Edit};
+use super::data_dir::OWNER_ONLY;
+use super::failure::StoreError;
+use super::topics::{LogTopic, NewEpoch, Segment, Topics};
 use crate::record::{Offset, TopicName};
-use crate::worker;
+use crate::watchdog;
 use log::info;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::cell::Cell;
@@ -26,34 +26,34 @@ const MARGIN: u64 = 2 << 20;
 
 /// A partition of a topic by number, in keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct PartitionKey {
     pub topic: u32,
     pub partition: u32,
 }
 
-pub fn key(place: Place, offset: Offset) -> u128 {
+pub fn key(place: PartitionKey, offset: Offset) -> u128 {
     u128::from(place.topic) << 96 | u128::from(place.partition) << 64 | u128::from(offset as u64)
 }
 
-pub fn keys(place: Place, offsets: RangeInclusive<Offset>) -> RangeInclusive<u128> {
+pub fn keys(place: PartitionKey, offsets: RangeInclusive<Offset>) -> RangeInclusive<u128> {
     key(place, *offsets.start())..=key(place, *offsets.end())
 }
 
-pub fn place_of(key: u128) -> (Place, Offset) {
-    (Place { topic: (key >> 96) as u32, partition: (key >> 64) as u32 }, key as u64 as Offset)
+pub fn place_of(key: u128) -> (PartitionKey, Offset) {
+    (PartitionKey { topic: (key >> 96) as u32, partition: (key >> 64) as u32 }, key as u64 as Offset)
 }
 
 #[derive(Debug)]
-pub struct Store {
+pub struct BatchStore {
     path: PathBuf,
     /// `None` after a failed write until it can be opened again.
     database: RwLock<Option<Database>>,
 }
 
-impl Store {
+impl BatchStore {
     /// Opens the file, or makes it. After a clean end that is quick, and damage to batches is found when they are read;
     /// after any other end redb reads every page's checksum.
-    pub fn open(folder: &Path) -> Result<Self, Failure> {
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("log.redb");
         let database = RwLock::new(Some(open(&path)?));
         Ok(Self { path, database })
@@ -62,8 +62,8 @@ impl Store {
     /// After a failed write the database refuses everything; opened again it stands where the last commit left it, and
     /// says what is there. Where that fails it stays closed: nobody goes on from what was there before. As long as it
     /// takes, which may be as long as reading all of it, readers get an error and do not wait.
-    pub fn reopen(&self) -> Result<Topics, Failure> {
-        let _unhurried = worker::unhurried();
+    pub fn reopen(&self) -> Result<Topics, StoreError> {
+        let _unhurried = watchdog::pause();
         self.hold(None);
         let opened = open(&self.path)?;
         let topics = unless_it_panics(|| load(&opened), &self.path.display().to_string())?;
@@ -75,7 +75,7 @@ impl Store {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
-    pub fn load(&self) -> Result<Topics, Failure> {
+    pub fn load(&self) -> Result<Topics, StoreError> {
         self.with(load)
     }
 
@@ -91,7 +91,7 @@ impl Store {
         &self,
         work: impl FnOnce(&Changes) -> Result<(), redb::Error>,
         before_sync: impl FnOnce(),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StoreError> {
         self.with(|database| {
             let transaction = database.begin_write()?;
             let changes = Changes { transaction: &transaction, edit: Edit::of(&transaction) };
@@ -105,10 +105,10 @@ impl Store {
     /// Hands over the batches from the one that holds `from` on, or the next after it, until told to stop.
     pub fn read(
         &self,
-        place: Place,
+        place: PartitionKey,
         from: Offset,
         mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StoreError> {
         self.with(|database| {
             let read = database.begin_read()?;
             for entry in read.open_table(BATCHES)?.range(keys(place, from..=Offset::MAX))? {
@@ -124,17 +124,17 @@ impl Store {
     ///
     /// Asked before each, because a failed one costs opening the file again. Room that was given back within the
     /// file counts too.
-    pub fn room(&self, bytes: u64, live: u64) -> Result<(), Failure> {
+    pub fn room(&self, bytes: u64, live: u64) -> Result<(), StoreError> {
         let needed = 3 * bytes + MARGIN;
         let what = || self.path.display().to_string();
-        let disk = rustix::fs::statvfs(&self.path).map_err(|e| Failure::of_io(&e.into(), &what()))?;
+        let disk = rustix::fs::statvfs(&self.path).map_err(|e| StoreError::of_io(&e.into(), &what()))?;
         if disk.f_bavail.saturating_mul(disk.f_frsize) >= needed {
             return Ok(());
         }
-        let file = rustix::fs::stat(&self.path).map_err(|e| Failure::of_io(&e.into(), &what()))?;
+        let file = rustix::fs::stat(&self.path).map_err(|e| StoreError::of_io(&e.into(), &what()))?;
         let held = u64::try_from(file.st_blocks).unwrap_or_default() * 512;
         // A batch takes up to half as much again in pages.
-        if held.saturating_sub(live + live / 2) >= needed { Ok(()) } else { Err(Failure::full(&what())) }
+        if held.saturating_sub(live + live / 2) >= needed { Ok(()) } else { Err(StoreError::full(&what())) }
     }
 
     /// False between a failed write and the next [`reopen`](Self::reopen) that works.
@@ -142,7 +142,7 @@ impl Store {
         self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    pub fn ready(&self) -> Result<(), Failure> {
+    pub fn ready(&self) -> Result<(), StoreError> {
         self.with(|_| Ok(()))
     }
 
@@ -150,23 +150,24 @@ impl Store {
         &self.path
     }
 
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, Failure> {
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         let what = || self.path.display().to_string();
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or_else(|| Failure::Io(format!("{} cannot be opened just now", what())))?;
+        let database =
+            database.as_ref().ok_or_else(|| StoreError::Io(format!("{} cannot be opened just now", what())))?;
         unless_it_panics(|| work(database), &what())
     }
 }
 
 /// redb takes pages that it wrote for sound, and panics on some that were changed since.
-fn unless_it_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str) -> Result<T, Failure> {
+fn unless_it_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|e| Failure::of(e, what)),
-        Err(_) => Err(Failure::damaged(what, "its pages do not fit together")),
+        Ok(result) => result.map_err(|e| StoreError::of(e, what)),
+        Err(_) => Err(StoreError::damaged(what, "its pages do not fit together")),
     }
 }
 
-fn open(path: &Path) -> Result<Database, Failure> {
+fn open(path: &Path) -> Result<Database, StoreError> {
     let make = || {
         // Left to redb, it would be everybody's to read in a folder that is.
         let file = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)?;
@@ -186,7 +187,7 @@ fn open(path: &Path) -> Result<Database, Failure> {
         if database.begin_read()?.list_tables()?.next().is_none() {
             let tables = database.begin_write()?;
             tables.open_table(BATCHES)?;
-            catalogue::make(&tables)?;
+            catalog::make(&tables)?;
             tables.commit()?;
         }
         Ok(database)
@@ -195,7 +196,7 @@ fn open(path: &Path) -> Result<Database, Failure> {
 }
 
 fn load(database: &Database) -> Result<Topics, redb::Error> {
-    catalogue::load(&database.begin_read()?)
+    catalog::load(&database.begin_read()?)
 }
 
 /// What a transaction can do.
@@ -205,18 +206,23 @@ pub struct Changes<'a> {
 }
 
 impl Changes<'_> {
-    pub fn put_topic(&self, name: &TopicName, topic: &Topic) -> Result<(), redb::Error> {
+    pub fn put_topic(&self, name: &TopicName, topic: &LogTopic) -> Result<(), redb::Error> {
         self.edit.put_topic(name, topic)
     }
 
     pub fn remove_topic(&self, name: &TopicName, topic: u32) -> Result<(), redb::Error> {
-        let all = key(Place { topic, partition: 0 }, 0)..=key(Place { topic, partition: u32::MAX }, -1);
+        let all = key(PartitionKey { topic, partition: 0 }, 0)..=key(PartitionKey { topic, partition: u32::MAX }, -1);
         self.edit.remove_topic(name, all.clone())?;
         self.transaction.open_table(BATCHES)?.retain_in(all, |_, _| false)?;
         Ok(())
     }
 
-    pub fn append(&self, place: Place, batches: Vec<(Offset, Vec<u8>)>, grown: &[Segment]) -> Result<(), redb::Error> {
+    pub fn append(
+        &self,
+        place: PartitionKey,
+        batches: Vec<(Offset, Vec<u8>)>,
+        grown: &[Segment],
+    ) -> Result<(), redb::Error> {
         let mut table = self.transaction.open_table(BATCHES)?;
         for (last, batch) in batches {
             table.insert(key(place, last), batch.as_slice())?;
@@ -224,17 +230,17 @@ impl Changes<'_> {
         self.edit.put_segments(place, grown)
     }
 
-    pub fn begin_epoch(&self, place: Place, new: NewEpoch) -> Result<(), redb::Error> {
+    pub fn begin_epoch(&self, place: PartitionKey, new: NewEpoch) -> Result<(), redb::Error> {
         self.edit.begin_epoch(place, new)
     }
 
     /// Forgets the epochs that began before the offset `first`.
-    pub fn forget_epochs(&self, place: Place, first: Offset) -> Result<(), redb::Error> {
+    pub fn forget_epochs(&self, place: PartitionKey, first: Offset) -> Result<(), redb::Error> {
         self.edit.forget_epochs(place, first)
     }
 
     /// Takes away what is before `start`, whole segments.
-    pub fn trim(&self, place: Place, start: Offset, end: Offset) -> Result<(), redb::Error> {
+    pub fn trim(&self, place: PartitionKey, start: Offset, end: Offset) -> Result<(), redb::Error> {
         self.transaction.open_table(BATCHES)?.retain_in(keys(place, 0..=start - 1), |_, _| false)?;
         self.edit.trim(place, start, end)
     }

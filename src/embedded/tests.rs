@@ -10,8 +10,8 @@ use crate::record::{Epoch, NO_EPOCH, NewRecord, Offset, Timestamp};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-fn settings(scratch: &Scratch) -> Settings {
-    Settings {
+fn settings(scratch: &Scratch) -> EmbeddedSettings {
+    EmbeddedSettings {
         folder: scratch.path().join("data"),
         partitions: 1,
         retention_time: Duration::MAX,
@@ -96,7 +96,7 @@ fn what_was_acknowledged_is_there_after_opening_again() {
 fn a_record_that_is_too_large_fails_alone() {
     let scratch = Scratch::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
-    let large = record(&"x".repeat(group::MAX_RECORD), None);
+    let large = record(&"x".repeat(group_commit::MAX_RECORD), None);
     let outcomes = produce(&broker, "t", Acks::All, vec![record("a", None), large, record("b", None)]);
     assert!(matches!(outcomes[..], [Ok(_), Err(BrokerError::TooLarge(_)), Ok(_)]), "{outcomes:?}");
     assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned()), (1, "b".to_owned())]);
@@ -152,7 +152,7 @@ fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
     broker.create_topic(&name("t"), 1).unwrap();
     let (now, hour) = (crate::record::now(), 60 * 60 * 1000);
     let store = |time: Timestamp, appended: Timestamp| {
-        let mut batch = batch::Batch::new(at(&broker, "t", OffsetAt::Latest));
+        let mut batch = batch::StoredBatch::new(at(&broker, "t", OffsetAt::Latest));
         batch.push(&record("x", Some(time)), appended);
         let append = log::Append { topic: name("t"), partition: 0, batches: vec![batch] };
         broker.log.write().unwrap().append(vec![append], appended, || {}).unwrap();
@@ -175,7 +175,7 @@ fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
 fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
     let scratch = Scratch::new();
     // Small segments.
-    let broker = Embedded::open(Settings { retention_bytes: 1 << 20, ..settings(&scratch) }).unwrap();
+    let broker = Embedded::open(EmbeddedSettings { retention_bytes: 1 << 20, ..settings(&scratch) }).unwrap();
     let times = [100, 5000, 200, 300, 50, 6000];
     let padding = "x".repeat(100 << 10);
     for time in times {
@@ -190,7 +190,7 @@ fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
 #[test]
 fn retention_by_size_moves_the_start_and_late_readers_are_told() {
     let scratch = Scratch::new();
-    let small = Settings { retention_bytes: 512 << 10, ..settings(&scratch) };
+    let small = EmbeddedSettings { retention_bytes: 512 << 10, ..settings(&scratch) };
     let broker = Embedded::open(small.clone()).unwrap();
     for _ in 0..40 {
         produce(&broker, "t", Acks::All, vec![record(&"x".repeat(40 << 10), None)]);
@@ -327,7 +327,7 @@ fn everything(broker: &Embedded) -> Result<Vec<(TopicName, Offset, String)>, Bro
 #[test]
 fn a_byte_changed_anywhere_is_an_error_or_changes_nothing() {
     let scratch = Scratch::new();
-    let broker = Embedded::open(Settings { partitions: 1, ..settings(&scratch) }).unwrap();
+    let broker = Embedded::open(EmbeddedSettings { partitions: 1, ..settings(&scratch) }).unwrap();
     for number in 0..30 {
         produce(&broker, ["t", "u", "v"][number % 3], Acks::All, vec![record(&format!("{number}").repeat(200), None)]);
     }
@@ -362,7 +362,7 @@ fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None)]);
     let spoilt = |changes: &store::Changes| {
-        let place = store::Place { topic: 0, partition: 0 };
+        let place = store::PartitionKey { topic: 0, partition: 0 };
         changes.append(place, vec![(1, b"half".to_vec())], &[])?;
         Err(redb::Error::Io(std::io::ErrorKind::StorageFull.into()))
     };
@@ -381,12 +381,12 @@ fn after_a_write_of_which_nobody_knew_the_next_goes_on_behind_what_is_there() {
     broker.log.close();
     {
         // What landed all the same, seen by nobody.
-        let store = store::Store::open(&settings(&scratch).folder).unwrap();
-        let mut batch = batch::Batch::new(1);
+        let store = store::BatchStore::open(&settings(&scratch).folder).unwrap();
+        let mut batch = batch::StoredBatch::new(1);
         batch.push(&record("landed", None), 0);
         let grown = store.load().unwrap()[&name("t")].partitions[0].clone();
         let grown = grown.grown(std::slice::from_ref(&batch), 0, broker.log.segment_limits());
-        let place = store::Place { topic: 0, partition: 0 };
+        let place = store::PartitionKey { topic: 0, partition: 0 };
         store.write(|changes| changes.append(place, vec![(1, batch.finish())], &grown), || {}).unwrap();
     }
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(2)]);
@@ -485,7 +485,7 @@ fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy
     let oldest = latest(&broker);
     // As that many openings would have left it, each with one record.
     let opened = |broker: &Embedded, starts: std::ops::Range<Offset>| {
-        let place = store::Place { topic: 0, partition: 0 };
+        let place = store::PartitionKey { topic: 0, partition: 0 };
         let new = |start| topics::NewEpoch { epoch: start, start, merged: None };
         let begin =
             |changes: &store::Changes| starts.clone().try_for_each(|start| changes.begin_epoch(place, new(start)));

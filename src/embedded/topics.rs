@@ -1,10 +1,10 @@
 //! What there is, in memory: topics, their partitions, and the segments of each log.
 
-use super::batch::Batch;
-use super::group::MAX_AHEAD;
-use super::store::Place;
+use super::batch::StoredBatch;
+use super::group_commit::MAX_AHEAD;
+use super::store::PartitionKey;
 use crate::broker::{BrokerError, NodeId, PartitionInfo, TopicInfo, Want};
-use crate::record::{Epoch, Epochs, NO_EPOCH, Offset, Partition, Timestamp, TopicName, TopicPartition};
+use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Partition, Timestamp, TopicName, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The one leader of every partition.
@@ -14,17 +14,17 @@ pub const NODE: NodeId = 0;
 pub const MOST_EPOCHS: usize = 256;
 
 /// All topics by name.
-pub type Topics = BTreeMap<TopicName, Topic>;
+pub type Topics = BTreeMap<TopicName, LogTopic>;
 
 #[derive(Debug, Clone)]
-pub struct Topic {
+pub struct LogTopic {
     pub id: uuid::Uuid,
     /// Names the topic in keys of the store; not used again while the topic lives.
     pub number: u32,
-    pub partitions: Vec<Log>,
+    pub partitions: Vec<PartitionLog>,
 }
 
-impl Topic {
+impl LogTopic {
     pub fn info(&self, name: &TopicName) -> TopicInfo {
         let numbers = 0..self.partitions.len() as Partition;
         let partitions =
@@ -32,7 +32,7 @@ impl Topic {
         TopicInfo { name: name.clone(), id: Some(self.id), partitions }
     }
 
-    pub fn partition(&self, partition: Partition) -> Option<&Log> {
+    pub fn partition(&self, partition: Partition) -> Option<&PartitionLog> {
         self.partitions.get(usize::try_from(partition).ok()?)
     }
 
@@ -46,14 +46,14 @@ pub fn find<'a>(
     topics: &'a Topics,
     name: &TopicName,
     partition: Partition,
-) -> Result<(&'a Topic, &'a Log), BrokerError> {
+) -> Result<(&'a LogTopic, &'a PartitionLog), BrokerError> {
     let topic = topics.get(name).ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
     let unknown = || BrokerError::UnknownPartition(TopicPartition { topic: name.clone(), partition });
     Ok((topic, topic.partition(partition).ok_or_else(unknown)?))
 }
 
 /// The place, start and end of what is asked for, if it can be.
-pub fn checked(topics: &Topics, want: &Want) -> Result<(Place, Offset, Offset), BrokerError> {
+pub fn checked(topics: &Topics, want: &Want) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
     let (topic, log) = find(topics, &want.topic, want.partition)?;
     if want.topic_id.is_some_and(|id| id != topic.id) {
         return Err(BrokerError::Recreated(want.topic.clone()));
@@ -65,12 +65,12 @@ pub fn checked(topics: &Topics, want: &Want) -> Result<(Place, Offset, Offset), 
     if want.offset < log.start || want.offset > log.end {
         return Err(BrokerError::OffsetOutOfRange(place));
     }
-    Ok((Place { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
+    Ok((PartitionKey { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
 }
 
 /// One partition's log.
 #[derive(Debug, Clone, Default)]
-pub struct Log {
+pub struct PartitionLog {
     /// The log start offset.
     pub start: Offset,
     /// Of the next record; equals the high watermark: only what is on the disk is counted.
@@ -125,7 +125,7 @@ pub struct SegmentLimits {
     pub age: i64,
 }
 
-impl Log {
+impl PartitionLog {
     /// Of the opening that wrote last.
     pub fn epoch(&self) -> Epoch {
         self.epochs.last().map_or(NO_EPOCH, |(epoch, _)| *epoch)
@@ -152,8 +152,8 @@ impl Log {
     }
 
     /// The epochs of the records from `from` on, up to `next`.
-    pub fn epochs_of(&self, from: Offset, next: Offset) -> Epochs {
-        let mut epochs = Epochs::default();
+    pub fn epochs_of(&self, from: Offset, next: Offset) -> EpochSpan {
+        let mut epochs = EpochSpan::default();
         let first = self.epochs.partition_point(|(_, start)| *start <= from);
         let before = first.checked_sub(1).and_then(|at| self.epochs.get(at));
         epochs.begin(from, before.map_or(NO_EPOCH, |(epoch, _)| *epoch));
@@ -190,7 +190,7 @@ impl Log {
     }
 
     /// The segments after `batches` are appended: the last one of now, if it takes any, and new ones.
-    pub fn grown(&self, batches: &[Batch], now: Timestamp, limits: SegmentLimits) -> Vec<Segment> {
+    pub fn grown(&self, batches: &[StoredBatch], now: Timestamp, limits: SegmentLimits) -> Vec<Segment> {
         let mut grown: Vec<Segment> = self.segments.back().copied().into_iter().collect();
         for batch in batches {
             let (last, bytes) = (batch.next() - 1, batch.len() as u64);

@@ -4,7 +4,7 @@ use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, OffsetAt, Want};
 use crate::memory_budget::Share;
 use crate::record::{NO_EPOCH, TopicName, TopicPartition};
-use crate::worker;
+use crate::watchdog;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use log::{error, info};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn read_through(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartition, e
         let (topic, partition) = (place.topic.clone(), place.partition);
         let want = Want { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
         let fetched = {
-            let _at_work = worker::at_work();
+            let _at_work = watchdog::busy();
             log.fetch(&want, CHUNK, memory)
         };
         match fetched {

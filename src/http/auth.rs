@@ -1,25 +1,27 @@
 //! Who asks, and what they may do: from a request to a [`Permit`].
 
 use super::App;
-use super::guard::Asker;
-use super::limits::Caller;
+use super::limits::ClientKey;
+use super::origin::RequestOrigin;
 use super::peer;
 use super::problem::{Challenge, Problem};
-use super::produce::Over;
+use super::produce::Revoked;
 use super::query;
 use super::routes::Request;
-use crate::auth::{self, Answered, Arrival, Credential, Denied, Ended, Permit, Refused, Right, Unreadable};
+use crate::auth::{
+    self, AuthError, AuthOutcome, BadCredential, Credential, Denied, GrantEnd, Permit, Right, TicketUse,
+};
 use crate::record::TopicName;
 use std::sync::Arc;
 use warp::http::HeaderMap;
 use warp::http::header;
 
 /// What the request may do. Where nobody has to say who they are, that is everything.
-pub async fn permit(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<Permit, Problem> {
+pub async fn permit(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Result<Permit, Problem> {
     if !app.settings.auth.is_on() {
         return Ok(Permit::everything());
     }
-    let unreadable = |Unreadable| Problem::unauthorized(UNREADABLE, challenge(&request.headers));
+    let unreadable = |BadCredential| Problem::unauthorized(UNREADABLE, challenge(&request.headers));
     let credentials = credentials(request, asker).map_err(unreadable)?;
     let mut permit = permit_for(app, request, credentials.first(), arrival(request)).await;
     for credential in credentials.iter().skip(1) {
@@ -36,15 +38,15 @@ pub async fn permit_for(
     app: &Arc<App>,
     request: &Request,
     credential: Option<&Credential>,
-    arrival: Arrival,
+    arrival: TicketUse,
 ) -> Result<Permit, Problem> {
     let refuse = |refused| problem(&refused, challenge(&request.headers));
     match app.settings.auth.answer(credential, arrival).await.map_err(refuse)? {
-        Answered::Permitted(permit) => Ok(permit),
-        Answered::Guessed(guess) => {
-            let guessing = app.limits.guess(&Caller::of(&request.peer))?;
+        AuthOutcome::Permitted(permit) => Ok(permit),
+        AuthOutcome::Guessed(guess) => {
+            let guessing = app.limits.guess(&ClientKey::of(&request.peer))?;
             let permit = guess.permit().await;
-            if !matches!(permit, Err(Refused::Wrong)) {
+            if !matches!(permit, Err(AuthError::Wrong)) {
                 guessing.was_no_mistake();
             }
             permit.map_err(refuse)
@@ -67,7 +69,7 @@ pub fn check(permit: &Permit, right: Right, topic: &str) -> Result<(), Problem> 
 }
 
 /// Likewise, with the end of what may go on for long.
-pub fn check_to_the_end(app: &App, permit: &Permit, right: Right, topic: &str) -> Result<Option<Over>, Problem> {
+pub fn check_to_the_end(app: &App, permit: &Permit, right: Right, topic: &str) -> Result<Option<Revoked>, Problem> {
     if permit.identity().is_none() {
         return Ok(None);
     }
@@ -77,14 +79,14 @@ pub fn check_to_the_end(app: &App, permit: &Permit, right: Right, topic: &str) -
 }
 
 /// The end of what goes on as long as the permit does; `None`: it has none.
-pub fn over(app: &App, permit: &Permit, right: Right, topics: &[TopicName]) -> Option<Over> {
+pub fn over(app: &App, permit: &Permit, right: Right, topics: &[TopicName]) -> Option<Revoked> {
     let over = app.settings.auth.over(permit, right, topics.to_vec())?;
     Some(Box::pin(async { over.await.into() }))
 }
 
 /// Metrics are for everybody on this machine's own bridge, else for who has the right to them. What a proxy on this machine
 /// hands on is from elsewhere.
-pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<(), Problem> {
+pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Result<(), Problem> {
     if app.guard().is_called_loopback(request.host.as_ref()) && !peer::is_forwarded(&request.headers) {
         return Ok(());
     }
@@ -93,7 +95,7 @@ pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &Asker) -> 
 
 /// The header wins over the ticket, that over the cookie, and that over the certificate. Several are only cookies, of which
 /// any may be the one that this bridge has set.
-fn credentials(request: &Request, asker: &Asker) -> Result<Vec<Credential>, Unreadable> {
+fn credentials(request: &Request, asker: &RequestOrigin) -> Result<Vec<Credential>, BadCredential> {
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
         return Credential::of_authorization(value.as_bytes()).map(|shown| vec![shown]);
     }
@@ -130,12 +132,12 @@ fn sessions(request: &Request) -> Vec<Credential> {
 }
 
 /// Whether a cookie counts: browsers send it by themselves, also for a page of another port of the same host.
-fn is_ours(headers: &HeaderMap, asker: &Asker) -> bool {
+fn is_ours(headers: &HeaderMap, asker: &RequestOrigin) -> bool {
     match asker {
-        Asker::Own | Asker::Listed(_) => true,
-        Asker::Anybody => false,
+        RequestOrigin::Own | RequestOrigin::Listed(_) => true,
+        RequestOrigin::Anybody => false,
         // No Origin: a page's own GET, somebody who typed the address, or a picture in another page.
-        Asker::NoPage => {
+        RequestOrigin::NoPage => {
             let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
             matches!(site, None | Some(b"same-origin" | b"none"))
         }
@@ -143,10 +145,10 @@ fn is_ours(headers: &HeaderMap, asker: &Asker) -> bool {
 }
 
 /// A stream that was cut comes back with the id of its last event.
-fn arrival(request: &Request) -> Arrival {
+fn arrival(request: &Request) -> TicketUse {
     let header = request.headers.get("last-event-id").is_some_and(|id| !id.is_empty());
     let parameter = || ["last_event_id", "lastEventId"].iter().any(|name| query::first(&request.query, name).is_some());
-    if header || parameter() { Arrival::Again } else { Arrival::First }
+    if header || parameter() { TicketUse::Again } else { TicketUse::First }
 }
 
 /// Browsers answer a challenge to Basic with a window of their own, and from then on send the password by themselves: they
@@ -156,21 +158,21 @@ fn challenge(headers: &HeaderMap) -> Challenge {
     if of_browser { Challenge::Bearer } else { Challenge::BearerOrBasic }
 }
 
-fn problem(refused: &Refused, challenge: Challenge) -> Problem {
+fn problem(refused: &AuthError, challenge: Challenge) -> Problem {
     match refused {
-        Refused::Missing => Problem::unauthorized(
+        AuthError::Missing => Problem::unauthorized(
             "who asks? give Authorization: Bearer KEY, curl -u NAME:KEY, a session (POST /login) or a ticket (POST /tickets)",
             challenge,
         ),
-        Refused::Wrong => {
+        AuthError::Wrong => {
             Problem::unauthorized("this key, token, session or ticket is not known here", challenge.of_wrong())
         }
-        Refused::Expired => Problem::unauthorized(
+        AuthError::Expired => Problem::unauthorized(
             "this key, token, session or ticket was good and is not any more; sign in again, or get a new ticket",
             challenge.of_wrong(),
         ),
-        Refused::Bad(why) => Problem::unauthorized(why, challenge.of_wrong()),
-        Refused::Busy(why) => Problem::busy(*why),
+        AuthError::Bad(why) => Problem::unauthorized(why, challenge.of_wrong()),
+        AuthError::Busy(why) => Problem::busy(*why),
     }
 }
 
@@ -180,23 +182,23 @@ impl From<Denied> for Problem {
     }
 }
 
-impl From<Ended> for Problem {
-    fn from(ended: Ended) -> Self {
+impl From<GrantEnd> for Problem {
+    fn from(ended: GrantEnd) -> Self {
         let detail = match ended {
-            Ended::Expired => {
+            GrantEnd::Expired => {
                 "the key, token or session that this began with has ended; sign in again, or get a new ticket"
             }
-            Ended::Revoked => "the key, token or session that this began with has been revoked",
+            GrantEnd::Revoked => "the key, token or session that this began with has been revoked",
         };
         Self::unauthorized(detail, Challenge::Bearer.of_wrong())
     }
 }
 
-impl From<auth::Over> for Problem {
-    fn from(over: auth::Over) -> Self {
+impl From<auth::Revocation> for Problem {
+    fn from(over: auth::Revocation) -> Self {
         match over {
-            auth::Over::Ended(ended) => ended.into(),
-            auth::Over::Denied(denied) => denied.into(),
+            auth::Revocation::Ended(ended) => ended.into(),
+            auth::Revocation::Denied(denied) => denied.into(),
         }
     }
 }

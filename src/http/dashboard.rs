@@ -12,7 +12,7 @@ use warp::http::{Response as Answer, StatusCode};
 use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
-struct File {
+struct StaticFile {
     name: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
@@ -20,7 +20,7 @@ struct File {
     gzipped: OnceLock<Bytes>,
 }
 
-impl File {
+impl StaticFile {
     fn gzipped(&self) -> &Bytes {
         self.gzipped.get_or_init(|| {
             let mut out = GzEncoder::new(Vec::new(), Compression::best());
@@ -33,21 +33,21 @@ impl File {
 
 macro_rules! files {
     ($($name:literal: $content_type:expr,)*) => {
-        [$(File { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)), gzipped: OnceLock::new() },)*]
+        [$(StaticFile { name: $name, content_type: $content_type, bytes: include_bytes!(concat!("../dashboard/", $name)), gzipped: OnceLock::new() },)*]
     };
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-static PAGE: File = File {
+static PAGE: StaticFile = StaticFile {
     name: "",
     content_type: "text/html; charset=utf-8",
     bytes: include_bytes!("../dashboard/index.html"),
     gzipped: OnceLock::new(),
 };
 /// `/client.js`: the event stream client of the dashboard, also for other pages.
-static CLIENT: File =
-    File { name: "", content_type: SCRIPT, bytes: include_bytes!("../dashboard/client.js"), gzipped: OnceLock::new() };
-static FILES: [File; 33] = files! {
+static CLIENT: StaticFile =
+    StaticFile { name: "", content_type: SCRIPT, bytes: include_bytes!("../dashboard/client.js"), gzipped: OnceLock::new() };
+static FILES: [StaticFile; 33] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "base.js": SCRIPT,
@@ -106,7 +106,7 @@ pub fn file(name: &str, request: &Request) -> Result<Response, Problem> {
 }
 
 /// Responds with the file, or with 304 if the client has this version: browsers revalidate on every load (`no-cache`).
-fn answer(file: &'static File, request: &Request) -> Response {
+fn answer(file: &'static StaticFile, request: &Request) -> Response {
     let gzipped = has(&request.headers, header::ACCEPT_ENCODING, "gzip");
     let form = if gzipped { "-gz" } else { "" };
     let tag = format!("\"{:08x}-{}{form}\"", crc32c::crc32c(file.bytes), file.bytes.len());

@@ -18,7 +18,7 @@ const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// memory as long as it likes, byte by byte. Over HTTP/2 a piece of an answer is as much.
 const LEAST: usize = 16 << 10;
 
-pub struct Client {
+pub struct ClientIo {
     stream: Transport,
     /// Read to find out what the client speaks, and not handed on yet.
     first: Bytes,
@@ -53,7 +53,7 @@ pub enum Speaks {
     Nothing,
 }
 
-impl Client {
+impl ClientIo {
     pub fn new(stream: Transport, stall: Duration) -> Self {
         Self {
             stream,
@@ -168,7 +168,7 @@ impl Client {
     }
 }
 
-impl Read for Client {
+impl Read for ClientIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         if !self.first.is_empty() {
             let now = self.first.len().min(buf.remaining());
@@ -183,7 +183,7 @@ impl Read for Client {
     }
 }
 
-impl Write for Client {
+impl Write for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if is_bare_rejection(buf) {
             self.is_rejected = true;

@@ -2,12 +2,12 @@
 
 use super::App;
 use super::auth::{permit, permit_for};
-use super::guard::Asker;
-use super::peer::Scheme;
+use super::origin::RequestOrigin;
+use super::peer::PeerScheme;
 use super::problem::Problem;
 use super::produce::collect;
 use super::routes::Request;
-use crate::auth::{Arrival, Credential, OPEN_WITHIN, Permit, Right, Secret};
+use crate::auth::{Credential, HiddenText, OPEN_WITHIN, Permit, Right, TicketUse};
 use crate::record::{Timestamp, TopicName, now};
 use bytes::Buf;
 use futures_util::Stream;
@@ -28,8 +28,8 @@ const MAX_COOKIE: usize = 4000;
 
 /// What `POST /login` is sent, as JSON or as a form: `token` is a key, a token, or `NAME:PASSWORD`.
 #[derive(Deserialize)]
-struct Login {
-    token: Secret,
+struct LoginRequest {
+    token: HiddenText,
 }
 
 /// What `POST /tickets` is sent.
@@ -40,18 +40,23 @@ struct Wanted {
 }
 
 /// Whether one has to sign in, and who has.
-pub async fn who(app: &Arc<App>, request: &Request, asker: &Asker) -> Response {
+pub async fn who(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Response {
     let permit = permit(app, request, asker).await.ok();
     answer(StatusCode::OK, described(app, permit.as_ref()))
 }
 
-pub async fn login<B, D, E>(app: &Arc<App>, request: &Request, asker: &Asker, body: B) -> Result<Response, Problem>
+pub async fn login<B, D, E>(
+    app: &Arc<App>,
+    request: &Request,
+    asker: &RequestOrigin,
+    body: B,
+) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
     E: Display,
 {
-    if *asker == Asker::Anybody {
+    if *asker == RequestOrigin::Anybody {
         return Err(Problem::forbidden(
             "pages of any origin may use this bridge, but only its own sign in; name the origin with --cors-origin",
         ));
@@ -63,7 +68,7 @@ where
             let body =
                 collect(body, MAX_BODY, &app.settings.produce, &request.headers, app.shutdown.end_of_body()).await?;
             let credential = credential(&body, &request.headers)?;
-            permit_for(app, request, Some(&credential), Arrival::First).await?
+            permit_for(app, request, Some(&credential), TicketUse::First).await?
         }
     };
     let Some((session, ends)) = app.settings.auth.session(&permit)? else {
@@ -119,7 +124,7 @@ fn credential(body: &[u8], headers: &HeaderMap) -> Result<Credential, Problem> {
         .is_some_and(|given| given.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let of_form =
         || form_urlencoded::parse(body).find(|(name, _)| name == "token").map(|(_, token)| token.into_owned());
-    let of_json = || serde_json::from_slice::<Login>(body).ok().map(|login| login.token.reveal().to_owned());
+    let of_json = || serde_json::from_slice::<LoginRequest>(body).ok().map(|login| login.token.reveal().to_owned());
     let token = if is_form { of_form().or_else(of_json) } else { of_json() };
     // What was sent may be a secret: it is not repeated.
     let help = "the body is not such as {\"token\":\"KEY\"}, or token=KEY as a form; a token is a key, a JWT, or NAME:PASSWORD";
@@ -151,7 +156,7 @@ fn set_cookie(response: &mut Response, session: &str, seconds: i64, request: &Re
 /// Whether the browser speaks TLS, with us or with what is in front: a lie costs the liar only their own cookie.
 fn is_https(request: &Request) -> bool {
     let origin = request.headers.get(header::ORIGIN);
-    request.peer.scheme == Scheme::Https || origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+    request.peer.scheme == PeerScheme::Https || origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
 fn instant(at: Timestamp) -> Option<String> {

@@ -7,39 +7,39 @@ mod dashboard;
 mod date;
 mod delete;
 pub mod event;
-mod guard;
+mod handoff;
 mod io;
 pub mod limits;
 mod login;
 mod metrics;
-mod pages;
+mod origin;
 mod peer;
 pub mod problem;
 pub mod produce;
 pub mod query;
+mod records;
 mod routes;
 mod server;
 mod shutdown;
 mod status;
 mod stream;
 mod subscribe;
-mod takeover;
 mod trace;
 mod transport;
 
 pub use delete::Deletion;
-pub use guard::{Guard, Listens, Origins};
+pub use origin::{BindScope, OriginPolicy, Origins};
 pub use peer::{Network, Proxies};
 pub use routes::routes;
-pub use server::{Clients, Tls, TlsFiles, bind, serve};
+pub use server::{Clients, ServerTls, TlsFiles, bind, serve};
 pub use trace::Trace;
 
-use crate::auth::Auth;
+use crate::auth::Authenticator;
 use crate::hub::Hub;
 use crate::logging;
 use crate::memory_budget::MemoryBudget;
-use crate::worker;
-use limits::Limits;
+use crate::watchdog;
+use limits::ClientLimits;
 use metrics::Metrics;
 use problem::Problem;
 use shutdown::Shutdown;
@@ -52,13 +52,13 @@ use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub guard: Guard,
+    pub guard: OriginPolicy,
     /// Proxies in front that say whom a request comes from.
     pub proxies: Proxies,
     pub produce: produce::Settings,
     pub deletion: Deletion,
     /// Who may do what.
-    pub auth: Auth,
+    pub auth: Authenticator,
     /// What one client may take.
     pub limits: limits::Settings,
     /// Silence after which a stream sends a heartbeat.
@@ -79,11 +79,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            guard: Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback },
+            guard: OriginPolicy { origins: Origins::These(Vec::new()), listens: BindScope::Loopback },
             proxies: Proxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
-            auth: Auth::off(),
+            auth: Authenticator::off(),
             limits: limits::Settings::default(),
             heartbeat: Duration::from_secs(15),
             max_connections: 20_000,
@@ -109,14 +109,14 @@ pub struct App {
     pub hub: Arc<Hub>,
     pub settings: Settings,
     metrics: Metrics,
-    limits: Limits,
+    limits: ClientLimits,
     questions: Turns,
     pages: Turns,
-    readers: pages::Readers,
+    readers: records::Readers,
     /// Bytes of the list of topics when it was last read.
     last_list: AtomicUsize,
     scrapes: Turns,
-    rejections: guard::RejectionLog,
+    rejections: origin::RejectionLog,
     shutdown: Shutdown,
 }
 
@@ -124,7 +124,7 @@ impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
         let (questions, pages) = (Turns::new(QUESTIONS), Turns::new(PAGES));
         let (metrics, scrapes) = (Metrics::new(&hub, &settings.memory), Turns::new(1));
-        let limits = Limits::new(settings.limits.clone());
+        let limits = ClientLimits::new(settings.limits.clone());
         Arc::new(Self {
             hub,
             settings,
@@ -132,15 +132,15 @@ impl App {
             limits,
             questions,
             pages,
-            readers: pages::Readers::default(),
+            readers: records::Readers::default(),
             last_list: AtomicUsize::new(0),
             scrapes,
-            rejections: guard::RejectionLog::default(),
+            rejections: origin::RejectionLog::default(),
             shutdown: Shutdown::new(),
         })
     }
 
-    fn guard(&self) -> &Guard {
+    fn guard(&self) -> &OriginPolicy {
         &self.settings.guard
     }
 
@@ -185,7 +185,7 @@ async fn in_turn<T: Send + 'static>(turns: &Turns, work: impl FnOnce() -> T + Se
     drop(queued);
     let request = logging::current();
     let working = tokio::task::spawn_blocking(move || {
-        let result = worker::caught_in_poll(|| logging::while_working(request, work));
+        let result = watchdog::caught_in_poll(|| logging::while_working(request, work));
         drop(turn);
         result
     });

@@ -14,14 +14,14 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it is somebody behind that address, of whom the proxy there says nothing that can be believed.
     pub is_hidden: bool,
-    pub scheme: Scheme,
+    pub scheme: PeerScheme,
     /// Of the certificate that the client has shown, if it has.
     pub certificate: Option<Arc<Names>>,
 }
 
 /// As the client wrote its URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
+pub enum PeerScheme {
     Https,
     Http,
     /// Plain as far as we see; a proxy before us that says nothing may have done TLS.
@@ -31,7 +31,7 @@ pub enum Scheme {
 /// Nobody, as in tests of routes without a socket.
 impl Default for Peer {
     fn default() -> Self {
-        Self { address: Ipv4Addr::LOCALHOST.into(), is_hidden: false, scheme: Scheme::Unsaid, certificate: None }
+        Self { address: Ipv4Addr::LOCALHOST.into(), is_hidden: false, scheme: PeerScheme::Unsaid, certificate: None }
     }
 }
 
@@ -101,16 +101,16 @@ impl Proxies {
             _ => vec![None],
         };
         let scheme = match (usual.scheme, standard.scheme) {
-            (Scheme::Unsaid, said) | (said, Scheme::Unsaid) => said,
+            (PeerScheme::Unsaid, said) | (said, PeerScheme::Unsaid) => said,
             (one, other) if one == other => one,
-            _ => Scheme::Http,
+            _ => PeerScheme::Http,
         };
         let (address, is_hidden) = self.first_stranger(peer.address, &hops);
         Peer {
             address,
             is_hidden,
             // A proxy that is trusted and says nothing has been spoken to as it speaks to us.
-            scheme: if scheme == Scheme::Unsaid { peer.scheme } else { scheme },
+            scheme: if scheme == PeerScheme::Unsaid { peer.scheme } else { scheme },
             // The proxy's own.
             certificate: None,
         }
@@ -139,12 +139,12 @@ pub fn is_forwarded(headers: &HeaderMap) -> bool {
 /// What one kind of header says: the hops from the client to us (`None`: not an address), and the scheme.
 struct Said {
     hops: Vec<Option<IpAddr>>,
-    scheme: Scheme,
+    scheme: PeerScheme,
 }
 
 fn usual(headers: &HeaderMap) -> Said {
     let hops = list(headers, "x-forwarded-for").map(|hop| host(&hop)).collect();
-    Said { hops, scheme: list(headers, "x-forwarded-proto").last().map_or(Scheme::Unsaid, |said| scheme(&said)) }
+    Said { hops, scheme: list(headers, "x-forwarded-proto").last().map_or(PeerScheme::Unsaid, |said| scheme(&said)) }
 }
 
 /// `Forwarded: for=192.0.2.60;proto=https, for="[2001:db8::1]:4711"`
@@ -160,7 +160,7 @@ fn standard(headers: &HeaderMap, proxies: &Proxies) -> Said {
     // As the outermost of our proxies was spoken to.
     let ours = hops.iter().rev().take_while(|hop| hop.is_some_and(|hop| proxies.trust(hop))).count();
     let outermost = all.len().checked_sub(ours + 1).and_then(|at| all.get(at)).or(all.first());
-    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(Scheme::Unsaid, |said| scheme(&said));
+    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(PeerScheme::Unsaid, |said| scheme(&said));
     Said { hops, scheme }
 }
 
@@ -181,8 +181,8 @@ fn host(text: &str) -> Option<IpAddr> {
     bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-fn scheme(text: &str) -> Scheme {
-    if text.trim().eq_ignore_ascii_case("https") { Scheme::Https } else { Scheme::Http }
+fn scheme(text: &str) -> PeerScheme {
+    if text.trim().eq_ignore_ascii_case("https") { PeerScheme::Https } else { PeerScheme::Http }
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
         Network::new(address.parse().unwrap(), Some(prefix.parse().unwrap())).unwrap()
     }
 
-    fn behind(from: &str, headers: Headers) -> (String, Scheme) {
+    fn behind(from: &str, headers: Headers) -> (String, PeerScheme) {
         let peer = peer(from, headers);
         (peer.address.to_string(), peer.scheme)
     }
@@ -261,20 +261,20 @@ mod tests {
     #[test]
     fn the_scheme_is_as_the_outermost_trusted_proxy_was_spoken_to() {
         let xfp = "x-forwarded-proto";
-        let cases: [(&str, Headers, Scheme); 9] = [
-            ("192.0.2.1", &[(xfp, "https")], Scheme::Unsaid),
-            ("10.0.0.1", &[], Scheme::Unsaid),
-            ("10.0.0.1", &[(xfp, "HTTPS")], Scheme::Https),
-            ("10.0.0.1", &[(xfp, "https, http")], Scheme::Http),
-            ("10.0.0.1", &[("forwarded", "for=192.0.2.7;proto=https")], Scheme::Https),
+        let cases: [(&str, Headers, PeerScheme); 9] = [
+            ("192.0.2.1", &[(xfp, "https")], PeerScheme::Unsaid),
+            ("10.0.0.1", &[], PeerScheme::Unsaid),
+            ("10.0.0.1", &[(xfp, "HTTPS")], PeerScheme::Https),
+            ("10.0.0.1", &[(xfp, "https, http")], PeerScheme::Http),
+            ("10.0.0.1", &[("forwarded", "for=192.0.2.7;proto=https")], PeerScheme::Https),
             (
                 "10.0.0.1",
                 &[("forwarded", "for=1.2.3.4;proto=http, for=192.0.2.7;proto=https, for=10.0.0.2;proto=http")],
-                Scheme::Https,
+                PeerScheme::Https,
             ),
-            ("10.0.0.1", &[("forwarded", "for=10.0.0.3;proto=https, for=10.0.0.2;proto=http")], Scheme::Https),
-            ("10.0.0.1", &[(xfp, "http"), ("forwarded", "proto=https")], Scheme::Http),
-            ("10.0.0.1", &[(xfp, "https"), ("forwarded", "proto=https")], Scheme::Https),
+            ("10.0.0.1", &[("forwarded", "for=10.0.0.3;proto=https, for=10.0.0.2;proto=http")], PeerScheme::Https),
+            ("10.0.0.1", &[(xfp, "http"), ("forwarded", "proto=https")], PeerScheme::Http),
+            ("10.0.0.1", &[(xfp, "https"), ("forwarded", "proto=https")], PeerScheme::Https),
         ];
         for (from, headers, scheme) in cases {
             assert_eq!(behind(from, headers).1, scheme, "{from} {headers:?}");

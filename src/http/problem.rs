@@ -23,12 +23,12 @@ pub struct Problem {
     /// v2's: the status, with two more digits where v2 tells cases apart.
     code: u32,
     detail: String,
-    header: Extra,
+    header: ExtraHeader,
 }
 
 /// A header that goes with some statuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Extra {
+enum ExtraHeader {
     None,
     RetryAfter(Duration),
     Allow(&'static str),
@@ -77,7 +77,7 @@ const SAID_TOGETHER: usize = 8;
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, code: status.as_u16().into(), detail: detail.into(), header: Extra::None }
+        Self { status, code: status.as_u16().into(), detail: detail.into(), header: ExtraHeader::None }
     }
 
     /// The request cannot be read.
@@ -97,7 +97,7 @@ impl Problem {
 
     /// Nobody has said who they are, or not well enough.
     pub fn unauthorized(detail: impl Into<String>, challenge: Challenge) -> Self {
-        Self { header: Extra::Challenge(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+        Self { header: ExtraHeader::Challenge(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     pub fn forbidden(detail: impl Into<String>) -> Self {
@@ -117,7 +117,7 @@ impl Problem {
     /// `allowed` as in the `Allow` header.
     pub fn method_not_allowed(method: &str, allowed: &'static str) -> Self {
         let detail = format!("{method} is not allowed here; allowed: {allowed}");
-        Self { header: Extra::Allow(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
+        Self { header: ExtraHeader::Allow(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
 
     pub fn not_acceptable(accept: &str) -> Self {
@@ -133,7 +133,7 @@ impl Problem {
 
     /// The request says neither how long its body is nor that it comes in chunks (RFC 9110, 15.5.12).
     pub fn length_required(detail: impl Into<String>) -> Self {
-        Self { header: Extra::Close, ..Self::new(StatusCode::LENGTH_REQUIRED, detail) }
+        Self { header: ExtraHeader::Close, ..Self::new(StatusCode::LENGTH_REQUIRED, detail) }
     }
 
     pub fn too_large(detail: impl Into<String>) -> Self {
@@ -143,7 +143,7 @@ impl Problem {
     /// `allowed` as in the `Accept-Encoding` header.
     pub fn unsupported_encoding(given: &str, allowed: &'static str) -> Self {
         let detail = format!("Content-Encoding is {given:?}; allowed: {allowed}, or none");
-        Self { header: Extra::AcceptEncoding(allowed), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
+        Self { header: ExtraHeader::AcceptEncoding(allowed), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
     pub fn unsupported_transfer_coding(given: &str) -> Self {
@@ -168,17 +168,17 @@ impl Problem {
 
     /// More than one client may have.
     pub fn too_many(detail: impl Into<String>) -> Self {
-        Self { header: Extra::RetryAfter(SOON), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+        Self { header: ExtraHeader::RetryAfter(SOON), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
     /// When to try again.
     pub fn after(self, wait: Duration) -> Self {
-        Self { header: Extra::RetryAfter(wait), ..self }
+        Self { header: ExtraHeader::RetryAfter(wait), ..self }
     }
 
     /// More than the bridge takes at a time.
     pub fn busy(detail: impl Into<String>) -> Self {
-        Self { header: Extra::RetryAfter(SOON), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self { header: ExtraHeader::RetryAfter(SOON), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
     /// A fault of ours.
@@ -276,17 +276,19 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self.header {
-            Extra::None => {}
-            Extra::Challenge(challenge) => {
+            ExtraHeader::None => {}
+            ExtraHeader::Challenge(challenge) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge.as_str()));
             }
-            Extra::RetryAfter(time) => {
+            ExtraHeader::RetryAfter(time) => {
                 let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
                 drop(headers.insert(RETRY_AFTER, seconds.max(1).into()));
             }
-            Extra::AcceptEncoding(allowed) => drop(headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(allowed))),
-            Extra::Close => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
-            Extra::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
+            ExtraHeader::AcceptEncoding(allowed) => {
+                drop(headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(allowed)))
+            }
+            ExtraHeader::Close => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
+            ExtraHeader::Allow(methods) => drop(headers.insert(ALLOW, HeaderValue::from_static(methods))),
         }
         response
     }

@@ -1,15 +1,15 @@
 //! The URL table.
 
-use super::guard::{Asker, Guard};
-use super::limits::Caller;
+use super::handoff::{HandoffSlot, Streaming};
+use super::limits::ClientKey;
+use super::origin::{OriginPolicy, RequestOrigin};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::query::percent_decode;
-use super::takeover::{Lasting, Slot};
-use super::{App, auth, dashboard, delete, login, pages, produce, status, subscribe, trace};
+use super::{App, auth, dashboard, delete, login, produce, records, status, subscribe, trace};
 use crate::auth::{Permit, Right};
 use crate::logging;
-use crate::worker;
+use crate::watchdog;
 use futures_util::Stream;
 use log::{debug, warn};
 use std::sync::Arc;
@@ -65,8 +65,8 @@ impl Request {
     }
 
     /// Whom it counts for, with what it has shown.
-    pub fn caller(&self, permit: &Permit) -> Caller {
-        permit.identity().map_or_else(|| Caller::of(&self.peer), |shown| Caller::Key(shown.name().into()))
+    pub fn caller(&self, permit: &Permit) -> ClientKey {
+        permit.identity().map_or_else(|| ClientKey::of(&self.peer), |shown| ClientKey::Key(shown.name().into()))
     }
 
     /// The name of the cookie with its session.
@@ -110,7 +110,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                   host,
                   headers,
                   body,
-                  slot: Option<Slot>,
+                  slot: Option<HandoffSlot>,
                   peer: Option<Peer>,
                   length: Option<BodyLength>| {
                 let peer = app.settings.proxies.look_behind(peer.unwrap_or_default(), &headers);
@@ -121,7 +121,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                 async move {
                     let answer = answer.await;
                     match slot {
-                        Some(slot) if answer.extensions().get::<Lasting>().is_some() => slot.put(answer).await,
+                        Some(slot) if answer.extensions().get::<Streaming>().is_some() => slot.put(answer).await,
                         _ => answer,
                     }
                 }
@@ -130,7 +130,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
 }
 
 /// What is there for everybody; the rest is for who is let in.
-async fn dispatch<B, D>(app: &Arc<App>, request: &Request, asker: &Asker, body: B) -> Result<Response, Problem>
+async fn dispatch<B, D>(app: &Arc<App>, request: &Request, asker: &RequestOrigin, body: B) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -156,7 +156,7 @@ where
             let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
             let permit = auth::permit(app, request, asker).await?;
             if permit.identity().is_some() {
-                let address = Caller::of(&request.peer);
+                let address = ClientKey::of(&request.peer);
                 match request.is_for_a_stream() {
                     true => app.limits.shown_for_a_stream(&address),
                     false => app.limits.shown(&address, &request.caller(&permit))?,
@@ -196,7 +196,7 @@ where
         (["events"], &Method::GET) => subscribe::topics(app, permit, request).await?,
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
             auth::check(permit, Right::Consume, topic)?;
-            pages::records(app, permit, topic, partition, request).await?
+            records::records(app, permit, topic, partition, request).await?
         }
         (["tickets"], &Method::POST) => login::ticket(app, permit, request, body).await?,
         _ => return Ok(None),
@@ -256,10 +256,10 @@ where
         Ok(asker) => (admitted(&app, &request, &asker, body).await, asker),
         Err(problem) => {
             app.rejections.report(problem.detail());
-            (problem.response(), Asker::NoPage)
+            (problem.response(), RequestOrigin::NoPage)
         }
     };
-    Guard::mark(&asker, response.headers_mut());
+    OriginPolicy::mark(&asker, response.headers_mut());
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();
     }
@@ -272,7 +272,7 @@ where
 }
 
 /// The answer to somebody who may ask.
-async fn admitted<B, D>(app: &Arc<App>, request: &Request, asker: &Asker, body: B) -> Response
+async fn admitted<B, D>(app: &Arc<App>, request: &Request, asker: &RequestOrigin, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -284,7 +284,7 @@ where
         return options(request);
     }
     // A fault in one request must cost nobody else anything.
-    let answered = worker::caught_in_request(dispatch(app, request, asker, body)).await;
+    let answered = watchdog::caught_in_request(dispatch(app, request, asker, body)).await;
     let answered =
         answered.unwrap_or_else(|| Err(Problem::internal("the bridge failed at this request; please report it")));
     answered.unwrap_or_else(|problem| {
@@ -300,7 +300,7 @@ fn within_limits(app: &App, request: &Request) -> Result<(), Problem> {
     // Whoever watches the process must not take a busy neighbour for its end.
     match (request.path.as_str(), &request.method) {
         ("/health", &Method::GET | &Method::HEAD) => Ok(()),
-        _ => app.limits.request(&Caller::of(&request.peer)),
+        _ => app.limits.request(&ClientKey::of(&request.peer)),
     }
 }
 
@@ -308,7 +308,7 @@ fn within_limits(app: &App, request: &Request) -> Result<(), Problem> {
 fn options(request: &Request) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    Guard::preflight(&request.headers, headers);
+    OriginPolicy::preflight(&request.headers, headers);
     if let Ok(path) = segments(&request.path)
         && let Some(methods) = allowed(&path.iter().map(String::as_str).collect::<Vec<_>>())
     {

@@ -2,7 +2,7 @@
 //! new connections, and the streams and the uploads of lines end one after the other; then what is left.
 
 use super::problem::Problem;
-use super::produce::Over;
+use super::produce::Revoked;
 use crate::broker::BrokerError;
 use crate::hub::Refused;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Shutdown {
     }
 
     /// Says when and why a stream or an upload ends: for `over`, or for the shutdown, each at another moment of its time.
-    pub fn end_of_stream(&self, over: Option<Over>) -> Over {
+    pub fn end_of_stream(&self, over: Option<Revoked>) -> Revoked {
         let mut phases = self.phase.subscribe();
         let draining = async move {
             if let Phase::Draining { streams, .. } = end(&mut phases).await {
@@ -164,7 +164,7 @@ mod tests {
             assert!(ends.await.detail().contains("shutting down"), "{phase:?}");
         }
         let shutdown = Shutdown::new();
-        let revoked: Over = Box::pin(async { Problem::bad_request("revoked") });
+        let revoked: Revoked = Box::pin(async { Problem::bad_request("revoked") });
         assert_eq!(shutdown.end_of_stream(Some(revoked)).await.detail(), "revoked");
     }
 

@@ -1,9 +1,9 @@
 //! Looking around: topics, partitions, the bridge's own health.
 
-use super::guard::Asker;
-use super::pages::Answer;
+use super::origin::RequestOrigin;
 use super::problem::Problem;
 use super::query::Query;
+use super::records::PageBody;
 use super::routes::Request;
 use super::shutdown::Phase;
 use super::{App, auth};
@@ -11,7 +11,7 @@ use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, OffsetAt, PartitionInfo, TopicInfo};
 use crate::hub::Refused;
 use crate::record::{TopicName, TopicPartition};
-use crate::worker;
+use crate::watchdog;
 use bytes::Bytes;
 use log::warn;
 use serde_json::json;
@@ -47,7 +47,7 @@ pub fn index() -> Response {
 /// Whether the process and its threads do their work. Where they do not, only a new start helps.
 pub fn health<B: From<Bytes>>(app: &App) -> Result<warp::http::Response<B>, Problem> {
     unhurt(app)?;
-    Ok(json_response(json!({"status": "ok", "panics": worker::panics()}).to_string()))
+    Ok(json_response(json!({"status": "ok", "panics": watchdog::panics()}).to_string()))
 }
 
 fn unhurt(app: &App) -> Result<(), Problem> {
@@ -63,7 +63,7 @@ pub fn openapi() -> Response {
 }
 
 /// Whether records can be read and written. Where the broker is and what its topics are called is for who is let in.
-pub async fn ready(app: &Arc<App>, request: &Request, asker: &Asker) -> Result<Response, Problem> {
+pub async fn ready(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Result<Response, Problem> {
     unhurt(app)?;
     let hub = app.hub.clone();
     if hub.is_ending() || app.shutdown.phase() != Phase::Serving {
@@ -106,7 +106,7 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
         shared.last_list.store(bytes, Ordering::Relaxed);
         list_memory.set(beyond_small(bytes))?;
         topics.retain(|topic| permit.may_see(&topic.name));
-        let mut out = Answer::new(pages)?;
+        let mut out = PageBody::new(pages)?;
         out.add("[")?;
         match with_offsets {
             true => describe(broker.as_ref(), &topics, &mut out)?,
@@ -129,7 +129,7 @@ pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Reques
     let answer = app.ask(move || {
         let broker = shared.hub.broker();
         let info = one_topic(broker.topics(std::slice::from_ref(&name))?)?;
-        let mut out = Answer::new(&shared.settings.memory.pages)?;
+        let mut out = PageBody::new(&shared.settings.memory.pages)?;
         describe(broker.as_ref(), &[info], &mut out)?;
         out.finish("\n")
     });
@@ -147,7 +147,7 @@ fn bytes_of(topic: &TopicInfo) -> usize {
 }
 
 /// Adds topics with their partitions' leaders and ends, which the broker is asked for once, or in parts where they are many.
-fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut Answer) -> Result<(), Problem> {
+fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Result<(), Problem> {
     /// That are asked for at once, but for a single topic with more.
     const PARTITIONS: usize = 2000;
     /// Bytes that a partition takes in a question and its answer.

@@ -2,9 +2,9 @@
 //! heartbeat in silence.
 
 use super::event;
-use super::limits::Place;
+use super::limits::ClientSlot;
 use super::problem::Problem;
-use super::produce::Over;
+use super::produce::Revoked;
 use crate::hub::Mailbox;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum StreamStyle {
     Sse,
     Ndjson,
 }
@@ -24,7 +24,7 @@ pub enum Style {
 /// Small chunks that are ready are copied together and written as one, up to so many bytes.
 const JOIN: usize = 16 << 10;
 
-impl Style {
+impl StreamStyle {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Sse => "text/event-stream",
@@ -62,22 +62,22 @@ impl Style {
 
 pub struct Frames {
     mailbox: Mailbox,
-    style: Style,
+    style: StreamStyle,
     head: Option<Bytes>,
     /// Taken already, and too large to be joined with what was before it.
     ahead: Option<Bytes>,
     period: Duration,
     silence: Pin<Box<Sleep>>,
     /// Why it is ended before its client wants that.
-    over: Over,
+    over: Revoked,
     is_over: bool,
     /// The stream counts for its caller until it has ended.
-    _place: Place,
+    _place: ClientSlot,
 }
 
 impl Frames {
     /// Ends when `over` says why.
-    pub fn new(mailbox: Mailbox, place: Place, style: Style, heartbeat: Duration, over: Over) -> Self {
+    pub fn new(mailbox: Mailbox, place: ClientSlot, style: StreamStyle, heartbeat: Duration, over: Revoked) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
         let head = Some(style.head());
         let silence = Box::pin(sleep(first));

@@ -2,20 +2,20 @@
 
 use super::App;
 use super::auth;
-use super::event::{self, Kind};
-use super::limits::Caller;
+use super::event::{self, EventFormat};
+use super::handoff::Streaming;
+use super::limits::ClientKey;
 use super::problem::Problem;
 use super::query::{Query, TICKET};
 use super::routes::Request;
-use super::stream::{Frames, Style};
-use super::takeover::Lasting;
+use super::stream::{Frames, StreamStyle};
 use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{ClientTag, Filter, Missing, Start, Subscription, Until};
 use crate::record::{Offset, TopicName, TopicPartition, now};
-use crate::start::{From, parse_from};
+use crate::start_position::{StartPosition, parse_from};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ async fn open(
         let over = app.shutdown.end_of_stream(over);
         let mut response =
             warp::reply::stream(Frames::new(mailbox, place, style, app.settings.heartbeat, over)).into_response();
-        response.extensions_mut().insert(Lasting);
+        response.extensions_mut().insert(Streaming);
         response
     };
     let headers = response.headers_mut();
@@ -103,26 +103,26 @@ async fn open(
 }
 
 /// In whose turns its streams read the log.
-pub fn tag(caller: &Caller) -> ClientTag {
+pub fn tag(caller: &ClientKey) -> ClientTag {
     let mut hash = DefaultHasher::new();
     caller.hash(&mut hash);
     ClientTag(hash.finish())
 }
 
 /// The accepted type that is ours; where there are several, the one preferred (RFC 9110, 12.5.1), then the first.
-fn style(request: &Request) -> Result<Style, Problem> {
+fn style(request: &Request) -> Result<StreamStyle, Problem> {
     let accepts: Vec<_> =
         request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
     let accept = accepts.join(", ");
     if accept.trim().is_empty() {
-        return Ok(Style::Sse);
+        return Ok(StreamStyle::Sse);
     }
     let mut best = None;
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let style = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "text/event-stream" | "text/*" | "*/*" => Style::Sse,
-            "application/x-ndjson" | "application/ndjson" | "application/*" => Style::Ndjson,
+            "text/event-stream" | "text/*" | "*/*" => StreamStyle::Sse,
+            "application/x-ndjson" | "application/ndjson" | "application/*" => StreamStyle::Ndjson,
             _ => continue,
         };
         let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
@@ -138,7 +138,7 @@ fn subscription(
     topics: Vec<TopicName>,
     query: &Query,
     request: &Request,
-    style: Style,
+    style: StreamStyle,
 ) -> Result<Subscription, Problem> {
     let partitions = query.all("partition")?.into_iter().map(|text| match text.parse() {
         Ok(partition) if partition >= 0 => Ok(partition),
@@ -146,11 +146,11 @@ fn subscription(
     });
     let selection = Selection::of(partitions.collect::<Result<_, _>>()?);
     let kind = match (query.one("format")?, style) {
-        (Some("value" | "record") | None, Style::Ndjson) => Kind::Ndjson,
-        (Some("value") | None, Style::Sse) => Kind::SseValue,
-        (Some("record"), Style::Sse) => Kind::SseRecord,
-        (Some("exact"), Style::Sse) => Kind::SseExact,
-        (Some("exact"), Style::Ndjson) => Kind::NdjsonExact,
+        (Some("value" | "record") | None, StreamStyle::Ndjson) => EventFormat::Ndjson,
+        (Some("value") | None, StreamStyle::Sse) => EventFormat::SseValue,
+        (Some("record"), StreamStyle::Sse) => EventFormat::SseRecord,
+        (Some("exact"), StreamStyle::Sse) => EventFormat::SseExact,
+        (Some("exact"), StreamStyle::Ndjson) => EventFormat::NdjsonExact,
         (Some(other), _) => {
             return Err(Problem::bad_request(format!("format is {other:?}; allowed are value, record and exact")));
         }
@@ -206,12 +206,12 @@ fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Sel
     if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
         return Ok(Start::Cursor(Cursor::read(id, topics.to_vec(), selection.clone())?));
     }
-    let from = query.one("from")?.map_or(Ok(From::Latest), |from| parse_from(from, now()));
+    let from = query.one("from")?.map_or(Ok(StartPosition::Latest), |from| parse_from(from, now()));
     let from = from.map_err(|bad| Problem::bad_request(bad.to_string()))?;
     Ok(from.start(topics, selection)?)
 }
 
-fn filter(query: &Query, limits: cel::Limits) -> Result<Filter, Problem> {
+fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {
     let headers = query.all_bytes("header").map(|given| {
         header_condition(given).ok_or_else(|| {
             let given = String::from_utf8_lossy(given);

@@ -2,7 +2,7 @@
 
 use super::subscription::Filter;
 use crate::cel::{Document, Expression};
-use crate::record::{Epochs, Partition, RecordRef, Records, TopicName};
+use crate::record::{EpochSpan, Partition, RecordRef, Records, TopicName};
 use log::error;
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,14 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// some thirty times its bytes. Of the records beyond, each filter reads what it needs.
 const MAX_KEPT: usize = 4 << 20;
 
-static NO_EPOCHS: Epochs = Epochs::NONE;
+static NO_EPOCHS: EpochSpan = EpochSpan::NONE;
 
 /// One stretch of one partition.
 pub struct Candidates<'r> {
     pub topic: &'r TopicName,
     pub partition: Partition,
     batches: &'r [Records],
-    pub epochs: &'r Epochs,
+    pub epochs: &'r EpochSpan,
     /// Bytes that may be kept.
     most: usize,
     /// By the records' numbers; made when the first condition is asked.
@@ -32,7 +32,7 @@ impl<'r> Candidates<'r> {
     }
 
     /// Written under these leader epochs.
-    pub fn of(self, epochs: &'r Epochs) -> Self {
+    pub fn of(self, epochs: &'r EpochSpan) -> Self {
         Self { epochs, ..self }
     }
 

@@ -18,7 +18,7 @@ use super::shelf::{Shelf, Stretch};
 use super::time_budget::TimeBudget;
 use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Remedy, Want};
 use crate::memory_budget::Share;
-use crate::worker;
+use crate::watchdog;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -65,13 +65,13 @@ impl CatchUp {
             let heavy = lock(&self.jobs.heavy).start();
             let waits = if heavy.is_some() { Waits::No } else { Waits::ForWork };
             if let Some(job) = heavy {
-                let _at_work = worker::at_work();
+                let _at_work = watchdog::busy();
                 // A panic in it must not keep its place.
                 let _running = Running(&self.jobs.heavy);
                 self.take_turn(job, &mut readers);
             }
             if let Some(job) = self.jobs.next(waits) {
-                let _at_work = worker::at_work();
+                let _at_work = watchdog::busy();
                 self.take_turn(job, &mut readers);
             }
         }

@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
 use crate::record::NO_EPOCH;
-use crate::worker;
+use crate::watchdog;
 use crossbeam_channel::{Receiver, at, select};
 use log::{debug, error, info, warn};
 use std::collections::{BTreeSet, HashMap};
@@ -47,7 +47,7 @@ impl Keeper {
         let mut due = Instant::now() + self.refresh;
         let mut tidied = Instant::now();
         while !self.live.is_closing() {
-            let at_work = worker::at_work();
+            let at_work = watchdog::busy();
             self.assign(&mut readers);
             drop(at_work);
             let nudge = select! {
@@ -117,7 +117,7 @@ impl Keeper {
     }
 
     fn look_up(&self) -> Result<(), BrokerError> {
-        let _at_work = worker::at_work();
+        let _at_work = watchdog::busy();
         let tails = self.live.tails();
         if tails.is_empty() {
             return Ok(());

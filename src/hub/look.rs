@@ -4,7 +4,7 @@ use super::standing::Sum;
 use super::{Hub, lock};
 use crate::broker::Backlog;
 use crate::record::TopicName;
-use crate::worker::{self, Worker};
+use crate::watchdog::{self, Worker};
 use std::time::{Duration, Instant};
 
 /// What the hub does and holds at this moment.
@@ -77,9 +77,9 @@ impl Hub {
     /// What is wrong with the process's threads: those that ended though nobody told them to, those that panic again and
     /// again, and those that hang.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults: Vec<_> = worker::troubled();
+        let mut faults: Vec<_> = watchdog::panicking();
         faults.iter_mut().for_each(|name| *name = format!("thread {name} panics again and again"));
-        faults.extend(worker::hung().iter().map(|name| format!("thread {name} hangs")));
+        faults.extend(watchdog::stalled().iter().map(|name| format!("thread {name} hangs")));
         if !self.is_ending() {
             let threads = lock(&self.threads);
             let ended = threads.iter().filter(|thread| thread.has_ended()).map(Worker::name);

@@ -43,7 +43,7 @@ use crate::broker::{Acks, AutoCreate, Broker, Outcome};
 use crate::cursor::Cursor;
 use crate::memory_budget::MemoryBudget;
 use crate::record::{NewRecord, TopicName};
-use crate::worker::Worker;
+use crate::watchdog::Worker;
 use allowance::Allowance;
 use catch_up::CatchUp;
 use crossbeam_channel::{Sender, bounded};

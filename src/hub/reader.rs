@@ -8,7 +8,7 @@ use super::tail::Tail;
 use super::time_budget::TimeBudget;
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, FetchLimits, NodeId, PartitionData, Reader, Remedy, Want};
-use crate::worker::{self, Worker};
+use crate::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, info, log, warn};
 use std::collections::hash_map::DefaultHasher;
@@ -168,7 +168,7 @@ impl Reading {
     /// How long to pause after it.
     fn fetch(&mut self, wants: &[Want]) -> Duration {
         let limits = FetchLimits { wait: LONG_POLL, max_bytes: self.max_bytes, partition_max_bytes: self.max_bytes };
-        let _at_work = worker::at_work();
+        let _at_work = watchdog::busy();
         match self.reader.fetch(wants, limits) {
             Ok(fetched) => {
                 self.backoff.reset();

@@ -4,7 +4,7 @@ use super::feed::Feed;
 use super::lock;
 use super::shelf::BELIEVED;
 use crate::broker::{NodeId, PartitionInfo, TopicId, Want};
-use crate::record::{Epoch, Epochs, NO_EPOCH, Offset, Partition, Records, TopicName};
+use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Partition, Records, TopicName};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ pub struct Piece {
     pub next: Offset,
     /// The leader epoch of the record before `from`.
     pub epoch_before: Epoch,
-    pub epochs: Epochs,
+    pub epochs: EpochSpan,
     pub batches: Arc<Vec<Records>>,
     pub read: Instant,
     /// Of the leader that had it.
@@ -161,7 +161,7 @@ impl TailPartition {
         &mut self,
         next: Offset,
         batches: Arc<Vec<Records>>,
-        epochs: Epochs,
+        epochs: EpochSpan,
         leader_epoch: i32,
         most: usize,
     ) {

@@ -4,7 +4,7 @@ use super::counts::{Counts, Sizes};
 use super::{Refused, lock};
 use crate::broker::{Acks, AutoCreate, Broker, Outcome, Receipts, Submission};
 use crate::record::{NewRecord, TopicName};
-use crate::worker::Worker;
+use crate::watchdog::Worker;
 use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};

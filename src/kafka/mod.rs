@@ -30,7 +30,7 @@ pub enum Driver {
 
 /// Which cluster, and how to reach it.
 #[derive(Debug, Clone)]
-pub struct Connection {
+pub struct KafkaSettings {
     /// `host:port` of some brokers.
     pub brokers: Vec<String>,
     pub security: Security,
@@ -45,7 +45,7 @@ pub struct Connection {
     pub notes: Vec<String>,
 }
 
-impl Connection {
+impl KafkaSettings {
     /// In `PLAINTEXT`.
     pub fn plain(brokers: &[&str], driver: Driver) -> Self {
         let brokers = brokers.iter().map(|&broker| broker.to_owned()).collect();
@@ -80,7 +80,7 @@ impl Connection {
 }
 
 /// Never fails: Kafka may be away now and come later.
-pub fn connect(connection: &Connection) -> Arc<dyn Broker> {
+pub fn connect(connection: &KafkaSettings) -> Arc<dyn Broker> {
     connection.notes.iter().for_each(|note| warn!("{note}"));
     let settings = connection.settings();
     match connection.driver {

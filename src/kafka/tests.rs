@@ -3,7 +3,7 @@
 use super::doctor::examine;
 use super::wire::testing::{API_VERSIONS, Impostor, METADATA, answer, next_request};
 use super::*;
-use crate::finding::{Finding, Step};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use std::time::Duration;
 
 /// A broker that is as old as it gets, with a list of so many brokers that nobody has the memory for it.
@@ -18,10 +18,10 @@ fn liar() -> Impostor {
     })
 }
 
-fn default_driver(address: &str) -> Connection {
+fn default_driver(address: &str) -> KafkaSettings {
     let driver = Driver::from_str("auto", false).unwrap();
     assert_eq!(driver, Driver::from_str("wire", false).unwrap());
-    Connection::plain(&[address], driver)
+    KafkaSettings::plain(&[address], driver)
 }
 
 #[test]
@@ -40,8 +40,8 @@ fn the_doctor_tells_a_broker_that_is_old_and_believes_nothing_else_of_it() {
     let mut found = Vec::new();
     let (timeout, produce_timeout) = (Duration::from_secs(5), Duration::from_secs(30));
     let kafka = default_driver(&liar.address);
-    examine(&kafka, timeout, &[], produce_timeout, &mut |finding: Finding| found.push(finding));
-    let versions = found.iter().find(|finding| finding.step == Step::ApiVersions).unwrap();
+    examine(&kafka, timeout, &[], produce_timeout, &mut |finding: Diagnosis| found.push(finding));
+    let versions = found.iter().find(|finding| finding.step == DiagnosisStep::ApiVersions).unwrap();
     let said = format!("{versions:?}");
     assert!(said.contains("does answer the protocol before Kafka 0.10") && said.contains("--driver crate"), "{said}");
 }

@@ -8,9 +8,9 @@ use std::io::Write;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub struct Json(pub Levels);
+pub struct JsonLogger(pub Levels);
 
-impl Log for Json {
+impl Log for JsonLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.0.admits(metadata)
     }
@@ -30,7 +30,7 @@ impl Log for Json {
 }
 
 fn line(record: &Record<'_>, now: OffsetDateTime, request: Option<&str>) -> String {
-    let mut fields = Fields(Map::new());
+    let mut fields = JsonFields(Map::new());
     let time = now.format(&Rfc3339).unwrap_or_default();
     fields.put("ts", time);
     fields.put("level", record.level().as_str().to_ascii_lowercase());
@@ -44,15 +44,15 @@ fn line(record: &Record<'_>, now: OffsetDateTime, request: Option<&str>) -> Stri
     serde_json::Value::Object(fields.0).to_string() + "\n"
 }
 
-struct Fields(Map<String, serde_json::Value>);
+struct JsonFields(Map<String, serde_json::Value>);
 
-impl Fields {
+impl JsonFields {
     fn put(&mut self, name: &str, value: impl Into<serde_json::Value>) {
         self.0.insert(name.to_owned(), value.into());
     }
 }
 
-impl<'kvs> VisitSource<'kvs> for Fields {
+impl<'kvs> VisitSource<'kvs> for JsonFields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
         value.visit(Field(&mut self.0, key.as_str()))
     }

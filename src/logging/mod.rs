@@ -43,8 +43,8 @@ impl Levels {
 pub fn start(level: LevelFilter, format: LogFormat) {
     let levels = Levels { own: level, others: level.min(LevelFilter::Warn) };
     let lines: Box<dyn Log> = match format {
-        LogFormat::Text => Box::new(text::Text::new(levels)),
-        LogFormat::Json => Box::new(json::Json(levels)),
+        LogFormat::Text => Box::new(text::TextLogger::new(levels)),
+        LogFormat::Json => Box::new(json::JsonLogger(levels)),
         LogFormat::Plain => Box::new(plain::Plain(levels)),
     };
     if log::set_boxed_logger(lines).is_err() {

@@ -7,12 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Where standard error is a pipe that nobody reads, a line cannot be printed and `eprintln` panics;
 /// that must not end what only wanted to log.
-pub struct Text {
+pub struct TextLogger {
     lines: SimpleLogger,
     levels: Levels,
 }
 
-impl Text {
+impl TextLogger {
     pub fn new(levels: Levels) -> Self {
         let lines = SimpleLogger::new().with_level(levels.own.max(levels.others)).with_utc_timestamps();
         Self { lines, levels }
@@ -26,7 +26,7 @@ impl Text {
     }
 }
 
-impl Log for Text {
+impl Log for TextLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.levels.admits(metadata)
     }

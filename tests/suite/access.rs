@@ -4,9 +4,9 @@ use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use curlew::auth::{Auth, Digest, Watch};
+use curlew::auth::{Authenticator, Digest, Watch};
 use curlew::broker::BrokerError;
-use curlew::http::{self, App, Guard, Listens, Origins, routes};
+use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -25,7 +25,7 @@ const PAGE: &str = "https://page.example";
 /// A bridge with an auth file that can be written anew.
 struct World {
     broker: Arc<MemoryBroker>,
-    auth: Auth,
+    auth: Authenticator,
     app: Arc<App>,
     file: PathBuf,
 }
@@ -43,10 +43,10 @@ fn key(name: &str, secret: &str, rest: &str) -> String {
 }
 
 fn world() -> World {
-    world_on(Listens::Network)
+    world_on(BindScope::Network)
 }
 
-fn world_on(listens: Listens) -> World {
+fn world_on(listens: BindScope) -> World {
     let broker = MemoryBroker::new();
     for topic in ["a", "b", "c"] {
         broker.create(topic, 1);
@@ -56,8 +56,8 @@ fn world_on(listens: Listens) -> World {
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
     let path = std::env::temp_dir().join(format!("curlew-access-{}-{:x}", std::process::id(), fastrand::u64(..)));
     std::fs::write(&path, file()).unwrap();
-    let auth = Auth::from_file(&path).unwrap();
-    let guard = Guard { origins: Origins::These(vec![PAGE.into()]), listens };
+    let auth = Authenticator::from_file(&path).unwrap();
+    let guard = OriginPolicy { origins: Origins::These(vec![PAGE.into()]), listens };
     let settings =
         http::Settings { guard, auth: auth.clone(), deletion: http::Deletion::Allowed, ..http::Settings::default() };
     World { broker, auth, app: App::new(hub, settings), file: path }
@@ -371,7 +371,7 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     let broker = MemoryBroker::new();
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
-    let guard = Guard { origins: Origins::Any, listens: Listens::Network };
+    let guard = OriginPolicy { origins: Origins::Any, listens: BindScope::Network };
     let app = App::new(hub, http::Settings { guard, auth: listed.auth.clone(), ..http::Settings::default() });
     let any = World { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
     let cookie = listed.login("a-secret").await;
@@ -454,7 +454,7 @@ async fn without_an_auth_file_a_ticket_is_null_and_taken_so() {
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
     let app = App::new(hub, http::Settings::default());
-    let world = World { broker, auth: Auth::off(), app, file: PathBuf::new() };
+    let world = World { broker, auth: Authenticator::off(), app, file: PathBuf::new() };
     let answer = world.ask("POST", "/tickets", &[], r#"{"topics":["a"]}"#).await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["ticket"]), (201, &Value::Null));
     assert_eq!(world.get("/topics/a/events?until=end&ticket=null", &[]).await.status(), 200);
@@ -629,13 +629,13 @@ async fn a_file_that_was_missing_is_read_as_soon_as_it_is_there() {
 
 #[tokio::test]
 async fn metrics_of_a_bridge_on_loopback_are_for_everybody_on_it() {
-    assert_eq!(world_on(Listens::Loopback).get("/metrics", &[]).await.status(), 200);
+    assert_eq!(world_on(BindScope::Loopback).get("/metrics", &[]).await.status(), 200);
     assert_eq!(world().get("/metrics", &[]).await.status(), 401);
 }
 
 #[tokio::test]
 async fn metrics_are_not_for_everybody_who_comes_by_a_proxy_on_this_machine() {
-    let world = world_on(Listens::Loopback);
+    let world = world_on(BindScope::Loopback);
     let public = PAGE.strip_prefix("https://").unwrap();
     let ways = [
         vec![("host", public)],

@@ -4,7 +4,7 @@ use crate::support::damage::damaged;
 use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, Deletion, routes};
 use curlew::hub::{self, Hub};
-use curlew::worker;
+use curlew::watchdog;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
@@ -137,7 +137,7 @@ proptest! {
         for (name, value) in header_bytes.iter().filter_map(|bytes| header(bytes)) {
             request = request.header(name, value);
         }
-        let panics = worker::panics();
+        let panics = watchdog::panics();
         let routes = routes(WORLD.app.clone());
         let answer = WORLD.runtime.block_on(async {
             tokio::time::timeout(Duration::from_secs(20), request.body(body).reply(&routes)).await
@@ -145,7 +145,7 @@ proptest! {
         let answer = answer.unwrap_or_else(|_| panic!("{method} {target} is not answered"));
         let (status, text) = (answer.status().as_u16(), String::from_utf8_lossy(answer.body()));
         prop_assert!(status < 500, "{method} {target}: {status} {text}");
-        prop_assert_eq!(worker::panics(), panics);
+        prop_assert_eq!(watchdog::panics(), panics);
         if status >= 400 && method != Method::HEAD {
             let problem: Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&problem["status"], status);

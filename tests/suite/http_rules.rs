@@ -3,7 +3,7 @@
 
 use crate::support::damage::damaged;
 use crate::support::served::{PATIENCE, Served};
-use curlew::{http, worker};
+use curlew::{http, watchdog};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ fn check_problem(answer: &str) {
 #[tokio::test]
 async fn a_request_that_breaks_a_rule_of_http_is_told_which() {
     let served = Served::start(http::Settings::default());
-    let panics = worker::panics();
+    let panics = watchdog::panics();
     let many: String = (0..150).map(|n| format!("x-{n}: y\r\n")).collect();
     let long = "a".repeat(66_000);
     for (request, expected, said) in [
@@ -83,7 +83,7 @@ async fn a_request_that_breaks_a_rule_of_http_is_told_which() {
         }
         assert!(answer.contains(said), "{request:.80}: {answer}");
     }
-    assert_eq!(worker::panics(), panics);
+    assert_eq!(watchdog::panics(), panics);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn an_http_2_connect_is_a_400_and_its_neighbours_continue() {
     let (mut client, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let panics = worker::panics();
+    let panics = watchdog::panics();
     let connect = hyper::Request::connect("a:1").body(Empty::<Bytes>::new()).unwrap();
     let refused = client.send_request(connect).await.unwrap();
     assert_eq!(refused.status(), 400);
@@ -133,7 +133,7 @@ async fn an_http_2_connect_is_a_400_and_its_neighbours_continue() {
     assert!(String::from_utf8_lossy(&body).contains("CONNECT"), "{body:?}");
     let health = hyper::Request::get(format!("http://{}/health", served.address)).body(Empty::<Bytes>::new()).unwrap();
     assert_eq!(client.send_request(health).await.unwrap().status(), 200);
-    assert_eq!(worker::panics(), panics);
+    assert_eq!(watchdog::panics(), panics);
 }
 
 /// Request targets of all four forms (RFC 9112, 3.2), and of none.
@@ -172,9 +172,9 @@ proptest! {
         let (runtime, served) = &*WORLD;
         let head = b"\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         let request = [method.as_bytes(), b" ", &target, b" ", version.as_bytes(), head].concat();
-        let panics = worker::panics();
+        let panics = watchdog::panics();
         let answer = runtime.block_on(answer(served, &request));
-        prop_assert_eq!(worker::panics(), panics);
+        prop_assert_eq!(watchdog::panics(), panics);
         let status = status(&answer);
         prop_assert!((200..500).contains(&status), "{:?}: {answer}", String::from_utf8_lossy(&request));
         if method == "HEAD" {

@@ -1,7 +1,7 @@
 //! What one client may take, through the routes: each limit names itself, and costs nobody else anything.
 
 use crate::support::memory_broker::MemoryBroker;
-use curlew::auth::{Auth, Digest};
+use curlew::auth::{Authenticator, Digest};
 use curlew::cel;
 use curlew::http::limits::Settings;
 use curlew::http::{self, App, Network, Proxies, routes};
@@ -18,14 +18,14 @@ const ME: &str = "192.0.2.1";
 const OTHER: &str = "192.0.2.2";
 
 fn app(limits: Settings) -> Arc<App> {
-    app_for(limits, Auth::off())
+    app_for(limits, Authenticator::off())
 }
 
-fn app_for(limits: Settings, auth: Auth) -> Arc<App> {
+fn app_for(limits: Settings, auth: Authenticator) -> Arc<App> {
     app_on(MemoryBroker::new(), limits, auth)
 }
 
-fn app_on(broker: Arc<MemoryBroker>, limits: Settings, auth: Auth) -> Arc<App> {
+fn app_on(broker: Arc<MemoryBroker>, limits: Settings, auth: Authenticator) -> Arc<App> {
     broker.create("t", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     // Without a socket every request comes from loopback, as if from a proxy there.
@@ -111,15 +111,15 @@ async fn streams_of_an_address_count_until_they_end() {
 }
 
 /// Whom this auth file lets in.
-fn auth(text: &str) -> Auth {
+fn auth(text: &str) -> Authenticator {
     let file = std::env::temp_dir().join(format!("curlew-limits-{}-{:x}", std::process::id(), fastrand::u64(..)));
     std::fs::write(&file, text).unwrap();
-    let auth = Auth::from_file(&file).unwrap();
+    let auth = Authenticator::from_file(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     auth
 }
 
-fn page() -> Auth {
+fn page() -> Authenticator {
     let digest = Digest::of("s").hex();
     auth(&format!("[[key]]\nname=\"page\"\nsha256=\"{digest}\"\nconsume=[\"*\"]\nproduce=[\"*\"]"))
 }
@@ -208,7 +208,7 @@ async fn each_limit_of_a_request_names_itself() {
     let app = app(Settings {
         max_header: 1000,
         topics_per_stream: 2,
-        filter: cel::Limits { length: 20, steps: 100 },
+        filter: cel::CelLimits { length: 20, steps: 100 },
         ..Settings::default()
     });
     let cases = [
@@ -255,7 +255,7 @@ async fn pages_that_wait_for_records_hold_no_place() {
     const WAITING: usize = 800;
     const DEADLINE: Duration = Duration::from_secs(60);
     let broker = MemoryBroker::new();
-    let app = app_on(broker.clone(), Settings { streams_per_address: 2, ..Settings::default() }, Auth::off());
+    let app = app_on(broker.clone(), Settings { streams_per_address: 2, ..Settings::default() }, Authenticator::off());
     let wait = |from: &'static str| {
         let app = app.clone();
         tokio::spawn(async move { get(&app, "/topics/t/partitions/0/records?offset=0&timeout=30000", from).await })

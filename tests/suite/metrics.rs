@@ -58,7 +58,7 @@ impl World {
             missing: hub::Missing::Refuse,
             until: hub::Until::Forever,
             limit,
-            format: http::event::format(http::event::Kind::SseValue),
+            format: http::event::format(http::event::EventFormat::SseValue),
         };
         self.app.hub.subscribe(subscription).unwrap()
     }

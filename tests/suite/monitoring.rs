@@ -52,7 +52,7 @@ fn subscription() -> hub::Subscription {
         missing: hub::Missing::Refuse,
         until: hub::Until::Forever,
         limit: None,
-        format: http::event::format(http::event::Kind::SseValue),
+        format: http::event::format(http::event::EventFormat::SseValue),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::event_source::EventSource;
 use crate::support::memory_broker::MemoryBroker;
-use curlew::http::{self, App, Guard, Listens, Origins, routes};
+use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ pub fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
 pub fn bridge_with(broker: &Arc<MemoryBroker>, limits: http::limits::Settings) -> Arc<App> {
     let settings = hub::Settings { catch_up_threads: 1, ..hub::Settings::default() };
     let settings_of_http = http::Settings {
-        guard: Guard { origins: Origins::Any, listens: Listens::Loopback },
+        guard: OriginPolicy { origins: Origins::Any, listens: BindScope::Loopback },
         heartbeat: Duration::from_secs(60),
         limits,
         ..http::Settings::default()

@@ -4,7 +4,7 @@
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
-use curlew::http::{self, App, Guard, Listens, Origins, routes};
+use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
 use curlew::record::{Header, NewRecord};
 use http_body_util::BodyExt;
@@ -20,14 +20,17 @@ struct World {
 }
 
 fn world() -> World {
-    world_with(Guard { origins: Origins::These(vec!["https://page.example".into()]), listens: Listens::Loopback })
+    world_with(OriginPolicy {
+        origins: Origins::These(vec!["https://page.example".into()]),
+        listens: BindScope::Loopback,
+    })
 }
 
-fn world_with(guard: Guard) -> World {
+fn world_with(guard: OriginPolicy) -> World {
     world_that(guard, http::Deletion::Forbidden)
 }
 
-fn world_that(guard: Guard, deletion: http::Deletion) -> World {
+fn world_that(guard: OriginPolicy, deletion: http::Deletion) -> World {
     let broker = MemoryBroker::new();
     let settings = hub::Settings { metadata_refresh: Duration::from_millis(50), ..hub::Settings::default() };
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
@@ -451,7 +454,7 @@ async fn openapi_describes_what_there_is_and_nothing_else() {
 
 #[tokio::test]
 async fn a_topic_goes_where_that_is_allowed_and_only_once() {
-    let guard = Guard { origins: Origins::Any, listens: Listens::Loopback };
+    let guard = OriginPolicy { origins: Origins::Any, listens: BindScope::Loopback };
     let world = world_that(guard, http::Deletion::Allowed);
     world.broker.create("t", 1);
     let deleted = world.ask("DELETE", "/topics/t?records=all", &[], "").await;

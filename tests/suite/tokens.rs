@@ -1,6 +1,6 @@
 //! Tokens of an identity provider: its key set behind a URL, its rotation, its absence.
 
-use curlew::auth::{Answered, Arrival, Auth, Credential, Ended, Over, Permit, Refused, Right};
+use curlew::auth::{AuthError, AuthOutcome, Authenticator, Credential, GrantEnd, Permit, Revocation, Right, TicketUse};
 use curlew::record::{TopicName, now};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -117,21 +117,21 @@ fn issuer(keys: &str) -> String {
     format!("[[jwt]]\nname = \"idp\"\naudience = \"curlew\"\nleeway = \"1s\"\n{keys}\n")
 }
 
-fn remote(provider: &Provider) -> (File, Auth) {
+fn remote(provider: &Provider) -> (File, Authenticator) {
     let file =
         File::new(&issuer(&format!("jwks_url = \"{}\"\njwks_floor = \"1s\"\njwks_refresh = \"1h\"", provider.url)));
-    let auth = Auth::from_file(&file.0).unwrap();
+    let auth = Authenticator::from_file(&file.0).unwrap();
     (file, auth)
 }
 
-async fn permit(auth: &Auth, credential: &Credential) -> Result<Permit, Refused> {
-    match auth.answer(Some(credential), Arrival::First).await? {
-        Answered::Permitted(permit) => Ok(permit),
-        Answered::Guessed(_) => panic!("no token is a password"),
+async fn permit(auth: &Authenticator, credential: &Credential) -> Result<Permit, AuthError> {
+    match auth.answer(Some(credential), TicketUse::First).await? {
+        AuthOutcome::Permitted(permit) => Ok(permit),
+        AuthOutcome::Guessed(_) => panic!("no token is a password"),
     }
 }
 
-async fn name(auth: &Auth, credential: &Credential) -> Result<String, Refused> {
+async fn name(auth: &Authenticator, credential: &Credential) -> Result<String, AuthError> {
     permit(auth, credential).await.map(|permit| permit.identity().unwrap().name().to_owned())
 }
 
@@ -148,7 +148,7 @@ async fn keys_are_fetched_once_and_again_for_a_key_that_is_new() {
     // Tokens with unknown keys, which anybody can make, cost the provider little.
     let begin = Instant::now();
     for _ in 0..200 {
-        assert_eq!(name(&auth, &second.token(60)).await, Err(Refused::Wrong));
+        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Wrong));
     }
     let most = 2 + begin.elapsed().as_secs() as usize;
     assert!(provider.asked() <= most, "{} times", provider.asked());
@@ -167,7 +167,7 @@ async fn who_comes_while_the_keys_are_fetched_waits_for_them_and_asks_for_no_mor
     let provider = Provider::start(&set(&[&first]));
     provider.is_quiet.store(true, Ordering::SeqCst);
     let file = issuer(&format!("jwks_url = \"{}\"\njwks_floor = \"2s\"\njwks_refresh = \"2s\"", provider.url));
-    let auth = Auth::from_file(&File::new(&file).0).unwrap();
+    let auth = Authenticator::from_file(&File::new(&file).0).unwrap();
     provider.until_asked(1).await;
     let token = first.token(60);
     let mut waiting = Box::pin(name(&auth, &token));
@@ -216,13 +216,13 @@ async fn a_provider_that_is_away_keeps_nobody_out_whose_key_is_known() {
     for said in ["", "no JSON", "{\"keys\":[]}"] {
         provider.says(said);
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(name(&auth, &second.token(60)).await, Err(Refused::Wrong), "it is asked, and says {said:?}");
+        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Wrong), "it is asked, and says {said:?}");
         assert!(name(&auth, &first.token(62)).await.is_ok());
     }
     let never = Provider::start(&Value::Null);
     never.says("");
     let (_file, auth) = remote(&never);
-    assert!(matches!(name(&auth, &first.token(60)).await, Err(Refused::Busy(_))), "not wrong: it cannot be known");
+    assert!(matches!(name(&auth, &first.token(60)).await, Err(AuthError::Busy(_))), "not wrong: it cannot be known");
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_redirect_of_a_key_set_is_not_followed() {
     let redirected = Provider { url, ..Provider::start(&Value::Null) };
     let (_file, auth) = remote(&redirected);
     let refused = name(&auth, &first.token(60)).await;
-    assert!(matches!(refused, Err(Refused::Busy(_))), "there are no keys: {refused:?}");
+    assert!(matches!(refused, Err(AuthError::Busy(_))), "there are no keys: {refused:?}");
     assert_eq!(elsewhere.asked(), 0);
     // The other host has the keys, where it is named itself.
     let (_file, auth) = remote(&elsewhere);
@@ -261,7 +261,7 @@ async fn what_a_token_began_ends_with_it_or_with_its_key() {
         tokio::time::timeout(PATIENCE, over).await.expect("it ends")
     };
     let short = permit(&auth, &first.token(1)).await.unwrap();
-    assert_eq!(over(&short).await, Over::Ended(Ended::Expired));
+    assert_eq!(over(&short).await, Revocation::Ended(GrantEnd::Expired));
     let token = first.token(600);
     let long = permit(&auth, &token).await.unwrap();
     let (session, ends) = auth.session(&long).unwrap().unwrap();
@@ -277,11 +277,11 @@ async fn what_a_token_began_ends_with_it_or_with_its_key() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(name(&auth, &second.token(60)).await.is_ok());
     for permit in [long, of_ticket] {
-        assert_eq!(over(&permit).await, Over::Ended(Ended::Revoked));
+        assert_eq!(over(&permit).await, Revocation::Ended(GrantEnd::Revoked));
     }
-    assert_eq!(name(&auth, &token).await, Err(Refused::Wrong));
-    assert_eq!(name(&auth, &session).await, Err(Refused::Expired));
-    assert_eq!(name(&auth, &ticket).await, Err(Refused::Expired));
+    assert_eq!(name(&auth, &token).await, Err(AuthError::Wrong));
+    assert_eq!(name(&auth, &session).await, Err(AuthError::Expired));
+    assert_eq!(name(&auth, &ticket).await, Err(AuthError::Expired));
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn a_key_file_is_read_anew_with_the_file_that_names_it() {
     let (first, second) = (rsa(), ec());
     let keys = File::new(&set(&[&first]).to_string());
     let file = File::new(&issuer(&format!("jwks_file = {:?}", keys.0.file_name().unwrap())));
-    let auth = Auth::from_file(&file.0).unwrap();
+    let auth = Authenticator::from_file(&file.0).unwrap();
     assert!(name(&auth, &first.token(60)).await.is_ok() && name(&auth, &second.token(60)).await.is_err());
     assert!(!auth.has_changed());
     std::fs::write(&keys.0, set(&[&second]).to_string()).unwrap();
@@ -297,7 +297,7 @@ async fn a_key_file_is_read_anew_with_the_file_that_names_it() {
     auth.reload();
     assert!(!auth.has_changed());
     assert!(name(&auth, &first.token(60)).await.is_err() && name(&auth, &second.token(60)).await.is_ok());
-    assert_eq!(name(&auth, &second.token(-60)).await, Err(Refused::Expired));
+    assert_eq!(name(&auth, &second.token(-60)).await, Err(AuthError::Expired));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn what_is_wrong_with_an_issuer_is_said_with_its_line() {
         (issuer(&format!("{secret}\nalgorithm = \"none\"")), "line 6: unknown field `algorithm`"),
     ];
     for (text, expected) in cases {
-        let said = Auth::from_file(&File::new(&text).0).unwrap_err();
+        let said = Authenticator::from_file(&File::new(&text).0).unwrap_err();
         assert!(said.contains(expected) && !said.contains('\n'), "{text}\n{said}");
         assert!(!said.contains("0123456789abcdef"), "{said}");
     }

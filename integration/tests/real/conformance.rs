@@ -5,7 +5,7 @@ use crate::SOON;
 use bytes::Bytes;
 use crossbeam_channel::bounded;
 use curlew::broker::*;
-use curlew::embedded::{Embedded, Settings};
+use curlew::embedded::{Embedded, EmbeddedSettings};
 use curlew::kafka::{self, Driver};
 use curlew::partitioner::partition_for_key;
 use curlew::record::*;
@@ -42,7 +42,7 @@ struct World {
 
 fn embedded() -> (World, TempDir) {
     let folder = tempfile::tempdir().expect("temp folder");
-    let settings = Settings {
+    let settings = EmbeddedSettings {
         folder: folder.path().join("data"),
         partitions: 1,
         retention_time: Duration::MAX,
@@ -61,7 +61,7 @@ fn embedded() -> (World, TempDir) {
 
 fn of_kafka(kafka: &'static Kafka, driver: Driver, cannot: &'static [Cannot]) -> World {
     World {
-        broker: kafka::connect(&kafka::Connection::plain(&[&kafka.bootstrap()], driver)),
+        broker: kafka::connect(&kafka::KafkaSettings::plain(&[&kafka.bootstrap()], driver)),
         create: Box::new(|topic, partitions| kafka.create(topic, partitions)),
         delete: cannot
             .contains(&Cannot::DeleteTopics)

@@ -1,9 +1,9 @@
 //! `[[jwt]]`: whose tokens are taken.
 
 use super::{check_name, duration};
-use crate::auth::jwt::{Place, Terms};
-use crate::auth::rights::{Pattern, Rights};
-use crate::auth::secret::Secret;
+use crate::auth::jwt::{IssuerTerms, KeySetUrl};
+use crate::auth::rights::{Rights, TopicPattern};
+use crate::auth::secret::HiddenText;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,18 +19,18 @@ const FLOOR: Duration = Duration::from_secs(10);
 /// Where the keys are that its tokens are signed with. Files are seen from the auth file's folder.
 #[derive(Debug, Clone)]
 pub enum KeySource {
-    Secret(Secret),
+    Secret(HiddenText),
     Pem(String),
     PemFile(PathBuf),
     JwksFile(PathBuf),
-    JwksUrl { place: Place, ca_file: Option<PathBuf> },
+    JwksUrl { place: KeySetUrl, ca_file: Option<PathBuf> },
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WrittenIssuer {
+pub struct IssuerEntry {
     name: String,
-    secret: Option<Secret>,
+    secret: Option<HiddenText>,
     public_key: Option<String>,
     public_key_file: Option<PathBuf>,
     jwks_file: Option<PathBuf>,
@@ -44,11 +44,11 @@ pub struct WrittenIssuer {
     identity: Option<String>,
     claim: Option<String>,
     #[serde(default)]
-    produce: Vec<Pattern>,
+    produce: Vec<TopicPattern>,
     #[serde(default)]
-    consume: Vec<Pattern>,
+    consume: Vec<TopicPattern>,
     #[serde(default)]
-    manage: Vec<Pattern>,
+    manage: Vec<TopicPattern>,
     #[serde(default)]
     metrics: bool,
 }
@@ -70,13 +70,13 @@ impl OneOrMany {
     }
 }
 
-pub fn read(written: WrittenIssuer) -> Result<(Terms, KeySource), String> {
+pub fn read(written: IssuerEntry) -> Result<(IssuerTerms, KeySource), String> {
     check_name(&written.name)?;
     let name = written.name.clone();
     terms(written).map_err(|what| format!("jwt {name:?}: {what}"))
 }
 
-fn terms(written: WrittenIssuer) -> Result<(Terms, KeySource), String> {
+fn terms(written: IssuerEntry) -> Result<(IssuerTerms, KeySource), String> {
     let time = |given: Option<String>, name: &str, default, least: Duration, most: Duration| match given {
         None => Ok(default),
         Some(text) => duration(&text, most).filter(|time| *time >= least).ok_or_else(|| {
@@ -94,7 +94,7 @@ fn terms(written: WrittenIssuer) -> Result<(Terms, KeySource), String> {
                 if !url.starts_with("https://") && !url.starts_with("http://") {
                     return Err("jwks_url is no URL such as https://idp.example/jwks.json".to_owned());
                 }
-                let place = Place {
+                let place = KeySetUrl {
                     url,
                     authorities: None,
                     refresh: time(written.jwks_refresh, "jwks_refresh", REFRESH, second, MOST_REFRESH)?,
@@ -104,7 +104,7 @@ fn terms(written: WrittenIssuer) -> Result<(Terms, KeySource), String> {
             }
             _ => return Err("give it one of secret, public_key, public_key_file, jwks_file and jwks_url".to_owned()),
         };
-    let terms = Terms {
+    let terms = IssuerTerms {
         name: written.name,
         issuers: OneOrMany::list(written.issuer),
         audiences: OneOrMany::list(written.audience),

@@ -2,8 +2,8 @@
 
 use super::key_set::KeySet;
 use super::remote::Remote;
-use crate::auth::identity::Identity;
-use crate::auth::permit::{Grant, Held, Source};
+use crate::auth::identity::ClientIdentity;
+use crate::auth::permit::{Grant, GrantOrigin, GrantSource};
 use crate::auth::rights::Rights;
 use crate::auth::secret::Digest;
 use crate::record::Timestamp;
@@ -21,7 +21,7 @@ const LONGEST_NAME: usize = 100;
 
 /// What the file says about an issuer, but for its keys.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct IssuerTerms {
     /// Goes before the names of its tokens' subjects.
     pub name: String,
     /// `iss` must be one of these; empty: any.
@@ -40,21 +40,21 @@ pub struct Terms {
 
 #[derive(Debug)]
 pub struct Issuer {
-    terms: Terms,
-    keys: Keys,
+    terms: IssuerTerms,
+    keys: IssuerKeys,
     /// Another one as soon as the terms are.
     pub fingerprint: String,
 }
 
 #[derive(Debug, Clone)]
-pub enum Keys {
+pub enum IssuerKeys {
     Known(Arc<KeySet>),
     Remote(Arc<Remote>),
 }
 
 /// What an issuer says to a token.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum TokenVerdict {
     Good(Box<Grant>),
     /// It has not signed it.
     Foreign,
@@ -72,7 +72,7 @@ pub enum Flaw {
 }
 
 impl Issuer {
-    pub fn new(terms: Terms, keys: Keys) -> Self {
+    pub fn new(terms: IssuerTerms, keys: IssuerKeys) -> Self {
         let fingerprint = Digest::of(&format!("{terms:?}")).short();
         Self { terms, keys, fingerprint }
     }
@@ -84,18 +84,18 @@ impl Issuer {
     }
 
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
-        matches!(&self.keys, Keys::Remote(own) if Arc::ptr_eq(own, remote))
+        matches!(&self.keys, IssuerKeys::Remote(own) if Arc::ptr_eq(own, remote))
     }
 
     fn key_set(&self) -> Option<Arc<KeySet>> {
         match &self.keys {
-            Keys::Known(keys) => Some(keys.clone()),
-            Keys::Remote(remote) => remote.keys(),
+            IssuerKeys::Known(keys) => Some(keys.clone()),
+            IssuerKeys::Remote(remote) => remote.keys(),
         }
     }
 
     /// `header` is the token's own, which chooses among the keys and nothing else.
-    pub fn judge(&self, token: &str, header: &Header) -> Verdict {
+    pub fn judge(&self, token: &str, header: &Header) -> TokenVerdict {
         let keys = self.key_set();
         let fitting: Vec<_> = keys.iter().flat_map(|keys| keys.fitting(header)).take(MOST_TRIES).collect();
         for key in &fitting {
@@ -103,15 +103,17 @@ impl Issuer {
             match decode::<Value>(token, &key.key, &validation) {
                 Ok(token) => return self.grant(&token.claims, &key.fingerprint),
                 Err(error) => match flaw(error.kind()) {
-                    Some(flaw) => return Verdict::Bad(flaw),
+                    Some(flaw) => return TokenVerdict::Bad(flaw),
                     None => continue,
                 },
             }
         }
         match &self.keys {
             // A key without a name may have been changed for another.
-            Keys::Remote(remote) if fitting.is_empty() || header.kid.is_none() => Verdict::UnknownKey(remote.clone()),
-            _ => Verdict::Foreign,
+            IssuerKeys::Remote(remote) if fitting.is_empty() || header.kid.is_none() => {
+                TokenVerdict::UnknownKey(remote.clone())
+            }
+            _ => TokenVerdict::Foreign,
         }
     }
 
@@ -132,7 +134,7 @@ impl Issuer {
         validation
     }
 
-    fn grant(&self, claims: &Value, key: &str) -> Verdict {
+    fn grant(&self, claims: &Value, key: &str) -> TokenVerdict {
         let claimed = match self.terms.claim.starts_with('/') {
             true => claims.pointer(&self.terms.claim),
             false => claims.get(&self.terms.claim),
@@ -142,18 +144,18 @@ impl Issuer {
         let Ok(claimed) = claimed else {
             let claim = &self.terms.claim;
             let like = r#"{"produce":["readings.*"],"consume":["*"]}"#;
-            return Verdict::Bad(Flaw::Other(format!("the token's claim {claim:?} is not such as {like}")));
+            return TokenVerdict::Bad(Flaw::Other(format!("the token's claim {claim:?} is not such as {like}")));
         };
         // jsonwebtoken has seen that it is a number and not over.
         let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
         let ends = (expires * 1000.0) as Timestamp;
         let leeway = Timestamp::try_from(self.terms.leeway.as_millis()).unwrap_or_default();
-        let source = Source::Token { issuer: self.fingerprint.clone(), fingerprint: key.to_owned() };
-        Verdict::Good(Box::new(Grant {
-            identity: Identity::new(&self.name_of(claims)),
+        let source = GrantSource::Token { issuer: self.fingerprint.clone(), fingerprint: key.to_owned() };
+        TokenVerdict::Good(Box::new(Grant {
+            identity: ClientIdentity::new(&self.name_of(claims)),
             rights: self.terms.rights.clone().and(claimed),
             only: None,
-            held: Held { source, ends: Some(ends.saturating_add(leeway)) },
+            held: GrantOrigin { source, ends: Some(ends.saturating_add(leeway)) },
         }))
     }
 

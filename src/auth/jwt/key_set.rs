@@ -1,6 +1,6 @@
 //! Keys that tokens are checked with. Each is for one algorithm and no other, whatever a token says about itself.
 
-use super::super::secret::{Digest, Secret};
+use super::super::secret::{Digest, HiddenText};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header};
 use serde::Deserialize;
@@ -30,13 +30,13 @@ pub struct TokenKey {
 
 /// Where a set of keys is from. A secret has no business on the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum KeySetSource {
     File,
     Url,
 }
 
 impl KeySet {
-    pub fn of_secret(secret: &Secret) -> Result<Self, String> {
+    pub fn of_secret(secret: &HiddenText) -> Result<Self, String> {
         if secret.reveal().len() < SHORTEST_SECRET {
             return Err(format!(
                 "secret is shorter than {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"
@@ -69,12 +69,12 @@ impl KeySet {
     }
 
     /// A JWK set (RFC 7517, 5). What is not for signatures, or of a kind that is not known here, is left out.
-    pub fn of_jwks(text: &str, from: From) -> Result<Self, String> {
+    pub fn of_jwks(text: &str, from: KeySetSource) -> Result<Self, String> {
         #[derive(Deserialize)]
-        struct Set {
+        struct JwkSet {
             keys: Vec<Value>,
         }
-        let set: Set =
+        let set: JwkSet =
             serde_json::from_str(text).map_err(|_| "that is no JWK set, such as {\"keys\":[…]}".to_owned())?;
         let keys = set.keys.into_iter().filter_map(|key| of_jwk(&serde_json::from_value(key).ok()?, from));
         let keys: Vec<_> = keys.take(MOST).collect();
@@ -141,12 +141,12 @@ fn of_pem_block(block: &str) -> Result<TokenKey, String> {
     }
 }
 
-fn of_jwk(jwk: &Jwk, from: From) -> Option<TokenKey> {
+fn of_jwk(jwk: &Jwk, from: KeySetSource) -> Option<TokenKey> {
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
         AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-        AlgorithmParameters::OctetKey(_) if from == From::File => Algorithm::HS256,
+        AlgorithmParameters::OctetKey(_) if from == KeySetSource::File => Algorithm::HS256,
         _ => return None,
     };
     let is_for = |wanted: &KeyAlgorithm| *wanted == KeyAlgorithm::from(algorithm);

@@ -4,9 +4,9 @@ mod issuer;
 mod key_set;
 mod remote;
 
-pub use issuer::{Flaw, Issuer, Keys, Terms, Verdict};
-pub use key_set::{From, KeySet};
-pub use remote::{Fetcher, Place, Remote};
+pub use issuer::{Flaw, Issuer, IssuerKeys, IssuerTerms, TokenVerdict};
+pub use key_set::{KeySet, KeySetSource};
+pub use remote::{Fetcher, KeySetUrl, Remote};
 
 use jsonwebtoken::{Header, decode_header};
 

@@ -1,9 +1,9 @@
 //! A key set behind a URL: fetched by a thread of its own, kept while the URL is away, and fetched anew when a token names a
 //! key that is not in it.
 
-use super::key_set::{From, KeySet};
+use super::key_set::{KeySet, KeySetSource};
 use crate::backoff::Backoff;
-use crate::worker::{self, Worker};
+use crate::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};
 use rustls::pki_types::CertificateDer;
@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Where a set is fetched from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct KeySetUrl {
     pub url: String,
     /// Who vouches for https, instead of those whom the system trusts.
     pub authorities: Option<Vec<CertificateDer<'static>>>,
@@ -41,13 +41,13 @@ pub struct Fetcher {
 
 /// What was fetched, for many.
 pub struct Remote {
-    pub place: Place,
-    fetched: watch::Receiver<Fetched>,
+    pub place: KeySetUrl,
+    fetched: watch::Receiver<FetchedKeys>,
     ask: Sender<()>,
 }
 
 #[derive(Clone)]
-struct Fetched {
+struct FetchedKeys {
     /// The last that was had.
     keys: Option<Arc<KeySet>>,
     /// When it was last tried to have them, well or not.
@@ -57,9 +57,9 @@ struct Fetched {
 impl Fetcher {
     /// `keys`: those that were had from this URL before. `changed` is told when there are others. An error is one of the
     /// place.
-    pub fn start(place: Place, keys: Option<Arc<KeySet>>, changed: Arc<watch::Sender<()>>) -> Result<Self, String> {
+    pub fn start(place: KeySetUrl, keys: Option<Arc<KeySet>>, changed: Arc<watch::Sender<()>>) -> Result<Self, String> {
         let agent = agent(&place)?;
-        let (fetched_sender, fetched) = watch::channel(Fetched { keys, tried: None });
+        let (fetched_sender, fetched) = watch::channel(FetchedKeys { keys, tried: None });
         let (ask, asked) = bounded(1);
         let (_ended, ended) = bounded(0);
         let fetching = Fetching { place: place.clone(), agent, fetched: fetched_sender, changed, asked, ended };
@@ -91,9 +91,9 @@ impl Remote {
 
 /// What the thread has.
 struct Fetching {
-    place: Place,
+    place: KeySetUrl,
     agent: ureq::Agent,
-    fetched: watch::Sender<Fetched>,
+    fetched: watch::Sender<FetchedKeys>,
     changed: Arc<watch::Sender<()>>,
     asked: Receiver<()>,
     ended: Receiver<()>,
@@ -146,18 +146,18 @@ impl Fetching {
     }
 
     fn fetch(&self) -> Result<KeySet, String> {
-        let _at_work = worker::at_work();
+        let _at_work = watchdog::busy();
         let mut answer =
             self.agent.get(&self.place.url).header("Accept", "application/json").call().map_err(|e| e.to_string())?;
         if !answer.status().is_success() {
             return Err(format!("{}; redirects are not followed, name the last address", answer.status()));
         }
         let text = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;
-        KeySet::of_jwks(&text, From::Url)
+        KeySet::of_jwks(&text, KeySetSource::Url)
     }
 }
 
-fn agent(place: &Place) -> Result<ureq::Agent, String> {
+fn agent(place: &KeySetUrl) -> Result<ureq::Agent, String> {
     let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0).proxy(None);
     if !place.url.starts_with("https://") {
         return Ok(config.build().new_agent());

@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::auth::permit::{Grant, Source};
+use crate::auth::permit::{Grant, GrantSource};
 use crate::auth::rights::{Right, Rights};
-use crate::auth::secret::Secret;
+use crate::auth::secret::HiddenText;
 use crate::record::{TopicName, now};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,8 +22,8 @@ macro_rules! pem {
     };
 }
 
-fn terms() -> Terms {
-    Terms {
+fn terms() -> IssuerTerms {
+    IssuerTerms {
         name: "idp".into(),
         issuers: vec!["https://idp.example".into()],
         audiences: vec!["curlew".into()],
@@ -61,25 +61,25 @@ fn hs256(claims: &Value) -> String {
     sign(Algorithm::HS256, None, &EncodingKey::from_secret(SECRET.as_bytes()), claims)
 }
 
-fn of_secret(terms: Terms) -> Issuer {
-    Issuer::new(terms, Keys::Known(Arc::new(KeySet::of_secret(&Secret::new(SECRET)).unwrap())))
+fn of_secret(terms: IssuerTerms) -> Issuer {
+    Issuer::new(terms, IssuerKeys::Known(Arc::new(KeySet::of_secret(&HiddenText::new(SECRET)).unwrap())))
 }
 
 fn of_pem(text: &str) -> Issuer {
-    Issuer::new(terms(), Keys::Known(Arc::new(KeySet::of_pem(text).unwrap())))
+    Issuer::new(terms(), IssuerKeys::Known(Arc::new(KeySet::of_pem(text).unwrap())))
 }
 
-fn of_jwks(set: &Value, from: From) -> Issuer {
-    Issuer::new(terms(), Keys::Known(Arc::new(KeySet::of_jwks(&set.to_string(), from).unwrap())))
+fn of_jwks(set: &Value, from: KeySetSource) -> Issuer {
+    Issuer::new(terms(), IssuerKeys::Known(Arc::new(KeySet::of_jwks(&set.to_string(), from).unwrap())))
 }
 
 fn judge(issuer: &Issuer, token: &str) -> Result<Grant, String> {
     match header(token).map(|header| issuer.judge(token, &header)) {
-        Some(Verdict::Good(grant)) => Ok(*grant),
-        Some(Verdict::Bad(Flaw::Expired)) => Err("expired".into()),
-        Some(Verdict::Bad(Flaw::Other(why))) => Err(why),
-        Some(Verdict::Foreign) => Err("foreign".into()),
-        Some(Verdict::UnknownKey(_)) => Err("unknown key".into()),
+        Some(TokenVerdict::Good(grant)) => Ok(*grant),
+        Some(TokenVerdict::Bad(Flaw::Expired)) => Err("expired".into()),
+        Some(TokenVerdict::Bad(Flaw::Other(why))) => Err(why),
+        Some(TokenVerdict::Foreign) => Err("foreign".into()),
+        Some(TokenVerdict::UnknownKey(_)) => Err("unknown key".into()),
         None => Err("no token".into()),
     }
 }
@@ -102,7 +102,7 @@ fn a_token_of_each_algorithm_lets_in() {
             assert!(
                 grant.may(Right::Consume, &topic("a.b")).is_ok() && grant.may(Right::Consume, &topic("b")).is_err()
             );
-            let Source::Token { fingerprint, .. } = &grant.held.source else { panic!("{grant:?}") };
+            let GrantSource::Token { fingerprint, .. } = &grant.held.source else { panic!("{grant:?}") };
             assert!(issuer.vouches_for(fingerprint));
         }
         assert_eq!(judge(&of_pem(pem!("other-rsa.pub")), &token), Err("foreign".into()));
@@ -166,7 +166,7 @@ fn a_token_that_is_signed_and_not_good_is_told_why() {
         }
     }
     // A token for somebody else, where no audience was agreed upon.
-    let open = of_secret(Terms { audiences: Vec::new(), ..terms() });
+    let open = of_secret(IssuerTerms { audiences: Vec::new(), ..terms() });
     assert_eq!(judge(&open, &hs256(&claims())), Err("the token is for another audience".into()));
     assert!(judge(&open, &hs256(&with(&json!({"aud": null})))).is_ok());
 }
@@ -174,17 +174,17 @@ fn a_token_that_is_signed_and_not_good_is_told_why() {
 #[test]
 fn rights_are_those_of_the_claim_and_of_the_issuer() {
     let rights = Rights { produce: vec!["in".to_owned().try_into().unwrap()], ..Rights::default() };
-    let allows = |terms: Terms, claims: &Value| {
+    let allows = |terms: IssuerTerms, claims: &Value| {
         let grant = judge(&of_secret(terms), &hs256(claims)).unwrap();
         [(Right::Consume, "a.b"), (Right::Produce, "in")].map(|(right, name)| grant.rights.allow(right, &topic(name)))
     };
     assert_eq!(allows(terms(), &claims()), [true, false]);
-    assert_eq!(allows(Terms { rights, ..terms() }, &claims()), [true, true]);
+    assert_eq!(allows(IssuerTerms { rights, ..terms() }, &claims()), [true, true]);
     assert_eq!(allows(terms(), &with(&json!({"curlew": null}))), [false, false]);
     let nested = json!({"curlew": null, "resource_access": {"curlew": {"consume": ["a.b"]}}});
-    let pointer = Terms { claim: "/resource_access/curlew".into(), ..terms() };
+    let pointer = IssuerTerms { claim: "/resource_access/curlew".into(), ..terms() };
     assert_eq!(allows(pointer, &with(&nested)), [true, false]);
-    let named = Terms { claim: "https://example.org/curlew".into(), ..terms() };
+    let named = IssuerTerms { claim: "https://example.org/curlew".into(), ..terms() };
     assert_eq!(allows(named, &with(&json!({"https://example.org/curlew": {"produce": ["*"]}}))), [false, true]);
 }
 
@@ -212,7 +212,7 @@ fn a_key_of_a_set_is_found_by_its_id_and_kind() {
         jwk("d", jwk_of(&ed, Algorithm::EdDSA)),
         {"kty": "XYZ", "kid": "x"}, "nonsense", {"kty": "oct", "kid": "s", "k": URL_SAFE_NO_PAD.encode(SECRET)},
     ]});
-    let issuer = of_jwks(&set, From::Url);
+    let issuer = of_jwks(&set, KeySetSource::Url);
     for (algorithm, kid, key, good) in [
         (Algorithm::RS256, Some("r"), &rsa, true),
         (Algorithm::ES256, Some("e"), &ec, true),
@@ -227,7 +227,7 @@ fn a_key_of_a_set_is_found_by_its_id_and_kind() {
     let secret = EncodingKey::from_secret(SECRET.as_bytes());
     let token = sign(Algorithm::HS256, Some("s"), &secret, &claims());
     assert!(judge(&issuer, &token).is_err(), "a secret from the network is nobody's");
-    assert!(judge(&of_jwks(&set, From::File), &token).is_ok());
+    assert!(judge(&of_jwks(&set, KeySetSource::File), &token).is_ok());
 }
 
 #[test]
@@ -240,13 +240,13 @@ fn keys_that_are_none_are_refused_with_what_to_do() {
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").contains("damaged"));
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA").contains("damaged"));
     assert!(pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").contains("give its public key"));
-    assert!(KeySet::of_secret(&Secret::new("short")).unwrap_err().contains("shorter than 32"));
+    assert!(KeySet::of_secret(&HiddenText::new("short")).unwrap_err().contains("shorter than 32"));
     for bad in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":{}}"#, r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#]
     {
-        assert!(KeySet::of_jwks(bad, From::File).is_err(), "{bad}");
+        assert!(KeySet::of_jwks(bad, KeySetSource::File).is_err(), "{bad}");
     }
     let encryption = jwk("r", json!({"use": "enc", "kty": "oct", "k": URL_SAFE_NO_PAD.encode(SECRET)}));
-    assert!(KeySet::of_jwks(&json!({"keys": [encryption]}).to_string(), From::File).is_err());
+    assert!(KeySet::of_jwks(&json!({"keys": [encryption]}).to_string(), KeySetSource::File).is_err());
 }
 
 #[test]
@@ -274,12 +274,12 @@ proptest! {
 
     #[test]
     fn no_key_set_makes_it_panic(text in ".*", member in "[a-zA-Z0-9_-]{0,12}", curve in "(P-256|Ed25519|P-384|x)?") {
-        let _ = KeySet::of_jwks(&text, From::Url);
+        let _ = KeySet::of_jwks(&text, KeySetSource::Url);
         let _ = KeySet::of_pem(&text);
         let _ = KeySet::of_pem(&format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----"));
         for kty in ["RSA", "EC", "OKP", "oct"] {
             let key = json!({"kty": kty, "n": member, "e": member, "x": member, "y": member, "k": member, "crv": curve});
-            let _ = KeySet::of_jwks(&json!({"keys": [key]}).to_string(), From::File);
+            let _ = KeySet::of_jwks(&json!({"keys": [key]}).to_string(), KeySetSource::File);
         }
     }
 }

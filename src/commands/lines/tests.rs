@@ -12,7 +12,7 @@ fn settings(line: &str) -> Produce {
 }
 
 fn all(input: impl Read, settings: &Produce) -> Vec<(Option<String>, String)> {
-    let mut lines = Lines::new(input);
+    let mut lines = InputLines::new(input);
     let mut all = Vec::new();
     while let Some(batch) = lines.next_batch(settings).unwrap() {
         let text = |b: Bytes| String::from_utf8(b.to_vec()).unwrap();
@@ -45,7 +45,7 @@ fn a_key_stands_before_the_first_separator() {
 #[test]
 fn every_record_has_the_headers_and_the_partition() {
     let settings = settings("--header a=1 --header a=2=3 --partition 4");
-    let batch = Lines::new(&b"x"[..]).next_batch(&settings).unwrap().unwrap();
+    let batch = InputLines::new(&b"x"[..]).next_batch(&settings).unwrap().unwrap();
     let headers: Vec<_> = batch[0].headers.iter().map(|h| (h.name.as_str(), h.value.as_deref().unwrap())).collect();
     assert_eq!(headers, [("a", &b"1"[..]), ("a", b"2=3")]);
     assert_eq!(batch[0].partition, Some(4));
@@ -82,7 +82,7 @@ fn what_is_before_a_line_that_is_no_record_is_sent_and_nothing_after_it() {
         "\n{\n",
         r#"{"partition":0,"value":"never"}"#,
     );
-    let mut lines = Lines::new(input.as_bytes());
+    let mut lines = InputLines::new(input.as_bytes());
     let batch = lines.next_batch(&settings).unwrap().unwrap();
     let shown: Vec<_> = batch.iter().map(|r| (r.partition, r.value.as_deref(), r.timestamp, r.headers.len())).collect();
     assert_eq!(shown, [(Some(2), Some(&b"a"[..]), Some(5), 2), (Some(0), None, None, 1)]);

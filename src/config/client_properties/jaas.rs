@@ -5,39 +5,39 @@
 use std::collections::BTreeMap;
 
 /// `org.apache.kafka.….PlainLoginModule required username="alice" password="…";`
-pub struct Login {
+pub struct JaasEntry {
     /// The class's own name, without its package.
     pub module: String,
     pub options: BTreeMap<String, String>,
 }
 
 #[derive(PartialEq, Eq)]
-enum Token {
+enum JaasToken {
     Word(String),
     Quoted(String),
     Equals,
     Semicolon,
 }
 
-pub fn parse(text: &str) -> Result<Login, String> {
+pub fn parse(text: &str) -> Result<JaasEntry, String> {
     let mut tokens = tokens(text)?.into_iter();
-    let Some(Token::Word(class)) = tokens.next() else {
+    let Some(JaasToken::Word(class)) = tokens.next() else {
         return Err(format!("there is no login module; {EXAMPLE}"));
     };
     match tokens.next() {
-        Some(Token::Word(flag)) if FLAGS.contains(&flag.to_lowercase().as_str()) => {}
+        Some(JaasToken::Word(flag)) if FLAGS.contains(&flag.to_lowercase().as_str()) => {}
         _ => return Err(format!("after the login module there must be the word required; {EXAMPLE}")),
     }
     let mut options = BTreeMap::new();
     loop {
         let name = match tokens.next() {
-            Some(Token::Semicolon) => break,
-            Some(Token::Word(name)) => name,
+            Some(JaasToken::Semicolon) => break,
+            Some(JaasToken::Word(name)) => name,
             Some(_) => return Err(format!("there is a value or a = where an option's name should be; {EXAMPLE}")),
             None => return Err("it must end with a semicolon".to_owned()),
         };
         let value = match (tokens.next(), tokens.next()) {
-            (Some(Token::Equals), Some(Token::Word(value) | Token::Quoted(value))) => value,
+            (Some(JaasToken::Equals), Some(JaasToken::Word(value) | JaasToken::Quoted(value))) => value,
             _ => return Err(format!("option {name:?} has no value; write {name}=\"…\", and quotes around the value")),
         };
         options.insert(name, value);
@@ -46,30 +46,30 @@ pub fn parse(text: &str) -> Result<Login, String> {
         return Err("there is something after the semicolon; one login module is allowed".to_owned());
     }
     let module = class.rsplit('.').next().unwrap_or_default().to_owned();
-    Ok(Login { module, options })
+    Ok(JaasEntry { module, options })
 }
 
 const FLAGS: [&str; 4] = ["required", "requisite", "sufficient", "optional"];
 const EXAMPLE: &str = "write it like org.apache.kafka.common.security.plain.PlainLoginModule required \
                        username=\"…\" password=\"…\";";
 
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
+fn tokens(text: &str) -> Result<Vec<JaasToken>, String> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let (token, after) = match first {
-            '=' => (Some(Token::Equals), rest.strip_prefix('=')),
-            ';' => (Some(Token::Semicolon), rest.strip_prefix(';')),
+            '=' => (Some(JaasToken::Equals), rest.strip_prefix('=')),
+            ';' => (Some(JaasToken::Semicolon), rest.strip_prefix(';')),
             '"' | '\'' => {
                 let (value, after) = quoted(rest, first).ok_or("a quote is not closed")?;
-                (Some(Token::Quoted(value)), Some(after))
+                (Some(JaasToken::Quoted(value)), Some(after))
             }
             '/' if rest.starts_with("//") => (None, rest.split_once('\n').map(|(_, after)| after)),
             '/' if rest.starts_with("/*") => (None, rest.split_once("*/").map(|(_, after)| after)),
             _ => {
                 let end = rest.find(|c: char| c.is_whitespace() || "=;\"'".contains(c)).unwrap_or(rest.len());
                 let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
-                (Some(Token::Word(word.to_owned())), Some(after))
+                (Some(JaasToken::Word(word.to_owned())), Some(after))
             }
         };
         found.extend(token);

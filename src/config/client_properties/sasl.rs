@@ -1,8 +1,8 @@
 //! `sasl.*`.
 
 use super::Properties;
-use super::jaas::{self, Login};
-use crate::kafka::security::{Account, Client, Hash, Sasl, Secret, Source, Tokens, Trust, roots_of};
+use super::jaas::{self, JaasEntry};
+use crate::kafka::security::{Account, Hash, Sasl, Secret, TokenClient, TokenSource, Tokens, Trust, roots_of};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -57,10 +57,10 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
 const MECHANISMS: &str = "give PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
 
 /// Of `sasl.jaas.config`, or of librdkafka's names.
-fn login(properties: &mut Properties) -> Result<Login, String> {
+fn login(properties: &mut Properties) -> Result<JaasEntry, String> {
     let mut login = match properties.word("sasl.jaas.config") {
         Some(text) => jaas::parse(&text).map_err(|why| format!("sasl.jaas.config: {why}"))?,
-        None => Login { module: String::new(), options: BTreeMap::new() },
+        None => JaasEntry { module: String::new(), options: BTreeMap::new() },
     };
     for (name, option) in [("sasl.username", "username"), ("sasl.password", "password")] {
         if let Some(value) = properties.take(name) {
@@ -70,7 +70,7 @@ fn login(properties: &mut Properties) -> Result<Login, String> {
     Ok(login)
 }
 
-impl Login {
+impl JaasEntry {
     /// Where it is given at all it must be the module of the mechanism.
     fn wanted(self, module: &str) -> Result<Self, String> {
         if self.module.is_empty() || self.module == module {
@@ -112,7 +112,7 @@ impl Endpoint {
         }
     }
 
-    fn sasl(self, mut login: Login, trust: Trust) -> Result<Sasl, String> {
+    fn sasl(self, mut login: JaasEntry, trust: Trust) -> Result<Sasl, String> {
         if login.options.keys().any(|name| name.starts_with("unsecuredLogin")) {
             return Err(
                 "tokens without a signature (unsecuredLoginStringClaim_…) are not made here; write one into a \
@@ -126,7 +126,7 @@ impl Endpoint {
         )?;
         let extensions = extensions(&login.options, self.extensions.as_deref())?;
         let source = match url.strip_prefix("file:") {
-            Some(path) => Source::File(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
+            Some(path) => TokenSource::File(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
             None if url.starts_with("https://") || url.starts_with("http://") => {
                 let mut option = |given: Option<String>, name: &str| given.or_else(|| login.options.remove(name));
                 let needed = |value: Option<String>, name: &str| {
@@ -137,7 +137,7 @@ impl Endpoint {
                 let scope = option(self.scope, "scope");
                 let given = matches!(trust, Trust::Given(_)).then(|| roots_of(trust)).unwrap_or_default();
                 let roots = if url.starts_with("https://") { [given, roots_of(Trust::System)].concat() } else { given };
-                Source::Endpoint(Box::new(Client::new(url, (id, Secret::new(secret)), scope, &roots)?))
+                TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, &roots)?))
             }
             None => {
                 return Err(format!(

@@ -1,12 +1,12 @@
 //! `ssl.*`.
 
 use super::{Properties, pem};
-use crate::kafka::security::{Identity, NameCheck, Tls, Trust, Versions};
+use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, Trust, Versions};
 use crate::small_file;
 
 /// TLS, and how much of it was turned off.
 pub struct Read {
-    pub client: Tls,
+    pub client: BrokerTls,
     pub names: NameCheck,
 }
 
@@ -41,10 +41,10 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Read, String> {
                     Kafka; give its certificate as ssl.ca.location"
             .to_owned());
     }
-    Ok(Read { client: Tls::new(trust, identity, names, versions)?, names })
+    Ok(Read { client: BrokerTls::new(trust, identity, names, versions)?, names })
 }
 
-fn identity(properties: &mut Properties) -> Result<Option<Identity>, String> {
+fn identity(properties: &mut Properties) -> Result<Option<TlsIdentity>, String> {
     properties.take("ssl.keystore.type");
     properties.take("ssl.keystore.password");
     // Keys that are encrypted are refused where they are read.
@@ -68,7 +68,7 @@ fn identity(properties: &mut Properties) -> Result<Option<Identity>, String> {
         key = key.or(pem.key);
     }
     match key {
-        Some(key) if !chain.is_empty() => Ok(Some(Identity { chain, key })),
+        Some(key) if !chain.is_empty() => Ok(Some(TlsIdentity { chain, key })),
         Some(_) => {
             Err("there is a key for the bridge but no certificate: ssl.keystore.location must hold both, or give \
                         ssl.keystore.certificate.chain too"
@@ -106,24 +106,28 @@ fn versions(properties: &mut Properties) -> Result<Versions, String> {
 }
 
 /// What kind of store a file is read as, and how to make PEM of one that is none.
-struct Store {
+struct StoreFormat {
     from_jks: &'static str,
     from_pkcs12: &'static str,
 }
 
-const TRUSTSTORE: Store = Store {
+const TRUSTSTORE: StoreFormat = StoreFormat {
     from_jks: "keytool -list -rfc -keystore FILE > truststore.pem",
     from_pkcs12: "keytool -list -rfc -storetype PKCS12 -keystore FILE > truststore.pem",
 };
 
-const KEYSTORE: Store = Store {
+const KEYSTORE: StoreFormat = StoreFormat {
     from_jks: "keytool -importkeystore -srckeystore FILE -destkeystore keystore.p12 -deststoretype PKCS12 && openssl \
                pkcs12 -in keystore.p12 -nodes -out keystore.pem",
     from_pkcs12: "openssl pkcs12 -in FILE -nodes -out keystore.pem",
 };
 
 /// A file that a property names, whatever it says of its type: the first bytes tell.
-fn source(properties: &mut Properties, (name, other): (&str, &str), store: Store) -> Result<Option<pem::Pem>, String> {
+fn source(
+    properties: &mut Properties,
+    (name, other): (&str, &str),
+    store: StoreFormat,
+) -> Result<Option<pem::Pem>, String> {
     let Some(path) = properties.take_either(name, other).map(|path| path.trim().to_owned()) else { return Ok(None) };
     if path.is_empty() {
         return Ok(None);

@@ -88,23 +88,23 @@ fn is_json(text: &str) -> bool {
         return false;
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    Json { depth: MAX_DEPTH }.deserialize(&mut reader).is_ok() && reader.end().is_ok()
+    DepthCheck { depth: MAX_DEPTH }.deserialize(&mut reader).is_ok() && reader.end().is_ok()
 }
 
 /// Reads one value and keeps nothing of it. (Unlike `IgnoredAny`, which serde_json reads without looking
 /// into escapes and numbers, and to any depth.)
 #[derive(Clone, Copy)]
-struct Json {
+struct DepthCheck {
     depth: u8,
 }
 
-impl Json {
+impl DepthCheck {
     fn inside<E: Error>(self) -> Result<Self, E> {
         self.depth.checked_sub(1).map(|depth| Self { depth }).ok_or_else(|| E::custom("nested too deep"))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Json {
+impl<'de> DeserializeSeed<'de> for DepthCheck {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
@@ -112,7 +112,7 @@ impl<'de> DeserializeSeed<'de> for Json {
     }
 }
 
-impl<'de> Visitor<'de> for Json {
+impl<'de> Visitor<'de> for DepthCheck {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

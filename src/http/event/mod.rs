@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// The ways in which a stream is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum EventFormat {
     /// Server-Sent Events whose data is the record's value.
     SseValue,
     /// Server-Sent Events whose data is the record's [`envelope`].
@@ -32,12 +32,12 @@ pub enum Kind {
     NdjsonExact,
 }
 
-pub fn format(kind: Kind) -> Arc<dyn Format> {
+pub fn format(kind: EventFormat) -> Arc<dyn Format> {
     match kind {
-        Kind::SseValue => Arc::new(sse::Sse::Value),
-        Kind::SseRecord => Arc::new(sse::Sse::Record),
-        Kind::SseExact => Arc::new(sse::Sse::Exact),
-        Kind::Ndjson => Arc::new(ndjson::Ndjson::Record),
-        Kind::NdjsonExact => Arc::new(ndjson::Ndjson::Exact),
+        EventFormat::SseValue => Arc::new(sse::Sse::Value),
+        EventFormat::SseRecord => Arc::new(sse::Sse::Record),
+        EventFormat::SseExact => Arc::new(sse::Sse::Exact),
+        EventFormat::Ndjson => Arc::new(ndjson::Ndjson::Record),
+        EventFormat::NdjsonExact => Arc::new(ndjson::Ndjson::Exact),
     }
 }

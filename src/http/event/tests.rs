@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
-use super::whatwg::{self, Event};
-use super::{Kind, envelope, format};
+use super::whatwg::{self, SseEvent};
+use super::{EventFormat, envelope, format};
 use crate::broker::BrokerError;
 use crate::hub::{Format, Gap, GapReason};
-use crate::record::{Part, Records, TopicName};
+use crate::record::{Records, SpanRef, TopicName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -42,7 +42,7 @@ impl Sample {
     /// As a record of its own at `offset`.
     fn records(&self, offset: i64) -> Records {
         let mut data = Vec::new();
-        let mut put = |bytes: &[u8]| -> Part {
+        let mut put = |bytes: &[u8]| -> SpanRef {
             data.extend_from_slice(bytes);
             data.len() - bytes.len()..data.len()
         };
@@ -66,7 +66,7 @@ fn frame(format: &Arc<dyn Format>, sample: &Sample, offset: i64, id: &str) -> Ve
     out
 }
 
-fn written(write: impl Fn(&dyn Format, &mut Vec<u8>), kind: Kind) -> String {
+fn written(write: impl Fn(&dyn Format, &mut Vec<u8>), kind: EventFormat) -> String {
     let mut out = Vec::new();
     write(&*format(kind), &mut out);
     String::from_utf8(out).unwrap()
@@ -74,7 +74,7 @@ fn written(write: impl Fn(&dyn Format, &mut Vec<u8>), kind: Kind) -> String {
 
 /// Compares a frame, a CR written as `\r` and a space at the end of a line as `·`.
 #[track_caller]
-fn check(kind: Kind, sample: Sample, expected: Expect) {
+fn check(kind: EventFormat, sample: Sample, expected: Expect) {
     let frame = frame(&format(kind), &sample, 8, "c-1");
     expected.assert_eq(&String::from_utf8(frame).unwrap().replace('\r', "\\r").replace(" \n", "·\n"));
 }
@@ -86,7 +86,7 @@ fn lost() -> Gap {
 #[test]
 fn a_value_is_the_data_of_its_event_and_the_id_comes_last() {
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         value(r#"{"temperature": 21.5}"#).key("boiler").header("a", Some(b"b")),
         expect![[r#"
         data: {"temperature": 21.5}
@@ -99,7 +99,7 @@ fn a_value_is_the_data_of_its_event_and_the_id_comes_last() {
 #[test]
 fn line_ends_of_a_value_begin_a_new_data_line() {
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         value("a\nb\rc\r\nd\n\re"),
         expect![[r#"
         data: a
@@ -113,7 +113,7 @@ fn line_ends_of_a_value_begin_a_new_data_line() {
     "#]],
     );
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         value("ends\n"),
         expect![[r#"
         data: ends
@@ -123,7 +123,7 @@ fn line_ends_of_a_value_begin_a_new_data_line() {
     "#]],
     );
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         value("\r\n"),
         expect![[r#"
         data:·
@@ -133,7 +133,7 @@ fn line_ends_of_a_value_begin_a_new_data_line() {
     "#]],
     );
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         value("x\nid: forged\revent: forged\r\nretry: 1\n\n: comment"),
         expect![[r#"
         data: x
@@ -151,7 +151,7 @@ fn line_ends_of_a_value_begin_a_new_data_line() {
 #[test]
 fn an_empty_value_is_an_event_all_the_same() {
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         value(""),
         expect![[r#"
         data:·
@@ -164,7 +164,7 @@ fn an_empty_value_is_an_event_all_the_same() {
 #[test]
 fn a_value_that_is_not_utf_8_is_base64() {
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         value(b"\xff\xfe\xfb\nid: 1\n"),
         expect![[r#"
         event: binary
@@ -179,7 +179,7 @@ fn a_value_that_is_not_utf_8_is_base64() {
 fn a_tombstone_tells_its_key() {
     let tombstone = Sample::default();
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         tombstone.clone().key("boiler"),
         expect![[r#"
         event: tombstone
@@ -189,7 +189,7 @@ fn a_tombstone_tells_its_key() {
     "#]],
     );
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         tombstone.clone().key(r#"{"id": 7}"#),
         expect![[r#"
         event: tombstone
@@ -199,7 +199,7 @@ fn a_tombstone_tells_its_key() {
     "#]],
     );
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         tombstone.clone().key(b"\xff"),
         expect![[r#"
         event: tombstone
@@ -209,7 +209,7 @@ fn a_tombstone_tells_its_key() {
     "#]],
     );
     check(
-        Kind::SseValue,
+        EventFormat::SseValue,
         tombstone.clone(),
         expect![[r#"
         event: tombstone
@@ -219,7 +219,7 @@ fn a_tombstone_tells_its_key() {
     "#]],
     );
     check(
-        Kind::SseRecord,
+        EventFormat::SseRecord,
         tombstone.clone().key("boiler"),
         expect![[r#"
         event: tombstone
@@ -229,7 +229,7 @@ fn a_tombstone_tells_its_key() {
     "#]],
     );
     check(
-        Kind::Ndjson,
+        EventFormat::Ndjson,
         tombstone.key("boiler"),
         expect![[r#"
         {"topic":"t","partition":0,"offset":8,"timestamp":0,"key":"boiler","headers":[],"value":null}
@@ -242,7 +242,7 @@ fn an_envelope_holds_the_whole_record() {
     let record = value(r#"{"temperature": 21.5}"#).key("boiler");
     let record = record.header("unit", Some(b"\xc2\xb0C")).header("unit", None).header(b"\xff", Some(b"\x80"));
     check(
-        Kind::SseRecord,
+        EventFormat::SseRecord,
         record.clone(),
         expect![[r#"
         data: {"topic":"t","partition":0,"offset":8,"timestamp":0,"key":"boiler","headers":[{"name":"unit","value":"°C"},{"name":"unit","value":null},{"name":"/w==","name_encoding":"base64","value":"gA==","encoding":"base64"}],"value":{"temperature": 21.5}}
@@ -251,7 +251,7 @@ fn an_envelope_holds_the_whole_record() {
     "#]],
     );
     check(
-        Kind::Ndjson,
+        EventFormat::Ndjson,
         record,
         expect![[r#"
         {"topic":"t","partition":0,"offset":8,"timestamp":0,"key":"boiler","headers":[{"name":"unit","value":"°C"},{"name":"unit","value":null},{"name":"/w==","name_encoding":"base64","value":"gA==","encoding":"base64"}],"value":{"temperature": 21.5}}
@@ -262,7 +262,7 @@ fn an_envelope_holds_the_whole_record() {
 #[test]
 fn an_unknown_time_is_null() {
     check(
-        Kind::Ndjson,
+        EventFormat::Ndjson,
         Sample { timestamp: -1, ..value("1") },
         expect![[r#"
         {"topic":"t","partition":0,"offset":8,"timestamp":null,"key":null,"headers":[],"value":1}
@@ -324,9 +324,9 @@ fn json_that_is_nested_too_deep_for_readers_is_a_string() {
 #[test]
 fn a_checkpoint_is_an_id_alone() {
     let checkpoint = |format: &dyn Format, out: &mut Vec<u8>| format.checkpoint(out, "c-1");
-    assert_eq!(written(checkpoint, Kind::SseValue), "id: c-1\n\n");
-    assert_eq!(written(checkpoint, Kind::SseRecord), "id: c-1\n\n");
-    assert_eq!(written(checkpoint, Kind::Ndjson), "");
+    assert_eq!(written(checkpoint, EventFormat::SseValue), "id: c-1\n\n");
+    assert_eq!(written(checkpoint, EventFormat::SseRecord), "id: c-1\n\n");
+    assert_eq!(written(checkpoint, EventFormat::Ndjson), "");
     let browser = whatwg::read(b"id: c-1\n\n");
     assert_eq!((browser.last_event_id.as_str(), browser.events), ("c-1", vec![]));
 }
@@ -335,9 +335,9 @@ fn a_checkpoint_is_an_id_alone() {
 fn the_end_of_a_complete_stream_is_an_event_of_its_own() {
     let complete = |format: &dyn Format, out: &mut Vec<u8>| format.complete(out, "c-1~");
     let frame = "event: end\ndata: {}\nid: c-1~\n\n";
-    assert_eq!(written(complete, Kind::SseValue), frame);
-    assert_eq!(written(complete, Kind::SseExact), frame);
-    assert_eq!(written(complete, Kind::Ndjson), "");
+    assert_eq!(written(complete, EventFormat::SseValue), frame);
+    assert_eq!(written(complete, EventFormat::SseExact), frame);
+    assert_eq!(written(complete, EventFormat::Ndjson), "");
     let browser = whatwg::read(frame.as_bytes());
     assert_eq!((browser.last_event_id.as_str(), browser.events.len()), ("c-1~", 1));
     assert_eq!(browser.events[0].name, "end");
@@ -352,12 +352,12 @@ fn a_gap_says_what_is_missing() {
         id: c-1
 
     "#]]
-    .assert_eq(&written(gap, Kind::SseValue));
-    assert_eq!(written(gap, Kind::SseRecord), written(gap, Kind::SseValue));
+    .assert_eq(&written(gap, EventFormat::SseValue));
+    assert_eq!(written(gap, EventFormat::SseRecord), written(gap, EventFormat::SseValue));
     expect![[r#"
         {"event":"gap","topic":"t","partition":3,"from":10,"to":25,"reason":"retention"}
     "#]]
-    .assert_eq(&written(gap, Kind::Ndjson));
+    .assert_eq(&written(gap, EventFormat::Ndjson));
 }
 
 #[test]
@@ -367,31 +367,31 @@ fn a_problem_ends_a_stream_without_moving_its_id() {
         event: problem
         data: {"detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
 
-    "#]].assert_eq(&written(problem, Kind::SseValue));
-    assert_eq!(written(problem, Kind::SseRecord), written(problem, Kind::SseValue));
+    "#]].assert_eq(&written(problem, EventFormat::SseValue));
+    assert_eq!(written(problem, EventFormat::SseRecord), written(problem, EventFormat::SseValue));
     let ending = |format: &dyn Format, out: &mut Vec<u8>| format.problem(out, &BrokerError::Ending);
-    let ending = written(ending, Kind::SseValue);
+    let ending = written(ending, EventFormat::SseValue);
     let (retry, rest) = ending.split_once('\n').unwrap();
     assert!((500..1500).contains(&retry.strip_prefix("retry: ").unwrap().parse::<u32>().unwrap()), "{retry}");
     assert!(rest.starts_with("event: problem\ndata: {") && rest.contains("shutting down"), "{rest}");
     expect![[r#"
         {"event":"problem","detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
-    "#]].assert_eq(&written(problem, Kind::Ndjson));
+    "#]].assert_eq(&written(problem, EventFormat::Ndjson));
 }
 
 #[test]
 fn waiting_is_a_comment_or_a_line_that_is_no_record() {
     let waiting = |format: &dyn Format, out: &mut Vec<u8>| format.waiting(out, &topic());
-    assert_eq!(written(waiting, Kind::SseValue), ": waiting for topic t\n\n");
-    assert_eq!(written(waiting, Kind::Ndjson), "{\"event\":\"waiting\",\"topic\":\"t\"}\n");
+    assert_eq!(written(waiting, EventFormat::SseValue), ": waiting for topic t\n\n");
+    assert_eq!(written(waiting, EventFormat::Ndjson), "{\"event\":\"waiting\",\"topic\":\"t\"}\n");
 }
 
 #[test]
 fn only_events_carry_ids_and_each_kind_has_its_name() {
     let of = |kind| (format(kind).name().to_owned(), format(kind).uses_ids());
-    assert_eq!(of(Kind::SseValue), ("sse-value".to_owned(), true));
-    assert_eq!(of(Kind::SseRecord), ("sse-record".to_owned(), true));
-    assert_eq!(of(Kind::Ndjson), ("ndjson".to_owned(), false));
+    assert_eq!(of(EventFormat::SseValue), ("sse-value".to_owned(), true));
+    assert_eq!(of(EventFormat::SseRecord), ("sse-record".to_owned(), true));
+    assert_eq!(of(EventFormat::Ndjson), ("ndjson".to_owned(), false));
 }
 
 /// What `bytes` are in an envelope, found by another way: serde_json's own reading.
@@ -435,7 +435,7 @@ fn expected_envelope(sample: &Sample, offset: i64) -> Value {
     envelope
 }
 
-fn expected_event(sample: &Sample, offset: i64, id: &str) -> Event {
+fn expected_event(sample: &Sample, offset: i64, id: &str) -> SseEvent {
     let (name, data) = match &sample.value {
         None => {
             let mut tombstone = object([("key", embedded(sample.key.as_deref()), "key_encoding")]);
@@ -449,11 +449,11 @@ fn expected_event(sample: &Sample, offset: i64, id: &str) -> Event {
             Err(_) => ("binary", STANDARD.encode(value)),
         },
     };
-    Event { name: name.to_owned(), data, id: id.to_owned() }
+    SseEvent { name: name.to_owned(), data, id: id.to_owned() }
 }
 
 /// JSON whose members may be in any order, in one order.
-fn normal(mut event: Event) -> Event {
+fn normal(mut event: SseEvent) -> SseEvent {
     if event.name == "tombstone" {
         event.data = serde_json::from_str::<Value>(&event.data).unwrap().to_string();
     }
@@ -507,7 +507,7 @@ fn samples() -> impl Strategy<Value = Vec<(Sample, String)>> {
     prop::collection::vec((sample(), "[A-Za-z0-9._~-]{1,40}"), 0..6)
 }
 
-fn stream(kind: Kind, samples: &[(Sample, String)]) -> Vec<u8> {
+fn stream(kind: EventFormat, samples: &[(Sample, String)]) -> Vec<u8> {
     let format = format(kind);
     (0..).zip(samples).flat_map(|(offset, (sample, id))| frame(&format, sample, offset, id)).collect()
 }
@@ -515,7 +515,7 @@ fn stream(kind: Kind, samples: &[(Sample, String)]) -> Vec<u8> {
 proptest! {
     #[test]
     fn a_browser_sees_each_value_and_no_field_of_a_publishers(samples in samples()) {
-        let browser = whatwg::read(&stream(Kind::SseValue, &samples));
+        let browser = whatwg::read(&stream(EventFormat::SseValue, &samples));
         let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, id))| expected_event(s, offset, id)).collect();
         prop_assert_eq!(browser.events.into_iter().map(normal).collect::<Vec<_>>(), expected);
         prop_assert_eq!(browser.retry, None);
@@ -523,7 +523,7 @@ proptest! {
 
     #[test]
     fn a_browser_sees_each_envelope(samples in samples()) {
-        let browser = whatwg::read(&stream(Kind::SseRecord, &samples));
+        let browser = whatwg::read(&stream(EventFormat::SseRecord, &samples));
         prop_assert_eq!(browser.events.len(), samples.len());
         for (offset, (event, (sample, id))) in (0..).zip(browser.events.iter().zip(&samples)) {
             let name = if sample.value.is_some() { "message" } else { "tombstone" };
@@ -536,7 +536,7 @@ proptest! {
 
     #[test]
     fn no_frame_is_larger_than_its_bound(samples in samples()) {
-        for kind in [Kind::SseValue, Kind::SseRecord, Kind::SseExact, Kind::Ndjson, Kind::NdjsonExact] {
+        for kind in [EventFormat::SseValue, EventFormat::SseRecord, EventFormat::SseExact, EventFormat::Ndjson, EventFormat::NdjsonExact] {
             let format = format(kind);
             for (sample, _) in &samples {
                 let records = sample.records(0);
@@ -550,7 +550,7 @@ proptest! {
 
     #[test]
     fn each_line_of_ndjson_is_one_record(samples in samples()) {
-        let stream = String::from_utf8(stream(Kind::Ndjson, &samples)).unwrap();
+        let stream = String::from_utf8(stream(EventFormat::Ndjson, &samples)).unwrap();
         prop_assert!(!stream.contains('\r'));
         let lines: Vec<Value> = stream.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, _))| expected_envelope(s, offset)).collect();
@@ -559,7 +559,7 @@ proptest! {
 
     #[test]
     fn a_stream_cut_anywhere_shows_whole_events_and_the_id_of_the_last(samples in samples(), cut in any::<prop::sample::Index>()) {
-        let whole = stream(Kind::SseValue, &samples);
+        let whole = stream(EventFormat::SseValue, &samples);
         let cut = cut.index(whole.len() + 1);
         let browser = whatwg::read(&whole[..cut]);
         let seen = browser.events.len();

@@ -2,7 +2,7 @@
 
 /// An event that a browser dispatches, with its last event id at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct SseEvent {
     pub name: String,
     pub data: String,
     pub id: String,
@@ -17,7 +17,7 @@ pub struct Parser {
     pub last_event_id: String,
     /// A `retry` field, which no frame of ours may hold.
     pub retry: Option<String>,
-    pub events: Vec<Event>,
+    pub events: Vec<SseEvent>,
 }
 
 /// Reads a whole stream; what its end cuts off is discarded.
@@ -63,6 +63,6 @@ impl Parser {
             data.pop();
         }
         let name = if name.is_empty() { "message".to_owned() } else { name };
-        self.events.push(Event { name, data, id: self.id.clone() });
+        self.events.push(SseEvent { name, data, id: self.id.clone() });
     }
 }

@@ -12,7 +12,7 @@ use crate::cel;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use table::{Charged, Kind, Pace, Table};
+use table::{Charge, ClientTable, RateKind, SlotKind};
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -27,7 +27,7 @@ pub struct Settings {
     pub requests_per_second: usize,
     pub topics_per_stream: usize,
     /// Of `where=`.
-    pub filter: cel::Limits,
+    pub filter: cel::CelLimits,
     pub loopback: Loopback,
 }
 
@@ -61,7 +61,7 @@ impl Default for Settings {
             streams_per_key: 5000,
             requests_per_second: 1000,
             topics_per_stream: 64,
-            filter: cel::Limits::default(),
+            filter: cel::CelLimits::default(),
             loopback: Loopback::LeftOut,
         }
     }
@@ -69,7 +69,7 @@ impl Default for Settings {
 
 /// Whom something counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Caller {
+pub enum ClientKey {
     /// Of IPv6 the first 64 bits, which one subscriber has.
     Address(IpAddr),
     /// All of whom a proxy says nothing that can be believed. Any of them may have made that so, to be taken for it.
@@ -79,7 +79,7 @@ pub enum Caller {
     Others,
 }
 
-impl Caller {
+impl ClientKey {
     pub fn of(peer: &Peer) -> Self {
         if peer.is_hidden { Self::HiddenBy(peer.address) } else { Self::at(peer.address) }
     }
@@ -93,18 +93,18 @@ impl Caller {
 }
 
 /// Counts what callers have open, and how often they ask.
-pub struct Limits {
+pub struct ClientLimits {
     settings: Settings,
-    table: Arc<Table>,
+    table: Arc<ClientTable>,
 }
 
 /// Something that counts as long as it is kept.
-pub struct Place {
+pub struct ClientSlot {
     /// `None`: of somebody who is not counted.
-    counted: Option<(Arc<Table>, Charged)>,
+    counted: Option<(Arc<ClientTable>, Charge)>,
 }
 
-impl Drop for Place {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
         if let Some((table, charged)) = &self.counted {
             table.release(charged);
@@ -113,21 +113,21 @@ impl Drop for Place {
 }
 
 /// A password that may be tried. It counts as a wrong one until it is known to be none.
-pub struct Guessing {
-    _place: Place,
-    table: Arc<Table>,
-    address: Caller,
+pub struct PasswordSlot {
+    _place: ClientSlot,
+    table: Arc<ClientTable>,
+    address: ClientKey,
 }
 
-impl Guessing {
+impl PasswordSlot {
     pub fn was_no_mistake(self) {
-        self.table.give_back(&self.address, Pace::Guesses, Instant::now());
+        self.table.give_back(&self.address, RateKind::Guesses, Instant::now());
     }
 }
 
-impl Limits {
+impl ClientLimits {
     pub fn new(settings: Settings) -> Self {
-        let table = Arc::new(Table::new(settings.requests_per_second));
+        let table = Arc::new(ClientTable::new(settings.requests_per_second));
         Self { settings, table }
     }
 
@@ -147,12 +147,12 @@ impl Limits {
     }
 
     /// A connection's place. Those of trusted proxies are many people's.
-    pub fn connection(&self, address: IpAddr, proxies: &Proxies) -> Result<Place, Problem> {
+    pub fn connection(&self, address: IpAddr, proxies: &Proxies) -> Result<ClientSlot, Problem> {
         let most = self.settings.connections_per_address;
         if proxies.trust(address) {
-            return Ok(Place { counted: None });
+            return Ok(ClientSlot { counted: None });
         }
-        self.place(&Caller::at(address), Kind::Connection, most).ok_or_else(|| {
+        self.place(&ClientKey::at(address), SlotKind::Connection, most).ok_or_else(|| {
             Problem::too_many(format!(
                 "{address} has {most} connections open already; close some, or use them again (the limit is \
                  --max-connections-per-address)"
@@ -161,14 +161,14 @@ impl Limits {
     }
 
     /// An event stream's place.
-    pub fn stream(&self, caller: &Caller) -> Result<Place, Problem> {
+    pub fn stream(&self, caller: &ClientKey) -> Result<ClientSlot, Problem> {
         let (most, setting) = match caller {
-            Caller::Key(_) => (self.settings.streams_per_key, "--max-streams-per-key"),
-            Caller::Address(_) | Caller::HiddenBy(_) | Caller::Others => {
+            ClientKey::Key(_) => (self.settings.streams_per_key, "--max-streams-per-key"),
+            ClientKey::Address(_) | ClientKey::HiddenBy(_) | ClientKey::Others => {
                 (self.settings.streams_per_address, "--max-streams-per-address")
             }
         };
-        self.place(caller, Kind::Stream, most).ok_or_else(|| {
+        self.place(caller, SlotKind::Stream, most).ok_or_else(|| {
             Problem::too_many(format!(
                 "{} has {most} streams open already; close some (the limit is {setting})",
                 who(caller)
@@ -177,11 +177,11 @@ impl Limits {
     }
 
     /// Lets a request in, or says when to ask again.
-    pub fn request(&self, caller: &Caller) -> Result<(), Problem> {
+    pub fn request(&self, caller: &ClientKey) -> Result<(), Problem> {
         if self.settings.requests_per_second == UNLIMITED || self.leaves_out(caller) {
             return Ok(());
         }
-        self.table.take(caller, Pace::Requests, Instant::now()).map_err(|wait| {
+        self.table.take(caller, RateKind::Requests, Instant::now()).map_err(|wait| {
             let most = self.settings.requests_per_second;
             let detail = format!(
                 "{} asks more than {most} times a second; send several records in one request, or ask later (the limit is \
@@ -193,56 +193,56 @@ impl Limits {
     }
 
     /// A request that was let in for its address has shown a key, and counts for that instead.
-    pub fn shown(&self, address: &Caller, key: &Caller) -> Result<(), Problem> {
+    pub fn shown(&self, address: &ClientKey, key: &ClientKey) -> Result<(), Problem> {
         self.give_back(address);
         self.request(key)
     }
 
     /// Likewise, for a stream, whose number has a limit of its own. After a restart all streams of a key come back at
     /// once, and EventSource takes a 429 for the end.
-    pub fn shown_for_a_stream(&self, address: &Caller) {
+    pub fn shown_for_a_stream(&self, address: &ClientKey) {
         self.give_back(address);
     }
 
     /// Lets somebody try a password, on this machine too: whoever guesses may be behind a proxy here.
-    pub fn guess(&self, address: &Caller) -> Result<Guessing, Problem> {
+    pub fn guess(&self, address: &ClientKey) -> Result<PasswordSlot, Problem> {
         let too_many = || Problem::too_many(format!("{} tries too many passwords; try again later", who(address)));
-        let place = self.counted(address, Kind::Guess, GUESSES).ok_or_else(too_many)?;
-        self.table.take(address, Pace::Guesses, Instant::now()).map_err(|wait| too_many().after(wait))?;
-        Ok(Guessing { _place: place, table: self.table.clone(), address: address.clone() })
+        let place = self.counted(address, SlotKind::Guess, GUESSES).ok_or_else(too_many)?;
+        self.table.take(address, RateKind::Guesses, Instant::now()).map_err(|wait| too_many().after(wait))?;
+        Ok(PasswordSlot { _place: place, table: self.table.clone(), address: address.clone() })
     }
 
-    fn give_back(&self, address: &Caller) {
+    fn give_back(&self, address: &ClientKey) {
         if self.settings.requests_per_second != UNLIMITED && !self.leaves_out(address) {
-            self.table.give_back(address, Pace::Requests, Instant::now());
+            self.table.give_back(address, RateKind::Requests, Instant::now());
         }
     }
 
-    fn place(&self, caller: &Caller, kind: Kind, most: usize) -> Option<Place> {
+    fn place(&self, caller: &ClientKey, kind: SlotKind, most: usize) -> Option<ClientSlot> {
         if most == UNLIMITED || self.leaves_out(caller) {
-            return Some(Place { counted: None });
+            return Some(ClientSlot { counted: None });
         }
         self.counted(caller, kind, most)
     }
 
-    fn counted(&self, caller: &Caller, kind: Kind, most: usize) -> Option<Place> {
+    fn counted(&self, caller: &ClientKey, kind: SlotKind, most: usize) -> Option<ClientSlot> {
         let charged = self.table.count(caller, kind, most)?;
-        Some(Place { counted: Some((self.table.clone(), charged)) })
+        Some(ClientSlot { counted: Some((self.table.clone(), charged)) })
     }
 
-    fn leaves_out(&self, caller: &Caller) -> bool {
-        let loopback = matches!(caller, Caller::Address(address) if address.is_loopback());
+    fn leaves_out(&self, caller: &ClientKey) -> bool {
+        let loopback = matches!(caller, ClientKey::Address(address) if address.is_loopback());
         loopback && self.settings.loopback == Loopback::LeftOut
     }
 }
 
-fn who(caller: &Caller) -> String {
+fn who(caller: &ClientKey) -> String {
     match caller {
-        Caller::Address(address @ IpAddr::V6(_)) => format!("{address}/64"),
-        Caller::Address(address) => address.to_string(),
-        Caller::HiddenBy(proxy) => format!("whoever is behind {proxy}, which does not say (or two headers differ)"),
-        Caller::Key(name) => format!("key {name:?}"),
-        Caller::Others => "too many addresses together".to_owned(),
+        ClientKey::Address(address @ IpAddr::V6(_)) => format!("{address}/64"),
+        ClientKey::Address(address) => address.to_string(),
+        ClientKey::HiddenBy(proxy) => format!("whoever is behind {proxy}, which does not say (or two headers differ)"),
+        ClientKey::Key(name) => format!("key {name:?}"),
+        ClientKey::Others => "too many addresses together".to_owned(),
     }
 }
 
@@ -251,8 +251,8 @@ fn who(caller: &Caller) -> String {
 mod tests {
     use super::*;
 
-    fn limits(loopback: Loopback) -> Limits {
-        Limits::new(Settings {
+    fn limits(loopback: Loopback) -> ClientLimits {
+        ClientLimits::new(Settings {
             connections_per_address: 2,
             streams_per_address: 1,
             streams_per_key: 2,
@@ -283,37 +283,37 @@ mod tests {
     #[test]
     fn a_key_counts_wherever_it_comes_from_and_an_address_only_without_one() {
         let limits = limits(Loopback::LeftOut);
-        let key = Caller::Key("k".into());
+        let key = ClientKey::Key("k".into());
         let _held = (limits.stream(&key).unwrap(), limits.stream(&key).unwrap());
         assert!(limits.stream(&key).map(drop).unwrap_err().detail().contains("--max-streams-per-key"));
-        let _address = limits.stream(&Caller::at(address("192.0.2.1"))).unwrap();
-        let refused = limits.stream(&Caller::at(address("192.0.2.1"))).map(drop).unwrap_err();
+        let _address = limits.stream(&ClientKey::at(address("192.0.2.1"))).unwrap();
+        let refused = limits.stream(&ClientKey::at(address("192.0.2.1"))).map(drop).unwrap_err();
         assert!(refused.detail().contains("--max-streams-per-address"), "{}", refused.detail());
     }
 
     #[test]
     fn requests_beyond_a_burst_are_told_when_to_come_again() {
         let limits = limits(Loopback::LeftOut);
-        let caller = Caller::at(address("2001:db8::1"));
-        let neighbour = Caller::at(address("2001:db8::ffff"));
+        let caller = ClientKey::at(address("2001:db8::1"));
+        let neighbour = ClientKey::at(address("2001:db8::ffff"));
         let let_in = (0..10).filter(|_| limits.request(&caller).is_ok()).count();
         assert!((4..6).contains(&let_in), "{let_in}");
         let refused = limits.request(&neighbour).unwrap_err();
         assert!(refused.detail().starts_with("2001:db8::/64 asks"), "{}", refused.detail());
         let answer: warp::http::Response<bytes::Bytes> = refused.response();
         assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"1".parse().unwrap()));
-        limits.request(&Caller::at(address("2001:db8:0:1::1"))).unwrap();
+        limits.request(&ClientKey::at(address("2001:db8:0:1::1"))).unwrap();
     }
 
     #[test]
     fn whoever_shows_a_key_uses_nothing_up_of_its_address() {
         let limits = limits(Loopback::LeftOut);
-        let address = Caller::at(address("192.0.2.1"));
+        let address = ClientKey::at(address("192.0.2.1"));
         for key in 0..20 {
             limits.request(&address).unwrap();
-            limits.shown(&address, &Caller::Key(key.to_string().into())).unwrap();
+            limits.shown(&address, &ClientKey::Key(key.to_string().into())).unwrap();
         }
-        let key = Caller::Key("busy".into());
+        let key = ClientKey::Key("busy".into());
         let let_in = (0..10).filter(|_| limits.request(&address).and_then(|()| limits.shown(&address, &key)).is_ok());
         assert!((4..6).contains(&let_in.count()));
     }

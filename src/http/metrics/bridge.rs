@@ -1,6 +1,6 @@
 //! The hub: what it has done, and how it goes.
 
-use super::page::Page;
+use super::page::MetricsEncoder;
 use crate::hub::{Amount, Asked, GapReason, Hub, Look, Produced, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -12,17 +12,17 @@ use std::sync::atomic::Ordering;
 const MOST_TOPICS: usize = 100;
 const OTHER_TOPICS: &str = "(other)";
 
-pub struct Bridge(pub Arc<Hub>);
+pub struct BridgeMetrics(pub Arc<Hub>);
 
-impl Debug for Bridge {
+impl Debug for BridgeMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Bridge")
     }
 }
 
-impl Collector for Bridge {
+impl Collector for BridgeMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let mut page = Page(encoder);
+        let mut page = MetricsEncoder(encoder);
         let look = self.0.look();
         self.produced(&mut page, &look)?;
         self.delivered(&mut page)?;
@@ -31,8 +31,8 @@ impl Collector for Bridge {
     }
 }
 
-impl Bridge {
-    fn produced(&self, page: &mut Page<'_>, look: &Look) -> Result<(), Error> {
+impl BridgeMetrics {
+    fn produced(&self, page: &mut MetricsEncoder<'_>, look: &Look) -> Result<(), Error> {
         let counts = self.0.counts();
         let all = |read: fn(&Amount) -> u64| {
             Produced::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
@@ -52,7 +52,7 @@ impl Bridge {
         backlogs(page, &look.backlogs)
     }
 
-    fn delivered(&self, page: &mut Page<'_>) -> Result<(), Error> {
+    fn delivered(&self, page: &mut MetricsEncoder<'_>) -> Result<(), Error> {
         let counts = self.0.counts();
         let help = "Records given to streams, each as often as there are streams";
         page.counter("curlew_delivered_records", help, counts.delivered.records())?;
@@ -69,7 +69,7 @@ impl Bridge {
         page.counters(("curlew_gaps", help), ["reason"], gaps)
     }
 
-    fn broker(&self, page: &mut Page<'_>) -> Result<(), Error> {
+    fn broker(&self, page: &mut MetricsEncoder<'_>) -> Result<(), Error> {
         let counts = self.0.counts();
         let help = "Errors of brokers, by what they were asked and how they failed; of records to produce, one each";
         // So that the first error of each is a rise from nothing.
@@ -98,7 +98,7 @@ impl Bridge {
 }
 
 /// Only of topics with records that wait, or that cannot be written.
-fn backlogs(page: &mut Page<'_>, backlogs: &[TopicBacklog]) -> Result<(), Error> {
+fn backlogs(page: &mut MetricsEncoder<'_>, backlogs: &[TopicBacklog]) -> Result<(), Error> {
     let (named, others) = backlogs.split_at(backlogs.len().min(MOST_TOPICS));
     let mut unwritable: Vec<_> = named.iter().map(|b| (b.topic.to_string(), b.unwritable as u64)).collect();
     let mut oldest: Vec<_> = named.iter().map(|b| (b.topic.to_string(), b.oldest.as_secs())).collect();
@@ -113,7 +113,7 @@ fn backlogs(page: &mut Page<'_>, backlogs: &[TopicBacklog]) -> Result<(), Error>
     page.gauges(("curlew_oldest_waiting_record_seconds", help), "topic", oldest)
 }
 
-fn streams(page: &mut Page<'_>, look: &Look) -> Result<(), Error> {
+fn streams(page: &mut MetricsEncoder<'_>, look: &Look) -> Result<(), Error> {
     let help = "Open streams: live, catching up with the log, or stalled, whose client has taken nothing for a second";
     let (catching_up, stalled) = (look.behind.catching_up, look.behind.stalled);
     // One may have left between the two looks.

@@ -1,6 +1,6 @@
 //! The memory budget: how much there is of it, and what uses it.
 
-use super::page::Page;
+use super::page::MetricsEncoder;
 use crate::memory_budget::MemoryBudget;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -11,7 +11,7 @@ pub struct Memory(pub MemoryBudget);
 
 impl Collector for Memory {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let mut page = Page(encoder);
+        let mut page = MetricsEncoder(encoder);
         let help = "Bytes of the memory budget (--memory-budget), by its shares: small_bodies and bodies of requests, pages of \
                     records and other large answers, what the live flow has read (live) or streams that catch up \
                     (catch_up), chunks of frames that wait for slow clients, and for quick ones beside them (live_chunks)";

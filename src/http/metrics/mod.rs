@@ -7,14 +7,14 @@ mod page;
 mod process;
 mod requests;
 
-pub use requests::Requests;
+pub use requests::RequestMetrics;
 
 use super::problem::Problem;
 use crate::hub::Hub;
 use crate::memory_budget::MemoryBudget;
-use bridge::Bridge;
+use bridge::BridgeMetrics;
 use memory::Memory;
-use process::Process;
+use process::ProcessMetrics;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -27,7 +27,7 @@ const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; ch
 
 pub struct Metrics {
     registry: Registry,
-    pub requests: Requests,
+    pub requests: RequestMetrics,
 }
 
 impl Metrics {
@@ -35,10 +35,10 @@ impl Metrics {
         let mut registry = Registry::default();
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("curlew_build", "The program that runs", Info::new(version));
-        let requests = Requests::register(&mut registry);
-        registry.register_collector(Box::new(Bridge(hub.clone())));
+        let requests = RequestMetrics::register(&mut registry);
+        registry.register_collector(Box::new(BridgeMetrics(hub.clone())));
         registry.register_collector(Box::new(Memory(memory.clone())));
-        registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(ProcessMetrics));
         Self { registry, requests }
     }
 

@@ -7,9 +7,9 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use std::fmt::Error;
 
-pub struct Page<'e>(pub DescriptorEncoder<'e>);
+pub struct MetricsEncoder<'e>(pub DescriptorEncoder<'e>);
 
-impl Page<'_> {
+impl MetricsEncoder<'_> {
     pub fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> Result<(), Error> {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         encoder.encode_counter::<NoLabelSet, _, u64>(&value, None)

@@ -1,22 +1,22 @@
 //! The process, by the names that all Prometheus clients give it.
 
-use super::page::Page;
+use super::page::MetricsEncoder;
 use crate::process::usage;
-use crate::worker;
+use crate::watchdog;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::Error;
 
 #[derive(Debug)]
-pub struct Process;
+pub struct ProcessMetrics;
 
-impl Collector for Process {
+impl Collector for ProcessMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let mut page = Page(encoder);
+        let mut page = MetricsEncoder(encoder);
         page.counter(
             "curlew_worker_panics",
             "Panics of the bridge's threads, each of which was logged and its thread started again",
-            worker::panics(),
+            watchdog::panics(),
         )?;
         let Ok(usage) = usage() else { return Ok(()) };
         page.gauge("process_start_time_seconds", "When the process began, since 1970", usage.started)?;

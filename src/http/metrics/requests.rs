@@ -15,9 +15,9 @@ struct Labels {
 }
 
 #[derive(Debug, Clone)]
-pub struct Requests(Family<Labels, Counter>);
+pub struct RequestMetrics(Family<Labels, Counter>);
 
-impl Requests {
+impl RequestMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let family = Family::default();
         let help = "Requests by route, method and class of the answer's status; a stream counts when it begins";

@@ -1,6 +1,6 @@
 //! Outcomes to the answer's status and body, in v2's shape.
 
-use super::body::Held;
+use super::body::BodyMemory;
 use crate::broker::{Acks, Placed};
 use crate::http::problem::Problem;
 use std::io::Write;
@@ -9,11 +9,11 @@ use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
 /// What became of one record; a problem is the broker's, or why it was never sent.
-pub type Entry = Result<Placed, Problem>;
+pub type RecordResult = Result<Placed, Problem>;
 
 /// `{"partition":0,"offset":42}`, or `{"error_code":…,"error":…}`. With `acks=0` nobody tells the offset; it
 /// is null where the broker only knows that it has the record already.
-pub fn write(out: &mut Vec<u8>, entry: &Entry, acks: Acks) {
+pub fn write(out: &mut Vec<u8>, entry: &RecordResult, acks: Acks) {
     match entry {
         Ok(Placed { partition, offset }) => {
             let mut number = itoa::Buffer::new();
@@ -35,7 +35,12 @@ pub fn write(out: &mut Vec<u8>, entry: &Entry, acks: Acks) {
 
 /// 200 where every record is acknowledged, 202 where nobody was asked to, 207 where some failed; where all
 /// failed for one reason, that reason.
-pub fn answer(entries: &[Entry], acks: Acks, headers: &HeaderMap, held: Held) -> Result<Response, Problem> {
+pub fn answer(
+    entries: &[RecordResult],
+    acks: Acks,
+    headers: &HeaderMap,
+    held: BodyMemory,
+) -> Result<Response, Problem> {
     let problems = || entries.iter().filter_map(|entry| entry.as_ref().err());
     let failed = problems().count();
     if failed == entries.len()

@@ -28,24 +28,24 @@ const EXEMPT: usize = 2 << 10;
 pub struct Body<B> {
     chunks: B,
     /// What was read ahead of its time: the first that [`next`](Self::next) gives.
-    begun: Option<Option<Result<Bytes, Fault>>>,
+    begun: Option<Option<Result<Bytes, BodyError>>>,
     gzip: Option<Gunzip>,
     turns: Arc<Semaphore>,
 }
 
 /// Why there is no more of a body, though it has not ended.
-pub enum Fault {
+pub enum BodyError {
     /// The client has left.
     Cut(String),
     /// It is not encoded as it says.
     Damaged(String),
 }
 
-impl From<Fault> for Problem {
-    fn from(fault: Fault) -> Self {
+impl From<BodyError> for Problem {
+    fn from(fault: BodyError) -> Self {
         Self::bad_request(match fault {
-            Fault::Cut(what) => format!("the body ended early: {what}"),
-            Fault::Damaged(what) => format!("the body is not gzip, as its Content-Encoding says: {what}"),
+            BodyError::Cut(what) => format!("the body ended early: {what}"),
+            BodyError::Damaged(what) => format!("the body is not gzip, as its Content-Encoding says: {what}"),
         })
     }
 }
@@ -75,7 +75,7 @@ where
     }
 
     /// The next bytes, not empty; `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<Bytes, Fault>> {
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         if let Some(first) = self.begun.take() {
             return first;
         }
@@ -88,13 +88,13 @@ where
                 match inflated {
                     Ok(inflated) if inflated.is_empty() => {}
                     Ok(inflated) => return Some(Ok(inflated)),
-                    Err(what) => return Some(Err(Fault::Damaged(what))),
+                    Err(what) => return Some(Err(BodyError::Damaged(what))),
                 }
             }
             let chunk = match (self.chunks.next().await, &mut self.gzip) {
                 (Some(Ok(mut chunk)), _) => chunk.copy_to_bytes(chunk.remaining()),
-                (Some(Err(error)), _) => return Some(Err(Fault::Cut(error.to_string()))),
-                (None, Some(gzip)) => return gzip.end().err().map(|what| Err(Fault::Damaged(what))),
+                (Some(Err(error)), _) => return Some(Err(BodyError::Cut(error.to_string()))),
+                (None, Some(gzip)) => return gzip.end().err().map(|what| Err(BodyError::Damaged(what))),
                 (None, None) => return None,
             };
             match &mut self.gzip {
@@ -111,7 +111,7 @@ where
         settings: &Settings,
         headers: &HeaderMap,
         end: &mut BodyEnd,
-    ) -> Result<(Bytes, Held), Problem> {
+    ) -> Result<(Bytes, BodyMemory), Problem> {
         self.within((settings.max_body, "--max-body allows; send smaller ones"), settings, headers, end).await
     }
 
@@ -122,7 +122,7 @@ where
         settings: &Settings,
         headers: &HeaderMap,
         end: &mut BodyEnd,
-    ) -> Result<(Bytes, Held), Problem> {
+    ) -> Result<(Bytes, BodyMemory), Problem> {
         let too_large = || Problem::too_large(format!("the body has more than {most} bytes, the most that {allows}"));
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if self.gzip.is_none() && announced.is_some_and(|length| length > most) {
@@ -134,7 +134,7 @@ where
             Problem::too_slow(format!("the body did not come whole within {most:?} (the limit is --body-timeout)"))
         };
         let paused = |_| Problem::too_slow(format!("nothing more of the body came for {} s", PAUSE.as_secs()));
-        let mut held = Held::new(&settings.bodies);
+        let mut held = BodyMemory::new(&settings.bodies);
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         loop {
             let next = timeout_at(deadline, timeout(PAUSE, self.next()));
@@ -210,12 +210,12 @@ impl Bodies {
 
 /// The memory of one body, as long as it is kept.
 #[derive(Debug)]
-pub struct Held {
+pub struct BodyMemory {
     small: Reservation,
     large: Reservation,
 }
 
-impl Held {
+impl BodyMemory {
     pub fn new(bodies: &Bodies) -> Self {
         Self { small: bodies.small.nothing(), large: bodies.large.nothing() }
     }
@@ -237,16 +237,16 @@ impl Held {
         let small = bytes.len().min(SMALL).saturating_sub(EXEMPT);
         self.small.shrink(small);
         self.large.shrink(bytes.len().saturating_sub(SMALL));
-        Bytes::from_owner(Kept { bytes, _held: self })
+        Bytes::from_owner(SharedState { bytes, _held: self })
     }
 }
 
-struct Kept {
+struct SharedState {
     bytes: Vec<u8>,
-    _held: Held,
+    _held: BodyMemory,
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for SharedState {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

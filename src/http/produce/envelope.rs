@@ -1,9 +1,9 @@
 //! The `{"records":[…]}` envelopes of the Confluent REST Proxy v2, with Strimzi's `timestamp` and `headers`.
 
-use super::body::Held;
+use super::body::BodyMemory;
 use crate::http::problem::Problem;
 use crate::record::{Header, NewRecord, Partition, Timestamp};
-use crate::start::parse_timestamp;
+use crate::start_position::parse_timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -34,30 +34,30 @@ pub enum Form {
 
 /// Members that v2 has and this bridge has no use for (schemas) are passed over, as v2 does.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct ProduceEnvelope<'a> {
     #[serde(borrow)]
-    records: Records<'a>,
+    records: EnvelopeRecords<'a>,
 }
 
 /// The texts of at most [`MOST`] records, and how many there are.
-struct Records<'a> {
+struct EnvelopeRecords<'a> {
     texts: Vec<&'a RawValue>,
     count: usize,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Records<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeRecords<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
+        struct EnvelopeVisitor;
 
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Records<'de>;
+        impl<'de> Visitor<'de> for EnvelopeVisitor {
+            type Value = EnvelopeRecords<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a sequence")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                let mut records = Records { texts: Vec::new(), count: 0 };
+                let mut records = EnvelopeRecords { texts: Vec::new(), count: 0 };
                 while let Some(text) = items.next_element()? {
                     records.count += 1;
                     if records.count <= MOST {
@@ -68,12 +68,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Records<'a> {
             }
         }
 
-        deserializer.deserialize_seq(Reader)
+        deserializer.deserialize_seq(EnvelopeVisitor)
     }
 }
 
 #[derive(Deserialize)]
-struct Item<'a> {
+struct EnvelopeRecord<'a> {
     #[serde(borrow, default)]
     key: Option<&'a RawValue>,
     /// `None` only where the member is missing.
@@ -88,7 +88,7 @@ struct Item<'a> {
     headers: Option<&'a RawValue>,
 }
 
-impl Item<'_> {
+impl EnvelopeRecord<'_> {
     fn header_count(&self) -> usize {
         self.headers.map_or(0, |text| serde_json::from_str::<Vec<IgnoredAny>>(text.get()).map_or(0, |all| all.len()))
     }
@@ -107,15 +107,15 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 /// The records in order, each by itself: one that is invalid does not keep the others from being written. `held` grows
 /// by the memory of all of them.
-pub fn read(form: Form, body: &[u8], held: &mut Held) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
+pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
     super::no_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
-    let Envelope { records } = serde_json::from_slice(body).map_err(|error| {
+    let ProduceEnvelope { records } = serde_json::from_slice(body).map_err(|error| {
         let what = clipped(error.to_string());
         Problem::unprocessable(format!(
             "the body is not an envelope ({what}); it looks like {{\"records\":[{{\"value\":…}}]}}"
         ))
     })?;
-    let Records { texts, count } = records;
+    let EnvelopeRecords { texts, count } = records;
     if count > MOST {
         return Err(Problem::too_large(format!("the envelope holds {count} records; at most {MOST} are allowed")));
     }
@@ -129,7 +129,7 @@ pub fn read(form: Form, body: &[u8], held: &mut Held) -> Result<Vec<Result<NewRe
     held.set(memory)?;
     let mut entries = Vec::with_capacity(count);
     for (place, text) in texts.into_iter().enumerate() {
-        let entry = match serde_json::from_str::<Item>(text.get()) {
+        let entry = match serde_json::from_str::<EnvelopeRecord>(text.get()) {
             Ok(item) => {
                 memory += item.header_count() * HEADER;
                 held.set(memory)?;
@@ -153,8 +153,8 @@ fn clipped(mut text: String) -> String {
     text
 }
 
-fn record(form: Form, item: Item) -> Result<NewRecord, String> {
-    let Item { key, value, partition, timestamp, headers } = item;
+fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, String> {
+    let EnvelopeRecord { key, value, partition, timestamp, headers } = item;
     let value = value.ok_or("\"value\" is missing; null is a tombstone")?;
     let partition = partition.map(|given| {
         let partition = integer(&given).and_then(|partition| Partition::try_from(partition).ok());

@@ -2,7 +2,7 @@
 //! bridge is full (seen with nginx 1.22 at 200,000 lines, which ended after `proxy_read_timeout`). So behind a proxy, and
 //! where the length of the body is known, the answer is held back while the body comes as fast as it is read.
 
-use super::body::{Body, Fault};
+use super::body::{Body, BodyError};
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use std::convert::Infallible;
@@ -47,7 +47,7 @@ impl HeldAnswer {
     }
 
     /// The next bytes of the body. May be dropped and called again.
-    pub async fn next<B, D, E>(&mut self, body: &mut Body<B>) -> Option<Result<Bytes, Fault>>
+    pub async fn next<B, D, E>(&mut self, body: &mut Body<B>) -> Option<Result<Bytes, BodyError>>
     where
         B: Stream<Item = Result<D, E>> + Unpin,
         D: Buf,

@@ -1,6 +1,6 @@
 //! Splits a body into lines, however it is cut into chunks.
 
-use super::body::Held;
+use super::body::BodyMemory;
 use crate::http::problem::Problem;
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -12,11 +12,11 @@ pub struct Line {
 }
 
 /// Lines end at LF; a CR before it is left out, and blank lines are skipped.
-pub struct Lines {
+pub struct BodyLines {
     chunk: Bytes,
     /// The beginning of a line whose end has not arrived.
     begun: BytesMut,
-    held: Held,
+    held: BodyMemory,
     max_line: usize,
     /// Why the line under way is rejected already; the rest of it is discarded.
     rejected: Option<Problem>,
@@ -24,8 +24,8 @@ pub struct Lines {
     number: u64,
 }
 
-impl Lines {
-    pub fn new(max_line: usize, held: Held) -> Self {
+impl BodyLines {
+    pub fn new(max_line: usize, held: BodyMemory) -> Self {
         Self { chunk: Bytes::new(), begun: BytesMut::new(), held, max_line, rejected: None, number: 1 }
     }
 

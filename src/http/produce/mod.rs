@@ -19,10 +19,10 @@ use crate::broker::{Acks, AutoCreate, BrokerError, Outcome};
 use crate::hub::{Hub, Refused};
 use crate::memory_budget::MemoryBudget;
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
-use crate::start::parse_timestamp;
-use answer::{Entry, answer};
+use crate::start_position::parse_timestamp;
+use answer::{RecordResult, answer};
 pub use body::{Bodies, collect};
-use body::{Body, Held};
+use body::{Body, BodyMemory};
 use bytes::{Buf, Bytes};
 use envelope::Form;
 use futures_util::Stream;
@@ -71,7 +71,7 @@ const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*
 
 /// What a body is, by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum BodyKind {
     /// One record, checked to be JSON.
     Json,
     /// One record, whatever it is.
@@ -83,11 +83,11 @@ enum Kind {
 
 /// Where the records of a request go, and what they have in common.
 #[derive(Debug, Clone)]
-struct Target {
+struct ProduceTarget {
     topic: TopicName,
     acks: Acks,
     auto_create: AutoCreate,
-    receipts: Receipts,
+    receipts: ReceiptMode,
     /// With the key, partition, timestamp and headers that the request names.
     template: NewRecord,
     /// What says which request brought them.
@@ -96,7 +96,7 @@ struct Target {
 
 /// When a body of lines is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Receipts {
+enum ReceiptMode {
     /// When it has ended, by a summary whose status is true.
     AtEnd,
     /// At once, with a receipt for each line.
@@ -104,7 +104,7 @@ enum Receipts {
 }
 
 /// Why a body that goes on is not read any further.
-pub type Over = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
+pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
 /// When the reading of a body ends, though the body has not.
 pub struct Ends {
@@ -136,13 +136,13 @@ where
     D: Buf + Send + 'static,
     E: Display + Send + 'static,
 {
-    let target = Target::read(topic, query, headers, settings)?;
-    let kind = Kind::of(headers)?;
+    let target = ProduceTarget::read(topic, query, headers, settings)?;
+    let kind = BodyKind::of(headers)?;
     let mut body = Body::new(body, headers, &settings.bodies)?;
-    if kind == Kind::Ndjson {
+    if kind == BodyKind::Ndjson {
         drop(end);
         // The answer begins before the body ends, and would take the place of the 100.
-        if target.receipts == Receipts::Stream && headers.contains_key(EXPECT) {
+        if target.receipts == ReceiptMode::Stream && headers.contains_key(EXPECT) {
             body.begin().await;
         }
         let begins = match headers.contains_key(CONTENT_LENGTH) || is_forwarded(headers) {
@@ -154,7 +154,7 @@ where
     target.has_no_receipts()?;
     let (body, mut held) = body.whole(settings, headers, &mut end).await?;
     let entries = match kind {
-        Kind::Envelope(form) => {
+        BodyKind::Envelope(form) => {
             if target.template != NewRecord::default() {
                 return Err(Problem::bad_request(
                     "key, partition, timestamp and X-Kafka headers of an envelope are members of its records, not of the request",
@@ -162,11 +162,11 @@ where
             }
             envelope::read(form, &body, &mut held)?
         }
-        Kind::Json => {
+        BodyKind::Json => {
             check_json(&body).map_err(|what| Problem::unprocessable(format!("the body is not JSON: {what}")))?;
             vec![Ok(target.record(body))]
         }
-        Kind::Bytes | Kind::Ndjson => vec![Ok(target.record(body))],
+        BodyKind::Bytes | BodyKind::Ndjson => vec![Ok(target.record(body))],
     };
     let queued = Queued::new(hub, &target, entries)?;
     // From here on the record ends for the shutdown as all that are queued do.
@@ -182,7 +182,7 @@ pub async fn delete(
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let target = Target::read(topic, query, headers, settings)?;
+    let target = ProduceTarget::read(topic, query, headers, settings)?;
     target.has_no_receipts()?;
     if target.template.key.is_none() {
         return Err(Problem::bad_request(
@@ -191,7 +191,7 @@ pub async fn delete(
     }
     let tombstone = target.template.clone();
     let queued = Queued::new(hub, &target, vec![Ok(tombstone)])?;
-    queued.answer(target.acks, headers, Held::new(&settings.bodies)).await
+    queued.answer(target.acks, headers, BodyMemory::new(&settings.bodies)).await
 }
 
 /// The entries of a request, of which the valid ones are queued.
@@ -199,11 +199,11 @@ struct Queued {
     /// In the order of the entries; `None` for those that are valid.
     invalid: Vec<Option<Problem>>,
     /// `None` where none is valid.
-    waiting: Option<Waiting>,
+    waiting: Option<PendingOutcomes>,
 }
 
 impl Queued {
-    fn new(hub: &Hub, target: &Target, entries: Vec<Result<NewRecord, Problem>>) -> Result<Self, Refused> {
+    fn new(hub: &Hub, target: &ProduceTarget, entries: Vec<Result<NewRecord, Problem>>) -> Result<Self, Refused> {
         let mut invalid = Vec::with_capacity(entries.len());
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -214,7 +214,7 @@ impl Queued {
     }
 
     /// Answers for all of them. Their memory is `held` until the client has taken the answer.
-    async fn answer(self, acks: Acks, headers: &HeaderMap, held: Held) -> Result<Response, Problem> {
+    async fn answer(self, acks: Acks, headers: &HeaderMap, held: BodyMemory) -> Result<Response, Problem> {
         let outcomes = match self.waiting {
             Some(waiting) => waiting.await,
             None => Vec::new(),
@@ -224,14 +224,14 @@ impl Queued {
             Some(problem) => Err(problem),
             None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
         });
-        answer(&entries.collect::<Vec<Entry>>(), acks, headers, held)
+        answer(&entries.collect::<Vec<RecordResult>>(), acks, headers, held)
     }
 }
 
 /// Brings the outcomes of records that are queued.
-struct Waiting(oneshot::Receiver<Vec<Outcome>>);
+struct PendingOutcomes(oneshot::Receiver<Vec<Outcome>>);
 
-impl Future for Waiting {
+impl Future for PendingOutcomes {
     /// Empty where the hub lost track of the records.
     type Output = Vec<Outcome>;
 
@@ -240,7 +240,7 @@ impl Future for Waiting {
     }
 }
 
-fn submit(hub: &Hub, target: &Target, mut records: Vec<NewRecord>) -> Result<Waiting, Refused> {
+fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Result<PendingOutcomes, Refused> {
     if !target.trace.is_empty() {
         records.iter_mut().for_each(|record| target.mark(record));
     }
@@ -248,10 +248,10 @@ fn submit(hub: &Hub, target: &Target, mut records: Vec<NewRecord>) -> Result<Wai
     // Nobody listens any more where the client has left; the records are written all the same.
     let tell = move |outcomes| drop(done.send(outcomes));
     hub.produce(target.topic.clone(), target.acks, target.auto_create, records, tell)?;
-    Ok(Waiting(outcomes))
+    Ok(PendingOutcomes(outcomes))
 }
 
-impl Target {
+impl ProduceTarget {
     fn read(topic: &str, query: &str, headers: &HeaderMap, settings: &Settings) -> Result<Self, Problem> {
         let topic = TopicName::new(topic)?;
         let query = Query::parse(query, &PARAMETERS)?;
@@ -262,8 +262,8 @@ impl Target {
             Some(other) => return Err(Problem::bad_request(format!("acks is {other:?}; allowed are all, 1 and 0"))),
         };
         let receipts = match query.one("receipts")? {
-            None => Receipts::AtEnd,
-            Some("stream") => Receipts::Stream,
+            None => ReceiptMode::AtEnd,
+            Some("stream") => ReceiptMode::Stream,
             Some(other) => {
                 return Err(Problem::bad_request(format!("receipts is {other:?}; allowed is stream, or leave it out")));
             }
@@ -281,8 +281,8 @@ impl Target {
 
     fn has_no_receipts(&self) -> Result<(), Problem> {
         match self.receipts {
-            Receipts::AtEnd => Ok(()),
-            Receipts::Stream => {
+            ReceiptMode::AtEnd => Ok(()),
+            ReceiptMode::Stream => {
                 Err(Problem::bad_request("receipts=stream is for application/x-ndjson; leave it out for other types"))
             }
         }
@@ -330,7 +330,7 @@ fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
         .collect()
 }
 
-impl Kind {
+impl BodyKind {
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Self::Bytes) };
         let given = String::from_utf8_lossy(given.as_bytes());

@@ -5,11 +5,11 @@
 //! bounded. It waits for the client's receipts to be read for a moment only: a client that writes all of its body
 //! before it reads anything is never waited for.
 
-use super::body::{Body, Fault, Held};
+use super::body::{Body, BodyError, BodyMemory};
 use super::held_answer::{Begins, HeldAnswer};
-use super::lines::{Line, Lines};
-use super::receipts::{Gone, Outbox, Report};
-use super::{Over, Receipts, Settings, Target, Waiting, check_json};
+use super::lines::{BodyLines, Line};
+use super::receipts::{Gone, Outbox, ReceiptSink};
+use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings, check_json};
 use crate::backoff::Backoff;
 use crate::broker::{BrokerError, Outcome};
 use crate::http::problem::Problem;
@@ -45,17 +45,17 @@ const PARTING_PAUSE: Duration = Duration::from_millis(100);
 const PARTING: Duration = Duration::from_secs(1);
 
 /// Lines that were read together, in two parts that are each in the order of the body.
-struct Group {
+struct LineGroup {
     invalid: Vec<(u64, Problem)>,
     /// The numbers of the lines that are queued.
     queued: Vec<u64>,
     /// `None` where none is queued.
-    waiting: Option<Waiting>,
+    waiting: Option<PendingOutcomes>,
     _memory: Option<Reservation>,
 }
 
 /// How the reading of a body ended.
-enum End {
+enum UploadEnd {
     Whole,
     /// The client left in the middle of it.
     Cut(String),
@@ -70,10 +70,10 @@ enum End {
 pub async fn post<B, D, E>(
     hub: Arc<Hub>,
     settings: Settings,
-    target: Target,
+    target: ProduceTarget,
     begins: Begins,
     body: Body<B>,
-    over: Option<Over>,
+    over: Option<Revoked>,
 ) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, E>> + Send + Sync + Unpin + 'static,
@@ -81,27 +81,27 @@ where
     E: Display + Send + 'static,
 {
     let (acks, receipts) = (target.acks, target.receipts);
-    let lines = Lines::new(settings.max_body, Held::new(&settings.bodies));
+    let lines = BodyLines::new(settings.max_body, BodyMemory::new(&settings.bodies));
     let (held, begun) = HeldAnswer::new(begins);
-    let (groups, report) = (VecDeque::new(), Report::default());
+    let (groups, report) = (VecDeque::new(), ReceiptSink::default());
     let mut upload =
-        Upload { hub, settings, target, body, over, lines, groups, under_way: 0, stop: None, held, report };
+        NdjsonUpload { hub, settings, target, body, over, lines, groups, under_way: 0, stop: None, held, report };
     match receipts {
-        Receipts::AtEnd => {
+        ReceiptMode::AtEnd => {
             let (done, summary) = oneshot::channel();
             // By itself: where the client leaves, what has arrived is still written, and the log says how much.
             spawn(async move {
                 upload.run().await;
-                if let Report::AtEnd(summary) = upload.report {
+                if let ReceiptSink::AtEnd(summary) = upload.report {
                     let _ = done.send(summary);
                 }
             });
             let lost = |_| Problem::internal("the bridge failed at this request; please report it");
             Ok(summary.await.map_err(lost)?.answer(acks))
         }
-        Receipts::Stream => {
+        ReceiptMode::Stream => {
             let (client, mut receipts) = mpsc::channel(1);
-            upload.report = Report::Stream(Outbox::new(client, acks));
+            upload.report = ReceiptSink::Stream(Outbox::new(client, acks));
             spawn(async move { upload.run().await });
             // It ends with the error that the sender is dropped.
             let _ = begun.await;
@@ -121,23 +121,23 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-struct Upload<B> {
+struct NdjsonUpload<B> {
     hub: Arc<Hub>,
     settings: Settings,
-    target: Target,
+    target: ProduceTarget,
     body: Body<B>,
-    over: Option<Over>,
-    lines: Lines,
-    groups: VecDeque<Group>,
+    over: Option<Revoked>,
+    lines: BodyLines,
+    groups: VecDeque<LineGroup>,
     /// Lines of `groups`.
     under_way: usize,
     /// Why it makes no sense to go on.
     stop: Option<Problem>,
     held: HeldAnswer,
-    report: Report,
+    report: ReceiptSink,
 }
 
-impl<B, D, E> Upload<B>
+impl<B, D, E> NdjsonUpload<B>
 where
     B: Stream<Item = Result<D, E>> + Send + Unpin,
     D: Buf,
@@ -153,7 +153,7 @@ where
         self.close(end).await;
     }
 
-    async fn read(&mut self) -> End {
+    async fn read(&mut self) -> UploadEnd {
         let mut is_fed = false;
         loop {
             while is_fed && self.has_room() {
@@ -176,23 +176,23 @@ where
                         self.lines.feed(chunk);
                         is_fed = true;
                     }
-                    Some(Err(Fault::Cut(what))) => return End::Cut(what),
-                    Some(Err(damaged)) => return End::Stopped(damaged.into()),
+                    Some(Err(BodyError::Cut(what))) => return UploadEnd::Cut(what),
+                    Some(Err(damaged)) => return UploadEnd::Stopped(damaged.into()),
                     None => {
                         let last = self.lines.finish();
-                        return self.submit(last.into_iter().collect(), None).await.unwrap_or(End::Whole);
+                        return self.submit(last.into_iter().collect(), None).await.unwrap_or(UploadEnd::Whole);
                     }
                 },
                 outcomes = front(groups), if may_settle => {
                     self.settle(outcomes);
                     if let Some(problem) = self.stop.take() {
-                        return End::Stopped(problem);
+                        return UploadEnd::Stopped(problem);
                     }
                 }
                 given = report.give() => if let Err(Gone) = given {
-                    return End::Gone;
+                    return UploadEnd::Gone;
                 },
-                problem = until(over) => return End::Over(problem),
+                problem = until(over) => return UploadEnd::Over(problem),
             }
         }
     }
@@ -221,12 +221,12 @@ where
     }
 
     /// Queues the lines that are JSON. Returns why the rest of the body need not be read.
-    async fn submit(&mut self, found: Vec<Line>, memory: Option<Reservation>) -> Option<End> {
+    async fn submit(&mut self, found: Vec<Line>, memory: Option<Reservation>) -> Option<UploadEnd> {
         if found.is_empty() {
             return None;
         }
         let queued = Vec::with_capacity(found.len());
-        let mut group = Group { invalid: Vec::new(), queued, waiting: None, _memory: memory };
+        let mut group = LineGroup { invalid: Vec::new(), queued, waiting: None, _memory: memory };
         let mut values = Vec::with_capacity(found.len());
         for Line { number, text } in found {
             match text.and_then(|text| check(&text).map(|()| text)) {
@@ -247,8 +247,8 @@ where
                     group.invalid.extend(group.queued.drain(..).map(|number| (number, problem.clone())));
                     group.invalid.sort_by_key(|(number, _)| *number);
                     stop = match refused {
-                        Refused::ShuttingDown => Some(End::Over(problem)),
-                        _ if self.report.is_at_end() => Some(End::Stopped(problem)),
+                        Refused::ShuttingDown => Some(UploadEnd::Over(problem)),
+                        _ if self.report.is_at_end() => Some(UploadEnd::Stopped(problem)),
                         _ => None,
                     };
                 }
@@ -281,23 +281,25 @@ where
     }
 
     /// Says how it ended to the client and, where the body was not read to its end, to the log.
-    async fn close(&mut self, end: End) {
+    async fn close(&mut self, end: UploadEnd) {
         let (number, is_begun) = self.lines.under_way();
         let topic = &self.target.topic;
         let written = self.report.counts();
         let (pause, most) = match end {
-            End::Over(_) => (PARTING_PAUSE, PARTING),
+            UploadEnd::Over(_) => (PARTING_PAUSE, PARTING),
             _ => (PAUSE, self.settings.timeout),
         };
         match end {
-            End::Whole => {}
-            End::Gone => info!("x-ndjson upload to {topic} ended before line {number}: the client has left; {written}"),
-            End::Cut(what) => {
+            UploadEnd::Whole => {}
+            UploadEnd::Gone => {
+                info!("x-ndjson upload to {topic} ended before line {number}: the client has left; {written}")
+            }
+            UploadEnd::Cut(what) => {
                 info!("x-ndjson upload to {topic} was cut off in line {number}: {what}; {written}");
                 let rest = if is_begun { "it was cut off in the middle and was" } else { "it is missing, and was" };
                 self.report.cut(number, is_begun, Problem::cut(&what, &format!("line {number}: {rest} not written")));
             }
-            End::Stopped(problem) | End::Over(problem) => {
+            UploadEnd::Stopped(problem) | UploadEnd::Over(problem) => {
                 let why = problem.detail();
                 warn!("the bridge stopped an x-ndjson upload to {topic} before line {number}: {why}; {written}");
                 self.report.stopped(number, problem);
@@ -319,7 +321,7 @@ where
     }
 }
 
-impl Group {
+impl LineGroup {
     fn len(&self) -> usize {
         self.invalid.len() + self.queued.len()
     }
@@ -333,7 +335,7 @@ impl Group {
     }
 }
 
-async fn front(groups: &mut VecDeque<Group>) -> Vec<Outcome> {
+async fn front(groups: &mut VecDeque<LineGroup>) -> Vec<Outcome> {
     match groups.front_mut() {
         Some(group) => group.outcomes().await,
         None => std::future::pending().await,
@@ -341,7 +343,7 @@ async fn front(groups: &mut VecDeque<Group>) -> Vec<Outcome> {
 }
 
 /// Waits for what ends it before its time, which may be for ever.
-async fn until(over: &mut Option<Over>) -> Problem {
+async fn until(over: &mut Option<Revoked>) -> Problem {
     match over {
         Some(over) => over.await,
         None => std::future::pending().await,
@@ -358,7 +360,12 @@ fn is_lasting(error: &BrokerError) -> bool {
 }
 
 /// A stream that comes faster than the broker takes it waits here, and its client with it.
-async fn queue(hub: &Hub, settings: &Settings, target: &Target, values: &[Bytes]) -> Result<Waiting, Refused> {
+async fn queue(
+    hub: &Hub,
+    settings: &Settings,
+    target: &ProduceTarget,
+    values: &[Bytes],
+) -> Result<PendingOutcomes, Refused> {
     let until = Instant::now() + settings.timeout;
     let mut pauses = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {

@@ -1,7 +1,7 @@
 //! Where the outcomes of lines go: into one summary at the end, or to the client line by line.
 
-use super::answer::{self, Entry};
-use super::summary::Summary;
+use super::answer::{self, RecordResult};
+use super::summary::UploadSummary;
 use crate::broker::Acks;
 use crate::http::problem::Problem;
 use bytes::Bytes;
@@ -15,14 +15,14 @@ const WAITING: usize = 64 << 10;
 /// read nothing before they have written everything, and must not wait for themselves.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-pub enum Report {
-    AtEnd(Summary),
+pub enum ReceiptSink {
+    AtEnd(UploadSummary),
     Stream(Outbox),
 }
 
-impl Default for Report {
+impl Default for ReceiptSink {
     fn default() -> Self {
-        Self::AtEnd(Summary::default())
+        Self::AtEnd(UploadSummary::default())
     }
 }
 
@@ -30,12 +30,12 @@ impl Default for Report {
 #[derive(Debug)]
 pub struct Gone;
 
-impl Report {
+impl ReceiptSink {
     pub fn is_at_end(&self) -> bool {
         matches!(self, Self::AtEnd(_))
     }
 
-    pub fn add(&mut self, line: u64, entry: Entry) {
+    pub fn add(&mut self, line: u64, entry: RecordResult) {
         match self {
             Self::AtEnd(summary) => summary.add(line, entry),
             Self::Stream(outbox) => outbox.add(line, entry),
@@ -106,16 +106,16 @@ pub struct Outbox {
     full_since: Option<Instant>,
     /// From now on receipts are joined, until the client reads on.
     is_joining: bool,
-    joined: Option<Joined>,
+    joined: Option<MergedReceipts>,
     written: u64,
     failed: u64,
 }
 
 /// Follows the text.
-struct Joined {
+struct MergedReceipts {
     first: u64,
     last: u64,
-    summary: Summary,
+    summary: UploadSummary,
 }
 
 impl Outbox {
@@ -124,10 +124,10 @@ impl Outbox {
         Self { client, acks, text, full_since, is_joining, joined, written: 0, failed: 0 }
     }
 
-    fn add(&mut self, line: u64, entry: Entry) {
+    fn add(&mut self, line: u64, entry: RecordResult) {
         *if entry.is_ok() { &mut self.written } else { &mut self.failed } += 1;
         if self.is_joining {
-            let new = || Joined { first: line, last: line, summary: Summary::default() };
+            let new = || MergedReceipts { first: line, last: line, summary: UploadSummary::default() };
             let joined = self.joined.get_or_insert_with(new);
             joined.last = line;
             return joined.summary.add(line, entry);

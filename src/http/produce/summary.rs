@@ -1,6 +1,6 @@
 //! What became of many lines, in bounded memory: counts, offset ranges and the first errors.
 
-use super::answer::Entry;
+use super::answer::RecordResult;
 use crate::broker::{Acks, Placed};
 use crate::http::problem::Problem;
 use crate::record::{Offset, Partition};
@@ -15,7 +15,7 @@ const ERRORS: usize = 100;
 const RANGES: usize = 1000;
 
 #[derive(Debug, Default, Serialize)]
-pub struct Summary {
+pub struct UploadSummary {
     /// Records that are acknowledged, or with `acks=0` sent.
     written: u64,
     failed: u64,
@@ -53,8 +53,8 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-impl Summary {
-    pub fn add(&mut self, line: u64, entry: Entry) {
+impl UploadSummary {
+    pub fn add(&mut self, line: u64, entry: RecordResult) {
         match entry {
             Ok(placed) => {
                 self.written += 1;
@@ -112,7 +112,7 @@ impl Summary {
         struct Joined<'a> {
             lines: [u64; 2],
             #[serde(flatten)]
-            summary: &'a Summary,
+            summary: &'a UploadSummary,
         }
         serde_json::to_vec(&Joined { lines: [first, last], summary: self }).unwrap_or_default()
     }
@@ -145,17 +145,17 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn placed(partition: Partition, offset: Offset) -> Entry {
+    fn placed(partition: Partition, offset: Offset) -> RecordResult {
         Ok(Placed { partition, offset: Some(offset) })
     }
 
-    fn seen(summary: &Summary) -> Value {
+    fn seen(summary: &UploadSummary) -> Value {
         serde_json::to_value(summary).unwrap()
     }
 
     #[test]
     fn offsets_join_into_ranges_for_each_partition() {
-        let mut summary = Summary::default();
+        let mut summary = UploadSummary::default();
         let places = [(0, 5), (1, 0), (0, 6), (1, 1), (0, 7), (0, 9)];
         (1..).zip(places).for_each(|(line, (partition, offset))| summary.add(line, placed(partition, offset)));
         let range =
@@ -168,14 +168,14 @@ mod tests {
 
     #[test]
     fn no_range_goes_on_after_the_largest_offset() {
-        let mut summary = Summary::default();
+        let mut summary = UploadSummary::default();
         [Offset::MAX, Offset::MIN].into_iter().zip(1..).for_each(|(offset, line)| summary.add(line, placed(0, offset)));
         assert_eq!(seen(&summary)["offsets"].as_array().unwrap().len(), 2);
     }
 
     #[test]
     fn a_summary_is_bounded_and_says_what_it_leaves_out() {
-        let mut summary = Summary::default();
+        let mut summary = UploadSummary::default();
         for line in 1..=1_000_000 {
             summary.add(2 * line, placed(0, 2 * line as i64));
             summary.add(2 * line + 1, Err(Problem::unprocessable("bad")));

@@ -1,15 +1,15 @@
 //! One client's connection.
 
+use super::body_drain::lend;
+use super::complete_body::{CompleteBody, RequestBody};
 use super::http2;
-use super::leftover::lend;
 use super::request_check;
-use super::tls::Tls;
-use super::whole::{RequestBody, Whole};
-use crate::http::io::{Client, Speaks, Uploads};
-use crate::http::peer::{Peer, Scheme};
+use super::tls::ServerTls;
+use crate::http::handoff::{HandoffSlot, HandoffTurn, HeadOnly, plain, write_out};
+use crate::http::io::{ClientIo, Speaks, Uploads};
+use crate::http::peer::{Peer, PeerScheme};
 use crate::http::problem::Problem;
 use crate::http::routes::BodyLength;
-use crate::http::takeover::{HeadOnly, Slot, Turn, plain, write_out};
 use crate::http::trace;
 use crate::http::transport::Transport;
 use crate::hub::Refused;
@@ -32,7 +32,7 @@ use warp::reply::Response as Answer;
 /// How long a client may take for the TLS handshake and a request's head, also when the bridge ends, and to take what is
 /// sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct Timeouts {
     pub head: Duration,
     pub last_head: Duration,
     pub stall: Duration,
@@ -43,23 +43,23 @@ const HEARING: Duration = Duration::from_secs(2);
 /// Bytes of a body that are read before they are asked for.
 const READ_AHEAD: usize = 64 << 10;
 
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A socket that was accepted, and how its client must speak.
-pub struct Caller {
+pub struct Accepted {
     pub stream: TcpStream,
     pub address: IpAddr,
-    pub tls: Option<Tls>,
+    pub tls: Option<ServerTls>,
 }
 
 /// Serves one client until it leaves or the bridge ends.
 pub async fn connection<S>(
-    caller: Caller,
-    patience: Patience,
+    caller: Accepted,
+    patience: Timeouts,
     largest_head: usize,
     service: S,
-    ending: Ending,
-) -> Result<(), Failure>
+    ending: ShutdownSignal,
+) -> Result<(), ConnectionError>
 where
     S: Service<Request<RequestBody>, Response = Answer, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -88,24 +88,24 @@ where
     }
 }
 
-impl Caller {
+impl Accepted {
     /// `None`: it was told what is wrong already.
-    async fn open(self, stall: Duration) -> io::Result<Option<(Client, Speaks, Peer)>> {
+    async fn open(self, stall: Duration) -> io::Result<Option<(ClientIo, Speaks, Peer)>> {
         // Receipts and single events are small: they must not wait for more.
         self.stream.set_nodelay(true)?;
         let (transport, scheme, certificate) = match self.tls {
-            None => (Transport::Plain(self.stream), Scheme::Unsaid, None),
-            Some(tls) if Tls::is_spoken_by(&self.stream).await? => {
+            None => (Transport::Plain(self.stream), PeerScheme::Unsaid, None),
+            Some(tls) if ServerTls::is_spoken_by(&self.stream).await? => {
                 let (transport, certificate) = tls.accept(self.stream).await?;
-                (transport, Scheme::Https, certificate)
+                (transport, PeerScheme::Https, certificate)
             }
             Some(_) => {
-                let client = Client::new(Transport::Plain(self.stream), stall);
+                let client = ClientIo::new(Transport::Plain(self.stream), stall);
                 say(client, &Problem::bad_request("this port speaks HTTPS: use https:// in place of http://")).await?;
                 return Ok(None);
             }
         };
-        let mut client = Client::new(transport, stall);
+        let mut client = ClientIo::new(transport, stall);
         let speaks = client.speaks().await?;
         Ok(Some((client, speaks, Peer { address: self.address, is_hidden: false, scheme, certificate })))
     }
@@ -142,13 +142,13 @@ impl Caller {
 }
 
 /// Says what is wrong, once the client has asked.
-async fn say(mut client: Client, problem: &Problem) -> io::Result<()> {
+async fn say(mut client: ClientIo, problem: &Problem) -> io::Result<()> {
     client.speaks().await?;
     tell(client, problem.response()).await
 }
 
 /// The last answer on a connection, of a request that was not read.
-async fn tell(mut client: Client, mut answer: Response<Bytes>) -> io::Result<()> {
+async fn tell(mut client: ClientIo, mut answer: Response<Bytes>) -> io::Result<()> {
     trace::identify(answer.headers_mut());
     let told = async {
         client.write(plain(&answer)).await?;
@@ -163,7 +163,7 @@ fn closes(answer: &Answer) -> bool {
     answer.headers().contains_key(CONNECTION)
 }
 
-async fn whole(answer: Answer) -> Result<Response<Bytes>, Failure> {
+async fn whole(answer: Answer) -> Result<Response<Bytes>, ConnectionError> {
     let (mut parts, body) = answer.into_parts();
     parts.headers.remove(CONNECTION);
     Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
@@ -175,17 +175,17 @@ fn too_slow(most: Duration) -> Problem {
 
 /// Until the client leaves, or until a stream takes the connection over.
 async fn serve_http1<S>(
-    client: Client,
-    patience: Patience,
+    client: ClientIo,
+    patience: Timeouts,
     largest_head: usize,
     service: S,
-    ending: Ending,
-) -> hyper::Result<Option<(Client, Answer)>>
+    ending: ShutdownSignal,
+) -> hyper::Result<Option<(ClientIo, Answer)>>
 where
     S: Service<Request<RequestBody>, Response = Answer, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    let slot = Slot::default();
+    let slot = HandoffSlot::default();
     let requests = slot.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let first = requests.offer(&mut request);
@@ -193,7 +193,7 @@ where
         request.extensions_mut().insert(length);
         // To take what waits to be asked for would be to ask for it.
         let waits = request.headers().contains_key(EXPECT);
-        let (request, leftover) = lend(Whole::of(request));
+        let (request, leftover) = lend(CompleteBody::of(request));
         let answer = service.call(request);
         let requests = requests.clone();
         async move {
@@ -203,7 +203,7 @@ where
             }
             match answer {
                 // hyper would take what follows for the next request.
-                Ok(answer) if first == Turn::First && closes(&answer) => Ok(requests.put(answer).await),
+                Ok(answer) if first == HandoffTurn::First && closes(&answer) => Ok(requests.put(answer).await),
                 answer => answer,
             }
         }
@@ -257,9 +257,9 @@ where
 
 /// Whether the bridge ends.
 #[derive(Clone)]
-pub struct Ending(pub watch::Receiver<bool>);
+pub struct ShutdownSignal(pub watch::Receiver<bool>);
 
-impl Ending {
+impl ShutdownSignal {
     pub async fn told(mut self) {
         // An error means that `serve` itself is gone.
         drop(self.0.wait_for(|ending| *ending).await);
@@ -280,13 +280,13 @@ mod tests {
         let (stream, from) = listener.accept().await.unwrap();
         let (_end, ending) = watch::channel(false);
         let service = service_fn(|_: Request<RequestBody>| async { Ok::<_, Infallible>(Answer::new("ok".into())) });
-        let patience = Patience {
+        let patience = Timeouts {
             head: Duration::from_millis(50),
             last_head: Duration::from_millis(50),
             stall: Duration::from_secs(60),
         };
-        let caller = Caller { stream, address: from.ip(), tls: None };
-        let connection = connection(caller, patience, 64 << 10, service, Ending(ending));
+        let caller = Accepted { stream, address: from.ip(), tls: None };
+        let connection = connection(caller, patience, 64 << 10, service, ShutdownSignal(ending));
         let ended = tokio::time::timeout(Duration::from_secs(10), connection).await.ok()?;
         let _ = client.read_to_end(&mut Vec::new()).await;
         Some(ended.map_err(|error| error.to_string()))

@@ -1,10 +1,10 @@
 //! A client's connection that speaks HTTP/2: many requests at a time, of which none may hold up the others.
 
-use super::connection::{Ending, Patience};
-use super::leftover::give;
-use super::unread::{Received, Requests, watched};
-use super::whole::{RequestBody, Whole};
-use crate::http::io::Client;
+use super::body_drain::give;
+use super::complete_body::{CompleteBody, RequestBody};
+use super::connection::{ShutdownSignal, Timeouts};
+use super::h2_stall::{OpenRequests, Received, watched};
+use crate::http::io::ClientIo;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http2;
@@ -28,11 +28,11 @@ const ASKED: Duration = Duration::from_secs(30);
 
 /// Until the client leaves, or has asked nothing for too long.
 pub async fn serve<S>(
-    client: Client,
-    patience: Patience,
+    client: ClientIo,
+    patience: Timeouts,
     largest_head: usize,
     service: S,
-    ending: Ending,
+    ending: ShutdownSignal,
 ) -> hyper::Result<()>
 where
     S: Service<Request<RequestBody>, Response = Response, Error = Infallible> + Clone + Send + 'static,
@@ -40,13 +40,13 @@ where
 {
     let service = service_fn(move |request| {
         let received = Received::default();
-        let request = give(Whole::counted(request, received.clone()));
+        let request = give(CompleteBody::counted(request, received.clone()));
         let service = service.clone();
         // Boxed, and made no sooner than its turn comes: what it takes is freed once there is an answer, which may wait
         // long for its client. A client may ask a hundred times at once and read nothing.
         async move { Box::pin(service.call(request)).await.map(|answer| watched(answer, received)) }
     });
-    let requests = Requests::new(patience.stall);
+    let requests = OpenRequests::new(patience.stall);
     let mut http = builder(&requests);
     http.max_header_list_size(u32::try_from(largest_head).unwrap_or(u32::MAX));
     let mut connection = pin!(http.serve_connection(client, service));
@@ -64,7 +64,7 @@ where
 }
 
 /// Answers what is asked first, and says that there is no more to be had here.
-pub async fn refuse<A>(client: Client, stall: Duration, answer: A) -> hyper::Result<()>
+pub async fn refuse<A>(client: ClientIo, stall: Duration, answer: A) -> hyper::Result<()>
 where
     A: Fn(&Request<Incoming>) -> warp::http::Response<Bytes>,
 {
@@ -73,10 +73,10 @@ where
         let answer = answer(&request).map(Full::new);
         asked.notify_one();
         // Its body is passed over.
-        drop(give(Whole::of(request)));
+        drop(give(CompleteBody::of(request)));
         std::future::ready(Ok::<_, Infallible>(answer))
     });
-    let mut connection = pin!(builder(&Requests::new(stall)).serve_connection(client, service));
+    let mut connection = pin!(builder(&OpenRequests::new(stall)).serve_connection(client, service));
     tokio::select! {
         served = &mut connection => return served,
         () = asked.notified() => connection.as_mut().graceful_shutdown(),
@@ -84,7 +84,7 @@ where
     connection.await
 }
 
-fn builder(requests: &Requests) -> http2::Builder<Requests> {
+fn builder(requests: &OpenRequests) -> http2::Builder<OpenRequests> {
     let mut http = http2::Builder::new(requests.clone());
     http.timer(TokioTimer::new()).keep_alive_interval(ASKED);
     http.max_concurrent_streams(STREAMS).max_send_buf_size(WAITING);

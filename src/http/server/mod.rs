@@ -1,22 +1,22 @@
 //! The accept loop, with and without TLS: HTTP/1.1 and HTTP/2.
 
+mod body_drain;
+mod complete_body;
 mod connection;
+mod h2_stall;
 mod http2;
-mod leftover;
+mod rejected_certs;
 mod request_check;
 mod tls;
-mod unfit;
-mod unread;
-mod whole;
 
-pub use tls::{Clients, Tls, TlsFiles};
+pub use tls::{Clients, ServerTls, TlsFiles};
 
 use super::problem::Problem;
 use super::routes::routes;
 use super::shutdown::{Phase, grace, last_end, spread};
 use super::{App, status};
-use crate::worker;
-use connection::{Caller, Ending, Patience, connection};
+use crate::watchdog;
+use connection::{Accepted, ShutdownSignal, Timeouts, connection};
 use log::{debug, warn};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -62,7 +62,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `shutdown`, and for the shutdown delay after it. Then it ends streams and uploads one after the other, a
 /// stream after a whole frame and an upload with its summary. It lets requests finish, but for those whose clients pause
 /// before they have sent everything, and returns when all connections are closed or the drain timeout has passed.
-pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, app: Arc<App>, shutdown: impl Future<Output = ()>) {
     let service = hyper_util::service::TowerToHyperService::new(warp::service(routes(app.clone())));
     let most = app.settings.max_connections.min(Semaphore::MAX_PERMITS);
     let places = Arc::new(Semaphore::new(most));
@@ -85,7 +85,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
             () = &mut shutdown => break,
         };
         let caller = match accepted {
-            Ok((stream, from)) => Caller { stream, address: from.ip().to_canonical(), tls: tls.clone() },
+            Ok((stream, from)) => Accepted { stream, address: from.ip().to_canonical(), tls: tls.clone() },
             Err(error) => {
                 // Mostly there are no descriptors left. Those of rejected clients are the first to be given back.
                 if refusals.drop_oldest() || own_refusals.drop_oldest() {
@@ -112,17 +112,18 @@ pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, shutd
                 continue;
             }
         };
-        let patience = Patience {
+        let patience = Timeouts {
             head: app.settings.limits.header_timeout,
             last_head: grace(app.settings.drain),
             stall: app.settings.stall_timeout,
         };
         let largest = app.settings.limits.max_header.saturating_mul(HARD);
         // Boxed: each future that it is moved through would have room for it once more, for as long as it is served.
-        let connection = Box::pin(connection(caller, patience, largest, service.clone(), Ending(ending.clone())));
+        let connection =
+            Box::pin(connection(caller, patience, largest, service.clone(), ShutdownSignal(ending.clone())));
         tokio::spawn(async move {
             // A panic while an answer's body is written costs this connection only.
-            if let Some(Err(error)) = worker::caught_in_request(connection).await {
+            if let Some(Err(error)) = watchdog::caught_in_request(connection).await {
                 debug!("a connection ended: {error}");
             }
             drop(place);

@@ -1,10 +1,10 @@
 //! What RFC 9112 asks of a request and the HTTP library does not check. It is checked before the routes see the request:
 //! warp panics on a target without a path (seanmonstar/warp#1166).
 
+use crate::http::handoff::HeadOnly;
 use crate::http::problem::Problem;
-use crate::http::takeover::HeadOnly;
 use crate::http::trace;
-use crate::worker;
+use crate::watchdog;
 use std::convert::Infallible;
 use std::future::Future;
 use warp::http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
@@ -47,8 +47,8 @@ where
         return Ok(answer);
     }
     // Boxed: hyper keeps room for the whole future on each connection, also before there is a request.
-    let answer = match worker::caught_in_poll(|| Box::pin(service(request))) {
-        Some(answer) => worker::caught_in_request(answer).await,
+    let answer = match watchdog::caught_in_poll(|| Box::pin(service(request))) {
+        Some(answer) => watchdog::caught_in_request(answer).await,
         None => None,
     };
     answer.unwrap_or_else(|| Ok(Problem::internal("the bridge failed at this request; please report it").response()))

@@ -1,9 +1,9 @@
 //! TLS for clients: handshakes, and certificates that may change while we serve.
 
-use super::unfit::Unfit;
+use super::rejected_certs::RejectedCerts;
+use crate::file_stamp::FileStamp;
 use crate::http::certificate::Names;
 use crate::http::transport::Transport;
-use crate::seen::Seen;
 use log::{error, info};
 use rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -39,12 +39,12 @@ pub enum Clients {
 
 /// What TLS connections are made with.
 #[derive(Clone)]
-pub struct Tls {
+pub struct ServerTls {
     files: Arc<TlsFiles>,
     /// As they were before they were read.
-    loaded: Vec<Seen>,
+    loaded: Vec<FileStamp>,
     config: Arc<RwLock<Arc<ServerConfig>>>,
-    unfit: Arc<Unfit>,
+    unfit: Arc<RejectedCerts>,
     /// Handshakes that calculate at a time.
     turns: Arc<Semaphore>,
 }
@@ -56,7 +56,7 @@ const WAITING: usize = 32 << 10;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-impl Tls {
+impl ServerTls {
     /// An error is for the person who started the program.
     pub fn load(files: TlsFiles) -> Result<Self, String> {
         let loaded = files.seen();
@@ -121,16 +121,16 @@ impl Tls {
         }
     }
 
-    async fn seen(&self) -> Vec<Seen> {
+    async fn seen(&self) -> Vec<FileStamp> {
         let files = self.files.clone();
         tokio::task::spawn_blocking(move || files.seen()).await.unwrap_or_default()
     }
 }
 
 impl TlsFiles {
-    fn seen(&self) -> Vec<Seen> {
+    fn seen(&self) -> Vec<FileStamp> {
         let all = [Some(&self.certificate), Some(&self.key), self.clients.authority()];
-        all.into_iter().flatten().cloned().map(Seen::now).collect()
+        all.into_iter().flatten().cloned().map(FileStamp::now).collect()
     }
 }
 

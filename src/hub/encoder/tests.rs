@@ -1,6 +1,6 @@
 use super::*;
 use crate::memory_budget::Share;
-use crate::record::{Epochs, RecordRef, Records, TopicName};
+use crate::record::{EpochSpan, RecordRef, Records, TopicName};
 
 struct Ids;
 
@@ -31,7 +31,7 @@ fn a_filter_that_takes_long_moves_the_id_and_keeps_the_epoch_of_what_it_has_pass
     let mut encoder = Encoder::new(cursor, Arc::new(filter), Arc::new(Ids), Bounds::default());
     let mut records = Records::over(Bytes::new());
     (0..RECORDS).for_each(|offset| records.push(offset, 0, None, None));
-    let mut epochs = Epochs::default();
+    let mut epochs = EpochSpan::default();
     epochs.begin(0, 5);
     epochs.begin(500, 7);
     let batches = [records];

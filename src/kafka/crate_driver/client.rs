@@ -12,14 +12,14 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A connection to each broker of a cluster, for one thread at a time.
-pub struct Client {
+pub struct CrateClient {
     settings: Settings,
     kafka: Option<KafkaClient>,
 }
 
 /// Why a call failed.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CrateError {
     /// No connection came about, so nothing was sent.
     NotSent(BrokerError),
     /// What was sent may have been understood.
@@ -28,15 +28,15 @@ pub enum Failure {
     Answered(BrokerError),
 }
 
-impl From<Failure> for BrokerError {
-    fn from(failure: Failure) -> Self {
+impl From<CrateError> for BrokerError {
+    fn from(failure: CrateError) -> Self {
         match failure {
-            Failure::NotSent(error) | Failure::Cut(error) | Failure::Answered(error) => error,
+            CrateError::NotSent(error) | CrateError::Cut(error) | CrateError::Answered(error) => error,
         }
     }
 }
 
-impl Client {
+impl CrateClient {
     pub fn new(settings: &Settings) -> Self {
         Self { settings: settings.clone(), kafka: None }
     }
@@ -47,10 +47,10 @@ impl Client {
 
     /// A client that was broken is made anew for the next call. The crate panics on some bytes that
     /// are not Kafka's (negative lengths, a partition out of range), so a panic breaks only the client.
-    pub fn try_call<T>(&mut self, ask: impl FnOnce(&mut KafkaClient) -> Result<T, Error>) -> Result<T, Failure> {
+    pub fn try_call<T>(&mut self, ask: impl FnOnce(&mut KafkaClient) -> Result<T, Error>) -> Result<T, CrateError> {
         let mut kafka = match self.kafka.take() {
             Some(kafka) => kafka,
-            None => self.connect().map_err(Failure::NotSent)?,
+            None => self.connect().map_err(CrateError::NotSent)?,
         };
         let failure = match catch_unwind(AssertUnwindSafe(|| ask(&mut kafka))) {
             Ok(Ok(answer)) => {
@@ -58,11 +58,11 @@ impl Client {
                 return Ok(answer);
             }
             Ok(Err(error)) => failure(&error),
-            Err(_) => Failure::Cut(BrokerError::Corrupt("bytes that are not Kafka's protocol".to_owned())),
+            Err(_) => CrateError::Cut(BrokerError::Corrupt("bytes that are not Kafka's protocol".to_owned())),
         };
         match failure {
-            Failure::Answered(_) => self.kafka = Some(kafka),
-            Failure::Cut(_) if self.is_refused() => return Err(Failure::Answered(old_protocol_refused())),
+            CrateError::Answered(_) => self.kafka = Some(kafka),
+            CrateError::Cut(_) if self.is_refused() => return Err(CrateError::Answered(old_protocol_refused())),
             _ => {}
         }
         Err(failure)
@@ -107,7 +107,7 @@ fn old_protocol_refused() -> BrokerError {
     BrokerError::Unsupported("the broker refuses the old protocol; use --driver wire".to_owned())
 }
 
-fn failure(error: &Error) -> Failure {
+fn failure(error: &Error) -> CrateError {
     match error {
         // These come from connecting only.
         Error::Io(e)
@@ -119,14 +119,14 @@ fn failure(error: &Error) -> Failure {
                     | ErrorKind::AddrNotAvailable
             ) =>
         {
-            Failure::NotSent(BrokerError::Unavailable(e.to_string()))
+            CrateError::NotSent(BrokerError::Unavailable(e.to_string()))
         }
-        Error::NoHostReachable => Failure::NotSent(BrokerError::Unavailable("no broker can be reached".to_owned())),
-        Error::Io(e) => Failure::Cut(BrokerError::Unavailable(e.to_string())),
-        Error::Kafka(code) => Failure::Answered(answered(*code as i16, Asked::Cluster)),
+        Error::NoHostReachable => CrateError::NotSent(BrokerError::Unavailable("no broker can be reached".to_owned())),
+        Error::Io(e) => CrateError::Cut(BrokerError::Unavailable(e.to_string())),
+        Error::Kafka(code) => CrateError::Answered(answered(*code as i16, Asked::Cluster)),
         Error::TopicPartitionError { topic_name, partition_id, error_code } => {
             let code = *error_code as i16;
-            Failure::Answered(match TopicName::new(topic_name) {
+            CrateError::Answered(match TopicName::new(topic_name) {
                 Ok(topic) => answered(
                     code,
                     Asked::Place(&TopicPartition { topic, partition: *partition_id }, Operation::Describe),
@@ -135,13 +135,13 @@ fn failure(error: &Error) -> Failure {
             })
         }
         Error::ArcSelf(inner) => failure(inner),
-        Error::UnsupportedCompression => Failure::Answered(BrokerError::Unsupported(
+        Error::UnsupportedCompression => CrateError::Answered(BrokerError::Unsupported(
             "the records are compressed with lz4 or zstd, which the crate driver cannot read; use --driver wire"
                 .to_owned(),
         )),
-        Error::UnsupportedProtocol => Failure::Answered(old_protocol_refused()),
+        Error::UnsupportedProtocol => CrateError::Answered(old_protocol_refused()),
         // The rest of a damaged answer may still be on its way.
-        other => Failure::Cut(BrokerError::Corrupt(other.to_string())),
+        other => CrateError::Cut(BrokerError::Corrupt(other.to_string())),
     }
 }
 

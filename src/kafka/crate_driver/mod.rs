@@ -24,7 +24,7 @@ use crate::broker::{
 };
 use crate::memory_budget::Share;
 use crate::record::{Offset, Partition, Position, TopicName, TopicPartition};
-use client::Client;
+use client::CrateClient;
 use crossbeam_channel::Receiver;
 use kafka::client::{FetchOffset, KafkaClient};
 use reader::CrateReader;
@@ -37,16 +37,16 @@ use writer::Writer;
 pub struct CrateDriver {
     settings: Settings,
     /// For metadata and offsets; each reader and the writer have their own.
-    client: Mutex<Client>,
+    client: Mutex<CrateClient>,
 }
 
 impl CrateDriver {
     /// Connects when first asked for something.
     pub fn new(settings: &Settings) -> Self {
-        Self { settings: settings.clone(), client: Mutex::new(Client::new(settings)) }
+        Self { settings: settings.clone(), client: Mutex::new(CrateClient::new(settings)) }
     }
 
-    fn client(&self) -> MutexGuard<'_, Client> {
+    fn client(&self) -> MutexGuard<'_, CrateClient> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -150,10 +150,10 @@ impl Broker for CrateDriver {
 
     /// The crate allocates what a broker announces, so only memory that is kept could be counted, which says little.
     fn reader(&self, leader: NodeId, _memory: &Arc<Share>) -> Box<dyn Reader> {
-        Box::new(CrateReader::new(Client::new(&self.settings), leader))
+        Box::new(CrateReader::new(CrateClient::new(&self.settings), leader))
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
-        Writer::new(Client::new(&self.settings)).write_all(&submissions);
+        Writer::new(CrateClient::new(&self.settings)).write_all(&submissions);
     }
 }

@@ -1,10 +1,10 @@
 //! Fetches from one leader through the `kafka` crate.
 
-use super::client::{Client, answered};
+use super::client::{CrateClient, answered};
 use super::{mixed, topic_infos};
 use crate::broker::{BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want};
 use crate::kafka::wire::errors::Asked;
-use crate::record::{Epochs, Offset, Partition, Records, TopicName, TopicPartition};
+use crate::record::{EpochSpan, Offset, Partition, Records, TopicName, TopicPartition};
 use kafka::Error;
 use kafka::client::FetchPartition;
 use kafka::client::fetch::{Data, Message};
@@ -20,7 +20,7 @@ const REST: Duration = Duration::from_millis(5);
 const MOST: usize = 128 << 20;
 
 pub struct CrateReader {
-    client: Client,
+    client: CrateClient,
     leader: NodeId,
     /// As last loaded; empty: to be loaded.
     topics: HashMap<TopicName, TopicInfo>,
@@ -32,7 +32,7 @@ pub struct CrateReader {
 }
 
 impl CrateReader {
-    pub fn new(client: Client, leader: NodeId) -> Self {
+    pub fn new(client: CrateClient, leader: NodeId) -> Self {
         Self {
             client,
             leader,
@@ -214,7 +214,7 @@ impl Answer {
         PartitionData {
             batches: if self.records.is_empty() { Vec::new() } else { vec![self.records] },
             next_offset: self.next.max(from),
-            epochs: Epochs::NONE,
+            epochs: EpochSpan::NONE,
             // The old protocol does not tell.
             log_start: 0,
             end: self.end,

@@ -1,6 +1,6 @@
 //! Writes submissions through the `kafka` crate, one request at a time.
 
-use super::client::{Client, Failure, answered};
+use super::client::{CrateClient, CrateError, answered};
 use super::topic_infos;
 use crate::broker::{
     Acks, AutoCreate, BrokerError, NodeId, Operation, Outcome, Placed, Receipts, Remedy, Submission, TopicInfo, Written,
@@ -8,7 +8,7 @@ use crate::broker::{
 use crate::kafka::wire::errors::Asked;
 use crate::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Partition, TopicName, TopicPartition};
-use crate::worker;
+use crate::watchdog;
 use crossbeam_channel::Receiver;
 use kafka::client::{ProduceConfirm, ProduceMessage, RequiredAcks};
 use kafka::error::KafkaCode;
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const CREATION: Duration = Duration::from_secs(5);
 
 pub struct Writer {
-    client: Client,
+    client: CrateClient,
     topics: HashMap<TopicName, TopicInfo>,
     sticky: HashMap<TopicName, Sticky>,
     /// Records for one partition in one request, where the broker found more too large.
@@ -61,7 +61,7 @@ enum Tried {
 }
 
 impl Writer {
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: CrateClient) -> Self {
         Self {
             client,
             topics: HashMap::new(),
@@ -82,7 +82,7 @@ impl Writer {
                 queue(submission, &mut pending);
             }
             while !pending.is_empty() {
-                let _at_work = worker::at_work();
+                let _at_work = watchdog::busy();
                 let before = pending.len();
                 pending = self.round(pending);
                 if pending.len() == before {
@@ -97,7 +97,7 @@ impl Writer {
     /// One request to each leader; what it leaves undone comes back in order.
     fn round(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
         let mut requests: HashMap<(NodeId, Acks), Vec<(usize, Pending)>> = HashMap::new();
-        let mut loads: HashMap<TopicPartition, Load> = HashMap::new();
+        let mut loads: HashMap<TopicPartition, WriteLoad> = HashMap::new();
         let mut undone = Vec::new();
         self.looked_up.clear();
         for (order, mut record) in pending.into_iter().enumerate() {
@@ -119,7 +119,7 @@ impl Writer {
             record.partition = Some(partition);
             let place = TopicPartition { topic: record.topic.clone(), partition };
             let most = self.fewer.get(&place).copied().unwrap_or(usize::MAX);
-            if loads.entry(place).or_insert(Load::new(record.acks, most)).add(&record) {
+            if loads.entry(place).or_insert(WriteLoad::new(record.acks, most)).add(&record) {
                 requests.entry((leader, record.acks)).or_default().push((order, record));
             } else {
                 undone.push((order, record));
@@ -265,21 +265,21 @@ impl Writer {
         }
     }
 
-    fn all_failed(&mut self, failure: Failure, records: Vec<(usize, Pending)>) -> Vec<(usize, Pending)> {
+    fn all_failed(&mut self, failure: CrateError, records: Vec<(usize, Pending)>) -> Vec<(usize, Pending)> {
         let outcome = match failure {
-            Failure::NotSent(_) => None,
-            Failure::Cut(error) => {
+            CrateError::NotSent(_) => None,
+            CrateError::Cut(error) => {
                 log::warn!("a produce request was cut off ({error}); {} records may have been written", records.len());
                 Some(BrokerError::TimedOut(Written::Maybe))
             }
             // The crate itself says so where a leader has gone since the metadata was loaded.
-            Failure::Answered(BrokerError::Refused { code, .. })
+            CrateError::Answered(BrokerError::Refused { code, .. })
                 if code == KafkaCode::UnknownTopicOrPartition as i16 =>
             {
                 None
             }
-            Failure::Answered(error) if error.remedy() == Remedy::GiveUp => Some(error),
-            Failure::Answered(_) => None,
+            CrateError::Answered(error) if error.remedy() == Remedy::GiveUp => Some(error),
+            CrateError::Answered(_) => None,
         };
         self.topics.clear();
         let Some(error) = outcome else { return records };
@@ -289,7 +289,7 @@ impl Writer {
 }
 
 /// What one request takes of one partition.
-struct Load {
+struct WriteLoad {
     acks: Acks,
     bytes: usize,
     records: usize,
@@ -298,7 +298,7 @@ struct Load {
     full: bool,
 }
 
-impl Load {
+impl WriteLoad {
     fn new(acks: Acks, most: usize) -> Self {
         Self { acks, bytes: 0, records: 0, most: most.max(1), full: false }
     }

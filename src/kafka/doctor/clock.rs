@@ -5,7 +5,7 @@
 
 use super::Reached;
 use crate::broker::BrokerError;
-use crate::finding::{Finding, Step};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::errors::{self, Asked};
 use crate::record::now;
 use kafka_protocol::messages::DescribeQuorumRequest;
@@ -17,7 +17,7 @@ const TOO_MUCH: i64 = 5_000;
 /// The version that tells times.
 const VERSION: i16 = 1;
 
-pub fn skew(broker: &mut Reached) -> Finding {
+pub fn skew(broker: &mut Reached) -> Diagnosis {
     let before = now();
     let theirs = controllers_time(broker);
     let after = now();
@@ -25,18 +25,21 @@ pub fn skew(broker: &mut Reached) -> Finding {
     let (ours, unsure) = (before + (after - before) / 2, (after - before) / 2);
     match theirs {
         Ok(Some(theirs)) => judge(theirs - ours, unsure),
-        Ok(None) | Err(BrokerError::Unsupported(_)) => Finding::skipped(
-            Step::Clock,
+        Ok(None) | Err(BrokerError::Unsupported(_)) => Diagnosis::skipped(
+            DiagnosisStep::Clock,
             "only Kafka 3.3 and later without ZooKeeper tells its time: compare `date` there",
         ),
-        Err(BrokerError::Denied(_)) => {
-            Finding::skipped(Step::Clock, "the controller's time may not be asked for (Describe on the cluster)")
+        Err(BrokerError::Denied(_)) => Diagnosis::skipped(
+            DiagnosisStep::Clock,
+            "the controller's time may not be asked for (Describe on the cluster)",
+        ),
+        Err(error) => {
+            Diagnosis::skipped(DiagnosisStep::Clock, format!("the controller does not tell its time: {error}"))
         }
-        Err(error) => Finding::skipped(Step::Clock, format!("the controller does not tell its time: {error}")),
     }
 }
 
-fn judge(skew: i64, unsure: i64) -> Finding {
+fn judge(skew: i64, unsure: i64) -> Diagnosis {
     let off = format!("{}.{:03} s", skew.abs() / 1000, skew.abs() % 1000);
     let place = match skew {
         _ if skew.abs() <= unsure => "at the same time as".to_owned(),
@@ -45,10 +48,10 @@ fn judge(skew: i64, unsure: i64) -> Finding {
     };
     let what = format!("this machine is {place} the controller (± {unsure} ms, from DescribeQuorum)");
     if skew.abs() <= TOO_MUCH + unsure {
-        return Finding::ok(Step::Clock, what);
+        return Diagnosis::ok(DiagnosisStep::Clock, what);
     }
-    Finding::failed(
-        Step::Clock,
+    Diagnosis::failed(
+        DiagnosisStep::Clock,
         what,
         "set the clocks by NTP: times such as from=-15m and retention are off by that much",
     )

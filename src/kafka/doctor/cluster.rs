@@ -2,7 +2,7 @@
 
 use super::Reached;
 use super::reach::{connect, resolve, told};
-use crate::finding::{Finding, Step};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::Settings;
 use crate::kafka::wire::connection::Connection;
 use crate::record::TopicName;
@@ -15,23 +15,27 @@ use kafka_protocol::protocol::StrBytes;
 const VERSION: i16 = 12;
 
 /// A cluster by its own account.
-pub struct Cluster {
+pub struct ClusterCheck {
     pub metadata: MetadataResponse,
     /// `host:port` of whom we asked.
     asked: String,
 }
 
-impl Cluster {
-    pub fn ask(broker: &mut Reached, topics: &[TopicName], found: &mut dyn FnMut(Finding)) -> Option<Self> {
+impl ClusterCheck {
+    pub fn ask(broker: &mut Reached, topics: &[TopicName], found: &mut dyn FnMut(Diagnosis)) -> Option<Self> {
         let asked = broker.connection.address().to_owned();
         match broker.ask(&request(topics), VERSION) {
             Ok(metadata) => {
                 let cluster = Self { metadata, asked };
-                found(Finding::ok(Step::Metadata, cluster.describe()));
+                found(Diagnosis::ok(DiagnosisStep::Metadata, cluster.describe()));
                 Some(cluster)
             }
             Err(error) => {
-                found(Finding::failed(Step::Metadata, format!("{asked}: {error}"), "look into the broker's log"));
+                found(Diagnosis::failed(
+                    DiagnosisStep::Metadata,
+                    format!("{asked}: {error}"),
+                    "look into the broker's log",
+                ));
                 None
             }
         }
@@ -59,16 +63,20 @@ impl Cluster {
     }
 
     /// Whatever was asked first, clients are sent to the addresses that brokers advertise.
-    pub fn check_advertised(&self, settings: &Settings, found: &mut dyn FnMut(Finding)) {
+    pub fn check_advertised(&self, settings: &Settings, found: &mut dyn FnMut(Diagnosis)) {
         for broker in &self.metadata.brokers {
             let (node, host, address) = (broker.node_id.0, broker.host.as_str(), advertised(broker));
             found(match self.visit(&address, settings) {
-                Ok(()) if address == self.asked => {
-                    Finding::ok(Step::AdvertisedListeners, format!("broker {node} is at {address}, as was given"))
-                }
-                Ok(()) => Finding::ok(Step::AdvertisedListeners, format!("broker {node} is at {address} and answers")),
-                Err(why) => Finding::failed(
-                    Step::AdvertisedListeners,
+                Ok(()) if address == self.asked => Diagnosis::ok(
+                    DiagnosisStep::AdvertisedListeners,
+                    format!("broker {node} is at {address}, as was given"),
+                ),
+                Ok(()) => Diagnosis::ok(
+                    DiagnosisStep::AdvertisedListeners,
+                    format!("broker {node} is at {address} and answers"),
+                ),
+                Err(why) => Diagnosis::failed(
+                    DiagnosisStep::AdvertisedListeners,
                     format!("broker {node} sends clients to {address}, where {why}"),
                     self.remedy(node, host, settings),
                 ),

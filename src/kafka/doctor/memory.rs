@@ -4,41 +4,44 @@
 //! between takes it for a new one: it is then in the log twice. No client can tell.
 
 use super::Reached;
-use super::cluster::Cluster;
+use super::cluster::ClusterCheck;
 use crate::broker::BrokerError;
-use crate::finding::{Finding, Step};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::configs::PRODUCER_EXPIRY as NAME;
 use std::time::Duration;
 
 /// For so long after its last record the producer counts on being known, whatever `--produce-timeout` is.
 const COUNTED_ON: Duration = Duration::from_secs(60);
 
-pub fn producers(broker: &mut Reached, cluster: &Cluster, produce_timeout: Duration) -> Finding {
-    let step = Step::ProducerExpiry;
+pub fn producers(broker: &mut Reached, cluster: &ClusterCheck, produce_timeout: Duration) -> Diagnosis {
+    let step = DiagnosisStep::ProducerExpiry;
     let Some(node) = cluster.node_asked() else {
-        return Finding::skipped(step, "it is not known which broker was asked");
+        return Diagnosis::skipped(step, "it is not known which broker was asked");
     };
     match broker.setting(node, NAME) {
         Ok(Some(value)) => match value.parse() {
             Ok(ms) => judge(Duration::from_millis(ms), produce_timeout),
-            Err(_) => Finding::skipped(step, format!("{NAME} is {value:?}")),
+            Err(_) => Diagnosis::skipped(step, format!("{NAME} is {value:?}")),
         },
-        Ok(None) => Finding::skipped(step, format!("only Kafka 3.4 and later tells {NAME}")),
+        Ok(None) => Diagnosis::skipped(step, format!("only Kafka 3.4 and later tells {NAME}")),
         Err(BrokerError::Denied(_)) => {
-            Finding::skipped(step, format!("{NAME} may not be asked for (DescribeConfigs on the cluster)"))
+            Diagnosis::skipped(step, format!("{NAME} may not be asked for (DescribeConfigs on the cluster)"))
         }
-        Err(error) => Finding::skipped(step, format!("{NAME}: {error}")),
+        Err(error) => Diagnosis::skipped(step, format!("{NAME}: {error}")),
     }
 }
 
-fn judge(expiry: Duration, produce_timeout: Duration) -> Finding {
+fn judge(expiry: Duration, produce_timeout: Duration) -> Diagnosis {
     let needed = produce_timeout.max(COUNTED_ON);
     let what = format!("brokers remember an idle producer for {expiry:?} ({NAME})");
     if expiry > needed {
-        return Finding::ok(Step::ProducerExpiry, format!("{what}, longer than any retry ({produce_timeout:?})"));
+        return Diagnosis::ok(
+            DiagnosisStep::ProducerExpiry,
+            format!("{what}, longer than any retry ({produce_timeout:?})"),
+        );
     }
-    Finding::failed(
-        Step::ProducerExpiry,
+    Diagnosis::failed(
+        DiagnosisStep::ProducerExpiry,
         format!("{what}, and the bridge counts on {needed:?}: a record that is sent again can be written twice"),
         format!("set {NAME} to more than {} on every broker (its default is 86400000)", needed.as_millis()),
     )

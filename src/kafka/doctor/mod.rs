@@ -19,9 +19,9 @@ use super::wire::configs;
 use super::wire::connection::Connection;
 use super::wire::shape::Call;
 use crate::broker::{Broker, BrokerError, NodeId};
-use crate::finding::{Finding, Step};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::record::TopicName;
-use cluster::Cluster;
+use cluster::ClusterCheck;
 use std::time::Duration;
 
 /// A broker that answers.
@@ -35,11 +35,11 @@ struct Reached {
 ///
 /// Records are sent again for as long as `produce_timeout`.
 pub fn examine(
-    kafka: &super::Connection,
+    kafka: &super::KafkaSettings,
     timeout: Duration,
     topics: &[TopicName],
     produce_timeout: Duration,
-    found: &mut dyn FnMut(Finding),
+    found: &mut dyn FnMut(Diagnosis),
 ) {
     let settings = Settings { connect_timeout: timeout, request_timeout: timeout, ..kafka.settings() };
     let mut reached = None;
@@ -58,7 +58,7 @@ pub fn examine(
         return skip_all(AFTER_REACHING, "the broker is too old for --driver wire", found);
     }
     let mut broker = Reached { connection, settings };
-    let Some(cluster) = Cluster::ask(&mut broker, topics, found) else {
+    let Some(cluster) = ClusterCheck::ask(&mut broker, topics, found) else {
         return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "there is no metadata", found);
     };
     cluster.check_advertised(&broker.settings, found);
@@ -70,24 +70,24 @@ pub fn examine(
 }
 
 /// What takes a broker that answers.
-const AFTER_REACHING: &[Step] = &[
-    Step::Metadata,
-    Step::AdvertisedListeners,
-    Step::Topics,
-    Step::Producing,
-    Step::AutoCreation,
-    Step::ProducerExpiry,
-    Step::Clock,
+const AFTER_REACHING: &[DiagnosisStep] = &[
+    DiagnosisStep::Metadata,
+    DiagnosisStep::AdvertisedListeners,
+    DiagnosisStep::Topics,
+    DiagnosisStep::Producing,
+    DiagnosisStep::AutoCreation,
+    DiagnosisStep::ProducerExpiry,
+    DiagnosisStep::Clock,
 ];
 
-fn skip_all(steps: &[Step], why: &str, found: &mut dyn FnMut(Finding)) {
-    steps.iter().for_each(|step| found(Finding::skipped(*step, why)));
+fn skip_all(steps: &[DiagnosisStep], why: &str, found: &mut dyn FnMut(Diagnosis)) {
+    steps.iter().for_each(|step| found(Diagnosis::skipped(*step, why)));
 }
 
-fn by_the_old_protocol(settings: &Settings) -> Finding {
+fn by_the_old_protocol(settings: &Settings) -> Diagnosis {
     match CrateDriver::new(settings).list_topics() {
-        Ok(topics) => Finding::ok(Step::Metadata, format!("{} topics, by the old protocol", topics.len())),
-        Err(error) => Finding::failed(Step::Metadata, error.to_string(), "look into the broker's log"),
+        Ok(topics) => Diagnosis::ok(DiagnosisStep::Metadata, format!("{} topics, by the old protocol", topics.len())),
+        Err(error) => Diagnosis::failed(DiagnosisStep::Metadata, error.to_string(), "look into the broker's log"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a name to a broker that answers and knows us: name, TCP, TLS, ApiVersions, SASL.
 
 use crate::broker::BrokerError;
-use crate::finding::{Finding, Step};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::Driver;
 use crate::kafka::wire::connection::{Connection, Stage};
 use crate::kafka::wire::{Settings, Versions};
@@ -14,27 +14,27 @@ pub fn broker(
     address: &str,
     settings: &Settings,
     driver: Driver,
-    found: &mut dyn FnMut(Finding),
+    found: &mut dyn FnMut(Diagnosis),
 ) -> Option<Connection> {
-    let rest = [Step::Tcp, Step::Tls, Step::ApiVersions, Step::Sasl];
+    let rest = [DiagnosisStep::Tcp, DiagnosisStep::Tls, DiagnosisStep::ApiVersions, DiagnosisStep::Sasl];
     let resolved = match resolve(address) {
         Ok(resolved) => resolved,
         Err(why) => {
-            found(Finding::failed(Step::Name, format!("{address}: {why}"), NAME_REMEDY));
+            found(Diagnosis::failed(DiagnosisStep::Name, format!("{address}: {why}"), NAME_REMEDY));
             super::skip_all(&rest, &format!("{address} has no address"), found);
             return None;
         }
     };
     let listed: Vec<String> = resolved.iter().map(|at| at.ip().to_string()).collect();
-    found(Finding::ok(Step::Name, format!("{address} is {}", listed.join(", "))));
+    found(Diagnosis::ok(DiagnosisStep::Name, format!("{address} is {}", listed.join(", "))));
     let connected = connect(&resolved, settings.connect_timeout);
     let at = match connected {
         Ok((at, time)) => {
-            found(Finding::ok(Step::Tcp, format!("{at} connects in {:.1} ms", time.as_secs_f64() * 1000.0)));
+            found(Diagnosis::ok(DiagnosisStep::Tcp, format!("{at} connects in {:.1} ms", time.as_secs_f64() * 1000.0)));
             at
         }
         Err(error) => {
-            found(Finding::failed(Step::Tcp, format!("{address}: {}", told(&error)), tcp_remedy(&error)));
+            found(Diagnosis::failed(DiagnosisStep::Tcp, format!("{address}: {}", told(&error)), tcp_remedy(&error)));
             super::skip_all(rest.get(1..).unwrap_or_default(), &format!("{address} cannot be reached"), found);
             return None;
         }
@@ -48,17 +48,18 @@ fn secured(
     at: SocketAddr,
     settings: &Settings,
     driver: Driver,
-    found: &mut dyn FnMut(Finding),
+    found: &mut dyn FnMut(Diagnosis),
 ) -> Option<Connection> {
     let security = &settings.security;
-    let not_wanted = |step| Finding::skipped(step, format!("not asked for ({})", security.describe()));
-    let agreed = || Finding::ok(Step::Tls, format!("{address} and we agree, and its certificate is trusted"));
+    let not_wanted = |step| Diagnosis::skipped(step, format!("not asked for ({})", security.describe()));
+    let agreed =
+        || Diagnosis::ok(DiagnosisStep::Tls, format!("{address} and we agree, and its certificate is trusted"));
     let began = Instant::now();
     let mut stage = None;
     let opened = Connection::open_in_stages(address, settings, &mut |reached, versions| {
         stage = Some(reached);
         match reached {
-            Stage::Connected if security.tls.is_none() => found(not_wanted(Step::Tls)),
+            Stage::Connected if security.tls.is_none() => found(not_wanted(DiagnosisStep::Tls)),
             // In TLS 1.3 it refuses our certificate only now, in the place of its first answer.
             Stage::Connected => {}
             Stage::Answered => {
@@ -72,56 +73,60 @@ fn secured(
     match (opened, stage) {
         (Ok(connection), _) => {
             found(match &security.sasl {
-                None => not_wanted(Step::Sasl),
+                None => not_wanted(DiagnosisStep::Sasl),
                 Some(sasl) => {
                     let whom = security.principal().map(|principal| format!(" as {principal}")).unwrap_or_default();
-                    Finding::ok(Step::Sasl, format!("{address} lets us in by {}{whom}", sasl.mechanism()))
+                    Diagnosis::ok(DiagnosisStep::Sasl, format!("{address} lets us in by {}{whom}", sasl.mechanism()))
                 }
             });
             return Some(connection);
         }
-        (Err(error), Some(Stage::Answered)) => found(Finding::failed(Step::Sasl, error.to_string(), SASL_REMEDY)),
+        (Err(error), Some(Stage::Answered)) => {
+            found(Diagnosis::failed(DiagnosisStep::Sasl, error.to_string(), SASL_REMEDY))
+        }
         (Err(error), reached)
             if security.tls.is_some() && (reached.is_none() || matches!(error, BrokerError::Untrusted(_))) =>
         {
-            found(Finding::failed(Step::Tls, error.to_string(), TLS_REMEDY));
-            super::skip_all(&[Step::ApiVersions, Step::Sasl], "TLS comes first", found);
+            found(Diagnosis::failed(DiagnosisStep::Tls, error.to_string(), TLS_REMEDY));
+            super::skip_all(&[DiagnosisStep::ApiVersions, DiagnosisStep::Sasl], "TLS comes first", found);
         }
         (Err(error), _) if security.tls.is_some() => {
             found(agreed());
-            found(Finding::failed(Step::ApiVersions, error.to_string(), SILENT_REMEDY));
-            found(Finding::skipped(Step::Sasl, format!("{address} does not answer as Kafka does")));
+            found(Diagnosis::failed(DiagnosisStep::ApiVersions, error.to_string(), SILENT_REMEDY));
+            found(Diagnosis::skipped(DiagnosisStep::Sasl, format!("{address} does not answer as Kafka does")));
         }
         (Err(error), reached) => {
             if reached.is_none() {
-                found(not_wanted(Step::Tls));
+                found(not_wanted(DiagnosisStep::Tls));
             }
             found(no_versions(at, settings, &error, began.elapsed()));
-            found(Finding::skipped(Step::Sasl, format!("{address} does not answer as Kafka does")));
+            found(Diagnosis::skipped(DiagnosisStep::Sasl, format!("{address} does not answer as Kafka does")));
         }
     }
     None
 }
 
 /// What the broker speaks, which driver that means, and whether it is the one that was chosen.
-fn fits(address: &str, versions: &Versions, chosen: Driver) -> Finding {
-    let step = Step::ApiVersions;
+fn fits(address: &str, versions: &Versions, chosen: Driver) -> Diagnosis {
+    let step = DiagnosisStep::ApiVersions;
     let speaks = format!("{address} speaks {}", versions.describe());
     match chosen {
-        Driver::Crate if !versions.speaks_old_protocol() => Finding::failed(
+        Driver::Crate if !versions.speaks_old_protocol() => Diagnosis::failed(
             step,
             format!("{speaks}, but --driver crate only what is older"),
             "leave --driver out, or give wire",
         ),
         Driver::Wire if !versions.speaks_wire() => {
-            Finding::failed(step, format!("{speaks}, but --driver wire only what is newer (Kafka 0.11)"), OLD_REMEDY)
+            Diagnosis::failed(step, format!("{speaks}, but --driver wire only what is newer (Kafka 0.11)"), OLD_REMEDY)
         }
-        Driver::Crate if versions.speaks_wire() => Finding::ok(
+        Driver::Crate if versions.speaks_wire() => Diagnosis::ok(
             step,
             format!("{speaks}: driver crate, as asked for; leave it out, and no answer can end the bridge"),
         ),
-        Driver::Crate => Finding::ok(step, format!("{speaks}: driver crate, which trusts the broker with our memory")),
-        Driver::Wire => Finding::ok(step, format!("{speaks}: driver wire")),
+        Driver::Crate => {
+            Diagnosis::ok(step, format!("{speaks}: driver crate, which trusts the broker with our memory"))
+        }
+        Driver::Wire => Diagnosis::ok(step, format!("{speaks}: driver wire")),
     }
 }
 
@@ -183,22 +188,22 @@ pub fn tcp_remedy(error: &io::Error) -> &'static str {
 }
 
 /// The port is open, and who listens there does not answer ApiVersions.
-fn no_versions(at: SocketAddr, settings: &Settings, error: &BrokerError, after: Duration) -> Finding {
-    let step = Step::ApiVersions;
+fn no_versions(at: SocketAddr, settings: &Settings, error: &BrokerError, after: Duration) -> Diagnosis {
+    let step = DiagnosisStep::ApiVersions;
     // An old broker hangs up on the question; one that is silent would be so again.
     let has_hung_up = after < settings.connect_timeout;
     if has_hung_up && !settings.security.is_on() && speaks_old_protocol(at, settings.connect_timeout) {
         let what = "the broker does not answer ApiVersions, and does answer the protocol before Kafka 0.10";
-        return Finding::failed(step, what, OLD_REMEDY);
+        return Diagnosis::failed(step, what, OLD_REMEDY);
     }
     if speaks_http(at, settings.connect_timeout) {
-        return Finding::failed(
+        return Diagnosis::failed(
             step,
             format!("{at} speaks HTTP and is no Kafka listener"),
             "give the port of a Kafka broker (9092, as a rule), not that of a REST proxy, a console or a web server",
         );
     }
-    Finding::failed(
+    Diagnosis::failed(
         step,
         error.to_string(),
         "is this a Kafka listener, of a broker that is up, and without TLS? (SSL and SASL listeners have ports of their own)",

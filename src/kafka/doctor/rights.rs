@@ -1,9 +1,9 @@
 //! What we may read and write there, and who makes topics.
 
 use super::Reached;
-use super::cluster::Cluster;
+use super::cluster::ClusterCheck;
 use crate::broker::{BrokerError, Remedy, kafka_acls};
-use crate::finding::{Finding, Step};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::Settings;
 use crate::kafka::wire::configs::AUTO_CREATION;
 use crate::kafka::wire::errors::{self, Asked};
@@ -19,12 +19,12 @@ const WRITE: i32 = 1 << 4;
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// One finding about the topics asked for, or about all that can be seen.
-pub fn topics(cluster: &Cluster, asked: &[TopicName], settings: &Settings) -> Finding {
-    let step = Step::Topics;
+pub fn topics(cluster: &ClusterCheck, asked: &[TopicName], settings: &Settings) -> Diagnosis {
+    let step = DiagnosisStep::Topics;
     let topics: Vec<&MetadataResponseTopic> =
         cluster.metadata.topics.iter().filter(|topic| !topic.is_internal).collect();
     if topics.is_empty() && asked.is_empty() {
-        return Finding::ok(
+        return Diagnosis::ok(
             step,
             "none can be seen: there is none, or the access rules hide them (they need Describe)",
         );
@@ -33,18 +33,18 @@ pub fn topics(cluster: &Cluster, asked: &[TopicName], settings: &Settings) -> Fi
     let refused = named(&topics, |topic| topic.error_code == Kafka::TopicAuthorizationFailed.code());
     if !refused.is_empty() {
         let what = format!("{} may not be described", refused.join(", "));
-        return Finding::failed(step, what, grant(settings, "Describe", &refused));
+        return Diagnosis::failed(step, what, grant(settings, "Describe", &refused));
     }
     if !missing.is_empty() {
         let what = format!("{} does not exist, or may not be seen", missing.join(", "));
-        return Finding::failed(
+        return Diagnosis::failed(
             step,
             what,
             "check the name; make it with kafka-topics --create, or by its first record",
         );
     }
     if topics.iter().any(|topic| topic.topic_authorized_operations == i32::MIN) {
-        return Finding::skipped(
+        return Diagnosis::skipped(
             step,
             format!("{} can be seen; this broker does not tell what may be done", topics.len()),
         );
@@ -58,14 +58,14 @@ pub fn topics(cluster: &Cluster, asked: &[TopicName], settings: &Settings) -> Fi
         .collect();
     let seen = if asked.is_empty() { format!("{} can be seen", topics.len()) } else { some(&named(&topics, |_| true)) };
     match (both.is_empty(), asked.is_empty()) {
-        (true, _) => Finding::ok(step, format!("{seen}: all may be read and written")),
+        (true, _) => Diagnosis::ok(step, format!("{seen}: all may be read and written")),
         // Whoever asks about no topic may well not want to write all.
-        (false, true) => Finding::ok(step, format!("{seen}: {}", both.join("; "))),
+        (false, true) => Diagnosis::ok(step, format!("{seen}: {}", both.join("; "))),
         (false, false) => {
             let missing = [("Read", &no_read), ("Write", &no_write)];
             let missing = missing.iter().filter(|(_, topics)| !topics.is_empty());
             let grants: Vec<String> = missing.map(|(operation, topics)| grant(settings, operation, topics)).collect();
-            Finding::failed(step, both.join("; "), grants.join(" && "))
+            Diagnosis::failed(step, both.join("; "), grants.join(" && "))
         }
     }
 }
@@ -90,7 +90,7 @@ fn grant(settings: &Settings, operation: &str, topics: &[&str]) -> String {
 }
 
 /// Whether an idempotent producer is let in. It costs the cluster a number.
-pub fn producing(broker: &mut Reached) -> Finding {
+pub fn producing(broker: &mut Reached) -> Diagnosis {
     let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
     let deadline = Instant::now() + broker.settings.request_timeout;
     let asked = loop {
@@ -102,35 +102,35 @@ pub fn producing(broker: &mut Reached) -> Finding {
         }
     };
     match asked {
-        Ok(()) => Finding::ok(Step::Producing, "idempotent producers are let in"),
+        Ok(()) => Diagnosis::ok(DiagnosisStep::Producing, "idempotent producers are let in"),
         Err(error @ BrokerError::Denied(_)) => {
             let principal = broker.settings.security.principal();
             let command = kafka_acls(principal.as_deref(), "--operation IdempotentWrite --cluster");
             let remedy = format!("{command} (or Write on some topic, with Kafka 2.8 and later)");
-            Finding::failed(Step::Producing, error.to_string(), remedy)
+            Diagnosis::failed(DiagnosisStep::Producing, error.to_string(), remedy)
         }
-        Err(error) => Finding::failed(Step::Producing, error.to_string(), "look into the broker's log"),
+        Err(error) => Diagnosis::failed(DiagnosisStep::Producing, error.to_string(), "look into the broker's log"),
     }
 }
 
 /// Whether the first record of a topic makes it.
-pub fn auto_creation(broker: &mut Reached, cluster: &Cluster) -> Finding {
-    let step = Step::AutoCreation;
+pub fn auto_creation(broker: &mut Reached, cluster: &ClusterCheck) -> Diagnosis {
+    let step = DiagnosisStep::AutoCreation;
     let Some(node) = cluster.node_asked() else {
-        return Finding::skipped(step, "it is not known which broker was asked");
+        return Diagnosis::skipped(step, "it is not known which broker was asked");
     };
     let name = AUTO_CREATION;
     let value = broker.setting(node, name);
     match value.as_ref().map(Option::as_deref) {
-        Ok(Some("true")) => Finding::ok(step, format!("on ({name}=true): the first record makes a topic")),
-        Ok(Some("false")) => Finding::ok(
+        Ok(Some("true")) => Diagnosis::ok(step, format!("on ({name}=true): the first record makes a topic")),
+        Ok(Some("false")) => Diagnosis::ok(
             step,
             format!("off ({name}=false): topics are made with kafka-topics --create; until then, 404"),
         ),
-        Ok(_) => Finding::skipped(step, format!("the broker does not tell {name}")),
+        Ok(_) => Diagnosis::skipped(step, format!("the broker does not tell {name}")),
         Err(BrokerError::Denied(_)) => {
-            Finding::skipped(step, format!("{name} may not be asked for (DescribeConfigs on the cluster)"))
+            Diagnosis::skipped(step, format!("{name} may not be asked for (DescribeConfigs on the cluster)"))
         }
-        Err(error) => Finding::skipped(step, format!("{name}: {error}")),
+        Err(error) => Diagnosis::skipped(step, format!("{name}: {error}")),
     }
 }

@@ -12,15 +12,15 @@ pub use explain::explain;
 pub use sasl::{Exchange, Sasl, Step};
 pub use scram::{Account, Hash};
 pub use secret::Secret;
-pub use tls::{Identity, NameCheck, Tls, Trust, Versions, roots_of};
-pub use token::{Client, Source, Tokens};
+pub use tls::{BrokerTls, NameCheck, TlsIdentity, Trust, Versions, roots_of};
+pub use token::{TokenClient, TokenSource, Tokens};
 
 use std::sync::Arc;
 
 /// Of all connections to one cluster. Without either it is Kafka's `PLAINTEXT`.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<BrokerTls>>,
     pub sasl: Option<Arc<Sasl>>,
 }
 

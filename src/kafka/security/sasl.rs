@@ -31,10 +31,10 @@ pub enum Sasl {
 /// One authentication under way.
 pub struct Exchange<'a> {
     sasl: &'a Sasl,
-    stage: Stage,
+    stage: SaslStage,
 }
 
-enum Stage {
+enum SaslStage {
     /// One message says it all; what the broker answers decides.
     Said,
     Scram(Box<Scram>),
@@ -72,18 +72,18 @@ impl Sasl {
     pub fn begin(&self, timeout: Duration) -> Result<(Exchange<'_>, Vec<u8>), BrokerError> {
         let (stage, first) = match self {
             Self::Plain { username, password } => {
-                (Stage::Said, format!("\0{username}\0{}", password.reveal()).into_bytes())
+                (SaslStage::Said, format!("\0{username}\0{}", password.reveal()).into_bytes())
             }
             Self::Scram { hash, username, password, account } => {
                 let scram = Scram::new(*hash, username, password.clone(), *account, nonce()?);
                 let first = scram.first().into_bytes();
-                (Stage::Scram(Box::new(scram)), first)
+                (SaslStage::Scram(Box::new(scram)), first)
             }
             Self::OAuthBearer { tokens, extensions } => {
                 let token = tokens.get(timeout)?;
                 let extensions: String = extensions.iter().map(|(name, value)| format!("{name}={value}\x01")).collect();
                 let first = format!("n,,\x01auth=Bearer {}\x01{extensions}\x01", token.reveal()).into_bytes();
-                (Stage::Token(token), first)
+                (SaslStage::Token(token), first)
             }
         };
         Ok((Exchange { sasl: self, stage }, first))
@@ -112,8 +112,8 @@ impl Sasl {
 impl Exchange<'_> {
     pub fn next(&mut self, message: &[u8]) -> Result<Step, BrokerError> {
         match &mut self.stage {
-            Stage::Said => Ok(Step::Done),
-            Stage::Scram(scram) => {
+            SaslStage::Said => Ok(Step::Done),
+            SaslStage::Scram(scram) => {
                 let message = String::from_utf8_lossy(message);
                 match scram.next(&message) {
                     Ok(Reply::Send(text)) => Ok(Step::Send(text.into_bytes())),
@@ -121,16 +121,16 @@ impl Exchange<'_> {
                     Err(why) => Err(BrokerError::Untrusted(format!("{} failed: {why}", self.sasl.mechanism()))),
                 }
             }
-            Stage::Token(_) if message.is_empty() => Ok(Step::Done),
-            Stage::Token(_) => Ok(Step::Send(vec![1])),
+            SaslStage::Token(_) if message.is_empty() => Ok(Step::Done),
+            SaslStage::Token(_) => Ok(Step::Send(vec![1])),
         }
     }
 
     /// What can be told of a refusal besides the broker's own words.
     pub fn hint(&self) -> Option<&'static str> {
         match &self.stage {
-            Stage::Token(token) => token::look(token),
-            Stage::Said | Stage::Scram(_) => None,
+            SaslStage::Token(token) => token::look(token),
+            SaslStage::Said | SaslStage::Scram(_) => None,
         }
     }
 }
@@ -145,12 +145,12 @@ fn nonce() -> Result<String, BrokerError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::kafka::security::token::{Source, Tokens};
+    use crate::kafka::security::token::{TokenSource, Tokens};
     use std::time::Duration;
 
     #[test]
     fn a_missing_token_file_is_not_a_missing_broker() {
-        let tokens = Tokens::new(Source::File("/nowhere/token".into()));
+        let tokens = Tokens::new(TokenSource::File("/nowhere/token".into()));
         let error = tokens.get(Duration::from_secs(5)).map(drop).unwrap_err();
         let text = "the bridge has no credentials for Kafka: no token in /nowhere/token: ";
         assert!(error.to_string().starts_with(text), "{error}");

@@ -87,10 +87,10 @@ pub struct Scram {
     password: Secret,
     nonce: String,
     first_bare: String,
-    stage: Stage,
+    stage: ScramStage,
 }
 
-enum Stage {
+enum ScramStage {
     First,
     Final { server_key: Vec<u8>, auth_message: String },
 }
@@ -114,7 +114,7 @@ impl Scram {
             Account::DelegationToken => ",tokenauth=true",
         };
         let first_bare = format!("n={name},r={nonce}{extension}");
-        Self { hash, password, nonce, first_bare, stage: Stage::First }
+        Self { hash, password, nonce, first_bare, stage: ScramStage::First }
     }
 
     pub fn first(&self) -> String {
@@ -124,8 +124,8 @@ impl Scram {
     /// An error says what the server did wrong.
     pub fn next(&mut self, message: &str) -> Result<Reply, String> {
         match &self.stage {
-            Stage::First => self.prove(message),
-            Stage::Final { server_key, auth_message } => {
+            ScramStage::First => self.prove(message),
+            ScramStage::Final { server_key, auth_message } => {
                 let field = |name| attribute(message, name);
                 if let Some(error) = field("e=") {
                     return Err(format!("it says {error:?}"));
@@ -161,7 +161,7 @@ impl Scram {
         let auth_message = format!("{},{server_first},{without_proof}", self.first_bare);
         let signature = self.hash.mac(&self.hash.digest(&client_key), &auth_message)?;
         let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(key, signed)| key ^ signed).collect();
-        self.stage = Stage::Final { server_key, auth_message };
+        self.stage = ScramStage::Final { server_key, auth_message };
         Ok(Reply::Send(format!("{without_proof},p={}", STANDARD.encode(proof))))
     }
 }

@@ -18,7 +18,7 @@ pub enum Trust {
 }
 
 /// A certificate of the bridge's own, by which a broker knows it.
-pub struct Identity {
+pub struct TlsIdentity {
     /// The bridge's first, then those that lead to a CA.
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
@@ -43,15 +43,20 @@ static ONLY_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// A client's side of TLS, for any number of connections.
-pub struct Tls {
+pub struct BrokerTls {
     pub config: Arc<ClientConfig>,
     /// For connections that are not Kafka's: to where tokens come from.
     pub provider: Arc<CryptoProvider>,
 }
 
-impl Tls {
+impl BrokerTls {
     /// An error says what to change, and never holds a key.
-    pub fn new(trust: Trust, identity: Option<Identity>, names: NameCheck, versions: Versions) -> Result<Self, String> {
+    pub fn new(
+        trust: Trust,
+        identity: Option<TlsIdentity>,
+        names: NameCheck,
+        versions: Versions,
+    ) -> Result<Self, String> {
         let provider = crate::tls::provider()?;
         let given = match &trust {
             Trust::System => Vec::new(),
@@ -78,7 +83,7 @@ impl Tls {
             .with_custom_certificate_verifier(Arc::new(Verifier { inner, given, names }));
         let config = match identity {
             None => builder.with_no_client_auth(),
-            Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(|error| {
+            Some(TlsIdentity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(|error| {
                 format!("the keystore cannot be used: {error}; its key must be the one of its first certificate")
             })?,
         };
@@ -104,13 +109,13 @@ pub fn roots_of(trust: Trust) -> Vec<CertificateDer<'static>> {
     }
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for BrokerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({} certificates)", self.chain.len())
     }

@@ -22,14 +22,14 @@ const MAX_BYTES: u64 = 64 << 10;
 const USED_UP: f64 = 0.8;
 
 /// Where tokens come from.
-pub enum Source {
+pub enum TokenSource {
     /// Read anew each time.
     File(PathBuf),
-    Endpoint(Box<Client>),
+    Endpoint(Box<TokenClient>),
 }
 
 /// A client of an authorization server.
-pub struct Client {
+pub struct TokenClient {
     url: String,
     id: String,
     secret: Secret,
@@ -39,14 +39,14 @@ pub struct Client {
 
 /// Tokens for any number of connections; asks for a new one before the last expires.
 pub struct Tokens {
-    source: Source,
+    source: TokenSource,
     /// Held only to look and to note, never over a call.
-    last: Mutex<Option<Token>>,
+    last: Mutex<Option<BearerToken>>,
     /// Held while one is asked for, so that it is asked for once; with the last failure, until one was had.
-    line: Mutex<Option<Failure>>,
+    line: Mutex<Option<TokenError>>,
 }
 
-struct Token {
+struct BearerToken {
     text: Secret,
     /// From here on another one is wanted; `None`: never.
     renew_at: Option<Instant>,
@@ -54,12 +54,12 @@ struct Token {
     expires_at: Option<Instant>,
 }
 
-struct Failure {
+struct TokenError {
     at: Instant,
     why: BrokerError,
 }
 
-impl Client {
+impl TokenClient {
     /// `url`: http or https; the certificates of `trust` count for the latter.
     pub fn new(
         url: String,
@@ -80,7 +80,7 @@ impl Client {
         Ok(Self { url, id, secret, scope, agent: config.build().new_agent() })
     }
 
-    fn fetch(&self, timeout: Duration) -> Result<Token, BrokerError> {
+    fn fetch(&self, timeout: Duration) -> Result<BearerToken, BrokerError> {
         let began = Instant::now();
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
@@ -111,7 +111,7 @@ impl Client {
             (200, Some(token)) => {
                 let told = json.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
                 let life = told.or_else(|| time_left(token)).unwrap_or_default();
-                Ok(Token::new(Secret::new(token), began, life))
+                Ok(BearerToken::new(Secret::new(token), began, life))
             }
             (200, None) => Err(away("the answer holds no access_token".to_owned())),
             (400..=403, _) => {
@@ -135,7 +135,7 @@ impl Client {
     }
 }
 
-impl Token {
+impl BearerToken {
     /// Without a life it is used once.
     fn new(text: Secret, from: Instant, life: Duration) -> Self {
         // A time too far to be told never comes.
@@ -148,7 +148,7 @@ fn is_past(at: Option<Instant>) -> bool {
 }
 
 impl Tokens {
-    pub fn new(source: Source) -> Self {
+    pub fn new(source: TokenSource) -> Self {
         Self { source, last: Mutex::default(), line: Mutex::default() }
     }
 
@@ -157,8 +157,8 @@ impl Tokens {
     pub fn get(&self, timeout: Duration) -> Result<Secret, BrokerError> {
         let came = Instant::now();
         let client = match &self.source {
-            Source::File(path) => return Ok(self.keep(Token::new(read(path)?, came, Duration::ZERO))),
-            Source::Endpoint(client) => client,
+            TokenSource::File(path) => return Ok(self.keep(BearerToken::new(read(path)?, came, Duration::ZERO))),
+            TokenSource::Endpoint(client) => client,
         };
         if let Some(token) = self.held(|token| !is_past(token.renew_at)) {
             return Ok(token);
@@ -187,7 +187,7 @@ impl Tokens {
                 Ok(self.keep(token))
             }
             Err(why) => {
-                let is_first = line.replace(Failure { at: Instant::now(), why: why.clone() }).is_none();
+                let is_first = line.replace(TokenError { at: Instant::now(), why: why.clone() }).is_none();
                 let Some(token) = still_good() else { return Err(why) };
                 if is_first {
                     log::warn!("the last token is used on until it expires: {why}");
@@ -205,23 +205,23 @@ impl Tokens {
         }
     }
 
-    fn held(&self, is_wanted: impl FnOnce(&Token) -> bool) -> Option<Secret> {
+    fn held(&self, is_wanted: impl FnOnce(&BearerToken) -> bool) -> Option<Secret> {
         self.last().as_ref().filter(|token| is_wanted(token)).map(|token| token.text.clone())
     }
 
-    fn keep(&self, token: Token) -> Secret {
+    fn keep(&self, token: BearerToken) -> Secret {
         self.last().insert(token).text.clone()
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Token>> {
+    fn last(&self) -> MutexGuard<'_, Option<BearerToken>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where they come from.
     pub fn describe(&self) -> String {
         match &self.source {
-            Source::File(path) => path.display().to_string(),
-            Source::Endpoint(client) => client.url.clone(),
+            TokenSource::File(path) => path.display().to_string(),
+            TokenSource::Endpoint(client) => client.url.clone(),
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
 
     fn tokens(answers: Vec<(u16, String)>) -> Tokens {
         let credentials = ("bridge".to_owned(), Secret::new("hunter2"));
-        Tokens::new(Source::Endpoint(Box::new(Client::new(server(answers), credentials, None, &[]).unwrap())))
+        Tokens::new(TokenSource::Endpoint(Box::new(TokenClient::new(server(answers), credentials, None, &[]).unwrap())))
     }
 
     fn given(token: &str, seconds: u64) -> (u16, String) {
@@ -341,8 +341,8 @@ mod tests {
     fn a_silent_server_is_asked_once_for_all_who_wait_and_holds_up_nobody_else() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/token", silent.local_addr().unwrap());
-        let client = Client::new(url, ("bridge".to_owned(), Secret::new("hunter2")), None, &[]).unwrap();
-        let tokens = Tokens::new(Source::Endpoint(Box::new(client)));
+        let client = TokenClient::new(url, ("bridge".to_owned(), Secret::new("hunter2")), None, &[]).unwrap();
+        let tokens = Tokens::new(TokenSource::Endpoint(Box::new(client)));
         std::thread::scope(|scope| {
             let ask = || tokens.get(Duration::from_secs(2)).map(drop);
             let first = scope.spawn(ask);

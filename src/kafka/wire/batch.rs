@@ -6,7 +6,7 @@ use super::compression::{Codec, Unreadable};
 use super::legacy;
 use super::parse::Parse;
 use crate::memory_budget::Share;
-use crate::record::{Epoch, Epochs, NO_EPOCH, Offset, Records, Timestamp};
+use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Records, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub struct Read {
     /// After everything seen, also what was left out.
     pub next_offset: Offset,
     /// Of everything seen. Message formats 0 and 1 have none.
-    pub epochs: Epochs,
+    pub epochs: EpochSpan,
 }
 
 /// Reads the whole batches in `data` as a `read_committed` consumer that wants records at or after

@@ -7,7 +7,7 @@ use super::batch::OVERHEAD;
 use super::compression::{Codec, Unreadable};
 use super::parse::Parse;
 use crate::memory_budget::Share;
-use crate::record::{Offset, Part, Records, Timestamp};
+use crate::record::{Offset, Records, SpanRef, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ struct Message {
     magic: u8,
     attributes: u8,
     timestamp: Timestamp,
-    key: Option<Part>,
-    value: Option<Part>,
+    key: Option<SpanRef>,
+    value: Option<SpanRef>,
     end: usize,
 }
 

@@ -1,6 +1,6 @@
 //! Reading a batch's bytes: zigzag varints and the parts of a record. `None`: not there, or absurd.
 
-use crate::record::Part;
+use crate::record::SpanRef;
 
 /// A place in a batch's bytes. Ranges that it gives lie within them.
 pub struct Parse<'a> {
@@ -74,19 +74,19 @@ impl<'a> Parse<'a> {
 
     /// Bytes after their length as a varint; -1 is null.
     #[inline]
-    pub fn part(&mut self) -> Option<Option<Part>> {
+    pub fn part(&mut self) -> Option<Option<SpanRef>> {
         let len = self.varint()?;
         self.part_of(len)
     }
 
     /// Bytes after their length as 4 bytes (message formats 0 and 1); -1 is null.
-    pub fn old_part(&mut self) -> Option<Option<Part>> {
+    pub fn old_part(&mut self) -> Option<Option<SpanRef>> {
         let len = self.i32()?;
         self.part_of(len)
     }
 
     #[inline]
-    fn part_of(&mut self, len: i32) -> Option<Option<Part>> {
+    fn part_of(&mut self, len: i32) -> Option<Option<SpanRef>> {
         let Ok(len) = usize::try_from(len) else {
             return if len == -1 { Some(None) } else { None };
         };

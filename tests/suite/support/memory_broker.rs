@@ -266,7 +266,7 @@ impl Log {
         if want.offset < log.start || want.offset > log.end {
             return Err(BrokerError::OffsetOutOfRange(place));
         }
-        let mut epochs = Epochs::default();
+        let mut epochs = EpochSpan::default();
         let (mut batches, mut next_offset, mut bytes) = (Vec::new(), want.offset, 0);
         let mut all = true;
         // Batches of a few records, some of which begin before the wanted offset, as a broker's do.

@@ -15,7 +15,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn read(settings: &Settings, encoding: &str, body: &[u8], chunk: usize) -> Result<(Bytes, Held), Problem> {
+fn read(settings: &Settings, encoding: &str, body: &[u8], chunk: usize) -> Result<(Bytes, BodyMemory), Problem> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_ENCODING, HeaderValue::from_str(encoding).unwrap());
     let chunks: Vec<_> = body.chunks(chunk.max(1)).map(|c| Ok::<_, Infallible>(Bytes::copy_from_slice(c))).collect();

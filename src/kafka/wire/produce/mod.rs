@@ -20,7 +20,7 @@ mod writer;
 
 use super::cluster::Cluster;
 use crate::broker::{Backlogs, BrokerError, NodeId, Submission};
-use crate::worker;
+use crate::watchdog;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread;
 use std::time::Duration;
@@ -117,8 +117,8 @@ pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<
 /// Does `work` of a thread beside the writer, which ends some time: whoever waits for what comes of it waits no longer when it panics.
 fn caught<T>(work: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
     let panicked = || Err(BrokerError::Internal("a thread panicked".to_owned()));
-    let _at_work = worker::at_work();
-    worker::caught(work).unwrap_or_else(panicked)
+    let _at_work = watchdog::busy();
+    watchdog::catch_panic(work).unwrap_or_else(panicked)
 }
 
 #[cfg(test)]

@@ -555,11 +555,11 @@ fn what_is_submitted_before_the_end_is_written() {
 
 #[test]
 fn a_panic_beside_the_writer_is_counted_and_an_answer_like_others() {
-    let before = worker::panics();
+    let before = watchdog::panics();
     let failed = caught::<()>(|| panic!("a fault of ours"));
     assert!(matches!(failed, Err(BrokerError::Internal(why)) if why.contains("panicked")));
     assert_eq!(caught(|| Ok(1)), Ok(1));
-    assert!(worker::panics() > before);
+    assert!(watchdog::panics() > before);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::{Event, LookupThreads, Settings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
 use crate::kafka::wire::cluster::Cluster;
 use crate::record::{self, TopicName, TopicPartition};
-use crate::worker;
+use crate::watchdog;
 use backlog::{Left, Progress, Told};
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::collections::{BTreeSet, HashMap};
@@ -133,7 +133,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
     pub fn run(mut self, submissions: &Receiver<Submission>, events: &Receiver<Event>) {
         let closed = never();
         let mut open = Some(submissions);
-        let mut at_work = worker::at_work();
+        let mut at_work = watchdog::busy();
         loop {
             let pause = self.send_what_can_be(Instant::now());
             if open.is_none() && self.all_settled() {
@@ -151,7 +151,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                     default(until.saturating_duration_since(Instant::now())) => (None, None),
                 },
             };
-            at_work = worker::at_work();
+            at_work = watchdog::busy();
             event.into_iter().for_each(|event| self.handle(event));
             submission.into_iter().chain(submissions.try_iter().take(INTAKE)).for_each(|s| self.take(s));
             events.try_iter().take(INTAKE).for_each(|event| self.handle(event));

@@ -1,8 +1,8 @@
 //! A request's body that has ended, or fails: a body that was cut must never be taken for a whole one.
 
-use super::connection::Failure;
-use super::leftover::Lent;
-use super::unread::Received;
+use super::body_drain::Lent;
+use super::connection::ConnectionError;
+use super::h2_stall::Received;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -10,15 +10,15 @@ use std::task::{Context, Poll, ready};
 use warp::http::{Request, Version};
 
 /// What a request is served with.
-pub type RequestBody = Lent<Whole>;
+pub type RequestBody = Lent<CompleteBody>;
 
-pub struct Whole {
+pub struct CompleteBody {
     body: Incoming,
     version: Version,
     received: Received,
 }
 
-impl Whole {
+impl CompleteBody {
     pub fn of(request: Request<Incoming>) -> Request<Self> {
         Self::counted(request, Received::default())
     }
@@ -30,11 +30,14 @@ impl Whole {
     }
 }
 
-impl Body for Whole {
+impl Body for CompleteBody {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = ConnectionError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         // hyper takes a reset with NO_ERROR for the end (RFC 9113, 8.1: said by a server that needs no more), and Node
         // says that too where an upload is given up.

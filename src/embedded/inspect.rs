@@ -1,7 +1,7 @@
 //! What `curlew doctor` looks at in a data folder. Nothing is made or changed.
 
-use super::folder::{self, FORMAT, OLD_FORMAT};
-use crate::finding::{Finding, Step};
+use super::data_dir::{self, FORMAT, OLD_FORMAT};
+use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -9,13 +9,13 @@ use std::path::Path;
 /// With less than this free, some requests more fill the disk.
 const LOW: u64 = 256 << 20;
 
-pub fn examine(path: &Path, found: &mut dyn FnMut(Finding)) {
+pub fn examine(path: &Path, found: &mut dyn FnMut(Diagnosis)) {
     let shown = path.display();
     if !path.exists() {
         let parent = path.ancestors().skip(1).find(|folder| folder.exists() || folder.as_os_str().is_empty());
-        found(Finding::ok(Step::DataFolder, format!("{shown} is not there yet and is made at the start")));
-        found(Finding::skipped(Step::DataFormat, "nothing is there yet"));
-        found(Finding::skipped(Step::DataLock, "nothing is there yet"));
+        found(Diagnosis::ok(DiagnosisStep::DataFolder, format!("{shown} is not there yet and is made at the start")));
+        found(Diagnosis::skipped(DiagnosisStep::DataFormat, "nothing is there yet"));
+        found(Diagnosis::skipped(DiagnosisStep::DataLock, "nothing is there yet"));
         let parent = parent.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return found(space(parent));
     }
@@ -25,74 +25,87 @@ pub fn examine(path: &Path, found: &mut dyn FnMut(Finding)) {
     found(space(path));
 }
 
-fn folder(path: &Path) -> Finding {
+fn folder(path: &Path) -> Diagnosis {
     let other = "name another folder with --data";
     if !path.is_dir() {
-        return Finding::failed(Step::DataFolder, format!("{} is no folder", path.display()), other);
+        return Diagnosis::failed(DiagnosisStep::DataFolder, format!("{} is no folder", path.display()), other);
     }
-    let foreign = if path.join("format").exists() { Ok(()) } else { folder::refuse_foreign(path) };
+    let foreign = if path.join("format").exists() { Ok(()) } else { data_dir::refuse_foreign(path) };
     let writable = || rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
     match foreign.map_err(|e| e.to_string()).and_then(|()| writable().map_err(|e| format!("cannot be written: {e}"))) {
         Ok(()) => {
             let size = std::fs::metadata(path.join("log.redb")).map_or(0, |file| file.len());
-            Finding::ok(Step::DataFolder, format!("{} can be written; its log takes {}", path.display(), mib(size)))
+            Diagnosis::ok(
+                DiagnosisStep::DataFolder,
+                format!("{} can be written; its log takes {}", path.display(), mib(size)),
+            )
         }
-        Err(why) => Finding::failed(Step::DataFolder, format!("{}: {why}", path.display()), other),
+        Err(why) => Diagnosis::failed(DiagnosisStep::DataFolder, format!("{}: {why}", path.display()), other),
     }
 }
 
-fn format(path: &Path) -> Finding {
+fn format(path: &Path) -> Diagnosis {
     match std::fs::read_to_string(path.join("format")) {
-        Ok(found) if found == FORMAT || found == OLD_FORMAT => Finding::ok(Step::DataFormat, found.trim()),
-        Ok(found) => Finding::failed(
-            Step::DataFormat,
+        Ok(found) if found == FORMAT || found == OLD_FORMAT => Diagnosis::ok(DiagnosisStep::DataFormat, found.trim()),
+        Ok(found) => Diagnosis::failed(
+            DiagnosisStep::DataFormat,
             format!("the folder says {:?}, and this curlew reads only {:?}", found.trim(), FORMAT.trim()),
             "use the curlew that wrote it, or another folder with --data",
         ),
-        Err(e) if e.kind() == ErrorKind::NotFound => Finding::skipped(Step::DataFormat, "nothing is written yet"),
-        Err(e) => Finding::failed(Step::DataFormat, format!("cannot be read: {e}"), "look at the folder's rights"),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Diagnosis::skipped(DiagnosisStep::DataFormat, "nothing is written yet")
+        }
+        Err(e) => {
+            Diagnosis::failed(DiagnosisStep::DataFormat, format!("cannot be read: {e}"), "look at the folder's rights")
+        }
     }
 }
 
 /// A lock that could be had is given back at once.
-fn lock(path: &Path) -> Finding {
+fn lock(path: &Path) -> Diagnosis {
     let Ok(mut file) = File::open(path.join("lock")) else {
-        return Finding::ok(Step::DataLock, "nobody uses it");
+        return Diagnosis::ok(DiagnosisStep::DataLock, "nobody uses it");
     };
     match file.try_lock() {
-        Ok(()) => Finding::ok(Step::DataLock, "nobody uses it"),
+        Ok(()) => Diagnosis::ok(DiagnosisStep::DataLock, "nobody uses it"),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
             let holder = holder.trim();
-            Finding::failed(
-                Step::DataLock,
+            Diagnosis::failed(
+                DiagnosisStep::DataLock,
                 format!("another curlew (process {holder}) uses it"),
                 format!(
                     "if that is the one you ask about, all is well; else stop it (kill {holder}), or choose another --data"
                 ),
             )
         }
-        Err(TryLockError::Error(e)) => Finding::failed(
-            Step::DataLock,
+        Err(TryLockError::Error(e)) => Diagnosis::failed(
+            DiagnosisStep::DataLock,
             format!("cannot be locked: {e}"),
             "choose a folder on a local disk with --data",
         ),
     }
 }
 
-fn space(path: &Path) -> Finding {
+fn space(path: &Path) -> Diagnosis {
     match rustix::fs::statvfs(path) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let what = format!("{} are free", mib(free));
             if free < LOW {
-                Finding::failed(Step::DataSpace, what, "make room, or lower --retention-time or --retention-bytes")
+                Diagnosis::failed(
+                    DiagnosisStep::DataSpace,
+                    what,
+                    "make room, or lower --retention-time or --retention-bytes",
+                )
             } else {
-                Finding::ok(Step::DataSpace, what)
+                Diagnosis::ok(DiagnosisStep::DataSpace, what)
             }
         }
-        Err(e) => Finding::failed(Step::DataSpace, format!("cannot be told: {e}"), "look at the folder's rights"),
+        Err(e) => {
+            Diagnosis::failed(DiagnosisStep::DataSpace, format!("cannot be told: {e}"), "look at the folder's rights")
+        }
     }
 }
 
@@ -104,12 +117,12 @@ fn mib(bytes: u64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::embedded::folder::Folder;
+    use crate::diagnosis::StepOutcome;
+    use crate::embedded::data_dir::DataDir;
     use crate::embedded::testing::Scratch;
-    use crate::finding::Outcome;
 
     /// Step and outcome of each finding, and all it said.
-    fn look(path: &Path) -> (Vec<Outcome>, String) {
+    fn look(path: &Path) -> (Vec<StepOutcome>, String) {
         let mut findings = Vec::new();
         examine(path, &mut |finding| findings.push(finding));
         let said: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
@@ -121,22 +134,22 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path().join("a/b");
         let (outcomes, said) = look(&path);
-        assert_eq!(outcomes, [Outcome::Ok, Outcome::Skipped, Outcome::Skipped, Outcome::Ok], "{said}");
+        assert_eq!(outcomes, [StepOutcome::Ok, StepOutcome::Skipped, StepOutcome::Skipped, StepOutcome::Ok], "{said}");
         assert!(!path.exists());
     }
 
     #[test]
     fn a_folder_in_use_is_left_alone_and_named() {
         let scratch = Scratch::new();
-        let folder = Folder::open(scratch.path()).unwrap();
+        let folder = DataDir::open(scratch.path()).unwrap();
         let (outcomes, said) = look(scratch.path());
-        assert_eq!(outcomes, [Outcome::Ok, Outcome::Ok, Outcome::Failed, Outcome::Ok], "{said}");
+        assert_eq!(outcomes, [StepOutcome::Ok, StepOutcome::Ok, StepOutcome::Failed, StepOutcome::Ok], "{said}");
         assert!(said.contains(&format!("another curlew (process {}) uses it", std::process::id())), "{said}");
         drop(folder);
         let (outcomes, said) = look(scratch.path());
-        assert_eq!(outcomes, [Outcome::Ok; 4], "{said}");
+        assert_eq!(outcomes, [StepOutcome::Ok; 4], "{said}");
         // The look has not kept the lock.
-        drop(Folder::open(scratch.path()).unwrap());
+        drop(DataDir::open(scratch.path()).unwrap());
     }
 
     #[test]
@@ -144,13 +157,13 @@ mod tests {
         let foreign = Scratch::new();
         std::fs::write(foreign.path().join("thesis.tex"), "").unwrap();
         let (outcomes, said) = look(foreign.path());
-        assert_eq!(outcomes[0], Outcome::Failed, "{said}");
+        assert_eq!(outcomes[0], StepOutcome::Failed, "{said}");
         assert!(said.contains("thesis.tex") && !foreign.path().join("lock").exists(), "{said}");
         let other = Scratch::new();
         std::fs::write(other.path().join("format"), "curlew-data 99\n").unwrap();
         let (outcomes, said) = look(other.path());
-        assert_eq!(outcomes[1], Outcome::Failed, "{said}");
+        assert_eq!(outcomes[1], StepOutcome::Failed, "{said}");
         let (outcomes, said) = look(&other.path().join("format"));
-        assert_eq!(outcomes[0], Outcome::Failed, "{said}");
+        assert_eq!(outcomes[0], StepOutcome::Failed, "{said}");
     }
 }

@@ -3,7 +3,7 @@
 //! HTTP/1.1 connection, when it is answered with a stream, takes the socket over and writes the answer itself, in
 //! chunks (RFC 9112, 7.1).
 
-use super::io::Client;
+use super::io::ClientIo;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use std::fmt::Write;
@@ -17,10 +17,10 @@ use warp::reply::Response;
 
 /// Where a connection's first request may leave its answer.
 #[derive(Clone, Default)]
-pub struct Slot(Arc<Shared>);
+pub struct HandoffSlot(Arc<HandoffState>);
 
 #[derive(Default)]
-struct Shared {
+struct HandoffState {
     used: AtomicBool,
     answer: Mutex<Option<Response>>,
     put: Notify,
@@ -28,7 +28,7 @@ struct Shared {
 
 /// Which request of its connection one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum HandoffTurn {
     First,
     Later,
 }
@@ -39,19 +39,19 @@ pub struct HeadOnly;
 
 /// Marks an answer that lasts.
 #[derive(Clone)]
-pub struct Lasting;
+pub struct Streaming;
 
-impl Slot {
+impl HandoffSlot {
     /// Lets the connection's first request find the slot. Later ones may have been sent before an earlier answer was
     /// written (pipelining), so that answer could still lie in hyper's buffer.
-    pub fn offer<B>(&self, request: &mut Request<B>) -> Turn {
+    pub fn offer<B>(&self, request: &mut Request<B>) -> HandoffTurn {
         if self.0.used.swap(true, Ordering::Relaxed) {
-            return Turn::Later;
+            return HandoffTurn::Later;
         }
         if request.version() == Version::HTTP_11 {
             request.extensions_mut().insert(self.clone());
         }
-        Turn::First
+        HandoffTurn::First
     }
 
     /// Whether the connection has had a request.
@@ -78,7 +78,7 @@ impl Slot {
 }
 
 /// Writes the answer to its end, or until the client leaves.
-pub async fn write_out(mut client: Client, answer: Response) -> io::Result<()> {
+pub async fn write_out(mut client: ClientIo, answer: Response) -> io::Result<()> {
     let (parts, mut body) = answer.into_parts();
     client.write(head(&parts.headers)).await?;
     loop {

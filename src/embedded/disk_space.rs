@@ -1,6 +1,6 @@
 //! Whether the disk has room, as far as that is known: writes tell, and a probe where none comes.
 
-use super::failure::Failure;
+use super::failure::StoreError;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,18 +14,18 @@ const PROBE: usize = 1 << 20;
 const PROBED_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-pub struct Room(Mutex<Option<Full>>);
+pub struct DiskSpace(Mutex<Option<Full>>);
 
 struct Full {
-    why: Failure,
+    why: StoreError,
     probed: Instant,
 }
 
-impl Room {
+impl DiskSpace {
     /// Notes what became of a write.
-    pub fn note(&self, written: &Result<(), Failure>) {
+    pub fn note(&self, written: &Result<(), StoreError>) {
         match written {
-            Err(why @ Failure::Full(_)) => {
+            Err(why @ StoreError::Full(_)) => {
                 *self.state() = Some(Full { why: why.clone(), probed: Instant::now() });
             }
             Ok(()) => *self.state() = None,
@@ -34,7 +34,7 @@ impl Room {
     }
 
     /// Fails while the last write found the disk full and there is no room for another one in `folder` either.
-    pub fn check(&self, folder: &Path) -> Result<(), Failure> {
+    pub fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let mut state = self.state();
         let Some(full) = &mut *state else { return Ok(()) };
         if full.probed.elapsed() >= PROBED_EVERY {
@@ -60,7 +60,7 @@ impl Room {
 /// A balancer that takes a bridge with a full disk out of service sends it no write that would tell when there is room.
 fn probe(folder: &Path) -> std::io::Result<()> {
     let path = folder.join("probe");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(super::folder::OWNER_ONLY).open(&path);
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(super::data_dir::OWNER_ONLY).open(&path);
     let written = file.and_then(|mut file| file.write_all(&vec![0; PROBE]).and_then(|()| file.sync_data()));
     let removed = fs::remove_file(&path);
     written.and(removed)
@@ -75,15 +75,15 @@ mod tests {
     #[test]
     fn a_full_disk_is_full_until_a_write_or_a_probe_finds_room() {
         let folder = Scratch::new();
-        let room = Room::default();
-        room.note(&Err(Failure::full("the log")));
+        let room = DiskSpace::default();
+        room.note(&Err(StoreError::full("the log")));
         assert!(room.is_full() && room.check(folder.path()).is_err(), "not probed at once");
-        room.note(&Err(Failure::Io("another fault".to_owned())));
+        room.note(&Err(StoreError::Io("another fault".to_owned())));
         assert!(room.is_full());
         room.note(&Ok(()));
         assert!(!room.is_full() && room.check(folder.path()).is_ok());
 
-        room.note(&Err(Failure::full("the log")));
+        room.note(&Err(StoreError::full("the log")));
         let probe_now = || room.state().as_mut().unwrap().probed = Instant::now().checked_sub(PROBED_EVERY).unwrap();
         probe_now();
         assert!(room.check(&folder.path().join("nowhere")).is_err(), "the probe cannot be written");

@@ -3,8 +3,8 @@
 //! One sum over all entries lies beside them, so that one that is changed, lost or added is found when they are
 //! loaded, without reading the batches. (redb reads checksums of pages only where it is told to read them all.)
 
-use super::store::{Place, key, keys, place_of};
-use super::topics::{Log, Merged, NewEpoch, Segment, Topic, Topics};
+use super::store::{PartitionKey, key, keys, place_of};
+use super::topics::{LogTopic, Merged, NewEpoch, PartitionLog, Segment, Topics};
 use crate::record::{Epoch, Offset, TopicName};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::cell::Cell;
@@ -30,9 +30,9 @@ type TopicValue = (u32, u128, u32);
 
 /// Exclusive or of the checksums of entries: one is added and taken away by the same.
 #[derive(Debug, Default)]
-struct Sum(Cell<u32>);
+struct Checksum(Cell<u32>);
 
-impl Sum {
+impl Checksum {
     fn topic(&self, name: &str, (number, id, partitions): TopicValue) {
         self.toggle(b'T', &[name.as_bytes(), &number.to_le_bytes(), &id.to_le_bytes(), &partitions.to_le_bytes()]);
     }
@@ -68,7 +68,7 @@ pub fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
 
 /// `Corrupted` unless everything is as it was stored.
 pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
-    let (sum, mut topics, mut logs) = (Sum::default(), Topics::new(), Logs::default());
+    let (sum, mut topics, mut logs) = (Checksum::default(), Topics::new(), Logs::default());
     for entry in read.open_table(TOPICS)?.iter()? {
         let (name, topic) = entry?;
         sum.topic(name.value(), topic.value());
@@ -77,8 +77,8 @@ pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
         if partitions > MOST_PARTITIONS {
             return Err(redb::Error::Corrupted(format!("topic {name:?} has {partitions} partitions")));
         }
-        logs.0.insert(number, vec![Log::default(); partitions as usize]);
-        topics.insert(name, Topic { id: uuid::Uuid::from_u128(id), number, partitions: Vec::new() });
+        logs.0.insert(number, vec![PartitionLog::default(); partitions as usize]);
+        topics.insert(name, LogTopic { id: uuid::Uuid::from_u128(id), number, partitions: Vec::new() });
     }
     for entry in read.open_table(LOGS)?.iter()? {
         let (key, ends) = entry?;
@@ -118,10 +118,10 @@ pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
 
 /// By their topic's number.
 #[derive(Default)]
-struct Logs(HashMap<u32, Vec<Log>>);
+struct Logs(HashMap<u32, Vec<PartitionLog>>);
 
 impl Logs {
-    fn of(&mut self, place: Place) -> Result<&mut Log, redb::Error> {
+    fn of(&mut self, place: PartitionKey) -> Result<&mut PartitionLog, redb::Error> {
         let log = self.0.get_mut(&place.topic).and_then(|logs| logs.get_mut(place.partition as usize));
         log.ok_or_else(|| redb::Error::Corrupted(format!("a log of no topic ({}/{})", place.topic, place.partition)))
     }
@@ -130,15 +130,15 @@ impl Logs {
 /// Changes of one transaction.
 pub struct Edit<'a> {
     transaction: &'a WriteTransaction,
-    sum: Sum,
+    sum: Checksum,
 }
 
 impl<'a> Edit<'a> {
     pub fn of(transaction: &'a WriteTransaction) -> Self {
-        Self { transaction, sum: Sum::default() }
+        Self { transaction, sum: Checksum::default() }
     }
 
-    pub fn put_topic(&self, name: &TopicName, topic: &Topic) -> Result<(), redb::Error> {
+    pub fn put_topic(&self, name: &TopicName, topic: &LogTopic) -> Result<(), redb::Error> {
         let value = (topic.number, topic.id.as_u128(), topic.partitions.len() as u32);
         let mut table = self.transaction.open_table(TOPICS)?;
         if let Some(old) = table.insert(name.as_str(), value)? {
@@ -161,7 +161,7 @@ impl<'a> Edit<'a> {
         self.remove_segments(keys)
     }
 
-    pub fn put_segments(&self, place: Place, segments: &[Segment]) -> Result<(), redb::Error> {
+    pub fn put_segments(&self, place: PartitionKey, segments: &[Segment]) -> Result<(), redb::Error> {
         let mut table = self.transaction.open_table(SEGMENTS)?;
         for s in segments {
             let (key, value) = (key(place, s.base), (s.last, s.bytes, s.max_timestamp, s.opened, s.appended));
@@ -173,7 +173,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    pub fn begin_epoch(&self, place: Place, new: NewEpoch) -> Result<(), redb::Error> {
+    pub fn begin_epoch(&self, place: PartitionKey, new: NewEpoch) -> Result<(), redb::Error> {
         if let Some(Merged { epoch, first, last }) = new.merged {
             self.remove_epochs(keys(place, first..=last))?;
             self.put_epoch(place, first, epoch)?;
@@ -182,7 +182,7 @@ impl<'a> Edit<'a> {
     }
 
     /// From `start` on records are of this epoch.
-    fn put_epoch(&self, place: Place, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
+    fn put_epoch(&self, place: PartitionKey, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
         let key = key(place, start);
         if let Some(old) = self.transaction.open_table(EPOCHS)?.insert(key, epoch)? {
             self.sum.epoch(key, old.value());
@@ -200,12 +200,12 @@ impl<'a> Edit<'a> {
     }
 
     /// Forgets the epochs that began before the offset `first`.
-    pub fn forget_epochs(&self, place: Place, first: Offset) -> Result<(), redb::Error> {
+    pub fn forget_epochs(&self, place: PartitionKey, first: Offset) -> Result<(), redb::Error> {
         if first > 0 { self.remove_epochs(keys(place, 0..=first - 1)) } else { Ok(()) }
     }
 
     /// The log begins at `start` from now on, and ends at `end` at least.
-    pub fn trim(&self, place: Place, start: Offset, end: Offset) -> Result<(), redb::Error> {
+    pub fn trim(&self, place: PartitionKey, start: Offset, end: Offset) -> Result<(), redb::Error> {
         let (key, value) = (key(place, 0), (start, end));
         if let Some(old) = self.transaction.open_table(LOGS)?.insert(key, value)? {
             self.sum.log(key, old.value());

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Listen")]
-pub struct Front {
+pub struct Listen {
     /// Certificate for HTTPS in PEM, with the intermediate ones behind it.
     ///
     /// Loaded anew when the file changes; one that cannot be used leaves the one from before in use.
@@ -47,7 +47,7 @@ enum ClientAuth {
     Required,
 }
 
-impl Front {
+impl Listen {
     /// `None`: plain HTTP.
     pub fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);

@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// When each reason was said last.
 #[derive(Default)]
-pub struct Unfit(Mutex<[Option<Instant>; REASONS.len()]>);
+pub struct RejectedCerts(Mutex<[Option<Instant>; REASONS.len()]>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reason {
@@ -36,7 +36,7 @@ const REASONS: [&str; 6] = [
     "it is not in order (--log-level debug says what about it)",
 ];
 
-impl Unfit {
+impl RejectedCerts {
     /// Says why, where a handshake has failed for that.
     pub fn tell(&self, error: &io::Error, client: Option<SocketAddr>) {
         let Some(reason) = crate::tls::fault_in(error).and_then(Reason::of) else { return };
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_said_once_a_minute_and_holds_back_no_other() {
-        let (unfit, start) = (Unfit::default(), Instant::now());
+        let (unfit, start) = (RejectedCerts::default(), Instant::now());
         let second = |s| start + Duration::from_secs(s);
         for (reason, at, due) in [
             (Reason::Stranger, 0, true),

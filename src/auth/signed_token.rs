@@ -1,9 +1,9 @@
 //! What the bridge itself gives out: sessions for a cookie, tickets for a URL. Whoever holds the secret that seals them can read
 //! them back, on any replica and after a restart; nothing is kept about them.
 
-use super::permit::{Held, Source};
+use super::permit::{GrantOrigin, GrantSource};
 use super::rights::Rights;
-use super::secret::Seal;
+use super::secret::MacKey;
 use crate::record::{Timestamp, TopicName};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,17 +14,17 @@ const LONGEST: usize = 48 << 10;
 
 /// What a sealed text is for. One is never taken for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum TokenUse {
     Session,
     Ticket,
 }
 
 /// What a sealed text says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pass {
+pub struct SignedToken {
     /// Who it was given to.
     pub name: String,
-    pub source: Source,
+    pub source: GrantSource,
     /// In ms since the epoch; to the second.
     pub ends: Timestamp,
     /// Of a token, which cannot be asked again.
@@ -62,15 +62,15 @@ struct Sealed {
     o: Option<i64>,
 }
 
-impl Pass {
-    pub fn held(&self) -> Held {
-        Held { source: self.source.clone(), ends: Some(self.ends) }
+impl SignedToken {
+    pub fn held(&self) -> GrantOrigin {
+        GrantOrigin { source: self.source.clone(), ends: Some(self.ends) }
     }
 
-    pub fn seal(&self, seal: &Seal, made_for: Use) -> String {
+    pub fn seal(&self, seal: &MacKey, made_for: TokenUse) -> String {
         let (k, i, f) = match &self.source {
-            Source::Key { name, fingerprint } => (Some(name.clone()), None, fingerprint.clone()),
-            Source::Token { issuer, fingerprint } => (None, Some(issuer.clone()), fingerprint.clone()),
+            GrantSource::Key { name, fingerprint } => (Some(name.clone()), None, fingerprint.clone()),
+            GrantSource::Token { issuer, fingerprint } => (None, Some(issuer.clone()), fingerprint.clone()),
         };
         let ticket = self.ticket.as_ref();
         let sealed = Sealed {
@@ -90,7 +90,7 @@ impl Pass {
     }
 
     /// `None`: not made here with this secret, or for another use, or damaged.
-    pub fn open(text: &str, seal: &Seal, made_for: Use) -> Option<Self> {
+    pub fn open(text: &str, seal: &MacKey, made_for: TokenUse) -> Option<Self> {
         let (payload, mac) = text.split_once('.').filter(|_| text.len() <= LONGEST)?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
         if !seal.fits(&signed(made_for, payload), &mac) {
@@ -98,22 +98,22 @@ impl Pass {
         }
         let sealed: Sealed = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
         let source = match sealed.i {
-            Some(issuer) => Source::Token { issuer, fingerprint: sealed.f },
-            None => Source::Key { name: sealed.k.unwrap_or_else(|| sealed.n.clone()), fingerprint: sealed.f },
+            Some(issuer) => GrantSource::Token { issuer, fingerprint: sealed.f },
+            None => GrantSource::Key { name: sealed.k.unwrap_or_else(|| sealed.n.clone()), fingerprint: sealed.f },
         };
         let topics = sealed.t.iter().map(|topic| TopicName::new(topic)).collect::<Result<Vec<_>, _>>().ok()?;
         let ticket = sealed.o.map(|open_by| Ticket { topics, open_by: open_by.saturating_mul(1000) });
-        if ticket.is_some() != (made_for == Use::Ticket) {
+        if ticket.is_some() != (made_for == TokenUse::Ticket) {
             return None;
         }
         Some(Self { name: sealed.n, source, ends: sealed.e.saturating_mul(1000), rights: sealed.r, ticket })
     }
 }
 
-fn signed(made_for: Use, payload: &str) -> Vec<u8> {
+fn signed(made_for: TokenUse, payload: &str) -> Vec<u8> {
     let use_of_it = match made_for {
-        Use::Session => "curlew session ",
-        Use::Ticket => "curlew ticket ",
+        TokenUse::Session => "curlew session ",
+        TokenUse::Ticket => "curlew ticket ",
     };
     [use_of_it, payload].concat().into_bytes()
 }

@@ -1,7 +1,7 @@
 //! An answer over HTTP/2 that its client does not read. Its connection lives on for other requests, so only the answer
 //! itself can tell. One that has waited for too long is reset (RFC 9113, 5.4.2), and what was kept for it is given back.
 
-use crate::worker;
+use crate::watchdog;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::rt::Executor;
 use std::future::Future;
@@ -21,7 +21,7 @@ const LAST: usize = 4 << 10;
 
 /// How far a request is, for the task that watches it.
 #[derive(Default)]
-struct Progress {
+struct WriteProgress {
     /// The number of the piece that the client has yet to take, from 1 on; 0: there is none.
     unread: AtomicU64,
     received: OnceLock<Received>,
@@ -31,7 +31,7 @@ struct Progress {
 /// all of it.
 pub type Received = Arc<AtomicU64>;
 
-type Unread = Arc<Progress>;
+type Unread = Arc<WriteProgress>;
 
 tokio::task_local! {
     static UNREAD: Unread;
@@ -39,12 +39,12 @@ tokio::task_local! {
 
 /// Runs hyper's tasks, one a request of a connection, and drops one whose client takes nothing for so long.
 #[derive(Clone)]
-pub struct Requests {
+pub struct OpenRequests {
     stall: Duration,
     running: watch::Sender<usize>,
 }
 
-impl Requests {
+impl OpenRequests {
     pub fn new(stall: Duration) -> Self {
         Self { stall, running: watch::Sender::new(0) }
     }
@@ -62,28 +62,28 @@ impl Requests {
     }
 }
 
-impl<F> Executor<F> for Requests
+impl<F> Executor<F> for OpenRequests
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
         let unread = Unread::default();
         let task = Box::pin(UNREAD.scope(unread.clone(), task));
-        let running = Running::begin(self.running.clone());
+        let running = OpenRequest::begin(self.running.clone());
         tokio::spawn(Task { task, unread, stall: self.stall, waited: None, _running: running });
     }
 }
 
-struct Running(watch::Sender<usize>);
+struct OpenRequest(watch::Sender<usize>);
 
-impl Running {
+impl OpenRequest {
     fn begin(running: watch::Sender<usize>) -> Self {
         running.send_modify(|running| *running += 1);
         Self(running)
     }
 }
 
-impl Drop for Running {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.send_modify(|running| *running -= 1);
     }
@@ -102,7 +102,7 @@ struct Task<F> {
     stall: Duration,
     /// Where the request was, and until when.
     waited: Option<(Mark, Pin<Box<Sleep>>)>,
-    _running: Running,
+    _running: OpenRequest,
 }
 
 impl<F: Future<Output = ()>> Future for Task<F> {
@@ -111,7 +111,7 @@ impl<F: Future<Output = ()>> Future for Task<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = &mut self.task;
         // A panic in one request resets its stream; the connection serves the others.
-        if worker::caught_in_poll(|| task.as_mut().poll(cx)).is_none_or(|polled| polled.is_ready()) {
+        if watchdog::caught_in_poll(|| task.as_mut().poll(cx)).is_none_or(|polled| polled.is_ready()) {
             return Poll::Ready(());
         }
         let (piece, stall) = (self.unread.unread.load(Ordering::Relaxed), self.stall);

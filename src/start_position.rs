@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 /// A place to start at, before it is known for which topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum StartPosition {
     Latest,
     Earliest,
     Time(Timestamp),
@@ -20,7 +20,7 @@ pub enum From {
     Cursor(String),
 }
 
-impl From {
+impl StartPosition {
     /// The start of a stream of these topics and partitions.
     pub fn start(self, topics: &[TopicName], selection: &Selection) -> Result<Start, BadCursor> {
         Ok(match self {
@@ -59,28 +59,28 @@ const NO_ZONE: &str = "; a time needs its zone: Z or +02:00 at the end (in a URL
 const UNITS: &str = "; an age is a minus sign, a number and a unit: ms, s, m, h, d or w";
 
 /// Reads a place to start at; `now` in ms since the epoch.
-pub fn parse_from(text: &str, now: Timestamp) -> Result<From, BadFrom> {
+pub fn parse_from(text: &str, now: Timestamp) -> Result<StartPosition, BadFrom> {
     let bad = |hint| BadFrom { given: text.chars().take(200).collect(), hint };
     match text {
-        "latest" => return Ok(From::Latest),
-        "earliest" => return Ok(From::Earliest),
+        "latest" => return Ok(StartPosition::Latest),
+        "earliest" => return Ok(StartPosition::Earliest),
         _ => {}
     }
     if let Some(age) = text.strip_prefix('-') {
         let age = parse_age(age).ok_or_else(|| bad(UNITS))?;
-        return Ok(From::Time(now.saturating_sub(age).max(0)));
+        return Ok(StartPosition::Time(now.saturating_sub(age).max(0)));
     }
     if let Some(at) = parse_rfc3339(text) {
-        return Ok(From::Time(at));
+        return Ok(StartPosition::Time(at));
     }
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
     // A topic of such a name is rarer than a forgotten zone.
     let is_dated = text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-");
     if !is_dated && let Some(places) = parse_offsets(text) {
-        return Ok(From::Offsets(places));
+        return Ok(StartPosition::Offsets(places));
     }
     if Cursor::looks_like(text) {
-        return Ok(From::Cursor(text.to_owned()));
+        return Ok(StartPosition::Cursor(text.to_owned()));
     }
     Err(bad(match text {
         _ if digits(text) => IS_A_NUMBER,
@@ -154,17 +154,17 @@ mod tests {
     #[test]
     fn every_way_to_name_a_place_is_read() {
         let cases = [
-            ("latest", From::Latest),
-            ("earliest", From::Earliest),
-            ("2026-01-31T08:00:00Z", From::Time(NOW)),
-            ("2026-01-31T10:00:00+02:00", From::Time(NOW)),
-            ("2026-01-31T10:00:00 02:00", From::Time(NOW)),
-            ("2026-01-31T08:00:00.5Z", From::Time(NOW + 500)),
-            ("-15m", From::Time(NOW - 900_000)),
-            ("-1h30m", From::Time(NOW - 5_400_000)),
-            ("-250ms", From::Time(NOW - 250)),
-            ("-0s", From::Time(NOW)),
-            ("-9999999w", From::Time(0)),
+            ("latest", StartPosition::Latest),
+            ("earliest", StartPosition::Earliest),
+            ("2026-01-31T08:00:00Z", StartPosition::Time(NOW)),
+            ("2026-01-31T10:00:00+02:00", StartPosition::Time(NOW)),
+            ("2026-01-31T10:00:00 02:00", StartPosition::Time(NOW)),
+            ("2026-01-31T08:00:00.5Z", StartPosition::Time(NOW + 500)),
+            ("-15m", StartPosition::Time(NOW - 900_000)),
+            ("-1h30m", StartPosition::Time(NOW - 5_400_000)),
+            ("-250ms", StartPosition::Time(NOW - 250)),
+            ("-0s", StartPosition::Time(NOW)),
+            ("-9999999w", StartPosition::Time(0)),
         ];
         for (text, from) in cases {
             assert_eq!(parse_from(text, NOW), Ok(from), "{text}");

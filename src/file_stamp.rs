@@ -4,13 +4,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct FileStamp {
     path: PathBuf,
     /// What changes with it, as good as surely: when it was changed, which it is, how long it is. `None`: not there.
     stamp: Option<(i64, i64, u64, u64)>,
 }
 
-impl Seen {
+impl FileStamp {
     /// Of what a link leads to: Kubernetes changes links.
     pub fn now(path: PathBuf) -> Self {
         let found = path.metadata().ok();

@@ -3,7 +3,7 @@
 //! Browsers name the page that asks in `Origin`; curl and devices send none. A bridge on loopback also
 //! answers only to a `Host` that names loopback, or a page could reach it under its own name (DNS rebinding).
 
-use super::peer::Scheme;
+use super::peer::PeerScheme;
 use super::problem::Problem;
 use log::warn;
 use std::net::IpAddr;
@@ -34,19 +34,19 @@ const HEADERS: &str =
 const MAX_SHOWN: usize = 200;
 
 #[derive(Debug, Clone)]
-pub struct Guard {
+pub struct OriginPolicy {
     pub origins: Origins,
     /// Whether the bridge listens on loopback only.
-    pub listens: Listens,
+    pub listens: BindScope,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listens {
+pub enum BindScope {
     Loopback,
     Network,
 }
 
-impl Listens {
+impl BindScope {
     pub fn on(address: IpAddr) -> Self {
         if address.is_loopback() { Self::Loopback } else { Self::Network }
     }
@@ -54,7 +54,7 @@ impl Listens {
 
 /// The page that asked, if a page asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asker {
+pub enum RequestOrigin {
     /// curl, a device, or a page's navigation.
     NoPage,
     Own,
@@ -64,10 +64,15 @@ pub enum Asker {
     Anybody,
 }
 
-impl Guard {
+impl OriginPolicy {
     /// Who asks; a problem where they may not.
-    pub fn admit(&self, host: Option<&Authority>, scheme: Scheme, headers: &HeaderMap) -> Result<Asker, Problem> {
-        if self.listens == Listens::Loopback
+    pub fn admit(
+        &self,
+        host: Option<&Authority>,
+        scheme: PeerScheme,
+        headers: &HeaderMap,
+    ) -> Result<RequestOrigin, Problem> {
+        if self.listens == BindScope::Loopback
             && let Some(host) = host
             && !is_loopback(host.host())
             && !self.is_allowed(host)
@@ -80,13 +85,13 @@ impl Guard {
                 host.as_str(),
             )));
         }
-        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(Asker::NoPage) };
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(RequestOrigin::NoPage) };
         let own = host.is_some_and(|host| is_of(origin, scheme, host));
         match &self.origins {
-            _ if own => Ok(Asker::Own),
-            Origins::Any => Ok(Asker::Anybody),
+            _ if own => Ok(RequestOrigin::Own),
+            Origins::Any => Ok(RequestOrigin::Anybody),
             Origins::These(allowed) if allowed.iter().any(|allowed| origin == allowed.as_str()) => {
-                Ok(Asker::Listed(origin.clone()))
+                Ok(RequestOrigin::Listed(origin.clone()))
             }
             Origins::These(_) => {
                 // Into logs too, so without anything that a terminal acts on.
@@ -102,7 +107,7 @@ impl Guard {
 
     /// Whether the bridge listens on loopback and was asked by a name of that: a proxy in front hands on another one.
     pub fn is_called_loopback(&self, host: Option<&Authority>) -> bool {
-        self.listens == Listens::Loopback && host.is_some_and(|host| is_loopback(host.host()))
+        self.listens == BindScope::Loopback && host.is_some_and(|host| is_loopback(host.host()))
     }
 
     /// Whether pages of this host may use the bridge anyway, so that nobody gains by that name: a proxy in front hands it on.
@@ -114,13 +119,13 @@ impl Guard {
 
     /// Names the allowed origin in an answer, so that the browser hands it to the page; a page that was not let in cannot
     /// take the answer for a script either.
-    pub fn mark(asker: &Asker, answer: &mut HeaderMap) {
+    pub fn mark(asker: &RequestOrigin, answer: &mut HeaderMap) {
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
         answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let allowed = match asker {
-            Asker::NoPage | Asker::Own => return,
-            Asker::Anybody => HeaderValue::from_static("*"),
-            Asker::Listed(origin) => {
+            RequestOrigin::NoPage | RequestOrigin::Own => return,
+            RequestOrigin::Anybody => HeaderValue::from_static("*"),
+            RequestOrigin::Listed(origin) => {
                 // With `*` browsers would refuse it (Fetch standard, 3.2.5), and so do we.
                 answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
                 origin.clone()
@@ -150,13 +155,13 @@ impl Guard {
 
 /// Whether a page of this origin came from this very scheme, host and port. Where the scheme is not known, a proxy
 /// in front may have done TLS.
-fn is_of(origin: &HeaderValue, scheme: Scheme, host: &Authority) -> bool {
+fn is_of(origin: &HeaderValue, scheme: PeerScheme, host: &Authority) -> bool {
     let Ok(origin) = origin.to_str() else { return false };
     let authority = |prefix| origin.strip_prefix(prefix);
     let authority = match scheme {
-        Scheme::Https => authority("https://"),
-        Scheme::Http => authority("http://"),
-        Scheme::Unsaid => authority("https://").or_else(|| authority("http://")),
+        PeerScheme::Https => authority("https://"),
+        PeerScheme::Http => authority("http://"),
+        PeerScheme::Unsaid => authority("https://").or_else(|| authority("http://")),
     };
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
 }
@@ -168,10 +173,10 @@ fn is_loopback(host: &str) -> bool {
 
 /// Rejected origins and hosts in the log: a page that tries again and again is one line a minute.
 #[derive(Debug, Default)]
-pub struct RejectionLog(Mutex<Rejections>);
+pub struct RejectionLog(Mutex<RejectionTimes>);
 
 #[derive(Debug, Default)]
-struct Rejections {
+struct RejectionTimes {
     quiet_until: Option<Instant>,
     unreported: u64,
 }
@@ -199,22 +204,23 @@ impl RejectionLog {
 mod tests {
     use super::*;
 
-    fn admit(guard: &Guard, host: &str, origin: Option<&str>) -> Result<Asker, Problem> {
+    fn admit(guard: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<RequestOrigin, Problem> {
         let mut headers = HeaderMap::new();
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        guard.admit(Some(&host.parse().unwrap()), Scheme::Unsaid, &headers)
+        guard.admit(Some(&host.parse().unwrap()), PeerScheme::Unsaid, &headers)
     }
 
     #[test]
     fn only_pages_of_the_bridge_itself_and_of_allowed_origins_get_in() {
-        let guard = Guard { origins: Origins::These(vec!["https://a.example".into()]), listens: Listens::Network };
-        let allowed = Asker::Listed("https://a.example".parse().unwrap());
+        let guard =
+            OriginPolicy { origins: Origins::These(vec!["https://a.example".into()]), listens: BindScope::Network };
+        let allowed = RequestOrigin::Listed("https://a.example".parse().unwrap());
         let cases = [
-            (None, Some(Asker::NoPage)),
-            (Some("http://box:8080"), Some(Asker::Own)),
-            (Some("https://box:8080"), Some(Asker::Own)),
+            (None, Some(RequestOrigin::NoPage)),
+            (Some("http://box:8080"), Some(RequestOrigin::Own)),
+            (Some("https://box:8080"), Some(RequestOrigin::Own)),
             (Some("https://a.example"), Some(allowed)),
             (Some("http://a.example"), None),
             (Some("https://a.example.evil.example"), None),
@@ -227,22 +233,22 @@ mod tests {
         for (origin, asker) in cases {
             assert_eq!(admit(&guard, "box:8080", origin).ok(), asker, "{origin:?}");
         }
-        let open = Guard { origins: Origins::Any, ..guard };
-        assert_eq!(admit(&open, "box", Some("null")).ok(), Some(Asker::Anybody));
+        let open = OriginPolicy { origins: Origins::Any, ..guard };
+        assert_eq!(admit(&open, "box", Some("null")).ok(), Some(RequestOrigin::Anybody));
     }
 
     #[test]
     fn pages_of_the_same_host_and_another_scheme_are_of_another_origin() {
         let cases = [
-            ("http://box", Scheme::Unsaid, true),
-            ("https://box", Scheme::Unsaid, true),
-            ("http://box", Scheme::Http, true),
-            ("https://box", Scheme::Http, false),
-            ("http://box", Scheme::Https, false),
-            ("https://box", Scheme::Https, true),
-            ("https://BOX", Scheme::Https, true),
-            ("https://box:444", Scheme::Https, false),
-            ("ftp://box", Scheme::Unsaid, false),
+            ("http://box", PeerScheme::Unsaid, true),
+            ("https://box", PeerScheme::Unsaid, true),
+            ("http://box", PeerScheme::Http, true),
+            ("https://box", PeerScheme::Http, false),
+            ("http://box", PeerScheme::Https, false),
+            ("https://box", PeerScheme::Https, true),
+            ("https://BOX", PeerScheme::Https, true),
+            ("https://box:444", PeerScheme::Https, false),
+            ("ftp://box", PeerScheme::Unsaid, false),
         ];
         for (origin, scheme, own) in cases {
             let host = "box".parse().unwrap();
@@ -253,7 +259,7 @@ mod tests {
     #[test]
     fn behind_a_proxy_a_bridge_on_loopback_answers_to_the_name_of_an_allowed_origin() {
         let origins = Origins::These(vec!["https://curlew.example".into(), "http://other.example:8000".into()]);
-        let guard = Guard { origins, listens: Listens::Loopback };
+        let guard = OriginPolicy { origins, listens: BindScope::Loopback };
         for (host, admitted) in [
             ("curlew.example", true),
             ("Curlew.Example", true),
@@ -263,14 +269,14 @@ mod tests {
         ] {
             assert_eq!(admit(&guard, host, None).is_ok(), admitted, "{host}");
         }
-        let open = Guard { origins: Origins::Any, ..guard };
+        let open = OriginPolicy { origins: Origins::Any, ..guard };
         assert!(admit(&open, "curlew.example", None).is_err());
     }
 
     #[test]
     fn a_bridge_on_loopback_answers_only_to_names_of_loopback() {
-        let loopback = Guard { origins: Origins::These(Vec::new()), listens: Listens::Loopback };
-        let network = Guard { listens: Listens::Network, ..loopback.clone() };
+        let loopback = OriginPolicy { origins: Origins::These(Vec::new()), listens: BindScope::Loopback };
+        let network = OriginPolicy { listens: BindScope::Network, ..loopback.clone() };
         let cases = [
             ("localhost:8080", true),
             ("LOCALHOST", true),
@@ -294,7 +300,7 @@ mod tests {
         let mut asked = HeaderMap::new();
         asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-kafka-site, x-evil, X-Kafka-Line".parse().unwrap());
         let mut answer = HeaderMap::new();
-        Guard::preflight(&asked, &mut answer);
+        OriginPolicy::preflight(&asked, &mut answer);
         let names = answer[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
         assert_eq!(names, format!("{HEADERS}, x-kafka-site, X-Kafka-Line"));
         assert_eq!(answer[header::ACCESS_CONTROL_MAX_AGE], MAX_AGE);

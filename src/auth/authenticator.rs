@@ -1,11 +1,11 @@
 //! The door: from what somebody shows to what they may do, as the file says it now.
 
 use super::credential::Credential;
-use super::guess::{Guess, Turns};
+use super::loader::AuthLoader;
+use super::password_check::{CheckQueue, PasswordCheck};
 use super::permit::{Denied, Grant, Permit};
-use super::reading::Reading;
 use super::rights::Right;
-use super::table::{Answer, Arrival, Ended, Refused, Table};
+use super::table::{AuthError, AuthTable, Decision, GrantEnd, TicketUse};
 use crate::record::{Timestamp, TopicName, now};
 use log::{error, info};
 use std::fmt;
@@ -19,29 +19,29 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// A handle that is cheap to clone.
 #[derive(Clone)]
-pub struct Auth(Option<Arc<Door>>);
+pub struct Authenticator(Option<Arc<Inner>>);
 
-struct Door {
-    table: watch::Sender<Arc<Table>>,
-    reading: Reading,
-    turns: Turns,
+struct Inner {
+    table: watch::Sender<Arc<AuthTable>>,
+    reading: AuthLoader,
+    turns: CheckQueue,
 }
 
 /// What somebody gets for what they have shown.
-pub enum Answered {
+pub enum AuthOutcome {
     Permitted(Permit),
     /// To be tried first.
-    Guessed(Guess),
+    Guessed(PasswordCheck),
 }
 
 /// Why a stream ends before its client wants it to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Over {
-    Ended(Ended),
+pub enum Revocation {
+    Ended(GrantEnd),
     Denied(Denied),
 }
 
-impl Auth {
+impl Authenticator {
     /// Nobody has to show anything.
     pub fn off() -> Self {
         Self(None)
@@ -49,9 +49,9 @@ impl Auth {
 
     /// As the file says. An error is one line for the person who started the program.
     pub fn from_file(path: &Path) -> Result<Self, String> {
-        let reading = Reading::new(path)?;
+        let reading = AuthLoader::new(path)?;
         let table = watch::Sender::new(Arc::new(reading.table()?));
-        Ok(Self(Some(Arc::new(Door { table, reading, turns: Turns::default() }))))
+        Ok(Self(Some(Arc::new(Inner { table, reading, turns: CheckQueue::default() }))))
     }
 
     pub fn is_on(&self) -> bool {
@@ -79,39 +79,39 @@ impl Auth {
     }
 
     /// What somebody may do who shows this.
-    pub async fn answer(&self, credential: Option<&Credential>, arrival: Arrival) -> Result<Answered, Refused> {
-        let Some(door) = &self.0 else { return Ok(Answered::Permitted(Permit::everything())) };
-        let credential = credential.ok_or(Refused::Missing)?;
+    pub async fn answer(&self, credential: Option<&Credential>, arrival: TicketUse) -> Result<AuthOutcome, AuthError> {
+        let Some(door) = &self.0 else { return Ok(AuthOutcome::Permitted(Permit::everything())) };
+        let credential = credential.ok_or(AuthError::Missing)?;
         let table = door.table.borrow().clone();
         let mut answer = table.answer(credential, arrival, now());
-        if let Answer::Fetch(remotes) = &answer {
+        if let Decision::Fetch(remotes) = &answer {
             for remote in remotes {
                 remote.refresh().await;
             }
             answer = table.answer(credential, arrival, now());
         }
         match answer {
-            Answer::Granted(grant) => Ok(Answered::Permitted(Permit::of(grant))),
-            Answer::Refused(refused) => Err(refused),
-            Answer::Fetch(remotes) => Err(match remotes.iter().any(|remote| remote.keys().is_none()) {
-                true => Refused::Busy("the keys that tokens are checked with cannot be had just now"),
-                false => Refused::Wrong,
+            Decision::Granted(grant) => Ok(AuthOutcome::Permitted(Permit::of(grant))),
+            Decision::Refused(refused) => Err(refused),
+            Decision::Fetch(remotes) => Err(match remotes.iter().any(|remote| remote.keys().is_none()) {
+                true => AuthError::Busy("the keys that tokens are checked with cannot be had just now"),
+                false => AuthError::Wrong,
             }),
-            Answer::Try { name, secret, password } => {
+            Decision::Try { name, secret, password } => {
                 let (turns, name, secret) = (door.turns.clone(), name.to_owned(), secret.clone());
-                Ok(Answered::Guessed(Guess { turns, table: table.clone(), name, secret, password }))
+                Ok(AuthOutcome::Guessed(PasswordCheck { turns, table: table.clone(), name, secret, password }))
             }
         }
     }
 
     /// A session for a cookie, and its end in ms since the epoch; `None` where there is nothing to sign in to.
-    pub fn session(&self, permit: &Permit) -> Result<Option<(String, Timestamp)>, Ended> {
+    pub fn session(&self, permit: &Permit) -> Result<Option<(String, Timestamp)>, GrantEnd> {
         let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
         door.table.borrow().session(grant, now()).map(Some)
     }
 
     /// A ticket for a URL, and its end in ms since the epoch; `None` where none is needed.
-    pub fn ticket(&self, permit: &Permit, topics: Vec<TopicName>) -> Result<Option<(String, Timestamp)>, Ended> {
+    pub fn ticket(&self, permit: &Permit, topics: Vec<TopicName>) -> Result<Option<(String, Timestamp)>, GrantEnd> {
         let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
         door.table.borrow().ticket(grant, topics, now()).map(Some)
     }
@@ -122,7 +122,7 @@ impl Auth {
         permit: &Permit,
         right: Right,
         topics: Vec<TopicName>,
-    ) -> Option<impl Future<Output = Over> + Send + Sync + use<>> {
+    ) -> Option<impl Future<Output = Revocation> + Send + Sync + use<>> {
         let (door, grant) = (self.0.as_ref()?, permit.shared()?);
         let (tables, changes) = (door.table.subscribe(), door.reading.changes());
         Some(over(tables, changes, grant, right, topics))
@@ -131,21 +131,21 @@ impl Auth {
 
 /// `changes`: of the keys that tokens are checked with.
 async fn over(
-    mut tables: watch::Receiver<Arc<Table>>,
+    mut tables: watch::Receiver<Arc<AuthTable>>,
     mut changes: watch::Receiver<()>,
     grant: Arc<Grant>,
     right: Right,
     topics: Vec<TopicName>,
-) -> Over {
+) -> Revocation {
     loop {
         changes.mark_unchanged();
         let table = tables.borrow_and_update().clone();
         let until = match table.until(&grant.held, now()) {
             Ok(until) => until,
-            Err(ended) => return Over::Ended(ended),
+            Err(ended) => return Revocation::Ended(ended),
         };
         if let Err(denied) = table.still_allows(&grant, right, &topics) {
-            return Over::Denied(denied);
+            return Revocation::Denied(denied);
         }
         drop(table);
         let left = until.map(|until| u64::try_from(until.saturating_sub(now())).unwrap_or(0));
@@ -162,7 +162,7 @@ async fn over(
     }
 }
 
-impl fmt::Debug for Auth {
+impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Auth").field(&self.0.as_ref().map(|door| door.reading.path())).finish()
     }

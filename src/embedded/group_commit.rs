@@ -1,13 +1,13 @@
 //! The way in: whatever waits is written together, with one sync for all of it (group commit).
 
-use super::batch::Batch;
-use super::failure::Failure;
-use super::log::{Append, EmbeddedLog, Writing};
+use super::batch::StoredBatch;
+use super::failure::StoreError;
+use super::log::{Append, EmbeddedLog, WriteGuard};
 use super::retention;
 use crate::broker::{Acks, AutoCreate, BrokerError, Placed, Receipts, Submission, Written};
 use crate::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition, now};
-use crate::worker;
+use crate::watchdog;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -46,7 +46,7 @@ fn size(submission: &Submission) -> usize {
 }
 
 fn write(log: &EmbeddedLog, submissions: Vec<Submission>, stickies: &mut HashMap<TopicName, Sticky>) {
-    let _at_work = worker::at_work();
+    let _at_work = watchdog::busy();
     let writing = match log.write() {
         Ok(writing) => writing,
         Err(failure) => {
@@ -73,18 +73,18 @@ fn refuse(submission: &Submission, error: &BrokerError) {
 struct Group<'a> {
     log: &'a EmbeddedLog,
     now: Timestamp,
-    parts: HashMap<(TopicName, Partition), Part>,
+    parts: HashMap<(TopicName, Partition), PartitionAppend>,
     stickies: &'a mut HashMap<TopicName, Sticky>,
 }
 
 /// A group's share in one partition.
-struct Part {
+struct PartitionAppend {
     base: Offset,
-    batches: Vec<Batch>,
-    waiting: Vec<Waiting>,
+    batches: Vec<StoredBatch>,
+    waiting: Vec<PendingAppend>,
 }
 
-struct Waiting {
+struct PendingAppend {
     receipts: Receipts,
     index: usize,
     acks: Acks,
@@ -92,7 +92,7 @@ struct Waiting {
 }
 
 impl Group<'_> {
-    fn take(&mut self, submission: &Submission, writing: &Writing<'_>) -> Result<(), BrokerError> {
+    fn take(&mut self, submission: &Submission, writing: &WriteGuard<'_>) -> Result<(), BrokerError> {
         let partitions = self.partitions(submission, writing)?;
         let mut random = fastrand::Rng::new();
         for (index, record) in submission.records.iter().enumerate() {
@@ -114,7 +114,7 @@ impl Group<'_> {
     }
 
     /// The numbers of the topic's partitions; makes it where that is wanted.
-    fn partitions(&self, submission: &Submission, writing: &Writing<'_>) -> Result<Vec<Partition>, BrokerError> {
+    fn partitions(&self, submission: &Submission, writing: &WriteGuard<'_>) -> Result<Vec<Partition>, BrokerError> {
         let count = || self.log.topics().get(&submission.topic).map(|topic| topic.partitions.len());
         let count = match count() {
             Some(count) => count,
@@ -143,17 +143,22 @@ impl Group<'_> {
         };
         let part = self.parts.entry((submission.topic.clone(), partition)).or_insert_with(|| {
             let base = end();
-            Part { base, batches: vec![Batch::new(base)], waiting: Vec::new() }
+            PartitionAppend { base, batches: vec![StoredBatch::new(base)], waiting: Vec::new() }
         });
         let offset = part.push(record, self.now);
         if submission.acks == Acks::None {
             return Some(Ok(Placed { partition, offset: None }));
         }
-        part.waiting.push(Waiting { receipts: submission.receipts.clone(), index, acks: submission.acks, offset });
+        part.waiting.push(PendingAppend {
+            receipts: submission.receipts.clone(),
+            index,
+            acks: submission.acks,
+            offset,
+        });
         None
     }
 
-    fn commit(mut self, writing: &Writing<'_>) {
+    fn commit(mut self, writing: &WriteGuard<'_>) {
         let mut appends = Vec::with_capacity(self.parts.len());
         let mut waiting = Vec::new();
         for ((topic, partition), part) in std::mem::take(&mut self.parts) {
@@ -182,7 +187,14 @@ impl Group<'_> {
 
     /// A transaction is there as a whole or not at all; after a failure the log's end tells which, unless the file could
     /// not be opened again.
-    fn settle_failed(&self, topic: &TopicName, partition: Partition, base: Offset, waiting: &[Waiting], why: &Failure) {
+    fn settle_failed(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+        base: Offset,
+        waiting: &[PendingAppend],
+        why: &StoreError,
+    ) {
         let why = if self.log.is_known() { why.clone().into() } else { BrokerError::TimedOut(Written::Maybe) };
         let topics = self.log.topics();
         let landed = topics.get(topic).and_then(|t| t.partition(partition)).is_some_and(|log| log.end > base);
@@ -221,18 +233,18 @@ fn check(
     }
 }
 
-impl Part {
+impl PartitionAppend {
     fn push(&mut self, record: &NewRecord, now: Timestamp) -> Offset {
-        let next = self.batches.last().map_or(self.base, Batch::next);
+        let next = self.batches.last().map_or(self.base, StoredBatch::next);
         if self.batches.last().is_none_or(|batch| batch.len() >= BATCH_BYTES) {
-            self.batches.push(Batch::new(next));
+            self.batches.push(StoredBatch::new(next));
         }
         self.batches.iter_mut().last().into_iter().for_each(|batch| batch.push(record, now));
         next
     }
 }
 
-impl Waiting {
+impl PendingAppend {
     fn settle(&self, partition: Partition) {
         self.receipts.settle(self.index, Ok(Placed { partition, offset: Some(self.offset) }));
     }

@@ -1,12 +1,12 @@
 //! Commands that only tell: about the settings, to a shell, to `man`.
 
 use super::layers::{self, Layers};
-use super::{Serve, Stop, check, show};
+use super::{EarlyExit, Serve, check, show};
 use clap::{ArgMatches, Subcommand};
 use clap_complete::Shell;
 
 #[derive(Debug, Subcommand)]
-pub enum About {
+pub enum InfoCommand {
     /// Check or show the settings that `curlew serve` would have.
     #[command(subcommand)]
     Config(Settings),
@@ -29,13 +29,13 @@ pub enum Settings {
     Show(Box<Serve>),
 }
 
-impl About {
-    pub fn tell(self, definition: clap::Command, matches: &ArgMatches, layers: &Layers) -> Stop {
+impl InfoCommand {
+    pub fn tell(self, definition: clap::Command, matches: &ArgMatches, layers: &Layers) -> EarlyExit {
         let (command, matches, _) = layers::innermost(&definition, matches);
         match self {
             Self::Config(Settings::Check(serve)) => check::check(&serve, command, matches, layers),
-            Self::Config(Settings::Show(_)) => Stop::Shown(show::show(command, matches, layers)),
-            Self::Completions { shell } => Stop::Shown(completions(definition, shell)),
+            Self::Config(Settings::Show(_)) => EarlyExit::Shown(show::show(command, matches, layers)),
+            Self::Completions { shell } => EarlyExit::Shown(completions(definition, shell)),
             Self::Man { command } => manual(definition, command.as_deref()),
         }
     }
@@ -59,7 +59,7 @@ fn completions(mut definition: clap::Command, shell: Shell) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn manual(mut definition: clap::Command, command: Option<&str>) -> Stop {
+fn manual(mut definition: clap::Command, command: Option<&str>) -> EarlyExit {
     definition.build();
     let page = match command {
         None => Some(definition.clone()),
@@ -68,11 +68,11 @@ fn manual(mut definition: clap::Command, command: Option<&str>) -> Stop {
     let Some(page) = page else {
         let names: Vec<_> = definition.get_subcommands().map(clap::Command::get_name).collect();
         let command = command.unwrap_or_default();
-        return Stop::Refused(format!("{command} is no command of curlew: there are {}", names.join(", ")));
+        return EarlyExit::Refused(format!("{command} is no command of curlew: there are {}", names.join(", ")));
     };
     let mut out = Vec::new();
     match clap_mangen::Man::new(page).render(&mut out) {
-        Ok(()) => Stop::Shown(String::from_utf8_lossy(&out).into_owned()),
-        Err(e) => Stop::Refused(format!("cannot write the manual: {e}")),
+        Ok(()) => EarlyExit::Shown(String::from_utf8_lossy(&out).into_owned()),
+        Err(e) => EarlyExit::Refused(format!("cannot write the manual: {e}")),
     }
 }

@@ -30,31 +30,31 @@ static AT_WORK: LazyLock<Mutex<HashMap<ThreadId, (Thread, Instant)>>> = LazyLock
 const HUNG: Duration = Duration::from_secs(600);
 
 /// Says that this thread is at a piece of work that ends, and not waiting for the next; until it is dropped.
-pub fn at_work() -> AtWork {
+pub fn busy() -> BusyThread {
     let thread = std::thread::current();
     let id = thread.id();
     lock(&AT_WORK).insert(id, (thread, Instant::now()));
-    AtWork(id)
+    BusyThread(id)
 }
 
-pub struct AtWork(ThreadId);
+pub struct BusyThread(ThreadId);
 
-impl Drop for AtWork {
+impl Drop for BusyThread {
     fn drop(&mut self) {
         lock(&AT_WORK).remove(&self.0);
     }
 }
 
 /// Says that what this thread does now may take as long as it wants, until it is dropped.
-pub fn unhurried() -> Unhurried {
+pub fn pause() -> Pause {
     let work = lock(&AT_WORK).remove(&std::thread::current().id());
-    Unhurried(work.map(|(thread, _)| thread))
+    Pause(work.map(|(thread, _)| thread))
 }
 
 /// Whoever was at work before is at it anew after this.
-pub struct Unhurried(Option<Thread>);
+pub struct Pause(Option<Thread>);
 
-impl Drop for Unhurried {
+impl Drop for Pause {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
             lock(&AT_WORK).insert(thread.id(), (thread, Instant::now()));
@@ -63,7 +63,7 @@ impl Drop for Unhurried {
 }
 
 /// The names of threads that have not come to the end of a piece of work for so long that they never will.
-pub fn hung() -> Vec<String> {
+pub fn stalled() -> Vec<String> {
     at_work_for(HUNG)
 }
 
@@ -72,14 +72,14 @@ fn at_work_for(long: Duration) -> Vec<String> {
 }
 
 /// The names of threads that panic again and again, and so get nothing done.
-pub fn troubled() -> Vec<String> {
-    let mut troubled = lock(&TROUBLED);
-    troubled.retain(|_, (last, _)| last.elapsed() < CALM);
-    troubled.iter().filter(|(_, (_, times))| *times >= TOO_OFTEN).map(|(name, _)| name.clone()).collect()
+pub fn panicking() -> Vec<String> {
+    let mut panicking = lock(&TROUBLED);
+    panicking.retain(|_, (last, _)| last.elapsed() < CALM);
+    panicking.iter().filter(|(_, (_, times))| *times >= TOO_OFTEN).map(|(name, _)| name.clone()).collect()
 }
 
 /// Does `work`. A panic in it is logged and counted, and gives `None`.
-pub fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).ok();
     if done.is_none() {
         let name = name(&std::thread::current());
@@ -116,8 +116,8 @@ fn name(thread: &Thread) -> String {
 
 fn note_panic(name: &str) {
     PANICS.fetch_add(1, Ordering::Relaxed);
-    let mut troubled = lock(&TROUBLED);
-    let (last, times) = troubled.entry(name.to_owned()).or_insert_with(|| (Instant::now(), 0));
+    let mut panicking = lock(&TROUBLED);
+    let (last, times) = panicking.entry(name.to_owned()).or_insert_with(|| (Instant::now(), 0));
     *times = if last.elapsed() < CALM { *times + 1 } else { 1 };
     *last = Instant::now();
 }
@@ -144,7 +144,7 @@ impl Worker {
     pub fn start(name: impl Into<String>, mut work: impl FnMut() + Send + 'static) -> std::io::Result<Self> {
         let name = name.into();
         let run = move || {
-            while caught(&mut work).is_none() {
+            while catch_panic(&mut work).is_none() {
                 // One that panics at once again must not take a core and fill the log.
                 std::thread::sleep(RESTART_PAUSE);
             }
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(seen.iter().collect::<Vec<_>>(), [0, 2]);
         drop(worker.unwrap());
         assert!(panics() > before);
-        assert!(!troubled().contains(&"test".to_owned()), "once is an accident");
+        assert!(!panicking().contains(&"test".to_owned()), "once is an accident");
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let (end, ended) = bounded::<()>(0);
         let worker = Worker::start("slow", move || {
             while begun.recv().is_ok() {
-                let _at_work = at_work();
+                let _at_work = busy();
                 let _ = ended.recv();
             }
         });
@@ -226,7 +226,7 @@ mod tests {
         }
         drop(begin);
         drop(worker.unwrap());
-        assert!(!is_named() && hung().is_empty());
+        assert!(!is_named() && stalled().is_empty());
     }
 
     #[test]
@@ -234,11 +234,11 @@ mod tests {
         let is_named = || at_work_for(Duration::ZERO).contains(&"patient".to_owned());
         let (tell, told) = bounded(3);
         let worker = Worker::start("patient", move || {
-            let _at_work = at_work();
+            let _at_work = busy();
             tell.send(is_named()).unwrap();
-            let unhurried = unhurried();
+            let pause = pause();
             tell.send(is_named()).unwrap();
-            drop(unhurried);
+            drop(pause);
             tell.send(is_named()).unwrap();
         });
         drop(worker.unwrap());
@@ -253,6 +253,6 @@ mod tests {
         (0..TOO_OFTEN).for_each(|_| give.send(()).unwrap());
         drop(give);
         drop(worker.unwrap());
-        assert!(troubled().contains(&"unlucky".to_owned()));
+        assert!(panicking().contains(&"unlucky".to_owned()));
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Ends the process before it does anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
+pub enum EarlyExit {
     /// Help, or what else was only to be shown, for standard output; exit code 0.
     Shown(String),
     /// One line for standard error that says what was given, what is allowed, what to do; exit code 2. Only
@@ -16,7 +16,7 @@ pub enum Stop {
     Refused(String),
 }
 
-impl Stop {
+impl EarlyExit {
     /// What is to be told.
     pub(super) fn lines(&self) -> &str {
         match self {
@@ -124,7 +124,7 @@ pub fn refused_variable(error: &clap::Error, definition: &Command, layers: &Laye
     (layers.origin(id) == Origin::Variable).then(|| id.to_owned())
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for EarlyExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shown(text) => f.write_str(text),

@@ -74,7 +74,7 @@ struct Page {
 }
 
 /// What was found for a [`Page`].
-struct Found {
+struct PageRecords {
     json: Bytes,
     /// `None`: it holds records. Else the offset of the next record to be written.
     empty_at: Option<Offset>,
@@ -128,7 +128,7 @@ pub async fn records(
     Ok(as_json(found.json))
 }
 
-fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>) -> Result<Found, Problem> {
+fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>) -> Result<PageRecords, Problem> {
     let Page { place, limit, .. } = page;
     let mut is_empty = true;
     let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
@@ -153,7 +153,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
         last_epoch: NO_EPOCH,
     };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: PAGE_BYTES, partition_max_bytes: PAGE_BYTES };
-    let mut out = Answer::new(memory)?;
+    let mut out = PageBody::new(memory)?;
     out.add("{\"records\":[")?;
     let mut next = offset;
     for fetched in readers.fetch(leader, || broker.reader(leader, memory), want, limits)? {
@@ -174,17 +174,17 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
     }
     let latest = latest.max(next);
     let ends = format!("],\"next_offset\":{next},\"earliest\":{earliest},\"latest\":{latest}}}\n");
-    Ok(Found { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
+    Ok(PageRecords { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
 }
 
 /// A large answer as it is written. What it takes is reserved first, and given back when the client has taken it.
-pub struct Answer {
+pub struct PageBody {
     json: Vec<u8>,
     memory: Reservation,
     share: Arc<Share>,
 }
 
-impl Answer {
+impl PageBody {
     pub fn new(share: &Arc<Share>) -> Result<Self, Shortage> {
         let mut answer = Self { json: Vec::new(), memory: share.nothing(), share: share.clone() };
         answer.make_room(SMALL_ANSWER)?;

@@ -5,9 +5,9 @@ use std::fmt;
 
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    pub step: Step,
-    pub outcome: Outcome,
+pub struct Diagnosis {
+    pub step: DiagnosisStep,
+    pub outcome: StepOutcome,
     /// What was tried, and what came of it.
     pub what: String,
     /// What to do about it.
@@ -18,7 +18,7 @@ pub struct Finding {
 /// What is tried, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Step {
+pub enum DiagnosisStep {
     Name,
     Tcp,
     Tls,
@@ -39,28 +39,28 @@ pub enum Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum StepOutcome {
     Ok,
     Failed,
     /// Not tried: not asked for, or something before it failed.
     Skipped,
 }
 
-impl Finding {
-    pub fn ok(step: Step, what: impl Into<String>) -> Self {
-        Self { step, outcome: Outcome::Ok, what: what.into(), remedy: None }
+impl Diagnosis {
+    pub fn ok(step: DiagnosisStep, what: impl Into<String>) -> Self {
+        Self { step, outcome: StepOutcome::Ok, what: what.into(), remedy: None }
     }
 
-    pub fn failed(step: Step, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { step, outcome: Outcome::Failed, what: what.into(), remedy: Some(remedy.into()) }
+    pub fn failed(step: DiagnosisStep, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { step, outcome: StepOutcome::Failed, what: what.into(), remedy: Some(remedy.into()) }
     }
 
-    pub fn skipped(step: Step, why: impl Into<String>) -> Self {
-        Self { step, outcome: Outcome::Skipped, what: why.into(), remedy: None }
+    pub fn skipped(step: DiagnosisStep, why: impl Into<String>) -> Self {
+        Self { step, outcome: StepOutcome::Skipped, what: why.into(), remedy: None }
     }
 }
 
-impl Step {
+impl DiagnosisStep {
     fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -83,7 +83,7 @@ impl Step {
     }
 }
 
-impl Outcome {
+impl StepOutcome {
     fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -94,7 +94,7 @@ impl Outcome {
 }
 
 /// `failed   tcp                   what was tried; what to do`
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<8} {:<21} {}", self.outcome.name(), self.step.name(), self.what)?;
         self.remedy.as_ref().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
@@ -109,9 +109,9 @@ mod tests {
 
     #[test]
     fn a_finding_is_one_line_or_one_object() {
-        let failed = Finding::failed(Step::Tcp, "127.0.0.1:1 refuses", "start it");
+        let failed = Diagnosis::failed(DiagnosisStep::Tcp, "127.0.0.1:1 refuses", "start it");
         expect!["failed   tcp                   127.0.0.1:1 refuses; start it"].assert_eq(&failed.to_string());
-        let skipped = Finding::skipped(Step::AdvertisedListeners, "no broker answers");
+        let skipped = Diagnosis::skipped(DiagnosisStep::AdvertisedListeners, "no broker answers");
         expect!["skipped  advertised-listeners  no broker answers"].assert_eq(&skipped.to_string());
         expect![[r#"{"step":"advertised-listeners","outcome":"skipped","what":"no broker answers"}"#]]
             .assert_eq(&serde_json::to_string(&skipped).unwrap());

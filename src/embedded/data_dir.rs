@@ -14,13 +14,13 @@ pub(super) const OWNER_ONLY: u32 = 0o600;
 
 /// A data folder that is this process's as long as this value lives.
 #[derive(Debug)]
-pub struct Folder {
+pub struct DataDir {
     path: PathBuf,
     // Held for its lock; the file stays, so that two processes never lock two files of one name.
     _lock: File,
 }
 
-impl Folder {
+impl DataDir {
     /// Opens the folder, or makes it with owner-only rights. The error is a line for whoever started the program.
     pub fn open(path: &Path) -> Result<Self, String> {
         let shown = path.display();
@@ -126,7 +126,7 @@ mod tests {
     fn a_new_folder_is_its_owners_alone() {
         let scratch = Scratch::new();
         let path = scratch.path().join("a/b");
-        let _folder = Folder::open(&path).unwrap();
+        let _folder = DataDir::open(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         for file in ["lock", "format"] {
             assert_eq!(fs::metadata(path.join(file)).unwrap().permissions().mode() & 0o077, 0, "{file}");
@@ -136,24 +136,24 @@ mod tests {
     #[test]
     fn a_folder_in_use_names_whom_to_stop() {
         let scratch = Scratch::new();
-        let folder = Folder::open(scratch.path()).unwrap();
-        let said = Folder::open(scratch.path()).unwrap_err();
+        let folder = DataDir::open(scratch.path()).unwrap();
+        let said = DataDir::open(scratch.path()).unwrap_err();
         assert!(said.contains(&format!("stop it (kill {})", std::process::id())), "{said}");
         drop(folder);
-        Folder::open(scratch.path()).unwrap();
+        DataDir::open(scratch.path()).unwrap();
     }
 
     #[test]
     fn another_format_and_others_files_are_refused() {
         let scratch = Scratch::new();
-        drop(Folder::open(scratch.path()).unwrap());
+        drop(DataDir::open(scratch.path()).unwrap());
         fs::write(scratch.path().join("format"), "curlew-data 9\n").unwrap();
-        let said = Folder::open(scratch.path()).unwrap_err();
+        let said = DataDir::open(scratch.path()).unwrap_err();
         assert!(said.contains("curlew-data 9") && said.contains("--data"), "{said}");
 
         let foreign = Scratch::new();
         fs::write(foreign.path().join("thesis.tex"), "").unwrap();
-        let said = Folder::open(foreign.path()).unwrap_err();
+        let said = DataDir::open(foreign.path()).unwrap_err();
         assert!(said.contains("thesis.tex") && !foreign.path().join("lock").exists(), "{said}");
     }
 }
