@@ -175,5 +175,4 @@ fn without_values(message: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
 mod tests;

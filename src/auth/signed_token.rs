@@ -119,5 +119,4 @@ fn signed(made_for: TokenUse, payload: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[path = "pass_tests.rs"]
 mod tests;

@@ -320,5 +320,4 @@ fn millis(time: Duration) -> Timestamp {
 }
 
 #[cfg(test)]
-#[path = "table_tests.rs"]
 mod tests;
