@@ -45,8 +45,12 @@ static PAGE: StaticFile = StaticFile {
     gzipped: OnceLock::new(),
 };
 /// `/client.js`: the event stream client of the dashboard, also for other pages.
-static CLIENT: StaticFile =
-    StaticFile { name: "", content_type: SCRIPT, bytes: include_bytes!("../dashboard/client.js"), gzipped: OnceLock::new() };
+static CLIENT: StaticFile = StaticFile {
+    name: "",
+    content_type: SCRIPT,
+    bytes: include_bytes!("../dashboard/client.js"),
+    gzipped: OnceLock::new(),
+};
 static FILES: [StaticFile; 33] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",

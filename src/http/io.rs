@@ -257,7 +257,7 @@ mod tests {
         slow.set_recv_buffer_size(1).unwrap();
         let mut slow = slow.connect(server.local_addr().unwrap()).await.unwrap();
         let (stream, _) = server.accept().await.unwrap();
-        let mut client = Client::new(Transport::Plain(stream), Duration::from_secs(1));
+        let mut client = ClientIo::new(Transport::Plain(stream), Duration::from_secs(1));
         let taking = async {
             let mut pace = tokio::time::interval(Duration::from_millis(50));
             while slow.read(&mut [0; 256]).await? > 0 {
