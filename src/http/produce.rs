@@ -109,7 +109,7 @@ pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 /// When the reading of a body ends, though the body has not.
 pub struct Ends {
     /// Of a body of lines, which may be endless.
-    pub lines: Over,
+    pub lines: Revoked,
     /// Of any other.
     pub whole: BodyEnd,
 }
