@@ -32,8 +32,10 @@ impl Source {
         Self { path, lines: lines(text, &tokens), length: text.lines().count(), tests: tests.collect(), tokens }
     }
 
+    /// `src/http/` holds `src/http.rs` as well, the file of the same module.
     pub fn is_under(&self, places: &[&str]) -> bool {
-        places.iter().any(|place| self.path.starts_with(place))
+        let module = self.path.strip_suffix(".rs").unwrap_or(&self.path);
+        places.iter().any(|place| self.path.starts_with(place) || place.strip_suffix('/') == Some(module))
     }
 }
 
