@@ -8,7 +8,7 @@ mod failure;
 
 pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use denial::{Denial, Operation, kafka_acls};
-pub use failure::{BrokerError, Remedy, Written};
+pub use failure::{BrokerError, Remedy, WriteState};
 
 use crate::memory_budget::Share;
 use crate::record::{
@@ -31,8 +31,8 @@ pub trait Broker: Send + Sync + 'static {
     fn describe(&self) -> String;
 
     /// Connections made so far, and those that could not be made.
-    fn connections(&self) -> Connections {
-        Connections::default()
+    fn connections(&self) -> ConnectionCounts {
+        ConnectionCounts::default()
     }
 
     /// What waits to be written, by topic. Says nothing where nobody counts.
@@ -67,7 +67,7 @@ pub trait Broker: Send + Sync + 'static {
 
     /// A separate connection for fetching from `leader`, for one thread. What it reads is paid for from `memory`: where
     /// that is used up, a fetch returns what fits, and [`BrokerError::BudgetUsedUp`] for the rest.
-    fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader>;
+    fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader>;
 
     /// Writes what comes, until the channel is closed and everything taken from it is settled.
     ///
@@ -77,12 +77,12 @@ pub trait Broker: Send + Sync + 'static {
 }
 
 /// Fetches from one leader. Reconnects by itself; what it cannot mend it reports.
-pub trait Reader: Send {
+pub trait PartitionReader: Send {
     /// Records at each of `wants`, in any order; a want with nothing new may be left out.
     ///
     /// Returns as soon as there is something, after `limits.wait`, or when interrupted. An error of
     /// the whole is the connection's or the broker's; a partition's own is in its [`Fetched`].
-    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError>;
+    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError>;
 
     /// A way for another thread to end a waiting `fetch` early, because its wants have changed.
     fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync>;
@@ -90,7 +90,7 @@ pub trait Reader: Send {
 
 /// Where nobody counts, nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Connections {
+pub struct ConnectionCounts {
     pub opened: u64,
     pub failed: u64,
     /// How long quotas have kept the bridge from asking.
@@ -140,7 +140,7 @@ pub enum OffsetAt {
 
 /// A place to fetch from.
 #[derive(Debug, Clone)]
-pub struct Want {
+pub struct FetchPosition {
     pub topic: TopicName,
     /// Where known, a topic made anew under the same name is an error, not a mix-up.
     pub topic_id: TopicId,
@@ -164,7 +164,7 @@ pub struct FetchLimits {
 
 /// The answer for one [`Want`].
 #[derive(Debug)]
-pub struct Fetched {
+pub struct FetchResult {
     pub topic: TopicName,
     pub partition: Partition,
     /// As asked; records before it are already left out.
@@ -210,39 +210,39 @@ pub struct Submission {
     pub records: Vec<NewRecord>,
     /// When the caller stops waiting: what is not settled by then must be settled as failed.
     pub deadline: Instant,
-    pub receipts: Receipts,
+    pub receipts: DeliveryReport,
 }
 
 /// Where a record landed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
+pub struct RecordLocation {
     pub partition: Partition,
     /// `None` with `acks=0`, or where the broker only knows that it has the record already.
     pub offset: Option<Offset>,
 }
 
-pub type Outcome = Result<Placed, BrokerError>;
+pub type DeliveryResult = Result<RecordLocation, BrokerError>;
 
 /// Collects one outcome a record and hands them over when the last is there. Cheap to clone.
 ///
 /// Whatever happens each record gets an outcome: when all clones are gone, what is missing is
 /// settled as [`BrokerError::Lost`].
 #[derive(Clone)]
-pub struct Receipts(Arc<Collector>);
+pub struct DeliveryReport(Arc<Collector>);
 
-type Done = Box<dyn FnOnce(Vec<Outcome>) + Send>;
+type OnDelivered = Box<dyn FnOnce(Vec<DeliveryResult>) + Send>;
 
 struct Collector(Mutex<Collected>);
 
 struct Collected {
-    outcomes: Vec<Option<Outcome>>,
+    outcomes: Vec<Option<DeliveryResult>>,
     missing: usize,
-    done: Option<Done>,
+    done: Option<OnDelivered>,
 }
 
-impl Receipts {
+impl DeliveryReport {
     /// `done` is called once, on any thread, with an outcome for each of `records`; it must not block.
-    pub fn new(records: usize, done: impl FnOnce(Vec<Outcome>) + Send + 'static) -> Self {
+    pub fn new(records: usize, done: impl FnOnce(Vec<DeliveryResult>) + Send + 'static) -> Self {
         let collected = Collected { outcomes: vec![None; records], missing: records, done: Some(Box::new(done)) };
         let receipts = Self(Arc::new(Collector(Mutex::new(collected))));
         if records == 0 {
@@ -252,7 +252,7 @@ impl Receipts {
     }
 
     /// Settles the record at `index` of its submission; a second outcome for it is ignored.
-    pub fn settle(&self, index: usize, outcome: Outcome) {
+    pub fn settle(&self, index: usize, outcome: DeliveryResult) {
         let complete = {
             let mut collected = self.0.lock();
             match collected.outcomes.get_mut(index) {
@@ -279,7 +279,7 @@ impl Collector {
             (collected.done.take(), std::mem::take(&mut collected.outcomes))
         };
         if let Some(done) = done {
-            done(outcomes.into_iter().map(|o| o.unwrap_or(Err(BrokerError::Lost))).collect());
+            done(outcomes.into_iter().map(|o| o.unwrap_or(Err(BrokerError::LostTrack))).collect());
         }
     }
 }
@@ -290,7 +290,7 @@ impl Drop for Collector {
     }
 }
 
-impl fmt::Debug for Receipts {
+impl fmt::Debug for DeliveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receipts({} missing)", self.0.lock().missing)
     }

@@ -3,7 +3,7 @@
 mod plant;
 
 use crate::broker::{Acks, AutoCreate};
-use crate::hub::{Hub, Refused};
+use crate::hub::{Hub, Rejected};
 use crate::record::{self, Header, NewRecord, Timestamp, TopicName};
 use crate::watchdog::Worker;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -69,7 +69,7 @@ fn produce(hub: &Hub, topic: &str, records: Vec<NewRecord>) {
         }
     });
     match refused {
-        Ok(()) | Err(Refused::ShuttingDown) => {}
+        Ok(()) | Err(Rejected::ShuttingDown) => {}
         Err(why) => warn!("demo data is not taken: {why:?}"),
     }
 }

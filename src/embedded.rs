@@ -21,7 +21,7 @@ mod verify;
 pub use inspect::examine;
 
 use crate::broker::{
-    Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, Reader, Submission, Support, TopicInfo,
+    Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionReader, Submission, Support, TopicInfo,
 };
 use crate::memory_budget::Share;
 use crate::record::{Position, TopicName, TopicPartition};
@@ -123,7 +123,7 @@ impl Broker for Embedded {
         asked.iter().map(|(place, at)| self.log.position(place, *at)).collect()
     }
 
-    fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader> {
+    fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader> {
         Box::new(reader::LogReader::new(self.log.clone(), memory.clone()))
     }
 

@@ -60,16 +60,16 @@ impl KafkaSettings {
         }
     }
 
-    fn settings(&self) -> wire::Settings {
-        let defaults = wire::Settings::default();
+    fn settings(&self) -> wire::WireSettings {
+        let defaults = wire::WireSettings::default();
         let max_request_bytes = self.max_request_bytes.unwrap_or(defaults.produce.max_request_bytes);
-        let produce = wire::produce::Settings {
+        let produce = wire::produce::ProducerSettings {
             max_request_bytes,
             batch_bytes: defaults.produce.batch_bytes.min(max_request_bytes),
             metadata_refresh: self.metadata_refresh.unwrap_or(defaults.produce.metadata_refresh),
             ..defaults.produce
         };
-        wire::Settings {
+        wire::WireSettings {
             produce,
             bootstrap: self.brokers.clone(),
             security: self.security.clone(),

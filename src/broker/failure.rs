@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Whether records of a failed write may be in the log all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum WriteState {
     No,
     Maybe,
 }
@@ -47,7 +47,7 @@ pub enum BrokerError {
     /// Brokers answer, and records wait for an acknowledgement in vain.
     Unwritable(String),
     /// The write was not confirmed in time.
-    TimedOut(Written),
+    TimedOut(WriteState),
     /// Larger than the broker takes.
     TooLarge(String),
     /// The broker says that the record itself is wrong (its time, no key on a compacted topic).
@@ -62,7 +62,7 @@ pub enum BrokerError {
     /// Bytes that are not Kafka's protocol, or a damaged batch.
     Corrupt(String),
     /// No room on the disk; nothing was written. The same works when there is some.
-    Full(String),
+    DiskFull(String),
     /// What is on the disk is not what was written there.
     Damaged(String),
     /// The id of a stream has grown longer than its client can send back.
@@ -77,9 +77,9 @@ pub enum BrokerError {
         message: String,
     },
     /// The bridge lost track of the write: it is ending, or one of its threads failed.
-    Lost,
+    LostTrack,
     /// The bridge ends the stream for its own reasons; coming back with the cursor goes on exactly.
-    Ending,
+    ShuttingDown,
 }
 
 /// What can be done about a [`BrokerError`].
@@ -116,14 +116,14 @@ impl BrokerError {
             Self::Untrusted(_) => "untrusted",
             Self::Unsupported(_) => "unsupported",
             Self::Corrupt(_) => "corrupt",
-            Self::Full(_) => "full",
+            Self::DiskFull(_) => "full",
             Self::Damaged(_) => "damaged",
             Self::IdTooLong(_) => "id_too_long",
             Self::BudgetUsedUp => "budget_used_up",
             Self::OverBudget(_) => "over_budget",
             Self::Refused { .. } => "refused",
-            Self::Lost => "lost",
-            Self::Ending => "ending",
+            Self::LostTrack => "lost",
+            Self::ShuttingDown => "ending",
         }
     }
 
@@ -165,10 +165,10 @@ impl fmt::Display for BrokerError {
             Self::Internal(why) => write!(f, "an error inside the bridge: {why}; please report this"),
             Self::Unwritable(why) => write!(f, "nothing can be written: {why}"),
             Self::Storage(why) => write!(f, "the embedded log cannot be read or written: {why}"),
-            Self::TimedOut(Written::No) => {
+            Self::TimedOut(WriteState::No) => {
                 f.write_str("the broker did not take the record in time; it was not written")
             }
-            Self::TimedOut(Written::Maybe) => {
+            Self::TimedOut(WriteState::Maybe) => {
                 f.write_str("the broker did not confirm the record in time; it may have been written")
             }
             Self::TooLarge(why) => write!(f, "larger than the broker takes: {why}"),
@@ -177,14 +177,14 @@ impl fmt::Display for BrokerError {
             Self::Untrusted(why) => write!(f, "Kafka and the bridge do not accept each other: {why}"),
             Self::Unsupported(what) => f.write_str(what),
             Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
-            Self::Full(why) => write!(f, "nothing was written: {why}"),
+            Self::DiskFull(why) => write!(f, "nothing was written: {why}"),
             Self::Damaged(what) | Self::IdTooLong(what) | Self::OverBudget(what) => f.write_str(what),
             Self::BudgetUsedUp => Shortage::Now.fmt(f),
             Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
-            Self::Ending => f.write_str(
+            Self::ShuttingDown => f.write_str(
                 "the bridge ends this stream, mostly because it is shutting down; come back with the last id",
             ),
-            Self::Lost => f.write_str("the bridge lost track of the record; it may have been written"),
+            Self::LostTrack => f.write_str("the bridge lost track of the record; it may have been written"),
         }
     }
 }

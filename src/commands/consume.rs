@@ -134,7 +134,7 @@ impl Format for RecordPrinter {
 
     fn problem(&self, _out: &mut Vec<u8>, error: &BrokerError) {
         // `Ending`: we were told to end, and told the hub.
-        if *error != BrokerError::Ending {
+        if *error != BrokerError::ShuttingDown {
             self.failed(error.to_string());
         }
     }

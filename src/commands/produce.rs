@@ -3,9 +3,9 @@
 use super::bridge_client::BridgeTarget;
 use super::lines::InputLines;
 use super::{exit, say, to_bridge, until_signal};
-use crate::broker::{AutoCreate, Outcome};
+use crate::broker::{AutoCreate, DeliveryResult};
 use crate::config::{Produce, Via};
-use crate::hub::{self, Hub, Refused};
+use crate::hub::{self, Hub, Rejected};
 use crate::kafka;
 use crossbeam_channel::bounded;
 use std::io::{self, IsTerminal, Write};
@@ -54,20 +54,20 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
             let first = progress.first(batch.len());
             loop {
                 let (settled, counted) = (settled.clone(), progress.clone());
-                let done = move |outcomes: Vec<Outcome>| {
+                let done = move |outcomes: Vec<DeliveryResult>| {
                     counted.settled(first, outcomes);
                     let _ = settled.try_send(());
                 };
                 match hub.produce(settings.topic.clone(), settings.acks, AutoCreate::Ask, batch.clone(), done) {
                     Ok(()) => break,
-                    Err(Refused::QueueFull) if outstanding > 0 => {
+                    Err(Rejected::QueueFull) if outstanding > 0 => {
                         let _ = receipts.recv();
                         outstanding -= 1;
                     }
                     Err(refused) => {
                         let why = match refused {
-                            Refused::QueueFull => "it is larger than the queue",
-                            Refused::TooManyStreams | Refused::ShuttingDown => "it is ending",
+                            Rejected::QueueFull => "it is larger than the queue",
+                            Rejected::TooManyStreams | Rejected::ShuttingDown => "it is ending",
                         };
                         return Err(format!("record {first} and what follows was not sent: {why}"));
                     }

@@ -51,7 +51,7 @@ impl StoreError {
 impl From<StoreError> for BrokerError {
     fn from(failure: StoreError) -> Self {
         match failure {
-            StoreError::Full(why) => Self::Full(why),
+            StoreError::Full(why) => Self::DiskFull(why),
             StoreError::Io(why) => Self::Storage(why),
             StoreError::Damaged(why) => Self::Damaged(why),
         }

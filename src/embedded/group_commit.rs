@@ -4,7 +4,7 @@ use super::batch::StoredBatch;
 use super::failure::StoreError;
 use super::log::{Append, EmbeddedLog, WriteGuard};
 use super::retention;
-use crate::broker::{Acks, AutoCreate, BrokerError, Placed, Receipts, Submission, Written};
+use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryReport, RecordLocation, Submission, WriteState};
 use crate::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition, now};
 use crate::watchdog;
@@ -57,7 +57,7 @@ fn write(log: &EmbeddedLog, submissions: Vec<Submission>, stickies: &mut HashMap
     let mut group = Group { log, now: now(), parts: HashMap::new(), stickies };
     for submission in submissions {
         if submission.deadline <= Instant::now() {
-            refuse(&submission, &BrokerError::TimedOut(Written::No));
+            refuse(&submission, &BrokerError::TimedOut(WriteState::No));
         } else if let Err(error) = group.take(&submission, &writing) {
             refuse(&submission, &error);
         }
@@ -85,7 +85,7 @@ struct PartitionAppend {
 }
 
 struct PendingAppend {
-    receipts: Receipts,
+    receipts: DeliveryReport,
     index: usize,
     acks: Acks,
     offset: Offset,
@@ -136,7 +136,7 @@ impl Group<'_> {
         index: usize,
         record: &NewRecord,
         partition: Partition,
-    ) -> Option<Result<Placed, BrokerError>> {
+    ) -> Option<Result<RecordLocation, BrokerError>> {
         let end = || {
             let topics = self.log.topics();
             topics.get(&submission.topic).and_then(|topic| topic.partition(partition)).map_or(0, |log| log.end)
@@ -147,7 +147,7 @@ impl Group<'_> {
         });
         let offset = part.push(record, self.now);
         if submission.acks == Acks::None {
-            return Some(Ok(Placed { partition, offset: None }));
+            return Some(Ok(RecordLocation { partition, offset: None }));
         }
         part.waiting.push(PendingAppend {
             receipts: submission.receipts.clone(),
@@ -195,7 +195,7 @@ impl Group<'_> {
         waiting: &[PendingAppend],
         why: &StoreError,
     ) {
-        let why = if self.log.is_known() { why.clone().into() } else { BrokerError::TimedOut(Written::Maybe) };
+        let why = if self.log.is_known() { why.clone().into() } else { BrokerError::TimedOut(WriteState::Maybe) };
         let topics = self.log.topics();
         let landed = topics.get(topic).and_then(|t| t.partition(partition)).is_some_and(|log| log.end > base);
         for waiting in waiting {
@@ -246,6 +246,6 @@ impl PartitionAppend {
 
 impl PendingAppend {
     fn settle(&self, partition: Partition) {
-        self.receipts.settle(self.index, Ok(Placed { partition, offset: Some(self.offset) }));
+        self.receipts.settle(self.index, Ok(RecordLocation { partition, offset: Some(self.offset) }));
     }
 }

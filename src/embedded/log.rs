@@ -8,7 +8,7 @@ use super::failure::StoreError;
 use super::group_commit::MAX_AHEAD;
 use super::store::{BatchStore, PartitionKey};
 use super::topics::{LogTopic, SegmentLimits, Topics, checked, find};
-use crate::broker::{BrokerError, OffsetAt, PartitionData, Want};
+use crate::broker::{BrokerError, FetchPosition, OffsetAt, PartitionData};
 use crate::memory_budget::Share;
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::watchdog;
@@ -82,8 +82,7 @@ impl EmbeddedLog {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to change the log. Whoever has it sees what is on the disk: where a write has failed and the file could
-    /// not be opened again, that is tried here, before anybody chooses offsets, and may fail.
+    /// The right to change the log. After a failed write it opens the file again first, so that offsets follow the disk.
     pub fn write(&self) -> Result<WriteGuard<'_>, StoreError> {
         let writing = WriteGuard(self, self.turn());
         if !self.store.is_open() {
@@ -92,7 +91,6 @@ impl EmbeddedLog {
         Ok(writing)
     }
 
-    /// Waits until nobody else changes the store, who may be opening it again, as long as that takes.
     fn turn(&self) -> MutexGuard<'_, ()> {
         let _unhurried = watchdog::pause();
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -179,12 +177,17 @@ impl EmbeddedLog {
     }
 
     /// Whether there is something to say to `want`: records, or an error.
-    pub fn has_news(&self, topics: &Topics, want: &Want) -> bool {
+    pub fn has_news(&self, topics: &Topics, want: &FetchPosition) -> bool {
         checked(topics, want).map_or(true, |(_, _, end)| want.offset < end)
     }
 
     /// The records at `want`, about `max_bytes` of them; the first batch comes whatever its size.
-    pub fn fetch(&self, want: &Want, max_bytes: usize, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
+    pub fn fetch(
+        &self,
+        want: &FetchPosition,
+        max_bytes: usize,
+        memory: &Arc<Share>,
+    ) -> Result<PartitionData, BrokerError> {
         let (place, start, end) = checked(&self.topics(), want)?;
         let next_offset = want.offset;
         let mut data = PartitionData { next_offset, log_start: start, end, ..PartitionData::default() };
@@ -237,7 +240,7 @@ impl EmbeddedLog {
     }
 
     /// Whether the log holds the offset, or will hold it next.
-    pub fn check(&self, want: &Want) -> Result<(), BrokerError> {
+    pub fn check(&self, want: &FetchPosition) -> Result<(), BrokerError> {
         checked(&self.topics(), want).map(drop)
     }
 
@@ -267,8 +270,7 @@ fn take(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, b
     Ok(ControlFlow::Continue(()))
 }
 
-/// Random, so that it never comes again, not even where an older copy of the folder is put back. Not below the largest of
-/// Kafka's, so that nobody takes one for the other.
+/// Random, so that it never repeats, even where an older copy of the folder is restored, and above all of Kafka's.
 fn random_epoch() -> Epoch {
     fastrand::i64(1 << 31..1 << 47)
 }

@@ -1,7 +1,7 @@
 //! Reads for one thread; while there is nothing, it sleeps until the log changes.
 
 use super::log::EmbeddedLog;
-use crate::broker::{BrokerError, FetchLimits, Fetched, Reader, Want};
+use crate::broker::{BrokerError, FetchLimits, FetchPosition, FetchResult, PartitionReader};
 use crate::memory_budget::Share;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -18,7 +18,7 @@ impl LogReader {
         Self { log, memory, interrupted: Arc::default() }
     }
 
-    fn wait_for_news(&self, wants: &[Want], limits: FetchLimits) {
+    fn wait_for_news(&self, wants: &[FetchPosition], limits: FetchLimits) {
         let until = Instant::now() + limits.wait;
         let mut topics = self.log.topics();
         while !wants.iter().any(|want| self.log.has_news(&topics, want)) {
@@ -31,8 +31,8 @@ impl LogReader {
     }
 }
 
-impl Reader for LogReader {
-    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+impl PartitionReader for LogReader {
+    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         self.wait_for_news(wants, limits);
         let mut left = limits.max_bytes;
         let mut fetched = Vec::with_capacity(wants.len());
@@ -41,13 +41,18 @@ impl Reader for LogReader {
                 // No room for records, but a place that is not in the log is reported all the same.
                 if let Err(error) = self.log.check(want) {
                     let (topic, partition) = (want.topic.clone(), want.partition);
-                    fetched.push(Fetched { topic, partition, offset: want.offset, result: Err(error) });
+                    fetched.push(FetchResult { topic, partition, offset: want.offset, result: Err(error) });
                 }
                 continue;
             }
             let result = self.log.fetch(want, limits.partition_max_bytes.min(left), &self.memory);
             let read = result.iter().flat_map(|data| &data.batches).map(|records| records.memory()).sum();
-            fetched.push(Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result });
+            fetched.push(FetchResult {
+                topic: want.topic.clone(),
+                partition: want.partition,
+                offset: want.offset,
+                result,
+            });
             left = left.saturating_sub(read);
         }
         Ok(fetched)

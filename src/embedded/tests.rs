@@ -4,7 +4,7 @@
 
 use super::testing::Scratch;
 use super::*;
-use crate::broker::{Acks, AutoCreate, FetchLimits, Outcome, Receipts, Want};
+use crate::broker::{Acks, AutoCreate, DeliveryReport, DeliveryResult, FetchLimits, FetchPosition};
 use crate::memory_budget::MemoryBudget;
 use crate::record::{Epoch, NO_EPOCH, NewRecord, Offset, Timestamp};
 use std::os::unix::fs::PermissionsExt;
@@ -27,10 +27,10 @@ fn record(value: &str, timestamp: Option<Timestamp>) -> NewRecord {
     NewRecord { value: Some(value.to_owned().into()), timestamp, ..NewRecord::default() }
 }
 
-fn produce(broker: &Embedded, topic: &str, acks: Acks, records: Vec<NewRecord>) -> Vec<Outcome> {
+fn produce(broker: &Embedded, topic: &str, acks: Acks, records: Vec<NewRecord>) -> Vec<DeliveryResult> {
     let (done, outcomes) = bounded(1);
     let (submit, submissions) = bounded(1);
-    let receipts = Receipts::new(records.len(), move |outcomes| done.send(outcomes).unwrap());
+    let receipts = DeliveryReport::new(records.len(), move |outcomes| done.send(outcomes).unwrap());
     let deadline = Instant::now() + Duration::from_secs(30);
     let auto_create = AutoCreate::Ask;
     submit.send(Submission { topic: name(topic), acks, auto_create, records, deadline, receipts }).unwrap();
@@ -39,15 +39,15 @@ fn produce(broker: &Embedded, topic: &str, acks: Acks, records: Vec<NewRecord>) 
     outcomes.recv().unwrap()
 }
 
-fn offsets(outcomes: Vec<Outcome>) -> Vec<Option<Offset>> {
+fn offsets(outcomes: Vec<DeliveryResult>) -> Vec<Option<Offset>> {
     outcomes.into_iter().map(|outcome| outcome.unwrap().offset).collect()
 }
 
-fn want(topic: &str, offset: Offset) -> Want {
-    Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1, last_epoch: NO_EPOCH }
+fn want(topic: &str, offset: Offset) -> FetchPosition {
+    FetchPosition { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1, last_epoch: NO_EPOCH }
 }
 
-fn fetch(broker: &Embedded, want: &Want) -> Result<Vec<(Offset, String)>, BrokerError> {
+fn fetch(broker: &Embedded, want: &FetchPosition) -> Result<Vec<(Offset, String)>, BrokerError> {
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
     let fetched =
         broker.reader(0, &MemoryBudget::default().live).fetch(std::slice::from_ref(want), limits)?.remove(0).result?;
@@ -232,7 +232,7 @@ fn a_topic_made_anew_is_another_one() {
     broker.delete_topic(&name("t")).unwrap();
     assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::UnknownTopic(_))));
     produce(&broker, "t", Acks::All, vec![record("new", None)]);
-    assert!(matches!(fetch(&broker, &Want { topic_id, ..want("t", 0) }), Err(BrokerError::Recreated(_))));
+    assert!(matches!(fetch(&broker, &FetchPosition { topic_id, ..want("t", 0) }), Err(BrokerError::Recreated(_))));
     assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "new".to_owned())]);
 }
 
@@ -367,7 +367,7 @@ fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
         Err(redb::Error::Io(std::io::ErrorKind::StorageFull.into()))
     };
     let failed = broker.log.write().unwrap().commit(4, spoilt, || {}).unwrap_err();
-    assert!(matches!(BrokerError::from(failed), BrokerError::Full(why) if why.contains("no room on the disk")));
+    assert!(matches!(BrokerError::from(failed), BrokerError::DiskFull(why) if why.contains("no room on the disk")));
     assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned())]);
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(1)]);
     assert_eq!(fetch(&broker, &want("t", 1)).unwrap(), [(1, "b".to_owned())]);
@@ -396,7 +396,7 @@ fn after_a_write_of_which_nobody_knew_the_next_goes_on_behind_what_is_there() {
 
 /// Reads from `next` on, last under `epoch`.
 fn go_on(broker: &Embedded, next: Offset, epoch: Epoch) -> Result<Vec<(Offset, String)>, BrokerError> {
-    fetch(broker, &Want { last_epoch: epoch, ..want("t", next) })
+    fetch(broker, &FetchPosition { last_epoch: epoch, ..want("t", next) })
 }
 
 fn position(broker: &Embedded, at: OffsetAt) -> Position {

@@ -3,7 +3,7 @@
 use super::batch::StoredBatch;
 use super::group_commit::MAX_AHEAD;
 use super::store::PartitionKey;
-use crate::broker::{BrokerError, NodeId, PartitionInfo, TopicInfo, Want};
+use crate::broker::{BrokerError, FetchPosition, NodeId, PartitionInfo, TopicInfo};
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Partition, Timestamp, TopicName, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -53,7 +53,7 @@ pub fn find<'a>(
 }
 
 /// The place, start and end of what is asked for, if it can be.
-pub fn checked(topics: &Topics, want: &Want) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
+pub fn checked(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
     let (topic, log) = find(topics, &want.topic, want.partition)?;
     if want.topic_id.is_some_and(|id| id != topic.id) {
         return Err(BrokerError::Recreated(want.topic.clone()));

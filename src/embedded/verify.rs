@@ -1,7 +1,7 @@
 //! Reads every batch once after the start, beside everything else: what is damaged is said before anybody asks for it.
 
 use super::log::EmbeddedLog;
-use crate::broker::{BrokerError, OffsetAt, Want};
+use crate::broker::{BrokerError, FetchPosition, OffsetAt};
 use crate::memory_budget::Share;
 use crate::record::{NO_EPOCH, TopicName, TopicPartition};
 use crate::watchdog;
@@ -41,7 +41,7 @@ fn read_through(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartition, e
     while offset < end {
         let began = Instant::now();
         let (topic, partition) = (place.topic.clone(), place.partition);
-        let want = Want { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
+        let want = FetchPosition { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
         let fetched = {
             let _at_work = watchdog::busy();
             log.fetch(&want, CHUNK, memory)

@@ -3,7 +3,7 @@
 
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, Selection};
-use crate::hub::{ClientTag, Filter, Format, Gap, Hub, Mailbox, Missing, Refused, Start, Subscription, Until};
+use crate::hub::{ClientTag, Filter, Format, Gap, Hub, Mailbox, Missing, Rejected, Start, Subscription, Until};
 use crate::record::{Offset, Partition, RecordRef, TopicName, TopicPartition};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct Arrival(Mailbox);
 impl Arrival {
     /// Of a record at `offset`, where the log has just ended, or after it. An error of the broker, a gap or the end of the topic count as well: the
     /// read that follows finds out which.
-    pub fn of(hub: &Hub, client: ClientTag, place: &TopicPartition, offset: Offset) -> Result<Self, Refused> {
+    pub fn of(hub: &Hub, client: ClientTag, place: &TopicPartition, offset: Offset) -> Result<Self, Rejected> {
         let topics = vec![place.topic.clone()];
         let selection = Selection::of(vec![place.partition]);
         let places = vec![(place.topic.clone(), place.partition, offset)];

@@ -1,10 +1,10 @@
 //! What goes wrong, as the web says it: RFC 9457 with the v2 REST proxy's `error_code` and `message`
 //! beside it. The only place that names an error status.
 
-use crate::broker::{BrokerError, Written};
+use crate::broker::{BrokerError, WriteState};
 use crate::cel::CompileError;
 use crate::cursor::BadCursor;
-use crate::hub::Refused;
+use crate::hub::Rejected;
 use crate::memory_budget::Shortage;
 use crate::record::BadTopicName;
 use serde_json::{Value, json};
@@ -315,8 +315,8 @@ impl From<&BrokerError> for Problem {
             | BrokerError::NoCredentials(_)
             | BrokerError::Storage(_)
             | BrokerError::Unwritable(_) => Self::busy(format!("{text}; try again")),
-            BrokerError::Ending | BrokerError::Untrusted(_) => Self::busy(text),
-            BrokerError::TimedOut(Written::No | Written::Maybe) | BrokerError::Lost => {
+            BrokerError::ShuttingDown | BrokerError::Untrusted(_) => Self::busy(text),
+            BrokerError::TimedOut(WriteState::No | WriteState::Maybe) | BrokerError::LostTrack => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }
             BrokerError::TooLarge(_) | BrokerError::OverBudget(_) => Self::too_large(text),
@@ -324,7 +324,7 @@ impl From<&BrokerError> for Problem {
             BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text),
             BrokerError::Denied(_) => Self::forbidden(text),
             BrokerError::Unsupported(_) => Self::bad_request(text),
-            BrokerError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
+            BrokerError::DiskFull(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, text),
             BrokerError::Damaged(_) | BrokerError::Internal(_) => Self::internal(text),
             BrokerError::Corrupt(_) | BrokerError::Refused { .. } => Self::busy(text),
         }
@@ -337,16 +337,16 @@ impl From<BrokerError> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<Rejected> for Problem {
+    fn from(refused: Rejected) -> Self {
         Self::busy(match refused {
-            Refused::QueueFull => {
+            Rejected::QueueFull => {
                 "too many records wait for the broker already; nothing was written, try again (the limit is --queue-bytes)"
             }
-            Refused::TooManyStreams => {
+            Rejected::TooManyStreams => {
                 "too many streams are open already; try again later (the limit is --max-streams)"
             }
-            Refused::ShuttingDown => "the bridge is shutting down; try again",
+            Rejected::ShuttingDown => "the bridge is shutting down; try again",
         })
     }
 }

@@ -15,8 +15,8 @@ use super::problem::Problem;
 use super::query::Query;
 use super::shutdown::{BodyEnd, Shutdown};
 use super::trace::Trace;
-use crate::broker::{Acks, AutoCreate, BrokerError, Outcome};
-use crate::hub::{Hub, Refused};
+use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryResult};
+use crate::hub::{Hub, Rejected};
 use crate::memory_budget::MemoryBudget;
 use crate::record::{Header, NewRecord, Partition, Timestamp, TopicName};
 use crate::start_position::parse_timestamp;
@@ -203,7 +203,7 @@ struct Queued {
 }
 
 impl Queued {
-    fn new(hub: &Hub, target: &ProduceTarget, entries: Vec<Result<NewRecord, Problem>>) -> Result<Self, Refused> {
+    fn new(hub: &Hub, target: &ProduceTarget, entries: Vec<Result<NewRecord, Problem>>) -> Result<Self, Rejected> {
         let mut invalid = Vec::with_capacity(entries.len());
         let mut records = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -222,25 +222,25 @@ impl Queued {
         let mut outcomes = outcomes.into_iter();
         let entries = self.invalid.into_iter().map(|invalid| match invalid {
             Some(problem) => Err(problem),
-            None => outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from),
+            None => outcomes.next().unwrap_or(Err(BrokerError::LostTrack)).map_err(Problem::from),
         });
         answer(&entries.collect::<Vec<RecordResult>>(), acks, headers, held)
     }
 }
 
 /// Brings the outcomes of records that are queued.
-struct PendingOutcomes(oneshot::Receiver<Vec<Outcome>>);
+struct PendingOutcomes(oneshot::Receiver<Vec<DeliveryResult>>);
 
 impl Future for PendingOutcomes {
     /// Empty where the hub lost track of the records.
-    type Output = Vec<Outcome>;
+    type Output = Vec<DeliveryResult>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(Result::unwrap_or_default)
     }
 }
 
-fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Result<PendingOutcomes, Refused> {
+fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Result<PendingOutcomes, Rejected> {
     if !target.trace.is_empty() {
         records.iter_mut().for_each(|record| target.mark(record));
     }

@@ -8,7 +8,7 @@ use super::status::{SMALL_ANSWER, as_json, one_topic};
 use super::subscribe::tag;
 use super::{App, event};
 use crate::auth::Permit;
-use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, OffsetAt, Reader, Want};
+use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader};
 use crate::memory_budget::{Reservation, Share, Shortage};
 use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
 use bytes::Bytes;
@@ -33,7 +33,7 @@ const IDLE: usize = 4;
 
 /// Readers of pages, kept between them: a new one costs a connection, and maybe a login.
 #[derive(Default)]
-pub struct Readers(Mutex<HashMap<NodeId, Vec<Box<dyn Reader>>>>);
+pub struct Readers(Mutex<HashMap<NodeId, Vec<Box<dyn PartitionReader>>>>);
 
 impl Readers {
     /// By a reader that is kept, or else one that is opened. A broker closes connections that were idle for long, so
@@ -41,13 +41,14 @@ impl Readers {
     fn fetch(
         &self,
         leader: NodeId,
-        open: impl FnOnce() -> Box<dyn Reader>,
-        want: Want,
+        open: impl FnOnce() -> Box<dyn PartitionReader>,
+        want: FetchPosition,
         limits: FetchLimits,
-    ) -> Result<Vec<Fetched>, BrokerError> {
+    ) -> Result<Vec<FetchResult>, BrokerError> {
         let wants = [want];
         let kept = self.idle().get_mut(&leader).and_then(Vec::pop);
-        let fetch = |mut reader: Box<dyn Reader>| reader.fetch(&wants, limits).map(|fetched| (reader, fetched));
+        let fetch =
+            |mut reader: Box<dyn PartitionReader>| reader.fetch(&wants, limits).map(|fetched| (reader, fetched));
         let (reader, fetched) = match kept.map(fetch) {
             Some(Ok(done)) => done,
             _ => fetch(open())?,
@@ -60,7 +61,7 @@ impl Readers {
         Ok(fetched)
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Box<dyn Reader>>>> {
+    fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Box<dyn PartitionReader>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -144,7 +145,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
         let range = format!("{place} holds offsets {earliest} to {latest} (the next to be written)");
         return Err(Problem::bad_request(format!("offset is {offset}; {range}")));
     }
-    let want = Want {
+    let want = FetchPosition {
         topic: place.topic.clone(),
         topic_id: info.id,
         partition: place.partition,
@@ -243,8 +244,8 @@ mod tests {
 
     struct Connected(Arc<AtomicBool>);
 
-    impl Reader for Connected {
-        fn fetch(&mut self, _: &[Want], _: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+    impl PartitionReader for Connected {
+        fn fetch(&mut self, _: &[FetchPosition], _: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
             let closed = || BrokerError::Unavailable("closed".to_owned());
             self.0.load(Ordering::SeqCst).then(Vec::new).ok_or_else(closed)
         }
@@ -258,7 +259,7 @@ mod tests {
     fn a_reader_serves_the_next_page_too_and_another_takes_over_when_it_has_ended() {
         let readers = Readers::default();
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
-        let want = Want {
+        let want = FetchPosition {
             topic: TopicName::new("t").unwrap(),
             topic_id: None,
             partition: 0,
@@ -270,7 +271,7 @@ mod tests {
         let mut pages_of = |leader: NodeId, is_up: bool| {
             let open = || {
                 opened.push(Arc::new(AtomicBool::new(is_up)));
-                Box::new(Connected(opened.last().unwrap().clone())) as Box<dyn Reader>
+                Box::new(Connected(opened.last().unwrap().clone())) as Box<dyn PartitionReader>
             };
             let page = readers.fetch(leader, open, want.clone(), limits).map(drop);
             (page, opened.clone())

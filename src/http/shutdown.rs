@@ -4,7 +4,7 @@
 use super::problem::Problem;
 use super::produce::Revoked;
 use crate::broker::BrokerError;
-use crate::hub::Refused;
+use crate::hub::Rejected;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -79,7 +79,7 @@ impl Shutdown {
             if let Phase::Draining { streams, .. } = end(&mut phases).await {
                 tokio::time::sleep(streams.mul_f64(fastrand::f64())).await;
             }
-            Problem::from(&BrokerError::Ending)
+            Problem::from(&BrokerError::ShuttingDown)
         };
         match over {
             None => Box::pin(draining),
@@ -102,7 +102,7 @@ impl BodyEnd {
         if let Phase::Draining { grace, .. } = end(&mut self.0).await {
             let _ = tokio::time::timeout(grace, self.0.wait_for(|phase| *phase == Phase::Closed)).await;
         }
-        Refused::ShuttingDown.into()
+        Rejected::ShuttingDown.into()
     }
 }
 

@@ -9,7 +9,7 @@ use super::shutdown::Phase;
 use super::{App, auth};
 use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, OffsetAt, PartitionInfo, TopicInfo};
-use crate::hub::Refused;
+use crate::hub::Rejected;
 use crate::record::{TopicName, TopicPartition};
 use crate::watchdog;
 use bytes::Bytes;
@@ -67,7 +67,7 @@ pub async fn ready(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> 
     unhurt(app)?;
     let hub = app.hub.clone();
     if hub.is_ending() || app.shutdown.phase() != Phase::Serving {
-        return Err(Refused::ShuttingDown.into());
+        return Err(Rejected::ShuttingDown.into());
     }
     let asked = tokio::time::timeout(SIGN_OF_LIFE, app.ask(move || hub.broker().ready())).await;
     let late = |_| Problem::busy(format!("the broker has not answered for {} s", SIGN_OF_LIFE.as_secs()));

@@ -1,17 +1,17 @@
 //! How a feed begins to read its topics.
 
 use super::feed::Feed;
-use super::job::Known;
+use super::job::TopicState;
 use super::tail::{Tail, TailPartition};
 use crate::cursor::{Cursor, IdTag};
 use crate::record::{Position, TopicName};
 use std::sync::Arc;
 
 /// A tail that nobody reads yet. Its partitions get a position with the first feed that wants them.
-pub fn new_tail(name: TopicName, topic: &Known) -> Tail {
+pub fn new_tail(name: TopicName, topic: &TopicState) -> Tail {
     match topic {
-        Known::Here(info) => Tail::new(name, info.id, info.partitions.iter().map(TailPartition::unread).collect()),
-        Known::NotYet | Known::Missing | Known::Away(_) => Tail::new(name, None, Vec::new()),
+        TopicState::Here(info) => Tail::new(name, info.id, info.partitions.iter().map(TailPartition::unread).collect()),
+        TopicState::NotYet | TopicState::Missing | TopicState::Away(_) => Tail::new(name, None, Vec::new()),
     }
 }
 

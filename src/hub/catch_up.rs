@@ -2,21 +2,23 @@
 //! client was too slow. Each reads the log from its own cursor, in turns, on a small pool of threads,
 //! until it can join.
 
-use super::allowance::Room;
-use super::candidates::Candidates;
-use super::counts::Asked;
-use super::encoder::{Flow, Limits};
-use super::fair_queue::Running;
-use super::gap::{Finding, find_gap};
-use super::job::{AtEnd, Company, First, Job, Known, Next, Phase, Waits, Weight};
+use super::chunk_budget::ChunkSize;
+use super::counts::LatencyTimer;
+use super::encoder::{EncodeLimits, Flow};
+use super::fair_queue::RunningTask;
+use super::filter_input::FilterInput;
+use super::gap::{LogChange, find_gap};
+use super::job::{AtEnd, CatchUpPhase, CatchUpTask, Company, TopicState, TurnOutcome, TurnStart, Waits, Weight};
 use super::job_queue::JobQueue;
-use super::live::{Joined, Live, Nudge};
+use super::live::{JoinOutcome, Live, Wakeup};
 use super::lock;
 use super::opening;
-use super::shared_turns::{Done, Turn};
-use super::shelf::{Shelf, Stretch};
+use super::read_cache::{CachedSpan, ReadCache};
+use super::shared_turns::{Turn, TurnDone};
 use super::time_budget::TimeBudget;
-use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, NodeId, PartitionData, Reader, Remedy, Want};
+use crate::broker::{
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, PartitionData, PartitionReader, Remedy,
+};
 use crate::memory_budget::Share;
 use crate::watchdog;
 use bytes::Bytes;
@@ -39,14 +41,14 @@ pub struct CatchUp {
     live: Arc<Live>,
     broker: Arc<dyn Broker>,
     jobs: Arc<JobQueue>,
-    shelf: Shelf,
+    shelf: ReadCache,
     memory: Arc<Share>,
     /// Leaders that could not be reached just now: their streams do not take every thread's time.
     unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
 }
 
 /// What was read for a want.
-type Found = (Want, Result<Stretch, BrokerError>);
+type CachedRead = (FetchPosition, Result<CachedSpan, BrokerError>);
 
 impl CatchUp {
     pub fn new(
@@ -55,7 +57,7 @@ impl CatchUp {
         jobs: Arc<JobQueue>,
         (kept_bytes, memory): (usize, Arc<Share>),
     ) -> Self {
-        Self { live, broker, jobs, shelf: Shelf::new(kept_bytes), memory, unreachable: Mutex::default() }
+        Self { live, broker, jobs, shelf: ReadCache::new(kept_bytes), memory, unreachable: Mutex::default() }
     }
 
     /// One thread of the pool: takes turns for whichever stream is next, until the hub ends.
@@ -67,7 +69,7 @@ impl CatchUp {
             if let Some(job) = heavy {
                 let _at_work = watchdog::busy();
                 // A panic in it must not keep its place.
-                let _running = Running(&self.jobs.heavy);
+                let _running = RunningTask(&self.jobs.heavy);
                 self.take_turn(job, &mut readers);
             }
             if let Some(job) = self.jobs.next(waits) {
@@ -78,50 +80,55 @@ impl CatchUp {
         self.jobs.close();
     }
 
-    fn take_turn(&self, job: Box<Job>, readers: &mut HashMap<NodeId, Box<dyn Reader>>) {
+    fn take_turn(&self, job: Box<CatchUpTask>, readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>) {
         if job.post.is_closed() {
             return;
         }
         let room = job.room();
         let ahead = job.ahead(room);
         // Where a stream starts is found out at once, whatever its client takes.
-        let opening = matches!(job.phase, Phase::Opening(_));
+        let opening = matches!(job.phase, CatchUpPhase::Opening(_));
         if !opening && !job.post.wants_more(ahead) {
             let post = job.post.clone();
             post.park(job, ahead);
             return;
         }
         match self.step(job, room, readers) {
-            Next::Done => {}
-            Next::Again(job) => self.jobs.put_back(job),
-            Next::Later(mut job, pause) => {
+            TurnOutcome::Done => {}
+            TurnOutcome::Again(job) => self.jobs.put_back(job),
+            TurnOutcome::Later(mut job, pause) => {
                 job.checkpoint();
                 self.jobs.delay(job, pause);
             }
         }
     }
 
-    fn step(&self, mut job: Box<Job>, room: Room, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
+    fn step(
+        &self,
+        mut job: Box<CatchUpTask>,
+        room: ChunkSize,
+        readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
+    ) -> TurnOutcome {
         match &job.phase {
-            Phase::Opening(_) => return opening::open(job, &self.live, &*self.broker),
-            Phase::LookingUp => return opening::look_up(job, &*self.broker),
-            Phase::Reading { .. } if job.encoder.is_finished() => return job.finish(),
-            Phase::Reading { at_end } => {
-                let first = std::mem::replace(&mut job.first, First::Join);
+            CatchUpPhase::Opening(_) => return opening::open(job, &self.live, &*self.broker),
+            CatchUpPhase::LookingUp => return opening::look_up(job, &*self.broker),
+            CatchUpPhase::Reading { .. } if job.encoder.is_finished() => return job.finish(),
+            CatchUpPhase::Reading { at_end } => {
+                let first = std::mem::replace(&mut job.first, TurnStart::Join);
                 if job.may_join()
-                    && first == First::Join
+                    && first == TurnStart::Join
                     && (*at_end == AtEnd::Yes
                         || (job.company == Company::Alone && self.live.place_of(&job.key).is_some()))
                 {
                     match self.live.join(job, room) {
-                        Joined::Live | Joined::Finished => return Next::Done,
-                        Joined::Ahead(job) => return self.wait_for_flow(job),
-                        Joined::Behind(behind) => job = behind,
+                        JoinOutcome::Live | JoinOutcome::Finished => return TurnOutcome::Done,
+                        JoinOutcome::Ahead(job) => return self.wait_for_flow(job),
+                        JoinOutcome::Behind(behind) => job = behind,
                     }
                     job.ahead_since = None;
-                    if job.topics.iter().any(|topic| matches!(topic, Known::NotYet)) {
-                        job.phase = Phase::LookingUp;
-                        return Next::Again(job);
+                    if job.topics.iter().any(|topic| matches!(topic, TopicState::NotYet)) {
+                        job.phase = CatchUpPhase::LookingUp;
+                        return TurnOutcome::Again(job);
                     }
                 }
             }
@@ -131,24 +138,29 @@ impl CatchUp {
 
     /// The cursor is further on than the live flow: it comes from another bridge that was quicker, or the log has lost
     /// its end. Reading at the cursor tells which; then the flow is waited for.
-    fn wait_for_flow(&self, mut job: Box<Job>) -> Next {
+    fn wait_for_flow(&self, mut job: Box<CatchUpTask>) -> TurnOutcome {
         if job.waits_for_return() {
-            return job.wait_for_return(First::Read);
+            return job.wait_for_return(TurnStart::Read);
         }
         if job.ahead_since.is_some_and(|since| since.elapsed() < AHEAD_TOO_LONG) {
-            return Next::Later(job, IDLE_PAUSE);
+            return TurnOutcome::Later(job, IDLE_PAUSE);
         }
         job.ahead_since = Some(Instant::now());
-        self.live.nudge(Nudge::Metadata);
-        job.phase = Phase::LookingUp;
-        job.first = First::Read;
-        Next::Again(job)
+        self.live.nudge(Wakeup::Metadata);
+        job.phase = CatchUpPhase::LookingUp;
+        job.first = TurnStart::Read;
+        TurnOutcome::Again(job)
     }
 
     /// Reads on, for one chunk, or more where the client takes them at once.
-    fn read(&self, mut job: Box<Job>, room: Room, readers: &mut HashMap<NodeId, Box<dyn Reader>>) -> Next {
+    fn read(
+        &self,
+        mut job: Box<CatchUpTask>,
+        room: ChunkSize,
+        readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
+    ) -> TurnOutcome {
         let Some(by_leader) = job.wants() else {
-            job.phase = Phase::LookingUp;
+            job.phase = CatchUpPhase::LookingUp;
             return job.later();
         };
         job.turn += 1;
@@ -190,8 +202,8 @@ impl CatchUp {
                 Ok(read) => read,
                 Err(BrokerError::BudgetUsedUp) => return self.wait_for_memory(job),
                 Err(error) => {
-                    job.phase = Phase::LookingUp;
-                    return job.retry(Asked::Fetch, &error);
+                    job.phase = CatchUpPhase::LookingUp;
+                    return job.retry(LatencyTimer::Fetch, &error);
                 }
             };
             if read.len() < wants.len() {
@@ -204,15 +216,15 @@ impl CatchUp {
             at_end = at_end.and(piece_end);
             if let (Some(working), Ok(())) = (working, &written) {
                 let (encoder, chunk, weight) = (job.encoder.clone(), chunk.clone(), job.weight_after(&budget));
-                working.finish(Done { encoder, chunk, lag: job.lag, at_end, weight });
+                working.finish(TurnDone { encoder, chunk, lag: job.lag, at_end, weight });
             }
             job.send_shared(chunk);
             match written {
                 Ok(()) => {}
                 Err(BrokerError::BudgetUsedUp) => return job.wait_for_memory(),
                 Err(error) => {
-                    job.phase = Phase::LookingUp;
-                    return job.retry(Asked::Fetch, &error);
+                    job.phase = CatchUpPhase::LookingUp;
+                    return job.retry(LatencyTimer::Fetch, &error);
                 }
             }
             if job.encoder.is_finished() {
@@ -227,15 +239,15 @@ impl CatchUp {
         job.weight = if weight == Weight::Heavy { weight } else { job.weight_after(&budget) };
         job.place.is_behind_by(job.lag);
         if at_end == AtEnd::Yes && job.waits_for_return() {
-            return job.wait_for_return(First::Join);
+            return job.wait_for_return(TurnStart::Join);
         }
-        job.phase = Phase::Reading { at_end };
+        job.phase = CatchUpPhase::Reading { at_end };
         // The first time it is worth trying to join at once.
-        if job.idle > 1 { Next::Later(job, IDLE_PAUSE) } else { Next::Again(job) }
+        if job.idle > 1 { TurnOutcome::Later(job, IDLE_PAUSE) } else { TurnOutcome::Again(job) }
     }
 
     /// The stream reads on later, with the memory that others have now or that was kept for them.
-    fn wait_for_memory(&self, job: Box<Job>) -> Next {
+    fn wait_for_memory(&self, job: Box<CatchUpTask>) -> TurnOutcome {
         self.shelf.clear();
         job.wait_for_memory()
     }
@@ -244,12 +256,12 @@ impl CatchUp {
     /// that is always kept, since it is busy, nor one that never is starves the other.
     fn find(
         &self,
-        wants: &[Want],
+        wants: &[FetchPosition],
         leader: NodeId,
-        job: &Job,
-        readers: &mut HashMap<NodeId, Box<dyn Reader>>,
-    ) -> Result<Vec<Found>, BrokerError> {
-        let here = |want: &Want| self.live.recent(want).or_else(|| self.shelf.get(want));
+        job: &CatchUpTask,
+        readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
+    ) -> Result<Vec<CachedRead>, BrokerError> {
+        let here = |want: &FetchPosition| self.live.recent(want).or_else(|| self.shelf.get(want));
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
         for want in wants {
             match here(want) {
@@ -279,7 +291,7 @@ impl CatchUp {
         Ok(missing
             .iter()
             .map(|want| {
-                let own = |f: &Fetched| f.topic == want.topic && f.partition == want.partition;
+                let own = |f: &FetchResult| f.topic == want.topic && f.partition == want.partition;
                 let result = match fetched.iter().position(own) {
                     Some(place) => fetched.swap_remove(place).result,
                     None => Ok(PartitionData { next_offset: want.offset, ..PartitionData::default() }),
@@ -289,28 +301,32 @@ impl CatchUp {
             .collect())
     }
 
-    fn reader<'r>(&self, leader: NodeId, readers: &'r mut HashMap<NodeId, Box<dyn Reader>>) -> &'r mut dyn Reader {
+    fn reader<'r>(
+        &self,
+        leader: NodeId,
+        readers: &'r mut HashMap<NodeId, Box<dyn PartitionReader>>,
+    ) -> &'r mut dyn PartitionReader {
         &mut **readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory))
     }
 
     fn write(
         &self,
-        job: &mut Job,
-        read: Vec<Found>,
-        reader: &mut dyn Reader,
-        (room, budget): (Room, &TimeBudget),
+        job: &mut CatchUpTask,
+        read: Vec<CachedRead>,
+        reader: &mut dyn PartitionReader,
+        (room, budget): (ChunkSize, &TimeBudget),
         at_end: &mut AtEnd,
     ) -> (Bytes, Result<(), BrokerError>) {
         let most = job.most(room);
         let mut out = Vec::with_capacity(most + most / 4);
         let (mut failed, mut memory) = (Ok(()), job.settings.allowance.nothing());
         for (want, result) in read {
-            let Want { topic: name, partition, offset, .. } = want.clone();
+            let FetchPosition { topic: name, partition, offset, .. } = want.clone();
             let Some(topic) = job.encoder.cursor.topic_index(&name) else { continue };
             match result {
-                Ok(Stretch { piece, end, .. }) => {
-                    let candidates = Candidates::new(&name, partition, &piece.batches).of(&piece.epochs);
-                    let limits = Limits { most, budget, memory: &mut memory };
+                Ok(CachedSpan { piece, end, .. }) => {
+                    let candidates = FilterInput::new(&name, partition, &piece.batches).of(&piece.epochs);
+                    let limits = EncodeLimits { most, budget, memory: &mut memory };
                     let flow = job.encoder.records(&mut out, topic, &candidates, piece.next, limits);
                     let next = job.encoder.cursor.next(topic, partition).unwrap_or(offset);
                     if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
@@ -330,13 +346,13 @@ impl CatchUp {
                 Err(error @ (BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. })) => {
                     *at_end = AtEnd::No;
                     match find_gap(&*self.broker, reader, &want, error) {
-                        Ok(Finding::Lost(loss)) => {
+                        Ok(LogChange::Lost(loss)) => {
                             self.shelf.forget(&name, partition);
                             job.encoder.gap(&mut out, topic, partition, loss);
                             self.live.counts.gap(loss.reason, 1);
                         }
-                        Ok(Finding::AskAgain(at)) => job.encoder.cursor.set(topic, partition, at),
-                        Ok(Finding::InRange) => {
+                        Ok(LogChange::AskAgain(at)) => job.encoder.cursor.set(topic, partition, at),
+                        Ok(LogChange::InRange) => {
                             let why = format!("{name}/{partition} moved while it was read");
                             failed = Err(BrokerError::StaleMetadata(why));
                         }

@@ -2,8 +2,8 @@
 //! once a record; what is so now, [`Hub::look`](super::Hub::look) tells.
 
 use super::subscription::GapReason;
-use super::{Refused, lock};
-use crate::broker::{Acks, BrokerError, Outcome, Written};
+use super::{Rejected, lock};
+use crate::broker::{Acks, BrokerError, DeliveryResult, WriteState};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ pub const BOUNDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct HubCounts {
     produced: [Amount; Produced::ALL.len()],
     /// From a request's records entering the queue to the last one's receipt.
     pub produce_latency: Histogram,
@@ -26,7 +26,7 @@ pub struct Counts {
     /// an hour.
     pub delivery_latency: Histogram,
     gaps: [AtomicU64; GapReason::ALL.len()],
-    errors: Mutex<BTreeMap<(Asked, &'static str), u64>>,
+    errors: Mutex<BTreeMap<(LatencyTimer, &'static str), u64>>,
     /// Leaders that were read again after they could not be.
     pub recoveries: AtomicU64,
     /// Leaders that streams want to read and that cannot be read just now.
@@ -81,11 +81,11 @@ impl Produced {
         }
     }
 
-    fn of(outcome: &Outcome, acks: Acks) -> Self {
+    fn of(outcome: &DeliveryResult, acks: Acks) -> Self {
         match outcome {
             Ok(_) if acks == Acks::None => Self::Sent,
             Ok(_) => Self::Acknowledged,
-            Err(BrokerError::TimedOut(Written::Maybe) | BrokerError::Lost) => Self::Unconfirmed,
+            Err(BrokerError::TimedOut(WriteState::Maybe) | BrokerError::LostTrack) => Self::Unconfirmed,
             Err(_) => Self::Failed,
         }
     }
@@ -93,13 +93,13 @@ impl Produced {
 
 /// What a broker was asked when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Asked {
+pub enum LatencyTimer {
     Produce,
     Fetch,
     Metadata,
 }
 
-impl Asked {
+impl LatencyTimer {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Produce => "produce",
@@ -109,20 +109,20 @@ impl Asked {
     }
 }
 
-impl Counts {
+impl HubCounts {
     pub fn produced(&self, what: Produced) -> &Amount {
         &self.produced[what as usize]
     }
 
     /// A request's records, whose bytes are `sizes`, have their outcomes.
-    pub(super) fn settled(&self, outcomes: &[Outcome], sizes: &Sizes, acks: Acks, took: Duration) {
+    pub(super) fn settled(&self, outcomes: &[DeliveryResult], sizes: &Sizes, acks: Acks, took: Duration) {
         let mut sums = [(0, 0); Produced::ALL.len()];
         for (index, outcome) in outcomes.iter().enumerate() {
             let (records, bytes) = &mut sums[Produced::of(outcome, acks) as usize];
             *records += 1;
             *bytes += sizes.of(index);
             if let Err(error) = outcome {
-                self.failed(Asked::Produce, error);
+                self.failed(LatencyTimer::Produce, error);
             }
         }
         for (what, (records, bytes)) in Produced::ALL.into_iter().zip(sums).filter(|(_, (records, _))| *records > 0) {
@@ -131,18 +131,18 @@ impl Counts {
         self.produce_latency.observe(took);
     }
 
-    pub(super) fn refused(&self, sizes: &Sizes, refused: Refused) -> Refused {
+    pub(super) fn refused(&self, sizes: &Sizes, refused: Rejected) -> Rejected {
         self.produced(Produced::Refused).add(sizes.records, sizes.all);
         refused
     }
 
     /// A broker could not do what it was asked. A fault that is none of its own is not counted.
-    pub fn failed(&self, asked: Asked, error: &BrokerError) {
+    pub fn failed(&self, asked: LatencyTimer, error: &BrokerError) {
         *lock(&self.errors).entry((asked, error.kind())).or_default() += 1;
     }
 
     /// What brokers were asked, how they failed, and how often.
-    pub fn errors(&self) -> Vec<(Asked, &'static str, u64)> {
+    pub fn errors(&self) -> Vec<(LatencyTimer, &'static str, u64)> {
         lock(&self.errors).iter().map(|((asked, kind), count)| (*asked, *kind, *count)).collect()
     }
 
@@ -208,20 +208,21 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Placed;
+    use crate::broker::RecordLocation;
 
     #[test]
     fn each_record_counts_with_its_own_bytes_by_what_became_of_it() {
-        let counts = Counts::default();
-        let written = || Ok(Placed { partition: 0, offset: Some(1) });
-        let outcomes = [written(), Err(BrokerError::Lost), Err(BrokerError::Unavailable("away".into())), written()];
+        let counts = HubCounts::default();
+        let written = || Ok(RecordLocation { partition: 0, offset: Some(1) });
+        let outcomes =
+            [written(), Err(BrokerError::LostTrack), Err(BrokerError::Unavailable("away".into())), written()];
         let sizes = Sizes::new([1, 10, 100, 1000].into_iter());
         counts.settled(&outcomes, &sizes, Acks::All, Duration::from_millis(3));
         counts.settled(&[written()], &Sizes::new([7].into_iter()), Acks::None, Duration::from_secs(100));
-        counts.refused(&Sizes::new([5, 6].into_iter()), Refused::QueueFull);
+        counts.refused(&Sizes::new([5, 6].into_iter()), Rejected::QueueFull);
         let amounts = Produced::ALL.map(|what| (counts.produced(what).records(), counts.produced(what).bytes()));
         assert_eq!(amounts, [(2, 1001), (1, 7), (1, 10), (1, 100), (2, 11)]);
-        assert_eq!(counts.errors(), [(Asked::Produce, "lost", 1), (Asked::Produce, "unavailable", 1)]);
+        assert_eq!(counts.errors(), [(LatencyTimer::Produce, "lost", 1), (LatencyTimer::Produce, "unavailable", 1)]);
         let took: Vec<_> = counts.produce_latency.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(took, [(0.005, 1), (f64::INFINITY, 1)]);
         assert!((counts.produce_latency.sum() - 100.003).abs() < 1e-6);

@@ -1,12 +1,12 @@
 //! A job that pauses.
 
-use super::job::Job;
+use super::job::CatchUpTask;
 use std::time::Instant;
 
 /// A job that waits for a time; the earliest is the least.
 pub struct Delayed {
     pub due: Instant,
-    pub job: Box<Job>,
+    pub job: Box<CatchUpTask>,
 }
 
 impl PartialEq for Delayed {

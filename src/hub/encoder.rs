@@ -1,8 +1,8 @@
 //! Records to the bytes of one kind of stream, and the cursor that goes with them.
 
-use super::candidates::Candidates;
+use super::filter_input::FilterInput;
 use super::gap::Loss;
-use super::mailbox::{Chunk, Holds, Stand};
+use super::mailbox::{Chunk, Replayable, StreamPosition};
 use super::subscription::{Filter, Format, Gap, GapReason};
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
@@ -44,7 +44,7 @@ pub enum Flow {
 }
 
 /// Bounds of one call of [`Encoder::records`].
-pub struct Limits<'l> {
+pub struct EncodeLimits<'l> {
     /// Bytes after which no further record is written.
     pub most: usize,
     /// What filters may take.
@@ -53,7 +53,7 @@ pub struct Limits<'l> {
     pub memory: &'l mut Reservation,
 }
 
-impl Limits<'_> {
+impl EncodeLimits<'_> {
     /// Bytes that are not paid for here: a chunk, and what its last record may take beyond it.
     fn unpaid(&self) -> usize {
         self.most.saturating_add(self.most / 4)
@@ -72,9 +72,9 @@ enum Completion {
 pub struct Encoder {
     pub cursor: Cursor,
     /// Behind the last chunk.
-    sent: Stand,
+    sent: StreamPosition,
     /// What was written since.
-    holds: Holds,
+    holds: Replayable,
     /// How many records that is.
     written: u64,
     filter: Arc<Filter>,
@@ -90,12 +90,12 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
-        let sent = Stand { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
+        let sent = StreamPosition { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
         let completion = Completion::Untold;
         Self {
             cursor,
             sent,
-            holds: Holds::Records,
+            holds: Replayable::Records,
             written: 0,
             filter,
             format,
@@ -122,7 +122,7 @@ impl Encoder {
     pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
         let now = self.stand();
         let from = std::mem::replace(&mut self.sent, now);
-        let holds = std::mem::replace(&mut self.holds, Holds::Records);
+        let holds = std::mem::replace(&mut self.holds, Replayable::Records);
         Chunk { bytes: bytes.into(), records: std::mem::take(&mut self.written), from, holds }
     }
 
@@ -138,7 +138,7 @@ impl Encoder {
 
     /// Whether the next chunk says nothing that is said only once.
     pub fn holds_records_only(&self) -> bool {
-        self.holds == Holds::Records
+        self.holds == Replayable::Records
     }
 
     /// Moves to where another of the same filter and format came from the same place, whose bytes are the next chunk.
@@ -147,8 +147,8 @@ impl Encoder {
         *self = Self { sent, ..other };
     }
 
-    fn stand(&self) -> Stand {
-        Stand { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
+    fn stand(&self) -> StreamPosition {
+        StreamPosition { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
     }
 
     /// Another at another place, of the same filter and format, without bounds.
@@ -163,9 +163,9 @@ impl Encoder {
         &mut self,
         out: &mut Vec<u8>,
         topic: usize,
-        candidates: &Candidates<'_>,
+        candidates: &FilterInput<'_>,
         next: Offset,
-        mut limits: Limits<'_>,
+        mut limits: EncodeLimits<'_>,
     ) -> Flow {
         let partition = candidates.partition;
         let Some(place) = self.cursor.position(topic, partition) else { return Flow::GoesOn };
@@ -228,7 +228,7 @@ impl Encoder {
         &mut self,
         out: &mut Vec<u8>,
         record: &RecordRef<'_>,
-        limits: &mut Limits<'_>,
+        limits: &mut EncodeLimits<'_>,
     ) -> Result<(), Shortage> {
         /// What an id may grow by with one record.
         const ID_GROWTH: usize = 64;
@@ -274,7 +274,7 @@ impl Encoder {
         if !self.format.uses_ids() {
             return;
         }
-        self.holds = Holds::Words;
+        self.holds = Replayable::Words;
         self.format.checkpoint(out, self.cursor.text());
     }
 
@@ -290,7 +290,7 @@ impl Encoder {
     pub fn complete(&mut self, out: &mut Vec<u8>) {
         if self.completion == Completion::Untold && self.format.uses_ids() {
             self.passed = 0;
-            self.holds = Holds::Words;
+            self.holds = Replayable::Words;
             self.format.complete(out, &self.cursor.complete_text());
         }
     }
@@ -318,7 +318,7 @@ impl Encoder {
         }
         self.bounds.unconfirmed.remove(&(topic, partition));
         self.passed = 0;
-        self.holds = Holds::Words;
+        self.holds = Replayable::Words;
         self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
     }
 
@@ -334,7 +334,7 @@ impl Encoder {
             ends.retain(|(of, _), _| *of != topic);
         }
         self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
-        self.holds = Holds::Words;
+        self.holds = Replayable::Words;
         let name = self.cursor.topics()[topic].name.clone();
         for (partition, from) in lost {
             let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };

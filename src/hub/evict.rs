@@ -1,10 +1,10 @@
 //! Streams that leave a live feed: what they have not taken is given back, and they read on by themselves.
 
-use super::allowance::{IDLE, Room};
+use super::chunk_budget::{ChunkSize, IDLE};
 use super::encoder::Encoder;
 use super::feed::{CHUNK, Feed, FeedState};
-use super::job::{Company, Job, Weight};
-use super::mailbox::{Post, Stand};
+use super::job::{CatchUpTask, Company, Weight};
+use super::mailbox::{MailboxSender, StreamPosition};
 use crate::cursor::Cursor;
 use std::time::Instant;
 
@@ -12,18 +12,20 @@ impl Feed {
     /// Streams that cannot take another chunk leave the live flow here, and read on by themselves from
     /// the place where they are now.
     pub fn evict_full(&self, state: &mut FeedState) {
-        self.evict(state, Post::is_full);
+        self.evict(state, MailboxSender::is_full);
     }
 
     /// What pays for the next chunk. While slow clients have the memory, those that have taken a lot have a reserve.
-    pub fn room(&self, state: &mut FeedState) -> Room {
+    pub fn room(&self, state: &mut FeedState) -> ChunkSize {
         let allowance = &self.settings.allowance;
-        if allowance.room() == Room::Ahead {
-            return Room::Ahead;
+        if allowance.room() == ChunkSize::Ahead {
+            return ChunkSize::Ahead;
         }
         self.evict_idle(state);
         match allowance.reserve(CHUNK + CHUNK / 4) {
-            Room::Reserved { proof } if !state.members.iter().any(|member| member.has_taken(proof)) => Room::Small,
+            ChunkSize::Reserved { proof } if !state.members.iter().any(|member| member.has_taken(proof)) => {
+                ChunkSize::Small
+            }
             room => room,
         }
     }
@@ -32,34 +34,40 @@ impl Feed {
     pub fn evict_idle(&self, state: &mut FeedState) {
         if state.looked.elapsed() >= IDLE {
             state.looked = Instant::now();
-            self.evict(state, Post::is_idle);
+            self.evict(state, MailboxSender::is_idle);
         }
     }
 
-    pub fn evict(&self, state: &mut FeedState, which: impl Fn(&Post) -> bool) {
+    pub fn evict(&self, state: &mut FeedState, which: impl Fn(&MailboxSender) -> bool) {
         let end = state.encoder.cursor.clone();
         self.evict_behind(state, &end, Weight::Light, which);
     }
 
     /// `end`: how far the log has been read.
-    pub fn evict_behind(&self, state: &mut FeedState, end: &Cursor, weight: Weight, which: impl Fn(&Post) -> bool) {
+    pub fn evict_behind(
+        &self,
+        state: &mut FeedState,
+        end: &Cursor,
+        weight: Weight,
+        which: impl Fn(&MailboxSender) -> bool,
+    ) {
         self.evict_from(&mut state.members, &state.encoder, (end, weight), which);
     }
 
     /// `encoder`: where streams are for which nothing waits.
     pub fn evict_from(
         &self,
-        members: &mut Vec<Post>,
+        members: &mut Vec<MailboxSender>,
         encoder: &Encoder,
         (end, weight): (&Cursor, Weight),
-        which: impl Fn(&Post) -> bool,
+        which: impl Fn(&MailboxSender) -> bool,
     ) {
         let company = if weight == Weight::Heavy && members.len() > 1 { Company::SameFeed } else { Company::Alone };
         members.retain(|member| {
             if which(member) && !member.is_closed() {
                 let encoder = self.behind(encoder, member);
                 let behind = encoder.cursor.behind(end);
-                let mut job = Job::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
+                let mut job = CatchUpTask::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
                 (job.weight, job.company) = (weight, company);
                 job.place.is_behind_by(behind);
                 // It reads on when its client takes or wants something again.
@@ -72,8 +80,8 @@ impl Feed {
 
     /// Where a stream reads on: without the chunks that its client has not taken, which would be memory that it alone
     /// keeps.
-    fn behind(&self, encoder: &Encoder, member: &Post) -> Encoder {
-        let Some(Stand { cursor, remaining }) = member.take_back() else { return encoder.clone() };
+    fn behind(&self, encoder: &Encoder, member: &MailboxSender) -> Encoder {
+        let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.clone() };
         let mut own = encoder.at(Cursor::clone(&cursor));
         own.bounds.remaining = remaining;
         own

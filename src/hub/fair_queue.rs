@@ -85,9 +85,9 @@ impl<T> FairQueue<T> {
 }
 
 /// The place of an entry that was started, while it is taken.
-pub struct Running<'q, T>(pub &'q Mutex<FairQueue<T>>);
+pub struct RunningTask<'q, T>(pub &'q Mutex<FairQueue<T>>);
 
-impl<T> Drop for Running<'_, T> {
+impl<T> Drop for RunningTask<'_, T> {
     fn drop(&mut self) {
         lock(self.0).finish();
     }

@@ -1,13 +1,13 @@
 //! One live flow: all streams of the same topics, partitions, filter and format stand at the same
 //! place, so each batch is encoded once and every mailbox gets the same bytes.
 
-use super::allowance::{Room, SMALL};
-use super::candidates::Candidates;
-use super::encoder::{Encoder, Flow, Limits};
+use super::chunk_budget::{ChunkSize, SMALL};
+use super::encoder::{EncodeLimits, Encoder, Flow};
+use super::filter_input::FilterInput;
 use super::gap::Loss;
-use super::job::{JobSettings, Weight};
+use super::job::{CatchUpSettings, Weight};
 use super::lock;
-use super::mailbox::Post;
+use super::mailbox::MailboxSender;
 use super::subscription::{Filter, GapReason, Missing};
 use super::tail::Tail;
 use super::time_budget::TimeBudget;
@@ -47,7 +47,7 @@ pub struct Feed {
     pub key: FeedKey,
     /// Of its topics, in their order.
     pub tails: Vec<Arc<Tail>>,
-    pub settings: Arc<JobSettings>,
+    pub settings: Arc<CatchUpSettings>,
     /// ns that its last delivery to streams took for each of them.
     cost: AtomicU64,
     state: Mutex<FeedState>,
@@ -55,14 +55,14 @@ pub struct Feed {
 
 pub struct FeedState {
     pub encoder: Encoder,
-    pub members: Vec<Post>,
+    pub members: Vec<MailboxSender>,
     /// What the last stream that joined lacked, from its cursor to the feed's. Many come back from the same place.
     pub last_join: Option<Join>,
     /// Since when no stream is left.
     empty_since: Option<Instant>,
     /// When it was looked whether clients take anything.
     pub looked: Instant,
-    pub ended: Ended,
+    pub ended: Evicted,
 }
 
 /// So many records from a place on.
@@ -74,7 +74,7 @@ pub struct Join {
 
 /// What a delivery may take of the thread's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Terms {
+pub enum DeliveryBudget {
     /// As long as it takes: one encoding of what was fetched, which the fetch itself bounds.
     Free,
     /// Within the budget: how many feeds there are, and what their filters take, is up to clients.
@@ -83,13 +83,13 @@ pub enum Terms {
 
 /// Whether a feed still takes streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum Evicted {
     No,
     Yes,
 }
 
 impl Feed {
-    pub fn new(key: FeedKey, encoder: Encoder, tails: Vec<Arc<Tail>>, settings: Arc<JobSettings>) -> Self {
+    pub fn new(key: FeedKey, encoder: Encoder, tails: Vec<Arc<Tail>>, settings: Arc<CatchUpSettings>) -> Self {
         Self {
             key,
             tails,
@@ -101,7 +101,7 @@ impl Feed {
                 last_join: None,
                 empty_since: None,
                 looked: Instant::now(),
-                ended: Ended::No,
+                ended: Evicted::No,
             }),
         }
     }
@@ -128,16 +128,16 @@ impl Feed {
     /// has no streams after that: they read on by themselves.
     pub fn deliver(
         &self,
-        candidates: &Candidates<'_>,
+        candidates: &FilterInput<'_>,
         (from, next): (Offset, Offset),
-        (terms, budget): (Terms, &TimeBudget),
+        (terms, budget): (DeliveryBudget, &TimeBudget),
     ) -> u64 {
         let streams = u32::try_from(self.state().members.len()).unwrap_or(u32::MAX);
         // A feed without a filter takes no longer than a chunk, and then only what the others have left.
         let most = if self.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
         let own = match terms {
-            Terms::Free => budget.unlimited(),
-            Terms::Budgeted => budget.share(most),
+            DeliveryBudget::Free => budget.unlimited(),
+            DeliveryBudget::Budgeted => budget.share(most),
         };
         let given = self.deliver_within(candidates, (from, next), (terms, budget, &own));
         if streams > 0 {
@@ -154,9 +154,9 @@ impl Feed {
 
     fn deliver_within(
         &self,
-        candidates: &Candidates<'_>,
+        candidates: &FilterInput<'_>,
         (from, next): (Offset, Offset),
-        (terms, all, own): (Terms, &TimeBudget, &TimeBudget),
+        (terms, all, own): (DeliveryBudget, &TimeBudget, &TimeBudget),
     ) -> u64 {
         let (name, partition) = (candidates.topic, candidates.partition);
         let mut state = self.state();
@@ -178,14 +178,14 @@ impl Feed {
         state.last_join = None;
         let mut given = 0;
         while state.encoder.cursor.next(topic, partition).is_some_and(|place| place < next) {
-            if terms == Terms::Budgeted && (own.is_spent() || all.is_spent()) {
+            if terms == DeliveryBudget::Budgeted && (own.is_spent() || all.is_spent()) {
                 let mut end = state.encoder.cursor.clone();
                 end.set(topic, partition, next.into());
                 self.evict_behind(&mut state, &end, Weight::Heavy, |_| true);
             }
             let room = self.room(&mut state);
             // So much is what the streams would hold each by itself.
-            let small = if room == Room::Small { SMALL * state.members.len() } else { usize::MAX };
+            let small = if room == ChunkSize::Small { SMALL * state.members.len() } else { usize::MAX };
             self.evict(&mut state, |member| member.is_full() || member.waiting_bytes() >= small);
             if state.members.is_empty() {
                 // Nobody listens: only the place moves on, for those who come back.
@@ -194,11 +194,11 @@ impl Feed {
                 state.encoder.nothing_owed();
                 return given;
             }
-            let most = if room == Room::Small { SMALL } else { CHUNK };
+            let most = if room == ChunkSize::Small { SMALL } else { CHUNK };
             let mut out = Vec::with_capacity(candidates.memory().min(most + most / 4));
             let mut memory = self.settings.allowance.nothing_in(room);
-            let before = matches!(room, Room::Reserved { .. }).then(|| state.encoder.clone());
-            let limits = Limits { most, budget: own, memory: &mut memory };
+            let before = matches!(room, ChunkSize::Reserved { .. }).then(|| state.encoder.clone());
+            let limits = EncodeLimits { most, budget: own, memory: &mut memory };
             let flow = state.encoder.records(&mut out, topic, candidates, next, limits);
             if matches!(flow, Flow::Short(_)) && out.is_empty() {
                 // They read on by themselves, as soon as there is memory for the record.
@@ -207,7 +207,7 @@ impl Feed {
                 self.evict_behind(&mut state, &end, Weight::Light, |_| true);
                 continue;
             }
-            if let (Room::Reserved { proof }, Some(before), true) = (room, before, out.len() > SMALL) {
+            if let (ChunkSize::Reserved { proof }, Some(before), true) = (room, before, out.len() > SMALL) {
                 let FeedState { encoder, members, .. } = &mut *state;
                 let end = encoder.cursor.clone();
                 self.evict_from(members, &before, (&end, Weight::Light), |member| !member.has_taken(proof));
@@ -268,7 +268,7 @@ impl Feed {
 
     /// Forgets streams whose client is gone, and tells filtered streams how far they are. A feed that has been
     /// without streams for a while ends.
-    pub fn tidy(&self) -> Ended {
+    pub fn tidy(&self) -> Evicted {
         let mut state = self.state();
         let mut out = Vec::new();
         state.encoder.checkpoint_if_passed(&mut out);
@@ -276,7 +276,7 @@ impl Feed {
             self.evict_full(&mut state);
             self.send(&mut state, out);
         }
-        if self.settings.allowance.room() == Room::Small {
+        if self.settings.allowance.room() == ChunkSize::Small {
             self.evict_idle(&mut state);
         }
         state.members.retain(|member| !member.is_closed());
@@ -322,20 +322,20 @@ impl Feed {
 
 impl FeedState {
     /// From here on this stream gets what the others get.
-    pub fn join(&mut self, member: Post) {
+    pub fn join(&mut self, member: MailboxSender) {
         self.empty_since = None;
         self.members.push(member);
     }
 
     /// The streams have all they were asked for, or know why they end.
     fn complete(&mut self) {
-        self.members.iter().for_each(Post::complete);
+        self.members.iter().for_each(MailboxSender::complete);
         self.end();
     }
 
     /// No more comes: the streams end when they have read what is theirs.
     pub fn end(&mut self) {
-        self.ended = Ended::Yes;
+        self.ended = Evicted::Yes;
         self.members = Vec::new();
     }
 }

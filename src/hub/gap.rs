@@ -1,7 +1,7 @@
 //! Where a stream goes on when what it asks for is not in the log.
 
 use super::subscription::GapReason;
-use crate::broker::{Broker, BrokerError, FetchLimits, Fetched, OffsetAt, Reader, Want};
+use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, OffsetAt, PartitionReader};
 use crate::record::{Epoch, NO_EPOCH, Offset, Position, TopicPartition};
 use log::warn;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Loss {
 
 /// What an error about a place that is not in the log comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
+pub enum LogChange {
     /// It is in range by now.
     InRange,
     /// To be asked for again, with this leader epoch of the record before.
@@ -29,10 +29,10 @@ pub enum Finding {
 /// Why `want` cannot be read, and where the log goes on. Any other error is handed back. `reader` is that of the leader.
 pub fn find_gap(
     broker: &dyn Broker,
-    reader: &mut dyn Reader,
-    want: &Want,
+    reader: &mut dyn PartitionReader,
+    want: &FetchPosition,
     error: BrokerError,
-) -> Result<Finding, BrokerError> {
+) -> Result<LogChange, BrokerError> {
     let from = want.offset;
     let (place, loss) = match error {
         BrokerError::OffsetOutOfRange(place) => {
@@ -41,25 +41,25 @@ pub fn find_gap(
                 _ if from < earliest.next => (earliest, GapReason::Retention),
                 // Where it was truncated nobody knows: the broker or the cursor has no leader epochs.
                 _ if from > end.next => (end, GapReason::Truncated),
-                _ => return Ok(Finding::InRange),
+                _ => return Ok(LogChange::InRange),
             };
             (place, Loss { to, reason, end: end.next })
         }
         BrokerError::Truncated { place, end, epoch } if end >= from => {
             // Each question names an earlier epoch than the one before it, so they end: at the latest with NO_EPOCH.
             if epoch >= want.last_epoch {
-                let Want { last_epoch, .. } = want;
+                let FetchPosition { last_epoch, .. } = want;
                 let why =
                     format!("{place}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence");
                 return Err(BrokerError::Corrupt(why));
             }
             match record_before(reader, want)? {
-                Before::Unknown => return Ok(Finding::InRange),
-                Before::NotEarlier => return Ok(Finding::AskAgain(Position { next: from, epoch })),
+                Before::Unknown => return Ok(LogChange::InRange),
+                Before::NotEarlier => return Ok(LogChange::AskAgain(Position { next: from, epoch })),
                 // Two unclean elections. Up to where both logs are the same nobody knows, but not up to the end of this epoch:
                 // all of it is read again. The broker says where the epochs before it end.
                 Before::Earlier(found) if found > 0 => {
-                    return Ok(Finding::AskAgain(Position { next: from, epoch: found - 1 }));
+                    return Ok(LogChange::AskAgain(Position { next: from, epoch: found - 1 }));
                 }
                 Before::Earlier(_) => {
                     let (to, end) = ends(broker, &place)?;
@@ -80,7 +80,7 @@ pub fn find_gap(
     };
     let Loss { to, reason, .. } = loss;
     warn!("{place}: offset {from} is not in the log ({}); streams go on at {}", reason.as_str(), to.next);
-    Ok(Finding::Lost(loss))
+    Ok(LogChange::Lost(loss))
 }
 
 /// What the log holds now before a wanted offset.
@@ -95,13 +95,13 @@ enum Before {
 
 /// Reads the record before the wanted offset. The end of an epoch alone tells nothing: where compaction has removed all
 /// records of the epoch that was read, an earlier one seems to take its place.
-fn record_before(reader: &mut dyn Reader, want: &Want) -> Result<Before, BrokerError> {
+fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Result<Before, BrokerError> {
     if want.offset <= 0 {
         return Ok(Before::NotEarlier);
     }
-    let before = Want { offset: want.offset - 1, last_epoch: NO_EPOCH, ..want.clone() };
+    let before = FetchPosition { offset: want.offset - 1, last_epoch: NO_EPOCH, ..want.clone() };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
-    let own = |fetched: &Fetched| fetched.topic == want.topic && fetched.partition == want.partition;
+    let own = |fetched: &FetchResult| fetched.topic == want.topic && fetched.partition == want.partition;
     let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(own);
     match fetched.map(|fetched| fetched.result) {
         // Where the record is gone, this is the epoch of the next one.

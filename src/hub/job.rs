@@ -1,16 +1,16 @@
 //! A stream outside the live flow, and what becomes of it turn by turn.
 
-use super::allowance::{Allowance, PROOF, Room, SMALL};
-use super::counts::{Asked, Counts};
+use super::chunk_budget::{ChunkBudget, ChunkSize, PROOF, SMALL};
+use super::counts::{HubCounts, LatencyTimer};
 use super::encoder::Encoder;
 use super::feed::{CHUNK, FeedKey};
-use super::mailbox::Post;
+use super::lag::{LagGuard, LagTracker};
+use super::mailbox::MailboxSender;
 use super::opening::Opening;
-use super::shared_turns::Done;
-use super::standing::{Place, Stragglers};
+use super::shared_turns::TurnDone;
 use super::time_budget::TimeBudget;
 use crate::backoff::Backoff;
-use crate::broker::{BrokerError, NodeId, Remedy, TopicInfo, Want};
+use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy, TopicInfo};
 use crate::memory_budget::Reservation;
 use crate::record::{NO_EPOCH, Partition, Position};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ const MAX_JOIN: usize = 4 * CHUNK;
 
 /// What all catching-up streams have in common.
 #[derive(Debug)]
-pub struct JobSettings {
+pub struct CatchUpSettings {
     /// About how many bytes one turn reads from the broker.
     pub read_bytes: usize,
     /// About how many bytes one chunk has.
@@ -49,21 +49,21 @@ pub struct JobSettings {
     /// Longest id that a client can send back.
     pub max_id_bytes: usize,
     /// What large chunks may have together.
-    pub allowance: Allowance,
-    pub counts: Arc<Counts>,
-    pub stragglers: Arc<Stragglers>,
+    pub allowance: ChunkBudget,
+    pub counts: Arc<HubCounts>,
+    pub stragglers: Arc<LagTracker>,
 }
 
 /// One stream outside the live flow.
-pub struct Job {
+pub struct CatchUpTask {
     pub encoder: Encoder,
-    pub post: Post,
+    pub post: MailboxSender,
     pub key: FeedKey,
-    pub settings: Arc<JobSettings>,
-    pub place: Place,
+    pub settings: Arc<CatchUpSettings>,
+    pub place: LagGuard,
     /// By the cursor's order.
-    pub topics: Vec<Known>,
-    pub phase: Phase,
+    pub topics: Vec<TopicState>,
+    pub phase: CatchUpPhase,
     pub backoff: Backoff,
     /// Grow while another thread takes a turn that the stream shares.
     pub shared_pauses: Backoff,
@@ -72,7 +72,7 @@ pub struct Job {
     pub lag: u64,
     /// Since when the cursor is further on than the live flow.
     pub ahead_since: Option<Instant>,
-    pub first: First,
+    pub first: TurnStart,
     pub weight: Weight,
     pub company: Company,
     /// Turns in a row that read nothing and could not join either.
@@ -102,7 +102,7 @@ pub enum Company {
     SameFeed,
 }
 
-pub enum Phase {
+pub enum CatchUpPhase {
     Opening(Opening),
     /// The topics must be looked up (again) before reading on.
     LookingUp,
@@ -113,7 +113,7 @@ pub enum Phase {
 
 /// What the next turn tries first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum First {
+pub enum TurnStart {
     Join,
     Read,
 }
@@ -132,7 +132,7 @@ impl AtEnd {
 
 /// What a stream knows of one of its topics.
 #[derive(Debug, Clone)]
-pub enum Known {
+pub enum TopicState {
     /// The broker was not asked yet.
     NotYet,
     /// It does not exist, and the stream waits for it.
@@ -142,7 +142,7 @@ pub enum Known {
     Here(TopicInfo),
 }
 
-impl Known {
+impl TopicState {
     pub fn here(&self) -> Option<&TopicInfo> {
         match self {
             Self::Here(info) => Some(info),
@@ -159,25 +159,37 @@ pub enum Waits {
 }
 
 /// What becomes of a job after its turn.
-pub enum Next {
+pub enum TurnOutcome {
     /// It is in the live flow, or over.
     Done,
-    Again(Box<Job>),
-    Later(Box<Job>, Duration),
+    Again(Box<CatchUpTask>),
+    Later(Box<CatchUpTask>, Duration),
 }
 
-impl Job {
-    pub fn open(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>, opening: Opening) -> Box<Self> {
-        Self::new(encoder, post, key, settings, Phase::Opening(opening))
+impl CatchUpTask {
+    pub fn open(
+        encoder: Encoder,
+        post: MailboxSender,
+        key: FeedKey,
+        settings: Arc<CatchUpSettings>,
+        opening: Opening,
+    ) -> Box<Self> {
+        Self::new(encoder, post, key, settings, CatchUpPhase::Opening(opening))
     }
 
     /// Of a stream that left the live flow.
-    pub fn behind(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>) -> Box<Self> {
-        Self::new(encoder, post, key, settings, Phase::LookingUp)
+    pub fn behind(encoder: Encoder, post: MailboxSender, key: FeedKey, settings: Arc<CatchUpSettings>) -> Box<Self> {
+        Self::new(encoder, post, key, settings, CatchUpPhase::LookingUp)
     }
 
-    fn new(encoder: Encoder, post: Post, key: FeedKey, settings: Arc<JobSettings>, phase: Phase) -> Box<Self> {
-        let topics = vec![Known::NotYet; encoder.cursor.topics().len()];
+    fn new(
+        encoder: Encoder,
+        post: MailboxSender,
+        key: FeedKey,
+        settings: Arc<CatchUpSettings>,
+        phase: CatchUpPhase,
+    ) -> Box<Self> {
+        let topics = vec![TopicState::NotYet; encoder.cursor.topics().len()];
         let backoff = Backoff::for_broker();
         let place = settings.stragglers.enter();
         Box::new(Self {
@@ -193,7 +205,7 @@ impl Job {
             failures: 0,
             lag: 0,
             ahead_since: None,
-            first: First::Join,
+            first: TurnStart::Join,
             weight: Weight::Light,
             company: Company::Alone,
             idle: 0,
@@ -205,30 +217,30 @@ impl Job {
 
     /// Room for what this stream gets next. A client that takes nothing still fills the buffers on its way; it gets
     /// large chunks when it has shown that it takes more than that.
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> ChunkSize {
         match self.settings.allowance.room() {
-            Room::Ahead if self.sent < PROOF => Room::Small,
+            ChunkSize::Ahead if self.sent < PROOF => ChunkSize::Small,
             room => room,
         }
     }
 
     /// Bytes of records that the stream may be handed at once when it joins the live flow.
-    pub fn most_to_join(&self, room: Room) -> usize {
+    pub fn most_to_join(&self, room: ChunkSize) -> usize {
         match (room, self.settings.allowance.room()) {
-            (Room::Ahead, _) => MAX_JOIN,
-            (_, Room::Ahead) => CHUNK,
+            (ChunkSize::Ahead, _) => MAX_JOIN,
+            (_, ChunkSize::Ahead) => CHUNK,
             _ => SMALL,
         }
     }
 
     /// Chunks that may wait for the client.
-    pub fn ahead(&self, room: Room) -> usize {
-        if room == Room::Ahead { self.settings.ahead } else { 0 }
+    pub fn ahead(&self, room: ChunkSize) -> usize {
+        if room == ChunkSize::Ahead { self.settings.ahead } else { 0 }
     }
 
     /// About how many bytes the next chunk has.
-    pub fn most(&self, room: Room) -> usize {
-        if room == Room::Ahead { self.settings.chunk_bytes } else { self.settings.chunk_bytes.min(SMALL) }
+    pub fn most(&self, room: ChunkSize) -> usize {
+        if room == ChunkSize::Ahead { self.settings.chunk_bytes } else { self.settings.chunk_bytes.min(SMALL) }
     }
 
     /// Frames that only this stream gets.
@@ -257,7 +269,7 @@ impl Job {
     }
 
     /// Takes a turn that another stream has taken from the same place.
-    pub fn take_over(&mut self, done: Done) {
+    pub fn take_over(&mut self, done: TurnDone) {
         self.encoder.take_over(done.encoder);
         self.shared_pauses.reset();
         (self.lag, self.failures, self.idle) = (done.lag.max(self.lag), 0, 0);
@@ -274,33 +286,33 @@ impl Job {
     }
 
     /// All that was asked for is delivered.
-    pub fn finish(mut self: Box<Self>) -> Next {
+    pub fn finish(mut self: Box<Self>) -> TurnOutcome {
         if self.post.is_full() {
             // The last id must not be lost: the next turn comes when the client has taken something.
-            return Next::Again(self);
+            return TurnOutcome::Again(self);
         }
         let mut out = Vec::new();
         self.encoder.complete(&mut out);
         self.send(out);
         self.post.complete();
-        Next::Done
+        TurnOutcome::Done
     }
 
     /// Tells the client why its stream ends.
-    pub fn fail(mut self: Box<Self>, error: &BrokerError) -> Next {
+    pub fn fail(mut self: Box<Self>, error: &BrokerError) -> TurnOutcome {
         let problem = self.encoder.problem(error);
         self.send(problem);
         self.post.complete();
-        Next::Done
+        TurnOutcome::Done
     }
 
-    pub fn later(mut self: Box<Self>) -> Next {
+    pub fn later(mut self: Box<Self>) -> TurnOutcome {
         let pause = self.backoff.pause(fastrand::f64());
-        Next::Later(self, pause)
+        TurnOutcome::Later(self, pause)
     }
 
     /// After an error: again after a pause where that can help, else the end.
-    pub fn retry(mut self: Box<Self>, asked: Asked, error: &BrokerError) -> Next {
+    pub fn retry(mut self: Box<Self>, asked: LatencyTimer, error: &BrokerError) -> TurnOutcome {
         self.settings.counts.failed(asked, error);
         if error.remedy() == Remedy::GiveUp {
             self.failures += 1;
@@ -312,7 +324,7 @@ impl Job {
     }
 
     /// The leader of the want's epoch holds the record before the wanted offset.
-    pub fn confirm(&mut self, topic: usize, want: &Want) {
+    pub fn confirm(&mut self, topic: usize, want: &FetchPosition) {
         if want.last_epoch != NO_EPOCH {
             self.confirmed.insert((topic, want.partition), want.leader_epoch);
         }
@@ -323,26 +335,26 @@ impl Job {
     }
 
     /// Reads on later, with the memory that others have now.
-    pub fn wait_for_memory(mut self: Box<Self>) -> Next {
-        self.phase = Phase::Reading { at_end: AtEnd::No };
-        Next::Later(self, MEMORY_PAUSE)
+    pub fn wait_for_memory(mut self: Box<Self>) -> TurnOutcome {
+        self.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
+        TurnOutcome::Later(self, MEMORY_PAUSE)
     }
 
     /// Looks later whether another thread has taken the turn that the stream shares.
-    pub fn wait_for_shared_turn(mut self: Box<Self>) -> Next {
+    pub fn wait_for_shared_turn(mut self: Box<Self>) -> TurnOutcome {
         let pause = self.shared_pauses.pause(fastrand::f64());
-        Next::Later(self, pause)
+        TurnOutcome::Later(self, pause)
     }
 
     /// Looks soon again whether a topic that was there has come back; `first` is what the turn after that tries first.
-    pub fn wait_for_return(mut self: Box<Self>, first: First) -> Next {
-        (self.phase, self.first) = (Phase::LookingUp, first);
-        Next::Later(self, RETURN_PAUSE)
+    pub fn wait_for_return(mut self: Box<Self>, first: TurnStart) -> TurnOutcome {
+        (self.phase, self.first) = (CatchUpPhase::LookingUp, first);
+        TurnOutcome::Later(self, RETURN_PAUSE)
     }
 
     /// Whether the stream waits for a topic that was there.
     pub fn waits_for_return(&self) -> bool {
-        self.topics.iter().any(|topic| matches!(topic, Known::Away(_)))
+        self.topics.iter().any(|topic| matches!(topic, TopicState::Away(_)))
     }
 
     /// Whether the stream goes on after what is in the log now.
@@ -351,11 +363,11 @@ impl Job {
     }
 
     /// What to fetch next, by leader; `None` where a partition has no known leader.
-    pub fn wants(&self) -> Option<BTreeMap<NodeId, Vec<Want>>> {
-        let mut by_leader: BTreeMap<NodeId, Vec<Want>> = BTreeMap::new();
+    pub fn wants(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
+        let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
         for (topic, info) in self.topics.iter().enumerate() {
             let Some(info) = info.here() else {
-                if !matches!(info, Known::Away(_)) && self.encoder.cursor.places(topic).next().is_some() {
+                if !matches!(info, TopicState::Away(_)) && self.encoder.cursor.places(topic).next().is_some() {
                     // It has come into being meanwhile.
                     return None;
                 }
@@ -366,7 +378,7 @@ impl Job {
                     continue;
                 }
                 let place = info.partitions.get(usize::try_from(partition).ok()?)?;
-                let want = Want {
+                let want = FetchPosition {
                     topic: info.name.clone(),
                     topic_id: info.id,
                     partition,

@@ -3,8 +3,8 @@
 
 use super::delayed::Delayed;
 use super::fair_queue::FairQueue;
-use super::job::{Job, Waits, Weight};
-use super::{Refused, lock};
+use super::job::{CatchUpTask, Waits, Weight};
+use super::{Rejected, lock};
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,9 +12,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub struct JobQueue {
-    light: Mutex<FairQueue<Box<Job>>>,
+    light: Mutex<FairQueue<Box<CatchUpTask>>>,
     /// Those whose filters take long.
-    pub heavy: Mutex<FairQueue<Box<Job>>>,
+    pub heavy: Mutex<FairQueue<Box<CatchUpTask>>>,
     /// A stream has one job at most, and one that is closed is dropped at its turn.
     delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
     /// While more jobs wait, no stream is opened.
@@ -38,17 +38,17 @@ impl JobQueue {
     }
 
     /// For the first turn of a new stream.
-    pub fn open(&self, job: Box<Job>) -> Result<(), Refused> {
+    pub fn open(&self, job: Box<CatchUpTask>) -> Result<(), Rejected> {
         // The jobs of closed streams wait for their turn too.
         if self.waiting() >= self.most {
-            return Err(Refused::TooManyStreams);
+            return Err(Rejected::TooManyStreams);
         }
         self.put_back(job);
         Ok(())
     }
 
     /// For another turn. Once the hub has ended, the job is dropped, and its stream ends.
-    pub fn put_back(&self, job: Box<Job>) {
+    pub fn put_back(&self, job: Box<CatchUpTask>) {
         let queue = match job.weight {
             Weight::Heavy => &self.heavy,
             Weight::Light => &self.light,
@@ -58,7 +58,7 @@ impl JobQueue {
     }
 
     /// For another turn after a pause.
-    pub fn delay(&self, job: Box<Job>, pause: Duration) {
+    pub fn delay(&self, job: Box<CatchUpTask>, pause: Duration) {
         let due = Instant::now() + pause;
         let mut delayed = lock(&self.delayed);
         let first = delayed.peek().is_none_or(|first| due < first.0.due);
@@ -69,7 +69,7 @@ impl JobQueue {
     }
 
     /// The next light job. `None` when nothing is due, or something has changed.
-    pub fn next(&self, waits: Waits) -> Option<Box<Job>> {
+    pub fn next(&self, waits: Waits) -> Option<Box<CatchUpTask>> {
         let due = self.put_back_due();
         let next = lock(&self.light).pop();
         if next.is_some() || waits == Waits::No {

@@ -1,12 +1,16 @@
 //! What lies between a stream's cursor and the live flow's place, and whether both are of one log.
 
 use super::feed::{Feed, FeedState};
-use super::job::Job;
-use super::tail::Piece;
+use super::job::CatchUpTask;
+use super::tail::LogSpan;
 use crate::record::{NO_EPOCH, Partition, Position};
 
 /// The stretches between the job's cursor and the feed's.
-pub fn missing(feed: &Feed, state: &FeedState, job: &mut Job) -> Result<Vec<(usize, Partition, Vec<Piece>)>, Apart> {
+pub fn missing(
+    feed: &Feed,
+    state: &FeedState,
+    job: &mut CatchUpTask,
+) -> Result<Vec<(usize, Partition, Vec<LogSpan>)>, Apart> {
     let flow = &state.encoder.cursor;
     let mut missing = Vec::new();
     for (topic, place) in flow.topics().iter().enumerate() {

@@ -1,22 +1,22 @@
 //! The live flow: which topics are read at their tails, which feeds they go to, and how a stream joins one.
 
-use super::allowance::Room;
 use super::attach::{attach, new_tail};
-use super::candidates::Candidates;
-use super::counts::Counts;
-use super::encoder::{Flow, Limits};
-use super::feed::{Ended, Feed, FeedKey, Join, Terms};
+use super::chunk_budget::ChunkSize;
+use super::counts::HubCounts;
+use super::encoder::{EncodeLimits, Flow};
+use super::feed::{DeliveryBudget, Evicted, Feed, FeedKey, Join};
+use super::filter_input::FilterInput;
 use super::gap::Loss;
-use super::job::{Job, Known};
+use super::job::{CatchUpTask, TopicState};
 use super::join::{self, Apart};
-pub use super::keeper::Nudge;
-use super::keeper::from_beginning;
+pub use super::metadata::Wakeup;
+use super::metadata::from_beginning;
+use super::read_cache::CachedSpan;
 use super::shared_turns::SharedTurns;
-use super::shelf::Stretch;
-use super::tail::{Piece, Tail};
+use super::tail::{LogSpan, Tail};
 use super::time_budget::TimeBudget;
 use super::{Settings, lock};
-use crate::broker::{BrokerError, NodeId, PartitionData, TopicInfo, Want};
+use crate::broker::{BrokerError, FetchPosition, NodeId, PartitionData, TopicInfo};
 use crate::cursor::{Cursor, IdTag};
 use crate::memory_budget::Share;
 use crate::record::{Epoch, NO_EPOCH, TopicName, now};
@@ -41,12 +41,12 @@ pub struct Live {
     recent_bytes: usize,
     /// For what the live flow reads.
     pub memory: Arc<Share>,
-    pub counts: Arc<Counts>,
+    pub counts: Arc<HubCounts>,
     /// Of streams that left the live flow together.
     pub turns: SharedTurns,
     /// Tells the keeper that metadata is old, or that there are new tails to read.
-    nudge: Sender<Nudge>,
-    pub nudges: Receiver<Nudge>,
+    nudge: Sender<Wakeup>,
+    pub nudges: Receiver<Wakeup>,
     closing: AtomicBool,
 }
 
@@ -57,18 +57,18 @@ struct Registry {
 }
 
 /// What came of an attempt to join the live flow. The job goes back where it could not.
-pub enum Joined {
+pub enum JoinOutcome {
     Live,
     /// The stream has delivered all it was asked for.
     Finished,
     /// The live flow is further on than what is kept of it leads back.
-    Behind(Box<Job>),
+    Behind(Box<CatchUpTask>),
     /// The cursor is further on than the live flow: wait for it.
-    Ahead(Box<Job>),
+    Ahead(Box<CatchUpTask>),
 }
 
 impl Live {
-    pub fn new(settings: &Settings, counts: Arc<Counts>) -> Self {
+    pub fn new(settings: &Settings, counts: Arc<HubCounts>) -> Self {
         // One nudge that waits is as good as many.
         let (nudge, nudges) = bounded(2);
         Self {
@@ -83,7 +83,7 @@ impl Live {
         }
     }
 
-    pub fn nudge(&self, nudge: Nudge) {
+    pub fn nudge(&self, nudge: Wakeup) {
         let _ = self.nudge.try_send(nudge);
     }
 
@@ -122,18 +122,18 @@ impl Live {
             return None;
         }
         let state = feed.state();
-        (state.ended == Ended::No).then(|| state.encoder.cursor.clone())
+        (state.ended == Evicted::No).then(|| state.encoder.cursor.clone())
     }
 
     /// What the live flow has read last, where that holds the wanted offset.
-    pub fn recent(&self, want: &Want) -> Option<Stretch> {
+    pub fn recent(&self, want: &FetchPosition) -> Option<CachedSpan> {
         let tail = self.tail(&want.topic)?;
         let state = tail.state();
         if state.id != want.topic_id {
             return None;
         }
         let (piece, end) = state.recent_at(want)?;
-        Some(Stretch { piece, end })
+        Some(CachedSpan { piece, end })
     }
 
     /// Drops everything kept for streams that come back: the live flow needs the memory to read on.
@@ -142,7 +142,7 @@ impl Live {
     }
 
     /// Whether the live flow reads on just there.
-    pub fn stands_at(&self, want: &Want) -> bool {
+    pub fn stands_at(&self, want: &FetchPosition) -> bool {
         self.tail(&want.topic).is_some_and(|tail| {
             let mut state = tail.state();
             state.id == want.topic_id
@@ -153,7 +153,7 @@ impl Live {
     }
 
     /// Everything that is to be fetched from `leader` now.
-    pub fn wants(&self, leader: NodeId) -> Vec<Want> {
+    pub fn wants(&self, leader: NodeId) -> Vec<FetchPosition> {
         let now = Instant::now();
         self.tails().iter().flat_map(|tail| tail.state().wants(&tail.name, leader, now).collect::<Vec<_>>()).collect()
     }
@@ -163,7 +163,7 @@ impl Live {
         self.turns.forget_old();
         let mut registry = lock(&self.registry);
         let Registry { tails, feeds } = &mut *registry;
-        feeds.retain(|_, feed| feed.tidy() == Ended::No);
+        feeds.retain(|_, feed| feed.tidy() == Evicted::No);
         let now = Instant::now();
         tails.retain(|_, tail| {
             let mut state = tail.state();
@@ -175,16 +175,16 @@ impl Live {
 
     /// Takes the job's stream into the live flow, if it stands at the flow's place or what is kept of the flow leads
     /// there from its cursor.
-    pub fn join(&self, mut job: Box<Job>, room: Room) -> Joined {
-        let Some(feed) = self.feed_for(&job) else { return Joined::Behind(job) };
+    pub fn join(&self, mut job: Box<CatchUpTask>, room: ChunkSize) -> JoinOutcome {
+        let Some(feed) = self.feed_for(&job) else { return JoinOutcome::Behind(job) };
         let mut state = feed.state();
-        if state.ended == Ended::Yes {
-            return Joined::Behind(job);
+        if state.ended == Evicted::Yes {
+            return JoinOutcome::Behind(job);
         }
         let missing = match join::missing(&feed, &state, &mut job) {
             Ok(missing) => missing,
-            Err(Apart::Behind) => return Joined::Behind(job),
-            Err(Apart::Ahead) => return Joined::Ahead(job),
+            Err(Apart::Behind) => return JoinOutcome::Behind(job),
+            Err(Apart::Ahead) => return JoinOutcome::Ahead(job),
         };
         let most = job.most_to_join(room);
         if let Some(Join { from, records, chunk }) = &state.last_join
@@ -192,8 +192,8 @@ impl Live {
         {
             job.encoder.took_over(*records);
             job.send_shared(chunk.clone());
-        } else if missing.iter().flat_map(|(_, _, pieces)| pieces).map(Piece::memory).sum::<usize>() > most {
-            return Joined::Behind(job);
+        } else if missing.iter().flat_map(|(_, _, pieces)| pieces).map(LogSpan::memory).sum::<usize>() > most {
+            return JoinOutcome::Behind(job);
         } else {
             let from = job.encoder.cursor.clone();
             let (mut out, mut memory) = (Vec::new(), job.settings.allowance.nothing());
@@ -201,17 +201,17 @@ impl Live {
             for (topic, partition, pieces) in missing {
                 for piece in pieces {
                     let candidates =
-                        Candidates::new(&feed.tails[topic].name, partition, &piece.batches).of(&piece.epochs);
-                    let limits = Limits { most: 2 * most, budget: &budget, memory: &mut memory };
+                        FilterInput::new(&feed.tails[topic].name, partition, &piece.batches).of(&piece.epochs);
+                    let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
                     if job.encoder.records(&mut out, topic, &candidates, piece.next, limits) == Flow::Finished {
                         job.send_paid(out, memory);
                         job.post.complete();
-                        return Joined::Finished;
+                        return JoinOutcome::Finished;
                     }
                     if job.encoder.cursor.next(topic, partition).is_some_and(|at| at < piece.next) {
                         // Its filter takes too long for the others that wait for the feed, or its frames take too much memory.
                         job.send_paid(out, memory);
-                        return Joined::Behind(job);
+                        return JoinOutcome::Behind(job);
                     }
                 }
             }
@@ -230,21 +230,21 @@ impl Live {
             state.encoder.nothing_owed();
         }
         state.join(job.post);
-        Joined::Live
+        JoinOutcome::Live
     }
 
     /// The feed of the job's key; a new one stands where its topics' tails are, or, where nobody reads
     /// a topic yet, at the job's cursor.
     ///
     /// `None`: the job has to look its topics up first.
-    fn feed_for(&self, job: &Job) -> Option<Arc<Feed>> {
+    fn feed_for(&self, job: &CatchUpTask) -> Option<Arc<Feed>> {
         let mut registry = lock(&self.registry);
         if let Some(feed) = registry.feeds.get(&job.key)
-            && feed.state().ended == Ended::No
+            && feed.state().ended == Evicted::No
         {
             return Some(feed.clone());
         }
-        if job.topics.iter().any(|topic| matches!(topic, Known::NotYet | Known::Away(_))) {
+        if job.topics.iter().any(|topic| matches!(topic, TopicState::NotYet | TopicState::Away(_))) {
             return None;
         }
         let tails: Vec<_> = (job.encoder.cursor.topics().iter().zip(&job.topics))
@@ -266,12 +266,12 @@ impl Live {
         drop(state);
         registry.feeds.insert(job.key.clone(), feed.clone());
         drop(registry);
-        self.nudge(Nudge::Tails);
+        self.nudge(Wakeup::Tails);
         Some(feed)
     }
 
     /// Brings one fetched stretch to every feed of its topic.
-    pub fn deliver(&self, tail: &Tail, want: &Want, data: PartitionData, budget: &TimeBudget) {
+    pub fn deliver(&self, tail: &Tail, want: &FetchPosition, data: PartitionData, budget: &TimeBudget) {
         let (partition, from) = (want.partition, want.offset);
         let (next, end) = (data.next_offset, data.end);
         let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
@@ -291,7 +291,7 @@ impl Live {
             state.feeds.clone()
         };
         let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
-        let candidates = Candidates::new(&tail.name, partition, &batches).of(&data.epochs).shared(conditions);
+        let candidates = FilterInput::new(&tail.name, partition, &batches).of(&data.epochs).shared(conditions);
         // Those that took the least time a stream first. Each cost is read once: another leader's thread may change it
         // meanwhile, and `sort_by_key` may panic where keys change.
         feeds.sort_by_cached_key(|feed| feed.cost());
@@ -300,7 +300,8 @@ impl Live {
         if let Some(free) = free {
             feeds[..=free].rotate_right(1);
         }
-        let terms = (0..).map(|number| if number == 0 && free.is_some() { Terms::Free } else { Terms::Budgeted });
+        let terms = (0..)
+            .map(|number| if number == 0 && free.is_some() { DeliveryBudget::Free } else { DeliveryBudget::Budgeted });
         let given: u64 = (feeds.iter().zip(terms))
             .map(|(feed, terms)| feed.deliver(&candidates, (from, next), (terms, budget)))
             .sum();
@@ -314,7 +315,7 @@ impl Live {
     }
 
     /// Goes on elsewhere, and tells the topic's streams why.
-    pub fn jump(&self, tail: &Tail, want: &Want, loss: Loss) {
+    pub fn jump(&self, tail: &Tail, want: &FetchPosition, loss: Loss) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
             let mut state = tail.state();
@@ -328,7 +329,7 @@ impl Live {
     }
 
     /// From now on the record before the wanted offset is claimed to be of this leader epoch.
-    pub fn claim(&self, tail: &Tail, want: &Want, epoch: Epoch) {
+    pub fn claim(&self, tail: &Tail, want: &FetchPosition, epoch: Epoch) {
         if let Some(place) = tail.state().partition(want.partition).filter(|place| place.is_at(want)) {
             place.epoch = epoch;
         }

@@ -2,11 +2,11 @@
 //!
 //! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
 
-use super::counts::Counts;
-use super::job::Job;
+use super::counts::HubCounts;
+use super::job::CatchUpTask;
 use super::job_queue::JobQueue;
 use super::subscription::{ClientTag, Format};
-use super::{Permit, lock};
+use super::{StreamSlot, lock};
 use crate::broker::BrokerError;
 use crate::cursor::Cursor;
 use bytes::Bytes;
@@ -26,13 +26,13 @@ const SLOTS: usize = 12;
 pub struct Chunk {
     pub bytes: Bytes,
     pub records: u64,
-    pub from: Stand,
-    pub holds: Holds,
+    pub from: StreamPosition,
+    pub holds: Replayable,
 }
 
 /// Where a stream stands between two chunks.
 #[derive(Debug, Clone)]
-pub struct Stand {
+pub struct StreamPosition {
     pub cursor: Arc<Cursor>,
     /// Records still to be delivered, where they are counted.
     pub remaining: Option<u64>,
@@ -40,7 +40,7 @@ pub struct Stand {
 
 /// Whether a chunk can be had again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holds {
+pub enum Replayable {
     /// From the log.
     Records,
     /// Also what is said only once: a gap, where the stream starts.
@@ -50,23 +50,23 @@ pub enum Holds {
 /// The receiving end of one stream: whole frames, in order. Dropping it ends the stream.
 pub struct Mailbox {
     chunks: Receiver<Chunk>,
-    shared: Arc<Shared>,
+    shared: Arc<MailboxState>,
     /// Says what nobody else has said when the stream ends; `None` once it is said.
     last_words: Option<Arc<dyn Format>>,
-    _permit: Permit,
+    _permit: StreamSlot,
 }
 
 /// The hub's end of a mailbox. The stream ends when the last clone is gone.
 #[derive(Clone)]
-pub(super) struct Post {
+pub(super) struct MailboxSender {
     chunks: Sender<Chunk>,
     /// Of the same mailbox, to take chunks back.
     waiting: Receiver<Chunk>,
-    shared: Arc<Shared>,
+    shared: Arc<MailboxState>,
     _ended: Arc<WakeAtEnd>,
 }
 
-struct Shared {
+struct MailboxState {
     client: ClientTag,
     waker: AtomicWaker,
     /// Held while chunks are taken out: those that are taken back must not be taken by the client in between.
@@ -80,16 +80,16 @@ struct Shared {
     /// The stream has delivered all it was asked for, or its client knows why it ends.
     completed: AtomicBool,
     /// A catch-up job that waits for room in this mailbox.
-    parked: Mutex<Option<Box<Job>>>,
+    parked: Mutex<Option<Box<CatchUpTask>>>,
     is_parked: AtomicBool,
     /// The client waits for the next chunk.
     is_hungry: AtomicBool,
     jobs: Arc<JobQueue>,
-    counts: Arc<Counts>,
+    counts: Arc<HubCounts>,
 }
 
 /// Wakes the stream once more when the hub's last end is dropped, after its channel is closed.
-struct WakeAtEnd(Arc<Shared>);
+struct WakeAtEnd(Arc<MailboxState>);
 
 impl Drop for WakeAtEnd {
     fn drop(&mut self) {
@@ -103,12 +103,12 @@ impl Drop for WakeAtEnd {
 pub(super) fn mailbox(
     client: ClientTag,
     jobs: Arc<JobQueue>,
-    permit: Permit,
+    permit: StreamSlot,
     format: Arc<dyn Format>,
-    counts: Arc<Counts>,
-) -> (Post, Mailbox) {
+    counts: Arc<HubCounts>,
+) -> (MailboxSender, Mailbox) {
     let (sender, receiver) = bounded(SLOTS);
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(MailboxState {
         client,
         waker: AtomicWaker::new(),
         taking: Mutex::new(()),
@@ -123,7 +123,7 @@ pub(super) fn mailbox(
         jobs,
         counts,
     });
-    let post = Post {
+    let post = MailboxSender {
         chunks: sender,
         waiting: receiver.clone(),
         _ended: Arc::new(WakeAtEnd(shared.clone())),
@@ -132,7 +132,7 @@ pub(super) fn mailbox(
     (post, Mailbox { chunks: receiver, shared, last_words: Some(format), _permit: permit })
 }
 
-impl Post {
+impl MailboxSender {
     pub fn client(&self) -> ClientTag {
         self.shared.client
     }
@@ -158,10 +158,10 @@ impl Post {
 
     /// Takes back the records that the client has not taken, up to the last thing that is said only once; where the
     /// stream stands without them. `None`: there were none.
-    pub fn take_back(&self) -> Option<Stand> {
+    pub fn take_back(&self) -> Option<StreamPosition> {
         let _taking = lock(&self.shared.taking);
         let mut waiting: Vec<_> = self.waiting.try_iter().collect();
-        let words = waiting.iter().rposition(|chunk| chunk.holds == Holds::Words).map_or(0, |last| last + 1);
+        let words = waiting.iter().rposition(|chunk| chunk.holds == Replayable::Words).map_or(0, |last| last + 1);
         let records = waiting.split_off(words);
         // There is room: they were here before, and the hub's other threads leave this mailbox alone.
         waiting.into_iter().for_each(|chunk| drop(self.chunks.try_send(chunk)));
@@ -201,7 +201,7 @@ impl Post {
     }
 
     /// Keeps `job` until the client takes something or waits for something, unless it [wants more](Self::wants_more).
-    pub fn park(&self, job: Box<Job>, ahead: usize) {
+    pub fn park(&self, job: Box<CatchUpTask>, ahead: usize) {
         job.place.waits();
         *lock(&self.shared.parked) = Some(job);
         self.shared.is_parked.store(true, Ordering::SeqCst);
@@ -212,7 +212,7 @@ impl Post {
     }
 }
 
-impl Shared {
+impl MailboxState {
     /// How many bytes it is.
     fn untaken(&self, chunks: &[Chunk]) -> usize {
         let records = chunks.iter().map(|chunk| chunk.records).sum();
@@ -287,7 +287,7 @@ impl Mailbox {
             return None;
         }
         let mut out = Vec::new();
-        format.problem(&mut out, &BrokerError::Ending);
+        format.problem(&mut out, &BrokerError::ShuttingDown);
         Some(out.into()).filter(|out: &Bytes| !out.is_empty())
     }
 }

@@ -1,8 +1,8 @@
 //! The first turns of a stream: which partitions its topics have, and where each is read from.
 
-use super::counts::Asked;
+use super::counts::LatencyTimer;
 use super::encoder::Ends;
-use super::job::{AtEnd, Job, Known, Next, Phase};
+use super::job::{AtEnd, CatchUpPhase, CatchUpTask, TopicState, TurnOutcome};
 use super::live::Live;
 use super::subscription::{GapReason, Missing, Start, Until};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
@@ -21,8 +21,8 @@ pub struct Opening {
 }
 
 /// Finds the stream's first cursor and sends it.
-pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
-    let Phase::Opening(Opening { start, until }) = &job.phase else { return Next::Again(job) };
+pub fn open(mut job: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
+    let CatchUpPhase::Opening(Opening { start, until }) = &job.phase else { return TurnOutcome::Again(job) };
     let (start, until) = (start.clone(), *until);
     // Where a live flow knows the topics already, nobody need be asked.
     if until == Until::Forever
@@ -47,18 +47,19 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
         job.encoder.move_to(cursor.clone());
     }
     if let Err(error) = first_look(&mut job, broker) {
-        return job.retry(Asked::Metadata, &error);
+        return job.retry(LatencyTimer::Metadata, &error);
     }
     let mut ends = None;
     if until == Until::End {
         // A topic that does not exist yet has no end yet either.
-        let waits = job.key.missing == Missing::Wait && job.topics.iter().any(|topic| matches!(topic, Known::Missing));
+        let waits =
+            job.key.missing == Missing::Wait && job.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
         if waits || job.waits_for_return() {
             return job.later();
         }
         match ends_now(&job, broker) {
             Ok(now) => ends = Some(now),
-            Err(error) => return job.retry(Asked::Metadata, &error),
+            Err(error) => return job.retry(LatencyTimer::Metadata, &error),
         }
     }
     let at = match start {
@@ -70,14 +71,14 @@ pub fn open(mut job: Box<Job>, live: &Live, broker: &dyn Broker) -> Next {
     };
     match cursor_at(&job, at, broker) {
         Ok(cursor) => job.encoder.move_to(cursor),
-        Err(error) => return job.retry(Asked::Metadata, &error),
+        Err(error) => return job.retry(LatencyTimer::Metadata, &error),
     }
     begin(job, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
 }
 
 /// Learns what the topics are. One that is missing is no error for a stream that waits.
-fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
-    let resumes = matches!(&job.phase, Phase::Opening(Opening { start: Start::Cursor(_) | Start::End(_), .. }));
+fn first_look(job: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), BrokerError> {
+    let resumes = matches!(&job.phase, CatchUpPhase::Opening(Opening { start: Start::Cursor(_) | Start::End(_), .. }));
     let found = ask_topics(job, broker)?;
     for info in found.iter().flatten() {
         if let Some(partition) = unknown_partition(job.encoder.cursor.selection(), info) {
@@ -89,7 +90,11 @@ fn first_look(job: &mut Job, broker: &dyn Broker) -> Result<(), BrokerError> {
 
 /// What a stream knows of its topics now. One that is missing is an error where that is refused, unless the stream has
 /// places in it: then it is waited for, and the client told.
-fn learn(job: &mut Job, found: Vec<Result<TopicInfo, BrokerError>>, missing: Missing) -> Result<(), BrokerError> {
+fn learn(
+    job: &mut CatchUpTask,
+    found: Vec<Result<TopicInfo, BrokerError>>,
+    missing: Missing,
+) -> Result<(), BrokerError> {
     let mut out = Vec::new();
     let mut found = found.into_iter().enumerate();
     let learned = found.try_for_each(|(topic, info)| {
@@ -102,34 +107,34 @@ fn learn(job: &mut Job, found: Vec<Result<TopicInfo, BrokerError>>, missing: Mis
 }
 
 fn known(
-    job: &mut Job,
+    job: &mut CatchUpTask,
     topic: usize,
     found: Result<TopicInfo, BrokerError>,
     missing: Missing,
     out: &mut Vec<u8>,
-) -> Result<Known, BrokerError> {
+) -> Result<TopicState, BrokerError> {
     match found {
         Ok(info) => {
             let is_same = info.id.is_some() && job.encoder.cursor.topics()[topic].id.is_known();
-            if matches!(job.topics[topic], Known::Away(_)) && !is_same {
+            if matches!(job.topics[topic], TopicState::Away(_)) && !is_same {
                 // Only its id could say that it is the topic that was there before.
                 job.settings.counts.gap(GapReason::Recreated, 1);
                 job.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
             }
-            Ok(Known::Here(info))
+            Ok(TopicState::Here(info))
         }
         Err(error @ BrokerError::UnknownTopic(_)) => {
             let was_there = job.encoder.cursor.places(topic).next().is_some();
             let since = match job.topics[topic] {
-                Known::Away(since) => since,
+                TopicState::Away(since) => since,
                 _ => Instant::now(),
             };
             let known = match was_there && since.elapsed() < job.settings.topic_patience {
-                true => Known::Away(since),
-                false if was_there || missing == Missing::Wait => Known::Missing,
+                true => TopicState::Away(since),
+                false if was_there || missing == Missing::Wait => TopicState::Missing,
                 false => return Err(error),
             };
-            if !matches!(job.topics[topic], Known::Missing | Known::Away(_)) {
+            if !matches!(job.topics[topic], TopicState::Missing | TopicState::Away(_)) {
                 out.extend_from_slice(&job.encoder.waiting(topic));
             }
             Ok(known)
@@ -139,22 +144,22 @@ fn known(
 }
 
 /// The topic of a stream that waits for none and has no other left.
-fn lost(job: &Job) -> Option<BrokerError> {
-    let all = job.topics.iter().all(|topic| matches!(topic, Known::Missing));
+fn lost(job: &CatchUpTask) -> Option<BrokerError> {
+    let all = job.topics.iter().all(|topic| matches!(topic, TopicState::Missing));
     let lost = all && job.key.missing == Missing::Refuse;
     lost.then(|| job.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
 }
 
 /// Sends the id-only frame of the place where the stream starts, and says what became of it meanwhile.
-fn begin(mut job: Box<Job>, at_end: AtEnd, ends: Option<Ends>) -> Next {
-    let opening = std::mem::replace(&mut job.phase, Phase::Reading { at_end });
+fn begin(mut job: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnOutcome {
+    let opening = std::mem::replace(&mut job.phase, CatchUpPhase::Reading { at_end });
     let mut out = Vec::new();
     job.encoder.checkpoint(&mut out);
     (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
     // Only now: they are of the topics as they are, which a cursor's may not have been.
     job.encoder.bounds.ends = ends;
     // A client's cursor may be of a log that was truncated since. The other places have just been asked of the log.
-    if matches!(opening, Phase::Opening(Opening { start: Start::Cursor(_), .. })) {
+    if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
         job.encoder.confirm_ends();
     }
     // Nothing is sent yet: no client gets an id that it could not send back.
@@ -165,19 +170,19 @@ fn begin(mut job: Box<Job>, at_end: AtEnd, ends: Option<Ends>) -> Next {
     job.backoff.reset();
     match lost(&job) {
         Some(error) => job.fail(&error),
-        None => Next::Again(job),
+        None => TurnOutcome::Again(job),
     }
 }
 
 /// Looks the topics up again, after an error or after the stream left the live flow.
-pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
+pub fn look_up(mut job: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
     let topics = match ask_topics(&job, broker) {
         Ok(topics) => topics,
-        Err(error) => return job.retry(Asked::Metadata, &error),
+        Err(error) => return job.retry(LatencyTimer::Metadata, &error),
     };
     // What the stream was opened with has been decided.
     if let Err(error) = learn(&mut job, topics, Missing::Wait) {
-        return job.retry(Asked::Metadata, &error);
+        return job.retry(LatencyTimer::Metadata, &error);
     }
     let mut out = Vec::new();
     (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
@@ -188,22 +193,22 @@ pub fn look_up(mut job: Box<Job>, broker: &dyn Broker) -> Next {
     if let Some(error) = lost(&job) {
         return job.fail(&error);
     }
-    job.phase = Phase::Reading { at_end: AtEnd::No };
-    Next::Again(job)
+    job.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
+    TurnOutcome::Again(job)
 }
 
 /// Brings the cursor in line with what the topic is now: made anew, grown, or gone.
-fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
+fn reconcile(job: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let (encoder, counts) = (&mut job.encoder, &job.settings.counts);
     let known = encoder.cursor.places(topic).count();
     let info = match &job.topics[topic] {
-        Known::NotYet | Known::Away(_) => return,
-        Known::Missing if known > 0 => {
+        TopicState::NotYet | TopicState::Away(_) => return,
+        TopicState::Missing if known > 0 => {
             counts.gap(GapReason::Recreated, 1);
             return encoder.recreated(out, topic, IdTag::default(), 0);
         }
-        Known::Missing => return,
-        Known::Here(info) => info,
+        TopicState::Missing => return,
+        TopicState::Here(info) => info,
     };
     let (id, partitions) = (IdTag::of(info.id), info.partitions.len());
     let (old, id) = (encoder.cursor.topics()[topic].id, encoder.cursor.fit(id));
@@ -218,7 +223,7 @@ fn reconcile(job: &mut Job, topic: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn ask_topics(job: &Job, broker: &dyn Broker) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+fn ask_topics(job: &CatchUpTask, broker: &dyn Broker) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
     broker.topics(&job.key.topics)
 }
 
@@ -232,7 +237,7 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
 }
 
 /// The places that the stream reads in topics that exist: topic, partition.
-fn places(job: &Job) -> Vec<(usize, TopicPartition)> {
+fn places(job: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
     let selection = job.encoder.cursor.selection();
     (job.topics.iter().enumerate())
         .filter_map(|(topic, known)| Some((topic, known.here()?)))
@@ -243,14 +248,18 @@ fn places(job: &Job) -> Vec<(usize, TopicPartition)> {
         .collect()
 }
 
-fn positions(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
+fn positions(
+    job: &CatchUpTask,
+    at: OffsetAt,
+    broker: &dyn Broker,
+) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
     let places = places(job);
     let asked: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
     let found = broker.positions(&asked);
     places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
 }
 
-fn cursor_at(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
+fn cursor_at(job: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
     let mut cursor = Cursor::new(job.key.topics.clone(), job.encoder.cursor.selection().clone());
     for (topic, known) in job.topics.iter().enumerate() {
         cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
@@ -261,6 +270,6 @@ fn cursor_at(job: &Job, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, Bro
     Ok(cursor)
 }
 
-fn ends_now(job: &Job, broker: &dyn Broker) -> Result<Ends, BrokerError> {
+fn ends_now(job: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
     Ok(positions(job, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }

@@ -1,13 +1,13 @@
 //! One thread per leader broker fetches for every live stream.
 
-use super::counts::{Asked, Counts};
-use super::gap::{Finding, find_gap};
-use super::live::{Live, Nudge};
+use super::counts::{HubCounts, LatencyTimer};
+use super::gap::{LogChange, find_gap};
+use super::live::{Live, Wakeup};
 use super::lock;
 use super::tail::Tail;
 use super::time_budget::TimeBudget;
 use crate::backoff::Backoff;
-use crate::broker::{Broker, BrokerError, FetchLimits, NodeId, PartitionData, Reader, Remedy, Want};
+use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, NodeId, PartitionData, PartitionReader, Remedy};
 use crate::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, info, log, warn};
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const TRIES: u32 = 5;
 
 /// The reading thread of one leader.
-pub struct LeaderReader {
+pub struct LeaderFetcher {
     // Dropped first: the thread ends when this is closed.
     wake: Option<Sender<()>>,
     interrupt: Arc<dyn Fn() + Send + Sync>,
@@ -38,14 +38,14 @@ pub struct LeaderReader {
     worker: Option<Worker>,
 }
 
-impl LeaderReader {
+impl LeaderFetcher {
     pub fn start(leader: NodeId, live: Arc<Live>, broker: Arc<dyn Broker>, max_bytes: usize) -> std::io::Result<Self> {
         let (wake, woken) = bounded(1);
         let reader = broker.reader(leader, &live.memory);
         let interrupt = reader.interrupter();
         let fetching = Arc::<Mutex<HashSet<u64>>>::default();
         let backoff = Backoff::for_broker();
-        let mut reading = Reading {
+        let mut reading = FetchLoop {
             leader,
             live,
             broker,
@@ -68,7 +68,7 @@ impl LeaderReader {
 
     /// Makes the thread look again at what it is to fetch, if there is more of it. An interrupt can cost a connection and a
     /// login, so a partition that nobody reads any more is only left out of the next fetch.
-    pub fn look_again(&self, wants: &[Want]) {
+    pub fn look_again(&self, wants: &[FetchPosition]) {
         // Held until the interrupt is there: it must not meet a fetch that has these partitions.
         let fetching = lock(&self.fetching);
         if !hashes(wants).all(|hash| fetching.contains(&hash)) {
@@ -80,7 +80,7 @@ impl LeaderReader {
     }
 }
 
-impl Drop for LeaderReader {
+impl Drop for LeaderFetcher {
     fn drop(&mut self) {
         self.wake = None;
         (self.interrupt)();
@@ -89,7 +89,7 @@ impl Drop for LeaderReader {
 }
 
 /// Which partitions a fetch asks for, whatever the offsets.
-fn hashes(wants: &[Want]) -> impl Iterator<Item = u64> + '_ {
+fn hashes(wants: &[FetchPosition]) -> impl Iterator<Item = u64> + '_ {
     wants.iter().map(|want| {
         let mut hash = DefaultHasher::new();
         (&want.topic, want.partition, want.topic_id).hash(&mut hash);
@@ -98,10 +98,10 @@ fn hashes(wants: &[Want]) -> impl Iterator<Item = u64> + '_ {
 }
 
 /// A leader that cannot be read, counted as long as this lives.
-struct Outage(Arc<Counts>);
+struct Outage(Arc<HubCounts>);
 
 impl Outage {
-    fn begin(counts: &Arc<Counts>) -> Self {
+    fn begin(counts: &Arc<HubCounts>) -> Self {
         counts.outages.fetch_add(1, Ordering::Relaxed);
         Self(counts.clone())
     }
@@ -113,11 +113,11 @@ impl Drop for Outage {
     }
 }
 
-struct Reading {
+struct FetchLoop {
     leader: NodeId,
     live: Arc<Live>,
     broker: Arc<dyn Broker>,
-    reader: Box<dyn Reader>,
+    reader: Box<dyn PartitionReader>,
     woken: Receiver<()>,
     fetching: Arc<Mutex<HashSet<u64>>>,
     backoff: Backoff,
@@ -128,7 +128,7 @@ struct Reading {
     max_bytes: usize,
 }
 
-impl Reading {
+impl FetchLoop {
     fn run(&mut self) {
         let mut wants_first = 0;
         loop {
@@ -166,7 +166,7 @@ impl Reading {
     }
 
     /// How long to pause after it.
-    fn fetch(&mut self, wants: &[Want]) -> Duration {
+    fn fetch(&mut self, wants: &[FetchPosition]) -> Duration {
         let limits = FetchLimits { wait: LONG_POLL, max_bytes: self.max_bytes, partition_max_bytes: self.max_bytes };
         let _at_work = watchdog::busy();
         match self.reader.fetch(wants, limits) {
@@ -196,20 +196,20 @@ impl Reading {
                 let level = if self.outage.is_none() { Level::Warn } else { Level::Debug };
                 log!(level, "broker {} cannot be read: {error}; next try in {} ms", self.leader, pause.as_millis());
                 self.outage.get_or_insert_with(|| Outage::begin(&self.live.counts));
-                self.live.counts.failed(Asked::Fetch, &error);
+                self.live.counts.failed(LatencyTimer::Fetch, &error);
                 self.failures += 1;
                 if self.failures >= TRIES && matches!(error, BrokerError::Untrusted(_) | BrokerError::Denied(_)) {
                     // It takes a person to mend that, so whoever reads is told.
                     let tails = wants.iter().filter_map(|want| self.live.tail(&want.topic));
                     tails.for_each(|tail| self.live.fail(&tail, &error));
                 }
-                self.live.nudge(Nudge::Metadata);
+                self.live.nudge(Wakeup::Metadata);
                 pause
             }
         }
     }
 
-    fn take(&mut self, want: &Want, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
+    fn take(&mut self, want: &FetchPosition, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
         let Some(tail) = self.live.tail(&want.topic) else { return };
         if tail.state().partition(want.partition).is_none_or(|place| place.leader != Some(self.leader)) {
             // It has moved, and is read from its new leader.
@@ -222,9 +222,9 @@ impl Reading {
         }
     }
 
-    fn mend(&mut self, tail: &Tail, want: &Want, error: BrokerError) {
-        let Want { topic, partition, offset, .. } = want;
-        self.live.counts.failed(Asked::Fetch, &error);
+    fn mend(&mut self, tail: &Tail, want: &FetchPosition, error: BrokerError) {
+        let FetchPosition { topic, partition, offset, .. } = want;
+        self.live.counts.failed(LatencyTimer::Fetch, &error);
         let mut state = tail.state();
         let Some(place) = state.partition(*partition) else { return };
         place.paused_until = Some(Instant::now() + PAUSE);
@@ -234,9 +234,9 @@ impl Reading {
         let error = match error {
             BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. } => {
                 match find_gap(&*self.broker, &mut *self.reader, want, error) {
-                    Ok(Finding::Lost(loss)) => return self.live.jump(tail, want, loss),
-                    Ok(Finding::AskAgain(at)) => return self.live.claim(tail, want, at.epoch),
-                    Ok(Finding::InRange) => return,
+                    Ok(LogChange::Lost(loss)) => return self.live.jump(tail, want, loss),
+                    Ok(LogChange::AskAgain(at)) => return self.live.claim(tail, want, at.epoch),
+                    Ok(LogChange::InRange) => return,
                     Err(error) => error,
                 }
             }
@@ -245,7 +245,7 @@ impl Reading {
         match error {
             BrokerError::Recreated(_) | BrokerError::UnknownTopic(_) | BrokerError::UnknownPartition(_) => {
                 info!("{topic}/{partition}: {error}");
-                self.live.nudge(Nudge::Metadata);
+                self.live.nudge(Wakeup::Metadata);
             }
             // It is read again after the pause, by then with all that was kept.
             BrokerError::BudgetUsedUp => self.live.forget_recent(),
@@ -256,7 +256,7 @@ impl Reading {
             }
             error => {
                 info!("{topic}/{partition}: {error}");
-                self.live.nudge(Nudge::Metadata);
+                self.live.nudge(Wakeup::Metadata);
             }
         }
     }
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_fetch_is_interrupted_for_partitions_that_came_and_not_for_those_that_went() {
-        let want = |partition| Want {
+        let want = |partition| FetchPosition {
             topic: TopicName::new("t").unwrap(),
             topic_id: None,
             partition,
@@ -281,7 +281,7 @@ mod tests {
         };
         let interrupts = Arc::new(AtomicUsize::new(0));
         let count = interrupts.clone();
-        let reader = LeaderReader {
+        let reader = LeaderFetcher {
             wake: None,
             interrupt: Arc::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);

@@ -3,9 +3,9 @@
 
 use super::encoder::Encoder;
 use super::feed::FeedKey;
-use super::job::{AtEnd, Job, Weight};
+use super::job::{AtEnd, CatchUpTask, Weight};
 use super::lock;
-use super::shelf::BELIEVED;
+use super::read_cache::MAX_AGE;
 use crate::broker::NodeId;
 use crate::cursor::Cursor;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use std::time::Instant;
 const MOST: usize = 64;
 
 #[derive(Default)]
-pub struct SharedTurns(Mutex<VecDeque<Entry>>);
+pub struct SharedTurns(Mutex<VecDeque<SharedTurn>>);
 
 /// Where a turn begins.
 #[derive(Clone, PartialEq)]
@@ -29,7 +29,7 @@ struct Begin {
 
 /// What came of it.
 #[derive(Clone)]
-pub struct Done {
+pub struct TurnDone {
     /// As it was before the chunk was sent.
     pub encoder: Encoder,
     pub chunk: Bytes,
@@ -38,11 +38,11 @@ pub struct Done {
     pub weight: Weight,
 }
 
-struct Entry {
+struct SharedTurn {
     begin: Begin,
     at: Instant,
     /// `None`: it is under way.
-    done: Option<Done>,
+    done: Option<TurnDone>,
 }
 
 pub enum Turn<'t> {
@@ -50,7 +50,7 @@ pub enum Turn<'t> {
     First(Box<Working<'t>>),
     /// Another thread takes it just now.
     UnderWay,
-    Done(Box<Done>),
+    Done(Box<TurnDone>),
 }
 
 /// A turn under way. Dropped, it is as if nobody had begun it.
@@ -60,7 +60,7 @@ pub struct Working<'t> {
 }
 
 impl SharedTurns {
-    pub fn begin(&self, job: &Job, leader: NodeId) -> Turn<'_> {
+    pub fn begin(&self, job: &CatchUpTask, leader: NodeId) -> Turn<'_> {
         let begin = Begin { key: job.key.clone(), leader, cursor: job.encoder.cursor.clone() };
         self.forget_old();
         let mut entries = lock(&self.0);
@@ -70,7 +70,7 @@ impl SharedTurns {
             entries.push_back(entry);
             return turn;
         }
-        entries.push_back(Entry { begin: begin.clone(), at: Instant::now(), done: None });
+        entries.push_back(SharedTurn { begin: begin.clone(), at: Instant::now(), done: None });
         if entries.len() > MOST {
             entries.pop_front();
         }
@@ -79,13 +79,13 @@ impl SharedTurns {
 
     /// Their chunks count in the memory budget.
     pub fn forget_old(&self) {
-        lock(&self.0).retain(|entry| entry.at.elapsed() < BELIEVED);
+        lock(&self.0).retain(|entry| entry.at.elapsed() < MAX_AGE);
     }
 }
 
 impl Working<'_> {
     /// Keeps what came of it for the others. A turn without progress is no work, and one that reports a gap counts it.
-    pub fn finish(self, done: Done) {
+    pub fn finish(self, done: TurnDone) {
         if done.encoder.cursor == self.begin.cursor || !done.encoder.holds_records_only() {
             return;
         }
@@ -107,12 +107,12 @@ mod tests {
     use super::*;
     use crate::broker::BrokerError;
     use crate::cursor::Selection;
-    use crate::hub::allowance::Allowance;
+    use crate::hub::chunk_budget::ChunkBudget;
     use crate::hub::encoder::Bounds;
-    use crate::hub::job::{JobSettings, Next};
+    use crate::hub::job::{CatchUpSettings, TurnOutcome};
     use crate::hub::job_queue::JobQueue;
     use crate::hub::mailbox::{Mailbox, mailbox};
-    use crate::hub::{ClientTag, Filter, Format, Gap, Missing, Permit};
+    use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
     use crate::memory_budget::MemoryBudget;
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
     use crossbeam_channel::never;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// A stream of one partition that has left the live flow.
-    fn stream() -> (Box<Job>, Mailbox) {
+    fn stream() -> (Box<CatchUpTask>, Mailbox) {
         let topic = TopicName::new("t").unwrap();
         let (filter, format) = (Arc::new(Filter::default()), Arc::new(Silent));
         let mut cursor = Cursor::new(vec![topic.clone()], Selection::All);
@@ -148,21 +148,21 @@ mod tests {
             missing: Missing::Refuse,
             private: None,
         };
-        let settings = JobSettings {
+        let settings = CatchUpSettings {
             read_bytes: 1,
             chunk_bytes: 1,
             ahead: 0,
             topic_patience: Duration::ZERO,
             max_id_bytes: 128,
-            allowance: Allowance::new(&MemoryBudget::new(0), 0),
+            allowance: ChunkBudget::new(&MemoryBudget::new(0), 0),
             counts: Arc::default(),
             stragglers: Arc::default(),
         };
         let jobs = Arc::new(JobQueue::new(1, 1, never()));
-        let permit = Permit::take(&Arc::default(), 1).unwrap();
+        let permit = StreamSlot::take(&Arc::default(), 1).unwrap();
         let (post, mailbox) = mailbox(ClientTag(1), jobs, permit, format.clone(), settings.counts.clone());
         let encoder = Encoder::new(cursor, filter, format, Bounds::default());
-        (Job::behind(encoder, post, key, Arc::new(settings)), mailbox)
+        (CatchUpTask::behind(encoder, post, key, Arc::new(settings)), mailbox)
     }
 
     #[test]
@@ -170,9 +170,9 @@ mod tests {
         let turns = SharedTurns::default();
         let ((first, _first_client), (mut second, _second_client)) = (stream(), stream());
         let Turn::First(working) = turns.begin(&first, 1) else { panic!("nobody has begun it") };
-        let pause = |job: Box<Job>| {
+        let pause = |job: Box<CatchUpTask>| {
             assert!(matches!(turns.begin(&job, 1), Turn::UnderWay));
-            let Next::Later(job, pause) = job.wait_for_shared_turn() else { panic!("it waits") };
+            let TurnOutcome::Later(job, pause) = job.wait_for_shared_turn() else { panic!("it waits") };
             (job, pause)
         };
         let mut pauses = Vec::new();
@@ -186,7 +186,7 @@ mod tests {
         assert!(pauses[10..].iter().all(|pause| (32..=64).contains(&pause.as_millis())), "{pauses:?}");
         let mut encoder = first.encoder.clone();
         encoder.cursor.set(0, 0, Position { next: 1, epoch: NO_EPOCH });
-        working.finish(Done { encoder, chunk: Bytes::new(), lag: 0, at_end: AtEnd::No, weight: Weight::Heavy });
+        working.finish(TurnDone { encoder, chunk: Bytes::new(), lag: 0, at_end: AtEnd::No, weight: Weight::Heavy });
         let Turn::Done(done) = turns.begin(&second, 1) else { panic!("it is done") };
         second.take_over(*done);
         let Turn::First(_working) = turns.begin(&second, 1) else { panic!("nobody has begun the next one") };

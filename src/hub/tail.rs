@@ -2,8 +2,8 @@
 
 use super::feed::Feed;
 use super::lock;
-use super::shelf::BELIEVED;
-use crate::broker::{NodeId, PartitionInfo, TopicId, Want};
+use super::read_cache::MAX_AGE;
+use crate::broker::{FetchPosition, NodeId, PartitionInfo, TopicId};
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Partition, Records, TopicName};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -44,13 +44,13 @@ pub struct TailPartition {
     pub paused_until: Option<Instant>,
     /// Errors in a row that may pass.
     pub failures: u32,
-    recent: VecDeque<Piece>,
+    recent: VecDeque<LogSpan>,
     recent_bytes: usize,
 }
 
 /// One fetched stretch of a partition; the next one begins where it ends.
 #[derive(Clone)]
-pub struct Piece {
+pub struct LogSpan {
     pub from: Offset,
     pub next: Offset,
     /// The leader epoch of the record before `from`.
@@ -62,7 +62,7 @@ pub struct Piece {
     pub leader_epoch: i32,
 }
 
-impl Piece {
+impl LogSpan {
     /// Bytes that it keeps in memory.
     pub fn memory(&self) -> usize {
         self.batches.iter().map(Records::memory).sum::<usize>() + self.epochs.memory() + size_of::<Self>()
@@ -74,7 +74,7 @@ impl Piece {
     }
 
     /// Whether the piece holds the wanted offset, and is of the log that the want claims to have read.
-    pub fn serves(&self, want: &Want) -> bool {
+    pub fn serves(&self, want: &FetchPosition) -> bool {
         let claims = want.last_epoch != NO_EPOCH;
         (self.from..self.next).contains(&want.offset)
             && self.leader_epoch == want.leader_epoch
@@ -99,13 +99,13 @@ impl TailState {
     }
 
     /// What to fetch from `leader` now.
-    pub fn wants(&self, name: &TopicName, leader: NodeId, now: Instant) -> impl Iterator<Item = Want> {
+    pub fn wants(&self, name: &TopicName, leader: NodeId, now: Instant) -> impl Iterator<Item = FetchPosition> {
         let (name, topic_id) = (name.clone(), self.id);
         let due = move |p: &TailPartition| p.leader == Some(leader) && p.paused_until.is_none_or(|until| until <= now);
         self.partitions.iter().enumerate().filter(move |(_, p)| due(p)).filter_map(move |(number, p)| {
             let (topic, partition) = (name.clone(), number as Partition);
             let (offset, leader_epoch, last_epoch) = (p.position?, p.leader_epoch, p.epoch);
-            Some(Want { topic, topic_id, partition, offset, leader_epoch, last_epoch })
+            Some(FetchPosition { topic, topic_id, partition, offset, leader_epoch, last_epoch })
         })
     }
 
@@ -117,16 +117,16 @@ impl TailState {
 
     /// The fetched stretch that holds the wanted offset, if it is still here and was read from this leader, and how far
     /// the reading has come.
-    pub fn recent_at(&self, want: &Want) -> Option<(Piece, Offset)> {
+    pub fn recent_at(&self, want: &FetchPosition) -> Option<(LogSpan, Offset)> {
         let place = self.partitions.get(usize::try_from(want.partition).ok()?)?;
         let piece = place.recent.get(place.recent.partition_point(|piece| piece.next <= want.offset))?;
         // Where leaders have no epochs, nobody tells a log that was cut short and written anew.
-        let is_of_its_log = want.leader_epoch >= 0 || piece.read.elapsed() < BELIEVED;
+        let is_of_its_log = want.leader_epoch >= 0 || piece.read.elapsed() < MAX_AGE;
         (piece.serves(want) && is_of_its_log).then_some((piece.clone(), place.position?))
     }
 
     /// The fetched stretches that lead from `from` to `to` without a hole, if they are still here.
-    pub fn recent(&self, partition: Partition, from: Offset, to: Offset) -> Option<Vec<Piece>> {
+    pub fn recent(&self, partition: Partition, from: Offset, to: Offset) -> Option<Vec<LogSpan>> {
         let recent = &self.partitions.get(usize::try_from(partition).ok()?)?.recent;
         let first = recent.partition_point(|piece| piece.next <= from);
         let pieces: Vec<_> = recent.iter().skip(first).take_while(|piece| piece.from < to).cloned().collect();
@@ -152,7 +152,7 @@ impl TailPartition {
     }
 
     /// Whether this is where the want was to be read: another thread may have read it, or the log may be another one now.
-    pub fn is_at(&self, want: &Want) -> bool {
+    pub fn is_at(&self, want: &FetchPosition) -> bool {
         self.position == Some(want.offset) && self.epoch == want.last_epoch
     }
 
@@ -167,7 +167,7 @@ impl TailPartition {
     ) {
         let Some(from) = self.position.replace(next) else { return };
         let epoch_before = self.epoch;
-        let piece = Piece { from, next, epoch_before, epochs, batches, read: Instant::now(), leader_epoch };
+        let piece = LogSpan { from, next, epoch_before, epochs, batches, read: Instant::now(), leader_epoch };
         self.epoch = piece.epoch_at(next);
         self.recent_bytes += piece.memory();
         self.recent.push_back(piece);

@@ -1,8 +1,8 @@
 //! The way in: every caller's records through one bounded queue to one writing thread.
 
-use super::counts::{Counts, Sizes};
-use super::{Refused, lock};
-use crate::broker::{Acks, AutoCreate, Broker, Outcome, Receipts, Submission};
+use super::counts::{HubCounts, Sizes};
+use super::{Rejected, lock};
+use crate::broker::{Acks, AutoCreate, Broker, DeliveryReport, DeliveryResult, Submission};
 use crate::record::{NewRecord, TopicName};
 use crate::watchdog::Worker;
 use crossbeam_channel::{Sender, bounded};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 /// Submissions that may wait; the bytes they hold are bounded too. When either is full, callers are refused.
 const SLOTS: usize = 16 * 1024;
 
-pub struct Writer {
+pub struct ProduceBridge {
     /// `None` once the hub shuts down.
     queue: RwLock<Option<Sender<Submission>>>,
     bytes: Arc<Budget>,
-    counts: Arc<Counts>,
+    counts: Arc<HubCounts>,
     timeout: Duration,
     worker: Mutex<Option<Worker>>,
 }
@@ -40,12 +40,12 @@ impl Budget {
     }
 }
 
-impl Writer {
+impl ProduceBridge {
     pub fn start(
         broker: Arc<dyn Broker>,
         queued_bytes: usize,
         timeout: Duration,
-        counts: Arc<Counts>,
+        counts: Arc<HubCounts>,
     ) -> std::io::Result<Self> {
         let (queue, submissions) = bounded(SLOTS);
         let worker = Worker::start("writer", move || broker.write_all(submissions.clone()))?;
@@ -59,20 +59,20 @@ impl Writer {
         acks: Acks,
         auto_create: AutoCreate,
         records: Vec<NewRecord>,
-        done: impl FnOnce(Vec<Outcome>) + Send + 'static,
-    ) -> Result<(), Refused> {
+        done: impl FnOnce(Vec<DeliveryResult>) + Send + 'static,
+    ) -> Result<(), Rejected> {
         let queue = self.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let sizes = Sizes::new(records.iter().map(NewRecord::bytes));
-        let Some(queue) = &*queue else { return Err(self.counts.refused(&sizes, Refused::ShuttingDown)) };
+        let Some(queue) = &*queue else { return Err(self.counts.refused(&sizes, Rejected::ShuttingDown)) };
         let size = records.iter().map(NewRecord::size).sum();
         if queue.is_full() || !self.bytes.take(size) {
-            return Err(self.counts.refused(&sizes, Refused::QueueFull));
+            return Err(self.counts.refused(&sizes, Rejected::QueueFull));
         }
         let (bytes, counts) = (self.bytes.clone(), self.counts.clone());
         let done = Arc::new(Mutex::new(Some((done, sizes))));
         let settle = done.clone();
         let now = Instant::now();
-        let receipts = Receipts::new(records.len(), move |outcomes| {
+        let receipts = DeliveryReport::new(records.len(), move |outcomes| {
             bytes.give_back(size);
             if let Some((done, sizes)) = lock(&settle).take() {
                 counts.settled(&outcomes, &sizes, acks, now.elapsed());
@@ -88,7 +88,7 @@ impl Writer {
         match queue.try_send(Submission { topic, acks, auto_create, records, deadline, receipts }) {
             Ok(()) => Ok(()),
             Err(unsent) => {
-                let refused = if unsent.is_full() { Refused::QueueFull } else { Refused::ShuttingDown };
+                let refused = if unsent.is_full() { Rejected::QueueFull } else { Rejected::ShuttingDown };
                 let refused = refuse(refused);
                 drop(unsent);
                 Err(refused)
@@ -124,7 +124,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for ProduceBridge {
     fn drop(&mut self) {
         self.finish();
     }

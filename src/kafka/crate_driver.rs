@@ -18,9 +18,9 @@ mod reader;
 mod tests;
 mod writer;
 
-use super::wire::{Settings, api_versions};
+use super::wire::{WireSettings, api_versions};
 use crate::broker::{
-    Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, Reader, Submission, Support, TopicInfo,
+    Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, PartitionReader, Submission, Support, TopicInfo,
 };
 use crate::memory_budget::Share;
 use crate::record::{Offset, Partition, Position, TopicName, TopicPartition};
@@ -35,14 +35,14 @@ use writer::Writer;
 
 /// Brokers that speak only the old protocol.
 pub struct CrateDriver {
-    settings: Settings,
+    settings: WireSettings,
     /// For metadata and offsets; each reader and the writer have their own.
     client: Mutex<CrateClient>,
 }
 
 impl CrateDriver {
     /// Connects when first asked for something.
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &WireSettings) -> Self {
         Self { settings: settings.clone(), client: Mutex::new(CrateClient::new(settings)) }
     }
 
@@ -149,7 +149,7 @@ impl Broker for CrateDriver {
     }
 
     /// The crate allocates what a broker announces, so only memory that is kept could be counted, which says little.
-    fn reader(&self, leader: NodeId, _memory: &Arc<Share>) -> Box<dyn Reader> {
+    fn reader(&self, leader: NodeId, _memory: &Arc<Share>) -> Box<dyn PartitionReader> {
         Box::new(CrateReader::new(CrateClient::new(&self.settings), leader))
     }
 

@@ -14,10 +14,10 @@ mod rights;
 
 use super::Driver;
 use super::crate_driver::CrateDriver;
-use super::wire::Settings;
+use super::wire::WireSettings;
 use super::wire::configs;
-use super::wire::connection::Connection;
-use super::wire::shape::Call;
+use super::wire::connection::BrokerConnection;
+use super::wire::schema::ApiRequest;
 use crate::broker::{Broker, BrokerError, NodeId};
 use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::record::TopicName;
@@ -26,8 +26,8 @@ use std::time::Duration;
 
 /// A broker that answers.
 struct Reached {
-    connection: Connection,
-    settings: Settings,
+    connection: BrokerConnection,
+    settings: WireSettings,
 }
 
 /// Tries everything that serving needs of the cluster, and hands over what came of it as soon as it is known. Nothing
@@ -41,7 +41,7 @@ pub fn examine(
     produce_timeout: Duration,
     found: &mut dyn FnMut(Diagnosis),
 ) {
-    let settings = Settings { connect_timeout: timeout, request_timeout: timeout, ..kafka.settings() };
+    let settings = WireSettings { connect_timeout: timeout, request_timeout: timeout, ..kafka.settings() };
     let mut reached = None;
     for address in &settings.bootstrap {
         let connection = reach::broker(address, &settings, kafka.driver, found);
@@ -84,7 +84,7 @@ fn skip_all(steps: &[DiagnosisStep], why: &str, found: &mut dyn FnMut(Diagnosis)
     steps.iter().for_each(|step| found(Diagnosis::skipped(*step, why)));
 }
 
-fn by_the_old_protocol(settings: &Settings) -> Diagnosis {
+fn by_the_old_protocol(settings: &WireSettings) -> Diagnosis {
     match CrateDriver::new(settings).list_topics() {
         Ok(topics) => Diagnosis::ok(DiagnosisStep::Metadata, format!("{} topics, by the old protocol", topics.len())),
         Err(error) => Diagnosis::failed(DiagnosisStep::Metadata, error.to_string(), "look into the broker's log"),
@@ -99,7 +99,7 @@ impl Reached {
     }
 
     /// Asks in the newest version that both sides speak, `at_most` at most.
-    fn ask<Q: Call>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
+    fn ask<Q: ApiRequest>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
         let version = self.connection.version_for::<Q>(at_most)?;
         self.connection.call(request, version, self.settings.request_timeout)
     }

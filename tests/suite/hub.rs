@@ -792,7 +792,7 @@ fn shutting_down_ends_every_stream_after_a_whole_frame() {
         client.read_to_end();
         assert_eq!(client.lines.last().unwrap(), "problem Ending");
     }
-    assert_eq!(hub.subscribe(subscription(&["t"], Start::Latest)).err(), Some(Refused::ShuttingDown));
+    assert_eq!(hub.subscribe(subscription(&["t"], Start::Latest)).err(), Some(Rejected::ShuttingDown));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::produce::{Answer, Bridge, Chunk, NDJSON, PATIENCE, Synced, answer, chunks};
 use bytes::Bytes;
-use curlew::broker::{BrokerError, Written};
+use curlew::broker::{BrokerError, WriteState};
 use curlew::http::produce::Bodies;
 use curlew::memory_budget::MemoryBudget;
 use futures_util::{StreamExt, stream};
@@ -29,7 +29,7 @@ async fn the_status_of_lines_follows_their_outcome() {
         (None, "bad\n{\n", 422, 0, 2),
         (unavailable(), "1\n2\n", 503, 0, 2),
         (unavailable(), "bad\n2\n", 503, 0, 2),
-        (Some(BrokerError::TimedOut(Written::Maybe)), "bad\n2\n", 504, 0, 2),
+        (Some(BrokerError::TimedOut(WriteState::Maybe)), "bad\n2\n", 504, 0, 2),
     ];
     for (fault, body, status, written, failed) in rows {
         let bridge = Bridge::new();

@@ -3,7 +3,7 @@
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use bytes::Bytes;
-use curlew::broker::{AutoCreate, BrokerError, Denial, Written};
+use curlew::broker::{AutoCreate, BrokerError, Denial, WriteState};
 use curlew::http::produce::{self, Settings};
 use curlew::hub::{self, Hub};
 use curlew::record::*;
@@ -222,9 +222,9 @@ async fn a_body_that_is_too_large_or_cut_off_is_not_written() {
 async fn a_failing_broker_is_answered_with_its_own_status() {
     let rows = [
         (BrokerError::Unavailable("refused".into()), 503, 503, "try again"),
-        (BrokerError::TimedOut(Written::No), 504, 504, "was not written"),
-        (BrokerError::TimedOut(Written::Maybe), 504, 504, "may have been written"),
-        (BrokerError::Lost, 504, 504, "may have been written"),
+        (BrokerError::TimedOut(WriteState::No), 504, 504, "was not written"),
+        (BrokerError::TimedOut(WriteState::Maybe), 504, 504, "may have been written"),
+        (BrokerError::LostTrack, 504, 504, "may have been written"),
         (BrokerError::TooLarge("1 MiB".into()), 413, 413, "1 MiB"),
         (BrokerError::Denied(Denial::Other("t".into())), 403, 403, "access"),
         (BrokerError::InvalidRecord("no key".into()), 422, 422, "no key"),

@@ -159,10 +159,10 @@ impl World {
         }
     }
 
-    fn produce(&self, topic: &str, acks: Acks, records: Vec<NewRecord>) -> Vec<Outcome> {
+    fn produce(&self, topic: &str, acks: Acks, records: Vec<NewRecord>) -> Vec<DeliveryResult> {
         let (done, outcomes) = bounded(1);
         let (submit, submissions) = bounded(1);
-        let receipts = Receipts::new(records.len(), move |outcomes| drop(done.send(outcomes)));
+        let receipts = DeliveryReport::new(records.len(), move |outcomes| drop(done.send(outcomes)));
         let (deadline, auto_create) = (Instant::now() + SOON, AutoCreate::Never);
         submit.send(Submission { topic: name(topic), acks, auto_create, records, deadline, receipts }).expect("sent");
         drop(submit);
@@ -170,16 +170,23 @@ impl World {
         outcomes.recv().expect("an outcome for each")
     }
 
-    fn reader(&self, topic: &str) -> Box<dyn Reader> {
+    fn reader(&self, topic: &str) -> Box<dyn PartitionReader> {
         let leader = self.info(topic).expect("the topic is there").partitions[0].leader;
         self.broker.reader(leader.expect("a leader"), &curlew::memory_budget::MemoryBudget::default().live)
     }
 
-    fn want(&self, topic: &str, offset: Offset) -> Want {
-        Want { topic: name(topic), topic_id: None, partition: 0, offset, leader_epoch: -1, last_epoch: NO_EPOCH }
+    fn want(&self, topic: &str, offset: Offset) -> FetchPosition {
+        FetchPosition {
+            topic: name(topic),
+            topic_id: None,
+            partition: 0,
+            offset,
+            leader_epoch: -1,
+            last_epoch: NO_EPOCH,
+        }
     }
 
-    fn fetch(&self, want: &Want) -> Result<PartitionData, BrokerError> {
+    fn fetch(&self, want: &FetchPosition) -> Result<PartitionData, BrokerError> {
         let limits = FetchLimits { wait: Duration::from_secs(2), max_bytes: 4 << 20, partition_max_bytes: 4 << 20 };
         let mut reader = self.reader(want.topic.as_str());
         eventually("an answer for the partition", SOON, || {
@@ -221,7 +228,7 @@ impl World {
             sent.push(NewRecord { timestamp: Some(now() - 12_345), ..record("of then") });
         }
         let outcomes = self.produce(&topic, Acks::All, sent.clone());
-        let places = (0..).map(|offset| Ok(Placed { partition: 0, offset: Some(offset) }));
+        let places = (0..).map(|offset| Ok(RecordLocation { partition: 0, offset: Some(offset) }));
         assert_eq!(outcomes, places.take(sent.len()).collect::<Vec<_>>());
         for from in 0..sent.len() {
             let read = self.read(&topic, from as Offset);
@@ -306,7 +313,7 @@ impl World {
         let limits = FetchLimits { wait, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
         let mut reader = self.reader(&topic);
         let interrupt = reader.interrupter();
-        let read_until = |reader: &mut Box<dyn Reader>, offset| {
+        let read_until = |reader: &mut Box<dyn PartitionReader>, offset| {
             eventually("the record comes", SOON, || {
                 let fetched = reader.fetch(&[self.want(&topic, offset)], limits).map_err(|e| e.to_string())?;
                 let came = fetched.into_iter().filter_map(|f| f.result.ok()).any(|data| data.next_offset > offset);
@@ -358,7 +365,8 @@ impl World {
         assert_eq!(old.is_some(), self.can(Cannot::TopicIds));
         if self.can(Cannot::TopicIds) {
             assert_ne!(old, new);
-            let stale = self.fetch(&Want { topic_id: old, ..self.want(&topic, 0) }).map(|data| data.next_offset);
+            let stale =
+                self.fetch(&FetchPosition { topic_id: old, ..self.want(&topic, 0) }).map(|data| data.next_offset);
             assert!(matches!(stale, Err(BrokerError::Recreated(_) | BrokerError::StaleMetadata(_))), "{stale:?}");
         }
         assert_eq!(self.at(&topic, OffsetAt::Latest), Ok(0));

@@ -85,7 +85,7 @@ impl Format for Sse {
 
     /// Without an id: a client that comes back resumes where it was.
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
-        if *error == BrokerError::Ending {
+        if *error == BrokerError::ShuttingDown {
             // A restart is quick; not all of its clients need come back at the same instant.
             let retry = fastrand::u32(500..1500);
             out.extend_from_slice(format!("retry: {retry}\n").as_bytes());

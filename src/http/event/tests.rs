@@ -369,7 +369,7 @@ fn a_problem_ends_a_stream_without_moving_its_id() {
 
     "#]].assert_eq(&written(problem, EventFormat::SseValue));
     assert_eq!(written(problem, EventFormat::SseRecord), written(problem, EventFormat::SseValue));
-    let ending = |format: &dyn Format, out: &mut Vec<u8>| format.problem(out, &BrokerError::Ending);
+    let ending = |format: &dyn Format, out: &mut Vec<u8>| format.problem(out, &BrokerError::ShuttingDown);
     let ending = written(ending, EventFormat::SseValue);
     let (retry, rest) = ending.split_once('\n').unwrap();
     assert!((500..1500).contains(&retry.strip_prefix("retry: ").unwrap().parse::<u32>().unwrap()), "{retry}");

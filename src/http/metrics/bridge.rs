@@ -1,7 +1,7 @@
 //! The hub: what it has done, and how it goes.
 
 use super::page::MetricsEncoder;
-use crate::hub::{Amount, Asked, GapReason, Hub, Look, Produced, TopicBacklog};
+use crate::hub::{Amount, GapReason, Hub, HubSnapshot, LatencyTimer, Produced, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::{self, Debug, Error};
@@ -32,7 +32,7 @@ impl Collector for BridgeMetrics {
 }
 
 impl BridgeMetrics {
-    fn produced(&self, page: &mut MetricsEncoder<'_>, look: &Look) -> Result<(), Error> {
+    fn produced(&self, page: &mut MetricsEncoder<'_>, look: &HubSnapshot) -> Result<(), Error> {
         let counts = self.0.counts();
         let all = |read: fn(&Amount) -> u64| {
             Produced::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
@@ -73,8 +73,9 @@ impl BridgeMetrics {
         let counts = self.0.counts();
         let help = "Errors of brokers, by what they were asked and how they failed; of records to produce, one each";
         // So that the first error of each is a rise from nothing.
-        let mut errors =
-            [Asked::Produce, Asked::Fetch, Asked::Metadata].map(|asked| (asked, "unavailable", 0)).to_vec();
+        let mut errors = [LatencyTimer::Produce, LatencyTimer::Fetch, LatencyTimer::Metadata]
+            .map(|asked| (asked, "unavailable", 0))
+            .to_vec();
         for (asked, kind, count) in counts.errors() {
             match errors.iter_mut().find(|(a, k, _)| (*a, *k) == (asked, kind)) {
                 Some((_, _, known)) => *known = count,
@@ -113,7 +114,7 @@ fn backlogs(page: &mut MetricsEncoder<'_>, backlogs: &[TopicBacklog]) -> Result<
     page.gauges(("curlew_oldest_waiting_record_seconds", help), "topic", oldest)
 }
 
-fn streams(page: &mut MetricsEncoder<'_>, look: &Look) -> Result<(), Error> {
+fn streams(page: &mut MetricsEncoder<'_>, look: &HubSnapshot) -> Result<(), Error> {
     let help = "Open streams: live, catching up with the log, or stalled, whose client has taken nothing for a second";
     let (catching_up, stalled) = (look.behind.catching_up, look.behind.stalled);
     // One may have left between the two looks.
@@ -132,7 +133,7 @@ fn streams(page: &mut MetricsEncoder<'_>, look: &Look) -> Result<(), Error> {
     page.gauges(("curlew_topic_lag_records", help), "topic", by_topic(look))
 }
 
-fn by_topic(look: &Look) -> Vec<(String, u64)> {
+fn by_topic(look: &HubSnapshot) -> Vec<(String, u64)> {
     let (named, others) = look.live_lag.split_at(look.live_lag.len().min(MOST_TOPICS));
     let mut lags: Vec<_> = named.iter().map(|(topic, lag)| (topic.to_string(), *lag)).collect();
     lags.extend(others.iter().map(|(_, lag)| *lag).max().map(|most| (OTHER_TOPICS.to_owned(), most)));

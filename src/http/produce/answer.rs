@@ -1,7 +1,7 @@
 //! Outcomes to the answer's status and body, in v2's shape.
 
 use super::body::BodyMemory;
-use crate::broker::{Acks, Placed};
+use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
 use std::io::Write;
 use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -9,13 +9,13 @@ use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
 /// What became of one record; a problem is the broker's, or why it was never sent.
-pub type RecordResult = Result<Placed, Problem>;
+pub type RecordResult = Result<RecordLocation, Problem>;
 
 /// `{"partition":0,"offset":42}`, or `{"error_code":…,"error":…}`. With `acks=0` nobody tells the offset; it
 /// is null where the broker only knows that it has the record already.
 pub fn write(out: &mut Vec<u8>, entry: &RecordResult, acks: Acks) {
     match entry {
-        Ok(Placed { partition, offset }) => {
+        Ok(RecordLocation { partition, offset }) => {
             let mut number = itoa::Buffer::new();
             out.extend_from_slice(b"{\"partition\":");
             out.extend_from_slice(number.format(*partition).as_bytes());

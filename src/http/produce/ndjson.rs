@@ -11,9 +11,9 @@ use super::lines::{BodyLines, Line};
 use super::receipts::{Gone, Outbox, ReceiptSink};
 use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings, check_json};
 use crate::backoff::Backoff;
-use crate::broker::{BrokerError, Outcome};
+use crate::broker::{BrokerError, DeliveryResult};
 use crate::http::problem::Problem;
-use crate::hub::{Hub, Refused};
+use crate::hub::{Hub, Rejected};
 use crate::logging;
 use crate::memory_budget::Reservation;
 use bytes::{Buf, Bytes};
@@ -247,7 +247,7 @@ where
                     group.invalid.extend(group.queued.drain(..).map(|number| (number, problem.clone())));
                     group.invalid.sort_by_key(|(number, _)| *number);
                     stop = match refused {
-                        Refused::ShuttingDown => Some(UploadEnd::Over(problem)),
+                        Rejected::ShuttingDown => Some(UploadEnd::Over(problem)),
                         _ if self.report.is_at_end() => Some(UploadEnd::Stopped(problem)),
                         _ => None,
                     };
@@ -259,7 +259,7 @@ where
     }
 
     /// Reports the first group, whose outcomes these are.
-    fn settle(&mut self, outcomes: Vec<Outcome>) {
+    fn settle(&mut self, outcomes: Vec<DeliveryResult>) {
         let Some(group) = self.groups.pop_front() else { return };
         self.under_way -= group.len();
         let is_lost = |index: usize| outcomes.get(index).is_none_or(|outcome| outcome.as_ref().is_err_and(is_lasting));
@@ -270,7 +270,7 @@ where
             while let Some((number, problem)) = invalid.next_if(|(before, _)| *before < number) {
                 self.report.add(number, Err(problem));
             }
-            let entry = outcomes.next().unwrap_or(Err(BrokerError::Lost)).map_err(Problem::from);
+            let entry = outcomes.next().unwrap_or(Err(BrokerError::LostTrack)).map_err(Problem::from);
             // Otherwise a body of any size would go on failing, line after line, before its sender hears of it.
             if let (true, Err(problem)) = (all_lost && self.report.is_at_end(), &entry) {
                 self.stop.get_or_insert_with(|| problem.clone());
@@ -327,7 +327,7 @@ impl LineGroup {
     }
 
     /// Of the queued lines. May be dropped and called again until it is ready.
-    async fn outcomes(&mut self) -> Vec<Outcome> {
+    async fn outcomes(&mut self) -> Vec<DeliveryResult> {
         match &mut self.waiting {
             Some(waiting) => waiting.await,
             None => Vec::new(),
@@ -335,7 +335,7 @@ impl LineGroup {
     }
 }
 
-async fn front(groups: &mut VecDeque<LineGroup>) -> Vec<Outcome> {
+async fn front(groups: &mut VecDeque<LineGroup>) -> Vec<DeliveryResult> {
     match groups.front_mut() {
         Some(group) => group.outcomes().await,
         None => std::future::pending().await,
@@ -365,13 +365,13 @@ async fn queue(
     settings: &Settings,
     target: &ProduceTarget,
     values: &[Bytes],
-) -> Result<PendingOutcomes, Refused> {
+) -> Result<PendingOutcomes, Rejected> {
     let until = Instant::now() + settings.timeout;
     let mut pauses = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {
         let records = values.iter().map(|value| target.record(value.clone())).collect();
         match super::submit(hub, target, records) {
-            Err(Refused::QueueFull) if Instant::now() < until => {
+            Err(Rejected::QueueFull) if Instant::now() < until => {
                 tokio::time::sleep(pauses.pause(fastrand::f64())).await;
             }
             result => return result,

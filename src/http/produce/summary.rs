@@ -1,7 +1,7 @@
 //! What became of many lines, in bounded memory: counts, offset ranges and the first errors.
 
 use super::answer::RecordResult;
-use crate::broker::{Acks, Placed};
+use crate::broker::{Acks, RecordLocation};
 use crate::http::problem::Problem;
 use crate::record::{Offset, Partition};
 use serde::Serialize;
@@ -75,7 +75,7 @@ impl UploadSummary {
         }
     }
 
-    fn place(&mut self, Placed { partition, offset }: Placed) {
+    fn place(&mut self, RecordLocation { partition, offset }: RecordLocation) {
         let Some(offset) = offset else { return };
         // The last range of the partition: offsets of one partition only grow.
         if let Some(range) = self.offsets.iter_mut().rev().find(|range| range.partition == partition)
@@ -146,7 +146,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn placed(partition: Partition, offset: Offset) -> RecordResult {
-        Ok(Placed { partition, offset: Some(offset) })
+        Ok(RecordLocation { partition, offset: Some(offset) })
     }
 
     fn seen(summary: &UploadSummary) -> Value {

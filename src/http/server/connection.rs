@@ -12,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::routes::BodyLength;
 use crate::http::trace;
 use crate::http::transport::Transport;
-use crate::hub::Refused;
+use crate::hub::Rejected;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -245,7 +245,7 @@ where
                 served = &mut connection => return served.map(|()| None),
                 answer = slot.taken() => answer,
                 () = no_request => {
-                    let problem = Problem::from(Refused::ShuttingDown);
+                    let problem = Problem::from(Rejected::ShuttingDown);
                     let _ = tell(connection.into_parts().io, problem.response()).await;
                     return Ok(None);
                 }

@@ -35,12 +35,12 @@ fn a_filter_that_takes_long_moves_the_id_and_keeps_the_epoch_of_what_it_has_pass
     epochs.begin(0, 5);
     epochs.begin(500, 7);
     let batches = [records];
-    let candidates = Candidates::new(&topic, 0, &batches).of(&epochs);
+    let candidates = FilterInput::new(&topic, 0, &batches).of(&epochs);
     let budget = TimeBudget::new(Duration::ZERO);
     let (mut ids, mut memory) = (Vec::new(), Share::new("chunks", 0, 0).nothing());
     // One record a turn, since the budget is spent.
     for next in 1..RECORDS {
-        let limits = Limits { most: usize::MAX, budget: &budget, memory: &mut memory };
+        let limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };
         encoder.records(&mut ids, 0, &candidates, RECORDS, limits);
         let epoch = if next <= 500 { 5 } else { 7 };
         assert_eq!(encoder.cursor.position(0, 0), Some(Position { next, epoch }));

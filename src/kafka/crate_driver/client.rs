@@ -1,8 +1,8 @@
 //! One `KafkaClient`, made anew after whatever broke it.
 
 use crate::broker::{BrokerError, Operation};
-use crate::kafka::wire::errors::{Asked, check};
-use crate::kafka::wire::{self, Settings};
+use crate::kafka::wire::errors::{ErrorContext, check};
+use crate::kafka::wire::{self, WireSettings};
 use crate::record::{TopicName, TopicPartition};
 use kafka::Error;
 use kafka::client::KafkaClient;
@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A connection to each broker of a cluster, for one thread at a time.
 pub struct CrateClient {
-    settings: Settings,
+    settings: WireSettings,
     kafka: Option<KafkaClient>,
 }
 
@@ -37,7 +37,7 @@ impl From<CrateError> for BrokerError {
 }
 
 impl CrateClient {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &WireSettings) -> Self {
         Self { settings: settings.clone(), kafka: None }
     }
 
@@ -92,7 +92,7 @@ impl CrateClient {
     }
 }
 
-fn reach(broker: &str, settings: &Settings) -> std::io::Result<()> {
+fn reach(broker: &str, settings: &WireSettings) -> std::io::Result<()> {
     let mut result = Err(std::io::Error::new(ErrorKind::NotFound, "the name has no address"));
     for address in broker.to_socket_addrs()? {
         result = TcpStream::connect_timeout(&address, settings.connect_timeout).map(drop);
@@ -123,15 +123,15 @@ fn failure(error: &Error) -> CrateError {
         }
         Error::NoHostReachable => CrateError::NotSent(BrokerError::Unavailable("no broker can be reached".to_owned())),
         Error::Io(e) => CrateError::Cut(BrokerError::Unavailable(e.to_string())),
-        Error::Kafka(code) => CrateError::Answered(answered(*code as i16, Asked::Cluster)),
+        Error::Kafka(code) => CrateError::Answered(answered(*code as i16, ErrorContext::Cluster)),
         Error::TopicPartitionError { topic_name, partition_id, error_code } => {
             let code = *error_code as i16;
             CrateError::Answered(match TopicName::new(topic_name) {
                 Ok(topic) => answered(
                     code,
-                    Asked::Place(&TopicPartition { topic, partition: *partition_id }, Operation::Describe),
+                    ErrorContext::Place(&TopicPartition { topic, partition: *partition_id }, Operation::Describe),
                 ),
-                Err(_) => answered(code, Asked::Cluster),
+                Err(_) => answered(code, ErrorContext::Cluster),
             })
         }
         Error::ArcSelf(inner) => failure(inner),
@@ -146,10 +146,10 @@ fn failure(error: &Error) -> CrateError {
 }
 
 /// The error that a code other than 0 stands for.
-pub fn answered(code: i16, asked: Asked<'_>) -> BrokerError {
+pub fn answered(code: i16, asked: ErrorContext<'_>) -> BrokerError {
     // The crate gives all later codes as this one.
     let unknown = (code == -1).then_some(
         "an error that the crate driver does not know (records compressed with zstd are one); --driver wire tells more",
     );
-    check(code, asked, unknown).err().unwrap_or(BrokerError::Lost)
+    check(code, asked, unknown).err().unwrap_or(BrokerError::LostTrack)
 }

@@ -2,8 +2,10 @@
 
 use super::client::{CrateClient, answered};
 use super::{mixed, topic_infos};
-use crate::broker::{BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want};
-use crate::kafka::wire::errors::Asked;
+use crate::broker::{
+    BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, Operation, PartitionData, PartitionReader, TopicInfo,
+};
+use crate::kafka::wire::errors::ErrorContext;
 use crate::record::{EpochSpan, Offset, Partition, Records, TopicName, TopicPartition};
 use kafka::Error;
 use kafka::client::FetchPartition;
@@ -44,7 +46,10 @@ impl CrateReader {
     }
 
     /// Wants of this leader; for the others, why they are not.
-    fn sort<'a>(&mut self, wants: &'a [Want]) -> Result<(Vec<&'a Want>, Vec<Fetched>), BrokerError> {
+    fn sort<'a>(
+        &mut self,
+        wants: &'a [FetchPosition],
+    ) -> Result<(Vec<&'a FetchPosition>, Vec<FetchResult>), BrokerError> {
         if wants.iter().any(|want| self.check(want).is_err()) {
             self.topics = self.client.call(|kafka| {
                 kafka.load_metadata_all()?;
@@ -62,7 +67,7 @@ impl CrateReader {
         Ok((ours, others))
     }
 
-    fn check(&self, want: &Want) -> Result<(), BrokerError> {
+    fn check(&self, want: &FetchPosition) -> Result<(), BrokerError> {
         let topic = self.topics.get(&want.topic).ok_or_else(|| BrokerError::UnknownTopic(want.topic.clone()))?;
         let partition = topic.partitions.iter().find(|p| p.partition == want.partition);
         match partition.ok_or_else(|| BrokerError::UnknownPartition(place(want)))?.leader {
@@ -71,13 +76,18 @@ impl CrateReader {
         }
     }
 
-    fn bytes(&self, want: &Want, limits: FetchLimits, wants: usize) -> usize {
+    fn bytes(&self, want: &FetchPosition, limits: FetchLimits, wants: usize) -> usize {
         let usual = (limits.max_bytes / wants.max(1)).clamp(64 << 10, limits.partition_max_bytes.max(64 << 10));
         self.larger.get(&(want.topic.clone(), want.partition)).copied().unwrap_or(usual)
     }
 
     /// One request.
-    fn poll(&mut self, wants: &[&Want], limits: FetchLimits, wait: Duration) -> Result<Vec<Fetched>, BrokerError> {
+    fn poll(
+        &mut self,
+        wants: &[&FetchPosition],
+        limits: FetchLimits,
+        wait: Duration,
+    ) -> Result<Vec<FetchResult>, BrokerError> {
         let asked: Vec<_> = wants.iter().map(|want| (*want, self.bytes(want, limits, wants.len()))).collect();
         let answers = self.client.call(|kafka| {
             // A client that was made anew knows no leaders yet.
@@ -107,7 +117,7 @@ impl CrateReader {
     }
 
     /// What an answer to a request for so many bytes means.
-    fn complete(&mut self, want: &Want, answer: Answer, bytes: usize) -> Result<PartitionData, BrokerError> {
+    fn complete(&mut self, want: &FetchPosition, answer: Answer, bytes: usize) -> Result<PartitionData, BrokerError> {
         let key = (want.topic.clone(), want.partition);
         let Some(first) = answer.first else {
             // There is more, and nothing whole came: the next record is larger.
@@ -145,8 +155,8 @@ impl CrateReader {
     }
 }
 
-impl Reader for CrateReader {
-    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+impl PartitionReader for CrateReader {
+    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         let until = Instant::now() + limits.wait;
         loop {
             let (ours, others) = self.sort(wants)?;
@@ -171,17 +181,17 @@ impl Reader for CrateReader {
     }
 }
 
-fn ask(want: &Want, bytes: usize) -> FetchPartition<'_> {
+fn ask(want: &FetchPosition, bytes: usize) -> FetchPartition<'_> {
     let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
     FetchPartition::new(want.topic.as_str(), want.partition, want.offset).with_max_bytes(bytes)
 }
 
-fn place(want: &Want) -> TopicPartition {
+fn place(want: &FetchPosition) -> TopicPartition {
     TopicPartition { topic: want.topic.clone(), partition: want.partition }
 }
 
-fn fetched(want: &Want, result: Result<PartitionData, BrokerError>) -> Fetched {
-    Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result }
+fn fetched(want: &FetchPosition, result: Result<PartitionData, BrokerError>) -> FetchResult {
+    FetchResult { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result }
 }
 
 /// What came for one partition.
@@ -243,14 +253,14 @@ fn parts_of(message: &Message<'_>, buffer: &mut Vec<u8>) -> Parts {
     (message.offset, key, value)
 }
 
-fn find(answers: &[kafka::client::fetch::Response], want: &Want) -> Option<Result<Answer, BrokerError>> {
+fn find(answers: &[kafka::client::fetch::Response], want: &FetchPosition) -> Option<Result<Answer, BrokerError>> {
     let mut topics = answers.iter().flat_map(|answer| answer.topics());
     let topic = topics.find(|topic| topic.topic() == want.topic.as_str())?;
     let partition = topic.partitions().iter().find(|partition| partition.partition() == want.partition)?;
     Some(match partition.data() {
         Ok(data) => Ok(Answer::of(data, want.offset)),
         Err(error) => match &*error {
-            Error::Kafka(code) => Err(answered(*code as i16, Asked::Place(&place(want), Operation::Read))),
+            Error::Kafka(code) => Err(answered(*code as i16, ErrorContext::Place(&place(want), Operation::Read))),
             other => Err(BrokerError::Corrupt(other.to_string())),
         },
     })

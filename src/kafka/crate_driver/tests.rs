@@ -1,14 +1,14 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::broker::{Acks, AutoCreate, Receipts};
+use crate::broker::{Acks, AutoCreate, DeliveryReport};
 use crate::record::{Header, NewRecord};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 fn driver(address: String) -> CrateDriver {
-    CrateDriver::new(&Settings { bootstrap: vec![address], ..Settings::default() })
+    CrateDriver::new(&WireSettings { bootstrap: vec![address], ..WireSettings::default() })
 }
 
 /// Answers whatever is asked with these bytes, then hangs up. Ends with the second connection: the
@@ -61,7 +61,7 @@ fn what_the_old_protocol_cannot_carry_is_refused_and_never_dropped() {
             topic: TopicName::new("t").unwrap(),
             acks: Acks::All,
             auto_create: AutoCreate::Ask,
-            receipts: Receipts::new(records.len(), move |outcomes| done.send(outcomes).unwrap()),
+            receipts: DeliveryReport::new(records.len(), move |outcomes| done.send(outcomes).unwrap()),
             records,
             deadline: Instant::now() + Duration::from_secs(1),
         })
@@ -91,12 +91,12 @@ fn a_write_to_a_broker_that_is_away_ends_at_its_deadline_as_not_written() {
             topic: TopicName::new("t").unwrap(),
             acks: Acks::All,
             auto_create: AutoCreate::Ask,
-            receipts: Receipts::new(1, move |outcomes| done.send(outcomes).unwrap()),
+            receipts: DeliveryReport::new(1, move |outcomes| done.send(outcomes).unwrap()),
             records: vec![NewRecord::default()],
             deadline: Instant::now() + Duration::from_millis(250),
         })
         .unwrap();
     drop(sender);
     driver("127.0.0.1:1".to_owned()).write_all(receiver);
-    assert_eq!(outcomes.recv().unwrap(), [Err(BrokerError::TimedOut(crate::broker::Written::No))]);
+    assert_eq!(outcomes.recv().unwrap(), [Err(BrokerError::TimedOut(crate::broker::WriteState::No))]);
 }

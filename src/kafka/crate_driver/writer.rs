@@ -3,9 +3,10 @@
 use super::client::{CrateClient, CrateError, answered};
 use super::topic_infos;
 use crate::broker::{
-    Acks, AutoCreate, BrokerError, NodeId, Operation, Outcome, Placed, Receipts, Remedy, Submission, TopicInfo, Written,
+    Acks, AutoCreate, BrokerError, DeliveryReport, DeliveryResult, NodeId, Operation, RecordLocation, Remedy,
+    Submission, TopicInfo, WriteState,
 };
-use crate::kafka::wire::errors::Asked;
+use crate::kafka::wire::errors::ErrorContext;
 use crate::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Partition, TopicName, TopicPartition};
 use crate::watchdog;
@@ -44,19 +45,19 @@ struct Pending {
     acks: Acks,
     auto_create: AutoCreate,
     deadline: Instant,
-    receipts: Receipts,
+    receipts: DeliveryReport,
     index: usize,
 }
 
 impl Pending {
-    fn settle(self, outcome: Outcome) {
+    fn settle(self, outcome: DeliveryResult) {
         self.receipts.settle(self.index, outcome);
     }
 }
 
 /// What became of a record that was tried.
 enum Tried {
-    Settled(Outcome),
+    Settled(DeliveryResult),
     Again,
 }
 
@@ -102,7 +103,7 @@ impl Writer {
         self.looked_up.clear();
         for (order, mut record) in pending.into_iter().enumerate() {
             if Instant::now() >= record.deadline {
-                record.settle(Err(BrokerError::TimedOut(Written::No)));
+                record.settle(Err(BrokerError::TimedOut(WriteState::No)));
                 continue;
             }
             let (partition, leader) = match self.place(&record) {
@@ -225,10 +226,10 @@ impl Writer {
             let count = counted.entry(place.clone()).or_default();
             let nth = std::mem::replace(count, *count + 1);
             let tried = match confirmed.0.get(&place) {
-                _ if acks == Acks::None => Tried::Settled(Ok(Placed { partition, offset: None })),
-                Some(Ok(base)) => Tried::Settled(Ok(Placed { partition, offset: Some(base + nth) })),
+                _ if acks == Acks::None => Tried::Settled(Ok(RecordLocation { partition, offset: None })),
+                Some(Ok(base)) => Tried::Settled(Ok(RecordLocation { partition, offset: Some(base + nth) })),
                 Some(Err(code)) => self.refused(*code, &place, sizes.get(&place).copied().unwrap_or(1)),
-                None => Tried::Settled(Err(BrokerError::TimedOut(Written::Maybe))),
+                None => Tried::Settled(Err(BrokerError::TimedOut(WriteState::Maybe))),
             };
             match tried {
                 Tried::Settled(outcome) => record.settle(outcome),
@@ -243,7 +244,7 @@ impl Writer {
         match code {
             // The broker may have them, and without sequence numbers they would be there twice.
             KafkaCode::RequestTimedOut | KafkaCode::NotEnoughReplicasAfterAppend => {
-                return Tried::Settled(Err(BrokerError::TimedOut(Written::Maybe)));
+                return Tried::Settled(Err(BrokerError::TimedOut(WriteState::Maybe)));
             }
             // One record too large fails alone: the others are sent again without it.
             KafkaCode::MessageSizeTooLarge | KafkaCode::RecordListTooLarge | KafkaCode::InvalidMessageSize
@@ -254,7 +255,7 @@ impl Writer {
             }
             _ => {}
         }
-        let error = answered(code as i16, Asked::Place(place, Operation::Write));
+        let error = answered(code as i16, ErrorContext::Place(place, Operation::Write));
         match error.remedy() {
             Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => Tried::Settled(Err(error)),
             // Also a topic that is unknown to its former leader: looking it up tells what it is.
@@ -270,7 +271,7 @@ impl Writer {
             CrateError::NotSent(_) => None,
             CrateError::Cut(error) => {
                 log::warn!("a produce request was cut off ({error}); {} records may have been written", records.len());
-                Some(BrokerError::TimedOut(Written::Maybe))
+                Some(BrokerError::TimedOut(WriteState::Maybe))
             }
             // The crate itself says so where a leader has gone since the metadata was loaded.
             CrateError::Answered(BrokerError::Refused { code, .. })

@@ -6,7 +6,7 @@
 use super::Reached;
 use crate::broker::BrokerError;
 use crate::diagnosis::{Diagnosis, DiagnosisStep};
-use crate::kafka::wire::errors::{self, Asked};
+use crate::kafka::wire::errors::{self, ErrorContext};
 use crate::record::now;
 use kafka_protocol::messages::DescribeQuorumRequest;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
@@ -63,11 +63,11 @@ fn controllers_time(broker: &mut Reached) -> Result<Option<i64>, BrokerError> {
         .with_topic_name(StrBytes::from_static_str("__cluster_metadata").into())
         .with_partitions(vec![PartitionData::default().with_partition_index(0)]);
     let answer = broker.ask(&DescribeQuorumRequest::default().with_topics(vec![topic]), VERSION)?;
-    errors::check(answer.error_code, Asked::Cluster, None)?;
+    errors::check(answer.error_code, ErrorContext::Cluster, None)?;
     let Some(partition) = answer.topics.into_iter().next().and_then(|topic| topic.partitions.into_iter().next()) else {
         return Ok(None);
     };
-    errors::check(partition.error_code, Asked::Cluster, None)?;
+    errors::check(partition.error_code, ErrorContext::Cluster, None)?;
     let leader = partition.current_voters.iter().find(|voter| voter.replica_id == partition.leader_id);
     Ok(leader.map(|leader| leader.last_caught_up_timestamp).filter(|time| *time > 0))
 }

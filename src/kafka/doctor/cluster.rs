@@ -3,8 +3,8 @@
 use super::Reached;
 use super::reach::{connect, resolve, told};
 use crate::diagnosis::{Diagnosis, DiagnosisStep};
-use crate::kafka::wire::Settings;
-use crate::kafka::wire::connection::Connection;
+use crate::kafka::wire::WireSettings;
+use crate::kafka::wire::connection::BrokerConnection;
 use crate::record::TopicName;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
@@ -63,7 +63,7 @@ impl ClusterCheck {
     }
 
     /// Whatever was asked first, clients are sent to the addresses that brokers advertise.
-    pub fn check_advertised(&self, settings: &Settings, found: &mut dyn FnMut(Diagnosis)) {
+    pub fn check_advertised(&self, settings: &WireSettings, found: &mut dyn FnMut(Diagnosis)) {
         for broker in &self.metadata.brokers {
             let (node, host, address) = (broker.node_id.0, broker.host.as_str(), advertised(broker));
             found(match self.visit(&address, settings) {
@@ -85,10 +85,10 @@ impl ClusterCheck {
     }
 
     /// Whether a broker of this cluster answers at `address`.
-    fn visit(&self, address: &str, settings: &Settings) -> Result<(), String> {
+    fn visit(&self, address: &str, settings: &WireSettings) -> Result<(), String> {
         let resolved = resolve(address)?;
         connect(&resolved, settings.connect_timeout).map_err(|error| told(&error))?;
-        let opened = Connection::open(address, settings).map_err(|error| error.to_string())?;
+        let opened = BrokerConnection::open(address, settings).map_err(|error| error.to_string())?;
         let mut there = Reached { connection: opened, settings: settings.clone() };
         let nobody = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
         let answer = there.ask(&nobody, VERSION).map_err(|error| error.to_string())?;
@@ -98,7 +98,7 @@ impl ClusterCheck {
         }
     }
 
-    fn remedy(&self, node: i32, host: &str, settings: &Settings) -> String {
+    fn remedy(&self, node: i32, host: &str, settings: &WireSettings) -> String {
         let only = self.metadata.brokers.len() == 1;
         let protocol = settings.security.protocol();
         let better = if only { format!("{protocol}://{}", self.asked) } else { format!("{protocol}://HOST:PORT") };

@@ -3,8 +3,8 @@
 use crate::broker::BrokerError;
 use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::Driver;
-use crate::kafka::wire::connection::{Connection, Stage};
-use crate::kafka::wire::{Settings, Versions};
+use crate::kafka::wire::connection::{BrokerConnection, HandshakeStage};
+use crate::kafka::wire::{ApiVersions, WireSettings};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 /// Each step to `address`, up to the first that fails.
 pub fn broker(
     address: &str,
-    settings: &Settings,
+    settings: &WireSettings,
     driver: Driver,
     found: &mut dyn FnMut(Diagnosis),
-) -> Option<Connection> {
+) -> Option<BrokerConnection> {
     let rest = [DiagnosisStep::Tcp, DiagnosisStep::Tls, DiagnosisStep::ApiVersions, DiagnosisStep::Sasl];
     let resolved = match resolve(address) {
         Ok(resolved) => resolved,
@@ -46,23 +46,23 @@ pub fn broker(
 fn secured(
     address: &str,
     at: SocketAddr,
-    settings: &Settings,
+    settings: &WireSettings,
     driver: Driver,
     found: &mut dyn FnMut(Diagnosis),
-) -> Option<Connection> {
+) -> Option<BrokerConnection> {
     let security = &settings.security;
     let not_wanted = |step| Diagnosis::skipped(step, format!("not asked for ({})", security.describe()));
     let agreed =
         || Diagnosis::ok(DiagnosisStep::Tls, format!("{address} and we agree, and its certificate is trusted"));
     let began = Instant::now();
     let mut stage = None;
-    let opened = Connection::open_in_stages(address, settings, &mut |reached, versions| {
+    let opened = BrokerConnection::open_in_stages(address, settings, &mut |reached, versions| {
         stage = Some(reached);
         match reached {
-            Stage::Connected if security.tls.is_none() => found(not_wanted(DiagnosisStep::Tls)),
+            HandshakeStage::Connected if security.tls.is_none() => found(not_wanted(DiagnosisStep::Tls)),
             // In TLS 1.3 it refuses our certificate only now, in the place of its first answer.
-            Stage::Connected => {}
-            Stage::Answered => {
+            HandshakeStage::Connected => {}
+            HandshakeStage::Answered => {
                 if security.tls.is_some() {
                     found(agreed());
                 }
@@ -81,7 +81,7 @@ fn secured(
             });
             return Some(connection);
         }
-        (Err(error), Some(Stage::Answered)) => {
+        (Err(error), Some(HandshakeStage::Answered)) => {
             found(Diagnosis::failed(DiagnosisStep::Sasl, error.to_string(), SASL_REMEDY))
         }
         (Err(error), reached)
@@ -107,7 +107,7 @@ fn secured(
 }
 
 /// What the broker speaks, which driver that means, and whether it is the one that was chosen.
-fn fits(address: &str, versions: &Versions, chosen: Driver) -> Diagnosis {
+fn fits(address: &str, versions: &ApiVersions, chosen: Driver) -> Diagnosis {
     let step = DiagnosisStep::ApiVersions;
     let speaks = format!("{address} speaks {}", versions.describe());
     match chosen {
@@ -188,7 +188,7 @@ pub fn tcp_remedy(error: &io::Error) -> &'static str {
 }
 
 /// The port is open, and who listens there does not answer ApiVersions.
-fn no_versions(at: SocketAddr, settings: &Settings, error: &BrokerError, after: Duration) -> Diagnosis {
+fn no_versions(at: SocketAddr, settings: &WireSettings, error: &BrokerError, after: Duration) -> Diagnosis {
     let step = DiagnosisStep::ApiVersions;
     // An old broker hangs up on the question; one that is silent would be so again.
     let has_hung_up = after < settings.connect_timeout;

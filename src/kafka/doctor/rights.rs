@@ -4,9 +4,9 @@ use super::Reached;
 use super::cluster::ClusterCheck;
 use crate::broker::{BrokerError, Remedy, kafka_acls};
 use crate::diagnosis::{Diagnosis, DiagnosisStep};
-use crate::kafka::wire::Settings;
+use crate::kafka::wire::WireSettings;
 use crate::kafka::wire::configs::AUTO_CREATION;
-use crate::kafka::wire::errors::{self, Asked};
+use crate::kafka::wire::errors::{self, ErrorContext};
 use crate::record::TopicName;
 use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::InitProducerIdRequest;
@@ -19,7 +19,7 @@ const WRITE: i32 = 1 << 4;
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// One finding about the topics asked for, or about all that can be seen.
-pub fn topics(cluster: &ClusterCheck, asked: &[TopicName], settings: &Settings) -> Diagnosis {
+pub fn topics(cluster: &ClusterCheck, asked: &[TopicName], settings: &WireSettings) -> Diagnosis {
     let step = DiagnosisStep::Topics;
     let topics: Vec<&MetadataResponseTopic> =
         cluster.metadata.topics.iter().filter(|topic| !topic.is_internal).collect();
@@ -84,7 +84,7 @@ fn some(names: &[&str]) -> String {
     }
 }
 
-fn grant(settings: &Settings, operation: &str, topics: &[&str]) -> String {
+fn grant(settings: &WireSettings, operation: &str, topics: &[&str]) -> String {
     let topics: String = topics.iter().map(|topic| format!(" --topic {topic}")).collect();
     kafka_acls(settings.security.principal().as_deref(), &format!("--operation {operation}{topics}"))
 }
@@ -94,7 +94,8 @@ pub fn producing(broker: &mut Reached) -> Diagnosis {
     let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
     let deadline = Instant::now() + broker.settings.request_timeout;
     let asked = loop {
-        let asked = broker.ask(&request, 4).and_then(|answer| errors::check(answer.error_code, Asked::Cluster, None));
+        let asked =
+            broker.ask(&request, 4).and_then(|answer| errors::check(answer.error_code, ErrorContext::Cluster, None));
         match asked {
             // A broker that has just started is not ready for it yet.
             Err(error) if error.remedy() == Remedy::Retry && Instant::now() < deadline => std::thread::sleep(ASK_EVERY),

@@ -2,7 +2,7 @@
 //!
 //! Layout: <https://kafka.apache.org/documentation/#recordbatch>, KIP-98.
 
-use super::compression::{Codec, Unreadable};
+use super::compression::{Codec, Undecodable};
 use super::legacy;
 use super::parse::Parse;
 use crate::memory_budget::Share;
@@ -35,7 +35,7 @@ pub struct AbortedTransaction {
 
 /// What a partition's answer held.
 #[derive(Debug, Default)]
-pub struct Read {
+pub struct DecodedBatch {
     /// Only those that have records left.
     pub batches: Vec<Records>,
     /// After everything seen, also what was left out.
@@ -55,15 +55,18 @@ pub fn read(
     from: Offset,
     aborted: Vec<AbortedTransaction>,
     memory: &Arc<Share>,
-) -> Result<Read, Unreadable> {
-    let mut reading =
-        Reading { memory, aborted: Aborted::new(aborted), read: Read { next_offset: from, ..Read::default() } };
+) -> Result<DecodedBatch, Undecodable> {
+    let mut reading = BatchDecoder {
+        memory,
+        aborted: Aborted::new(aborted),
+        read: DecodedBatch { next_offset: from, ..DecodedBatch::default() },
+    };
     let mut at = 0;
     while let Some(len) = whole_batch(data, at)? {
         match reading.step(data, at, len) {
             Ok(()) => at += len,
             Err(_) if reading.read.next_offset > from => break,
-            Err(Unreadable::Damaged(why)) => {
+            Err(Undecodable::Damaged(why)) => {
                 return Err(format!("the batch after offset {}: {why}", reading.read.next_offset).into());
             }
             Err(shortage) => return Err(shortage),
@@ -92,14 +95,14 @@ fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
     }
 }
 
-struct Reading<'m> {
+struct BatchDecoder<'m> {
     memory: &'m Arc<Share>,
     aborted: Aborted,
-    read: Read,
+    read: DecodedBatch,
 }
 
-impl Reading<'_> {
-    fn step(&mut self, data: &Bytes, at: usize, len: usize) -> Result<(), Unreadable> {
+impl BatchDecoder<'_> {
+    fn step(&mut self, data: &Bytes, at: usize, len: usize) -> Result<(), Undecodable> {
         let batch = data.slice(at..at + len);
         let (records, next) = match batch.get(MAGIC_AT) {
             Some(2) => self.batch(&batch)?,
@@ -119,8 +122,8 @@ impl Reading<'_> {
     }
 
     /// The records of a batch that are to be delivered, and the offset after it.
-    fn batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), Unreadable> {
-        let header = Header::read(batch).ok_or("the header is cut off")?;
+    fn batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), Undecodable> {
+        let header = BatchHeader::read(batch).ok_or("the header is cut off")?;
         let checked = batch.get(CHECKED_FROM..).ok_or("the header is cut off")?;
         if crc32c::crc32c(checked) != header.crc {
             return Err("the checksum does not fit".into());
@@ -158,7 +161,7 @@ impl Reading<'_> {
     }
 }
 
-struct Header {
+struct BatchHeader {
     base_offset: Offset,
     crc: u32,
     /// The lower byte; the upper one is unused.
@@ -170,7 +173,7 @@ struct Header {
     count: i32,
 }
 
-impl Header {
+impl BatchHeader {
     fn read(batch: &[u8]) -> Option<Self> {
         let base_offset = Parse::new(batch, 0).i64()?;
         let mut parse = Parse::new(batch, CRC_AT);
@@ -204,7 +207,7 @@ impl Header {
     }
 
     /// The records in `data` from `at` on, without those before `from`.
-    fn records(&self, data: Bytes, at: usize, from: Offset, memory: &Arc<Share>) -> Result<Records, Unreadable> {
+    fn records(&self, data: Bytes, at: usize, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
         let mut memory = memory.nothing();
         let mut records = Records::over(data.clone());
         let possible = (data.len().saturating_sub(at)) / SMALLEST_RECORD;

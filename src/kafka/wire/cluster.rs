@@ -6,15 +6,15 @@ mod identity;
 mod outdated;
 mod topics;
 
-use super::connection::Connection;
+use super::auth_backoff::AuthBackoff;
+use super::connection::BrokerConnection;
 use super::metadata;
-use super::refusals::Refusals;
-use super::settings::Settings;
-use super::versions::Versions;
+use super::settings::WireSettings;
+use super::versions::ApiVersions;
 use crate::backoff::Backoff;
-use crate::broker::{Backlogs, BrokerError, Connections, NodeId, TopicInfo};
+use crate::broker::{Backlogs, BrokerError, ConnectionCounts, NodeId, TopicInfo};
 use crate::record::TopicName;
-use ask::{Line, Turn};
+use ask::{BrokerList, BrokerTurn};
 use identity::Identities;
 use outdated::Outdated;
 use std::collections::HashMap;
@@ -23,15 +23,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// One cluster, reached by any of its brokers. Calls block for `request_timeout` at most, about.
-pub struct Cluster {
-    settings: Settings,
+pub struct ClusterClient {
+    settings: WireSettings,
     /// Held only to look and to note, never over a call.
     view: Mutex<View>,
     /// Held over a metadata call: one at a time, on connections that are kept.
-    line: Mutex<Line>,
+    line: Mutex<BrokerList>,
     /// As the producer told last.
     backlogs: Mutex<Backlogs>,
-    refusals: Refusals,
+    refusals: AuthBackoff,
     opened: AtomicU64,
     failed: AtomicU64,
 }
@@ -42,14 +42,14 @@ struct View {
     /// Topics asked for that exist.
     topics: HashMap<TopicName, Arc<TopicInfo>>,
     /// Of the broker that answered last.
-    versions: Option<Arc<Versions>>,
-    away: Option<Away>,
+    versions: Option<Arc<ApiVersions>>,
+    away: Option<ClusterOutage>,
     outdated: Outdated,
     identities: Identities,
 }
 
 /// Since when and why no broker has answered.
-struct Away {
+struct ClusterOutage {
     since: Instant,
     tried: Instant,
     /// Before that nobody tries again; whoever asks gets `why`.
@@ -58,27 +58,27 @@ struct Away {
     backoff: Backoff,
 }
 
-impl Cluster {
+impl ClusterClient {
     /// Connects when first asked for something.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: WireSettings) -> Self {
         Self {
             settings,
             view: Mutex::default(),
             line: Mutex::default(),
             backlogs: Mutex::default(),
-            refusals: Refusals::default(),
+            refusals: AuthBackoff::default(),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &WireSettings {
         &self.settings
     }
 
     /// A sign of life: asks a broker who the brokers are.
     pub fn ping(&self) -> Result<(), BrokerError> {
-        self.ask(&metadata::brokers(), Turn::Last).map(drop)
+        self.ask(&metadata::brokers(), BrokerTurn::Last).map(drop)
     }
 
     pub fn tell_backlogs(&self, backlogs: Backlogs) {
@@ -91,7 +91,7 @@ impl Cluster {
     }
 
     /// What the broker that answered last speaks; asks one where none has yet.
-    pub fn versions(&self) -> Result<Arc<Versions>, BrokerError> {
+    pub fn versions(&self) -> Result<Arc<ApiVersions>, BrokerError> {
         if let Some(versions) = self.view().versions.clone() {
             return Ok(versions);
         }
@@ -115,7 +115,7 @@ impl Cluster {
 
     /// The broker that takes changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
-        let controller = self.ask(&metadata::brokers(), Turn::Last)?.answer.controller_id.0;
+        let controller = self.ask(&metadata::brokers(), BrokerTurn::Last)?.answer.controller_id.0;
         let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
         Some(controller).filter(|node| *node >= 0).ok_or_else(none)
     }
@@ -137,31 +137,31 @@ impl Cluster {
     }
 
     /// A new connection to a broker, for the caller alone.
-    pub fn connect(&self, node: NodeId) -> Result<Connection, BrokerError> {
+    pub fn connect(&self, node: NodeId) -> Result<BrokerConnection, BrokerError> {
         self.open(&self.address(node)?)
     }
 
     /// Likewise, but gives up on a broker that is silent for `patience`.
-    pub fn connect_within(&self, node: NodeId, patience: Duration) -> Result<Connection, BrokerError> {
+    pub fn connect_within(&self, node: NodeId, patience: Duration) -> Result<BrokerConnection, BrokerError> {
         self.open_within(&self.address(node)?, patience)
     }
 
     /// Connections made so far, and those that could not be made.
-    pub fn connections(&self) -> Connections {
-        Connections {
+    pub fn connections(&self) -> ConnectionCounts {
+        ConnectionCounts {
             opened: self.opened.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             throttled: self.settings.throttled.total(),
         }
     }
 
-    fn open(&self, address: &str) -> Result<Connection, BrokerError> {
+    fn open(&self, address: &str) -> Result<BrokerConnection, BrokerError> {
         self.open_within(address, self.settings.connect_timeout)
     }
 
-    fn open_within(&self, address: &str, patience: Duration) -> Result<Connection, BrokerError> {
+    fn open_within(&self, address: &str, patience: Duration) -> Result<BrokerConnection, BrokerError> {
         self.refusals.heed(address, || {
-            let opened = Connection::open_within(address, &self.settings, patience);
+            let opened = BrokerConnection::open_within(address, &self.settings, patience);
             let count = if opened.is_ok() { &self.opened } else { &self.failed };
             count.fetch_add(1, Ordering::Relaxed);
             opened
@@ -181,7 +181,7 @@ impl Cluster {
         let now = Instant::now();
         let away = view.away.get_or_insert_with(|| {
             log::warn!("{why}; trying again");
-            Away { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::for_broker() }
+            ClusterOutage { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::for_broker() }
         });
         away.tried = now;
         away.next = now + away.backoff.pause(fastrand::f64());

@@ -32,8 +32,8 @@ impl Codec {
     }
 
     /// Into memory that `memory` pays for, as it grows.
-    pub fn decompress(self, bytes: &[u8], memory: &Arc<Share>) -> Result<Bytes, Unreadable> {
-        let mut out = Output::new(memory);
+    pub fn decompress(self, bytes: &[u8], memory: &Arc<Share>) -> Result<Bytes, Undecodable> {
+        let mut out = BoundedOutput::new(memory);
         let decompress = || match self {
             Self::None => out.append(bytes),
             Self::Gzip => out.inflate(flate2::bufread::MultiGzDecoder::new(bytes), bytes.len()),
@@ -49,7 +49,7 @@ impl Codec {
         let done = catch_unwind(AssertUnwindSafe(decompress)).unwrap_or_else(|_| Err("the decoder failed".into()));
         match done {
             Ok(()) => Ok(out.memory.hold(out.bytes)),
-            Err(Unreadable::Damaged(why)) => Err(format!("{self:?}: {why}").into()),
+            Err(Undecodable::Damaged(why)) => Err(format!("{self:?}: {why}").into()),
             Err(shortage) => Err(shortage),
         }
     }
@@ -57,13 +57,13 @@ impl Codec {
 
 /// Why there are no records of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unreadable {
+pub enum Undecodable {
     /// In words.
     Damaged(String),
     NoMemory(Shortage),
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Damaged(why) => f.write_str(why),
@@ -72,26 +72,26 @@ impl fmt::Display for Unreadable {
     }
 }
 
-impl From<String> for Unreadable {
+impl From<String> for Undecodable {
     fn from(why: String) -> Self {
         Self::Damaged(why)
     }
 }
 
-impl From<&str> for Unreadable {
+impl From<&str> for Undecodable {
     fn from(why: &str) -> Self {
         Self::Damaged(why.to_owned())
     }
 }
 
-impl From<Shortage> for Unreadable {
+impl From<Shortage> for Undecodable {
     fn from(shortage: Shortage) -> Self {
         Self::NoMemory(shortage)
     }
 }
 
 /// What comes out. It grows with what comes: a length that the bytes announce proves nothing.
-struct Output {
+struct BoundedOutput {
     bytes: Vec<u8>,
     memory: Reservation,
     /// What the decoder keeps beside it: so many bytes, but not more than have come out.
@@ -100,14 +100,14 @@ struct Output {
     most: usize,
 }
 
-impl Output {
+impl BoundedOutput {
     fn new(memory: &Arc<Share>) -> Self {
         let most = memory.largest().min(u32::MAX as usize - 1);
         Self { bytes: Vec::new(), memory: memory.nothing(), beside: 0, most }
     }
 
     /// Room for so many bytes more at least.
-    fn make_room(&mut self, more: usize) -> Result<(), Unreadable> {
+    fn make_room(&mut self, more: usize) -> Result<(), Undecodable> {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
         if capacity - length >= more {
             return Ok(());
@@ -125,14 +125,14 @@ impl Output {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Unreadable> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Undecodable> {
         self.make_room(bytes.len())?;
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
     /// All that the decoder has, which holds so many bytes compressed.
-    fn inflate(&mut self, mut decoder: impl Read, compressed: usize) -> Result<(), Unreadable> {
+    fn inflate(&mut self, mut decoder: impl Read, compressed: usize) -> Result<(), Undecodable> {
         /// Of the first step, where little is compressed or much.
         const FIRST: (usize, usize) = (512, 256 << 10);
         const STEP: usize = 16 << 10;
@@ -167,7 +167,7 @@ fn lz4_buffers(frame: &[u8]) -> usize {
 }
 
 /// One frame after another.
-fn zstd(mut bytes: &[u8], out: &mut Output) -> Result<(), Unreadable> {
+fn zstd(mut bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
     /// What level 22 takes; memory is reserved for it, and used as it fills.
     const MAX_WINDOW: u64 = 128 << 20;
     /// What up to level 19 takes.
@@ -205,7 +205,7 @@ fn zstd_window(frame: &[u8]) -> Option<usize> {
 }
 
 /// Java's snappy-java writes blocks behind a header ("xerial framing"); others write one bare block.
-fn snappy(bytes: &[u8], out: &mut Output) -> Result<(), Unreadable> {
+fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
     const MAGIC: &[u8] = b"\x82SNAPPY\0";
     /// The magic, a version and the oldest version that can read it.
     const HEADER: usize = 16;
@@ -223,7 +223,7 @@ fn snappy(bytes: &[u8], out: &mut Output) -> Result<(), Unreadable> {
     Ok(())
 }
 
-fn snappy_block(block: &[u8], out: &mut Output) -> Result<(), Unreadable> {
+fn snappy_block(block: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
     /// Three bytes of snappy stand for 64 at most, so a greater length is forged.
     const MAX_RATIO: usize = 22;
     let start = out.bytes.len();

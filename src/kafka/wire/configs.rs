@@ -1,7 +1,7 @@
 //! Settings of a broker, as it describes them (DescribeConfigs).
 
-use super::connection::Connection;
-use super::errors::{self, Asked};
+use super::connection::BrokerConnection;
+use super::errors::{self, ErrorContext};
 use crate::broker::{BrokerError, NodeId};
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -22,7 +22,7 @@ const BROKER: i8 = 4;
 /// The values of the settings `names` of broker `node`, to which `connection` leads; those that it does not know are
 /// left out. Needs DescribeConfigs on the cluster.
 pub fn of_broker(
-    connection: &mut Connection,
+    connection: &mut BrokerConnection,
     node: NodeId,
     names: &[&'static str],
     timeout: Duration,
@@ -37,7 +37,7 @@ pub fn of_broker(
     let answer = connection.call(&request, version, timeout)?;
     let result = answer.results.into_iter().next();
     let result = result.ok_or_else(|| BrokerError::Corrupt("a response about no broker".to_owned()))?;
-    errors::check(result.error_code, Asked::Cluster, result.error_message.as_deref())?;
+    errors::check(result.error_code, ErrorContext::Cluster, result.error_message.as_deref())?;
     let configs = result.configs.into_iter();
     Ok(configs.filter_map(|config| Some((config.name.to_string(), config.value?.to_string()))).collect())
 }

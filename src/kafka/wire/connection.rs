@@ -1,11 +1,11 @@
 //! One connection to one broker: frames out, frames in, nothing believed.
 
-use super::login::Login;
-use super::settings::Settings;
-use super::shape::Call;
+use super::login::Authentication;
+use super::schema::ApiRequest;
+use super::settings::WireSettings;
 use super::throttle::ThrottleTime;
-use super::transport::{Transport, failed, is_hang_up};
-use super::versions::Versions;
+use super::transport::{BrokerTransport, failed, is_hang_up};
+use super::versions::ApiVersions;
 use crate::broker::BrokerError;
 use crate::memory_budget::Share;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -29,10 +29,10 @@ const MAY_BE_OLD: &str = "it is starting or ending, or wants TLS (security.proto
 /// A connection on which requests are answered one by one.
 ///
 /// After an error it is of no use, unless that is [`BrokerError::Unsupported`]: drop it.
-pub struct Connection {
+pub struct BrokerConnection {
     sender: FrameSender,
     receiver: FrameReceiver,
-    login: Login,
+    login: Authentication,
     /// Of the credentials, whenever the broker wants them again.
     login_timeout: Duration,
     throttled: ThrottleTime,
@@ -42,17 +42,17 @@ pub struct Connection {
 
 /// The half that sends, for a thread of its own.
 pub struct FrameSender {
-    stream: Arc<Transport>,
+    stream: Arc<BrokerTransport>,
     address: Arc<str>,
     client_id: StrBytes,
-    versions: Arc<Versions>,
+    versions: Arc<ApiVersions>,
     next_correlation: i32,
     frame: BytesMut,
 }
 
 /// The half that receives, for a thread of its own. Answers come in the order of the requests.
 pub struct FrameReceiver {
-    stream: Arc<Transport>,
+    stream: Arc<BrokerTransport>,
     address: Arc<str>,
     max_frame: usize,
     /// What it may mean that the connection ends before the next answer.
@@ -61,50 +61,50 @@ pub struct FrameReceiver {
 
 /// What is needed to read the answer to a request that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct InFlight {
     correlation: i32,
     pub version: i16,
 }
 
 /// What [`Connection::open`] has behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum HandshakeStage {
     /// TCP, and TLS where that is wanted.
     Connected,
     /// ApiVersions.
     Answered,
 }
 
-impl Connection {
+impl BrokerConnection {
     /// Connects to `address` (`host:port`, each resolved address in turn), asks for the versions it
     /// speaks and says who we are. `Unavailable` where nobody listens or answers, `Corrupt` where it is
     /// not Kafka, `Untrusted` where it is not secured as the settings say or refuses us.
-    pub fn open(address: &str, settings: &Settings) -> Result<Self, BrokerError> {
+    pub fn open(address: &str, settings: &WireSettings) -> Result<Self, BrokerError> {
         Self::open_in_stages(address, settings, &mut |_, _| ())
     }
 
     /// Likewise, but gives up on a broker that does not connect, or is silent after that, for `patience`. Only the
     /// login may take longer: it may wait for an authorization server, which says nothing about the broker.
-    pub fn open_within(address: &str, settings: &Settings, patience: Duration) -> Result<Self, BrokerError> {
+    pub fn open_within(address: &str, settings: &WireSettings, patience: Duration) -> Result<Self, BrokerError> {
         Self::establish(address, settings, patience.min(settings.connect_timeout), &mut |_, _| ())
     }
 
     /// Likewise, and tells each stage when it is reached, with what the broker speaks as far as that is known.
     pub fn open_in_stages(
         address: &str,
-        settings: &Settings,
-        reached: &mut dyn FnMut(Stage, &Versions),
+        settings: &WireSettings,
+        reached: &mut dyn FnMut(HandshakeStage, &ApiVersions),
     ) -> Result<Self, BrokerError> {
         Self::establish(address, settings, settings.connect_timeout, reached)
     }
 
     fn establish(
         address: &str,
-        settings: &Settings,
+        settings: &WireSettings,
         patience: Duration,
-        reached: &mut dyn FnMut(Stage, &Versions),
+        reached: &mut dyn FnMut(HandshakeStage, &ApiVersions),
     ) -> Result<Self, BrokerError> {
-        let stream = Arc::new(Transport::connect(address, &settings.security, patience)?);
+        let stream = Arc::new(BrokerTransport::connect(address, &settings.security, patience)?);
         let address: Arc<str> = address.into();
         let sender = FrameSender {
             stream: stream.clone(),
@@ -116,7 +116,7 @@ impl Connection {
         };
         let hint = (!settings.security.is_on()).then_some(MAY_BE_OLD);
         let receiver = FrameReceiver { stream, address, max_frame: settings.max_frame, hint };
-        let login = Login::new(settings.security.sasl.clone());
+        let login = Authentication::new(settings.security.sasl.clone());
         let mut connection = Self {
             sender,
             receiver,
@@ -125,9 +125,9 @@ impl Connection {
             throttled: settings.throttled.clone(),
             throttled_until: None,
         };
-        reached(Stage::Connected, &connection.sender.versions);
+        reached(HandshakeStage::Connected, &connection.sender.versions);
         connection.sender.versions = Arc::new(connection.ask_versions(patience)?);
-        reached(Stage::Answered, &connection.sender.versions);
+        reached(HandshakeStage::Answered, &connection.sender.versions);
         connection.authenticate()?;
         connection.receiver.hint = settings.security.sasl.is_none().then_some(MAY_WANT_SASL);
         Ok(connection)
@@ -138,23 +138,28 @@ impl Connection {
         &self.receiver.address
     }
 
-    pub fn versions(&self) -> &Arc<Versions> {
+    pub fn versions(&self) -> &Arc<ApiVersions> {
         &self.sender.versions
     }
 
     /// The newest version of `Q` that both sides speak, `at_most` at most.
-    pub fn version_for<Q: Call>(&self, at_most: i16) -> Result<i16, BrokerError> {
+    pub fn version_for<Q: ApiRequest>(&self, at_most: i16) -> Result<i16, BrokerError> {
         self.sender.version_for::<Q>(at_most)
     }
 
     /// Sends a request and waits for its answer. Where the broker wants the credentials again, they go first; where it
     /// wants to be left alone, they wait.
-    pub fn call<Q: Call>(&mut self, request: &Q, version: i16, timeout: Duration) -> Result<Q::Answer, BrokerError> {
+    pub fn call<Q: ApiRequest>(
+        &mut self,
+        request: &Q,
+        version: i16,
+        timeout: Duration,
+    ) -> Result<Q::Answer, BrokerError> {
         self.call_within(request, version, timeout, None)
     }
 
     /// Likewise; the answer, and what refers to its bytes, is paid for from `memory`.
-    pub fn call_within<Q: Call>(
+    pub fn call_within<Q: ApiRequest>(
         &mut self,
         request: &Q,
         version: i16,
@@ -187,7 +192,7 @@ impl Connection {
 
     /// For several requests in flight: one thread sends, another receives. They need both halves to log in again.
     /// A broker that closes the connection now does so because of a request: metadata has come by the same listener.
-    pub fn split(mut self) -> (FrameSender, FrameReceiver, Login) {
+    pub fn split(mut self) -> (FrameSender, FrameReceiver, Authentication) {
         self.receiver.hint = None;
         (self.sender, self.receiver, self.login)
     }
@@ -198,7 +203,7 @@ impl Connection {
     }
 
     /// KIP-511: a broker that does not know our version answers with error 35 in a body of version 0.
-    fn ask_versions(&mut self, timeout: Duration) -> Result<Versions, BrokerError> {
+    fn ask_versions(&mut self, timeout: Duration) -> Result<ApiVersions, BrokerError> {
         let name = |text| StrBytes::from_static_str(text);
         let request = ApiVersionsRequest::default()
             .with_client_software_name(name("curlew"))
@@ -214,9 +219,9 @@ impl Connection {
         self.read_versions(&answer)
     }
 
-    fn read_versions(&self, answer: &ApiVersionsResponse) -> Result<Versions, BrokerError> {
+    fn read_versions(&self, answer: &ApiVersionsResponse) -> Result<ApiVersions, BrokerError> {
         match answer.error_code {
-            0 => Ok(Versions::read(self.address(), answer)),
+            0 => Ok(ApiVersions::read(self.address(), answer)),
             code => Err(self.receiver.corrupt(&format!("refuses to tell its versions (error {code})"))),
         }
     }
@@ -224,7 +229,7 @@ impl Connection {
 
 /// Ends a [`Connection`] from any thread.
 #[derive(Clone)]
-pub struct Interrupter(Arc<Transport>);
+pub struct Interrupter(Arc<BrokerTransport>);
 
 impl Interrupter {
     pub fn interrupt(&self) {
@@ -233,7 +238,7 @@ impl Interrupter {
 }
 
 impl FrameSender {
-    pub fn version_for<Q: Call>(&self, at_most: i16) -> Result<i16, BrokerError> {
+    pub fn version_for<Q: ApiRequest>(&self, at_most: i16) -> Result<i16, BrokerError> {
         self.versions.common::<Q>(at_most)
     }
 
@@ -244,8 +249,13 @@ impl FrameSender {
     }
 
     /// Sends `request` whole, by `deadline`.
-    pub fn send<Q: Call>(&mut self, request: &Q, version: i16, deadline: Instant) -> Result<Ticket, BrokerError> {
-        let ticket = Ticket { correlation: self.next_correlation, version };
+    pub fn send<Q: ApiRequest>(
+        &mut self,
+        request: &Q,
+        version: i16,
+        deadline: Instant,
+    ) -> Result<InFlight, BrokerError> {
+        let ticket = InFlight { correlation: self.next_correlation, version };
         self.next_correlation = self.next_correlation.wrapping_add(1);
         self.encode(request, ticket).map_err(|error| {
             BrokerError::Unsupported(format!("{:?} request version {version} cannot be written: {error}", Q::KEY))
@@ -255,7 +265,7 @@ impl FrameSender {
         Ok(ticket)
     }
 
-    fn encode<Q: Call>(&mut self, request: &Q, ticket: Ticket) -> Result<(), Box<dyn std::error::Error>> {
+    fn encode<Q: ApiRequest>(&mut self, request: &Q, ticket: InFlight) -> Result<(), Box<dyn std::error::Error>> {
         self.frame.clear();
         self.frame.put_i32(0);
         RequestHeader::default()
@@ -284,15 +294,15 @@ impl FrameReceiver {
     }
 
     /// The answer to the oldest request that has not been answered yet, which must be `ticket`'s.
-    pub fn receive<Q: Call>(&mut self, ticket: Ticket, deadline: Instant) -> Result<Q::Answer, BrokerError> {
+    pub fn receive<Q: ApiRequest>(&mut self, ticket: InFlight, deadline: Instant) -> Result<Q::Answer, BrokerError> {
         let body = self.body::<Q>(ticket, deadline, None)?;
         self.decode::<Q>(body, ticket.version)
     }
 
     /// An answer without its header.
-    fn body<Q: Call>(
+    fn body<Q: ApiRequest>(
         &mut self,
-        ticket: Ticket,
+        ticket: InFlight,
         deadline: Instant,
         memory: Option<&Arc<Share>>,
     ) -> Result<Bytes, BrokerError> {
@@ -307,7 +317,7 @@ impl FrameReceiver {
         Ok(frame)
     }
 
-    fn decode<Q: Call>(&self, mut body: Bytes, version: i16) -> Result<Q::Answer, BrokerError> {
+    fn decode<Q: ApiRequest>(&self, mut body: Bytes, version: i16) -> Result<Q::Answer, BrokerError> {
         let damaged = || self.corrupt(&format!("sends a damaged answer to {:?} version {version}", Q::KEY));
         Q::SHAPE.check(&body, version).map_err(|_| damaged())?;
         Q::Answer::decode(&mut body, version).map_err(|_| damaged())

@@ -1,7 +1,7 @@
 //! Deleting topics.
 
-use super::cluster::Cluster;
-use super::errors::{self, Asked};
+use super::cluster::ClusterClient;
+use super::errors::{self, ErrorContext};
 use crate::broker::{BrokerError, Operation};
 use crate::record::TopicName;
 use kafka_protocol::messages::DeleteTopicsRequest;
@@ -12,7 +12,7 @@ use kafka_protocol::protocol::StrBytes;
 const VERSION: i16 = 6;
 
 /// Asks the controller. (With KRaft every broker passes it on; with ZooKeeper only the controller takes it.)
-pub fn delete_topic(cluster: &Cluster, topic: &TopicName) -> Result<(), BrokerError> {
+pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), BrokerError> {
     let mut connection = cluster.connect(cluster.controller()?)?;
     let version = connection.version_for::<DeleteTopicsRequest>(VERSION)?;
     let name = kafka_protocol::messages::TopicName(StrBytes::from_string(topic.as_str().to_owned()));
@@ -25,7 +25,7 @@ pub fn delete_topic(cluster: &Cluster, topic: &TopicName) -> Result<(), BrokerEr
     let answer = connection.call(&request, version, timeout)?;
     let result = answer.responses.first();
     let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no topic".to_owned()))?;
-    let asked = Asked::Topic(topic, Operation::Delete);
+    let asked = ErrorContext::Topic(topic, Operation::Delete);
     let checked = errors::check(result.error_code, asked, result.error_message.as_deref());
     checked.map_err(|error| cluster.name_us(error))
 }

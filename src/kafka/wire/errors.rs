@@ -6,13 +6,13 @@ use kafka_protocol::error::ResponseError as Kafka;
 
 /// What was asked for when the broker answered with a code.
 #[derive(Debug, Clone, Copy)]
-pub enum Asked<'a> {
+pub enum ErrorContext<'a> {
     Cluster,
     Topic(&'a TopicName, Operation),
     Place(&'a TopicPartition, Operation),
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ErrorContext<'a> {
     fn topic(self) -> Option<&'a TopicName> {
         match self {
             Self::Cluster => None,
@@ -33,7 +33,7 @@ impl<'a> Asked<'a> {
 }
 
 /// `Err` for any code but 0. `message` is the broker's own text, where it sends one.
-pub fn check(code: i16, asked: Asked<'_>, message: Option<&str>) -> Result<(), BrokerError> {
+pub fn check(code: i16, asked: ErrorContext<'_>, message: Option<&str>) -> Result<(), BrokerError> {
     match Kafka::try_from_code(code) {
         None => Ok(()),
         Some(error) => Err(error_for(error, asked, message)),
@@ -44,13 +44,13 @@ pub fn check(code: i16, asked: Asked<'_>, message: Option<&str>) -> Result<(), B
 ///
 /// What a producer must know besides: after `RequestTimedOut` and `NotEnoughReplicasAfterAppend`
 /// the records may be in the log, so only an idempotent producer can send them again.
-pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> BrokerError {
+pub fn error_for(error: Kafka, asked: ErrorContext<'_>, message: Option<&str>) -> BrokerError {
     let text = || {
         let text = message.map_or_else(|| error.to_string(), str::to_owned);
         match asked {
-            Asked::Cluster => text,
-            Asked::Topic(topic, _) => format!("topic {topic}: {text}"),
-            Asked::Place(place, _) => format!("{place}: {text}"),
+            ErrorContext::Cluster => text,
+            ErrorContext::Topic(topic, _) => format!("topic {topic}: {text}"),
+            ErrorContext::Place(place, _) => format!("{place}: {text}"),
         }
     };
     let refused = || BrokerError::Refused { code: error.code(), message: text() };
@@ -62,7 +62,7 @@ pub fn error_for(error: Kafka, asked: Asked<'_>, message: Option<&str>) -> Broke
             asked.topic().map_or_else(refused, |topic| BrokerError::Recreated(topic.clone()))
         }
         Kafka::OffsetOutOfRange => match asked {
-            Asked::Place(place, _) => BrokerError::OffsetOutOfRange(place.clone()),
+            ErrorContext::Place(place, _) => BrokerError::OffsetOutOfRange(place.clone()),
             _ => refused(),
         },
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn what_kafka_calls_retriable_is_tried_again_or_said_to_be_about_the_topic() {
         for error in all().filter(Kafka::is_retriable) {
-            let ours = error_for(error, Asked::Place(&place(), Operation::Read), None);
+            let ours = error_for(error, ErrorContext::Place(&place(), Operation::Read), None);
             let about_topic = matches!(
                 ours,
                 BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) | BrokerError::OffsetOutOfRange(_)
@@ -177,22 +177,22 @@ mod tests {
 
     #[test]
     fn zero_is_no_error_and_every_other_code_is_one() {
-        assert_eq!(check(0, Asked::Cluster, None), Ok(()));
+        assert_eq!(check(0, ErrorContext::Cluster, None), Ok(()));
         for code in (i16::MIN..=i16::MAX).filter(|code| *code != 0) {
-            assert!(check(code, Asked::Cluster, None).is_err(), "{code}");
+            assert!(check(code, ErrorContext::Cluster, None).is_err(), "{code}");
         }
     }
 
     #[test]
     fn a_code_that_nobody_knows_is_refused_with_its_number_and_place() {
-        let error = check(4711, Asked::Place(&place(), Operation::Read), Some("so there")).unwrap_err();
+        let error = check(4711, ErrorContext::Place(&place(), Operation::Read), Some("so there")).unwrap_err();
         assert_eq!(error, BrokerError::Refused { code: 4711, message: "t/3: so there".to_owned() });
     }
 
     #[test]
     fn an_error_without_a_topic_never_names_one() {
         for error in all() {
-            let ours = error_for(error, Asked::Cluster, None);
+            let ours = error_for(error, ErrorContext::Cluster, None);
             assert!(!matches!(ours, BrokerError::UnknownTopic(_) | BrokerError::OffsetOutOfRange(_)), "{ours:?}");
         }
     }

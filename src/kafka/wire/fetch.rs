@@ -4,13 +4,14 @@ pub mod epochs;
 mod session;
 
 use super::batch::{self, AbortedTransaction};
-use super::cluster::Cluster;
-use super::compression::Unreadable;
-use super::connection::{Connection, Interrupter};
-use super::errors::{self, Asked};
+use super::cluster::ClusterClient;
+use super::compression::Undecodable;
+use super::connection::{BrokerConnection, Interrupter};
+use super::errors::{self, ErrorContext};
 use super::metadata;
 use crate::broker::{
-    AutoCreate, BrokerError, FetchLimits, Fetched, NodeId, Operation, PartitionData, Reader, TopicInfo, Want,
+    AutoCreate, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, Operation, PartitionData,
+    PartitionReader, TopicInfo,
 };
 use crate::memory_budget::Share;
 use crate::record::{Partition, TopicName, TopicPartition};
@@ -18,31 +19,31 @@ use bytes::Bytes;
 use epochs::EpochEnds;
 use kafka_protocol::messages::fetch_response::PartitionData as Answer;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
-use session::{Answered, BY_ID, BY_NAME, Session};
+use session::{BY_ID, BY_NAME, FetchSession, SessionResult};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
 pub struct LeaderReader {
-    cluster: Arc<Cluster>,
+    cluster: Arc<ClusterClient>,
     leader: NodeId,
     /// Pays for what is read.
     memory: Arc<Share>,
-    live: Option<Connection>,
-    session: Session,
+    live: Option<BrokerConnection>,
+    session: FetchSession,
     ends: EpochEnds,
     interrupt: Arc<Interrupt>,
 }
 
 impl LeaderReader {
-    pub fn new(cluster: Arc<Cluster>, leader: NodeId, memory: Arc<Share>) -> Self {
+    pub fn new(cluster: Arc<ClusterClient>, leader: NodeId, memory: Arc<Share>) -> Self {
         Self {
             cluster,
             leader,
             memory,
             live: None,
-            session: Session::default(),
+            session: FetchSession::default(),
             ends: EpochEnds::default(),
             interrupt: Arc::default(),
         }
@@ -50,19 +51,20 @@ impl LeaderReader {
 
     fn ask(
         &mut self,
-        connection: &mut Connection,
-        wants: &[Want],
+        connection: &mut BrokerConnection,
+        wants: &[FetchPosition],
         limits: FetchLimits,
-    ) -> Result<Vec<Fetched>, BrokerError> {
+    ) -> Result<Vec<FetchResult>, BrokerError> {
         let at_most = if wants.iter().all(|want| want.topic_id.is_some()) { BY_ID } else { BY_NAME };
         let version = connection.version_for::<FetchRequest>(at_most)?;
         let truncated = self.ends.check(connection, wants, version, self.cluster.settings().request_timeout)?;
         if !truncated.is_empty() {
             // The others are fetched all the same: a place that is left out looks like one without new records. It does not
             // wait, which keeps it out of the session.
-            let is_whole =
-                |want: &&Want| truncated.iter().all(|t| (&t.topic, t.partition) != (&want.topic, want.partition));
-            let others: Vec<Want> = wants.iter().filter(is_whole).cloned().collect();
+            let is_whole = |want: &&FetchPosition| {
+                truncated.iter().all(|t| (&t.topic, t.partition) != (&want.topic, want.partition))
+            };
+            let others: Vec<FetchPosition> = wants.iter().filter(is_whole).cloned().collect();
             let at_once = FetchLimits { wait: Duration::ZERO, ..limits };
             let mut fetched =
                 if others.is_empty() { Vec::new() } else { self.fetch_checked(connection, &others, at_once, version)? };
@@ -75,31 +77,31 @@ impl LeaderReader {
     /// One Fetch request, for wants that [`EpochEnds::check`] has nothing against.
     fn fetch_checked(
         &mut self,
-        connection: &mut Connection,
-        wants: &[Want],
+        connection: &mut BrokerConnection,
+        wants: &[FetchPosition],
         limits: FetchLimits,
         version: i16,
-    ) -> Result<Vec<Fetched>, BrokerError> {
+    ) -> Result<Vec<FetchResult>, BrokerError> {
         let timeout = limits.wait + self.cluster.settings().request_timeout;
-        let mut call = |session: &mut Session| {
+        let mut call = |session: &mut FetchSession| {
             let request = session.request(wants, limits, version);
             let answer = connection.call_within(&request, version, timeout, Some(&self.memory));
             answer.inspect_err(|_| session.lost())
         };
         let mut answer = call(&mut self.session)?;
-        if self.session.answered(&answer, limits) == Answered::Forgotten {
+        if self.session.answered(&answer, limits) == SessionResult::Forgotten {
             answer = call(&mut self.session)?;
             self.session.answered(&answer, limits);
         }
-        errors::check(answer.error_code, Asked::Cluster, None)?;
-        let mut fetched = read(Asking { answer, version }, wants, &self.memory);
+        errors::check(answer.error_code, ErrorContext::Cluster, None)?;
+        let mut fetched = read(FetchRequestState { answer, version }, wants, &self.memory);
         self.ends.explain(connection, wants, &mut fetched, self.cluster.settings().request_timeout)?;
         Ok(fetched)
     }
 
     /// A leader also calls a topic or its id unknown that it has not heard of yet, or lost a moment
     /// ago. Metadata decides whether it is gone.
-    fn confirm_gone(&self, wants: &[Want], fetched: &mut [Fetched]) {
+    fn confirm_gone(&self, wants: &[FetchPosition], fetched: &mut [FetchResult]) {
         let doubtful: BTreeSet<TopicName> = fetched.iter().filter(|f| is_gone(f)).map(|f| f.topic.clone()).collect();
         if doubtful.is_empty() {
             return;
@@ -119,12 +121,12 @@ impl LeaderReader {
     }
 }
 
-fn is_gone(answer: &Fetched) -> bool {
+fn is_gone(answer: &FetchResult) -> bool {
     matches!(answer.result, Err(BrokerError::UnknownTopic(_) | BrokerError::Recreated(_)))
 }
 
 /// What to say of a place that its leader does not know, by the topic as it is now.
-fn verdict(want: &Want, now: &Result<TopicInfo, BrokerError>) -> BrokerError {
+fn verdict(want: &FetchPosition, now: &Result<TopicInfo, BrokerError>) -> BrokerError {
     let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
     match now {
         Err(BrokerError::UnknownTopic(topic)) if want.topic_id.is_some() => BrokerError::Recreated(topic.clone()),
@@ -139,14 +141,14 @@ fn verdict(want: &Want, now: &Result<TopicInfo, BrokerError>) -> BrokerError {
     }
 }
 
-struct Asking {
+struct FetchRequestState {
     answer: FetchResponse,
     version: i16,
 }
 
-impl Reader for LeaderReader {
+impl PartitionReader for LeaderReader {
     /// After an interrupt, also one that came before the call, this returns at once, with nothing.
-    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         // Without room for what the answer has at most, but for a single larger batch, it would be read in vain.
         if !self.memory.has_room(limits.max_bytes.min(self.memory.largest())) {
             return Err(BrokerError::BudgetUsedUp);
@@ -190,12 +192,12 @@ impl Reader for LeaderReader {
 /// does not begin to wait with wants that have changed.
 #[derive(Default)]
 struct Interrupt {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<FetchWait>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct FetchWait {
     connection: Option<Interrupter>,
     interrupted: Interrupted,
 }
@@ -211,7 +213,7 @@ impl Interrupt {
     /// Until then, or until an interrupt, which is kept.
     fn wait(&self, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
-        let waits = |waiting: &mut Waiting| waiting.interrupted == Interrupted::No;
+        let waits = |waiting: &mut FetchWait| waiting.interrupted == Interrupted::No;
         drop(self.changed.wait_timeout_while(self.lock(), left, waits));
     }
 
@@ -239,20 +241,25 @@ impl Interrupt {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, FetchWait> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Partition by partition. Where the memory for one is used up, it and those behind it are left for the next fetch.
-fn read(Asking { answer, version }: Asking, wants: &[Want], memory: &Arc<Share>) -> Vec<Fetched> {
+fn read(
+    FetchRequestState { answer, version }: FetchRequestState,
+    wants: &[FetchPosition],
+    memory: &Arc<Share>,
+) -> Vec<FetchResult> {
     let by_id = version > BY_NAME;
-    let key = |want: &Want| {
+    let key = |want: &FetchPosition| {
         let name = if by_id { "" } else { want.topic.as_str() };
         let id = if by_id { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
         (name.to_owned(), id, want.partition)
     };
-    let wanted: HashMap<(String, uuid::Uuid, Partition), &Want> = wants.iter().map(|want| (key(want), want)).collect();
+    let wanted: HashMap<(String, uuid::Uuid, Partition), &FetchPosition> =
+        wants.iter().map(|want| (key(want), want)).collect();
     let records = |partition: &Answer| partition.records.as_ref().map_or(0, Bytes::len);
     let whole: usize = answer.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
     let mut fetched = Vec::new();
@@ -268,7 +275,7 @@ fn read(Asking { answer, version }: Asking, wants: &[Want], memory: &Arc<Share>)
                 let result =
                     if is_short { Err(BrokerError::BudgetUsedUp) } else { read_partition(partition, want, memory) };
                 is_short |= matches!(result, Err(BrokerError::BudgetUsedUp | BrokerError::OverBudget(_)));
-                fetched.push(Fetched {
+                fetched.push(FetchResult {
                     topic: want.topic.clone(),
                     partition: want.partition,
                     offset: want.offset,
@@ -288,18 +295,18 @@ fn copied(records: Bytes, memory: &Arc<Share>) -> Bytes {
     }
 }
 
-fn read_partition(answer: Answer, want: &Want, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
+fn read_partition(answer: Answer, want: &FetchPosition, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
     let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
-    errors::check(answer.error_code, Asked::Place(&place, Operation::Read), None)?;
+    errors::check(answer.error_code, ErrorContext::Place(&place, Operation::Read), None)?;
     let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
     epochs::divergence(want, &answer.diverging_epoch)?;
     let records = answer.records.unwrap_or_default();
     let read = batch::read(&records, want.offset, aborted.collect(), memory).map_err(|why| match why {
-        Unreadable::NoMemory(shortage) => {
+        Undecodable::NoMemory(shortage) => {
             BrokerError::no_memory(shortage, format_args!("the batch of {place} at offset {}", want.offset))
         }
-        Unreadable::Damaged(why) => BrokerError::Corrupt(format!("{place}: {why}")),
+        Undecodable::Damaged(why) => BrokerError::Corrupt(format!("{place}: {why}")),
     })?;
     Ok(PartitionData {
         batches: read.batches,

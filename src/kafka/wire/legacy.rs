@@ -4,7 +4,7 @@
 //! Layout: <https://kafka.apache.org/documentation/#messageset>, KIP-31, KIP-32.
 
 use super::batch::OVERHEAD;
-use super::compression::{Codec, Unreadable};
+use super::compression::{Codec, Undecodable};
 use super::parse::Parse;
 use crate::memory_budget::Share;
 use crate::record::{Offset, Records, SpanRef, Timestamp};
@@ -30,7 +30,7 @@ struct Message {
 
 /// The records of a message, which is one record or a compressed set of them, from `from` on, and
 /// the offset after it.
-pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records, Offset), Unreadable> {
+pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records, Offset), Undecodable> {
     let message = Message::read(entry, 0)?;
     let next = message.offset.checked_add(1).ok_or("an offset is impossible")?;
     let codec = Codec::of(message.attributes).filter(|codec| *codec != Codec::Zstd).ok_or("unknown compression")?;
@@ -46,7 +46,7 @@ pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records
 }
 
 /// In format 1 the offsets of a set count from 0, and the outer offset is that of the last (KIP-31).
-fn read_set(outer: &Message, set: Bytes, from: Offset, memory: &Arc<Share>) -> Result<Records, Unreadable> {
+fn read_set(outer: &Message, set: Bytes, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
     let mut messages = Vec::new();
     let (mut for_messages, mut for_records) = (memory.nothing(), memory.nothing());
     let mut at = 0;

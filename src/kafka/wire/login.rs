@@ -1,7 +1,7 @@
 //! SASL on a connection (KIP-152), at its begin and again before the broker's patience ends (KIP-368).
 
 use super::connection::{FrameReceiver, FrameSender};
-use super::shape::Call;
+use super::schema::ApiRequest;
 use crate::broker::BrokerError;
 use crate::kafka::security::{Exchange, Sasl, Step};
 use bytes::Bytes;
@@ -21,11 +21,11 @@ const MOST_ROUNDS: usize = 8;
 /// It checks when a request comes: one that was sent before is answered all the same, and the
 /// credentials themselves may come late. So it is enough to look before each request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Session {
+pub struct LoginSession {
     renew_at: Option<Instant>,
 }
 
-impl Session {
+impl LoginSession {
     /// `began` before the broker was asked; `lifetime` in ms, 0 for ever. `random` in 0..1 keeps connections that
     /// were opened together from asking together, as Java's clients do: at 85 to 95 % of the lifetime.
     pub fn new(began: Instant, lifetime: i64, random: f64) -> Self {
@@ -41,17 +41,17 @@ impl Session {
 }
 
 /// What the two halves of a connection need to say who they are once more.
-pub struct Login {
+pub struct Authentication {
     sasl: Option<Arc<Sasl>>,
-    session: Session,
+    session: LoginSession,
 }
 
-impl Login {
+impl Authentication {
     pub fn new(sasl: Option<Arc<Sasl>>) -> Self {
-        Self { sasl, session: Session::default() }
+        Self { sasl, session: LoginSession::default() }
     }
 
-    pub fn session(&self) -> Session {
+    pub fn session(&self) -> LoginSession {
         self.session
     }
 
@@ -68,9 +68,9 @@ impl Login {
         let began = Instant::now();
         let mut rounds = Rounds { sender, receiver: &mut *receiver, deadline: began + timeout };
         let lifetime = rounds.all(sasl, exchange, first)?;
-        let again = if self.session == Session::default() { "" } else { " again" };
+        let again = if self.session == LoginSession::default() { "" } else { " again" };
         log::debug!("{} has taken the credentials{again}", receiver.address());
-        self.session = Session::new(began, lifetime, fastrand::f64());
+        self.session = LoginSession::new(began, lifetime, fastrand::f64());
         Ok(())
     }
 }
@@ -120,7 +120,7 @@ impl Rounds<'_> {
         }
     }
 
-    fn ask<Q: Call>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
+    fn ask<Q: ApiRequest>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
         let too_old = |_| self.refused("it does SASL as before Kafka 1.0, which is not done here");
         let version = self.sender.version_for::<Q>(at_most).map_err(too_old)?;
         let ticket = self.sender.send(request, version, self.deadline)?;
@@ -156,7 +156,7 @@ mod tests {
             (1, 1.0, 1_100),
         ];
         for (lifetime, random, due) in cases {
-            let session = Session::new(began, lifetime, random);
+            let session = LoginSession::new(began, lifetime, random);
             assert!(!session.is_due(after(due - 2)), "{lifetime} ms, {random}");
             assert!(session.is_due(after(due + 2)), "{lifetime} ms, {random}");
         }
@@ -166,9 +166,9 @@ mod tests {
     fn a_session_without_an_end_is_never_renewed() {
         let began = Instant::now();
         for lifetime in [0, -1, i64::MIN] {
-            let session = Session::new(began, lifetime, 0.5);
+            let session = LoginSession::new(began, lifetime, 0.5);
             assert!(!session.is_due(began + Duration::from_secs(86_400 * 365)), "{lifetime}");
         }
-        let _ = Session::new(began, i64::MAX, 0.5);
+        let _ = LoginSession::new(began, i64::MAX, 0.5);
     }
 }

@@ -1,6 +1,6 @@
 //! Metadata requests, and their answers in our words.
 
-use super::errors::{self, Asked};
+use super::errors::{self, ErrorContext};
 use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, TopicInfo};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -63,7 +63,7 @@ pub fn found(answer: &MetadataResponse, asked: &[TopicName]) -> Vec<Result<Topic
 }
 
 fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, BrokerError> {
-    errors::check(topic.error_code, Asked::Topic(&name, Operation::Describe), None)?;
+    errors::check(topic.error_code, ErrorContext::Topic(&name, Operation::Describe), None)?;
     let mut partitions: Vec<PartitionInfo> = topic
         .partitions
         .iter()

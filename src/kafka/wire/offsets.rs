@@ -2,8 +2,8 @@
 
 mod before;
 
-use super::cluster::Cluster;
-use super::errors::{self, Asked};
+use super::cluster::ClusterClient;
+use super::errors::{self, ErrorContext};
 use super::metadata;
 use super::pool::Pool;
 use crate::backoff::Backoff;
@@ -37,13 +37,13 @@ pub enum Wanted {
 
 /// Each place asked for, in order.
 pub fn find(
-    cluster: &Cluster,
+    cluster: &ClusterClient,
     pool: &Pool,
     asked: &[(TopicPartition, OffsetAt)],
     wanted: Wanted,
 ) -> Vec<Result<Position, BrokerError>> {
     let deadline = Instant::now() + PATIENCE;
-    let mut questions: Vec<Question> = asked.iter().map(|(place, at)| Question::new(place, *at)).collect();
+    let mut questions: Vec<OffsetQuery> = asked.iter().map(|(place, at)| OffsetQuery::new(place, *at)).collect();
     let mut backoff = Backoff::for_broker();
     loop {
         for (leader, group) in by_leader(cluster, &mut questions) {
@@ -52,7 +52,7 @@ pub fn find(
                 before::find_epochs(pool, leader, &mut questions, group);
             }
         }
-        let stale: BTreeSet<TopicName> = questions.iter().filter_map(Question::topic_to_refresh).cloned().collect();
+        let stale: BTreeSet<TopicName> = questions.iter().filter_map(OffsetQuery::topic_to_refresh).cloned().collect();
         let pause = backoff.pause(fastrand::f64());
         if !questions.iter().any(|question| question.result.is_none()) || Instant::now() + pause > deadline {
             break;
@@ -64,11 +64,11 @@ pub fn find(
         }
     }
     let late = || BrokerError::Unavailable("the broker told no offset in time".to_owned());
-    let result = |q: Question<'_>| q.result.unwrap_or_else(|| Err(q.trouble.unwrap_or_else(late)));
+    let result = |q: OffsetQuery<'_>| q.result.unwrap_or_else(|| Err(q.trouble.unwrap_or_else(late)));
     questions.into_iter().map(|q| result(q).map_err(|error| cluster.name_us(error))).collect()
 }
 
-struct Question<'a> {
+struct OffsetQuery<'a> {
     place: &'a TopicPartition,
     at: OffsetAt,
     leader_epoch: i32,
@@ -77,7 +77,7 @@ struct Question<'a> {
     trouble: Option<BrokerError>,
 }
 
-impl<'a> Question<'a> {
+impl<'a> OffsetQuery<'a> {
     fn new(place: &'a TopicPartition, at: OffsetAt) -> Self {
         Self { place, at, leader_epoch: -1, result: None, trouble: None }
     }
@@ -111,7 +111,7 @@ impl<'a> Question<'a> {
 
 /// Which open questions to ask whom. A broker refuses a request that names a partition twice, so
 /// there may be several groups for one leader.
-fn by_leader(cluster: &Cluster, questions: &mut [Question<'_>]) -> Vec<(NodeId, Vec<usize>)> {
+fn by_leader(cluster: &ClusterClient, questions: &mut [OffsetQuery<'_>]) -> Vec<(NodeId, Vec<usize>)> {
     // Partitions may have been added since the topic was asked for.
     let lacks = |place: &TopicPartition| {
         cluster.cached(&place.topic).is_none_or(|info| info.partitions.iter().all(|p| p.partition != place.partition))
@@ -147,7 +147,7 @@ fn by_leader(cluster: &Cluster, questions: &mut [Question<'_>]) -> Vec<(NodeId, 
     groups.into_iter().map(|((leader, _), group)| (leader, group)).collect()
 }
 
-fn ask(pool: &Pool, leader: NodeId, questions: &mut [Question<'_>], group: &[usize]) {
+fn ask(pool: &Pool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: &[usize]) {
     let request = |version| request(group.iter().filter_map(|index| questions.get(*index)), version);
     let answer = pool.call(leader, VERSION, request, PATIENCE);
     let mut offsets = match &answer {
@@ -169,13 +169,13 @@ fn ask(pool: &Pool, leader: NodeId, questions: &mut [Question<'_>], group: &[usi
 /// A leader that does not know its partition yet (it was made a moment ago) will: metadata decides
 /// whether there is such a topic.
 fn told_by_leader(code: i16, place: &TopicPartition) -> Result<(), BrokerError> {
-    errors::check(code, Asked::Place(place, Operation::Describe), None).map_err(|error| match error {
+    errors::check(code, ErrorContext::Place(place, Operation::Describe), None).map_err(|error| match error {
         BrokerError::UnknownTopic(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it")),
         other => other,
     })
 }
 
-fn request<'a>(questions: impl Iterator<Item = &'a Question<'a>>, version: i16) -> ListOffsetsRequest {
+fn request<'a>(questions: impl Iterator<Item = &'a OffsetQuery<'a>>, version: i16) -> ListOffsetsRequest {
     let mut topics: BTreeMap<&TopicName, Vec<ListOffsetsPartition>> = BTreeMap::new();
     for question in questions {
         let partition = ListOffsetsPartition::default()

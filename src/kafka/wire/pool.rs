@@ -1,8 +1,8 @@
 //! Connections for short questions to one broker, kept between them.
 
-use super::cluster::Cluster;
-use super::connection::Connection;
-use super::shape::Call;
+use super::cluster::ClusterClient;
+use super::connection::BrokerConnection;
+use super::schema::ApiRequest;
 use crate::broker::{BrokerError, NodeId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,12 @@ use std::time::Duration;
 const IDLE: usize = 4;
 
 pub struct Pool {
-    cluster: Arc<Cluster>,
-    idle: Mutex<HashMap<NodeId, Vec<Connection>>>,
+    cluster: Arc<ClusterClient>,
+    idle: Mutex<HashMap<NodeId, Vec<BrokerConnection>>>,
 }
 
 impl Pool {
-    pub fn new(cluster: Arc<Cluster>) -> Self {
+    pub fn new(cluster: Arc<ClusterClient>) -> Self {
         Self { cluster, idle: Mutex::default() }
     }
 
@@ -25,14 +25,14 @@ impl Pool {
     ///
     /// A broker closes connections that were idle for long, so a failure of an idle one proves
     /// nothing: the question is then asked again on a new one, and must not mind being asked twice.
-    pub fn call<Q: Call>(
+    pub fn call<Q: ApiRequest>(
         &self,
         node: NodeId,
         at_most: i16,
         request: impl Fn(i16) -> Q,
         timeout: Duration,
     ) -> Result<Q::Answer, BrokerError> {
-        let ask = |mut connection: Connection| {
+        let ask = |mut connection: BrokerConnection| {
             let version = connection.version_for::<Q>(at_most)?;
             let answer = connection.call(&request(version), version, timeout)?;
             self.keep(node, connection);
@@ -45,7 +45,7 @@ impl Pool {
         }
     }
 
-    fn keep(&self, node: NodeId, connection: Connection) {
+    fn keep(&self, node: NodeId, connection: BrokerConnection) {
         let mut idle = self.idle();
         let idle = idle.entry(node).or_default();
         if idle.len() < IDLE {
@@ -53,7 +53,7 @@ impl Pool {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Connection>>> {
+    fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<BrokerConnection>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

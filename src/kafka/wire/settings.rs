@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Of one cluster; shared by all its connections.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct WireSettings {
     /// `host:port` of some brokers; the others are learnt from them.
     pub bootstrap: Vec<String>,
     pub security: Security,
@@ -18,12 +18,12 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Bytes of one answer; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
     pub max_frame: usize,
-    pub produce: super::produce::Settings,
+    pub produce: super::produce::ProducerSettings,
     /// What quotas have cost so far.
     pub throttled: ThrottleTime,
 }
 
-impl Default for Settings {
+impl Default for WireSettings {
     fn default() -> Self {
         Self {
             bootstrap: vec!["127.0.0.1:9092".to_owned()],
@@ -32,7 +32,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_frame: 128 << 20,
-            produce: super::produce::Settings::default(),
+            produce: super::produce::ProducerSettings::default(),
             throttled: ThrottleTime::default(),
         }
     }

@@ -4,7 +4,7 @@
 
 pub mod damage;
 
-use super::settings::Settings;
+use super::settings::WireSettings;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -60,7 +60,7 @@ impl Impostor {
         Self { address, connections, stop, streams, accepting: Some(accepting) }
     }
 
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> WireSettings {
         settings(&[&self.address])
     }
 
@@ -82,13 +82,13 @@ impl Drop for Impostor {
     }
 }
 
-pub fn settings(bootstrap: &[&str]) -> Settings {
-    Settings {
+pub fn settings(bootstrap: &[&str]) -> WireSettings {
+    WireSettings {
         bootstrap: bootstrap.iter().map(|&address| address.to_owned()).collect(),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
         max_frame: 1 << 20,
-        ..Settings::default()
+        ..WireSettings::default()
     }
 }
 

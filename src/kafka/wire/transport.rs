@@ -7,12 +7,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-pub enum Transport {
+pub enum BrokerTransport {
     Plain(TcpStream),
     Tls(Box<TlsStream>),
 }
 
-impl Transport {
+impl BrokerTransport {
     /// To `address` (`host:port`), each resolved address in turn. `timeout` holds for each of them, and again for TLS.
     pub fn connect(address: &str, security: &Security, timeout: Duration) -> Result<Self, BrokerError> {
         let tcp = connect(address, timeout)?;

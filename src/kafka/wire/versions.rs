@@ -1,6 +1,6 @@
 //! Which versions of which requests a broker speaks.
 
-use super::shape::Call;
+use super::schema::ApiRequest;
 use crate::broker::{BrokerError, Capabilities, Support};
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, FetchRequest};
 use kafka_protocol::protocol::VersionRange;
@@ -8,12 +8,12 @@ use std::collections::HashMap;
 
 /// A broker's answer to ApiVersions.
 #[derive(Debug, Clone, Default)]
-pub struct Versions {
+pub struct ApiVersions {
     address: String,
     ranges: HashMap<i16, VersionRange>,
 }
 
-impl Versions {
+impl ApiVersions {
     pub fn read(address: &str, answer: &ApiVersionsResponse) -> Self {
         let range = |v: &kafka_protocol::messages::api_versions_response::ApiVersion| {
             (v.api_key, VersionRange { min: v.min_version, max: v.max_version })
@@ -47,7 +47,7 @@ impl Versions {
     }
 
     /// The newest version of `Q` that both sides speak, `at_most` at most.
-    pub fn common<Q: Call>(&self, at_most: i16) -> Result<i16, BrokerError> {
+    pub fn common<Q: ApiRequest>(&self, at_most: i16) -> Result<i16, BrokerError> {
         let ours = VersionRange { min: Q::VERSIONS.min, max: Q::VERSIONS.max.min(at_most) };
         let Some(theirs) = self.range(Q::KEY) else {
             return Err(BrokerError::Unsupported(format!("{} does not know {:?} requests", self.address, Q::KEY)));

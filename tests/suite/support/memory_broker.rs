@@ -25,7 +25,7 @@ pub struct MemoryBroker {
     pub backlogs: Mutex<Vec<Backlog>>,
 }
 
-pub type Lie = fn(&Want) -> Option<(Epoch, Offset)>;
+pub type Lie = fn(&FetchPosition) -> Option<(Epoch, Offset)>;
 
 #[derive(Default)]
 struct Log {
@@ -244,7 +244,7 @@ impl Log {
         topic.partitions.get(place.partition as usize).ok_or_else(|| BrokerError::UnknownPartition(place.clone()))
     }
 
-    fn fetch(&self, want: &Want, most: usize, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
+    fn fetch(&self, want: &FetchPosition, most: usize, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
         let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
         let log = self.partition(&place)?;
         if want.topic_id.is_some() && want.topic_id != Some(self.topics[&want.topic].id) {
@@ -380,7 +380,7 @@ impl Broker for MemoryBroker {
         asked.iter().map(find).collect()
     }
 
-    fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader> {
+    fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader> {
         let broker = self.own.upgrade().expect("the broker is in use");
         Box::new(MemoryReader { broker, memory: memory.clone(), interrupted: Arc::default() })
     }
@@ -398,7 +398,7 @@ impl Broker for MemoryBroker {
 }
 
 impl MemoryBroker {
-    fn write(&self, topic: &TopicName, record: NewRecord, acks: Acks, auto_create: AutoCreate) -> Outcome {
+    fn write(&self, topic: &TopicName, record: NewRecord, acks: Acks, auto_create: AutoCreate) -> DeliveryResult {
         drop(self.healthy()?);
         let known = self.log.lock().unwrap().topics.contains_key(topic);
         if !known && auto_create == AutoCreate::Never {
@@ -413,7 +413,7 @@ impl MemoryBroker {
         let partition = record.partition.unwrap_or(0);
         self.log.lock().unwrap().partition(&TopicPartition { topic: topic.clone(), partition })?;
         let offset = self.append_record(topic.as_str(), partition as usize, record);
-        Ok(Placed { partition, offset: (acks != Acks::None).then_some(offset) })
+        Ok(RecordLocation { partition, offset: (acks != Acks::None).then_some(offset) })
     }
 }
 
@@ -423,13 +423,13 @@ struct MemoryReader {
     interrupted: Arc<AtomicBool>,
 }
 
-impl Reader for MemoryReader {
-    fn fetch(&mut self, wants: &[Want], limits: FetchLimits) -> Result<Vec<Fetched>, BrokerError> {
+impl PartitionReader for MemoryReader {
+    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         self.broker.fetches.fetch_add(1, Ordering::Relaxed);
         let until = Instant::now() + limits.wait;
         let mut log = self.broker.healthy()?;
         loop {
-            let answer = |want: &Want| Fetched {
+            let answer = |want: &FetchPosition| FetchResult {
                 topic: want.topic.clone(),
                 partition: want.partition,
                 offset: want.offset,
@@ -437,7 +437,7 @@ impl Reader for MemoryReader {
             };
             let fetched: Vec<_> = wants.iter().map(answer).collect();
             let left = until.saturating_duration_since(Instant::now());
-            let something = |f: &Fetched| f.result.as_ref().map_or(true, |data| data.next_offset > f.offset);
+            let something = |f: &FetchResult| f.result.as_ref().map_or(true, |data| data.next_offset > f.offset);
             if fetched.iter().any(something) || left.is_zero() || self.interrupted.swap(false, Ordering::SeqCst) {
                 return Ok(fetched);
             }

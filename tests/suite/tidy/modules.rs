@@ -32,7 +32,7 @@ pub fn imports_of<'a>(sources: impl Iterator<Item = &'a Source>) -> Vec<Import> 
     let mut imports = BTreeSet::new();
     for file in &files {
         for path in &file.paths {
-            let Some(path_from_root) = tree.from_root(&file.module, &path.words) else { continue };
+            let Some(path_from_root) = tree.resolve_from_root(&file.module, &path.words) else { continue };
             for to in [tree.named(&path_from_root), tree.declaring(&path_from_root)] {
                 let place = format!("{}:{}", file.path, path.line);
                 imports.insert(Import { from: file.module.clone(), to, place });
@@ -115,7 +115,7 @@ fn use_tree(tokens: &[Token], mut at: usize, before: &[&'static str], found: &mu
             }
             return at;
         }
-        if !(token.is("self") && !words.is_empty()) {
+        if !token.is("self") || words.is_empty() {
             words.push(token.text);
         }
         if tokens[at].is("::") {
@@ -144,7 +144,7 @@ impl Tree {
         let mut tree = Self { modules, imported: BTreeMap::new() };
         for file in files {
             for path in &file.paths {
-                if let (Some(name), Some(words)) = (path.name, tree.from_root(&file.module, &path.words)) {
+                if let (Some(name), Some(words)) = (path.name, tree.resolve_from_root(&file.module, &path.words)) {
                     tree.imported.insert((file.module.clone(), name), words);
                 }
             }
@@ -153,7 +153,7 @@ impl Tree {
     }
 
     /// `None` for a path that leads out of the crate.
-    fn from_root(&self, module: &[&'static str], words: &[&'static str]) -> Option<Vec<&'static str>> {
+    fn resolve_from_root(&self, module: &[&'static str], words: &[&'static str]) -> Option<Vec<&'static str>> {
         let supers = words.iter().take_while(|word| **word == "super").count();
         let parent = module.get(..module.len().checked_sub(supers)?)?;
         match *words.first()? {

@@ -34,7 +34,7 @@ impl Source {
 
     /// `src/http/` holds `src/http.rs` as well, the file of the same module.
     pub fn is_under(&self, places: &[&str]) -> bool {
-        let module = self.path.strip_suffix(".rs").unwrap_or(&self.path);
+        let module = self.path.strip_suffix(".rs").unwrap_or(self.path);
         places.iter().any(|place| self.path.starts_with(place) || place.strip_suffix('/') == Some(module))
     }
 }

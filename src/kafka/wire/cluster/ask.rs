@@ -7,10 +7,10 @@
 //! Where the answer of one broker is not enough, another one is asked ([`Turn::Other`]). That must not hold up the
 //! questions of others, so a broker that is silent, throttled or has just failed is left out.
 
-use super::{Cluster, sum_up};
+use super::{ClusterClient, sum_up};
 use crate::backoff::Backoff;
 use crate::broker::BrokerError;
-use crate::kafka::wire::connection::Connection;
+use crate::kafka::wire::connection::BrokerConnection;
 use crate::kafka::wire::metadata;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -29,7 +29,7 @@ const AVOIDED: (Duration, Duration) = (Duration::from_secs(10), Duration::from_s
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn<'a> {
+pub(super) enum BrokerTurn<'a> {
     /// The broker that answered last: any broker will do.
     Last,
     /// Another broker than last time.
@@ -38,7 +38,7 @@ pub(super) enum Turn<'a> {
     Other(&'a [Arc<str>]),
 }
 
-pub(super) struct Asked {
+pub(super) struct AttemptResult {
     pub answer: MetadataResponse,
     /// Of the broker that answered.
     pub address: Arc<str>,
@@ -54,7 +54,7 @@ pub(super) enum AddressKind {
     AnyBroker,
 }
 
-impl Asked {
+impl AttemptResult {
     /// Addresses of the brokers, as this one says.
     pub fn brokers(&self) -> BTreeSet<Arc<str>> {
         metadata::addresses(&self.answer).into_values().collect()
@@ -72,9 +72,9 @@ impl Asked {
 
 /// Connections for metadata, and what is known of addresses.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct BrokerList {
     /// The one that answered last is the last.
-    kept: VecDeque<Connection>,
+    kept: VecDeque<BrokerConnection>,
     avoided: HashMap<Arc<str>, Avoided>,
     /// Twice what the last answer took.
     usual: Duration,
@@ -88,13 +88,13 @@ struct Avoided {
     backoff: Backoff,
 }
 
-impl Line {
-    fn take(&mut self, address: &str) -> Option<Connection> {
+impl BrokerList {
+    fn take(&mut self, address: &str) -> Option<BrokerConnection> {
         let at = self.kept.iter().position(|connection| connection.address() == address)?;
         self.kept.remove(at)
     }
 
-    fn keep(&mut self, connection: Connection, took: Duration) {
+    fn keep(&mut self, connection: BrokerConnection, took: Duration) {
         self.avoided.remove(connection.address());
         self.usual = took * 2;
         self.answers += 1;
@@ -120,19 +120,19 @@ impl Line {
     }
 
     /// All addresses in the order in which they are to be asked; `others` are those without a kept connection.
-    fn order(&self, turn: Turn<'_>, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
+    fn order(&self, turn: BrokerTurn<'_>, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
         // A question to a broker whose quota is used up would hold up all others.
         let soon = Instant::now() + HEDGE;
-        let is_throttled = |c: &&Connection| c.throttled_until().is_some_and(|until| until > soon);
+        let is_throttled = |c: &&BrokerConnection| c.throttled_until().is_some_and(|until| until > soon);
         let (throttled, kept): (Vec<_>, Vec<_>) = self.kept.iter().partition(is_throttled);
         let kept = kept.into_iter().map(|connection| Arc::from(connection.address()));
         // Stable: in each half the order remains.
         others.sort_by_key(|address| self.is_avoided(address));
         let mut order: VecDeque<Arc<str>> = match turn {
-            Turn::Last => kept.rev().collect(),
-            Turn::Next | Turn::Other(_) => kept.collect(),
+            BrokerTurn::Last => kept.rev().collect(),
+            BrokerTurn::Next | BrokerTurn::Other(_) => kept.collect(),
         };
-        let lacks_one = turn == Turn::Next && order.len() < KEPT.min(brokers);
+        let lacks_one = turn == BrokerTurn::Next && order.len() < KEPT.min(brokers);
         if let Some(first) = others.first()
             && lacks_one
             && !self.is_avoided(first)
@@ -140,7 +140,7 @@ impl Line {
             order.push_front(others.remove(0));
         }
         order.extend(others);
-        if let Turn::Other(heard) = turn {
+        if let BrokerTurn::Other(heard) = turn {
             order.retain(|address| !heard.contains(address) && !self.has_just_failed(address));
             return order;
         }
@@ -149,9 +149,9 @@ impl Line {
     }
 }
 
-impl Cluster {
+impl ClusterClient {
     /// Asks brokers until one answers: first each of them for about a second, then the silent ones for longer.
-    pub(super) fn ask(&self, request: &MetadataRequest, turn: Turn<'_>) -> Result<Asked, BrokerError> {
+    pub(super) fn ask(&self, request: &MetadataRequest, turn: BrokerTurn<'_>) -> Result<AttemptResult, BrokerError> {
         let came = Instant::now();
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         self.fail_fast(came)?;
@@ -159,7 +159,7 @@ impl Cluster {
         // One that is silent must leave time for the others.
         let longest = self.settings.request_timeout / 3;
         let mut round = self.addresses(&mut line, turn);
-        let is_second = matches!(turn, Turn::Other(_));
+        let is_second = matches!(turn, BrokerTurn::Other(_));
         let mut patience = if round.len() > 1 || is_second { line.usual.max(HEDGE).min(longest) } else { longest };
         let (mut failures, mut silent) = (Vec::new(), VecDeque::new());
         while Instant::now() < deadline {
@@ -180,7 +180,7 @@ impl Cluster {
             let error = match connection.and_then(ask) {
                 Ok((connection, answer)) => {
                     line.keep(connection, began.elapsed());
-                    return Ok(Asked { answer, address, number: line.answers });
+                    return Ok(AttemptResult { answer, address, number: line.answers });
                 }
                 Err(error) => error,
             };
@@ -209,10 +209,10 @@ impl Cluster {
 
     fn ask_on(
         &self,
-        mut connection: Connection,
+        mut connection: BrokerConnection,
         request: &MetadataRequest,
         until: Instant,
-    ) -> Result<(Connection, MetadataResponse), BrokerError> {
+    ) -> Result<(BrokerConnection, MetadataResponse), BrokerError> {
         let version = connection.version_for::<MetadataRequest>(metadata::VERSION)?;
         let answer = connection.call(request, version, until.saturating_duration_since(Instant::now()))?;
         let mut view = self.view();
@@ -227,7 +227,7 @@ impl Cluster {
     }
 
     /// Kept connections, then the brokers that are known, then the addresses of the settings.
-    fn addresses(&self, line: &mut Line, turn: Turn<'_>) -> VecDeque<Arc<str>> {
+    fn addresses(&self, line: &mut BrokerList, turn: BrokerTurn<'_>) -> VecDeque<Arc<str>> {
         let mut view = self.view();
         let mut known: Vec<Arc<str>> = view.brokers.values().cloned().collect();
         let own = known.clone();
@@ -246,7 +246,7 @@ impl Cluster {
         }
         known.retain(|address| line.kept.iter().all(|connection| connection.address() != &**address));
         let mut order = line.order(turn, known, own.len());
-        if let Turn::Other(_) = turn {
+        if let BrokerTurn::Other(_) = turn {
             // Other addresses may lead to a broker that has been asked already.
             order.retain(|address| own.contains(address));
         }

@@ -27,12 +27,12 @@ const MOST_REPLACED: usize = 8;
 const RETURNS_AFTER: (u32, Duration) = (5, Duration::from_secs(60));
 
 #[derive(Default)]
-pub(super) struct Identities(HashMap<TopicName, Identity>);
+pub(super) struct Identities(HashMap<TopicName, TopicIdentity>);
 
-struct Identity {
+struct TopicIdentity {
     present: Uuid,
     candidate: Option<CandidateId>,
-    reports: HashMap<Arc<str>, Report>,
+    reports: HashMap<Arc<str>, IdentityReport>,
     replaced: VecDeque<Uuid>,
 }
 
@@ -46,7 +46,7 @@ struct CandidateId {
 }
 
 /// The latest answer from an address.
-struct Report {
+struct IdentityReport {
     id: Uuid,
     number: u64,
 }
@@ -63,7 +63,7 @@ pub(super) struct AnswerSource<'a> {
 
 /// What to make of an id in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum IdentityVerdict {
     Present,
     /// Of a topic that was deleted.
     Outdated,
@@ -73,8 +73,8 @@ pub(super) enum Verdict {
 
 impl Identities {
     /// An answer has `id` for `topic`, which is known under the id `known`.
-    pub fn judge(&mut self, topic: &TopicName, id: Uuid, known: TopicId, source: AnswerSource<'_>) -> Verdict {
-        let new = || Identity {
+    pub fn judge(&mut self, topic: &TopicName, id: Uuid, known: TopicId, source: AnswerSource<'_>) -> IdentityVerdict {
+        let new = || TopicIdentity {
             present: known.unwrap_or(id),
             candidate: None,
             reports: HashMap::new(),
@@ -100,16 +100,16 @@ impl Identities {
     }
 }
 
-impl Identity {
-    fn judge(&mut self, id: Uuid, AnswerSource { address, kind, number, at }: AnswerSource<'_>) -> Verdict {
+impl TopicIdentity {
+    fn judge(&mut self, id: Uuid, AnswerSource { address, kind, number, at }: AnswerSource<'_>) -> IdentityVerdict {
         // Threads that ask at the same time may get here in another order than the answers came.
         if self.reports.get(address).is_some_and(|report| report.number > number) {
-            return if id == self.present { Verdict::Present } else { Verdict::Outdated };
+            return if id == self.present { IdentityVerdict::Present } else { IdentityVerdict::Outdated };
         }
         if self.reports.len() >= MOST_ADDRESSES && !self.reports.contains_key(address) {
             self.reports.clear();
         }
-        let before = self.reports.insert(address.clone(), Report { id, number }).map(|report| report.id);
+        let before = self.reports.insert(address.clone(), IdentityReport { id, number }).map(|report| report.id);
         let was_replaced = self.replaced.contains(&id);
         // Back to an id that was replaced goes no broker: then the address stands for several after all.
         let moves = kind == AddressKind::OneBroker && !was_replaced;
@@ -122,7 +122,7 @@ impl Identity {
         }
         if id == self.present {
             self.candidate = None;
-            return Verdict::Present;
+            return IdentityVerdict::Present;
         }
         let new = || CandidateId { id, broker: None, since: at, answers: 0 };
         let mut candidate = self.candidate.take().filter(|candidate| candidate.id == id).unwrap_or_else(new);
@@ -133,13 +133,13 @@ impl Identity {
         if left == Some(self.present) || has_agreed || is_lasting {
             self.present = id;
             self.replaced.retain(|replaced| *replaced != id);
-            return Verdict::Present;
+            return IdentityVerdict::Present;
         }
         if kind == AddressKind::OneBroker {
             candidate.broker.get_or_insert_with(|| address.clone());
         }
         self.candidate = Some(candidate);
-        if was_replaced { Verdict::Outdated } else { Verdict::Doubtful }
+        if was_replaced { IdentityVerdict::Outdated } else { IdentityVerdict::Doubtful }
     }
 }
 
@@ -147,7 +147,7 @@ impl Identity {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use Verdict::{Doubtful, Outdated, Present};
+    use IdentityVerdict::{Doubtful, Outdated, Present};
 
     /// The address of several brokers.
     const ANY: u8 = 0;
@@ -162,7 +162,7 @@ mod tests {
 
     /// Judges ids (`a`, `b`) of one topic by brokers, in this order, so many seconds apart.
     #[track_caller]
-    fn check_every(seconds: u64, answers: &[(u8, char, Verdict)]) {
+    fn check_every(seconds: u64, answers: &[(u8, char, IdentityVerdict)]) {
         let (mut identities, topic, began) = (Identities::default(), name("t"), Instant::now());
         for (number, (broker, told, verdict)) in (0..).zip(answers) {
             let address = Arc::from(format!("broker-{broker}:9092"));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(answers: &[(u8, char, Verdict)]) {
+    fn check(answers: &[(u8, char, IdentityVerdict)]) {
         check_every(0, answers);
     }
 

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::ask::{Asked, HEDGE};
+use super::ask::{AttemptResult, HEDGE};
 use super::topics::{Certainty, TopicLookup};
 use super::*;
 use crate::broker::{AutoCreate, TopicInfo};
@@ -20,7 +20,7 @@ fn nobody() -> String {
 fn any_bootstrap_address_that_answers_will_do() {
     let alive = broker(|_| Some(metadata(&[(1, "127.0.0.1:1")], &[])));
     for _ in 0..10 {
-        Cluster::new(testing::settings(&[&nobody(), &alive.address, &nobody()])).ping().unwrap();
+        ClusterClient::new(testing::settings(&[&nobody(), &alive.address, &nobody()])).ping().unwrap();
     }
 }
 
@@ -30,7 +30,7 @@ fn topics_are_answered_in_the_order_asked() {
         assert_eq!(asked.key, METADATA);
         Some(metadata(&[(1, "h:1")], &[("b", 0, &[1, -1]), ("denied", 29, &[]), ("electing", 5, &[]), ("a", 0, &[1])]))
     });
-    let cluster = Cluster::new(alive.settings());
+    let cluster = ClusterClient::new(alive.settings());
     let asked = ["a", "missing", "denied", "electing", "b"].map(name);
     let found = cluster.topics(&asked, AutoCreate::Never).unwrap();
     let leaders = |info: &TopicInfo| info.partitions.iter().map(|p| p.leader).collect::<Vec<_>>();
@@ -53,7 +53,7 @@ fn a_topic_is_made_only_where_that_is_asked_for() {
         noted.lock().unwrap().push(*asked.body.last().unwrap());
         Some(metadata(&[], &[("t", 0, &[1])]))
     });
-    let cluster = Cluster::new(alive.settings());
+    let cluster = ClusterClient::new(alive.settings());
     cluster.ping().unwrap();
     cluster.list_topics().unwrap();
     cluster.topics(&[name("t")], AutoCreate::Never).unwrap();
@@ -66,7 +66,7 @@ fn brokers_learnt_from_the_first_take_over_when_it_is_gone() {
     let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
     let address = second.address.clone();
     let first = broker(move |_| Some(metadata(&[(2, &address)], &[])));
-    let cluster = Cluster::new(first.settings());
+    let cluster = ClusterClient::new(first.settings());
     cluster.ping().unwrap();
     drop(first);
     assert_eq!(cluster.refresh(&name("t"), AutoCreate::Never).unwrap().partitions[0].leader, Some(2));
@@ -88,8 +88,8 @@ fn a_broker_that_falls_silent_leaves_time_for_another() {
             }
         }
     });
-    let settings = Settings { request_timeout: Duration::from_millis(900), ..first.settings() };
-    let cluster = Cluster::new(settings);
+    let settings = WireSettings { request_timeout: Duration::from_millis(900), ..first.settings() };
+    let cluster = ClusterClient::new(settings);
     cluster.ping().unwrap();
     silent_from_now.store(true, std::sync::atomic::Ordering::SeqCst);
     cluster.ping().unwrap();
@@ -99,7 +99,7 @@ fn a_broker_that_falls_silent_leaves_time_for_another() {
 #[test]
 fn while_nobody_answers_the_reason_comes_at_once() {
     let closing = testing::Impostor::start(drop);
-    let cluster = Cluster::new(closing.settings());
+    let cluster = ClusterClient::new(closing.settings());
     let why = cluster.ping().unwrap_err();
     assert!(matches!(&why, BrokerError::Unavailable(text) if text.contains(&closing.address)), "{why:?}");
     cluster.note_away(&why);
@@ -113,8 +113,8 @@ fn while_nobody_answers_the_reason_comes_at_once() {
 #[test]
 fn whoever_waited_while_nobody_answered_does_not_try_again() {
     let silent = testing::Impostor::start(|mut stream| while testing::next_request(&mut stream).is_some() {});
-    let settings = Settings { connect_timeout: Duration::from_millis(300), ..silent.settings() };
-    let cluster = Cluster::new(settings);
+    let settings = WireSettings { connect_timeout: Duration::from_millis(300), ..silent.settings() };
+    let cluster = ClusterClient::new(settings);
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| cluster.ping())).collect();
         let began = Instant::now();
@@ -130,10 +130,10 @@ fn it_answers_again_when_the_broker_comes_back() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let cluster = Cluster::new(testing::settings(&[&address, &nobody()]));
+    let cluster = ClusterClient::new(testing::settings(&[&address, &nobody()]));
     cluster.ping().unwrap_err();
     let alive = broker(|_| Some(metadata(&[], &[])));
-    let cluster = Cluster { settings: alive.settings(), ..cluster };
+    let cluster = ClusterClient { settings: alive.settings(), ..cluster };
     let deadline = Instant::now() + Duration::from_secs(10);
     while let Err(error) = cluster.ping() {
         assert!(Instant::now() < deadline, "{error}");
@@ -184,7 +184,7 @@ fn a_broker_whose_quota_is_used_up_does_not_delay_questions_that_others_can_answ
         // The throttle time comes first; it is longer than pauses can be.
         Some([&600_000i32.to_be_bytes()[..], &metadata(&[(2, &address)], &[])[4..]].concat())
     });
-    let cluster = Cluster::new(first.settings());
+    let cluster = ClusterClient::new(first.settings());
     cluster.ping().unwrap();
     let began = Instant::now();
     cluster.ping().unwrap();
@@ -214,7 +214,7 @@ fn after_all_brokers_were_away_all_of_them_are_asked_in_turn() {
         .collect();
     addresses.set(brokers.iter().map(|b| b.address.clone()).collect()).unwrap();
     let bootstrap: Vec<&str> = brokers.iter().map(|b| b.address.as_str()).collect();
-    let cluster = Cluster::new(testing::settings(&bootstrap));
+    let cluster = ClusterClient::new(testing::settings(&bootstrap));
     for _ in 0..5 {
         cluster.ping().unwrap_err();
         cluster.view().away.as_mut().unwrap().next = Instant::now();
@@ -244,7 +244,7 @@ fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
         }
     });
     address.set(refusing.address.clone()).unwrap();
-    let cluster = Cluster::new(refusing.settings());
+    let cluster = ClusterClient::new(refusing.settings());
     cluster.ping().unwrap();
     for _ in 0..20 {
         assert!(matches!(cluster.connect(1), Err(BrokerError::Untrusted(_))));
@@ -272,8 +272,8 @@ fn a_frozen_broker_delays_metadata_by_about_a_second() {
     let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
     let address = second.address.clone();
     let (first, frozen) = freezing(move || metadata(&[(2, &address)], &[]));
-    let settings = Settings { request_timeout: Duration::from_secs(60), ..first.settings() };
-    let cluster = Cluster::new(settings);
+    let settings = WireSettings { request_timeout: Duration::from_secs(60), ..first.settings() };
+    let cluster = ClusterClient::new(settings);
     cluster.ping().unwrap();
     frozen.store(true, Ordering::SeqCst);
     let began = Instant::now();
@@ -298,12 +298,12 @@ fn a_broker_that_is_only_slow_is_waited_for_where_no_other_answers() {
             testing::answer(&mut stream, asked.correlation, &body);
         }
     });
-    let settings = Settings {
+    let settings = WireSettings {
         bootstrap: vec![first.address.clone(), nobody()],
         request_timeout: Duration::from_secs(60),
         ..first.settings()
     };
-    let cluster = Cluster::new(settings);
+    let cluster = ClusterClient::new(settings);
     cluster.ping().unwrap();
     let opened = first.connections();
     cluster.ping().unwrap();
@@ -325,7 +325,7 @@ fn questions_about_leaders_go_to_the_brokers_in_turn() {
         })
         .collect();
     addresses.set(brokers.iter().map(|b| b.address.clone()).collect()).unwrap();
-    let cluster = Cluster::new(brokers[0].settings());
+    let cluster = ClusterClient::new(brokers[0].settings());
     for _ in 0..9 {
         cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
     }
@@ -342,7 +342,7 @@ fn a_sign_of_life_comes_from_the_broker_that_answered_last() {
     let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
     let address = second.address.clone();
     let first = broker(move |_| Some(metadata(&[(2, &address)], &[])));
-    let cluster = Cluster::new(first.settings());
+    let cluster = ClusterClient::new(first.settings());
     for _ in 0..5 {
         cluster.ping().unwrap();
     }
@@ -356,7 +356,7 @@ fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() 
         MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
     };
     use kafka_protocol::protocol::StrBytes;
-    let cluster = Cluster::new(testing::settings(&[]));
+    let cluster = ClusterClient::new(testing::settings(&[]));
     let number = std::cell::Cell::new(0);
     let answer = |broker: i32, id: Option<u128>| {
         number.set(number.get() + 1);
@@ -371,7 +371,7 @@ fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() 
             |node: i32| MetadataResponseBroker::default().with_node_id(node.into()).with_host(host(node)).with_port(9);
         let brokers = (1..=4).map(node).collect();
         let answer = MetadataResponse::default().with_brokers(brokers).with_topics(topic.into_iter().collect());
-        Asked { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
+        AttemptResult { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
     };
     // What comes of one question to these brokers.
     let told = |answers: &[(i32, Option<u128>)]| {
@@ -404,7 +404,7 @@ fn a_broker_that_has_just_started_does_not_say_that_topics_are_gone() {
         let topic: (_, _, &[i32]) = if restarted.load(Ordering::SeqCst) { ("t", 3, &[]) } else { ("t", 0, &[1]) };
         Some(metadata(&[], &[topic]))
     });
-    let cluster = Cluster::new(alive.settings());
+    let cluster = ClusterClient::new(alive.settings());
     let before = cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
     has_restarted.store(true, Ordering::SeqCst);
     let again = cluster.refresh(&name("t"), AutoCreate::Never);

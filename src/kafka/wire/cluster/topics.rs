@@ -4,9 +4,9 @@
 //! its answer says so. So a topic is missing only where two brokers say so, and it stays known until then. A topic that
 //! is new to us is asked for twice as well: later answers are compared with what is known, the first one cannot be.
 
-use super::ask::{AddressKind, Asked, Turn};
-use super::identity::{AnswerSource, Verdict};
-use super::{Cluster, View};
+use super::ask::{AddressKind, AttemptResult, BrokerTurn};
+use super::identity::{AnswerSource, IdentityVerdict};
+use super::{ClusterClient, View};
 use crate::broker::{AutoCreate, BrokerError, Remedy, TopicInfo};
 use crate::kafka::wire::metadata;
 use crate::record::{TopicName, TopicPartition};
@@ -58,10 +58,10 @@ impl<'a> TopicLookup<'a> {
     }
 }
 
-impl Cluster {
+impl ClusterClient {
     /// All topics but internal ones, by name, fresh from a broker. Where it contradicts what is known, others are asked.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
-        let Asked { answer, address, .. } = self.ask(&metadata::all(), Turn::Last)?;
+        let AttemptResult { answer, address, .. } = self.ask(&metadata::all(), BrokerTurn::Last)?;
         if answer.brokers.is_empty() && answer.topics.is_empty() {
             return Err(does_not_know_the_cluster(&address));
         }
@@ -99,7 +99,7 @@ impl Cluster {
             return Ok(Vec::new());
         }
         let mut lookups: Vec<_> = topics.iter().map(TopicLookup::new).collect();
-        let asked = self.ask(&metadata::some(topics, auto_create), Turn::Next)?;
+        let asked = self.ask(&metadata::some(topics, auto_create), BrokerTurn::Next)?;
         self.learn(&mut lookups, &asked);
         let mut heard = vec![asked.address];
         while heard.len() < MOST_ASKED {
@@ -107,7 +107,7 @@ impl Cluster {
             if doubtful.is_empty() {
                 break;
             }
-            let Ok(asked) = self.ask(&metadata::some(&doubtful, auto_create), Turn::Other(&heard)) else { break };
+            let Ok(asked) = self.ask(&metadata::some(&doubtful, auto_create), BrokerTurn::Other(&heard)) else { break };
             self.learn(&mut lookups, &asked);
             heard.push(asked.address);
         }
@@ -121,8 +121,8 @@ impl Cluster {
     }
 
     /// Brings an answer about those in doubt in line with what other brokers have told, and remembers it.
-    pub(super) fn learn(&self, lookups: &mut [TopicLookup<'_>], asked: &Asked) {
-        let Asked { answer, address, number } = asked;
+    pub(super) fn learn(&self, lookups: &mut [TopicLookup<'_>], asked: &AttemptResult) {
+        let AttemptResult { answer, address, number } = asked;
         let (now, kind) = (Instant::now(), asked.address_kind());
         let agreed = asked.brokers().len().min(AGREED);
         let doubtful: Vec<_> = lookups.iter_mut().filter(|lookup| lookup.is_doubtful()).collect();
@@ -140,8 +140,8 @@ impl Cluster {
                     let before = topics.get(name);
                     let source = AnswerSource { address, kind, number: *number, at: now };
                     let judge = |id| identities.judge(name, id, before.and_then(|before| before.id), source);
-                    match info.id.map_or(Verdict::Present, judge) {
-                        Verdict::Present => {
+                    match info.id.map_or(IdentityVerdict::Present, judge) {
+                        IdentityVerdict::Present => {
                             let outdated = before.and_then(|before| metadata::keep_newer_leaders(&mut info, before));
                             newer = newer.or(outdated);
                             if before.is_none() && agreed > 1 {
@@ -152,7 +152,7 @@ impl Cluster {
                         }
                         verdict => {
                             newer = newer.or(Some(TopicPartition { topic: name.clone(), partition: 0 }));
-                            if verdict == Verdict::Doubtful {
+                            if verdict == IdentityVerdict::Doubtful {
                                 lookup.certainty = Certainty::Doubtful;
                             }
                             let why = || format!("{address} knows only an earlier topic with the name {name}");

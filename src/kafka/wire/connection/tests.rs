@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use std::io::Write;
 use std::sync::mpsc;
 
-fn brief(settings: Settings) -> Settings {
-    Settings { connect_timeout: Duration::from_millis(200), ..settings }
+fn brief(settings: WireSettings) -> WireSettings {
+    WireSettings { connect_timeout: Duration::from_millis(200), ..settings }
 }
 
 /// What comes of a broker that answers the first request with these bytes and then is silent, or
@@ -21,7 +21,7 @@ fn open_after(bytes: Vec<u8>, then: Then) -> BrokerError {
             while next_request(&mut stream).is_some() {}
         }
     });
-    Connection::open(&impostor.address, &brief(impostor.settings())).err().unwrap()
+    BrokerConnection::open(&impostor.address, &brief(impostor.settings())).err().unwrap()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn an_answer_that_trickles_does_not_outlast_the_deadline() {
         }
     });
     let began = Instant::now();
-    let error = Connection::open(&impostor.address, &brief(impostor.settings())).err().unwrap();
+    let error = BrokerConnection::open(&impostor.address, &brief(impostor.settings())).err().unwrap();
     assert!(error.to_string().contains("in time"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(2));
 }
@@ -98,16 +98,16 @@ fn an_answer_that_trickles_does_not_outlast_the_deadline() {
 #[test]
 fn nobody_there_is_said_with_the_address() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let error = Connection::open(&free, &Settings::default()).err().unwrap();
+    let error = BrokerConnection::open(&free, &WireSettings::default()).err().unwrap();
     assert!(matches!(&error, BrokerError::Unavailable(why) if why.contains(&free)), "{error:?}");
-    let error = Connection::open("no-such-host.invalid:9092", &Settings::default()).err().unwrap();
+    let error = BrokerConnection::open("no-such-host.invalid:9092", &WireSettings::default()).err().unwrap();
     assert!(matches!(&error, BrokerError::Unavailable(why) if why.contains("no such address")), "{error:?}");
 }
 
 #[test]
 fn the_newest_common_version_is_spoken() {
     let broker = testing::broker(|_| None);
-    let connection = Connection::open(&broker.address, &broker.settings()).unwrap();
+    let connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
     assert_eq!(connection.version_for::<MetadataRequest>(12), Ok(4));
     assert_eq!(connection.version_for::<MetadataRequest>(3), Ok(3));
     assert_eq!(connection.version_for::<ListOffsetsRequest>(7), Ok(2));
@@ -121,7 +121,7 @@ fn a_broker_that_is_too_old_is_named_with_its_versions() {
     let answer = ApiVersionsResponse::default().with_api_keys(vec![
         kafka_protocol::messages::api_versions_response::ApiVersion::default().with_api_key(1).with_max_version(3),
     ]);
-    let versions = Versions::read("old:9092", &answer);
+    let versions = ApiVersions::read("old:9092", &answer);
     assert!(!versions.speaks_wire());
     let error = versions.common::<FetchRequest>(12).unwrap_err();
     assert_eq!(
@@ -140,7 +140,7 @@ fn a_broker_that_does_not_know_our_question_is_asked_in_version_0() {
         testing::answer(&mut stream, second.correlation, &[0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 5]);
         while next_request(&mut stream).is_some() {}
     });
-    let connection = Connection::open(&impostor.address, &impostor.settings()).unwrap();
+    let connection = BrokerConnection::open(&impostor.address, &impostor.settings()).unwrap();
     assert_eq!(connection.version_for::<FetchRequest>(12), Ok(5));
 }
 
@@ -155,7 +155,7 @@ fn another_thread_can_end_a_call_that_waits() {
             }
         }
     });
-    let mut connection = Connection::open(&impostor.address, &impostor.settings()).unwrap();
+    let mut connection = BrokerConnection::open(&impostor.address, &impostor.settings()).unwrap();
     let interrupter = connection.interrupter();
     let ending = std::thread::spawn(move || {
         waits.recv().unwrap();
@@ -181,7 +181,8 @@ fn several_requests_are_in_flight_and_answered_in_order() {
             testing::answer(&mut stream, request.correlation, &body);
         }
     });
-    let (mut sender, mut receiver, _) = Connection::open(&impostor.address, &impostor.settings()).unwrap().split();
+    let (mut sender, mut receiver, _) =
+        BrokerConnection::open(&impostor.address, &impostor.settings()).unwrap().split();
     let deadline = Instant::now() + Duration::from_secs(5);
     let request = MetadataRequest::default().with_topics(Some(Vec::new()));
     let tickets: Vec<_> = (0..3).map(|_| sender.send(&request, 4, deadline).unwrap()).collect();
@@ -197,6 +198,6 @@ fn a_broker_whose_sasl_is_too_old_takes_a_person_to_mend() {
     let old = testing::broker(|_| None);
     let sasl = Sasl::Plain { username: "alice".to_owned(), password: Secret::new("hunter2") };
     let security = Security { sasl: Some(Arc::new(sasl)), ..Security::default() };
-    let error = Connection::open(&old.address, &Settings { security, ..old.settings() }).err().unwrap();
+    let error = BrokerConnection::open(&old.address, &WireSettings { security, ..old.settings() }).err().unwrap();
     assert!(matches!(&error, BrokerError::Untrusted(why) if why.contains("before Kafka 1.0")), "{error:?}");
 }

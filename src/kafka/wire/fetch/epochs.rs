@@ -5,9 +5,9 @@
 //! that was read last under each new leader: while it leads, the earlier part of its log does not change.
 
 use super::session::DIVERGENCE;
-use crate::broker::{BrokerError, Fetched, Operation, TopicId, Want};
-use crate::kafka::wire::connection::Connection;
-use crate::kafka::wire::errors::{self, Asked};
+use crate::broker::{BrokerError, FetchPosition, FetchResult, Operation, TopicId};
+use crate::kafka::wire::connection::BrokerConnection;
+use crate::kafka::wire::errors::{self, ErrorContext};
 use crate::record::{Epoch, NO_EPOCH, Offset, Partition, TopicName, TopicPartition};
 use kafka_protocol::messages::fetch_response::EpochEndOffset;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
@@ -29,7 +29,7 @@ pub fn wire_epoch(epoch: Epoch) -> i32 {
 }
 
 /// What a Fetch answer says about the record before the asked offset.
-pub fn divergence(want: &Want, told: &EpochEndOffset) -> Result<(), BrokerError> {
+pub fn divergence(want: &FetchPosition, told: &EpochEndOffset) -> Result<(), BrokerError> {
     if told.epoch < 0 && told.end_offset < 0 {
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub fn divergence(want: &Want, told: &EpochEndOffset) -> Result<(), BrokerError>
 
 /// `epoch` is the log's largest one up to the wanted one, and ends at `end`. Every error is one step back, in the
 /// offset or the epoch, so that the next question cannot be the same.
-fn judge(want: &Want, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
+fn judge(want: &FetchPosition, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
     let place = place(want);
     if epoch < 0 || end < 0 {
         // The leader has never heard of an epoch so late: its log is another one.
@@ -56,62 +56,62 @@ fn judge(want: &Want, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
     Ok(())
 }
 
-fn contradiction(want: &Want, epoch: Epoch, end: Offset) -> BrokerError {
-    let Want { offset, last_epoch, .. } = want;
+fn contradiction(want: &FetchPosition, epoch: Epoch, end: Offset) -> BrokerError {
+    let FetchPosition { offset, last_epoch, .. } = want;
     BrokerError::Corrupt(format!(
         "{}: asked for offset {offset} after leader epoch {last_epoch}, the broker said that epoch {epoch} ends at {end}",
         place(want)
     ))
 }
 
-fn place(want: &Want) -> TopicPartition {
+fn place(want: &FetchPosition) -> TopicPartition {
     TopicPartition { topic: want.topic.clone(), partition: want.partition }
 }
 
 /// A partition under a leader, and an epoch that was asked for.
-type Key = (TopicName, TopicId, Partition, i32, Epoch);
+type EpochKey = (TopicName, TopicId, Partition, i32, Epoch);
 
 /// What leaders have said of the ends of epochs.
 #[derive(Default)]
-pub struct EpochEnds(HashMap<Key, (Epoch, Offset)>);
+pub struct EpochEnds(HashMap<EpochKey, (Epoch, Offset)>);
 
 impl EpochEnds {
     /// The wants that cannot be fetched as they are, and why: for brokers whose Fetch answers do not tell.
     pub fn check(
         &mut self,
-        connection: &mut Connection,
-        wants: &[Want],
+        connection: &mut BrokerConnection,
+        wants: &[FetchPosition],
         fetch_version: i16,
         timeout: Duration,
-    ) -> Result<Vec<Fetched>, BrokerError> {
+    ) -> Result<Vec<FetchResult>, BrokerError> {
         if fetch_version >= DIVERGENCE {
             return Ok(Vec::new());
         }
         // What the leader wrote itself, it has. Before Kafka 2.1 nobody tells which epoch leads.
-        let doubtful = |want: &&Want| want.last_epoch >= 0 && Epoch::from(want.leader_epoch) > want.last_epoch;
+        let doubtful = |want: &&FetchPosition| want.last_epoch >= 0 && Epoch::from(want.leader_epoch) > want.last_epoch;
         self.ask(connection, wants.iter().filter(doubtful), timeout)
     }
 
     /// A leader that does not know the epoch at all calls the offset out of range, whatever it is.
     pub fn explain(
         &mut self,
-        connection: &mut Connection,
-        wants: &[Want],
-        fetched: &mut [Fetched],
+        connection: &mut BrokerConnection,
+        wants: &[FetchPosition],
+        fetched: &mut [FetchResult],
         timeout: Duration,
     ) -> Result<(), BrokerError> {
-        let is_out = |f: &Fetched| matches!(f.result, Err(BrokerError::OffsetOutOfRange(_)));
-        let out = |want: &&Want| {
-            let own = |f: &Fetched| f.topic == want.topic && f.partition == want.partition;
+        let is_out = |f: &FetchResult| matches!(f.result, Err(BrokerError::OffsetOutOfRange(_)));
+        let out = |want: &&FetchPosition| {
+            let own = |f: &FetchResult| f.topic == want.topic && f.partition == want.partition;
             want.last_epoch >= 0 && fetched.iter().any(|f| own(f) && is_out(f))
         };
-        let wants: Vec<&Want> = wants.iter().filter(out).collect();
+        let wants: Vec<&FetchPosition> = wants.iter().filter(out).collect();
         // The leader's present epoch has grown since it was asked about.
         for want in &wants {
             self.0.remove(&key(want));
         }
         for told in self.ask(connection, wants.into_iter(), timeout)? {
-            let own = |f: &&mut Fetched| f.topic == told.topic && f.partition == told.partition;
+            let own = |f: &&mut FetchResult| f.topic == told.topic && f.partition == told.partition;
             if let (Some(fetched), Err(BrokerError::Truncated { .. })) = (fetched.iter_mut().find(own), &told.result) {
                 fetched.result = told.result;
             }
@@ -121,11 +121,11 @@ impl EpochEnds {
 
     fn ask<'w>(
         &mut self,
-        connection: &mut Connection,
-        wants: impl Iterator<Item = &'w Want> + Clone,
+        connection: &mut BrokerConnection,
+        wants: impl Iterator<Item = &'w FetchPosition> + Clone,
         timeout: Duration,
-    ) -> Result<Vec<Fetched>, BrokerError> {
-        let unknown: Vec<&Want> = wants.clone().filter(|want| !self.0.contains_key(&key(want))).collect();
+    ) -> Result<Vec<FetchResult>, BrokerError> {
+        let unknown: Vec<&FetchPosition> = wants.clone().filter(|want| !self.0.contains_key(&key(want))).collect();
         let mut failed = Vec::new();
         if !unknown.is_empty() {
             let Ok(version) = connection.version_for::<OffsetForLeaderEpochRequest>(VERSION) else {
@@ -144,7 +144,7 @@ impl EpochEnds {
                 }
             }
         }
-        let judged = |want: &Want| {
+        let judged = |want: &FetchPosition| {
             let (epoch, end) = self.0.get(&key(want))?;
             Some(fetched(want, judge(want, *epoch, *end).err()?))
         };
@@ -153,16 +153,16 @@ impl EpochEnds {
     }
 }
 
-fn key(want: &Want) -> Key {
+fn key(want: &FetchPosition) -> EpochKey {
     (want.topic.clone(), want.topic_id, want.partition, want.leader_epoch, want.last_epoch)
 }
 
-fn fetched(want: &Want, error: BrokerError) -> Fetched {
-    Fetched { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result: Err(error) }
+fn fetched(want: &FetchPosition, error: BrokerError) -> FetchResult {
+    FetchResult { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result: Err(error) }
 }
 
 /// Where the largest epoch up to each want's last one ends.
-pub fn request(wants: &[&Want]) -> OffsetForLeaderEpochRequest {
+pub fn request(wants: &[&FetchPosition]) -> OffsetForLeaderEpochRequest {
     let mut topics: BTreeMap<&TopicName, Vec<OffsetForLeaderPartition>> = BTreeMap::new();
     for want in wants {
         let partition = OffsetForLeaderPartition::default()
@@ -180,12 +180,12 @@ pub fn request(wants: &[&Want]) -> OffsetForLeaderEpochRequest {
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-pub fn end_of(answer: &OffsetForLeaderEpochResponse, want: &Want) -> Result<(Epoch, Offset), BrokerError> {
+pub fn end_of(answer: &OffsetForLeaderEpochResponse, want: &FetchPosition) -> Result<(Epoch, Offset), BrokerError> {
     let topic = answer.topics.iter().find(|topic| topic.topic.0.as_str() == want.topic.as_str());
     let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == want.partition));
     let place = place(want);
     let end = end.ok_or_else(|| BrokerError::StaleMetadata(format!("{place}: the broker told no end of an epoch")))?;
-    errors::check(end.error_code, Asked::Place(&place, Operation::Describe), None)?;
+    errors::check(end.error_code, ErrorContext::Place(&place, Operation::Describe), None)?;
     Ok((end.leader_epoch.into(), end.end_offset))
 }
 

@@ -2,7 +2,7 @@
 //! too, so that a request names only what has changed since the last one, and an answer only what there is to say.
 
 use super::epochs::wire_epoch;
-use crate::broker::{FetchLimits, Want};
+use crate::broker::{FetchLimits, FetchPosition};
 use crate::record::{Partition, TopicName};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
@@ -26,27 +26,27 @@ const FIRST: i32 = 0;
 const NONE: i32 = -1;
 
 /// What one request asks for, in the words of the protocol.
-type Asked = HashMap<Place, FetchPartition>;
+type SessionEntry = HashMap<PartitionSlot, FetchPartition>;
 /// As the broker tells places apart: by name or by id, and nil stands for the other. A topic made anew is the same place
 /// by name, and must not be forgotten under its old id after it was asked for under its new one.
-type Place = (TopicName, uuid::Uuid, Partition);
+type PartitionSlot = (TopicName, uuid::Uuid, Partition);
 
 /// Our side of a session.
 #[derive(Debug, Default)]
-pub struct Session {
+pub struct FetchSession {
     /// 0: the broker has given none.
     id: i32,
     /// Of the next request.
     epoch: i32,
     /// What the broker remembers.
-    known: Asked,
+    known: SessionEntry,
     /// A broker does not take topics by name and by id in one session.
     version: i16,
 }
 
-impl Session {
+impl FetchSession {
     /// The next request. A fetch that does not wait is for once, and leaves the session as it is.
-    pub fn request(&mut self, wants: &[Want], limits: FetchLimits, version: i16) -> FetchRequest {
+    pub fn request(&mut self, wants: &[FetchPosition], limits: FetchLimits, version: i16) -> FetchRequest {
         let request = FetchRequest::default()
             .with_max_wait_ms(millis(self.wait(limits, version)))
             .with_min_bytes(1)
@@ -65,7 +65,7 @@ impl Session {
             self.known = asked.iter().cloned().collect();
             return request.with_topics(topics(asked));
         }
-        let now: Asked = asked.iter().cloned().collect();
+        let now: SessionEntry = asked.iter().cloned().collect();
         let gone = self.known.keys().filter(|place| !now.contains_key(*place)).cloned().collect();
         let changed = asked.into_iter().filter(|(place, ask)| self.known.get(place) != Some(ask)).collect();
         self.known = now;
@@ -74,9 +74,9 @@ impl Session {
 
     /// Takes note of an answer to a request of this session. `Forgotten`: the broker has lost the session, and the
     /// same must be asked in a new one.
-    pub fn answered(&mut self, answer: &FetchResponse, limits: FetchLimits) -> Answered {
+    pub fn answered(&mut self, answer: &FetchResponse, limits: FetchLimits) -> SessionResult {
         if self.version < SESSIONS || limits.wait.is_zero() {
-            return Answered::Valid;
+            return SessionResult::Valid;
         }
         let forgotten = [
             ResponseError::FetchSessionIdNotFound,
@@ -87,18 +87,18 @@ impl Session {
             let began = self.epoch == FIRST;
             self.lost();
             // A broker that refuses to begin one would do so again.
-            return if began { Answered::Valid } else { Answered::Forgotten };
+            return if began { SessionResult::Valid } else { SessionResult::Forgotten };
         }
         if answer.error_code != 0 || answer.session_id == 0 {
             // The broker has no place for another session: it may have one the next time.
             self.lost();
             self.id = 0;
-            return Answered::Valid;
+            return SessionResult::Valid;
         }
         self.id = answer.session_id;
         // Epochs go round to the first after the one that begins a session.
         self.epoch = self.epoch.checked_add(1).unwrap_or(FIRST + 1);
-        Answered::Valid
+        SessionResult::Valid
     }
 
     /// A request that begins a session does not wait where the broker has given one before: cut off while it waited, it
@@ -112,18 +112,18 @@ impl Session {
     /// names the old one, which the broker then forgets.
     pub fn lost(&mut self) {
         self.epoch = FIRST;
-        self.known = Asked::new();
+        self.known = SessionEntry::new();
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answered {
+pub enum SessionResult {
     Valid,
     Forgotten,
 }
 
-fn asked(wants: &[Want], limits: FetchLimits, version: i16) -> Vec<(Place, FetchPartition)> {
-    let ask = |want: &Want| {
+fn asked(wants: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<(PartitionSlot, FetchPartition)> {
+    let ask = |want: &FetchPosition| {
         FetchPartition::default()
             .with_partition(want.partition)
             .with_current_leader_epoch(want.leader_epoch)
@@ -131,18 +131,19 @@ fn asked(wants: &[Want], limits: FetchLimits, version: i16) -> Vec<(Place, Fetch
             .with_last_fetched_epoch(if version >= DIVERGENCE { wire_epoch(want.last_epoch) } else { -1 })
             .with_partition_max_bytes(clamp(limits.partition_max_bytes))
     };
-    let id = |want: &Want| if version > BY_NAME { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
-    let place = |want: &Want| (want.topic.clone(), id(want), want.partition);
+    let id =
+        |want: &FetchPosition| if version > BY_NAME { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
+    let place = |want: &FetchPosition| (want.topic.clone(), id(want), want.partition);
     wants.iter().map(|want| (place(want), ask(want))).collect()
 }
 
 /// In the order of the wants: where an answer's bytes are limited, the first come first. In a session the broker keeps
 /// an order of its own, and moves what it has sent to the end.
-fn topics(asked: Vec<(Place, FetchPartition)>) -> Vec<FetchTopic> {
+fn topics(asked: Vec<(PartitionSlot, FetchPartition)>) -> Vec<FetchTopic> {
     by_topic(asked, |name, id| FetchTopic::default().with_topic(name.into()).with_topic_id(id), |t| &mut t.partitions)
 }
 
-fn forgotten(gone: Vec<Place>) -> Vec<ForgottenTopic> {
+fn forgotten(gone: Vec<PartitionSlot>) -> Vec<ForgottenTopic> {
     let numbered = gone
         .into_iter()
         .map(|place| {
@@ -158,7 +159,7 @@ fn forgotten(gone: Vec<Place>) -> Vec<ForgottenTopic> {
 }
 
 fn by_topic<P, T>(
-    places: Vec<(Place, P)>,
+    places: Vec<(PartitionSlot, P)>,
     new: impl Fn(StrBytes, uuid::Uuid) -> T,
     partitions: impl Fn(&mut T) -> &mut Vec<P>,
 ) -> Vec<T> {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 const LIMITS: FetchLimits = FetchLimits { wait: Duration::from_millis(10), max_bytes: 1000, partition_max_bytes: 1000 };
 
-fn want(partition: i32) -> Want {
-    Want {
+fn want(partition: i32) -> FetchPosition {
+    FetchPosition {
         topic: TopicName::new("t").unwrap(),
         topic_id: None,
         partition,
@@ -54,7 +54,7 @@ fn leader_within(
         _ => None,
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1, memory);
+    let reader = LeaderReader::new(Arc::new(ClusterClient::new(broker.settings())), 1, memory);
     (broker, reader)
 }
 
@@ -74,7 +74,7 @@ fn an_error_of_one_partition_does_not_hide_the_others() {
 #[test]
 fn whether_a_place_that_its_leader_does_not_know_is_gone_is_told_by_metadata() {
     let id = |id: u128| Some(uuid::Uuid::from_u128(id));
-    let want = |topic_id| Want { topic_id, ..want(0) };
+    let want = |topic_id| FetchPosition { topic_id, ..want(0) };
     let name = || TopicName::new("t").unwrap();
     let now = |id, partitions: i32| {
         let of = |partition| crate::broker::PartitionInfo { partition, leader: Some(1), leader_epoch: 0 };
@@ -137,7 +137,8 @@ fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
         }
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let mut reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1, MemoryBudget::default().live);
+    let mut reader =
+        LeaderReader::new(Arc::new(ClusterClient::new(broker.settings())), 1, MemoryBudget::default().live);
     let interrupt = reader.interrupter();
     let interrupting = std::thread::spawn(move || {
         waiting.recv().unwrap();
@@ -209,12 +210,12 @@ fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partit
     let memory = Share::new("test", 10 << 20, 5 << 20);
     let answer = fetched_each(PARTITIONS, &zeros(LARGE));
     let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
-    let mut left: Vec<Want> = (0..PARTITIONS).map(want).collect();
+    let mut left: Vec<FetchPosition> = (0..PARTITIONS).map(want).collect();
     while !left.is_empty() {
         let fetched = reader.fetch(&left, LIMITS).unwrap();
         assert!((LARGE..=memory.most()).contains(&memory.used()), "{}", memory.used());
         let before = left.len();
-        for Fetched { partition, result, .. } in fetched {
+        for FetchResult { partition, result, .. } in fetched {
             match result {
                 Ok(data) => {
                     let value = data.batches[0].iter().next().unwrap().value.map(<[u8]>::len);
@@ -275,8 +276,9 @@ fn beside_a_truncated_partition_the_others_are_fetched_from_old_brokers_too() {
         }
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let mut reader = LeaderReader::new(Arc::new(Cluster::new(broker.settings())), 1, MemoryBudget::default().live);
-    let read = Want { leader_epoch: 7, last_epoch: 3, ..want(0) };
+    let mut reader =
+        LeaderReader::new(Arc::new(ClusterClient::new(broker.settings())), 1, MemoryBudget::default().live);
+    let read = FetchPosition { leader_epoch: 7, last_epoch: 3, ..want(0) };
     let mut answers = reader.fetch(&[read, want(1)], LIMITS).unwrap();
     answers.sort_by_key(|answer| answer.partition);
     let [read, other] = &answers[..] else { panic!("{answers:?}") };

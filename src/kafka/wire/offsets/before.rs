@@ -4,8 +4,8 @@
 //! for a time that of the record at the position. A cursor with such an epoch would claim a record that no log has, and be
 //! told of a truncation after the next election.
 
-use super::{PATIENCE, Question};
-use crate::broker::{BrokerError, NodeId, Remedy, Want};
+use super::{OffsetQuery, PATIENCE};
+use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
 use crate::kafka::wire::fetch::epochs::{VERSION, end_of, request};
 use crate::kafka::wire::pool::Pool;
 use crate::record::{Epoch, NO_EPOCH, Offset, Position};
@@ -15,15 +15,15 @@ use crate::record::{Epoch, NO_EPOCH, Offset, Position};
 const MOST: usize = 8;
 
 /// Sets the epochs of the positions that were found for this group, each by asking where the epochs before it end.
-pub fn find_epochs(pool: &Pool, leader: NodeId, questions: &mut [Question<'_>], group: Vec<usize>) {
+pub fn find_epochs(pool: &Pool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: Vec<usize>) {
     let mut open = group;
     for _ in 0..MOST {
-        let wants: Vec<(usize, Want)> =
+        let wants: Vec<(usize, FetchPosition)> =
             open.iter().filter_map(|index| Some((*index, questions.get(*index)?.epoch_before()?))).collect();
         if wants.is_empty() {
             return;
         }
-        let asked: Vec<&Want> = wants.iter().map(|(_, want)| want).collect();
+        let asked: Vec<&FetchPosition> = wants.iter().map(|(_, want)| want).collect();
         let answer = pool.call(leader, VERSION, |_| request(&asked), PATIENCE);
         open.clear();
         for (index, want) in &wants {
@@ -49,11 +49,11 @@ enum Narrowed {
     GoOn,
 }
 
-impl Question<'_> {
+impl OffsetQuery<'_> {
     /// Asks for the epoch before the one that was found, where there can be one.
-    fn epoch_before(&self) -> Option<Want> {
+    fn epoch_before(&self) -> Option<FetchPosition> {
         let Some(Ok(Position { next, epoch })) = self.result else { return None };
-        (epoch > 0).then(|| Want {
+        (epoch > 0).then(|| FetchPosition {
             topic: self.place.topic.clone(),
             topic_id: None,
             partition: self.place.partition,

@@ -37,7 +37,7 @@ fn ask(
         _ => None,
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let cluster = Arc::new(Cluster::new(broker.settings()));
+    let cluster = Arc::new(ClusterClient::new(broker.settings()));
     let found = find(&cluster, &Pool::new(cluster.clone()), asked, Wanted::Offsets);
     found.into_iter().map(|place| Ok(place?.next)).collect()
 }
@@ -81,7 +81,7 @@ fn a_partition_added_since_the_last_look_is_found() {
         _ => Some(told(1, 0, 7)),
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let cluster = Arc::new(Cluster::new(broker.settings()));
+    let cluster = Arc::new(ClusterClient::new(broker.settings()));
     cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
     let asked = [(place("t", 1), OffsetAt::Latest)];
     let answers = find(&cluster, &Pool::new(cluster.clone()), &asked, Wanted::Positions);
@@ -109,7 +109,7 @@ fn a_refusal_is_final() {
 
 #[test]
 fn nothing_asked_asks_nobody() {
-    let cluster = Arc::new(Cluster::new(testing::settings(&[])));
+    let cluster = Arc::new(ClusterClient::new(testing::settings(&[])));
     assert_eq!(find(&cluster, &Pool::new(cluster.clone()), &[], Wanted::Positions), []);
 }
 
@@ -168,7 +168,7 @@ fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, B
         }
     });
     address.lock().unwrap().clone_from(&broker.address);
-    let cluster = Arc::new(Cluster::new(broker.settings()));
+    let cluster = Arc::new(ClusterClient::new(broker.settings()));
     let asked = [(place("t", 0), OffsetAt::Latest)];
     let found = find(&cluster, &Pool::new(cluster.clone()), &asked, Wanted::Positions).remove(0);
     let questions = *questions.lock().unwrap();

@@ -1,9 +1,9 @@
 //! What a broker's answer to a batch means.
 
-use super::batch::Batch;
-use super::queue::Answer;
-use crate::broker::{Acks, BrokerError, Operation, Remedy, Written};
-use crate::kafka::wire::errors::{Asked, error_for};
+use super::batch::ProducerBatch;
+use super::partition_queue::BatchOutcome;
+use crate::broker::{Acks, BrokerError, Operation, Remedy, WriteState};
+use crate::kafka::wire::errors::{ErrorContext, error_for};
 use crate::record::TopicPartition;
 use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
@@ -16,16 +16,21 @@ pub enum Leader {
 }
 
 /// Settles what is written, and tells what to do about the rest.
-pub fn judge(answer: &PartitionProduceResponse, place: &TopicPartition, acks: Acks, batch: &Batch) -> (Answer, Leader) {
+pub fn judge(
+    answer: &PartitionProduceResponse,
+    place: &TopicPartition,
+    acks: Acks,
+    batch: &ProducerBatch,
+) -> (BatchOutcome, Leader) {
     let Some(code) = Kafka::try_from_code(answer.error_code) else {
         batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
-        return (Answer::Written, Leader::Right);
+        return (BatchOutcome::Written, Leader::Right);
     };
     if code == Kafka::DuplicateSequenceNumber {
         batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
-        return (Answer::Written, Leader::Right);
+        return (BatchOutcome::Written, Leader::Right);
     }
-    let error = error_for(code, Asked::Place(place, Operation::Write), answer.error_message.as_deref());
+    let error = error_for(code, ErrorContext::Place(place, Operation::Write), answer.error_message.as_deref());
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
     // A leader that is cut off from the controllers gets no acknowledgement from its followers, which follow another
     // one by now, and never says that it leads no more.
@@ -33,24 +38,26 @@ pub fn judge(answer: &PartitionProduceResponse, place: &TopicPartition, acks: Ac
     let doubtful = stale || alone || error.remedy() == Remedy::Refresh;
     let leader = if doubtful { Leader::Doubtful } else { Leader::Right };
     let verdict = match code {
-        Kafka::OutOfOrderSequenceNumber | Kafka::UnknownProducerId => Answer::OutOfOrder,
-        Kafka::InvalidProducerEpoch | Kafka::ProducerFenced | Kafka::InvalidProducerIdMapping => Answer::Fenced,
-        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => Answer::Divide(error),
+        Kafka::OutOfOrderSequenceNumber | Kafka::UnknownProducerId => BatchOutcome::OutOfOrder,
+        Kafka::InvalidProducerEpoch | Kafka::ProducerFenced | Kafka::InvalidProducerIdMapping => BatchOutcome::Fenced,
+        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BatchOutcome::Divide(error),
         Kafka::InvalidRecord | Kafka::InvalidTimestamp => match faulty(answer, place) {
-            none if none.is_empty() => Answer::Divide(error),
-            faulty => Answer::Faulty(faulty),
+            none if none.is_empty() => BatchOutcome::Divide(error),
+            faulty => BatchOutcome::Faulty(faulty),
         },
-        Kafka::CorruptMessage => Answer::Damaged(BrokerError::Corrupt(format!("{place}: {code}"))),
+        Kafka::CorruptMessage => BatchOutcome::Damaged(BrokerError::Corrupt(format!("{place}: {code}"))),
         // Refused before anything was written.
-        Kafka::NotEnoughReplicas | Kafka::ThrottlingQuotaExceeded => Answer::Retry { attempt: Written::No },
+        Kafka::NotEnoughReplicas | Kafka::ThrottlingQuotaExceeded => BatchOutcome::Retry { attempt: WriteState::No },
         // With acks=all a leader also says so when it ceases to be one after it has written.
         Kafka::NotLeaderOrFollower | Kafka::UnknownTopicOrPartition | Kafka::LeaderNotAvailable
             if acks != Acks::All =>
         {
-            Answer::Retry { attempt: Written::No }
+            BatchOutcome::Retry { attempt: WriteState::No }
         }
-        _ if leader == Leader::Doubtful || error.remedy() == Remedy::Retry => Answer::Retry { attempt: Written::Maybe },
-        _ => Answer::Failed(error),
+        _ if leader == Leader::Doubtful || error.remedy() == Remedy::Retry => {
+            BatchOutcome::Retry { attempt: WriteState::Maybe }
+        }
+        _ => BatchOutcome::Failed(error),
     };
     (verdict, leader)
 }
@@ -72,50 +79,53 @@ mod tests {
     use crate::record::TopicName;
     use kafka_protocol::messages::produce_response::BatchIndexAndErrorMessage;
 
-    fn judged(code: Kafka, acks: Acks) -> (Answer, Leader) {
+    fn judged(code: Kafka, acks: Acks) -> (BatchOutcome, Leader) {
         let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
         let answer = PartitionProduceResponse::default().with_error_code(code.code());
-        judge(&answer, &place, acks, &Batch::default())
+        judge(&answer, &place, acks, &ProducerBatch::default())
     }
 
     #[test]
     fn a_leader_that_steps_down_may_have_written_with_acks_all_only() {
-        let doubt = |attempt| (Answer::Retry { attempt }, Leader::Doubtful);
-        assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::All), doubt(Written::Maybe));
-        assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::Leader), doubt(Written::No));
-        assert_eq!(judged(Kafka::KafkaStorageError, Acks::Leader), doubt(Written::Maybe));
+        let doubt = |attempt| (BatchOutcome::Retry { attempt }, Leader::Doubtful);
+        assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::All), doubt(WriteState::Maybe));
+        assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::Leader), doubt(WriteState::No));
+        assert_eq!(judged(Kafka::KafkaStorageError, Acks::Leader), doubt(WriteState::Maybe));
     }
 
     #[test]
     fn a_repeated_batch_counts_as_written() {
-        assert_eq!(judged(Kafka::DuplicateSequenceNumber, Acks::All), (Answer::Written, Leader::Right));
+        assert_eq!(judged(Kafka::DuplicateSequenceNumber, Acks::All), (BatchOutcome::Written, Leader::Right));
     }
 
     #[test]
     fn every_other_code_is_an_answer_of_its_kind() {
         let cases = [
-            (Kafka::OutOfOrderSequenceNumber, Answer::OutOfOrder),
-            (Kafka::UnknownProducerId, Answer::OutOfOrder),
-            (Kafka::ProducerFenced, Answer::Fenced),
+            (Kafka::OutOfOrderSequenceNumber, BatchOutcome::OutOfOrder),
+            (Kafka::UnknownProducerId, BatchOutcome::OutOfOrder),
+            (Kafka::ProducerFenced, BatchOutcome::Fenced),
         ];
         for (code, expected) in cases {
             assert_eq!(judged(code, Acks::All), (expected, Leader::Right), "{code:?}");
         }
-        assert!(matches!(judged(Kafka::MessageTooLarge, Acks::All).0, Answer::Divide(BrokerError::TooLarge(_))));
-        assert!(matches!(judged(Kafka::InvalidTimestamp, Acks::All).0, Answer::Divide(BrokerError::InvalidRecord(_))));
+        assert!(matches!(judged(Kafka::MessageTooLarge, Acks::All).0, BatchOutcome::Divide(BrokerError::TooLarge(_))));
+        assert!(matches!(
+            judged(Kafka::InvalidTimestamp, Acks::All).0,
+            BatchOutcome::Divide(BrokerError::InvalidRecord(_))
+        ));
         let denied = judged(Kafka::TopicAuthorizationFailed, Acks::All).0;
-        assert!(matches!(denied, Answer::Failed(BrokerError::Denied(_))));
+        assert!(matches!(denied, BatchOutcome::Failed(BrokerError::Denied(_))));
     }
 
     #[test]
     fn a_leader_without_its_followers_may_lead_no_more() {
         let cases = [
-            (Kafka::NotEnoughReplicas, Written::No),
-            (Kafka::NotEnoughReplicasAfterAppend, Written::Maybe),
-            (Kafka::RequestTimedOut, Written::Maybe),
+            (Kafka::NotEnoughReplicas, WriteState::No),
+            (Kafka::NotEnoughReplicasAfterAppend, WriteState::Maybe),
+            (Kafka::RequestTimedOut, WriteState::Maybe),
         ];
         for (code, attempt) in cases {
-            assert_eq!(judged(code, Acks::All), (Answer::Retry { attempt }, Leader::Doubtful), "{code:?}");
+            assert_eq!(judged(code, Acks::All), (BatchOutcome::Retry { attempt }, Leader::Doubtful), "{code:?}");
         }
     }
 
@@ -128,6 +138,9 @@ mod tests {
             .with_record_errors(vec![named])
             .with_error_message(Some("no key".into()));
         let expected = BrokerError::InvalidRecord("t/0: no key".to_owned());
-        assert_eq!(judge(&answer, &place, Acks::All, &Batch::default()).0, Answer::Faulty(vec![(3, expected)]));
+        assert_eq!(
+            judge(&answer, &place, Acks::All, &ProducerBatch::default()).0,
+            BatchOutcome::Faulty(vec![(3, expected)])
+        );
     }
 }

@@ -1,25 +1,25 @@
 //! Records that go to one partition together, each with whoever waits for it.
 
 use super::encode::{BATCH_HEADER, record_size_bound};
-use crate::broker::{BrokerError, Placed, Receipts};
+use crate::broker::{BrokerError, DeliveryReport, RecordLocation};
 use crate::record::{NewRecord, Offset, Partition, Timestamp};
 use std::time::Instant;
 
 /// One record on its way, and who waits for it until when.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct PendingRecord {
     record: NewRecord,
     timestamp: Timestamp,
-    receipts: Receipts,
+    receipts: DeliveryReport,
     index: usize,
     deadline: Instant,
     /// At most so many bytes in a batch.
     size: usize,
 }
 
-impl Entry {
+impl PendingRecord {
     /// The record at `index` of its submission; `now` (ms since the epoch) if it has no time of its own.
-    pub fn new(record: NewRecord, now: Timestamp, receipts: Receipts, index: usize, deadline: Instant) -> Self {
+    pub fn new(record: NewRecord, now: Timestamp, receipts: DeliveryReport, index: usize, deadline: Instant) -> Self {
         let timestamp = record.timestamp.unwrap_or(now);
         let size = record_size_bound(&record);
         Self { record, timestamp, receipts, index, deadline, size }
@@ -49,13 +49,13 @@ impl Entry {
 /// Entries of one partition, in order. Shared by the queue, which may have to send them again, and
 /// the thread that awaits the broker's answer.
 #[derive(Debug, Clone, Default)]
-pub struct Batch {
-    entries: Vec<Entry>,
+pub struct ProducerBatch {
+    entries: Vec<PendingRecord>,
     bytes: usize,
 }
 
-impl Batch {
-    pub fn push(&mut self, entry: Entry) {
+impl ProducerBatch {
+    pub fn push(&mut self, entry: PendingRecord) {
         self.bytes += entry.size;
         self.entries.push(entry);
     }
@@ -75,11 +75,11 @@ impl Batch {
 
     /// Whether the batch stays within `limit` with `entry`, or has none yet: a record too large for
     /// any batch gets one of its own, for the broker to judge.
-    pub fn fits(&self, entry: &Entry, limit: usize) -> bool {
+    pub fn fits(&self, entry: &PendingRecord, limit: usize) -> bool {
         self.entries.is_empty() || self.bytes() + entry.size <= limit
     }
 
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[PendingRecord] {
         &self.entries
     }
 
@@ -87,13 +87,13 @@ impl Batch {
         self.entries.iter().map(|e| (e.timestamp, &e.record))
     }
 
-    pub fn into_entries(self) -> Vec<Entry> {
+    pub fn into_entries(self) -> Vec<PendingRecord> {
         self.entries
     }
 
     /// Cuts off the second half.
-    pub fn split_off_half(&mut self) -> Batch {
-        let second: Batch = self.entries.split_off(self.entries.len().div_ceil(2)).into_iter().collect();
+    pub fn split_off_half(&mut self) -> ProducerBatch {
+        let second: ProducerBatch = self.entries.split_off(self.entries.len().div_ceil(2)).into_iter().collect();
         self.bytes -= second.bytes;
         second
     }
@@ -102,7 +102,7 @@ impl Batch {
     pub fn settle_written(&self, partition: Partition, base_offset: Option<Offset>) {
         for (n, entry) in self.entries.iter().enumerate() {
             let offset = base_offset.map(|base| base + n as Offset);
-            entry.receipts.settle(entry.index, Ok(Placed { partition, offset }));
+            entry.receipts.settle(entry.index, Ok(RecordLocation { partition, offset }));
         }
     }
 
@@ -113,8 +113,8 @@ impl Batch {
     }
 }
 
-impl FromIterator<Entry> for Batch {
-    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+impl FromIterator<PendingRecord> for ProducerBatch {
+    fn from_iter<I: IntoIterator<Item = PendingRecord>>(entries: I) -> Self {
         let mut batch = Self::default();
         entries.into_iter().for_each(|entry| batch.push(entry));
         batch

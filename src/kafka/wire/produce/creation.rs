@@ -6,10 +6,10 @@
 //! words in metadata; CreateTopics has them, and with `validate_only` it creates nothing.
 
 use crate::broker::{BrokerError, Operation};
-use crate::kafka::wire::cluster::Cluster;
+use crate::kafka::wire::cluster::ClusterClient;
 use crate::kafka::wire::configs::{self, AUTO_CREATION};
-use crate::kafka::wire::connection::Connection;
-use crate::kafka::wire::errors::{Asked, error_for};
+use crate::kafka::wire::connection::BrokerConnection;
+use crate::kafka::wire::errors::{ErrorContext, error_for};
 use crate::record::TopicName;
 use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::CreateTopicsRequest;
@@ -40,7 +40,7 @@ pub struct Creation {
     pub rejected: Vec<Option<BrokerError>>,
 }
 
-pub fn examine(cluster: &Cluster, topics: &[TopicName]) -> Result<Creation, BrokerError> {
+pub fn examine(cluster: &ClusterClient, topics: &[TopicName]) -> Result<Creation, BrokerError> {
     let node = cluster.controller()?;
     let mut connection = cluster.connect_within(node, PATIENCE)?;
     let timeout = PATIENCE.min(cluster.settings().request_timeout);
@@ -59,7 +59,7 @@ pub fn examine(cluster: &Cluster, topics: &[TopicName]) -> Result<Creation, Brok
 }
 
 fn rejected(
-    connection: &mut Connection,
+    connection: &mut BrokerConnection,
     topics: &[TopicName],
     timeout: Duration,
 ) -> Result<Vec<Option<BrokerError>>, BrokerError> {
@@ -81,7 +81,7 @@ fn rejected(
         // Everything else can change while the topic is waited for: replicas come back, rights are granted.
         let lasting = [Kafka::InvalidTopicException, Kafka::PolicyViolation];
         let code = Kafka::try_from_code(result.error_code).filter(|code| lasting.contains(code))?;
-        Some(error_for(code, Asked::Topic(topic, Operation::WriteOrCreate), result.error_message.as_deref()))
+        Some(error_for(code, ErrorContext::Topic(topic, Operation::WriteOrCreate), result.error_message.as_deref()))
     };
     Ok(topics.iter().map(verdict).collect())
 }

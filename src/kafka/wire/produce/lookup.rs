@@ -5,8 +5,8 @@
 use super::caught;
 use super::creation::{self, Creation};
 use crate::broker::{AutoCreate, BrokerError, Denial, NodeId, Operation, Remedy, TopicInfo};
-use crate::kafka::wire::cluster::Cluster;
-use crate::kafka::wire::errors::{Asked, check};
+use crate::kafka::wire::cluster::ClusterClient;
+use crate::kafka::wire::errors::{ErrorContext, check};
 use crate::record::TopicName;
 use crossbeam_channel::Receiver;
 use kafka_protocol::messages::InitProducerIdRequest;
@@ -20,7 +20,7 @@ const INIT_PRODUCER_ID: i16 = 4;
 const ID_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
-pub enum Question {
+pub enum Lookup {
     Topics(Vec<TopicName>, AutoCreate),
     /// Whether Kafka will create these.
     Creation(Vec<TopicName>),
@@ -28,7 +28,7 @@ pub enum Question {
 }
 
 #[derive(Debug)]
-pub enum Reply {
+pub enum LookupReply {
     /// For each of the topics asked for, in order, or why nobody answers.
     Topics {
         asked: Vec<TopicName>,
@@ -44,33 +44,33 @@ pub enum Reply {
 }
 
 /// Answers until the channel of questions is closed.
-pub fn answer_all(cluster: &Cluster, questions: &Receiver<Question>, reply: impl Fn(Reply)) {
+pub fn answer_all(cluster: &ClusterClient, questions: &Receiver<Lookup>, reply: impl Fn(LookupReply)) {
     for question in questions {
         reply(match question {
-            Question::Topics(asked, auto_create) => {
+            Lookup::Topics(asked, auto_create) => {
                 let found = caught(|| cluster.topics(&asked, auto_create));
                 let found =
                     found.map(|found| found.into_iter().map(|f| f.map_err(|e| to_write(e, auto_create))).collect());
-                Reply::Topics { asked, auto_create, found }
+                LookupReply::Topics { asked, auto_create, found }
             }
-            Question::Creation(asked) => {
+            Lookup::Creation(asked) => {
                 let found = caught(|| creation::examine(cluster, &asked));
-                Reply::Creation { asked, found }
+                LookupReply::Creation { asked, found }
             }
-            Question::SignOfLife => Reply::SignOfLife(caught(|| cluster.ping())),
+            Lookup::SignOfLife => LookupReply::SignOfLife(caught(|| cluster.ping())),
         });
     }
 }
 
 /// Gets a fresh producer id from each of these brokers until the channel is closed.
-pub fn get_producer_ids(cluster: &Cluster, brokers: &Receiver<NodeId>, reply: impl Fn(Reply)) {
+pub fn get_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, reply: impl Fn(LookupReply)) {
     // Two brokers are asked, and the writer's end waits for both.
     let longest = cluster.settings().request_timeout / 2;
     let mut patience = ID_PATIENCE.min(longest);
     for node in brokers {
         let id = caught(|| producer_id(cluster, node, patience));
         patience = if id.is_ok() { ID_PATIENCE } else { patience * 2 }.min(longest);
-        reply(Reply::ProducerId(id));
+        reply(LookupReply::ProducerId(id));
     }
 }
 
@@ -89,7 +89,7 @@ fn to_write(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
 }
 
 /// From `node`, or from another broker where that one is silent: every broker gives producer ids.
-fn producer_id(cluster: &Cluster, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
+fn producer_id(cluster: &ClusterClient, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
     let asked = producer_id_from(cluster, node, patience);
     match (asked, cluster.another_than(node)) {
         (Err(error), Some(other)) if error.remedy() != Remedy::GiveUp => producer_id_from(cluster, other, patience),
@@ -97,7 +97,7 @@ fn producer_id(cluster: &Cluster, node: NodeId, patience: Duration) -> Result<i6
     }
 }
 
-fn producer_id_from(cluster: &Cluster, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
+fn producer_id_from(cluster: &ClusterClient, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
     let mut connection = cluster.connect_within(node, patience)?;
     let version = connection.version_for::<InitProducerIdRequest>(INIT_PRODUCER_ID)?;
     let request = InitProducerIdRequest::default()
@@ -105,6 +105,6 @@ fn producer_id_from(cluster: &Cluster, node: NodeId, patience: Duration) -> Resu
         // Checked by brokers although there is no transaction.
         .with_transaction_timeout_ms(60_000);
     let answer = connection.call(&request, version, patience)?;
-    check(answer.error_code, Asked::Cluster, None)?;
+    check(answer.error_code, ErrorContext::Cluster, None)?;
     Ok(answer.producer_id.0)
 }

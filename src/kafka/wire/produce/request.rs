@@ -2,8 +2,8 @@
 
 use super::answer::{Leader, judge};
 use super::encode::encode_batch;
-use super::queue::{Answer, Outgoing};
-use crate::broker::{Acks, TopicId, Written};
+use super::partition_queue::{BatchOutcome, Outgoing};
+use crate::broker::{Acks, TopicId, WriteState};
 use crate::record::TopicPartition;
 use bytes::BytesMut;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -21,7 +21,7 @@ pub struct QueueId(pub usize);
 
 /// A batch in a request.
 #[derive(Debug)]
-pub struct Part {
+pub struct RequestPartition {
     pub queue: QueueId,
     pub place: TopicPartition,
     pub topic_id: TopicId,
@@ -30,15 +30,15 @@ pub struct Part {
 
 /// What became of a [`Part`].
 #[derive(Debug)]
-pub struct PartAnswer {
+pub struct PartitionOutcome {
     pub queue: QueueId,
     pub number: u64,
-    pub answer: Answer,
+    pub answer: BatchOutcome,
     pub leader: Leader,
 }
 
 /// One request of `parts`, at most one for each partition.
-pub fn assemble(parts: &[Part], acks: Acks, version: i16, timeout: Duration) -> ProduceRequest {
+pub fn assemble(parts: &[RequestPartition], acks: Acks, version: i16, timeout: Duration) -> ProduceRequest {
     let mut topics: Vec<TopicProduceData> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
     for part in parts {
@@ -69,7 +69,7 @@ pub fn assemble(parts: &[Part], acks: Acks, version: i16, timeout: Duration) -> 
 }
 
 /// Settles what is written. A part that the broker forgot to answer is in doubt.
-pub fn answers(parts: Vec<Part>, response: &ProduceResponse, acks: Acks) -> Vec<PartAnswer> {
+pub fn answers(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: Acks) -> Vec<PartitionOutcome> {
     let mut found = HashMap::new();
     for topic in &response.responses {
         for partition in &topic.partition_responses {
@@ -77,42 +77,42 @@ pub fn answers(parts: Vec<Part>, response: &ProduceResponse, acks: Acks) -> Vec<
             found.insert((topic.name.as_str(), id, partition.index), partition);
         }
     }
-    let judged = |part: Part| {
-        let Part { queue, place, topic_id, outgoing: Outgoing { number, batch, .. } } = part;
+    let judged = |part: RequestPartition| {
+        let RequestPartition { queue, place, topic_id, outgoing: Outgoing { number, batch, .. } } = part;
         let named = found.get(&(place.topic.as_str(), None, place.partition));
         let answer = named.or_else(|| found.get(&("", topic_id, place.partition)));
         let (answer, leader) = match answer {
             Some(answer) => judge(answer, &place, acks, &batch),
-            None => (Answer::Retry { attempt: Written::Maybe }, Leader::Right),
+            None => (BatchOutcome::Retry { attempt: WriteState::Maybe }, Leader::Right),
         };
         drop(batch);
-        PartAnswer { queue, number, answer, leader }
+        PartitionOutcome { queue, number, answer, leader }
     };
     parts.into_iter().map(judged).collect()
 }
 
 /// The connection ended before the answers to `parts` came.
-pub fn lost(parts: &[Part], attempt: Written) -> Vec<PartAnswer> {
-    all(parts, &Answer::Retry { attempt })
+pub fn lost(parts: &[RequestPartition], attempt: WriteState) -> Vec<PartitionOutcome> {
+    all(parts, &BatchOutcome::Retry { attempt })
 }
 
 /// The broker closed the connection instead of answering this request.
-pub fn cut(parts: &[Part], attempt: Written) -> Vec<PartAnswer> {
-    all(parts, &Answer::Cut { attempt, request_bytes: bytes(parts) })
+pub fn cut(parts: &[RequestPartition], attempt: WriteState) -> Vec<PartitionOutcome> {
+    all(parts, &BatchOutcome::Cut { attempt, request_bytes: bytes(parts) })
 }
 
 /// The connection was not closed by the broker.
-pub fn uncut(mut lost: Vec<PartAnswer>) -> Vec<PartAnswer> {
+pub fn uncut(mut lost: Vec<PartitionOutcome>) -> Vec<PartitionOutcome> {
     for part in &mut lost {
-        if let Answer::Cut { attempt, .. } = part.answer {
-            part.answer = Answer::Retry { attempt };
+        if let BatchOutcome::Cut { attempt, .. } = part.answer {
+            part.answer = BatchOutcome::Retry { attempt };
         }
     }
     lost
 }
 
-fn all(parts: &[Part], answer: &Answer) -> Vec<PartAnswer> {
-    let lost = |part: &Part| PartAnswer {
+fn all(parts: &[RequestPartition], answer: &BatchOutcome) -> Vec<PartitionOutcome> {
+    let lost = |part: &RequestPartition| PartitionOutcome {
         queue: part.queue,
         number: part.outgoing.number,
         answer: answer.clone(),
@@ -122,15 +122,20 @@ fn all(parts: &[Part], answer: &Answer) -> Vec<PartAnswer> {
 }
 
 /// Of the batches of one request.
-pub fn bytes(parts: &[Part]) -> usize {
+pub fn bytes(parts: &[RequestPartition]) -> usize {
     parts.iter().map(|part| part.outgoing.batch.bytes()).sum()
 }
 
 /// Sent with `acks=0`: nobody will tell more.
-pub fn unacknowledged(parts: Vec<Part>) -> Vec<PartAnswer> {
-    let settled = |part: Part| {
+pub fn unacknowledged(parts: Vec<RequestPartition>) -> Vec<PartitionOutcome> {
+    let settled = |part: RequestPartition| {
         part.outgoing.batch.settle_written(part.place.partition, None);
-        PartAnswer { queue: part.queue, number: part.outgoing.number, answer: Answer::Written, leader: Leader::Right }
+        PartitionOutcome {
+            queue: part.queue,
+            number: part.outgoing.number,
+            answer: BatchOutcome::Written,
+            leader: Leader::Right,
+        }
     };
     parts.into_iter().map(settled).collect()
 }

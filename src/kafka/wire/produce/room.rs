@@ -116,7 +116,7 @@ pub enum Occupancy {
 
 /// The room for one more batch.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct RequestRoom {
     pub occupancy: Occupancy,
     /// Bytes left in the request.
     pub left: usize,
@@ -124,7 +124,7 @@ pub struct Room {
     pub taken: usize,
 }
 
-impl Room {
+impl RequestRoom {
     pub fn sharing(self, bytes: usize, cuts: u32) -> Sharing {
         if cuts > 0 || bytes > self.taken { Sharing::Alone } else { Sharing::Shared }
     }

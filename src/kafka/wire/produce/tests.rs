@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::broker::{Acks, AutoCreate, BrokerError, Outcome, Placed, Receipts, Written};
+use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryReport, DeliveryResult, RecordLocation, WriteState};
 use crate::kafka::wire::testing::{
     self, API_VERSIONS, Asked, Impostor, METADATA, answer, metadata, next_request, text,
 };
@@ -230,26 +230,26 @@ fn asks_for_metadata_beside(stream: &std::net::TcpStream, lookups: &AtomicUsize)
 
 /// A producer on its thread; ends with the value.
 struct Producer {
-    cluster: Arc<Cluster>,
+    cluster: Arc<ClusterClient>,
     submissions: Option<Sender<Submission>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Producer {
-    fn start(bootstrap: &str, settings: Settings) -> Self {
+    fn start(bootstrap: &str, settings: ProducerSettings) -> Self {
         let (submissions, taken) = bounded(100);
-        let cluster = Arc::new(Cluster::new(testing::settings(&[bootstrap])));
+        let cluster = Arc::new(ClusterClient::new(testing::settings(&[bootstrap])));
         let its = cluster.clone();
         let thread = thread::spawn(move || write_all(&its, &settings, &taken));
         Self { cluster, submissions: Some(submissions), thread: Some(thread) }
     }
 
-    fn submit(&self, topic: &str, acks: Acks, values: &[&str], within: Duration) -> Receiver<Vec<Outcome>> {
+    fn submit(&self, topic: &str, acks: Acks, values: &[&str], within: Duration) -> Receiver<Vec<DeliveryResult>> {
         self.submit_to(topic, AutoCreate::Never, acks, values, within)
     }
 
     /// One record with acks=all for a topic that Kafka is to create.
-    fn create(&self, topic: &str, within: Duration) -> Outcome {
+    fn create(&self, topic: &str, within: Duration) -> DeliveryResult {
         let outcomes = self.submit_to(topic, AutoCreate::Ask, Acks::All, &["a"], within);
         outcomes.recv_timeout(SOON).unwrap().remove(0)
     }
@@ -261,7 +261,7 @@ impl Producer {
         acks: Acks,
         values: &[&str],
         within: Duration,
-    ) -> Receiver<Vec<Outcome>> {
+    ) -> Receiver<Vec<DeliveryResult>> {
         let (told, outcomes) = bounded(1);
         let record =
             |value: &&str| NewRecord { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..NewRecord::default() };
@@ -271,13 +271,13 @@ impl Producer {
             auto_create,
             records: values.iter().map(record).collect(),
             deadline: Instant::now() + within,
-            receipts: Receipts::new(values.len(), move |outcomes| told.send(outcomes).unwrap()),
+            receipts: DeliveryReport::new(values.len(), move |outcomes| told.send(outcomes).unwrap()),
         };
         self.submissions.as_ref().unwrap().send(submission).unwrap();
         outcomes
     }
 
-    fn send(&self, acks: Acks, value: &str) -> Outcome {
+    fn send(&self, acks: Acks, value: &str) -> DeliveryResult {
         self.submit("t", acks, &[value], SOON).recv_timeout(SOON).unwrap().remove(0)
     }
 
@@ -287,14 +287,14 @@ impl Producer {
     }
 }
 
-fn at(offset: Option<i64>) -> Outcome {
-    Ok(Placed { partition: 0, offset })
+fn at(offset: Option<i64>) -> DeliveryResult {
+    Ok(RecordLocation { partition: 0, offset })
 }
 
 #[test]
 fn records_get_their_offsets_and_batches_their_sequences() {
     let broker = Broker::start(|number, _| Do::Answer(0, number as i64 * 10));
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let outcomes = producer.submit("t", Acks::All, &["a", "b"], SOON).recv_timeout(SOON).unwrap();
     assert_eq!(outcomes, [at(Some(0)), at(Some(1))]);
     assert_eq!(producer.send(Acks::All, "c"), at(Some(10)));
@@ -307,7 +307,7 @@ fn records_get_their_offsets_and_batches_their_sequences() {
 #[test]
 fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_sequence() {
     let broker = Broker::start(|number, _| if number == 1 { Do::HangUp } else { Do::Answer(0, number as i64) });
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::All, "a"), at(Some(0)));
     assert_eq!(producer.send(Acks::All, "b"), at(Some(2)));
     let got = broker.got();
@@ -322,7 +322,7 @@ fn a_record_on_which_the_broker_hangs_up_is_too_large_and_harms_no_other() {
         LIMIT.. => Do::HangUp,
         _ => Do::Answer(0, number as i64),
     });
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     producer.send(Acks::All, "first").unwrap();
     let poison = "x".repeat(LIMIT);
     // The others of its submission are in the same batch.
@@ -343,7 +343,7 @@ fn a_batch_on_which_the_broker_hangs_up_is_divided_until_it_fits() {
         LIMIT.. => Do::HangUp,
         _ => Do::Answer(0, got.base_sequence().into()),
     });
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let value = "x".repeat(LIMIT / 3);
     let outcomes = producer.submit("t", Acks::All, &[&value[..]; 8], SOON).recv_timeout(SOON).unwrap();
     assert_eq!(outcomes, (0..8).map(|offset| at(Some(offset))).collect::<Vec<_>>());
@@ -353,7 +353,7 @@ fn a_batch_on_which_the_broker_hangs_up_is_divided_until_it_fits() {
 #[test]
 fn a_hang_up_on_a_size_that_was_answered_before_is_no_verdict_on_the_record() {
     let broker = Broker::start(|number, _| if (1..=6).contains(&number) { Do::HangUp } else { Do::Answer(0, 5) });
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     producer.send(Acks::All, &"x".repeat(200_000)).unwrap();
     assert_eq!(producer.send(Acks::All, &"x".repeat(199_000)), at(Some(5)));
     producer.end();
@@ -362,7 +362,7 @@ fn a_hang_up_on_a_size_that_was_answered_before_is_no_verdict_on_the_record() {
 #[test]
 fn a_record_above_the_largest_request_is_rejected_before_it_is_sent() {
     let broker = Broker::start(|_, _| Do::Answer(0, 0));
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let too_large = producer.send(Acks::All, &"x".repeat(1_048_576));
     assert!(matches!(&too_large, Err(BrokerError::TooLarge(why)) if why.contains("max.request.size")), "{too_large:?}");
     assert_eq!(producer.send(Acks::All, &"x".repeat(1_048_000)), at(Some(0)));
@@ -387,7 +387,7 @@ fn what_a_silent_broker_has_not_answered_goes_to_the_new_leader() {
         },
         move |own| metadata(&[(1, own), (2, &address)], &[("t", 0, &[leader.load(Ordering::SeqCst)])]),
     );
-    let settings = Settings { request_timeout: Duration::from_secs(600), ..Settings::default() };
+    let settings = ProducerSettings { request_timeout: Duration::from_secs(600), ..ProducerSettings::default() };
     let producer = Producer::start(&frozen.impostor.address, settings);
     assert_eq!(producer.send(Acks::All, "a"), at(Some(6)));
     assert_eq!(producer.send(Acks::All, "b"), at(Some(7)));
@@ -398,8 +398,8 @@ fn what_a_silent_broker_has_not_answered_goes_to_the_new_leader() {
 #[test]
 fn without_sequences_a_lost_answer_is_doubt_and_no_reason_to_send_again() {
     let broker = Broker::start(|number, _| if number == 0 { Do::HangUp } else { Do::Answer(0, number as i64) });
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
-    assert_eq!(producer.send(Acks::Leader, "a"), Err(BrokerError::TimedOut(Written::Maybe)));
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
+    assert_eq!(producer.send(Acks::Leader, "a"), Err(BrokerError::TimedOut(WriteState::Maybe)));
     assert_eq!(producer.send(Acks::Leader, "b"), at(Some(1)));
     assert_eq!(broker.got().len(), 2);
     assert_eq!(broker.got()[0].stamp(), [0xff; 14]);
@@ -409,7 +409,7 @@ fn without_sequences_a_lost_answer_is_doubt_and_no_reason_to_send_again() {
 #[test]
 fn without_acks_a_record_is_settled_when_it_is_sent() {
     let broker = Broker::start(|_, _| Do::Nothing);
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::None, "a"), at(None));
     producer.end();
 }
@@ -421,7 +421,7 @@ fn records_gather_while_a_request_is_in_flight() {
         thread::sleep(Duration::from_millis(if number == 1 { 100 } else { 0 }));
         Do::Answer(0, 0)
     });
-    let settings = Settings { linger: SOON, ..Settings::default() };
+    let settings = ProducerSettings { linger: SOON, ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
     producer.send(Acks::All, "first").unwrap();
     let outcomes: Vec<_> = (0..50).map(|_| producer.submit("t", Acks::All, &["x"], SOON)).collect();
@@ -435,7 +435,7 @@ fn records_gather_while_a_request_is_in_flight() {
 #[test]
 fn a_leader_that_is_none_any_more_is_looked_up_anew() {
     let broker = Broker::start(|number, _| Do::Answer(if number == 0 { 6 } else { 0 }, 5));
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::All, "a"), at(Some(5)));
     assert_eq!(broker.lookups.load(Ordering::SeqCst), 2);
     let got = broker.got();
@@ -446,7 +446,7 @@ fn a_leader_that_is_none_any_more_is_looked_up_anew() {
 #[test]
 fn a_missing_topic_is_remembered_for_a_while() {
     let broker = Broker::start(|_, _| Do::Answer(0, 0));
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let missing = || Err(BrokerError::UnknownTopic(TopicName::new("nowhere").unwrap()));
     let send = || producer.submit("nowhere", Acks::All, &["a"], SOON).recv_timeout(SOON).unwrap();
     assert_eq!(send(), [missing()]);
@@ -464,7 +464,7 @@ fn a_broker_with_a_quota_is_left_alone_for_as_long_as_it_says() {
     const PAUSE: i32 = 300;
     let broker = Broker::start(|number, _| Do::Throttle(number as i64, if number == 0 { PAUSE } else { 0 }));
     // The second record waits for the response to the first, which has the pause.
-    let settings = Settings { linger: SOON, ..Settings::default() };
+    let settings = ProducerSettings { linger: SOON, ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
     producer.send(Acks::All, "a").unwrap();
     let answered = Instant::now();
@@ -483,7 +483,7 @@ fn a_topic_that_kafka_takes_long_to_create_is_waited_for() {
         metadata(&[(1, own)], &[if exists { ("slow", 0, &[1]) } else { ("slow", 3, &[]) }])
     };
     let broker = Broker::start_with(|_, _| Do::Answer(0, 0), describe);
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.create("slow", SOON), at(Some(0)));
     producer.end();
 }
@@ -491,7 +491,7 @@ fn a_topic_that_kafka_takes_long_to_create_is_waited_for() {
 #[test]
 fn a_topic_that_is_not_created_in_time_is_no_missing_topic() {
     let broker = Broker::start_with(|_, _| Do::Nothing, |own| metadata(&[(1, own)], &[("never", 3, &[])]));
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let never = TopicName::new("never").unwrap();
     assert_eq!(producer.create("never", Duration::from_secs(1)), Err(BrokerError::NotCreatedYet(never)));
     producer.end();
@@ -501,7 +501,7 @@ fn a_topic_that_is_not_created_in_time_is_no_missing_topic() {
 fn where_kafka_creates_no_topics_a_missing_one_is_known_to_be_missing_soon() {
     let describe = |own: &str| metadata(&[(1, own)], &[("nowhere", 3, &[])]);
     let broker = Broker::start_creating("false", &[], |_, _| Do::Nothing, describe);
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let nowhere = TopicName::new("nowhere").unwrap();
     assert_eq!(producer.create("nowhere", Duration::from_secs(600)), Err(BrokerError::UnknownTopic(nowhere)));
     producer.end();
@@ -513,7 +513,7 @@ fn a_topic_that_kafka_rejects_comes_with_its_reason_at_once() {
     for code in [3, 17] {
         let describe = move |own: &str| metadata(&[(1, own)], &[("c.d_e", code, &[])]);
         let broker = Broker::start_creating("true", &[("c.d_e", WHY)], |_, _| Do::Nothing, describe);
-        let producer = Producer::start(&broker.impostor.address, Settings::default());
+        let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
         let rejected = BrokerError::InvalidRecord(format!("topic c.d_e: {WHY}"));
         assert_eq!(producer.create("c.d_e", Duration::from_secs(600)), Err(rejected));
         producer.end();
@@ -523,7 +523,7 @@ fn a_topic_that_kafka_rejects_comes_with_its_reason_at_once() {
 #[test]
 fn while_no_broker_answers_records_wait_a_while_and_then_not_at_all() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let settings = Settings { unavailable_after: Duration::from_millis(300), ..Settings::default() };
+    let settings = ProducerSettings { unavailable_after: Duration::from_millis(300), ..ProducerSettings::default() };
     let producer = Producer::start(&nobody, settings);
     let started = Instant::now();
     assert!(matches!(producer.send(Acks::All, "a"), Err(BrokerError::Unavailable(_))));
@@ -535,17 +535,17 @@ fn while_no_broker_answers_records_wait_a_while_and_then_not_at_all() {
 #[test]
 fn a_silent_broker_leaves_doubt_at_the_deadline_and_does_not_hold_up_the_end() {
     let broker = Broker::start(|_, _| Do::Nothing);
-    let settings = Settings { request_timeout: Duration::from_secs(600), ..Settings::default() };
+    let settings = ProducerSettings { request_timeout: Duration::from_secs(600), ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
     let outcomes = producer.submit("t", Acks::All, &["a"], Duration::from_secs(1));
     producer.end();
-    assert_eq!(outcomes.recv_timeout(SOON).unwrap(), [Err(BrokerError::TimedOut(Written::Maybe))]);
+    assert_eq!(outcomes.recv_timeout(SOON).unwrap(), [Err(BrokerError::TimedOut(WriteState::Maybe))]);
 }
 
 #[test]
 fn what_is_submitted_before_the_end_is_written() {
     let broker = Broker::start(|number, _| Do::Answer(0, number as i64));
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let outcomes: Vec<_> = (0..20).map(|_| producer.submit("t", Acks::All, &["x"; 5], SOON)).collect();
     producer.end();
     for outcome in outcomes {
@@ -574,7 +574,7 @@ fn a_deleted_topic_is_not_one_that_cannot_be_written() {
             metadata(&[(1, own)], if is_deleted.load(Ordering::SeqCst) { &[] } else { &topic })
         },
     );
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let outcomes = producer.submit("t", Acks::All, &["a"], SOON);
     let wait_for = |waits: bool| {
         let deadline = Instant::now() + SOON;
@@ -597,7 +597,7 @@ fn a_producer_id_comes_from_another_broker_where_the_leader_is_silent_about_it()
     let leader =
         Broker::start_with(|_, _| Do::Answer(0, 5), move |own| metadata(&[(1, own), (2, &address)], &[("t", 0, &[1])]));
     leader.withholds_ids.store(true, Ordering::SeqCst);
-    let producer = Producer::start(&leader.impostor.address, Settings::default());
+    let producer = Producer::start(&leader.impostor.address, ProducerSettings::default());
     let written = producer.submit("t", Acks::All, &["a"], SOON * 3);
     assert_eq!(written.recv_timeout(SOON * 6).unwrap(), [at(Some(5))]);
     assert_eq!(leader.got()[0].stamp()[..8], 77i64.to_be_bytes());
@@ -608,7 +608,7 @@ fn a_producer_id_comes_from_another_broker_where_the_leader_is_silent_about_it()
 fn leaders_are_looked_up_while_a_broker_is_slow_with_a_producer_id() {
     let broker = Broker::start(|_, _| Do::Answer(0, 5));
     broker.ids_beside_metadata.store(true, Ordering::SeqCst);
-    let settings = Settings { metadata_refresh: Duration::from_millis(50), ..Settings::default() };
+    let settings = ProducerSettings { metadata_refresh: Duration::from_millis(50), ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
     assert_eq!(producer.send(Acks::All, "a"), at(Some(5)));
     producer.end();
@@ -622,7 +622,7 @@ fn small_batches_together_do_not_make_requests_that_the_broker_hangs_up_on_again
         |own| metadata(&[(1, own)], &[("t", 0, &[1; PARTITIONS])]),
     );
     broker.largest.store(300_000, Ordering::SeqCst);
-    let producer = Producer::start(&broker.impostor.address, Settings::default());
+    let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let value = Bytes::from(vec![b'x'; 20_000]);
     let rounds = 8;
     for _ in 0..rounds {
@@ -638,7 +638,7 @@ fn small_batches_together_do_not_make_requests_that_the_broker_hangs_up_on_again
             auto_create: AutoCreate::Never,
             records: (0..PARTITIONS).map(record).collect(),
             deadline: Instant::now() + SOON * 3,
-            receipts: Receipts::new(PARTITIONS, move |outcomes| told.send(outcomes).unwrap()),
+            receipts: DeliveryReport::new(PARTITIONS, move |outcomes| told.send(outcomes).unwrap()),
         };
         producer.submissions.as_ref().unwrap().send(submission).unwrap();
         let outcomes = outcomes.recv_timeout(SOON * 6).unwrap();

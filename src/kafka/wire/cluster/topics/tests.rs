@@ -49,8 +49,8 @@ impl Brokers {
     }
 
     /// Knows the first one at first.
-    fn cluster(&self) -> Cluster {
-        Cluster::new(self.impostors[0].settings())
+    fn cluster(&self) -> ClusterClient {
+        ClusterClient::new(self.impostors[0].settings())
     }
 
     fn know(&self, known: &[Option<u128>]) {
@@ -96,11 +96,11 @@ fn topic() -> TopicName {
     TopicName::new("t").unwrap()
 }
 
-fn look_up(cluster: &Cluster) -> Result<u128, BrokerError> {
+fn look_up(cluster: &ClusterClient) -> Result<u128, BrokerError> {
     cluster.refresh(&topic(), AutoCreate::Never).map(|info| info.id.unwrap().as_u128())
 }
 
-fn list(cluster: &Cluster) -> Vec<u128> {
+fn list(cluster: &ClusterClient) -> Vec<u128> {
     cluster.list_topics().unwrap().iter().map(|info| info.id.unwrap().as_u128()).collect()
 }
 

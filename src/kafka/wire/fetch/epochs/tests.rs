@@ -6,8 +6,15 @@ use std::sync::{Arc, Mutex};
 const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-fn want(offset: Offset, leader_epoch: i32, last_epoch: Epoch) -> Want {
-    Want { topic: TopicName::new("t").unwrap(), topic_id: None, partition: 0, offset, leader_epoch, last_epoch }
+fn want(offset: Offset, leader_epoch: i32, last_epoch: Epoch) -> FetchPosition {
+    FetchPosition {
+        topic: TopicName::new("t").unwrap(),
+        topic_id: None,
+        partition: 0,
+        offset,
+        leader_epoch,
+        last_epoch,
+    }
 }
 
 fn truncated(end: Offset, epoch: Epoch) -> Result<(), BrokerError> {
@@ -55,7 +62,7 @@ fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
 }
 
 /// What an old broker that answers so makes of the wants, one after the other, and how often it was asked.
-fn check(ends: Vec<u8>, wants: &[Want]) -> (Vec<Result<(), BrokerError>>, usize) {
+fn check(ends: Vec<u8>, wants: &[FetchPosition]) -> (Vec<Result<(), BrokerError>>, usize) {
     let asked = Arc::new(Mutex::new(0));
     let count = asked.clone();
     let broker = Impostor::start(move |mut stream| {
@@ -65,9 +72,9 @@ fn check(ends: Vec<u8>, wants: &[Want]) -> (Vec<Result<(), BrokerError>>, usize)
             answer(&mut stream, request.correlation, &if is_question { ends.clone() } else { api_versions() });
         }
     });
-    let mut connection = Connection::open(&broker.address, &broker.settings()).unwrap();
+    let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
     let mut known = EpochEnds::default();
-    let mut one = |want: &Want| {
+    let mut one = |want: &FetchPosition| {
         let found = known.check(&mut connection, std::slice::from_ref(want), DIVERGENCE - 1, TIMEOUT).unwrap();
         found.into_iter().next().map_or(Ok(()), |fetched| fetched.result.map(drop))
     };
@@ -106,7 +113,7 @@ fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
             answer(&mut stream, request.correlation, &body);
         }
     });
-    let mut connection = Connection::open(&broker.address, &broker.settings()).unwrap();
+    let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
     let mut known = EpochEnds::default();
     for offset in [3, 20] {
         let want = want(offset, 7, 7);

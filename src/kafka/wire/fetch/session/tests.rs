@@ -71,14 +71,22 @@ impl Broker {
 }
 
 /// `made`: how often the topic was made anew.
-fn want(topic: u8, partition: u8, made: u8, offset: i64) -> Want {
+fn want(topic: u8, partition: u8, made: u8, offset: i64) -> FetchPosition {
     let id = uuid::Uuid::from_u128(((1 + u128::from(topic)) << 8) | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();
-    Want { topic, topic_id: Some(id), partition: partition.into(), offset, leader_epoch: -1, last_epoch: NO_EPOCH }
+    FetchPosition {
+        topic,
+        topic_id: Some(id),
+        partition: partition.into(),
+        offset,
+        leader_epoch: -1,
+        last_epoch: NO_EPOCH,
+    }
 }
 
-fn wanted(wants: &[Want], by_id: bool) -> Asks {
-    let name = |want: &Want| if by_id { want.topic_id.unwrap().to_string() } else { want.topic.as_str().to_owned() };
+fn wanted(wants: &[FetchPosition], by_id: bool) -> Asks {
+    let name =
+        |want: &FetchPosition| if by_id { want.topic_id.unwrap().to_string() } else { want.topic.as_str().to_owned() };
     wants.iter().map(|want| ((name(want), want.partition), want.offset)).collect()
 }
 
@@ -110,7 +118,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #[test]
     fn the_broker_is_always_asked_for_what_is_wanted(steps in steps(), places in 0..3usize, start: Index) {
-        let (mut session, mut broker) = (Session::default(), Broker { given: start.index(1000) as i32, by_id: true, ..Broker::default() });
+        let (mut session, mut broker) = (FetchSession::default(), Broker { given: start.index(1000) as i32, by_id: true, ..Broker::default() });
         let mut version = BY_ID;
         // Begun for an answer that never came: we cannot know of them.
         let mut orphans = 0;
@@ -130,7 +138,7 @@ proptest! {
                 Event::AsksOnce => {
                     let request = session.request(&wants, ONCE, version);
                     let (answer, asks) = broker.answer(&request, places);
-                    prop_assert_eq!(session.answered(&answer, ONCE), Answered::Valid);
+                    prop_assert_eq!(session.answered(&answer, ONCE), SessionResult::Valid);
                     prop_assert_eq!(asks, wanted(&wants, broker.by_id));
                     continue;
                 }
@@ -141,9 +149,9 @@ proptest! {
                 Event::Asks => {}
             }
             let (mut answer, mut asks) = broker.answer(&session.request(&wants, LIMITS, version), places);
-            if session.answered(&answer, LIMITS) == Answered::Forgotten {
+            if session.answered(&answer, LIMITS) == SessionResult::Forgotten {
                 (answer, asks) = broker.answer(&session.request(&wants, LIMITS, version), places);
-                prop_assert_eq!(session.answered(&answer, LIMITS), Answered::Valid);
+                prop_assert_eq!(session.answered(&answer, LIMITS), SessionResult::Valid);
             }
             prop_assert_eq!(answer.error_code, 0);
             prop_assert_eq!(asks, wanted(&wants, broker.by_id));
@@ -154,8 +162,8 @@ proptest! {
 
 #[test]
 fn a_request_names_only_what_has_changed() {
-    let (mut session, mut broker) = (Session::default(), Broker::default());
-    let mut named = |wants: &[Want]| {
+    let (mut session, mut broker) = (FetchSession::default(), Broker::default());
+    let mut named = |wants: &[FetchPosition]| {
         let request = session.request(wants, LIMITS, BY_ID);
         session.answered(&broker.answer(&request, 1).0, LIMITS);
         let count = |topics: &[FetchTopic]| topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
@@ -173,10 +181,10 @@ fn a_request_names_only_what_has_changed() {
 
 #[test]
 fn what_was_read_last_is_sent_where_the_broker_compares_it_and_again_when_it_has_changed() {
-    let mut session = Session::default();
+    let mut session = FetchSession::default();
     let mut read = want(0, 0, 0, 7);
     read.last_epoch = 3;
-    let mut sent = |read: &Want, version| {
+    let mut sent = |read: &FetchPosition, version| {
         let request = session.request(std::slice::from_ref(read), LIMITS, version);
         session.answered(&FetchResponse::default().with_session_id(1), LIMITS);
         request.topics.first().map(|topic| topic.partitions[0].last_fetched_epoch)
@@ -190,10 +198,10 @@ fn what_was_read_last_is_sent_where_the_broker_compares_it_and_again_when_it_has
 
 #[test]
 fn an_old_broker_is_asked_without_a_session() {
-    let mut session = Session::default();
+    let mut session = FetchSession::default();
     for _ in 0..2 {
         let request = session.request(&[want(0, 0, 0, 7)], LIMITS, SESSIONS - 1);
         assert_eq!((request.session_id, request.session_epoch, request.topics.len()), (0, NONE, 1));
-        assert_eq!(session.answered(&FetchResponse::default(), LIMITS), Answered::Valid);
+        assert_eq!(session.answered(&FetchResponse::default(), LIMITS), SessionResult::Valid);
     }
 }

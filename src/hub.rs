@@ -5,60 +5,60 @@
 //! new, come back or were too slow read the log in `catch_up` until they can join a feed; `keeper`
 //! watches leaders, partitions and topic ids. `counts`, `standing` and `look` are for whoever shows how it goes.
 
-mod allowance;
 mod attach;
-mod away;
-mod candidates;
 mod catch_up;
+mod chunk_budget;
 mod counts;
 mod delayed;
 mod encoder;
 mod evict;
 mod fair_queue;
 mod feed;
+mod filter_input;
 mod gap;
 mod job;
 mod job_queue;
 mod join;
-mod keeper;
+mod lag;
 mod live;
-mod look;
 mod mailbox;
+mod metadata;
+mod missing_topic;
 mod opening;
+mod read_cache;
 mod reader;
 mod shared_turns;
-mod shelf;
-mod standing;
+mod snapshot;
 mod subscription;
 mod tail;
 mod time_budget;
 mod writer;
 
-pub use counts::{Amount, Asked, Counts, Histogram, Produced};
-pub use look::{Look, TopicBacklog};
+pub use counts::{Amount, Histogram, HubCounts, LatencyTimer, Produced};
 pub use mailbox::Mailbox;
+pub use snapshot::{HubSnapshot, TopicBacklog};
 pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Start, Subscription, Until};
 
-use crate::broker::{Acks, AutoCreate, Broker, Outcome};
+use crate::broker::{Acks, AutoCreate, Broker, DeliveryResult};
 use crate::cursor::Cursor;
 use crate::memory_budget::MemoryBudget;
 use crate::record::{NewRecord, TopicName};
 use crate::watchdog::Worker;
-use allowance::Allowance;
 use catch_up::CatchUp;
+use chunk_budget::ChunkBudget;
 use crossbeam_channel::{Sender, bounded};
 use encoder::{Bounds, Encoder};
 use feed::FeedKey;
-use job::{Job, JobSettings};
+use job::{CatchUpSettings, CatchUpTask};
 use job_queue::JobQueue;
-use keeper::Keeper;
+use lag::LagTracker;
 use live::Live;
+use metadata::MetadataRefresher;
 use opening::Opening;
-use standing::Stragglers;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use writer::Writer;
+use writer::ProduceBridge;
 
 /// The bounds of everything the hub holds.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl Default for Settings {
 
 /// Why the hub takes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum Rejected {
     /// `queued_bytes` are waiting already.
     QueueFull,
     /// `max_streams` are open already.
@@ -131,9 +131,9 @@ pub enum Refused {
 pub struct Hub {
     broker: Arc<dyn Broker>,
     live: Arc<Live>,
-    writer: Writer,
+    writer: ProduceBridge,
     jobs: Arc<JobQueue>,
-    job_settings: Arc<JobSettings>,
+    job_settings: Arc<CatchUpSettings>,
     streams: Arc<AtomicUsize>,
     max_streams: usize,
     next_private: AtomicU64,
@@ -145,7 +145,7 @@ pub struct Hub {
 impl Hub {
     /// Fails only where no thread can be started.
     pub fn start(broker: Arc<dyn Broker>, settings: Settings) -> std::io::Result<Self> {
-        let counts = Arc::<Counts>::default();
+        let counts = Arc::<HubCounts>::default();
         let live = Arc::new(Live::new(&settings, counts.clone()));
         let (ended, is_ended) = bounded(0);
         let catch_up_threads = settings.catch_up_threads.max(1);
@@ -158,7 +158,7 @@ impl Hub {
             jobs.clone(),
             (settings.shelf_bytes, settings.memory.catch_up.clone()),
         ));
-        let keeper = Keeper {
+        let keeper = MetadataRefresher {
             live: live.clone(),
             broker: broker.clone(),
             refresh: settings.metadata_refresh,
@@ -172,19 +172,24 @@ impl Hub {
             threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
         }
         Ok(Self {
-            writer: Writer::start(broker.clone(), settings.queued_bytes, settings.produce_timeout, counts.clone())?,
+            writer: ProduceBridge::start(
+                broker.clone(),
+                settings.queued_bytes,
+                settings.produce_timeout,
+                counts.clone(),
+            )?,
             broker,
             live,
             jobs,
-            job_settings: Arc::new(JobSettings {
+            job_settings: Arc::new(CatchUpSettings {
                 read_bytes: settings.catch_up_bytes,
                 chunk_bytes: settings.catch_up_chunk,
                 ahead: settings.catch_up_ahead,
                 max_id_bytes: settings.max_id_bytes,
                 topic_patience: settings.topic_patience,
-                allowance: Allowance::new(&settings.memory, settings.catch_up_held),
+                allowance: ChunkBudget::new(&settings.memory, settings.catch_up_held),
                 counts,
-                stragglers: Arc::<Stragglers>::default(),
+                stragglers: Arc::<LagTracker>::default(),
             }),
             streams: Arc::default(),
             max_streams: settings.max_streams,
@@ -212,23 +217,23 @@ impl Hub {
         acks: Acks,
         auto_create: AutoCreate,
         records: Vec<NewRecord>,
-        done: impl FnOnce(Vec<Outcome>) + Send + 'static,
-    ) -> Result<(), Refused> {
+        done: impl FnOnce(Vec<DeliveryResult>) + Send + 'static,
+    ) -> Result<(), Rejected> {
         self.writer.submit(topic, acks, auto_create, records, done)
     }
 
     /// Opens a stream. Never blocks on the broker: what has to be asked is asked by the hub's threads,
     /// and what goes wrong there arrives as [`Format::problem`].
-    pub fn subscribe(&self, subscription: Subscription) -> Result<Mailbox, Refused> {
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Mailbox, Rejected> {
         self.subscribe_for(ClientTag::default(), subscription)
     }
 
     /// The same for one of many clients, whose streams share nothing of other clients' turns.
-    pub fn subscribe_for(&self, client: ClientTag, subscription: Subscription) -> Result<Mailbox, Refused> {
+    pub fn subscribe_for(&self, client: ClientTag, subscription: Subscription) -> Result<Mailbox, Rejected> {
         if self.live.is_closing() {
-            return Err(Refused::ShuttingDown);
+            return Err(Rejected::ShuttingDown);
         }
-        let permit = Permit::take(&self.streams, self.max_streams)?;
+        let permit = StreamSlot::take(&self.streams, self.max_streams)?;
         let Subscription { topics, selection, start, filter, missing, until, limit, format } = subscription;
         let cursor = Cursor::new(topics, selection.clone());
         let filter = Arc::new(filter);
@@ -243,13 +248,13 @@ impl Hub {
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
         let (post, mailbox) = mailbox::mailbox(client, self.jobs.clone(), permit, format, self.counts().clone());
-        let job = Job::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
+        let job = CatchUpTask::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
         self.jobs.open(job)?;
         Ok(mailbox)
     }
 
     /// What it has done since it began.
-    pub fn counts(&self) -> &Arc<Counts> {
+    pub fn counts(&self) -> &Arc<HubCounts> {
         &self.job_settings.counts
     }
 
@@ -276,19 +281,19 @@ impl Drop for Hub {
 }
 
 /// One of the hub's places for streams.
-struct Permit(Arc<AtomicUsize>);
+struct StreamSlot(Arc<AtomicUsize>);
 
-impl Permit {
-    fn take(streams: &Arc<AtomicUsize>, most: usize) -> Result<Self, Refused> {
+impl StreamSlot {
+    fn take(streams: &Arc<AtomicUsize>, most: usize) -> Result<Self, Rejected> {
         let fits = |open: usize| (open < most).then_some(open + 1);
         match streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
             Ok(_) => Ok(Self(streams.clone())),
-            Err(_) => Err(Refused::TooManyStreams),
+            Err(_) => Err(Rejected::TooManyStreams),
         }
     }
 }
 
-impl Drop for Permit {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

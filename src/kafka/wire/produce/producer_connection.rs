@@ -3,13 +3,13 @@
 //! thread, which logs in once what was sent before is answered.
 
 use super::caught;
-use super::queue::{Answer, LinkId};
-use super::request::{self, BY_NAME, Part, PartAnswer};
+use super::partition_queue::{BatchOutcome, ConnectionId};
+use super::request::{self, BY_NAME, PartitionOutcome, RequestPartition};
 use super::room::Sharing;
-use crate::broker::{Acks, BrokerError, NodeId, Written};
-use crate::kafka::wire::cluster::Cluster;
-use crate::kafka::wire::connection::{FrameReceiver, FrameSender, Interrupter, Ticket};
-use crate::kafka::wire::login::{Login, Session};
+use crate::broker::{Acks, BrokerError, NodeId, WriteState};
+use crate::kafka::wire::cluster::ClusterClient;
+use crate::kafka::wire::connection::{FrameReceiver, FrameSender, InFlight, Interrupter};
+use crate::kafka::wire::login::{Authentication, LoginSession};
 use crate::kafka::wire::metadata;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use kafka_protocol::messages::{MetadataRequest, ProduceRequest, ProduceResponse};
@@ -28,29 +28,29 @@ const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a link's thread tells the writer.
-pub enum LinkEvent {
-    Up(Link),
+pub enum ConnectionEvent {
+    Up(ProducerConnection),
     Answered {
-        answers: Vec<PartAnswer>,
+        answers: Vec<PartitionOutcome>,
         request_bytes: usize,
         /// How long the broker wants to be left alone.
         throttle: Duration,
     },
     /// Logged in again: the half that was lent.
-    Renewed(FrameSender, Session),
+    Renewed(FrameSender, LoginSession),
     /// The last: could not connect, or connected no more, with what was not answered.
     Down {
         why: BrokerError,
-        lost: Vec<PartAnswer>,
+        lost: Vec<PartitionOutcome>,
     },
 }
 
 /// The writer's side. Dropping it ends the connection as soon as its requests are answered.
-pub struct Link {
-    pub id: LinkId,
+pub struct ProducerConnection {
+    pub id: ConnectionId,
     /// `None` while it is lent to the thread.
     sender: Option<FrameSender>,
-    session: Session,
+    session: LoginSession,
     interrupter: Interrupter,
     /// At most `MAX_REQUESTS` and the sending half wait there, which is also its bound.
     work: Sender<Work>,
@@ -70,27 +70,27 @@ enum Work {
 
 /// A request whose answer the thread awaits.
 struct Sent {
-    ticket: Ticket,
+    ticket: InFlight,
     at: Instant,
     acks: Acks,
-    parts: Vec<Part>,
+    parts: Vec<RequestPartition>,
 }
 
 /// What became of a request right away.
 pub enum SendOutcome {
     /// The answers come as [`LinkEvent`]s.
     Awaited,
-    Known(Vec<PartAnswer>),
+    Known(Vec<PartitionOutcome>),
     /// The connection is of no use any more.
     Failed {
         why: BrokerError,
-        lost: Vec<PartAnswer>,
+        lost: Vec<PartitionOutcome>,
     },
 }
 
 /// What a new connection must answer before records are sent on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
+pub enum Handshake {
     NotNeeded,
     /// A question for the brokers: the one before was closed on a request, and if this one is too, it is the request's fault.
     Metadata,
@@ -99,30 +99,30 @@ pub enum Proof {
 /// Starts the thread of a link to `node`, which ends with the link.
 pub fn connect<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    cluster: &'scope Cluster,
-    (node, id, proof): (NodeId, LinkId, Proof),
+    cluster: &'scope ClusterClient,
+    (node, id, proof): (NodeId, ConnectionId, Handshake),
     timeout: Duration,
-    events: impl Fn(LinkEvent) + Send + 'scope,
+    events: impl Fn(ConnectionEvent) + Send + 'scope,
 ) -> std::io::Result<()> {
     let thread = Builder::new().name(format!("kafka-produce-{node}"));
     let run = move || match caught(|| open(cluster, node, id, proof)) {
         Ok((link, half, work)) => {
-            events(LinkEvent::Up(link));
+            events(ConnectionEvent::Up(link));
             half.await_answers(cluster, &work, timeout, &events);
         }
-        Err(why) => events(LinkEvent::Down { why, lost: Vec::new() }),
+        Err(why) => events(ConnectionEvent::Down { why, lost: Vec::new() }),
     };
     thread.spawn_scoped(scope, run).map(drop)
 }
 
 fn open(
-    cluster: &Cluster,
+    cluster: &ClusterClient,
     node: NodeId,
-    id: LinkId,
-    proof: Proof,
-) -> Result<(Link, Half, Receiver<Work>), BrokerError> {
+    id: ConnectionId,
+    proof: Handshake,
+) -> Result<(ProducerConnection, ResponseReader, Receiver<Work>), BrokerError> {
     let mut connection = cluster.connect(node)?;
-    if proof == Proof::Metadata {
+    if proof == Handshake::Metadata {
         let version = connection.version_for::<MetadataRequest>(metadata::VERSION)?;
         connection.call(&metadata::brokers(), version, cluster.settings().connect_timeout)?;
     }
@@ -131,7 +131,7 @@ fn open(
     let interrupter = connection.interrupter();
     let (sender, receiver, login) = connection.split();
     let (work, due) = bounded(MAX_REQUESTS + 1);
-    let link = Link {
+    let link = ProducerConnection {
         id,
         sender: Some(sender),
         session: login.session(),
@@ -143,22 +143,22 @@ fn open(
         throttled_until: Instant::now(),
         version,
     };
-    Ok((link, Half { receiver, login }, due))
+    Ok((link, ResponseReader { receiver, login }, due))
 }
 
 /// The thread's side.
-struct Half {
+struct ResponseReader {
     receiver: FrameReceiver,
-    login: Login,
+    login: Authentication,
 }
 
-impl Half {
+impl ResponseReader {
     fn await_answers(
         mut self,
-        cluster: &Cluster,
+        cluster: &ClusterClient,
         work: &Receiver<Work>,
         timeout: Duration,
-        events: &impl Fn(LinkEvent),
+        events: &impl Fn(ConnectionEvent),
     ) {
         let mut answered = Instant::now();
         for next in work {
@@ -176,10 +176,10 @@ impl Half {
     fn complete(
         &mut self,
         work: Work,
-        cluster: &Cluster,
+        cluster: &ClusterClient,
         timeout: Duration,
         answered: &mut Instant,
-    ) -> Result<LinkEvent, BrokerError> {
+    ) -> Result<ConnectionEvent, BrokerError> {
         match work {
             Work::Await(Sent { ticket, at, acks, parts }) => {
                 // The broker works on one request at a time: the next one's time begins with the answer before.
@@ -188,38 +188,47 @@ impl Half {
                 let (request_bytes, response) = (request::bytes(&parts), response?);
                 let throttle = cluster.settings().throttled.note(response.throttle_time_ms);
                 *answered = Instant::now() + throttle;
-                Ok(LinkEvent::Answered { answers: answers(cluster, parts, &response, acks), request_bytes, throttle })
+                Ok(ConnectionEvent::Answered {
+                    answers: answers(cluster, parts, &response, acks),
+                    request_bytes,
+                    throttle,
+                })
             }
             Work::Renew(mut sender) => {
                 self.login.authenticate(&mut sender, &mut self.receiver, timeout)?;
-                Ok(LinkEvent::Renewed(*sender, self.login.session()))
+                Ok(ConnectionEvent::Renewed(*sender, self.login.session()))
             }
         }
     }
 }
 
-fn answers(cluster: &Cluster, parts: Vec<Part>, response: &ProduceResponse, acks: Acks) -> Vec<PartAnswer> {
+fn answers(
+    cluster: &ClusterClient,
+    parts: Vec<RequestPartition>,
+    response: &ProduceResponse,
+    acks: Acks,
+) -> Vec<PartitionOutcome> {
     let named = |answer| match answer {
-        Answer::Failed(error) => Answer::Failed(cluster.name_us(error)),
+        BatchOutcome::Failed(error) => BatchOutcome::Failed(cluster.name_us(error)),
         other => other,
     };
     let answers = request::answers(parts, response, acks).into_iter();
-    answers.map(|part| PartAnswer { answer: named(part.answer), ..part }).collect()
+    answers.map(|part| PartitionOutcome { answer: named(part.answer), ..part }).collect()
 }
 
 impl Work {
     /// What is to be told of it where nothing comes of it any more.
-    fn lost(&self) -> Vec<PartAnswer> {
+    fn lost(&self) -> Vec<PartitionOutcome> {
         match self {
-            Self::Await(sent) => request::lost(&sent.parts, Written::Maybe),
+            Self::Await(sent) => request::lost(&sent.parts, WriteState::Maybe),
             Self::Renew(_) => Vec::new(),
         }
     }
 
     /// Likewise, where the broker closed the connection instead of answering it.
-    fn cut(&self) -> Vec<PartAnswer> {
+    fn cut(&self) -> Vec<PartitionOutcome> {
         match self {
-            Self::Await(sent) => request::cut(&sent.parts, Written::Maybe),
+            Self::Await(sent) => request::cut(&sent.parts, WriteState::Maybe),
             Self::Renew(_) => Vec::new(),
         }
     }
@@ -235,16 +244,16 @@ impl Work {
 
 /// The connection is of no use any more. The writer learns of it now, and drops the sending end; what
 /// it sends until then is on a dead connection, and comes here to be reported as well.
-fn report(why: BrokerError, mut lost: Vec<PartAnswer>, work: &Receiver<Work>, events: &impl Fn(LinkEvent)) {
+fn report(why: BrokerError, mut lost: Vec<PartitionOutcome>, work: &Receiver<Work>, events: &impl Fn(ConnectionEvent)) {
     lost.extend(work.try_iter().flat_map(|more| more.lost()));
-    events(LinkEvent::Down { why, lost });
+    events(ConnectionEvent::Down { why, lost });
     for more in work {
         let (request_bytes, throttle) = (0, Duration::ZERO);
-        events(LinkEvent::Answered { answers: more.lost(), request_bytes, throttle });
+        events(ConnectionEvent::Answered { answers: more.lost(), request_bytes, throttle });
     }
 }
 
-impl Link {
+impl ProducerConnection {
     /// How many requests await their answer; as many as can, while the connection is being renewed or one goes alone.
     pub fn in_flight(&self) -> usize {
         let occupied = self.sender.is_none() || (self.in_flight > 0 && self.sharing == Sharing::Alone);
@@ -283,7 +292,7 @@ impl Link {
         }
     }
 
-    pub fn renewed(&mut self, sender: FrameSender, session: Session) {
+    pub fn renewed(&mut self, sender: FrameSender, session: LoginSession) {
         self.sender = Some(sender);
         self.session = session;
     }
@@ -293,14 +302,20 @@ impl Link {
         self.interrupter.interrupt();
     }
 
-    pub fn send(&mut self, parts: Vec<Part>, acks: Acks, timeout: Duration, sharing: Sharing) -> SendOutcome {
+    pub fn send(
+        &mut self,
+        parts: Vec<RequestPartition>,
+        acks: Acks,
+        timeout: Duration,
+        sharing: Sharing,
+    ) -> SendOutcome {
         self.sharing = sharing;
         // The broker gives up first, so that it can say so.
         let request = request::assemble(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {
             let why = BrokerError::Unavailable("the connection is being renewed".to_owned());
-            return SendOutcome::Failed { why, lost: request::lost(&parts, Written::No) };
+            return SendOutcome::Failed { why, lost: request::lost(&parts, WriteState::No) };
         };
         match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
             Ok(_) if acks == Acks::None => SendOutcome::Known(request::unacknowledged(parts)),
@@ -319,8 +334,8 @@ impl Link {
                 }
             }
             // The broker has only a part of the request and does not process it.
-            Err(why) if sender.is_open() => SendOutcome::Failed { why, lost: request::lost(&parts, Written::No) },
-            Err(why) => SendOutcome::Failed { why, lost: request::cut(&parts, Written::No) },
+            Err(why) if sender.is_open() => SendOutcome::Failed { why, lost: request::lost(&parts, WriteState::No) },
+            Err(why) => SendOutcome::Failed { why, lost: request::cut(&parts, WriteState::No) },
         }
     }
 }

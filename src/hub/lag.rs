@@ -11,13 +11,13 @@ const STALLED: Duration = Duration::from_secs(1);
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Stragglers {
-    streams: Mutex<HashMap<u64, Arc<Standing>>>,
+pub struct LagTracker {
+    streams: Mutex<HashMap<u64, Arc<StreamLag>>>,
     next: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct StreamLag {
     /// Records between the stream and the end of that partition in which it is the furthest behind, as it last saw it.
     lag: AtomicU64,
     /// Since when it waits for its client.
@@ -26,32 +26,32 @@ struct Standing {
 
 /// One stream's place among them, as long as it is outside the live flow.
 #[derive(Debug)]
-pub struct Place {
-    of: Arc<Stragglers>,
+pub struct LagGuard {
+    of: Arc<LagTracker>,
     number: u64,
-    standing: Arc<Standing>,
+    standing: Arc<StreamLag>,
 }
 
 /// All of them, summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sum {
+pub struct LagSummary {
     pub catching_up: usize,
     pub stalled: usize,
     /// The largest.
     pub lag: u64,
 }
 
-impl Stragglers {
-    pub fn enter(self: &Arc<Self>) -> Place {
+impl LagTracker {
+    pub fn enter(self: &Arc<Self>) -> LagGuard {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let standing = Arc::<Standing>::default();
+        let standing = Arc::<StreamLag>::default();
         lock(&self.streams).insert(number, standing.clone());
-        Place { of: self.clone(), number, standing }
+        LagGuard { of: self.clone(), number, standing }
     }
 
-    pub fn sum(&self) -> Sum {
+    pub fn sum(&self) -> LagSummary {
         let streams = lock(&self.streams);
-        let mut sum = Sum::default();
+        let mut sum = LagSummary::default();
         for standing in streams.values() {
             match *lock(&standing.waits_since) {
                 Some(since) if since.elapsed() >= STALLED => sum.stalled += 1,
@@ -63,7 +63,7 @@ impl Stragglers {
     }
 }
 
-impl Place {
+impl LagGuard {
     pub fn is_behind_by(&self, records: u64) {
         self.standing.lag.store(records, Ordering::Relaxed);
     }
@@ -78,7 +78,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for LagGuard {
     fn drop(&mut self) {
         lock(&self.of.streams).remove(&self.number);
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_who_waits_for_long_is_stalled_and_who_left_is_not_counted() {
-        let all = Arc::<Stragglers>::default();
+        let all = Arc::<LagTracker>::default();
         let (reads, waits, left) = (all.enter(), all.enter(), all.enter());
         reads.is_behind_by(7);
         reads.waits();
@@ -98,8 +98,8 @@ mod tests {
         left.is_behind_by(9);
         drop(left);
         *lock(&waits.standing.waits_since) = Instant::now().checked_sub(STALLED);
-        assert_eq!(all.sum(), Sum { catching_up: 1, stalled: 1, lag: 7 });
+        assert_eq!(all.sum(), LagSummary { catching_up: 1, stalled: 1, lag: 7 });
         waits.goes_on();
-        assert_eq!(all.sum(), Sum { catching_up: 2, stalled: 0, lag: 7 });
+        assert_eq!(all.sum(), LagSummary { catching_up: 2, stalled: 0, lag: 7 });
     }
 }

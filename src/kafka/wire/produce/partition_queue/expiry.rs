@@ -1,12 +1,12 @@
 //! What is settled without an answer: deadlines, brokers and topics that are gone.
 
-use super::{Queue, Stage};
-use crate::broker::{BrokerError, Written};
-use crate::kafka::wire::produce::batch::Entry;
+use super::{BatchStage, PartitionQueue};
+use crate::broker::{BrokerError, WriteState};
+use crate::kafka::wire::produce::batch::PendingRecord;
 use std::sync::Arc;
 use std::time::Instant;
 
-impl Queue {
+impl PartitionQueue {
     /// Settles what is past its deadline, as `unsent` where it surely was not written.
     pub fn expire(&mut self, now: Instant, unsent: &BrokerError) {
         self.expire_open(now, unsent);
@@ -21,7 +21,7 @@ impl Queue {
     pub fn refuse_unwritten(&mut self, error: &BrokerError) {
         self.clear_open().settle_failed(error);
         for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting && s.doubt() == Written::No) {
+            if self.slots.get(place).is_some_and(|s| s.stage == BatchStage::Waiting && s.doubt() == WriteState::No) {
                 self.withdraw(place, error);
             }
         }
@@ -31,7 +31,7 @@ impl Queue {
     pub fn abandon(&mut self, error: &BrokerError) {
         self.clear_open().settle_failed(error);
         for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.stage == Stage::Waiting) {
+            if self.slots.get(place).is_some_and(|s| s.stage == BatchStage::Waiting) {
                 self.remove(place, error);
             }
         }
@@ -52,7 +52,7 @@ impl Queue {
     }
 
     fn expire_open(&mut self, now: Instant, unsent: &BrokerError) {
-        let due = |e: &Entry| e.deadline() <= now;
+        let due = |e: &PendingRecord| e.deadline() <= now;
         if self.open.entries().iter().any(due) {
             let (expired, rest): (Vec<_>, Vec<_>) = self.clear_open().into_entries().into_iter().partition(due);
             expired.iter().for_each(|e| e.fail(unsent.clone()));
@@ -63,15 +63,15 @@ impl Queue {
     fn expire_slot(&mut self, place: usize, now: Instant, unsent: &BrokerError) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         // Without a sequence it was never sent, or is as good as that: it can shrink.
-        let fresh = slot.sequence.is_none() && slot.doubt() == Written::No && slot.stage == Stage::Waiting;
-        let unwritten = slot.doubt() == Written::No && slot.stage == Stage::Waiting;
-        let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(Entry::deadline).min();
+        let fresh = slot.sequence.is_none() && slot.doubt() == WriteState::No && slot.stage == BatchStage::Waiting;
+        let unwritten = slot.doubt() == WriteState::No && slot.stage == BatchStage::Waiting;
+        let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(PendingRecord::deadline).min();
         let Some(next_deadline) = alive else {
             if unwritten {
                 return self.withdraw(place, unsent);
             }
-            let error = &BrokerError::TimedOut(Written::Maybe);
-            if slot.stage == Stage::Waiting {
+            let error = &BrokerError::TimedOut(WriteState::Maybe);
+            if slot.stage == BatchStage::Waiting {
                 return self.remove(place, error);
             }
             // In flight: its answer still tells where the sequence stands.
@@ -80,7 +80,7 @@ impl Queue {
             }
             return;
         };
-        let error = if fresh { unsent } else { &BrokerError::TimedOut(Written::Maybe) };
+        let error = if fresh { unsent } else { &BrokerError::TimedOut(WriteState::Maybe) };
         slot.batch.entries().iter().filter(|e| e.deadline() <= now).for_each(|e| e.fail(error.clone()));
         slot.first_deadline = Some(next_deadline);
         if fresh {

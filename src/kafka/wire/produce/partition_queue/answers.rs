@@ -1,8 +1,8 @@
 //! What an answer means for the batch and for those behind it.
 
-use super::{Answer, Order, Queue, Renew, Stage, sequence_after};
-use crate::broker::{BrokerError, Written};
-use crate::kafka::wire::produce::batch::Batch;
+use super::{BatchOutcome, BatchStage, Order, PartitionQueue, ProducerReset, sequence_after};
+use crate::broker::{BrokerError, WriteState};
+use crate::kafka::wire::produce::batch::ProducerBatch;
 use crate::kafka::wire::produce::encode::BATCH_HEADER;
 use crate::kafka::wire::produce::room::MOST_CUTS;
 use std::sync::Arc;
@@ -14,42 +14,43 @@ const LEAST_LIMIT: usize = 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-impl Queue {
+impl PartitionQueue {
     /// What became of batch `number`.
-    pub fn answered(&mut self, number: u64, answer: Answer, now: Instant) {
+    pub fn answered(&mut self, number: u64, answer: BatchOutcome, now: Instant) {
         let Some(place) = self.slots.iter().position(|s| s.number == number) else { return };
         let Some(slot) = self.slots.get_mut(place) else { return };
-        slot.stage = Stage::Waiting;
+        slot.stage = BatchStage::Waiting;
         match answer {
-            Answer::Cut { attempt, .. } => {
+            BatchOutcome::Cut { attempt, .. } => {
                 slot.cuts = slot.cuts.saturating_add(1);
-                slot.cut_doubt = if attempt == Written::Maybe { attempt } else { slot.cut_doubt };
+                slot.cut_doubt = if attempt == WriteState::Maybe { attempt } else { slot.cut_doubt };
             }
             // Its size was not the reason.
-            _ => (slot.cuts, slot.doubt, slot.cut_doubt) = (0, slot.doubt(), Written::No),
+            _ => (slot.cuts, slot.may_be_written, slot.cut_doubt) = (0, slot.doubt(), WriteState::No),
         }
         match answer {
-            Answer::Written => self.written(place, now),
-            Answer::Retry { attempt: Written::Maybe } | Answer::Cut { attempt: Written::Maybe, .. }
+            BatchOutcome::Written => self.written(place, now),
+            BatchOutcome::Retry { attempt: WriteState::Maybe }
+            | BatchOutcome::Cut { attempt: WriteState::Maybe, .. }
                 if slot.sequence.is_none() =>
             {
-                self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+                self.remove(place, &BrokerError::TimedOut(WriteState::Maybe));
                 self.pause(now);
             }
-            Answer::Retry { attempt } => {
+            BatchOutcome::Retry { attempt } => {
                 self.doubt(place, attempt);
                 self.pause(now);
             }
-            Answer::Cut { .. } if slot.cuts >= MOST_CUTS => self.divide_cut(place),
-            Answer::Cut { .. } => self.pause(now),
-            Answer::OutOfOrder if place > 0 => {}
-            Answer::OutOfOrder => self.resequence(place, Renew::Epoch, now),
-            Answer::Fenced => self.resequence(place, Renew::Id, now),
-            Answer::Damaged(_) if slot.damaged == 0 => slot.damaged += 1,
-            Answer::Damaged(error) => self.remove(place, &error),
-            Answer::Divide(error) => self.divide(place, error),
-            Answer::Faulty(faulty) => self.drop_faulty(place, faulty),
-            Answer::Failed(error) => self.remove(place, &error),
+            BatchOutcome::Cut { .. } if slot.cuts >= MOST_CUTS => self.divide_cut(place),
+            BatchOutcome::Cut { .. } => self.pause(now),
+            BatchOutcome::OutOfOrder if place > 0 => {}
+            BatchOutcome::OutOfOrder => self.resequence(place, ProducerReset::Epoch, now),
+            BatchOutcome::Fenced => self.resequence(place, ProducerReset::Id, now),
+            BatchOutcome::Damaged(_) if slot.damaged == 0 => slot.damaged += 1,
+            BatchOutcome::Damaged(error) => self.remove(place, &error),
+            BatchOutcome::Divide(error) => self.divide(place, error),
+            BatchOutcome::Faulty(faulty) => self.drop_faulty(place, faulty),
+            BatchOutcome::Failed(error) => self.remove(place, &error),
         }
     }
 
@@ -68,20 +69,20 @@ impl Queue {
         }
     }
 
-    fn doubt(&mut self, place: usize, attempt: Written) {
+    fn doubt(&mut self, place: usize, attempt: WriteState) {
         if let Some(slot) = self.slots.get_mut(place)
-            && attempt == Written::Maybe
+            && attempt == WriteState::Maybe
         {
-            slot.doubt = Written::Maybe;
+            slot.may_be_written = WriteState::Maybe;
         }
     }
 
     /// The stamp of the batch at `place` will never be taken.
-    fn resequence(&mut self, place: usize, renew: Renew, now: Instant) {
+    fn resequence(&mut self, place: usize, renew: ProducerReset, now: Instant) {
         self.pause(now);
         self.renew = self.renew.max(renew);
-        if self.slots.get(place).is_some_and(|s| s.doubt() == Written::Maybe) {
-            self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+        if self.slots.get(place).is_some_and(|s| s.doubt() == WriteState::Maybe) {
+            self.remove(place, &BrokerError::TimedOut(WriteState::Maybe));
         }
     }
 
@@ -89,7 +90,7 @@ impl Queue {
     fn divide_cut(&mut self, place: usize) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         // It read no more than the length of the request.
-        slot.cut_doubt = Written::No;
+        slot.cut_doubt = WriteState::No;
         let bytes = slot.batch.bytes();
         let why = format!(
             "the broker closes the connection on a request with these {bytes} bytes ({} times, while it answers \
@@ -146,7 +147,7 @@ impl Queue {
         }
         let Some(slot) = self.slots.remove(place) else { return };
         let doubt = slot.doubt();
-        self.renew = self.renew.max(Renew::Epoch);
+        self.renew = self.renew.max(ProducerReset::Epoch);
         for (index, error) in &faulty {
             if let Some(entry) = slot.batch.entries().get(*index) {
                 entry.fail(error.clone());
@@ -155,7 +156,7 @@ impl Queue {
         let mut faulty: Vec<usize> = faulty.into_iter().map(|(index, _)| index).collect();
         faulty.sort_unstable();
         let entries = Arc::unwrap_or_clone(slot.batch).into_entries().into_iter().enumerate();
-        let rest: Batch = entries.filter(|(n, _)| faulty.binary_search(n).is_err()).map(|(_, e)| e).collect();
+        let rest: ProducerBatch = entries.filter(|(n, _)| faulty.binary_search(n).is_err()).map(|(_, e)| e).collect();
         if !rest.is_empty() {
             let rest = self.slot(rest, None, doubt);
             self.slots.insert(place, rest);

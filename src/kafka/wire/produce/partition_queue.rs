@@ -16,10 +16,10 @@
 mod answers;
 mod expiry;
 
-use super::batch::{Batch, Entry};
+use super::batch::{PendingRecord, ProducerBatch};
 use super::encode::Stamp;
-use super::room::{Occupancy, Room, Sharing};
-use crate::broker::{BrokerError, Written};
+use super::room::{Occupancy, RequestRoom, Sharing};
+use crate::broker::{BrokerError, WriteState};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,19 +43,19 @@ pub enum Delivery {
 
 /// A connection, never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LinkId(pub u64);
+pub struct ConnectionId(pub u64);
 
 /// A batch to send now. Its answer is due at [`Queue::answered`], whatever becomes of it.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     pub number: u64,
-    pub batch: Arc<Batch>,
+    pub batch: Arc<ProducerBatch>,
     pub stamp: Stamp,
     pub sharing: Sharing,
 }
 
 #[derive(Debug)]
-pub enum Next {
+pub enum NextBatch {
     Send(Outgoing),
     /// The next batch needs more room than there is, or a connection that is idle.
     NeedsRoom,
@@ -68,13 +68,13 @@ pub enum Next {
 
 /// What became of a batch that was sent.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum BatchOutcome {
     /// Its records are settled already.
     Written,
     /// It can work later.
-    Retry { attempt: Written },
+    Retry { attempt: WriteState },
     /// The broker closed the connection on the request of so many bytes that carried it, without a response.
-    Cut { attempt: Written, request_bytes: usize },
+    Cut { attempt: WriteState, request_bytes: usize },
     /// The broker is missing an earlier batch (out-of-order sequence).
     OutOfOrder,
     /// The broker takes no more from this producer id.
@@ -89,38 +89,38 @@ pub enum Answer {
     Failed(BrokerError),
 }
 
-pub struct Queue {
+pub struct PartitionQueue {
     delivery: Delivery,
     limit: usize,
     /// Sealed batches, oldest first.
-    slots: VecDeque<Slot>,
+    slots: VecDeque<QueuedBatch>,
     /// The batch that still grows.
-    open: Batch,
+    open: ProducerBatch,
     open_since: Option<Instant>,
     next_number: u64,
-    producer: Option<Producer>,
+    producer: Option<ProducerState>,
     /// Fenced: of no use any more.
     stale_id: Option<i64>,
-    renew: Renew,
+    renew: ProducerReset,
     last_written: Option<Instant>,
     failures: u32,
     resume_at: Option<Instant>,
 }
 
-struct Slot {
+struct QueuedBatch {
     number: u64,
-    batch: Arc<Batch>,
+    batch: Arc<ProducerBatch>,
     /// Of its first record in the present epoch, once sent.
     sequence: Option<i32>,
-    stage: Stage,
+    stage: BatchStage,
     /// Whether an attempt so far may have been written.
-    doubt: Written,
+    may_be_written: WriteState,
     /// Whether a later batch was acknowledged before it.
     order: Order,
     /// How many times in a row the broker closed the connection on it.
     cuts: u32,
     /// Whether one of those may have been written: not if it is its size that the broker hangs up on.
-    cut_doubt: Written,
+    cut_doubt: WriteState,
     /// How many times the broker found it damaged.
     damaged: u32,
     /// When the next of those who wait for its records ceases to; `None` once all have.
@@ -128,9 +128,9 @@ struct Slot {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum BatchStage {
     Waiting,
-    InFlight(LinkId),
+    InFlight(ConnectionId),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ enum Order {
     Overtaken,
 }
 
-struct Producer {
+struct ProducerState {
     id: i64,
     epoch: i16,
     next_sequence: i32,
@@ -149,32 +149,32 @@ struct Producer {
 
 /// What has to change before the next batch is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Renew {
+enum ProducerReset {
     Nothing,
     Epoch,
     Id,
 }
 
-impl Queue {
+impl PartitionQueue {
     /// Batches of at most about `limit` bytes.
     pub fn new(delivery: Delivery, limit: usize) -> Self {
         Self {
             delivery,
             limit,
             slots: VecDeque::new(),
-            open: Batch::default(),
+            open: ProducerBatch::default(),
             open_since: None,
             next_number: 0,
             producer: None,
             stale_id: None,
-            renew: Renew::Nothing,
+            renew: ProducerReset::Nothing,
             last_written: None,
             failures: 0,
             resume_at: None,
         }
     }
 
-    pub fn push(&mut self, entry: Entry, now: Instant) {
+    pub fn push(&mut self, entry: PendingRecord, now: Instant) {
         if !self.open.fits(&entry, self.limit) {
             self.seal();
         }
@@ -206,7 +206,7 @@ impl Queue {
 
     /// A whole batch, or one to be sent again, waits.
     pub fn has_sealed(&self) -> bool {
-        self.slots.iter().any(|s| s.stage == Stage::Waiting)
+        self.slots.iter().any(|s| s.stage == BatchStage::Waiting)
     }
 
     /// Bytes of the batch that still grows, and since when.
@@ -215,16 +215,16 @@ impl Queue {
     }
 
     /// The connection on which batches await their responses.
-    pub fn link_in_flight(&self) -> Option<LinkId> {
+    pub fn link_in_flight(&self) -> Option<ConnectionId> {
         self.slots.iter().find_map(|slot| match slot.stage {
-            Stage::InFlight(link) => Some(link),
-            Stage::Waiting => None,
+            BatchStage::InFlight(link) => Some(link),
+            BatchStage::Waiting => None,
         })
     }
 
     /// When the first of those who wait for its records ceases to.
     pub fn first_deadline(&self) -> Option<Instant> {
-        let open = self.open.entries().first().map(Entry::deadline);
+        let open = self.open.entries().first().map(PendingRecord::deadline);
         self.slots.iter().filter_map(|slot| slot.first_deadline).chain(open).min()
     }
 
@@ -234,15 +234,15 @@ impl Queue {
     }
 
     /// The next batch for `link`, if one may be sent there now and has room.
-    pub fn next(&mut self, link: LinkId, producer_id: Option<i64>, room: Room, now: Instant) -> Next {
+    pub fn next(&mut self, link: ConnectionId, producer_id: Option<i64>, room: RequestRoom, now: Instant) -> NextBatch {
         if self.is_idle() || self.resume_at.is_some_and(|at| at > now) {
-            return Next::Nothing;
+            return NextBatch::Nothing;
         }
         self.resume_at = None;
-        let in_flight = self.slots.iter().filter(|s| s.stage != Stage::Waiting).count();
-        if self.renew > Renew::Nothing {
+        let in_flight = self.slots.iter().filter(|s| s.stage != BatchStage::Waiting).count();
+        if self.renew > ProducerReset::Nothing {
             if in_flight > 0 {
-                return Next::Nothing;
+                return NextBatch::Nothing;
             }
             self.start_anew();
         }
@@ -251,24 +251,24 @@ impl Queue {
         }
         // In flight come first and on this link, else their answers first: one that is to be sent
         // again must not come after a younger one, nor be overtaken on another connection.
-        let orderly = self.slots.iter().take(in_flight).all(|s| s.stage == Stage::InFlight(link));
+        let orderly = self.slots.iter().take(in_flight).all(|s| s.stage == BatchStage::InFlight(link));
         if !orderly || in_flight >= self.window(now) {
-            return Next::Nothing;
+            return NextBatch::Nothing;
         }
         let (bytes, cuts) = match self.slots.get(in_flight) {
             Some(slot) => (slot.batch.bytes(), slot.cuts),
-            None if self.open.is_empty() => return Next::Nothing,
+            None if self.open.is_empty() => return NextBatch::Nothing,
             None => (self.open.bytes(), 0),
         };
         let sharing = room.sharing(bytes, cuts);
         if room.occupancy == Occupancy::Shared && (sharing == Sharing::Alone || bytes > room.left) {
-            return Next::NeedsRoom;
+            return NextBatch::NeedsRoom;
         }
         if in_flight == self.slots.len() {
             self.seal();
         }
-        let Some(slot) = self.slots.get_mut(in_flight) else { return Next::Nothing };
-        slot.stage = Stage::InFlight(link);
+        let Some(slot) = self.slots.get_mut(in_flight) else { return NextBatch::Nothing };
+        slot.stage = BatchStage::InFlight(link);
         let stamp = match &mut self.producer {
             None => Stamp::NONE,
             Some(producer) => {
@@ -279,7 +279,7 @@ impl Queue {
                 Stamp { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence }
             }
         };
-        Next::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp, sharing })
+        NextBatch::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp, sharing })
     }
 
     fn window(&self, now: Instant) -> usize {
@@ -292,31 +292,31 @@ impl Queue {
         }
     }
 
-    fn take_producer_id(&mut self, offered: Option<i64>) -> Result<(), Next> {
+    fn take_producer_id(&mut self, offered: Option<i64>) -> Result<(), NextBatch> {
         // The answer to a batch without a stamp says nothing of what the broker knows of a producer.
-        let unstamped = |slot: &Slot| slot.stage != Stage::Waiting && slot.sequence.is_none();
+        let unstamped = |slot: &QueuedBatch| slot.stage != BatchStage::Waiting && slot.sequence.is_none();
         if self.delivery == Delivery::Single || self.producer.is_some() || self.slots.iter().any(unstamped) {
             return Ok(());
         }
         let stale = self.stale_id;
-        let id = offered.filter(|id| Some(*id) != stale).ok_or(Next::NeedsProducerId { stale })?;
-        self.producer = Some(Producer { id, epoch: 0, next_sequence: 0, confirmed: false });
+        let id = offered.filter(|id| Some(*id) != stale).ok_or(NextBatch::NeedsProducerId { stale })?;
+        self.producer = Some(ProducerState { id, epoch: 0, next_sequence: 0, confirmed: false });
         Ok(())
     }
 
     /// The next epoch or producer id from sequence 0, for all that surely was not written.
     fn start_anew(&mut self) {
         for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.doubt() == Written::Maybe) {
-                self.remove(place, &BrokerError::TimedOut(Written::Maybe));
+            if self.slots.get(place).is_some_and(|s| s.doubt() == WriteState::Maybe) {
+                self.remove(place, &BrokerError::TimedOut(WriteState::Maybe));
             }
         }
         self.slots.iter_mut().for_each(|s| (s.sequence, s.order) = (None, Order::Kept));
-        let renew = std::mem::replace(&mut self.renew, Renew::Nothing);
+        let renew = std::mem::replace(&mut self.renew, ProducerReset::Nothing);
         if let Some(producer) = self.producer.take() {
             match producer.epoch.checked_add(1) {
-                Some(epoch) if renew == Renew::Epoch => {
-                    self.producer = Some(Producer { epoch, next_sequence: 0, confirmed: false, ..producer });
+                Some(epoch) if renew == ProducerReset::Epoch => {
+                    self.producer = Some(ProducerState { epoch, next_sequence: 0, confirmed: false, ..producer });
                 }
                 _ => self.stale_id = Some(producer.id),
             }
@@ -328,45 +328,45 @@ impl Queue {
         let Some(slot) = self.slots.remove(place) else { return };
         slot.batch.settle_failed(error);
         if slot.sequence.is_some() {
-            self.renew = self.renew.max(Renew::Epoch);
+            self.renew = self.renew.max(ProducerReset::Epoch);
         }
     }
 
     fn seal(&mut self) {
         if !self.open.is_empty() {
             let batch = self.clear_open();
-            let slot = self.slot(batch, None, Written::No);
+            let slot = self.slot(batch, None, WriteState::No);
             self.slots.push_back(slot);
         }
     }
 
-    fn clear_open(&mut self) -> Batch {
+    fn clear_open(&mut self) -> ProducerBatch {
         self.open_since = None;
         std::mem::take(&mut self.open)
     }
 
-    fn slot(&mut self, batch: Batch, sequence: Option<i32>, doubt: Written) -> Slot {
+    fn slot(&mut self, batch: ProducerBatch, sequence: Option<i32>, doubt: WriteState) -> QueuedBatch {
         let number = self.next_number;
         self.next_number += 1;
-        let first_deadline = batch.entries().iter().map(Entry::deadline).min();
-        Slot {
+        let first_deadline = batch.entries().iter().map(PendingRecord::deadline).min();
+        QueuedBatch {
             number,
             batch: Arc::new(batch),
             sequence,
-            stage: Stage::Waiting,
-            doubt,
+            stage: BatchStage::Waiting,
+            may_be_written: doubt,
             order: Order::Kept,
             cuts: 0,
-            cut_doubt: Written::No,
+            cut_doubt: WriteState::No,
             damaged: 0,
             first_deadline,
         }
     }
 }
 
-impl Slot {
-    fn doubt(&self) -> Written {
-        if self.cut_doubt == Written::Maybe { Written::Maybe } else { self.doubt }
+impl QueuedBatch {
+    fn doubt(&self) -> WriteState {
+        if self.cut_doubt == WriteState::Maybe { WriteState::Maybe } else { self.may_be_written }
     }
 }
 

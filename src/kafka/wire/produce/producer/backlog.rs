@@ -1,6 +1,6 @@
 //! What waits to be written and what cannot be, told to the threads that show it.
 
-use super::Writer;
+use super::Producer;
 use crate::broker::{Backlog, Backlogs, UNWRITABLE_AFTER};
 use crate::record::TopicName;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// How writing to a partition goes.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct PartitionProgress {
     /// Since when it has had records without an answer of the broker that settles some; later by as long as it had none.
     stuck_since: Option<Instant>,
     /// Since when no record waits, though the broker has settled none.
@@ -21,7 +21,7 @@ pub(super) struct Progress {
     last_record: Option<Instant>,
 }
 
-impl Progress {
+impl PartitionProgress {
     pub fn record(&mut self, now: Instant) {
         self.last_record = Some(now);
         self.stuck_since = Some(self.since(now).unwrap_or(now));
@@ -39,8 +39,8 @@ impl Progress {
     }
 
     /// The broker has written records, or judged them.
-    pub fn settled(&mut self, left: Left, now: Instant) {
-        self.stuck_since = (left == Left::Some).then_some(now);
+    pub fn settled(&mut self, left: Unwritten, now: Instant) {
+        self.stuck_since = (left == Unwritten::Some).then_some(now);
     }
 
     fn stuck_since(&self, now: Instant) -> Option<Instant> {
@@ -56,7 +56,7 @@ impl Progress {
 
 /// Whether more records wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum Unwritten {
     Nothing,
     Some,
 }
@@ -73,7 +73,7 @@ impl Told {
     }
 }
 
-impl Writer<'_, '_> {
+impl Producer<'_, '_> {
     pub(super) fn tell_backlogs(&mut self, now: Instant) {
         let nothing = self.active.is_empty() && self.topics.values().all(|topic| topic.waiting.is_empty());
         let is_due = now.saturating_duration_since(self.told.at) >= TOLD_EVERY;
@@ -118,15 +118,15 @@ mod tests {
     fn only_the_time_in_which_records_waited_counts_against_a_partition() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
-        let mut progress = Progress::default();
-        let stuck = |progress: &Progress, now| progress.stuck_since(now).map(|since| (now - since).as_secs());
+        let mut progress = PartitionProgress::default();
+        let stuck = |progress: &PartitionProgress, now| progress.stuck_since(now).map(|since| (now - since).as_secs());
         progress.record(at(0));
         assert_eq!(stuck(&progress, at(2)), Some(2));
         progress.given_up(at(3));
         assert_eq!(stuck(&progress, at(30)), Some(3), "the broker may be well again");
         progress.record(at(40));
         assert_eq!(stuck(&progress, at(42)), Some(5));
-        progress.settled(Left::Nothing, at(43));
+        progress.settled(Unwritten::Nothing, at(43));
         progress.given_up(at(43));
         assert_eq!(stuck(&progress, at(44)), None);
         progress.record(at(50));

@@ -24,7 +24,7 @@ pub const IDLE: Duration = Duration::from_secs(1);
 
 /// How much the next chunk may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum ChunkSize {
     /// As large as is good for the speed, and before the client has taken the last one.
     Ahead,
     /// As large, out of the reserve: for live streams whose clients have taken so many bytes.
@@ -35,13 +35,13 @@ pub enum Room {
 
 /// Counts what chunks have beyond [`SMALL`], until the last of their bytes is dropped.
 #[derive(Debug, Clone)]
-pub struct Allowance {
+pub struct ChunkBudget {
     chunks: Arc<Share>,
     most: usize,
     reserve: Arc<Share>,
 }
 
-impl Allowance {
+impl ChunkBudget {
     /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. Single larger records
     /// may use the rest of the share.
     pub fn new(memory: &MemoryBudget, most: usize) -> Self {
@@ -53,17 +53,17 @@ impl Allowance {
         self.chunks.used()
     }
 
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> ChunkSize {
         match self.held() {
-            held if held < self.most => Room::Ahead,
-            _ => Room::Small,
+            held if held < self.most => ChunkSize::Ahead,
+            _ => ChunkSize::Small,
         }
     }
 
     /// The reserve, where a chunk of so many bytes fits. Half of it is for clients that have surely taken much.
-    pub fn reserve(&self, chunk: usize) -> Room {
+    pub fn reserve(&self, chunk: usize) -> ChunkSize {
         let proof = if self.reserve.used() < self.reserve.most() / 2 { PROOF } else { SURE_PROOF };
-        if self.reserve.has_room(chunk) { Room::Reserved { proof } } else { Room::Small }
+        if self.reserve.has_room(chunk) { ChunkSize::Reserved { proof } } else { ChunkSize::Small }
     }
 
     /// For frames yet to be written.
@@ -72,10 +72,10 @@ impl Allowance {
     }
 
     /// The same for a live feed.
-    pub fn nothing_in(&self, room: Room) -> Reservation {
+    pub fn nothing_in(&self, room: ChunkSize) -> Reservation {
         match room {
-            Room::Reserved { .. } => self.reserve.nothing(),
-            Room::Ahead | Room::Small => self.nothing(),
+            ChunkSize::Reserved { .. } => self.reserve.nothing(),
+            ChunkSize::Ahead | ChunkSize::Small => self.nothing(),
         }
     }
 
@@ -91,16 +91,16 @@ impl Allowance {
             return frames.into();
         }
         memory.settle(frames.len() - SMALL);
-        Bytes::from_owner(Held { frames, _memory: memory })
+        Bytes::from_owner(ChunkGuard { frames, _memory: memory })
     }
 }
 
-struct Held {
+struct ChunkGuard {
     frames: Vec<u8>,
     _memory: Reservation,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ChunkGuard {
     fn as_ref(&self) -> &[u8] {
         &self.frames
     }
@@ -114,13 +114,13 @@ mod tests {
     fn chunks_that_wait_for_a_client_count_in_the_memory_budget() {
         let memory = MemoryBudget::default();
         let share = &memory.chunks;
-        let allowance = Allowance::new(&memory, 100);
+        let allowance = ChunkBudget::new(&memory, 100);
         let small = allowance.hold(vec![0; SMALL]);
-        assert_eq!((share.used(), allowance.room()), (0, Room::Ahead));
+        assert_eq!((share.used(), allowance.room()), (0, ChunkSize::Ahead));
         let large = allowance.hold(vec![0; SMALL + 150]);
-        assert_eq!((share.used(), allowance.room()), (150, Room::Small));
+        assert_eq!((share.used(), allowance.room()), (150, ChunkSize::Small));
         let larger = allowance.hold(vec![0; SMALL + 50]);
-        assert_eq!((share.used(), allowance.room()), (200, Room::Small));
+        assert_eq!((share.used(), allowance.room()), (200, ChunkSize::Small));
         drop((small, large, larger));
         assert_eq!((share.used(), allowance.held()), (0, 0));
     }

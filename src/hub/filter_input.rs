@@ -14,7 +14,7 @@ const MAX_KEPT: usize = 4 << 20;
 static NO_EPOCHS: EpochSpan = EpochSpan::NONE;
 
 /// One stretch of one partition.
-pub struct Candidates<'r> {
+pub struct FilterInput<'r> {
     pub topic: &'r TopicName,
     pub partition: Partition,
     batches: &'r [Records],
@@ -25,7 +25,7 @@ pub struct Candidates<'r> {
     documents: OnceCell<Vec<Document<'r>>>,
 }
 
-impl<'r> Candidates<'r> {
+impl<'r> FilterInput<'r> {
     /// For one feed or job.
     pub fn new(topic: &'r TopicName, partition: Partition, batches: &'r [Records]) -> Self {
         Self { topic, partition, batches, epochs: &NO_EPOCHS, most: 0, documents: OnceCell::new() }
@@ -110,14 +110,14 @@ mod tests {
         let condition = Some(Arc::new(Expression::compile("value.n % 3 == 1 && offset == value.n").unwrap()));
         let filter = Filter { condition, ..Filter::default() };
         let batches = stretch(600, 10_000);
-        let wanted = |candidates: Candidates<'_>| -> (Vec<i64>, usize) {
+        let wanted = |candidates: FilterInput<'_>| -> (Vec<i64>, usize) {
             let records = candidates.records().enumerate();
             let wanted = records.filter(|(number, record)| candidates.matches(&filter, *number, record));
             (wanted.map(|(_, record)| record.offset).collect(), candidates.documents().len())
         };
-        let (alone, kept) = wanted(Candidates::new(&topic, 0, &batches));
+        let (alone, kept) = wanted(FilterInput::new(&topic, 0, &batches));
         assert_eq!((alone.len(), kept), (200, 0));
-        let (shared, kept) = wanted(Candidates::new(&topic, 0, &batches).shared(2));
+        let (shared, kept) = wanted(FilterInput::new(&topic, 0, &batches).shared(2));
         assert_eq!(shared, alone);
         assert!((300..MAX_KEPT / 10_000).contains(&kept), "some fit and some do not: {kept}");
     }

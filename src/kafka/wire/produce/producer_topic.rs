@@ -20,8 +20,8 @@ const REMEMBER_MISSING: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-pub struct Topic {
-    known: Option<Known>,
+pub struct ProducerTopic {
+    known: Option<TopicView>,
     /// In the order in which they came. Bounded by whoever submits.
     pub waiting: VecDeque<Submission>,
     pub queues: HashMap<(Acks, Partition), QueueId>,
@@ -43,7 +43,7 @@ pub enum Prospect {
     Told(AutoCreation),
 }
 
-struct Known {
+struct TopicView {
     id: TopicId,
     leaders: Vec<Option<NodeId>>,
     /// Partitions with a leader, sorted.
@@ -58,7 +58,7 @@ struct Absent {
 }
 
 /// What to do with a submission.
-pub enum Intake {
+pub enum Admission {
     Route(Submission),
     Refuse(Submission, BrokerError),
     /// It waits.
@@ -66,27 +66,27 @@ pub enum Intake {
 }
 
 /// What to do with the queues and the waiting submissions of a topic that was looked up.
-pub enum Learned {
+pub enum LookupResult {
     Ready,
     NotYet,
     Hopeless(BrokerError),
 }
 
-impl Topic {
+impl ProducerTopic {
     /// Takes a submission: to be routed at once if the topic is known and nobody is before it.
-    pub fn take(&mut self, submission: Submission, now: Instant) -> Intake {
+    pub fn take(&mut self, submission: Submission, now: Instant) -> Admission {
         if let Some(absent) = &self.absent
             && absent.until > now
             && (absent.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
         {
-            return Intake::Refuse(submission, absent.why.clone());
+            return Admission::Refuse(submission, absent.why.clone());
         }
         if self.waiting.is_empty() && self.serves(&submission, now) {
-            return Intake::Route(submission);
+            return Admission::Route(submission);
         }
         self.ask(now);
         self.waiting.push_back(submission);
-        Intake::Kept
+        Admission::Kept
     }
 
     /// Asks for the topic at `when`, or earlier if that was wanted already.
@@ -131,14 +131,14 @@ impl Topic {
         (self.ask_at, self.asked_at) = (None, Some(now));
     }
 
-    pub fn learn(&mut self, found: Result<TopicInfo, BrokerError>, asked: AutoCreate, now: Instant) -> Learned {
+    pub fn learn(&mut self, found: Result<TopicInfo, BrokerError>, asked: AutoCreate, now: Instant) -> LookupResult {
         let why = match found {
             Ok(info) => {
                 let leaders: Vec<_> = info.partitions.iter().map(|p| p.leader).collect();
                 let available = info.partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition).collect();
-                self.known = Some(Known { id: info.id, leaders, available, learned: now });
+                self.known = Some(TopicView { id: info.id, leaders, available, learned: now });
                 (self.missing_since, self.absent, self.creation) = (None, None, Prospect::NotAsked);
-                return Learned::Ready;
+                return LookupResult::Ready;
             }
             Err(why) => why,
         };
@@ -168,7 +168,7 @@ impl Topic {
             return self.ask_later(now);
         }
         self.give_up(&why, asked, now);
-        Learned::Hopeless(why)
+        LookupResult::Hopeless(why)
     }
 
     fn give_up(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
@@ -176,10 +176,10 @@ impl Topic {
         self.absent = Some(Absent { until: now + REMEMBER_MISSING, asked, why: why.clone() });
     }
 
-    fn ask_later(&mut self, now: Instant) -> Learned {
+    fn ask_later(&mut self, now: Instant) -> LookupResult {
         let missing_for = self.missing_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         self.ask(now + (missing_for / 4).clamp(ASK_AGAIN, ASK_AGAIN_AT_LAST));
-        Learned::NotYet
+        LookupResult::NotYet
     }
 
     /// Whether to ask if Kafka will create the topic.
@@ -192,22 +192,27 @@ impl Topic {
     }
 
     /// Notes whether Kafka will create the topic, which may exist by now.
-    pub fn learn_prospect(&mut self, automatic: AutoCreation, rejected: Option<BrokerError>, now: Instant) -> Learned {
+    pub fn learn_prospect(
+        &mut self,
+        automatic: AutoCreation,
+        rejected: Option<BrokerError>,
+        now: Instant,
+    ) -> LookupResult {
         if self.creation != Prospect::Asked {
-            return Learned::NotYet;
+            return LookupResult::NotYet;
         }
         if self.missing_since.is_none() {
             // It may not be missing after all. If it is, the question is due again.
             self.creation = Prospect::NotAsked;
-            return Learned::NotYet;
+            return LookupResult::NotYet;
         }
         self.creation = Prospect::Told(automatic);
         match rejected {
             Some(why) => {
                 self.give_up(&why, AutoCreate::Ask, now);
-                Learned::Hopeless(why)
+                LookupResult::Hopeless(why)
             }
-            None => Learned::NotYet,
+            None => LookupResult::NotYet,
         }
     }
 
@@ -245,7 +250,7 @@ impl Topic {
     }
 }
 
-impl Known {
+impl TopicView {
     fn has(&self, partition: Partition) -> bool {
         usize::try_from(partition).is_ok_and(|p| p < self.leaders.len())
     }
@@ -265,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_refresh_that_is_on_its_way_or_failed_is_not_asked_for_again_at_once() {
-        let (mut topic, now, age) = (Topic::default(), Instant::now(), Duration::from_secs(5));
+        let (mut topic, now, age) = (ProducerTopic::default(), Instant::now(), Duration::from_secs(5));
         let name = TopicName::new("t").unwrap();
         let info = || Ok(TopicInfo { name: name.clone(), id: None, partitions: Vec::new() });
         drop(topic.learn(info(), AutoCreate::Never, now));
@@ -284,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_lookup_that_fails_beside_the_question_about_creation_does_not_end_it_for_good() {
-        let (mut topic, now) = (Topic::default(), Instant::now());
+        let (mut topic, now) = (ProducerTopic::default(), Instant::now());
         let missing = || Err(BrokerError::UnknownTopic(TopicName::new("t").unwrap()));
         drop(topic.learn(missing(), AutoCreate::Ask, now));
         assert!(topic.needs_prospect());
@@ -296,6 +301,6 @@ mod tests {
         topic.prospect_asked();
         drop(topic.learn_prospect(AutoCreation::Off, None, now));
         let later = now + PATIENCE;
-        assert!(matches!(topic.learn(missing(), AutoCreate::Ask, later), Learned::Hopeless(_)));
+        assert!(matches!(topic.learn(missing(), AutoCreate::Ask, later), LookupResult::Hopeless(_)));
     }
 }

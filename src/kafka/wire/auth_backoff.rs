@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 #[derive(Default)]
-pub struct Refusals(Mutex<HashMap<String, Refusal>>);
+pub struct AuthBackoff(Mutex<HashMap<String, AuthFailure>>);
 
-struct Refusal {
+struct AuthFailure {
     why: BrokerError,
     at: Instant,
     /// Before that nobody tries again; whoever wants to gets `why`.
@@ -21,7 +21,7 @@ struct Refusal {
     backoff: Backoff,
 }
 
-impl Refusals {
+impl AuthBackoff {
     /// Opens a connection to `address`, unless that was refused a moment ago.
     pub fn heed<T>(&self, address: &str, open: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
         let came = Instant::now();
@@ -43,7 +43,7 @@ impl Refusals {
     fn note(&self, address: &str, why: &BrokerError, came: Instant) {
         let now = Instant::now();
         let mut all = self.all();
-        let refusal = all.entry(address.to_owned()).or_insert_with(|| Refusal {
+        let refusal = all.entry(address.to_owned()).or_insert_with(|| AuthFailure {
             why: why.clone(),
             at: came,
             until: now,
@@ -57,7 +57,7 @@ impl Refusals {
         }
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Refusal>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, AuthFailure>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         panic!("it was tried")
     }
 
-    fn end_pause(refusals: &Refusals) -> Duration {
+    fn end_pause(refusals: &AuthBackoff) -> Duration {
         let mut all = refusals.all();
         let refusal = all.get_mut("kafka:9093").unwrap();
         let pause = refusal.until - refusal.at;
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn whoever_is_refused_tries_ever_more_rarely_until_it_is_let_in() {
-        let refusals = Refusals::default();
+        let refusals = AuthBackoff::default();
         let mut pauses = Vec::new();
         for _ in 0..10 {
             assert_eq!(refusals.heed("kafka:9093", refused), refused());
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn several_who_are_refused_at_once_make_the_pause_no_longer() {
-        let refusals = Refusals::default();
+        let refusals = AuthBackoff::default();
         let nested = || {
             (0..9).for_each(|_| drop(refusals.heed("kafka:9093", refused)));
             refused()
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn whoever_is_away_is_tried_again_at_once() {
-        let refusals = Refusals::default();
+        let refusals = AuthBackoff::default();
         for _ in 0..3 {
             let away = || Err::<(), _>(BrokerError::Unavailable("refused".to_owned()));
             assert!(matches!(refusals.heed("kafka:9093", away), Err(BrokerError::Unavailable(_))));

@@ -7,18 +7,18 @@
 
 mod answer;
 mod batch;
+mod broker_state;
 mod creation;
 pub(super) mod encode;
-mod link;
 mod lookup;
-mod node;
-mod queue;
+mod partition_queue;
+mod producer;
+mod producer_connection;
+mod producer_topic;
 mod request;
 mod room;
-mod topic;
-mod writer;
 
-use super::cluster::Cluster;
+use super::cluster::ClusterClient;
 use crate::broker::{Backlogs, BrokerError, NodeId, Submission};
 use crate::watchdog;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 /// How the producer batches.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ProducerSettings {
     /// Bytes of one batch, and about those of one request.
     pub batch_bytes: usize,
     /// Bytes of one record with what surrounds it in a request; a larger one is rejected.
@@ -44,7 +44,7 @@ pub struct Settings {
     pub unavailable_after: Duration,
 }
 
-impl Default for Settings {
+impl Default for ProducerSettings {
     fn default() -> Self {
         // A broker takes batches of 1 MiB (`message.max.bytes`) where it is not told otherwise.
         Self {
@@ -60,9 +60,9 @@ impl Default for Settings {
 }
 
 /// What the threads beside the writer tell it.
-enum Event {
-    Link(NodeId, queue::LinkId, link::LinkEvent),
-    Reply(lookup::Reply),
+enum ProducerEvent {
+    Link(NodeId, partition_queue::ConnectionId, producer_connection::ConnectionEvent),
+    Reply(lookup::LookupReply),
 }
 
 /// Events wait for the writer there; a thread that finds it full waits too, and the writer takes
@@ -74,7 +74,7 @@ const QUESTIONS: usize = 3;
 
 /// To the threads that look things up.
 struct LookupThreads {
-    questions: Sender<lookup::Question>,
+    questions: Sender<lookup::Lookup>,
     /// Brokers to get a producer id from.
     producer_ids: Sender<NodeId>,
 }
@@ -84,7 +84,7 @@ struct LookupThreads {
 /// Records of one partition and acks are written in the order in which they come. With `acks=all`
 /// each is written once (KIP-98), whatever happens to connections and leaders, or its outcome says
 /// that it may have been written.
-pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<Submission>) {
+pub fn write_all(cluster: &ClusterClient, settings: &ProducerSettings, submissions: &Receiver<Submission>) {
     let (events, told) = bounded(EVENTS);
     let (questions, asked) = bounded(QUESTIONS);
     let (producer_ids, wanted) = bounded(1);
@@ -93,7 +93,7 @@ pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<
     thread::scope(|scope| {
         let reply = || {
             let replies = events.clone();
-            move |reply| drop(replies.send(Event::Reply(reply)))
+            move |reply| drop(replies.send(ProducerEvent::Reply(reply)))
         };
         let (topics, ids) = (reply(), reply());
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -105,7 +105,7 @@ pub fn write_all(cluster: &Cluster, settings: &Settings, submissions: &Receiver<
             });
         let lookups = LookupThreads { questions, producer_ids };
         match started {
-            Ok(_) => writer::Writer::new(scope, (cluster, settings), events, lookups).run(submissions, &told),
+            Ok(_) => producer::Producer::new(scope, (cluster, settings), events, lookups).run(submissions, &told),
             // Dropping the submissions settles them.
             Err(error) => log::error!("no thread to look up topics: {error}"),
         }

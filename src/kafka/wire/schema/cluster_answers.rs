@@ -1,34 +1,38 @@
 //! Answers about a cluster and its settings.
 
 use super::answers::{I8, I16, I32, I64, UUID, always, plain, since};
-use super::{Call, Kind, Shape, Struct};
+use super::{ApiRequest, FieldType, Schema, StructSchema};
 use kafka_protocol::messages::{
     ApiKey, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
     DescribeQuorumRequest, DescribeQuorumResponse,
 };
 
-impl Call for DescribeConfigsRequest {
+impl ApiRequest for DescribeConfigsRequest {
     const KEY: ApiKey = ApiKey::DescribeConfigs;
     type Answer = DescribeConfigsResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 4,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 always(I32),
-                always(Kind::Array(&plain(&[
+                always(FieldType::Array(&plain(&[
                     always(I16),
-                    always(Kind::Text),
+                    always(FieldType::Text),
                     always(I8),
-                    always(Kind::Text),
-                    always(Kind::Array(&plain(&[
-                        always(Kind::Text),
-                        always(Kind::Text),
+                    always(FieldType::Text),
+                    always(FieldType::Array(&plain(&[
+                        always(FieldType::Text),
+                        always(FieldType::Text),
                         always(I8),
                         always(I8),
                         always(I8),
-                        always(Kind::Array(&plain(&[always(Kind::Text), always(Kind::Text), always(I8)]))),
+                        always(FieldType::Array(&plain(&[
+                            always(FieldType::Text),
+                            always(FieldType::Text),
+                            always(I8),
+                        ]))),
                         since(3, I8),
-                        since(3, Kind::Text),
+                        since(3, FieldType::Text),
                     ]))),
                 ]))),
             ],
@@ -37,27 +41,27 @@ impl Call for DescribeConfigsRequest {
     };
 }
 
-impl Call for CreateTopicsRequest {
+impl ApiRequest for CreateTopicsRequest {
     const KEY: ApiKey = ApiKey::CreateTopics;
     type Answer = CreateTopicsResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 5,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 since(2, I32),
-                always(Kind::Array(&Kind::Struct(Struct {
+                always(FieldType::Array(&FieldType::Struct(StructSchema {
                     fields: &[
-                        always(Kind::Text),
+                        always(FieldType::Text),
                         since(7, UUID),
                         always(I16),
-                        since(1, Kind::Text),
+                        since(1, FieldType::Text),
                         since(5, I32),
                         since(5, I16),
                         since(
                             5,
-                            Kind::Array(&plain(&[
-                                always(Kind::Text),
-                                always(Kind::Text),
+                            FieldType::Array(&plain(&[
+                                always(FieldType::Text),
+                                always(FieldType::Text),
                                 always(I8),
                                 always(I8),
                                 always(I8),
@@ -72,23 +76,24 @@ impl Call for CreateTopicsRequest {
     };
 }
 
-const REPLICAS: Kind = Kind::Array(&plain(&[always(I32), since(2, UUID), always(I64), since(1, I64), since(1, I64)]));
+const REPLICAS: FieldType =
+    FieldType::Array(&plain(&[always(I32), since(2, UUID), always(I64), since(1, I64), since(1, I64)]));
 
-impl Call for DescribeQuorumRequest {
+impl ApiRequest for DescribeQuorumRequest {
     const KEY: ApiKey = ApiKey::DescribeQuorum;
     type Answer = DescribeQuorumResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 0,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 always(I16),
-                since(2, Kind::Text),
-                always(Kind::Array(&plain(&[
-                    always(Kind::Text),
-                    always(Kind::Array(&plain(&[
+                since(2, FieldType::Text),
+                always(FieldType::Array(&plain(&[
+                    always(FieldType::Text),
+                    always(FieldType::Array(&plain(&[
                         always(I32),
                         always(I16),
-                        since(2, Kind::Text),
+                        since(2, FieldType::Text),
                         always(I32),
                         always(I32),
                         always(I64),
@@ -98,9 +103,13 @@ impl Call for DescribeQuorumRequest {
                 ]))),
                 since(
                     2,
-                    Kind::Array(&plain(&[
+                    FieldType::Array(&plain(&[
                         always(I32),
-                        always(Kind::Array(&plain(&[always(Kind::Text), always(Kind::Text), always(I16)]))),
+                        always(FieldType::Array(&plain(&[
+                            always(FieldType::Text),
+                            always(FieldType::Text),
+                            always(I16),
+                        ]))),
                     ])),
                 ),
             ],

@@ -1,10 +1,10 @@
 //! Topics and producer ids: what to ask for, and what the replies mean.
 
-use super::{Asking, Down, ProducerId, Writer};
+use super::{Down, PendingLookup, Producer, ProducerId};
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};
 use crate::kafka::wire::produce::creation::{AutoCreation, Creation};
-use crate::kafka::wire::produce::lookup::Question;
-use crate::kafka::wire::produce::topic::{Learned, Topic, refuse};
+use crate::kafka::wire::produce::lookup::Lookup;
+use crate::kafka::wire::produce::producer_topic::{LookupResult, ProducerTopic, refuse};
 use crate::record::TopicName;
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,9 @@ const PRODUCER_ID_AGAIN: Duration = Duration::from_millis(100);
 /// Each time costs a connection.
 const DENIED_AGAIN: Duration = Duration::from_secs(30);
 
-impl Writer<'_, '_> {
+impl Producer<'_, '_> {
     pub(super) fn ask_for_topics(&mut self, now: Instant) {
-        if self.asking_topics == Asking::Asked {
+        if self.asking_topics == PendingLookup::Asked {
             return;
         }
         let due: Vec<(&TopicName, AutoCreate)> =
@@ -26,8 +26,8 @@ impl Writer<'_, '_> {
             return;
         };
         let names: Vec<TopicName> = due.iter().filter(|d| d.1 == how).map(|d| d.0.clone()).collect();
-        if self.lookups.questions.try_send(Question::Topics(names.clone(), how)).is_ok() {
-            self.asking_topics = Asking::Asked;
+        if self.lookups.questions.try_send(Lookup::Topics(names.clone(), how)).is_ok() {
+            self.asking_topics = PendingLookup::Asked;
             names.iter().filter_map(|name| self.topics.get_mut(name).map(|topic| topic.asked(now))).for_each(drop);
         }
     }
@@ -73,14 +73,14 @@ impl Writer<'_, '_> {
         for (name, found) in asked.into_iter().zip(found) {
             let Some(topic) = self.topics.get_mut(&name) else { continue };
             match topic.learn(found, how, now) {
-                Learned::NotYet => {}
-                Learned::Ready => {
+                LookupResult::NotYet => {}
+                LookupResult::Ready => {
                     for submission in std::mem::take(&mut topic.waiting) {
                         self.route(submission, now);
                     }
                     self.leave_silent_leaders(&name, now);
                 }
-                Learned::Hopeless(why) => self.abandon(&name, &why),
+                LookupResult::Hopeless(why) => self.abandon(&name, &why),
             }
         }
         self.ask_for_prospects();
@@ -99,14 +99,14 @@ impl Writer<'_, '_> {
     }
 
     fn ask_for_prospects(&mut self) {
-        if self.asking_creation == Asking::Asked {
+        if self.asking_creation == PendingLookup::Asked {
             return;
         }
         let wanted = self.topics.iter().filter(|(_, topic)| topic.needs_prospect());
         let names: Vec<TopicName> = wanted.map(|(name, _)| name.clone()).collect();
-        if !names.is_empty() && self.lookups.questions.try_send(Question::Creation(names.clone())).is_ok() {
-            self.asking_creation = Asking::Asked;
-            names.iter().filter_map(|name| self.topics.get_mut(name).map(Topic::prospect_asked)).for_each(drop);
+        if !names.is_empty() && self.lookups.questions.try_send(Lookup::Creation(names.clone())).is_ok() {
+            self.asking_creation = PendingLookup::Asked;
+            names.iter().filter_map(|name| self.topics.get_mut(name).map(ProducerTopic::prospect_asked)).for_each(drop);
         }
     }
 
@@ -122,7 +122,7 @@ impl Writer<'_, '_> {
         });
         for (name, rejected) in asked.into_iter().zip(rejected) {
             let Some(topic) = self.topics.get_mut(&name) else { continue };
-            if let Learned::Hopeless(why) = topic.learn_prospect(automatic, rejected, now) {
+            if let LookupResult::Hopeless(why) = topic.learn_prospect(automatic, rejected, now) {
                 self.abandon(&name, &why);
             }
         }

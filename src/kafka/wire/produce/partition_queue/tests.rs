@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::broker::{Outcome, Placed, Receipts};
+use crate::broker::{DeliveryReport, DeliveryResult, RecordLocation};
 use crate::record::{NewRecord, Offset};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -10,10 +10,10 @@ use std::sync::Mutex;
 
 const ID: i64 = 77;
 
-const ANY_ROOM: Room = Room { occupancy: Occupancy::Shared, left: usize::MAX, taken: usize::MAX };
+const ANY_ROOM: RequestRoom = RequestRoom { occupancy: Occupancy::Shared, left: usize::MAX, taken: usize::MAX };
 
 fn unsent() -> BrokerError {
-    BrokerError::TimedOut(Written::No)
+    BrokerError::TimedOut(WriteState::No)
 }
 
 /// A broker's log of one partition, with the rules of Kafka's `ProducerAppendInfo` and its memory of
@@ -96,7 +96,7 @@ impl Log {
 #[derive(Clone)]
 struct Sent {
     number: u64,
-    batch: Arc<Batch>,
+    batch: Arc<ProducerBatch>,
     values: Vec<u32>,
     stamp: Stamp,
     sharing: Sharing,
@@ -104,7 +104,7 @@ struct Sent {
 
 /// A queue, a broker, and a network that does what it is told.
 struct World {
-    queue: Queue,
+    queue: PartitionQueue,
     log: Log,
     now: Instant,
     link: u64,
@@ -112,7 +112,7 @@ struct World {
     answers: VecDeque<(Sent, Verdict)>,
     /// Sent on links that broke, and still in the broker's queue.
     lingering: VecDeque<Sent>,
-    outcomes: Arc<Mutex<HashMap<u32, Outcome>>>,
+    outcomes: Arc<Mutex<HashMap<u32, DeliveryResult>>>,
     pushed: u32,
     refuse: u32,
     unsure: u32,
@@ -140,7 +140,7 @@ enum Step {
 impl World {
     fn new(delivery: Delivery, max_records: usize) -> Self {
         Self {
-            queue: Queue::new(delivery, 400),
+            queue: PartitionQueue::new(delivery, 400),
             log: Log { max_records, poison: Some(POISON), ..Log::default() },
             now: Instant::now(),
             link: 0,
@@ -159,14 +159,14 @@ impl World {
             let number = self.pushed;
             self.pushed += 1;
             let outcomes = self.outcomes.clone();
-            let receipts = Receipts::new(1, move |all| {
+            let receipts = DeliveryReport::new(1, move |all| {
                 let twice = outcomes.lock().unwrap().insert(number, all.into_iter().next().unwrap());
                 assert_eq!(twice, None);
             });
             let value = Bytes::copy_from_slice(&number.to_be_bytes());
             let record = NewRecord { value: Some(value), ..NewRecord::default() };
             let deadline = self.now + Duration::from_secs(30);
-            self.queue.push(Entry::new(record, 0, receipts, 0, deadline), self.now);
+            self.queue.push(PendingRecord::new(record, 0, receipts, 0, deadline), self.now);
         }
     }
 
@@ -176,8 +176,10 @@ impl World {
             return false;
         }
         let vacant = self.on_the_way.is_empty() && self.answers.is_empty();
-        let room = Room { occupancy: if vacant { Occupancy::Vacant } else { Occupancy::Shared }, ..ANY_ROOM };
-        let Next::Send(out) = self.queue.next(LinkId(self.link), Some(ID), room, self.now) else { return false };
+        let room = RequestRoom { occupancy: if vacant { Occupancy::Vacant } else { Occupancy::Shared }, ..ANY_ROOM };
+        let NextBatch::Send(out) = self.queue.next(ConnectionId(self.link), Some(ID), room, self.now) else {
+            return false;
+        };
         let value = |bytes: &Bytes| u32::from_be_bytes(bytes[..].try_into().unwrap());
         let values = out.batch.records().map(|(_, r)| value(r.value.as_ref().unwrap())).collect();
         self.on_the_way.push_back(Sent {
@@ -212,16 +214,16 @@ impl World {
         let answer = match verdict {
             Verdict::At(offset) => {
                 sent.batch.settle_written(0, Some(offset));
-                Answer::Written
+                BatchOutcome::Written
             }
             Verdict::TooLarge if self.log.too_large == TooLarge::HangUp => {
-                Answer::Cut { attempt: Written::Maybe, request_bytes: 0 }
+                BatchOutcome::Cut { attempt: WriteState::Maybe, request_bytes: 0 }
             }
-            Verdict::TooLarge => Answer::Divide(BrokerError::TooLarge("max.message.bytes".to_owned())),
-            Verdict::OutOfOrder => Answer::OutOfOrder,
-            Verdict::Fenced => Answer::Fenced,
-            Verdict::NotNow => Answer::Retry { attempt: Written::No },
-            Verdict::Unsure => Answer::Retry { attempt: Written::Maybe },
+            Verdict::TooLarge => BatchOutcome::Divide(BrokerError::TooLarge("max.message.bytes".to_owned())),
+            Verdict::OutOfOrder => BatchOutcome::OutOfOrder,
+            Verdict::Fenced => BatchOutcome::Fenced,
+            Verdict::NotNow => BatchOutcome::Retry { attempt: WriteState::No },
+            Verdict::Unsure => BatchOutcome::Retry { attempt: WriteState::Maybe },
         };
         drop(sent.batch);
         self.queue.answered(sent.number, answer, self.now);
@@ -235,8 +237,8 @@ impl World {
             let cuts = self.queue.slots.iter().find(|s| s.number == lost.number).map_or(0, |s| s.cuts);
             // A restart looks like a broker that hangs up, but not again and again.
             let answer = match n {
-                0 if lingers && cuts == 0 => Answer::Cut { attempt: Written::Maybe, request_bytes: 0 },
-                _ => Answer::Retry { attempt: Written::Maybe },
+                0 if lingers && cuts == 0 => BatchOutcome::Cut { attempt: WriteState::Maybe, request_bytes: 0 },
+                _ => BatchOutcome::Retry { attempt: WriteState::Maybe },
             };
             self.queue.answered(lost.number, answer, self.now);
         }
@@ -295,11 +297,11 @@ impl World {
         for number in 0..self.pushed {
             let times = log.iter().filter(|r| **r == number).count();
             match outcomes.get(&number).unwrap_or_else(|| panic!("record {number} was never settled")) {
-                Ok(Placed { offset: Some(offset), .. }) => {
+                Ok(RecordLocation { offset: Some(offset), .. }) => {
                     assert_eq!(log[*offset as usize], number, "another record is at the offset told");
                     assert_eq!(times, 1, "record {number}");
                 }
-                Err(BrokerError::TimedOut(Written::Maybe)) => assert!(times <= 1, "record {number} is there twice"),
+                Err(BrokerError::TimedOut(WriteState::Maybe)) => assert!(times <= 1, "record {number} is there twice"),
                 _ => assert_eq!(times, 0, "record {number} was said not to be written"),
             }
         }
@@ -398,7 +400,7 @@ proptest! {
     }
 }
 
-fn outcomes(world: &World) -> Vec<Outcome> {
+fn outcomes(world: &World) -> Vec<DeliveryResult> {
     let outcomes = world.outcomes.lock().unwrap();
     (0..world.pushed).map(|n| outcomes.get(&n).cloned().unwrap()).collect()
 }
@@ -424,7 +426,7 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
     world.finish();
     world.check();
     world.check_order();
-    assert!(outcomes(&world).iter().all(Outcome::is_ok), "{:?}", outcomes(&world));
+    assert!(outcomes(&world).iter().all(DeliveryResult::is_ok), "{:?}", outcomes(&world));
 }
 
 #[test]
@@ -450,7 +452,7 @@ fn only_the_records_that_the_broker_names_fail() {
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
     let bad = BrokerError::InvalidRecord("too old".to_owned());
-    world.queue.answered(sent.number, Answer::Faulty(vec![(1, bad.clone()), (2, bad.clone())]), world.now);
+    world.queue.answered(sent.number, BatchOutcome::Faulty(vec![(1, bad.clone()), (2, bad.clone())]), world.now);
     world.finish();
     world.check();
     assert_eq!(world.log.records, [0, 3]);
@@ -476,8 +478,8 @@ fn a_batch_too_old_to_wait_for_is_in_doubt_only_if_it_was_sent() {
     world.send();
     world.push(1);
     world.play(&Step::Later(40_000));
-    assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(Written::Maybe)));
-    assert_eq!(outcomes(&world)[1], Err(BrokerError::TimedOut(Written::No)));
+    assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(WriteState::Maybe)));
+    assert_eq!(outcomes(&world)[1], Err(BrokerError::TimedOut(WriteState::No)));
     world.arrive();
     world.answer();
     assert!(world.queue.is_idle());
@@ -494,7 +496,7 @@ fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
     world.send();
     world.arrive();
     let unsent = world.on_the_way.pop_back().unwrap();
-    world.queue.answered(unsent.number, Answer::Retry { attempt: Written::No }, world.now);
+    world.queue.answered(unsent.number, BatchOutcome::Retry { attempt: WriteState::No }, world.now);
     world.break_link(false);
     world.play(&Step::Down);
     world.push(1);
@@ -511,11 +513,11 @@ fn a_fenced_producer_asks_for_another_id() {
     world.push(1);
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
-    world.queue.answered(sent.number, Answer::Fenced, world.now);
+    world.queue.answered(sent.number, BatchOutcome::Fenced, world.now);
     world.now += Duration::from_secs(2);
-    let next = world.queue.next(LinkId(0), Some(ID), ANY_ROOM, world.now);
-    assert!(matches!(next, Next::NeedsProducerId { stale: Some(ID) }));
-    let Next::Send(again) = world.queue.next(LinkId(0), Some(ID + 1), ANY_ROOM, world.now) else { panic!() };
+    let next = world.queue.next(ConnectionId(0), Some(ID), ANY_ROOM, world.now);
+    assert!(matches!(next, NextBatch::NeedsProducerId { stale: Some(ID) }));
+    let NextBatch::Send(again) = world.queue.next(ConnectionId(0), Some(ID + 1), ANY_ROOM, world.now) else { panic!() };
     assert_eq!(again.stamp, Stamp { producer_id: ID + 1, producer_epoch: 0, base_sequence: 0 });
 }
 
@@ -544,8 +546,8 @@ fn what_was_sent_without_a_producer_id_and_lost_is_in_doubt_also_when_there_is_o
     world.send();
     world.queue.go_with_sequences();
     let sent = world.on_the_way.pop_front().unwrap();
-    world.queue.answered(sent.number, Answer::Retry { attempt: Written::Maybe }, world.now);
-    assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(Written::Maybe)));
+    world.queue.answered(sent.number, BatchOutcome::Retry { attempt: WriteState::Maybe }, world.now);
+    assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(WriteState::Maybe)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How it goes just now, found out when somebody asks.
 
-use super::standing::Sum;
+use super::lag::LagSummary;
 use super::{Hub, lock};
 use crate::broker::Backlog;
 use crate::record::TopicName;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 /// What the hub does and holds at this moment.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct HubSnapshot {
     /// Open streams, and those of them that are not in the live flow.
     pub streams: usize,
-    pub behind: Sum,
+    pub behind: LagSummary,
     pub max_streams: usize,
     /// By topics that the live flow reads: how far it is behind the log, in records, in the partition where that is most.
     pub live_lag: Vec<(TopicName, u64)>,
@@ -55,12 +55,12 @@ impl Hub {
         backlogs
     }
 
-    pub fn look(&self) -> Look {
+    pub fn look(&self) -> HubSnapshot {
         let lag = |tail: &super::tail::Tail| (tail.name.clone(), tail.state().lag());
         let mut live_lag: Vec<_> = self.live.tails().iter().map(|tail| lag(tail)).collect();
         live_lag.sort_unstable();
         let (queued_bytes, max_queued_bytes) = self.writer.bytes();
-        Look {
+        HubSnapshot {
             streams: self.streams(),
             behind: self.job_settings.stragglers.sum(),
             max_streams: self.max_streams,

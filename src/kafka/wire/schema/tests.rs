@@ -19,7 +19,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn fields(&mut self, of: &Struct) {
+    fn fields(&mut self, of: &StructSchema) {
         let version = self.version;
         for field in of.fields.iter().filter(|f| (f.since..=f.until).contains(&version)) {
             self.one(field.kind);
@@ -41,19 +41,19 @@ impl Writer {
         self.out.extend(b"??");
     }
 
-    fn one(&mut self, kind: Kind) {
+    fn one(&mut self, kind: FieldType) {
         match kind {
-            Kind::Fixed(len) => self.out.extend(std::iter::repeat_n(0, len)),
-            Kind::Struct(of) => self.fields(&of),
-            Kind::Text => {
+            FieldType::Fixed(len) => self.out.extend(std::iter::repeat_n(0, len)),
+            FieldType::Struct(of) => self.fields(&of),
+            FieldType::Text => {
                 self.length(3, 2);
                 self.out.extend(b"abc");
             }
-            Kind::Bytes => {
+            FieldType::Bytes => {
                 self.length(300, 4);
                 self.out.extend([7; 300]);
             }
-            Kind::Array(element) => {
+            FieldType::Array(element) => {
                 self.length(self.elements, 4);
                 (0..self.elements).for_each(|_| self.one(*element));
             }
@@ -77,7 +77,7 @@ impl Writer {
     }
 }
 
-fn example<Q: Call>(version: i16, elements: usize) -> Vec<u8> {
+fn example<Q: ApiRequest>(version: i16, elements: usize) -> Vec<u8> {
     // Some tags came with later versions than the struct that they are in.
     let known_tags = version == Q::VERSIONS.max;
     let flexible = version >= Q::SHAPE.flexible;
@@ -86,7 +86,7 @@ fn example<Q: Call>(version: i16, elements: usize) -> Vec<u8> {
     writer.out
 }
 
-fn agrees<Q: Call>() {
+fn agrees<Q: ApiRequest>() {
     for version in Q::VERSIONS.min..=Q::VERSIONS.max {
         for elements in 0..3 {
             let bytes = example::<Q>(version, elements);
@@ -96,7 +96,7 @@ fn agrees<Q: Call>() {
             assert!(decoded.is_ok(), "{:?} {version}: {:?}", Q::KEY, decoded.err());
             assert_eq!(rest.remaining(), 0, "{:?} {version}", Q::KEY);
             for cut in 0..bytes.len() {
-                assert_eq!(Q::SHAPE.check(&bytes[..cut], version), Err(Misshapen), "{:?} {version} {cut}", Q::KEY);
+                assert_eq!(Q::SHAPE.check(&bytes[..cut], version), Err(Malformed), "{:?} {version} {cut}", Q::KEY);
             }
         }
     }
@@ -120,7 +120,7 @@ fn every_shape_is_what_the_codec_reads_in_every_version() {
 }
 
 /// What passes the check must not make the codec abort.
-fn survives<Q: Call>(bytes: &[u8]) {
+fn survives<Q: ApiRequest>(bytes: &[u8]) {
     for version in Q::VERSIONS.min..=Q::VERSIONS.max {
         if Q::SHAPE.check(bytes, version).is_ok() {
             let _ = Q::Answer::decode(&mut Bytes::copy_from_slice(bytes), version);
@@ -145,7 +145,7 @@ fn survive_all(bytes: &[u8]) {
 }
 
 /// Of one element and of two, in the oldest, a middle and the newest version.
-fn answers<Q: Call>() -> Vec<Vec<u8>> {
+fn answers<Q: ApiRequest>() -> Vec<Vec<u8>> {
     let (min, max) = (Q::VERSIONS.min, Q::VERSIONS.max);
     [min, min + (max - min) / 2, max].into_iter().flat_map(|v| [example::<Q>(v, 1), example::<Q>(v, 2)]).collect()
 }
@@ -194,7 +194,7 @@ proptest! {
 fn an_array_longer_than_the_answer_is_refused_before_memory_is_reserved_for_it() {
     let mut metadata = vec![0, 0, 0, 0];
     metadata.extend(i32::MAX.to_be_bytes());
-    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 4), Err(Misshapen));
+    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 4), Err(Malformed));
     let metadata = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f];
-    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 12), Err(Misshapen));
+    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 12), Err(Malformed));
 }

@@ -1,9 +1,9 @@
 //! Deadlines, and what to do while no broker answers.
 
-use super::{Asking, Down, Writer};
-use crate::broker::{BrokerError, Remedy, Written};
-use crate::kafka::wire::produce::lookup::Question;
-use crate::kafka::wire::produce::topic::refuse;
+use super::{Down, PendingLookup, Producer};
+use crate::broker::{BrokerError, Remedy, WriteState};
+use crate::kafka::wire::produce::lookup::Lookup;
+use crate::kafka::wire::produce::producer_topic::refuse;
 use crate::record::TopicName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ impl Down {
 
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
 
-impl Writer<'_, '_> {
+impl Producer<'_, '_> {
     /// Deadlines, and probing while nobody answers.
     pub(super) fn tick(&mut self, now: Instant) {
         self.last_tick = now;
@@ -35,7 +35,7 @@ impl Writer<'_, '_> {
             let leader = self.topics.get_mut(&placed.place.topic).and_then(|t| t.leader(placed.place.partition, now));
             let trouble = leader.and_then(|node| self.nodes.get(&node)?.trouble.clone());
             let trouble = trouble.or_else(|| self.down.as_ref().map(|d| d.why.clone()));
-            placed.queue.expire(now, &trouble.unwrap_or(BrokerError::TimedOut(Written::No)));
+            placed.queue.expire(now, &trouble.unwrap_or(BrokerError::TimedOut(WriteState::No)));
             if let Some(why) = &refusal {
                 placed.queue.refuse_unwritten(why);
             }
@@ -45,7 +45,7 @@ impl Writer<'_, '_> {
             let missing = topic.missing(name);
             topic.waiting.retain(|submission| {
                 let late = submission.deadline <= now;
-                let unsent = || down.clone().or(missing.clone()).unwrap_or(BrokerError::TimedOut(Written::No));
+                let unsent = || down.clone().or(missing.clone()).unwrap_or(BrokerError::TimedOut(WriteState::No));
                 match refusal.clone().or_else(|| late.then(unsent)) {
                     Some(why) => {
                         refuse(submission, &why);
@@ -100,11 +100,11 @@ impl Writer<'_, '_> {
     fn probe(&mut self, now: Instant) {
         if let Some(down) = &mut self.down
             && down.probe_at <= now
-            && self.asking_life == Asking::Idle
-            && self.lookups.questions.try_send(Question::SignOfLife).is_ok()
+            && self.asking_life == PendingLookup::Idle
+            && self.lookups.questions.try_send(Lookup::SignOfLife).is_ok()
         {
             down.probe_at = now + SIGN_OF_LIFE_EVERY;
-            self.asking_life = Asking::Asked;
+            self.asking_life = PendingLookup::Asked;
         }
     }
 

@@ -8,6 +8,7 @@
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
 //! - `produce`: writing; `delete`: deleting topics; `configs`: settings of brokers; `throttle`: their quotas
 
+mod auth_backoff;
 mod batch;
 pub mod cluster;
 mod compression;
@@ -23,9 +24,8 @@ mod offsets;
 mod parse;
 mod pool;
 pub mod produce;
-mod refusals;
+pub mod schema;
 pub mod settings;
-pub mod shape;
 #[cfg(test)]
 pub(super) mod testing;
 mod throttle;
@@ -33,17 +33,17 @@ mod tls_stream;
 mod transport;
 pub mod versions;
 
-pub use settings::Settings;
-pub use versions::Versions;
+pub use settings::WireSettings;
+pub use versions::ApiVersions;
 
 use crate::broker::{
-    AutoCreate, Backlog, Broker, BrokerError, Capabilities, Connections, NodeId, OffsetAt, Reader, Submission,
-    TopicInfo,
+    AutoCreate, Backlog, Broker, BrokerError, Capabilities, ConnectionCounts, NodeId, OffsetAt, PartitionReader,
+    Submission, TopicInfo,
 };
 use crate::memory_budget::Share;
 use crate::record::{Offset, Position, TopicName, TopicPartition};
-use cluster::Cluster;
-use connection::Connection;
+use cluster::ClusterClient;
+use connection::BrokerConnection;
 use crossbeam_channel::Receiver;
 use offsets::Wanted;
 use pool::Pool;
@@ -52,24 +52,24 @@ use std::time::Instant;
 
 /// A Kafka cluster behind the seam.
 pub struct Wire {
-    cluster: Arc<Cluster>,
+    cluster: Arc<ClusterClient>,
     pool: Pool,
 }
 
 impl Wire {
     /// Connects when first asked for something, so that Kafka may be away now.
-    pub fn connect(settings: Settings) -> Self {
-        let cluster = Arc::new(Cluster::new(settings));
+    pub fn connect(settings: WireSettings) -> Self {
+        let cluster = Arc::new(ClusterClient::new(settings));
         Self { pool: Pool::new(cluster.clone()), cluster }
     }
 }
 
 /// What the first of the given brokers that answers speaks. A broker before Kafka 0.10 does not know the question and
 /// hangs up, which is `Unavailable` here.
-pub fn api_versions(settings: &Settings) -> Result<Arc<Versions>, BrokerError> {
+pub fn api_versions(settings: &WireSettings) -> Result<Arc<ApiVersions>, BrokerError> {
     let mut why = BrokerError::Unavailable("no address of a broker was given".to_owned());
     for address in &settings.bootstrap {
-        match Connection::open(address, settings) {
+        match BrokerConnection::open(address, settings) {
             Ok(connection) => return Ok(connection.versions().clone()),
             Err(error) => why = error,
         }
@@ -82,7 +82,7 @@ impl Broker for Wire {
         format!("wire {}", self.cluster.settings().bootstrap.join(","))
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnectionCounts {
         self.cluster.connections()
     }
 
@@ -120,7 +120,7 @@ impl Broker for Wire {
         found.into_iter().map(|place| Ok(place?.next)).collect()
     }
 
-    fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn Reader> {
+    fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader> {
         Box::new(fetch::LeaderReader::new(self.cluster.clone(), leader, memory.clone()))
     }
 

@@ -1,11 +1,11 @@
 //! Keeps the live flow's map of the cluster fresh: leaders, partitions added, topics made anew or gone;
 //! owns the reading threads.
 
-use super::counts::Asked;
+use super::counts::LatencyTimer;
 use super::encoder::CHECKPOINT_INTERVAL;
 use super::live::Live;
 use super::opening::MISSES;
-use super::reader::LeaderReader;
+use super::reader::LeaderFetcher;
 use super::tail::{Tail, TailPartition, TailState};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
@@ -22,14 +22,14 @@ use std::time::{Duration, Instant};
 const WAITING_REFRESH: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nudge {
+pub enum Wakeup {
     /// Tails came or changed: the readers must look again.
     Tails,
     /// Ask the broker for leaders, partitions and ids.
     Metadata,
 }
 
-pub struct Keeper {
+pub struct MetadataRefresher {
     pub live: Arc<Live>,
     pub broker: Arc<dyn Broker>,
     pub refresh: Duration,
@@ -40,7 +40,7 @@ pub struct Keeper {
     pub ended: Receiver<()>,
 }
 
-impl Keeper {
+impl MetadataRefresher {
     pub fn run(&self) {
         let mut readers = HashMap::new();
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -53,14 +53,14 @@ impl Keeper {
             let nudge = select! {
                 recv(self.live.nudges) -> nudge => nudge.ok(),
                 recv(self.ended) -> _ => return,
-                recv(at(due.min(tidied + CHECKPOINT_INTERVAL))) -> now => now.ok().filter(|now| *now >= due).map(|_| Nudge::Metadata),
+                recv(at(due.min(tidied + CHECKPOINT_INTERVAL))) -> now => now.ok().filter(|now| *now >= due).map(|_| Wakeup::Metadata),
             };
             // However seldom topics are looked up, and however often other things wake this thread.
-            if nudge == Some(Nudge::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
+            if nudge == Some(Wakeup::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
                 self.live.tidy();
                 tidied = Instant::now();
             }
-            if nudge != Some(Nudge::Metadata) {
+            if nudge != Some(Wakeup::Metadata) {
                 due = due.min(Instant::now() + self.interval());
                 continue;
             }
@@ -72,7 +72,7 @@ impl Keeper {
                     }
                     Err(error) => {
                         debug!("topics cannot be looked up: {error}");
-                        self.live.counts.failed(Asked::Metadata, &error);
+                        self.live.counts.failed(LatencyTimer::Metadata, &error);
                         backoff.pause(fastrand::f64())
                     }
                 };
@@ -92,7 +92,7 @@ impl Keeper {
     }
 
     /// A reading thread for each leader of a partition in use; each looks again if its share has changed.
-    fn assign(&self, readers: &mut HashMap<NodeId, LeaderReader>) {
+    fn assign(&self, readers: &mut HashMap<NodeId, LeaderFetcher>) {
         let tails = self.live.tails();
         let leaders: BTreeSet<_> = tails
             .iter()
@@ -107,7 +107,7 @@ impl Keeper {
         });
         for leader in leaders {
             if let std::collections::hash_map::Entry::Vacant(place) = readers.entry(leader) {
-                match LeaderReader::start(leader, self.live.clone(), self.broker.clone(), self.max_bytes) {
+                match LeaderFetcher::start(leader, self.live.clone(), self.broker.clone(), self.max_bytes) {
                     Ok(reader) => drop(place.insert(reader)),
                     Err(error) => error!("no thread for reading from broker {leader}: {error}"),
                 }
@@ -184,7 +184,7 @@ impl Keeper {
             self.live.wait_for(tail);
         } else if !is_away {
             // A second look soon tells a deleted topic from one that is being recreated.
-            self.live.nudge(Nudge::Metadata);
+            self.live.nudge(Wakeup::Metadata);
         }
     }
 }

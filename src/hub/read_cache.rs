@@ -2,58 +2,58 @@
 //! rest of a stretch that did not fit one chunk.
 
 use super::lock;
-use super::tail::Piece;
-use crate::broker::{PartitionData, TopicId, Want};
+use super::tail::LogSpan;
+use crate::broker::{FetchPosition, PartitionData, TopicId};
 use crate::record::{Offset, Partition, TopicName};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A log can be cut short and written anew (unclean leader election): nothing is believed for long.
-pub const BELIEVED: Duration = Duration::from_secs(2);
+pub const MAX_AGE: Duration = Duration::from_secs(2);
 
 /// Bounded by bytes; the oldest stretches leave first.
-pub struct Shelf {
-    kept: Mutex<Kept>,
+pub struct ReadCache {
+    kept: Mutex<CachedEntry>,
     most: usize,
 }
 
 #[derive(Default)]
-struct Kept {
-    places: HashMap<Place, BTreeMap<Offset, Stretch>>,
+struct CachedEntry {
+    places: HashMap<CacheKey, BTreeMap<Offset, CachedSpan>>,
     /// By age.
-    order: VecDeque<(Place, Offset)>,
+    order: VecDeque<(CacheKey, Offset)>,
     bytes: usize,
 }
 
 /// A new leader may have another log, so its epoch is part of the place.
-type Place = (TopicName, Partition, TopicId, i32);
+type CacheKey = (TopicName, Partition, TopicId, i32);
 
 #[derive(Clone)]
-pub struct Stretch {
-    pub piece: Piece,
+pub struct CachedSpan {
+    pub piece: LogSpan,
     /// Where readers got no further when it was read.
     pub end: Offset,
 }
 
-impl Shelf {
+impl ReadCache {
     pub fn new(most: usize) -> Self {
         Self { kept: Mutex::default(), most }
     }
 
     /// A stretch that holds the wanted offset.
-    pub fn get(&self, want: &Want) -> Option<Stretch> {
+    pub fn get(&self, want: &FetchPosition) -> Option<CachedSpan> {
         let kept = lock(&self.kept);
         let stretches = kept.places.get(&place(want))?;
         let (_, stretch) = stretches.range(..=want.offset).next_back()?;
-        let serves = stretch.piece.serves(want) && stretch.piece.read.elapsed() < BELIEVED;
+        let serves = stretch.piece.serves(want) && stretch.piece.read.elapsed() < MAX_AGE;
         serves.then(|| stretch.clone())
     }
 
     /// Forgets a partition whose log turned out not to be what it was.
     pub fn forget(&self, name: &TopicName, number: Partition) {
         let mut kept = lock(&self.kept);
-        let Kept { places, bytes, .. } = &mut *kept;
+        let CachedEntry { places, bytes, .. } = &mut *kept;
         places.retain(|(topic, partition, ..), stretches| {
             let lost = topic == name && *partition == number;
             if lost {
@@ -65,12 +65,12 @@ impl Shelf {
 
     /// Forgets everything: those who read on need the memory.
     pub fn clear(&self) {
-        *lock(&self.kept) = Kept::default();
+        *lock(&self.kept) = CachedEntry::default();
     }
 
     /// Keeps what was read for `want`.
-    pub fn put(&self, want: &Want, data: PartitionData) -> Stretch {
-        let piece = Piece {
+    pub fn put(&self, want: &FetchPosition, data: PartitionData) -> CachedSpan {
+        let piece = LogSpan {
             from: want.offset,
             next: data.next_offset,
             epoch_before: want.last_epoch,
@@ -79,7 +79,7 @@ impl Shelf {
             read: Instant::now(),
             leader_epoch: want.leader_epoch,
         };
-        let stretch = Stretch { piece, end: data.end };
+        let stretch = CachedSpan { piece, end: data.end };
         if data.next_offset > want.offset {
             let mut kept = lock(&self.kept);
             kept.insert(place(want), stretch.clone());
@@ -90,8 +90,8 @@ impl Shelf {
     }
 }
 
-impl Kept {
-    fn insert(&mut self, place: Place, stretch: Stretch) {
+impl CachedEntry {
+    fn insert(&mut self, place: CacheKey, stretch: CachedSpan) {
         let from = stretch.piece.from;
         self.bytes += stretch.piece.memory();
         match self.places.entry(place.clone()).or_default().insert(from, stretch) {
@@ -115,6 +115,6 @@ impl Kept {
     }
 }
 
-fn place(want: &Want) -> Place {
+fn place(want: &FetchPosition) -> CacheKey {
     (want.topic.clone(), want.partition, want.topic_id, want.leader_epoch)
 }

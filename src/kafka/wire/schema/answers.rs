@@ -1,7 +1,7 @@
 //! The answers that we read, field by field, as Kafka's message definitions have them:
 //! <https://github.com/apache/kafka/tree/trunk/clients/src/main/resources/common/message>.
 
-use super::{Call, Field, Kind, Shape, Struct};
+use super::{ApiRequest, FieldSchema, FieldType, Schema, StructSchema};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest,
     FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -9,76 +9,82 @@ use kafka_protocol::messages::{
     ProduceResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 
-pub(super) const I8: Kind = Kind::Fixed(1);
-pub(super) const I16: Kind = Kind::Fixed(2);
-pub(super) const I32: Kind = Kind::Fixed(4);
-pub(super) const I64: Kind = Kind::Fixed(8);
-pub(super) const UUID: Kind = Kind::Fixed(16);
+pub(super) const I8: FieldType = FieldType::Fixed(1);
+pub(super) const I16: FieldType = FieldType::Fixed(2);
+pub(super) const I32: FieldType = FieldType::Fixed(4);
+pub(super) const I64: FieldType = FieldType::Fixed(8);
+pub(super) const UUID: FieldType = FieldType::Fixed(16);
 
-pub(super) const fn always(kind: Kind) -> Field {
+pub(super) const fn always(kind: FieldType) -> FieldSchema {
     between(0, i16::MAX, kind)
 }
 
-pub(super) const fn since(since: i16, kind: Kind) -> Field {
+pub(super) const fn since(since: i16, kind: FieldType) -> FieldSchema {
     between(since, i16::MAX, kind)
 }
 
-const fn between(since: i16, until: i16, kind: Kind) -> Field {
-    Field { since, until, kind }
+const fn between(since: i16, until: i16, kind: FieldType) -> FieldSchema {
+    FieldSchema { since, until, kind }
 }
 
-pub(super) const fn plain(fields: &'static [Field]) -> Kind {
-    Kind::Struct(Struct { fields, tags: &[] })
+pub(super) const fn plain(fields: &'static [FieldSchema]) -> FieldType {
+    FieldType::Struct(StructSchema { fields, tags: &[] })
 }
 
-const EPOCH_AND_LEADER: Kind = plain(&[always(I32), always(I32)]);
-const NODES: Kind = Kind::Array(&plain(&[always(I32), always(Kind::Text), always(I32), always(Kind::Text)]));
+const EPOCH_AND_LEADER: FieldType = plain(&[always(I32), always(I32)]);
+const NODES: FieldType =
+    FieldType::Array(&plain(&[always(I32), always(FieldType::Text), always(I32), always(FieldType::Text)]));
 
-impl Call for ApiVersionsRequest {
+impl ApiRequest for ApiVersionsRequest {
     const KEY: ApiKey = ApiKey::ApiVersions;
     type Answer = ApiVersionsResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 3,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 always(I16),
-                always(Kind::Array(&plain(&[always(I16), always(I16), always(I16)]))),
+                always(FieldType::Array(&plain(&[always(I16), always(I16), always(I16)]))),
                 since(1, I32),
             ],
             tags: &[
-                (0, Kind::Array(&plain(&[always(Kind::Text), always(I16), always(I16)]))),
+                (0, FieldType::Array(&plain(&[always(FieldType::Text), always(I16), always(I16)]))),
                 (1, I64),
-                (2, Kind::Array(&plain(&[always(Kind::Text), always(I16), always(I16)]))),
+                (2, FieldType::Array(&plain(&[always(FieldType::Text), always(I16), always(I16)]))),
                 (3, I8),
             ],
         },
     };
 }
 
-impl Call for MetadataRequest {
+impl ApiRequest for MetadataRequest {
     const KEY: ApiKey = ApiKey::Metadata;
     type Answer = MetadataResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 9,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 since(3, I32),
-                always(Kind::Array(&plain(&[always(I32), always(Kind::Text), always(I32), since(1, Kind::Text)]))),
-                since(2, Kind::Text),
+                always(FieldType::Array(&plain(&[
+                    always(I32),
+                    always(FieldType::Text),
+                    always(I32),
+                    since(1, FieldType::Text),
+                ]))),
+                since(2, FieldType::Text),
                 since(1, I32),
-                always(Kind::Array(&plain(&[
+                always(FieldType::Array(&plain(&[
                     always(I16),
-                    always(Kind::Text),
+                    always(FieldType::Text),
                     since(10, UUID),
                     since(1, I8),
-                    always(Kind::Array(&plain(&[
+                    always(FieldType::Array(&plain(&[
                         always(I16),
                         always(I32),
                         always(I32),
                         since(7, I32),
-                        always(Kind::Array(&I32)),
-                        always(Kind::Array(&I32)),
-                        since(5, Kind::Array(&I32)),
+                        always(FieldType::Array(&I32)),
+                        always(FieldType::Array(&I32)),
+                        since(5, FieldType::Array(&I32)),
                     ]))),
                     since(8, I32),
                 ]))),
@@ -94,17 +100,23 @@ impl Call for MetadataRequest {
     }
 }
 
-impl Call for ListOffsetsRequest {
+impl ApiRequest for ListOffsetsRequest {
     const KEY: ApiKey = ApiKey::ListOffsets;
     type Answer = ListOffsetsResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 6,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 since(2, I32),
-                always(Kind::Array(&plain(&[
-                    always(Kind::Text),
-                    always(Kind::Array(&plain(&[always(I32), always(I16), always(I64), always(I64), since(4, I32)]))),
+                always(FieldType::Array(&plain(&[
+                    always(FieldType::Text),
+                    always(FieldType::Array(&plain(&[
+                        always(I32),
+                        always(I16),
+                        always(I64),
+                        always(I64),
+                        since(4, I32),
+                    ]))),
                 ]))),
             ],
             tags: &[],
@@ -116,17 +128,17 @@ impl Call for ListOffsetsRequest {
     }
 }
 
-impl Call for OffsetForLeaderEpochRequest {
+impl ApiRequest for OffsetForLeaderEpochRequest {
     const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
     type Answer = OffsetForLeaderEpochResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 4,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 since(2, I32),
-                always(Kind::Array(&plain(&[
-                    always(Kind::Text),
-                    always(Kind::Array(&plain(&[always(I16), always(I32), since(1, I32), always(I64)]))),
+                always(FieldType::Array(&plain(&[
+                    always(FieldType::Text),
+                    always(FieldType::Array(&plain(&[always(I16), always(I32), since(1, I32), always(I64)]))),
                 ]))),
             ],
             tags: &[],
@@ -134,29 +146,29 @@ impl Call for OffsetForLeaderEpochRequest {
     };
 }
 
-impl Call for FetchRequest {
+impl ApiRequest for FetchRequest {
     const KEY: ApiKey = ApiKey::Fetch;
     type Answer = FetchResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 12,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 always(I32),
                 since(7, I16),
                 since(7, I32),
-                always(Kind::Array(&plain(&[
-                    between(0, 12, Kind::Text),
+                always(FieldType::Array(&plain(&[
+                    between(0, 12, FieldType::Text),
                     since(13, UUID),
-                    always(Kind::Array(&Kind::Struct(Struct {
+                    always(FieldType::Array(&FieldType::Struct(StructSchema {
                         fields: &[
                             always(I32),
                             always(I16),
                             always(I64),
                             always(I64),
                             since(5, I64),
-                            always(Kind::Array(&plain(&[always(I64), always(I64)]))),
+                            always(FieldType::Array(&plain(&[always(I64), always(I64)]))),
                             since(11, I32),
-                            always(Kind::Bytes),
+                            always(FieldType::Bytes),
                         ],
                         tags: &[
                             (0, plain(&[always(I32), always(I64)])),
@@ -175,25 +187,25 @@ impl Call for FetchRequest {
     }
 }
 
-impl Call for ProduceRequest {
+impl ApiRequest for ProduceRequest {
     const KEY: ApiKey = ApiKey::Produce;
     type Answer = ProduceResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 9,
-        body: Struct {
+        body: StructSchema {
             fields: &[
-                always(Kind::Array(&plain(&[
-                    between(0, 12, Kind::Text),
+                always(FieldType::Array(&plain(&[
+                    between(0, 12, FieldType::Text),
                     since(13, UUID),
-                    always(Kind::Array(&Kind::Struct(Struct {
+                    always(FieldType::Array(&FieldType::Struct(StructSchema {
                         fields: &[
                             always(I32),
                             always(I16),
                             always(I64),
                             always(I64),
                             since(5, I64),
-                            since(8, Kind::Array(&plain(&[always(I32), always(Kind::Text)]))),
-                            since(8, Kind::Text),
+                            since(8, FieldType::Array(&plain(&[always(I32), always(FieldType::Text)]))),
+                            since(8, FieldType::Text),
                         ],
                         tags: &[(0, EPOCH_AND_LEADER)],
                     }))),
@@ -209,27 +221,32 @@ impl Call for ProduceRequest {
     }
 }
 
-impl Call for DeleteTopicsRequest {
+impl ApiRequest for DeleteTopicsRequest {
     const KEY: ApiKey = ApiKey::DeleteTopics;
     type Answer = DeleteTopicsResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 4,
-        body: Struct {
+        body: StructSchema {
             fields: &[
                 since(1, I32),
-                always(Kind::Array(&plain(&[always(Kind::Text), since(6, UUID), always(I16), since(5, Kind::Text)]))),
+                always(FieldType::Array(&plain(&[
+                    always(FieldType::Text),
+                    since(6, UUID),
+                    always(I16),
+                    since(5, FieldType::Text),
+                ]))),
             ],
             tags: &[],
         },
     };
 }
 
-impl Call for InitProducerIdRequest {
+impl ApiRequest for InitProducerIdRequest {
     const KEY: ApiKey = ApiKey::InitProducerId;
     type Answer = InitProducerIdResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 2,
-        body: Struct {
+        body: StructSchema {
             fields: &[always(I32), always(I16), always(I64), always(I16), since(6, I64), since(6, I16)],
             tags: &[],
         },
@@ -240,20 +257,23 @@ impl Call for InitProducerIdRequest {
     }
 }
 
-impl Call for SaslHandshakeRequest {
+impl ApiRequest for SaslHandshakeRequest {
     const KEY: ApiKey = ApiKey::SaslHandshake;
     type Answer = SaslHandshakeResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: i16::MAX,
-        body: Struct { fields: &[always(I16), always(Kind::Array(&Kind::Text))], tags: &[] },
+        body: StructSchema { fields: &[always(I16), always(FieldType::Array(&FieldType::Text))], tags: &[] },
     };
 }
 
-impl Call for SaslAuthenticateRequest {
+impl ApiRequest for SaslAuthenticateRequest {
     const KEY: ApiKey = ApiKey::SaslAuthenticate;
     type Answer = SaslAuthenticateResponse;
-    const SHAPE: Shape = Shape {
+    const SHAPE: Schema = Schema {
         flexible: 2,
-        body: Struct { fields: &[always(I16), always(Kind::Text), always(Kind::Bytes), since(1, I64)], tags: &[] },
+        body: StructSchema {
+            fields: &[always(I16), always(FieldType::Text), always(FieldType::Bytes), since(1, I64)],
+            tags: &[],
+        },
     };
 }

@@ -1,22 +1,22 @@
 //! What can be sent now, to whom, and when to look again.
 
-use super::{Pause, ProducerId, TICK, Writer};
+use super::{Producer, ProducerId, ProducerPause, TICK};
 use crate::broker::{Acks, BrokerError, NodeId, Remedy};
-use crate::kafka::wire::produce::Event;
-use crate::kafka::wire::produce::link::{self, MAX_REQUESTS, SendOutcome};
-use crate::kafka::wire::produce::node::{Node, NodeLink};
-use crate::kafka::wire::produce::queue::{LinkId, Next};
-use crate::kafka::wire::produce::request::{self, Part, QueueId};
-use crate::kafka::wire::produce::room::{Occupancy, Room, Sharing};
-use crate::kafka::wire::produce::topic::Topic;
+use crate::kafka::wire::produce::ProducerEvent;
+use crate::kafka::wire::produce::broker_state::{BrokerState, ConnectionState};
+use crate::kafka::wire::produce::partition_queue::{ConnectionId, NextBatch};
+use crate::kafka::wire::produce::producer_connection::{self, MAX_REQUESTS, SendOutcome};
+use crate::kafka::wire::produce::producer_topic::ProducerTopic;
+use crate::kafka::wire::produce::request::{self, QueueId, RequestPartition};
+use crate::kafka::wire::produce::room::{Occupancy, RequestRoom, Sharing};
 use std::time::{Duration, Instant};
 
 /// How long to sleep while there is nothing to do.
 const QUIET: Duration = Duration::from_secs(60);
 
-impl Writer<'_, '_> {
+impl Producer<'_, '_> {
     /// Sends until nothing more may be sent now; then tells how long to wait.
-    pub(super) fn send_what_can_be(&mut self, now: Instant) -> Pause {
+    pub(super) fn send_what_can_be(&mut self, now: Instant) -> ProducerPause {
         self.ask_for_topics(now);
         self.group_by_leader(now);
         let latest = now + if self.is_quiet() { QUIET } else { TICK };
@@ -29,10 +29,10 @@ impl Writer<'_, '_> {
                 }
             }
         }
-        if wake < latest && self.nodes.values().all(Node::is_occupied) {
-            Pause::ForAnswers(wake)
+        if wake < latest && self.nodes.values().all(BrokerState::is_occupied) {
+            ProducerPause::ForAnswers(wake)
         } else {
-            Pause::ForAnything(wake)
+            ProducerPause::ForAnything(wake)
         }
     }
 
@@ -69,31 +69,31 @@ impl Writer<'_, '_> {
     /// Whether requests can be sent to `node`; begins to connect where that is due.
     fn is_connected(&mut self, node: NodeId, now: Instant) -> bool {
         let Some(state) = self.nodes.get_mut(&node) else { return false };
-        if let NodeLink::Up(link) = &state.link
+        if let ConnectionState::Up(link) = &state.link
             && !link.is_open()
         {
             // Closed by the broker for idleness or a restart: nothing is lost, so no reason to wait.
-            state.link = NodeLink::Away { retry_at: now };
+            state.link = ConnectionState::Away { retry_at: now };
         }
         match &mut state.link {
-            NodeLink::Up(link) => {
+            ConnectionState::Up(link) => {
                 link.renew_if_due(now);
                 if self.may_get_producer_id(now) {
                     self.ask_producer_id(node);
                 }
                 return true;
             }
-            NodeLink::Away { retry_at } if *retry_at <= now => {}
+            ConnectionState::Away { retry_at } if *retry_at <= now => {}
             _ => return false,
         }
-        let (id, proof) = (LinkId(self.next_link), state.proof);
+        let (id, proof) = (ConnectionId(self.next_link), state.proof);
         self.next_link += 1;
-        state.link = NodeLink::Connecting(id);
+        state.link = ConnectionState::Connecting(id);
         let events = self.events.clone();
         // The writer is gone when the channel is closed, and nobody needs to know.
-        let tell = move |event| drop(events.send(Event::Link(node, id, event)));
+        let tell = move |event| drop(events.send(ProducerEvent::Link(node, id, event)));
         let timeout = self.settings.request_timeout;
-        if let Err(error) = link::connect(self.scope, self.cluster, (node, id, proof), timeout, tell) {
+        if let Err(error) = producer_connection::connect(self.scope, self.cluster, (node, id, proof), timeout, tell) {
             let why = BrokerError::Internal(format!("no thread for a connection: {error}"));
             self.link_down(node, why, now);
         } else if matches!(self.producer_id, ProducerId::Wanted { from } if from <= now) {
@@ -106,7 +106,7 @@ impl Writer<'_, '_> {
     /// gather until an answer comes, a batch is full, or the oldest has waited for `linger`.
     fn may_send(&self, node: NodeId, acks: Acks, now: Instant, wake: &mut Instant) -> bool {
         let Some(state) = self.nodes.get(&node) else { return false };
-        let NodeLink::Up(link) = &state.link else { return false };
+        let ConnectionState::Up(link) = &state.link else { return false };
         if link.throttled_until() > now {
             *wake = (*wake).min(link.throttled_until());
             return false;
@@ -146,7 +146,9 @@ impl Writer<'_, '_> {
             }
         }
         let timeout = self.settings.request_timeout;
-        let Some(Node { link: NodeLink::Up(link), request_size, .. }) = self.nodes.get_mut(&node) else { return false };
+        let Some(BrokerState { link: ConnectionState::Up(link), request_size, .. }) = self.nodes.get_mut(&node) else {
+            return false;
+        };
         let has_large_batch = parts.iter().any(|part| part.outgoing.sharing == Sharing::Alone);
         let grows = acks != Acks::None && request::bytes(&parts) > request_size.taken;
         let sharing = if has_large_batch || grows { Sharing::Alone } else { Sharing::Shared };
@@ -165,9 +167,9 @@ impl Writer<'_, '_> {
         }
     }
 
-    fn gather(&mut self, node: NodeId, acks: Acks, now: Instant) -> Vec<Part> {
+    fn gather(&mut self, node: NodeId, acks: Acks, now: Instant) -> Vec<RequestPartition> {
         let Some(state) = self.nodes.get_mut(&node) else { return Vec::new() };
-        let NodeLink::Up(link) = &state.link else { return Vec::new() };
+        let ConnectionState::Up(link) = &state.link else { return Vec::new() };
         let connection = if link.in_flight() == 0 { Occupancy::Vacant } else { Occupancy::Shared };
         let most = match acks {
             // Nothing is answered, so there is nothing to learn.
@@ -179,7 +181,7 @@ impl Writer<'_, '_> {
             ProducerId::Have(id) => Some(*id),
             _ => None,
         };
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<RequestPartition> = Vec::new();
         let mut bytes = 0;
         let mut stale = None;
         let reserved = state.next_alone.filter(|id| state.candidates.contains(id));
@@ -192,25 +194,26 @@ impl Writer<'_, '_> {
             let occupancy = if parts.is_empty() { connection } else { Occupancy::Shared };
             // A request stays below the limits that brokers have, unless a single record is larger.
             let left = if parts.is_empty() { usize::MAX } else { most.saturating_sub(bytes) };
-            match placed.queue.next(link.id, id, Room { occupancy, left, taken: state.request_size.taken }, now) {
-                Next::Send(outgoing) => {
+            match placed.queue.next(link.id, id, RequestRoom { occupancy, left, taken: state.request_size.taken }, now)
+            {
+                NextBatch::Send(outgoing) => {
                     bytes += outgoing.batch.bytes();
                     let alone = outgoing.sharing == Sharing::Alone;
-                    let topic_id = self.topics.get(&placed.place.topic).and_then(Topic::id);
-                    parts.push(Part { queue: *queue, place: placed.place.clone(), topic_id, outgoing });
+                    let topic_id = self.topics.get(&placed.place.topic).and_then(ProducerTopic::id);
+                    parts.push(RequestPartition { queue: *queue, place: placed.place.clone(), topic_id, outgoing });
                     if alone || bytes >= most {
                         is_short = !alone;
                         break;
                     }
                 }
                 // It is its turn: what is in flight is awaited, and then it goes.
-                Next::NeedsRoom if parts.is_empty() => {
+                NextBatch::NeedsRoom if parts.is_empty() => {
                     next_alone = Some(*queue);
                     break;
                 }
-                Next::NeedsRoom => is_short = true,
-                Next::NeedsProducerId { stale: of } => stale = Some(of),
-                Next::Nothing => {}
+                NextBatch::NeedsRoom => is_short = true,
+                NextBatch::NeedsProducerId { stale: of } => stale = Some(of),
+                NextBatch::Nothing => {}
             }
         }
         if let Some(state) = self.nodes.get_mut(&node) {
@@ -242,7 +245,7 @@ impl Writer<'_, '_> {
                 topic.ask(now);
             }
         }
-        if !self.nodes.values().any(|n| matches!(n.link, NodeLink::Up(_))) {
+        if !self.nodes.values().any(|n| matches!(n.link, ConnectionState::Up(_))) {
             self.note_down(why, now);
         }
     }

@@ -2,24 +2,24 @@
 //! wakes for answers and deadlines.
 
 mod backlog;
-mod learning;
-mod sending;
-mod waiting;
+mod metadata;
+mod send;
+mod timeouts;
 
 use super::answer::Leader;
-use super::batch::Entry;
-use super::link::LinkEvent;
-use super::lookup::Reply;
-use super::node::{Node, NodeLink};
-use super::queue::{Answer, Delivery, LinkId, Queue};
-use super::request::{self, PartAnswer, QueueId};
-use super::topic::{Intake, Topic, refuse};
-use super::{Event, LookupThreads, Settings};
+use super::batch::PendingRecord;
+use super::broker_state::{BrokerState, ConnectionState};
+use super::lookup::LookupReply;
+use super::partition_queue::{BatchOutcome, ConnectionId, Delivery, PartitionQueue};
+use super::producer_connection::ConnectionEvent;
+use super::producer_topic::{Admission, ProducerTopic, refuse};
+use super::request::{self, PartitionOutcome, QueueId};
+use super::{LookupThreads, ProducerEvent, ProducerSettings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
-use crate::kafka::wire::cluster::Cluster;
+use crate::kafka::wire::cluster::ClusterClient;
 use crate::record::{self, TopicName, TopicPartition};
 use crate::watchdog;
-use backlog::{Left, Progress, Told};
+use backlog::{PartitionProgress, Told, Unwritten};
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::collections::{BTreeSet, HashMap};
 use std::thread::Scope;
@@ -31,24 +31,24 @@ const TICK: Duration = Duration::from_millis(20);
 /// Submissions and events taken in a row before something is sent: more wait for the next round.
 const INTAKE: usize = 512;
 
-pub struct Writer<'scope, 'env> {
+pub struct Producer<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
-    cluster: &'scope Cluster,
-    settings: &'scope Settings,
-    events: Sender<Event>,
+    cluster: &'scope ClusterClient,
+    settings: &'scope ProducerSettings,
+    events: Sender<ProducerEvent>,
     lookups: LookupThreads,
-    topics: HashMap<TopicName, Topic>,
-    queues: Vec<Placed>,
+    topics: HashMap<TopicName, ProducerTopic>,
+    queues: Vec<PartitionChoice>,
     /// Queues that are not idle.
     active: BTreeSet<QueueId>,
     /// Where the next round begins, so that no partition is always the last.
     turn: QueueId,
-    nodes: HashMap<NodeId, Node>,
+    nodes: HashMap<NodeId, BrokerState>,
     next_link: u64,
     producer_id: ProducerId,
-    asking_topics: Asking,
-    asking_creation: Asking,
-    asking_life: Asking,
+    asking_topics: PendingLookup,
+    asking_creation: PendingLookup,
+    asking_life: PendingLookup,
     down: Option<Down>,
     random: fastrand::Rng,
     last_tick: Instant,
@@ -57,11 +57,11 @@ pub struct Writer<'scope, 'env> {
     told: Told,
 }
 
-struct Placed {
-    queue: Queue,
+struct PartitionChoice {
+    queue: PartitionQueue,
     place: TopicPartition,
     acks: Acks,
-    progress: Progress,
+    progress: PartitionProgress,
 }
 
 enum ProducerId {
@@ -77,7 +77,7 @@ enum ProducerId {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asking {
+enum PendingLookup {
     Idle,
     Asked,
 }
@@ -90,18 +90,18 @@ struct Down {
 }
 
 /// What the writer waits for, and until when at the latest.
-enum Pause {
+enum ProducerPause {
     ForAnything(Instant),
     /// Every broker has a request in flight and records gather, so that what comes would only gather
     /// too: it need not wake the writer one by one.
     ForAnswers(Instant),
 }
 
-impl<'scope, 'env> Writer<'scope, 'env> {
+impl<'scope, 'env> Producer<'scope, 'env> {
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
-        (cluster, settings): (&'scope Cluster, &'scope Settings),
-        events: Sender<Event>,
+        (cluster, settings): (&'scope ClusterClient, &'scope ProducerSettings),
+        events: Sender<ProducerEvent>,
         lookups: LookupThreads,
     ) -> Self {
         let now = Instant::now();
@@ -118,9 +118,9 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             nodes: HashMap::new(),
             next_link: 0,
             producer_id: ProducerId::Wanted { from: now },
-            asking_topics: Asking::Idle,
-            asking_creation: Asking::Idle,
-            asking_life: Asking::Idle,
+            asking_topics: PendingLookup::Idle,
+            asking_creation: PendingLookup::Idle,
+            asking_life: PendingLookup::Idle,
             down: None,
             random: fastrand::Rng::new(),
             last_tick: now,
@@ -130,7 +130,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
     }
 
     /// Until `submissions` is closed and everything settled.
-    pub fn run(mut self, submissions: &Receiver<Submission>, events: &Receiver<Event>) {
+    pub fn run(mut self, submissions: &Receiver<Submission>, events: &Receiver<ProducerEvent>) {
         let closed = never();
         let mut open = Some(submissions);
         let mut at_work = watchdog::busy();
@@ -141,8 +141,8 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             }
             drop(at_work);
             let (event, submission) = match pause {
-                Pause::ForAnswers(until) if submissions.is_empty() => (events.recv_deadline(until).ok(), None),
-                Pause::ForAnswers(until) | Pause::ForAnything(until) => select! {
+                ProducerPause::ForAnswers(until) if submissions.is_empty() => (events.recv_deadline(until).ok(), None),
+                ProducerPause::ForAnswers(until) | ProducerPause::ForAnything(until) => select! {
                     recv(open.unwrap_or(&closed)) -> submission => {
                         open = open.filter(|_| submission.is_ok());
                         (None, submission.ok())
@@ -161,7 +161,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             }
         }
         // Requests whose callers have all had their outcome are awaited no longer.
-        self.nodes.values().for_each(Node::interrupt);
+        self.nodes.values().for_each(BrokerState::interrupt);
     }
 
     fn all_settled(&self) -> bool {
@@ -179,9 +179,9 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             None => self.topics.entry(submission.topic.clone()).or_default(),
         };
         match topic.take(submission, now) {
-            Intake::Route(submission) => self.route(submission, now),
-            Intake::Refuse(submission, why) => refuse(&submission, &why),
-            Intake::Kept => {}
+            Admission::Route(submission) => self.route(submission, now),
+            Admission::Refuse(submission, why) => refuse(&submission, &why),
+            Admission::Kept => {}
         }
     }
 
@@ -199,13 +199,13 @@ impl<'scope, 'env> Writer<'scope, 'env> {
             let id = *topic.queues.entry((acks, partition)).or_insert_with(|| {
                 let sequences = acks == Acks::All && !matches!(self.producer_id, ProducerId::Denied { .. });
                 let delivery = if sequences { Delivery::Idempotent } else { Delivery::Single };
-                let queue = Queue::new(delivery, self.settings.batch_bytes);
+                let queue = PartitionQueue::new(delivery, self.settings.batch_bytes);
                 let place = TopicPartition { topic: name.clone(), partition };
-                self.queues.push(Placed { queue, place, acks, progress: Progress::default() });
+                self.queues.push(PartitionChoice { queue, place, acks, progress: PartitionProgress::default() });
                 QueueId(self.queues.len() - 1)
             });
             if let Some(placed) = self.queues.get_mut(id.0) {
-                let entry = Entry::new(record, time, receipts.clone(), index, deadline);
+                let entry = PendingRecord::new(record, time, receipts.clone(), index, deadline);
                 if let Err(too_large) = entry.check_size(self.settings.max_request_bytes) {
                     entry.fail(too_large);
                     continue;
@@ -219,21 +219,21 @@ impl<'scope, 'env> Writer<'scope, 'env> {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: ProducerEvent) {
         let now = Instant::now();
         match event {
-            Event::Link(node, id, event) => self.link_event(node, id, event, now),
-            Event::Reply(Reply::Topics { asked, auto_create, found }) => {
-                self.asking_topics = Asking::Idle;
+            ProducerEvent::Link(node, id, event) => self.link_event(node, id, event, now),
+            ProducerEvent::Reply(LookupReply::Topics { asked, auto_create, found }) => {
+                self.asking_topics = PendingLookup::Idle;
                 self.learn_topics(asked, auto_create, found, now);
             }
-            Event::Reply(Reply::Creation { asked, found }) => {
-                self.asking_creation = Asking::Idle;
+            ProducerEvent::Reply(LookupReply::Creation { asked, found }) => {
+                self.asking_creation = PendingLookup::Idle;
                 self.learn_prospects(asked, found, now);
             }
-            Event::Reply(Reply::ProducerId(answer)) => self.learn_producer_id(answer, now),
-            Event::Reply(Reply::SignOfLife(answer)) => {
-                self.asking_life = Asking::Idle;
+            ProducerEvent::Reply(LookupReply::ProducerId(answer)) => self.learn_producer_id(answer, now),
+            ProducerEvent::Reply(LookupReply::SignOfLife(answer)) => {
+                self.asking_life = PendingLookup::Idle;
                 match answer {
                     Ok(()) => self.down = None,
                     Err(why) => self.note_down(why, now),
@@ -242,24 +242,24 @@ impl<'scope, 'env> Writer<'scope, 'env> {
         }
     }
 
-    fn link_event(&mut self, node: NodeId, id: LinkId, event: LinkEvent, now: Instant) {
+    fn link_event(&mut self, node: NodeId, id: ConnectionId, event: ConnectionEvent, now: Instant) {
         let state = self.nodes.entry(node).or_default();
         let current = state.link_id() == Some(id);
         match event {
-            LinkEvent::Up(link) if current => {
+            ConnectionEvent::Up(link) if current => {
                 state.connected(link);
                 self.down = None;
             }
-            LinkEvent::Up(_) => {}
-            LinkEvent::Renewed(sender, session) => {
-                if let NodeLink::Up(link) = &mut state.link
+            ConnectionEvent::Up(_) => {}
+            ConnectionEvent::Renewed(sender, session) => {
+                if let ConnectionState::Up(link) = &mut state.link
                     && current
                 {
                     link.renewed(sender, session);
                 }
             }
-            LinkEvent::Answered { answers, request_bytes, throttle } => {
-                if let NodeLink::Up(link) = &mut state.link
+            ConnectionEvent::Answered { answers, request_bytes, throttle } => {
+                if let ConnectionState::Up(link) = &mut state.link
                     && current
                 {
                     link.answered(throttle, now);
@@ -267,7 +267,7 @@ impl<'scope, 'env> Writer<'scope, 'env> {
                 state.answered(request_bytes);
                 self.answered(answers, now);
             }
-            LinkEvent::Down { why, lost } => {
+            ConnectionEvent::Down { why, lost } => {
                 // One that is not current was closed from here.
                 let lost = if current { state.cut(lost, now) } else { request::uncut(lost) };
                 self.answered(lost, now);
@@ -278,16 +278,19 @@ impl<'scope, 'env> Writer<'scope, 'env> {
         }
     }
 
-    fn answered(&mut self, answers: Vec<PartAnswer>, now: Instant) {
-        for PartAnswer { queue, number, answer, leader } in answers {
+    fn answered(&mut self, answers: Vec<PartitionOutcome>, now: Instant) {
+        for PartitionOutcome { queue, number, answer, leader } in answers {
             let Some(placed) = self.queues.get_mut(queue.0) else { continue };
-            let settles = matches!(answer, Answer::Written | Answer::Divide(_) | Answer::Faulty(_) | Answer::Failed(_));
-            if answer == Answer::Written && placed.acks != Acks::None {
+            let settles = matches!(
+                answer,
+                BatchOutcome::Written | BatchOutcome::Divide(_) | BatchOutcome::Faulty(_) | BatchOutcome::Failed(_)
+            );
+            if answer == BatchOutcome::Written && placed.acks != Acks::None {
                 self.last_written = Some(now);
             }
             placed.queue.answered(number, answer, now);
             if settles {
-                let left = if placed.queue.is_idle() { Left::Nothing } else { Left::Some };
+                let left = if placed.queue.is_idle() { Unwritten::Nothing } else { Unwritten::Some };
                 placed.progress.settled(left, now);
             }
             if leader == Leader::Doubtful
