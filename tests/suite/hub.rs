@@ -790,7 +790,7 @@ fn shutting_down_ends_every_stream_after_a_whole_frame() {
     hub.shut_down();
     for client in &mut clients {
         client.read_to_end();
-        assert_eq!(client.lines.last().unwrap(), "problem Ending");
+        assert_eq!(client.lines.last().unwrap(), "problem ShuttingDown");
     }
     assert_eq!(hub.subscribe(subscription(&["t"], Start::Latest)).err(), Some(Rejected::ShuttingDown));
 }
