@@ -119,9 +119,19 @@ impl Feed {
         !self.key.filter.is_empty() || self.key.private.is_some()
     }
 
-    /// Whether its delivery may be [free](Terms::Free).
+    /// Whether the feed has all records of one topic. Only formats and what to do about a missing topic tell such feeds
+    /// apart, so clients cannot make many of them.
+    pub fn is_plain(&self) -> bool {
+        !self.is_costly() && self.key.topics.len() == 1 && self.key.selection == Selection::All
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.state().members.is_empty()
+    }
+
+    /// Whether its delivery may be [free](DeliveryBudget::Free).
     pub fn may_be_free(&self) -> bool {
-        !self.is_costly() && !self.state().members.is_empty()
+        !self.is_costly() && !self.is_empty()
     }
 
     /// Encodes one fetched stretch, once, for all streams; how many records they were given. A feed that takes too long

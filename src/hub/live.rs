@@ -295,16 +295,18 @@ impl Live {
         // Those that took the least time a stream first. Each cost is read once: another leader's thread may change it
         // meanwhile, and `sort_by_key` may panic where keys change.
         feeds.sort_by_cached_key(|feed| feed.cost());
-        // Topics and partitions can be chosen in more ways than there is time to encode.
-        let free = feeds.iter().position(|feed| feed.may_be_free());
-        if let Some(free) = free {
-            feeds[..=free].rotate_right(1);
+        // There are at most two plain feeds for each format. Topics and partitions can be combined in more ways than
+        // there is time to encode, so only one of the other feeds is free, and only where no stream has a plain one.
+        let (mut free, mut budgeted): (Vec<_>, Vec<_>) = feeds.into_iter().partition(|feed| feed.is_plain());
+        if free.iter().all(|feed| feed.is_empty())
+            && let Some(first) = budgeted.iter().position(|feed| feed.may_be_free())
+        {
+            free.push(budgeted.remove(first));
         }
-        let terms = (0..)
-            .map(|number| if number == 0 && free.is_some() { DeliveryBudget::Free } else { DeliveryBudget::Budgeted });
-        let given: u64 = (feeds.iter().zip(terms))
-            .map(|(feed, terms)| feed.deliver(&candidates, (from, next), (terms, budget)))
-            .sum();
+        let free = free.iter().map(|feed| (feed, DeliveryBudget::Free));
+        let budgeted = budgeted.iter().map(|feed| (feed, DeliveryBudget::Budgeted));
+        let given: u64 =
+            (free.chain(budgeted)).map(|(feed, terms)| feed.deliver(&candidates, (from, next), (terms, budget))).sum();
         // A batch may begin before what was asked for.
         let first = candidates.records().find(|record| record.offset >= from);
         let age =
@@ -376,3 +378,7 @@ impl Live {
         feeds.iter().for_each(|feed| feed.fail(error));
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

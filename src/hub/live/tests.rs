@@ -1,0 +1,95 @@
+use super::*;
+use crate::broker::PartitionInfo;
+use crate::cursor::Selection;
+use crate::hub::chunk_budget::ChunkBudget;
+use crate::hub::encoder::{Bounds, Encoder};
+use crate::hub::job::CatchUpSettings;
+use crate::hub::job_queue::JobQueue;
+use crate::hub::mailbox::{Mailbox, mailbox};
+use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
+use crate::memory_budget::MemoryBudget;
+use crate::record::{Partition, RecordRef, Records};
+use crossbeam_channel::never;
+
+struct Named(&'static str);
+
+impl Format for Named {
+    fn name(&self) -> &str {
+        self.0
+    }
+    fn uses_ids(&self) -> bool {
+        false
+    }
+    fn record(&self, out: &mut Vec<u8>, _: &TopicName, _: Partition, _: &RecordRef<'_>, _: &str) {
+        out.extend(b"record\n");
+    }
+    fn checkpoint(&self, _: &mut Vec<u8>, _: &str) {}
+    fn gap(&self, _: &mut Vec<u8>, _: &Gap, _: &str) {}
+    fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
+}
+
+/// The key of a feed of all records of topic `t`.
+fn key(format: &'static str) -> FeedKey {
+    FeedKey {
+        topics: vec![TopicName::new("t").unwrap()],
+        selection: Selection::All,
+        filter: Arc::default(),
+        format: format.to_owned(),
+        missing: Missing::Refuse,
+        private: None,
+    }
+}
+
+/// Joins a stream with this key to the live flow.
+fn join(live: &Live, format: &'static str, key: FeedKey) -> Mailbox {
+    let mut cursor = Cursor::new(key.topics.clone(), key.selection.clone());
+    cursor.add_place(0, 0);
+    let settings = CatchUpSettings {
+        read_bytes: 1,
+        chunk_bytes: 1,
+        ahead: 0,
+        topic_patience: Duration::ZERO,
+        max_id_bytes: 128,
+        allowance: ChunkBudget::new(&MemoryBudget::default(), 1 << 20),
+        counts: live.counts.clone(),
+        stragglers: Arc::default(),
+    };
+    let jobs = Arc::new(JobQueue::new(1, 1, never()));
+    let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
+    let format = Arc::new(Named(format));
+    let (sender, mailbox) = mailbox(ClientTag(1), jobs, slot, format.clone(), live.counts.clone());
+    let encoder = Encoder::new(cursor, key.filter.clone(), format, Bounds::default());
+    let partitions = vec![PartitionInfo { partition: 0, leader: Some(1), leader_epoch: 0 }];
+    let mut task = CatchUpTask::behind(encoder, sender, key.clone(), Arc::new(settings));
+    task.topics = vec![TopicState::Here(TopicInfo { name: key.topics[0].clone(), id: None, partitions })];
+    assert!(matches!(live.join(task, ChunkSize::Ahead), JoinOutcome::Live));
+    mailbox
+}
+
+#[test]
+fn streams_of_all_records_stay_live_in_every_format_when_no_time_is_left_for_filters() {
+    let live = Live::new(&Settings::default(), Arc::default());
+    let filter = Arc::new(Filter { key: Some(b"k".to_vec()), ..Filter::default() });
+    let rows = [
+        ("value", key("value"), 1),
+        ("record", key("record"), 1),
+        ("waits for the topic", FeedKey { missing: Missing::Wait, ..key("value") }, 1),
+        ("filtered", FeedKey { filter, ..key("value") }, 0),
+        ("with a limit", FeedKey { private: Some(1), ..key("value") }, 0),
+        ("one partition", FeedKey { selection: Selection::Only(vec![0]), ..key("value") }, 0),
+    ];
+    let _clients: Vec<_> = rows
+        .iter()
+        .map(|(_, key, _)| join(&live, if key.format == "value" { "value" } else { "record" }, key.clone()))
+        .collect();
+    let tail = live.tail(&rows[0].1.topics[0]).unwrap();
+    let wanted = live.wants(1).remove(0);
+    let mut records = Records::over(bytes::Bytes::new());
+    records.push(0, 0, None, None);
+    let data = PartitionData { batches: vec![records], next_offset: 1, end: 1, ..PartitionData::default() };
+    live.deliver(&tail, &wanted, data, &TimeBudget::new(Duration::ZERO));
+    let registry = lock(&live.registry);
+    for (name, key, streams) in rows {
+        assert_eq!(registry.feeds[&key].state().members.len(), streams, "{name}");
+    }
+}
