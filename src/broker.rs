@@ -4,19 +4,21 @@
 
 mod backlog;
 mod denial;
+pub mod diagnosis;
 mod failure;
 
 pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use denial::{Denial, Operation, kafka_acls};
 pub use failure::{BrokerError, Remedy, WriteState};
 
-use crate::memory_budget::Share;
 use crate::record::{
     Epoch, EpochSpan, NewRecord, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition,
 };
+use crate::sync::lock;
+use crate::sync::memory_budget::Share;
 use crossbeam_channel::Receiver;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A broker's number within its cluster.
@@ -270,7 +272,7 @@ impl DeliveryReport {
 
 impl Collector {
     fn lock(&self) -> std::sync::MutexGuard<'_, Collected> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn hand_over(&self) {

@@ -2,14 +2,16 @@
 
 mod bridge_client;
 mod consume;
+pub mod demo;
 mod doctor;
 mod envelope;
 mod from_bridge;
 mod health;
 mod key;
 mod lines;
-pub mod output;
+mod output;
 mod produce;
+mod progress;
 mod sse;
 mod to_bridge;
 
@@ -19,8 +21,8 @@ pub use health::health;
 pub use key::key;
 pub use produce::produce;
 
-use crate::screen::Destination;
-use crate::signal::Signals;
+use crate::os::signal::Signals;
+use crate::os::terminal::Destination;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -23,9 +23,9 @@ pub use inspect::examine;
 use crate::broker::{
     Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionReader, Submission, Support, TopicInfo,
 };
-use crate::memory_budget::Share;
 use crate::record::{Position, TopicName, TopicPartition};
-use crate::watchdog::Worker;
+use crate::sync::memory_budget::Share;
+use crate::sync::watchdog::Worker;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::EmbeddedLog;
 use std::path::PathBuf;

@@ -41,9 +41,10 @@ pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Start
 
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryResult};
 use crate::cursor::Cursor;
-use crate::memory_budget::MemoryBudget;
 use crate::record::{NewRecord, TopicName};
-use crate::watchdog::Worker;
+use crate::sync::lock;
+use crate::sync::memory_budget::MemoryBudget;
+use crate::sync::watchdog::Worker;
 use catch_up::CatchUp;
 use chunk_budget::ChunkBudget;
 use crossbeam_channel::{Sender, bounded};
@@ -56,7 +57,7 @@ use live::Live;
 use metadata::MetadataRefresher;
 use opening::Opening;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use writer::ProduceBridge;
 
@@ -297,9 +298,4 @@ impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// A lock that a panic elsewhere does not take away.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

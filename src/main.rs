@@ -2,17 +2,17 @@
 
 use curlew::auth::{Authenticator, Watch};
 use curlew::broker::Broker;
+use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
 use curlew::config::{self, Command, Demo, DemoFolder, EarlyExit, Serve};
-use curlew::demo::Plant;
 use curlew::embedded::Embedded;
 use curlew::http::{self, App, ServerTls};
 use curlew::hub::Hub;
 use curlew::kafka;
 use curlew::logging::LogFormat;
-use curlew::notify::Manager;
-use curlew::open_files;
-use curlew::signal::{HangUps, Signals};
+use curlew::os::fd_limit;
+use curlew::os::sd_notify::Manager;
+use curlew::os::signal::{HangUps, Signals};
 use log::{Level, info, log, warn};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -192,7 +192,7 @@ fn topics_of(settings: &Serve) -> String {
 
 /// As many as were asked for, if the system allows so many open files.
 fn connections(asked: usize) -> usize {
-    let allowed = open_files::raise().saturating_sub(OWN_FILES).max(1);
+    let allowed = fd_limit::raise().saturating_sub(OWN_FILES).max(1);
     if allowed < asked {
         // A few less are no news for who has asked for none in particular.
         let level = if allowed < asked - asked / 20 { Level::Warn } else { Level::Info };

@@ -1,6 +1,8 @@
 //! Topic names, places in a log, and records: values that cannot be wrong.
 
-use crate::memory_budget::{Reservation, Shortage};
+pub mod partitioner;
+
+use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! TLS, the same for both sides: the cryptography or why this CPU cannot do it, and PEM files.
 
-use crate::small_file;
+use crate::os::small_file;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -4,11 +4,12 @@ use super::file::{self, KeySource};
 use super::jwt::{Fetcher, Issuer, IssuerKeys, KeySet, KeySetSource, KeySetUrl};
 use super::secret::{self, Digest};
 use super::table::AuthTable;
-use crate::file_stamp::FileStamp;
-use crate::small_file;
+use crate::os::file_stamp::FileStamp;
+use crate::os::small_file;
+use crate::sync::lock;
 use log::warn;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 /// What tables are read with, and what outlives them.
@@ -51,13 +52,13 @@ impl AuthLoader {
         let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
         let mut texts = Texts { folder, seen: Vec::new(), all: String::new() };
         let table = self.table_of(&mut texts);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = texts.seen;
+        *lock(&self.seen) = texts.seen;
         table
     }
 
     /// Whether there may be another table by now, also where the last one could not be had.
     pub fn is_stale(&self) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().any(FileStamp::is_another_now)
+        lock(&self.seen).iter().any(FileStamp::is_another_now)
     }
 
     fn table_of(&self, texts: &mut Texts) -> Result<AuthTable, String> {
@@ -95,7 +96,7 @@ impl AuthLoader {
 
     /// The keys of a URL, by the thread that fetches them already or by a new one.
     fn fetched(&self, place: KeySetUrl) -> Result<IssuerKeys, String> {
-        let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetchers = lock(&self.fetchers);
         if let Some(fetcher) = fetchers.iter().find(|fetcher| fetcher.remote.place == place) {
             return Ok(IssuerKeys::Remote(fetcher.remote.clone()));
         }
@@ -113,7 +114,7 @@ impl AuthLoader {
 
     /// Ends the threads that this table does not need.
     pub fn keep_for(&self, table: &AuthTable) {
-        let mut fetchers = self.fetchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetchers = lock(&self.fetchers);
         fetchers.retain(|fetcher| table.uses(&fetcher.remote));
     }
 }

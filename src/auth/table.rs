@@ -11,8 +11,9 @@ use super::rights::{Right, Rights};
 use super::secret::{Digest, HiddenText, MacKey};
 use super::signed_token::{SignedToken, Ticket, TokenUse};
 use crate::record::{Timestamp, TopicName};
+use crate::sync::lock;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Within so long a ticket must be used first.
@@ -308,11 +309,6 @@ fn grant(key: &ApiKey, now: Timestamp) -> Result<Grant, AuthError> {
     let source = GrantSource::Key { name: key.identity.name().to_owned(), fingerprint: key.fingerprint() };
     let held = GrantOrigin { source, ends: None };
     Ok(Grant { identity: key.identity.clone(), rights: key.rights.clone(), only: None, held })
-}
-
-/// A lock that a panic elsewhere does not take away.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn millis(time: Duration) -> Timestamp {

@@ -1,7 +1,7 @@
 //! Notices that the auth file, or a file that it names, has changed.
 
 use super::Authenticator;
-use crate::watchdog::{self, Worker};
+use crate::sync::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::time::Duration;

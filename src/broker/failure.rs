@@ -1,8 +1,8 @@
 //! How a broker can fail, and what can be done about it.
 
 use super::Denial;
-use crate::memory_budget::Shortage;
 use crate::record::{Epoch, Offset, TopicName, TopicPartition};
+use crate::sync::memory_budget::Shortage;
 use std::fmt;
 
 /// Whether records of a failed write may be in the log all the same.

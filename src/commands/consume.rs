@@ -1,18 +1,19 @@
 //! `curlew consume`: the records of topics, one a line, as they come.
 
 use super::bridge_client::BridgeTarget;
-use super::output::OutputFormat;
+use super::output::write_record;
 use super::{PrintOutcome, exit, from_bridge, say, until_signal, written};
 use crate::broker::{BrokerError, Remedy};
-use crate::config::{Consume, OnGap, Via};
+use crate::config::{Consume, OnGap, OutputFormat, Via};
 use crate::cursor::Selection;
 use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
 use crate::kafka::{self, Driver};
+use crate::os::terminal::Destination;
 use crate::record::{Partition, RecordRef, TopicName};
-use crate::screen::Destination;
+use crate::sync::lock;
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Exit code 0 at the end, after a signal, and where nobody reads any more; 1 after a failure, and
 /// where a gap is one.
@@ -89,7 +90,7 @@ fn print(mut mailbox: Mailbox, lines: &RecordPrinter) -> Result<(), String> {
             return Ok(());
         }
     }
-    lines.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    lock(&lines.failure).take().map_or(Ok(()), Err)
 }
 
 /// Records as [`Output`] prints them; everything else goes to standard error.
@@ -103,7 +104,7 @@ struct RecordPrinter {
 
 impl RecordPrinter {
     fn failed(&self, why: String) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        lock(&self.failure).get_or_insert(why);
     }
 }
 
@@ -118,7 +119,7 @@ impl Format for RecordPrinter {
     }
 
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, _id: &str) {
-        self.output.write(out, self.to, (topic, partition), record);
+        write_record(&self.output, out, self.to, (topic, partition), record);
     }
 
     fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}

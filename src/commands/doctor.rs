@@ -1,11 +1,11 @@
 //! `curlew doctor`: what works and what does not, in order, between here and Kafka or the data folder.
 
 use super::{PrintOutcome, say, written};
+use crate::broker::diagnosis::{Diagnosis, StepOutcome};
 use crate::config::{Doctor, Patient};
-use crate::diagnosis::{Diagnosis, StepOutcome};
 use crate::embedded;
 use crate::kafka;
-use crate::screen::Destination;
+use crate::os::terminal::Destination;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -2,15 +2,15 @@
 
 use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
 use super::envelope::RecordLine;
-use super::output::{OutputFormat, write_envelope};
+use super::output::{write_envelope, write_record};
 use super::sse::{Parser, ReceivedEvent};
 use super::{PrintOutcome, runtime, say, until_signal, written};
-use crate::backoff::Backoff;
-use crate::config::{Consume, OnGap};
+use crate::config::{Consume, OnGap, OutputFormat};
 use crate::hub::Missing;
+use crate::os::terminal::Destination;
 use crate::record::{Records, TopicName};
-use crate::screen::Destination;
 use crate::start_position::StartPosition;
+use crate::sync::backoff::Backoff;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use form_urlencoded::Serializer;
@@ -178,7 +178,7 @@ impl BridgeStream {
             return Ok(());
         }
         let print = |lines: &mut Vec<u8>, topic: &TopicName, partition, records: &Records| {
-            records.iter().for_each(|record| output.write(lines, self.to, (topic, partition), &record));
+            records.iter().for_each(|record| write_record(output, lines, self.to, (topic, partition), &record));
         };
         if output.is_value_only() {
             let value = match kind {

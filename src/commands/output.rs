@@ -1,120 +1,59 @@
-//! How `consume` prints a record: `value`, `json`, `exact`, or a format that kcat's users know.
+//! Prints records in the format of `consume --output`.
 
+use crate::config::{FormatToken, OutputFormat};
 use crate::http::event::envelope;
+use crate::os::terminal::{Destination, Escapes};
 use crate::record::{Partition, RecordRef, TopicName};
-use crate::screen::{Destination, Escapes};
 
-/// What to print for each record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OutputFormat {
-    /// The [`envelope`], one a line.
-    Json,
-    /// The exact [`envelope`], one a line: what `produce --format record` reads.
-    Exact,
-    Format(Vec<FormatToken>),
-}
-
-/// A piece of a format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FormatToken {
-    Text(Vec<u8>),
-    Topic,
-    Partition,
-    Offset,
-    Key,
-    /// Of the key, in bytes; -1 for null.
-    KeyLength,
-    Value,
-    /// Of the value, in bytes; -1 for null.
-    ValueLength,
-    /// The same as a big-endian 32-bit integer.
-    ValueLengthBinary,
-    /// Milliseconds since the epoch; -1 where the broker keeps none.
-    Timestamp,
-    /// `name=value,name=value`; null prints as NULL, as with kcat.
-    Headers,
-}
-
-impl OutputFormat {
-    /// Reads `value`, `json` or a format.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "json" => Ok(Self::Json),
-            "exact" => Ok(Self::Exact),
-            "value" => Self::parse(r"%v\n"),
-            _ if !text.contains(['%', '\\']) => {
-                Err(format!("{text:?} is none; give value, json, exact or a format such as '%t/%p/%o: %v\\n'"))
-            }
-            _ => tokens(text).map(Self::Format),
+/// Appends the record as it is to be printed. A null key or value prints nothing.
+pub fn write_record(
+    format: &OutputFormat,
+    out: &mut Vec<u8>,
+    to: Destination,
+    (topic, partition): (&TopicName, Partition),
+    record: &RecordRef<'_>,
+) {
+    let mut envelope = Vec::new();
+    let tokens = match format {
+        OutputFormat::Json => {
+            envelope::write(&mut envelope, topic, partition, record);
+            return write_envelope(out, to, &envelope);
         }
-    }
-
-    /// Whether nothing but the value is printed.
-    pub fn is_value_only(&self) -> bool {
-        match self {
-            Self::Json | Self::Exact => false,
-            Self::Format(tokens) => tokens.iter().all(|t| {
-                matches!(
-                    t,
-                    FormatToken::Text(_)
-                        | FormatToken::Value
-                        | FormatToken::ValueLength
-                        | FormatToken::ValueLengthBinary
-                )
-            }),
+        OutputFormat::Exact => {
+            envelope::write_exact(&mut envelope, topic, partition, record);
+            return write_envelope(out, to, &envelope);
         }
-    }
-
-    /// Appends the record as it is to be printed. A null key or value prints nothing.
-    pub fn write(
-        &self,
-        out: &mut Vec<u8>,
-        to: Destination,
-        (topic, partition): (&TopicName, Partition),
-        record: &RecordRef<'_>,
-    ) {
-        let mut envelope = Vec::new();
-        let tokens = match self {
-            Self::Json => {
-                envelope::write(&mut envelope, topic, partition, record);
-                return write_envelope(out, to, &envelope);
+        OutputFormat::Format(tokens) => tokens,
+    };
+    let mut number = itoa::Buffer::new();
+    let length = |bytes: Option<&[u8]>| bytes.map_or(-1, |b| i32::try_from(b.len()).unwrap_or(i32::MAX));
+    for token in tokens {
+        // The publisher's bytes, and not those of the format, which the user has typed.
+        let theirs = match token {
+            FormatToken::Text(text) => {
+                out.extend_from_slice(text);
+                continue;
             }
-            Self::Exact => {
-                envelope::write_exact(&mut envelope, topic, partition, record);
-                return write_envelope(out, to, &envelope);
+            FormatToken::Topic => topic.as_str().as_bytes(),
+            FormatToken::Partition => number.format(partition).as_bytes(),
+            FormatToken::Offset => number.format(record.offset).as_bytes(),
+            FormatToken::Key => record.key.unwrap_or_default(),
+            FormatToken::KeyLength => number.format(length(record.key)).as_bytes(),
+            FormatToken::Value => record.value.unwrap_or_default(),
+            FormatToken::ValueLength => number.format(length(record.value)).as_bytes(),
+            FormatToken::ValueLengthBinary => {
+                to.write(out, &length(record.value).to_be_bytes(), Escapes::Plain);
+                continue;
             }
-            Self::Format(tokens) => tokens,
+            FormatToken::Timestamp => number.format(record.timestamp).as_bytes(),
+            FormatToken::Headers => {
+                let mut headers = Vec::new();
+                write_headers(&mut headers, record);
+                to.write(out, &headers, Escapes::Plain);
+                continue;
+            }
         };
-        let mut number = itoa::Buffer::new();
-        let length = |bytes: Option<&[u8]>| bytes.map_or(-1, |b| i32::try_from(b.len()).unwrap_or(i32::MAX));
-        for token in tokens {
-            // The publisher's bytes, and not those of the format, which the user has typed.
-            let theirs = match token {
-                FormatToken::Text(text) => {
-                    out.extend_from_slice(text);
-                    continue;
-                }
-                FormatToken::Topic => topic.as_str().as_bytes(),
-                FormatToken::Partition => number.format(partition).as_bytes(),
-                FormatToken::Offset => number.format(record.offset).as_bytes(),
-                FormatToken::Key => record.key.unwrap_or_default(),
-                FormatToken::KeyLength => number.format(length(record.key)).as_bytes(),
-                FormatToken::Value => record.value.unwrap_or_default(),
-                FormatToken::ValueLength => number.format(length(record.value)).as_bytes(),
-                FormatToken::ValueLengthBinary => {
-                    to.write(out, &length(record.value).to_be_bytes(), Escapes::Plain);
-                    continue;
-                }
-                FormatToken::Timestamp => number.format(record.timestamp).as_bytes(),
-                FormatToken::Headers => {
-                    let mut headers = Vec::new();
-                    write_headers(&mut headers, record);
-                    to.write(out, &headers, Escapes::Plain);
-                    continue;
-                }
-            };
-            to.write(out, theirs, Escapes::Plain);
-        }
+        to.write(out, theirs, Escapes::Plain);
     }
 }
 
@@ -135,78 +74,11 @@ fn write_headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
     }
 }
 
-fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
-    let mut tokens = Vec::new();
-    let mut text = Vec::new();
-    let mut chars = format.chars();
-    while let Some(char) = chars.next() {
-        match char {
-            '%' => match token(chars.next())? {
-                Some(token) => {
-                    if !text.is_empty() {
-                        tokens.push(FormatToken::Text(std::mem::take(&mut text)));
-                    }
-                    tokens.push(token);
-                }
-                None => text.push(b'%'),
-            },
-            '\\' => text.push(match chars.next() {
-                Some('n') => b'\n',
-                Some('t') => b'\t',
-                Some('r') => b'\r',
-                Some('0') => 0,
-                Some('\\') => b'\\',
-                Some('x') => hex(chars.next(), chars.next())?,
-                other => return Err(format!("{} is not known; {HELP}", shown('\\', other))),
-            }),
-            char => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    if !text.is_empty() {
-        tokens.push(FormatToken::Text(text));
-    }
-    Ok(tokens)
-}
-
-const HELP: &str = "allowed are %t topic, %p partition, %o offset, %k key, %v or %s value, %T timestamp in ms, %h headers, \
-                    %K and %S lengths of key and value, %R the value's length in binary, %%, \\n \\t \\r \\0 \\\\ and \\xNN";
-
-/// `None`: a percent sign.
-fn token(letter: Option<char>) -> Result<Option<FormatToken>, String> {
-    Ok(Some(match letter {
-        Some('%') => return Ok(None),
-        Some('t') => FormatToken::Topic,
-        Some('p') => FormatToken::Partition,
-        Some('o') => FormatToken::Offset,
-        Some('k') => FormatToken::Key,
-        Some('K') => FormatToken::KeyLength,
-        Some('v' | 's') => FormatToken::Value,
-        Some('S') => FormatToken::ValueLength,
-        Some('R') => FormatToken::ValueLengthBinary,
-        Some('T') => FormatToken::Timestamp,
-        Some('h') => FormatToken::Headers,
-        other => return Err(format!("{} is not known; {HELP}", shown('%', other))),
-    }))
-}
-
-fn hex(high: Option<char>, low: Option<char>) -> Result<u8, String> {
-    let digit = |c: Option<char>| c.and_then(|c| c.to_digit(16)).and_then(|d| u8::try_from(d).ok());
-    match (digit(high), digit(low)) {
-        (Some(high), Some(low)) => Ok(high * 16 + low),
-        _ => Err(format!("\\x takes two hexadecimal digits; {HELP}")),
-    }
-}
-
-fn shown(first: char, second: Option<char>) -> String {
-    std::iter::once(first).chain(second).collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::record::Records;
-    use proptest::prelude::*;
 
     fn printed(format: &str) -> Vec<u8> {
         printed_to(Destination::Pipe, format)
@@ -221,7 +93,7 @@ mod tests {
         let output = OutputFormat::parse(format).unwrap();
         let topic = TopicName::new("t").unwrap();
         let mut out = Vec::new();
-        records.iter().for_each(|record| output.write(&mut out, to, (&topic, 7), &record));
+        records.iter().for_each(|record| write_record(&output, &mut out, to, (&topic, 7), &record));
         out
     }
 
@@ -251,7 +123,7 @@ mod tests {
         let shown = |format: &str, to| {
             let mut out = Vec::new();
             let output = OutputFormat::parse(format).unwrap();
-            records.iter().for_each(|record| output.write(&mut out, to, (&topic, 0), &record));
+            records.iter().for_each(|record| write_record(&output, &mut out, to, (&topic, 0), &record));
             String::from_utf8(out).unwrap()
         };
         let format = r"\x1b[1m%k\x1b[0m %v\n";
@@ -260,21 +132,5 @@ mod tests {
         assert_eq!(pipe, "\x1b[1mx\n\x1b[0m x\nMessage: forged\x1b[2J\n");
         assert_eq!(shown("json", Destination::Terminal), shown("json", Destination::Pipe), "JSON escapes them anyway");
         assert_eq!(printed_to(Destination::Terminal, "%R"), br"\x00\x00\x00\x05\xff\xff\xff\xff");
-    }
-
-    #[test]
-    fn what_is_no_format_is_refused_with_what_is_allowed() {
-        for bad in ["", "xml", "%q", "%", "\\", r"\q", r"\x4", r"\xgg"] {
-            assert!(OutputFormat::parse(bad).is_err(), "{bad}");
-        }
-        assert!(OutputFormat::parse("%q").unwrap_err().starts_with("%q is not known; allowed are %t topic"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_format_makes_it_panic(format in ".*") {
-            let _ = OutputFormat::parse(&format);
-            let _ = OutputFormat::parse(&format!("%{format}"));
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
 use super::lines::InputLines;
-use super::produce::{ProduceProgress, both};
+use super::progress::{ProduceProgress, both};
 use super::runtime;
 use crate::broker::Acks;
 use crate::config::Produce;

@@ -10,7 +10,7 @@ mod tls;
 
 use super::values;
 use crate::kafka::security::{Security, Trust};
-use crate::small_file;
+use crate::os::small_file;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

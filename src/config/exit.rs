@@ -1,5 +1,6 @@
 //! Why the process ends before it begins: help that was asked for, or what is wrong.
 
+use super::error_line::one_line;
 use super::layers::{Layers, Origin};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
@@ -48,43 +49,6 @@ impl EarlyExit {
             _ => format!("{first} (and {more} more: `curlew config check` shows all)"),
         })
     }
-}
-
-/// What clap says, without its usage.
-pub fn one_line(error: &clap::Error) -> String {
-    let text = without_keys(&error.render().to_string());
-    let mut line = String::new();
-    let lines = text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
-    for part in lines.filter(|l| !l.is_empty()) {
-        let part = part.strip_prefix("error: ").unwrap_or(part);
-        let joint = match part {
-            _ if line.is_empty() => "",
-            _ if part.starts_with("tip: ") => "; ",
-            _ => " ",
-        };
-        line.push_str(joint);
-        line.push_str(part.strip_prefix("tip: ").unwrap_or(part));
-    }
-    line
-}
-
-/// Values are repeated in errors, but not what stands before the host in a URL.
-fn without_keys(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        out.push_str(before);
-        out.push_str("://");
-        let authority = after.find(|c: char| matches!(c, '/' | '\'' | '"') || c.is_whitespace()).unwrap_or(after.len());
-        rest = match after[..authority].rfind('@') {
-            Some(at) => {
-                out.push_str("***");
-                &after[at..]
-            }
-            None => after,
-        };
-    }
-    out + rest
 }
 
 /// The command that the arguments begin with, and its words, each followed by a blank.

@@ -1,6 +1,6 @@
 //! `curlew.toml`: settings by the names of their flags, each with the line it stands on.
 
-use crate::small_file;
+use crate::os::small_file;
 use clap::{Args, ValueHint};
 use std::fmt;
 use std::path::{Path, PathBuf};

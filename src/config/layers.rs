@@ -163,7 +163,7 @@ fn refused(alone: &Command, arg: &Arg, entry: &FileEntry, file: &Path) -> Option
     let error = alone.clone().no_binary_name(false).try_get_matches_from(words).err()?;
     // What else is needed with it may be set elsewhere.
     let fits = matches!(error.kind(), MissingRequiredArgument | ArgumentConflict | DisplayHelp);
-    (!fits).then(|| super::exit::one_line(&error))
+    (!fits).then(|| super::error_line::one_line(&error))
 }
 
 /// `entry` as it would be typed. Paths in a file are seen from where the file is.

@@ -14,7 +14,7 @@ use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Tr
 use crate::hub;
 use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
-use crate::memory_budget::MemoryBudget;
+use crate::sync::memory_budget::MemoryBudget;
 use clap::{ArgAction, Args};
 use std::net::SocketAddr;
 use std::time::Duration;

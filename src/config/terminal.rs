@@ -3,12 +3,12 @@
 use super::file::ConfigFile;
 use super::kafka::KafkaArgs;
 use super::layers::Layers;
+use super::output_format::OutputFormat;
 use super::values::BridgeUrl;
 use super::{EarlyExit, LogLevel, values};
 use crate::auth::HiddenText;
 use crate::broker::Acks;
 use crate::cel::Expression;
-use crate::commands::output::OutputFormat;
 use crate::hub::Missing;
 use crate::kafka::KafkaSettings;
 use crate::record::{Partition, TopicName, now};

@@ -3,8 +3,9 @@
 use crate::cel::{CompileError, Expression};
 use crate::http::Network;
 use crate::http::limits::UNLIMITED;
+use crate::os::memory_limit;
 use crate::start_position::parse_age;
-use crate::{memory_budget, memory_limit};
+use crate::sync::memory_budget;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! lengths of key and value, the number of headers, key, value, and each header's lengths, name, value.
 //! All numbers little-endian; a length of `u32::MAX` is null.
 
-use crate::memory_budget::{Reservation, Share, Shortage};
 use crate::record::{NewRecord, Offset, Records, SpanRef, Timestamp};
+use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
 use std::sync::Arc;
 

@@ -1,11 +1,12 @@
 //! Whether the disk has room, as far as that is known: writes tell, and a probe where none comes.
 
 use super::failure::StoreError;
+use crate::sync::lock;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Bytes of the probe. More than a group of small records needs, so that one that fits is a good sign.
@@ -53,7 +54,7 @@ impl DiskSpace {
     }
 
     fn state(&self) -> MutexGuard<'_, Option<Full>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `curlew doctor` looks at in a data folder. Nothing is made or changed.
 
 use super::data_dir::{self, FORMAT, OLD_FORMAT};
-use crate::diagnosis::{Diagnosis, DiagnosisStep};
+use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -117,7 +117,7 @@ fn mib(bytes: u64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::diagnosis::StepOutcome;
+    use crate::broker::diagnosis::StepOutcome;
     use crate::embedded::data_dir::DataDir;
     use crate::embedded::testing::Scratch;
 

@@ -9,13 +9,13 @@ use super::group_commit::MAX_AHEAD;
 use super::store::{BatchStore, PartitionKey};
 use super::topics::{LogTopic, SegmentLimits, Topics, checked, find};
 use crate::broker::{BrokerError, FetchPosition, OffsetAt, PartitionData};
-use crate::memory_budget::Share;
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
-use crate::watchdog;
+use crate::sync::memory_budget::Share;
+use crate::sync::{lock, watchdog};
 use bytes::Bytes;
 use log::{error, info, warn};
 use std::ops::{ControlFlow, RangeInclusive};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Segments are a sixteenth of what is kept, within these bounds.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(4 << 20);
@@ -75,11 +75,11 @@ impl EmbeddedLog {
     pub fn ready(&self) -> Result<(), StoreError> {
         self.store.ready()?;
         self.room.check(self.folder.path())?;
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+        lock(&self.damaged).clone().map_or(Ok(()), Err)
     }
 
     pub fn topics(&self) -> MutexGuard<'_, Topics> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.topics)
     }
 
     /// The right to change the log. After a failed write it opens the file again first, so that offsets follow the disk.
@@ -93,7 +93,7 @@ impl EmbeddedLog {
 
     fn turn(&self) -> MutexGuard<'_, ()> {
         let _unhurried = watchdog::pause();
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writing)
     }
 
     #[cfg(test)]
@@ -249,7 +249,7 @@ impl EmbeddedLog {
         let name = topics.iter().find(|(_, topic)| topic.number == place.topic).map_or("?", |(name, _)| name.as_str());
         let why = format!("the batch of {name}/{} at offset {offset} is missing or changed", place.partition);
         let failure = StoreError::damaged(&self.store.path().display().to_string(), &why);
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure.clone());
+        lock(&self.damaged).get_or_insert(failure.clone());
         failure.into()
     }
 }

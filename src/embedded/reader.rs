@@ -2,9 +2,10 @@
 
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, FetchLimits, FetchPosition, FetchResult, PartitionReader};
-use crate::memory_budget::Share;
+use crate::sync::memory_budget::Share;
+use crate::sync::wait_timeout;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 pub struct LogReader {
@@ -26,7 +27,7 @@ impl LogReader {
             if left.is_zero() || self.interrupted.swap(false, Ordering::SeqCst) {
                 return;
             }
-            topics = self.log.changed.wait_timeout(topics, left).unwrap_or_else(PoisonError::into_inner).0;
+            topics = wait_timeout(&self.log.changed, topics, left);
         }
     }
 }

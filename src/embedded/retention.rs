@@ -3,7 +3,7 @@
 use super::log::EmbeddedLog;
 use super::topics::LogTopic;
 use crate::record::{Partition, Timestamp, now};
-use crate::watchdog;
+use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, after, select};
 use log::{info, warn};
 use std::time::Duration;

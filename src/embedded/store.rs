@@ -6,7 +6,8 @@ use super::data_dir::OWNER_ONLY;
 use super::failure::StoreError;
 use super::topics::{LogTopic, NewEpoch, Segment, Topics};
 use crate::record::{Offset, TopicName};
-use crate::watchdog;
+use crate::sync::watchdog;
+use crate::sync::{read_lock, write_lock};
 use log::info;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::cell::Cell;
@@ -15,7 +16,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 /// Batches by [`key`] of their last offset, so that the first at or after an offset is the one that holds it.
 const BATCHES: TableDefinition<u128, &[u8]> = TableDefinition::new("batches");
@@ -72,7 +73,7 @@ impl BatchStore {
     }
 
     fn hold(&self, database: Option<Database>) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+        *write_lock(&self.database) = database;
     }
 
     pub fn load(&self) -> Result<Topics, StoreError> {
@@ -139,7 +140,7 @@ impl BatchStore {
 
     /// False between a failed write and the next [`reopen`](Self::reopen) that works.
     pub fn is_open(&self) -> bool {
-        self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        read_lock(&self.database).is_some()
     }
 
     pub fn ready(&self) -> Result<(), StoreError> {
@@ -152,7 +153,7 @@ impl BatchStore {
 
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         let what = || self.path.display().to_string();
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = read_lock(&self.database);
         let database =
             database.as_ref().ok_or_else(|| StoreError::Io(format!("{} cannot be opened just now", what())))?;
         unless_it_panics(|| work(database), &what())

@@ -5,8 +5,8 @@
 use super::testing::Scratch;
 use super::*;
 use crate::broker::{Acks, AutoCreate, DeliveryReport, DeliveryResult, FetchLimits, FetchPosition};
-use crate::memory_budget::MemoryBudget;
 use crate::record::{Epoch, NO_EPOCH, NewRecord, Offset, Timestamp};
+use crate::sync::memory_budget::MemoryBudget;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
@@ -120,7 +120,7 @@ fn the_largest_record_can_be_read_within_the_least_budget_and_is_paid_for_once()
     let broker = Embedded::open(settings(&scratch)).unwrap();
     const BYTES: usize = 1_000_000;
     produce(&broker, "t", Acks::All, vec![record(&"x".repeat(BYTES), None)]);
-    let memory = MemoryBudget::new(crate::memory_budget::LEAST);
+    let memory = MemoryBudget::new(crate::sync::memory_budget::LEAST);
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
     for share in [&memory.live, &memory.catch_up, &memory.pages] {
         let data = broker.reader(0, share).fetch(&[want("t", 0)], limits).unwrap().remove(0).result.unwrap();

@@ -2,9 +2,9 @@
 
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, FetchPosition, OffsetAt};
-use crate::memory_budget::Share;
 use crate::record::{NO_EPOCH, TopicName, TopicPartition};
-use crate::watchdog;
+use crate::sync::memory_budget::Share;
+use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use log::{error, info};
 use std::sync::Arc;

@@ -4,12 +4,13 @@
 //! chunks (RFC 9112, 7.1).
 
 use super::io::ClientIo;
+use crate::sync::lock;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use std::fmt::Write;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use warp::http::header::HeaderMap;
 use warp::http::{Request, Version};
@@ -61,7 +62,7 @@ impl HandoffSlot {
 
     /// Gives the answer to whoever serves the connection. What comes after belongs to nobody: the caller waits for ever.
     pub async fn put(&self, answer: Response) -> Response {
-        *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        *lock(&self.0.answer) = Some(answer);
         self.0.put.notify_one();
         std::future::pending().await
     }
@@ -70,7 +71,7 @@ impl HandoffSlot {
     pub async fn taken(&self) -> Response {
         loop {
             self.0.put.notified().await;
-            if let Some(answer) = self.0.answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(answer) = lock(&self.0.answer).take() {
                 return answer;
             }
         }

@@ -11,7 +11,7 @@ pub use requests::RequestMetrics;
 
 use super::problem::Problem;
 use crate::hub::Hub;
-use crate::memory_budget::MemoryBudget;
+use crate::sync::memory_budget::MemoryBudget;
 use bridge::BridgeMetrics;
 use memory::Memory;
 use process::ProcessMetrics;

@@ -5,9 +5,10 @@
 
 use super::peer::PeerScheme;
 use super::problem::Problem;
+use crate::sync::lock;
 use log::warn;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::uri::Authority;
@@ -184,7 +185,7 @@ struct RejectionTimes {
 impl RejectionLog {
     /// `detail` names the flag that allows it.
     pub fn report(&self, detail: &str) {
-        let mut rejections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rejections = lock(&self.0);
         let now = Instant::now();
         if rejections.quiet_until.is_some_and(|until| now < until) {
             rejections.unreported += 1;

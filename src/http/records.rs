@@ -9,11 +9,12 @@ use super::subscribe::tag;
 use super::{App, event};
 use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader};
-use crate::memory_budget::{Reservation, Share, Shortage};
 use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
+use crate::sync::lock;
+use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use warp::reply::Response;
@@ -62,7 +63,7 @@ impl Readers {
     }
 
     fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Box<dyn PartitionReader>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

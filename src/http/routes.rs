@@ -9,7 +9,7 @@ use super::query::percent_decode;
 use super::{App, auth, dashboard, delete, login, produce, records, status, subscribe, trace};
 use crate::auth::{Permit, Right};
 use crate::logging;
-use crate::watchdog;
+use crate::sync::watchdog;
 use futures_util::Stream;
 use log::{debug, warn};
 use std::sync::Arc;

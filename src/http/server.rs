@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::routes::routes;
 use super::shutdown::{Phase, grace, last_end, spread};
 use super::{App, status};
-use crate::watchdog;
+use crate::sync::watchdog;
 use connection::{Accepted, ShutdownSignal, Timeouts, connection};
 use log::{debug, warn};
 use std::collections::VecDeque;

@@ -11,7 +11,7 @@ use crate::auth::Permit;
 use crate::broker::{Broker, BrokerError, OffsetAt, PartitionInfo, TopicInfo};
 use crate::hub::Rejected;
 use crate::record::{TopicName, TopicPartition};
-use crate::watchdog;
+use crate::sync::watchdog;
 use bytes::Bytes;
 use log::warn;
 use serde_json::json;

@@ -19,8 +19,8 @@ use super::time_budget::TimeBudget;
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, PartitionData, PartitionReader, Remedy,
 };
-use crate::memory_budget::Share;
-use crate::watchdog;
+use crate::sync::memory_budget::Share;
+use crate::sync::watchdog;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -6,7 +6,7 @@
 //! Only the chunk that is being written is left, until its client has taken it or is closed: after `--stall-timeout`, in
 //! which it must take 16 KiB (`http::io`, and `http::server::unread` for HTTP/2).
 
-use crate::memory_budget::{MemoryBudget, Reservation, Share};
+use crate::sync::memory_budget::{MemoryBudget, Reservation, Share};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;

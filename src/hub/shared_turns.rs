@@ -113,8 +113,8 @@ mod tests {
     use crate::hub::job_queue::JobQueue;
     use crate::hub::mailbox::{Mailbox, mailbox};
     use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
-    use crate::memory_budget::MemoryBudget;
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
+    use crate::sync::memory_budget::MemoryBudget;
     use crossbeam_channel::never;
     use std::sync::Arc;
     use std::time::Duration;

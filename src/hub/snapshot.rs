@@ -4,7 +4,7 @@ use super::lag::LagSummary;
 use super::{Hub, lock};
 use crate::broker::Backlog;
 use crate::record::TopicName;
-use crate::watchdog::{self, Worker};
+use crate::sync::watchdog::{self, Worker};
 use std::time::{Duration, Instant};
 
 /// What the hub does and holds at this moment.

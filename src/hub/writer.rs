@@ -4,7 +4,8 @@ use super::counts::{HubCounts, Sizes};
 use super::{Rejected, lock};
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryReport, DeliveryResult, Submission};
 use crate::record::{NewRecord, TopicName};
-use crate::watchdog::Worker;
+use crate::sync::watchdog::Worker;
+use crate::sync::{read_lock, write_lock};
 use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -61,7 +62,7 @@ impl ProduceBridge {
         records: Vec<NewRecord>,
         done: impl FnOnce(Vec<DeliveryResult>) + Send + 'static,
     ) -> Result<(), Rejected> {
-        let queue = self.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queue = read_lock(&self.queue);
         let sizes = Sizes::new(records.iter().map(NewRecord::bytes));
         let Some(queue) = &*queue else { return Err(self.counts.refused(&sizes, Rejected::ShuttingDown)) };
         let size = records.iter().map(NewRecord::size).sum();
@@ -103,7 +104,7 @@ impl ProduceBridge {
 
     /// Submissions that no thread has taken yet.
     pub fn waiting(&self) -> usize {
-        let queue = self.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queue = read_lock(&self.queue);
         queue.as_ref().map_or(0, Sender::len)
     }
 
@@ -119,7 +120,7 @@ impl ProduceBridge {
 
     /// Takes no more, and waits until everything taken is settled.
     pub fn finish(&self) {
-        *self.queue.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *write_lock(&self.queue) = None;
         drop(lock(&self.worker).take());
     }
 }

@@ -22,15 +22,16 @@ use super::wire::{WireSettings, api_versions};
 use crate::broker::{
     Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionInfo, PartitionReader, Submission, Support, TopicInfo,
 };
-use crate::memory_budget::Share;
 use crate::record::{Offset, Partition, Position, TopicName, TopicPartition};
+use crate::sync::lock;
+use crate::sync::memory_budget::Share;
 use client::CrateClient;
 use crossbeam_channel::Receiver;
 use kafka::client::{FetchOffset, KafkaClient};
 use reader::CrateReader;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use writer::Writer;
 
 /// Brokers that speak only the old protocol.
@@ -47,7 +48,7 @@ impl CrateDriver {
     }
 
     fn client(&self) -> MutexGuard<'_, CrateClient> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.client)
     }
 
     /// All topics. A request that named one would make it, where the broker makes topics by itself.

@@ -3,7 +3,7 @@
 use super::doctor::examine;
 use super::wire::testing::{API_VERSIONS, Impostor, METADATA, answer, next_request};
 use super::*;
-use crate::diagnosis::{Diagnosis, DiagnosisStep};
+use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use std::time::Duration;
 
 /// A broker that is as old as it gets, with a list of so many brokers that nobody has the memory for it.

@@ -40,8 +40,8 @@ use crate::broker::{
     AutoCreate, Backlog, Broker, BrokerError, Capabilities, ConnectionCounts, NodeId, OffsetAt, PartitionReader,
     Submission, TopicInfo,
 };
-use crate::memory_budget::Share;
 use crate::record::{Offset, Position, TopicName, TopicPartition};
+use crate::sync::memory_budget::Share;
 use cluster::ClusterClient;
 use connection::BrokerConnection;
 use crossbeam_channel::Receiver;

@@ -1,8 +1,9 @@
 //! Panics as lines of the log, a bounded number of them: a client that finds one must not be able to fill a disk.
 
+use crate::sync::lock;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Panics that are logged in an interval. `curlew_worker_panics_total` counts all of them.
@@ -37,7 +38,7 @@ static LIMIT: Mutex<Limit> = Mutex::new(Limit { since: None, in_interval: 0, ski
 pub fn log_them() {
     std::panic::set_hook(Box::new(|info| {
         // Never held while a line is written.
-        let admitted = LIMIT.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
+        let admitted = lock(&LIMIT).admit(Instant::now());
         if let Some(skipped) = admitted {
             log::error!("{}", line(info, skipped));
         }

@@ -1,7 +1,7 @@
 //! Lines of a command on a terminal: `curlew: MESSAGE`, without time and level.
 
 use super::Levels;
-use crate::screen::Destination;
+use crate::os::terminal::Destination;
 use log::{Log, Metadata, Record};
 use std::io::{Write, stderr};
 

@@ -4,7 +4,7 @@ use crate::support::damage::damaged;
 use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, Deletion, routes};
 use curlew::hub::{self, Hub};
-use curlew::watchdog;
+use curlew::sync::watchdog;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};

@@ -3,7 +3,8 @@
 
 use crate::support::damage::damaged;
 use crate::support::served::{PATIENCE, Served};
-use curlew::{http, watchdog};
+use curlew::http;
+use curlew::sync::watchdog;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use proptest::prelude::*;

@@ -3,7 +3,7 @@
 use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, produce, routes};
 use curlew::hub::{self, Hub};
-use curlew::memory_budget::MemoryBudget;
+use curlew::sync::memory_budget::MemoryBudget;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde_json::Value;

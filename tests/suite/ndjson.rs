@@ -4,7 +4,7 @@ use crate::produce::{Answer, Bridge, Chunk, NDJSON, PATIENCE, Synced, answer, ch
 use bytes::Bytes;
 use curlew::broker::{BrokerError, WriteState};
 use curlew::http::produce::Bodies;
-use curlew::memory_budget::MemoryBudget;
+use curlew::sync::memory_budget::MemoryBudget;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};

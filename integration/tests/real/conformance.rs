@@ -7,7 +7,7 @@ use crossbeam_channel::bounded;
 use curlew::broker::*;
 use curlew::embedded::{Embedded, EmbeddedSettings};
 use curlew::kafka::{self, Driver};
-use curlew::partitioner::partition_for_key;
+use curlew::record::partitioner::partition_for_key;
 use curlew::record::*;
 use curlew_integration::kafka::Kafka;
 use curlew_integration::{eventually, fresh_topic};
@@ -172,7 +172,7 @@ impl World {
 
     fn reader(&self, topic: &str) -> Box<dyn PartitionReader> {
         let leader = self.info(topic).expect("the topic is there").partitions[0].leader;
-        self.broker.reader(leader.expect("a leader"), &curlew::memory_budget::MemoryBudget::default().live)
+        self.broker.reader(leader.expect("a leader"), &curlew::sync::memory_budget::MemoryBudget::default().live)
     }
 
     fn want(&self, topic: &str, offset: Offset) -> FetchPosition {

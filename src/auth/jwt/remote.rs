@@ -2,8 +2,8 @@
 //! key that is not in it.
 
 use super::key_set::{KeySet, KeySetSource};
-use crate::backoff::Backoff;
-use crate::watchdog::{self, Worker};
+use crate::sync::backoff::Backoff;
+use crate::sync::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};
 use rustls::pki_types::CertificateDer;

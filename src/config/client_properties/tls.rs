@@ -2,7 +2,7 @@
 
 use super::{Properties, pem};
 use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, Trust, Versions};
-use crate::small_file;
+use crate::os::small_file;
 
 /// TLS, and how much of it was turned off.
 pub struct Read {

@@ -2,10 +2,11 @@
 
 use super::ClientKey;
 use super::bucket::Bucket;
+use crate::sync::lock;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Locks, so that callers seldom wait for each other.
@@ -150,7 +151,7 @@ impl ClientTable {
 
     fn lock(&self, part: usize) -> MutexGuard<'_, TableShard> {
         // The remainder of a division by their number.
-        self.parts[part % PARTS].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts[part % PARTS])
     }
 }
 

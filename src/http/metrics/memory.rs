@@ -1,7 +1,7 @@
 //! The memory budget: how much there is of it, and what uses it.
 
 use super::page::MetricsEncoder;
-use crate::memory_budget::MemoryBudget;
+use crate::sync::memory_budget::MemoryBudget;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::Error;

@@ -1,8 +1,8 @@
 //! The process, by the names that all Prometheus clients give it.
 
 use super::page::MetricsEncoder;
-use crate::process::usage;
-use crate::watchdog;
+use crate::os::process::usage;
+use crate::sync::watchdog;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::Error;

@@ -5,7 +5,7 @@ use super::Settings;
 use super::gunzip::Gunzip;
 use crate::http::problem::Problem;
 use crate::http::shutdown::BodyEnd;
-use crate::memory_budget::{MemoryBudget, Reservation, Share, Shortage};
+use crate::sync::memory_budget::{MemoryBudget, Reservation, Share, Shortage};
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use std::fmt::Display;

@@ -5,10 +5,11 @@
 //! the answer. HTTP/2 resets the stream of a body that nobody reads (RFC 9113, 8.1), and a client that is told so before
 //! it has read the answer reports a broken stream: there it is passed over for a moment, also after the answer.
 
+use crate::sync::lock;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Buf, Frame, SizeHint};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -70,7 +71,7 @@ impl<B: Body + Send + Unpin + 'static> Drop for Lent<B> {
     fn drop(&mut self) {
         let Some(left) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         match &self.then {
-            Then::GiveBack(back) => *back.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(left),
+            Then::GiveBack(back) => *lock(&back.0) = Some(left),
             Then::PassOver => drop(tokio::spawn(pass_over(left, usize::MAX, STOPPING))),
         }
     }
@@ -79,7 +80,7 @@ impl<B: Body + Send + Unpin + 'static> Drop for Lent<B> {
 impl<B: Body + Unpin> Leftover<B> {
     /// Takes what is on its way; one that is slower gets the answer all the same.
     pub async fn take(self) {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let left = lock(&self.0).take();
         if let Some(body) = left {
             pass_over(body, MOST, PATIENCE).await;
         }

@@ -1,7 +1,7 @@
 //! An answer over HTTP/2 that its client does not read. Its connection lives on for other requests, so only the answer
 //! itself can tell. One that has waited for too long is reset (RFC 9113, 5.4.2), and what was kept for it is given back.
 
-use crate::watchdog;
+use crate::sync::watchdog;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::rt::Executor;
 use std::future::Future;

@@ -1,11 +1,12 @@
 //! Clients whose certificate was refused. They hear of it by a code at most, so the log says it, with what to do: seldom,
 //! since anybody can have it said, and in words that are ours.
 
+use crate::sync::lock;
 use log::warn;
 use rustls::{CertificateError, Error};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Between two lines that give the same reason.
@@ -48,7 +49,7 @@ impl RejectedCerts {
     }
 
     fn is_due(&self, reason: Reason, now: Instant) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         let said = &mut all[reason as usize];
         let due = said.is_none_or(|said| now.saturating_duration_since(said) >= PAUSE);
         if due {

@@ -4,7 +4,7 @@
 use crate::http::handoff::HeadOnly;
 use crate::http::problem::Problem;
 use crate::http::trace;
-use crate::watchdog;
+use crate::sync::watchdog;
 use std::convert::Infallible;
 use std::future::Future;
 use warp::http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};

@@ -1,9 +1,10 @@
 //! TLS for clients: handshakes, and certificates that may change while we serve.
 
 use super::rejected_certs::RejectedCerts;
-use crate::file_stamp::FileStamp;
 use crate::http::certificate::Names;
 use crate::http::transport::Transport;
+use crate::os::file_stamp::FileStamp;
+use crate::sync::{read_lock, write_lock};
 use log::{error, info};
 use rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -11,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -83,7 +84,7 @@ impl ServerTls {
     async fn shake_hands(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<Names>>)> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let turn = self.turns.acquire().await.map_err(io::Error::other)?;
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let config = read_lock(&self.config).clone();
         let mut handshake = pin!(hello.into_stream_with(config, |session| session.set_buffer_limit(Some(WAITING))));
         // The first step is the one that costs; the client's answer is not waited for in turn.
         let first = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
@@ -109,7 +110,7 @@ impl ServerTls {
                 let files = self.files.clone();
                 match tokio::task::spawn_blocking(move || load(&files)).await {
                     Ok(Ok(config)) => {
-                        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+                        *write_lock(&self.config) = config;
                         info!("the certificate in {} is in use now", self.files.certificate.display());
                     }
                     Ok(Err(what)) => error!("{what}; the certificate from before stays in use"),

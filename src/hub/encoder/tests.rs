@@ -1,6 +1,6 @@
 use super::*;
-use crate::memory_budget::Share;
 use crate::record::{EpochSpan, RecordRef, Records, TopicName};
+use crate::sync::memory_budget::Share;
 
 struct Ids;
 

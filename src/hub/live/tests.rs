@@ -7,8 +7,8 @@ use crate::hub::job::CatchUpSettings;
 use crate::hub::job_queue::JobQueue;
 use crate::hub::mailbox::{Mailbox, mailbox};
 use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
-use crate::memory_budget::MemoryBudget;
 use crate::record::{Partition, RecordRef, Records};
+use crate::sync::memory_budget::MemoryBudget;
 use crossbeam_channel::never;
 
 struct Named(&'static str);

@@ -7,9 +7,9 @@ use crate::broker::{
     Submission, TopicInfo, WriteState,
 };
 use crate::kafka::wire::errors::ErrorContext;
-use crate::partitioner::{Sticky, partition_for_key};
+use crate::record::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Partition, TopicName, TopicPartition};
-use crate::watchdog;
+use crate::sync::watchdog;
 use crossbeam_channel::Receiver;
 use kafka::client::{ProduceConfirm, ProduceMessage, RequiredAcks};
 use kafka::error::KafkaCode;

@@ -5,7 +5,7 @@
 
 use super::Reached;
 use crate::broker::BrokerError;
-use crate::diagnosis::{Diagnosis, DiagnosisStep};
+use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::errors::{self, ErrorContext};
 use crate::record::now;
 use kafka_protocol::messages::DescribeQuorumRequest;

@@ -2,7 +2,7 @@
 
 use super::Reached;
 use super::reach::{connect, resolve, told};
-use crate::diagnosis::{Diagnosis, DiagnosisStep};
+use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::WireSettings;
 use crate::kafka::wire::connection::BrokerConnection;
 use crate::record::TopicName;

@@ -6,7 +6,7 @@
 use super::Reached;
 use super::cluster::ClusterCheck;
 use crate::broker::BrokerError;
-use crate::diagnosis::{Diagnosis, DiagnosisStep};
+use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::configs::PRODUCER_EXPIRY as NAME;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! From a name to a broker that answers and knows us: name, TCP, TLS, ApiVersions, SASL.
 
 use crate::broker::BrokerError;
-use crate::diagnosis::{Diagnosis, DiagnosisStep};
+use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::Driver;
 use crate::kafka::wire::connection::{BrokerConnection, HandshakeStage};
 use crate::kafka::wire::{ApiVersions, WireSettings};

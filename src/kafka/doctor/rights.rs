@@ -2,8 +2,8 @@
 
 use super::Reached;
 use super::cluster::ClusterCheck;
+use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::broker::{BrokerError, Remedy, kafka_acls};
-use crate::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::WireSettings;
 use crate::kafka::wire::configs::AUTO_CREATION;
 use crate::kafka::wire::errors::{self, ErrorContext};

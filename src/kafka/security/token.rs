@@ -3,13 +3,14 @@
 
 use super::{Secret, explain};
 use crate::broker::BrokerError;
-use crate::small_file;
+use crate::os::small_file;
+use crate::sync::lock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// An authorization server that is slower holds up a connection attempt, no more.
@@ -169,7 +170,7 @@ impl Tokens {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => match still_good() {
                 Some(token) => return Ok(token),
-                None => self.line.lock().unwrap_or_else(PoisonError::into_inner),
+                None => lock(&self.line),
             },
         };
         if let Some(token) = self.held(|token| !is_past(token.renew_at)) {
@@ -214,7 +215,7 @@ impl Tokens {
     }
 
     fn last(&self) -> MutexGuard<'_, Option<BearerToken>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last)
     }
 
     /// Where they come from.

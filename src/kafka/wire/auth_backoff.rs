@@ -1,10 +1,11 @@
 //! Addresses where Kafka and the bridge do not accept each other. It mostly takes a person to mend that, and each try
 //! may be one of few that an account has before it is locked: so they are tried ever more rarely, by all threads together.
 
-use crate::backoff::Backoff;
 use crate::broker::BrokerError;
+use crate::sync::backoff::Backoff;
+use crate::sync::lock;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// The pause after the first refusal, which may be an accident, and the longest.
@@ -58,7 +59,7 @@ impl AuthBackoff {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, AuthFailure>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -5,8 +5,8 @@
 use super::compression::{Codec, Undecodable};
 use super::legacy;
 use super::parse::Parse;
-use crate::memory_budget::Share;
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Records, Timestamp};
+use crate::sync::memory_budget::Share;
 use bytes::Bytes;
 use std::sync::Arc;
 

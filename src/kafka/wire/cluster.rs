@@ -11,15 +11,16 @@ use super::connection::BrokerConnection;
 use super::metadata;
 use super::settings::WireSettings;
 use super::versions::ApiVersions;
-use crate::backoff::Backoff;
 use crate::broker::{Backlogs, BrokerError, ConnectionCounts, NodeId, TopicInfo};
 use crate::record::TopicName;
+use crate::sync::backoff::Backoff;
+use crate::sync::lock;
 use ask::{BrokerList, BrokerTurn};
 use identity::Identities;
 use outdated::Outdated;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// One cluster, reached by any of its brokers. Calls block for `request_timeout` at most, about.
@@ -87,7 +88,7 @@ impl ClusterClient {
 
     /// What waits to be written, as the producer told last.
     pub fn backlogs(&self) -> MutexGuard<'_, Backlogs> {
-        self.backlogs.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.backlogs)
     }
 
     /// What the broker that answered last speaks; asks one where none has yet.
@@ -189,7 +190,7 @@ impl ClusterClient {
     }
 
     fn view(&self) -> MutexGuard<'_, View> {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.view)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Decompressing a batch, into no more memory than allowed.
 
-use crate::memory_budget::{Reservation, Share, Shortage};
+use crate::sync::lock;
+use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
 use ruzstd::decoding::StreamingDecoder;
 use std::fmt;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The lowest 3 bits of a batch's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +176,7 @@ fn zstd(mut bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
     while !bytes.is_empty() {
         out.beside = zstd_window(bytes).unwrap_or(USUAL_WINDOW);
         // Address space has limits too (ulimit -v): large windows are taken in turns, which are short.
-        let _turn = (out.beside > USUAL_WINDOW).then(|| LARGE_WINDOW.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = (out.beside > USUAL_WINDOW).then(|| lock(&LARGE_WINDOW));
         let compressed = bytes.len();
         let decoder = StreamingDecoder::new_with_max_window_size(&mut bytes, MAX_WINDOW);
         out.inflate(decoder.map_err(|error| error.to_string())?, compressed)?;

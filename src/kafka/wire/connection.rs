@@ -7,7 +7,7 @@ use super::throttle::ThrottleTime;
 use super::transport::{BrokerTransport, failed, is_hang_up};
 use super::versions::ApiVersions;
 use crate::broker::BrokerError;
-use crate::memory_budget::Share;
+use crate::sync::memory_budget::Share;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};

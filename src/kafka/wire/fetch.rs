@@ -13,15 +13,16 @@ use crate::broker::{
     AutoCreate, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, Operation, PartitionData,
     PartitionReader, TopicInfo,
 };
-use crate::memory_budget::Share;
 use crate::record::{Partition, TopicName, TopicPartition};
+use crate::sync::lock;
+use crate::sync::memory_budget::Share;
 use bytes::Bytes;
 use epochs::EpochEnds;
 use kafka_protocol::messages::fetch_response::PartitionData as Answer;
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use session::{BY_ID, BY_NAME, FetchSession, SessionResult};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
@@ -242,7 +243,7 @@ impl Interrupt {
     }
 
     fn lock(&self) -> MutexGuard<'_, FetchWait> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 

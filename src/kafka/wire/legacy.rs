@@ -6,8 +6,8 @@
 use super::batch::OVERHEAD;
 use super::compression::{Codec, Undecodable};
 use super::parse::Parse;
-use crate::memory_budget::Share;
 use crate::record::{Offset, Records, SpanRef, Timestamp};
+use crate::sync::memory_budget::Share;
 use bytes::Bytes;
 use std::sync::Arc;
 

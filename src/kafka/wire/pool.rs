@@ -4,8 +4,9 @@ use super::cluster::ClusterClient;
 use super::connection::BrokerConnection;
 use super::schema::ApiRequest;
 use crate::broker::{BrokerError, NodeId};
+use crate::sync::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Idle connections to one broker; one more is closed instead of kept.
@@ -54,6 +55,6 @@ impl Pool {
     }
 
     fn idle(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<BrokerConnection>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }

@@ -20,7 +20,7 @@ mod room;
 
 use super::cluster::ClusterClient;
 use crate::broker::{Backlogs, BrokerError, NodeId, Submission};
-use crate::watchdog;
+use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread;
 use std::time::Duration;

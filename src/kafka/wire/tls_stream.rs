@@ -6,12 +6,13 @@
 use super::transport::{is_hang_up, read_some, write_all};
 use crate::broker::BrokerError;
 use crate::kafka::security::explain;
+use crate::sync::lock;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Bytes taken from the socket at a time: some records.
@@ -165,8 +166,4 @@ fn cut_short(address: &str, error: io::Error) -> BrokerError {
         "{address} hung up when TLS was begun: it may be starting or ending, or its listener is PLAINTEXT or \
          SASL_PLAINTEXT and security.protocol must say so"
     ))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,8 +2,8 @@
 
 use crossbeam_channel::Receiver;
 use curlew::broker::*;
-use curlew::memory_budget::{Share, Shortage};
 use curlew::record::*;
+use curlew::sync::memory_budget::{Share, Shortage};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};

@@ -6,19 +6,11 @@ use super::source::files;
 
 /// From the top down. Modules of one layer do not import each other. Every folder of `src/` is here; a file of `src/` that
 /// is not belongs to [`FOUNDATION`], below all of these.
-const LAYERS: [&[&str]; 8] = [
-    &["main"],
-    &["commands"],
-    &["config"],
-    &["http", "demo"],
-    &["auth"],
-    &["hub"],
-    &["kafka", "embedded"],
-    &["broker"],
-];
+const LAYERS: [&[&str]; 8] =
+    [&["main"], &["commands"], &["config"], &["http"], &["auth"], &["hub"], &["kafka", "embedded"], &["broker"]];
 
 /// The folders of the lowest layer. Its modules may import each other, as long as there is no circle.
-const FOUNDATION: [&str; 3] = ["cel", "cursor", "logging"];
+const FOUNDATION: [&str; 6] = ["cel", "cursor", "logging", "os", "record", "sync"];
 
 /// Implementations of the `Broker` trait, and the modules that choose one. All others see only the trait.
 const DRIVERS: [&str; 2] = ["kafka", "embedded"];

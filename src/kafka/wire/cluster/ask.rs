@@ -8,13 +8,14 @@
 //! questions of others, so a broker that is silent, throttled or has just failed is left out.
 
 use super::{ClusterClient, sum_up};
-use crate::backoff::Backoff;
 use crate::broker::BrokerError;
 use crate::kafka::wire::connection::BrokerConnection;
 use crate::kafka::wire::metadata;
+use crate::sync::backoff::Backoff;
+use crate::sync::lock;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Connections that are kept for metadata. With three, one broker may be frozen and another one cut off from the
@@ -153,7 +154,7 @@ impl ClusterClient {
     /// Asks brokers until one answers: first each of them for about a second, then the silent ones for longer.
     pub(super) fn ask(&self, request: &MetadataRequest, turn: BrokerTurn<'_>) -> Result<AttemptResult, BrokerError> {
         let came = Instant::now();
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = lock(&self.line);
         self.fail_fast(came)?;
         let deadline = Instant::now() + self.settings.request_timeout;
         // One that is silent must leave time for the others.

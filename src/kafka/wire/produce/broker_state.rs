@@ -4,8 +4,8 @@ use super::partition_queue::{BatchOutcome, ConnectionId};
 use super::producer_connection::{Handshake, ProducerConnection};
 use super::request::{PartitionOutcome, QueueId};
 use super::room::RequestSize;
-use crate::backoff::Backoff;
 use crate::broker::BrokerError;
+use crate::sync::backoff::Backoff;
 use std::time::{Duration, Instant};
 
 pub struct BrokerState {

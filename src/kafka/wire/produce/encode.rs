@@ -134,8 +134,8 @@ fn put_varint(out: &mut BytesMut, number: i64) {
 mod tests {
     use super::*;
     use crate::kafka::wire::batch;
-    use crate::memory_budget::MemoryBudget;
     use crate::record::Header;
+    use crate::sync::memory_budget::MemoryBudget;
     use kafka_protocol::records::RecordBatchDecoder;
     use proptest::prelude::*;
 

@@ -18,7 +18,7 @@ use super::{LookupThreads, ProducerEvent, ProducerSettings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
 use crate::kafka::wire::cluster::ClusterClient;
 use crate::record::{self, TopicName, TopicPartition};
-use crate::watchdog;
+use crate::sync::watchdog;
 use backlog::{PartitionProgress, Told, Unwritten};
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::collections::{BTreeSet, HashMap};

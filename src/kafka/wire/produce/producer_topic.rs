@@ -3,7 +3,7 @@
 use super::creation::AutoCreation;
 use super::request::QueueId;
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, Remedy, Submission, TopicId, TopicInfo};
-use crate::partitioner::{Sticky, partition_for_key};
+use crate::record::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Partition, TopicName};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,12 +1,13 @@
 //! The one way to start a thread: named, owned, joined.
 
+use crate::sync::lock;
 use log::error;
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex};
 use std::task::Poll;
 use std::thread::{JoinHandle, Thread, ThreadId};
 use std::time::{Duration, Instant};
@@ -120,10 +121,6 @@ fn note_panic(name: &str) {
     let (last, times) = panicking.entry(name.to_owned()).or_insert_with(|| (Instant::now(), 0));
     *times = if last.elapsed() < CALM { *times + 1 } else { 1 };
     *last = Instant::now();
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Panics of all threads so far, each of them a fault of ours.

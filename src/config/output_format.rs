@@ -1,0 +1,152 @@
+//! The formats of `consume --output`: `value`, `json`, `exact`, or a template with kcat's tokens.
+
+/// What to print for each record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// The [`envelope`], one a line.
+    Json,
+    /// The exact [`envelope`], one a line: what `produce --format record` reads.
+    Exact,
+    Format(Vec<FormatToken>),
+}
+
+/// A piece of a format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormatToken {
+    Text(Vec<u8>),
+    Topic,
+    Partition,
+    Offset,
+    Key,
+    /// Of the key, in bytes; -1 for null.
+    KeyLength,
+    Value,
+    /// Of the value, in bytes; -1 for null.
+    ValueLength,
+    /// The same as a big-endian 32-bit integer.
+    ValueLengthBinary,
+    /// Milliseconds since the epoch; -1 where the broker keeps none.
+    Timestamp,
+    /// `name=value,name=value`; null prints as NULL, as with kcat.
+    Headers,
+}
+
+impl OutputFormat {
+    /// Reads `value`, `json` or a format.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Self::Json),
+            "exact" => Ok(Self::Exact),
+            "value" => Self::parse(r"%v\n"),
+            _ if !text.contains(['%', '\\']) => {
+                Err(format!("{text:?} is none; give value, json, exact or a format such as '%t/%p/%o: %v\\n'"))
+            }
+            _ => tokens(text).map(Self::Format),
+        }
+    }
+
+    /// Whether nothing but the value is printed.
+    pub fn is_value_only(&self) -> bool {
+        match self {
+            Self::Json | Self::Exact => false,
+            Self::Format(tokens) => tokens.iter().all(|t| {
+                matches!(
+                    t,
+                    FormatToken::Text(_)
+                        | FormatToken::Value
+                        | FormatToken::ValueLength
+                        | FormatToken::ValueLengthBinary
+                )
+            }),
+        }
+    }
+}
+
+fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
+    let mut tokens = Vec::new();
+    let mut text = Vec::new();
+    let mut chars = format.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '%' => match token(chars.next())? {
+                Some(token) => {
+                    if !text.is_empty() {
+                        tokens.push(FormatToken::Text(std::mem::take(&mut text)));
+                    }
+                    tokens.push(token);
+                }
+                None => text.push(b'%'),
+            },
+            '\\' => text.push(match chars.next() {
+                Some('n') => b'\n',
+                Some('t') => b'\t',
+                Some('r') => b'\r',
+                Some('0') => 0,
+                Some('\\') => b'\\',
+                Some('x') => hex(chars.next(), chars.next())?,
+                other => return Err(format!("{} is not known; {HELP}", shown('\\', other))),
+            }),
+            char => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    if !text.is_empty() {
+        tokens.push(FormatToken::Text(text));
+    }
+    Ok(tokens)
+}
+
+const HELP: &str = "allowed are %t topic, %p partition, %o offset, %k key, %v or %s value, %T timestamp in ms, %h headers, \
+                    %K and %S lengths of key and value, %R the value's length in binary, %%, \\n \\t \\r \\0 \\\\ and \\xNN";
+
+/// `None`: a percent sign.
+fn token(letter: Option<char>) -> Result<Option<FormatToken>, String> {
+    Ok(Some(match letter {
+        Some('%') => return Ok(None),
+        Some('t') => FormatToken::Topic,
+        Some('p') => FormatToken::Partition,
+        Some('o') => FormatToken::Offset,
+        Some('k') => FormatToken::Key,
+        Some('K') => FormatToken::KeyLength,
+        Some('v' | 's') => FormatToken::Value,
+        Some('S') => FormatToken::ValueLength,
+        Some('R') => FormatToken::ValueLengthBinary,
+        Some('T') => FormatToken::Timestamp,
+        Some('h') => FormatToken::Headers,
+        other => return Err(format!("{} is not known; {HELP}", shown('%', other))),
+    }))
+}
+
+fn hex(high: Option<char>, low: Option<char>) -> Result<u8, String> {
+    let digit = |c: Option<char>| c.and_then(|c| c.to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    match (digit(high), digit(low)) {
+        (Some(high), Some(low)) => Ok(high * 16 + low),
+        _ => Err(format!("\\x takes two hexadecimal digits; {HELP}")),
+    }
+}
+
+fn shown(first: char, second: Option<char>) -> String {
+    std::iter::once(first).chain(second).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_no_format_is_refused_with_what_is_allowed() {
+        for bad in ["", "xml", "%q", "%", "\\", r"\q", r"\x4", r"\xgg"] {
+            assert!(OutputFormat::parse(bad).is_err(), "{bad}");
+        }
+        assert!(OutputFormat::parse("%q").unwrap_err().starts_with("%q is not known; allowed are %t topic"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_format_makes_it_panic(format in ".*") {
+            let _ = OutputFormat::parse(&format);
+            let _ = OutputFormat::parse(&format!("%{format}"));
+        }
+    }
+}

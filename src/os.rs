@@ -1,0 +1,10 @@
+//! What the operating system tells and takes: files, signals, limits, the service manager, the terminal.
+
+pub mod fd_limit;
+pub mod file_stamp;
+pub mod memory_limit;
+pub mod process;
+pub mod sd_notify;
+pub mod signal;
+pub mod small_file;
+pub mod terminal;
