@@ -1,6 +1,6 @@
-//! How records are written to a stream: as Server-Sent Events or as lines of JSON.
+//! Formats of event streams: Server-Sent Events and NDJSON.
 //!
-//! A publisher's bytes become data and nothing else, whatever line ends or control characters they hold.
+//! The bytes of publishers become data and nothing else, whatever line ends or control characters they contain.
 
 pub mod envelope;
 mod json;
@@ -17,7 +17,7 @@ pub use sse::write_problem as write_sse_problem;
 use crate::hub::Format;
 use std::sync::Arc;
 
-/// The ways in which a stream is written.
+/// The format of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventFormat {
     /// Server-Sent Events whose data is the record's value.
@@ -26,9 +26,9 @@ pub enum EventFormat {
     SseRecord,
     /// Server-Sent Events whose data is the exact [`envelope`].
     SseExact,
-    /// An [`envelope`] a line.
+    /// One [`envelope`] per line.
     Ndjson,
-    /// An exact [`envelope`] a line.
+    /// One exact [`envelope`] per line.
     NdjsonExact,
 }
 

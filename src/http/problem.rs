@@ -1,5 +1,5 @@
-//! What goes wrong, as the web says it: RFC 9457 with the v2 REST proxy's `error_code` and `message`
-//! beside it. The only place that names an error status.
+//! Errors as HTTP responses: problem details (RFC 9457) with the `error_code` and `message` of the REST Proxy v2. The
+//! only file that names an error status.
 
 use crate::broker::{BrokerError, WriteState};
 use crate::cel::CompileError;
@@ -16,35 +16,35 @@ use warp::http::header::{
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
-/// An error with its status. The text says what was given, what is allowed, what to do.
+/// An error with its status. The detail says what was given, what is allowed, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
-    /// v2's: the status, with two more digits where v2 tells cases apart.
+    /// The error code of the REST Proxy v2: the status, with two more digits where v2 distinguishes cases.
     code: u32,
     detail: String,
     header: ExtraHeader,
 }
 
-/// A header that goes with some statuses.
+/// A header that belongs to the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ExtraHeader {
     None,
     RetryAfter(Duration),
     Allow(&'static str),
     Challenge(Challenge),
-    /// What a request's body may be encoded with (RFC 9110, 12.5.3).
+    /// The encodings allowed for a request body (RFC 9110, section 12.5.3).
     AcceptEncoding(&'static str),
-    /// What follows on the connection cannot be told from another request.
+    /// Closes the connection: the bytes that follow may be a body or another request.
     Close,
 }
 
-/// How somebody may say who they are, as `WWW-Authenticate` has it (RFC 9110, 11.6.1).
+/// The accepted authentication schemes, as in `WWW-Authenticate` (RFC 9110, section 11.6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Challenge {
     Bearer,
     BearerOrBasic,
-    /// What was shown is not taken (RFC 6750, 3.1).
+    /// The credentials were rejected (RFC 6750, section 3.1).
     Wrong,
     WrongOrBasic,
 }
@@ -69,10 +69,10 @@ impl Challenge {
     }
 }
 
-/// When a client should try again that came while the broker was away or the queue full.
+/// The `Retry-After` when the broker is unavailable or a queue is full.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Details in one [`Problem::together`]; of more it only says how many.
+/// Maximum number of details in one [`Problem::together`]; further ones are only counted.
 const SAID_TOGETHER: usize = 8;
 
 impl Problem {
@@ -80,22 +80,22 @@ impl Problem {
         Self { status, code: status.as_u16().into(), detail: detail.into(), header: ExtraHeader::None }
     }
 
-    /// The request cannot be read.
+    /// The request cannot be parsed.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// The body ended before its end.
+    /// The body was cut off.
     pub fn cut(why: &str, rest: &str) -> Self {
         Self::bad_request(format!("the body ended early ({why}); {rest}"))
     }
 
-    /// The request can be read and is not valid.
+    /// The request can be parsed but is not valid.
     pub fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// Nobody has said who they are, or not well enough.
+    /// The credentials are missing or rejected.
     pub fn unauthorized(detail: impl Into<String>, challenge: Challenge) -> Self {
         Self { header: ExtraHeader::Challenge(challenge), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
@@ -108,13 +108,11 @@ impl Problem {
     pub fn not_found(path: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            format!(
-                "there is nothing at {path:?}; GET /openapi.json lists what there is, for instance /topics/NAME/events"
-            ),
+            format!("no such path: {path:?}; GET /openapi.json lists all paths, for example /topics/NAME/events"),
         )
     }
 
-    /// `allowed` as in the `Allow` header.
+    /// `allowed` is written as in the `Allow` header.
     pub fn method_not_allowed(method: &str, allowed: &'static str) -> Self {
         let detail = format!("{method} is not allowed here; allowed: {allowed}");
         Self { header: ExtraHeader::Allow(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
@@ -123,7 +121,7 @@ impl Problem {
     pub fn not_acceptable(accept: &str) -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
-            format!("Accept is {accept:?}; a stream comes as text/event-stream or application/x-ndjson"),
+            format!("Accept is {accept:?}; allowed for a stream: text/event-stream, application/x-ndjson"),
         )
     }
 
@@ -131,7 +129,7 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type is {given:?}; allowed: {allowed}"))
     }
 
-    /// The request says neither how long its body is nor that it comes in chunks (RFC 9110, 15.5.12).
+    /// The request states neither the length of its body nor that it is chunked (RFC 9110, section 15.5.12).
     pub fn length_required(detail: impl Into<String>) -> Self {
         Self { header: ExtraHeader::Close, ..Self::new(StatusCode::LENGTH_REQUIRED, detail) }
     }
@@ -140,7 +138,7 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// `allowed` as in the `Accept-Encoding` header.
+    /// `allowed` is written as in the `Accept-Encoding` header.
     pub fn unsupported_encoding(given: &str, allowed: &'static str) -> Self {
         let detail = format!("Content-Encoding is {given:?}; allowed: {allowed}, or none");
         Self { header: ExtraHeader::AcceptEncoding(allowed), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
@@ -148,12 +146,12 @@ impl Problem {
 
     pub fn unsupported_transfer_coding(given: &str) -> Self {
         let detail = format!(
-            "Transfer-Encoding has {given:?}; only chunked is allowed (a compressed body is said by Content-Encoding)"
+            "Transfer-Encoding has {given:?}; only chunked is allowed (declare compression with Content-Encoding)"
         );
         Self::new(StatusCode::NOT_IMPLEMENTED, detail)
     }
 
-    /// The client took too long over its request.
+    /// The client took too long to send its request.
     pub fn too_slow(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, detail)
     }
@@ -166,27 +164,28 @@ impl Problem {
         Self::new(StatusCode::URI_TOO_LONG, detail)
     }
 
-    /// More than one client may have.
+    /// The client has reached one of its limits.
     pub fn too_many(detail: impl Into<String>) -> Self {
         Self { header: ExtraHeader::RetryAfter(SOON), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
-    /// When to try again.
+    /// Sets `Retry-After`.
     pub fn after(self, wait: Duration) -> Self {
         Self { header: ExtraHeader::RetryAfter(wait), ..self }
     }
 
-    /// More than the bridge takes at a time.
+    /// The request cannot be served at the moment; the client should retry.
     pub fn busy(detail: impl Into<String>) -> Self {
         Self { header: ExtraHeader::RetryAfter(SOON), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
-    /// A fault of ours.
+    /// A fault of the bridge itself.
     pub fn internal(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
-    /// One for all, where they have status and code in common; what they say differently, said together.
+    /// Merges problems with the same status and code into one that lists their distinct details. Returns `None` if they
+    /// differ or there are none.
     pub fn together<'a>(mut problems: impl Iterator<Item = &'a Self>) -> Option<Self> {
         let mut all = problems.next()?.clone();
         let mut said = vec![all.detail.as_str()];
@@ -223,13 +222,13 @@ impl Problem {
         self.status.is_server_error()
     }
 
-    /// The same with another text.
+    /// Returns the problem with another detail.
     pub fn saying(&self, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), ..self.clone() }
     }
 
-    /// One for two of which neither tells the other: an unknown outcome outranks a failure of the server, and that a
-    /// mistake of the client, so that a client repeats a request exactly where repeating it can help.
+    /// Returns one problem for both. An unknown outcome outranks a server error, which outranks a client error, so that
+    /// a client repeats a request exactly if repeating it can help.
     pub fn or_worse(self, other: Self) -> Self {
         let rank = |status: StatusCode| match status {
             StatusCode::GATEWAY_TIMEOUT => 3,
@@ -245,7 +244,7 @@ impl Problem {
         }
     }
 
-    /// The members of `application/problem+json`, on one line.
+    /// Returns the members of `application/problem+json` on one line.
     pub fn json(&self) -> String {
         self.members().to_string()
     }
@@ -265,7 +264,7 @@ impl Problem {
         self.response_with(Value::Null)
     }
 
-    /// With more members (RFC 9457, 3.2).
+    /// Returns the response with additional members (RFC 9457, section 3.2).
     pub fn response_with<B: From<Bytes>>(&self, more: Value) -> Response<B> {
         let mut members = self.members();
         if let (Value::Object(members), Value::Object(more)) = (&mut members, more) {
@@ -299,7 +298,7 @@ impl From<&BrokerError> for Problem {
         let text = error.to_string();
         match error {
             BrokerError::UnknownTopic(topic) | BrokerError::Recreated(topic) => {
-                let hint = "produce to it (the broker may make it by itself), or wait for it with";
+                let hint = "produce to it (the broker may create it), or wait for it with";
                 let detail = format!("{text}; {hint} /topics/{topic}/events?wait=true");
                 Self::new(StatusCode::NOT_FOUND, detail).code(40401)
             }
@@ -341,11 +340,9 @@ impl From<Rejected> for Problem {
     fn from(refused: Rejected) -> Self {
         Self::busy(match refused {
             Rejected::QueueFull => {
-                "too many records wait for the broker already; nothing was written, try again (the limit is --queue-bytes)"
+                "the producer's queue is full (the limit is --queue-bytes); nothing was written, try again"
             }
-            Rejected::TooManyStreams => {
-                "too many streams are open already; try again later (the limit is --max-streams)"
-            }
+            Rejected::TooManyStreams => "too many streams are open (the limit is --max-streams); try again later",
             Rejected::ShuttingDown => "the bridge is shutting down; try again",
         })
     }

@@ -1,4 +1,5 @@
-//! `POST /topics/{topic}` and its tombstone, `DELETE`: from a body of any allowed type to records and receipts.
+//! `POST /topics/{topic}`, and the tombstone of `DELETE`: turns a request body into records, and their results into a
+//! response.
 
 mod answer;
 mod body;
@@ -40,14 +41,14 @@ use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Bytes of a body, inflated; of a line, where the body is x-ndjson.
+    /// Maximum size in bytes of a body after decompression, or of one line of an NDJSON body.
     pub max_body: usize,
-    /// How long a body may take to come whole, but for x-ndjson.
+    /// Time limit for receiving a complete body. NDJSON bodies are exempt.
     pub body_timeout: Duration,
-    /// Memory of all bodies and lines that are being read.
+    /// The memory and the decompression turns that all request bodies share.
     pub bodies: Bodies,
     pub auto_create: AutoCreate,
-    /// How long an x-ndjson stream waits for room in the queue.
+    /// How long an NDJSON upload waits for space in the producer's queue.
     pub timeout: Duration,
     pub trace: Trace,
 }
@@ -69,59 +70,59 @@ const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipt
 const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
      application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, or none";
 
-/// What a body is, by its `Content-Type`.
+/// How a body becomes records, chosen by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyKind {
-    /// One record, checked to be JSON.
+    /// One record whose value must be JSON.
     Json,
-    /// One record, whatever it is.
+    /// One record of arbitrary bytes.
     Bytes,
-    /// A JSON record a line.
+    /// One JSON record per line.
     Ndjson,
     Envelope(Form),
 }
 
-/// Where the records of a request go, and what they have in common.
+/// The destination of a request's records, and what the records have in common.
 #[derive(Debug, Clone)]
 struct ProduceTarget {
     topic: TopicName,
     acks: Acks,
     auto_create: AutoCreate,
     receipts: ReceiptMode,
-    /// With the key, partition, timestamp and headers that the request names.
+    /// The key, partition, timestamp and headers from the query and the request headers.
     template: NewRecord,
-    /// What says which request brought them.
+    /// Headers that identify the request, added to each record (`--trace-headers`).
     trace: Vec<Header>,
 }
 
-/// When a body of lines is answered.
+/// When the response to an NDJSON body starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReceiptMode {
-    /// When it has ended, by a summary whose status is true.
+    /// After the body, as a summary whose status follows the outcome.
     AtEnd,
-    /// At once, with a receipt for each line.
+    /// At once, with one receipt per line.
     Stream,
 }
 
-/// Why a body that goes on is not read any further.
+/// Resolves to the reason when an upload or a stream must end early: a shutdown, or a grant that has ended.
 pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
-/// When the reading of a body ends, though the body has not.
+/// When to stop reading a body before its end.
 pub struct Ends {
-    /// Of a body of lines, which may be endless.
+    /// For an NDJSON body, which may be endless.
     pub lines: Revoked,
-    /// Of any other.
+    /// For any other body.
     pub whole: BodyEnd,
 }
 
 impl Default for Ends {
-    /// Never.
+    /// Never stops reading.
     fn default() -> Self {
         Self { lines: Box::pin(std::future::pending()), whole: Shutdown::new().end_of_body() }
     }
 }
 
-/// Produces what the body holds.
+/// Writes the records of `body` to `topic` and responds with their results.
 pub async fn post<B, D, E>(
     hub: &Arc<Hub>,
     settings: &Settings,
@@ -141,7 +142,7 @@ where
     let mut body = Body::new(body, headers, &settings.bodies)?;
     if kind == BodyKind::Ndjson {
         drop(end);
-        // The answer begins before the body ends, and would take the place of the 100.
+        // The response starts before the body ends, and would replace the `100 Continue`.
         if target.receipts == ReceiptMode::Stream && headers.contains_key(EXPECT) {
             body.begin().await;
         }
@@ -157,7 +158,7 @@ where
         BodyKind::Envelope(form) => {
             if target.template != NewRecord::default() {
                 return Err(Problem::bad_request(
-                    "key, partition, timestamp and X-Kafka headers of an envelope are members of its records, not of the request",
+                    "the request has a key, partition, timestamp or X-Kafka header; in an envelope these are members of each record",
                 ));
             }
             envelope::read(form, &body, &mut held)?
@@ -169,12 +170,12 @@ where
         BodyKind::Bytes | BodyKind::Ndjson => vec![Ok(target.record(body))],
     };
     let queued = Queued::new(hub, &target, entries)?;
-    // From here on the record ends for the shutdown as all that are queued do.
+    // From here on the records are queued; the shutdown waits for the queue, not for this body.
     drop(end);
     queued.answer(target.acks, headers, held).await
 }
 
-/// Produces a tombstone for a key.
+/// Writes a tombstone for the key in the query.
 pub async fn delete(
     hub: &Arc<Hub>,
     settings: &Settings,
@@ -186,7 +187,7 @@ pub async fn delete(
     target.has_no_receipts()?;
     if target.template.key.is_none() {
         return Err(Problem::bad_request(
-            "which key? a tombstone is DELETE /topics/NAME?key=KEY (and ?records=all deletes the topic)",
+            "the query has no key; a tombstone is DELETE /topics/NAME?key=KEY (?records=all deletes the topic)",
         ));
     }
     let tombstone = target.template.clone();
@@ -194,11 +195,11 @@ pub async fn delete(
     queued.answer(target.acks, headers, BodyMemory::new(&settings.bodies)).await
 }
 
-/// The entries of a request, of which the valid ones are queued.
+/// The entries of a request; the valid ones are in the producer's queue.
 struct Queued {
-    /// In the order of the entries; `None` for those that are valid.
+    /// One element per entry, in order; `None` for a valid entry.
     invalid: Vec<Option<Problem>>,
-    /// `None` where none is valid.
+    /// `None` if no entry is valid.
     waiting: Option<PendingOutcomes>,
 }
 
@@ -213,7 +214,7 @@ impl Queued {
         Ok(Self { invalid, waiting })
     }
 
-    /// Answers for all of them. Their memory is `held` until the client has taken the answer.
+    /// Waits for the results and responds with them. `held` stays reserved until the client has received the response.
     async fn answer(self, acks: Acks, headers: &HeaderMap, held: BodyMemory) -> Result<Response, Problem> {
         let outcomes = match self.waiting {
             Some(waiting) => waiting.await,
@@ -228,11 +229,11 @@ impl Queued {
     }
 }
 
-/// Brings the outcomes of records that are queued.
+/// Resolves to the outcomes of queued records, in their order.
 struct PendingOutcomes(oneshot::Receiver<Vec<DeliveryResult>>);
 
 impl Future for PendingOutcomes {
-    /// Empty where the hub lost track of the records.
+    /// Empty if the hub lost track of the records.
     type Output = Vec<DeliveryResult>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -245,7 +246,7 @@ fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Res
         records.iter_mut().for_each(|record| target.mark(record));
     }
     let (done, outcomes) = oneshot::channel();
-    // Nobody listens any more where the client has left; the records are written all the same.
+    // If the client has disconnected, the receiver is gone. The records are still written.
     let tell = move |outcomes| drop(done.send(outcomes));
     hub.produce(target.topic.clone(), target.acks, target.auto_create, records, tell)?;
     Ok(PendingOutcomes(outcomes))
@@ -265,7 +266,7 @@ impl ProduceTarget {
             None => ReceiptMode::AtEnd,
             Some("stream") => ReceiptMode::Stream,
             Some(other) => {
-                return Err(Problem::bad_request(format!("receipts is {other:?}; allowed is stream, or leave it out")));
+                return Err(Problem::bad_request(format!("receipts is {other:?}; the only allowed value is stream")));
             }
         };
         let template = NewRecord {
@@ -282,13 +283,13 @@ impl ProduceTarget {
     fn has_no_receipts(&self) -> Result<(), Problem> {
         match self.receipts {
             ReceiptMode::AtEnd => Ok(()),
-            ReceiptMode::Stream => {
-                Err(Problem::bad_request("receipts=stream is for application/x-ndjson; leave it out for other types"))
-            }
+            ReceiptMode::Stream => Err(Problem::bad_request(
+                "receipts=stream is only allowed with Content-Type application/x-ndjson; remove it for other types",
+            )),
         }
     }
 
-    /// Memory that a record takes beside its value, from its line to its outcome.
+    /// Returns the bytes of memory that a record takes beside its value, from reading its line to reporting its result.
     fn memory(&self) -> usize {
         let headers = self.template.headers.iter().chain(&self.trace);
         envelope::RECORD + headers.map(|header| envelope::HEADER + header.name.len()).sum::<usize>()
@@ -298,7 +299,7 @@ impl ProduceTarget {
         NewRecord { value: Some(value), ..self.template.clone() }
     }
 
-    /// Adds what says which request brought the record, where that does not say so itself.
+    /// Adds the trace headers, except those that the record already has.
     fn mark(&self, record: &mut NewRecord) {
         let new = |header: &&Header| !record.headers.iter().any(|own| own.name == header.name);
         let added: Vec<_> = self.trace.iter().filter(new).cloned().collect();
@@ -309,22 +310,24 @@ impl ProduceTarget {
 fn partition(text: &str) -> Result<Partition, Problem> {
     match text.parse() {
         Ok(partition) if partition >= 0 => Ok(partition),
-        _ => Err(Problem::bad_request(format!("partition is {text:?}; it is a number from 0 on"))),
+        _ => Err(Problem::bad_request(format!("partition is {text:?}; it must be a number from 0 on"))),
     }
 }
 
 fn timestamp(text: &str) -> Result<Timestamp, Problem> {
     parse_timestamp(text).ok_or_else(|| {
-        Problem::bad_request(format!("timestamp is {text:?}; it is ms since 1970, or a time like 2026-01-31T08:00:00Z"))
+        Problem::bad_request(format!(
+            "timestamp is {text:?}; it must be ms since 1970 or a time like 2026-01-31T08:00:00Z"
+        ))
     })
 }
 
-/// `X-Kafka-NAME: value` becomes the record header `name`: HTTP does not keep a header's case.
+/// Turns `X-Kafka-NAME: value` into the record header `name`, in lower case: HTTP header names have no case.
 fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
     let named = headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("x-kafka-")?, value)));
     named
         .map(|(name, value)| match name {
-            "" => Err(Problem::bad_request("X-Kafka- lacks the record header's name; it is X-Kafka-NAME: value")),
+            "" => Err(Problem::bad_request("the header X-Kafka- has no record header name; write X-Kafka-NAME: value")),
             name => Ok(Header { name: name.to_owned(), value: Some(Bytes::copy_from_slice(value.as_bytes())) }),
         })
         .collect()
@@ -347,10 +350,10 @@ impl BodyKind {
     }
 }
 
-/// Says where JSON goes wrong (RFC 8259, so it is UTF-8 too).
+/// Checks that `bytes` are one JSON text in UTF-8 (RFC 8259). The error says where they are not.
 fn check_json(bytes: &[u8]) -> Result<(), String> {
     no_bom(bytes)?;
-    // serde_json does not look at the UTF-8 of strings that it skips.
+    // serde_json does not validate the UTF-8 of strings that it skips.
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -359,14 +362,15 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
     })?;
     serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| {
         let what = error.to_string();
-        // What `curl -d @FILE` makes of a file of lines.
-        let hint = "; a second JSON text follows: send a line for each as application/x-ndjson, with --data-binary @FILE, \
-                    since curl -d removes the line breaks";
+        // `curl -d @FILE` turns a file of lines into this.
+        let hint = "; a second JSON text follows: send several records as application/x-ndjson, one per line, with --data-binary @FILE, \
+                    because curl -d removes the line breaks";
         if what.starts_with("trailing characters") { what + hint } else { what }
     })
 }
 
-/// Editors and PowerShell write one; JSON that is sent must not have it (RFC 8259, 8.1).
+/// Rejects a byte order mark. Editors and PowerShell write one, but transmitted JSON must not have it (RFC 8259,
+/// section 8.1).
 fn no_bom(bytes: &[u8]) -> Result<(), String> {
     match bytes.starts_with(b"\xef\xbb\xbf") {
         true => Err("it begins with a byte order mark (BOM, EF BB BF); save it as UTF-8 without BOM".to_owned()),

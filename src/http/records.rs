@@ -1,4 +1,4 @@
-//! A page of records.
+//! `GET /topics/{topic}/partitions/{partition}/records`: a page of records.
 
 use super::arrival::Arrival;
 use super::problem::Problem;
@@ -19,26 +19,26 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use warp::reply::Response;
 
-/// Records of one page, and how many there are where nothing is asked for.
+/// The maximum and the default number of records in a page.
 const MAX_PAGE: usize = 10_000;
 const PAGE: usize = 100;
-/// Bytes of one page, about: as read, and as JSON, but for a single record that takes more.
+/// Approximate bytes of a page, as fetched and as JSON. A single record may be larger.
 const PAGE_BYTES: usize = 1 << 20;
 const ANSWER_BYTES: usize = 4 << 20;
-/// Bytes that follow the records: their offsets, of at most 20 digits each.
+/// Bytes reserved for the offsets after the records, of at most 20 digits each.
 const ENDS_BYTES: usize = 128;
-/// How long a page may wait for records, in ms.
+/// Maximum of `timeout`, in ms.
 const MAX_WAIT: u64 = 30_000;
-/// Readers kept for one leader; one more is dropped.
+/// Idle readers kept per leader; further ones are dropped.
 const IDLE: usize = 4;
 
-/// Readers of pages, kept between them: a new one costs a connection, and maybe a login.
+/// Idle readers, kept between pages: a new one costs a connection, and maybe a login.
 #[derive(Default)]
 pub struct Readers(Mutex<HashMap<NodeId, Vec<Box<dyn PartitionReader>>>>);
 
 impl Readers {
-    /// By a reader that is kept, or else one that is opened. A broker closes connections that were idle for long, so
-    /// where the first fails it proves nothing.
+    /// Fetches with an idle reader, else with a new one. Brokers close connections that are idle for long, so a fetch
+    /// that fails with an idle reader is repeated with a new one.
     fn fetch(
         &self,
         leader: NodeId,
@@ -67,18 +67,18 @@ impl Readers {
     }
 }
 
-/// A page asked for.
+/// A requested page.
 struct Page {
     place: TopicPartition,
-    /// `None`: from the log's start.
+    /// `None`: the log start offset.
     offset: Option<Offset>,
     limit: usize,
 }
 
-/// What was found for a [`Page`].
+/// The records of a [`Page`].
 struct PageRecords {
     json: Bytes,
-    /// `None`: it holds records. Else the offset of the next record to be written.
+    /// The offset of the next record to be written if the page is empty, else `None`.
     empty_at: Option<Offset>,
 }
 
@@ -94,10 +94,10 @@ pub async fn records(
         None => Ok(None),
         Some(text) => match text.parse::<u64>() {
             Ok(number) if number <= most => Ok(Some(number)),
-            _ => Err(Problem::bad_request(format!("{name} is {text:?}; it is a number from 0 to {most}"))),
+            _ => Err(Problem::bad_request(format!("{name} is {text:?}; it must be a number from 0 to {most}"))),
         },
     };
-    let unknown = || Problem::bad_request(format!("partition is {partition:?}; it is a number from 0 on"));
+    let unknown = || Problem::bad_request(format!("partition is {partition:?}; it must be a number from 0 on"));
     let page = Arc::new(Page {
         place: TopicPartition {
             topic: TopicName::new(topic)?,
@@ -116,7 +116,7 @@ pub async fn records(
         && page.limit > 0
         && Instant::now() < deadline
     {
-        // It waits as a stream does, and counts as one.
+        // A waiting request counts as a stream, because it waits like one.
         let caller = request.caller(permit);
         let _place = app.limits.stream(&caller)?;
         let mut next = Some(offset);
@@ -136,14 +136,14 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
     let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
     let at = info.partitions.iter().find(|p| p.partition == place.partition);
     let at = at.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
-    let leader = at.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader now")))?;
+    let leader = at.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader at the moment")))?;
     let ends = broker.offsets(&[(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)]);
     let [earliest, latest] =
         <[_; 2]>::try_from(ends).map_err(|_| BrokerError::Corrupt("offsets are missing".into()))?;
     let (earliest, latest) = (earliest?, latest?);
     let offset = page.offset.unwrap_or(earliest);
     if offset < earliest || offset > latest {
-        let range = format!("{place} holds offsets {earliest} to {latest} (the next to be written)");
+        let range = format!("{place} has offsets {earliest} to {latest} (the next to be written)");
         return Err(Problem::bad_request(format!("offset is {offset}; {range}")));
     }
     let want = FetchPosition {
@@ -161,7 +161,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
     for fetched in readers.fetch(leader, || broker.reader(leader, memory), want, limits)? {
         let data = fetched.result?;
         next = data.next_offset.max(offset);
-        // A batch may begin before the offset.
+        // A batch may begin before the requested offset.
         let records = data.batches.iter().flat_map(Records::iter).filter(|record| record.offset >= offset);
         for (count, record) in records.enumerate() {
             if count == *limit || (count > 0 && out.is_full_with(&record)) {
@@ -179,7 +179,8 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
     Ok(PageRecords { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
 }
 
-/// A large answer as it is written. What it takes is reserved first, and given back when the client has taken it.
+/// The JSON of a large response. Its memory is reserved before it is written, and released when the client has received
+/// it.
 pub struct PageBody {
     json: Vec<u8>,
     memory: Reservation,
@@ -193,7 +194,7 @@ impl PageBody {
         Ok(answer)
     }
 
-    /// Memory for what is read meanwhile.
+    /// Reserves memory for data that is read while the response is written.
     pub fn reserve(&self, bytes: usize) -> Result<Reservation, Shortage> {
         self.share.reserve(bytes)
     }
@@ -204,12 +205,13 @@ impl PageBody {
         Ok(())
     }
 
-    /// Whether the record is left for the next page: escaped, a page can be several times what was read.
+    /// Whether the record must be left for the next page: escaping can make a page several times larger than what was
+    /// fetched.
     fn is_full_with(&self, record: &RecordRef<'_>) -> bool {
         self.json.len() + record.encoded_bound() + ENDS_BYTES > ANSWER_BYTES.min(self.largest())
     }
 
-    /// The most that the memory budget ever allows.
+    /// Returns the most bytes that the memory budget ever allows.
     fn largest(&self) -> usize {
         self.memory.largest() + SMALL_ANSWER
     }
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_serves_the_next_page_too_and_another_takes_over_when_it_has_ended() {
+    fn a_reader_is_reused_for_the_next_page_and_replaced_when_it_fails() {
         let readers = Readers::default();
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
         let want = FetchPosition {
@@ -285,6 +287,6 @@ mod tests {
         assert_eq!(pages_of(1, true).1.len(), 3);
         pages_of(1, true).1[2].store(false, Ordering::SeqCst);
         assert!(pages_of(1, false).0.is_err(), "the new one fails as well");
-        assert_eq!(pages_of(1, true).1.len(), 5, "it was not kept");
+        assert_eq!(pages_of(1, true).1.len(), 5, "the failed reader was not kept");
     }
 }

@@ -1,4 +1,4 @@
-//! The URL table.
+//! The routes: which handler serves which path and method.
 
 use super::handoff::{HandoffSlot, Streaming};
 use super::limits::ClientKey;
@@ -89,10 +89,10 @@ impl Request {
     }
 }
 
-/// All routes. Every answer, errors too, is made here: nothing is rejected.
+/// Returns the filter for all routes. It never rejects a request: every response, errors included, is built here.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    // A malformed Host names nobody, so it cannot name loopback either.
+    // A malformed Host cannot pass as loopback, so it is replaced by a name that is not loopback.
     let host = warp::host::optional().or(warp::any().map(|| Authority::try_from("malformed").ok())).unify();
     warp::method()
         .and(warp::path::full())
@@ -129,7 +129,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
         )
 }
 
-/// What is there for everybody; the rest is for who is let in.
+/// Serves the public routes, and the other routes to clients with a permit.
 async fn dispatch<B, D>(app: &Arc<App>, request: &Request, asker: &RequestOrigin, body: B) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
@@ -168,7 +168,7 @@ where
     }
 }
 
-/// The answer to somebody who has been let in; `None`: there is none to this method.
+/// Serves the routes that need a permit. Returns `None` if the path does not have this method.
 async fn permitted<B, D>(
     app: &Arc<App>,
     permit: &Permit,
@@ -203,7 +203,7 @@ where
     }))
 }
 
-/// A path's methods, as in the `Allow` header; `None`: there is nothing.
+/// Returns the methods of a path as in the `Allow` header; `None` if there is no such path.
 fn allowed(path: &[&str]) -> Option<&'static str> {
     match path {
         ["topics", _] => Some("GET, HEAD, POST, DELETE, OPTIONS"),
@@ -218,8 +218,8 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
     }
 }
 
-/// The decoded parts of a path; a trailing slash counts for nothing. A part in the middle may be empty, and is then not a
-/// valid name: `/topics//events` is a mistake and not the topic `events`.
+/// Returns the decoded segments of a path, ignoring a trailing slash. A segment in the middle may be empty and is then
+/// not a valid name: `/topics//events` is a mistake, not the topic `events`.
 fn segments(path: &str) -> Result<Vec<String>, Problem> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -227,12 +227,13 @@ fn segments(path: &str) -> Result<Vec<String>, Problem> {
         return Ok(Vec::new());
     }
     let decode = |part| {
-        String::from_utf8(percent_decode(part)).map_err(|_| Problem::bad_request(format!("path {path:?} is not UTF-8")))
+        String::from_utf8(percent_decode(part))
+            .map_err(|_| Problem::bad_request(format!("the path {path:?} is not UTF-8 after percent-decoding")))
     };
     path.split('/').map(decode).collect()
 }
 
-/// The answer, with the name of its request.
+/// Serves a request under its request id, which goes into the log and the response.
 async fn named<B, D>(app: Arc<App>, mut request: Request, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
@@ -266,12 +267,12 @@ where
     app.metrics.requests.count(&request.path, &request.method, response.status());
     let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
     let (method, path) = (request.method.as_str(), request.path.as_str());
-    // Never the query: it may hold a ticket.
+    // Without the query, which may contain a ticket.
     debug!(method, path, status, ms = took as u64; "{method} {path} {status} {took} ms for {}", request.peer);
     response
 }
 
-/// The answer to somebody who may ask.
+/// Serves a request from an admitted origin.
 async fn admitted<B, D>(app: &Arc<App>, request: &Request, asker: &RequestOrigin, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
@@ -283,10 +284,10 @@ where
     if request.method == Method::OPTIONS {
         return options(request);
     }
-    // A fault in one request must cost nobody else anything.
+    // A panic in one request must not affect others.
     let answered = watchdog::caught_in_request(dispatch(app, request, asker, body)).await;
     let answered =
-        answered.unwrap_or_else(|| Err(Problem::internal("the bridge failed at this request; please report it")));
+        answered.unwrap_or_else(|| Err(Problem::internal("the bridge failed to serve this request; please report it")));
     answered.unwrap_or_else(|problem| {
         if problem.is_ours() {
             warn!("{} {}: {}", request.method, request.path, problem.detail());
@@ -297,14 +298,15 @@ where
 
 fn within_limits(app: &App, request: &Request) -> Result<(), Problem> {
     app.limits.head(request.head_size())?;
-    // Whoever watches the process must not take a busy neighbour for its end.
+    // Health checks are exempt from the rate limit: a busy neighbour at the same address must not make the process look
+    // dead.
     match (request.path.as_str(), &request.method) {
         ("/health", &Method::GET | &Method::HEAD) => Ok(()),
         _ => app.limits.request(&ClientKey::of(&request.peer)),
     }
 }
 
-/// Of every path: a page that was let in may then read the 404 of one that is none.
+/// Responds to OPTIONS for every path, so that an allowed page can read the 404 of an unknown path.
 fn options(request: &Request) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();

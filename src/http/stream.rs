@@ -1,5 +1,4 @@
-//! A stream's frames on their way to the client: the head at once, then what the mailbox brings, and a
-//! heartbeat in silence.
+//! The body of an event stream: its head at once, then the chunks from the mailbox, and heartbeats in silence.
 
 use super::event;
 use super::limits::ClientSlot;
@@ -21,7 +20,7 @@ pub enum StreamStyle {
     Ndjson,
 }
 
-/// Small chunks that are ready are copied together and written as one, up to so many bytes.
+/// Small chunks that are ready are copied together and written as one, up to this many bytes.
 const JOIN: usize = 16 << 10;
 
 impl StreamStyle {
@@ -32,16 +31,17 @@ impl StreamStyle {
         }
     }
 
-    /// `retry` differs a little for each stream, so that many who were cut at once do not come back in one wave.
+    /// Returns the first bytes of the body. `retry` varies, so that clients that were cut at once do not reconnect in
+    /// one wave.
     fn head(self) -> Bytes {
         match self {
             Self::Sse => format!("retry: {}\n: connected\n\n", 2000 + fastrand::u32(0..500)).into(),
-            // Proxies that compress hold back the head of an answer until its first byte (Caddy's `encode`).
+            // Proxies that compress (Caddy's `encode`) hold back the response head until the first byte of the body.
             Self::Ndjson => Bytes::from_static(b"\n"),
         }
     }
 
-    /// The last frame.
+    /// Returns the last frame of a stream that ends with `problem`.
     fn problem(self, problem: &Problem) -> Bytes {
         let mut out = Vec::new();
         match self {
@@ -54,7 +54,7 @@ impl StreamStyle {
     fn heartbeat(self) -> Bytes {
         Bytes::from_static(match self {
             Self::Sse => b": heartbeat\n\n",
-            // Readers of JSON lines pass over empty ones.
+            // Readers of NDJSON skip empty lines.
             Self::Ndjson => b"\n",
         })
     }
@@ -64,19 +64,19 @@ pub struct Frames {
     mailbox: Mailbox,
     style: StreamStyle,
     head: Option<Bytes>,
-    /// Taken already, and too large to be joined with what was before it.
+    /// A chunk that is taken from the mailbox and was too large to join to the previous ones.
     ahead: Option<Bytes>,
     period: Duration,
     silence: Pin<Box<Sleep>>,
-    /// Why it is ended before its client wants that.
+    /// Resolves to the reason when the stream must end early.
     over: Revoked,
     is_over: bool,
-    /// The stream counts for its caller until it has ended.
+    /// Counts the stream for its client until it ends.
     _place: ClientSlot,
 }
 
 impl Frames {
-    /// Ends when `over` says why.
+    /// The stream ends with a problem frame when `over` resolves.
     pub fn new(mailbox: Mailbox, place: ClientSlot, style: StreamStyle, heartbeat: Duration, over: Revoked) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
         let head = Some(style.head());
@@ -84,7 +84,7 @@ impl Frames {
         Self { mailbox, style, head, ahead: None, period: heartbeat, silence, over, is_over: false, _place: place }
     }
 
-    /// The next chunks as one, as many as are small and ready.
+    /// Returns the next chunks as one, as many as are small and ready.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let first = match self.ahead.take() {
             Some(ahead) => ahead,

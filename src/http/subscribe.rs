@@ -24,7 +24,7 @@ use warp::http::header::{self, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
-/// What a stream understands, besides `topic` for `/events`.
+/// The query parameters of a stream; `/events` also has `topic`.
 const PARAMETERS: [&str; 12] = [
     "from",
     "last_event_id",
@@ -39,9 +39,9 @@ const PARAMETERS: [&str; 12] = [
     "limit",
     TICKET,
 ];
-/// Offsets that a stream's id must have room for: five digits each, up to 10^9.
+/// The id of a stream must have space for offsets up to 10^9, which take five digits each.
 const LARGE_OFFSET: Offset = 999_999_999;
-/// How long a broker may take to say whether a topic exists before the stream is opened all the same.
+/// How long the look-up of a topic may take before the stream opens without it.
 const LOOK_UP: Duration = Duration::from_millis(500);
 
 pub async fn topic(app: &Arc<App>, permit: &Permit, topic: &str, request: &Request) -> Result<Response, Problem> {
@@ -54,11 +54,11 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
     let query = Query::parse(&request.query, &allowed)?;
     let topics: Vec<_> = query.all("topic")?.into_iter().map(TopicName::new).collect::<Result<_, _>>()?;
     if topics.is_empty() {
-        return Err(Problem::bad_request("which topics? for instance /events?topic=a&topic=b"));
+        return Err(Problem::bad_request("the query names no topic; write for example /events?topic=a&topic=b"));
     }
     let (given, most) = (topics.len(), app.limits.settings().topics_per_stream);
     if given > most {
-        let detail = format!("{given} topics in one stream; at most {most} are allowed (--max-topics-per-stream)");
+        let detail = format!("the stream has {given} topics; at most {most} are allowed (--max-topics-per-stream)");
         return Err(Problem::bad_request(detail));
     }
     open(app, permit, topics, &query, request).await
@@ -81,7 +81,7 @@ async fn open(
     if subscription.missing == Missing::Refuse {
         check_topics(app, &subscription).await?;
     }
-    // A question about the head opens no stream.
+    // HEAD opens no stream.
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
     } else {
@@ -97,19 +97,20 @@ async fn open(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(style.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    // nginx buffers answers unless told not to.
+    // nginx buffers responses without this header.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
 
-/// In whose turns its streams read the log.
+/// Returns the tag under which the hub shares out turns to read the log: one per client.
 pub fn tag(caller: &ClientKey) -> ClientTag {
     let mut hash = DefaultHasher::new();
     caller.hash(&mut hash);
     ClientTag(hash.finish())
 }
 
-/// The accepted type that is ours; where there are several, the one preferred (RFC 9110, 12.5.1), then the first.
+/// Returns the style for the `Accept` header: the supported type with the highest quality (RFC 9110, section 12.5.1),
+/// and of equal ones the first.
 fn style(request: &Request) -> Result<StreamStyle, Problem> {
     let accepts: Vec<_> =
         request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
@@ -142,7 +143,7 @@ fn subscription(
 ) -> Result<Subscription, Problem> {
     let partitions = query.all("partition")?.into_iter().map(|text| match text.parse() {
         Ok(partition) if partition >= 0 => Ok(partition),
-        _ => Err(Problem::bad_request(format!("partition is {text:?}; it is a number from 0 on"))),
+        _ => Err(Problem::bad_request(format!("partition is {text:?}; it must be a number from 0 on"))),
     });
     let selection = Selection::of(partitions.collect::<Result<_, _>>()?);
     let kind = match (query.one("format")?, style) {
@@ -171,34 +172,36 @@ fn subscription(
             None => Until::Forever,
             Some(other) => {
                 return Err(Problem::bad_request(format!(
-                    "until is {other:?}; allowed is end, the end as it is now; limit=N stops after N records"
+                    "until is {other:?}; allowed is end (the end as it is now); limit=N stops after N records"
                 )));
             }
         },
         limit: match query.one("limit")? {
             None => None,
             Some(text) => Some(text.parse::<NonZeroU64>().map_err(|_| {
-                Problem::bad_request(format!("limit is {text:?}; it is a number of records from 1 on"))
+                Problem::bad_request(format!("limit is {text:?}; it must be a number of records from 1 on"))
             })?),
         },
         format: event::format(kind),
     })
 }
 
-/// Whether a client that reconnects by itself has got all it asked for: EventSource repeats the URL with the last id, and
-/// stops at a 204 (WHATWG HTML, 9.2.3). A script that gives such an id in the URL goes on from there.
+/// Whether this is the automatic reconnect of a complete stream: EventSource repeats the URL with the last id, and
+/// stops at a 204 (WHATWG HTML, section 9.2.3). A script that passes such an id in the URL continues from there.
 fn is_reconnect_of_complete_stream(subscription: &Subscription, request: &Request) -> bool {
     let is_bounded = subscription.until != Until::Forever || subscription.limit.is_some();
     let id = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     is_bounded && id.is_some_and(Cursor::is_complete)
 }
 
-/// Where to start: the cursor that a client comes back with wins over `from`, which a reconnecting EventSource repeats.
+/// Returns where the stream starts. A cursor wins over `from`, which a reconnecting EventSource repeats.
 fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Selection) -> Result<Start, Problem> {
     let header = match request.headers.get("last-event-id").map(HeaderValue::to_str) {
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => {
-            return Err(Problem::bad_request("Last-Event-ID is not a cursor: it holds bytes that are not ASCII"));
+            return Err(Problem::bad_request(
+                "Last-Event-ID is not a cursor: it contains non-ASCII bytes; send the id of an event",
+            ));
         }
         None => None,
     };
@@ -215,7 +218,9 @@ fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {
     let headers = query.all_bytes("header").map(|given| {
         header_condition(given).ok_or_else(|| {
             let given = String::from_utf8_lossy(given);
-            Problem::bad_request(format!("header is {given:?}; it is NAME:VALUE, a colon in the name written \\:"))
+            Problem::bad_request(format!(
+                "header is {given:?}; it must be NAME:VALUE, with a colon in the name written as \\:"
+            ))
         })
     });
     Ok(Filter {
@@ -228,7 +233,8 @@ fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {
     })
 }
 
-/// `NAME:VALUE`: the first colon ends the name, unless it is escaped as `\:` (and a backslash before it as `\\`).
+/// Parses `NAME:VALUE`. The first colon ends the name, unless it is escaped as `\:` (and a backslash before it as
+/// `\\`).
 fn header_condition(given: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut name, mut rest) = (Vec::new(), given);
     loop {
@@ -247,8 +253,8 @@ fn header_condition(given: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     }
 }
 
-/// 404 for topics and partitions that surely do not exist, 403 for those that Kafka's access rules hide. A broker that
-/// is away or slow is no reason to keep the client waiting: the stream begins when it answers.
+/// Rejects topics and partitions that certainly do not exist (404) or that Kafka's ACLs hide (403). If the broker is
+/// away or slow, the client does not wait: its stream opens now and begins when the broker responds.
 async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(), Problem> {
     let topics = &subscription.topics;
     let known: Option<Vec<_>> = topics.iter().map(|topic| app.hub.partitions(topic)).collect();
@@ -259,7 +265,8 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     let asked = app.ask(move || hub.broker().topics(&names));
     let Ok(Ok(Ok(found))) = tokio::time::timeout(LOOK_UP, asked).await else { return Ok(()) };
     let mut partitions = Vec::new();
-    // A client that holds a place in a topic, or has another one, goes on; the stream says what is missing.
+    // A client whose cursor has a position in this topic, or that has another topic, continues; the stream reports what
+    // is missing.
     let held = |topic: &TopicName| match &subscription.start {
         Start::Cursor(cursor) => cursor.topic_index(topic).is_some_and(|topic| cursor.places(topic).next().is_some()),
         _ => false,
@@ -268,7 +275,7 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     let goes_on = resumes && topics.iter().zip(&found).any(|(topic, found)| found.is_ok() || held(topic));
     for topic in found {
         match topic {
-            // Each count belongs to the topic at its place.
+            // The counts are in the order of the topics.
             Err(BrokerError::UnknownTopic(_)) if goes_on => partitions.push(0),
             Ok(info) => {
                 check_partitions(&info, &subscription.selection)?;
@@ -281,7 +288,7 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     check_id(app, subscription, &partitions)
 }
 
-/// Refuses a stream whose id could not come back through `--max-header` once its offsets are large: when it opens, not
+/// Rejects a stream whose id would not fit `--max-header` once its offsets are large: now, when it opens, instead of
 /// when it reconnects.
 fn check_id(app: &App, subscription: &Subscription, partitions: &[usize]) -> Result<(), Problem> {
     if !subscription.format.uses_ids() {

@@ -5,7 +5,7 @@ use curlew::http::{App, Settings, routes};
 use curlew::hub::{self, Hub};
 use std::sync::Arc;
 
-/// The answer to a request for records of topic `t`, which holds a few readings: its status and body.
+/// Requests records of topic `t`, which holds a few readings. Returns the status and the body.
 fn events(query: &[(&str, &str)]) -> (u16, String) {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
@@ -22,7 +22,7 @@ fn events(query: &[(&str, &str)]) -> (u16, String) {
 }
 
 #[test]
-fn only_records_for_which_it_is_true_are_delivered() {
+fn only_records_that_match_the_condition_are_delivered() {
     let cases = [
         ("value.temperature > 30", vec![r#"{"temperature":31,"unit":"C"}"#, r#"{"temperature":30.5}"#]),
         ("has(value.unit) || value == 'text'", vec![r#"{"temperature":31,"unit":"C"}"#, "text"]),
@@ -34,12 +34,12 @@ fn only_records_for_which_it_is_true_are_delivered() {
     ];
     for (condition, expected) in cases {
         let (status, body) = events(&[("where", condition)]);
-        // The frame that ends the stream is no record.
+        // The frame that ends the stream is not a record.
         let frames = body.split("\n\n").filter(|frame| !frame.lines().any(|line| line == "event: end"));
         let data: Vec<_> = frames.flat_map(str::lines).filter_map(|line| line.strip_prefix("data: ")).collect();
         assert_eq!((status, data), (200, expected), "{condition}: {body}");
         let ids: Vec<_> = body.lines().filter(|line| line.starts_with("id: ")).collect();
-        assert_ne!(ids.first(), ids.last(), "{condition}: what was passed over is told: {body}");
+        assert_ne!(ids.first(), ids.last(), "{condition}: the id must cover the skipped records: {body}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where streams end, and how far they say that they are.
+//! Where streams end, and which position their last id has.
 
 use crate::hub::{Client, hub, idle_hub, resume, subscription, topic};
 use crate::resume::{bridge, bridge_with};
@@ -10,7 +10,7 @@ use curlew::record::*;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-/// A cursor at these offsets of the partitions of topic `t`.
+/// Returns a cursor at these offsets of the partitions of topic `t`.
 fn at(offsets: &[Offset]) -> Start {
     let places = offsets.iter().enumerate().map(|(p, offset)| (topic("t"), p as Partition, *offset)).collect();
     Start::Cursor(Cursor::at(places, vec![topic("t")], Selection::All).unwrap())
@@ -31,14 +31,14 @@ fn broker_with(records: &[usize]) -> Arc<MemoryBroker> {
     broker
 }
 
-/// The next offsets that an id names.
+/// Returns the next offsets in an id.
 fn places(id: &str) -> Vec<Offset> {
     let cursor = Cursor::read(id, vec![topic("t")], Selection::All).unwrap();
     cursor.places(0).map(|(_, next)| next).collect()
 }
 
 #[test]
-fn a_cursor_past_the_end_is_a_gap_also_where_the_stream_ends_by_itself() {
+fn a_cursor_past_the_end_is_a_gap_in_bounded_streams_too() {
     let truncated = "gap t/0:99-4:truncated";
     let (end, limit) = (Until::End, NonZeroU64::new(1));
     for (until, limit) in [(end, None), (Until::Forever, limit), (end, limit)] {
@@ -67,7 +67,7 @@ fn a_cursor_past_the_end_is_a_gap_also_where_the_stream_ends_by_itself() {
 }
 
 #[test]
-fn a_cursor_before_the_start_is_a_gap_also_where_nothing_is_left_before_the_end() {
+fn a_cursor_before_the_start_is_a_gap_even_if_no_records_are_left() {
     let broker = broker_with(&[4]);
     broker.trim("t", 0, 4);
     let hub = idle_hub(&broker);
@@ -89,12 +89,12 @@ fn a_cursor_at_the_end_is_no_gap() {
 }
 
 #[test]
-fn the_id_moves_past_what_is_never_delivered_when_the_flow_goes_quiet() {
+fn the_id_of_an_idle_stream_moves_past_records_that_are_never_delivered() {
     let broker = broker_with(&[1]);
     let hub = hub(&broker);
     let mut live = Client::open(&hub, subscription(&["t"], Start::Latest));
     live.until("at");
-    // A transaction of two records with its marker, then 300 aborted ones.
+    // A transaction of two records with its marker, then 300 aborted records.
     broker.append("t", 0, "a");
     broker.append("t", 0, "b");
     broker.skip("t", 0, 1);
@@ -121,12 +121,12 @@ fn one_record_per_transaction_does_not_double_the_frames() {
         live.until(&format!("record t/0@{offset}"));
     }
     let ids_only = live.story().iter().filter(|line| **line == "at").count();
-    // One at the start, and one for each 5 s of a slow machine.
+    // One at the start, and on a slow machine one every 5 s.
     assert!(ids_only <= 10, "{ids_only} id-only frames for 200 records");
 }
 
 #[test]
-fn a_stream_that_ends_at_the_end_leaves_its_id_behind_what_is_never_delivered() {
+fn the_last_id_of_a_bounded_stream_is_past_records_that_are_never_delivered() {
     for records in [0, 1, 3] {
         let broker = broker_with(&[records, 1]);
         broker.skip("t", 0, 300);
@@ -134,7 +134,7 @@ fn a_stream_that_ends_at_the_end_leaves_its_id_behind_what_is_never_delivered() 
         let mut client = Client::open(&hub, until_end(Start::Earliest));
         client.read_to_end();
         assert_eq!(places(&client.id), [records as Offset + 300, 1], "{:?}", client.lines);
-        // Retention behind the last record takes nothing away from this client.
+        // Retention that removes only what follows the last record loses nothing for this client.
         broker.trim("t", 0, records as Offset + 300);
         let mut again = Client::open(&hub, resume(&["t"], &client.id));
         again.until("at");
@@ -144,7 +144,7 @@ fn a_stream_that_ends_at_the_end_leaves_its_id_behind_what_is_never_delivered() 
     }
 }
 
-/// The ids of a body of Server-Sent Events.
+/// Returns the ids in a body of Server-Sent Events.
 fn ids(body: &[u8]) -> Vec<String> {
     let text = String::from_utf8(body.to_vec()).unwrap();
     text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect()
@@ -168,9 +168,9 @@ async fn the_automatic_reconnect_of_a_complete_stream_is_204() {
         assert!(last.ends_with('~') && !earlier.iter().any(|id| id.ends_with('~')), "{bound}: {ids:?}");
         let again = get(&path, Some(last)).await;
         assert_eq!((again.status().as_u16(), again.body().len()), (204, 0), "{bound}");
-        // One that was cut before its last frame goes on.
+        // A stream that was cut before its last frame continues.
         assert_eq!(get(&path, Some(&earlier[0])).await.status(), 200, "{bound}");
-        // A script that names the place goes on from there.
+        // A script that passes the id in the URL continues from there.
         broker.append("t", 0, "more");
         broker.append("t", 0, "more");
         let more = get(&format!("{path}&last_event_id={last}"), None).await;
@@ -185,7 +185,7 @@ async fn the_last_id_of_a_complete_stream_always_comes_with_data() {
     let broker = broker_with(&[3, 0]);
     broker.skip("t", 0, 2);
     let app = bridge(&broker);
-    // Markers last, no record that matches, and no record at all.
+    // Transaction markers last, no matching record, and no record at all.
     for query in ["from=earliest&until=end", "from=earliest&until=end&key=none", "until=end", "partition=1&until=end"] {
         let path = format!("/topics/t/events?{query}");
         let answer = warp::test::request().path(&path).reply(&routes(app.clone())).await;
@@ -194,14 +194,14 @@ async fn the_last_id_of_a_complete_stream_always_comes_with_data() {
         assert!(last.starts_with("event: end\ndata: {}\nid: ") && last.ends_with('~'), "{query}: {text}");
         assert_eq!(text.matches("event: end").count(), 1, "{query}: {text}");
     }
-    // A record that is last has the id itself.
+    // If a record is last, it carries the id itself.
     let answer = warp::test::request().path("/topics/t/events?from=earliest&limit=3").reply(&routes(app)).await;
     let text = String::from_utf8(answer.body().to_vec()).unwrap();
     assert!(!text.contains("event:") && text.trim_end().ends_with('~'), "{text}");
 }
 
 #[tokio::test]
-async fn a_gap_before_the_end_is_a_line_of_ndjson_too() {
+async fn a_gap_before_the_end_is_a_line_in_ndjson_too() {
     let app = bridge(&broker_with(&[4]));
     let request = warp::test::request().path("/topics/t/events?from=t:0:99&until=end");
     let answer = request.header("accept", "application/x-ndjson").reply(&routes(app)).await;
@@ -216,7 +216,7 @@ fn with_short_ids(broker: &Arc<MemoryBroker>) -> Hub {
 }
 
 #[test]
-fn a_stream_whose_id_could_not_come_back_gets_no_id() {
+fn a_stream_whose_id_would_be_too_long_to_send_back_gets_no_id() {
     let broker = broker_with(&[0; 200]);
     let hub = with_short_ids(&broker);
     let mut refused = Client::open(&hub, subscription(&["t"], Start::Latest));
@@ -226,12 +226,12 @@ fn a_stream_whose_id_could_not_come_back_gets_no_id() {
 }
 
 #[test]
-fn a_stream_whose_id_outgrows_what_can_come_back_ends_with_a_problem() {
+fn a_stream_whose_id_grows_too_long_to_send_back_ends_with_a_problem() {
     type Growth = fn(&MemoryBroker);
     let growths: [Growth; 2] = [
         |broker| broker.grow("t", 200),
         |broker| {
-            // Offsets of nine digits of base 64.
+            // Offsets with nine base-64 digits.
             broker.trim("t", 0, 1 << 50);
             broker.append("t", 0, "far");
         },
@@ -250,7 +250,7 @@ fn a_stream_whose_id_outgrows_what_can_come_back_ends_with_a_problem() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_id_could_not_come_back_is_refused_with_the_number_of_partitions_that_fit() {
+async fn a_stream_whose_id_would_be_too_long_is_rejected_with_the_number_of_partitions_that_fit() {
     let broker = MemoryBroker::new();
     broker.create("a", 1200);
     broker.create("b", 1200);
@@ -271,16 +271,16 @@ async fn a_stream_whose_id_could_not_come_back_is_refused_with_the_number_of_par
     assert_eq!(get("/topics/fits/events?until=end", events).await.status(), 200, "{fit} partitions");
     assert_eq!(get("/topics/too-many/events?until=end", events).await.status(), 422, "{fit} partitions and 5");
     assert_eq!(get("/topics/a/events?partition=7&until=end", events).await.status(), 200);
-    assert_eq!(get("/topics/a/events?until=end", "application/x-ndjson").await.status(), 200, "lines have no ids");
+    assert_eq!(get("/topics/a/events?until=end", "application/x-ndjson").await.status(), 200, "NDJSON has no ids");
 }
 
-/// A hub that waits a minute for topics that are gone.
+/// A hub that waits a minute for deleted topics.
 fn patient_hub(broker: &Arc<MemoryBroker>) -> Hub {
     let metadata_refresh = std::time::Duration::from_millis(50);
     Hub::start(broker.clone(), Settings { metadata_refresh, ..Settings::default() }).unwrap()
 }
 
-/// Topics `a` and `b` with a record each, a hub, and a stream of both that has read them; live, or about to come back.
+/// Returns topics `a` and `b` with one record each, a hub, and a live stream that has read both.
 fn two_topics() -> (Arc<MemoryBroker>, Hub, Client) {
     let broker = MemoryBroker::new();
     for name in ["a", "b"] {
@@ -295,7 +295,7 @@ fn two_topics() -> (Arc<MemoryBroker>, Hub, Client) {
 }
 
 #[test]
-fn a_stream_goes_on_with_its_other_topics_while_one_is_away() {
+fn a_stream_continues_with_its_other_topics_while_one_is_missing() {
     for is_connected in [true, false] {
         let (broker, mut hub, mut client) = two_topics();
         if is_connected {
@@ -324,7 +324,7 @@ fn a_stream_goes_on_with_its_other_topics_while_one_is_away() {
 }
 
 #[test]
-fn a_topic_that_comes_back_under_its_own_id_goes_on_where_it_was() {
+fn a_topic_that_returns_with_the_same_id_resumes_where_it_was() {
     for is_connected in [true, false] {
         let (broker, mut hub, mut client) = two_topics();
         if is_connected {
@@ -368,11 +368,11 @@ fn the_only_topic_of_a_stream_is_waited_for_before_the_stream_ends() {
         client.until("gap t/0:2-0:recreated");
         client.until("problem UnknownTopic(\"t\")");
         client.read_to_end();
-        // The last id says that the topic was given up: who comes back with it is not kept waiting.
+        // The last id records that the topic was given up: a client that resumes with it does not wait again.
         let mut again = Client::open(&own, resume(&["t"], &client.id));
         again.read_to_end();
         assert!(again.lines.last().unwrap().starts_with("problem UnknownTopic"), "{:?}", again.lines);
-        // A stream that said wait=true stays.
+        // A stream with wait=true stays open.
         let mut waiting = Client::open(&own, Subscription { missing: Missing::Wait, ..resume(&["t"], &id) });
         waiting.until("gap t/0:2-0:recreated");
         broker.create("t", 1);
@@ -382,7 +382,7 @@ fn the_only_topic_of_a_stream_is_waited_for_before_the_stream_ends() {
 }
 
 #[tokio::test]
-async fn a_missing_topic_is_404_only_to_clients_that_hold_no_place() {
+async fn a_missing_topic_is_404_only_for_clients_without_a_position_in_it() {
     let broker = MemoryBroker::new();
     broker.create("here", 1);
     let app = bridge(&broker);
@@ -400,7 +400,7 @@ async fn a_missing_topic_is_404_only_to_clients_that_hold_no_place() {
     assert_eq!(head(one, None).await, 404);
     assert_eq!(head(two, None).await, 404);
     assert_eq!(head(one, cursor(&[("gone", 5)], &["gone"])).await, 200);
-    assert_eq!(head(one, cursor(&[], &["gone"])).await, 404, "it was given up before");
+    assert_eq!(head(one, cursor(&[], &["gone"])).await, 404, "the topic was given up before");
     assert_eq!(head(two, cursor(&[("here", 1), ("gone", 5)], &["here", "gone"])).await, 200);
     assert_eq!(head(two, cursor(&[("here", 1)], &["here", "gone"])).await, 200);
 }

@@ -1,4 +1,4 @@
-//! Bodies of lines: a status that is true, a bounded summary, receipts that need no reader.
+//! NDJSON bodies: a status that follows the outcome, a bounded summary, and receipts that need no reader.
 
 use crate::produce::{Answer, Bridge, Chunk, NDJSON, PATIENCE, Synced, answer, chunks};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ impl Bridge {
 }
 
 #[tokio::test]
-async fn the_status_of_lines_follows_their_outcome() {
+async fn the_status_follows_the_outcome_of_the_lines() {
     let unavailable = || Some(BrokerError::Unavailable("refused".into()));
     let rows = [
         (None, "1\n2\n", 200, 2, 0),
@@ -55,7 +55,7 @@ async fn a_summary_names_failed_lines_by_their_number_in_the_body() {
 }
 
 #[tokio::test]
-async fn a_body_cut_in_the_middle_of_a_line_says_so_in_its_summary() {
+async fn a_summary_reports_a_body_cut_in_the_middle_of_a_line() {
     let cut = |text: &'static str| stream::iter([Ok(Bytes::from(text)), Chunk::Err("cut")]);
     let bridge = Bridge::new();
     let some = answer(bridge.send("t", LINES, cut("1\n2\n{\"half\":")).await).await;
@@ -71,7 +71,7 @@ async fn a_body_cut_in_the_middle_of_a_line_says_so_in_its_summary() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_answered_when_the_broker_takes_nothing() {
+async fn an_endless_body_gets_a_response_when_the_broker_rejects_everything() {
     let bridge = Bridge::new();
     bridge.broker.fail_with(Some(BrokerError::Unavailable("refused".into())));
     let endless = stream::repeat_with(|| Ok(Bytes::from("1\n2\n")));
@@ -82,7 +82,7 @@ async fn an_endless_body_is_answered_when_the_broker_takes_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_stopped_says_from_which_line_on() {
+async fn a_stopped_upload_names_the_first_line_that_was_not_written() {
     let bridge = Bridge::new();
     let (body, chunks) = tokio::sync::mpsc::channel::<Chunk>(4);
     let chunks = Box::pin(stream::unfold(chunks, async |mut chunks| chunks.recv().await.map(|chunk| (chunk, chunks))));
@@ -102,9 +102,9 @@ async fn an_upload_that_is_stopped_says_from_which_line_on() {
     drop(body);
 }
 
-/// nginx stops passing a body on once the answer has begun, and has the whole body or names itself.
+/// nginx stops forwarding a body once the response has started. It sends a Content-Length or a header that names it.
 #[tokio::test]
-async fn receipts_of_a_fast_body_of_known_length_begin_when_it_has_ended() {
+async fn receipts_for_a_fast_body_of_known_length_start_after_the_body() {
     for header in [("content-length", "2002"), ("x-forwarded-for", "10.0.0.1")] {
         let bridge = Bridge::new();
         let has_ended = Arc::new(AtomicBool::new(false));
@@ -115,14 +115,14 @@ async fn receipts_of_a_fast_body_of_known_length_begin_when_it_has_ended() {
             Chunk::Ok("1\n".into())
         })));
         let response = bridge.send("t?receipts=stream", &[LINES[0], header], body).await;
-        assert!(has_ended.load(Ordering::Relaxed), "{header:?}: the answer has begun before the body ended");
+        assert!(has_ended.load(Ordering::Relaxed), "{header:?}: the response started before the body ended");
         let receipts = tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap();
         assert_eq!(receipts.to_bytes().iter().filter(|byte| **byte == b'\n').count(), 1001, "{header:?}");
     }
 }
 
 #[tokio::test]
-async fn receipts_of_a_slow_body_of_known_length_come_while_it_still_does() {
+async fn receipts_for_a_slow_body_of_known_length_start_before_its_end() {
     let bridge = Bridge::new();
     let body = stream::iter([Chunk::Ok("1\n".into())]).chain(stream::pending());
     let headers = [LINES[0], ("content-length", "100"), ("via", "1.1 proxy")];
@@ -131,9 +131,9 @@ async fn receipts_of_a_slow_body_of_known_length_come_while_it_still_does() {
     assert_eq!(receipt.into_data().unwrap(), "{\"partition\":0,\"offset\":0}\n");
 }
 
-/// The headers of the request are copied for each line, and an invalid line keeps its error.
+/// Each line carries a copy of the request's record headers, and an invalid line carries its error.
 #[tokio::test]
-async fn lines_under_way_count_in_the_memory_budget_and_leave_half_of_it_to_bodies() {
+async fn lines_in_flight_count_in_the_memory_budget_and_leave_half_of_it_to_bodies() {
     let names: Vec<String> = (0..20).map(|n| format!("x-kafka-h{n}")).collect();
     let headers: Vec<_> = LINES.iter().copied().chain(names.iter().map(|name| (name.as_str(), "v"))).collect();
     let memory = MemoryBudget::new(16 << 20);
@@ -153,7 +153,7 @@ async fn lines_under_way_count_in_the_memory_budget_and_leave_half_of_it_to_bodi
 }
 
 #[tokio::test]
-async fn an_upload_of_lines_goes_on_where_the_memory_budget_is_used_up() {
+async fn an_ndjson_upload_makes_progress_when_the_memory_budget_is_used_up() {
     let memory = MemoryBudget::new(16 << 20);
     let mut bridge = Bridge::new();
     bridge.settings.bodies = Bodies::new(&memory);
@@ -162,9 +162,9 @@ async fn an_upload_of_lines_goes_on_where_the_memory_budget_is_used_up() {
     assert_eq!((answer.status, &answer.body["written"]), (200, &json!(1000)), "{answer:?}");
 }
 
-/// As Python's requests, wget and HttpURLConnection do: nothing is read before everything is written.
+/// Like Python's requests, wget and HttpURLConnection, the client reads nothing before it has written everything.
 #[tokio::test]
-async fn receipts_that_nobody_reads_join_and_the_body_is_read_to_its_end() {
+async fn unread_receipts_are_merged_and_the_body_is_read_to_its_end() {
     const COUNT: usize = 30_000;
     let bridge = Bridge::new();
     let bodies = (0..COUNT / 100).map(|_| "{\"i\":1}\n".repeat(99) + "bad\n");

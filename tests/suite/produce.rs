@@ -1,4 +1,4 @@
-//! Produce as the contract says, on a broker in memory, without a network.
+//! Producing over HTTP as the contract says, on a broker in memory, without a network.
 
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
@@ -23,7 +23,7 @@ pub const JSON: &str = "application/json";
 pub const NDJSON: &str = "application/x-ndjson";
 pub const V2_JSON: &str = "application/vnd.kafka.json.v2+json";
 const V2_BINARY: &str = "application/vnd.kafka.binary.v2+json";
-/// Longer than anything here takes.
+/// Longer than any of these tests takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Bridge {
@@ -32,7 +32,7 @@ pub struct Bridge {
     pub settings: Settings,
 }
 
-/// What a client saw.
+/// The response as a client sees it.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -41,7 +41,7 @@ pub struct Answer {
 }
 
 impl Bridge {
-    /// With a topic `t` of two partitions.
+    /// Starts a bridge with a topic `t` of two partitions.
     pub fn new() -> Self {
         let broker = MemoryBroker::new();
         broker.create("t", 2);
@@ -72,7 +72,7 @@ impl Bridge {
         answer(deleted.unwrap_or_else(|problem| problem.response())).await
     }
 
-    /// The receipts of a body of lines.
+    /// Produces an NDJSON body and returns its receipts.
     pub async fn lines(
         &self,
         path: &str,
@@ -117,7 +117,7 @@ pub async fn answer(response: warp::reply::Response) -> Answer {
 }
 
 impl Answer {
-    /// A problem with this status that says all of `words`.
+    /// Asserts that this is a problem with this status whose detail contains all `words`.
     pub fn is_problem(&self, status: u16, code: u32, words: &[&str]) {
         assert_eq!((self.status, &self.body["error_code"]), (status, &json!(code)), "{self:?}");
         assert_eq!(self.content_type, "application/problem+json");
@@ -171,10 +171,10 @@ async fn parameters_and_headers_become_the_record() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_and_nothing_is_written() {
+async fn invalid_requests_are_rejected_and_nothing_is_written() {
     let json: &[(&str, &str)] = &[("content-type", JSON)];
     let plain: &[(&str, &str)] = &[];
-    /// Path, headers, body, status, words of the detail.
+    /// Path, headers, body, status, words in the detail.
     type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, &'a [&'a str]);
     let rows: [Row; 20] = [
         ("t", json, b"", 422, &["not JSON", "EOF"]),
@@ -219,7 +219,7 @@ async fn a_body_that_is_too_large_or_cut_off_is_not_written() {
 }
 
 #[tokio::test]
-async fn a_failing_broker_is_answered_with_its_own_status() {
+async fn each_broker_error_has_its_status() {
     let rows = [
         (BrokerError::Unavailable("refused".into()), 503, 503, "try again"),
         (BrokerError::TimedOut(WriteState::No), 504, 504, "was not written"),
@@ -246,7 +246,7 @@ async fn a_failing_broker_is_answered_with_its_own_status() {
 }
 
 #[tokio::test]
-async fn a_missing_topic_is_made_unless_that_is_switched_off() {
+async fn a_missing_topic_is_created_unless_that_is_switched_off() {
     let mut bridge = Bridge::new();
     assert_eq!(bridge.post("fresh", &[], "x").await.status, 200);
     assert_eq!(bridge.broker.records("fresh", 0).len(), 1);
@@ -255,7 +255,7 @@ async fn a_missing_topic_is_made_unless_that_is_switched_off() {
 }
 
 #[tokio::test]
-async fn without_acks_the_answer_is_202_and_no_offsets() {
+async fn without_acks_the_response_is_202_without_offsets() {
     let bridge = Bridge::new();
     let answer = bridge.post("t?acks=0", &[], "x").await;
     assert_eq!((answer.status, answer.body), (202, json!({ "offsets": [] })));
@@ -341,7 +341,7 @@ async fn an_invalid_record_of_an_envelope_fails_alone() {
 }
 
 #[tokio::test]
-async fn an_envelope_of_which_nothing_is_written_says_why() {
+async fn an_envelope_of_which_nothing_is_written_has_the_status_of_its_errors() {
     let bridge = Bridge::new();
     let post = async |body: &'static str| bridge.post("t", &[("content-type", V2_JSON)], body).await;
     for shape in [r#"{}"#, r#"{"records":[]}"#, r#"{"records":{}}"#, r#"{"records":null}"#, "[1]", "", "{"] {
@@ -349,7 +349,7 @@ async fn an_envelope_of_which_nothing_is_written_says_why() {
     }
     let none = r#"{"records":[{"key":1},{"value":1,"partition":"x"}]}"#;
     post(none).await.is_problem(422, 422, &["records[0]", "records[1]"]);
-    // For two reasons: no one status tells both.
+    // For two reasons, which no single status expresses.
     let answer = post(r#"{"records":[{"key":1},{"value":1,"partition":9}]}"#).await;
     assert_eq!(answer.status, 207);
     assert_eq!(answer.body["offsets"][0]["error_code"], 422);
@@ -360,7 +360,7 @@ async fn an_envelope_of_which_nothing_is_written_says_why() {
 }
 
 #[tokio::test]
-async fn receipts_of_lines_come_while_the_body_still_does() {
+async fn receipts_arrive_while_the_body_is_still_sent() {
     let bridge = Bridge::new();
     let (body, chunks) = tokio::sync::mpsc::channel::<Chunk>(4);
     let chunks = Box::pin(stream::unfold(chunks, async |mut chunks| chunks.recv().await.map(|chunk| (chunk, chunks))));
@@ -388,7 +388,7 @@ async fn receipts_of_lines_come_while_the_body_still_does() {
     assert_eq!(bridge.values(0), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"last":1}"#]);
 }
 
-/// A stream that is polled from one place at a time, as a request's body is.
+/// Makes a stream `Sync`, as the body of a request is.
 pub struct Synced<S>(std::sync::Mutex<S>);
 
 impl<S> Synced<S> {
@@ -408,7 +408,7 @@ impl<S: Stream + Unpin> Stream for Synced<S> {
 }
 
 #[tokio::test]
-async fn each_line_is_a_record_or_an_error_in_its_place() {
+async fn each_line_is_a_record_or_an_error_in_order() {
     let mut bridge = Bridge::new();
     bridge.settings.max_body = 10;
     let body = "1\r\n\n\r\nnot json\n\"23456789\"\n\"234567890\"\n{\"a\" : 1}\n[]";
@@ -422,7 +422,7 @@ async fn each_line_is_a_record_or_an_error_in_its_place() {
 }
 
 #[tokio::test]
-async fn lines_after_the_end_of_the_bridge_are_refused_and_end_the_answer() {
+async fn lines_after_the_shutdown_are_rejected_and_end_the_response() {
     let bridge = Bridge::new();
     bridge.hub.shut_down();
     let endless = stream::repeat_with(|| Ok(Bytes::from("1\n")));
@@ -449,7 +449,7 @@ proptest! {
     }
 
     #[test]
-    fn where_a_body_of_lines_is_cut_into_chunks_changes_nothing(
+    fn the_chunks_of_an_ndjson_body_do_not_matter(
         lines in prop::collection::vec(
             prop::sample::select(vec!["1", "", "\r", "{\"a\":\"b\"}", "bad", "\"too long a line\"", "\"\r", "[1,2]\r", " "]),
             0..12,

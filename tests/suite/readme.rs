@@ -17,7 +17,7 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
 fn of_help() -> Vec<Setting> {
     let curlew = Command::new(env!("CARGO_BIN_EXE_curlew")).args(["serve", "--help"]).env_clear().output().unwrap();
     let help = String::from_utf8(curlew.stdout).unwrap();
-    // Each setting begins with its flag; what follows up to the next one is its own.
+    // Each setting begins with its flag and extends to the next one.
     let settings = help.split("\n      --").skip(1).filter_map(|setting| {
         let variable = word(between(setting, "[env: ", "]")?);
         let default = between(setting, "[default: ", "]").map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Coming back through the routes: a stream is cut at any byte, and in the end each record was seen once, in order.
+//! Resuming through the routes: a stream is cut at any byte, and in the end each record was seen once, in order.
 
 use crate::support::event_source::EventSource;
 use crate::support::memory_broker::MemoryBroker;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const PARTITIONS: usize = 3;
 
-/// A bridge; each one is a process of its own to those who come back.
+/// Starts a bridge. To clients that reconnect, each one is a separate process.
 pub fn bridge(broker: &Arc<MemoryBroker>) -> Arc<App> {
     bridge_with(broker, http::limits::Settings::default())
 }
@@ -28,18 +28,18 @@ pub fn bridge_with(broker: &Arc<MemoryBroker>, limits: http::limits::Settings) -
     App::new(Arc::new(Hub::start(broker.clone(), settings).unwrap()), settings_of_http)
 }
 
-/// All that the bridge sends to its end as it is now.
+/// Reads a stream that ends at the current end of the log.
 async fn read(app: &Arc<App>, path: &str, last_event_id: &str) -> Vec<u8> {
     let mut request = warp::test::request().path(path);
     let resumed = format!("{path}&last_event_id={last_event_id}");
     if last_event_id.ends_with('~') {
-        // The stream was complete: only a client that says so in the URL is given more.
+        // The stream was complete: only a client that passes the id in the URL gets more.
         request = request.path(&resumed);
     } else if !last_event_id.is_empty() {
         request = request.header("last-event-id", last_event_id);
     }
     let answer = tokio::time::timeout(Duration::from_secs(20), request.reply(&routes(app.clone()))).await;
-    let answer = answer.expect("an answer that ends");
+    let answer = answer.expect("the response ends");
     assert_eq!(answer.status(), 200, "{:?}", answer.body());
     answer.body().to_vec()
 }
@@ -50,7 +50,7 @@ struct Meanwhile {
     appended: Vec<(usize, Vec<u8>)>,
     /// Where the connection is cut.
     cut: Index,
-    /// Whether the client comes back to another bridge.
+    /// Whether the client reconnects to another bridge.
     restarted: bool,
 }
 
@@ -64,7 +64,7 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     })
 }
 
-/// A record's data as a browser has it: its line ends are LF. What is not text is marked by its place in the test.
+/// Returns a record's data as a browser sees it, with LF as line ends; `None` if it is not UTF-8.
 fn as_seen(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?;
     Some(text.replace("\r\n", "\n").replace('\r', "\n"))
@@ -100,7 +100,7 @@ fn comes_back(steps: Vec<Meanwhile>, filter: &str) {
             client.events.iter().filter(|(name, data)| name.is_empty() && data.starts_with(&own)).collect();
         assert_eq!(seen.iter().map(|(_, data)| data.clone()).collect::<Vec<_>>(), texts, "partition {partition}");
     }
-    // The last frame of a connection on which no record came last.
+    // Remove the `end` events of connections whose last frame was not a record.
     client.events.retain(|(name, data)| (name.as_str(), data.as_str()) != ("end", "{}"));
     let binary = client.events.iter().filter(|(name, _)| name == "binary").count();
     assert_eq!(client.events.len(), number, "each record is one event");
@@ -110,12 +110,12 @@ fn comes_back(steps: Vec<Meanwhile>, filter: &str) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     #[test]
-    fn a_stream_cut_at_any_byte_goes_on_with_nothing_lost_and_nothing_twice(steps in vec(meanwhile(), 1..6)) {
+    fn a_stream_cut_at_any_byte_resumes_without_loss_or_duplicates(steps in vec(meanwhile(), 1..6)) {
         comes_back(steps, "");
     }
 
     #[test]
-    fn so_does_one_with_a_condition(steps in vec(meanwhile(), 1..6)) {
+    fn a_filtered_stream_cut_at_any_byte_resumes_without_loss_or_duplicates(steps in vec(meanwhile(), 1..6)) {
         comes_back(steps, "&where=offset%20%3E%3D%200");
     }
 }

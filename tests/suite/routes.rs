@@ -1,5 +1,5 @@
-//! The routes, without a socket, on a broker in memory: the contract's rows for consuming, looking
-//! around, other origins and errors. (`tests/suite/produce.rs` has those for producing.)
+//! The routes on a broker in memory, without a socket: the contract for consuming, metadata, other origins and errors.
+//! `tests/suite/produce.rs` covers producing.
 
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
@@ -40,7 +40,7 @@ fn world_that(guard: OriginPolicy, deletion: http::Deletion) -> World {
 }
 
 impl World {
-    /// `GET PATH` with headers, the answer read to its end.
+    /// Sends `GET PATH` with headers, and reads the response to its end.
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
         self.ask("GET", path, headers, "").await
     }
@@ -55,12 +55,12 @@ impl World {
         }
         let routes = routes(self.app.clone());
         let reply = request.body(body).reply(&routes);
-        let answer = tokio::time::timeout(Duration::from_secs(10), reply).await.expect("an answer that ends");
+        let answer = tokio::time::timeout(Duration::from_secs(10), reply).await.expect("the response ends");
         is_documented(method, path, answer.status());
         answer
     }
 
-    /// The frames of a stream that ends by itself, without the two lines of its head.
+    /// Returns the frames of a stream that ends by itself, without the two lines of its head.
     async fn frames(&self, path: &str, headers: &[(&str, &str)]) -> Vec<String> {
         let answer = self.get(path, headers).await;
         assert_eq!(answer.status(), 200, "{path}: {}", text(&answer));
@@ -79,7 +79,7 @@ fn json_of(answer: &Response<Bytes>) -> Value {
     serde_json::from_slice(answer.body()).unwrap_or_else(|e| panic!("{e}: {}", text(answer)))
 }
 
-/// The `data` of ordinary events.
+/// Returns the `data` of ordinary events.
 fn data(frames: &[String]) -> Vec<&str> {
     frames.iter().filter_map(|frame| frame.strip_prefix("data: ")?.split('\n').next()).collect()
 }
@@ -102,7 +102,7 @@ fn record(partition_key: Option<&str>, value: &str, time: i64, header: Option<(&
     }
 }
 
-/// A topic "t" of two partitions: a0 b1 c0 d1, at times 1000, 2000, 3000, 4000.
+/// A topic `t` of two partitions: a0 b1 c0 d1, at times 1000, 2000, 3000, 4000.
 fn filled() -> World {
     let world = world();
     world.broker.create("t", 2);
@@ -115,7 +115,7 @@ fn filled() -> World {
 }
 
 #[tokio::test]
-async fn each_way_to_start_and_to_choose_delivers_what_it_names() {
+async fn each_start_position_and_filter_delivers_its_records() {
     let world = filled();
     let cases = [
         ("from=earliest", "abcd"),
@@ -170,7 +170,7 @@ async fn a_cursor_wins_over_from_and_the_header_over_the_query() {
 }
 
 #[tokio::test]
-async fn what_is_no_plain_value_has_an_event_of_its_own() {
+async fn tombstones_binary_values_and_gaps_have_separate_events() {
     let world = world();
     world.broker.create("t", 1);
     world.broker.append_record("t", 0, NewRecord { key: Some("k".into()), ..NewRecord::default() });
@@ -188,7 +188,7 @@ async fn what_is_no_plain_value_has_an_event_of_its_own() {
     );
     let start = id(&frames[0]).to_owned();
     world.broker.trim("t", 0, 2);
-    // What the bridge has just read it may serve for a moment longer.
+    // The bridge may serve records from its read cache for a moment longer.
     let gap = loop {
         let frames = world.frames(&format!("/topics/t/events?until=end&from={start}"), &[]).await;
         if let Some(gap) = frames.iter().find(|frame| frame.starts_with("event: gap")) {
@@ -201,7 +201,7 @@ async fn what_is_no_plain_value_has_an_event_of_its_own() {
 }
 
 #[tokio::test]
-async fn ndjson_is_an_envelope_a_line() {
+async fn ndjson_is_one_envelope_per_line() {
     let world = filled();
     let accepts = [
         ("application/x-ndjson", true),
@@ -219,7 +219,7 @@ async fn ndjson_is_an_envelope_a_line() {
         assert_eq!(answer.headers()["x-accel-buffering"], "no");
         if ndjson {
             let lines = text(&answer);
-            let lines = lines.strip_prefix('\n').expect("a blank line that leaves with the head");
+            let lines = lines.strip_prefix('\n').expect("a blank line is sent with the head");
             let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
             let expected = json!({"topic": "t", "partition": 1, "offset": 0, "timestamp": 2000, "key": "pump",
                 "headers": [{"name": "site", "value": "north"}], "value": "b"});
@@ -230,7 +230,7 @@ async fn ndjson_is_an_envelope_a_line() {
 }
 
 #[tokio::test]
-async fn a_key_of_any_bytes_and_a_header_with_a_colon_can_be_asked_for() {
+async fn a_filter_accepts_a_key_of_any_bytes_and_a_header_with_a_colon() {
     let world = world();
     world.broker.create("t", 1);
     let odd = Header { name: "a:b\\c".into(), value: Some("x:y".into()) };
@@ -254,7 +254,7 @@ async fn a_key_of_any_bytes_and_a_header_with_a_colon_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn every_wrong_request_is_told_what_was_given_and_what_is_allowed() {
+async fn every_error_says_what_was_given_and_what_is_allowed() {
     let world = filled();
     world.broker.create("other", 1);
     let other = id(&world.frames("/topics/other/events?until=end", &[]).await[0]).to_owned();
@@ -317,7 +317,7 @@ async fn every_wrong_request_is_told_what_was_given_and_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn looking_around_shows_topics_partitions_and_records() {
+async fn topics_partitions_and_records_are_listed() {
     let world = filled();
     assert_eq!(json_of(&world.get("/topics", &[]).await), json!(["t"]));
     assert_eq!(json_of(&world.get("/topics/", &[]).await), json!(["t"]));
@@ -340,7 +340,7 @@ async fn looking_around_shows_topics_partitions_and_records() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_is_said_and_waited_for() {
+async fn an_unavailable_broker_is_reported_and_streams_wait_for_it() {
     let world = filled();
     world.broker.fail_with(Some(BrokerError::Unavailable("nobody there".into())));
     for (method, path) in [("GET", "/ready"), ("GET", "/topics"), ("GET", "/topics/t"), ("POST", "/topics/t")] {
@@ -349,7 +349,7 @@ async fn a_broker_that_is_away_is_said_and_waited_for() {
         assert!(text(&answer).contains("nobody there"), "{path}");
         assert!(answer.headers().contains_key("retry-after"), "{path}");
     }
-    // The head comes although nobody is there, and the stream begins when somebody is.
+    // The head arrives while the broker is away, and the stream begins when the broker is back.
     let request = warp::test::request().path("/topics/t/events?from=earliest&until=end");
     let answer = request.filter(&routes(world.app.clone())).await.unwrap();
     assert_eq!(answer.status(), 200);
@@ -365,7 +365,7 @@ async fn a_broker_that_is_away_is_said_and_waited_for() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_are_kept_out_and_allowed_ones_let_in() {
+async fn pages_of_other_origins_are_rejected_unless_allowed() {
     let world = filled();
     let form = ("content-type", "application/x-www-form-urlencoded");
     for origin in ["https://evil.example", "null", "http://localhost:9999"] {
@@ -400,7 +400,7 @@ async fn pages_of_other_origins_are_kept_out_and_allowed_ones_let_in() {
 }
 
 #[tokio::test]
-async fn silence_is_filled_with_heartbeats() {
+async fn an_idle_stream_sends_heartbeats() {
     let world = world();
     world.broker.create("t", 1);
     for (accept, beat) in [("text/event-stream", ": heartbeat\n\n"), ("application/x-ndjson", "\n")] {
@@ -416,7 +416,7 @@ async fn silence_is_filled_with_heartbeats() {
 }
 
 #[tokio::test]
-async fn openapi_describes_what_there_is_and_nothing_else() {
+async fn openapi_describes_exactly_the_routes_and_parameters() {
     let world = filled();
     let document = json_of(&world.get("/openapi.json", &[]).await);
     let fill = |path: &str| path.replace("{topic}", "t").replace("{partition}", "0").replace("{file}", "style.css");
@@ -432,7 +432,7 @@ async fn openapi_describes_what_there_is_and_nothing_else() {
             assert_eq!(status != 405, documented, "{method} {path} answers {status}");
             assert_ne!(status, 404, "{method} {path}");
         }
-        // The parameters that a route names when it is given one that it does not know.
+        // The error for an unknown parameter lists the parameters of the route.
         let Some(operation) = operations.get("get").or(operations.get("post")) else { continue };
         let asked = if operations.get("post").is_some() { "POST" } else { "GET" };
         let operation = if asked == "POST" { &operations["post"] } else { operation };
@@ -453,7 +453,7 @@ async fn openapi_describes_what_there_is_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_topic_goes_where_that_is_allowed_and_only_once() {
+async fn a_topic_is_deleted_once_where_that_is_allowed() {
     let guard = OriginPolicy { origins: Origins::Any, listens: BindScope::Loopback };
     let world = world_that(guard, http::Deletion::Allowed);
     world.broker.create("t", 1);

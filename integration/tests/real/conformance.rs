@@ -1,5 +1,5 @@
-//! What the seam promises, written once, and asked of every broker behind it: the log of our own, the
-//! wire driver on Kafka 4.4 and 3.9, and the crate driver on 3.9, each with what it cannot do.
+//! The contract of the `Broker` trait, checked for every implementation: the embedded log, the wire driver on Kafka 4.4
+//! and 3.9, and the crate driver on 3.9, each with its limitations.
 
 use crate::SOON;
 use bytes::Bytes;
@@ -20,22 +20,22 @@ enum Cannot {
     Headers,
     Timestamps,
     TopicIds,
-    /// Ending a fetch that waits.
+    /// Interrupt a waiting fetch.
     Interruption,
-    /// A key of no bytes is read as none.
+    /// An empty key is read as no key.
     EmptyKeys,
     DeleteTopics,
 }
 
-/// A topic of so many partitions.
+/// Creates a topic with this many partitions.
 type Create = dyn Fn(&str, usize) + Sync;
 type Delete = dyn Fn(&str) + Sync;
 
-/// A broker, how topics are made and deleted beside it, and what it cannot do.
+/// A broker, how to create and delete its topics, and its limitations.
 struct World {
     broker: Arc<dyn Broker>,
     create: Box<Create>,
-    /// Where the broker cannot do it itself.
+    /// Deletes a topic if the broker itself cannot.
     delete: Option<Box<Delete>>,
     cannot: &'static [Cannot],
 }
@@ -111,7 +111,7 @@ fn record(value: impl Into<Bytes>) -> NewRecord {
     NewRecord { value: Some(value.into()), ..NewRecord::default() }
 }
 
-/// A record as it is read, owned.
+/// Copies a fetched record.
 fn owned(record: RecordRef<'_>) -> (Offset, NewRecord) {
     let own = |part: Option<&[u8]>| part.map(Bytes::copy_from_slice);
     let headers = record.headers().map(|(name, value)| {
@@ -130,14 +130,14 @@ fn owned(record: RecordRef<'_>) -> (Offset, NewRecord) {
 
 impl World {
     fn conforms(&self) {
-        self.records_come_back_as_they_were_sent();
-        self.acks_decide_what_is_told();
-        self.a_key_chooses_the_partition_of_the_java_client();
-        self.what_is_not_there_is_an_error_with_its_name();
+        self.records_are_read_as_they_were_written();
+        self.acks_decide_what_is_reported();
+        self.a_key_chooses_the_same_partition_as_the_java_client();
+        self.unknown_topics_and_partitions_are_named_in_the_error();
         self.one_record_too_large_fails_alone();
-        self.a_time_is_the_first_record_of_that_time_or_later();
+        self.a_timestamp_finds_the_first_record_of_that_time_or_later();
         self.a_waiting_reader_wakes();
-        self.a_topic_made_anew_is_another_one();
+        self.a_recreated_topic_has_another_id();
     }
 
     fn can(&self, what: Cannot) -> bool {
@@ -206,7 +206,7 @@ impl World {
         self.broker.offsets(&[(TopicPartition { topic: name(topic), partition: 0 }, at)]).remove(0)
     }
 
-    fn records_come_back_as_they_were_sent(&self) {
+    fn records_are_read_as_they_were_written(&self) {
         let topic = self.fresh("as-sent", 1);
         assert_eq!((self.at(&topic, OffsetAt::Earliest), self.at(&topic, OffsetAt::Latest)), (Ok(0), Ok(0)));
         let header = |name: &str, value: Option<&'static str>| Header {
@@ -243,7 +243,7 @@ impl World {
         assert_eq!(self.at(&topic, OffsetAt::Latest), Ok(sent.len() as Offset));
     }
 
-    fn acks_decide_what_is_told(&self) {
+    fn acks_decide_what_is_reported(&self) {
         let topic = self.fresh("acks", 1);
         let offset = |acks| self.produce(&topic, acks, vec![record("v")]).remove(0).expect("written").offset;
         assert_eq!((offset(Acks::All), offset(Acks::Leader), offset(Acks::None)), (Some(0), Some(1), None));
@@ -253,7 +253,7 @@ impl World {
         });
     }
 
-    fn a_key_chooses_the_partition_of_the_java_client(&self) {
+    fn a_key_chooses_the_same_partition_as_the_java_client(&self) {
         let topic = self.fresh("keys", 3);
         assert_eq!(self.info(&topic).expect("there").partitions.len(), 3);
         let keys: Vec<String> = (0..30).map(|n| format!("key {n}")).collect();
@@ -264,7 +264,7 @@ impl World {
         }
     }
 
-    fn what_is_not_there_is_an_error_with_its_name(&self) {
+    fn unknown_topics_and_partitions_are_named_in_the_error(&self) {
         let missing = name(&fresh_topic("missing"));
         let unknown = BrokerError::UnknownTopic(missing.clone());
         assert_eq!(self.broker.topics(std::slice::from_ref(&missing)), Ok(vec![Err(unknown.clone())]));
@@ -289,13 +289,13 @@ impl World {
         assert_eq!(values, ["a", "b"]);
     }
 
-    fn a_time_is_the_first_record_of_that_time_or_later(&self) {
+    fn a_timestamp_finds_the_first_record_of_that_time_or_later(&self) {
         if !self.can(Cannot::Timestamps) {
             return;
         }
         let topic = self.fresh("times", 1);
         let base = now() - 100_000;
-        // As of a clock that jumps.
+        // Timestamps of a clock that jumps.
         let times = [100, 5000, 200, 300, 50, 6000];
         for time in times {
             let record = NewRecord { timestamp: Some(base + time), ..record("v") };
@@ -326,7 +326,7 @@ impl World {
             let reading = scope.spawn(|| {
                 read_until(&mut reader, 0);
                 came.send(()).expect("the test waits");
-                // Nothing more comes: only the interruption ends it.
+                // No record arrives: only the interruption ends the fetch.
                 reader.fetch(&[self.want(&topic, 1)], limits).map(drop)
             });
             self.produce(&topic, Acks::All, vec![record("v")]).remove(0).expect("written");
@@ -340,7 +340,7 @@ impl World {
         assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
     }
 
-    fn a_topic_made_anew_is_another_one(&self) {
+    fn a_recreated_topic_has_another_id(&self) {
         let topic = self.fresh("anew", 1);
         self.produce(&topic, Acks::All, vec![record("old")]).remove(0).expect("written");
         let old = self.info(&topic).expect("there").id;

@@ -1,4 +1,4 @@
-//! What others have written, read over HTTP.
+//! Reading over HTTP what other clients have written.
 
 use crate::{SOON, bridge};
 use curlew_integration::foreign::bytes;
@@ -13,7 +13,7 @@ fn kafka() -> &'static Kafka {
     Kafka::shared()
 }
 
-/// Runs `clients/kafka_python.py`; returns what it prints.
+/// Runs `clients/kafka_python.py` and returns its output.
 pub fn kafka_python(arguments: &[&str], input: &str) -> String {
     let mut child = Command::new(cache().join("python/bin/python"))
         .arg(file("clients/kafka_python.py"))
@@ -29,7 +29,7 @@ pub fn kafka_python(arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The data of all records of a topic from its beginning to its end.
+/// Returns the data of all records of a topic, from its beginning to its end.
 fn all(topic: &str) -> Vec<String> {
     bridge()
         .events(&format!("/topics/{topic}/events?from=earliest&until=end"))
@@ -43,7 +43,7 @@ fn all(topic: &str) -> Vec<String> {
 fn every_compression_is_read() {
     for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let topic = kafka().fresh(compression, 1);
-        // Long enough for several blocks of every codec.
+        // Long enough for several blocks in every codec.
         let values: Vec<String> = (0..300).map(|n| format!("{n}:{}", "curlew ".repeat(n * 3 + 1))).collect();
         let records: Value = values.iter().map(|v| json!({"value": v})).collect();
         kafka().produce_compressed(&topic, compression, records);
@@ -85,7 +85,7 @@ fn aborted_transactions_are_never_delivered() {
 }
 
 #[test]
-fn a_record_is_described_in_full() {
+fn an_envelope_describes_the_complete_record() {
     let topic = kafka().fresh("record", 2);
     kafka().produce(
         &topic,
@@ -108,7 +108,7 @@ fn a_record_is_described_in_full() {
 }
 
 #[test]
-fn tombstones_and_bytes_have_events_of_their_own() {
+fn tombstones_and_binary_values_have_separate_events() {
     let topic = kafka().fresh("kinds", 1);
     kafka().produce(&topic, json!([{"key": "boiler", "value": null}, {"value": bytes(&[0xff, 0])}, {"value": ""}]));
     let events = bridge().events(&format!("/topics/{topic}/events?from=earliest&until=end")).rest();
@@ -127,14 +127,14 @@ fn a_value_never_becomes_a_field() {
     kafka().produce(&topic, records);
     let events = bridge().events(&format!("/topics/{topic}/events?from=earliest&until=end")).rest();
     let seen: Vec<&str> = events.iter().map(|e| e.data.as_str()).collect();
-    // Server-Sent Events cannot tell line ends apart.
+    // Server-Sent Events do not distinguish line ends.
     let expected: Vec<String> = values.iter().map(|v| v.replace("\r\n", "\n").replace('\r', "\n")).collect();
     assert_eq!(seen, expected);
     assert!(events.iter().all(|e| e.kind == "message" && e.id.len() > 4), "{events:?}");
 }
 
 #[test]
-fn from_finds_the_place() {
+fn from_finds_the_start_position() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("clock").as_millis() as i64;
     let topic = kafka().fresh("from", 1);
     let at = |timestamp: i64, value: &str| {
@@ -157,7 +157,7 @@ fn from_finds_the_place() {
 }
 
 #[test]
-fn latest_begins_where_the_first_frame_says() {
+fn latest_begins_at_the_id_of_the_first_frame() {
     let topic = kafka().fresh("latest", 4);
     kafka().produce(&topic, json!([{"partition": 0, "value": "before"}]));
     let mut stream = bridge().events(&format!("/topics/{topic}/events"));
@@ -183,7 +183,7 @@ fn latest_begins_where_the_first_frame_says() {
 }
 
 #[test]
-fn several_topics_come_in_one_stream() {
+fn one_stream_delivers_several_topics() {
     let (a, b) = (kafka().fresh("a", 2), kafka().fresh("b", 1));
     kafka().produce(&a, json!([{"value": "of a"}]));
     kafka().produce(&b, json!([{"value": "of b"}]));
@@ -204,7 +204,7 @@ fn several_topics_come_in_one_stream() {
 }
 
 #[test]
-fn filters_let_through_what_they_name() {
+fn filters_deliver_only_matching_records() {
     let topic = kafka().fresh("filters", 2);
     kafka().produce(
         &topic,
@@ -265,7 +265,7 @@ fn a_missing_topic_is_404_or_waited_for() {
 }
 
 #[test]
-fn the_head_of_a_stream_keeps_proxies_from_holding_it_back() {
+fn the_head_of_a_stream_keeps_proxies_from_buffering() {
     let topic = kafka().fresh("head", 1);
     let stream = bridge().events(&format!("/topics/{topic}/events"));
     assert_eq!(stream.header("cache-control"), Some("no-cache, no-transform"));
@@ -273,7 +273,7 @@ fn the_head_of_a_stream_keeps_proxies_from_holding_it_back() {
 }
 
 #[test]
-fn silence_is_filled_with_heartbeats() {
+fn an_idle_stream_sends_heartbeats() {
     let topic = kafka().fresh("silence", 1);
     let mut stream = bridge().events(&format!("/topics/{topic}/events"));
     stream.first_id();
@@ -283,7 +283,7 @@ fn silence_is_filled_with_heartbeats() {
 }
 
 #[test]
-fn wrong_parameters_say_what_is_wrong() {
+fn errors_name_the_wrong_parameter() {
     let topic = kafka().fresh("wrong", 1);
     let other = kafka().fresh("other", 1);
     let id = bridge().events(&format!("/topics/{other}/events")).first_id();
@@ -319,7 +319,7 @@ fn wrong_parameters_say_what_is_wrong() {
 }
 
 #[test]
-fn looking_around_shows_topics_partitions_and_records() {
+fn topics_partitions_and_records_are_listed() {
     let topic = kafka().fresh("look", 2);
     kafka().produce(&topic, json!([{"partition": 1, "value": "{\"n\":1}"}, {"partition": 1, "value": "two"}]));
     kafka().delete_records(&topic, 1, 1);
@@ -339,7 +339,7 @@ fn looking_around_shows_topics_partitions_and_records() {
 }
 
 #[test]
-fn a_client_that_goes_away_is_forgotten() {
+fn a_disconnected_client_frees_its_stream() {
     let topic = kafka().fresh("gone", 1);
     for _ in 0..50 {
         let mut stream = bridge().events(&format!("/topics/{topic}/events"));

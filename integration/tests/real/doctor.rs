@@ -1,4 +1,4 @@
-//! `curlew doctor` on what goes wrong between a client and Kafka.
+//! `curlew doctor` on problems between a client and Kafka.
 
 use crate::bridge;
 use curlew_integration::bridge::run;
@@ -9,7 +9,7 @@ use curlew_integration::secured::{BOB, Listener, Secured};
 use serde_json::Value;
 use std::net::TcpListener;
 
-/// What was found, and the exit code.
+/// The findings and the exit code.
 struct Visit {
     lines: Vec<String>,
     code: Option<i32>,
@@ -23,14 +23,14 @@ impl Visit {
         Self { lines: text.lines().map(str::to_owned).collect(), code: output.status.code() }
     }
 
-    /// Of `step`, the first.
+    /// Returns the first line of `step`.
     #[track_caller]
     fn line(&self, step: &str) -> &str {
         let line = self.lines.iter().find(|line| line.split_whitespace().nth(1) == Some(step));
         line.unwrap_or_else(|| panic!("nothing about {step} in\n{}", self.lines.join("\n")))
     }
 
-    /// The first that failed, which must be `step`, and all after it that needs it skipped.
+    /// Asserts that `step` failed first, and that the steps that depend on it were skipped.
     #[track_caller]
     fn fails_at(&self, step: &str, words: &[&str]) {
         let first = self.lines.iter().find(|line| line.starts_with("failed")).map(String::as_str);
@@ -43,7 +43,7 @@ impl Visit {
 }
 
 #[test]
-fn a_cluster_that_works_has_nothing_that_failed() {
+fn a_working_cluster_has_no_failed_step() {
     for kafka in [Kafka::shared(), Kafka::shared_old()] {
         let topic = kafka.fresh("doctor", 1);
         let visit = Visit::new(&["--kafka", &kafka.bootstrap(), "--topic", &topic]);
@@ -77,7 +77,7 @@ fn a_cluster_that_works_has_nothing_that_failed() {
 }
 
 #[test]
-fn what_it_prints_for_programs_says_the_same() {
+fn the_json_output_says_the_same() {
     let output = run(&["doctor", "--json", "--kafka", &Kafka::shared().bootstrap(), "--topic", "no-such-topic"]);
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -88,7 +88,7 @@ fn what_it_prints_for_programs_says_the_same() {
 }
 
 #[test]
-fn an_advertised_listener_that_cannot_be_reached_is_named_with_what_to_set() {
+fn an_unreachable_advertised_listener_is_named_with_the_setting_to_change() {
     let kafka = Kafka::start(Options { proxied: true, id: "b3RoZXItY2x1c3Rlci0xMg", ..Options::default() });
     let place = kafka.proxied()[0];
     let upstream = format!("127.0.0.1:{}", place.upstream);
@@ -101,7 +101,7 @@ fn an_advertised_listener_that_cannot_be_reached_is_named_with_what_to_set() {
             &format!("set advertised.listeners=PLAINTEXT://{upstream}"),
         ],
     );
-    // The classic's worse form: something else listens there.
+    // A worse form of the classic mistake: something else listens there.
     let own = Kafka::shared().bootstrap();
     let port = own.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
     let _proxy = CountingProxy::start(place.listen, port);
@@ -110,20 +110,20 @@ fn an_advertised_listener_that_cannot_be_reached_is_named_with_what_to_set() {
 }
 
 #[test]
-fn what_is_not_kafka_is_said_at_the_step_where_it_shows() {
+fn a_server_that_is_not_kafka_fails_at_the_step_that_notices() {
     let closed = format!("127.0.0.1:{}", free_port());
     Visit::new(&["--kafka", &closed]).fails_at("tcp", &["refused", "nothing listens there"]);
     let http = format!("127.0.0.1:{}", bridge().port);
     Visit::new(&["--kafka", &http]).fails_at("api-versions", &["speaks HTTP", "9092"]);
     Visit::new(&["--kafka", "no-such-host.invalid:9092"]).fails_at("name", &["cannot be resolved", "DNS"]);
-    // The system takes connections for it, and nobody answers.
+    // The system accepts connections for it, but nothing responds.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = silent.local_addr().expect("address").to_string();
     Visit::new(&["--kafka", &address]).fails_at("api-versions", &["no answer in time", "TLS"]);
 }
 
 #[test]
-fn one_of_several_addresses_is_enough_to_go_on() {
+fn one_reachable_address_of_several_is_enough() {
     let closed = format!("127.0.0.1:{}", free_port());
     let visit = Visit::new(&["--kafka", &format!("{closed},{}", Kafka::shared().bootstrap())]);
     visit.fails_at("tcp", &[&closed]);
@@ -131,7 +131,7 @@ fn one_of_several_addresses_is_enough_to_go_on() {
 }
 
 #[test]
-fn a_driver_that_does_not_fit_is_said() {
+fn an_unsuitable_driver_is_reported() {
     let kafka = Kafka::shared().bootstrap();
     Visit::new(&["--kafka", &kafka, "--driver", "crate"]).fails_at("api-versions", &["only what is older"]);
     let old = Visit::new(&["--kafka", &Kafka::shared_old().bootstrap(), "--driver", "crate"]);
@@ -140,7 +140,7 @@ fn a_driver_that_does_not_fit_is_said() {
 }
 
 #[test]
-fn tls_users_and_access_rules_fail_each_at_its_own_step() {
+fn tls_credentials_and_acls_fail_each_at_a_separate_step() {
     let kafka = Secured::start();
     let (mine, others) = (kafka.fresh("mine", 1), kafka.fresh("others", 1));
     kafka.allow("User:bob", "READ", &mine);
@@ -165,6 +165,6 @@ fn tls_users_and_access_rules_fail_each_at_its_own_step() {
     visit(&distrusts, &mine).fails_at("tls", &["ssl.truststore.location"]);
     visit(&kafka.client(Listener::Elsewhere, &[]), &mine).fails_at("tls", &["127.0.0.1"]);
     visit(&kafka.client(Listener::Mutual, &[]), &mine).fails_at("tls", &["ssl.keystore"]);
-    // Nobody said that TLS is spoken there.
+    // The settings do not say that the listener uses TLS.
     Visit::new(&["--kafka", &kafka.address(Listener::Tls)]).fails_at("api-versions", &["TLS"]);
 }

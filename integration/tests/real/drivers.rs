@@ -1,4 +1,4 @@
-//! The same checks with both drivers on Kafka 3.9, and what each says it cannot do.
+//! The same checks with both drivers on Kafka 3.9, and what each driver cannot do.
 
 use crate::SOON;
 use curlew_integration::bridge::Bridge;
@@ -39,7 +39,7 @@ fn each_driver_produces_and_consumes_on_3_9() {
 }
 
 #[test]
-fn the_old_protocol_refuses_what_it_cannot_carry() {
+fn the_crate_driver_rejects_what_it_does_not_support() {
     let kafka = Kafka::shared_old();
     let topic = kafka.fresh("refuses", 1);
     let bridge = Bridge::start_with(&kafka.bootstrap(), &["--driver", "crate"]);

@@ -1,4 +1,4 @@
-//! Without any Kafka: the log of our own through the real binary, killed at any moment and on a full disk.
+//! Without Kafka: the embedded log through the real binary, killed at any moment and on a full disk.
 
 use curlew_integration::bridge::{Bridge, run, run_with_input};
 use curlew_integration::eventually;
@@ -26,7 +26,7 @@ fn values(bridge: &Bridge, target: &str) -> Vec<String> {
 }
 
 #[test]
-fn it_starts_with_nothing_and_keeps_what_it_was_told() {
+fn it_starts_with_an_empty_folder_and_keeps_its_records() {
     let data = folder();
     let mut bridge = Bridge::embedded(data.path(), &[]);
     for (offset, value) in ["{\"a\":1}", "two", "three"].into_iter().enumerate() {
@@ -45,7 +45,7 @@ fn it_starts_with_nothing_and_keeps_what_it_was_told() {
 }
 
 #[test]
-fn the_terminal_works_against_it() {
+fn the_terminal_commands_work_with_it() {
     let data = folder();
     let bridge = Bridge::embedded(data.path(), &[]);
     let url = format!("http://127.0.0.1:{}", bridge.port);
@@ -56,7 +56,7 @@ fn the_terminal_works_against_it() {
 }
 
 #[test]
-fn a_topic_deleted_and_made_anew_is_a_gap_to_those_who_read_the_old_one() {
+fn a_recreated_topic_is_a_gap_for_readers_of_the_old_one() {
     let data = folder();
     let bridge = Bridge::embedded(data.path(), &["--allow-delete"]);
     bridge.post("/topics/t", "text/plain", "old").expect(200);
@@ -88,12 +88,12 @@ fn post_lines(bridge: &Bridge, name: &str, count: usize) {
     bridge.post("/topics/t", "application/x-ndjson", lines.join("\n")).expect(200);
 }
 
-/// When the copy of a data folder is made.
+/// When the data folder is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Copied {
-    /// The copy knows the opening that writes on.
+    /// The copy was made after the last opening of the log.
     WhileServed,
-    /// The copy does not know the cursors that come after it.
+    /// The copy was made before that opening, so it does not know the cursors after it.
     WhileStopped,
 }
 
@@ -139,14 +139,14 @@ fn an_older_copy_of_the_folder_that_has_grown_past_the_cursor_is_a_gap() {
         assert_told(&bridge.events(&format!("/topics/t/events?until=end&from={id}")).rest());
         live.seen.wait_for_records(20 + expected.len(), LONG);
         let mut events = live.seen.events();
-        // Each end of the bridge is one.
+        // Each shutdown of the bridge ends the stream with a problem.
         events.retain(|event| event.kind != "problem");
         assert_told(&events[20..]);
     }
 }
 
 #[test]
-fn a_second_one_on_the_same_folder_is_told_whom_to_stop() {
+fn a_second_bridge_on_the_same_folder_names_the_process_to_stop() {
     let data = folder();
     let mut bridge = Bridge::embedded(data.path(), &[]);
     let path = data.path().to_str().expect("UTF-8");
@@ -156,7 +156,7 @@ fn a_second_one_on_the_same_folder_is_told_whom_to_stop() {
     assert_eq!(second.status.code(), Some(2));
 }
 
-/// An error where it is down, or killed before it answers.
+/// Fails if the bridge is down, or killed before it responds.
 fn try_post(port: u16, value: &str) -> std::io::Result<http::Response> {
     let mut stream = http::try_connect(port)?;
     let length = value.len().to_string();
@@ -165,14 +165,14 @@ fn try_post(port: u16, value: &str) -> std::io::Result<http::Response> {
     http::open(stream)?.finish()
 }
 
-/// Posts numbered records one after another, and notes what was acknowledged where.
+/// Posts numbered records one after another, and records the acknowledged offsets.
 fn post_until(ended: &AtomicBool, port: u16, writer: usize, acknowledged: &Mutex<Vec<(i64, String)>>) {
     for number in 0.. {
         if ended.load(Ordering::Relaxed) {
             return;
         }
         let value = format!("{writer}-{number}");
-        // What was cut off is not sent again: it may be there, but not twice.
+        // A record that was cut off is not sent again: it may have been written, but never twice.
         let posted = try_post(port, &value);
         match posted {
             Ok(receipt) if receipt.status == 200 => {
@@ -184,7 +184,7 @@ fn post_until(ended: &AtomicBool, port: u16, writer: usize, acknowledged: &Mutex
     }
 }
 
-/// `$CURLEW_KILLS`, for a long run.
+/// The number of kills: `$CURLEW_KILLS` for a long run.
 fn kills() -> usize {
     std::env::var("CURLEW_KILLS").map_or(10, |n| n.parse().expect("CURLEW_KILLS is a number"))
 }
@@ -231,7 +231,7 @@ fn killed_at_any_moment_it_keeps_every_acknowledged_record_once_and_streams_resu
     println!("{} kills, {} acknowledged, {} there, all seen once", kills(), acknowledged.len(), there.len());
 }
 
-/// A file system of its own that can be full; `None` where we may not mount one.
+/// A separate file system that can be filled; `None` if this user may not mount one.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
@@ -260,7 +260,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
+fn on_a_full_disk_reading_continues_and_writing_resumes_once_there_is_space() {
     let Some(disk) = SmallDisk::mount("24m") else {
         eprintln!("SKIPPED, NOT TESTED: the full disk, since only root may mount a small one");
         return;
@@ -290,7 +290,7 @@ fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
         assert!(there.iter().enumerate().all(|(number, there)| *there == value(number)), "in order and whole");
     };
     whole(written);
-    // Refused again and again, it still reads.
+    // It still reads while writes are rejected.
     bridge.post("/topics/t", "text/plain", value(written)).expect(507);
     whole(written);
     std::fs::remove_file(&ballast).expect("room");
@@ -306,7 +306,8 @@ fn on_a_full_disk_reading_goes_on_and_so_does_writing_once_there_is_room() {
     println!("{written} records until the disk was full");
 }
 
-/// Fills the disk to the last byte and frees it, over and over: no look before a write can foresee that.
+/// Fills the disk to the last byte and frees it, repeatedly. A check of the free space before a write cannot foresee
+/// this.
 fn fill_and_free(ended: &AtomicBool, ballast: &Path) {
     while !ended.load(Ordering::Relaxed) {
         if let Ok(mut file) = std::fs::File::create(ballast) {
@@ -320,7 +321,7 @@ fn fill_and_free(ended: &AtomicBool, ballast: &Path) {
 }
 
 #[test]
-fn a_disk_that_fills_up_in_the_middle_of_a_write_costs_nothing_that_was_acknowledged() {
+fn a_disk_that_fills_up_during_a_write_loses_no_acknowledged_record() {
     let Some(disk) = SmallDisk::mount("64m") else {
         eprintln!("SKIPPED, NOT TESTED: the full disk, since only root may mount a small one");
         return;
@@ -361,7 +362,7 @@ fn a_disk_that_fills_up_in_the_middle_of_a_write_costs_nothing_that_was_acknowle
 }
 
 #[test]
-fn a_late_stream_sees_the_gap_that_retention_left() {
+fn a_late_stream_sees_the_gap_left_by_retention() {
     let data = folder();
     let bridge = Bridge::embedded(data.path(), &["--retention-bytes", "512KiB"]);
     bridge.post("/topics/t", "text/plain", "first").expect(200);

@@ -1,4 +1,4 @@
-//! Wrong settings, and a Kafka that is not there.
+//! Wrong settings, and an unavailable Kafka.
 
 use crate::SOON;
 use curlew_integration::bridge::{Bridge, run};
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::net::TcpListener;
 
 #[test]
-fn the_bridge_starts_without_kafka_and_begins_when_it_comes() {
+fn the_bridge_starts_without_kafka_and_begins_when_kafka_starts() {
     let port = free_port();
     let bridge = Bridge::start(&format!("127.0.0.1:{port}"));
     bridge.get("/health").expect(200);
@@ -26,7 +26,7 @@ fn the_bridge_starts_without_kafka_and_begins_when_it_comes() {
         ready if ready.status == 200 => Ok(()),
         other => Err(other.text()),
     });
-    // Where "latest" is, is found when the broker first answers.
+    // The latest offset is looked up when the broker first responds.
     stream.first_id();
     kafka.create("late", 1);
     kafka.produce("late", json!([{"value": "the first"}]));
@@ -74,8 +74,8 @@ fn wrong_settings_are_one_line_and_exit_code_2() {
 }
 
 #[test]
-fn a_server_that_is_not_kafka_is_an_error_and_no_more() {
-    // Answers every request with the head of a frame of 2 GB, then garbage.
+fn a_server_that_is_not_kafka_is_reported_as_an_error() {
+    // Answers every request with the header of a 2 GB frame, then garbage.
     let impostor = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = impostor.local_addr().expect("address").to_string();
     std::thread::spawn(move || {

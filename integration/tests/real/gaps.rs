@@ -1,4 +1,4 @@
-//! What cannot be read any more is told, never passed over.
+//! Records that can no longer be read are reported as gaps, never skipped silently.
 
 use crate::{SOON, bridge};
 use curlew_integration::bridge::run;
@@ -13,7 +13,7 @@ fn values(of: std::ops::Range<usize>) -> serde_json::Value {
 }
 
 #[test]
-fn what_retention_removed_is_a_gap() {
+fn records_removed_by_retention_are_a_gap() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("retention", 2);
     kafka.produce(&topic, values(0..10));
@@ -21,7 +21,7 @@ fn what_retention_removed_is_a_gap() {
     let seen: Vec<_> = (0..3).map(|_| stream.event()).collect();
     drop(stream);
     kafka.delete_records(&topic, 0, 6);
-    // What the bridge has just read it may serve for a moment longer.
+    // The bridge may serve records from its read cache for a moment longer.
     let (gap, stream) = eventually("the gap", SOON, || {
         let mut stream =
             Stream::open_at(bridge().port, &format!("/topics/{topic}/events?until=end"), Some(&seen[2].id));
@@ -34,7 +34,7 @@ fn what_retention_removed_is_a_gap() {
     assert_eq!(gap.json(), expected);
     let rest = stream.rest();
     assert_eq!(rest.iter().map(|e| e.data.as_str()).collect::<Vec<_>>(), ["6", "7", "8", "9"]);
-    // The gap's id is a place after the gap.
+    // The id of the gap is a position after it.
     let again = Stream::open_at(bridge().port, &format!("/topics/{topic}/events?until=end"), Some(&gap.id)).rest();
     assert_eq!(again.iter().map(|e| e.data.as_str()).collect::<Vec<_>>(), ["6", "7", "8", "9"]);
 }
@@ -54,7 +54,7 @@ fn a_deleted_topic_is_waited_for_and_a_recreated_one_is_a_gap() {
     assert_eq!((gap.kind.as_str(), &gap.json()["reason"]), ("gap", &json!("recreated")), "{gap:?}");
     assert_eq!(stream.take(6), ["0", "1", "2", "3", "4", "5"], "from its beginning");
     drop(stream);
-    // The same at the reconnect.
+    // The same after a reconnect.
     let stream = Stream::open_at(bridge().port, &format!("/topics/{topic}/events?until=end"), Some(&last.id));
     let events = stream.rest();
     assert_eq!((events[0].kind.as_str(), &events[0].json()["reason"]), ("gap", &json!("recreated")), "{events:?}");
@@ -62,7 +62,7 @@ fn a_deleted_topic_is_waited_for_and_a_recreated_one_is_a_gap() {
     assert_eq!(rest, ["0", "1", "2", "3", "4", "5"], "from its beginning");
 }
 
-/// The last id of a stream that ends by itself, and its events.
+/// Returns the last id and the events of a stream that ends by itself.
 fn to_the_end(target: &str, id: Option<&str>) -> (String, Vec<Event>) {
     let mut stream = Stream::open_at(bridge().port, target, id);
     let mut events = Vec::new();
@@ -76,7 +76,7 @@ fn to_the_end(target: &str, id: Option<&str>) -> (String, Vec<Event>) {
 }
 
 #[test]
-fn retention_behind_markers_and_aborted_records_is_no_gap() {
+fn retention_of_markers_and_aborted_records_is_not_a_gap() {
     let kafka = Kafka::shared();
     for (end, count) in [("commit", 2), ("abort", 300)] {
         let topic = kafka.fresh("markers", 1);
@@ -88,7 +88,7 @@ fn retention_behind_markers_and_aborted_records_is_no_gap() {
         if end == "commit" {
             live.take(count);
         }
-        // The live stream's id moves when the flow has gone quiet.
+        // The live stream's id moves once the stream is idle.
         let (seen, deadline) = (live.parser.last_id.clone(), Instant::now() + SOON);
         while live.parser.last_id == seen {
             let nothing = live.next_within(Duration::from_millis(500));
@@ -112,7 +112,7 @@ fn retention_behind_markers_and_aborted_records_is_no_gap() {
 }
 
 #[test]
-fn a_cursor_past_the_end_is_a_gap_also_with_until_end() {
+fn a_cursor_past_the_end_is_a_gap_with_until_end_too() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("past", 1);
     kafka.produce(&topic, values(0..4));
@@ -153,7 +153,8 @@ fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
     let marked = kafka.fresh("marked", 1);
     kafka.produce(&topic, values(0..3));
     kafka.transaction(&marked, "commit", values(0..3));
-    // A record is last, a transaction marker is, a filter has left out the last record, or all of them.
+    // The last offset is a record, a transaction marker, or a record that the filter drops; or the filter drops all
+    // records.
     let streams = [
         (&topic, "until=end", 3),
         (&topic, "limit=2", 2),
@@ -163,10 +164,10 @@ fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
     ];
     for (topic, bound, records) in streams {
         let url = format!("http://127.0.0.1:{}/topics/{topic}/events?from=earliest&{bound}", bridge().port);
-        // Bounded: a client that is not told to stop reconnects for ever.
+        // With a timeout: a client that is not stopped reconnects forever.
         let mut node = std::process::Command::new("timeout");
         node.arg("60").arg("node").arg(file("clients/eventsource.mjs")).arg(url).env("CURLEW_CACHE", cache());
-        // It runs until it is killed, unless it is told to stop.
+        // It runs until it is killed, unless the stream stops it.
         let output = node.output().expect("node");
         let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(said.lines().last().is_some_and(|line| line.starts_with("204")), "{bound}: {said}");
@@ -175,7 +176,7 @@ fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
 }
 
 #[test]
-fn a_compacted_log_has_holes_and_no_gaps() {
+fn a_compacted_log_has_no_gaps() {
     let kafka = Kafka::shared();
     let topic = curlew_integration::fresh_topic("compacted");
     let config = json!({"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001", "segment.ms": "200",
@@ -185,7 +186,7 @@ fn a_compacted_log_has_holes_and_no_gaps() {
         kafka.produce(&topic, json!([{"key": "same", "value": n.to_string()}]));
     }
     let left = curlew_integration::eventually("the cleaner ran", std::time::Duration::from_secs(60), || {
-        // A record after the segment's time closes it.
+        // A record after the segment's time limit closes the segment.
         std::thread::sleep(std::time::Duration::from_millis(300));
         kafka.produce(&topic, json!([{"key": "other", "value": "other"}]));
         let left: Vec<String> = kafka.consume(&topic).iter().map(|r| r.text()).collect();

@@ -1,4 +1,4 @@
-//! The harness itself, checked with the Java client: what it shows must not depend on Curlew.
+//! Tests of the harness itself, with the Java client: its results must not depend on Curlew.
 
 use curlew_integration::kafka::{Kafka, Options};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! The image that the Dockerfile describes: its root file system is assembled, and its program runs there, as the user
-//! that has no rights, on a root that cannot be written.
+//! The image that the Dockerfile describes: its root file system is assembled, and the program runs there as an
+//! unprivileged user on a read-only root.
 
 use crate::ship::static_binary;
 use curlew_integration::image::Image;
@@ -8,7 +8,7 @@ use curlew_integration::{eventually, free_port};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// Mounting takes a root that is one.
+/// Whether mounting is allowed, which takes a real root user.
 pub fn may_mount() -> bool {
     Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success())
 }
@@ -18,7 +18,7 @@ fn curl(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_image_serves_as_nobody_on_a_root_that_cannot_be_written() {
+fn the_image_serves_as_an_unprivileged_user_on_a_read_only_root() {
     if !may_mount() {
         eprintln!(
             "SKIPPED, NOT TESTED: the image cannot be run, since `unshare --mount` is not allowed here (be root)"
@@ -35,7 +35,7 @@ fn the_image_serves_as_nobody_on_a_root_that_cannot_be_written() {
     let open = [("CURLEW_LISTEN", listen.as_str()), ("CURLEW_INSECURE_NO_AUTH", "true")];
     let words = [image.entrypoint.clone(), image.command.clone()].concat();
 
-    // Nobody serves the network by accident.
+    // The image must not serve the network by accident.
     let refused = image.run(root.path(), &words, &open[..1]).output().expect("started");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(2) && said.contains("--auth-file"), "{said}");
@@ -68,7 +68,7 @@ fn the_image_serves_as_nobody_on_a_root_that_cannot_be_written() {
         mount.split(' ').nth(5).expect("options").split(',').next().expect("one").to_owned()
     };
     assert_eq!((rights("/").as_str(), rights("/data").as_str()), ("ro", "rw"), "{mounts}");
-    // `ended` in its log is the drain's last word.
+    // The drain ends by logging `ended`.
     assert!(serving.stop().success() && serving.log().contains("ended"), "{}", serving.log());
     let left: Vec<_> = std::fs::read_dir(root.path()).expect("folder").map(|f| f.expect("entry").file_name()).collect();
     assert_eq!(left.len(), 3, "only what was copied is there: {left:?}");

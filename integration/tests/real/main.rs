@@ -1,4 +1,4 @@
-//! The real binary against real brokers, with clients that nobody here wrote.
+//! The real binary against real brokers, with third-party clients.
 //!
 //! One program, so that its suites share brokers and the Java client.
 
@@ -32,7 +32,7 @@ use curlew_integration::kafka::Kafka;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// A bridge to the shared 4.4.0 broker for tests that leave it as it is.
+/// A bridge to the shared 4.4.0 broker, for tests that do not change it.
 fn bridge() -> &'static Bridge {
     static SHARED: OnceLock<Bridge> = OnceLock::new();
     SHARED.get_or_init(|| Bridge::start(&Kafka::shared().bootstrap()))

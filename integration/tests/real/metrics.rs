@@ -1,4 +1,4 @@
-//! `/metrics` on a real broker, read by the parser of Prometheus' own Python client.
+//! `/metrics` on a real broker, read by the parser of Prometheus' Python client.
 
 use crate::SOON;
 use curlew_integration::bridge::Bridge;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Samples by name and labels, as `clients/metrics.py` prints them.
+/// Parses samples by name and labels with `clients/metrics.py`.
 fn read(format: &str, answer: &Response) -> Value {
     let mut python = Command::new(cache().join("schemathesis/bin/python"))
         .arg(file("clients/metrics.py"))
@@ -25,7 +25,7 @@ fn read(format: &str, answer: &Response) -> Value {
 }
 
 #[test]
-fn prometheus_reads_what_kafka_did() {
+fn prometheus_can_read_all_metrics() {
     let bridge = Bridge::start(&Kafka::shared().bootstrap());
     let topic = fresh_topic("metrics");
     for n in 0..3 {
@@ -42,7 +42,7 @@ fn prometheus_reads_what_kafka_did() {
     });
     bridge.post(&format!("/topics/{topic}"), "application/json", "3").expect(200);
     stream.take(1);
-    // The record is with the client before its time is noted.
+    // The client has the record before its latency is recorded.
     eventually("the delivery is counted", SOON, || {
         let metrics = read("text", &bridge.get("/metrics").expect(200));
         match metrics["curlew_delivery_latency_seconds_count"].as_f64() {

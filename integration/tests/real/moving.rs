@@ -1,4 +1,4 @@
-//! From a log of our own to Kafka and back, with every byte: `curlew export` and `curlew produce --format record`.
+//! From the embedded log to Kafka and back, byte for byte: `curlew export` and `curlew produce --format record`.
 
 use crate::bridge;
 use curlew_integration::bridge::{Bridge, run, run_with_input};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 const BINARY: &str = "application/vnd.kafka.binary.v2+json";
 
-/// Keys, values and headers that look like something else, in base64 where there is one.
+/// Keys, values and headers that look like something else; with base64 where one does.
 fn odd_records() -> String {
     json!({"records": [
         {"key": "aw==", "value": "bnVsbA==", "timestamp": 1_700_000_000_000_i64},
@@ -56,7 +56,7 @@ fn a_topic_goes_from_the_folder_to_kafka_and_back_with_keys_headers_and_timestam
     assert_eq!(moved, expected);
     assert_eq!(seen[1].headers, [("h".to_owned(), owned(b"\xff")), ("h".to_owned(), None)]);
 
-    // Straight from Kafka, through a bridge in front of it, and from the folder: the same file.
+    // Directly from Kafka, through a bridge in front of it, and from the folder: the same file.
     let through = format!("http://127.0.0.1:{}", bridge().port);
     for way in [["--kafka", &bootstrap], ["--url", &through]] {
         assert_eq!(String::from_utf8_lossy(&export(&topic, &way)), String::from_utf8_lossy(&file), "{way:?}");
@@ -69,7 +69,7 @@ fn a_topic_goes_from_the_folder_to_kafka_and_back_with_keys_headers_and_timestam
 }
 
 #[test]
-fn partitions_are_kept_where_that_is_asked() {
+fn partitions_are_kept_on_request() {
     let data = tempfile::tempdir().expect("temp folder");
     let own = Bridge::embedded(data.path(), &["--partitions", "3"]);
     let url = format!("http://127.0.0.1:{}", own.port);

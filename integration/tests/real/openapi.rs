@@ -1,4 +1,5 @@
-//! `/openapi.json` is true: schemathesis makes requests of it, good ones and bad ones, and holds the answers against it.
+//! `/openapi.json` is accurate: schemathesis generates valid and invalid requests from it, and checks the responses
+//! against it.
 
 use crate::SOON;
 use curlew_integration::bridge::Bridge;
@@ -8,16 +9,16 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long it makes up requests: the same ones each time, as far as it comes, or others with `CURLEW_SEED`.
+/// How long it generates requests: the same ones each time, or others with `CURLEW_SEED`.
 const SECONDS: u64 = 60;
 
 #[test]
-fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
+fn schemathesis_finds_no_undocumented_response() {
     let folder = tempfile::tempdir().expect("temp folder");
     let data = folder.path().join("data");
     let bridge = Bridge::embedded(&data, &["--partitions", "2", "--allow-delete"]);
     let document = bridge.get("/openapi.json").expect(200);
-    // Read from its own URL, the document would leave that URL out.
+    // If schemathesis loaded the document from its URL, it would not test that URL.
     let copy = folder.path().join("openapi.json");
     std::fs::write(&copy, &document.body).expect("temp file");
     let document = document.json();
@@ -36,7 +37,7 @@ fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
         .args(["--max-time", &SECONDS.to_string(), "--request-timeout", "10", "--no-color"])
         .env("PYTHONPATH", file("clients"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        // It keeps what it found beside itself.
+        // It stores its findings in the current folder.
         .current_dir(folder.path());
     let mut schemathesis = Process::start("schemathesis", command, &log);
     let status = schemathesis.wait(Duration::from_secs(2 * SECONDS) + SOON);

@@ -1,4 +1,4 @@
-//! Pages of other origins, as the real program answers them.
+//! Requests from pages of other origins, with the real binary.
 
 use crate::bridge;
 use curlew_integration::bridge::Bridge;
@@ -7,7 +7,7 @@ use curlew_integration::kafka::Kafka;
 const PAGE: &str = "https://shop.example";
 
 #[test]
-fn a_strange_page_is_refused_whatever_it_sends() {
+fn a_page_of_another_origin_is_rejected_whatever_it_sends() {
     let topic = Kafka::shared().fresh("origin", 1);
     let target = format!("/topics/{topic}");
     for content_type in ["application/json", "application/x-www-form-urlencoded", "text/plain"] {
@@ -23,14 +23,14 @@ fn a_strange_page_is_refused_whatever_it_sends() {
 }
 
 #[test]
-fn a_name_that_is_not_loopback_is_refused() {
+fn a_host_that_is_not_loopback_is_rejected() {
     for (host, status) in [("evil.example", 403), ("localhost", 200), ("127.0.0.1:8080", 200), ("[::1]:1", 200)] {
         assert_eq!(bridge().request("GET", "/health", &[("Host", host)], b"").status, status, "{host}");
     }
 }
 
 #[test]
-fn an_allowed_page_gets_what_a_browser_asks_for() {
+fn an_allowed_page_gets_its_cors_headers() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("allowed", 1);
     let bridge = Bridge::start_with(&kafka.bootstrap(), &["--cors-origin", PAGE]);

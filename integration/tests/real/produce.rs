@@ -1,4 +1,4 @@
-//! What is produced over HTTP, as Kafka's own consumer sees it.
+//! Records produced over HTTP, as Kafka's Java consumer sees them.
 
 use crate::{SOON, bridge};
 use base64::Engine;
@@ -17,7 +17,7 @@ fn kafka() -> &'static Kafka {
 }
 
 #[test]
-fn a_body_is_the_records_value_byte_for_byte() {
+fn a_body_is_the_value_of_its_record_byte_for_byte() {
     let untouched = " { \"a\" :  1.0,\r\n \"a\":2 }\n".as_bytes();
     let all_bytes: Vec<u8> = (0..=255).collect();
     let cases: [(&str, &[u8]); 7] = [
@@ -41,7 +41,7 @@ fn a_body_is_the_records_value_byte_for_byte() {
 }
 
 #[test]
-fn key_partition_timestamp_and_headers_come_with_the_request() {
+fn key_partition_timestamp_and_headers_are_taken_from_the_request() {
     let topic = kafka().fresh("parts", 3);
     let target = format!("/topics/{topic}?key=a%20key&partition=2&timestamp=2023-11-14T22:13:20Z");
     let headers =
@@ -81,7 +81,7 @@ fn keyed_records_go_where_the_java_client_sends_them() {
 }
 
 #[test]
-fn an_envelope_of_the_rest_proxy_is_understood() {
+fn an_envelope_of_the_rest_proxy_is_accepted() {
     let topic = kafka().fresh("envelope", 2);
     let body = json!({"records": [
         {"key": {"id": 1}, "value": {"a": [1, 2]}, "partition": 1},
@@ -105,7 +105,7 @@ fn an_envelope_of_the_rest_proxy_is_understood() {
 fn one_record_too_large_fails_alone() {
     let topic = fresh_topic("large");
     kafka().create_with(&topic, 1, json!({"max.message.bytes": "3000"}));
-    // Bytes that no compression makes small.
+    // Incompressible bytes.
     let large = STANDARD.encode(std::iter::repeat_with(|| fastrand::u8(..)).take(6000).collect::<Vec<u8>>());
     let body = json!({"records": [{"value": "YQ=="}, {"value": large}, {"value": "Yg=="}]}).to_string();
     let answer = bridge().post(&format!("/topics/{topic}"), BINARY_V2, body).expect(207).json();
@@ -129,7 +129,7 @@ fn an_envelope_with_nothing_valid_is_a_422() {
 }
 
 #[test]
-fn receipts_come_while_the_body_is_still_sent() {
+fn receipts_arrive_while_the_body_is_still_sent() {
     let topic = kafka().fresh("ndjson", 1);
     let mut stream = http::connect(bridge().port);
     let headers = [("Content-Type", "application/x-ndjson"), ("Transfer-Encoding", "chunked")];
@@ -173,7 +173,7 @@ fn delete_with_a_key_writes_a_tombstone() {
 }
 
 #[test]
-fn acks_say_how_sure_the_answer_is() {
+fn acks_decide_the_status() {
     let topic = kafka().fresh("acks", 1);
     let at = |acks: &str| bridge().post(&format!("/topics/{topic}?acks={acks}"), "text/plain", acks);
     assert_eq!(at("all").expect(200).json()["offsets"][0]["offset"], 0);
@@ -188,7 +188,7 @@ fn acks_say_how_sure_the_answer_is() {
 }
 
 #[test]
-fn a_missing_topic_is_made_by_the_first_record_unless_told_not_to() {
+fn a_missing_topic_is_created_by_its_first_record_unless_that_is_switched_off() {
     bridge().post(&format!("/topics/{}", fresh_topic("made")), "text/plain", "v").expect(200);
     let strict = Bridge::start_with(&kafka().bootstrap(), &["--no-auto-create"]);
     let topic = fresh_topic("unmade");
@@ -208,7 +208,7 @@ fn kafka_python_reads_keys_and_headers() {
 }
 
 #[test]
-fn wrong_requests_say_what_is_wrong() {
+fn errors_say_what_is_wrong_with_the_request() {
     let topic = kafka().fresh("wrong", 1);
     let cases: [(&str, &str, &str, u16); 8] = [
         ("/topics/TOPIC", "application/json", "{", 422),
@@ -223,7 +223,7 @@ fn wrong_requests_say_what_is_wrong() {
     let mut wrong = Vec::new();
     for (target, content_type, body, status) in cases {
         let answer = bridge().post(&target.replace("TOPIC", &topic), content_type, body);
-        // 400 and 422 differ by "cannot be read" and "is not valid"; what counts is that it is the sender's.
+        // 400 means "cannot be parsed" and 422 "not valid". Both are the fault of the client.
         let same_kind = |a: u16, b: u16| a == b || (matches!(a, 400 | 422) && matches!(b, 400 | 422));
         let problem = answer.header("content-type") == Some("application/problem+json")
             && answer.json()["message"].is_string()

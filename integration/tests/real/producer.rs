@@ -1,4 +1,4 @@
-//! The producer towards Kafka: topics that are being created, and brokers with narrow limits.
+//! The Kafka producer: topics that are being created, and brokers with tight limits.
 
 use crate::bridge;
 use curlew_integration::bridge::{Bridge, run};
@@ -6,12 +6,12 @@ use curlew_integration::fresh_topic;
 use curlew_integration::kafka::{Kafka, Options};
 use std::time::{Duration, Instant};
 
-/// As Azure Event Hubs: a request that is larger is no error, but the end of the connection.
+/// Like Azure Event Hubs, which closes the connection on a larger request instead of reporting an error.
 const LARGEST_REQUEST: usize = 1_046_528;
 
 #[test]
-fn many_new_topics_at_once_are_all_created_and_written_to() {
-    // Kafka creates some 20 a second.
+fn many_new_topics_are_created_and_written_at_once() {
+    // Kafka creates about 20 topics per second.
     let bridge = Bridge::start_with(&Kafka::shared().bootstrap(), &["--produce-timeout", "55s"]);
     let topics: Vec<String> = (0..150).map(|_| fresh_topic("many")).collect();
     std::thread::scope(|scope| {
@@ -32,7 +32,7 @@ fn a_topic_whose_name_collides_is_a_422_in_kafkas_words() {
 }
 
 #[test]
-fn a_broker_that_hangs_up_on_a_large_request_costs_that_record_alone() {
+fn a_broker_that_disconnects_on_a_large_request_fails_only_that_record() {
     let properties = vec![
         format!("socket.request.max.bytes={LARGEST_REQUEST}"),
         "auto.create.topics.enable=false".to_owned(),
@@ -54,7 +54,7 @@ fn a_broker_that_hangs_up_on_a_large_request_costs_that_record_alone() {
         assert!(answer.text().contains("socket.request.max.bytes"), "{}", answer.text());
         answer.expect(413);
         println!("413 after {after:?}");
-        // Milliseconds on an idle machine; the deadline was 30 s.
+        // Milliseconds on an idle machine; the producer's deadline is 30 s.
         assert!(after < Duration::from_secs(10), "413 after {after:?}");
         for neighbour in neighbours {
             let (answer, after) = neighbour.join().expect("an answer");
@@ -64,34 +64,34 @@ fn a_broker_that_hangs_up_on_a_large_request_costs_that_record_alone() {
         }
     });
     post("hangs-up", b"after").expect(200);
-    // More than a request in one body, which is a batch after the other.
+    // A body larger than one request, so that its batches are sent one after the other.
     let many: String = (0..3000).map(|n| format!("{{\"n\":{n},\"pad\":\"{:0>990}\"}}\n", "")).collect();
     let answer = bridge.post("/topics/hangs-up", "application/x-ndjson", &many).expect(200);
     assert_eq!(answer.json()["written"], 3000, "{}", answer.text());
     assert_eq!(kafka.consume("hangs-up").len(), 3 + 3000);
     assert!(!bridge.log().contains("SASL"), "{}", bridge.log());
 
-    // It forgets producers before retries end, which `curlew doctor` finds.
+    // This broker expires producer ids before retries end, which `curlew doctor` finds.
     let doctor = run(&["doctor", "--kafka", &kafka.bootstrap()]);
     let found = String::from_utf8_lossy(&doctor.stdout);
     let line = found.lines().find(|line| line.contains("producer-expiry")).expect("a line");
     assert!(line.starts_with("failed") && line.contains("written twice"), "{line}");
 
-    // Automatic creation is off, which the bridge knows from the broker.
+    // Automatic creation is off; the bridge learns this from the broker.
     let missing = Instant::now();
     assert_eq!(post("nowhere", b"x").expect(404).json()["error_code"], 40401);
     assert!(missing.elapsed() < Duration::from_secs(15), "404 after {:?}", missing.elapsed());
 }
 
-/// KIP-219.
+/// Quotas: KIP-219.
 #[test]
-fn a_producer_quota_of_kafka_delays_records_and_loses_none() {
+fn a_kafka_producer_quota_delays_records_and_loses_none() {
     let (kafka, topic) = (Kafka::shared(), fresh_topic("quota"));
     kafka.create(&topic, 1);
     let folder = tempfile::tempdir().expect("temp folder");
     let config = folder.path().join("client.properties");
     std::fs::write(&config, format!("client.id={topic}\n")).expect("a file");
-    // As Kafka counts, over 10 s at least: with the second or third record it is exceeded.
+    // Kafka counts over at least 10 s, so the second or third record exceeds the quota.
     kafka.limit_producing(&topic, 100_000);
     let bridge = Bridge::start_with(&kafka.bootstrap(), &["--kafka-config", config.to_str().expect("UTF-8")]);
     let post = |bytes: usize| bridge.post(&format!("/topics/{topic}"), "text/plain", vec![b'x'; bytes]).expect(200);

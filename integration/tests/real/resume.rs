@@ -1,7 +1,7 @@
-//! Connections cut at random bytes: every record is seen exactly once in the end.
+//! Connections cut at random bytes: in the end every record was seen exactly once.
 //!
-//! Of four partitions only some get records before the first cut: a cursor that forgets silent
-//! partitions loses what lands there while the client is away.
+//! Only some of the four partitions get records before the first cut: a cursor without silent partitions loses what is
+//! written there while the client is away.
 
 use crate::bridge;
 use curlew_integration::eventually;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// Produces while connections are cut, until there were `cuts`; then lets the rest through.
+/// Produces while connections are cut, until there were `cuts` cuts; then lets the rest through.
 fn produce_while_cutting(topic: &str, proxy: &CutProxy, cuts: usize, seen: &Seen) -> Numbered {
     let kafka = Kafka::shared();
     let mut numbered = Numbered::default();
@@ -27,7 +27,7 @@ fn produce_while_cutting(topic: &str, proxy: &CutProxy, cuts: usize, seen: &Seen
         }
     });
     proxy.stop_cutting();
-    // The connection that is open now is still cut; what comes after its cut must come too.
+    // The connection that is open now is still cut; the records after its cut must arrive too.
     for _ in 0..40 {
         kafka.produce(topic, numbered.records(&[0, 1, 2, 3], 2));
     }
@@ -76,7 +76,7 @@ fn pypis_httpx_sse_sees_every_record_once() {
 }
 
 #[test]
-fn any_id_ever_sent_is_a_place_to_resume() {
+fn a_stream_resumes_at_any_id_that_was_sent() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("ids", 3);
     let mut numbered = Numbered::default();

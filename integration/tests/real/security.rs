@@ -1,4 +1,4 @@
-//! Kafka behind TLS, SASL and access rules.
+//! Kafka with TLS, SASL and ACLs.
 
 use crate::SOON;
 use curlew_integration::bridge::{Bridge, run, run_with_input};
@@ -23,7 +23,7 @@ fn bridge(config: &str) -> Bridge {
     Bridge::serve(&["--kafka-config", config])
 }
 
-/// What a record sent and the page with it say.
+/// Writes a record and reads it back.
 #[track_caller]
 fn write_and_read(bridge: &Bridge, topic: &str, value: &str) {
     bridge.post(&format!("/topics/{topic}"), "text/plain", value).expect(200);
@@ -32,7 +32,7 @@ fn write_and_read(bridge: &Bridge, topic: &str, value: &str) {
     assert!(records.iter().any(|record| record["value"] == value), "{page}");
 }
 
-/// An authorization server that gives `token` to alice, `times` times.
+/// An authorization server that issues `token` to alice, `times` times.
 fn authorization_server(token: String, times: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/token", listener.local_addr().expect("address"));
@@ -65,7 +65,7 @@ fn authorization_server(token: String, times: usize) -> (String, std::thread::Jo
 }
 
 #[test]
-fn records_go_both_ways_by_each_way_to_say_who_we_are() {
+fn records_are_written_and_read_with_each_authentication_method() {
     let kafka = kafka();
     let topic = kafka.fresh("ways", 1);
     let token_file = kafka.write("alice.token", &token("alice", 600));
@@ -101,7 +101,7 @@ fn records_go_both_ways_by_each_way_to_say_who_we_are() {
     assert!(asked[0].contains("authorization: Basic YWxpY2U6YWxpY2Utc2VjcmV0"), "{asked:?}");
     assert!(asked[0].ends_with("grant_type=client_credentials&scope=kafka+all"), "{asked:?}");
 
-    // The terminal goes the same ways.
+    // The terminal commands authenticate the same way.
     let config = &ways[6].1;
     let sent = run_with_input(&["produce", &topic, "--kafka-config", config], b"by hand\n");
     assert!(sent.status.success(), "{sent:?}");
@@ -112,7 +112,7 @@ fn records_go_both_ways_by_each_way_to_say_who_we_are() {
 }
 
 #[test]
-fn a_server_of_tokens_is_asked_over_tls_once_its_certificate_is_believed() {
+fn tokens_are_fetched_over_tls_once_the_certificate_is_trusted() {
     let kafka = kafka();
     let topic = kafka.fresh("https", 1);
     let start = |certificate: &str| {
@@ -146,7 +146,7 @@ fn a_server_of_tokens_is_asked_over_tls_once_its_certificate_is_believed() {
     assert!(why.contains("is for another name") && why.contains("kafka.elsewhere.example"), "{why}");
 }
 
-/// Why a bridge with this file is not ready, as `/ready`, a producer and a stream are told.
+/// Returns why a bridge with this file is not ready; `/ready`, a producer and a stream must agree.
 fn refused(config: &str) -> String {
     let bridge = bridge(config);
     let ready = bridge.get("/ready").expect(503).json()["detail"].as_str().expect("detail").to_owned();
@@ -164,7 +164,7 @@ fn refused(config: &str) -> String {
 }
 
 #[test]
-fn whoever_is_not_accepted_is_told_why_and_what_to_do() {
+fn rejected_credentials_are_reported_with_the_reason_and_the_remedy() {
     let kafka = kafka();
     let other_ca = format!("ssl.truststore.location={}", kafka.file("other-ca.pem"));
     let expired = kafka.write("expired.token", &token("alice", -30));
@@ -192,7 +192,7 @@ fn whoever_is_not_accepted_is_told_why_and_what_to_do() {
 }
 
 #[test]
-fn a_listener_of_another_kind_is_told_apart_from_one_that_is_away() {
+fn a_listener_with_another_protocol_is_distinguished_from_an_unreachable_one() {
     let kafka = kafka();
     let plain = kafka.bootstrap();
     let ca = format!("ssl.truststore.location={}", kafka.file("ca.pem"));
@@ -211,7 +211,7 @@ fn a_listener_of_another_kind_is_told_apart_from_one_that_is_away() {
         let why = bridge.get("/ready").expect(503).text();
         assert!(why.contains(words), "{words}: {why}");
     }
-    // A name that is not checked is no name that does not fit.
+    // A host name that is not checked cannot mismatch.
     let unchecked = kafka.client(Listener::Elsewhere, &["ssl.endpoint.identification.algorithm="]);
     let bridge = bridge(&unchecked);
     bridge.get("/ready").expect(200);
@@ -238,7 +238,7 @@ fn what_access_rules_forbid_is_a_403_that_says_what_to_allow() {
     denied(bridge.get(&format!("/events?topic={topic}&topic={other}")), "Read", &topic);
     assert_eq!(bridge.get("/topics").expect(200).json(), json!([]), "what may not be seen is not listed");
 
-    // Reading is one thing, writing another.
+    // Reading and writing are permitted separately.
     kafka.allow("User:bob", "READ", &topic);
     let follower = eventually("bob may read", SOON, || match bridge.get(&format!("/topics/{topic}")).status {
         200 => Ok(Follower::start(bridge.port, &events)),
@@ -257,7 +257,7 @@ fn what_access_rules_forbid_is_a_403_that_says_what_to_allow() {
     });
     follower.seen.wait_for_records(2, SOON);
 
-    // What is taken back ends open streams, with a reason.
+    // Revoking an ACL ends open streams, with a reason.
     kafka.forbid("User:bob", &topic);
     eventually("the stream ends", SOON, || match follower.seen.of_kind("problem") {
         problems if problems.is_empty() => Err("no problem yet".to_owned()),
@@ -271,7 +271,7 @@ fn what_access_rules_forbid_is_a_403_that_says_what_to_allow() {
 }
 
 #[test]
-fn a_session_is_renewed_under_load_without_losing_or_doubling_a_record() {
+fn a_session_is_renewed_under_load_without_loss_or_duplicates() {
     let kafka = kafka();
     let topic = kafka.fresh("renewed", 4);
     let config = kafka.client_of(Listener::SaslTls, "SCRAM-SHA-256", ALICE);
@@ -300,7 +300,7 @@ fn a_session_is_renewed_under_load_without_losing_or_doubling_a_record() {
 }
 
 #[test]
-fn a_page_of_records_logs_in_no_more_than_once() {
+fn pages_of_records_log_in_at_most_once() {
     let kafka = kafka();
     let topic = kafka.fresh("pages", 1);
     let config = kafka.client_of(Listener::SaslPlain, "PLAIN", ALICE);
@@ -309,7 +309,7 @@ fn a_page_of_records_logs_in_no_more_than_once() {
     write_and_read(&bridge, &topic, "one");
     let page = |wait: &str| drop(bridge.get(&format!("/topics/{topic}/partitions/0/records{wait}")).expect(200));
     let before = logins();
-    // A page that waits is told by the live flow, which logs in when it starts.
+    // A waiting page is woken by the live reader, which logs in when it starts.
     page("?timeout=50&offset=1");
     eventually("the live flow logs in", SOON, || (logins() > before).then_some(()).ok_or_else(|| bridge.log()));
     for wait in ["", "?timeout=50", "?timeout=50&offset=1", "?timeout=50&offset=1", ""].iter().cycle().take(20) {
@@ -319,7 +319,7 @@ fn a_page_of_records_logs_in_no_more_than_once() {
 }
 
 #[test]
-fn a_broker_that_restarts_behind_tls_and_sasl_is_no_loss() {
+fn a_restart_of_a_broker_with_tls_and_sasl_loses_nothing() {
     let mut kafka = Secured::start();
     let bridge = bridge(&kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", ALICE));
     kafka.create("restart", 2);
@@ -340,7 +340,7 @@ fn a_broker_that_restarts_behind_tls_and_sasl_is_no_loss() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_at_the_start_with_what_to_do() {
+fn unsupported_settings_are_rejected_at_startup_with_the_remedy() {
     let folder = tempfile::tempdir().expect("temp folder");
     let write = |name: &str, text: &[u8]| {
         let path = folder.path().join(name);

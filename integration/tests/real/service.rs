@@ -1,4 +1,4 @@
-//! What systemd is told, what the unit says, and what a release holds.
+//! Notifications to systemd, the unit file, and the contents of a release.
 
 use crate::image::may_mount;
 use crate::ship::static_binary;
@@ -19,7 +19,7 @@ fn heard(socket: &UnixDatagram) -> String {
 }
 
 #[test]
-fn systemd_hears_when_it_serves_lives_and_ends() {
+fn systemd_is_notified_of_start_watchdog_and_stop() {
     let folder = tempfile::tempdir().expect("temp folder");
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("socket");
@@ -41,11 +41,11 @@ fn systemd_hears_when_it_serves_lives_and_ends() {
 }
 
 #[test]
-fn one_that_still_opens_its_data_ends_when_it_is_told_to() {
+fn a_bridge_that_is_still_opening_its_log_ends_on_sigterm() {
     let folder = tempfile::tempdir().expect("temp folder");
     let data = folder.path().join("data");
     std::fs::create_dir(&data).expect("folder");
-    // Opening it does not end, as after a power cut that of a large log for long.
+    // Opening it does not end, like that of a large log after a power cut.
     assert!(Command::new("mkfifo").arg(data.join("format")).status().expect("started").success());
     let listen = format!("127.0.0.1:{}", free_port());
     let mut command = curlew(&["serve", "--listen", &listen, "--data"]);
@@ -59,7 +59,7 @@ fn one_that_still_opens_its_data_ends_when_it_is_told_to() {
 }
 
 #[test]
-fn the_unit_is_one_that_systemd_takes_and_leaves_little_to_do_harm_with() {
+fn the_unit_is_valid_and_has_few_permissions() {
     let Ok(_) = Command::new("systemd-analyze").arg("--version").output() else {
         eprintln!("SKIPPED, NOT TESTED: the unit, since there is no systemd-analyze here");
         return;
@@ -71,7 +71,7 @@ fn the_unit_is_one_that_systemd_takes_and_leaves_little_to_do_harm_with() {
     std::fs::write(&unit, text.replace("/usr/local/bin/curlew", binary.to_str().expect("UTF-8"))).expect("written");
     let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().expect("started");
     assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
-    // 0 is a unit that can do nothing, 10 (here 100) one that can do all.
+    // The exposure is 0 for a unit without any permissions, and 10 (here 100) for one with all.
     let judged = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
         .arg(&unit)
@@ -81,7 +81,7 @@ fn the_unit_is_one_that_systemd_takes_and_leaves_little_to_do_harm_with() {
 }
 
 #[test]
-fn metrics_tell_of_the_process_where_the_unit_hides_the_rest_of_proc() {
+fn process_metrics_work_where_the_unit_hides_the_rest_of_proc() {
     if !may_mount() {
         eprintln!("SKIPPED, NOT TESTED: metrics under ProcSubset=pid, since `unshare --mount` is not allowed here");
         return;
@@ -123,7 +123,7 @@ fn pack(out: &Path, umask: &str) -> PathBuf {
 }
 
 #[test]
-fn a_release_holds_what_is_needed_and_is_the_same_each_time() {
+fn a_release_is_complete_and_reproducible() {
     let (first, second) = (tempfile::tempdir().expect("temp folder"), tempfile::tempdir().expect("temp folder"));
     let tarball = pack(first.path(), "022");
     let again = std::fs::read(pack(second.path(), "077")).expect("tarball");
@@ -144,7 +144,7 @@ fn a_release_holds_what_is_needed_and_is_the_same_each_time() {
         assert!(listed.contains(wanted), "{wanted} is not in\n{listed}");
     }
     assert!(listed.lines().all(|line| line.contains(" 0/0 ")), "of nobody's machine\n{listed}");
-    // Every command has its page.
+    // Every command has a manual page.
     let help = String::from_utf8(curlew(&["--help"]).output().expect("started").stdout).expect("UTF-8");
     let commands = help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("commands");
     let names = commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));

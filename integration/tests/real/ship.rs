@@ -13,7 +13,7 @@ pub fn static_binary() -> PathBuf {
     path
 }
 
-/// `curlew` in an empty root with an empty environment.
+/// Runs `curlew` in an empty root with an empty environment.
 fn in_an_empty_root(root: &std::path::Path, arguments: &[&str]) -> Command {
     std::fs::copy(static_binary(), root.join("curlew")).expect("copied");
     let mut command = if std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
@@ -49,7 +49,7 @@ fn the_binary_runs_in_an_empty_root() {
     assert_eq!(left, ["curlew"], "it leaves nothing behind");
 }
 
-/// ELF's PT_INTERP: a binary that needs a loader, and with it a C library, names it there.
+/// A binary that needs a loader, and with it a C library, names it in ELF's PT_INTERP.
 #[test]
 fn the_binary_needs_no_loader() {
     let elf = std::fs::read(static_binary()).expect("read");

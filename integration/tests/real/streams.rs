@@ -23,7 +23,7 @@ fn five_hundred_streams_cost_the_broker_one_fetch_session() {
     std::thread::sleep(Duration::from_secs(3));
     let (idle, silence) = (broker.requests(FETCH) - fetches, quiet.elapsed());
     println!("idle for {silence:?} with 500 streams: {idle} fetch requests");
-    // A busy machine sleeps longer than it was told to.
+    // On a busy machine a sleep takes longer.
     assert!((idle as f64) < 10.0 * silence.as_secs_f64(), "{idle} fetch requests in {silence:?} of silence");
 
     let mut numbered = Numbered::default();
@@ -68,14 +68,14 @@ fn many_http_producers_share_one_connection() {
 }
 
 #[test]
-fn a_slow_reader_loses_nothing_and_holds_nobody_up() {
+fn a_slow_reader_loses_nothing_and_delays_no_other() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("slow", 1);
     let bridge = crate::bridge();
     let mut slow = bridge.events(&format!("/topics/{topic}/events"));
     let mut quick = bridge.events(&format!("/topics/{topic}/events"));
     let (_, _) = (slow.first_id(), quick.first_id());
-    // More than sockets and mailboxes hold.
+    // More than sockets and mailboxes can buffer.
     let value = "x".repeat(10_000);
     for _ in 0..40 {
         kafka.produce(&topic, (0..50).map(|_| serde_json::json!({"value": value})).collect());

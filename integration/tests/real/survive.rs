@@ -1,4 +1,4 @@
-//! Restarts, replicas, elections and growth: a follower that comes back misses nothing.
+//! Restarts, replicas, elections and new partitions: a follower that reconnects misses nothing.
 
 use crate::bridge;
 use curlew_integration::bridge::Bridge;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(90);
 
-/// The same records with their values as JSON rather than as its text.
+/// Returns the records with their values parsed as JSON.
 fn as_json_values(mut records: Value) -> Value {
     for record in records.as_array_mut().expect("a list") {
         record["value"] = serde_json::from_str(record["value"].as_str().expect("text")).expect("JSON");
@@ -22,7 +22,7 @@ fn events(topic: &str) -> String {
 }
 
 #[test]
-fn a_killed_bridge_is_no_loss() {
+fn a_killed_bridge_loses_nothing() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("killed", 4);
     let mut bridge = Bridge::start(&kafka.bootstrap());
@@ -40,7 +40,7 @@ fn a_killed_bridge_is_no_loss() {
 }
 
 #[test]
-fn a_second_bridge_takes_over_in_the_middle() {
+fn a_second_bridge_takes_over_in_the_middle_of_a_stream() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("replica", 4);
     let second = Bridge::start(&kafka.bootstrap());
@@ -57,7 +57,7 @@ fn a_second_bridge_takes_over_in_the_middle() {
         let seen = follower.seen.clone();
         id = follower.leave();
         all.extend(seen.events());
-        // While nobody reads.
+        // While no client reads.
         kafka.produce(&topic, numbered.records(&[(round + 1) % 4], 3));
     }
     let follower = Follower::start_at(bridge().port, &events(&topic), &id);
@@ -68,7 +68,7 @@ fn a_second_bridge_takes_over_in_the_middle() {
 }
 
 #[test]
-fn a_broker_restart_is_no_loss() {
+fn a_broker_restart_loses_nothing() {
     let mut kafka = Kafka::start(Options::default());
     let bridge = Bridge::start(&kafka.bootstrap());
     kafka.create("restart", 4);
@@ -94,7 +94,7 @@ fn a_broker_restart_is_no_loss() {
     assert_eq!(made.expect(200).json()["offsets"][0]["offset"], 100);
 }
 
-/// What happens to a broker, all of which are controllers too.
+/// What happens to a broker. All brokers are controllers too.
 enum End {
     Stopped(usize),
     Killed(usize),
@@ -102,7 +102,7 @@ enum End {
 }
 
 #[test]
-fn a_change_of_leaders_or_of_the_active_controller_is_no_loss_for_readers_and_no_double_for_writers() {
+fn a_change_of_leaders_or_of_the_active_controller_causes_no_loss_and_no_duplicates() {
     let mut kafka = Kafka::start(Options { brokers: 3, ..Options::default() });
     kafka.call(json!({"do": "create", "topic": "moving", "config": {"min.insync.replicas": "2"},
         "assignment": [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 3, 2]]}));
@@ -110,7 +110,7 @@ fn a_change_of_leaders_or_of_the_active_controller_is_no_loss_for_readers_and_no
     let follower = Follower::start(bridge.port, &events("moving"));
     follower.wait_for_id();
     let mut numbered = Numbered::default();
-    // Through the bridge, so that its producer has to follow the leaders as well.
+    // Through the bridge, so that its producer must follow the leaders as well.
     let mut write = |rounds: usize| {
         for _ in 0..rounds {
             let records = as_json_values(numbered.records(&[0, 1, 2, 3], 5));

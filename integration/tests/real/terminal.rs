@@ -1,4 +1,4 @@
-//! `curlew consume` and `curlew produce`, straight to Kafka and through a bridge.
+//! `curlew consume` and `curlew produce`, directly with Kafka and through a bridge.
 
 use crate::bridge;
 use curlew_integration::bridge::{binary, curlew, run, run_with_input};
@@ -20,7 +20,7 @@ fn stdout(output: Output) -> String {
 }
 
 #[test]
-fn consume_prints_as_it_is_told() {
+fn consume_prints_in_the_requested_format() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("terminal", 1);
     kafka.produce(
@@ -50,7 +50,7 @@ fn consume_prints_as_it_is_told() {
 }
 
 #[test]
-fn consume_says_once_that_no_broker_answers() {
+fn consume_reports_once_that_no_broker_responds() {
     let folder = tempfile::tempdir().expect("temp folder");
     let command = curlew(&["consume", "t", "--kafka", "127.0.0.1:1"]);
     let mut consume = Process::start("curlew consume", command, &folder.path().join("log"));
@@ -66,7 +66,7 @@ fn consume_says_once_that_no_broker_answers() {
 }
 
 #[test]
-fn a_topic_that_is_missing_ends_what_has_an_end() {
+fn a_missing_topic_ends_a_bounded_consume() {
     let kafka = Kafka::shared();
     let there = kafka.fresh("there", 1);
     let topic = format!("{there}-missing");
@@ -108,7 +108,7 @@ fn a_line_that_was_not_acknowledged_is_exit_code_1() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("pipe", 1);
     kafka.produce(&topic, (0..20_000).map(|n| json!({"value": format!("{n:0100}")})).collect());
@@ -125,7 +125,7 @@ fn a_closed_pipe_is_no_error() {
     }
 }
 
-/// What a command shows on a terminal: Python's `pty` is one.
+/// Returns the output of a command on a terminal, provided by Python's `pty`.
 fn on_terminal(arguments: &[&str]) -> String {
     let script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
     let mut command = Command::new("timeout");
@@ -136,7 +136,7 @@ fn on_terminal(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_publishers_escapes_do_not_reach_a_terminal_and_do_reach_a_pipe() {
+fn a_publishers_escapes_reach_a_pipe_but_not_a_terminal() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("escapes", 1);
     let title = "\u{1b}]0;owned\u{7}x\nMessage: forged\u{9b}2J\u{202e}";

@@ -1,4 +1,5 @@
-//! Many lines in one request, from clients that write all of it before they read anything, directly and through nginx.
+//! NDJSON uploads of many lines, from clients that write everything before they read anything, directly and through
+//! nginx.
 
 use crate::{SOON, bridge};
 use curlew_integration::bridge::Bridge;
@@ -11,10 +12,10 @@ use std::process::Command;
 use tempfile::TempDir;
 
 const TYPE: &str = "application/x-ndjson";
-/// The longest that one upload may take.
+/// Time limit for one upload.
 const LIMIT: &str = "120";
 
-/// Lines of one upload; fewer where the binary under test is slow.
+/// Number of lines per upload; fewer if the binary under test is slow.
 fn count() -> usize {
     std::env::var("CURLEW_LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(800_000)
 }
@@ -34,7 +35,7 @@ impl Upload {
         Self { folder, lines, count }
     }
 
-    /// What the client prints: the status, where it can, and the answer.
+    /// Returns what the client prints: the status, if it can, and the response.
     fn by(&self, client: &str, url: &str) -> String {
         let lines = self.lines.to_str().expect("UTF-8");
         let kind = format!("Content-Type: {TYPE}");
@@ -70,7 +71,7 @@ impl Upload {
     }
 }
 
-/// With its defaults, but for the size of a body (1 MiB).
+/// Starts nginx with its defaults, except for the maximum size of a body (1 MiB).
 fn nginx(bridge: u16) -> WebProxy {
     let recipe = format!(
         "server {{ listen 8000; client_max_body_size 0; location / {{ proxy_pass http://127.0.0.1:{bridge}; }} }}"
@@ -83,7 +84,7 @@ fn latest(port: u16, topic: &str) -> Value {
 }
 
 #[test]
-fn every_line_is_stored_and_answered_once_whichever_client_sends_them() {
+fn every_line_is_stored_and_acknowledged_once_with_every_client() {
     let upload = Upload::of(count());
     let mut bridge = Bridge::embedded(&upload.folder.path().join("data"), &["--retention-bytes", "unlimited"]);
     let nginx = nginx(bridge.port);
@@ -100,11 +101,11 @@ fn every_line_is_stored_and_answered_once_whichever_client_sends_them() {
 }
 
 #[test]
-fn receipts_that_a_client_does_not_read_while_it_writes_keep_nobody_waiting() {
+fn unread_receipts_do_not_block_an_upload() {
     let upload = Upload::of(count() / 4);
     let bridge = Bridge::embedded(&upload.folder.path().join("data"), &[]);
     let nginx = nginx(bridge.port);
-    // In chunks as they come.
+    // The recipe forwards a body in chunks as they arrive.
     let recipe = WebProxy::start(Kind::Nginx, bridge.port);
     let ways = [
         ("requests", bridge.port, ""),
@@ -128,7 +129,7 @@ fn receipts_that_a_client_does_not_read_while_it_writes_keep_nobody_waiting() {
 }
 
 #[test]
-fn lines_are_stored_in_kafka_likewise() {
+fn lines_are_stored_in_kafka_as_well() {
     let upload = Upload::of(count() / 8);
     let topic = Kafka::shared().fresh("uploads", 1);
     upload.is_stored_by("requests", bridge().port, &topic);

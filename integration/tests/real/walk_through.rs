@@ -1,4 +1,4 @@
-//! The walk-through that the README shows, word by word, with the real curl.
+//! The walk-through in the README, word by word, with the real curl.
 
 use crate::{SOON, bridge};
 use curlew_integration::bridge::curlew;
@@ -13,7 +13,7 @@ fn curl(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_curl_sends_the_other_terminal_prints() {
+fn a_record_sent_with_curl_is_printed_in_the_other_terminal() {
     let port = bridge().port;
     let topic = fresh_topic("test");
     let folder = tempfile::tempdir().expect("temp folder");

@@ -1,9 +1,9 @@
-//! A record with all that belongs to it, as one JSON object on one line.
+//! A record with all its fields, as one JSON object on one line.
 //!
-//! `{"topic","partition","offset","timestamp","key","headers","value"}`. Key and value are JSON where they
-//! parse, else a string, else base64 with `"key_encoding":"base64"`, `"encoding":"base64"` beside them.
-//! What reads the same as something else stays so: the text `null` as a tombstone, `"a"` as `a`. The exact
-//! envelope never parses: there a string is the text, and null is nothing but null.
+//! `{"topic","partition","offset","timestamp","key","headers","value"}`. Keys and values are JSON if they parse as
+//! JSON, else a string, else base64 with `"key_encoding":"base64"` or `"encoding":"base64"` beside them. This is
+//! ambiguous: the text `null` looks like a tombstone, and `"a"` like `a`. The exact envelope never parses: a string is
+//! the text itself, and null means that there is no key or value.
 
 use super::json::{self, Encoding};
 use crate::hub::Gap;
@@ -12,12 +12,12 @@ use crate::record::{Offset, Partition, RecordRef, TopicName};
 /// Appends bytes as a JSON value.
 type Embed = fn(&mut Vec<u8>, Option<&[u8]>) -> Encoding;
 
-/// Appends the envelope of `record`. `timestamp` is milliseconds since the epoch, or null.
+/// Appends the envelope of `record`. `timestamp` is in milliseconds since the epoch, or null if unknown.
 pub fn write(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
     write_with(json::embed, out, topic, partition, record);
 }
 
-/// Appends the envelope that gives every byte back.
+/// Appends the exact envelope of `record`, from which every byte can be restored.
 pub fn write_exact(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
     write_with(json::string, out, topic, partition, record);
 }
@@ -37,7 +37,7 @@ fn write_with(embed: Embed, out: &mut Vec<u8>, topic: &TopicName, partition: Par
     out.push(b'}');
 }
 
-/// Appends what tells which key a tombstone deletes: `{"topic","partition","offset","key"}`.
+/// Appends the location and the key of a tombstone: `{"topic","partition","offset","key"}`.
 pub fn write_tombstone(out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>) {
     place(out, topic, partition);
     number(out, ",\"offset\":", record.offset);
@@ -60,7 +60,7 @@ fn place(out: &mut Vec<u8>, topic: &TopicName, partition: Partition) {
     place_members(out, topic, partition);
 }
 
-/// A topic's name holds nothing that JSON would escape.
+/// Appends the location unescaped: a topic name contains no character that JSON escapes.
 fn place_members(out: &mut Vec<u8>, topic: &TopicName, partition: Partition) {
     text(out, "\"topic\":\"");
     text(out, topic.as_str());

@@ -1,4 +1,4 @@
-//! Bytes of a publisher's as a JSON value on one line.
+//! Writes the bytes of a publisher as a JSON value on one line.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,20 +6,20 @@ use memchr::memchr2;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// How many arrays and objects may lie in each other. One more is around them in an envelope, and readers
-/// give up at 128 (serde_json) or a few hundred.
+/// Maximum nesting of arrays and objects. An envelope adds one level, and readers give up at 128 (serde_json) or a few
+/// hundred.
 const MAX_DEPTH: u8 = 120;
 
-/// How bytes became JSON.
+/// How bytes were written as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As they are: null, a JSON value, or a string.
+    /// Null, a JSON value, or a string.
     Plain,
     Base64,
 }
 
-/// Appends `bytes` as the JSON value that they are, else as a string. Its numbers and strings keep their
-/// bytes, repeated members stay; white space goes where it holds line ends.
+/// Appends `bytes` unchanged if they are a JSON value, else as a string. A JSON value of several lines loses the white
+/// space between its tokens.
 pub fn embed(out: &mut Vec<u8>, bytes: Option<&[u8]>) -> Encoding {
     match bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
         Some(text) if is_json(text) => {
@@ -58,7 +58,7 @@ pub fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn write_string(out: &mut Vec<u8>, text: &str) -> Encoding {
-    // A Vec takes all that is written to it.
+    // Writing to a `Vec` cannot fail.
     let _ = serde_json::to_writer(out, text);
     Encoding::Plain
 }
@@ -79,9 +79,8 @@ fn write_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
     }
 }
 
-/// Whether `text` is one JSON value that any reader can take: no deeper than [`MAX_DEPTH`], no half of a
-/// surrogate pair, no number beyond a double's range. Such a value goes out as a string, so that it
-/// spoils no line of a stream.
+/// Whether `text` is one JSON value that every reader accepts: not deeper than [`MAX_DEPTH`], no lone surrogate, no
+/// number outside the range of a double. Other text is written as a string, so that readers can parse every line.
 fn is_json(text: &str) -> bool {
     let first = text.bytes().find(|b| !b.is_ascii_whitespace());
     if !matches!(first, Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) {
@@ -91,8 +90,8 @@ fn is_json(text: &str) -> bool {
     DepthCheck { depth: MAX_DEPTH }.deserialize(&mut reader).is_ok() && reader.end().is_ok()
 }
 
-/// Reads one value and keeps nothing of it. (Unlike `IgnoredAny`, which serde_json reads without looking
-/// into escapes and numbers, and to any depth.)
+/// Parses one value and discards it. Unlike `IgnoredAny`, which serde_json skips without validation, it checks escapes,
+/// numbers and depth.
 #[derive(Clone, Copy)]
 struct DepthCheck {
     depth: u8,

@@ -1,4 +1,4 @@
-//! One JSON object a line, for `curl | jq`.
+//! One JSON object per line, for `curl | jq`.
 
 use super::envelope;
 use crate::broker::BrokerError;
@@ -6,7 +6,7 @@ use crate::http::problem::Problem;
 use crate::hub::{Format, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 
-/// A record's line is its envelope; a line with an `event` member tells of something else.
+/// The line of a record is its envelope. A line with an `event` member is a notice, such as a gap.
 pub enum Ndjson {
     Record,
     Exact,
@@ -32,7 +32,7 @@ impl Format for Ndjson {
         out.push(b'\n');
     }
 
-    /// Nothing: each line has its own place, and there is no cursor to carry.
+    /// Writes nothing: each line has its partition and offset, and there is no cursor to carry.
     fn checkpoint(&self, _out: &mut Vec<u8>, _id: &str) {}
 
     fn gap(&self, out: &mut Vec<u8>, gap: &Gap, _id: &str) {
@@ -42,7 +42,7 @@ impl Format for Ndjson {
     }
 
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
-        // A topic's name holds nothing that JSON would escape.
+        // A topic name contains no character that JSON escapes.
         out.extend_from_slice(format!("{{\"event\":\"waiting\",\"topic\":\"{topic}\"}}\n").as_bytes());
     }
 
@@ -51,7 +51,7 @@ impl Format for Ndjson {
     }
 }
 
-/// The last line of a stream that is ended for this reason.
+/// Appends the last line of a stream that ends with `problem`.
 pub fn write_problem(out: &mut Vec<u8>, problem: &Problem) {
     out.extend_from_slice(b"{\"event\":\"problem\",");
     out.extend_from_slice(problem.json().strip_prefix('{').unwrap_or("}").as_bytes());

@@ -1,7 +1,7 @@
-//! Server-Sent Events (WHATWG HTML, 9.2): `data:` lines, and `id:` as the last line of a frame.
+//! Server-Sent Events (WHATWG HTML, section 9.2): `data:` lines, then `id:` as the last line of a frame.
 //!
-//! Some clients take an id as soon as they read it; an id before the data would make them skip a record
-//! when the connection is cut inside its frame.
+//! Some clients adopt an id as soon as they read it. If it came before the data, a connection cut inside the frame
+//! would make them skip the record.
 
 use super::{envelope, json};
 use crate::broker::BrokerError;
@@ -10,7 +10,7 @@ use crate::hub::{Format, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 use memchr::memchr2;
 
-/// What the data of a record is.
+/// What the data of a record's event contains.
 pub enum Sse {
     Value,
     Record,
@@ -30,7 +30,7 @@ impl Format for Sse {
         true
     }
 
-    /// An ordinary record has no `event:` line, so `onmessage` gets it.
+    /// Writes no `event:` line for an ordinary record, so that `onmessage` receives it.
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str) {
         match (self, record.value) {
             (Self::Value, Some(value)) => write_value(out, value),
@@ -53,7 +53,7 @@ impl Format for Sse {
     }
 
     fn bound(&self, record: &RecordRef<'_>) -> usize {
-        /// Its field names and line ends.
+        /// The field names and line ends of a frame.
         const FRAME: usize = 64;
         match (self, record.value) {
             (Self::Value, Some(value)) => {
@@ -64,13 +64,13 @@ impl Format for Sse {
         }
     }
 
-    /// An id without data: EventSource remembers it and fires nothing.
+    /// Writes an id without data: EventSource remembers it and dispatches no event.
     fn checkpoint(&self, out: &mut Vec<u8>, id: &str) {
         write_id(out, id);
     }
 
-    /// With data: npm's `eventsource` takes no id from a frame without, and would reconnect for ever. The name keeps it from
-    /// `onmessage`.
+    /// Writes an event with data: npm's `eventsource` ignores the id of a frame without data, and would reconnect
+    /// forever. The event name keeps it from `onmessage`.
     fn complete(&self, out: &mut Vec<u8>, id: &str) {
         out.extend_from_slice(b"event: end\ndata: {}\n");
         write_id(out, id);
@@ -83,23 +83,23 @@ impl Format for Sse {
         write_id(out, id);
     }
 
-    /// Without an id: a client that comes back resumes where it was.
+    /// Writes no id: a client that reconnects resumes where it was.
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError) {
         if *error == BrokerError::ShuttingDown {
-            // A restart is quick; not all of its clients need come back at the same instant.
+            // A restart is quick. Spread the clients that reconnect after it.
             let retry = fastrand::u32(500..1500);
             out.extend_from_slice(format!("retry: {retry}\n").as_bytes());
         }
         write_problem(out, &Problem::from(error));
     }
 
-    /// A comment: pages need not know, and people and `curlew consume` who look at the stream do.
+    /// Writes a comment, which pages ignore, for people and for `curlew consume`.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
         out.extend_from_slice(format!(": waiting for topic {topic}\n\n").as_bytes());
     }
 }
 
-/// The last frame of a stream that is ended for this reason.
+/// Appends the last frame of a stream that ends with `problem`.
 pub fn write_problem(out: &mut Vec<u8>, problem: &Problem) {
     out.extend_from_slice(b"event: problem\ndata: ");
     out.extend_from_slice(problem.json().as_bytes());
@@ -122,10 +122,10 @@ fn write_value(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-/// A `data:` line for each piece between line ends (CR, LF or CRLF), the empty ones too: a client joins the
-/// pieces with LF, so a value that ends in a line end keeps it, and an empty value is an event of its own.
+/// Writes one `data:` line for each line of the value (CR, LF or CRLF), empty ones included. A client joins them with
+/// LF, so the value keeps its last line end, and an empty value is still an event.
 ///
-/// The space is always there, because clients drop one: the value's own leading space stays.
+/// There is always a space after the colon: clients remove one, so the value keeps its leading space.
 fn write_lines(out: &mut Vec<u8>, mut rest: &[u8]) {
     while let Some(end) = memchr2(b'\r', b'\n', rest) {
         let (line, tail) = rest.split_at(end);

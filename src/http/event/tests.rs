@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 type Blob = Option<Vec<u8>>;
 
-/// A record as a test writes it.
+/// The fields of a test record.
 #[derive(Debug, Clone, Default)]
 struct Sample {
     key: Blob,
@@ -39,7 +39,7 @@ impl Sample {
         self
     }
 
-    /// As a record of its own at `offset`.
+    /// Builds a single record at `offset`.
     fn records(&self, offset: i64) -> Records {
         let mut data = Vec::new();
         let mut put = |bytes: &[u8]| -> SpanRef {
@@ -72,7 +72,7 @@ fn written(write: impl Fn(&dyn Format, &mut Vec<u8>), kind: EventFormat) -> Stri
     String::from_utf8(out).unwrap()
 }
 
-/// Compares a frame, a CR written as `\r` and a space at the end of a line as `·`.
+/// Compares a frame with CR written as `\r`, and a space at the end of a line as `·`.
 #[track_caller]
 fn check(kind: EventFormat, sample: Sample, expected: Expect) {
     let frame = frame(&format(kind), &sample, 8, "c-1");
@@ -97,7 +97,7 @@ fn a_value_is_the_data_of_its_event_and_the_id_comes_last() {
 }
 
 #[test]
-fn line_ends_of_a_value_begin_a_new_data_line() {
+fn each_line_of_a_value_is_a_data_line() {
     check(
         EventFormat::SseValue,
         value("a\nb\rc\r\nd\n\re"),
@@ -149,7 +149,7 @@ fn line_ends_of_a_value_begin_a_new_data_line() {
 }
 
 #[test]
-fn an_empty_value_is_an_event_all_the_same() {
+fn an_empty_value_is_still_an_event() {
     check(
         EventFormat::SseValue,
         value(""),
@@ -176,7 +176,7 @@ fn a_value_that_is_not_utf_8_is_base64() {
 }
 
 #[test]
-fn a_tombstone_tells_its_key() {
+fn a_tombstone_event_contains_its_key() {
     let tombstone = Sample::default();
     check(
         EventFormat::SseValue,
@@ -238,7 +238,7 @@ fn a_tombstone_tells_its_key() {
 }
 
 #[test]
-fn an_envelope_holds_the_whole_record() {
+fn an_envelope_contains_the_complete_record() {
     let record = value(r#"{"temperature": 21.5}"#).key("boiler");
     let record = record.header("unit", Some(b"\xc2\xb0C")).header("unit", None).header(b"\xff", Some(b"\x80"));
     check(
@@ -260,7 +260,7 @@ fn an_envelope_holds_the_whole_record() {
 }
 
 #[test]
-fn an_unknown_time_is_null() {
+fn an_unknown_timestamp_is_null() {
     check(
         EventFormat::Ndjson,
         Sample { timestamp: -1, ..value("1") },
@@ -304,7 +304,7 @@ fn a_json_value_of_many_lines_becomes_one_line() {
 }
 
 #[test]
-fn a_value_that_is_nearly_json_is_a_string() {
+fn a_value_that_is_almost_json_is_a_string() {
     for text in ["", "NaN", "-", "01", "tru", "{\"a\":1", "1 2", "[1,]", "'a'", "plain", "2024-01-01", "1e999"] {
         check_embedded(text, &Value::from(text).to_string());
     }
@@ -314,7 +314,7 @@ fn a_value_that_is_nearly_json_is_a_string() {
 }
 
 #[test]
-fn json_that_is_nested_too_deep_for_readers_is_a_string() {
+fn json_nested_too_deep_for_readers_is_a_string() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     check_embedded(&nested(120), &nested(120));
     check_embedded(&nested(121), &format!("\"{}\"", nested(121)));
@@ -332,7 +332,7 @@ fn a_checkpoint_is_an_id_alone() {
 }
 
 #[test]
-fn the_end_of_a_complete_stream_is_an_event_of_its_own() {
+fn a_complete_stream_ends_with_a_separate_event() {
     let complete = |format: &dyn Format, out: &mut Vec<u8>| format.complete(out, "c-1~");
     let frame = "event: end\ndata: {}\nid: c-1~\n\n";
     assert_eq!(written(complete, EventFormat::SseValue), frame);
@@ -344,7 +344,7 @@ fn the_end_of_a_complete_stream_is_an_event_of_its_own() {
 }
 
 #[test]
-fn a_gap_says_what_is_missing() {
+fn a_gap_names_the_missing_offsets() {
     let gap = |format: &dyn Format, out: &mut Vec<u8>| format.gap(out, &lost(), "c-1");
     expect![[r#"
         event: gap
@@ -361,11 +361,11 @@ fn a_gap_says_what_is_missing() {
 }
 
 #[test]
-fn a_problem_ends_a_stream_without_moving_its_id() {
+fn a_problem_event_has_no_id() {
     let problem = |format: &dyn Format, out: &mut Vec<u8>| format.problem(out, &BrokerError::UnknownTopic(topic()));
     expect![[r#"
         event: problem
-        data: {"detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
+        data: {"detail":"there is no topic \"t\"; produce to it (the broker may create it), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may create it), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
 
     "#]].assert_eq(&written(problem, EventFormat::SseValue));
     assert_eq!(written(problem, EventFormat::SseRecord), written(problem, EventFormat::SseValue));
@@ -375,26 +375,26 @@ fn a_problem_ends_a_stream_without_moving_its_id() {
     assert!((500..1500).contains(&retry.strip_prefix("retry: ").unwrap().parse::<u32>().unwrap()), "{retry}");
     assert!(rest.starts_with("event: problem\ndata: {") && rest.contains("shutting down"), "{rest}");
     expect![[r#"
-        {"event":"problem","detail":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may make it by itself), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
+        {"event":"problem","detail":"there is no topic \"t\"; produce to it (the broker may create it), or wait for it with /topics/t/events?wait=true","error_code":40401,"message":"there is no topic \"t\"; produce to it (the broker may create it), or wait for it with /topics/t/events?wait=true","status":404,"title":"Not Found","type":"about:blank"}
     "#]].assert_eq(&written(problem, EventFormat::Ndjson));
 }
 
 #[test]
-fn waiting_is_a_comment_or_a_line_that_is_no_record() {
+fn waiting_is_a_comment_or_a_line_with_an_event_member() {
     let waiting = |format: &dyn Format, out: &mut Vec<u8>| format.waiting(out, &topic());
     assert_eq!(written(waiting, EventFormat::SseValue), ": waiting for topic t\n\n");
     assert_eq!(written(waiting, EventFormat::Ndjson), "{\"event\":\"waiting\",\"topic\":\"t\"}\n");
 }
 
 #[test]
-fn only_events_carry_ids_and_each_kind_has_its_name() {
+fn only_server_sent_events_use_ids_and_each_format_has_a_name() {
     let of = |kind| (format(kind).name().to_owned(), format(kind).uses_ids());
     assert_eq!(of(EventFormat::SseValue), ("sse-value".to_owned(), true));
     assert_eq!(of(EventFormat::SseRecord), ("sse-record".to_owned(), true));
     assert_eq!(of(EventFormat::Ndjson), ("ndjson".to_owned(), false));
 }
 
-/// What `bytes` are in an envelope, found by another way: serde_json's own reading.
+/// The expected form of `bytes` in an envelope, computed by serde_json.
 fn embedded(bytes: Option<&[u8]>) -> (Value, bool) {
     let Some(bytes) = bytes else { return (Value::Null, false) };
     serde_json::from_slice(bytes).map_or_else(|_| text(Some(bytes)), |json| (json, false))
@@ -452,7 +452,7 @@ fn expected_event(sample: &Sample, offset: i64, id: &str) -> SseEvent {
     SseEvent { name: name.to_owned(), data, id: id.to_owned() }
 }
 
-/// JSON whose members may be in any order, in one order.
+/// Normalizes the order of members in a tombstone's JSON.
 fn normal(mut event: SseEvent) -> SseEvent {
     if event.name == "tombstone" {
         event.data = serde_json::from_str::<Value>(&event.data).unwrap().to_string();
@@ -460,7 +460,7 @@ fn normal(mut event: SseEvent) -> SseEvent {
     event
 }
 
-/// Bytes that are likely to do harm: line ends, fields, JSON and pieces of it, and anything.
+/// Bytes that are likely to break a format: line ends, field names, JSON and fragments of it, and arbitrary bytes.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let pieces = "\r|\n|\r\n|data: |id: x|event: y|retry: 1|:| |\0|\u{feff}|\u{2028}|\"|\\|\\u|d800";
     let json = "{|}|[|]|,|null|12|.5|e9|\t|{\"a\": 1}|[1,\r\n2]|ü";
@@ -514,7 +514,7 @@ fn stream(kind: EventFormat, samples: &[(Sample, String)]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn a_browser_sees_each_value_and_no_field_of_a_publishers(samples in samples()) {
+    fn a_browser_sees_each_value_and_no_field_from_a_publisher(samples in samples()) {
         let browser = whatwg::read(&stream(EventFormat::SseValue, &samples));
         let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, id))| expected_event(s, offset, id)).collect();
         prop_assert_eq!(browser.events.into_iter().map(normal).collect::<Vec<_>>(), expected);
@@ -558,7 +558,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_cut_anywhere_shows_whole_events_and_the_id_of_the_last(samples in samples(), cut in any::<prop::sample::Index>()) {
+    fn a_stream_cut_anywhere_shows_complete_events_and_the_id_of_the_last(samples in samples(), cut in any::<prop::sample::Index>()) {
         let whole = stream(EventFormat::SseValue, &samples);
         let cut = cut.index(whole.len() + 1);
         let browser = whatwg::read(&whole[..cut]);

@@ -1,4 +1,4 @@
-//! Outcomes to the answer's status and body, in v2's shape.
+//! Turns the results of records into the status and body of a response, in the format of the REST Proxy v2.
 
 use super::body::BodyMemory;
 use crate::broker::{Acks, RecordLocation};
@@ -8,11 +8,11 @@ use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
-/// What became of one record; a problem is the broker's, or why it was never sent.
+/// The result for one record. The problem is the broker's, or the reason why the record was never sent.
 pub type RecordResult = Result<RecordLocation, Problem>;
 
-/// `{"partition":0,"offset":42}`, or `{"error_code":…,"error":…}`. With `acks=0` nobody tells the offset; it
-/// is null where the broker only knows that it has the record already.
+/// Appends `{"partition":0,"offset":42}` or `{"error_code":…,"error":…}`. With `acks=0` the offset is unknown and left
+/// out. It is null if the broker confirmed a duplicate without its offset.
 pub fn write(out: &mut Vec<u8>, entry: &RecordResult, acks: Acks) {
     match entry {
         Ok(RecordLocation { partition, offset }) => {
@@ -27,14 +27,14 @@ pub fn write(out: &mut Vec<u8>, entry: &RecordResult, acks: Acks) {
         }
         Err(problem) => {
             let error = serde_json::Value::from(problem.detail());
-            // Writing to memory does not fail.
+            // Writing to a `Vec` cannot fail.
             let _ = write!(out, "{{\"error_code\":{},\"error\":{error}}}", problem.error_code());
         }
     }
 }
 
-/// 200 where every record is acknowledged, 202 where nobody was asked to, 207 where some failed; where all
-/// failed for one reason, that reason.
+/// Returns 200 if every record is acknowledged, 202 for `acks=0`, and 207 if some records failed. If all failed with
+/// the same status and code, returns that problem.
 pub fn answer(
     entries: &[RecordResult],
     acks: Acks,
@@ -62,7 +62,7 @@ pub fn answer(
             write(&mut out, entry, acks);
         }
     }
-    // A line of its own, for who reads it on a terminal.
+    // The line end keeps the prompt of a terminal off the body.
     out.extend_from_slice(b"]}\n");
     let v2 = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/vnd.kafka.v2+json"));
     let content_type = if v2 { "application/vnd.kafka.v2+json" } else { "application/json" };

@@ -1,5 +1,5 @@
-//! A request's body, plain or gzip: whole, or as it comes. It is bounded in bytes after inflation, in time, and over all
-//! requests together in memory.
+//! A request body, plain or gzip, read completely or in chunks. Bounded in size after decompression, in time, and in
+//! the memory of all requests together.
 
 use super::Settings;
 use super::gunzip::Gunzip;
@@ -16,28 +16,28 @@ use tokio::time::{Instant, timeout, timeout_at};
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
-/// How long a body may pause; x-ndjson bodies, which may be endless, may pause for as long as they like.
+/// The longest pause within a body. NDJSON bodies, which may be endless, may pause as long as they like.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Bytes of each body that have a share of the memory budget for themselves, so that small bodies get through whatever
-/// the large ones do.
+/// The first bytes of each body are charged to a separate share of the memory budget, so that large bodies cannot keep
+/// small ones out.
 const SMALL: usize = 64 << 10;
-/// Bytes of each body that are not counted: less than its connection takes. So the measurements of a device get
-/// through even where large numbers of bodies are held back.
+/// The first bytes of each body are charged to no share: they are fewer than its connection takes. Measurements from
+/// devices get through even when many bodies are held back.
 const EXEMPT: usize = 2 << 10;
 
 pub struct Body<B> {
     chunks: B,
-    /// What was read ahead of its time: the first that [`next`](Self::next) gives.
+    /// A result that was read ahead; [`next`](Self::next) returns it first.
     begun: Option<Option<Result<Bytes, BodyError>>>,
     gzip: Option<Gunzip>,
     turns: Arc<Semaphore>,
 }
 
-/// Why there is no more of a body, though it has not ended.
+/// Why a body could not be read to its end.
 pub enum BodyError {
-    /// The client has left.
+    /// The client disconnected.
     Cut(String),
-    /// It is not encoded as it says.
+    /// The bytes do not match the `Content-Encoding`.
     Damaged(String),
 }
 
@@ -56,7 +56,7 @@ where
     D: Buf,
     E: Display,
 {
-    /// As its headers say that it is encoded.
+    /// Decodes the body as its `Content-Encoding` says. Rejects encodings other than gzip.
     pub fn new(chunks: B, headers: &HeaderMap, bodies: &Bodies) -> Result<Self, Problem> {
         let turns = bodies.turns.clone();
         let given: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
@@ -68,20 +68,20 @@ where
         }
     }
 
-    /// Waits for the first bytes. A client that expects `100 Continue` gets it when its body is asked for before it is
-    /// answered (RFC 9110, 10.1.1).
+    /// Reads the first bytes ahead. hyper sends `100 Continue` when the body is first polled, so a client that waits
+    /// for it (RFC 9110, section 10.1.1) gets it before the response.
     pub async fn begin(&mut self) {
         self.begun = Some(self.next().await);
     }
 
-    /// The next bytes, not empty; `None` at the end.
+    /// Returns the next bytes, never empty; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         if let Some(first) = self.begun.take() {
             return first;
         }
         loop {
             if let Some(gzip) = &mut self.gzip {
-                // Between two pieces of a bomb others have their turn.
+                // Between two pieces of a decompression bomb, other bodies get a turn.
                 let turn = self.turns.acquire().await;
                 let inflated = gzip.inflate();
                 drop(turn);
@@ -105,25 +105,25 @@ where
         }
     }
 
-    /// The whole body; a client that leaves before its end has sent nothing.
+    /// Reads the complete body. Fails if the client disconnects before its end.
     pub async fn whole(
         self,
         settings: &Settings,
         headers: &HeaderMap,
         end: &mut BodyEnd,
     ) -> Result<(Bytes, BodyMemory), Problem> {
-        self.within((settings.max_body, "--max-body allows; send smaller ones"), settings, headers, end).await
+        self.within((settings.max_body, "the limit of --max-body; send smaller bodies"), settings, headers, end).await
     }
 
-    /// `most` bytes, and who allows no more.
+    /// Reads a body of at most `most` bytes; `limit` completes the error for a larger one.
     async fn within(
         mut self,
-        (most, allows): (usize, &str),
+        (most, limit): (usize, &str),
         settings: &Settings,
         headers: &HeaderMap,
         end: &mut BodyEnd,
     ) -> Result<(Bytes, BodyMemory), Problem> {
-        let too_large = || Problem::too_large(format!("the body has more than {most} bytes, the most that {allows}"));
+        let too_large = || Problem::too_large(format!("the body has more than {most} bytes, {limit}"));
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if self.gzip.is_none() && announced.is_some_and(|length| length > most) {
             return Err(too_large());
@@ -131,9 +131,16 @@ where
         let deadline = Instant::now() + settings.body_timeout;
         let too_slow = |_| {
             let most = settings.body_timeout;
-            Problem::too_slow(format!("the body did not come whole within {most:?} (the limit is --body-timeout)"))
+            Problem::too_slow(format!(
+                "the body did not arrive within {most:?} (the limit is --body-timeout); send it faster, or in parts"
+            ))
         };
-        let paused = |_| Problem::too_slow(format!("nothing more of the body came for {} s", PAUSE.as_secs()));
+        let paused = |_| {
+            Problem::too_slow(format!(
+                "no byte of the body arrived for {} s, the longest pause allowed",
+                PAUSE.as_secs()
+            ))
+        };
         let mut held = BodyMemory::new(&settings.bodies);
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         loop {
@@ -141,7 +148,7 @@ where
             let next = tokio::select! {
                 biased;
                 next = next => next.map_err(too_slow)?.map_err(paused)?,
-                // Nothing of it is written.
+                // Nothing of the body has been written yet.
                 problem = end.paused() => return Err(problem),
             };
             let Some(chunk) = next else { break };
@@ -150,14 +157,14 @@ where
             if length > most {
                 return Err(too_large());
             }
-            // Most bodies are one chunk, which is not copied.
+            // Most bodies are a single chunk, which is not copied.
             if first.is_empty() && rest.is_empty() {
                 held.set(length)?;
                 first = chunk;
                 continue;
             }
             if rest.capacity() < length {
-                // Not twice as much: many grow at a time.
+                // Grow by a quarter instead of doubling: many bodies grow at the same time.
                 let capacity = (length + length / 4).min(most);
                 held.set(capacity)?;
                 rest.reserve_exact(capacity - rest.len());
@@ -169,7 +176,7 @@ where
     }
 }
 
-/// A body of at most `most` bytes, of another request than one that produces.
+/// Reads the body, of at most `most` bytes, of a request that does not produce.
 pub async fn collect<B, D, E>(
     body: B,
     most: usize,
@@ -183,15 +190,15 @@ where
     E: Display,
 {
     let body = Body::new(body, headers, &settings.bodies)?;
-    Ok(body.within((most, "is taken here"), settings, headers, &mut end).await?.0)
+    Ok(body.within((most, "the limit for this request"), settings, headers, &mut end).await?.0)
 }
 
-/// What all bodies that are being read have in common.
+/// What all request bodies share: memory, and turns to decompress.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     small: Arc<Share>,
     large: Arc<Share>,
-    /// Bodies that are inflated at a time: who sends plain ones is to be served meanwhile.
+    /// Turns to decompress, one for every two cores. The other cores serve plain bodies meanwhile.
     turns: Arc<Semaphore>,
 }
 
@@ -202,13 +209,13 @@ impl Bodies {
         Self { small, large, turns: Arc::new(Semaphore::new(cores.div_ceil(2))) }
     }
 
-    /// Memory for lines under way. They leave half of it to bodies, which cannot wait.
+    /// Reserves memory for NDJSON lines in flight. They leave half of the share to other bodies, which cannot wait.
     pub fn lines(&self, bytes: usize) -> Option<Reservation> {
         (self.large.used() + bytes <= self.large.most() / 2).then(|| self.large.reserve(bytes).ok()).flatten()
     }
 }
 
-/// The memory of one body, as long as it is kept.
+/// The memory reserved for one body, until this is dropped.
 #[derive(Debug)]
 pub struct BodyMemory {
     small: Reservation,
@@ -220,18 +227,18 @@ impl BodyMemory {
         Self { small: bodies.small.nothing(), large: bodies.large.nothing() }
     }
 
-    /// For so many bytes now.
+    /// Changes the reservation to cover `length` bytes.
     pub fn set(&mut self, length: usize) -> Result<(), Problem> {
         let set = self.small.set(length.min(SMALL).saturating_sub(EXEMPT));
         set.and_then(|()| self.large.set(length.saturating_sub(SMALL))).map_err(|shortage| match shortage {
             Shortage::Now => Problem::busy(
-                "too many bodies are being read already; try again, or send smaller ones (the limit is --memory-budget)",
+                "request bodies use all the memory they may (the limit is --memory-budget); try again, or send smaller bodies",
             ),
             Shortage::Always { .. } => Problem::too_large(format!("the body takes {shortage}")),
         })
     }
 
-    /// Bytes that keep as much of this as they take, until the last reference to them is dropped.
+    /// Returns `bytes` with as much of the reservation as they need, held until their last reference is dropped.
     pub fn keep(mut self, mut bytes: Vec<u8>) -> Bytes {
         bytes.shrink_to_fit();
         let small = bytes.len().min(SMALL).saturating_sub(EXEMPT);

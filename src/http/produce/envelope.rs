@@ -13,33 +13,33 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Records of one envelope.
+/// Maximum number of records in one envelope.
 const MOST: usize = 100_000;
-/// Memory that a record takes beside its data from parsing it to its answer: `{}` is a few bytes of a body and, with its
-/// error, hundreds of memory.
+/// Bytes of memory charged for a record beside its data, from parsing to the response. `{}` is two bytes of a body, and
+/// hundreds of bytes of memory with its error.
 pub const RECORD: usize = 512;
-/// The same of a record header.
+/// The same for a record header.
 pub const HEADER: usize = 192;
-/// Bytes of an error text: some quote the record.
+/// Maximum length in bytes of an error text, since some texts quote the record.
 const ERROR: usize = 160;
 
-/// How an envelope writes keys and values.
+/// The encoding of keys and values in an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As JSON; the record gets its text as it was sent.
+    /// JSON. The record gets the text as it was sent.
     Json,
-    /// As base64.
+    /// Base64.
     Binary,
 }
 
-/// Members that v2 has and this bridge has no use for (schemas) are passed over, as v2 does.
+/// The members that the bridge has no use for, such as schemas, are ignored.
 #[derive(Deserialize)]
 struct ProduceEnvelope<'a> {
     #[serde(borrow)]
     records: EnvelopeRecords<'a>,
 }
 
-/// The texts of at most [`MOST`] records, and how many there are.
+/// The JSON texts of at most [`MOST`] records, and the number of all records.
 struct EnvelopeRecords<'a> {
     texts: Vec<&'a RawValue>,
     count: usize,
@@ -76,12 +76,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeRecords<'a> {
 struct EnvelopeRecord<'a> {
     #[serde(borrow, default)]
     key: Option<&'a RawValue>,
-    /// `None` only where the member is missing.
+    /// `None` only if the member is missing; `null` is a tombstone.
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'a RawValue>,
     #[serde(default)]
     partition: Option<Number>,
-    /// As text, like the headers: a list of lists takes many times as much memory.
+    /// Text, like the headers: a parsed list of lists would take many times the memory.
     #[serde(borrow, default)]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -100,35 +100,35 @@ struct ItemHeader {
     value: Option<String>,
 }
 
-/// `null` is a value too: a tombstone.
+/// Deserializes `null` as a present value, which is a tombstone.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The records in order, each by itself: one that is invalid does not keep the others from being written. `held` grows
-/// by the memory of all of them.
+/// Parses an envelope into records, in order. An invalid record does not keep the others from being written. `held`
+/// grows to cover all of them.
 pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
     super::no_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
     let ProduceEnvelope { records } = serde_json::from_slice(body).map_err(|error| {
         let what = clipped(error.to_string());
         Problem::unprocessable(format!(
-            "the body is not an envelope ({what}); it looks like {{\"records\":[{{\"value\":…}}]}}"
+            "the body is not an envelope ({what}); expected is {{\"records\":[{{\"value\":…}}]}}"
         ))
     })?;
     let EnvelopeRecords { texts, count } = records;
     if count > MOST {
-        return Err(Problem::too_large(format!("the envelope holds {count} records; at most {MOST} are allowed")));
+        return Err(Problem::too_large(format!(
+            "the envelope has {count} records; at most {MOST} are allowed, send several envelopes"
+        )));
     }
     if texts.is_empty() {
-        return Err(Problem::unprocessable(
-            "the envelope holds no record; it looks like {\"records\":[{\"value\":…}]}",
-        ));
+        return Err(Problem::unprocessable("the envelope has no records; expected is {\"records\":[{\"value\":…}]}"));
     }
-    // Keys and values are copied.
+    // Keys and values are copied out of the body, so it counts twice.
     let mut memory = 2 * body.len() + count * RECORD;
     held.set(memory)?;
     let mut entries = Vec::with_capacity(count);
-    for (place, text) in texts.into_iter().enumerate() {
+    for (index, text) in texts.into_iter().enumerate() {
         let entry = match serde_json::from_str::<EnvelopeRecord>(text.get()) {
             Ok(item) => {
                 memory += item.header_count() * HEADER;
@@ -137,7 +137,7 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
             }
             Err(error) => Err(error.to_string()),
         };
-        let invalid = |what| Problem::unprocessable(format!("records[{place}]: {}", clipped(what)));
+        let invalid = |what| Problem::unprocessable(format!("records[{index}]: {}", clipped(what)));
         entries.push(entry.map_err(invalid));
     }
     Ok(entries)
@@ -158,7 +158,9 @@ fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, String> {
     let value = value.ok_or("\"value\" is missing; null is a tombstone")?;
     let partition = partition.map(|given| {
         let partition = integer(&given).and_then(|partition| Partition::try_from(partition).ok());
-        partition.filter(|partition| *partition >= 0).ok_or(format!("partition is {given}; it is a number from 0 on"))
+        partition
+            .filter(|partition| *partition >= 0)
+            .ok_or(format!("partition is {given}; it must be a number from 0 on"))
     });
     let headers = headers.map(|text| serde_json::from_str::<Vec<ItemHeader>>(text.get()));
     let headers = headers.transpose().map_err(|error| format!("headers: {error}"))?;
@@ -181,7 +183,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
     }
 }
 
-/// In JSON, 100.0 is an integer too; what a double cannot hold exactly is none.
+/// Returns the integer, which JSON may also write as 100.0 or 1e2. `None` if a double cannot represent it exactly.
 fn integer(number: &Number) -> Option<i64> {
     const EXACT: f64 = (1u64 << 53) as f64;
     let of_double = || number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= EXACT).map(|n| n as i64);
@@ -189,7 +191,7 @@ fn integer(number: &Number) -> Option<i64> {
 }
 
 fn bad_time(given: &dyn fmt::Display) -> String {
-    format!("timestamp is {given}; it is ms since 1970, or a time like \"2026-01-31T08:00:00Z\"")
+    format!("timestamp is {given}; it must be ms since 1970 or a time like \"2026-01-31T08:00:00Z\"")
 }
 
 fn data(form: Form, what: &str, raw: &RawValue) -> Result<Option<Bytes>, String> {
@@ -198,7 +200,7 @@ fn data(form: Form, what: &str, raw: &RawValue) -> Result<Option<Bytes>, String>
         _ if text == "null" => Ok(None),
         Form::Json => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
         Form::Binary => {
-            let text: String = serde_json::from_str(text).map_err(|_| format!("{what} is not a string of base64"))?;
+            let text: String = serde_json::from_str(text).map_err(|_| format!("{what} is not a base64 string"))?;
             Ok(Some(base64(what, &text)?))
         }
     }
@@ -219,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_integer_is_one_however_json_writes_it() {
+    fn an_integer_may_be_written_with_a_fraction_or_an_exponent() {
         for (text, read) in [
             ("1", Some(1)),
             ("100.0", Some(100)),
@@ -243,7 +245,7 @@ mod tests {
                 one(bad).unwrap_err().contains(if bad.starts_with('"') {
                     "number"
                 } else {
-                    "it is a number from 0 on"
+                    "it must be a number from 0 on"
                 }),
                 "{bad}"
             );

@@ -1,11 +1,11 @@
-//! Inflates gzip (RFC 1952, also of several members) a little at a time, so that what a small body holds never has to
-//! be in memory at once.
+//! Decompresses gzip (RFC 1952, with several members too) in small pieces, so that a small body that expands to a large
+//! one is never in memory as a whole.
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use std::io::Write;
 
-/// Bytes that are inflated at a time: half a megabyte at most comes out of them (deflate shrinks 1032 times).
+/// Compressed bytes per step. Deflate expands at most 1032 times, so a step yields at most half a megabyte.
 const PIECE: usize = 512;
 
 pub struct Gunzip {
@@ -20,12 +20,12 @@ impl Default for Gunzip {
 }
 
 impl Gunzip {
-    /// `chunk` follows what was fed before, all of which has been inflated.
+    /// Sets the next compressed chunk. The previous one must be decompressed completely.
     pub fn feed(&mut self, chunk: Bytes) {
         self.waiting = chunk;
     }
 
-    /// The next piece; empty: it needs to be fed.
+    /// Returns the next decompressed piece; empty if it needs another chunk.
     pub fn inflate(&mut self) -> Result<Bytes, String> {
         while !self.waiting.is_empty() {
             let piece = self.waiting.split_to(self.waiting.len().min(PIECE));
@@ -38,8 +38,8 @@ impl Gunzip {
         Ok(Bytes::new())
     }
 
-    /// An error where it was cut.
+    /// Fails if the data was cut off.
     pub fn end(&mut self) -> Result<(), String> {
-        self.decoder.try_finish().map_err(|_| "it is cut, or its checksum is wrong".to_owned())
+        self.decoder.try_finish().map_err(|_| "it was cut off, or its checksum is wrong".to_owned())
     }
 }

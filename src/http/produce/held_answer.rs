@@ -1,6 +1,7 @@
-//! When an answer with receipts begins. nginx passes no more of a body on once an answer has begun and its socket to the
-//! bridge is full (seen with nginx 1.22 at 200,000 lines, which ended after `proxy_read_timeout`). So behind a proxy, and
-//! where the length of the body is known, the answer is held back while the body comes as fast as it is read.
+//! Delays the response to an upload with receipts. nginx stops forwarding a request body once the response has started
+//! and its socket to the bridge is full (seen with nginx 1.22 at 200,000 lines; the upload ended after
+//! `proxy_read_timeout`). Behind a proxy, and where the length of the body is known, the response is therefore held
+//! back while the body arrives as fast as it is read.
 
 use super::body::{Body, BodyError};
 use bytes::{Buf, Bytes};
@@ -11,20 +12,21 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// The longest wait for a body that begins the answer. Bytes that arrive give it back at [`RATE`].
+/// How long the body may keep the bridge waiting before the response starts. Bytes that arrive restore this time at
+/// [`RATE`].
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Bytes a second. A slower body leaves the socket empty, so that the proxy goes on.
+/// Bytes per second. A slower body leaves the socket empty, so the proxy continues to forward it.
 const RATE: f64 = 1_048_576.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begins {
     AtOnce,
-    /// When the body has ended, or comes slowly.
+    /// After the body, or as soon as it arrives slowly.
     AfterTheBody,
 }
 
 pub struct HeldAnswer {
-    /// While it is kept, the answer does not begin.
+    /// The response is held back until this is dropped.
     begin: Option<oneshot::Sender<Infallible>>,
     patience: Duration,
     waiting_since: Option<Instant>,
@@ -41,12 +43,12 @@ impl HeldAnswer {
         self.begin = None;
     }
 
-    /// The body is not read for now, so its sender is not slow.
+    /// Stops the clock: the bridge itself does not read the body for now, so the client is not slow.
     pub fn rest(&mut self) {
         self.waiting_since = None;
     }
 
-    /// The next bytes of the body. May be dropped and called again.
+    /// Returns the next bytes of the body. Cancel safe.
     pub async fn next<B, D, E>(&mut self, body: &mut Body<B>) -> Option<Result<Bytes, BodyError>>
     where
         B: Stream<Item = Result<D, E>> + Unpin,

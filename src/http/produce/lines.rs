@@ -1,26 +1,26 @@
-//! Splits a body into lines, however it is cut into chunks.
+//! Splits a body into lines, regardless of its chunks.
 
 use super::body::BodyMemory;
 use crate::http::problem::Problem;
 use bytes::{Buf, Bytes, BytesMut};
 
-/// A line that is not blank, with its number in the body, from 1 on.
+/// A line that is not blank. `number` counts all lines of the body, from 1.
 #[derive(Debug)]
 pub struct Line {
     pub number: u64,
     pub text: Result<Bytes, Problem>,
 }
 
-/// Lines end at LF; a CR before it is left out, and blank lines are skipped.
+/// Splits at LF, removes a CR before it, and skips blank lines.
 pub struct BodyLines {
     chunk: Bytes,
-    /// The beginning of a line whose end has not arrived.
+    /// The start of a line whose end has not arrived.
     begun: BytesMut,
     held: BodyMemory,
     max_line: usize,
-    /// Why the line under way is rejected already; the rest of it is discarded.
+    /// Why the current line is already rejected; the rest of it is discarded.
     rejected: Option<Problem>,
-    /// Of the line under way.
+    /// The number of the current line.
     number: u64,
 }
 
@@ -29,17 +29,17 @@ impl BodyLines {
         Self { chunk: Bytes::new(), begun: BytesMut::new(), held, max_line, rejected: None, number: 1 }
     }
 
-    /// `chunk` follows the one before, of which no line is left.
+    /// Sets the next chunk. The previous one must have no complete line left.
     pub fn feed(&mut self, chunk: Bytes) {
         self.chunk = chunk;
     }
 
-    /// Lines that end in the chunk, counted up to `limit`.
+    /// Counts the lines that end in the chunk, up to `limit`.
     pub fn at_hand(&self, limit: usize) -> usize {
         memchr::memchr_iter(b'\n', &self.chunk).take(limit).count()
     }
 
-    /// At most `limit` lines; none where the rest of the chunk has no line end.
+    /// Returns at most `limit` lines; empty if the rest of the chunk has no line end.
     pub fn take(&mut self, limit: usize) -> Vec<Line> {
         let mut found = Vec::new();
         while found.len() < limit
@@ -55,27 +55,27 @@ impl BodyLines {
         found
     }
 
-    /// The last line, which may lack its end.
+    /// Returns the last line, which may have no line end.
     pub fn finish(&mut self) -> Option<Line> {
         self.complete(Bytes::new())
     }
 
-    /// The number of the line under way, and whether anything of it has arrived.
+    /// Returns the number of the current line, and whether any of it has arrived.
     pub fn under_way(&self) -> (u64, bool) {
         (self.number, self.rejected.is_some() || !self.begun.is_empty() || !self.chunk.is_empty())
     }
 
-    /// Keeps the rest of the chunk, within the limits.
+    /// Stores the rest of the chunk, within the limits.
     fn keep(&mut self) {
         let chunk = std::mem::take(&mut self.chunk);
         let length = self.begun.len() + chunk.len();
         if self.rejected.is_none() {
-            let room = if length > self.max_line { Err(self.too_long()) } else { self.held.set(length) };
-            self.rejected = room.err();
+            let checked = if length > self.max_line { Err(self.too_long()) } else { self.held.set(length) };
+            self.rejected = checked.err();
         }
         match self.rejected {
             None => self.begun.extend_from_slice(&chunk),
-            // Its memory too.
+            // Release its memory as well.
             Some(_) => {
                 self.begun = BytesMut::new();
                 let _ = self.held.set(0);
@@ -83,7 +83,7 @@ impl BodyLines {
         }
     }
 
-    /// `rest` completes the line under way.
+    /// Completes the current line with `rest`.
     fn complete(&mut self, rest: Bytes) -> Option<Line> {
         let number = self.number;
         self.number += 1;
@@ -108,6 +108,6 @@ impl BodyLines {
 
     fn too_long(&self) -> Problem {
         let limit = self.max_line;
-        Problem::too_large(format!("the line has more than {limit} bytes, the most that --max-body allows"))
+        Problem::too_large(format!("the line has more than {limit} bytes, the limit of --max-body"))
     }
 }

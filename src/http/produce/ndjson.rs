@@ -1,9 +1,9 @@
-//! `application/x-ndjson`: a JSON record on each line. The answer is a [`Summary`] when the body has ended, or with
-//! `?receipts=stream` a receipt for each line while the body still arrives.
+//! NDJSON uploads (`application/x-ndjson`): one JSON record per line. The response is an `UploadSummary` after the
+//! body, or with `?receipts=stream` one receipt per line while the body still arrives.
 //!
-//! One task reads the body, queues its lines in groups and collects their outcomes in order. What is under way is
-//! bounded. It waits for the client's receipts to be read for a moment only: a client that writes all of its body
-//! before it reads anything is never waited for.
+//! One task reads the body, submits its lines in groups and collects their outcomes in order. The lines in flight are
+//! bounded. The task waits only briefly for the client to read its receipts: a client that writes its complete body
+//! before it reads anything must not deadlock.
 
 use super::body::{Body, BodyError, BodyMemory};
 use super::held_answer::{Begins, HeldAnswer};
@@ -29,41 +29,41 @@ use tokio::time::timeout;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
-/// Lines that are queued together.
+/// Maximum number of lines submitted together.
 const GROUP: usize = 4096;
-/// Groups and lines whose outcomes are not known yet; with more the body is not read.
+/// Maximum number of groups and of lines in flight. At either limit the body is not read.
 const GROUPS: usize = 32;
 const LINES: usize = 16 * 1024;
-/// Memory of lines that is not counted where no others of their upload are under way: less than its connection takes. So
-/// each upload makes progress, however little of the memory budget is left.
+/// Bytes of lines that are exempt from the memory budget if the upload has no other lines in flight; fewer than its
+/// connection takes. Each upload makes progress even when the budget is used up.
 const SPARE: usize = 8 << 10;
-/// After a failure the rest of the body is discarded before the answer, since many clients read no answer before they
-/// have sent everything; but not for a client that pauses so long.
+/// After a failure the rest of the body is discarded before the response, because many clients read no response before
+/// they have sent everything. A pause of this length ends the wait.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The same where the bridge itself ends, or the client's grant: both must come to an end soon.
+/// The same pause, and the longest wait, when the bridge shuts down or the client's grant ends: both must finish soon.
 const PARTING_PAUSE: Duration = Duration::from_millis(100);
 const PARTING: Duration = Duration::from_secs(1);
 
-/// Lines that were read together, in two parts that are each in the order of the body.
+/// Lines that were read together: the invalid and the queued ones, each in the order of the body.
 struct LineGroup {
     invalid: Vec<(u64, Problem)>,
-    /// The numbers of the lines that are queued.
+    /// The numbers of the queued lines.
     queued: Vec<u64>,
-    /// `None` where none is queued.
+    /// `None` if no line is queued.
     waiting: Option<PendingOutcomes>,
     _memory: Option<Reservation>,
 }
 
-/// How the reading of a body ended.
+/// How reading the body ended.
 enum UploadEnd {
     Whole,
-    /// The client left in the middle of it.
+    /// The client disconnected before the end of the body.
     Cut(String),
-    /// The rest is not written, for this reason.
+    /// The rest of the body is not written, for this reason.
     Stopped(Problem),
-    /// Likewise, since the bridge or the client's grant ends.
+    /// The same, because the bridge shuts down or the client's grant has ended.
     Over(Problem),
-    /// The client does not read its receipts any more.
+    /// The client disconnected from its receipts.
     Gone,
 }
 
@@ -89,7 +89,8 @@ where
     match receipts {
         ReceiptMode::AtEnd => {
             let (done, summary) = oneshot::channel();
-            // By itself: where the client leaves, what has arrived is still written, and the log says how much.
+            // A separate task: if the client disconnects, the lines that have arrived are still written, and the log
+            // says how many.
             spawn(async move {
                 upload.run().await;
                 if let ReceiptSink::AtEnd(summary) = upload.report {
@@ -103,7 +104,7 @@ where
             let (client, mut receipts) = mpsc::channel(1);
             upload.report = ReceiptSink::Stream(Outbox::new(client, acks));
             spawn(async move { upload.run().await });
-            // It ends with the error that the sender is dropped.
+            // Resolves, with an error, when the sender is dropped.
             let _ = begun.await;
             let receipts =
                 stream::poll_fn(move |cx| receipts.poll_recv(cx).map(|given| given.map(Ok::<_, Infallible>)));
@@ -129,9 +130,9 @@ struct NdjsonUpload<B> {
     over: Option<Revoked>,
     lines: BodyLines,
     groups: VecDeque<LineGroup>,
-    /// Lines of `groups`.
+    /// Number of lines in `groups`.
     under_way: usize,
-    /// Why it makes no sense to go on.
+    /// Why the upload must stop.
     stop: Option<Problem>,
     held: HeldAnswer,
     report: ReceiptSink,
@@ -201,7 +202,8 @@ where
         self.groups.len() < GROUPS && self.under_way < LINES && self.report.has_room()
     }
 
-    /// How many lines there is memory for, and the memory. `None` where lines under way must be settled first.
+    /// Returns how many lines may be read and the memory reserved for them. `None` if lines in flight must be settled
+    /// first.
     fn room_for_lines(&self) -> Option<(usize, Option<Reservation>)> {
         let each = self.target.memory();
         let spare = (SPARE / each).max(1);
@@ -220,7 +222,7 @@ where
         }
     }
 
-    /// Queues the lines that are JSON. Returns why the rest of the body need not be read.
+    /// Submits the lines that are JSON. Returns how the upload ends if the rest of the body should not be read.
     async fn submit(&mut self, found: Vec<Line>, memory: Option<Reservation>) -> Option<UploadEnd> {
         if found.is_empty() {
             return None;
@@ -258,7 +260,7 @@ where
         stop
     }
 
-    /// Reports the first group, whose outcomes these are.
+    /// Reports the outcomes of the first group.
     fn settle(&mut self, outcomes: Vec<DeliveryResult>) {
         let Some(group) = self.groups.pop_front() else { return };
         self.under_way -= group.len();
@@ -271,7 +273,7 @@ where
                 self.report.add(number, Err(problem));
             }
             let entry = outcomes.next().unwrap_or(Err(BrokerError::LostTrack)).map_err(Problem::from);
-            // Otherwise a body of any size would go on failing, line after line, before its sender hears of it.
+            // Stop early: otherwise an endless body would fail line by line, and its sender would never learn of it.
             if let (true, Err(problem)) = (all_lost && self.report.is_at_end(), &entry) {
                 self.stop.get_or_insert_with(|| problem.clone());
             }
@@ -280,7 +282,7 @@ where
         invalid.for_each(|(number, problem)| self.report.add(number, Err(problem)));
     }
 
-    /// Says how it ended to the client and, where the body was not read to its end, to the log.
+    /// Reports how the upload ended to the client and, if the body was not read to its end, to the log.
     async fn close(&mut self, end: UploadEnd) {
         let (number, is_begun) = self.lines.under_way();
         let topic = &self.target.topic;
@@ -292,16 +294,16 @@ where
         match end {
             UploadEnd::Whole => {}
             UploadEnd::Gone => {
-                info!("x-ndjson upload to {topic} ended before line {number}: the client has left; {written}")
+                info!("NDJSON upload to {topic} ended before line {number}: the client disconnected; {written}")
             }
             UploadEnd::Cut(what) => {
-                info!("x-ndjson upload to {topic} was cut off in line {number}: {what}; {written}");
+                info!("NDJSON upload to {topic} was cut off in line {number}: {what}; {written}");
                 let rest = if is_begun { "it was cut off in the middle and was" } else { "it is missing, and was" };
                 self.report.cut(number, is_begun, Problem::cut(&what, &format!("line {number}: {rest} not written")));
             }
             UploadEnd::Stopped(problem) | UploadEnd::Over(problem) => {
                 let why = problem.detail();
-                warn!("the bridge stopped an x-ndjson upload to {topic} before line {number}: {why}; {written}");
+                warn!("stopped an NDJSON upload to {topic} before line {number}: {why}; {written}");
                 self.report.stopped(number, problem);
                 if self.report.is_at_end() {
                     self.pass_over(pause, most).await;
@@ -311,11 +313,11 @@ where
         self.report.finish().await;
     }
 
-    /// Discards the rest of the body, until it pauses, or `most` has passed.
+    /// Discards the rest of the body until it pauses for `pause`, or `most` has passed.
     async fn pass_over(&mut self, pause: Duration, most: Duration) {
         let deadline = Instant::now() + most;
         while Instant::now() < deadline && matches!(timeout(pause, self.body.next()).await, Ok(Some(Ok(_)))) {
-            // A body that is always at hand must not keep the thread.
+            // A body that is always ready must not block the thread.
             tokio::task::yield_now().await;
         }
     }
@@ -326,7 +328,7 @@ impl LineGroup {
         self.invalid.len() + self.queued.len()
     }
 
-    /// Of the queued lines. May be dropped and called again until it is ready.
+    /// Returns the outcomes of the queued lines. Cancel safe until it is ready.
     async fn outcomes(&mut self) -> Vec<DeliveryResult> {
         match &mut self.waiting {
             Some(waiting) => waiting.await,
@@ -342,7 +344,7 @@ async fn front(groups: &mut VecDeque<LineGroup>) -> Vec<DeliveryResult> {
     }
 }
 
-/// Waits for what ends it before its time, which may be for ever.
+/// Resolves when the upload must end early, possibly never.
 async fn until(over: &mut Option<Revoked>) -> Problem {
     match over {
         Some(over) => over.await,
@@ -354,12 +356,12 @@ fn check(line: &Bytes) -> Result<(), Problem> {
     check_json(line).map_err(|what| Problem::unprocessable(format!("the line is not JSON: {what}")))
 }
 
-/// Not the fault of one record: the next ones would fail likewise.
+/// Whether further records would fail as well, because the error is not the fault of one record.
 fn is_lasting(error: &BrokerError) -> bool {
     !matches!(error, BrokerError::TooLarge(_) | BrokerError::InvalidRecord(_))
 }
 
-/// A stream that comes faster than the broker takes it waits here, and its client with it.
+/// Submits the records, and waits while the queue is full: this is the backpressure on an upload.
 async fn queue(
     hub: &Hub,
     settings: &Settings,

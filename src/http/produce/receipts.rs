@@ -1,4 +1,4 @@
-//! Where the outcomes of lines go: into one summary at the end, or to the client line by line.
+//! Reports the results of lines: in one summary at the end, or to the client line by line.
 
 use super::answer::{self, RecordResult};
 use super::summary::UploadSummary;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// Bytes of receipts that may wait for the client to read them.
+/// Bytes of receipts that may wait until the client reads them.
 const WAITING: usize = 64 << 10;
-/// A client that reads none of them for so long gets the following ones joined: many clients (Python's requests, wget)
-/// read nothing before they have written everything, and must not wait for themselves.
+/// If the client reads nothing for this long, further receipts are merged. Many clients (Python's requests, wget) read
+/// nothing before they have written everything, and would deadlock.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub enum ReceiptSink {
@@ -26,7 +26,7 @@ impl Default for ReceiptSink {
     }
 }
 
-/// The client has left.
+/// The client disconnected.
 #[derive(Debug)]
 pub struct Gone;
 
@@ -42,7 +42,7 @@ impl ReceiptSink {
         }
     }
 
-    /// The body ended early, in the middle of `line` where `is_begun`.
+    /// Reports that the body was cut, in the middle of `line` if `is_begun`.
     pub fn cut(&mut self, line: u64, is_begun: bool, problem: Problem) {
         match self {
             Self::AtEnd(summary) => {
@@ -55,7 +55,7 @@ impl ReceiptSink {
         }
     }
 
-    /// Nothing from `line` on was written.
+    /// Reports that `line` and all lines after it were not written.
     pub fn stopped(&mut self, line: u64, problem: Problem) {
         match self {
             Self::AtEnd(summary) => {
@@ -66,7 +66,7 @@ impl ReceiptSink {
         }
     }
 
-    /// For the log.
+    /// Describes the numbers of written and failed records, for the log.
     pub fn counts(&self) -> String {
         let (written, failed) = match self {
             Self::AtEnd(summary) => summary.counts(),
@@ -82,7 +82,7 @@ impl ReceiptSink {
         }
     }
 
-    /// Makes progress with handing receipts over; it may be dropped at any time.
+    /// Sends receipts to the client. Cancel safe.
     pub async fn give(&mut self) -> Result<(), Gone> {
         match self {
             Self::AtEnd(_) => std::future::pending().await,
@@ -90,7 +90,7 @@ impl ReceiptSink {
         }
     }
 
-    /// Hands over what is left.
+    /// Sends all remaining receipts.
     pub async fn finish(&mut self) {
         if let Self::Stream(outbox) = self {
             while (!outbox.text.is_empty() || outbox.joined.is_some()) && outbox.give().await.is_ok() {}
@@ -98,20 +98,20 @@ impl ReceiptSink {
     }
 }
 
-/// Receipts on their way to the client.
+/// Receipts waiting to be sent to the client.
 pub struct Outbox {
     client: mpsc::Sender<Bytes>,
     acks: Acks,
     text: Vec<u8>,
     full_since: Option<Instant>,
-    /// From now on receipts are joined, until the client reads on.
+    /// Whether receipts are merged, until the client reads again.
     is_joining: bool,
     joined: Option<MergedReceipts>,
     written: u64,
     failed: u64,
 }
 
-/// Follows the text.
+/// One receipt for several lines, sent after `text`.
 struct MergedReceipts {
     first: u64,
     last: u64,
@@ -156,7 +156,7 @@ impl Outbox {
         let text = std::mem::take(&mut self.text);
         self.full_since = None;
         let text = match self.joined.take() {
-            // In two steps, each of which the client takes by itself.
+            // First the text, then the merged receipt once the client has taken the text.
             Some(joined) if !text.is_empty() => {
                 self.joined = Some(joined);
                 text

@@ -1,4 +1,4 @@
-//! What became of many lines, in bounded memory: counts, offset ranges and the first errors.
+//! Summarizes the results of many lines in bounded memory: counts, offset ranges and the first errors.
 
 use super::answer::RecordResult;
 use crate::broker::{Acks, RecordLocation};
@@ -9,18 +9,18 @@ use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-/// Failed lines that are listed.
+/// Maximum number of failed lines that are listed.
 const ERRORS: usize = 100;
-/// Offset ranges that are listed: other producers may write in between.
+/// Maximum number of offset ranges that are listed. Records of other producers split the ranges.
 const RANGES: usize = 1000;
 
 #[derive(Debug, Default, Serialize)]
 pub struct UploadSummary {
-    /// Records that are acknowledged, or with `acks=0` sent.
+    /// Acknowledged records, or with `acks=0` sent ones.
     written: u64,
     failed: u64,
     offsets: Vec<Range>,
-    /// Records that are written and in none of the ranges.
+    /// Written records outside the listed ranges.
     #[serde(skip_serializing_if = "is_zero")]
     offsets_omitted: u64,
     errors: Vec<LineError>,
@@ -34,7 +34,7 @@ pub struct UploadSummary {
     problem: Option<Problem>,
 }
 
-/// Records of one partition without a hole in between.
+/// Consecutive offsets of one partition.
 #[derive(Debug, Serialize)]
 struct Range {
     partition: Partition,
@@ -77,7 +77,7 @@ impl UploadSummary {
 
     fn place(&mut self, RecordLocation { partition, offset }: RecordLocation) {
         let Some(offset) = offset else { return };
-        // The last range of the partition: offsets of one partition only grow.
+        // Only the partition's last range can be extended, because its offsets only grow.
         if let Some(range) = self.offsets.iter_mut().rev().find(|range| range.partition == partition)
             && range.last.checked_add(1) == Some(offset)
         {
@@ -96,7 +96,7 @@ impl UploadSummary {
         });
     }
 
-    /// The body was not read to its end; what follows was not written.
+    /// Records why the body was not read to its end. The lines that follow were not written.
     pub fn incomplete(&mut self, problem: Problem) {
         self.incomplete = Some(problem.detail().to_owned());
         self.blame(problem);
@@ -106,7 +106,7 @@ impl UploadSummary {
         (self.written, self.failed)
     }
 
-    /// As one receipt for lines `first` to `last`.
+    /// Returns one receipt for lines `first` to `last`.
     pub fn receipt(&self, first: u64, last: u64) -> Vec<u8> {
         #[derive(Serialize)]
         struct Joined<'a> {
@@ -117,7 +117,8 @@ impl UploadSummary {
         serde_json::to_vec(&Joined { lines: [first, last], summary: self }).unwrap_or_default()
     }
 
-    /// 200 where every line is written (202 with `acks=0`), 207 where some are, else the status of what went wrong.
+    /// Responds with 200 if every line was written (202 with `acks=0`), with 207 if some were, else with the status of
+    /// the worst problem.
     pub fn answer(self, acks: Acks) -> Response {
         let members = serde_json::to_value(&self).unwrap_or_default();
         let status = match (&self.problem, acks) {
@@ -167,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn no_range_goes_on_after_the_largest_offset() {
+    fn no_range_continues_past_the_largest_offset() {
         let mut summary = UploadSummary::default();
         [Offset::MAX, Offset::MIN].into_iter().zip(1..).for_each(|(offset, line)| summary.add(line, placed(0, offset)));
         assert_eq!(seen(&summary)["offsets"].as_array().unwrap().len(), 2);
     }
 
     #[test]
-    fn a_summary_is_bounded_and_says_what_it_leaves_out() {
+    fn a_summary_is_bounded_and_counts_what_it_leaves_out() {
         let mut summary = UploadSummary::default();
         for line in 1..=1_000_000 {
             summary.add(2 * line, placed(0, 2 * line as i64));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use warp::http::StatusCode;
 
-/// Whatever any of these tests is answered, `/openapi.json` says that it may happen.
+/// Asserts that `/openapi.json` documents this status for this route.
 pub fn is_documented(method: &str, path: &str, status: StatusCode) {
     let document: Value = serde_json::from_str(include_str!("../../../src/http/openapi.json")).unwrap();
     let parts: Vec<_> = path.split('?').next().unwrap().trim_end_matches('/').split('/').collect();

@@ -31,7 +31,7 @@ fn status(problem: &Problem) -> u32 {
 }
 
 #[test]
-fn only_gzip_and_nothing_are_understood() {
+fn only_gzip_and_identity_are_accepted() {
     let settings = Settings::default();
     for (encoding, expected) in
         [("", None), ("identity", None), ("GZIP", None), ("br", Some(415)), ("gzip, gzip", Some(415)), ("x", Some(415))]
@@ -46,7 +46,7 @@ fn only_gzip_and_nothing_are_understood() {
 }
 
 #[test]
-fn a_bomb_stops_where_the_body_is_too_large() {
+fn a_decompression_bomb_stops_at_the_maximum_body_size() {
     let settings = Settings { max_body: 1 << 20, ..Settings::default() };
     let bomb = gzip(&vec![0; 200 << 20]);
     assert!(bomb.len() < 300 << 10, "{}", bomb.len());
@@ -54,13 +54,13 @@ fn a_bomb_stops_where_the_body_is_too_large() {
     assert_eq!(status(&refused), 413);
     assert!(refused.detail().contains("--max-body"), "{}", refused.detail());
     assert_eq!(in_use(&settings), 0);
-    // Exactly as much as is allowed.
+    // Exactly the allowed size.
     let (body, _) = read(&settings, "gzip", &gzip(&vec![7; 1 << 20]), 1000).unwrap();
     assert_eq!(body.len(), 1 << 20);
 }
 
 #[test]
-fn what_is_no_gzip_or_is_cut_is_said() {
+fn invalid_or_truncated_gzip_is_rejected() {
     let settings = Settings::default();
     let whole = gzip(b"hello, hello, hello");
     let mut damaged = whole.clone();
@@ -76,7 +76,7 @@ fn what_is_no_gzip_or_is_cut_is_said() {
 }
 
 #[test]
-fn large_bodies_share_a_part_of_the_budget_and_small_ones_have_their_own() {
+fn large_bodies_share_a_part_of_the_budget_and_small_ones_another() {
     let settings = Settings { bodies: Bodies::new(&MemoryBudget::new(4 << 20)), ..Settings::default() };
     let large = vec![b'x'; 900 << 10];
     let (_, held) = read(&settings, "", &large, 16 << 10).unwrap();
@@ -90,7 +90,7 @@ fn large_bodies_share_a_part_of_the_budget_and_small_ones_have_their_own() {
 }
 
 #[test]
-fn many_bodies_that_are_held_back_are_refused_but_not_those_of_a_measurement() {
+fn many_incomplete_bodies_are_rejected_but_not_single_measurements() {
     let settings = Settings { bodies: Bodies::new(&MemoryBudget::new(4 << 20)), ..Settings::default() };
     let small = vec![b'x'; SMALL];
     let mut held = Vec::new();
@@ -109,7 +109,7 @@ fn in_use(settings: &Settings) -> usize {
 }
 
 #[test]
-fn a_body_that_trickles_is_ended() {
+fn a_trickling_body_is_ended() {
     let settings = Settings { body_timeout: Duration::from_millis(50), ..Settings::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let refused = runtime.block_on(async {
@@ -127,18 +127,18 @@ fn a_body_that_trickles_is_ended() {
 
 proptest! {
     #[test]
-    fn what_was_packed_comes_out_however_it_is_cut(
+    fn gzip_is_decompressed_regardless_of_its_chunks(
         bytes in prop::collection::vec(0..4u8, 0..5000), split in 0..5000usize, chunk in 1..600usize
     ) {
         let split = split.min(bytes.len());
-        // Two members, as `cat a.gz b.gz` makes them.
+        // Two members, like the output of `cat a.gz b.gz`.
         let packed = [gzip(&bytes[..split]), gzip(&bytes[split..])].concat();
         let (read, _) = read(&Settings::default(), "gzip", &packed, chunk).unwrap();
         prop_assert_eq!(&read[..], &bytes[..]);
     }
 
     #[test]
-    fn whatever_says_to_be_gzip_it_ends(body in prop::collection::vec(any::<u8>(), 0..300), chunk in 1..100usize) {
+    fn arbitrary_bytes_declared_as_gzip_terminate(body in prop::collection::vec(any::<u8>(), 0..300), chunk in 1..100usize) {
         let _ = read(&Settings::default(), "gzip", &[&[0x1f, 0x8b, 8], &body[..]].concat(), chunk);
     }
 }
