@@ -1,4 +1,4 @@
-//! Real brokers behind the seam; the only place that names a Kafka crate.
+//! The [`Broker`] implementations for Kafka clusters. Only this module uses the Kafka crates.
 
 mod crate_driver;
 pub mod doctor;
@@ -16,37 +16,37 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::Wire;
 
-/// How to speak with Kafka.
+/// Which client talks to Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Driver {
-    /// Kafka 0.11 and later. Nothing else is ever chosen by itself, whatever a broker says of its age: who sits in
-    /// between could say it too.
+    /// Kafka 0.11 and later. The bridge never switches to `crate` automatically, because anyone on the network path
+    /// could forge a broker's version.
     #[value(alias = "auto")]
     Wire,
-    /// Only for brokers before Kafka 0.11 (it works up to 3.9) that are trusted with our memory: no headers, no
-    /// timestamps, no read_committed.
+    /// Only for trusted brokers before Kafka 0.11 (it works up to 3.9), because a malicious response can exhaust the
+    /// bridge's memory: no headers, no timestamps, no read_committed.
     Crate,
 }
 
-/// Which cluster, and how to reach it.
+/// Which Kafka cluster to connect to, and how.
 #[derive(Debug, Clone)]
 pub struct KafkaSettings {
-    /// `host:port` of some brokers.
+    /// Bootstrap servers, as `host:port`.
     pub brokers: Vec<String>,
     pub security: Security,
-    /// Names us in the broker's logs and quotas.
+    /// Identifies the bridge in the brokers' logs and quotas; `None`: `curlew`.
     pub client_id: Option<String>,
     pub driver: Driver,
-    /// The largest request with records, in bytes; `None`: as in the Java client.
+    /// The largest produce request in bytes; `None`: the Java client's default.
     pub max_request_bytes: Option<usize>,
-    /// The largest age of what is known of a topic that is written to; `None`: the default.
+    /// How old the metadata of a topic may be when records are produced to it; `None`: the default.
     pub metadata_refresh: Option<Duration>,
-    /// Lines for the log at the start.
+    /// Warnings to log on connecting.
     pub notes: Vec<String>,
 }
 
 impl KafkaSettings {
-    /// In `PLAINTEXT`.
+    /// Returns settings without TLS and SASL (`PLAINTEXT`).
     pub fn plain(brokers: &[&str], driver: Driver) -> Self {
         let brokers = brokers.iter().map(|&broker| broker.to_owned()).collect();
         Self {
@@ -63,7 +63,7 @@ impl KafkaSettings {
     fn settings(&self) -> wire::WireSettings {
         let defaults = wire::WireSettings::default();
         let max_request_bytes = self.max_request_bytes.unwrap_or(defaults.produce.max_request_bytes);
-        let produce = wire::produce::ProducerSettings {
+        let produce = wire::settings::ProducerSettings {
             max_request_bytes,
             batch_bytes: defaults.produce.batch_bytes.min(max_request_bytes),
             metadata_refresh: self.metadata_refresh.unwrap_or(defaults.produce.metadata_refresh),
@@ -79,7 +79,7 @@ impl KafkaSettings {
     }
 }
 
-/// Never fails: Kafka may be away now and come later.
+/// Returns a client of the cluster. It connects on the first request, so this succeeds while Kafka is down.
 pub fn connect(connection: &KafkaSettings) -> Arc<dyn Broker> {
     connection.notes.iter().for_each(|note| warn!("{note}"));
     let settings = connection.settings();

@@ -1,4 +1,4 @@
-//! A broker with a listener of each kind, users and access rules, and the certificates that it needs.
+//! A broker with a listener for each security protocol, with users, ACLs and the certificates that it needs.
 
 use crate::free_port;
 use crate::kafka::{Kafka, Options};
@@ -11,21 +11,21 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
-/// Who may do all.
+/// A super user: name and password.
 pub const ALICE: (&str, &str) = ("alice", "alice-secret");
-/// Who may do what rules allow.
+/// A user with only the permissions in ACLs.
 pub const BOB: (&str, &str) = ("bob", "bob-secret");
 
-/// How soon the broker wants the credentials of who came by SCRAM-SHA-256 again.
+/// The session lifetime after which the broker requires SCRAM-SHA-256 clients to authenticate again.
 pub const REAUTHENTICATE: Duration = Duration::from_secs(3);
 
-/// The kinds of listeners beside the plain one, which is for the tests' own commands.
+/// The listeners besides the plaintext one, which the tests use for administration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
     Tls,
-    /// Wants a certificate of its clients.
+    /// Requires a client certificate.
     Mutual,
-    /// Has a certificate of another host.
+    /// Has a certificate for another host name.
     Elsewhere,
     SaslPlain,
     SaslTls,
@@ -77,12 +77,12 @@ impl Secured {
         format!("127.0.0.1:{}", self.ports[at])
     }
 
-    /// A file made for the test: `ca.pem`, `other-ca.pem`, `client.pem` (key and certificate).
+    /// Returns the path of a file made for the test: `ca.pem`, `other-ca.pem`, `client.pem` (key and certificate).
     pub fn file(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().expect("UTF-8").to_owned()
     }
 
-    /// A `client.properties` for `listener` with these lines; returns its path.
+    /// Writes a `client.properties` for `listener` with `lines`; returns its path.
     pub fn client(&self, listener: Listener, lines: &[&str]) -> String {
         let (.., protocol) = LISTENERS.iter().find(|(of, ..)| *of == listener).expect("a listener");
         let mut text = format!("bootstrap.servers={}\nsecurity.protocol={protocol}\n", self.address(listener));
@@ -93,7 +93,7 @@ impl Secured {
         self.write(&format!("client-{:08x}.properties", fastrand::u32(..)), &text)
     }
 
-    /// The same with a user and a password.
+    /// Like [`client`](Self::client), with a user and a password.
     pub fn client_of(&self, listener: Listener, mechanism: &str, (user, password): (&str, &str)) -> String {
         let module = if mechanism == "PLAIN" { "plain.PlainLoginModule" } else { "scram.ScramLoginModule" };
         let jaas = format!(
@@ -110,7 +110,7 @@ impl Secured {
     }
 }
 
-/// A JWT without a signature, which a broker takes that is told to; it ends `seconds` from now.
+/// Returns an unsigned JWT, which a broker accepts only if configured for tests. It expires in `seconds`.
 pub fn token(user: &str, seconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64;
     let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());

@@ -1,19 +1,20 @@
-//! The `kafka` crate 0.10 behind the seam: the protocol before Kafka 0.11, which brokers up to 3.9 speak.
+//! A [`Broker`] on the `kafka` crate 0.10, for the protocol before Kafka 0.11, which brokers up to 3.9 speak.
 //!
-//! What that protocol, or the crate, cannot do:
-//! - no headers, no timestamps, no idempotence, no read_committed (records of aborted transactions
-//!   are delivered), no topic ids, no search by time: asked for, each is an error that says so;
-//! - a null key or value and an empty one look the same: an empty key reads as null, and an empty
-//!   value reads as null (a tombstone) where there is a key;
+//! Limits of that protocol or of the crate:
+//! - no headers, no timestamps, no search by time: a request for one of these is an error that says so;
+//! - no idempotence, no topic ids, and no read_committed: records of aborted transactions are delivered;
+//! - null and empty are the same on the wire: an empty key is read as null, and an empty value of a record with a key
+//!   is read as null (a tombstone);
 //! - lz4 and zstd cannot be read;
-//! - the crate trusts lengths: bytes that are not Kafka's can make it panic (caught, and an error) or
-//!   ask for more memory than there is (not caught): it is for brokers that are trusted, and used only where it is
-//!   asked for by its name;
-//! - a broker that accepts a request and then is silent holds the call for the crate's fixed 120 s.
+//! - the crate trusts lengths: malformed bytes can make it panic (which is caught and reported as an error) or allocate
+//!   more memory than there is (which ends the process), so this driver is only for trusted brokers, and never chosen
+//!   automatically;
+//! - a broker that accepts a request and does not answer blocks the call for the crate's fixed 120 s.
 
 mod client;
 mod mixed;
 mod reader;
+mod response;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -32,17 +33,17 @@ use reader::CrateReader;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard};
-use writer::Writer;
+use writer::CrateWriter;
 
-/// Brokers that speak only the old protocol.
+/// A cluster whose brokers speak the old protocol.
 pub struct CrateDriver {
     settings: WireSettings,
-    /// For metadata and offsets; each reader and the writer have their own.
+    /// For metadata and offsets. Each reader and the writer have another client.
     client: Mutex<CrateClient>,
 }
 
 impl CrateDriver {
-    /// Connects when first asked for something.
+    /// Returns a client that connects on the first request.
     pub fn new(settings: &WireSettings) -> Self {
         Self { settings: settings.clone(), client: Mutex::new(CrateClient::new(settings)) }
     }
@@ -51,7 +52,7 @@ impl CrateDriver {
         lock(&self.client)
     }
 
-    /// All topics. A request that named one would make it, where the broker makes topics by itself.
+    /// Returns all topics. A request that named a topic could create it (`auto.create.topics.enable`).
     fn all_topics(&self) -> Result<HashMap<TopicName, TopicInfo>, BrokerError> {
         self.client().call(|kafka| {
             kafka.load_metadata_all()?;
@@ -59,7 +60,7 @@ impl CrateDriver {
         })
     }
 
-    /// The offsets of all partitions of one topic.
+    /// Returns the offsets of all partitions of one topic.
     fn topic_offsets(&self, topic: &TopicName, at: FetchOffset) -> Result<HashMap<Partition, Offset>, BrokerError> {
         self.client().call(|kafka| {
             kafka.load_metadata_all()?;
@@ -78,7 +79,7 @@ fn topic_infos(kafka: &KafkaClient) -> HashMap<TopicName, TopicInfo> {
             .iter()
             .map(|p| PartitionInfo { partition: p.id(), leader: p.leader().map(|l| l.id()), leader_epoch: -1 })
             .collect();
-        // One that is only being made, or could not be looked up, has no partitions.
+        // A topic that is being created, or whose lookup failed, has no partitions.
         (!partitions.is_empty()).then(|| (name.clone(), TopicInfo { name, id: None, partitions }))
     };
     topics.iter().filter_map(info).collect()
@@ -90,11 +91,11 @@ impl Broker for CrateDriver {
     }
 
     fn ready(&self) -> Result<(), BrokerError> {
-        // A broker of Kafka 4 answers the old metadata request, and no other: ask with our own client first.
+        // A Kafka 4 broker still answers the old metadata request, but no other: check its versions first.
         if let Ok(versions) = api_versions(&self.settings)
-            && !versions.speaks_old_protocol()
+            && !versions.supports_old_protocol()
         {
-            let why = "the broker refuses the old protocol (Kafka 4 and later do); use --driver wire";
+            let why = "the broker rejects the old protocol, as Kafka 4 and later do; use driver wire";
             return Err(BrokerError::Unsupported(why.to_owned()));
         }
         self.client().call(KafkaClient::load_metadata_all)
@@ -130,7 +131,7 @@ impl Broker for CrateDriver {
             let at = match at {
                 OffsetAt::Earliest => FetchOffset::Earliest,
                 OffsetAt::Latest => FetchOffset::Latest,
-                // It answers with the start of a log segment, which may be days off.
+                // The old protocol returns the start of a log segment, which may be days earlier.
                 OffsetAt::Time(_) => {
                     return Err(BrokerError::Unsupported(
                         "the broker's old protocol cannot find records by time; start at earliest, latest or a cursor"
@@ -142,19 +143,19 @@ impl Broker for CrateDriver {
             let offsets = answers.entry(key).or_insert_with(|| self.topic_offsets(&place.topic, at)).as_ref();
             match offsets.map_err(Clone::clone)?.get(&place.partition) {
                 Some(offset) if *offset >= 0 => Ok((*offset).into()),
-                Some(_) => Err(BrokerError::Corrupt(format!("{place}: an offset below zero"))),
+                Some(_) => Err(BrokerError::Corrupt(format!("{place}: a negative offset"))),
                 None => Err(BrokerError::StaleMetadata(format!("{place} has no leader"))),
             }
         };
         asked.iter().map(answer).collect()
     }
 
-    /// The crate allocates what a broker announces, so only memory that is kept could be counted, which says little.
+    /// Ignores `_memory`: the crate allocates whatever a broker announces, so the budget would not bound anything.
     fn reader(&self, leader: NodeId, _memory: &Arc<Share>) -> Box<dyn PartitionReader> {
         Box::new(CrateReader::new(CrateClient::new(&self.settings), leader))
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
-        Writer::new(CrateClient::new(&self.settings)).write_all(&submissions);
+        CrateWriter::new(CrateClient::new(&self.settings)).write_all(&submissions);
     }
 }

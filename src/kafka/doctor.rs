@@ -1,16 +1,16 @@
-//! What `curlew doctor` asks a Kafka cluster, in the order in which a client needs it to work.
+//! The checks of `curlew doctor` on a Kafka cluster, in the order in which a client depends on them.
 //!
-//! - `reach`: from a name to a broker that answers and knows us
-//! - `cluster`: who the brokers say they are, and whether that is where they can be reached
-//! - `rights`: what may be read and written, and who makes topics
-//! - `memory`: how long brokers remember a producer
-//! - `clock`: the brokers' time and ours
+//! - `reach`: name resolution, TCP, TLS, ApiVersions, SASL
+//! - `cluster`: metadata, and whether the advertised listeners can be reached
+//! - `permissions`: which topics may be read and written, and whether they are created automatically
+//! - `producer_expiry`: how long brokers remember an idle producer
+//! - `clock`: the difference between the controller's clock and ours
 
 mod clock;
 mod cluster;
-mod memory;
+mod permissions;
+mod producer_expiry;
 mod reach;
-mod rights;
 
 use super::Driver;
 use super::crate_driver::CrateDriver;
@@ -24,16 +24,16 @@ use crate::record::TopicName;
 use cluster::ClusterCheck;
 use std::time::Duration;
 
-/// A broker that answers.
-struct Reached {
+/// A broker that accepted a connection and its credentials.
+struct ReachedBroker {
     connection: BrokerConnection,
     settings: WireSettings,
 }
 
-/// Tries everything that serving needs of the cluster, and hands over what came of it as soon as it is known. Nothing
-/// is changed there. Each try may take `timeout`.
+/// Checks everything that serving needs from the cluster, and passes each result to `found` as soon as it is known.
 ///
-/// Records are sent again for as long as `produce_timeout`.
+/// Changes nothing in the cluster but uses up one producer id. Each request may take `timeout`; `produce_timeout` is
+/// how long the bridge retries a record.
 pub fn examine(
     kafka: &super::KafkaSettings,
     timeout: Duration,
@@ -51,25 +51,25 @@ pub fn examine(
         return skip_all(AFTER_REACHING, "no broker answers", found);
     };
     if kafka.driver == Driver::Crate {
-        found(by_the_old_protocol(&settings));
-        return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "the old protocol cannot tell", found);
+        found(metadata_by_old_protocol(&settings));
+        return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "not available by the old protocol", found);
     }
-    if !connection.versions().speaks_wire() {
-        return skip_all(AFTER_REACHING, "the broker is too old for --driver wire", found);
+    if !connection.versions().supports_wire() {
+        return skip_all(AFTER_REACHING, "the broker is too old for driver wire", found);
     }
-    let mut broker = Reached { connection, settings };
+    let mut broker = ReachedBroker { connection, settings };
     let Some(cluster) = ClusterCheck::ask(&mut broker, topics, found) else {
-        return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "there is no metadata", found);
+        return skip_all(AFTER_REACHING.get(1..).unwrap_or_default(), "needs metadata", found);
     };
     cluster.check_advertised(&broker.settings, found);
-    found(rights::topics(&cluster, topics, &broker.settings));
-    found(rights::producing(&mut broker));
-    found(rights::auto_creation(&mut broker, &cluster));
-    found(memory::producers(&mut broker, &cluster, produce_timeout));
+    found(permissions::topics(&cluster, topics, &broker.settings));
+    found(permissions::producing(&mut broker));
+    found(permissions::auto_creation(&mut broker, &cluster));
+    found(producer_expiry::check(&mut broker, &cluster, produce_timeout));
     found(clock::skew(&mut broker));
 }
 
-/// What takes a broker that answers.
+/// The steps that need a connection to a broker.
 const AFTER_REACHING: &[DiagnosisStep] = &[
     DiagnosisStep::Metadata,
     DiagnosisStep::AdvertisedListeners,
@@ -84,22 +84,22 @@ fn skip_all(steps: &[DiagnosisStep], why: &str, found: &mut dyn FnMut(Diagnosis)
     steps.iter().for_each(|step| found(Diagnosis::skipped(*step, why)));
 }
 
-fn by_the_old_protocol(settings: &WireSettings) -> Diagnosis {
+fn metadata_by_old_protocol(settings: &WireSettings) -> Diagnosis {
     match CrateDriver::new(settings).list_topics() {
         Ok(topics) => Diagnosis::ok(DiagnosisStep::Metadata, format!("{} topics, by the old protocol", topics.len())),
-        Err(error) => Diagnosis::failed(DiagnosisStep::Metadata, error.to_string(), "look into the broker's log"),
+        Err(error) => Diagnosis::failed(DiagnosisStep::Metadata, error.to_string(), "check the broker's log"),
     }
 }
 
-impl Reached {
-    /// One setting of broker `node`, which is the one that we talk with.
+impl ReachedBroker {
+    /// Returns a setting of broker `node`, which must be the connected one.
     fn setting(&mut self, node: NodeId, name: &'static str) -> Result<Option<String>, BrokerError> {
         let timeout = self.settings.request_timeout;
         Ok(configs::of_broker(&mut self.connection, node, &[name], timeout)?.remove(name))
     }
 
-    /// Asks in the newest version that both sides speak, `at_most` at most.
-    fn ask<Q: ApiRequest>(&mut self, request: &Q, at_most: i16) -> Result<Q::Answer, BrokerError> {
+    /// Sends a request in the newest common version up to `at_most`.
+    fn ask<Q: ApiRequest>(&mut self, request: &Q, at_most: i16) -> Result<Q::Response, BrokerError> {
         let version = self.connection.version_for::<Q>(at_most)?;
         self.connection.call(request, version, self.settings.request_timeout)
     }

@@ -1,4 +1,4 @@
-//! How the bridge and a broker make sure of each other: TLS, and SASL on top of it or alone.
+//! TLS and SASL: how the bridge and the brokers authenticate each other.
 
 mod explain;
 mod sasl;
@@ -9,15 +9,16 @@ mod token;
 mod verifier;
 
 pub use explain::explain;
-pub use sasl::{Exchange, Sasl, Step};
-pub use scram::{Account, Hash};
+pub use sasl::{Sasl, SaslExchange, SaslStep};
+pub use scram::{ScramAccount, ScramHash};
 pub use secret::Secret;
-pub use tls::{BrokerTls, NameCheck, TlsIdentity, Trust, Versions, roots_of};
-pub use token::{TokenClient, TokenSource, Tokens};
+pub use tls::{BrokerTls, TlsIdentity, TlsVersions, Trust, roots_of};
+pub use token::{TokenCache, TokenClient, TokenSource};
+pub use verifier::NameCheck;
 
 use std::sync::Arc;
 
-/// Of all connections to one cluster. Without either it is Kafka's `PLAINTEXT`.
+/// TLS and SASL of all connections to one cluster. Without both, the protocol is `PLAINTEXT`.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
     pub tls: Option<Arc<BrokerTls>>,
@@ -25,11 +26,12 @@ pub struct Security {
 }
 
 impl Security {
+    /// Returns whether TLS or SASL is configured.
     pub fn is_on(&self) -> bool {
         self.tls.is_some() || self.sasl.is_some()
     }
 
-    /// Kafka's name for it.
+    /// Returns Kafka's name of the protocol (`security.protocol`).
     pub fn protocol(&self) -> &'static str {
         match (&self.tls, &self.sasl) {
             (None, None) => "PLAINTEXT",
@@ -39,7 +41,7 @@ impl Security {
         }
     }
 
-    /// Kafka's name for it, with the mechanism: `SASL_SSL SCRAM-SHA-512`.
+    /// Returns the protocol with the SASL mechanism: `SASL_SSL SCRAM-SHA-512`.
     pub fn describe(&self) -> String {
         match &self.sasl {
             None => self.protocol().to_owned(),
@@ -47,7 +49,7 @@ impl Security {
         }
     }
 
-    /// Whom the broker's rules are about, as far as that is known here: `User:alice`.
+    /// Returns the principal in the brokers' ACLs (`User:alice`), if the credentials contain its name.
     pub fn principal(&self) -> Option<String> {
         self.sasl.as_ref().and_then(|sasl| sasl.user()).map(|user| format!("User:{user}"))
     }

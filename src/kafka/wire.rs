@@ -17,6 +17,7 @@ pub mod connection;
 mod delete;
 pub mod errors;
 mod fetch;
+mod frame;
 mod legacy;
 mod login;
 mod metadata;
@@ -26,6 +27,7 @@ mod pool;
 pub mod produce;
 pub mod schema;
 pub mod settings;
+mod socket;
 #[cfg(test)]
 pub(super) mod testing;
 mod throttle;
@@ -46,21 +48,21 @@ use cluster::ClusterClient;
 use connection::BrokerConnection;
 use crossbeam_channel::Receiver;
 use offsets::Wanted;
-use pool::Pool;
+use pool::ConnectionPool;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// A Kafka cluster behind the seam.
 pub struct Wire {
     cluster: Arc<ClusterClient>,
-    pool: Pool,
+    pool: ConnectionPool,
 }
 
 impl Wire {
     /// Connects when first asked for something, so that Kafka may be away now.
     pub fn connect(settings: WireSettings) -> Self {
         let cluster = Arc::new(ClusterClient::new(settings));
-        Self { pool: Pool::new(cluster.clone()), cluster }
+        Self { pool: ConnectionPool::new(cluster.clone()), cluster }
     }
 }
 

@@ -55,7 +55,7 @@ fn the_crate_driver_rejects_what_it_does_not_support() {
 }
 
 #[test]
-fn the_crate_driver_on_4_4_says_what_to_do() {
+fn the_crate_driver_on_4_4_recommends_the_wire_driver() {
     let bridge = Bridge::start_with(&Kafka::shared().bootstrap(), &["--driver", "crate"]);
     let ready = eventually("an answer of /ready", SOON, || match http::get(bridge.port, "/ready") {
         ready if ready.status == 503 => Ok(ready.text()),

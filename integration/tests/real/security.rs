@@ -183,7 +183,7 @@ fn rejected_credentials_are_reported_with_the_reason_and_the_remedy() {
         (kafka.client(Listener::Tls, &[&other_ca]), "ssl.truststore.location"),
         (kafka.client(Listener::Elsewhere, &[]), "is not for \"127.0.0.1\" but for kafka.elsewhere.example"),
         (kafka.client(Listener::Mutual, &[]), "ssl.keystore.location"),
-        (at(Listener::Tls, "PLAINTEXT"), "wants TLS"),
+        (at(Listener::Tls, "PLAINTEXT"), "requires TLS"),
     ];
     for (config, words) in cases {
         let why = refused(&config);
@@ -199,7 +199,7 @@ fn a_listener_with_another_protocol_is_distinguished_from_an_unreachable_one() {
     let user = "sasl.mechanism=PLAIN\nsasl.username=alice\nsasl.password=alice-secret";
     let cases = [
         (format!("bootstrap.servers={plain}\nsecurity.protocol=SSL\n{ca}"), "its listener is PLAINTEXT"),
-        (format!("bootstrap.servers={plain}\nsecurity.protocol=SASL_PLAINTEXT\n{user}"), "wants no SASL"),
+        (format!("bootstrap.servers={plain}\nsecurity.protocol=SASL_PLAINTEXT\n{user}"), "does not use SASL"),
         (
             format!("bootstrap.servers={}\nsecurity.protocol=PLAINTEXT", kafka.address(Listener::SaslPlain)),
             "SASL_PLAINTEXT",
@@ -219,7 +219,7 @@ fn a_listener_with_another_protocol_is_distinguished_from_an_unreachable_one() {
 }
 
 #[test]
-fn what_access_rules_forbid_is_a_403_that_says_what_to_allow() {
+fn a_request_that_acls_forbid_is_a_403_with_the_acl_to_add() {
     let kafka = kafka();
     let bridge = bridge(&kafka.client_of(Listener::SaslTls, "SCRAM-SHA-512", BOB));
     let (topic, other) = (kafka.fresh("rules", 1), kafka.fresh("others", 1));
@@ -305,7 +305,7 @@ fn pages_of_records_log_in_at_most_once() {
     let topic = kafka.fresh("pages", 1);
     let config = kafka.client_of(Listener::SaslPlain, "PLAIN", ALICE);
     let bridge = Bridge::serve(&["--kafka-config", &config, "--log-level", "debug"]);
-    let logins = || bridge.log().lines().filter(|line| line.contains("has taken the credentials")).count();
+    let logins = || bridge.log().lines().filter(|line| line.contains("accepted the credentials")).count();
     write_and_read(&bridge, &topic, "one");
     let page = |wait: &str| drop(bridge.get(&format!("/topics/{topic}/partitions/0/records{wait}")).expect(200));
     let before = logins();

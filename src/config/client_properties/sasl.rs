@@ -2,7 +2,9 @@
 
 use super::Properties;
 use super::jaas::{self, JaasEntry};
-use crate::kafka::security::{Account, Hash, Sasl, Secret, TokenClient, TokenSource, Tokens, Trust, roots_of};
+use crate::kafka::security::{
+    Sasl, ScramAccount, ScramHash, Secret, TokenCache, TokenClient, TokenSource, Trust, roots_of,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -36,8 +38,8 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
             return Ok(Sasl::Plain { username, password });
         }
         "OAUTHBEARER" => return tokens.sasl(login.wanted("OAuthBearerLoginModule")?, trust),
-        "SCRAM-SHA-256" => Hash::Sha256,
-        "SCRAM-SHA-512" => Hash::Sha512,
+        "SCRAM-SHA-256" => ScramHash::Sha256,
+        "SCRAM-SHA-512" => ScramHash::Sha512,
         "" => return Err(format!("there is no sasl.mechanism; {MECHANISMS}")),
         "GSSAPI" => {
             return Err(format!(
@@ -49,7 +51,7 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
     };
     let login = login.wanted("ScramLoginModule")?;
     let is_token = login.options.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let account = if is_token { Account::DelegationToken } else { Account::User };
+    let account = if is_token { ScramAccount::DelegationToken } else { ScramAccount::User };
     let (username, password) = login.user()?;
     Ok(Sasl::Scram { hash, username, password, account })
 }
@@ -145,7 +147,7 @@ impl Endpoint {
                 ));
             }
         };
-        Ok(Sasl::OAuthBearer { tokens: Tokens::new(source), extensions })
+        Ok(Sasl::OAuthBearer { tokens: TokenCache::new(source), extensions })
     }
 }
 

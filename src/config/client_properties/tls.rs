@@ -1,7 +1,7 @@
 //! `ssl.*`.
 
 use super::{Properties, pem};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, Trust, Versions};
+use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, TlsVersions, Trust};
 use crate::os::small_file;
 
 /// TLS, and how much of it was turned off.
@@ -93,14 +93,14 @@ fn names(properties: &mut Properties) -> Result<NameCheck, String> {
     }
 }
 
-fn versions(properties: &mut Properties) -> Result<Versions, String> {
+fn versions(properties: &mut Properties) -> Result<TlsVersions, String> {
     let name = "ssl.enabled.protocols";
-    let Some(given) = properties.word(name) else { return Ok(Versions::Both) };
+    let Some(given) = properties.word(name) else { return Ok(TlsVersions::Both) };
     let enabled: Vec<&str> = given.split(',').map(str::trim).collect();
     match (enabled.contains(&"TLSv1.2"), enabled.contains(&"TLSv1.3")) {
-        (true, true) => Ok(Versions::Both),
-        (true, false) => Ok(Versions::Only12),
-        (false, true) => Ok(Versions::Only13),
+        (true, true) => Ok(TlsVersions::Both),
+        (true, false) => Ok(TlsVersions::Only12),
+        (false, true) => Ok(TlsVersions::Only13),
         (false, false) => Err(format!("{name} is {given:?}; TLSv1.2 and TLSv1.3 are spoken here")),
     }
 }

@@ -1,4 +1,4 @@
-//! One `KafkaClient`, made anew after whatever broke it.
+//! A `KafkaClient` that is recreated after a failure.
 
 use crate::broker::{BrokerError, Operation};
 use crate::kafka::wire::errors::{ErrorContext, check};
@@ -11,20 +11,20 @@ use std::io::ErrorKind;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A connection to each broker of a cluster, for one thread at a time.
+/// Connections to the brokers of a cluster, for one thread at a time.
 pub struct CrateClient {
     settings: WireSettings,
     kafka: Option<KafkaClient>,
 }
 
-/// Why a call failed.
+/// Why a call failed, and whether a broker may have processed the request.
 #[derive(Debug)]
 pub enum CrateError {
-    /// No connection came about, so nothing was sent.
+    /// No connection was established, so nothing was sent.
     NotSent(BrokerError),
-    /// What was sent may have been understood.
+    /// The connection failed after the request was sent, so the broker may have processed it.
     Cut(BrokerError),
-    /// The broker answered, or nothing had to be sent.
+    /// The broker error_for_code with an error, or nothing had to be sent.
     Answered(BrokerError),
 }
 
@@ -45,8 +45,10 @@ impl CrateClient {
         Ok(self.try_call(ask)?)
     }
 
-    /// A client that was broken is made anew for the next call. The crate panics on some bytes that
-    /// are not Kafka's (negative lengths, a partition out of range), so a panic breaks only the client.
+    /// Calls `ask` with the client, which is recreated for the next call if this one breaks the connection.
+    ///
+    /// The crate panics on some malformed bytes (negative lengths, a partition out of range). A panic is caught and
+    /// discards only the client.
     pub fn try_call<T>(&mut self, ask: impl FnOnce(&mut KafkaClient) -> Result<T, Error>) -> Result<T, CrateError> {
         let mut kafka = match self.kafka.take() {
             Some(kafka) => kafka,
@@ -58,7 +60,7 @@ impl CrateClient {
                 return Ok(answer);
             }
             Ok(Err(error)) => failure(&error),
-            Err(_) => CrateError::Cut(BrokerError::Corrupt("bytes that are not Kafka's protocol".to_owned())),
+            Err(_) => CrateError::Cut(BrokerError::Corrupt("malformed bytes".to_owned())),
         };
         match failure {
             CrateError::Answered(_) => self.kafka = Some(kafka),
@@ -68,11 +70,11 @@ impl CrateClient {
         Err(failure)
     }
 
-    /// Of the brokers given, the first that can be reached: the crate would wait for minutes.
+    /// Connects to the first bootstrap server that can be reached. The crate would wait for minutes on one that cannot.
     fn connect(&self) -> Result<KafkaClient, BrokerError> {
         let mut why = "no address of a broker was given".to_owned();
         for broker in &self.settings.bootstrap {
-            match reach(broker, &self.settings) {
+            match probe(broker, &self.settings) {
                 Ok(()) => {
                     let mut kafka = KafkaClient::new(vec![broker.clone()]);
                     kafka.set_client_id(self.settings.client_id.clone());
@@ -85,14 +87,14 @@ impl CrateClient {
         Err(BrokerError::Unavailable(why))
     }
 
-    /// Whether the broker has cut the connection because it no longer knows the old protocol.
+    /// Returns whether the broker closed the connection because it no longer supports the old protocol.
     fn is_refused(&self) -> bool {
         let versions = wire::api_versions(&self.settings);
         versions.is_ok_and(|versions| versions.range(ApiKey::Fetch).is_some_and(|range| range.min > 0))
     }
 }
 
-fn reach(broker: &str, settings: &WireSettings) -> std::io::Result<()> {
+fn probe(broker: &str, settings: &WireSettings) -> std::io::Result<()> {
     let mut result = Err(std::io::Error::new(ErrorKind::NotFound, "the name has no address"));
     for address in broker.to_socket_addrs()? {
         result = TcpStream::connect_timeout(&address, settings.connect_timeout).map(drop);
@@ -104,12 +106,12 @@ fn reach(broker: &str, settings: &WireSettings) -> std::io::Result<()> {
 }
 
 fn old_protocol_refused() -> BrokerError {
-    BrokerError::Unsupported("the broker refuses the old protocol; use --driver wire".to_owned())
+    BrokerError::Unsupported("the broker rejects the old protocol; use driver wire".to_owned())
 }
 
 fn failure(error: &Error) -> CrateError {
     match error {
-        // These come from connecting only.
+        // These occur only while connecting.
         Error::Io(e)
             if matches!(
                 e.kind(),
@@ -123,33 +125,34 @@ fn failure(error: &Error) -> CrateError {
         }
         Error::NoHostReachable => CrateError::NotSent(BrokerError::Unavailable("no broker can be reached".to_owned())),
         Error::Io(e) => CrateError::Cut(BrokerError::Unavailable(e.to_string())),
-        Error::Kafka(code) => CrateError::Answered(answered(*code as i16, ErrorContext::Cluster)),
+        Error::Kafka(code) => CrateError::Answered(error_for_code(*code as i16, ErrorContext::Cluster)),
         Error::TopicPartitionError { topic_name, partition_id, error_code } => {
             let code = *error_code as i16;
             CrateError::Answered(match TopicName::new(topic_name) {
-                Ok(topic) => answered(
+                Ok(topic) => error_for_code(
                     code,
-                    ErrorContext::Place(&TopicPartition { topic, partition: *partition_id }, Operation::Describe),
+                    ErrorContext::Partition(&TopicPartition { topic, partition: *partition_id }, Operation::Describe),
                 ),
-                Err(_) => answered(code, ErrorContext::Cluster),
+                Err(_) => error_for_code(code, ErrorContext::Cluster),
             })
         }
         Error::ArcSelf(inner) => failure(inner),
         Error::UnsupportedCompression => CrateError::Answered(BrokerError::Unsupported(
-            "the records are compressed with lz4 or zstd, which the crate driver cannot read; use --driver wire"
+            "the records are compressed with lz4 or zstd, which the crate driver cannot read; use driver wire"
                 .to_owned(),
         )),
         Error::UnsupportedProtocol => CrateError::Answered(old_protocol_refused()),
-        // The rest of a damaged answer may still be on its way.
+        // The rest of a damaged response may still arrive on the connection.
         other => CrateError::Cut(BrokerError::Corrupt(other.to_string())),
     }
 }
 
-/// The error that a code other than 0 stands for.
-pub fn answered(code: i16, asked: ErrorContext<'_>) -> BrokerError {
-    // The crate gives all later codes as this one.
+/// Returns the error for a code other than 0.
+pub fn error_for_code(code: i16, asked: ErrorContext<'_>) -> BrokerError {
+    // The crate returns -1 for every code that it does not know.
     let unknown = (code == -1).then_some(
-        "an error that the crate driver does not know (records compressed with zstd are one); --driver wire tells more",
+        "an error code that the crate driver does not know (one of them is for records compressed with zstd); driver wire \
+         reports it",
     );
     check(code, asked, unknown).err().unwrap_or(BrokerError::LostTrack)
 }

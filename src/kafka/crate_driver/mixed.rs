@@ -1,32 +1,33 @@
-//! Keeps the `kafka` crate from losing records where plain and compressed ones lie side by side.
+//! Recovers records that the `kafka` crate drops where uncompressed and compressed ones are mixed.
 //!
-//! It returns only the records of the first compressed set in an answer, and drops plain ones
-//! before it. Then the first record's offset is higher than what was asked for, just as after
-//! compaction. A smaller answer, which ends inside the compressed set, has the plain ones.
+//! The crate returns only the records of the first compressed set in a response, and drops uncompressed ones before it.
+//! The first offset is then higher than the requested one, just as after compaction. A smaller response, which ends
+//! inside the compressed set, contains the uncompressed records.
 
-use super::reader::Answer;
+use super::response::CrateResponse;
 use crate::broker::BrokerError;
 use crate::record::Offset;
 
-/// No record is shorter than this in the old protocol.
-const SHORTEST: usize = 26;
+/// The size of the shortest record in the old protocol.
+const MIN_RECORD_BYTES: usize = 26;
 
-/// Looks for records before the one at `first`, which came in an answer of `bytes`. `None`: there are none.
+/// Searches for records before `first`, the first offset in a response of up to `bytes`. Returns `None` if there are
+/// none.
 ///
-/// An answer grows with the bytes asked for: first nothing whole, then plain records, then the
-/// compressed set. The plain ones are at least as long as the shortest record, so halving finds them.
+/// A larger requested size adds to the response: first no complete record, then the uncompressed records, then the
+/// compressed set. The uncompressed ones are at least as long as the shortest record, so a binary search finds them.
 pub fn before(
     first: Offset,
     bytes: usize,
-    mut fetch: impl FnMut(usize) -> Result<Answer, BrokerError>,
-) -> Result<Option<Answer>, BrokerError> {
-    let (mut nothing, mut too_much) = (0, bytes);
-    while too_much - nothing >= SHORTEST {
-        let half = nothing + (too_much - nothing) / 2;
+    mut fetch: impl FnMut(usize) -> Result<CrateResponse, BrokerError>,
+) -> Result<Option<CrateResponse>, BrokerError> {
+    let (mut nothing, mut too_many) = (0, bytes);
+    while too_many - nothing >= MIN_RECORD_BYTES {
+        let half = nothing + (too_many - nothing) / 2;
         let answer = fetch(half)?;
         match answer.first {
             Some(offset) if offset < first => return Ok(Some(answer)),
-            Some(_) => too_much = half,
+            Some(_) => too_many = half,
             None => nothing = half,
         }
     }
@@ -44,7 +45,7 @@ mod tests {
         let mut fetches = 0;
         let answer = before(9, bytes, |bytes| {
             fetches += 1;
-            Ok(Answer::at(match bytes {
+            Ok(CrateResponse::at(match bytes {
                 b if b >= plain + compressed => Some(9),
                 b if plain > 0 && b >= plain => Some(5),
                 _ => None,
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_that_compaction_left_is_a_hole() {
+    fn a_gap_left_by_compaction_has_no_records() {
         let (first, fetches) = found(0, 500, 8 << 20);
         assert_eq!(first, None);
         assert!(fetches < 20, "{fetches}");

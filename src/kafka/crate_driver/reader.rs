@@ -1,35 +1,36 @@
 //! Fetches from one leader through the `kafka` crate.
 
-use super::client::{CrateClient, answered};
+use super::client::{CrateClient, error_for_code};
+use super::response::CrateResponse;
 use super::{mixed, topic_infos};
 use crate::broker::{
     BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, Operation, PartitionData, PartitionReader, TopicInfo,
 };
 use crate::kafka::wire::errors::ErrorContext;
-use crate::record::{EpochSpan, Offset, Partition, Records, TopicName, TopicPartition};
+use crate::record::{Offset, Partition, TopicName, TopicPartition};
 use kafka::Error;
 use kafka::client::FetchPartition;
-use kafka::client::fetch::{Data, Message};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The crate cannot be interrupted, so a long poll is many short ones.
+/// The length of one poll. The crate cannot be interrupted, so a long poll is split into short ones.
 const POLL: Duration = Duration::from_millis(100);
-const REST: Duration = Duration::from_millis(5);
-/// Bytes asked for of one partition while a record does not fit; not more.
-const MOST: usize = 128 << 20;
+/// The shortest time from one poll to the next.
+const MIN_POLL: Duration = Duration::from_millis(5);
+/// The limit of a partition's fetch size, which doubles while a record does not fit.
+const MAX_FETCH_BYTES: usize = 128 << 20;
 
 pub struct CrateReader {
     client: CrateClient,
     leader: NodeId,
-    /// As last loaded; empty: to be loaded.
+    /// The cached metadata. Empty if it must be reloaded.
     topics: HashMap<TopicName, TopicInfo>,
     interrupted: Arc<AtomicBool>,
-    /// Bytes to ask for where a record was too large for the usual ones.
+    /// Fetch sizes of partitions whose next record is larger than the usual size.
     larger: HashMap<(TopicName, Partition), usize>,
-    /// Places that have been warned about.
+    /// Positions for which a warning was logged.
     stuck: HashSet<((TopicName, Partition), Offset)>,
 }
 
@@ -45,7 +46,7 @@ impl CrateReader {
         }
     }
 
-    /// Wants of this leader; for the others, why they are not.
+    /// Separates the positions that this leader serves from the others, which get an error.
     fn sort<'a>(
         &mut self,
         wants: &'a [FetchPosition],
@@ -70,9 +71,11 @@ impl CrateReader {
     fn check(&self, want: &FetchPosition) -> Result<(), BrokerError> {
         let topic = self.topics.get(&want.topic).ok_or_else(|| BrokerError::UnknownTopic(want.topic.clone()))?;
         let partition = topic.partitions.iter().find(|p| p.partition == want.partition);
-        match partition.ok_or_else(|| BrokerError::UnknownPartition(place(want)))?.leader {
+        match partition.ok_or_else(|| BrokerError::UnknownPartition(partition_of(want)))?.leader {
             Some(leader) if leader == self.leader => Ok(()),
-            _ => Err(BrokerError::StaleMetadata(format!("broker {} does not lead {}", self.leader, place(want)))),
+            _ => {
+                Err(BrokerError::StaleMetadata(format!("broker {} does not lead {}", self.leader, partition_of(want))))
+            }
         }
     }
 
@@ -81,7 +84,7 @@ impl CrateReader {
         self.larger.get(&(want.topic.clone(), want.partition)).copied().unwrap_or(usual)
     }
 
-    /// One request.
+    /// Sends one request.
     fn poll(
         &mut self,
         wants: &[&FetchPosition],
@@ -90,7 +93,7 @@ impl CrateReader {
     ) -> Result<Vec<FetchResult>, BrokerError> {
         let asked: Vec<_> = wants.iter().map(|want| (*want, self.bytes(want, limits, wants.len()))).collect();
         let answers = self.client.call(|kafka| {
-            // A client that was made anew knows no leaders yet.
+            // A recreated client has no metadata.
             if kafka.topics().is_empty() {
                 kafka.load_metadata_all()?;
             }
@@ -100,11 +103,11 @@ impl CrateReader {
         })?;
         let mut all = Vec::new();
         for (want, answer) in answers {
-            let no_answer = || Err(BrokerError::StaleMetadata(format!("{}: no leader to ask", place(want))));
+            let no_answer = || Err(BrokerError::StaleMetadata(format!("{}: no leader to ask", partition_of(want))));
             let result = match answer.unwrap_or_else(no_answer) {
                 Ok(answer) => self.complete(want, answer, self.bytes(want, limits, wants.len())),
                 Err(error) => {
-                    // Whatever it is, the metadata may be old.
+                    // The metadata may be stale, whatever the error is.
                     self.topics.clear();
                     Err(error)
                 }
@@ -116,21 +119,26 @@ impl CrateReader {
         Ok(all)
     }
 
-    /// What an answer to a request for so many bytes means.
-    fn complete(&mut self, want: &FetchPosition, answer: Answer, bytes: usize) -> Result<PartitionData, BrokerError> {
+    /// Interprets the response to a request for up to `bytes`.
+    fn complete(
+        &mut self,
+        want: &FetchPosition,
+        answer: CrateResponse,
+        bytes: usize,
+    ) -> Result<PartitionData, BrokerError> {
         let key = (want.topic.clone(), want.partition);
         let Some(first) = answer.first else {
-            // There is more, and nothing whole came: the next record is larger.
+            // The log continues, but the response has no complete record: the next one is larger.
             if answer.end > want.offset {
                 let more = bytes.saturating_mul(2);
-                if more < MOST {
+                if more < MAX_FETCH_BYTES {
                     self.larger.insert(key, more);
                 } else if self.stuck.insert((key, want.offset)) {
-                    // Transactions end with records that the old protocol cannot show.
+                    // It may be a transaction marker, which the old protocol does not return.
                     log::warn!(
-                        "{} at offset {}: nothing readable in {bytes} bytes, and waiting for what comes after; \
-                         --driver wire can tell more",
-                        place(want),
+                        "{} at offset {}: no readable record in {bytes} bytes, waiting for later records; driver wire \
+                         can read more formats",
+                        partition_of(want),
                         want.offset
                     );
                 }
@@ -149,7 +157,7 @@ impl CrateReader {
                     let answers = kafka.fetch_messages([ask(want, bytes)])?;
                     Ok(find(&answers, want))
                 })?
-                .unwrap_or_else(|| Err(BrokerError::Corrupt(format!("{}: no answer", place(want)))))
+                .unwrap_or_else(|| Err(BrokerError::Corrupt(format!("{}: no answer", partition_of(want)))))
         })?;
         Ok(found.unwrap_or(answer).into_data(want.offset))
     }
@@ -170,8 +178,8 @@ impl PartitionReader for CrateReader {
             if !fetched.is_empty() || interrupted || Instant::now() >= until {
                 return Ok(fetched);
             }
-            // An answer with nothing readable comes at once, and would do so again.
-            std::thread::sleep(REST.saturating_sub(asked.elapsed()));
+            // A broker does not delay a response without readable records, so polling without a pause would spin.
+            std::thread::sleep(MIN_POLL.saturating_sub(asked.elapsed()));
         }
     }
 
@@ -186,7 +194,7 @@ fn ask(want: &FetchPosition, bytes: usize) -> FetchPartition<'_> {
     FetchPartition::new(want.topic.as_str(), want.partition, want.offset).with_max_bytes(bytes)
 }
 
-fn place(want: &FetchPosition) -> TopicPartition {
+fn partition_of(want: &FetchPosition) -> TopicPartition {
     TopicPartition { topic: want.topic.clone(), partition: want.partition }
 }
 
@@ -194,73 +202,19 @@ fn fetched(want: &FetchPosition, result: Result<PartitionData, BrokerError>) -> 
     FetchResult { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result }
 }
 
-/// What came for one partition.
-pub struct Answer {
-    records: Records,
-    /// The offset of the first record.
-    pub first: Option<Offset>,
-    next: Offset,
-    end: Offset,
-}
-
-impl Answer {
-    fn of(data: &Data<'_>, from: Offset) -> Self {
-        let messages = data.messages().iter().filter(|m| m.offset >= from);
-        let bytes = messages.clone().map(|m| m.key.len() + m.value.len()).sum();
-        let mut buffer = Vec::with_capacity(bytes);
-        let mut parts = Vec::new();
-        let mut next = from;
-        for message in messages {
-            parts.push(parts_of(message, &mut buffer));
-            next = next.max(message.offset + 1);
-        }
-        let mut records = Records::over(buffer.into());
-        let first = parts.first().map(|(offset, ..)| *offset);
-        parts.into_iter().for_each(|(offset, key, value)| records.push(offset, -1, key, value));
-        Self { records, first, next, end: data.highwatermark_offset() }
-    }
-
-    fn into_data(self, from: Offset) -> PartitionData {
-        PartitionData {
-            batches: if self.records.is_empty() { Vec::new() } else { vec![self.records] },
-            next_offset: self.next.max(from),
-            epochs: EpochSpan::NONE,
-            // The old protocol does not tell.
-            log_start: 0,
-            end: self.end,
-        }
-    }
-
-    /// For tests: an answer whose first record is at `first`.
-    #[cfg(test)]
-    pub fn at(first: Option<Offset>) -> Self {
-        Self { records: Records::default(), first, next: 0, end: 0 }
-    }
-}
-
-type Parts = (Offset, Option<std::ops::Range<usize>>, Option<std::ops::Range<usize>>);
-
-/// The crate gives null as empty: see [`super`] for how it is read back.
-fn parts_of(message: &Message<'_>, buffer: &mut Vec<u8>) -> Parts {
-    let mut put = |bytes: &[u8]| {
-        let start = buffer.len();
-        buffer.extend_from_slice(bytes);
-        start..buffer.len()
-    };
-    let key = (!message.key.is_empty()).then(|| put(message.key));
-    let tombstone = key.is_some() && message.value.is_empty();
-    let value = (!tombstone).then(|| put(message.value));
-    (message.offset, key, value)
-}
-
-fn find(answers: &[kafka::client::fetch::Response], want: &FetchPosition) -> Option<Result<Answer, BrokerError>> {
+fn find(
+    answers: &[kafka::client::fetch::Response],
+    want: &FetchPosition,
+) -> Option<Result<CrateResponse, BrokerError>> {
     let mut topics = answers.iter().flat_map(|answer| answer.topics());
     let topic = topics.find(|topic| topic.topic() == want.topic.as_str())?;
     let partition = topic.partitions().iter().find(|partition| partition.partition() == want.partition)?;
     Some(match partition.data() {
-        Ok(data) => Ok(Answer::of(data, want.offset)),
+        Ok(data) => Ok(CrateResponse::of(data, want.offset)),
         Err(error) => match &*error {
-            Error::Kafka(code) => Err(answered(*code as i16, ErrorContext::Place(&place(want), Operation::Read))),
+            Error::Kafka(code) => {
+                Err(error_for_code(*code as i16, ErrorContext::Partition(&partition_of(want), Operation::Read)))
+            }
             other => Err(BrokerError::Corrupt(other.to_string())),
         },
     })

@@ -11,8 +11,8 @@ fn driver(address: String) -> CrateDriver {
     CrateDriver::new(&WireSettings { bootstrap: vec![address], ..WireSettings::default() })
 }
 
-/// Answers whatever is asked with these bytes, then hangs up. Ends with the second connection: the
-/// first only tells that somebody listens.
+/// Answers the first request with `bytes`, then closes the connection. The driver's first connection carries no request:
+/// it only checks that the port is open.
 fn impostor(bytes: &'static [u8]) -> (CrateDriver, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let driver = driver(listener.local_addr().unwrap().to_string());
@@ -26,13 +26,13 @@ fn impostor(bytes: &'static [u8]) -> (CrateDriver, std::thread::JoinHandle<()>) 
 }
 
 #[test]
-fn bytes_that_are_not_kafkas_are_an_error() {
+fn malformed_bytes_are_an_error() {
     let cases: [&[u8]; 5] = [
         b"",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         // A negative length, which makes the crate panic.
         &[0xff; 16],
-        // A partition number far beyond the partitions there are, which makes it panic as well.
+        // A partition number out of range, which makes it panic too.
         &[
             0, 0, 0, 42, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 0, 0, 99, 0, 0, 0,
             1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -48,7 +48,7 @@ fn bytes_that_are_not_kafkas_are_an_error() {
 }
 
 #[test]
-fn what_the_old_protocol_cannot_carry_is_refused_and_never_dropped() {
+fn headers_and_timestamps_are_rejected_rather_than_dropped() {
     let header = Header { name: "a".into(), value: None };
     let records = vec![
         NewRecord { headers: vec![header], ..NewRecord::default() },
@@ -75,7 +75,7 @@ fn what_the_old_protocol_cannot_carry_is_refused_and_never_dropped() {
 }
 
 #[test]
-fn a_place_cannot_be_found_by_time() {
+fn a_search_by_time_is_unsupported() {
     let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
     let offsets =
         driver("127.0.0.1:1".to_owned()).offsets(&[(place.clone(), OffsetAt::Time(1)), (place, OffsetAt::Latest)]);
@@ -83,7 +83,7 @@ fn a_place_cannot_be_found_by_time() {
 }
 
 #[test]
-fn a_write_to_a_broker_that_is_away_ends_at_its_deadline_as_not_written() {
+fn a_write_to_an_unreachable_broker_fails_at_its_deadline_as_not_written() {
     let (sender, receiver) = crossbeam_channel::bounded(1);
     let (done, outcomes) = crossbeam_channel::bounded(1);
     sender

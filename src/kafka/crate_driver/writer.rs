@@ -1,6 +1,6 @@
 //! Writes submissions through the `kafka` crate, one request at a time.
 
-use super::client::{CrateClient, CrateError, answered};
+use super::client::{CrateClient, CrateError, error_for_code};
 use super::topic_infos;
 use crate::broker::{
     Acks, AutoCreate, BrokerError, DeliveryReport, DeliveryResult, NodeId, Operation, RecordLocation, Remedy,
@@ -16,31 +16,32 @@ use kafka::error::KafkaCode;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Records taken from the queue at a time, about.
+/// About how many records are taken from the queue at a time.
 const BATCH: usize = 4096;
-/// Bytes for one partition in one request; a broker refuses what is larger than its `message.max.bytes`.
+/// The limit of bytes per partition and request. A broker rejects more than its `message.max.bytes`.
 const PARTITION_BYTES: usize = 512 << 10;
+/// The pause before records are sent again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a topic may take to appear after the broker was asked to make it.
-const CREATION: Duration = Duration::from_secs(5);
+/// How long a topic may take to appear after the broker was asked to create it.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub struct Writer {
+pub struct CrateWriter {
     client: CrateClient,
     topics: HashMap<TopicName, TopicInfo>,
     sticky: HashMap<TopicName, Sticky>,
-    /// Records for one partition in one request, where the broker found more too large.
-    fewer: HashMap<TopicPartition, usize>,
-    /// Since when the broker has said that there is no such topic.
+    /// Limits of records per request, for partitions where the broker rejected more as too large.
+    record_limits: HashMap<TopicPartition, usize>,
+    /// When the broker first reported a topic as unknown.
     missing: HashMap<TopicName, Instant>,
-    /// How this round's look-ups went.
+    /// The results of this round's metadata requests.
     looked_up: HashMap<TopicName, Result<(), BrokerError>>,
 }
 
-/// A record that has no outcome yet.
+/// A record without an outcome.
 struct Pending {
     topic: TopicName,
     record: NewRecord,
-    /// Chosen once, so that a record tried again stays in its place.
+    /// Chosen once, so that a retried record stays in its partition.
     partition: Option<Partition>,
     acks: Acks,
     auto_create: AutoCreate,
@@ -55,19 +56,19 @@ impl Pending {
     }
 }
 
-/// What became of a record that was tried.
-enum Tried {
+/// The result of sending a record.
+enum SendResult {
     Settled(DeliveryResult),
-    Again,
+    Retry,
 }
 
-impl Writer {
+impl CrateWriter {
     pub fn new(client: CrateClient) -> Self {
         Self {
             client,
             topics: HashMap::new(),
             sticky: HashMap::new(),
-            fewer: HashMap::new(),
+            record_limits: HashMap::new(),
             missing: HashMap::new(),
             looked_up: HashMap::new(),
         }
@@ -90,51 +91,51 @@ impl Writer {
                     std::thread::sleep(PAUSE);
                 }
             }
-            self.fewer.clear();
+            self.record_limits.clear();
             self.missing.clear();
         }
     }
 
-    /// One request to each leader; what it leaves undone comes back in order.
+    /// Sends one request to each leader, and returns the records to send again, in order.
     fn round(&mut self, pending: Vec<Pending>) -> Vec<Pending> {
         let mut requests: HashMap<(NodeId, Acks), Vec<(usize, Pending)>> = HashMap::new();
         let mut loads: HashMap<TopicPartition, WriteLoad> = HashMap::new();
-        let mut undone = Vec::new();
+        let mut unsent = Vec::new();
         self.looked_up.clear();
         for (order, mut record) in pending.into_iter().enumerate() {
             if Instant::now() >= record.deadline {
                 record.settle(Err(BrokerError::TimedOut(WriteState::No)));
                 continue;
             }
-            let (partition, leader) = match self.place(&record) {
+            let (partition, leader) = match self.choose_partition(&record) {
                 Ok(place) => place,
                 Err(error) if error.remedy() == Remedy::GiveUp => {
                     record.settle(Err(error));
                     continue;
                 }
                 Err(_) => {
-                    undone.push((order, record));
+                    unsent.push((order, record));
                     continue;
                 }
             };
             record.partition = Some(partition);
             let place = TopicPartition { topic: record.topic.clone(), partition };
-            let most = self.fewer.get(&place).copied().unwrap_or(usize::MAX);
+            let most = self.record_limits.get(&place).copied().unwrap_or(usize::MAX);
             if loads.entry(place).or_insert(WriteLoad::new(record.acks, most)).add(&record) {
                 requests.entry((leader, record.acks)).or_default().push((order, record));
             } else {
-                undone.push((order, record));
+                unsent.push((order, record));
             }
         }
         for ((_, acks), records) in requests {
-            undone.extend(self.send(acks, records));
+            unsent.extend(self.send(acks, records));
         }
-        undone.sort_by_key(|(order, _)| *order);
-        undone.into_iter().map(|(_, record)| record).collect()
+        unsent.sort_by_key(|(order, _)| *order);
+        unsent.into_iter().map(|(_, record)| record).collect()
     }
 
-    /// The record's partition and who leads it.
-    fn place(&mut self, record: &Pending) -> Result<(Partition, NodeId), BrokerError> {
+    /// Returns the record's partition and its leader.
+    fn choose_partition(&mut self, record: &Pending) -> Result<(Partition, NodeId), BrokerError> {
         if !self.topics.contains_key(&record.topic) {
             match self.looked_up.get(&record.topic) {
                 Some(looked_up) => looked_up.clone()?,
@@ -147,14 +148,14 @@ impl Writer {
         }
         let Some(topic) = self.topics.get(&record.topic) else {
             let since = self.missing.entry(record.topic.clone()).or_insert_with(Instant::now);
-            let wait = record.auto_create == AutoCreate::Ask && since.elapsed() < CREATION;
+            let wait = record.auto_create == AutoCreate::Ask && since.elapsed() < CREATION_TIMEOUT;
             return Err(if wait {
-                BrokerError::Unavailable(format!("topic {} is being made", record.topic))
+                BrokerError::Unavailable(format!("topic {} is being created", record.topic))
             } else {
                 BrokerError::UnknownTopic(record.topic.clone())
             });
         };
-        let led = |p: Partition| topic.partitions.iter().find(|info| info.partition == p);
+        let info = |p: Partition| topic.partitions.iter().find(|info| info.partition == p);
         let partition = match (record.partition.or(record.record.partition), &record.record.key) {
             (Some(partition), _) => partition,
             (None, Some(key)) => partition_for_key(key, topic.partitions.len()),
@@ -166,7 +167,7 @@ impl Writer {
             }
         };
         let place = || TopicPartition { topic: record.topic.clone(), partition };
-        match led(partition).ok_or_else(|| BrokerError::UnknownPartition(place()))?.leader {
+        match info(partition).ok_or_else(|| BrokerError::UnknownPartition(place()))?.leader {
             Some(leader) => Ok((partition, leader)),
             None => {
                 let why = format!("{} has no leader", place());
@@ -176,7 +177,7 @@ impl Writer {
         }
     }
 
-    /// Asking by name makes the topic, where the broker makes topics by itself.
+    /// Reloads the metadata. A request by name creates the topic if the broker creates topics automatically.
     fn look_up(&mut self, record: &Pending) -> Result<(), BrokerError> {
         let (name, create) = (record.topic.as_str(), record.auto_create);
         self.topics = self.client.call(|kafka| {
@@ -189,7 +190,7 @@ impl Writer {
         Ok(())
     }
 
-    /// One request. Gives back what is to be tried again.
+    /// Sends one request, and returns the records to send again.
     fn send(&mut self, acks: Acks, records: Vec<(usize, Pending)>) -> Vec<(usize, Pending)> {
         let deadline = records.iter().map(|(_, record)| record.deadline).min().unwrap_or_else(Instant::now);
         let timeout = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -199,7 +200,7 @@ impl Writer {
             Acks::None => RequiredAcks::None,
         };
         let confirms = self.client.try_call(|kafka| {
-            // A client that was made anew knows no leaders yet.
+            // A recreated client has no metadata.
             if kafka.topics().is_empty() {
                 kafka.load_metadata_all()?;
             }
@@ -215,53 +216,53 @@ impl Writer {
             Err(failure) => return self.all_failed(failure, records),
         };
         let mut sizes: HashMap<TopicPartition, usize> = HashMap::new();
-        let mut undone = Vec::new();
+        let mut unsent = Vec::new();
         for (_, record) in &records {
-            *sizes.entry(place_of(record)).or_default() += 1;
+            *sizes.entry(partition_of(record)).or_default() += 1;
         }
         let mut counted: HashMap<TopicPartition, i64> = HashMap::new();
         for (order, record) in records {
-            let place = place_of(&record);
+            let place = partition_of(&record);
             let partition = place.partition;
             let count = counted.entry(place.clone()).or_default();
             let nth = std::mem::replace(count, *count + 1);
-            let tried = match confirmed.0.get(&place) {
-                _ if acks == Acks::None => Tried::Settled(Ok(RecordLocation { partition, offset: None })),
-                Some(Ok(base)) => Tried::Settled(Ok(RecordLocation { partition, offset: Some(base + nth) })),
-                Some(Err(code)) => self.refused(*code, &place, sizes.get(&place).copied().unwrap_or(1)),
-                None => Tried::Settled(Err(BrokerError::TimedOut(WriteState::Maybe))),
+            let result = match confirmed.0.get(&place) {
+                _ if acks == Acks::None => SendResult::Settled(Ok(RecordLocation { partition, offset: None })),
+                Some(Ok(base)) => SendResult::Settled(Ok(RecordLocation { partition, offset: Some(base + nth) })),
+                Some(Err(code)) => self.rejected(*code, &place, sizes.get(&place).copied().unwrap_or(1)),
+                None => SendResult::Settled(Err(BrokerError::TimedOut(WriteState::Maybe))),
             };
-            match tried {
-                Tried::Settled(outcome) => record.settle(outcome),
-                Tried::Again => undone.push((order, record)),
+            match result {
+                SendResult::Settled(outcome) => record.settle(outcome),
+                SendResult::Retry => unsent.push((order, record)),
             }
         }
-        undone
+        unsent
     }
 
-    /// What to do about the broker's refusal of `records` records for one partition.
-    fn refused(&mut self, code: KafkaCode, place: &TopicPartition, records: usize) -> Tried {
+    /// Decides what to do when the broker rejects `records` records for one partition.
+    fn rejected(&mut self, code: KafkaCode, place: &TopicPartition, records: usize) -> SendResult {
         match code {
-            // The broker may have them, and without sequence numbers they would be there twice.
+            // The broker may have written them, and without sequence numbers a retry would write them twice.
             KafkaCode::RequestTimedOut | KafkaCode::NotEnoughReplicasAfterAppend => {
-                return Tried::Settled(Err(BrokerError::TimedOut(WriteState::Maybe)));
+                return SendResult::Settled(Err(BrokerError::TimedOut(WriteState::Maybe)));
             }
-            // One record too large fails alone: the others are sent again without it.
+            // Sends fewer records at a time until only the one that is too large fails.
             KafkaCode::MessageSizeTooLarge | KafkaCode::RecordListTooLarge | KafkaCode::InvalidMessageSize
                 if records > 1 =>
             {
-                self.fewer.insert(place.clone(), records / 2);
-                return Tried::Again;
+                self.record_limits.insert(place.clone(), records / 2);
+                return SendResult::Retry;
             }
             _ => {}
         }
-        let error = answered(code as i16, ErrorContext::Place(place, Operation::Write));
+        let error = error_for_code(code as i16, ErrorContext::Partition(place, Operation::Write));
         match error.remedy() {
-            Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => Tried::Settled(Err(error)),
-            // Also a topic that is unknown to its former leader: looking it up tells what it is.
+            Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => SendResult::Settled(Err(error)),
+            // Also for an unknown topic: only a former leader may have reported that, so the metadata decides.
             _ => {
                 self.topics.clear();
-                Tried::Again
+                SendResult::Retry
             }
         }
     }
@@ -273,7 +274,7 @@ impl Writer {
                 log::warn!("a produce request was cut off ({error}); {} records may have been written", records.len());
                 Some(BrokerError::TimedOut(WriteState::Maybe))
             }
-            // The crate itself says so where a leader has gone since the metadata was loaded.
+            // The crate itself returns this if a leader is lost after the metadata was loaded.
             CrateError::Answered(BrokerError::Refused { code, .. })
                 if code == KafkaCode::UnknownTopicOrPartition as i16 =>
             {
@@ -289,13 +290,13 @@ impl Writer {
     }
 }
 
-/// What one request takes of one partition.
+/// The part of one request that is for one partition.
 struct WriteLoad {
     acks: Acks,
     bytes: usize,
     records: usize,
     most: usize,
-    /// Later records wait too, or they would come before the first that waits.
+    /// Set by the first record that does not fit. Later ones must wait too, or they would overtake it.
     full: bool,
 }
 
@@ -316,7 +317,7 @@ impl WriteLoad {
     }
 }
 
-/// The base offset of each partition's records, or why they were refused.
+/// The base offset of each partition's records, or the error code.
 struct Confirmed(HashMap<TopicPartition, Result<i64, KafkaCode>>);
 
 impl Confirmed {
@@ -333,7 +334,7 @@ impl Confirmed {
     }
 }
 
-fn place_of(record: &Pending) -> TopicPartition {
+fn partition_of(record: &Pending) -> TopicPartition {
     TopicPartition { topic: record.topic.clone(), partition: record.partition.unwrap_or_default() }
 }
 
@@ -346,7 +347,7 @@ fn message(record: &Pending) -> ProduceMessage<'_, '_> {
     }
 }
 
-/// Adds a submission's records; those that the old protocol cannot carry are settled at once.
+/// Queues a submission's records. Those that the old protocol cannot carry fail at once.
 fn queue(submission: Submission, pending: &mut Vec<Pending>) {
     let Submission { topic, acks, auto_create, records, deadline, receipts } = submission;
     for (index, record) in records.into_iter().enumerate() {

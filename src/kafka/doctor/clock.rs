@@ -1,9 +1,9 @@
-//! The brokers' time and ours.
+//! The difference between the controller's clock and local.
 //!
-//! Kafka has no request for the time. But the controller of a KRaft cluster tells, of every replica of the cluster's
-//! own log, when it last had all of it (KIP-836), and of itself that is just now.
+//! Kafka has no request for the time. But the controller of a KRaft cluster reports when each replica of the metadata
+//! log was last caught up (KIP-836), and for itself that is the current time.
 
-use super::Reached;
+use super::ReachedBroker;
 use crate::broker::BrokerError;
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::errors::{self, ErrorContext};
@@ -12,42 +12,43 @@ use kafka_protocol::messages::DescribeQuorumRequest;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::protocol::StrBytes;
 
-/// In ms. Times in requests (`from=-15m`) and retention are that much off.
-const TOO_MUCH: i64 = 5_000;
-/// The version that tells times.
+/// The largest tolerated difference in ms. Relative times (`from=-15m`) and retention are off by the difference.
+const MAX_SKEW_MS: i64 = 5_000;
+/// The first version with `LastCaughtUpTimestamp`.
 const VERSION: i16 = 1;
 
-pub fn skew(broker: &mut Reached) -> Diagnosis {
+/// Compares the controller's clock with local.
+pub fn skew(broker: &mut ReachedBroker) -> Diagnosis {
     let before = now();
-    let theirs = controllers_time(broker);
+    let remote = controllers_time(broker);
     let after = now();
-    // It was told at some time in between.
-    let (ours, unsure) = (before + (after - before) / 2, (after - before) / 2);
-    match theirs {
-        Ok(Some(theirs)) => judge(theirs - ours, unsure),
+    // The controller read its clock at some time in between.
+    let (local, uncertainty) = (before + (after - before) / 2, (after - before) / 2);
+    match remote {
+        Ok(Some(remote)) => judge(remote - local, uncertainty),
         Ok(None) | Err(BrokerError::Unsupported(_)) => Diagnosis::skipped(
             DiagnosisStep::Clock,
-            "only Kafka 3.3 and later without ZooKeeper tells its time: compare `date` there",
+            "only Kafka 3.3 and later without ZooKeeper reports its time; compare the output of `date` there",
         ),
         Err(BrokerError::Denied(_)) => Diagnosis::skipped(
             DiagnosisStep::Clock,
-            "the controller's time may not be asked for (Describe on the cluster)",
+            "not allowed to read the controller's time (needs Describe on the cluster)",
         ),
         Err(error) => {
-            Diagnosis::skipped(DiagnosisStep::Clock, format!("the controller does not tell its time: {error}"))
+            Diagnosis::skipped(DiagnosisStep::Clock, format!("the controller does not report its time: {error}"))
         }
     }
 }
 
-fn judge(skew: i64, unsure: i64) -> Diagnosis {
+fn judge(skew: i64, uncertainty: i64) -> Diagnosis {
     let off = format!("{}.{:03} s", skew.abs() / 1000, skew.abs() % 1000);
-    let place = match skew {
-        _ if skew.abs() <= unsure => "at the same time as".to_owned(),
+    let relation = match skew {
+        _ if skew.abs() <= uncertainty => "at the same time as".to_owned(),
         1.. => format!("{off} behind"),
         _ => format!("{off} ahead of"),
     };
-    let what = format!("this machine is {place} the controller (± {unsure} ms, from DescribeQuorum)");
-    if skew.abs() <= TOO_MUCH + unsure {
+    let what = format!("this machine is {relation} the controller (± {uncertainty} ms, from DescribeQuorum)");
+    if skew.abs() <= MAX_SKEW_MS + uncertainty {
         return Diagnosis::ok(DiagnosisStep::Clock, what);
     }
     Diagnosis::failed(
@@ -57,8 +58,8 @@ fn judge(skew: i64, unsure: i64) -> Diagnosis {
     )
 }
 
-/// In ms since the epoch.
-fn controllers_time(broker: &mut Reached) -> Result<Option<i64>, BrokerError> {
+/// Returns the controller's time in ms since the epoch; `None` if it does not report it.
+fn controllers_time(broker: &mut ReachedBroker) -> Result<Option<i64>, BrokerError> {
     let topic = TopicData::default()
         .with_topic_name(StrBytes::from_static_str("__cluster_metadata").into())
         .with_partitions(vec![PartitionData::default().with_partition_index(0)]);
@@ -77,12 +78,12 @@ mod tests {
     use super::*;
     use expect_test::{Expect, expect};
 
-    fn check(skew: i64, unsure: i64, expected: &Expect) {
-        expected.assert_eq(&judge(skew, unsure).to_string());
+    fn check(skew: i64, uncertainty: i64, expected: &Expect) {
+        expected.assert_eq(&judge(skew, uncertainty).to_string());
     }
 
     #[test]
-    fn some_seconds_are_too_much_and_it_is_said_which_way() {
+    fn a_difference_of_more_than_five_seconds_fails_with_its_direction() {
         check(
             1,
             1,

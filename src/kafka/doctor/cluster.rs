@@ -1,7 +1,7 @@
-//! Who the brokers say they are, and whether that is where this machine can reach them.
+//! The cluster's metadata, and whether this machine can reach the advertised listeners.
 
-use super::Reached;
-use super::reach::{connect, resolve, told};
+use super::ReachedBroker;
+use super::reach::{connect, describe, resolve};
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
 use crate::kafka::wire::WireSettings;
 use crate::kafka::wire::connection::BrokerConnection;
@@ -11,30 +11,30 @@ use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 
-/// Tells what may be done (8), and is the last that we know in all brokers (12).
+/// The newest version to ask in. From version 8 on, the response contains the authorized operations (KIP-430).
 const VERSION: i16 = 12;
 
-/// A cluster by its own account.
+/// A cluster as its metadata describes it.
 pub struct ClusterCheck {
     pub metadata: MetadataResponse,
-    /// `host:port` of whom we asked.
-    asked: String,
+    /// `host:port` of the connected broker.
+    address: String,
 }
 
 impl ClusterCheck {
-    pub fn ask(broker: &mut Reached, topics: &[TopicName], found: &mut dyn FnMut(Diagnosis)) -> Option<Self> {
-        let asked = broker.connection.address().to_owned();
+    pub fn ask(broker: &mut ReachedBroker, topics: &[TopicName], found: &mut dyn FnMut(Diagnosis)) -> Option<Self> {
+        let address = broker.connection.address().to_owned();
         match broker.ask(&request(topics), VERSION) {
             Ok(metadata) => {
-                let cluster = Self { metadata, asked };
+                let cluster = Self { metadata, address };
                 found(Diagnosis::ok(DiagnosisStep::Metadata, cluster.describe()));
                 Some(cluster)
             }
             Err(error) => {
                 found(Diagnosis::failed(
                     DiagnosisStep::Metadata,
-                    format!("{asked}: {error}"),
-                    "look into the broker's log",
+                    format!("{address}: {error}"),
+                    "check the broker's log",
                 ));
                 None
             }
@@ -55,21 +55,21 @@ impl ClusterCheck {
         self.metadata.cluster_id.as_ref().map(StrBytes::as_str)
     }
 
-    /// The broker that we talk with, where that can be told.
-    pub fn node_asked(&self) -> Option<i32> {
+    /// Returns the id of the connected broker, if the metadata shows which one it is.
+    pub fn connected_node(&self) -> Option<i32> {
         let brokers = &self.metadata.brokers;
         let only = brokers.first().filter(|_| brokers.len() == 1);
-        only.or(brokers.iter().find(|broker| advertised(broker) == self.asked)).map(|broker| broker.node_id.0)
+        only.or(brokers.iter().find(|broker| advertised(broker) == self.address)).map(|broker| broker.node_id.0)
     }
 
-    /// Whatever was asked first, clients are sent to the addresses that brokers advertise.
+    /// Checks the address that each broker advertises, because clients connect there after the bootstrap server.
     pub fn check_advertised(&self, settings: &WireSettings, found: &mut dyn FnMut(Diagnosis)) {
         for broker in &self.metadata.brokers {
             let (node, host, address) = (broker.node_id.0, broker.host.as_str(), advertised(broker));
             found(match self.visit(&address, settings) {
-                Ok(()) if address == self.asked => Diagnosis::ok(
+                Ok(()) if address == self.address => Diagnosis::ok(
                     DiagnosisStep::AdvertisedListeners,
-                    format!("broker {node} is at {address}, as was given"),
+                    format!("broker {node} is at {address}, as configured"),
                 ),
                 Ok(()) => Diagnosis::ok(
                     DiagnosisStep::AdvertisedListeners,
@@ -84,14 +84,14 @@ impl ClusterCheck {
         }
     }
 
-    /// Whether a broker of this cluster answers at `address`.
+    /// Checks that a broker of this cluster answers at `address`.
     fn visit(&self, address: &str, settings: &WireSettings) -> Result<(), String> {
         let resolved = resolve(address)?;
-        connect(&resolved, settings.connect_timeout).map_err(|error| told(&error))?;
+        connect(&resolved, settings.connect_timeout).map_err(|error| describe(&error))?;
         let opened = BrokerConnection::open(address, settings).map_err(|error| error.to_string())?;
-        let mut there = Reached { connection: opened, settings: settings.clone() };
-        let nobody = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-        let answer = there.ask(&nobody, VERSION).map_err(|error| error.to_string())?;
+        let mut peer = ReachedBroker { connection: opened, settings: settings.clone() };
+        let no_topics = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
+        let answer = peer.ask(&no_topics, VERSION).map_err(|error| error.to_string())?;
         match (answer.cluster_id.as_ref().map(StrBytes::as_str), self.id()) {
             (Some(theirs), Some(ours)) if theirs != ours => Err(format!("another cluster answers ({theirs})")),
             _ => Ok(()),
@@ -101,8 +101,9 @@ impl ClusterCheck {
     fn remedy(&self, node: i32, host: &str, settings: &WireSettings) -> String {
         let only = self.metadata.brokers.len() == 1;
         let protocol = settings.security.protocol();
-        let better = if only { format!("{protocol}://{}", self.asked) } else { format!("{protocol}://HOST:PORT") };
-        let whose = if only { "which worked from here" } else { "an address of that broker that this machine reaches" };
+        let better = if only { format!("{protocol}://{}", self.address) } else { format!("{protocol}://HOST:PORT") };
+        let whose =
+            if only { "which worked from here" } else { "an address of that broker that this machine can reach" };
         let own = matches!(host, "localhost" | "127.0.0.1" | "::1")
             .then(|| format!("{host} is every client's own machine: "))
             .unwrap_or_default();

@@ -1,4 +1,4 @@
-//! From a name to a broker that answers and knows us: name, TCP, TLS, ApiVersions, SASL.
+//! The steps of connecting to a broker: name resolution, TCP, TLS, ApiVersions, SASL.
 
 use crate::broker::BrokerError;
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-/// Each step to `address`, up to the first that fails.
+/// Reports each step of connecting to `address`, up to the first that fails.
 pub fn broker(
     address: &str,
     settings: &WireSettings,
@@ -34,16 +34,20 @@ pub fn broker(
             at
         }
         Err(error) => {
-            found(Diagnosis::failed(DiagnosisStep::Tcp, format!("{address}: {}", told(&error)), tcp_remedy(&error)));
+            found(Diagnosis::failed(
+                DiagnosisStep::Tcp,
+                format!("{address}: {}", describe(&error)),
+                tcp_remedy(&error),
+            ));
             super::skip_all(rest.get(1..).unwrap_or_default(), &format!("{address} cannot be reached"), found);
             return None;
         }
     };
-    secured(address, at, settings, driver, found)
+    check_protocol(address, at, settings, driver, found)
 }
 
-/// TLS, ApiVersions, SASL.
-fn secured(
+/// Reports the steps after TCP: TLS, ApiVersions, SASL.
+fn check_protocol(
     address: &str,
     at: SocketAddr,
     settings: &WireSettings,
@@ -51,32 +55,33 @@ fn secured(
     found: &mut dyn FnMut(Diagnosis),
 ) -> Option<BrokerConnection> {
     let security = &settings.security;
-    let not_wanted = |step| Diagnosis::skipped(step, format!("not asked for ({})", security.describe()));
-    let agreed =
-        || Diagnosis::ok(DiagnosisStep::Tls, format!("{address} and we agree, and its certificate is trusted"));
+    let not_configured = |step| Diagnosis::skipped(step, format!("not configured ({})", security.describe()));
+    let tls_ok =
+        || Diagnosis::ok(DiagnosisStep::Tls, format!("{address} completes the handshake, its certificate is trusted"));
     let began = Instant::now();
     let mut stage = None;
     let opened = BrokerConnection::open_in_stages(address, settings, &mut |reached, versions| {
         stage = Some(reached);
         match reached {
-            HandshakeStage::Connected if security.tls.is_none() => found(not_wanted(DiagnosisStep::Tls)),
-            // In TLS 1.3 it refuses our certificate only now, in the place of its first answer.
+            HandshakeStage::Connected if security.tls.is_none() => found(not_configured(DiagnosisStep::Tls)),
+            // In TLS 1.3 a broker that rejects the client certificate says so only after the handshake, in place of its
+            // first response. So TLS is not ok yet.
             HandshakeStage::Connected => {}
             HandshakeStage::Answered => {
                 if security.tls.is_some() {
-                    found(agreed());
+                    found(tls_ok());
                 }
-                found(fits(address, versions, driver));
+                found(check_versions(address, versions, driver));
             }
         }
     });
     match (opened, stage) {
         (Ok(connection), _) => {
             found(match &security.sasl {
-                None => not_wanted(DiagnosisStep::Sasl),
+                None => not_configured(DiagnosisStep::Sasl),
                 Some(sasl) => {
-                    let whom = security.principal().map(|principal| format!(" as {principal}")).unwrap_or_default();
-                    Diagnosis::ok(DiagnosisStep::Sasl, format!("{address} lets us in by {}{whom}", sasl.mechanism()))
+                    let user = security.principal().map(|principal| format!(" as {principal}")).unwrap_or_default();
+                    Diagnosis::ok(DiagnosisStep::Sasl, format!("{address} accepts {}{user}", sasl.mechanism()))
                 }
             });
             return Some(connection);
@@ -88,63 +93,65 @@ fn secured(
             if security.tls.is_some() && (reached.is_none() || matches!(error, BrokerError::Untrusted(_))) =>
         {
             found(Diagnosis::failed(DiagnosisStep::Tls, error.to_string(), TLS_REMEDY));
-            super::skip_all(&[DiagnosisStep::ApiVersions, DiagnosisStep::Sasl], "TLS comes first", found);
+            super::skip_all(&[DiagnosisStep::ApiVersions, DiagnosisStep::Sasl], "needs TLS", found);
         }
         (Err(error), _) if security.tls.is_some() => {
-            found(agreed());
+            found(tls_ok());
             found(Diagnosis::failed(DiagnosisStep::ApiVersions, error.to_string(), SILENT_REMEDY));
-            found(Diagnosis::skipped(DiagnosisStep::Sasl, format!("{address} does not answer as Kafka does")));
+            found(Diagnosis::skipped(DiagnosisStep::Sasl, format!("{address} does not answer like a Kafka broker")));
         }
         (Err(error), reached) => {
             if reached.is_none() {
-                found(not_wanted(DiagnosisStep::Tls));
+                found(not_configured(DiagnosisStep::Tls));
             }
             found(no_versions(at, settings, &error, began.elapsed()));
-            found(Diagnosis::skipped(DiagnosisStep::Sasl, format!("{address} does not answer as Kafka does")));
+            found(Diagnosis::skipped(DiagnosisStep::Sasl, format!("{address} does not answer like a Kafka broker")));
         }
     }
     None
 }
 
-/// What the broker speaks, which driver that means, and whether it is the one that was chosen.
-fn fits(address: &str, versions: &ApiVersions, chosen: Driver) -> Diagnosis {
+/// Reports which versions the broker supports, and whether they suit the chosen driver.
+fn check_versions(address: &str, versions: &ApiVersions, chosen: Driver) -> Diagnosis {
     let step = DiagnosisStep::ApiVersions;
     let speaks = format!("{address} speaks {}", versions.describe());
     match chosen {
-        Driver::Crate if !versions.speaks_old_protocol() => Diagnosis::failed(
+        Driver::Crate if !versions.supports_old_protocol() => Diagnosis::failed(
             step,
-            format!("{speaks}, but --driver crate only what is older"),
-            "leave --driver out, or give wire",
+            format!("{speaks}, but driver crate only what is older"),
+            "use driver wire, which is the default",
         ),
-        Driver::Wire if !versions.speaks_wire() => {
-            Diagnosis::failed(step, format!("{speaks}, but --driver wire only what is newer (Kafka 0.11)"), OLD_REMEDY)
+        Driver::Wire if !versions.supports_wire() => {
+            Diagnosis::failed(step, format!("{speaks}, but driver wire only what is newer (Kafka 0.11)"), OLD_REMEDY)
         }
-        Driver::Crate if versions.speaks_wire() => Diagnosis::ok(
+        Driver::Crate if versions.supports_wire() => Diagnosis::ok(
             step,
-            format!("{speaks}: driver crate, as asked for; leave it out, and no answer can end the bridge"),
+            format!("{speaks}: driver crate, as configured; with driver wire, no response could exhaust the memory"),
         ),
         Driver::Crate => {
-            Diagnosis::ok(step, format!("{speaks}: driver crate, which trusts the broker with our memory"))
+            Diagnosis::ok(step, format!("{speaks}: driver crate, whose memory a malicious response can exhaust"))
         }
         Driver::Wire => Diagnosis::ok(step, format!("{speaks}: driver wire")),
     }
 }
 
-const NAME_REMEDY: &str = "check how it is spelt and that the DNS (or /etc/hosts) of this machine knows it, or give an \
-                           IP address; within a container the names of its network count, not those of its host";
+const NAME_REMEDY: &str = "check the spelling and that the DNS (or /etc/hosts) of this machine knows the name, or give \
+                           an IP address; a container resolves the names of its network, not those of its host";
 
-const OLD_REMEDY: &str = "if you trust the broker and the network in between, give --driver crate: there are no headers and no \
-                          timestamps with it, and an answer that lies about its length ends the bridge";
+const OLD_REMEDY: &str = "if you trust the broker and the network in between, use driver crate: it has no headers and no \
+                          timestamps, and a response with a forged length can end the bridge";
 
-const TLS_REMEDY: &str = "check ssl.truststore.location (the CA of the broker's certificate), the host name in it, and \
-                          ssl.keystore.* where the broker wants a certificate of ours, in the file of --kafka-config";
+const TLS_REMEDY: &str = "in the file of the setting kafka-config, check ssl.truststore.location (the CA of the broker's \
+                          certificate), and ssl.keystore.* if the broker requires a client certificate; check the host \
+                          name in the broker's certificate";
 
-const SILENT_REMEDY: &str = "is this a Kafka listener, of a broker that is up? If it wants a certificate of ours, give one \
-                             with ssl.keystore.* in the file of --kafka-config";
+const SILENT_REMEDY: &str = "check that this is a Kafka listener and that the broker is running; if it requires a client \
+                             certificate, give one with ssl.keystore.* in the file of the setting kafka-config";
 
 const SASL_REMEDY: &str =
-    "check sasl.mechanism and the user and password in sasl.jaas.config, in the file of --kafka-config";
+    "in the file of the setting kafka-config, check sasl.mechanism, and user and password in sasl.jaas.config";
 
+/// Resolves `address` (`host:port`). The error is a clause that follows the address.
 pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
     match address.to_socket_addrs().map(Vec::from_iter) {
         Ok(resolved) if resolved.is_empty() => Err("the name has no address".to_owned()),
@@ -153,7 +160,8 @@ pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-/// The first of `resolved` that lets us connect, and how long that took; else why the last did not.
+/// Connects to the first address of `resolved` that accepts; returns it with the time that this took. If no address
+/// accepts, returns the error of the last one.
 pub fn connect(resolved: &[SocketAddr], timeout: Duration) -> io::Result<(SocketAddr, Duration)> {
     let mut why = io::Error::from(ErrorKind::NotFound);
     for at in resolved {
@@ -166,7 +174,8 @@ pub fn connect(resolved: &[SocketAddr], timeout: Duration) -> io::Result<(Socket
     Err(why)
 }
 
-pub fn told(error: &io::Error) -> String {
+/// Describes why a TCP connection failed.
+pub fn describe(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => "nothing answers in time".to_owned(),
         ErrorKind::ConnectionRefused => "the connection is refused".to_owned(),
@@ -179,50 +188,48 @@ pub fn tcp_remedy(error: &io::Error) -> &'static str {
         ErrorKind::ConnectionRefused => {
             "nothing listens there: is the broker running, and is this the port of one of its listeners?"
         }
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-            "a firewall between here and there, or a wrong address, swallows what is sent"
-        }
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "this machine has no way to that network",
-        _ => "check the address and the network between here and there",
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => "a firewall drops the packets, or the address is wrong",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "this machine has no route to that network",
+        _ => "check the address and the network in between",
     }
 }
 
-/// The port is open, and who listens there does not answer ApiVersions.
+/// Diagnoses a server that accepts connections but does not answer ApiVersions.
 fn no_versions(at: SocketAddr, settings: &WireSettings, error: &BrokerError, after: Duration) -> Diagnosis {
     let step = DiagnosisStep::ApiVersions;
-    // An old broker hangs up on the question; one that is silent would be so again.
+    // A broker before 0.10 closes the connection at once; trying again with a silent server would only take time.
     let has_hung_up = after < settings.connect_timeout;
     if has_hung_up && !settings.security.is_on() && speaks_old_protocol(at, settings.connect_timeout) {
-        let what = "the broker does not answer ApiVersions, and does answer the protocol before Kafka 0.10";
+        let what = "the broker does not answer ApiVersions, but does answer the protocol before Kafka 0.10";
         return Diagnosis::failed(step, what, OLD_REMEDY);
     }
     if speaks_http(at, settings.connect_timeout) {
         return Diagnosis::failed(
             step,
-            format!("{at} speaks HTTP and is no Kafka listener"),
-            "give the port of a Kafka broker (9092, as a rule), not that of a REST proxy, a console or a web server",
+            format!("{at} speaks HTTP, so it is not a Kafka listener"),
+            "give the port of a Kafka broker (usually 9092), not that of a REST proxy, a console or a web server",
         );
     }
     Diagnosis::failed(
         step,
         error.to_string(),
-        "is this a Kafka listener, of a broker that is up, and without TLS? (SSL and SASL listeners have ports of their own)",
+        "check that this is a Kafka listener without TLS and that the broker is running (SSL and SASL listeners have other ports)",
     )
 }
 
-/// Whether there is an answer to the oldest question for metadata. Nothing of it is believed.
+/// Returns whether the server answers Metadata version 0. Only the correlation id of the response is read.
 fn speaks_old_protocol(at: SocketAddr, timeout: Duration) -> bool {
-    // 20 bytes: Metadata (3) in version 0, request 1, by whom, for all topics.
+    // 20 bytes: API key 3 (Metadata), version 0, correlation id 1, the client id, an empty list (all topics).
     const QUESTION: &[u8] = b"\0\0\0\x14\0\x03\0\0\0\0\0\x01\0\x06curlew\0\0\0\0";
     first_bytes(at, timeout, QUESTION).is_ok_and(|[_, _, _, _, number @ ..]: [u8; 8]| number == [0, 0, 0, 1])
 }
 
-/// Some servers hang up on what is not HTTP; asked in their own language they answer.
+/// Returns whether the server answers HTTP. Some servers close the connection if the request is not HTTP.
 fn speaks_http(at: SocketAddr, timeout: Duration) -> bool {
     first_bytes(at, timeout, b"HEAD / HTTP/1.0\r\n\r\n").is_ok_and(|head| head == *b"HTTP/")
 }
 
-/// The beginning of the answer to `question`, on a connection of its own.
+/// Sends `question` on a new connection and returns the first bytes of the response.
 fn first_bytes<const N: usize>(at: SocketAddr, timeout: Duration, question: &[u8]) -> io::Result<[u8; N]> {
     let mut stream = TcpStream::connect_timeout(&at, timeout)?;
     stream.set_read_timeout(Some(timeout))?;

@@ -1,30 +1,30 @@
-//! What went wrong with TLS, in words that say what to do.
+//! Turns TLS errors into messages that say what to change.
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-/// Of a connection to `address` (`host:port`).
+/// Describes the TLS error of a connection to the broker at `address` (`host:port`).
 pub fn explain(address: &str, error: &Error) -> String {
     match error {
         Error::InvalidCertificate(why) => certificate(address, why),
         Error::InvalidMessage(_) => format!(
-            "{address} does not answer in TLS: if its listener is PLAINTEXT or SASL_PLAINTEXT, give that as \
-             security.protocol"
+            "{address} does not answer with TLS; if its listener is PLAINTEXT or SASL_PLAINTEXT, set security.protocol \
+             to that"
         ),
-        Error::AlertReceived(alert) => refused(address, *alert),
+        Error::AlertReceived(alert) => rejected(address, *alert),
         Error::PeerIncompatible(why) => incompatible(address, why),
-        other => format!("no TLS with {address}: {other}"),
+        other => format!("TLS with {address} failed: {other}"),
     }
 }
 
-/// Of a request to `url`, which is not Kafka's.
+/// Describes the TLS error of a request to `url`, which is not a broker but an authorization server.
 pub fn of_https(url: &str, error: &Error) -> String {
     let address = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
     match error {
         Error::InvalidCertificate(
             why @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
-        ) => format!("the certificate of {url} is for another name, which the URL should have: {why}"),
+        ) => format!("the certificate of {url} is for another name; use that name in the URL: {why}"),
         Error::InvalidCertificate(why) => certificate(address, why),
-        other => format!("no TLS with {address}: {other}"),
+        other => format!("TLS with {address} failed: {other}"),
     }
 }
 
@@ -37,37 +37,37 @@ fn certificate(address: &str, error: &CertificateError) -> String {
         ),
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => format!(
             "the certificate of {address} names no host: it needs {host:?} as a subjectAltName; \
-             or do not check names with ssl.endpoint.identification.algorithm= (nothing after the =)"
+             or disable the name check with ssl.endpoint.identification.algorithm= (nothing after the =)"
         ),
         CertificateError::NotValidForNameContext { presented, .. } => format!(
             "the certificate of {address} is not for {host:?} but for {}: use one of these names in bootstrap.servers \
-             and advertised.listeners, or do not check names with ssl.endpoint.identification.algorithm= (nothing \
+             and advertised.listeners, or disable the name check with ssl.endpoint.identification.algorithm= (nothing \
              after the =)",
             presented.iter().map(|name| readable(name)).collect::<Vec<_>>().join(", ")
         ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("the certificate of {address} has expired; it must be renewed, or the clock here set")
+            format!("the certificate of {address} has expired; renew it, or correct this machine's clock")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!("the certificate of {address} is not valid yet; is the clock here right?")
+            format!("the certificate of {address} is not valid yet; check this machine's clock")
         }
         CertificateError::BadSignature => format!(
             "the certificate of {address} is not signed by the CA of that name in the truststore; the CA may have been \
-             made anew: give its present certificate with ssl.truststore.location"
+             recreated: give its current certificate with ssl.truststore.location"
         ),
         other => format!("the certificate of {address} cannot be trusted: {other}"),
     }
 }
 
-/// `DnsName("kafka.example")` as `kafka.example`.
+/// Returns `kafka.example` for rustls's `DnsName("kafka.example")`.
 fn readable(presented: &str) -> &str {
     presented.split_once('"').and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(presented)
 }
 
-fn refused(address: &str, alert: AlertDescription) -> String {
+fn rejected(address: &str, alert: AlertDescription) -> String {
     let what_to_do = match alert {
         AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
-            "it may want a certificate of the bridge: give one with ssl.keystore.location, or with \
+            "it may require a client certificate: give one with ssl.keystore.location, or with \
              ssl.keystore.certificate.chain and ssl.keystore.key"
         }
         AlertDescription::BadCertificate
@@ -75,17 +75,17 @@ fn refused(address: &str, alert: AlertDescription) -> String {
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::AccessDenied => {
-            "it wants a certificate of the bridge that is signed by a CA in its truststore: give one with \
+            "it requires a client certificate signed by a CA in its truststore: give one with \
              ssl.keystore.location"
         }
         AlertDescription::CertificateExpired | AlertDescription::CertificateRevoked => {
-            "the bridge's certificate in ssl.keystore.* is no longer valid: give a new one"
+            "the client certificate in ssl.keystore.* has expired or is revoked: give a new one"
         }
-        AlertDescription::ProtocolVersion => "it speaks none of the versions of ssl.enabled.protocols",
-        AlertDescription::UnrecognisedName => "it does not know the host name it was called by",
+        AlertDescription::ProtocolVersion => "it supports none of the TLS versions in ssl.enabled.protocols",
+        AlertDescription::UnrecognisedName => "it does not recognize the requested host name",
         _ => "its log may say why",
     };
-    format!("{address} refuses the TLS connection ({alert:?}): {what_to_do}")
+    format!("{address} rejects the TLS connection ({alert:?}): {what_to_do}")
 }
 
 fn incompatible(address: &str, why: &PeerIncompatible) -> String {
@@ -95,10 +95,10 @@ fn incompatible(address: &str, why: &PeerIncompatible) -> String {
         | PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled => {
             format!(
-                "{address} speaks another version of TLS; 1.2 and 1.3 are spoken here, less what ssl.enabled.protocols leaves out"
+                "{address} supports none of the bridge's TLS versions, which are 1.2 and 1.3, or those in ssl.enabled.protocols"
             )
         }
-        other => format!("{address} and the bridge have no kind of TLS in common: {other:?}"),
+        other => format!("{address} and the bridge have no TLS parameters in common: {other:?}"),
     }
 }
 

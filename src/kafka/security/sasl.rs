@@ -1,14 +1,14 @@
-//! Credentials, and the messages that prove them to a broker.
+//! SASL credentials, and the client's side of each mechanism.
 
-use super::scram::{Account, Reply, Scram};
-use super::token::{self, Tokens};
-use super::{Hash, Secret};
+use super::scram::{Scram, ScramAccount, ScramReply};
+use super::token::{self, TokenCache};
+use super::{ScramHash, Secret};
 use crate::broker::BrokerError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
 
-/// Who the bridge is to Kafka.
+/// The credentials with which the bridge authenticates to Kafka, by mechanism.
 #[derive(Debug)]
 pub enum Sasl {
     Plain {
@@ -16,41 +16,41 @@ pub enum Sasl {
         password: Secret,
     },
     Scram {
-        hash: Hash,
+        hash: ScramHash,
         username: String,
         password: Secret,
-        account: Account,
+        account: ScramAccount,
     },
     OAuthBearer {
-        tokens: Tokens,
-        /// Names and values that some brokers want besides (KIP-342).
+        tokens: TokenCache,
+        /// SASL extensions that some brokers require (KIP-342).
         extensions: Vec<(String, String)>,
     },
 }
 
-/// One authentication under way.
-pub struct Exchange<'a> {
+/// The client's side of one authentication in progress.
+pub struct SaslExchange<'a> {
     sasl: &'a Sasl,
     stage: SaslStage,
 }
 
 enum SaslStage {
-    /// One message says it all; what the broker answers decides.
-    Said,
+    /// The first message contained everything; the broker's response decides.
+    Sent,
     Scram(Box<Scram>),
-    /// RFC 7628: an answer with content is an error, and must be answered before the broker gives up.
+    /// RFC 7628: a response with content is an error, and must be acknowledged before the broker reports the failure.
     Token(Secret),
 }
 
-/// What to do after a message of the broker's.
+/// What the client does after a message from the broker.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SaslStep {
     Send(Vec<u8>),
     Done,
 }
 
 impl Sasl {
-    /// As Kafka calls it.
+    /// Returns the mechanism's name (`sasl.mechanism`).
     pub fn mechanism(&self) -> &'static str {
         match self {
             Self::Plain { .. } => "PLAIN",
@@ -59,20 +59,22 @@ impl Sasl {
         }
     }
 
-    /// `None` where no token has told yet, and where a delegation token stands for its owner, whom it does not name.
+    /// Returns the user's name. `None` for a delegation token, which does not name its owner, and for `OAUTHBEARER`
+    /// before a token with a `sub` claim is fetched.
     pub fn user(&self) -> Option<String> {
         match self {
-            Self::Scram { account: Account::DelegationToken, .. } => None,
+            Self::Scram { account: ScramAccount::DelegationToken, .. } => None,
             Self::Plain { username, .. } | Self::Scram { username, .. } => Some(username.clone()),
             Self::OAuthBearer { tokens, .. } => tokens.user(),
         }
     }
 
-    /// The first message. May ask an authorization server for a token, which may take `timeout`, about.
-    pub fn begin(&self, timeout: Duration) -> Result<(Exchange<'_>, Vec<u8>), BrokerError> {
+    /// Starts an authentication and returns its first message. May fetch a token from an authorization server, which
+    /// blocks for about `timeout`.
+    pub fn begin(&self, timeout: Duration) -> Result<(SaslExchange<'_>, Vec<u8>), BrokerError> {
         let (stage, first) = match self {
             Self::Plain { username, password } => {
-                (SaslStage::Said, format!("\0{username}\0{}", password.reveal()).into_bytes())
+                (SaslStage::Sent, format!("\0{username}\0{}", password.reveal()).into_bytes())
             }
             Self::Scram { hash, username, password, account } => {
                 let scram = Scram::new(*hash, username, password.clone(), *account, nonce()?);
@@ -86,71 +88,74 @@ impl Sasl {
                 (SaslStage::Token(token), first)
             }
         };
-        Ok((Exchange { sasl: self, stage }, first))
+        Ok((SaslExchange { sasl: self, stage }, first))
     }
 
-    /// What to say where the broker refuses these credentials with `why`.
-    pub fn refused(&self, why: &str) -> String {
+    /// Describes the broker's rejection of these credentials, and discards a rejected token.
+    pub fn rejected(&self, why: &str) -> String {
         let mechanism = self.mechanism();
         match self {
-            Self::Scram { username, account: Account::DelegationToken, .. } => format!(
-                "it does not accept the delegation token {username:?} by {mechanism}: {why}; check id and HMAC in \
+            Self::Scram { username, account: ScramAccount::DelegationToken, .. } => format!(
+                "it rejects the delegation token {username:?} by {mechanism}: {why}; check id and HMAC in \
                  sasl.jaas.config, and that the token has not expired"
             ),
             Self::Plain { username, .. } | Self::Scram { username, .. } => format!(
-                "it does not accept the bridge as User:{username} by {mechanism}: {why}; check username and password of \
+                "it rejects the bridge as User:{username} by {mechanism}: {why}; check username and password in \
                  sasl.jaas.config, and that the user exists for this mechanism"
             ),
             Self::OAuthBearer { tokens, .. } => {
-                tokens.refused();
-                format!("it does not accept the token of {} by {mechanism}: {why}", tokens.describe())
+                tokens.expire();
+                format!("it rejects the token from {} by {mechanism}: {why}", tokens.describe())
             }
         }
     }
 }
 
-impl Exchange<'_> {
-    pub fn next(&mut self, message: &[u8]) -> Result<Step, BrokerError> {
+impl SaslExchange<'_> {
+    /// Handles the broker's next message. Fails with `Untrusted` if the broker breaks the protocol of the mechanism or
+    /// does not prove that it knows the password.
+    pub fn next(&mut self, message: &[u8]) -> Result<SaslStep, BrokerError> {
         match &mut self.stage {
-            SaslStage::Said => Ok(Step::Done),
+            SaslStage::Sent => Ok(SaslStep::Done),
             SaslStage::Scram(scram) => {
                 let message = String::from_utf8_lossy(message);
                 match scram.next(&message) {
-                    Ok(Reply::Send(text)) => Ok(Step::Send(text.into_bytes())),
-                    Ok(Reply::Done) => Ok(Step::Done),
+                    Ok(ScramReply::Send(text)) => Ok(SaslStep::Send(text.into_bytes())),
+                    Ok(ScramReply::Done) => Ok(SaslStep::Done),
                     Err(why) => Err(BrokerError::Untrusted(format!("{} failed: {why}", self.sasl.mechanism()))),
                 }
             }
-            SaslStage::Token(_) if message.is_empty() => Ok(Step::Done),
-            SaslStage::Token(_) => Ok(Step::Send(vec![1])),
+            SaslStage::Token(_) if message.is_empty() => Ok(SaslStep::Done),
+            SaslStage::Token(_) => Ok(SaslStep::Send(vec![1])),
         }
     }
 
-    /// What can be told of a refusal besides the broker's own words.
+    /// Returns a possible reason for a rejection that the credentials themselves show.
     pub fn hint(&self) -> Option<&'static str> {
         match &self.stage {
-            SaslStage::Token(token) => token::look(token),
-            SaslStage::Said | SaslStage::Scram(_) => None,
+            SaslStage::Token(token) => token::rejection_hint(token),
+            SaslStage::Sent | SaslStage::Scram(_) => None,
         }
     }
 }
 
-/// 144 random bits.
+/// Returns 144 random bits in base64.
 fn nonce() -> Result<String, BrokerError> {
     let mut bytes = [0; 18];
-    getrandom::fill(&mut bytes).map_err(|error| BrokerError::Internal(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| BrokerError::Internal(format!("the system provides no random numbers: {error}")))?;
     Ok(STANDARD.encode(bytes))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::kafka::security::token::{TokenSource, Tokens};
+    use crate::kafka::security::token::{TokenCache, TokenSource};
     use std::time::Duration;
 
     #[test]
     fn a_missing_token_file_is_not_a_missing_broker() {
-        let tokens = Tokens::new(TokenSource::File("/nowhere/token".into()));
+        let tokens = TokenCache::new(TokenSource::File("/nowhere/token".into()));
         let error = tokens.get(Duration::from_secs(5)).map(drop).unwrap_err();
         let text = "the bridge has no credentials for Kafka: no token in /nowhere/token: ";
         assert!(error.to_string().starts_with(text), "{error}");

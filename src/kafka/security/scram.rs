@@ -1,6 +1,6 @@
-//! SCRAM (RFC 5802, with SHA-256 as RFC 7677 says, or SHA-512), the client's side, as pure messages.
+//! The client's side of SCRAM (RFC 5802) with SHA-256 (RFC 7677) or SHA-512, without I/O.
 //!
-//! Like Kafka's own client it sends names and passwords as they are, without SASLprep.
+//! Names and passwords are sent without SASLprep, as by Kafka's Java client.
 
 use super::Secret;
 use base64::Engine;
@@ -9,19 +9,20 @@ use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest, Sha256, Sha512};
 
-/// Fewer would make a stolen exchange cheap to guess from; Kafka asks for as many.
+/// With fewer iterations, passwords could be guessed cheaply from a recorded exchange. Kafka has the same minimum.
 const MIN_ITERATIONS: u32 = 4096;
-/// More would be an attack by the server on our CPU; Kafka makes at most 16384.
+/// More iterations would let a server exhaust the bridge's CPU. Kafka's maximum is 16384.
 const MAX_ITERATIONS: u32 = 1_000_000;
 
+/// The hash function of a SCRAM mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hash {
+pub enum ScramHash {
     Sha256,
     Sha512,
 }
 
-impl Hash {
-    /// Its name in SASL.
+impl ScramHash {
+    /// Returns the mechanism's SASL name.
     pub fn mechanism(self) -> &'static str {
         match self {
             Self::Sha256 => "SCRAM-SHA-256",
@@ -59,7 +60,7 @@ impl Hash {
         })
     }
 
-    /// In constant time.
+    /// Compares in constant time.
     fn is_mac(self, key: &[u8], text: &str, mac: &[u8]) -> bool {
         match self {
             Self::Sha256 => keyed::<Hmac<Sha256>>(key, text).is_ok_and(|m| m.verify_slice(mac).is_ok()),
@@ -74,16 +75,16 @@ fn keyed<M: Mac + KeyInit>(key: &[u8], text: &str) -> Result<M, &'static str> {
     Ok(mac)
 }
 
-/// How a delegation token (KIP-48) is told from a user's password.
+/// Whether the credentials are a user's or those of a delegation token (KIP-48).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Account {
+pub enum ScramAccount {
     User,
     DelegationToken,
 }
 
-/// One authentication. Each step takes the server's message and gives ours.
+/// The client's side of one authentication: each step turns a message from the server into the client's next one.
 pub struct Scram {
-    hash: Hash,
+    hash: ScramHash,
     password: Secret,
     nonce: String,
     first_bare: String,
@@ -95,64 +96,67 @@ enum ScramStage {
     Final { server_key: Vec<u8>, auth_message: String },
 }
 
-/// What the server's message means.
+/// The client's reaction to a message from the server.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum ScramReply {
     Send(String),
-    /// The server has shown that it knows the password too.
+    /// The server has proved that it knows the password too.
     Done,
 }
 
 const GS2_HEADER: &str = "n,,";
 
 impl Scram {
-    /// `nonce`: printable, without a comma, never used before.
-    pub fn new(hash: Hash, user: &str, password: Secret, account: Account, nonce: String) -> Self {
+    /// Starts an authentication. `nonce` must be printable, without commas, and never used before.
+    pub fn new(hash: ScramHash, user: &str, password: Secret, account: ScramAccount, nonce: String) -> Self {
         let name = user.replace('=', "=3D").replace(',', "=2C");
         let extension = match account {
-            Account::User => "",
-            Account::DelegationToken => ",tokenauth=true",
+            ScramAccount::User => "",
+            ScramAccount::DelegationToken => ",tokenauth=true",
         };
         let first_bare = format!("n={name},r={nonce}{extension}");
         Self { hash, password, nonce, first_bare, stage: ScramStage::First }
     }
 
+    /// Returns the client's first message.
     pub fn first(&self) -> String {
         format!("{GS2_HEADER}{}", self.first_bare)
     }
 
-    /// An error says what the server did wrong.
-    pub fn next(&mut self, message: &str) -> Result<Reply, String> {
+    /// Handles the server's next message. The error is a sentence about the server that begins with "it" or "its".
+    pub fn next(&mut self, message: &str) -> Result<ScramReply, String> {
         match &self.stage {
             ScramStage::First => self.prove(message),
             ScramStage::Final { server_key, auth_message } => {
                 let field = |name| attribute(message, name);
                 if let Some(error) = field("e=") {
-                    return Err(format!("it says {error:?}"));
+                    return Err(format!("it reports {error:?}"));
                 }
                 let signature = field("v=").and_then(|v| STANDARD.decode(v).ok()).unwrap_or_default();
                 if self.hash.is_mac(server_key, auth_message, &signature) {
-                    Ok(Reply::Done)
+                    Ok(ScramReply::Done)
                 } else {
-                    Err("it could not prove that it knows the password: it is not the server it should be".to_owned())
+                    Err("it did not prove that it knows the password, so it may be an impostor".to_owned())
                 }
             }
         }
     }
 
-    fn prove(&mut self, server_first: &str) -> Result<Reply, String> {
+    fn prove(&mut self, server_first: &str) -> Result<ScramReply, String> {
         let field = |name| attribute(server_first, name).ok_or(format!("its first message has no {name}"));
         if server_first.starts_with("m=") {
-            return Err("it wants an extension that is not known here".to_owned());
+            return Err("it requires an extension that the bridge does not support".to_owned());
         }
         let nonce = field("r=")?;
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
-            return Err("it did not take up the nonce".to_owned());
+            return Err("its nonce does not continue the client's nonce".to_owned());
         }
         let salt = STANDARD.decode(field("s=")?).map_err(|_| "its salt is not base64".to_owned())?;
         let iterations = field("i=")?.parse().unwrap_or(0);
         if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) {
-            return Err(format!("it wants {iterations} iterations; {MIN_ITERATIONS} to {MAX_ITERATIONS} are done"));
+            return Err(format!(
+                "it asks for {iterations} iterations; allowed are {MIN_ITERATIONS} to {MAX_ITERATIONS}"
+            ));
         }
         let salted = self.hash.salted_password(self.password.reveal(), &salt, iterations);
         let client_key = self.hash.mac(&salted, "Client Key")?;
@@ -162,11 +166,11 @@ impl Scram {
         let signature = self.hash.mac(&self.hash.digest(&client_key), &auth_message)?;
         let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(key, signed)| key ^ signed).collect();
         self.stage = ScramStage::Final { server_key, auth_message };
-        Ok(Reply::Send(format!("{without_proof},p={}", STANDARD.encode(proof))))
+        Ok(ScramReply::Send(format!("{without_proof},p={}", STANDARD.encode(proof))))
     }
 }
 
-/// The value of `name` (`r=`) in a message of comma-separated attributes.
+/// Returns the value of `name` (such as `r=`) in a message of comma-separated attributes.
 fn attribute<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     message.split(',').find_map(|part| part.strip_prefix(name))
 }
@@ -177,8 +181,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn client(hash: Hash, user: &str, nonce: &str) -> Scram {
-        Scram::new(hash, user, Secret::new("pencil"), Account::User, nonce.to_owned())
+    fn client(hash: ScramHash, user: &str, nonce: &str) -> Scram {
+        Scram::new(hash, user, Secret::new("pencil"), ScramAccount::User, nonce.to_owned())
     }
 
     /// RFC 7677, section 3.
@@ -189,24 +193,24 @@ mod tests {
     const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
     #[test]
-    fn the_exchange_of_rfc_7677_is_spoken() {
-        let mut scram = client(Hash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
+    fn the_exchange_is_that_of_rfc_7677() {
+        let mut scram = client(ScramHash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
         assert_eq!(scram.first(), FIRST);
-        assert_eq!(scram.next(SERVER_FIRST), Ok(Reply::Send(FINAL.to_owned())));
-        assert_eq!(scram.next(SERVER_FINAL), Ok(Reply::Done));
+        assert_eq!(scram.next(SERVER_FIRST), Ok(ScramReply::Send(FINAL.to_owned())));
+        assert_eq!(scram.next(SERVER_FINAL), Ok(ScramReply::Done));
     }
 
     #[test]
-    fn a_server_that_does_not_know_the_password_is_not_believed() {
+    fn a_server_that_does_not_know_the_password_is_rejected() {
         for wrong in ["v=AAAA", "v=", "", "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G5=", "e=invalid-proof"] {
-            let mut scram = client(Hash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
+            let mut scram = client(ScramHash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
             scram.next(SERVER_FIRST).unwrap();
             assert!(scram.next(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn what_a_server_must_not_say_first_is_refused() {
+    fn an_invalid_first_message_from_the_server_is_rejected() {
         let cases = [
             ("", "no r="),
             ("r=other,s=W22Z,i=4096", "nonce"),
@@ -220,45 +224,49 @@ mod tests {
             ("m=new,r=abcdef,s=W22Z,i=4096", "extension"),
         ];
         for (message, words) in cases {
-            let error = client(Hash::Sha512, "user", "abc").next(message).unwrap_err();
+            let error = client(ScramHash::Sha512, "user", "abc").next(message).unwrap_err();
             assert!(error.contains(words), "{message}: {error}");
         }
     }
 
     #[test]
-    fn a_name_may_hold_what_separates() {
-        assert_eq!(client(Hash::Sha512, "a=b,c", "x").first(), "n,,n=a=3Db=2Cc,r=x");
-        let token = Scram::new(Hash::Sha256, "id", Secret::new("hmac"), Account::DelegationToken, "x".to_owned());
+    fn separators_in_a_name_are_escaped() {
+        assert_eq!(client(ScramHash::Sha512, "a=b,c", "x").first(), "n,,n=a=3Db=2Cc,r=x");
+        let token =
+            Scram::new(ScramHash::Sha256, "id", Secret::new("hmac"), ScramAccount::DelegationToken, "x".to_owned());
         assert_eq!(token.first(), "n,,n=id,r=x,tokenauth=true");
     }
 
-    /// The server's side of RFC 5802, to see that both hashes agree with it.
-    fn signature(hash: Hash, password: &str, salt: &[u8], iterations: u32, auth_message: &str) -> String {
+    /// The server's signature by RFC 5802.
+    fn signature(hash: ScramHash, password: &str, salt: &[u8], iterations: u32, auth_message: &str) -> String {
         let salted = hash.salted_password(password, salt, iterations);
         let server_key = hash.mac(&salted, "Server Key").unwrap();
         format!("v={}", STANDARD.encode(hash.mac(&server_key, auth_message).unwrap()))
     }
 
     #[test]
-    fn sha_512_is_spoken_with_a_server_that_checks_the_proof() {
-        let mut scram = client(Hash::Sha512, "user", "abc");
+    fn a_server_accepts_the_proof_with_sha_512() {
+        let mut scram = client(ScramHash::Sha512, "user", "abc");
         let server_first = format!("r=abcdef,s={},i=8192", STANDARD.encode("salt"));
-        let Ok(Reply::Send(proof)) = scram.next(&server_first) else { panic!("no proof") };
+        let Ok(ScramReply::Send(proof)) = scram.next(&server_first) else { panic!("no proof") };
         let (without_proof, proof) = proof.split_once(",p=").unwrap();
         let auth_message = format!("n=user,r=abc,{server_first},{without_proof}");
         // RFC 5802: ClientKey := ClientProof XOR ClientSignature; H(ClientKey) must be the stored key.
-        let salted = Hash::Sha512.salted_password("pencil", b"salt", 8192);
-        let stored = Hash::Sha512.digest(&Hash::Sha512.mac(&salted, "Client Key").unwrap());
-        let signed = Hash::Sha512.mac(&stored, &auth_message).unwrap();
+        let salted = ScramHash::Sha512.salted_password("pencil", b"salt", 8192);
+        let stored = ScramHash::Sha512.digest(&ScramHash::Sha512.mac(&salted, "Client Key").unwrap());
+        let signed = ScramHash::Sha512.mac(&stored, &auth_message).unwrap();
         let key: Vec<u8> = STANDARD.decode(proof).unwrap().iter().zip(signed).map(|(p, s)| p ^ s).collect();
-        assert_eq!(Hash::Sha512.digest(&key), stored);
-        assert_eq!(scram.next(&signature(Hash::Sha512, "pencil", b"salt", 8192, &auth_message)), Ok(Reply::Done));
+        assert_eq!(ScramHash::Sha512.digest(&key), stored);
+        assert_eq!(
+            scram.next(&signature(ScramHash::Sha512, "pencil", b"salt", 8192, &auth_message)),
+            Ok(ScramReply::Done)
+        );
     }
 
     proptest! {
         #[test]
-        fn no_message_makes_it_panic(first in ".{0,80}", last in ".{0,80}") {
-            let mut scram = client(Hash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
+        fn no_message_from_the_server_makes_it_panic(first in ".{0,80}", last in ".{0,80}") {
+            let mut scram = client(ScramHash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
             let _ = scram.next(&first);
             let _ = scram.next(SERVER_FIRST);
             prop_assert!(scram.next(&last).is_err());

@@ -1,17 +1,18 @@
-//! What must not be seen in a log, an error or a debugger's print.
+//! Keeps secrets out of logs, errors and debug output.
 
 use std::fmt;
 
-/// A password, key or token. Printing it shows that there is one, and nothing of it.
+/// A password, key or token. Its `Debug` output is `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// To be sent to whom it is for.
+    /// Returns the secret itself, to be sent to the server that it is meant for.
     pub fn reveal(&self) -> &str {
         &self.0
     }

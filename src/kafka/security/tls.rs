@@ -1,6 +1,6 @@
-//! TLS as one cluster wants it, read once at the start.
+//! The TLS configuration of one cluster, built once at start.
 
-use super::verifier::Verifier;
+use super::verifier::{CertificateVerifier, NameCheck};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -8,32 +8,25 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use std::fmt;
 use std::sync::Arc;
 
-/// Whose signatures on brokers' certificates are believed.
+/// Trust anchors for broker certificates.
 #[derive(Debug, Clone)]
 pub enum Trust {
-    /// The CAs that the system knows.
+    /// The CAs in the system's trust store.
     System,
-    /// These CAs, or brokers' own certificates.
+    /// These CAs, or certificates of the brokers themselves.
     Given(Vec<CertificateDer<'static>>),
 }
 
-/// A certificate of the bridge's own, by which a broker knows it.
+/// The bridge's client certificate, for mutual TLS.
 pub struct TlsIdentity {
-    /// The bridge's first, then those that lead to a CA.
+    /// The client certificate first, then its intermediate certificates.
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
 }
 
-/// Kafka's `ssl.endpoint.identification.algorithm`: whether a certificate must be for the host it comes from.
+/// The TLS versions to offer (`ssl.enabled.protocols`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameCheck {
-    Required,
-    Skipped,
-}
-
-/// Of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Versions {
+pub enum TlsVersions {
     Both,
     Only12,
     Only13,
@@ -42,30 +35,30 @@ pub enum Versions {
 static ONLY_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// A client's side of TLS, for any number of connections.
+/// The client's side of TLS, shared by all connections.
 pub struct BrokerTls {
     pub config: Arc<ClientConfig>,
-    /// For connections that are not Kafka's: to where tokens come from.
+    /// The cryptography of connections to other servers than brokers.
     pub provider: Arc<CryptoProvider>,
 }
 
 impl BrokerTls {
-    /// An error says what to change, and never holds a key.
+    /// Builds the configuration. The error says what to change, and never contains a key.
     pub fn new(
         trust: Trust,
         identity: Option<TlsIdentity>,
         names: NameCheck,
-        versions: Versions,
+        versions: TlsVersions,
     ) -> Result<Self, String> {
         let provider = crate::tls::provider()?;
-        let given = match &trust {
+        let trusted = match &trust {
             Trust::System => Vec::new(),
             Trust::Given(certificates) => certificates.clone(),
         };
         let mut roots = RootCertStore::empty();
-        let (taken, _) = roots.add_parsable_certificates(roots_of(trust));
-        if taken == 0 {
-            return Err(match given.is_empty() {
+        let (accepted, _) = roots.add_parsable_certificates(roots_of(trust));
+        if accepted == 0 {
+            return Err(match trusted.is_empty() {
                 true => {
                     "this system has no CA certificates; give the one to trust: of Kafka with ssl.truststore.location, of a \
                      bridge with --cacert"
@@ -80,7 +73,7 @@ impl BrokerTls {
             .with_protocol_versions(versions.list())
             .map_err(|error| format!("TLS cannot be set up: {error}"))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Verifier { inner, given, names }));
+            .with_custom_certificate_verifier(Arc::new(CertificateVerifier { inner, trusted, names }));
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(TlsIdentity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(|error| {
@@ -91,7 +84,7 @@ impl BrokerTls {
     }
 }
 
-impl Versions {
+impl TlsVersions {
     fn list(self) -> &'static [&'static SupportedProtocolVersion] {
         match self {
             Self::Both => rustls::ALL_VERSIONS,
@@ -101,7 +94,7 @@ impl Versions {
     }
 }
 
-/// The system's certificates, without those that cannot be read.
+/// Returns the trusted certificates, without unreadable ones of the system.
 pub fn roots_of(trust: Trust) -> Vec<CertificateDer<'static>> {
     match trust {
         Trust::Given(certificates) => certificates,

@@ -1,5 +1,5 @@
-//! OAuth tokens for OAUTHBEARER: from a file that something else keeps fresh, or from an
-//! authorization server by the client-credentials grant (RFC 6749, 4.4).
+//! OAuth tokens for OAUTHBEARER, from a file that another program renews, or from an authorization server by the
+//! client-credentials grant (RFC 6749, 4.4).
 
 use super::{Secret, explain};
 use crate::broker::BrokerError;
@@ -13,23 +13,23 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// An authorization server that is slower holds up a connection attempt, no more.
+/// The longest wait for an authorization server. It delays only the connection attempt that needs the token.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failure it is left alone for so long.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Of an answer and of a file.
+/// How long the authorization server is not asked again after a failure.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The limit of a response and of a token file.
 const MAX_BYTES: u64 = 64 << 10;
-/// How much of a token's life it is used for new authentications (Kafka's `sasl.login.refresh.window.factor`).
-const USED_UP: f64 = 0.8;
+/// The part of a token's lifetime after which it is replaced (Kafka's `sasl.login.refresh.window.factor`).
+const REFRESH_AT: f64 = 0.8;
 
 /// Where tokens come from.
 pub enum TokenSource {
-    /// Read anew each time.
+    /// Read for each authentication.
     File(PathBuf),
     Endpoint(Box<TokenClient>),
 }
 
-/// A client of an authorization server.
+/// A client of an OAuth authorization server.
 pub struct TokenClient {
     url: String,
     id: String,
@@ -38,20 +38,20 @@ pub struct TokenClient {
     agent: ureq::Agent,
 }
 
-/// Tokens for any number of connections; asks for a new one before the last expires.
-pub struct Tokens {
+/// Caches the token for all connections, and fetches a new one before it expires.
+pub struct TokenCache {
     source: TokenSource,
-    /// Held only to look and to note, never over a call.
+    /// Never locked during a fetch.
     last: Mutex<Option<BearerToken>>,
-    /// Held while one is asked for, so that it is asked for once; with the last failure, until one was had.
-    line: Mutex<Option<TokenError>>,
+    /// Locked during a fetch, so that only one thread fetches. Holds the last failure until a fetch succeeds.
+    fetching: Mutex<Option<TokenError>>,
 }
 
 struct BearerToken {
     text: Secret,
-    /// From here on another one is wanted; `None`: never.
+    /// When to fetch the next token; `None`: never.
     renew_at: Option<Instant>,
-    /// From here on it is of no use.
+    /// `None`: never.
     expires_at: Option<Instant>,
 }
 
@@ -61,14 +61,14 @@ struct TokenError {
 }
 
 impl TokenClient {
-    /// `url`: http or https; the certificates of `trust` count for the latter.
+    /// Creates a client of the server at `url` (http or https), whose certificate must be signed by one of `trust`.
     pub fn new(
         url: String,
         (id, secret): (String, Secret),
         scope: Option<String>,
         trust: &[CertificateDer<'static>],
     ) -> Result<Self, String> {
-        // The secret goes to nobody but who is named.
+        // No redirects and no proxy, so that the secret is sent only to the configured server.
         let mut config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
         if url.starts_with("https://") {
             let trust: Vec<_> = trust.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
@@ -101,30 +101,30 @@ impl TokenClient {
             .header("Accept", "application/json")
             .content_type("application/x-www-form-urlencoded")
             .send(form.finish());
-        let away = |why: String| BrokerError::NoCredentials(format!("no token from {}: {why}", self.url));
+        let failed = |why: String| BrokerError::NoCredentials(format!("no token from {}: {why}", self.url));
         let mut answer = answer.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string();
-        let body = body.map_err(|error| away(error.to_string()))?;
+        let body = body.map_err(|error| failed(error.to_string()))?;
         let json: Value = serde_json::from_str(&body).unwrap_or_default();
         let text = |name: &str| json.get(name).and_then(Value::as_str);
         match (status.as_u16(), text("access_token")) {
             (200, Some(token)) => {
-                let told = json.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
-                let life = told.or_else(|| time_left(token)).unwrap_or_default();
+                let announced = json.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
+                let life = announced.or_else(|| time_left(token)).unwrap_or_default();
                 Ok(BearerToken::new(Secret::new(token), began, life))
             }
-            (200, None) => Err(away("the answer holds no access_token".to_owned())),
+            (200, None) => Err(failed("the response has no access_token".to_owned())),
             (400..=403, _) => {
                 let why = text("error_description").or(text("error")).unwrap_or("without a reason");
                 Err(BrokerError::Untrusted(format!(
-                    "{} gives no token to client {:?} (status {}): {why}; check clientId, clientSecret and scope",
+                    "{} rejects client {:?} (status {}): {why}; check clientId, clientSecret and scope",
                     self.url,
                     self.id,
                     status.as_u16()
                 )))
             }
-            (status, _) => Err(away(format!("it answers with status {status}"))),
+            (status, _) => Err(failed(format!("it responds with status {status}"))),
         }
     }
 
@@ -137,10 +137,10 @@ impl TokenClient {
 }
 
 impl BearerToken {
-    /// Without a life it is used once.
+    /// A token with a lifetime of zero is used once.
     fn new(text: Secret, from: Instant, life: Duration) -> Self {
-        // A time too far to be told never comes.
-        Self { text, renew_at: from.checked_add(life.mul_f64(USED_UP)), expires_at: from.checked_add(life) }
+        // A lifetime that overflows never ends.
+        Self { text, renew_at: from.checked_add(life.mul_f64(REFRESH_AT)), expires_at: from.checked_add(life) }
     }
 }
 
@@ -148,65 +148,65 @@ fn is_past(at: Option<Instant>) -> bool {
     at.is_some_and(|at| Instant::now() >= at)
 }
 
-impl Tokens {
+impl TokenCache {
     pub fn new(source: TokenSource) -> Self {
-        Self { source, last: Mutex::default(), line: Mutex::default() }
+        Self { source, last: Mutex::default(), fetching: Mutex::default() }
     }
 
-    /// A token that has some time to live yet. Blocks for `timeout` at most, and for as long again where another asks
-    /// for one just now.
+    /// Returns a token that has not expired, and fetches one if needed. Blocks for at most `timeout`, or twice that if
+    /// another thread is already fetching.
     pub fn get(&self, timeout: Duration) -> Result<Secret, BrokerError> {
         let came = Instant::now();
         let client = match &self.source {
             TokenSource::File(path) => return Ok(self.keep(BearerToken::new(read(path)?, came, Duration::ZERO))),
             TokenSource::Endpoint(client) => client,
         };
-        if let Some(token) = self.held(|token| !is_past(token.renew_at)) {
+        if let Some(token) = self.cached(|token| !is_past(token.renew_at)) {
             return Ok(token);
         }
-        let still_good = || self.held(|token| !is_past(token.expires_at));
-        let mut line = match self.line.try_lock() {
-            Ok(line) => line,
+        let still_good = || self.cached(|token| !is_past(token.expires_at));
+        let mut failure = match self.fetching.try_lock() {
+            Ok(failure) => failure,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => match still_good() {
                 Some(token) => return Ok(token),
-                None => lock(&self.line),
+                None => lock(&self.fetching),
             },
         };
-        if let Some(token) = self.held(|token| !is_past(token.renew_at)) {
+        if let Some(token) = self.cached(|token| !is_past(token.renew_at)) {
             return Ok(token);
         }
-        // Whoever comes soon after a failure, or waited while it happened, shares it.
-        if let Some(failure) = &*line
-            && (failure.at >= came || failure.at.elapsed() < PAUSE)
+        // A caller that waited during the failed fetch, or comes soon after it, gets the same error.
+        if let Some(failure) = &*failure
+            && (failure.at >= came || failure.at.elapsed() < RETRY_PAUSE)
         {
             return still_good().ok_or_else(|| failure.why.clone());
         }
         match client.fetch(timeout) {
             Ok(token) => {
-                *line = None;
+                *failure = None;
                 Ok(self.keep(token))
             }
             Err(why) => {
-                let is_first = line.replace(TokenError { at: Instant::now(), why: why.clone() }).is_none();
+                let is_first = failure.replace(TokenError { at: Instant::now(), why: why.clone() }).is_none();
                 let Some(token) = still_good() else { return Err(why) };
                 if is_first {
-                    log::warn!("the last token is used on until it expires: {why}");
+                    log::warn!("cannot fetch a new token, using the cached one until it expires: {why}");
                 }
                 Ok(token)
             }
         }
     }
 
-    /// The broker did not take it: the next one must be a new one.
-    pub fn refused(&self) {
+    /// Expires the cached token, because a broker rejected it.
+    pub fn expire(&self) {
         if let Some(token) = &mut *self.last() {
             token.renew_at = Some(Instant::now());
             token.expires_at = token.renew_at;
         }
     }
 
-    fn held(&self, is_wanted: impl FnOnce(&BearerToken) -> bool) -> Option<Secret> {
+    fn cached(&self, is_wanted: impl FnOnce(&BearerToken) -> bool) -> Option<Secret> {
         self.last().as_ref().filter(|token| is_wanted(token)).map(|token| token.text.clone())
     }
 
@@ -218,7 +218,7 @@ impl Tokens {
         lock(&self.last)
     }
 
-    /// Where they come from.
+    /// Returns the file or URL of the tokens.
     pub fn describe(&self) -> String {
         match &self.source {
             TokenSource::File(path) => path.display().to_string(),
@@ -226,9 +226,9 @@ impl Tokens {
         }
     }
 
-    /// Whose the tokens are, as the last one says (`sub`).
+    /// Returns the `sub` claim of the cached token.
     pub fn user(&self) -> Option<String> {
-        let token = self.held(|_| true)?;
+        let token = self.cached(|_| true)?;
         claims(token.reveal())?.get("sub")?.as_str().map(str::to_owned)
     }
 }
@@ -240,29 +240,30 @@ fn read(path: &std::path::Path) -> Result<Secret, BrokerError> {
     let fits = !text.is_empty() && text.len() as u64 <= MAX_BYTES && text.bytes().all(|b| b.is_ascii_graphic());
     match fits {
         true => Ok(Secret::new(text)),
-        false => Err(BrokerError::Untrusted(format!("{} does not hold a token", path.display()))),
+        false => Err(BrokerError::Untrusted(format!("{} does not contain a token", path.display()))),
     }
 }
 
-/// The claims of a JWT. They are the broker's to verify, and only a hint here.
+/// Returns the claims of a JWT without verifying it, which is the broker's task.
 fn claims(token: &str) -> Option<Value> {
     let payload = token.split('.').nth(1)?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()
 }
 
+/// Returns the remaining lifetime of a JWT by its `exp` claim.
 fn time_left(token: &str) -> Option<Duration> {
     let expires = Duration::from_secs_f64(claims(token)?.get("exp")?.as_f64().filter(|exp| (0.0..1e11).contains(exp))?);
     Some(expires.saturating_sub(SystemTime::now().duration_since(UNIX_EPOCH).ok()?))
 }
 
-/// Why the broker refuses a token, as far as the token itself tells.
-pub fn look(token: &Secret) -> Option<&'static str> {
+/// Returns why a broker may have rejected the token, if its claims show it.
+pub fn rejection_hint(token: &Secret) -> Option<&'static str> {
     (time_left(token.reveal())? == Duration::ZERO).then_some("the token has expired")
 }
 
-impl std::fmt::Debug for Tokens {
+impl std::fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tokens({})", self.describe())
+        write!(f, "TokenCache({})", self.describe())
     }
 }
 
@@ -273,7 +274,7 @@ mod tests {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
-    /// Answers one request after the other with these, then no more.
+    /// Answers one request with each of `answers`, then stops.
     fn server(answers: Vec<(u16, String)>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
@@ -290,9 +291,11 @@ mod tests {
         url
     }
 
-    fn tokens(answers: Vec<(u16, String)>) -> Tokens {
+    fn tokens(answers: Vec<(u16, String)>) -> TokenCache {
         let credentials = ("bridge".to_owned(), Secret::new("hunter2"));
-        Tokens::new(TokenSource::Endpoint(Box::new(TokenClient::new(server(answers), credentials, None, &[]).unwrap())))
+        TokenCache::new(TokenSource::Endpoint(Box::new(
+            TokenClient::new(server(answers), credentials, None, &[]).unwrap(),
+        )))
     }
 
     fn given(token: &str, seconds: u64) -> (u16, String) {
@@ -306,30 +309,30 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     #[test]
-    fn a_token_is_used_until_it_grows_old_or_is_refused() {
+    fn a_token_is_used_until_it_is_due_for_renewal_or_rejected() {
         let tokens = tokens(vec![given("short", 0), given("long", 3600), given("new", 3600)]);
         let next = || tokens.get(LONG).unwrap().reveal().to_owned();
         assert_eq!([next(), next(), next()], ["short", "long", "long"]);
-        tokens.refused();
+        tokens.expire();
         assert_eq!(next(), "new");
     }
 
     #[test]
-    fn a_token_that_is_still_good_is_used_on_while_there_is_no_other() {
+    fn a_valid_token_is_used_while_no_new_one_can_be_fetched() {
         let tokens = tokens(vec![given("old", 3600)]);
         let next = || tokens.get(LONG).map(|token| token.reveal().to_owned());
         next().unwrap();
         tokens.last().as_mut().unwrap().renew_at = Some(Instant::now());
-        let another_asks = tokens.line.lock().unwrap();
-        assert_eq!(next(), Ok("old".to_owned()), "nobody waits for the other");
+        let another_asks = tokens.fetching.lock().unwrap();
+        assert_eq!(next(), Ok("old".to_owned()), "a fetch in another thread does not block");
         drop(another_asks);
-        assert_eq!([next(), next()], [Ok("old".to_owned()), Ok("old".to_owned())], "the server is away");
-        tokens.refused();
+        assert_eq!([next(), next()], [Ok("old".to_owned()), Ok("old".to_owned())], "the server is down");
+        tokens.expire();
         assert!(matches!(next(), Err(BrokerError::NoCredentials(_))));
     }
 
     #[test]
-    fn a_life_of_any_length_is_taken() {
+    fn a_lifetime_of_any_length_is_accepted() {
         for seconds in [1 << 40, i64::MAX as u64, u64::MAX] {
             let tokens = tokens(vec![given("long", seconds)]);
             for _ in 0..2 {
@@ -339,22 +342,22 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_server_is_asked_once_for_all_who_wait_and_holds_up_nobody_else() {
+    fn a_silent_server_gets_one_request_for_all_waiting_threads() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/token", silent.local_addr().unwrap());
         let client = TokenClient::new(url, ("bridge".to_owned(), Secret::new("hunter2")), None, &[]).unwrap();
-        let tokens = Tokens::new(TokenSource::Endpoint(Box::new(client)));
+        let tokens = TokenCache::new(TokenSource::Endpoint(Box::new(client)));
         std::thread::scope(|scope| {
             let ask = || tokens.get(Duration::from_secs(2)).map(drop);
             let first = scope.spawn(ask);
             let deadline = Instant::now() + LONG;
-            while tokens.line.try_lock().is_ok() {
+            while tokens.fetching.try_lock().is_ok() {
                 assert!(Instant::now() < deadline);
                 std::thread::yield_now();
             }
             let others: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
             assert_eq!(tokens.user(), None);
-            assert!(!first.is_finished(), "it is not known how long that took");
+            assert!(!first.is_finished(), "`user` must return before the fetch ends");
             for asked in others.into_iter().chain([first]) {
                 assert!(matches!(asked.join().unwrap(), Err(BrokerError::NoCredentials(_))));
             }
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_refuses_is_told_from_one_that_is_away() {
+    fn a_rejection_differs_from_an_unreachable_server() {
         let refusal = r#"{"error":"invalid_client","error_description":"no such client"}"#.to_owned();
         let cases = [
             ((401, refusal), "Untrusted", "no such client"),
@@ -382,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_token_says_of_itself_is_read_and_not_believed_blindly() {
+    fn implausible_expiry_times_in_a_token_are_ignored() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let left = |claims: Value| time_left(&jwt(&claims)).map(|left| left.as_secs());
         assert!(left(serde_json::json!({"exp": now + 100})).is_some_and(|left| (98..=100).contains(&left)));

@@ -1,6 +1,5 @@
-//! Which certificates of brokers are believed.
+//! Verifies the certificates of brokers.
 
-use super::NameCheck;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -8,19 +7,26 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
-/// What WebPKI says, with what Java's clients do besides: a broker's own certificate may stand in the
-/// truststore itself, and the name need not be checked.
+/// Whether a broker's certificate must match its host name (`ssl.endpoint.identification.algorithm`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameCheck {
+    Required,
+    Skipped,
+}
+
+/// WebPKI's verification with two additions, as in Java's clients: the truststore may contain the broker's certificate
+/// itself, and the name check can be disabled.
 #[derive(Debug)]
-pub struct Verifier {
+pub struct CertificateVerifier {
     pub inner: Arc<WebPkiServerVerifier>,
-    /// Believed as they are, whoever has signed them.
-    pub given: Vec<CertificateDer<'static>>,
+    /// Certificates that are trusted themselves, regardless of their issuer.
+    pub trusted: Vec<CertificateDer<'static>>,
     pub names: NameCheck,
 }
 
-impl Verifier {
-    fn is_given(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
-        if !self.given.iter().any(|given| given.as_ref() == certificate.as_ref()) {
+impl CertificateVerifier {
+    fn verify_trusted(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+        if !self.trusted.iter().any(|trusted| trusted.as_ref() == certificate.as_ref()) {
             return Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
         }
         match self.names {
@@ -30,7 +36,7 @@ impl Verifier {
     }
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -39,13 +45,13 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // The name is checked last, so that all else is in order where it is what is wrong.
+        // WebPKI checks the name last, so everything else is valid if the name is wrong.
         match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.names == NameCheck::Skipped => Ok(ServerCertVerified::assertion()),
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))) => {
-                self.is_given(end_entity, server_name).map(|()| ServerCertVerified::assertion())
+                self.verify_trusted(end_entity, server_name).map(|()| ServerCertVerified::assertion())
             }
             verdict => verdict,
         }

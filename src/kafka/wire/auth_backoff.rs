@@ -1,5 +1,5 @@
-//! Addresses where Kafka and the bridge do not accept each other. It mostly takes a person to mend that, and each try
-//! may be one of few that an account has before it is locked: so they are tried ever more rarely, by all threads together.
+//! Exponential back-off after failed authentication, by address and for all threads together. The cause is usually a
+//! wrong setting, and every attempt may bring an account closer to being locked.
 
 use crate::broker::BrokerError;
 use crate::sync::backoff::Backoff;
@@ -8,57 +8,58 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The pause after the first refusal, which may be an accident, and the longest.
+/// The pause after the first failure, which may be accidental, and the longest pause.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
+/// The addresses at which authentication failed last.
 #[derive(Default)]
 pub struct AuthBackoff(Mutex<HashMap<String, AuthFailure>>);
 
 struct AuthFailure {
     why: BrokerError,
     at: Instant,
-    /// Before that nobody tries again; whoever wants to gets `why`.
+    /// Until then, every attempt fails with `why`.
     until: Instant,
     backoff: Backoff,
 }
 
 impl AuthBackoff {
-    /// Opens a connection to `address`, unless that was refused a moment ago.
-    pub fn heed<T>(&self, address: &str, open: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
+    /// Calls `open` to connect to `address`, unless a back-off is in progress: then returns the last failure.
+    pub fn attempt<T>(&self, address: &str, open: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
         let came = Instant::now();
-        if let Some(refusal) = self.all().get(address)
-            && came < refusal.until
+        if let Some(failure) = self.lock().get(address)
+            && came < failure.until
         {
-            return Err(refusal.why.clone());
+            return Err(failure.why.clone());
         }
         let opened = open();
         match &opened {
-            Ok(_) => drop(self.all().remove(address)),
-            Err(why @ BrokerError::Untrusted(_)) => self.note(address, why, came),
-            // Who is away says nothing of whether we are accepted.
+            Ok(_) => drop(self.lock().remove(address)),
+            Err(why @ BrokerError::Untrusted(_)) => self.record_failure(address, why, came),
+            // An unreachable broker does not show whether it would accept the credentials.
             Err(_) => {}
         }
         opened
     }
 
-    fn note(&self, address: &str, why: &BrokerError, came: Instant) {
+    fn record_failure(&self, address: &str, why: &BrokerError, came: Instant) {
         let now = Instant::now();
-        let mut all = self.all();
-        let refusal = all.entry(address.to_owned()).or_insert_with(|| AuthFailure {
+        let mut failures = self.lock();
+        let failure = failures.entry(address.to_owned()).or_insert_with(|| AuthFailure {
             why: why.clone(),
             at: came,
             until: now,
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
         });
-        refusal.why = why.clone();
-        // Several who tried at once are one try.
-        if refusal.at <= came {
-            refusal.at = now;
-            refusal.until = now + refusal.backoff.pause(fastrand::f64());
+        failure.why = why.clone();
+        // Concurrent attempts count as one.
+        if failure.at <= came {
+            failure.at = now;
+            failure.until = now + failure.backoff.pause(fastrand::f64());
         }
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, AuthFailure>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, AuthFailure>> {
         lock(&self.0)
     }
 }
@@ -68,7 +69,7 @@ impl AuthBackoff {
 mod tests {
     use super::*;
 
-    fn refused() -> Result<(), BrokerError> {
+    fn rejected() -> Result<(), BrokerError> {
         Err(BrokerError::Untrusted("wrong password".to_owned()))
     }
 
@@ -76,47 +77,47 @@ mod tests {
         panic!("it was tried")
     }
 
-    fn end_pause(refusals: &AuthBackoff) -> Duration {
-        let mut all = refusals.all();
-        let refusal = all.get_mut("kafka:9093").unwrap();
-        let pause = refusal.until - refusal.at;
-        (refusal.at, refusal.until) = (Instant::now(), Instant::now());
+    fn end_pause(backoff: &AuthBackoff) -> Duration {
+        let mut failures = backoff.lock();
+        let failure = failures.get_mut("kafka:9093").unwrap();
+        let pause = failure.until - failure.at;
+        (failure.at, failure.until) = (Instant::now(), Instant::now());
         pause
     }
 
     #[test]
-    fn whoever_is_refused_tries_ever_more_rarely_until_it_is_let_in() {
-        let refusals = AuthBackoff::default();
+    fn failures_lengthen_the_pause_until_a_success() {
+        let backoff = AuthBackoff::default();
         let mut pauses = Vec::new();
         for _ in 0..10 {
-            assert_eq!(refusals.heed("kafka:9093", refused), refused());
-            assert_eq!(refusals.heed("kafka:9093", not_tried), refused());
-            assert_eq!(refusals.heed("other:9093", || Ok(())), Ok(()));
-            pauses.push(end_pause(&refusals));
+            assert_eq!(backoff.attempt("kafka:9093", rejected), rejected());
+            assert_eq!(backoff.attempt("kafka:9093", not_tried), rejected());
+            assert_eq!(backoff.attempt("other:9093", || Ok(())), Ok(()));
+            pauses.push(end_pause(&backoff));
         }
         assert!(pauses[0] <= PAUSES.0 && pauses[9] >= PAUSES.1 / 2, "{pauses:?}");
-        assert_eq!(refusals.heed("kafka:9093", || Ok(())), Ok(()));
-        assert_eq!(refusals.heed("kafka:9093", refused), refused());
-        assert!(end_pause(&refusals) <= PAUSES.0);
+        assert_eq!(backoff.attempt("kafka:9093", || Ok(())), Ok(()));
+        assert_eq!(backoff.attempt("kafka:9093", rejected), rejected());
+        assert!(end_pause(&backoff) <= PAUSES.0);
     }
 
     #[test]
-    fn several_who_are_refused_at_once_make_the_pause_no_longer() {
-        let refusals = AuthBackoff::default();
+    fn concurrent_failures_lengthen_the_pause_once() {
+        let backoff = AuthBackoff::default();
         let nested = || {
-            (0..9).for_each(|_| drop(refusals.heed("kafka:9093", refused)));
-            refused()
+            (0..9).for_each(|_| drop(backoff.attempt("kafka:9093", rejected)));
+            rejected()
         };
-        assert_eq!(refusals.heed("kafka:9093", nested), refused());
-        assert!(end_pause(&refusals) <= PAUSES.0);
+        assert_eq!(backoff.attempt("kafka:9093", nested), rejected());
+        assert!(end_pause(&backoff) <= PAUSES.0);
     }
 
     #[test]
     fn whoever_is_away_is_tried_again_at_once() {
-        let refusals = AuthBackoff::default();
+        let backoff = AuthBackoff::default();
         for _ in 0..3 {
-            let away = || Err::<(), _>(BrokerError::Unavailable("refused".to_owned()));
-            assert!(matches!(refusals.heed("kafka:9093", away), Err(BrokerError::Unavailable(_))));
+            let away = || Err::<(), _>(BrokerError::Unavailable("rejected".to_owned()));
+            assert!(matches!(backoff.attempt("kafka:9093", away), Err(BrokerError::Unavailable(_))));
         }
     }
 }

@@ -4,14 +4,12 @@
 
 use super::compression::{Codec, Undecodable};
 use super::legacy;
-use super::parse::Parse;
+use super::parse::{OVERHEAD, Parse};
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Records, Timestamp};
 use crate::sync::memory_budget::Share;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// Up to and with the batch length: what is not counted by it.
-pub const OVERHEAD: usize = 12;
 const HEADER: usize = 61;
 const MAGIC_AT: usize = 16;
 /// The checksum covers everything from here on.
@@ -87,7 +85,7 @@ pub fn read(
 fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
     let mut head = Parse::new(data, at);
     let (Some(_base), Some(len)) = (head.i64(), head.i32()) else { return Ok(None) };
-    let len = usize::try_from(len).ok().filter(|len| *len >= legacy::SMALLEST).map(|len| len + OVERHEAD);
+    let len = usize::try_from(len).ok().filter(|len| *len >= legacy::MIN_MESSAGE_BYTES).map(|len| len + OVERHEAD);
     match len {
         None if at == 0 => Err("a batch's length is impossible".to_owned()),
         None => Ok(None),
@@ -225,8 +223,8 @@ impl BatchHeader {
                 return Err(MISFIT.into());
             }
             least_delta = offset_delta + 1;
-            let key = parse.part().ok_or(MISFIT)?;
-            let value = parse.part().ok_or(MISFIT)?;
+            let key = parse.byte_string().ok_or(MISFIT)?;
+            let value = parse.byte_string().ok_or(MISFIT)?;
             let offset = self.base_offset + Offset::from(offset_delta);
             let wanted = offset >= from;
             if wanted {
@@ -242,8 +240,8 @@ impl BatchHeader {
                 return Err(MISFIT.into());
             }
             for _ in 0..headers {
-                let name = parse.part().flatten().ok_or(MISFIT)?;
-                let value = parse.part().ok_or(MISFIT)?;
+                let name = parse.byte_string().flatten().ok_or(MISFIT)?;
+                let value = parse.byte_string().ok_or(MISFIT)?;
                 if wanted {
                     records.make_room(&mut memory)?;
                     records.push_header(name, value);
@@ -268,7 +266,7 @@ fn is_abort_marker(batch: &[u8]) -> bool {
         let _attributes = parse.byte()?;
         let _timestamp_delta = parse.varlong()?;
         let _offset_delta = parse.varint()?;
-        batch.get(parse.part()??)
+        batch.get(parse.byte_string()??)
     };
     matches!(marker(), Some([_, _, 0, 0, ..]))
 }

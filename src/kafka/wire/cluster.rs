@@ -161,7 +161,7 @@ impl ClusterClient {
     }
 
     fn open_within(&self, address: &str, patience: Duration) -> Result<BrokerConnection, BrokerError> {
-        self.refusals.heed(address, || {
+        self.refusals.attempt(address, || {
             let opened = BrokerConnection::open_within(address, &self.settings, patience);
             let count = if opened.is_ok() { &self.opened } else { &self.failed };
             count.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Decompressing a batch, into no more memory than allowed.
+//! Decompresses batches within the memory budget.
 
 use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
@@ -9,7 +9,7 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-/// The lowest 3 bits of a batch's attributes.
+/// A compression codec: the lowest 3 bits of a batch's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
     None,
@@ -20,7 +20,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// `None`: not one that Kafka has.
+    /// Returns the codec in a batch's attributes; `None` if Kafka does not define it.
     pub fn of(attributes: u8) -> Option<Self> {
         match attributes & 7 {
             0 => Some(Self::None),
@@ -32,7 +32,8 @@ impl Codec {
         }
     }
 
-    /// Into memory that `memory` pays for, as it grows.
+    /// Decompresses `bytes`. The output is charged to `memory` as it grows. Fails with `Damaged` for invalid bytes and with
+    /// `NoMemory` if the budget is exhausted.
     pub fn decompress(self, bytes: &[u8], memory: &Arc<Share>) -> Result<Bytes, Undecodable> {
         let mut out = BoundedOutput::new(memory);
         let decompress = || match self {
@@ -40,13 +41,13 @@ impl Codec {
             Self::Gzip => out.inflate(flate2::bufread::MultiGzDecoder::new(bytes), bytes.len()),
             Self::Snappy => snappy(bytes, &mut out),
             Self::Lz4 => {
-                out.beside = lz4_buffers(bytes);
+                out.decoder_buffers = lz4_buffers(bytes);
                 out.inflate(lz4_flex::frame::FrameDecoder::new(bytes), bytes.len())
             }
             Self::Zstd => zstd(bytes, &mut out),
         };
-        // Anyone who may write to a topic chooses these bytes. A decoder with a flaw may cost us the
-        // batch, but not the thread that reads for everybody.
+        // Any producer with write access to the topic chooses these bytes. A bug in a decoder may cost the batch, but not
+        // the thread that reads for all clients.
         let done = catch_unwind(AssertUnwindSafe(decompress)).unwrap_or_else(|_| Err("the decoder failed".into()));
         match done {
             Ok(()) => Ok(out.memory.hold(out.bytes)),
@@ -56,11 +57,12 @@ impl Codec {
     }
 }
 
-/// Why there are no records of a batch.
+/// Why the records of a batch cannot be returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undecodable {
-    /// In words.
+    /// The bytes are invalid, for the given reason.
     Damaged(String),
+    /// The memory budget has no room for the records.
     NoMemory(Shortage),
 }
 
@@ -91,36 +93,36 @@ impl From<Shortage> for Undecodable {
     }
 }
 
-/// What comes out. It grows with what comes: a length that the bytes announce proves nothing.
+/// The decompressed bytes. The buffer grows with actual output, because a length in the input may be forged.
 struct BoundedOutput {
     bytes: Vec<u8>,
     memory: Reservation,
-    /// What the decoder keeps beside it: so many bytes, but not more than have come out.
-    beside: usize,
-    /// Bytes that may come out, by the share and since records are found by 32-bit numbers.
-    most: usize,
+    /// The size of the decoder's buffers. They are charged too, but not for more than the output's capacity.
+    decoder_buffers: usize,
+    /// The limit of the output in bytes, from the budget and because records are referenced by 32-bit positions.
+    limit: usize,
 }
 
 impl BoundedOutput {
     fn new(memory: &Arc<Share>) -> Self {
-        let most = memory.largest().min(u32::MAX as usize - 1);
-        Self { bytes: Vec::new(), memory: memory.nothing(), beside: 0, most }
+        let limit = memory.largest().min(u32::MAX as usize - 1);
+        Self { bytes: Vec::new(), memory: memory.nothing(), decoder_buffers: 0, limit }
     }
 
-    /// Room for so many bytes more at least.
+    /// Makes sure that at least `more` bytes fit.
     fn make_room(&mut self, more: usize) -> Result<(), Undecodable> {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
         if capacity - length >= more {
             return Ok(());
         }
-        let beside = |capacity: usize| self.beside.min(capacity);
+        let beside = |capacity: usize| self.decoder_buffers.min(capacity);
         let least = length.saturating_add(more);
-        if least.saturating_add(beside(least)) > self.most {
-            return Err(Shortage::Always { largest: self.most }.into());
+        if least.saturating_add(beside(least)) > self.limit {
+            return Err(Shortage::Always { largest: self.limit }.into());
         }
-        // Not twice as much: the last step would be refused where the batch itself fits.
+        // Not doubled, because the last step could exceed the budget although the batch fits.
         let capacity = least.max(capacity + capacity / 2);
-        let capacity = if capacity + beside(capacity) > self.most { least } else { capacity };
+        let capacity = if capacity + beside(capacity) > self.limit { least } else { capacity };
         self.memory.set(capacity + beside(capacity))?;
         self.bytes.reserve_exact(capacity - length);
         Ok(())
@@ -132,13 +134,13 @@ impl BoundedOutput {
         Ok(())
     }
 
-    /// All that the decoder has, which holds so many bytes compressed.
+    /// Appends the entire output of `decoder`, whose input has `compressed` bytes.
     fn inflate(&mut self, mut decoder: impl Read, compressed: usize) -> Result<(), Undecodable> {
-        /// Of the first step, where little is compressed or much.
+        /// The limits of the first allocation.
         const FIRST: (usize, usize) = (512, 256 << 10);
         const STEP: usize = 16 << 10;
         let first = (4 * compressed).clamp(FIRST.0, FIRST.1);
-        self.make_room(first.min(self.most / 2))?;
+        self.make_room(first.min(self.limit / 2))?;
         loop {
             let room = self.bytes.capacity() - self.bytes.len();
             let read = decoder.by_ref().take(room as u64).read_to_end(&mut self.bytes).map_err(|e| e.to_string())?;
@@ -149,14 +151,14 @@ impl BoundedOutput {
             if decoder.read(&mut next).map_err(|e| e.to_string())? == 0 {
                 return Ok(());
             }
-            let left = self.most.saturating_sub(self.bytes.len());
+            let left = self.limit.saturating_sub(self.bytes.len());
             self.make_room(STEP.min(left).max(1))?;
             self.bytes.extend_from_slice(&next);
         }
     }
 }
 
-/// Bytes that an LZ4 frame's decoder keeps for its blocks, by the size that the frame's head names (BD, bits 4 to 6).
+/// Returns how many bytes an LZ4 decoder buffers, by the block size in the frame header (BD, bits 4 to 6).
 fn lz4_buffers(frame: &[u8]) -> usize {
     let block: usize = match frame.get(5).map(|descriptor| descriptor >> 4 & 7) {
         Some(5) => 256 << 10,
@@ -167,16 +169,16 @@ fn lz4_buffers(frame: &[u8]) -> usize {
     3 * block
 }
 
-/// One frame after another.
+/// Decompresses a sequence of zstd frames.
 fn zstd(mut bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
-    /// What level 22 takes; memory is reserved for it, and used as it fills.
+    /// The window of level 22. Its memory is reserved at once, but used only as it fills.
     const MAX_WINDOW: u64 = 128 << 20;
-    /// What up to level 19 takes.
+    /// The largest window of levels up to 19.
     const USUAL_WINDOW: usize = 8 << 20;
     while !bytes.is_empty() {
-        out.beside = zstd_window(bytes).unwrap_or(USUAL_WINDOW);
-        // Address space has limits too (ulimit -v): large windows are taken in turns, which are short.
-        let _turn = (out.beside > USUAL_WINDOW).then(|| lock(&LARGE_WINDOW));
+        out.decoder_buffers = zstd_window(bytes).unwrap_or(USUAL_WINDOW);
+        // Address space may be limited too (ulimit -v), so only one large window exists at a time.
+        let _turn = (out.decoder_buffers > USUAL_WINDOW).then(|| lock(&LARGE_WINDOW));
         let compressed = bytes.len();
         let decoder = StreamingDecoder::new_with_max_window_size(&mut bytes, MAX_WINDOW);
         out.inflate(decoder.map_err(|error| error.to_string())?, compressed)?;
@@ -186,7 +188,7 @@ fn zstd(mut bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
 
 static LARGE_WINDOW: Mutex<()> = Mutex::new(());
 
-/// The window of a frame (RFC 8878, 3.1.1.1). `None`: it is no frame.
+/// Returns the window size of a frame (RFC 8878, 3.1.1.1); `None` if the header is incomplete or invalid.
 fn zstd_window(frame: &[u8]) -> Option<usize> {
     let descriptor = *frame.get(4)?;
     let is_single_segment = descriptor & 0x20 != 0;
@@ -205,10 +207,11 @@ fn zstd_window(frame: &[u8]) -> Option<usize> {
     }
 }
 
-/// Java's snappy-java writes blocks behind a header ("xerial framing"); others write one bare block.
+/// Decompresses snappy. The snappy-java library writes blocks after a header ("xerial framing"); other libraries write
+/// one block without a header.
 fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
     const MAGIC: &[u8] = b"\x82SNAPPY\0";
-    /// The magic, a version and the oldest version that can read it.
+    /// Magic, version, and oldest compatible version.
     const HEADER: usize = 16;
     if !bytes.starts_with(MAGIC) {
         return snappy_block(bytes, out);
@@ -225,7 +228,7 @@ fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
 }
 
 fn snappy_block(block: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
-    /// Three bytes of snappy stand for 64 at most, so a greater length is forged.
+    /// Three bytes of snappy decompress to at limit 64, so a higher ratio is forged.
     const MAX_RATIO: usize = 22;
     let start = out.bytes.len();
     let len = snap::raw::decompress_len(block).map_err(|error| error.to_string())?;

@@ -1,15 +1,15 @@
-//! Kafka's error codes, sorted by what can be done about them.
+//! Maps Kafka's error codes to errors by what can be done about them.
 
 use crate::broker::{BrokerError, Denial, Operation};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::error::ResponseError as Kafka;
 
-/// What was asked for when the broker answered with a code.
+/// What a request was about when the broker answered with an error code.
 #[derive(Debug, Clone, Copy)]
 pub enum ErrorContext<'a> {
     Cluster,
     Topic(&'a TopicName, Operation),
-    Place(&'a TopicPartition, Operation),
+    Partition(&'a TopicPartition, Operation),
 }
 
 impl<'a> ErrorContext<'a> {
@@ -17,56 +17,56 @@ impl<'a> ErrorContext<'a> {
         match self {
             Self::Cluster => None,
             Self::Topic(topic, _) => Some(topic),
-            Self::Place(place, _) => Some(&place.topic),
+            Self::Partition(place, _) => Some(&place.topic),
         }
     }
 
-    /// Who asked is filled in by who knows.
+    /// The principal is filled in by the caller that knows it.
     fn denial(self, words: String) -> Denial {
         let (topic, operation) = match self {
             Self::Cluster => return Denial::Other(words),
             Self::Topic(topic, operation) => (topic, operation),
-            Self::Place(place, operation) => (&place.topic, operation),
+            Self::Partition(place, operation) => (&place.topic, operation),
         };
         Denial::Topic { topic: topic.clone(), operation, principal: None }
     }
 }
 
-/// `Err` for any code but 0. `message` is the broker's own text, where it sends one.
-pub fn check(code: i16, asked: ErrorContext<'_>, message: Option<&str>) -> Result<(), BrokerError> {
+/// Returns an error for any code but 0. `message` is the broker's error message, if it sent one.
+pub fn check(code: i16, context: ErrorContext<'_>, message: Option<&str>) -> Result<(), BrokerError> {
     match Kafka::try_from_code(code) {
         None => Ok(()),
-        Some(error) => Err(error_for(error, asked, message)),
+        Some(error) => Err(error_for(error, context, message)),
     }
 }
 
-/// The one table of codes.
+/// Returns the error for a Kafka error. This is the only table of error codes.
 ///
-/// What a producer must know besides: after `RequestTimedOut` and `NotEnoughReplicasAfterAppend`
-/// the records may be in the log, so only an idempotent producer can send them again.
-pub fn error_for(error: Kafka, asked: ErrorContext<'_>, message: Option<&str>) -> BrokerError {
+/// After `RequestTimedOut` and `NotEnoughReplicasAfterAppend` the records may be in the log, so only an idempotent
+/// producer may retry them.
+pub fn error_for(error: Kafka, context: ErrorContext<'_>, message: Option<&str>) -> BrokerError {
     let text = || {
         let text = message.map_or_else(|| error.to_string(), str::to_owned);
-        match asked {
+        match context {
             ErrorContext::Cluster => text,
             ErrorContext::Topic(topic, _) => format!("topic {topic}: {text}"),
-            ErrorContext::Place(place, _) => format!("{place}: {text}"),
+            ErrorContext::Partition(place, _) => format!("{place}: {text}"),
         }
     };
     let refused = || BrokerError::Refused { code: error.code(), message: text() };
     match error {
         Kafka::UnknownTopicOrPartition => {
-            asked.topic().map_or_else(refused, |topic| BrokerError::UnknownTopic(topic.clone()))
+            context.topic().map_or_else(refused, |topic| BrokerError::UnknownTopic(topic.clone()))
         }
         Kafka::UnknownTopicId | Kafka::InconsistentTopicId | Kafka::FetchSessionTopicIdError => {
-            asked.topic().map_or_else(refused, |topic| BrokerError::Recreated(topic.clone()))
+            context.topic().map_or_else(refused, |topic| BrokerError::Recreated(topic.clone()))
         }
-        Kafka::OffsetOutOfRange => match asked {
-            ErrorContext::Place(place, _) => BrokerError::OffsetOutOfRange(place.clone()),
+        Kafka::OffsetOutOfRange => match context {
+            ErrorContext::Partition(place, _) => BrokerError::OffsetOutOfRange(place.clone()),
             _ => refused(),
         },
 
-        // Another broker is, or is about to be, the right one.
+        // Another broker leads the partition, or will after an election.
         Kafka::NotLeaderOrFollower
         | Kafka::LeaderNotAvailable
         | Kafka::ReplicaNotAvailable
@@ -84,7 +84,7 @@ pub fn error_for(error: Kafka, asked: ErrorContext<'_>, message: Option<&str>) -
         | Kafka::StaleBrokerEpoch
         | Kafka::RebootstrapRequired => BrokerError::StaleMetadata(text()),
 
-        // The same can work later.
+        // The same request can succeed later.
         Kafka::RequestTimedOut
         | Kafka::BrokerNotAvailable
         | Kafka::NetworkException
@@ -106,9 +106,9 @@ pub fn error_for(error: Kafka, asked: ErrorContext<'_>, message: Option<&str>) -
         | Kafka::ShareSessionLimitReached => BrokerError::NotNow(text()),
 
         Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BrokerError::TooLarge(text()),
-        // Invalid characters are found before anything is asked, so without Kafka's words it is one of these.
+        // The bridge rejects invalid characters itself, so without a message from Kafka the topic is an internal one.
         Kafka::InvalidTopicException if message.is_none() => {
-            BrokerError::InvalidRecord(format!("{}; topics such as __consumer_offsets are Kafka's own", text()))
+            BrokerError::InvalidRecord(format!("{}; topics such as __consumer_offsets are internal to Kafka", text()))
         }
         Kafka::InvalidTopicException => BrokerError::InvalidRecord(text()),
         Kafka::InvalidTimestamp => {
@@ -116,7 +116,7 @@ pub fn error_for(error: Kafka, asked: ErrorContext<'_>, message: Option<&str>) -
         }
         Kafka::InvalidRecord => BrokerError::InvalidRecord(text()),
 
-        Kafka::TopicAuthorizationFailed => BrokerError::Denied(asked.denial(text())),
+        Kafka::TopicAuthorizationFailed => BrokerError::Denied(context.denial(text())),
         Kafka::GroupAuthorizationFailed
         | Kafka::ClusterAuthorizationFailed
         | Kafka::TransactionalIdAuthorizationFailed
@@ -131,7 +131,7 @@ pub fn error_for(error: Kafka, asked: ErrorContext<'_>, message: Option<&str>) -
         | Kafka::SecurityDisabled
         | Kafka::PolicyViolation => BrokerError::Denied(Denial::Other(text())),
 
-        // Not what was asked is refused, but who asked.
+        // These reject the credentials, not the request.
         Kafka::SaslAuthenticationFailed | Kafka::IllegalSaslState | Kafka::DelegationTokenExpired => {
             BrokerError::Untrusted(text())
         }
@@ -143,7 +143,7 @@ pub fn error_for(error: Kafka, asked: ErrorContext<'_>, message: Option<&str>) -
         | Kafka::UnsupportedEndpointType
         | Kafka::MismatchedEndpointType => BrokerError::Unsupported(text()),
 
-        // Nothing to be done: the code and the broker's words go to whoever asked.
+        // The bridge cannot handle these: the client gets the code and the broker's message.
         _ => refused(),
     }
 }
@@ -163,9 +163,9 @@ mod tests {
     }
 
     #[test]
-    fn what_kafka_calls_retriable_is_tried_again_or_said_to_be_about_the_topic() {
+    fn a_retriable_error_is_retried_or_names_the_topic() {
         for error in all().filter(Kafka::is_retriable) {
-            let ours = error_for(error, ErrorContext::Place(&place(), Operation::Read), None);
+            let ours = error_for(error, ErrorContext::Partition(&place(), Operation::Read), None);
             let about_topic = matches!(
                 ours,
                 BrokerError::UnknownTopic(_) | BrokerError::Recreated(_) | BrokerError::OffsetOutOfRange(_)
@@ -184,8 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_nobody_knows_is_refused_with_its_number_and_place() {
-        let error = check(4711, ErrorContext::Place(&place(), Operation::Read), Some("so there")).unwrap_err();
+    fn an_unknown_code_is_reported_with_its_number_and_partition() {
+        let error = check(4711, ErrorContext::Partition(&place(), Operation::Read), Some("so there")).unwrap_err();
         assert_eq!(error, BrokerError::Refused { code: 4711, message: "t/3: so there".to_owned() });
     }
 

@@ -298,7 +298,7 @@ fn copied(records: Bytes, memory: &Arc<Share>) -> Bytes {
 
 fn read_partition(answer: Answer, want: &FetchPosition, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
     let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
-    errors::check(answer.error_code, ErrorContext::Place(&place, Operation::Read), None)?;
+    errors::check(answer.error_code, ErrorContext::Partition(&place, Operation::Read), None)?;
     let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
     epochs::divergence(want, &answer.diverging_epoch)?;

@@ -1,24 +1,22 @@
-//! Message formats 0 and 1: what brokers before 4.0 still give of topics written by clients before
-//! Kafka 0.11.
+//! LegacyMessage formats 0 and 1, which brokers before 4.0 return for records that clients before Kafka 0.11 wrote.
 //!
 //! Layout: <https://kafka.apache.org/documentation/#messageset>, KIP-31, KIP-32.
 
-use super::batch::OVERHEAD;
 use super::compression::{Codec, Undecodable};
-use super::parse::Parse;
+use super::parse::{OVERHEAD, Parse};
 use crate::record::{Offset, Records, SpanRef, Timestamp};
 use crate::sync::memory_budget::Share;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A checksum, the format, attributes, two nulls: no message is shorter.
-pub const SMALLEST: usize = 14;
-/// Offset, size, checksum.
+/// The shortest message: checksum, magic, attributes, and two nulls.
+pub const MIN_MESSAGE_BYTES: usize = 14;
+/// The checksum covers everything after offset, size and checksum.
 const CHECKED_FROM: usize = OVERHEAD + 4;
 const LOG_APPEND_TIME: u8 = 1 << 3;
 const NO_TIMESTAMP: Timestamp = -1;
 
-struct Message {
+struct LegacyMessage {
     offset: Offset,
     magic: u8,
     attributes: u8,
@@ -28,10 +26,10 @@ struct Message {
     end: usize,
 }
 
-/// The records of a message, which is one record or a compressed set of them, from `from` on, and
-/// the offset after it.
+/// Returns the records of a message, which is one record or a compressed set, from offset `from` on, and the offset
+/// after it.
 pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records, Offset), Undecodable> {
-    let message = Message::read(entry, 0)?;
+    let message = LegacyMessage::read(entry, 0)?;
     let next = message.offset.checked_add(1).ok_or("an offset is impossible")?;
     let codec = Codec::of(message.attributes).filter(|codec| *codec != Codec::Zstd).ok_or("unknown compression")?;
     if codec == Codec::None {
@@ -45,13 +43,14 @@ pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records
     Ok((read_set(&message, codec.decompress(compressed, memory)?, from, memory)?, next))
 }
 
-/// In format 1 the offsets of a set count from 0, and the outer offset is that of the last (KIP-31).
-fn read_set(outer: &Message, set: Bytes, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
+/// Reads a compressed set. In format 1 its offsets are relative, and the outer offset is that of the last record
+/// (KIP-31).
+fn read_set(outer: &LegacyMessage, set: Bytes, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
     let mut messages = Vec::new();
     let (mut for_messages, mut for_records) = (memory.nothing(), memory.nothing());
     let mut at = 0;
     while at < set.len() {
-        let message = Message::read(&set, at)?;
+        let message = LegacyMessage::read(&set, at)?;
         if Codec::of(message.attributes) != Some(Codec::None) {
             return Err("a compressed set lies in another".into());
         }
@@ -79,7 +78,7 @@ fn read_set(outer: &Message, set: Bytes, from: Offset, memory: &Arc<Share>) -> R
     Ok(records.paid_by(for_records))
 }
 
-impl Message {
+impl LegacyMessage {
     fn read(data: &[u8], at: usize) -> Result<Self, String> {
         let message = Self::parse(data, at).ok_or("a message is cut off")?;
         let mut crc = flate2::Crc::new();
@@ -106,8 +105,8 @@ impl Message {
         let magic = parse.byte()?;
         let attributes = parse.byte()?;
         let timestamp = if magic == 0 { NO_TIMESTAMP } else { parse.i64()? };
-        let key = parse.old_part()?;
-        let value = parse.old_part()?;
+        let key = parse.legacy_byte_string()?;
+        let value = parse.legacy_byte_string()?;
         (parse.at() == end).then_some(Self { offset, magic, attributes, timestamp, key, value, end })
     }
 }

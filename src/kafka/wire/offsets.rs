@@ -5,7 +5,7 @@ mod before;
 use super::cluster::ClusterClient;
 use super::errors::{self, ErrorContext};
 use super::metadata;
-use super::pool::Pool;
+use super::pool::ConnectionPool;
 use crate::broker::{AutoCreate, BrokerError, NodeId, OffsetAt, Operation, Remedy};
 use crate::record::{Epoch, NO_EPOCH, Partition, Position, TopicName, TopicPartition};
 use crate::sync::backoff::Backoff;
@@ -38,7 +38,7 @@ pub enum Wanted {
 /// Each place asked for, in order.
 pub fn find(
     cluster: &ClusterClient,
-    pool: &Pool,
+    pool: &ConnectionPool,
     asked: &[(TopicPartition, OffsetAt)],
     wanted: Wanted,
 ) -> Vec<Result<Position, BrokerError>> {
@@ -147,7 +147,7 @@ fn by_leader(cluster: &ClusterClient, questions: &mut [OffsetQuery<'_>]) -> Vec<
     groups.into_iter().map(|((leader, _), group)| (leader, group)).collect()
 }
 
-fn ask(pool: &Pool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: &[usize]) {
+fn ask(pool: &ConnectionPool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: &[usize]) {
     let request = |version| request(group.iter().filter_map(|index| questions.get(*index)), version);
     let answer = pool.call(leader, VERSION, request, PATIENCE);
     let mut offsets = match &answer {
@@ -169,7 +169,7 @@ fn ask(pool: &Pool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: &[
 /// A leader that does not know its partition yet (it was made a moment ago) will: metadata decides
 /// whether there is such a topic.
 fn told_by_leader(code: i16, place: &TopicPartition) -> Result<(), BrokerError> {
-    errors::check(code, ErrorContext::Place(place, Operation::Describe), None).map_err(|error| match error {
+    errors::check(code, ErrorContext::Partition(place, Operation::Describe), None).map_err(|error| match error {
         BrokerError::UnknownTopic(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it")),
         other => other,
     })

@@ -1,8 +1,12 @@
-//! Reading a batch's bytes: zigzag varints and the parts of a record. `None`: not there, or absurd.
+//! Reads the fields of a batch: integers, zigzag varints, and byte strings. `None` means that the bytes end too early or are
+//! invalid.
 
 use crate::record::SpanRef;
 
-/// A place in a batch's bytes. Ranges that it gives lie within them.
+/// The bytes of an entry in the log before those that its length counts: an 8-byte offset and the 4-byte length.
+pub const OVERHEAD: usize = 12;
+
+/// A position in a batch's bytes. Returned ranges are always within them.
 pub struct Parse<'a> {
     data: &'a [u8],
     at: usize,
@@ -23,7 +27,7 @@ impl<'a> Parse<'a> {
         Some(byte)
     }
 
-    /// Big-endian bytes.
+    /// Reads `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let bytes = self.data.get(self.at..)?.first_chunk::<N>()?;
         self.at += N;
@@ -38,7 +42,7 @@ impl<'a> Parse<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// A zigzag varint of up to 32 bits. Nearly all in a batch have one byte.
+    /// Reads a zigzag varint of up to 32 bits. Nearly all varints in a batch have one byte.
     #[inline]
     pub fn varint(&mut self) -> Option<i32> {
         match self.byte()? {
@@ -47,7 +51,7 @@ impl<'a> Parse<'a> {
         }
     }
 
-    /// A zigzag varint of up to 64 bits.
+    /// Reads a zigzag varint of up to 64 bits.
     #[inline]
     pub fn varlong(&mut self) -> Option<i64> {
         match self.byte()? {
@@ -72,21 +76,21 @@ impl<'a> Parse<'a> {
         None
     }
 
-    /// Bytes after their length as a varint; -1 is null.
+    /// Reads a byte string with a varint length; -1 is null.
     #[inline]
-    pub fn part(&mut self) -> Option<Option<SpanRef>> {
+    pub fn byte_string(&mut self) -> Option<Option<SpanRef>> {
         let len = self.varint()?;
-        self.part_of(len)
+        self.take(len)
     }
 
-    /// Bytes after their length as 4 bytes (message formats 0 and 1); -1 is null.
-    pub fn old_part(&mut self) -> Option<Option<SpanRef>> {
+    /// Reads a byte string with a 4-byte length (message formats 0 and 1); -1 is null.
+    pub fn legacy_byte_string(&mut self) -> Option<Option<SpanRef>> {
         let len = self.i32()?;
-        self.part_of(len)
+        self.take(len)
     }
 
     #[inline]
-    fn part_of(&mut self, len: i32) -> Option<Option<SpanRef>> {
+    fn take(&mut self, len: i32) -> Option<Option<SpanRef>> {
         let Ok(len) = usize::try_from(len) else {
             return if len == -1 { Some(None) } else { None };
         };
@@ -130,16 +134,16 @@ mod tests {
             for at in 0..22 {
                 Parse::new(&bytes, at).varint();
                 Parse::new(&bytes, at).varlong();
-                let part = Parse::new(&bytes, at).part();
+                let part = Parse::new(&bytes, at).byte_string();
                 prop_assert!(part.flatten().is_none_or(|part| bytes.get(part).is_some()));
-                let part = Parse::new(&bytes, at).old_part();
+                let part = Parse::new(&bytes, at).legacy_byte_string();
                 prop_assert!(part.flatten().is_none_or(|part| bytes.get(part).is_some()));
             }
         }
     }
 
     #[test]
-    fn eleven_bytes_are_no_varint() {
+    fn a_varint_of_eleven_bytes_is_invalid() {
         assert_eq!(Parse::new(&[0xff; 11], 0).varlong(), None);
         assert_eq!(Parse::new(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2], 0).varlong(), None);
     }

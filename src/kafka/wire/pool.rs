@@ -1,4 +1,4 @@
-//! Connections for short questions to one broker, kept between them.
+//! A pool of connections for short requests.
 
 use super::cluster::ClusterClient;
 use super::connection::BrokerConnection;
@@ -9,30 +9,30 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// Idle connections to one broker; one more is closed instead of kept.
-const IDLE: usize = 4;
+/// The limit of idle connections per broker; further ones are closed.
+const MAX_IDLE: usize = 4;
 
-pub struct Pool {
+pub struct ConnectionPool {
     cluster: Arc<ClusterClient>,
     idle: Mutex<HashMap<NodeId, Vec<BrokerConnection>>>,
 }
 
-impl Pool {
+impl ConnectionPool {
     pub fn new(cluster: Arc<ClusterClient>) -> Self {
         Self { cluster, idle: Mutex::default() }
     }
 
-    /// Asks `node`, in the newest common version up to `at_most`, on an idle connection or a new one.
+    /// Sends a request to `node`, in the newest common version up to `at_most`, on an idle connection or a new one.
     ///
-    /// A broker closes connections that were idle for long, so a failure of an idle one proves
-    /// nothing: the question is then asked again on a new one, and must not mind being asked twice.
+    /// A broker closes connections that are idle for long, so after a failure on an idle one the request is sent again
+    /// on a new one. It must be idempotent.
     pub fn call<Q: ApiRequest>(
         &self,
         node: NodeId,
         at_most: i16,
         request: impl Fn(i16) -> Q,
         timeout: Duration,
-    ) -> Result<Q::Answer, BrokerError> {
+    ) -> Result<Q::Response, BrokerError> {
         let ask = |mut connection: BrokerConnection| {
             let version = connection.version_for::<Q>(at_most)?;
             let answer = connection.call(&request(version), version, timeout)?;
@@ -49,7 +49,7 @@ impl Pool {
     fn keep(&self, node: NodeId, connection: BrokerConnection) {
         let mut idle = self.idle();
         let idle = idle.entry(node).or_default();
-        if idle.len() < IDLE {
+        if idle.len() < MAX_IDLE {
             idle.push(connection);
         }
     }

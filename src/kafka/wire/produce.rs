@@ -19,45 +19,11 @@ mod request;
 mod room;
 
 use super::cluster::ClusterClient;
+use super::settings::ProducerSettings;
 use crate::broker::{Backlogs, BrokerError, NodeId, Submission};
 use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread;
-use std::time::Duration;
-
-/// How the producer batches.
-#[derive(Debug, Clone)]
-pub struct ProducerSettings {
-    /// Bytes of one batch, and about those of one request.
-    pub batch_bytes: usize,
-    /// Bytes of one record with what surrounds it in a request; a larger one is rejected.
-    pub max_request_bytes: usize,
-    /// How long records gather while other requests are in flight; with none in flight they do not wait.
-    pub linger: Duration,
-    /// How long a broker may take for a request; it is told four fifths of it. That must be more than
-    /// Kafka's session timeout (9 s), after which a dead follower no longer counts as in sync, and less
-    /// than callers wait, so that there is time to ask again.
-    pub request_timeout: Duration,
-    /// The largest age of what is known of a topic that is written to.
-    pub metadata_refresh: Duration,
-    /// When no broker has answered for so long, records that were not sent are refused.
-    pub unavailable_after: Duration,
-}
-
-impl Default for ProducerSettings {
-    fn default() -> Self {
-        // A broker takes batches of 1 MiB (`message.max.bytes`) where it is not told otherwise.
-        Self {
-            batch_bytes: 1_000_000,
-            // As in the Java client.
-            max_request_bytes: 1_048_576,
-            linger: Duration::from_millis(2),
-            request_timeout: Duration::from_secs(20),
-            metadata_refresh: Duration::from_secs(5),
-            unavailable_after: Duration::from_secs(5),
-        }
-    }
-}
 
 /// What the threads beside the writer tell it.
 enum ProducerEvent {

@@ -1,31 +1,31 @@
-//! The shapes of the answers we read, checked before the codec decodes them.
+//! Validates responses before the codec decodes them.
 //!
-//! The codec reserves memory for as many elements as an array's length says before it reads the
-//! first, so that 4 forged bytes ask for hundreds of gigabytes and abort the process. After this
-//! check every element of every array is known to be there.
+//! The codec allocates an array from its length before it reads the first element, so 4 forged bytes could request
+//! hundreds of gigabytes and abort the process. After this validation, every element of every array is known to be
+//! present.
 
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message};
 
-mod answers;
-mod cluster_answers;
+mod cluster_responses;
+mod responses;
 
-/// A request whose answer can be checked; only these can be sent.
+/// A request whose response can be validated. No other requests can be sent.
 pub trait ApiRequest: Message + Encodable + HeaderVersion {
     /// Kafka's "API key".
     const KEY: ApiKey;
-    type Answer: Decodable + HeaderVersion;
-    const SHAPE: Schema;
+    type Response: Decodable + HeaderVersion;
+    const SCHEMA: Schema;
 
-    /// How long the broker wants to be left alone after this response, in ms.
-    fn throttle_ms(_: &Self::Answer) -> i32 {
+    /// Returns for how many ms the broker throttles the connection after this response (KIP-219).
+    fn throttle_ms(_: &Self::Response) -> i32 {
         0
     }
 }
 
-/// What an answer looks like, in all versions up to the codec's.
+/// The layout of a response, in all versions up to the codec's.
 pub struct Schema {
-    /// From this version on: varint lengths, and tagged fields at the end of every struct (KIP-482).
+    /// The first version with varint lengths and with tagged fields at the end of every struct (KIP-482).
     flexible: i16,
     body: StructSchema,
 }
@@ -33,7 +33,7 @@ pub struct Schema {
 #[derive(Clone, Copy)]
 struct StructSchema {
     fields: &'static [FieldSchema],
-    /// Tagged fields that the codec knows: it reads them whatever size they announce.
+    /// Tagged fields that the codec knows. It decodes them regardless of the size in the response.
     tags: &'static [(u32, FieldType)],
 }
 
@@ -46,7 +46,7 @@ struct FieldSchema {
 
 #[derive(Clone, Copy)]
 enum FieldType {
-    /// That many bytes.
+    /// A fixed number of bytes.
     Fixed(usize),
     Text,
     Bytes,
@@ -54,12 +54,12 @@ enum FieldType {
     Struct(StructSchema),
 }
 
-/// The bytes end, or a length is impossible, before the answer is complete.
+/// The response ends too early, or contains an impossible length.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 impl Schema {
-    /// Whether `body`, an answer without its header, holds all that its lengths announce.
+    /// Checks that `body`, a response without its header, contains everything that its lengths announce.
     pub fn check(&self, body: &[u8], version: i16) -> Result<(), Malformed> {
         let mut walk = Validator { rest: body, version, flexible: version >= self.flexible };
         walk.fields(&self.body)
@@ -125,7 +125,7 @@ impl Validator<'_> {
         Ok(())
     }
 
-    /// A big-endian length of `N` bytes; -1 is null.
+    /// Reads a big-endian length of `N` bytes; -1 is null.
     fn length<const N: usize>(&mut self) -> Result<Option<usize>, Malformed> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed)?;
         self.rest = rest;
@@ -138,7 +138,7 @@ impl Validator<'_> {
         Ok(Some(head.iter().fold(0, |len, byte| len << 8 | usize::from(*byte))))
     }
 
-    /// A length plus one, as a varint; 0 is null.
+    /// Reads a varint that is a length plus one; 0 is null.
     fn compact_length(&mut self) -> Result<Option<usize>, Malformed> {
         Ok((self.varint()? as usize).checked_sub(1))
     }

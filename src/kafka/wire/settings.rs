@@ -1,25 +1,25 @@
-//! How the client connects and what it takes.
+//! The client's connection settings and limits.
 
 use super::throttle::ThrottleTime;
 use crate::kafka::security::Security;
 use std::time::Duration;
 
-/// Of one cluster; shared by all its connections.
+/// The settings of one cluster, shared by all its connections.
 #[derive(Debug, Clone)]
 pub struct WireSettings {
-    /// `host:port` of some brokers; the others are learnt from them.
+    /// Bootstrap servers, as `host:port`; they return the addresses of all brokers.
     pub bootstrap: Vec<String>,
     pub security: Security,
-    /// Names us in the broker's logs and quotas.
+    /// Identifies the bridge in the brokers' logs and quotas.
     pub client_id: String,
-    /// For each resolved address, and again for the first answer there.
+    /// For connecting to each resolved address, and again for the first response.
     pub connect_timeout: Duration,
-    /// For each request, from sending to the last byte of its answer.
+    /// For each request, from sending to the last byte of its response.
     pub request_timeout: Duration,
-    /// Bytes of one answer; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
+    /// The limit of a response in bytes; a longer one is [`Corrupt`](crate::broker::BrokerError::Corrupt).
     pub max_frame: usize,
-    pub produce: super::produce::ProducerSettings,
-    /// What quotas have cost so far.
+    pub produce: ProducerSettings,
+    /// How long quotas have paused the connections so far.
     pub throttled: ThrottleTime,
 }
 
@@ -32,8 +32,42 @@ impl Default for WireSettings {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             max_frame: 128 << 20,
-            produce: super::produce::ProducerSettings::default(),
+            produce: ProducerSettings::default(),
             throttled: ThrottleTime::default(),
+        }
+    }
+}
+
+/// How the producer batches and retries.
+#[derive(Debug, Clone)]
+pub struct ProducerSettings {
+    /// The size of a batch in bytes, and approximately of a request.
+    pub batch_bytes: usize,
+    /// The limit of one record in bytes, including the rest of its request; a larger record is rejected.
+    pub max_request_bytes: usize,
+    /// How long records are collected while other requests are in flight. With none in flight they are sent at once.
+    pub linger: Duration,
+    /// How long a broker may take for a request, whose `timeout_ms` is four fifths of this. Must be longer than Kafka's
+    /// session timeout (9 s), after which a dead follower leaves the in-sync replicas, and shorter than callers wait, so
+    /// that there is time for a retry.
+    pub request_timeout: Duration,
+    /// How old the metadata of a topic may be when records are produced to it.
+    pub metadata_refresh: Duration,
+    /// How long no broker may have answered before unsent records are rejected.
+    pub unavailable_after: Duration,
+}
+
+impl Default for ProducerSettings {
+    fn default() -> Self {
+        // Brokers accept batches of 1 MiB (`message.max.bytes`) by default.
+        Self {
+            batch_bytes: 1_000_000,
+            // The Java client's default.
+            max_request_bytes: 1_048_576,
+            linger: Duration::from_millis(2),
+            request_timeout: Duration::from_secs(20),
+            metadata_refresh: Duration::from_secs(5),
+            unavailable_after: Duration::from_secs(5),
         }
     }
 }

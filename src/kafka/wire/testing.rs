@@ -1,5 +1,4 @@
-//! A stand-in for a broker, for tests: answers what a closure says, in old versions that are easy
-//! to write by hand.
+//! A fake broker for tests. A closure returns its responses, in old versions that are easy to write by hand.
 #![allow(clippy::unwrap_used)]
 
 pub mod damage;
@@ -17,7 +16,7 @@ pub const LIST_OFFSETS: i16 = 2;
 pub const METADATA: i16 = 3;
 pub const API_VERSIONS: i16 = 18;
 
-/// Serves each connection with `serve`, one after the other's begin, until dropped.
+/// Accepts connections until it is dropped, and serves each one with `serve` on another thread.
 pub struct Impostor {
     pub address: String,
     pub connections: Arc<AtomicUsize>,
@@ -48,7 +47,7 @@ impl Impostor {
                     serving.push(std::thread::spawn(move || {
                         let ours = stream.try_clone().unwrap();
                         serve(stream);
-                        // The clone kept for the end would hold it open.
+                        // The clone in `streams` would keep it open.
                         let _ = ours.shutdown(std::net::Shutdown::Both);
                     }));
                 }
@@ -97,11 +96,11 @@ pub struct Asked {
     pub key: i16,
     pub version: i16,
     pub correlation: i32,
-    /// Without its header.
+    /// The request without its header.
     pub body: Vec<u8>,
 }
 
-/// The next request on `stream`; `None` at its end.
+/// Reads the next request on `stream`; `None` at its end.
 pub fn next_request(stream: &mut TcpStream) -> Option<Asked> {
     let mut len = [0; 4];
     stream.read_exact(&mut len).ok()?;
@@ -117,11 +116,11 @@ pub fn answer(stream: &mut TcpStream, correlation: i32, body: &[u8]) {
     let mut frame = (body.len() as i32 + 4).to_be_bytes().to_vec();
     frame.extend(correlation.to_be_bytes());
     frame.extend(body);
-    // Whoever asked may be gone.
+    // The client may have closed the connection.
     let _ = stream.write_all(&frame);
 }
 
-/// ApiVersions 3: Metadata 4, ListOffsets 2 and Fetch 4, which is Kafka 0.11.
+/// Returns an ApiVersions response (version 3) of Kafka 0.11: Metadata 4, ListOffsets 2 and Fetch 4.
 pub fn api_versions() -> Vec<u8> {
     let mut body = vec![0, 0, 4];
     for (key, max) in [(METADATA, 4i16), (LIST_OFFSETS, 2), (FETCH, 4)] {
@@ -134,7 +133,7 @@ pub fn api_versions() -> Vec<u8> {
     body
 }
 
-/// A broker of Kafka 0.11 that answers with `respond`; `None` closes the connection.
+/// Starts a broker of Kafka 0.11 that answers with `respond`; `None` closes the connection.
 pub fn broker(respond: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static) -> Impostor {
     Impostor::start(move |mut stream| {
         while let Some(asked) = next_request(&mut stream) {
@@ -150,7 +149,8 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
-/// Metadata 4 of brokers (`node`, `host:port`) and topics (name, error code, leaders by partition).
+/// Returns a Metadata response (version 4) with brokers (id, `host:port`) and topics (name, error code, leader of each
+/// partition).
 pub fn metadata(brokers: &[(i32, &str)], topics: &[(&str, i16, &[i32])]) -> Vec<u8> {
     let mut body = vec![0; 4];
     body.extend((brokers.len() as i32).to_be_bytes());

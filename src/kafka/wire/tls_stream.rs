@@ -1,11 +1,10 @@
-//! TLS over a socket that one thread reads while another writes.
+//! TLS on a socket that one thread reads while another one writes.
 //!
-//! rustls keeps both directions in one state, behind a lock here. The lock is held only to seal or to
-//! open records, never over a read or a write of the socket: who waits for an answer holds up nobody.
+//! rustls keeps both directions in one state, which a lock guards here. The lock is held only while records are
+//! encrypted or decrypted, never during socket I/O, so that a blocked reader does not block the writer.
 
-use super::transport::{is_hang_up, read_some, write_all};
+use super::socket::{io_error, is_closed, read_some, tls_error, write_all};
 use crate::broker::BrokerError;
-use crate::kafka::security::explain;
 use crate::sync::lock;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -15,28 +14,28 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Bytes taken from the socket at a time: some records.
-const READ: usize = 64 << 10;
-/// Bytes sealed at a time, so that who reads gets the lock in between.
-const SEAL: usize = 64 << 10;
+/// The size of one read from the socket, which is several TLS records.
+const READ_BYTES: usize = 64 << 10;
+/// The most bytes to encrypt at a time, so that the reader gets the lock in between.
+const CHUNK_BYTES: usize = 64 << 10;
 
 pub struct TlsStream {
     tcp: TcpStream,
     session: Mutex<ClientConnection>,
-    /// Of who reads.
-    sealed_in: Mutex<Incoming>,
-    /// Of who writes. Held over the whole write, since records must leave in the order in which they were sealed.
-    sealed_out: Mutex<Vec<u8>>,
+    /// Locked by the reader.
+    incoming: Mutex<EncryptedInput>,
+    /// Locked by the writer during the entire write, because records must be sent in the order of their encryption.
+    outgoing: Mutex<Vec<u8>>,
 }
 
-/// What came and was not opened yet.
-struct Incoming {
+/// Bytes that arrived and are not decrypted yet.
+struct EncryptedInput {
     bytes: Box<[u8]>,
     filled: Range<usize>,
 }
 
 impl TlsStream {
-    /// Shakes hands over a new connection to `address` (`host:port`), whose host the certificate must be for.
+    /// Runs the TLS handshake on a new connection to `address` (`host:port`), whose host the certificate must name.
     pub fn connect(
         tcp: TcpStream,
         address: &str,
@@ -45,23 +44,25 @@ impl TlsStream {
     ) -> Result<Self, BrokerError> {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        // A final dot is right in DNS and unknown in certificates.
-        let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
-            .map_err(|_| BrokerError::Untrusted(format!("{host:?} is no host name that a certificate can be for")))?;
-        let mut session = ClientConnection::new(config, name).map_err(|error| failed(address, &error))?;
+        // A trailing dot is valid in DNS but not in certificates.
+        let name = ServerName::try_from(host.trim_end_matches('.').to_owned()).map_err(|_| {
+            BrokerError::Untrusted(format!("{host:?} is not a host name that a certificate can contain"))
+        })?;
+        let mut session = ClientConnection::new(config, name).map_err(|error| tls_error(address, &error))?;
         session.set_buffer_limit(None);
-        let mut incoming = Incoming { bytes: vec![0; READ].into(), filled: 0..0 };
-        shake_hands(&tcp, &mut session, &mut incoming, deadline).map_err(|error| cut_short(address, error))?;
-        Ok(Self { tcp, session: Mutex::new(session), sealed_in: Mutex::new(incoming), sealed_out: Mutex::default() })
+        let mut incoming = EncryptedInput { bytes: vec![0; READ_BYTES].into(), filled: 0..0 };
+        handshake(&tcp, &mut session, &mut incoming, deadline).map_err(|error| handshake_error(address, error))?;
+        Ok(Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming), outgoing: Mutex::default() })
     }
 
+    /// Returns the underlying socket.
     pub fn tcp(&self) -> &TcpStream {
         &self.tcp
     }
 
-    /// Some bytes; 0 is the end.
+    /// Reads some bytes by `deadline`; 0 is the end of the stream.
     pub fn read(&self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
-        let mut incoming = lock(&self.sealed_in);
+        let mut incoming = lock(&self.incoming);
         loop {
             {
                 let mut session = lock(&self.session);
@@ -79,14 +80,15 @@ impl TlsStream {
         }
     }
 
+    /// Encrypts and writes all of `bytes` by `deadline`.
     pub fn write_all(&self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        let mut sealed = lock(&self.sealed_out);
-        for chunk in bytes.chunks(SEAL) {
+        let mut sealed = lock(&self.outgoing);
+        for chunk in bytes.chunks(CHUNK_BYTES) {
             sealed.clear();
             {
                 let mut session = lock(&self.session);
                 session.writer().write_all(chunk)?;
-                // With it goes what the other side's messages have called for meanwhile, such as new keys.
+                // This includes responses to messages from the broker, such as key updates.
                 while session.wants_write() {
                     session.write_tls(&mut *sealed)?;
                 }
@@ -97,8 +99,8 @@ impl TlsStream {
     }
 }
 
-impl Incoming {
-    /// Whether there was anything to open.
+impl EncryptedInput {
+    /// Decrypts what has arrived; returns `false` if there is nothing.
     fn open(&mut self, session: &mut ClientConnection) -> io::Result<bool> {
         let mut rest = self.bytes.get(self.filled.clone()).unwrap_or_default();
         if rest.is_empty() {
@@ -116,10 +118,10 @@ impl Incoming {
     }
 }
 
-fn shake_hands(
+fn handshake(
     tcp: &TcpStream,
     session: &mut ClientConnection,
-    incoming: &mut Incoming,
+    incoming: &mut EncryptedInput,
     deadline: Instant,
 ) -> io::Result<()> {
     loop {
@@ -140,7 +142,7 @@ fn shake_hands(
                     }
                 }
                 Err(error) => {
-                    // So that the broker's log says why, too.
+                    // The alert lets the broker log the reason too.
                     let mut alert = Vec::new();
                     if session.write_tls(&mut alert).is_ok() {
                         let _ = write_all(tcp, &alert, deadline);
@@ -152,18 +154,13 @@ fn shake_hands(
     }
 }
 
-/// What an error of TLS itself means.
-pub fn failed(address: &str, error: &rustls::Error) -> BrokerError {
-    BrokerError::Untrusted(explain(address, error))
-}
-
-/// What it means that the connection ended before TLS had begun.
-fn cut_short(address: &str, error: io::Error) -> BrokerError {
-    if !is_hang_up(&error) {
-        return super::transport::failed(address, "no TLS", &error);
+/// Converts an I/O error during the handshake.
+fn handshake_error(address: &str, error: io::Error) -> BrokerError {
+    if !is_closed(&error) {
+        return io_error(address, "no TLS", &error);
     }
     BrokerError::Unavailable(format!(
-        "{address} hung up when TLS was begun: it may be starting or ending, or its listener is PLAINTEXT or \
-         SASL_PLAINTEXT and security.protocol must say so"
+        "{address} closed the connection during the TLS handshake: it may be starting or stopping, or its listener is PLAINTEXT or \
+         SASL_PLAINTEXT, and security.protocol must be set to that"
     ))
 }

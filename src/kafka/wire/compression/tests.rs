@@ -5,7 +5,7 @@ use crate::kafka::wire::testing::damage::damaged;
 use proptest::prelude::*;
 use std::io::Write;
 
-/// More than any of the frames holds, and little enough that many cases cost no memory.
+/// More than any frame decompresses to, and small enough for many cases.
 const MAX: usize = 1 << 20;
 const TEXT: &[u8] = b"a text, a text, a longer text, and then once more a text \xff\x00";
 
@@ -13,7 +13,7 @@ fn memory(most: usize) -> Arc<Share> {
     Share::new("test", most, most)
 }
 
-/// Frames of a codec: of nothing, of little, of much that is the same.
+/// Returns frames of a codec: empty, small, and highly compressible.
 fn frames(codec: Codec) -> Vec<Vec<u8>> {
     let much = TEXT.repeat(2000);
     [&b""[..], TEXT, &much].into_iter().flat_map(|bytes| compressed(codec, bytes)).collect()
@@ -49,7 +49,7 @@ fn codecs() -> impl Strategy<Value = Codec> {
 }
 
 #[test]
-fn the_frames_of_the_corpus_are_right() {
+fn the_frames_of_the_corpus_are_valid() {
     for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let sizes: Vec<_> =
             frames(codec).iter().map(|frame| codec.decompress(frame, &memory(MAX)).unwrap().len()).collect();
@@ -59,7 +59,7 @@ fn the_frames_of_the_corpus_are_right() {
 
 proptest! {
     #[test]
-    fn damage_to_a_frame_costs_no_more_than_is_allowed(
+    fn a_damaged_frame_stays_within_the_budget(
         (codec, bytes) in codecs().prop_flat_map(|codec| (Just(codec), damaged(frames(codec)))),
         max in 0..MAX,
     ) {
@@ -69,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_of_any_codec_cost_more_than_is_allowed(codec in codecs(), bytes: Vec<u8>, max in 0..1000usize) {
+    fn random_bytes_stay_within_the_budget(codec in codecs(), bytes: Vec<u8>, max in 0..1000usize) {
         if let Ok(whole) = codec.decompress(&bytes, &memory(max)) {
             prop_assert!(whole.len() <= max);
         }
@@ -77,7 +77,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_inflated_is_paid_for_before_it_is_there_and_as_long_as_it_is_kept() {
+fn output_is_charged_before_it_is_allocated_and_until_it_is_dropped() {
     for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         for frame in compressed(codec, &vec![0; 300 << 10]) {
             let memory = memory(MAX);
@@ -102,7 +102,7 @@ fn what_is_inflated_is_paid_for_before_it_is_there_and_as_long_as_it_is_kept() {
 }
 
 #[test]
-fn a_zstd_window_is_read_from_the_head_of_its_frame() {
+fn the_zstd_window_is_read_from_the_frame_header() {
     let head = |rest: &[u8]| [&0xfd2f_b528u32.to_le_bytes()[..], rest].concat();
     for (frame, window) in [
         (head(&[0x00, 0x58]), Some(2 << 20)),

@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use std::io::Write;
 use std::sync::mpsc;
 
-fn brief(settings: WireSettings) -> WireSettings {
+fn impatient(settings: WireSettings) -> WireSettings {
     WireSettings { connect_timeout: Duration::from_millis(200), ..settings }
 }
 
-/// What comes of a broker that answers the first request with these bytes and then is silent, or
-/// closes the connection.
+/// Returns the error from a broker that answers the first request with `bytes` and then closes the connection or stays
+/// silent.
 fn open_after(bytes: Vec<u8>, then: Then) -> BrokerError {
     let impostor = Impostor::start(move |mut stream| {
         let _ = next_request(&mut stream);
@@ -21,7 +21,7 @@ fn open_after(bytes: Vec<u8>, then: Then) -> BrokerError {
             while next_request(&mut stream).is_some() {}
         }
     });
-    BrokerConnection::open(&impostor.address, &brief(impostor.settings())).err().unwrap()
+    BrokerConnection::open(&impostor.address, &impatient(impostor.settings())).err().unwrap()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +38,28 @@ fn framed(correlation: i32, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_not_kafka_is_an_error_that_says_what_is_wrong() {
+fn a_server_that_is_not_kafka_is_an_error_that_describes_it() {
     let versions = framed(0, &api_versions());
     let cases = [
-        ("corrupt", Vec::from(i32::MAX.to_be_bytes()), Then::Silence, "announces an answer of 2147483647 bytes"),
-        ("corrupt", vec![0xff; 20], Then::Silence, "announces an answer of -1 bytes"),
-        ("corrupt", vec![0; 20], Then::Silence, "announces an answer of 0 bytes"),
-        ("corrupt", vec![0, 0, 0, 3, 1, 1, 1], Then::Silence, "announces an answer of 3 bytes"),
+        ("corrupt", Vec::from(i32::MAX.to_be_bytes()), Then::Silence, "announces a response of 2147483647 bytes"),
+        ("corrupt", vec![0xff; 20], Then::Silence, "announces a response of -1 bytes"),
+        ("corrupt", vec![0; 20], Then::Silence, "announces a response of 0 bytes"),
+        ("corrupt", vec![0, 0, 0, 3, 1, 1, 1], Then::Silence, "announces a response of 3 bytes"),
         ("corrupt", b"HTTP/1.1 400 Bad Request\r\n".to_vec(), Then::Close, "HTTP"),
-        ("untrusted", vec![0x15, 3, 3, 0, 2, 2, 70], Then::Close, "security.protocol=SSL"),
+        ("untrusted", vec![0x15, 3, 3, 0, 2, 2, 70], Then::Close, "requires TLS"),
         ("corrupt", framed(7, &api_versions()), Then::Silence, "answers request 7 where 0 was next"),
-        ("corrupt", framed(0, &[0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]), Then::Silence, "damaged answer to ApiVersions"),
+        (
+            "corrupt",
+            framed(0, &[0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+            Then::Silence,
+            "malformed response to ApiVersions",
+        ),
         ("corrupt", framed(0, &[0, 41, 1, 0, 0, 0, 0, 0]), Then::Silence, "error 41"),
         ("unavailable", versions[..20].to_vec(), Then::Close, "closed the connection"),
         ("unavailable", versions[..20].to_vec(), Then::Silence, "no answer in time"),
         ("unavailable", framed(0, &vec![0; 900_000])[..9].to_vec(), Then::Silence, "no answer in time"),
         ("unavailable", Vec::new(), Then::Close, "closed the connection"),
-        ("unavailable", Vec::new(), Then::Close, "or one before 0.11, which --driver crate is for"),
+        ("unavailable", Vec::new(), Then::Close, "or is older than 0.11, which driver crate is for"),
         ("unavailable", Vec::new(), Then::Silence, "no answer in time"),
     ];
     for (kind, bytes, then, words) in cases {
@@ -79,7 +84,7 @@ proptest! {
 }
 
 #[test]
-fn an_answer_that_trickles_does_not_outlast_the_deadline() {
+fn a_trickling_response_does_not_extend_the_deadline() {
     let impostor = Impostor::start(|mut stream| {
         let _ = next_request(&mut stream);
         for byte in framed(0, &[0; 1000]) {
@@ -90,13 +95,13 @@ fn an_answer_that_trickles_does_not_outlast_the_deadline() {
         }
     });
     let began = Instant::now();
-    let error = BrokerConnection::open(&impostor.address, &brief(impostor.settings())).err().unwrap();
+    let error = BrokerConnection::open(&impostor.address, &impatient(impostor.settings())).err().unwrap();
     assert!(error.to_string().contains("in time"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
-fn nobody_there_is_said_with_the_address() {
+fn a_failed_connection_is_reported_with_its_address() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let error = BrokerConnection::open(&free, &WireSettings::default()).err().unwrap();
     assert!(matches!(&error, BrokerError::Unavailable(why) if why.contains(&free)), "{error:?}");
@@ -105,15 +110,15 @@ fn nobody_there_is_said_with_the_address() {
 }
 
 #[test]
-fn the_newest_common_version_is_spoken() {
+fn the_newest_common_version_is_used() {
     let broker = testing::broker(|_| None);
     let connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
     assert_eq!(connection.version_for::<MetadataRequest>(12), Ok(4));
     assert_eq!(connection.version_for::<MetadataRequest>(3), Ok(3));
     assert_eq!(connection.version_for::<ListOffsetsRequest>(7), Ok(2));
-    assert!(connection.versions().speaks_wire());
+    assert!(connection.versions().supports_wire());
     let error = connection.version_for::<InitProducerIdRequest>(4).unwrap_err();
-    assert!(error.to_string().contains("does not know InitProducerId"), "{error}");
+    assert!(error.to_string().contains("does not support InitProducerId"), "{error}");
 }
 
 #[test]
@@ -121,17 +126,17 @@ fn a_broker_that_is_too_old_is_named_with_its_versions() {
     let answer = ApiVersionsResponse::default().with_api_keys(vec![
         kafka_protocol::messages::api_versions_response::ApiVersion::default().with_api_key(1).with_max_version(3),
     ]);
-    let versions = ApiVersions::read("old:9092", &answer);
-    assert!(!versions.speaks_wire());
+    let versions = ApiVersions::from_response("old:9092", &answer);
+    assert!(!versions.supports_wire());
     let error = versions.common::<FetchRequest>(12).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "old:9092 speaks versions 0..3 of Fetch; this driver speaks 4..12; --driver crate is for brokers before Kafka 0.11"
+        "old:9092 supports Fetch versions 0..3, driver wire 4..12; driver crate is for brokers before Kafka 0.11"
     );
 }
 
 #[test]
-fn a_broker_that_does_not_know_our_question_is_asked_in_version_0() {
+fn a_broker_that_rejects_the_version_of_api_versions_is_asked_in_version_0() {
     let impostor = Impostor::start(|mut stream| {
         let first = next_request(&mut stream).unwrap();
         testing::answer(&mut stream, first.correlation, &[0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 0]);
@@ -145,7 +150,7 @@ fn a_broker_that_does_not_know_our_question_is_asked_in_version_0() {
 }
 
 #[test]
-fn another_thread_can_end_a_call_that_waits() {
+fn another_thread_can_interrupt_a_call() {
     let (asked, waits) = mpsc::channel();
     let impostor = Impostor::start(move |mut stream| {
         while let Some(request) = next_request(&mut stream) {
@@ -170,7 +175,7 @@ fn another_thread_can_end_a_call_that_waits() {
 }
 
 #[test]
-fn several_requests_are_in_flight_and_answered_in_order() {
+fn requests_in_flight_are_answered_in_order() {
     let impostor = Impostor::start(|mut stream| {
         let first = next_request(&mut stream).unwrap();
         testing::answer(&mut stream, first.correlation, &api_versions());
@@ -194,7 +199,7 @@ fn several_requests_are_in_flight_and_answered_in_order() {
 }
 
 #[test]
-fn a_broker_whose_sasl_is_too_old_takes_a_person_to_mend() {
+fn a_broker_without_sasl_authenticate_is_untrusted() {
     let old = testing::broker(|_| None);
     let sasl = Sasl::Plain { username: "alice".to_owned(), password: Secret::new("hunter2") };
     let security = Security { sasl: Some(Arc::new(sasl)), ..Security::default() };

@@ -185,7 +185,7 @@ pub fn end_of(answer: &OffsetForLeaderEpochResponse, want: &FetchPosition) -> Re
     let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == want.partition));
     let place = place(want);
     let end = end.ok_or_else(|| BrokerError::StaleMetadata(format!("{place}: the broker told no end of an epoch")))?;
-    errors::check(end.error_code, ErrorContext::Place(&place, Operation::Describe), None)?;
+    errors::check(end.error_code, ErrorContext::Partition(&place, Operation::Describe), None)?;
     Ok((end.leader_epoch.into(), end.end_offset))
 }
 

@@ -7,7 +7,7 @@
 use super::{OffsetQuery, PATIENCE};
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
 use crate::kafka::wire::fetch::epochs::{VERSION, end_of, request};
-use crate::kafka::wire::pool::Pool;
+use crate::kafka::wire::pool::ConnectionPool;
 use crate::record::{Epoch, NO_EPOCH, Offset, Position};
 
 /// Epochs that may lie between the one returned and the one of the record before, which is 0 or 1 but for transactions
@@ -15,7 +15,7 @@ use crate::record::{Epoch, NO_EPOCH, Offset, Position};
 const MOST: usize = 8;
 
 /// Sets the epochs of the positions that were found for this group, each by asking where the epochs before it end.
-pub fn find_epochs(pool: &Pool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: Vec<usize>) {
+pub fn find_epochs(pool: &ConnectionPool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: Vec<usize>) {
     let mut open = group;
     for _ in 0..MOST {
         let wants: Vec<(usize, FetchPosition)> =

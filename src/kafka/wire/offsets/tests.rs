@@ -38,7 +38,7 @@ fn ask(
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
-    let found = find(&cluster, &Pool::new(cluster.clone()), asked, Wanted::Offsets);
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), asked, Wanted::Offsets);
     found.into_iter().map(|place| Ok(place?.next)).collect()
 }
 
@@ -84,7 +84,7 @@ fn a_partition_added_since_the_last_look_is_found() {
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
     cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
     let asked = [(place("t", 1), OffsetAt::Latest)];
-    let answers = find(&cluster, &Pool::new(cluster.clone()), &asked, Wanted::Positions);
+    let answers = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, Wanted::Positions);
     assert_eq!(answers, [Ok(7.into())]);
 }
 
@@ -110,7 +110,7 @@ fn a_refusal_is_final() {
 #[test]
 fn nothing_asked_asks_nobody() {
     let cluster = Arc::new(ClusterClient::new(testing::settings(&[])));
-    assert_eq!(find(&cluster, &Pool::new(cluster.clone()), &[], Wanted::Positions), []);
+    assert_eq!(find(&cluster, &ConnectionPool::new(cluster.clone()), &[], Wanted::Positions), []);
 }
 
 const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
@@ -170,7 +170,7 @@ fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, B
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
     let asked = [(place("t", 0), OffsetAt::Latest)];
-    let found = find(&cluster, &Pool::new(cluster.clone()), &asked, Wanted::Positions).remove(0);
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, Wanted::Positions).remove(0);
     let questions = *questions.lock().unwrap();
     (found, questions)
 }

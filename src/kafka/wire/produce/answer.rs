@@ -30,7 +30,7 @@ pub fn judge(
         batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
         return (BatchOutcome::Written, Leader::Right);
     }
-    let error = error_for(code, ErrorContext::Place(place, Operation::Write), answer.error_message.as_deref());
+    let error = error_for(code, ErrorContext::Partition(place, Operation::Write), answer.error_message.as_deref());
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
     // A leader that is cut off from the controllers gets no acknowledgement from its followers, which follow another
     // one by now, and never says that it leads no more.

@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
 };
 use proptest::prelude::*;
 
-/// Writes an answer of this shape, with `elements` elements in every array.
+/// Writes a response that fits a schema, with `elements` elements in every array.
 struct Writer {
     out: Vec<u8>,
     version: i16,
@@ -78,11 +78,11 @@ impl Writer {
 }
 
 fn example<Q: ApiRequest>(version: i16, elements: usize) -> Vec<u8> {
-    // Some tags came with later versions than the struct that they are in.
+    // Some tagged fields were added in later versions than their struct.
     let known_tags = version == Q::VERSIONS.max;
-    let flexible = version >= Q::SHAPE.flexible;
+    let flexible = version >= Q::SCHEMA.flexible;
     let mut writer = Writer { out: Vec::new(), version, flexible, elements, known_tags };
-    writer.fields(&Q::SHAPE.body);
+    writer.fields(&Q::SCHEMA.body);
     writer.out
 }
 
@@ -90,20 +90,20 @@ fn agrees<Q: ApiRequest>() {
     for version in Q::VERSIONS.min..=Q::VERSIONS.max {
         for elements in 0..3 {
             let bytes = example::<Q>(version, elements);
-            assert_eq!(Q::SHAPE.check(&bytes, version), Ok(()), "{:?} {version}", Q::KEY);
+            assert_eq!(Q::SCHEMA.check(&bytes, version), Ok(()), "{:?} {version}", Q::KEY);
             let mut rest = Bytes::from(bytes.clone());
-            let decoded = Q::Answer::decode(&mut rest, version);
+            let decoded = Q::Response::decode(&mut rest, version);
             assert!(decoded.is_ok(), "{:?} {version}: {:?}", Q::KEY, decoded.err());
             assert_eq!(rest.remaining(), 0, "{:?} {version}", Q::KEY);
             for cut in 0..bytes.len() {
-                assert_eq!(Q::SHAPE.check(&bytes[..cut], version), Err(Malformed), "{:?} {version} {cut}", Q::KEY);
+                assert_eq!(Q::SCHEMA.check(&bytes[..cut], version), Err(Malformed), "{:?} {version} {cut}", Q::KEY);
             }
         }
     }
 }
 
 #[test]
-fn every_shape_is_what_the_codec_reads_in_every_version() {
+fn every_schema_matches_the_codec_in_every_version() {
     agrees::<ApiVersionsRequest>();
     agrees::<MetadataRequest>();
     agrees::<ListOffsetsRequest>();
@@ -119,11 +119,11 @@ fn every_shape_is_what_the_codec_reads_in_every_version() {
     agrees::<SaslAuthenticateRequest>();
 }
 
-/// What passes the check must not make the codec abort.
+/// Bytes that pass the validation must not make the codec abort.
 fn survives<Q: ApiRequest>(bytes: &[u8]) {
     for version in Q::VERSIONS.min..=Q::VERSIONS.max {
-        if Q::SHAPE.check(bytes, version).is_ok() {
-            let _ = Q::Answer::decode(&mut Bytes::copy_from_slice(bytes), version);
+        if Q::SCHEMA.check(bytes, version).is_ok() {
+            let _ = Q::Response::decode(&mut Bytes::copy_from_slice(bytes), version);
         }
     }
 }
@@ -144,7 +144,7 @@ fn survive_all(bytes: &[u8]) {
     survives::<SaslAuthenticateRequest>(bytes);
 }
 
-/// Of one element and of two, in the oldest, a middle and the newest version.
+/// Returns responses with one and with two elements per array, in the oldest, a middle and the newest version.
 fn answers<Q: ApiRequest>() -> Vec<Vec<u8>> {
     let (min, max) = (Q::VERSIONS.min, Q::VERSIONS.max);
     [min, min + (max - min) / 2, max].into_iter().flat_map(|v| [example::<Q>(v, 1), example::<Q>(v, 2)]).collect()
@@ -171,17 +171,17 @@ fn corpus() -> Vec<Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_damage_to_any_answer_costs_anything(bytes in damaged(corpus())) {
+    fn a_damaged_response_of_any_kind_does_not_abort_the_codec(bytes in damaged(corpus())) {
         survive_all(&bytes);
     }
 
     #[test]
-    fn random_bytes_cost_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_do_not_abort_the_codec(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         survive_all(&bytes);
     }
 
     #[test]
-    fn damaged_answers_cost_nothing(version in 4i16..=13, at in any::<prop::sample::Index>(), with in any::<[u8; 4]>()) {
+    fn a_forged_length_does_not_abort_the_codec(version in 4i16..=13, at in any::<prop::sample::Index>(), with in any::<[u8; 4]>()) {
         for mut bytes in [example::<FetchRequest>(version, 2), example::<MetadataRequest>(version, 2)] {
             let at = at.index(bytes.len() - 4);
             bytes[at..at + 4].copy_from_slice(&with);
@@ -191,10 +191,10 @@ proptest! {
 }
 
 #[test]
-fn an_array_longer_than_the_answer_is_refused_before_memory_is_reserved_for_it() {
+fn an_array_longer_than_its_response_is_rejected_before_allocation() {
     let mut metadata = vec![0, 0, 0, 0];
     metadata.extend(i32::MAX.to_be_bytes());
-    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 4), Err(Malformed));
+    assert_eq!(MetadataRequest::SCHEMA.check(&metadata, 4), Err(Malformed));
     let metadata = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f];
-    assert_eq!(MetadataRequest::SHAPE.check(&metadata, 12), Err(Malformed));
+    assert_eq!(MetadataRequest::SCHEMA.check(&metadata, 12), Err(Malformed));
 }

@@ -1,4 +1,4 @@
-//! Damage to bytes that are right, for the properties of whatever reads bytes from outside.
+//! Damages valid bytes, for property tests of code that reads bytes from outside.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ enum Edit {
     Cut(Index, Index),
     Insert(Index, Vec<u8>),
     Double(Index, Index),
-    /// The rest of another one of the corpus.
+    /// Appends the end of another example of the corpus.
     Splice(Index, Index, Index),
 }
 
@@ -25,7 +25,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// One of the corpus with up to four edits, or none.
+/// Returns an example of the corpus with up to four edits.
 pub fn damaged(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (any::<Index>(), vec(edit(), 0..5)).prop_map(move |(which, edits)| {
         let mut bytes = which.get(&corpus).clone();

@@ -1,4 +1,4 @@
-//! The answers that we read, field by field, as Kafka's message definitions have them:
+//! The schemas of responses, field by field as in Kafka's message definitions:
 //! <https://github.com/apache/kafka/tree/trunk/clients/src/main/resources/common/message>.
 
 use super::{ApiRequest, FieldSchema, FieldType, Schema, StructSchema};
@@ -37,8 +37,8 @@ const NODES: FieldType =
 
 impl ApiRequest for ApiVersionsRequest {
     const KEY: ApiKey = ApiKey::ApiVersions;
-    type Answer = ApiVersionsResponse;
-    const SHAPE: Schema = Schema {
+    type Response = ApiVersionsResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 3,
         body: StructSchema {
             fields: &[
@@ -58,8 +58,8 @@ impl ApiRequest for ApiVersionsRequest {
 
 impl ApiRequest for MetadataRequest {
     const KEY: ApiKey = ApiKey::Metadata;
-    type Answer = MetadataResponse;
-    const SHAPE: Schema = Schema {
+    type Response = MetadataResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 9,
         body: StructSchema {
             fields: &[
@@ -95,15 +95,15 @@ impl ApiRequest for MetadataRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Answer) -> i32 {
+    fn throttle_ms(answer: &Self::Response) -> i32 {
         answer.throttle_time_ms
     }
 }
 
 impl ApiRequest for ListOffsetsRequest {
     const KEY: ApiKey = ApiKey::ListOffsets;
-    type Answer = ListOffsetsResponse;
-    const SHAPE: Schema = Schema {
+    type Response = ListOffsetsResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 6,
         body: StructSchema {
             fields: &[
@@ -123,15 +123,15 @@ impl ApiRequest for ListOffsetsRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Answer) -> i32 {
+    fn throttle_ms(answer: &Self::Response) -> i32 {
         answer.throttle_time_ms
     }
 }
 
 impl ApiRequest for OffsetForLeaderEpochRequest {
     const KEY: ApiKey = ApiKey::OffsetForLeaderEpoch;
-    type Answer = OffsetForLeaderEpochResponse;
-    const SHAPE: Schema = Schema {
+    type Response = OffsetForLeaderEpochResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 4,
         body: StructSchema {
             fields: &[
@@ -148,8 +148,8 @@ impl ApiRequest for OffsetForLeaderEpochRequest {
 
 impl ApiRequest for FetchRequest {
     const KEY: ApiKey = ApiKey::Fetch;
-    type Answer = FetchResponse;
-    const SHAPE: Schema = Schema {
+    type Response = FetchResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 12,
         body: StructSchema {
             fields: &[
@@ -182,15 +182,15 @@ impl ApiRequest for FetchRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Answer) -> i32 {
+    fn throttle_ms(answer: &Self::Response) -> i32 {
         answer.throttle_time_ms
     }
 }
 
 impl ApiRequest for ProduceRequest {
     const KEY: ApiKey = ApiKey::Produce;
-    type Answer = ProduceResponse;
-    const SHAPE: Schema = Schema {
+    type Response = ProduceResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 9,
         body: StructSchema {
             fields: &[
@@ -216,15 +216,15 @@ impl ApiRequest for ProduceRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Answer) -> i32 {
+    fn throttle_ms(answer: &Self::Response) -> i32 {
         answer.throttle_time_ms
     }
 }
 
 impl ApiRequest for DeleteTopicsRequest {
     const KEY: ApiKey = ApiKey::DeleteTopics;
-    type Answer = DeleteTopicsResponse;
-    const SHAPE: Schema = Schema {
+    type Response = DeleteTopicsResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 4,
         body: StructSchema {
             fields: &[
@@ -243,8 +243,8 @@ impl ApiRequest for DeleteTopicsRequest {
 
 impl ApiRequest for InitProducerIdRequest {
     const KEY: ApiKey = ApiKey::InitProducerId;
-    type Answer = InitProducerIdResponse;
-    const SHAPE: Schema = Schema {
+    type Response = InitProducerIdResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 2,
         body: StructSchema {
             fields: &[always(I32), always(I16), always(I64), always(I16), since(6, I64), since(6, I16)],
@@ -252,15 +252,15 @@ impl ApiRequest for InitProducerIdRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Answer) -> i32 {
+    fn throttle_ms(answer: &Self::Response) -> i32 {
         answer.throttle_time_ms
     }
 }
 
 impl ApiRequest for SaslHandshakeRequest {
     const KEY: ApiKey = ApiKey::SaslHandshake;
-    type Answer = SaslHandshakeResponse;
-    const SHAPE: Schema = Schema {
+    type Response = SaslHandshakeResponse;
+    const SCHEMA: Schema = Schema {
         flexible: i16::MAX,
         body: StructSchema { fields: &[always(I16), always(FieldType::Array(&FieldType::Text))], tags: &[] },
     };
@@ -268,8 +268,8 @@ impl ApiRequest for SaslHandshakeRequest {
 
 impl ApiRequest for SaslAuthenticateRequest {
     const KEY: ApiKey = ApiKey::SaslAuthenticate;
-    type Answer = SaslAuthenticateResponse;
-    const SHAPE: Schema = Schema {
+    type Response = SaslAuthenticateResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 2,
         body: StructSchema {
             fields: &[always(I16), always(FieldType::Text), always(FieldType::Bytes), since(1, I64)],

@@ -1,6 +1,6 @@
-//! Answers about a cluster and its settings.
+//! The schemas of responses about a cluster and its settings.
 
-use super::answers::{I8, I16, I32, I64, UUID, always, plain, since};
+use super::responses::{I8, I16, I32, I64, UUID, always, plain, since};
 use super::{ApiRequest, FieldType, Schema, StructSchema};
 use kafka_protocol::messages::{
     ApiKey, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
@@ -9,8 +9,8 @@ use kafka_protocol::messages::{
 
 impl ApiRequest for DescribeConfigsRequest {
     const KEY: ApiKey = ApiKey::DescribeConfigs;
-    type Answer = DescribeConfigsResponse;
-    const SHAPE: Schema = Schema {
+    type Response = DescribeConfigsResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 4,
         body: StructSchema {
             fields: &[
@@ -43,8 +43,8 @@ impl ApiRequest for DescribeConfigsRequest {
 
 impl ApiRequest for CreateTopicsRequest {
     const KEY: ApiKey = ApiKey::CreateTopics;
-    type Answer = CreateTopicsResponse;
-    const SHAPE: Schema = Schema {
+    type Response = CreateTopicsResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 5,
         body: StructSchema {
             fields: &[
@@ -81,8 +81,8 @@ const REPLICAS: FieldType =
 
 impl ApiRequest for DescribeQuorumRequest {
     const KEY: ApiKey = ApiKey::DescribeQuorum;
-    type Answer = DescribeQuorumResponse;
-    const SHAPE: Schema = Schema {
+    type Response = DescribeQuorumResponse;
+    const SCHEMA: Schema = Schema {
         flexible: 0,
         body: StructSchema {
             fields: &[
