@@ -1,6 +1,6 @@
-//! The seam: what we ask of a broker, in blocking calls, and how it can fail.
+//! The interface to a broker: blocking calls, and the errors they return.
 //!
-//! `hub` speaks only to these traits; `kafka` and `embedded` implement them.
+//! `hub` and `http` know only these traits; `kafka` and `embedded` implement them.
 
 mod backlog;
 mod denial;
@@ -10,6 +10,8 @@ mod failure;
 pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
 pub use denial::{Denial, Operation, kafka_acls};
 pub use failure::{BrokerError, Remedy, WriteState};
+
+pub use crate::record::TopicId;
 
 use crate::record::{
     Epoch, EpochSpan, NewRecord, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition,
@@ -21,214 +23,249 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A broker's number within its cluster.
+/// The id of a broker in its cluster (`broker.id` or `node.id`).
 pub type NodeId = i32;
 
-/// KIP-516: tells a topic from an older one of the same name. `None` where the broker has none.
-pub type TopicId = Option<uuid::Uuid>;
-
-/// One broker or one cluster of them. Shared by all threads; calls block for a bounded time.
+/// A broker or a cluster of brokers. Shared by all threads. Every call blocks for a bounded time.
 pub trait Broker: Send + Sync + 'static {
-    /// What is connected and how, for logs and `/ready`: `wire 127.0.0.1:9092`.
+    /// The driver and its address, for logs and `/ready`: `wire 127.0.0.1:9092`.
     fn describe(&self) -> String;
 
-    /// Connections made so far, and those that could not be made.
+    /// The connections opened and failed since the start. Zero for a driver that does not count them.
     fn connections(&self) -> ConnectionCounts {
         ConnectionCounts::default()
     }
 
-    /// What waits to be written, by topic. Says nothing where nobody counts.
+    /// The records that wait to be written, by topic. Empty for a driver that does not count them.
     fn backlogs(&self) -> Vec<Backlog> {
         Vec::new()
     }
 
-    /// Whether a broker answers and records can be written, as far as is known from those that were to be.
+    /// Fails if no broker answers, or if recent writes show that records cannot be written.
     fn ready(&self) -> Result<(), BrokerError>;
 
-    /// What this driver can do on this broker. Asked when first needed, then remembered.
+    /// The features that this driver supports on this broker. Queried on first use, then cached.
     fn capabilities(&self) -> Result<Capabilities, BrokerError>;
 
-    /// All topics, without Kafka's internal ones, by name.
+    /// All topics in order of their names, without Kafka's internal topics.
     fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError>;
 
-    /// One answer for each of `topics`, in order, fresh from the broker. Never creates a topic.
+    /// Fetches the metadata of `topics` from the broker, one result for each, in order. Never creates a topic.
     fn topics(&self, topics: &[TopicName]) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>;
 
-    /// Deletes a topic with all its records. Other brokers may know it for a moment yet.
+    /// Deletes a topic with all its records. Other brokers of the cluster may list it for a moment longer.
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError>;
 
-    /// The offset of each place asked for, in order, with the leader epoch of the record before it, where there is one: so a
-    /// stream that begins there knows of a truncation though it has read nothing yet. An epoch under which nothing is written
-    /// yet would not do, as a log that never saw it would look truncated. [`NO_EPOCH`](crate::record::NO_EPOCH): unknown.
-    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>>;
+    /// Looks up the position at each [`OffsetAt`], in order: the offset, and the leader epoch of the record before it, or
+    /// [`NO_EPOCH`](crate::record::NO_EPOCH).
+    ///
+    /// With the epoch, a stream that starts there detects a truncation even before it has read a record. The current leader
+    /// epoch would be wrong: if nothing was written under it, a log that never saw it would look truncated.
+    fn positions(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>>;
 
-    /// The offset of each place asked for, in order.
-    fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
-        self.positions(asked).into_iter().map(|place| Ok(place?.next)).collect()
+    /// Looks up the offset at each [`OffsetAt`], in order.
+    fn offsets(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
+        self.positions(queries).into_iter().map(|position| Ok(position?.next)).collect()
     }
 
-    /// A separate connection for fetching from `leader`, for one thread. What it reads is paid for from `memory`: where
-    /// that is used up, a fetch returns what fits, and [`BrokerError::BudgetUsedUp`] for the rest.
+    /// Creates a reader that fetches from `leader` over its own connection, for use by one thread. Fetched batches are
+    /// charged to `memory`. If that is used up, a fetch returns what fits, and [`BrokerError::BudgetUsedUp`] for the rest.
     fn reader(&self, leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader>;
 
-    /// Writes what comes, until the channel is closed and everything taken from it is settled.
+    /// Writes submissions until the channel is closed and every submission is settled.
     ///
-    /// Runs on a thread of the caller's. Submissions to one partition are written in the order in
-    /// which they come; those of one topic and acks may be batched together.
+    /// Runs on the caller's thread. Submissions to one partition are written in order; those with the same topic and acks
+    /// may share a batch.
     fn write_all(&self, submissions: Receiver<Submission>);
 }
 
-/// Fetches from one leader. Reconnects by itself; what it cannot mend it reports.
+/// Fetches from one leader. Reconnects by itself, and returns the errors that reconnecting cannot fix.
 pub trait PartitionReader: Send {
-    /// Records at each of `wants`, in any order; a want with nothing new may be left out.
+    /// Fetches records at each position, in any order. A position without new records may be missing from the result.
     ///
-    /// Returns as soon as there is something, after `limits.wait`, or when interrupted. An error of
-    /// the whole is the connection's or the broker's; a partition's own is in its [`Fetched`].
+    /// Returns as soon as there are records or errors, after `limits.wait`, or when interrupted. An error of the call
+    /// concerns the connection or the broker; the error of one partition is in its [`FetchResult`].
     fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError>;
 
-    /// A way for another thread to end a waiting `fetch` early, because its wants have changed.
+    /// Returns a function with which another thread ends a waiting `fetch` early, because the positions have changed.
     fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync>;
 }
 
-/// Where nobody counts, nothing.
+/// Counts of a driver's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionCounts {
+    /// Connections that were established.
     pub opened: u64,
+    /// Connections that could not be established.
     pub failed: u64,
-    /// How long quotas have kept the bridge from asking.
+    /// How long broker quotas have delayed requests in total.
     pub throttled: Duration,
 }
 
-/// What a driver can do on the broker it talks to; the rest is refused with an error that says so.
+/// The features that a driver supports on its broker. Requests that need others fail with [`BrokerError::Unsupported`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
+    /// Record headers (KIP-82).
     pub headers: Support,
+    /// Record timestamps, and looking up offsets by them (KIP-32, KIP-79).
     pub timestamps: Support,
+    /// The idempotent producer (KIP-98).
     pub idempotence: Support,
 }
 
+/// Whether a feature is supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
+    /// It is.
     Yes,
+    /// It is not.
     No,
 }
 
+/// A topic's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicInfo {
+    /// The name of the topic.
     pub name: TopicName,
+    /// The id of the topic.
     pub id: TopicId,
-    /// By number, without holes.
+    /// All partitions, numbered from 0 without gaps.
     pub partitions: Vec<PartitionInfo>,
 }
 
+/// A partition's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionInfo {
+    /// The number of the partition.
     pub partition: Partition,
-    /// `None` while an election runs.
+    /// The broker that serves reads and writes; `None` during an election.
     pub leader: Option<NodeId>,
-    /// -1 where unknown.
+    /// The number of the leader's election, or -1 if unknown.
     pub leader_epoch: i32,
 }
 
+/// Which offset of a partition to look up, as in Kafka's ListOffsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetAt {
     /// The log start offset.
     Earliest,
-    /// The last stable offset (read_committed); the high watermark where there are no transactions.
+    /// The last stable offset (read_committed), which without transactions is the high watermark.
     Latest,
-    /// Of the first record with this timestamp or a later one; `Latest` where there is none.
+    /// The offset of the first record with this timestamp or a later one, or `Latest` without such a record.
     Time(Timestamp),
 }
 
-/// A place to fetch from.
+/// A partition and offset to fetch from.
 #[derive(Debug, Clone)]
 pub struct FetchPosition {
+    /// The name of the topic.
     pub topic: TopicName,
-    /// Where known, a topic made anew under the same name is an error, not a mix-up.
+    /// The expected id. A fetch from a recreated topic fails with [`BrokerError::Recreated`] instead of mixing up the two.
     pub topic_id: TopicId,
+    /// The number of the partition.
     pub partition: Partition,
+    /// The offset of the first record to return.
     pub offset: Offset,
-    /// Fences a fetch with old metadata (KIP-320); -1 where unknown.
+    /// Fences fetches with outdated metadata (KIP-320); -1 if unknown.
     pub leader_epoch: i32,
-    /// The leader epoch of the record before `offset` (KIP-595). A log in which that record is of another epoch, or
-    /// not there, answers [`BrokerError::Truncated`]. `NO_EPOCH`: nothing is claimed.
+    /// The leader epoch of the record before `offset` (KIP-595), or `NO_EPOCH` to skip the check. If the log has that record
+    /// under another epoch, or lacks it, the fetch fails with [`BrokerError::Truncated`].
     pub last_epoch: Epoch,
 }
 
+/// The limits of one fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct FetchLimits {
-    /// How long the broker may hold the request while there is nothing.
+    /// How long the broker may delay its response while there are no new records.
     pub wait: Duration,
-    /// Of the whole answer, about: the first batch comes even if it is larger.
+    /// The approximate size of the response. The first batch is returned even if it is larger (KIP-74).
     pub max_bytes: usize,
+    /// The approximate size for each partition.
     pub partition_max_bytes: usize,
 }
 
 /// The answer for one [`Want`].
 #[derive(Debug)]
 pub struct FetchResult {
+    /// The topic that was fetched.
     pub topic: TopicName,
+    /// The partition that was fetched.
     pub partition: Partition,
-    /// As asked; records before it are already left out.
+    /// The offset that was requested. Earlier records of the first batch are already left out.
     pub offset: Offset,
+    /// The records, or the error of this partition.
     pub result: Result<PartitionData, BrokerError>,
 }
 
-/// Committed records from `offset` on, without control records and those of aborted transactions.
+/// Committed records, without control records and records of aborted transactions.
 #[derive(Debug, Default, Clone)]
 pub struct PartitionData {
+    /// The batches in offset order.
     pub batches: Vec<Records>,
-    /// Where to read on: after everything seen, also what was left out. The asked offset if nothing was.
+    /// The offset to fetch next: after everything in the response, including the records that were left out. The requested
+    /// offset if the response was empty.
     pub next_offset: Offset,
-    /// Of everything seen, also what was left out; empty where the broker tells none.
+    /// The leader epochs of everything in the response, including the records that were left out. Empty if the broker sends
+    /// no epochs.
     pub epochs: EpochSpan,
+    /// The log start offset.
     pub log_start: Offset,
-    /// Readers get no further than this (last stable offset).
+    /// The last stable offset, up to which readers get records.
     pub end: Offset,
 }
 
-/// How many copies must have a record before it counts as written.
+/// How many replicas must have a record before it counts as written (`acks`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Acks {
+    /// All in-sync replicas.
     All,
+    /// The leader only.
     Leader,
-    /// Nobody tells; settled without an offset as soon as it is sent.
+    /// Not acknowledged: the record is settled without an offset as soon as it is sent.
     None,
 }
 
+/// Whether a write may create a missing topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AutoCreate {
-    /// Ask the broker to make a missing topic, if it does that by itself.
+    /// Lets the broker create the topic, if it is configured to (`auto.create.topics.enable`).
     Ask,
+    /// Fails with [`BrokerError::UnknownTopic`].
     Never,
 }
 
-/// Records for one topic that one caller waits for.
+/// Records for one topic, submitted by one caller who waits for their outcomes.
 #[derive(Debug)]
 pub struct Submission {
+    /// The topic to write to.
     pub topic: TopicName,
+    /// The acknowledgement to wait for.
     pub acks: Acks,
+    /// What to do if the topic is missing.
     pub auto_create: AutoCreate,
+    /// The records, in the order in which they are written.
     pub records: Vec<NewRecord>,
-    /// When the caller stops waiting: what is not settled by then must be settled as failed.
+    /// When the caller stops waiting. Records that are not settled by then must be settled as failed.
     pub deadline: Instant,
+    /// Where the outcomes go.
     pub receipts: DeliveryReport,
 }
 
-/// Where a record landed.
+/// The partition and offset of a written record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordLocation {
+    /// The partition that was chosen.
     pub partition: Partition,
-    /// `None` with `acks=0`, or where the broker only knows that it has the record already.
+    /// `None` with `acks=0`, or if the broker recognizes a duplicate but no longer knows its offset.
     pub offset: Option<Offset>,
 }
 
 pub type DeliveryResult = Result<RecordLocation, BrokerError>;
 
-/// Collects one outcome a record and hands them over when the last is there. Cheap to clone.
+/// Collects one outcome for each record of a submission, and delivers them together when the last one arrives. Cheap to
+/// clone.
 ///
-/// Whatever happens each record gets an outcome: when all clones are gone, what is missing is
-/// settled as [`BrokerError::Lost`].
+/// Every record gets an outcome: when the last clone is dropped, unsettled records get [`BrokerError::LostTrack`].
 #[derive(Clone)]
 pub struct DeliveryReport(Arc<Collector>);
 
@@ -243,7 +280,7 @@ struct Collected {
 }
 
 impl DeliveryReport {
-    /// `done` is called once, on any thread, with an outcome for each of `records`; it must not block.
+    /// Calls `done` once, on any thread, with the outcomes of `records` records. `done` must not block.
     pub fn new(records: usize, done: impl FnOnce(Vec<DeliveryResult>) + Send + 'static) -> Self {
         let collected = Collected { outcomes: vec![None; records], missing: records, done: Some(Box::new(done)) };
         let receipts = Self(Arc::new(Collector(Mutex::new(collected))));
@@ -253,7 +290,7 @@ impl DeliveryReport {
         receipts
     }
 
-    /// Settles the record at `index` of its submission; a second outcome for it is ignored.
+    /// Sets the outcome of the record at `index` of its submission. Ignores a second outcome for the same record.
     pub fn settle(&self, index: usize, outcome: DeliveryResult) {
         let complete = {
             let mut collected = self.0.lock();

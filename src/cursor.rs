@@ -1,41 +1,65 @@
-//! A place in every partition of every topic of a stream, silent partitions too; written as an SSE
-//! id and read back ([`text`]).
+//! The position of a stream in every partition of every topic, including partitions without records.
+//!
+//! A [`Cursor`] is written as the SSE id of each event, and parsed from the `Last-Event-ID` of a client that resumes. Its text
+//! is tied to the topics and partitions of the stream, and carries a checksum, so that a cut or changed id is rejected.
+//!
+//! ```
+//! use curlew::cursor::{BadCursor, Cursor, Selection};
+//! use curlew::record::{Position, TopicName};
+//!
+//! let topics = vec![TopicName::new("readings")?];
+//! let mut cursor = Cursor::new(topics.clone(), Selection::All);
+//! cursor.add_position(0, 42); // partition 0: the next offset is 42
+//! cursor.add_position(0, 7); // partition 1: the next offset is 7
+//!
+//! // Partition 1 has delivered offset 7, written under leader epoch 3.
+//! cursor.set(0, 1, Position { next: 8, epoch: 3 });
+//!
+//! let id = cursor.text().to_owned();
+//! let resumed = Cursor::read(&id, topics, Selection::All)?;
+//! assert_eq!(resumed.next(0, 0), Some(42));
+//! assert_eq!(resumed.position(0, 1), Some(Position { next: 8, epoch: 3 }));
+//!
+//! let others = vec![TopicName::new("alarms")?];
+//! assert_eq!(Cursor::read(&id, others, Selection::All), Err(BadCursor::OtherStream));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod digits;
 mod packed;
 mod text;
 
-use crate::broker::TopicId;
-use crate::record::{Offset, Partition, Position, TopicName};
+use crate::record::{Offset, Partition, Position, TopicId, TopicName};
 use std::fmt;
 use text::CursorText;
 
-/// Bits of a topic's tag in a cursor of few topics, and in one of many.
+/// Bits of a topic's id tag, in a cursor of few topics and in one of many.
 const TAG_BITS: u32 = 24;
 const SHORT_TAG_BITS: u32 = 16;
-/// More topics than this have short tags, so that a cursor of twelve fits 128 bytes.
+/// With more topics than this the tags are short, so that a cursor of twelve topics fits 128 bytes.
 const FEW_TOPICS: usize = 8;
-/// Follows the id of the last frame of a stream that is complete.
+/// Ends the id of the last frame of a complete stream.
 const COMPLETE: char = '~';
 
 /// Which partitions of its topics a stream reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Selection {
-    /// Those added later too.
+    /// All partitions, including those added later.
     #[default]
     All,
-    /// By number, without repeats.
+    /// These partitions, sorted and distinct.
     Only(Vec<Partition>),
 }
 
 impl Selection {
-    /// Sorts, and drops repeats; none means all.
+    /// Sorts the partitions and drops duplicates. An empty list means all partitions.
     pub fn of(mut partitions: Vec<Partition>) -> Self {
         partitions.sort_unstable();
         partitions.dedup();
         if partitions.is_empty() { Self::All } else { Self::Only(partitions) }
     }
 
+    /// Whether the stream reads `partition`.
     pub fn contains(&self, partition: Partition) -> bool {
         match self {
             Self::All => true,
@@ -44,11 +68,12 @@ impl Selection {
     }
 }
 
-/// A short stand-in for a topic's id (KIP-516). 0: the broker has none.
+/// A short hash of a topic's id (KIP-516), or 0 if the broker has no ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IdTag(u32);
 
 impl IdTag {
+    /// The tag of `id`.
     pub fn of(id: TopicId) -> Self {
         Self(id.map_or(0, |id| (crc32c::crc32c(id.as_bytes()) & ((1 << TAG_BITS) - 1)).max(1)))
     }
@@ -57,72 +82,75 @@ impl IdTag {
         Self(if self.0 == 0 { 0 } else { (self.0 & ((1 << SHORT_TAG_BITS) - 1)).max(1) })
     }
 
-    /// Whether both are known and not of the same topic.
+    /// Whether both are known and belong to different topics.
     pub fn differs(self, other: Self) -> bool {
         self.0 != 0 && other.0 != 0 && self.0 != other.0
     }
 
+    /// Whether the broker has an id for the topic.
     pub fn is_known(self) -> bool {
         self.0 != 0
     }
 }
 
-/// The places in one topic.
+/// The positions in one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicCursor {
+    /// The name of the topic.
     pub name: TopicName,
+    /// The tag of the topic's id, to detect that the topic was recreated.
     pub id: IdTag,
-    /// Of each partition: 0, 1, 2, … or those selected, in order. Empty while the topic does not exist.
-    places: Vec<Position>,
+    /// The position in each partition: 0, 1, 2, … or the selected ones, in order. Empty while the topic does not exist.
+    positions: Vec<Position>,
 }
 
-/// The next offset of every partition of every topic of a stream.
+/// The position in every partition of every topic of a stream.
 #[derive(Clone)]
 pub struct Cursor {
     selection: Selection,
-    /// By name.
+    /// Sorted by name.
     topics: Vec<TopicCursor>,
     text: CursorText,
 }
 
-/// Why a text is not a cursor of this stream.
+/// Why a text is not a cursor of a given stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BadCursor {
-    /// Not one of ours, damaged, or cut off.
+pub enum CursorError {
+    /// Not a cursor, damaged, or cut off.
     Damaged,
-    /// Made by a later version.
+    /// Written by a later version of Curlew.
     Version,
-    /// Of other topics or partitions.
+    /// The cursor of a stream with other topics or partitions.
     OtherStream,
-    /// Places that leave out a partition before one that they name, or name one twice.
+    /// Positions that skip a partition before the last one of their topic, or name one twice.
     Holes,
 }
 
-impl fmt::Display for BadCursor {
+impl fmt::Display for CursorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Damaged => "the cursor is damaged or cut off; give the id of an event exactly as it was sent",
             Self::Version => "the cursor was made by a later version of Curlew",
             Self::OtherStream => {
                 "the cursor belongs to a stream of other topics or partitions; \
-                 a cursor is for the topics and partitions that it was made with"
+                 use it with the topics and partitions of the stream that it came from"
             }
             Self::Holes => {
-                "the places leave a partition out, or name one twice; a topic's places are of its partitions from the first on"
+                "the offsets skip a partition or name one twice; name the partitions of each topic from the first one on"
             }
         })
     }
 }
 
-impl std::error::Error for BadCursor {}
+impl std::error::Error for CursorError {}
 
-/// The id of a stream is longer than its client could send back.
+/// A cursor is too long for a client to send it back in a `Last-Event-ID` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdTooLong {
     partitions: usize,
     bytes: usize,
     most: usize,
-    /// Partitions whose id would be short enough.
+    /// About how many partitions have a short enough id.
     fit: usize,
 }
 
@@ -153,116 +181,122 @@ impl fmt::Debug for Cursor {
 }
 
 impl Cursor {
-    /// A cursor whose topics have no known partition yet. Topics are sorted and repeats dropped.
+    /// A cursor of topics without known positions yet. Sorts the topics and drops duplicates.
     pub fn new(mut topics: Vec<TopicName>, selection: Selection) -> Self {
         topics.sort_unstable();
         topics.dedup();
-        let unknown = |name| TopicCursor { name, id: IdTag::default(), places: Vec::new() };
+        let unknown = |name| TopicCursor { name, id: IdTag::default(), positions: Vec::new() };
         Self { selection, topics: topics.into_iter().map(unknown).collect(), text: CursorText::default() }
     }
 
-    /// A cursor at known places. What is not named of a topic's last partitions is read from its beginning.
+    /// A cursor at the given next offsets. Partitions after the last one named are read from their beginning.
+    ///
+    /// Fails with [`BadCursor::OtherStream`] for a topic that is not one of `topics`, and with [`BadCursor::Holes`] if a
+    /// partition before the last one named is missing or named twice.
     pub fn at(
-        mut places: Vec<(TopicName, Partition, Offset)>,
+        mut offsets: Vec<(TopicName, Partition, Offset)>,
         topics: Vec<TopicName>,
         selection: Selection,
-    ) -> Result<Self, BadCursor> {
+    ) -> Result<Self, CursorError> {
         let mut cursor = Self::new(topics, selection);
-        places.sort_unstable();
-        for (name, partition, next) in places {
-            let topic = cursor.topic_index(&name).ok_or(BadCursor::OtherStream)?;
+        offsets.sort_unstable();
+        for (name, partition, next) in offsets {
+            let topic = cursor.topic_index(&name).ok_or(CursorError::OtherStream)?;
             match cursor.next_partition(topic) {
-                Some(expected) if expected == partition => cursor.add_place(topic, next),
-                _ => return Err(BadCursor::Holes),
+                Some(expected) if expected == partition => cursor.add_position(topic, next),
+                _ => return Err(CursorError::Holes),
             }
         }
         Ok(cursor)
     }
 
+    /// The partitions that the stream reads.
     pub fn selection(&self) -> &Selection {
         &self.selection
     }
 
-    /// By name.
+    /// The topics, sorted by name.
     pub fn topics(&self) -> &[TopicCursor] {
         &self.topics
     }
 
-    /// The place of `name` in [`topics`](Self::topics).
+    /// The index of `name` in [`topics`](Self::topics).
     pub fn topic_index(&self, name: &TopicName) -> Option<usize> {
         self.topics.binary_search_by(|t| t.name.cmp(name)).ok()
     }
 
-    /// Sets a topic's id, for instance when the topic appears or is made anew.
+    /// Sets the id of a topic, for instance when the topic is created or recreated.
     pub fn set_id(&mut self, topic: usize, id: IdTag) {
         let id = self.fit(id);
         if self.topics[topic].id != id {
             self.topics[topic].id = id;
-            self.text.outdate();
+            self.text.invalidate();
         }
     }
 
-    /// A tag as this cursor keeps it, to compare with its own.
+    /// Shortens a tag if this cursor has short tags, so that the two can be compared.
     pub fn fit(&self, id: IdTag) -> IdTag {
         if self.topics.len() > FEW_TOPICS { id.short() } else { id }
     }
 
-    /// Partitions of this topic whose next offset is known, with it.
-    pub fn places(&self, topic: usize) -> impl Iterator<Item = (Partition, Offset)> + '_ {
-        self.positions(topic).map(|(partition, place)| (partition, place.next))
+    /// The partitions of a topic with known positions, with their next offsets.
+    pub fn offsets(&self, topic: usize) -> impl Iterator<Item = (Partition, Offset)> + '_ {
+        self.positions(topic).map(|(partition, position)| (partition, position.next))
     }
 
-    /// Likewise, with their leader epochs.
+    /// The partitions of a topic with known positions, with these positions.
     pub fn positions(&self, topic: usize) -> impl Iterator<Item = (Partition, Position)> + '_ {
-        self.topics[topic].places.iter().enumerate().map(|(slot, place)| (self.partition_at(slot), *place))
+        self.topics[topic].positions.iter().enumerate().map(|(slot, position)| (self.partition_at(slot), *position))
     }
 
-    /// Records between this place and `ahead`, another one of the same topics, in the partition where that is most.
-    pub fn behind(&self, ahead: &Self) -> u64 {
+    /// How far this cursor is behind `ahead`, a cursor of the same topics: the largest difference of offsets in one
+    /// partition.
+    pub fn lag(&self, ahead: &Self) -> u64 {
         let topics = ahead.topics.iter().zip(&self.topics);
-        let lags = topics
-            .flat_map(|(ahead, own)| ahead.places.iter().zip(&own.places).map(|(ahead, own)| ahead.next - own.next));
+        let lags = topics.flat_map(|(ahead, own)| {
+            ahead.positions.iter().zip(&own.positions).map(|(ahead, own)| ahead.next - own.next)
+        });
         lags.max().and_then(|lag| u64::try_from(lag).ok()).unwrap_or(0)
     }
 
-    /// The next offset of a partition; `None` where the stream does not read it (yet).
+    /// The next offset of a partition, or `None` if its position is not known.
     pub fn next(&self, topic: usize, partition: Partition) -> Option<Offset> {
         Some(self.position(topic, partition)?.next)
     }
 
-    /// Likewise, with its leader epoch.
+    /// The position in a partition, or `None` if it is not known.
     pub fn position(&self, topic: usize, partition: Partition) -> Option<Position> {
-        self.topics[topic].places.get(self.slot(partition)?).copied()
+        self.topics[topic].positions.get(self.slot(partition)?).copied()
     }
 
-    /// The partition whose place would be added next, or `None` where the selection is complete.
+    /// The partition whose position [`add_position`](Self::add_position) would add, or `None` if the selection is complete.
     pub fn next_partition(&self, topic: usize) -> Option<Partition> {
-        let slot = self.topics[topic].places.len();
+        let slot = self.topics[topic].positions.len();
         match &self.selection {
             Selection::All => Some(slot as Partition),
             Selection::Only(partitions) => partitions.get(slot).copied(),
         }
     }
 
-    /// Adds the place of [`next_partition`](Self::next_partition).
-    pub fn add_place(&mut self, topic: usize, place: impl Into<Position>) {
-        self.topics[topic].places.push(place.into());
-        self.text.outdate();
+    /// Adds the position in [`next_partition`](Self::next_partition).
+    pub fn add_position(&mut self, topic: usize, position: impl Into<Position>) {
+        self.topics[topic].positions.push(position.into());
+        self.text.invalidate();
     }
 
-    /// Forgets a topic's places (it was made anew, or is gone).
+    /// Removes all positions of a topic that was recreated or deleted.
     pub fn clear(&mut self, topic: usize) {
-        self.topics[topic].places.clear();
-        self.text.outdate();
+        self.topics[topic].positions.clear();
+        self.text.invalidate();
     }
 
-    /// Moves a known place; a place that is not known is left alone. Called for each record.
+    /// Changes a known position. Ignores a partition whose position is not known. Called for each record, so it is fast.
     pub fn set(&mut self, topic: usize, partition: Partition, to: Position) {
         let Some(slot) = self.slot(partition) else { return };
-        let Some(place) = self.topics[topic].places.get_mut(slot) else { return };
-        let from = std::mem::replace(place, to);
+        let Some(position) = self.topics[topic].positions.get_mut(slot) else { return };
+        let from = std::mem::replace(position, to);
         if from.epoch != to.epoch {
-            self.text.outdate();
+            self.text.invalidate();
         } else if from.next != to.next {
             self.text.patch(topic, slot, to.next);
         }
@@ -270,21 +304,21 @@ impl Cursor {
 
     /// The cursor as an SSE id.
     pub fn text(&mut self) -> &str {
-        if self.text.is_outdated() {
+        if self.text.is_stale() {
             self.text = text::write(self);
         }
-        self.text.checked()
+        self.text.with_checksum()
     }
 
-    /// The id of the last frame of a stream that has delivered all it was asked for.
+    /// The SSE id of the last frame of a stream that has delivered everything up to its `until` or `limit`.
     pub fn complete_text(&mut self) -> String {
         format!("{}{COMPLETE}", self.text())
     }
 
-    /// Refuses a cursor whose text is longer than `most` bytes, with how many partitions would fit about.
+    /// Fails if the text is longer than `most` bytes. The error estimates how many partitions would fit.
     pub fn check_length(&mut self, most: usize) -> Result<(), IdTooLong> {
         let bytes = self.text().len();
-        let partitions = self.topics.iter().map(|topic| topic.places.len()).sum();
+        let partitions = self.topics.iter().map(|topic| topic.positions.len()).sum();
         if bytes <= most {
             return Ok(());
         }
@@ -295,19 +329,19 @@ impl Cursor {
         Err(IdTooLong { partitions, bytes, most, fit })
     }
 
-    /// Whether `text` is the last id of a complete stream.
+    /// Whether `text` is the last SSE id of a complete stream.
     pub fn is_complete(text: &str) -> bool {
         text.ends_with(COMPLETE)
     }
 
-    /// Reads a cursor for a stream of these topics and partitions.
-    pub fn read(text: &str, topics: Vec<TopicName>, selection: Selection) -> Result<Self, BadCursor> {
+    /// Parses the cursor of a stream with these topics and partitions.
+    pub fn parse(text: &str, topics: Vec<TopicName>, selection: Selection) -> Result<Self, CursorError> {
         text::read(text.strip_suffix(COMPLETE).unwrap_or(text), Self::new(topics, selection))
     }
 
-    /// Whether `text` has the shape of a cursor, whatever its stream: right alphabet and check.
-    pub fn looks_like(text: &str) -> bool {
-        !matches!(Self::read(text, Vec::new(), Selection::All), Err(BadCursor::Damaged))
+    /// Whether `text` is a well-formed cursor of any stream: it has the right alphabet and checksum.
+    pub fn is_well_formed(text: &str) -> bool {
+        !matches!(Self::parse(text, Vec::new(), Selection::All), Err(CursorError::Damaged))
     }
 
     fn slot(&self, partition: Partition) -> Option<usize> {
@@ -335,7 +369,7 @@ impl Cursor {
                 hash = crc32c::crc32c_append(hash, &partition.to_be_bytes());
             }
         }
-        u64::from(hash) % (1 << (6 * text::NAMES))
+        u64::from(hash) % (1 << (6 * text::NAMES_DIGITS))
     }
 }
 

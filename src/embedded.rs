@@ -18,7 +18,7 @@ mod tests;
 mod topics;
 mod verify;
 
-pub use inspect::examine;
+pub use inspect::inspect;
 
 use crate::broker::{
     Backlog, Broker, BrokerError, Capabilities, NodeId, OffsetAt, PartitionReader, Submission, Support, TopicInfo,
@@ -48,7 +48,7 @@ pub struct EmbeddedSettings {
 pub struct Embedded {
     log: Arc<EmbeddedLog>,
     /// A full topic makes retention look at once.
-    nudge: Sender<()>,
+    wake_retention: Sender<()>,
     // Closed before the thread is joined.
     _ended: Sender<()>,
     _retention: Worker,
@@ -63,16 +63,22 @@ impl Embedded {
         let (ended, is_ended) = bounded(0);
         let own = log.clone();
         let has_ended = is_ended.clone();
-        let retention = Worker::start("retention", move || retention::keep(&own, &nudged, &is_ended));
+        let retention = Worker::start("retention", move || retention::run(&own, &nudged, &is_ended));
         let own = log.clone();
-        let verify = Worker::start("verify", move || verify::pass(&own, &has_ended));
+        let verify = Worker::start("verify", move || verify::run(&own, &has_ended));
         let failed = |e: std::io::Error| format!("cannot start a thread: {e}");
-        Ok(Self { log, nudge, _ended: ended, _retention: retention.map_err(failed)?, _verify: verify.map_err(failed)? })
+        Ok(Self {
+            log,
+            wake_retention: nudge,
+            _ended: ended,
+            _retention: retention.map_err(failed)?,
+            _verify: verify.map_err(failed)?,
+        })
     }
 
     /// Makes a topic; `InvalidRecord` where there is one of the name.
     pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
-        self.log.write()?.create_topic(name, partitions)
+        self.log.begin_write()?.create_topic(name, partitions)
     }
 }
 
@@ -87,7 +93,7 @@ impl Broker for Embedded {
 
     /// A full disk concerns all partitions alike.
     fn backlogs(&self) -> Vec<Backlog> {
-        if !self.log.room.is_full() {
+        if !self.log.disk_space.is_full() {
             return Vec::new();
         }
         let of = |(topic, log): (&TopicName, &topics::LogTopic)| Backlog {
@@ -116,7 +122,7 @@ impl Broker for Embedded {
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<(), BrokerError> {
-        self.log.write()?.delete_topic(topic)
+        self.log.begin_write()?.delete_topic(topic)
     }
 
     fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
@@ -128,6 +134,6 @@ impl Broker for Embedded {
     }
 
     fn write_all(&self, submissions: Receiver<Submission>) {
-        group_commit::write_all(&self.log, &submissions, &self.nudge);
+        group_commit::write_all(&self.log, &submissions, &self.wake_retention);
     }
 }

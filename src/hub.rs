@@ -37,7 +37,9 @@ mod writer;
 pub use counts::{Amount, Histogram, HubCounts, LatencyTimer, Produced};
 pub use mailbox::Mailbox;
 pub use snapshot::{HubSnapshot, TopicBacklog};
-pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Start, Subscription, Until};
+pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Subscription, Until};
+
+pub use crate::start_position::Start;
 
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryResult};
 use crate::cursor::Cursor;

@@ -1,4 +1,4 @@
-//! Topic names, places in a log, and records: values that cannot be wrong.
+//! Topic names, positions in a log, and records, as types that hold only valid values.
 
 pub mod partitioner;
 
@@ -8,18 +8,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A topic's name as Kafka allows it: 1 to 249 of `A-Z a-z 0-9 . _ -`, not `.` or `..`. Cheap to clone.
+/// A valid Kafka topic name: 1 to 249 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(Arc<str>);
 
-/// What is wrong with a topic name, in words for the person who typed it.
+/// The error for an invalid topic name. Its text quotes the name and says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadTopicName(String);
+pub struct InvalidTopicName(String);
 
 impl TopicName {
+    /// Kafka's limit on the length of a topic name, in bytes.
     pub const MAX_LEN: usize = 249;
 
-    pub fn new(name: &str) -> Result<Self, BadTopicName> {
+    /// Checks `name`.
+    pub fn new(name: &str) -> Result<Self, InvalidTopicName> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         let complaint = if name.is_empty() {
             "a topic name must not be empty".to_owned()
@@ -32,9 +34,10 @@ impl TopicName {
         } else {
             return Ok(Self(name.into()));
         };
-        Err(BadTopicName(complaint))
+        Err(InvalidTopicName(complaint))
     }
 
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -52,33 +55,37 @@ impl fmt::Debug for TopicName {
     }
 }
 
-impl fmt::Display for BadTopicName {
+impl fmt::Display for InvalidTopicName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for BadTopicName {}
+impl std::error::Error for InvalidTopicName {}
 
-/// A partition's number within its topic, from 0.
+/// A topic's id (KIP-516), which differs from that of an older topic of the same name. `None` if the broker has no ids.
+pub type TopicId = Option<uuid::Uuid>;
+
+/// The number of a partition in its topic, from 0.
 pub type Partition = i32;
 
-/// A record's place in its partition, from 0. "Next offset" means the one to read next.
+/// The offset of a record in its partition, from 0. A "next offset" is the offset to read next.
 pub type Offset = i64;
 
-/// A leader epoch (KIP-101): the number of the election whose leader wrote a record. The embedded log has its own kind.
+/// A leader epoch (KIP-101): the number of the election whose leader wrote a record. The embedded log uses a random
+/// number for each time that it was opened.
 pub type Epoch = i64;
 
-/// The leader epoch is unknown.
+/// Stands for an unknown leader epoch.
 pub const NO_EPOCH: Epoch = -1;
 
-/// A place in one partition.
+/// A position in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The offset to read next.
     pub next: Offset,
-    /// The leader epoch of the record before `next` (KIP-320): a log that holds the offset and not this epoch was
-    /// truncated and has grown again. [`NO_EPOCH`]: nothing is claimed.
+    /// The leader epoch of the record before `next` (KIP-320), or [`NO_EPOCH`]. A log that holds this offset under another
+    /// epoch was truncated and has grown again.
     pub epoch: Epoch,
 }
 
@@ -88,7 +95,7 @@ impl From<Offset> for Position {
     }
 }
 
-/// The leader epochs in a stretch of a log: mostly one, which takes no memory of the heap.
+/// The leader epochs of a range of offsets. Usually there is only one, which needs no heap memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EpochSpan {
     first: Option<(Offset, Epoch)>,
@@ -96,9 +103,10 @@ pub struct EpochSpan {
 }
 
 impl EpochSpan {
+    /// No epochs.
     pub const NONE: Self = Self { first: None, later: Vec::new() };
 
-    /// From the offset `base` on records are of this epoch. To be called in the order of offsets.
+    /// Adds the epoch of the records from offset `base` on. Calls must be in the order of offsets.
     pub fn begin(&mut self, base: Offset, epoch: Epoch) {
         match (self.first, self.later.last()) {
             (None, _) => self.first = Some((base, epoch)),
@@ -108,32 +116,34 @@ impl EpochSpan {
         }
     }
 
-    /// The epoch of the record before `next`. `None`: that record is before the stretch.
+    /// The epoch of the record before `next`, or `None` if that record is before the range.
     pub fn before(&self, next: Offset) -> Option<Epoch> {
         let (_, first) = self.first.filter(|(base, _)| *base < next)?;
         let later = self.later.partition_point(|(base, _)| *base < next);
         Some(later.checked_sub(1).and_then(|at| self.later.get(at)).map_or(first, |(_, epoch)| *epoch))
     }
 
-    /// Bytes that it keeps in memory beside itself.
+    /// Heap memory in use, in bytes.
     pub fn memory(&self) -> usize {
         self.later.len() * size_of::<(Offset, Epoch)>()
     }
 }
 
-/// Milliseconds since the epoch; -1 where a broker keeps none.
+/// Milliseconds since the Unix epoch, or -1 if the broker stores no timestamps.
 pub type Timestamp = i64;
 
-/// Now, by this machine's clock.
+/// The current time by the clock of this machine.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
-/// One partition of one topic.
+/// One partition of one topic. Displayed as `topic/partition`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
+    /// The name of the topic.
     pub topic: TopicName,
+    /// The number of the partition in that topic.
     pub partition: Partition,
 }
 
@@ -143,33 +153,37 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// A record header. Kafka allows repeated names and null values.
+/// A record header (KIP-82). Kafka allows repeated names and null values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// The name, which need not be unique in its record.
     pub name: String,
+    /// The value; `None` is null.
     pub value: Option<Bytes>,
 }
 
-/// A record on its way to a topic.
+/// A record to produce.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewRecord {
-    /// `None`: chosen by the key as the Java client does, or sticky where there is no key.
+    /// `None` chooses by the key, as the Java client does, or by the sticky partitioner (KIP-480) without a key.
     pub partition: Option<Partition>,
+    /// `None` is null.
     pub key: Option<Bytes>,
     /// `None` is a tombstone.
     pub value: Option<Bytes>,
+    /// In the order in which they are stored.
     pub headers: Vec<Header>,
-    /// `None`: now.
+    /// `None` uses the time of the write.
     pub timestamp: Option<Timestamp>,
 }
 
 impl NewRecord {
-    /// About how many bytes the record takes in queues and batches.
+    /// The approximate size in queues and batches, in bytes.
     pub fn size(&self) -> usize {
         self.bytes() + 8 * self.headers.len() + 32
     }
 
-    /// Of its key, value and headers.
+    /// The total length of key, value and headers.
     pub fn bytes(&self) -> usize {
         let len = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
         let headers: usize = self.headers.iter().map(|h| h.name.len() + len(&h.value)).sum();
@@ -177,11 +191,14 @@ impl NewRecord {
     }
 }
 
-/// One record of a [`Records`], borrowed.
+/// A record borrowed from a [`Records`].
 #[derive(Debug, Clone, Copy)]
 pub struct RecordRef<'a> {
+    /// The offset in the partition.
     pub offset: Offset,
+    /// The producer's or the broker's timestamp, as the topic is configured.
     pub timestamp: Timestamp,
+    /// `None` is null.
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub value: Option<&'a [u8]>,
@@ -190,59 +207,63 @@ pub struct RecordRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
-    /// Headers in the record's order, repeats included. A name that is not UTF-8 comes as its bytes.
+    /// The headers as name and value, in stored order, including repeated names. A name need not be UTF-8.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let data = self.data;
         self.headers.iter().map(move |h| (h.name.of(data).unwrap_or_default(), h.value.of(data)))
     }
 
-    /// At least as many bytes as the record takes in any format, without a stream's id. In JSON a control character is
-    /// six bytes (RFC 8259, 7), what is not text becomes base64, and a line end begins a new `data:` line.
+    /// An upper bound on the bytes of the record in any output format, without the id of a stream. In JSON a control
+    /// character takes six bytes (RFC 8259, section 7), binary data becomes base64, and in SSE a line end starts another
+    /// `data:` line.
     pub fn encoded_bound(&self) -> usize {
-        let headers = self.headers().map(|(name, value)| HEADER_MEMBERS + part_bound(Some(name)) + part_bound(value));
-        MEMBERS + part_bound(self.key) + part_bound(self.value) + headers.sum::<usize>()
+        let headers = self.headers().map(|(name, value)| HEADER_BYTES + field_bound(Some(name)) + field_bound(value));
+        ENVELOPE_BYTES + field_bound(self.key) + field_bound(self.value) + headers.sum::<usize>()
     }
 
-    /// Of its key, value and headers.
+    /// The total length of key, value and headers.
     fn bytes(&self) -> usize {
         let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
         let headers = self.headers().map(|(name, value)| name.len() + len(value));
         len(self.key) + len(self.value) + headers.sum::<usize>()
     }
 
-    /// Not less than any format's bound, and known without reading the record.
+    /// A bound that is never below [`encoded_bound`](Self::encoded_bound) and does not read the key and value.
     pub fn quick_bound(&self) -> usize {
-        2 * MEMBERS + HEADER_MEMBERS * self.headers.len() + MOST * self.bytes()
+        2 * ENVELOPE_BYTES + HEADER_BYTES * self.headers.len() + MAX_EXPANSION * self.bytes()
     }
 
+    /// Whether the record has at least one header.
     pub fn has_headers(&self) -> bool {
         !self.headers.is_empty()
     }
 }
 
-/// Bytes of an envelope beside the record's own, and of each header.
-const MEMBERS: usize = 512;
-const HEADER_MEMBERS: usize = 96;
-/// What one byte becomes at most.
-const MOST: usize = 7;
+/// Bytes of an envelope around the key and value.
+const ENVELOPE_BYTES: usize = 512;
+/// Bytes of an envelope around each header.
+const HEADER_BYTES: usize = 96;
+/// The largest number of output bytes for one input byte.
+const MAX_EXPANSION: usize = 7;
 
-fn part_bound(part: Option<&[u8]>) -> usize {
-    /// Not worth counting.
+/// The bound for one key, value, header name or header value.
+fn field_bound(field: Option<&[u8]>) -> usize {
+    /// Up to this length the worst case is assumed, which is cheaper than counting.
     const SMALL: usize = 1 << 10;
-    let bytes = part.unwrap_or_default();
+    let bytes = field.unwrap_or_default();
     if bytes.len() <= SMALL {
-        return MOST * bytes.len();
+        return MAX_EXPANSION * bytes.len();
     }
     let controls = bytes.iter().filter(|byte| **byte < 0x20).count();
     let escaped = bytes.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-    (bytes.len() + (MOST - 1) * controls + escaped).max(bytes.len().div_ceil(3) * 4)
+    (bytes.len() + (MAX_EXPANSION - 1) * controls + escaped).max(bytes.len().div_ceil(3) * 4)
 }
 
-/// A stretch of [`Records`]' data, or null.
+/// A range of the buffer of a [`Records`], or null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u32,
-    /// `u32::MAX`: null.
+    /// `u32::MAX` means null.
     len: u32,
 }
 
@@ -271,56 +292,57 @@ struct RecordSpan {
     headers: u32,
 }
 
-/// Records of one partition in the order of their offsets, all in one shared buffer: nothing is
-/// copied per record. Offsets may have holes (compaction, transactions).
+/// Records of one partition in offset order, over one shared buffer, so that no record is copied. Offsets need not be
+/// consecutive (compaction, transactions).
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     data: Bytes,
     records: Vec<RecordSpan>,
     headers: Vec<HeaderSpan>,
-    /// Of `records` and `headers`; `data` has its own.
+    /// The reservation for `records` and `headers`; `data` carries another one.
     memory: Option<Arc<Reservation>>,
 }
 
 impl Records {
-    /// Records over `data`; [`push`](Self::push) adds each by slices of that very buffer.
+    /// No records yet, over the buffer `data`. [`push`](Self::push) adds each record as ranges of that buffer.
     pub fn over(data: Bytes) -> Self {
         Self { data, ..Self::default() }
     }
 
+    /// Reserves capacity for `records` more records.
     pub fn reserve(&mut self, records: usize) {
         self.records.reserve(records);
     }
 
-    /// Room for so many records, which `memory` pays for.
+    /// Reserves capacity for `records` more records, charged to `memory`. Fails if `memory` cannot grow by that much.
     pub fn reserve_within(&mut self, records: usize, memory: &mut Reservation) -> Result<(), Shortage> {
         memory.grow(records.saturating_mul(size_of::<RecordSpan>()))?;
         self.records.reserve_exact(records);
         Ok(())
     }
 
-    /// Room for one more record and one more header.
-    pub fn make_room(&mut self, memory: &mut Reservation) -> Result<(), Shortage> {
-        memory.make_room(&mut self.records)?;
-        memory.make_room(&mut self.headers)
+    /// Ensures capacity for one more record and one more header, charged to `memory`.
+    pub fn reserve_one(&mut self, memory: &mut Reservation) -> Result<(), Shortage> {
+        memory.reserve_one(&mut self.records)?;
+        memory.reserve_one(&mut self.headers)
     }
 
-    /// Keeps what was reserved for the records as long as they are kept.
-    pub fn paid_by(mut self, memory: Reservation) -> Self {
+    /// Ties the reservation `memory` to the lifetime of these records.
+    pub fn with_reservation(mut self, memory: Reservation) -> Self {
         self.memory = Some(Arc::new(memory));
         self
     }
 
-    /// Adds a record whose parts are ranges of the buffer given to [`over`](Self::over).
+    /// Adds a record whose key and value are ranges of the buffer given to [`over`](Self::over).
     ///
-    /// A range outside the buffer reads as null; parsers check their ranges before.
+    /// A range outside the buffer reads as null, so parsers check their ranges first.
     pub fn push(&mut self, offset: Offset, timestamp: Timestamp, key: Option<SpanRef>, value: Option<SpanRef>) {
         let (key, value) = (span(key), span(value));
         let first_header = self.headers.len() as u32;
         self.records.push(RecordSpan { offset, timestamp, key, value, first_header, headers: 0 });
     }
 
-    /// Adds a header to the record pushed last.
+    /// Adds a header to the last record. Does nothing if there is none.
     pub fn push_header(&mut self, name: SpanRef, value: Option<SpanRef>) {
         if let Some(last) = self.records.last_mut() {
             self.headers.push(HeaderSpan { name: span(Some(name)), value: span(value) });
@@ -328,6 +350,7 @@ impl Records {
         }
     }
 
+    /// The records in offset order.
     pub fn iter(&self) -> impl Iterator<Item = RecordRef<'_>> {
         self.records.iter().map(|r| RecordRef {
             offset: r.offset,
@@ -342,21 +365,23 @@ impl Records {
         })
     }
 
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Bytes that these records keep in memory.
+    /// The memory in use, including the buffer, in bytes.
     pub fn memory(&self) -> usize {
         self.data.len() + self.records.len() * size_of::<RecordSpan>() + self.headers.len() * size_of::<HeaderSpan>()
     }
 }
 
-/// Where a key, value, header name or header value lies in the buffer of a [`Records`].
+/// The range of a key, value, header name or header value in the buffer of a [`Records`].
 pub type SpanRef = std::ops::Range<usize>;
 
 fn span(part: Option<SpanRef>) -> Span {

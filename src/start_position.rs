@@ -1,66 +1,84 @@
-//! Where a stream starts, as a person writes it: `latest`, `earliest`, an RFC 3339 time, `-15m`, offsets, or
-//! a cursor. Shared by `?from=` and `--from`.
+//! Where a stream starts: `latest`, `earliest`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
+//! `?from=` and `--from`.
 
-use crate::cursor::{BadCursor, Cursor, Selection};
-use crate::hub::Start;
+use crate::cursor::{Cursor, CursorError, Selection};
 use crate::record::{Offset, Partition, Timestamp, TopicName};
 use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A place to start at, before it is known for which topics.
+/// A start position as written, before the topics are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartPosition {
+    /// The end of the log.
     Latest,
+    /// The start of the log.
     Earliest,
+    /// The first record with this timestamp or a later one.
     Time(Timestamp),
-    /// `TOPIC:PARTITION:OFFSET`, for each partition of each topic.
+    /// `TOPIC:PARTITION:OFFSET` for each partition of each topic.
     Offsets(Vec<(TopicName, Partition, Offset)>),
-    /// Has a cursor's shape; whether it is this stream's, [`start`](Self::start) tells.
+    /// A well-formed cursor. [`start`](Self::start) checks that it belongs to the stream.
     Cursor(String),
 }
 
+/// The start of a stream of known topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// The end of the log.
+    Latest,
+    /// The start of the log.
+    Earliest,
+    /// The first record with this timestamp or a later one.
+    Time(Timestamp),
+    /// A cursor of the stream's topics and partitions.
+    Cursor(Cursor),
+    /// Such a cursor that was at the end of the log a moment ago, so that the stream joins the live flow without reading
+    /// the log first.
+    End(Cursor),
+}
+
 impl StartPosition {
-    /// The start of a stream of these topics and partitions.
-    pub fn start(self, topics: &[TopicName], selection: &Selection) -> Result<Start, BadCursor> {
+    /// The start of a stream of these topics and partitions. Fails for offsets and cursors of another stream.
+    pub fn resolve(self, topics: &[TopicName], selection: &Selection) -> Result<Start, CursorError> {
         Ok(match self {
             Self::Latest => Start::Latest,
             Self::Earliest => Start::Earliest,
             Self::Time(at) => Start::Time(at),
-            Self::Offsets(places) => Start::Cursor(Cursor::at(places, topics.to_vec(), selection.clone())?),
-            Self::Cursor(text) => Start::Cursor(Cursor::read(&text, topics.to_vec(), selection.clone())?),
+            Self::Offsets(offsets) => Start::Cursor(Cursor::at(offsets, topics.to_vec(), selection.clone())?),
+            Self::Cursor(text) => Start::Cursor(Cursor::parse(&text, topics.to_vec(), selection.clone())?),
         })
     }
 }
 
-/// Not a place to start at; the text says what was given, what is allowed and what to do.
+/// An invalid start position. The text quotes it, lists the allowed forms and may add a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadFrom {
+pub struct InvalidStart {
     given: String,
     hint: &'static str,
 }
 
-impl fmt::Display for BadFrom {
+impl fmt::Display for InvalidStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { given, hint } = self;
         write!(
             f,
-            "from {given:?} is no place to start; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, \
+            "from {given:?} is not a start position; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, \
              an age like -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
         )
     }
 }
 
-impl std::error::Error for BadFrom {}
+impl std::error::Error for InvalidStart {}
 
 const IS_A_NUMBER: &str = "; an offset alone does not say where to start in several partitions";
 const LOOKS_CUT: &str = "; if it is an event's id, it is damaged or cut off: give it exactly as it was sent";
 const NO_ZONE: &str = "; a time needs its zone: Z or +02:00 at the end (in a URL the + is written %2B)";
 const UNITS: &str = "; an age is a minus sign, a number and a unit: ms, s, m, h, d or w";
 
-/// Reads a place to start at; `now` in ms since the epoch.
-pub fn parse_from(text: &str, now: Timestamp) -> Result<StartPosition, BadFrom> {
-    let bad = |hint| BadFrom { given: text.chars().take(200).collect(), hint };
+/// Parses a start position. Ages count back from `now`, in milliseconds since the Unix epoch.
+pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidStart> {
+    let bad = |hint| InvalidStart { given: text.chars().take(200).collect(), hint };
     match text {
         "latest" => return Ok(StartPosition::Latest),
         "earliest" => return Ok(StartPosition::Earliest),
@@ -74,12 +92,12 @@ pub fn parse_from(text: &str, now: Timestamp) -> Result<StartPosition, BadFrom> 
         return Ok(StartPosition::Time(at));
     }
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    // A topic of such a name is rarer than a forgotten zone.
+    // A topic with such a name is rarer than a time without its zone.
     let is_dated = text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-");
-    if !is_dated && let Some(places) = parse_offsets(text) {
-        return Ok(StartPosition::Offsets(places));
+    if !is_dated && let Some(offsets) = parse_offsets(text) {
+        return Ok(StartPosition::Offsets(offsets));
     }
-    if Cursor::looks_like(text) {
+    if Cursor::is_well_formed(text) {
         return Ok(StartPosition::Cursor(text.to_owned()));
     }
     Err(bad(match text {
@@ -90,25 +108,26 @@ pub fn parse_from(text: &str, now: Timestamp) -> Result<StartPosition, BadFrom> 
     }))
 }
 
-/// `TOPIC:PARTITION:OFFSET`, several separated by commas.
+/// Parses `TOPIC:PARTITION:OFFSET` entries, separated by commas.
 fn parse_offsets(text: &str) -> Option<Vec<(TopicName, Partition, Offset)>> {
-    let place = |text: &str| {
+    let entry = |text: &str| {
         let mut parts = text.split(':');
         let name = TopicName::new(parts.next()?).ok()?;
         let partition = parts.next()?.parse().ok().filter(|p| *p >= 0)?;
         let offset = parts.next()?.parse().ok().filter(|offset| *offset >= 0)?;
         parts.next().is_none().then_some((name, partition, offset))
     };
-    text.split(',').map(place).collect()
+    text.split(',').map(entry).collect()
 }
 
-/// A record's time: ms since the epoch, or RFC 3339. `None`: neither.
+/// Parses the timestamp of a record: milliseconds since the Unix epoch, or RFC 3339.
 pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let ms = text.parse().ok().filter(|ms| *ms >= 0);
     ms.or_else(|| parse_rfc3339(text)).filter(|ms| *ms >= 0)
 }
 
-/// ms since the epoch. A `+` that a URL's decoding made a space is taken for what was meant.
+/// Parses an RFC 3339 time into milliseconds since the Unix epoch. A space before the zone counts as a `+`, because URL
+/// decoding turns one into the other.
 fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     let time = parse(text).or_else(|| {
@@ -118,7 +137,7 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     Timestamp::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
-/// ms of `15m`, `1h30m`, `500ms`; `None` where it is none of those.
+/// Parses an age like `15m`, `1h30m` or `500ms` into milliseconds.
 pub(crate) fn parse_age(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0i64;
@@ -152,7 +171,7 @@ mod tests {
     const NOW: Timestamp = 1_769_846_400_000; // 2026-01-31T08:00:00Z
 
     #[test]
-    fn every_way_to_name_a_place_is_read() {
+    fn every_form_of_a_start_position_is_parsed() {
         let cases = [
             ("latest", StartPosition::Latest),
             ("earliest", StartPosition::Earliest),
@@ -167,12 +186,12 @@ mod tests {
             ("-9999999w", StartPosition::Time(0)),
         ];
         for (text, from) in cases {
-            assert_eq!(parse_from(text, NOW), Ok(from), "{text}");
+            assert_eq!(parse_start(text, NOW), Ok(from), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_place_is_refused_with_a_hint() {
+    fn an_invalid_start_position_is_rejected_with_a_hint() {
         let cases = [
             ("", ""),
             ("newest", ""),
@@ -187,44 +206,44 @@ mod tests {
             ("BAAAnotacursor", LOOKS_CUT),
         ];
         for (text, hint) in cases {
-            assert_eq!(parse_from(text, NOW), Err(BadFrom { given: text.into(), hint }), "{text}");
+            assert_eq!(parse_start(text, NOW), Err(InvalidStart { given: text.into(), hint }), "{text}");
         }
     }
 
     #[test]
-    fn a_cursor_is_read_back_for_its_own_topics_only() {
+    fn a_cursor_resolves_only_for_its_topics() {
         let topics = vec![TopicName::new("a").unwrap()];
         let mut cursor = Cursor::new(topics.clone(), Selection::All);
-        cursor.add_place(0, 42);
-        let from = parse_from(cursor.text(), NOW).unwrap();
-        assert_eq!(from.clone().start(&topics, &Selection::All), Ok(Start::Cursor(cursor)));
+        cursor.add_position(0, 42);
+        let from = parse_start(cursor.text(), NOW).unwrap();
+        assert_eq!(from.clone().resolve(&topics, &Selection::All), Ok(Start::Cursor(cursor)));
         let others = [TopicName::new("b").unwrap()];
-        assert_eq!(from.start(&others, &Selection::All), Err(BadCursor::OtherStream));
+        assert_eq!(from.resolve(&others, &Selection::All), Err(CursorError::OtherStream));
     }
 
     #[test]
-    fn offsets_are_a_place_in_each_partition() {
+    fn offsets_start_each_partition_at_its_offset() {
         let name = |text| TopicName::new(text).unwrap();
         let topics = [name("a"), name("b")];
-        let start = |text, selection| parse_from(text, NOW).unwrap().start(&topics, &selection);
+        let start = |text, selection| parse_start(text, NOW).unwrap().resolve(&topics, &selection);
         let all = |text| start(text, Selection::All);
         let mut cursor = Cursor::new(topics.to_vec(), Selection::All);
-        cursor.add_place(0, 42);
-        cursor.add_place(0, 17);
+        cursor.add_position(0, 42);
+        cursor.add_position(0, 17);
         assert_eq!(all("a:1:17,a:0:42"), Ok(Start::Cursor(cursor.clone())), "b is read from its beginning");
-        cursor.add_place(1, 9);
+        cursor.add_position(1, 9);
         assert_eq!(all("b:0:9,a:0:42,a:1:17"), Ok(Start::Cursor(cursor)));
         assert!(start("a:3:1", Selection::of(vec![3])).is_ok());
-        assert_eq!(all("a:1:17"), Err(BadCursor::Holes));
-        assert_eq!(all("a:0:1,a:0:2"), Err(BadCursor::Holes));
-        assert_eq!(all("c:0:1"), Err(BadCursor::OtherStream));
+        assert_eq!(all("a:1:17"), Err(CursorError::Holes));
+        assert_eq!(all("a:0:1,a:0:2"), Err(CursorError::Holes));
+        assert_eq!(all("c:0:1"), Err(CursorError::OtherStream));
         for bad in ["a:0", "a:0:1:2", "a:-1:0", "a:0:-1", "a:0:x", "a:0:1,", ":0:1", "a:0:99999999999999999999"] {
-            assert!(parse_from(bad, NOW).is_err(), "{bad}");
+            assert!(parse_start(bad, NOW).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_timestamp_is_ms_or_rfc_3339() {
+    fn a_timestamp_is_milliseconds_or_rfc_3339() {
         for (text, ms) in [
             ("0", Some(0)),
             ("1769846400000", Some(NOW)),
@@ -240,9 +259,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in ".*") {
-            let _ = parse_from(&text, NOW);
-            let _ = parse_from(&format!("-{text}"), NOW);
+        fn parsing_any_text_never_panics(text in ".*") {
+            let _ = parse_start(&text, NOW);
+            let _ = parse_start(&format!("-{text}"), NOW);
             let _ = parse_timestamp(&text);
         }
     }

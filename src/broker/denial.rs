@@ -1,30 +1,36 @@
-//! What an access rule forbids, and how to allow it.
+//! Operations that Kafka's ACLs deny, and how to allow them.
 
 use crate::record::TopicName;
 use std::fmt;
 
-/// The text says which rule is missing, and the command that makes it.
+/// An operation that the broker denied. The text names the missing ACL and the command that adds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
+    /// An operation on a topic.
     Topic {
+        /// The name of the topic.
         topic: TopicName,
+        /// The denied operation.
         operation: Operation,
-        /// Whom the broker takes us for (`User:alice`), as far as that is known here.
+        /// The bridge's principal on the broker (`User:alice`), if known.
         principal: Option<String>,
     },
-    /// Something else than a topic, in the broker's words.
+    /// An operation on another resource, in the broker's words.
     Other(String),
 }
 
-/// What was to be done with a topic, as Kafka's access rules call it.
+/// An operation on a topic, as in Kafka's ACLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// To look at it, which reading and writing include.
+    /// Fetching metadata. `Read` and `Write` imply it.
     Describe,
+    /// Fetching records.
     Read,
+    /// Producing records.
     Write,
-    /// Also to make the topic, where there is none.
+    /// Producing records to a topic that may have to be created first.
     WriteOrCreate,
+    /// Deleting the topic.
     Delete,
 }
 
@@ -38,8 +44,9 @@ impl Operation {
         }
     }
 
-    /// What `kafka-acls` calls the operation to allow: whoever looks at a topic wants to read it.
-    fn to_allow(self) -> &'static str {
+    /// The operation to allow, as `kafka-acls` calls it. For `Describe` that is `Read`, because a user who describes a topic
+    /// usually wants to read it.
+    fn acl_name(self) -> &'static str {
         match self {
             Self::Describe | Self::Read => "Read",
             Self::Write | Self::WriteOrCreate => "Write",
@@ -47,28 +54,28 @@ impl Operation {
         }
     }
 
-    fn besides(self) -> &'static str {
+    fn addition(self) -> &'static str {
         match self {
-            Self::WriteOrCreate => " (and --operation Create, where the bridge is to make it)",
+            Self::WriteOrCreate => " (and --operation Create, if the bridge should create the topic)",
             _ => "",
         }
     }
 }
 
 impl Denial {
-    /// With the principal, where it is about one.
-    pub fn of(mut self, whom: impl FnOnce() -> Option<String>) -> Self {
+    /// Adds the principal, if the error concerns a topic.
+    pub fn with_principal(mut self, find: impl FnOnce() -> Option<String>) -> Self {
         if let Self::Topic { principal, .. } = &mut self {
-            *principal = whom();
+            *principal = find();
         }
         self
     }
 }
 
-/// The command that lets `principal` do what `options` say.
+/// The command that adds an ACL for `principal` with the given options.
 pub fn kafka_acls(principal: Option<&str>, options: &str) -> String {
     let principal = principal.unwrap_or("User:NAME");
-    // Quotes for the shell, since a principal may be a certificate's name.
+    // Quoted for the shell, because the distinguished name of a certificate contains spaces and commas.
     let principal = match principal.bytes().all(|b| b.is_ascii_alphanumeric() || b":._-@".contains(&b)) {
         true => principal.to_owned(),
         false => format!("'{}'", principal.replace('\'', "'\\''")),
@@ -80,13 +87,13 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Topic { topic, operation, principal } => {
-                let who = principal.as_deref().unwrap_or("the bridge's user");
+                let user = principal.as_deref().unwrap_or("the bridge's user");
                 let command =
-                    kafka_acls(principal.as_deref(), &format!("--operation {} --topic {topic}", operation.to_allow()));
-                let (verb, besides) = (operation.verb(), operation.besides());
-                write!(f, "{who} may not {verb} topic {topic:?}; allow it with: {command}{besides}")
+                    kafka_acls(principal.as_deref(), &format!("--operation {} --topic {topic}", operation.acl_name()));
+                let (verb, addition) = (operation.verb(), operation.addition());
+                write!(f, "{user} may not {verb} topic {topic:?}; allow it with: {command}{addition}")
             }
-            Self::Other(words) => f.write_str(words),
+            Self::Other(message) => f.write_str(message),
         }
     }
 }
@@ -97,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_holds_the_command_that_allows_it() {
+    fn a_denial_names_the_command_that_adds_the_acl() {
         let denial = |operation, principal: Option<&str>| {
             let topic = TopicName::new("readings").unwrap();
             Denial::Topic { topic, operation, principal: principal.map(str::to_owned) }.to_string()

@@ -1,4 +1,4 @@
-//! A record as expressions see it.
+//! The view of a record that expressions use.
 
 use super::node::Variable;
 use super::value::{CelValue, JsonValue};
@@ -6,7 +6,7 @@ use crate::record::{Partition, RecordRef, TopicName};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-/// A record whose parts are parsed when an expression first asks for them, and then never again.
+/// A record whose parts are parsed on first use and then cached, so that several expressions share the work.
 pub struct Document<'r> {
     record: RecordRef<'r>,
     topic: &'r TopicName,
@@ -17,6 +17,7 @@ pub struct Document<'r> {
 }
 
 impl<'r> Document<'r> {
+    /// Wraps a record of the given topic and partition. Parses nothing yet.
     pub fn new(topic: &'r TopicName, partition: Partition, record: RecordRef<'r>) -> Self {
         let (value, key, headers) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Self { record, topic, partition, value, key, headers }
@@ -35,7 +36,8 @@ impl<'r> Document<'r> {
         }
     }
 
-    /// Values stay text, even where they look like JSON. A name that is not UTF-8 cannot be asked for.
+    /// The values stay text, even if they look like JSON. Headers whose name is not UTF-8 are left out, because no
+    /// expression can name them.
     fn read_headers(&self) -> JsonValue<'r> {
         let read = |bytes: &'r [u8]| match std::str::from_utf8(bytes) {
             Ok(text) => JsonValue::String(Cow::Borrowed(text)),

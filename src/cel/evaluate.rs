@@ -1,4 +1,4 @@
-//! A tree and a record to a value. Nothing here panics, and the work is bounded whatever the record holds.
+//! Evaluates an expression for a record. Never panics, and the work is bounded for any record.
 
 use super::document::Document;
 use super::functions::Function;
@@ -15,35 +15,37 @@ const BYTES_A_STEP: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unknown;
 
-type Known<T> = Result<T, Unknown>;
+type Evaluated<T> = Result<T, Unknown>;
 
-/// One expression on one record.
+/// The evaluation of one expression for one record.
 pub struct Evaluation<'t, 'r> {
     document: &'t Document<'r>,
     left: Cell<u32>,
 }
 
 impl<'t, 'r> Evaluation<'t, 'r> {
-    /// May take so many steps.
+    /// Allows `steps` steps.
     pub fn of(document: &'t Document<'r>, steps: u32) -> Self {
         Self { document, left: Cell::new(steps) }
     }
 
-    pub fn bool(&self, node: &'t CelNode) -> Known<bool> {
+    pub fn bool(&self, node: &'t CelNode) -> Evaluated<bool> {
         match self.value(node)? {
             CelValue::Bool(bool) => Ok(bool),
             _ => Err(Unknown),
         }
     }
 
-    fn value(&self, node: &'t CelNode) -> Known<CelValue<'t>> {
+    fn value(&self, node: &'t CelNode) -> Evaluated<CelValue<'t>> {
         self.charge(1)?;
         Ok(match node {
             CelNode::Literal(json) => json.view(),
             CelNode::Timestamp(ms) => CelValue::Timestamp(*ms),
             CelNode::Duration(ms) => CelValue::Duration(*ms),
             CelNode::Variable(variable) => self.document.variable(*variable),
-            CelNode::List(items) => CelValue::Items(items.iter().map(|item| self.value(item)).collect::<Known<_>>()?),
+            CelNode::List(items) => {
+                CelValue::Items(items.iter().map(|item| self.value(item)).collect::<Evaluated<_>>()?)
+            }
             CelNode::Field(of, name) => self.field(of, name)?.ok_or(Unknown)?.view(),
             CelNode::Has(of, name) => CelValue::Bool(self.field(of, name)?.is_some()),
             CelNode::Index(of, index) => self.index(of, index)?,
@@ -68,15 +70,15 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             CelNode::Matches(text, pattern) => match self.value(text)? {
                 CelValue::String(text) => {
                     self.charge(pattern.steps(&text))?;
-                    CelValue::Bool(pattern.is_in(&text))
+                    CelValue::Bool(pattern.is_match(&text))
                 }
                 _ => return Err(Unknown),
             },
         })
     }
 
-    /// Whether a part is `wanted`. One that is settles it, whatever the others are; else what is unknown stays so.
-    fn any(&self, parts: &'t [CelNode], wanted: bool) -> Known<bool> {
+    /// Whether one of `parts` is `wanted`. If none is, and one is unknown, the result is unknown.
+    fn any(&self, parts: &'t [CelNode], wanted: bool) -> Evaluated<bool> {
         let mut result = Ok(false);
         for part in parts {
             match self.bool(part) {
@@ -88,14 +90,14 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         result
     }
 
-    fn field(&self, of: &'t CelNode, name: &str) -> Known<Option<&'t JsonValue<'t>>> {
+    fn field(&self, of: &'t CelNode, name: &str) -> Evaluated<Option<&'t JsonValue<'t>>> {
         match self.value(of)? {
             CelValue::Map(fields) => Ok(field(fields, name)),
             _ => Err(Unknown),
         }
     }
 
-    fn index(&self, of: &'t CelNode, index: &'t CelNode) -> Known<CelValue<'t>> {
+    fn index(&self, of: &'t CelNode, index: &'t CelNode) -> Evaluated<CelValue<'t>> {
         let place = |int: i64| usize::try_from(int).map_err(|_| Unknown);
         match (self.value(of)?, self.value(index)?) {
             (CelValue::Map(fields), CelValue::String(name)) => Ok(field(fields, &name).ok_or(Unknown)?.view()),
@@ -108,7 +110,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         }
     }
 
-    fn call(&self, function: Function, arguments: &'t [CelNode]) -> Known<CelValue<'t>> {
+    fn call(&self, function: Function, arguments: &'t [CelNode]) -> Evaluated<CelValue<'t>> {
         match arguments {
             [argument] => function.of_one(self.value(argument)?, self),
             [text, part] => Ok(CelValue::Bool(function.of_texts(&self.value(text)?, &self.value(part)?, self)?)),
@@ -116,7 +118,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         }
     }
 
-    fn binary(&self, operator: Operator, left: CelValue<'t>, right: CelValue<'t>) -> Known<CelValue<'t>> {
+    fn binary(&self, operator: Operator, left: CelValue<'t>, right: CelValue<'t>) -> Evaluated<CelValue<'t>> {
         let bool = match operator {
             Operator::Equal => self.equal(&left, &right)?,
             Operator::NotEqual => !self.equal(&left, &right)?,
@@ -130,8 +132,8 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         Ok(CelValue::Bool(bool))
     }
 
-    /// Values of different types are different; numbers are equal by what they mean.
-    fn equal(&self, left: &CelValue<'t>, right: &CelValue<'t>) -> Known<bool> {
+    /// Values of different types are different, except for numbers, which are compared by value.
+    fn equal(&self, left: &CelValue<'t>, right: &CelValue<'t>) -> Evaluated<bool> {
         self.charge(1)?;
         Ok(match (left, right) {
             (CelValue::Null, CelValue::Null) => true,
@@ -174,7 +176,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         &self,
         left: impl IntoIterator<Item: Borrow<CelValue<'t>>>,
         right: impl IntoIterator<Item: Borrow<CelValue<'t>>>,
-    ) -> Known<bool> {
+    ) -> Evaluated<bool> {
         for (left, right) in left.into_iter().zip(right) {
             if !self.equal(left.borrow(), right.borrow())? {
                 return Ok(false);
@@ -183,8 +185,8 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         Ok(true)
     }
 
-    /// `None`: NaN is neither more nor less.
-    fn compare(&self, left: &CelValue<'t>, right: &CelValue<'t>) -> Known<Option<Ordering>> {
+    /// The order of two values, or `None` if one is NaN.
+    fn compare(&self, left: &CelValue<'t>, right: &CelValue<'t>) -> Evaluated<Option<Ordering>> {
         Ok(match (left, right) {
             (CelValue::Bool(a), CelValue::Bool(b)) => Some(a.cmp(b)),
             (CelValue::Int(a), CelValue::Int(b)) => Some(a.cmp(b)),
@@ -211,7 +213,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         })
     }
 
-    fn is_in(&self, item: &CelValue<'t>, of: &CelValue<'t>) -> Known<bool> {
+    fn is_in(&self, item: &CelValue<'t>, of: &CelValue<'t>) -> Evaluated<bool> {
         match of {
             CelValue::List(list) => self.has_equal(item, list.iter().map(JsonValue::view)),
             CelValue::Items(items) => self.has_equal(item, items),
@@ -223,7 +225,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         }
     }
 
-    fn has_equal(&self, item: &CelValue<'t>, list: impl IntoIterator<Item: Borrow<CelValue<'t>>>) -> Known<bool> {
+    fn has_equal(&self, item: &CelValue<'t>, list: impl IntoIterator<Item: Borrow<CelValue<'t>>>) -> Evaluated<bool> {
         for own in list {
             if self.equal(item, own.borrow())? {
                 return Ok(true);
@@ -232,8 +234,8 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         Ok(false)
     }
 
-    /// Beyond CEL, an int and a double make a double: JSON writes 21 and 21.5 for readings of one kind.
-    fn arithmetic(&self, operator: Operator, left: CelValue<'t>, right: CelValue<'t>) -> Known<CelValue<'t>> {
+    /// Unlike in CEL, ints and doubles can be mixed, which gives a double: JSON has 21 and 21.5 in values of the same field.
+    fn arithmetic(&self, operator: Operator, left: CelValue<'t>, right: CelValue<'t>) -> Evaluated<CelValue<'t>> {
         match (left, right) {
             (CelValue::Int(a), CelValue::Int(b)) => ints(operator, a, b).map(CelValue::Int).ok_or(Unknown),
             (CelValue::Uint(a), CelValue::Uint(b)) => wide(operator, a, b),
@@ -266,19 +268,19 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         }
     }
 
-    pub fn charge_bytes(&self, bytes: usize) -> Known<()> {
+    pub fn charge_bytes(&self, bytes: usize) -> Evaluated<()> {
         self.charge(bytes / BYTES_A_STEP)
     }
 
-    fn charge(&self, steps: usize) -> Known<()> {
+    fn charge(&self, steps: usize) -> Evaluated<()> {
         let steps = u32::try_from(steps).map_err(|_| Unknown)?;
         self.left.set(self.left.get().checked_sub(steps).ok_or(Unknown)?);
         Ok(())
     }
 }
 
-/// With a number that is larger than an int; the result may fit one.
-fn wide<'t>(operator: Operator, a: impl Into<i128>, b: impl Into<i128>) -> Known<CelValue<'t>> {
+/// Arithmetic with a number larger than an int. The result may fit an int again.
+fn wide<'t>(operator: Operator, a: impl Into<i128>, b: impl Into<i128>) -> Evaluated<CelValue<'t>> {
     let (a, b): (i128, i128) = (a.into(), b.into());
     let result = match operator {
         Operator::Add => a.checked_add(b),
@@ -310,7 +312,7 @@ fn sum(operator: Operator, a: i64, b: i64) -> Option<i64> {
     }
 }
 
-fn doubles<'t>(operator: Operator, a: f64, b: f64) -> Known<CelValue<'t>> {
+fn doubles<'t>(operator: Operator, a: f64, b: f64) -> Evaluated<CelValue<'t>> {
     Ok(CelValue::Double(match operator {
         Operator::Add => a + b,
         Operator::Subtract => a - b,

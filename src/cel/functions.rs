@@ -1,4 +1,4 @@
-//! The functions there are.
+//! The functions of expressions.
 
 use super::CompileError;
 use super::evaluate::{Evaluation, Unknown};
@@ -40,7 +40,7 @@ pub enum CallStyle {
     Method,
 }
 
-/// Name, style, and how many arguments, what a method is called on included.
+/// The name, style and number of arguments of each function. The receiver of a method counts as an argument.
 const FUNCTIONS: [(&str, CallStyle, usize, Function); 23] = [
     ("size", CallStyle::Global, 1, Function::Size),
     ("int", CallStyle::Global, 1, Function::Int),
@@ -93,7 +93,7 @@ impl Function {
         FUNCTIONS.iter().find(|(.., own)| *own == self).map_or(1, |(_, _, arguments, _)| *arguments)
     }
 
-    /// What it comes to.
+    /// The type of the result, with its article, for error messages.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Double => "a double",
@@ -105,14 +105,14 @@ impl Function {
         }
     }
 
-    /// Of one argument.
+    /// Evaluates a function of one argument.
     pub fn of_one<'t>(self, argument: CelValue<'t>, evaluation: &Evaluation<'_, '_>) -> Result<CelValue<'t>, Unknown> {
         if let CelValue::String(text) = &argument {
             evaluation.charge_bytes(text.len())?;
         }
         let value = match (self, argument) {
             (Self::Size, value) => CelValue::Int(i64::try_from(size(&value)?).map_err(|_| Unknown)?),
-            (Self::Int, CelValue::Double(double)) => CelValue::Int(whole(double)?),
+            (Self::Int, CelValue::Double(double)) => CelValue::Int(truncate(double)?),
             (Self::Int, CelValue::String(text)) => CelValue::Int(text.parse().map_err(|_| Unknown)?),
             (Self::Int, CelValue::Timestamp(ms)) => CelValue::Int(ms.div_euclid(1000)),
             (Self::Int, value @ CelValue::Int(_)) => value,
@@ -139,7 +139,7 @@ impl Function {
         Ok(value)
     }
 
-    /// In UTC. As in CEL, months and days of the week (from Sunday) count from 0, days of the month from 1.
+    /// A part of a timestamp in UTC. As in CEL, months and weekdays (from Sunday) count from 0, days of the month from 1.
     fn of_calendar(self, ms: i64) -> Result<i64, Unknown> {
         let time = time::calendar(ms).ok_or(Unknown)?;
         Ok(match self {
@@ -155,7 +155,7 @@ impl Function {
         })
     }
 
-    /// All of it in one unit; but milliseconds are those beyond the last second.
+    /// A duration converted to one unit. As in CEL, milliseconds are only the part below a second.
     fn of_duration(self, ms: i64) -> Result<i64, Unknown> {
         Ok(match self {
             Self::Hours => ms / 3_600_000,
@@ -166,7 +166,7 @@ impl Function {
         })
     }
 
-    /// Of a text and what it is searched for.
+    /// Evaluates a search for `part` in `text`.
     pub fn of_texts(
         self,
         text: &CelValue<'_>,
@@ -186,7 +186,7 @@ impl Function {
     }
 }
 
-/// Of a string in characters, of bytes in bytes.
+/// The size of a string in characters, of bytes in bytes, of a list or map in elements.
 fn size(value: &CelValue<'_>) -> Result<usize, Unknown> {
     Ok(match value {
         CelValue::String(text) => text.chars().count(),
@@ -198,8 +198,8 @@ fn size(value: &CelValue<'_>) -> Result<usize, Unknown> {
     })
 }
 
-/// Cut towards zero.
-fn whole(double: f64) -> Result<i64, Unknown> {
+/// Truncates towards zero, as CEL's `int()` does.
+fn truncate(double: f64) -> Result<i64, Unknown> {
     const END: f64 = 9_223_372_036_854_775_808.0;
     if (-END..END).contains(&double) { Ok(double as i64) } else { Err(Unknown) }
 }

@@ -1,4 +1,4 @@
-//! An expression as a tree.
+//! The syntax tree of an expression.
 
 use super::functions::Function;
 use super::pattern::Pattern;
@@ -7,9 +7,9 @@ use super::value::JsonValue;
 #[derive(Debug)]
 pub enum CelNode {
     Literal(JsonValue<'static>),
-    /// ms since the epoch.
+    /// In milliseconds since the Unix epoch.
     Timestamp(i64),
-    /// ms.
+    /// In milliseconds.
     Duration(i64),
     Variable(Variable),
     List(Vec<CelNode>),
@@ -18,7 +18,7 @@ pub enum CelNode {
     Index(Box<CelNode>, Box<CelNode>),
     Not(Box<CelNode>),
     Negate(Box<CelNode>),
-    /// All of many, so that long chains are flat.
+    /// Any number of operands, so that a long chain does not nest.
     And(Vec<CelNode>),
     Or(Vec<CelNode>),
     If(Box<[CelNode; 3]>),
@@ -67,7 +67,7 @@ pub const VARIABLES: [(&str, Variable); 7] = [
 ];
 
 impl CelNode {
-    /// What it surely comes to, where that does not depend on the record.
+    /// The type of the result, with its article, or `None` if it depends on the record.
     pub fn kind(&self) -> Option<&'static str> {
         Some(match self {
             Self::Literal(JsonValue::Null) => "null",

@@ -1,14 +1,15 @@
-//! Words to a tree, by precedence climbing. What is wrong is found here, before any record is seen.
+//! Parses the tokens of an expression into a syntax tree, by precedence climbing. Finds all errors that do not depend on
+//! records.
 
 use super::functions::{CallStyle, Function};
 use super::node::{CelNode, Operator, VARIABLES};
 use super::pattern::{self, Pattern};
-use super::token::{CelToken, Word, words};
+use super::token::{CelToken, LocatedToken, tokenize};
 use super::value::JsonValue;
 use super::{CompileError, MAX_DEPTH};
 use std::borrow::Cow;
 
-/// Operators of two sides, by how tightly they bind, loosest first.
+/// The binary operators by precedence, lowest first.
 const OPERATORS: [&[(&str, Operator)]; 5] = [
     &[("||", Operator::Or)],
     &[("&&", Operator::And)],
@@ -25,19 +26,19 @@ const OPERATORS: [&[(&str, Operator)]; 5] = [
     &[("*", Operator::Multiply), ("/", Operator::Divide), ("%", Operator::Remainder)],
 ];
 
-/// What CEL keeps for itself; none can be a variable.
+/// The reserved words, which cannot be variables.
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 
-/// The tree of an expression, and its text in one spelling.
+/// Returns the syntax tree of an expression, and its text with normalized white space.
 pub fn parse(source: &str, most: usize) -> Result<(CelNode, String), CompileError> {
     let length = source.chars().count();
     if length > most {
         let problem = format!("an expression has at most {most} characters; this one has {length}");
         return Err(CompileError::new(most + 1, problem));
     }
-    let words = words(source)?;
-    let text = words.iter().map(|word| word.text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
-    let mut parser = Parser { words, at: 0, nesting: 0, pattern_bytes: pattern::MAX_BYTES };
+    let tokens = tokenize(source)?;
+    let text = tokens.iter().map(|token| token.text).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
+    let mut parser = Parser { tokens, at: 0, nesting: 0, pattern_bytes: pattern::MAX_BYTES };
     let root = parser.expression()?;
     if parser.peek().token != CelToken::End {
         return Err(parser.expected("an operator or the end"));
@@ -47,15 +48,15 @@ pub fn parse(source: &str, most: usize) -> Result<(CelNode, String), CompileErro
 }
 
 struct Parser<'s> {
-    words: Vec<Word<'s>>,
+    tokens: Vec<LocatedToken<'s>>,
     at: usize,
-    /// Brackets and signs around what is being read: bounds the stack.
+    /// The number of open brackets and signs. Bounds the stack.
     nesting: usize,
-    /// Memory that patterns may still take.
+    /// The memory left for patterns, in bytes.
     pattern_bytes: usize,
 }
 
-/// A part of the tree, where it begins, and how deep it is.
+/// A part of the tree, with its column and depth.
 struct ParsedPart {
     node: CelNode,
     column: usize,
@@ -63,7 +64,7 @@ struct ParsedPart {
 }
 
 impl ParsedPart {
-    /// Around parts of at most this depth.
+    /// A node around parts of depth `inner` or less. Fails if it is nested too deeply.
     fn around(node: CelNode, column: usize, inner: usize) -> Result<Self, CompileError> {
         let depth = inner + 1;
         if depth > MAX_DEPTH { Err(too_deep(column)) } else { Ok(Self { node, column, depth }) }
@@ -84,9 +85,9 @@ impl ParsedPart {
 }
 
 impl<'s> Parser<'s> {
-    fn peek(&self) -> &Word<'s> {
-        // The last word is the end, and is never passed.
-        &self.words[self.at.min(self.words.len() - 1)]
+    fn peek(&self) -> &LocatedToken<'s> {
+        // The last token is the end, which is never consumed.
+        &self.tokens[self.at.min(self.tokens.len() - 1)]
     }
 
     fn column(&self) -> usize {
@@ -94,10 +95,10 @@ impl<'s> Parser<'s> {
     }
 
     fn bump(&mut self) {
-        self.at = (self.at + 1).min(self.words.len() - 1);
+        self.at = (self.at + 1).min(self.tokens.len() - 1);
     }
 
-    /// Passes an operator, bracket or keyword, if it is next.
+    /// Consumes an operator, bracket or keyword if it is the next token.
     fn eat(&mut self, text: &str) -> bool {
         let is_next = match &self.peek().token {
             CelToken::Symbol(symbol) => *symbol == text,
@@ -115,12 +116,12 @@ impl<'s> Parser<'s> {
     }
 
     fn expected(&self, what: &str) -> CompileError {
-        let Word { token, column, text } = self.peek();
+        let LocatedToken { token, column, text } = self.peek();
         let found = if *token == CelToken::End { "the end".to_owned() } else { format!("`{text}`") };
         CompileError::new(*column, format!("expected {what}, found {found}"))
     }
 
-    /// Reads something inside something.
+    /// Parses one level deeper.
     fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, CompileError>) -> Result<T, CompileError> {
         if self.nesting >= MAX_DEPTH {
             return Err(too_deep(self.column()));
@@ -147,7 +148,7 @@ impl<'s> Parser<'s> {
         })
     }
 
-    /// Operators that bind at least so tightly, and their sides.
+    /// Parses a chain of binary operators of level `least` or higher, and their operands.
     fn binary(&mut self, least: usize) -> Result<ParsedPart, CompileError> {
         let mut left = self.unary()?;
         while let Some((level, operator)) = self.operator(least) {
@@ -175,7 +176,7 @@ impl<'s> Parser<'s> {
         if !self.eat("-") {
             return self.member();
         }
-        // The smallest int has no positive counterpart.
+        // The magnitude of the smallest int is not an int.
         if let CelToken::Int(magnitude) = self.peek().token
             && let Some(int) = 0i64.checked_sub_unsigned(magnitude)
         {
@@ -191,7 +192,7 @@ impl<'s> Parser<'s> {
         self.selectors(primary)
     }
 
-    /// `.field`, `.function(…)` and `[…]` after something.
+    /// Parses the `.field`, `.function(…)` and `[…]` that follow a value.
     fn selectors(&mut self, mut part: ParsedPart) -> Result<ParsedPart, CompileError> {
         loop {
             let column = part.column;
@@ -253,7 +254,7 @@ impl<'s> Parser<'s> {
             }
             CelToken::Symbol("[") => {
                 self.bump();
-                let (nodes, depth) = flat(self.list("]")?);
+                let (nodes, depth) = split_parts(self.list("]")?);
                 return ParsedPart::around(CelNode::List(nodes), column, depth);
             }
             CelToken::Symbol("{") => return Err(CompileError::new(column, "maps cannot be written here")),
@@ -263,7 +264,7 @@ impl<'s> Parser<'s> {
         Ok(ParsedPart::leaf(CelNode::Literal(literal), column))
     }
 
-    /// A variable, or a call of a function.
+    /// Parses a variable or function call whose name is consumed.
     fn named(&mut self, name: &str, column: usize) -> Result<ParsedPart, CompileError> {
         if self.eat("(") {
             return self.call(name, column, None);
@@ -277,7 +278,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// Up to the closing bracket. As in CEL, a list may end with a comma.
+    /// Parses a list up to its closing bracket. As in CEL, it may end with a comma.
     fn list(&mut self, close: &str) -> Result<Vec<ParsedPart>, CompileError> {
         let mut parts = Vec::new();
         loop {
@@ -292,7 +293,7 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// A function whose name and opening bracket are read.
+    /// Parses a call whose name and opening bracket are consumed.
     fn call(&mut self, name: &str, column: usize, receiver: Option<ParsedPart>) -> Result<ParsedPart, CompileError> {
         let style = if receiver.is_some() { CallStyle::Method } else { CallStyle::Global };
         if (name, style) == ("has", CallStyle::Global) {
@@ -309,17 +310,17 @@ impl<'s> Parser<'s> {
             return Err(CompileError::new(column, format!("{name}() takes {wanted} argument(s), not {given}")));
         }
         let columns: Vec<_> = parts.iter().map(|part| part.column).collect();
-        let (nodes, depth) = flat(parts);
+        let (nodes, depth) = split_parts(parts);
         let at = columns.last().copied().unwrap_or(column);
         let node = match function {
             Function::Matches => self.matches(nodes, at)?,
-            Function::Timestamp | Function::Duration => moment(function, nodes, at)?,
+            Function::Timestamp | Function::Duration => parse_time_literal(function, nodes, at)?,
             _ => CelNode::Call(function, nodes),
         };
         ParsedPart::around(node, start, depth)
     }
 
-    /// The pattern is compiled once, so it cannot come from a record.
+    /// The pattern must be a literal, because it is compiled here and not for every record.
     fn matches(&mut self, nodes: Vec<CelNode>, column: usize) -> Result<CelNode, CompileError> {
         let mut nodes = nodes.into_iter();
         let (Some(text), Some(CelNode::Literal(JsonValue::String(pattern)))) = (nodes.next(), nodes.next()) else {
@@ -340,16 +341,16 @@ fn join(operator: Operator, left: ParsedPart, right: ParsedPart) -> Result<Parse
     }
     let (column, depth) = (left.column, left.depth.max(right.depth));
     match (operator, left.node) {
-        // A chain of one kind stays flat, however long it is.
-        (Operator::Or, CelNode::Or(parts)) => longer(CelNode::Or, parts, column, left.depth, right),
-        (Operator::And, CelNode::And(parts)) => longer(CelNode::And, parts, column, left.depth, right),
+        // A chain of the same operator stays flat, so that its length does not count as depth.
+        (Operator::Or, CelNode::Or(parts)) => extend_chain(CelNode::Or, parts, column, left.depth, right),
+        (Operator::And, CelNode::And(parts)) => extend_chain(CelNode::And, parts, column, left.depth, right),
         (Operator::Or, left) => ParsedPart::around(CelNode::Or(vec![left, right.node]), column, depth),
         (Operator::And, left) => ParsedPart::around(CelNode::And(vec![left, right.node]), column, depth),
         (operator, left) => ParsedPart::around(CelNode::Binary(operator, Box::new([left, right.node])), column, depth),
     }
 }
 
-fn longer(
+fn extend_chain(
     make: fn(Vec<CelNode>) -> CelNode,
     mut parts: Vec<CelNode>,
     column: usize,
@@ -360,7 +361,7 @@ fn longer(
     ParsedPart::around(make(parts), column, right.depth.max(depth - 1))
 }
 
-fn flat(parts: Vec<ParsedPart>) -> (Vec<CelNode>, usize) {
+fn split_parts(parts: Vec<ParsedPart>) -> (Vec<CelNode>, usize) {
     let depth = parts.iter().map(|part| part.depth).max().unwrap_or_default();
     (parts.into_iter().map(|part| part.node).collect(), depth)
 }
@@ -374,8 +375,8 @@ fn has(column: usize, mut arguments: Vec<ParsedPart>) -> Result<ParsedPart, Comp
     }
 }
 
-/// A time that is written out is read once, and what is wrong with it is told.
-fn moment(function: Function, nodes: Vec<CelNode>, column: usize) -> Result<CelNode, CompileError> {
+/// Parses a literal timestamp or duration here, so that an invalid one is a compile error.
+fn parse_time_literal(function: Function, nodes: Vec<CelNode>, column: usize) -> Result<CelNode, CompileError> {
     let [CelNode::Literal(JsonValue::String(text))] = nodes.as_slice() else {
         return Ok(CelNode::Call(function, nodes));
     };

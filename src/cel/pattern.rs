@@ -1,24 +1,25 @@
-//! Patterns of `matches`: in the syntax of RE2, in linear time, of bounded size.
+//! The patterns of `matches`: RE2 syntax, linear time, bounded size.
 
 use regex_lite::{Regex, RegexBuilder};
 
-/// Memory of all compiled patterns of one expression.
+/// The limit of memory for all compiled patterns of one expression, in bytes.
 pub const MAX_BYTES: usize = 16 << 10;
-/// What a pattern takes at least.
+/// The smallest size that is assumed for a compiled pattern.
 const MIN_BYTES: usize = 512;
-/// Of a pattern, for each byte of text: a step is then about as long as any other.
+/// Bytes of compiled pattern that count as one step for each byte of text. That makes a step about as long as others.
 const BYTES_A_STEP: usize = 128;
 
 /// A compiled pattern.
 #[derive(Debug)]
 pub struct Pattern {
     regex: Regex,
-    /// Memory that it may take.
+    /// An upper bound on the memory in use.
     pub bytes: usize,
 }
 
 impl Pattern {
-    /// The engine does not tell a pattern's size, but keeps to a limit: the smallest that does is taken for it.
+    /// Compiles a pattern of at most `most` bytes. The engine does not report a pattern's size but respects a limit, so the
+    /// smallest power of two that it accepts is taken as the size.
     pub fn compile(pattern: &str, most: usize) -> Result<Self, String> {
         let mut bytes = MIN_BYTES;
         let mut refused = format!("the patterns of an expression take together at most {MAX_BYTES} bytes, compiled");
@@ -32,12 +33,12 @@ impl Pattern {
         Err(refused)
     }
 
-    /// What a search takes at most: each byte of the text can meet every state of the pattern.
+    /// The largest number of steps of a search: each byte of the text can visit every state of the pattern.
     pub fn steps(&self, text: &str) -> usize {
         text.len().saturating_mul(self.bytes / BYTES_A_STEP)
     }
 
-    pub fn is_in(&self, text: &str) -> bool {
+    pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 }

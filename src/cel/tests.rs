@@ -22,7 +22,7 @@ fn record(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&[u8], Option<&[
     records
 }
 
-fn judge(source: &str, records: &Records) -> bool {
+fn matches(source: &str, records: &Records) -> bool {
     let expression = Expression::compile(source).unwrap_or_else(|e| panic!("{source}: {e}"));
     let topic = TopicName::new("sensors").unwrap();
     expression.is_true(&Document::new(&topic, 3, records.iter().next().unwrap()))
@@ -30,12 +30,12 @@ fn judge(source: &str, records: &Records) -> bool {
 
 fn check(records: &Records, cases: &[(&str, bool)]) {
     for (source, expected) in cases {
-        assert_eq!(judge(source, records), *expected, "{source}");
+        assert_eq!(matches(source, records), *expected, "{source}");
     }
 }
 
 #[test]
-fn unsigned_numbers_of_64_bits_are_exact() {
+fn unsigned_64_bit_numbers_are_exact() {
     let value = br#"{"id":18446744073709551615,"near":18446744073709551614,"half":9223372036854775808,"n":5,"d":1.8446744073709552e19}"#;
     let cases = [
         ("value.n == 5u && 5u == 5 && value.n < 6U", true),
@@ -135,9 +135,9 @@ fn conditions_on_a_json_record() {
     );
 }
 
-/// As CEL has it: the side that decides is enough, whatever the other one is.
+/// As in CEL, `&&` and `||` have a result if one side determines it.
 #[test]
-fn what_a_record_does_not_tell_is_no_match_unless_the_other_side_decides() {
+fn an_unknown_result_does_not_match_unless_the_other_side_determines_it() {
     let records = record(Some(b"k"), Some(br#"{"n":1,"s":"x"}"#), &[]);
     check(
         &records,
@@ -172,7 +172,7 @@ fn what_a_record_does_not_tell_is_no_match_unless_the_other_side_decides() {
 }
 
 #[test]
-fn keys_and_values_that_are_no_json() {
+fn keys_and_values_that_are_not_json() {
     let null = record(None, None, &[(b"a", None), (b"a", Some(b"1")), (b"b", Some(b"\xff")), (b"\xff", Some(b"1"))]);
     check(
         &null,
@@ -191,7 +191,7 @@ fn keys_and_values_that_are_no_json() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_column() {
+fn compile_errors_name_their_column() {
     let cases = [
         ("", 1, "expected a value, found the end"),
         ("value.temperature >", 20, "expected a value, found the end"),
@@ -205,7 +205,7 @@ fn what_is_wrong_is_said_with_its_column() {
         ("key == 'a\n'", 8, "this string does not end"),
         (r"key == 'a\q'", 10, "this escape is unknown"),
         (r"key == '\ud800'", 9, "this escape is unknown"),
-        ("key & 1", 5, "'&' means nothing here"),
+        ("key & 1", 5, "'&' is not allowed here"),
         ("value.a == 1 }", 14, "expected an operator or the end, found `}`"),
         ("value.a == {}", 12, "maps cannot be written here"),
         ("(key == 'a'", 12, "expected `)`, found the end"),
@@ -243,7 +243,7 @@ fn what_is_wrong_is_said_with_its_column() {
 }
 
 #[test]
-fn what_is_nested_too_deeply_or_too_long_is_refused_before_it_can_overflow_a_stack() {
+fn expressions_nested_too_deeply_or_too_long_are_rejected_before_they_overflow_the_stack() {
     let repeated = |before: &str, times: usize, middle: &str, after: &str| {
         format!("{}{middle}{}", before.repeat(times), after.repeat(times))
     };
@@ -264,12 +264,12 @@ fn what_is_nested_too_deeply_or_too_long_is_refused_before_it_can_overflow_a_sta
         "value.".repeat(170),
     ];
     for source in sources {
-        // A stack as small as any thread of ours could leave.
+        // Smaller than what any thread of the bridge has left.
         let small = std::thread::Builder::new().stack_size(512 << 10);
-        let refused = small.spawn(move || Expression::compile(&source).is_err()).unwrap().join().unwrap();
-        assert!(refused);
+        let is_rejected = small.spawn(move || Expression::compile(&source).is_err()).unwrap().join().unwrap();
+        assert!(is_rejected);
     }
-    // Long but flat is fine.
+    // A long expression that is not nested compiles.
     let keys: Vec<_> = (10..70).map(|n| format!("key == 'k{n}'")).collect();
     check(&record(Some(b"k69"), None, &[]), &[(&keys.join("||"), true), (&keys.join("&&"), false)]);
     let deepest = format!("{}true{}", "(".repeat(MAX_DEPTH - 1), ")".repeat(MAX_DEPTH - 1));
@@ -277,7 +277,7 @@ fn what_is_nested_too_deeply_or_too_long_is_refused_before_it_can_overflow_a_sta
 }
 
 #[test]
-fn an_evaluation_that_would_take_too_long_is_given_up() {
+fn an_evaluation_that_takes_too_many_steps_is_unknown() {
     let long = "x".repeat(1 << 20);
     let records = record(None, Some(long.as_bytes()), &[]);
     check(&records, &[("value.contains('y') || true", true), ("value.contains('xx')", true)]);
@@ -289,19 +289,19 @@ fn an_evaluation_that_would_take_too_long_is_given_up() {
 }
 
 #[test]
-fn expressions_of_the_same_words_are_equal() {
+fn expressions_of_the_same_tokens_are_equal() {
     let compile = |source| Expression::compile(source).unwrap();
     assert_eq!(compile("value.a>1&&key=='b'"), compile(" value . a > 1 && key == 'b' // yes"));
     assert_ne!(compile("value.a > 1"), compile("value.a > 2"));
     assert_ne!(compile("key == 'a  b'"), compile("key == 'a b'"));
-    // A bridge reads what a client has compiled and written out again.
+    // A client compiles its filter and sends the text of the compiled expression to the bridge.
     let source = "value.a in [1, -2]\n ? !has(value.b) : r'\\' == \"\"\"x\n\"\"\" // why";
     let written = compile(source).to_string();
     assert_eq!(compile(&written), compile(source));
 }
 
-fn words_of_expressions() -> impl Strategy<Value = String> {
-    let words = [
+fn token_sequences() -> impl Strategy<Value = String> {
+    let tokens = [
         "value",
         "key",
         "headers",
@@ -365,10 +365,10 @@ fn words_of_expressions() -> impl Strategy<Value = String> {
         "0x",
         "..",
     ];
-    prop::collection::vec(prop::sample::select(words.to_vec()), 0..40).prop_map(|words| words.concat())
+    prop::collection::vec(prop::sample::select(tokens.to_vec()), 0..40).prop_map(|tokens| tokens.concat())
 }
 
-/// Expressions that compile, of every kind.
+/// Expressions of every kind, most of which compile.
 fn conditions() -> impl Strategy<Value = String> {
     let leaves = [
         "value",
@@ -430,7 +430,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-fn compile_and_judge(source: &str, key: &[u8], value: &[u8]) -> Option<bool> {
+fn compile_and_matches(source: &str, key: &[u8], value: &[u8]) -> Option<bool> {
     let records = record(Some(key), Some(value), &[(key, Some(value))]);
     let topic = TopicName::new("t").unwrap();
     let expression = match Expression::compile(source) {
@@ -451,27 +451,27 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_text_harms(source in "\\PC{0,200}", bytes in any::<Vec<u8>>()) {
-        compile_and_judge(&source, &bytes, &bytes);
+    fn any_text_compiles_or_fails_cleanly(source in "\\PC{0,200}", bytes in any::<Vec<u8>>()) {
+        compile_and_match(&source, &bytes, &bytes);
     }
 
     #[test]
-    fn no_words_harm(source in words_of_expressions(), key in any::<Vec<u8>>(), value in json()) {
-        compile_and_judge(&source, &key, value.to_string().as_bytes());
+    fn any_sequence_of_tokens_compiles_or_fails_cleanly(source in token_sequences(), key in any::<Vec<u8>>(), value in json()) {
+        compile_and_match(&source, &key, value.to_string().as_bytes());
     }
 
     #[test]
-    fn no_record_harms(source in conditions(), key in "[a1]{0,3}", value in json()) {
+    fn any_record_can_be_evaluated(source in conditions(), key in "[a1]{0,3}", value in json()) {
         let value = value.to_string();
-        let result = compile_and_judge(&source, key.as_bytes(), value.as_bytes());
-        // What is true is not false.
+        let result = compile_and_match(&source, key.as_bytes(), value.as_bytes());
+        // An expression and its negation are never both true.
         if result == Some(true) && source.len() < 900 {
-            prop_assert_ne!(compile_and_judge(&format!("!({source})"), key.as_bytes(), value.as_bytes()), Some(true));
+            prop_assert_ne!(compile_and_match(&format!("!({source})"), key.as_bytes(), value.as_bytes()), Some(true));
         }
     }
 
     #[test]
-    fn ints_and_doubles_compare_as_numbers_do(int in any::<i64>(), near in -3i64..3, double in any::<f64>()) {
+    fn ints_and_doubles_compare_by_value(int in any::<i64>(), near in -3i64..3, double in any::<f64>()) {
         let close = int.saturating_add(near) as f64;
         for double in [double, close, close + 0.5] {
             let expected = i128::from(int).cmp(&(double.floor() as i128));
@@ -484,12 +484,12 @@ proptest! {
 }
 
 #[test]
-fn an_expression_costs_no_more_than_it_may() {
+fn an_expression_respects_its_limits() {
     let within = |length, steps| Expression::compile_within("value.a + value.a == 4", CelLimits { length, steps });
     assert!(within(21, 100).unwrap_err().problem.contains("at most 21 characters"));
     let (records, topic) = (record(None, Some(br#"{"a": 2}"#), &[]), TopicName::new("t").unwrap());
-    for (steps, judged) in [(3, false), (100, true)] {
+    for (steps, expected) in [(3, false), (100, true)] {
         let document = Document::new(&topic, 0, records.iter().next().unwrap());
-        assert_eq!(within(22, steps).unwrap().is_true(&document), judged, "{steps} steps");
+        assert_eq!(within(22, steps).unwrap().is_true(&document), expected, "{steps} steps");
     }
 }

@@ -1,24 +1,25 @@
-//! Timestamps and durations as CEL writes them.
+//! Timestamps and durations in CEL's notation.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// ms since the epoch of an RFC 3339 time.
+/// Parses an RFC 3339 time into milliseconds since the Unix epoch.
 pub fn timestamp(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
-/// The calendar's view of ms since the epoch, in UTC.
+/// Converts milliseconds since the Unix epoch to a date and time in UTC, or `None` if it is out of range.
 pub fn calendar(ms: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()
 }
 
+/// Formats milliseconds since the Unix epoch as an RFC 3339 time.
 pub fn timestamp_text(ms: i64) -> Option<String> {
     calendar(ms)?.format(&Rfc3339).ok()
 }
 
-/// ms of `1h30m`, `-2.5s`, `300ms`.
+/// Parses a duration like `1h30m`, `-2.5s` or `300ms` into milliseconds.
 pub fn duration(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
@@ -42,6 +43,6 @@ pub fn duration(text: &str) -> Option<i64> {
         total += number.parse::<f64>().ok()? * unit;
         rest = tail;
     }
-    // Exact up to 2^53 ms; CEL's own range is less.
+    // A double is exact up to 2^53 ms. CEL's range is smaller.
     (total < 9_007_199_254_740_992.0).then_some((sign * total) as i64)
 }

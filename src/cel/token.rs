@@ -1,12 +1,12 @@
-//! The words of an expression, each with its column.
+//! Splits an expression into tokens.
 
 use super::CompileError;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum CelToken {
-    /// A magnitude: the sign is an operator.
+    /// The magnitude of an int. The sign is an operator.
     Int(u64),
-    /// With the suffix `u`, and larger than an int.
+    /// A number with the suffix `u` that does not fit an int.
     Uint(u64),
     Double(f64),
     String(String),
@@ -17,24 +17,24 @@ pub enum CelToken {
     End,
 }
 
-/// A token and where it stands.
+/// A token with its column and text.
 #[derive(Debug, Clone)]
-pub struct Word<'s> {
+pub struct LocatedToken<'s> {
     pub token: CelToken,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
     pub text: &'s str,
 }
 
-/// Longer ones first.
+/// Longer symbols come first, so that `<=` is not read as `<`.
 const SYMBOLS: [&str; 24] = [
     "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "+", "-", "*", "/", "%", "(", ")", "[", "]", ".", ",", "?", ":",
     "{", "}",
 ];
 
-/// Splits an expression into its words; the last is [`Token::End`].
-pub fn words(source: &str) -> Result<Vec<Word<'_>>, CompileError> {
-    let mut words = Vec::new();
+/// Splits an expression into tokens, of which the last is [`CelToken::End`].
+pub fn tokenize(source: &str) -> Result<Vec<LocatedToken<'_>>, CompileError> {
+    let mut tokens = Vec::new();
     let mut scanner = Scanner { rest: source, column: 1 };
     loop {
         scanner.skip_blanks();
@@ -42,9 +42,9 @@ pub fn words(source: &str) -> Result<Vec<Word<'_>>, CompileError> {
         let token = scanner.token()?;
         let text = start.get(..start.len() - scanner.rest.len()).unwrap_or_default();
         let is_end = token == CelToken::End;
-        words.push(Word { token, column, text });
+        tokens.push(LocatedToken { token, column, text });
         if is_end {
-            return Ok(words);
+            return Ok(tokens);
         }
     }
 }
@@ -104,8 +104,8 @@ impl<'s> Scanner<'s> {
         }
         match SYMBOLS.into_iter().find(|symbol| self.eat(symbol)) {
             Some(symbol) => Ok(CelToken::Symbol(symbol)),
-            None if first == '=' => Err(CompileError::new(self.column, "one = means nothing; to compare, write ==")),
-            None => Err(CompileError::new(self.column, format!("{first:?} means nothing here"))),
+            None if first == '=' => Err(CompileError::new(self.column, "= is not an operator; to compare, write ==")),
+            None => Err(CompileError::new(self.column, format!("{first:?} is not allowed here"))),
         }
     }
 
@@ -130,13 +130,13 @@ impl<'s> Scanner<'s> {
             }
             let text = start.get(..start.len() - self.rest.len()).unwrap_or_default();
             if is_double {
-                let number: f64 = text.parse().map_err(|_| CompileError::new(column, "this is no number"))?;
+                let number: f64 = text.parse().map_err(|_| CompileError::new(column, "this is not a number"))?;
                 CelToken::Double(Some(number).filter(|n| n.is_finite()).ok_or_else(too_large)?)
             } else {
                 CelToken::Int(text.parse().map_err(|_| too_large())?)
             }
         };
-        // An unsigned number that fits an int is an ordinary one: JSON does not tell them apart.
+        // An unsigned number that fits an int becomes an int, because JSON does not distinguish the two.
         let token = match token {
             CelToken::Int(magnitude) if (self.eat("u") || self.eat("U")) && i64::try_from(magnitude).is_err() => {
                 CelToken::Uint(magnitude)
@@ -151,7 +151,7 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    /// A string or bytes, if one begins here.
+    /// Reads a string or bytes literal, if one starts here.
     fn text(&mut self) -> Result<Option<CelToken>, CompileError> {
         let column = self.column;
         let prefix: &str = {
@@ -169,8 +169,8 @@ impl<'s> Scanner<'s> {
         while !self.eat(quote) {
             let at = self.column;
             match self.bump() {
-                None | Some('\n' | '\r') if quote.len() == 1 => return Err(open(column)),
-                None => return Err(open(column)),
+                None | Some('\n' | '\r') if quote.len() == 1 => return Err(unterminated(column)),
+                None => return Err(unterminated(column)),
                 Some('\\') if !is_raw => self.escape(&mut bytes, is_bytes, at)?,
                 Some(c) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
@@ -186,7 +186,7 @@ impl<'s> Scanner<'s> {
         let unknown = || {
             CompileError::new(
                 column,
-                r#"this escape is unknown; there are \\ \" \' \` \? \a \b \f \n \r \t \v \xHH \OOO \uHHHH \UHHHHHHHH"#,
+                r#"this escape is unknown; allowed are \\ \" \' \` \? \a \b \f \n \r \t \v \xHH \OOO \uHHHH \UHHHHHHHH"#,
             )
         };
         let kind = self.bump().ok_or_else(unknown)?;
@@ -211,7 +211,7 @@ impl<'s> Scanner<'s> {
                     let digit = self.bump().and_then(|c| c.to_digit(radix)).ok_or_else(unknown)?;
                     code = code.checked_mul(radix).and_then(|c| c.checked_add(digit)).ok_or_else(unknown)?;
                 }
-                // In bytes, \xHH and \OOO are one byte each.
+                // In a bytes literal, \xHH and \OOO stand for one byte each.
                 if is_bytes && !matches!(kind, 'u' | 'U') {
                     bytes.push(u8::try_from(code).map_err(|_| unknown())?);
                     return Ok(());
@@ -225,6 +225,6 @@ impl<'s> Scanner<'s> {
     }
 }
 
-fn open(column: usize) -> CompileError {
+fn unterminated(column: usize) -> CompileError {
     CompileError::new(column, "this string does not end")
 }

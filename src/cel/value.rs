@@ -1,28 +1,28 @@
-//! What expressions compute with.
+//! The values of expressions and records.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A JSON value that borrows its text where it can.
+/// A value of a record: JSON, text or bytes. Borrows from the record where possible.
 #[derive(Debug, Clone)]
 pub enum JsonValue<'r> {
     Null,
     Bool(bool),
-    /// A number without fraction or exponent that fits.
+    /// A number without fraction and exponent that fits 64 bits.
     Int(i64),
-    /// One that is larger than any int.
+    /// Such a number that is larger than any int.
     Uint(u64),
     Double(f64),
     String(Cow<'r, str>),
-    /// What is no text at all.
+    /// Data that is not UTF-8.
     Bytes(Cow<'r, [u8]>),
     List(Vec<JsonValue<'r>>),
     Map(Fields<'r>),
 }
 
-/// Sorted by name; of repeated names the last counts.
+/// The fields of a map, sorted by name. Of repeated names, the last one counts.
 pub type Fields<'r> = Vec<(Cow<'r, str>, JsonValue<'r>)>;
 
 /// What a part of an expression comes to. Cheap to make from any part of a [`Json`], whatever its size.
@@ -38,19 +38,19 @@ pub enum CelValue<'t> {
     Bytes(&'t [u8]),
     List(&'t [JsonValue<'t>]),
     Map(&'t [(Cow<'t, str>, JsonValue<'t>)]),
-    /// A list as the expression has it.
+    /// A list literal of the expression.
     Items(Vec<CelValue<'t>>),
-    /// ms since the epoch.
+    /// In milliseconds since the Unix epoch.
     Timestamp(i64),
-    /// ms.
+    /// In milliseconds.
     Duration(i64),
 }
 
-/// A parsed value may take thirty times its text, so longer texts stay texts.
+/// A parsed value can use thirty times the memory of its text, so longer texts are not parsed.
 const MAX_PARSED: usize = 4 << 20;
 
 impl<'r> JsonValue<'r> {
-    /// JSON where it parses, else text, else bytes; null where there is nothing.
+    /// Parses bytes as JSON, or else as text, or else keeps them as bytes. `None` is null.
     pub fn read(bytes: Option<&'r [u8]>) -> Self {
         let Some(bytes) = bytes else { return Self::Null };
         if bytes.len() <= MAX_PARSED
@@ -65,7 +65,7 @@ impl<'r> JsonValue<'r> {
         }
     }
 
-    /// Sorts, so that fields are found fast and whole maps compare.
+    /// Sorts the fields, so that lookups are fast and maps can be compared.
     pub fn map(mut fields: Fields<'r>) -> Self {
         fields.sort_by(|(a, _), (b, _)| a.cmp(b));
         fields.dedup_by(|later, earlier| {
@@ -93,7 +93,7 @@ impl<'r> JsonValue<'r> {
     }
 }
 
-/// By the first byte, which spares most texts a failed attempt.
+/// Looks at the first byte only, which saves most texts a failed attempt.
 fn may_be_json(bytes: &[u8]) -> bool {
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     first.is_some_and(|b| matches!(b, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'))
@@ -105,9 +105,9 @@ pub fn field<'t>(fields: &'t [(Cow<'t, str>, JsonValue<'t>)], name: &str) -> Opt
     fields.get(at).map(|(_, value)| value)
 }
 
-/// By what the numbers mean, exactly; `None` for NaN.
+/// Compares an int with a double exactly, without rounding. `None` for NaN.
 pub fn compare_numbers(int: impl Into<i128>, double: f64) -> Option<Ordering> {
-    // Beyond 64 bits on both sides.
+    // 2^64, beyond which every double is larger than any 64-bit number.
     const END: f64 = 18_446_744_073_709_551_616.0;
     if double.is_nan() {
         None
@@ -116,8 +116,8 @@ pub fn compare_numbers(int: impl Into<i128>, double: f64) -> Option<Ordering> {
     } else if double < -END {
         Some(Ordering::Greater)
     } else {
-        let whole = double.trunc();
-        Some(int.into().cmp(&(whole as i128)).then(whole.partial_cmp(&double)?))
+        let truncated = double.trunc();
+        Some(int.into().cmp(&(truncated as i128)).then(truncated.partial_cmp(&double)?))
     }
 }
 
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
         let mut fields = Vec::new();
         while let Some(name) = entries.next_key()? {
             let value = entries.next_value()?;
-            // Names are strings in JSON.
+            // In JSON every name is a string.
             if let JsonValue::String(name) = name {
                 fields.push((name, value));
             }

@@ -42,7 +42,7 @@ pub fn consume(settings: Consume) -> ExitCode {
 fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), String> {
     let missing = settings.missing();
     let selection = Selection::of(settings.partitions);
-    let start = settings.from.start(&settings.topics, &selection).map_err(|e| e.to_string())?;
+    let start = settings.from.resolve(&settings.topics, &selection).map_err(|e| e.to_string())?;
     let lines = Arc::new(RecordPrinter {
         output: settings.output,
         on_gap: settings.on_gap,

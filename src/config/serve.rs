@@ -176,7 +176,7 @@ impl Serve {
             metadata_refresh: self.metadata_refresh,
             memory: memory.clone(),
             // Records larger than a small chunk may make it twice as many.
-            catch_up_held: (memory.chunks.most() / 2).min(hub::Settings::default().catch_up_held),
+            catch_up_held: (memory.chunks.limit() / 2).min(hub::Settings::default().catch_up_held),
             max_id_bytes: self.limits.settings().longest_id(),
             ..hub::Settings::default()
         }

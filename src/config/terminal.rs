@@ -12,7 +12,7 @@ use crate::cel::Expression;
 use crate::hub::Missing;
 use crate::kafka::KafkaSettings;
 use crate::record::{Partition, TopicName, now};
-use crate::start_position::{self, parse_from};
+use crate::start_position::{self, parse_start};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -246,8 +246,8 @@ fn token(text: &str) -> Result<HiddenText, std::convert::Infallible> {
     Ok(HiddenText::new(text.trim()))
 }
 
-fn place(text: &str) -> Result<start_position::StartPosition, start_position::BadFrom> {
-    parse_from(text, now())
+fn place(text: &str) -> Result<start_position::StartPosition, start_position::InvalidStart> {
+    parse_start(text, now())
 }
 
 fn acks(text: &str) -> Result<Acks, &'static str> {

@@ -47,7 +47,7 @@ fn what_is_wrong_is_said_on_one_line() {
         ("curlew nonsense", "unrecognized subcommand 'nonsense'"),
         ("curlew consume", "the following required arguments were not provided: <TOPIC>..."),
         ("curlew consume a/b", "contains '/'; allowed are"),
-        ("curlew consume t --from 42", "from \"42\" is no place to start"),
+        ("curlew consume t --from 42", "from \"42\" is not a start position"),
         ("curlew consume t --output %q", "%q"),
         ("curlew consume t --limit 0", "--limit"),
         ("curlew produce t --acks 2", "give all, 1 or 0"),

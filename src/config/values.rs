@@ -111,7 +111,7 @@ pub fn memory_budget(text: &str) -> Result<usize, String> {
         let there = memory_limit::of_process().unwrap_or(usize::MAX);
         return Ok((there / 4).clamp(64 << 20, memory_budget::DEFAULT));
     }
-    let least = memory_budget::LEAST;
+    let least = memory_budget::MIN;
     size(text).map_err(|help| format!("{help}, or auto")).and_then(|bytes| {
         if bytes < least { Err(format!("give at least {} MiB, or auto", least >> 20)) } else { Ok(bytes) }
     })

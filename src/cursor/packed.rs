@@ -1,12 +1,12 @@
-//! Numbers of a few bits each, side by side in digits of base 64: most significant bit first.
+//! Numbers of a few bits each, packed into base-64 digits, most significant bit first.
 
-use super::BadCursor;
+use super::CursorError;
 use super::digits::{Digits, push_number};
 
-/// Adds numbers to a text. [`finish`](Self::finish) fills the last digit up.
+/// Appends numbers to a text. [`finish`](Self::finish) pads the last digit.
 pub struct Packer<'a> {
     out: &'a mut String,
-    /// Less than a digit.
+    /// Bits that do not fill a digit yet.
     pending: u64,
     bits: u32,
 }
@@ -16,10 +16,10 @@ impl<'a> Packer<'a> {
         Self { out, pending: 0, bits: 0 }
     }
 
-    /// The lowest `bits` of `number`, at most 64.
+    /// Appends the lowest `bits` bits of `number`, at most 64.
     pub fn push(&mut self, number: u64, bits: u32) {
-        for place in (0..bits).rev() {
-            self.pending = self.pending << 1 | (number >> place & 1);
+        for index in (0..bits).rev() {
+            self.pending = self.pending << 1 | (number >> index & 1);
             self.bits += 1;
             if self.bits == 6 {
                 push_number(self.out, self.pending, 1);
@@ -35,7 +35,7 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// Reads what a [`Packer`] has written.
+/// Reads the numbers that a [`Packer`] has written.
 pub struct Unpacker<'a, 'd> {
     digits: &'a mut Digits<'d>,
     pending: u64,
@@ -47,12 +47,12 @@ impl<'a, 'd> Unpacker<'a, 'd> {
         Self { digits, pending: 0, bits: 0 }
     }
 
-    /// Whole digits that are not read yet.
+    /// The number of digits of which no bit is read yet.
     pub fn left(&self) -> usize {
         self.digits.len()
     }
 
-    pub fn read(&mut self, bits: u32) -> Result<u64, BadCursor> {
+    pub fn read(&mut self, bits: u32) -> Result<u64, CursorError> {
         let mut number = 0;
         for _ in 0..bits {
             if self.bits == 0 {
@@ -65,7 +65,7 @@ impl<'a, 'd> Unpacker<'a, 'd> {
     }
 }
 
-/// How many bits `number` takes.
+/// The number of bits that `number` needs.
 pub fn bits_of(number: u64) -> u32 {
     u64::BITS - number.leading_zeros()
 }

@@ -1,54 +1,53 @@
-//! The cursor as text: only `A-Z a-z 0-9 - _` (no CORS preflight, nothing to escape in a URL), in digits of base 64.
+//! The text of a cursor, in base-64 digits: only `A-Z a-z 0-9 - _`, which need no CORS preflight and no escapes in URLs.
 //!
 //! ```text
 //! head     1 digit   version * 16 + offset width
-//! names    3 digits  hash of the topics' names and the selected partitions
-//! packed   bits, filled up to whole digits:
-//!          6    bits of an epoch, 63: epochs are in a table
-//!          6    partitions of each topic, 0: it is said topic by topic, in 17 bits
-//!          each topic: its tag (24 bits, 16 where there are more than 8 topics; 0: unknown)
-//!          epochs plus one (0: unknown), in the order of the offsets; or the table: 6 bits of its length, 6 bits of an
-//!          epoch, the epochs plus one; then which of them, in the order of the offsets
+//! names    3 digits  hash of the topic names and the selected partitions
+//! packed   bits, padded to full digits:
+//!          6    bits of an epoch, or 63 if the epochs are in a table
+//!          6    partitions of each topic, or 0 if every topic has its own count, in 17 bits after its tag
+//!          each topic: its tag (24 bits, or 16 with more than 8 topics; 0 if unknown)
+//!          each partition: its epoch plus one (0 if unknown); or, with a table: 6 bits for its length, 6 bits for the
+//!          bits of an epoch, the epochs plus one, and for each partition an index into the table
 //! offsets  the next offset of each partition of each topic, `offset width` digits each
-//! check    4 digits  CRC-32C of all before it
+//! check    4 digits  CRC-32C of everything before it
 //! ```
 //!
-//! 12 partitions with offsets below 10^9 and epochs up to 8,190 take at most 128 bytes, whether of one topic or of
-//! twelve. Offsets lie at fixed places, since each record changes one; an epoch changes once an election.
+//! 12 partitions with offsets below 10^9 and epochs up to 8,190 take at most 128 bytes, in one topic or in twelve. Every
+//! offset starts at a fixed index, so that the change of one offset per record is cheap; epochs change only with elections.
 //!
-//! The last id of a stream that is complete (`until`, `limit`) is followed by a `~`.
+//! The last id of a complete stream (`until`, `limit`) ends with a `~`.
 //!
-//! Version 0, which is still read, had no epochs: head, names, for each topic its tag (4 digits), the number of its
-//! partitions and their offsets, then the check.
+//! Version 0, which is still read, has no epochs: head, names, for each topic its tag (4 digits), its number of partitions
+//! and their offsets, then the check.
 
-use super::digits::{Digits, MAX_PARTITIONS, digits_of, push_check, push_number, write_digits};
+use super::digits::{CHECK_DIGITS, Digits, MAX_PARTITIONS, digits_of, push_check, push_number, write_digits};
 use super::packed::{Packer, Unpacker, bits_of};
-use super::{BadCursor, Cursor, FEW_TOPICS, IdTag, SHORT_TAG_BITS, Selection, TAG_BITS};
+use super::{Cursor, CursorError, FEW_TOPICS, IdTag, SHORT_TAG_BITS, Selection, TAG_BITS};
 use crate::record::{Epoch, Offset, Position};
 
 const VERSION: u64 = 1;
-const HEAD: usize = 1;
-pub const NAMES: usize = 3;
-pub const CHECK: usize = 4;
+const HEAD_DIGITS: usize = 1;
+pub const NAMES_DIGITS: usize = 3;
 /// Digits of a tag in version 0.
-const OLD_TAG: usize = 4;
+const V0_TAG_DIGITS: usize = 4;
 /// Digits of the largest offset, 2^63 - 1.
 const MAX_WIDTH: usize = 11;
 
 const SIZE_BITS: u32 = 6;
 const COUNT_BITS: u32 = 17;
-/// Instead of the bits of an epoch. No epoch takes so many.
+/// Marks a table, instead of the bits of an epoch, which are always fewer.
 const TABLE: u64 = 63;
 const MAX_EPOCH_BITS: u32 = 61;
-/// The longest table: a longer one would not be the shorter way.
+/// The longest table. Its length must fit [`SIZE_BITS`].
 const MAX_TABLE: usize = 63;
 
-/// The cursor as written, kept in step with it.
+/// The cached text of a cursor, updated as the cursor moves.
 #[derive(Clone, Default)]
 pub struct CursorText {
     digits: String,
     width: usize,
-    /// Where each topic's offsets begin.
+    /// The index of the first offset of each topic.
     starts: Vec<usize>,
     stale: Stale,
 }
@@ -62,19 +61,19 @@ enum Stale {
 }
 
 impl CursorText {
-    /// Something has changed that must be written from scratch.
-    pub fn outdate(&mut self) {
+    /// Marks the text as outdated, so that it is written from scratch.
+    pub fn invalidate(&mut self) {
         self.stale = Stale::All;
     }
 
-    pub fn is_outdated(&self) -> bool {
+    pub fn is_stale(&self) -> bool {
         self.stale == Stale::All
     }
 
-    /// An offset has changed and nothing else.
+    /// Overwrites one offset.
     pub fn patch(&mut self, topic: usize, slot: usize, next: Offset) {
         if self.stale == Stale::All || digits_of(next) > self.width {
-            return self.outdate();
+            return self.invalidate();
         }
         let width = self.width;
         let start = self.starts[topic] + slot * width;
@@ -84,10 +83,10 @@ impl CursorText {
         self.stale = Stale::Check;
     }
 
-    /// With the check that goes with it.
-    pub fn checked(&mut self) -> &str {
+    /// Returns the text, after updating the checksum if an offset has changed.
+    pub fn with_checksum(&mut self) -> &str {
         if self.stale == Stale::Check {
-            self.digits.truncate(self.digits.len() - CHECK);
+            self.digits.truncate(self.digits.len() - CHECK_DIGITS);
             push_check(&mut self.digits);
             self.stale = Stale::No;
         }
@@ -96,70 +95,70 @@ impl CursorText {
 }
 
 pub fn write(cursor: &Cursor) -> CursorText {
-    let places = || cursor.topics.iter().flat_map(|topic| &topic.places);
-    let width = places().map(|place| digits_of(place.next)).max().unwrap_or(1);
+    let positions = || cursor.topics.iter().flat_map(|topic| &topic.positions);
+    let width = positions().map(|position| digits_of(position.next)).max().unwrap_or(1);
     let mut text = CursorText { width, stale: Stale::No, ..CursorText::default() };
     let out = &mut text.digits;
-    push_number(out, VERSION * 16 + width as u64, HEAD);
-    push_number(out, cursor.names_hash(), NAMES);
+    push_number(out, VERSION * 16 + width as u64, HEAD_DIGITS);
+    push_number(out, cursor.names_hash(), NAMES_DIGITS);
     let mut packer = Packer::new(out);
-    let epochs = Epochs::of(places().map(|place| coded(place.epoch)));
+    let epochs = Epochs::of(positions().map(|position| encode_epoch(position.epoch)));
     packer.push(epochs.size(), SIZE_BITS);
     let uniform = uniform_count(cursor);
     packer.push(uniform, SIZE_BITS);
     for topic in &cursor.topics {
         packer.push(topic.id.0.into(), tag_bits(cursor));
         if uniform == 0 {
-            packer.push(topic.places.len() as u64, COUNT_BITS);
+            packer.push(topic.positions.len() as u64, COUNT_BITS);
         }
     }
-    epochs.write(&mut packer, places().map(|place| coded(place.epoch)));
+    epochs.write(&mut packer, positions().map(|position| encode_epoch(position.epoch)));
     packer.finish();
     for topic in &cursor.topics {
         text.starts.push(out.len());
-        for place in &topic.places {
-            push_number(out, place.next as u64, width);
+        for position in &topic.positions {
+            push_number(out, position.next as u64, width);
         }
     }
     push_check(out);
     text
 }
 
-/// Reads `text` into a cursor that has no places yet.
-pub fn read(text: &str, mut cursor: Cursor) -> Result<Cursor, BadCursor> {
-    let body = text.len().checked_sub(CHECK).ok_or(BadCursor::Damaged)?;
-    let (body, check) = text.split_at_checked(body).ok_or(BadCursor::Damaged)?;
+/// Parses `text` into a cursor without positions.
+pub fn read(text: &str, mut cursor: Cursor) -> Result<Cursor, CursorError> {
+    let body = text.len().checked_sub(CHECK_DIGITS).ok_or(CursorError::Damaged)?;
+    let (body, check) = text.split_at_checked(body).ok_or(CursorError::Damaged)?;
     let mut checked = body.to_owned();
     push_check(&mut checked);
     if checked[body.len()..] != *check {
-        return Err(BadCursor::Damaged);
+        return Err(CursorError::Damaged);
     }
     let mut digits = Digits::of(body);
-    let head = digits.number(HEAD)?;
+    let head = digits.number(HEAD_DIGITS)?;
     if head / 16 > VERSION {
-        return Err(BadCursor::Version);
+        return Err(CursorError::Version);
     }
     let width = head as usize % 16;
     if !(1..=MAX_WIDTH).contains(&width) {
-        return Err(BadCursor::Damaged);
+        return Err(CursorError::Damaged);
     }
-    if digits.number(NAMES)? != cursor.names_hash() {
-        return Err(BadCursor::OtherStream);
+    if digits.number(NAMES_DIGITS)? != cursor.names_hash() {
+        return Err(CursorError::OtherStream);
     }
     if head / 16 == 0 {
-        read_old(&mut digits, width, &mut cursor)?
+        read_v0(&mut digits, width, &mut cursor)?
     } else {
-        read_new(&mut digits, width, &mut cursor)?
+        read_v1(&mut digits, width, &mut cursor)?
     }
     if let Selection::Only(selected) = &cursor.selection
-        && cursor.topics.iter().any(|topic| !topic.places.is_empty() && topic.places.len() != selected.len())
+        && cursor.topics.iter().any(|topic| !topic.positions.is_empty() && topic.positions.len() != selected.len())
     {
-        return Err(BadCursor::OtherStream);
+        return Err(CursorError::OtherStream);
     }
-    if digits.is_empty() { Ok(cursor) } else { Err(BadCursor::Damaged) }
+    if digits.is_empty() { Ok(cursor) } else { Err(CursorError::Damaged) }
 }
 
-fn read_new(digits: &mut Digits<'_>, width: usize, cursor: &mut Cursor) -> Result<(), BadCursor> {
+fn read_v1(digits: &mut Digits<'_>, width: usize, cursor: &mut Cursor) -> Result<(), CursorError> {
     let tag_bits = tag_bits(cursor);
     let mut packed = Unpacker::new(digits);
     let size = packed.read(SIZE_BITS)?;
@@ -169,67 +168,67 @@ fn read_new(digits: &mut Digits<'_>, width: usize, cursor: &mut Cursor) -> Resul
         topic.id = IdTag(packed.read(tag_bits)? as u32);
         let count = if uniform == 0 { packed.read(COUNT_BITS)? as usize } else { uniform };
         if count > MAX_PARTITIONS {
-            return Err(BadCursor::Damaged);
+            return Err(CursorError::Damaged);
         }
         counts.push(count);
     }
     let epochs = Epochs::read(size, &mut packed)?;
-    // A forged count must not cost more memory than its text has digits.
+    // A forged count must not allocate more memory than the text has digits.
     if counts.iter().sum::<usize>().saturating_mul(width) > packed.left() {
-        return Err(BadCursor::Damaged);
+        return Err(CursorError::Damaged);
     }
     for (topic, count) in cursor.topics.iter_mut().zip(counts) {
         for _ in 0..count {
-            topic.places.push(Position { next: 0, epoch: epochs.next(&mut packed)? });
+            topic.positions.push(Position { next: 0, epoch: epochs.next(&mut packed)? });
         }
     }
-    for place in cursor.topics.iter_mut().flat_map(|topic| &mut topic.places) {
-        place.next = offset(digits, width)?;
+    for position in cursor.topics.iter_mut().flat_map(|topic| &mut topic.positions) {
+        position.next = offset(digits, width)?;
     }
     Ok(())
 }
 
-fn read_old(digits: &mut Digits<'_>, width: usize, cursor: &mut Cursor) -> Result<(), BadCursor> {
+fn read_v0(digits: &mut Digits<'_>, width: usize, cursor: &mut Cursor) -> Result<(), CursorError> {
     for index in 0..cursor.topics.len() {
-        let id = cursor.fit(IdTag(digits.number(OLD_TAG)? as u32));
+        let id = cursor.fit(IdTag(digits.number(V0_TAG_DIGITS)? as u32));
         let topic = &mut cursor.topics[index];
         topic.id = id;
         for _ in 0..digits.count()? {
-            topic.places.push(offset(digits, width)?.into());
+            topic.positions.push(offset(digits, width)?.into());
         }
     }
     Ok(())
 }
 
-fn offset(digits: &mut Digits<'_>, width: usize) -> Result<Offset, BadCursor> {
-    Offset::try_from(digits.number(width)?).map_err(|_| BadCursor::Damaged)
+fn offset(digits: &mut Digits<'_>, width: usize) -> Result<Offset, CursorError> {
+    Offset::try_from(digits.number(width)?).map_err(|_| CursorError::Damaged)
 }
 
 fn tag_bits(cursor: &Cursor) -> u32 {
     if cursor.topics.len() > FEW_TOPICS { SHORT_TAG_BITS } else { TAG_BITS }
 }
 
-/// How many places each topic has; 0 where they differ.
+/// The number of positions of every topic, or 0 if the topics differ.
 fn uniform_count(cursor: &Cursor) -> u64 {
-    let mut counts = cursor.topics.iter().map(|topic| topic.places.len());
+    let mut counts = cursor.topics.iter().map(|topic| topic.positions.len());
     let first = counts.next().unwrap_or(0);
     if first < 1 << SIZE_BITS && counts.all(|count| count == first) { first as u64 } else { 0 }
 }
 
-/// Epochs count from 1 here. One that is too large to be any is written as unknown.
-fn coded(epoch: Epoch) -> u64 {
+/// Encodes an epoch as epoch plus one, with 0 for an unknown epoch and for one that needs too many bits.
+fn encode_epoch(epoch: Epoch) -> u64 {
     u64::try_from(epoch).map_or(0, |epoch| if epoch < 1 << MAX_EPOCH_BITS { epoch + 1 } else { 0 })
 }
 
-/// How the epochs are written: as they are, or as places in a table of them. Kafka's are small and differ; those of the
-/// embedded log are large, and there are few.
+/// How the epochs are written: one by one, or as indices into a table. Kafka's epochs are small and differ between
+/// partitions; those of the embedded log are large and few.
 enum Epochs {
     Plain(u32),
     Table(u32, Vec<u64>),
 }
 
 impl Epochs {
-    /// The shorter way.
+    /// Chooses the shorter encoding.
     fn of(epochs: impl Iterator<Item = u64>) -> Self {
         let (mut table, mut count, mut most) = (Vec::new(), 0, 0);
         for epoch in epochs {
@@ -269,7 +268,7 @@ impl Epochs {
         }
     }
 
-    fn read(size: u64, packed: &mut Unpacker<'_, '_>) -> Result<Self, BadCursor> {
+    fn read(size: u64, packed: &mut Unpacker<'_, '_>) -> Result<Self, CursorError> {
         if size != TABLE {
             return Ok(Self::Plain(size as u32));
         }
@@ -279,15 +278,15 @@ impl Epochs {
         Ok(Self::Table(bits, table?))
     }
 
-    fn next(&self, packed: &mut Unpacker<'_, '_>) -> Result<Epoch, BadCursor> {
+    fn next(&self, packed: &mut Unpacker<'_, '_>) -> Result<Epoch, CursorError> {
         let coded = match self {
             Self::Plain(bits) => packed.read(*bits)?,
             Self::Table(_, table) => {
                 let index = packed.read(index_bits(table))? as usize;
-                *table.get(index).ok_or(BadCursor::Damaged)?
+                *table.get(index).ok_or(CursorError::Damaged)?
             }
         };
-        Epoch::try_from(coded).map(|coded| coded - 1).map_err(|_| BadCursor::Damaged)
+        Epoch::try_from(coded).map(|coded| coded - 1).map_err(|_| CursorError::Damaged)
     }
 }
 

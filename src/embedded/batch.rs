@@ -97,7 +97,7 @@ pub fn offsets(stored: &[u8]) -> Result<(Offset, Offset), Damaged> {
 
 /// For a stored batch, and for where its records are in it: that takes at most 40 bytes for each 20. A large batch has one
 /// record and takes next to nothing, so the second part asks for no more than what goes beside the first.
-pub fn pay(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservation), Shortage> {
+pub fn reserve(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservation), Shortage> {
     Ok((memory.reserve(stored)?, memory.reserve((2 * stored).min(memory.largest() / 2))?))
 }
 

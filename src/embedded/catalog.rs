@@ -4,7 +4,7 @@
 //! loaded, without reading the batches. (redb reads checksums of pages only where it is told to read them all.)
 
 use super::store::{PartitionKey, key, keys, place_of};
-use super::topics::{LogTopic, Merged, NewEpoch, PartitionLog, Segment, Topics};
+use super::topics::{LogTopic, MergedEpochs, NewEpoch, PartitionLog, Segment, Topics};
 use crate::record::{Epoch, Offset, TopicName};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::cell::Cell;
@@ -23,7 +23,7 @@ const TOPICS: TableDefinition<&str, TopicValue> = TableDefinition::new("topics")
 const SUM: TableDefinition<(), u32> = TableDefinition::new("sum");
 
 /// More than anybody makes: a number that is damaged must not ask for the memory of so many.
-const MOST_PARTITIONS: u32 = 100_000;
+const MAX_PARTITIONS: u32 = 100_000;
 
 type SegmentValue = (i64, u64, i64, i64, i64);
 type TopicValue = (u32, u128, u32);
@@ -58,7 +58,7 @@ impl Checksum {
 }
 
 /// Makes the tables.
-pub fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+pub fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(TOPICS)?;
     transaction.open_table(LOGS)?;
     transaction.open_table(SEGMENTS)?;
@@ -74,7 +74,7 @@ pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
         sum.topic(name.value(), topic.value());
         let (number, id, partitions) = topic.value();
         let name = TopicName::new(name.value()).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
-        if partitions > MOST_PARTITIONS {
+        if partitions > MAX_PARTITIONS {
             return Err(redb::Error::Corrupted(format!("topic {name:?} has {partitions} partitions")));
         }
         logs.0.insert(number, vec![PartitionLog::default(); partitions as usize]);
@@ -128,12 +128,12 @@ impl Logs {
 }
 
 /// Changes of one transaction.
-pub struct Edit<'a> {
+pub struct CatalogEdit<'a> {
     transaction: &'a WriteTransaction,
     sum: Checksum,
 }
 
-impl<'a> Edit<'a> {
+impl<'a> CatalogEdit<'a> {
     pub fn of(transaction: &'a WriteTransaction) -> Self {
         Self { transaction, sum: Checksum::default() }
     }
@@ -174,7 +174,7 @@ impl<'a> Edit<'a> {
     }
 
     pub fn begin_epoch(&self, place: PartitionKey, new: NewEpoch) -> Result<(), redb::Error> {
-        if let Some(Merged { epoch, first, last }) = new.merged {
+        if let Some(MergedEpochs { epoch, first, last }) = new.merged {
             self.remove_epochs(keys(place, first..=last))?;
             self.put_epoch(place, first, epoch)?;
         }

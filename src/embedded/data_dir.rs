@@ -28,9 +28,9 @@ impl DataDir {
         let is_new = !path.exists();
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("make the data folder", &e))?;
         if !is_new && !path.join("format").exists() {
-            refuse_foreign(path).map_err(|e| failed("use the data folder", &e))?;
+            reject_foreign(path).map_err(|e| failed("use the data folder", &e))?;
         }
-        let lock = take_lock(path)?;
+        let lock = acquire_lock(path)?;
         check_format(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
@@ -46,7 +46,7 @@ impl DataDir {
 }
 
 /// A folder with somebody else's files is none of ours.
-pub(super) fn refuse_foreign(path: &Path) -> io::Result<()> {
+pub(super) fn reject_foreign(path: &Path) -> io::Result<()> {
     // A start that was cut off has left a lock and no more.
     let foreign = fs::read_dir(path)?.filter_map(Result::ok).find(|entry| entry.file_name() != "lock");
     match foreign {
@@ -58,7 +58,7 @@ pub(super) fn refuse_foreign(path: &Path) -> io::Result<()> {
     }
 }
 
-fn take_lock(path: &Path) -> Result<File, String> {
+fn acquire_lock(path: &Path) -> Result<File, String> {
     let file = path.join("lock");
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(&file);
     let mut lock =
@@ -119,12 +119,12 @@ fn write_format(path: &Path) -> Result<(), String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::embedded::testing::Scratch;
+    use crate::embedded::testing::TempDir;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_new_folder_is_its_owners_alone() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new();
         let path = scratch.path().join("a/b");
         let _folder = DataDir::open(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_folder_in_use_names_whom_to_stop() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new();
         let folder = DataDir::open(scratch.path()).unwrap();
         let said = DataDir::open(scratch.path()).unwrap_err();
         assert!(said.contains(&format!("stop it (kill {})", std::process::id())), "{said}");
@@ -145,13 +145,13 @@ mod tests {
 
     #[test]
     fn another_format_and_others_files_are_refused() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new();
         drop(DataDir::open(scratch.path()).unwrap());
         fs::write(scratch.path().join("format"), "curlew-data 9\n").unwrap();
         let said = DataDir::open(scratch.path()).unwrap_err();
         assert!(said.contains("curlew-data 9") && said.contains("--data"), "{said}");
 
-        let foreign = Scratch::new();
+        let foreign = TempDir::new();
         fs::write(foreign.path().join("thesis.tex"), "").unwrap();
         let said = DataDir::open(foreign.path()).unwrap_err();
         assert!(said.contains("thesis.tex") && !foreign.path().join("lock").exists(), "{said}");

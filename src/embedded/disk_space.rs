@@ -24,7 +24,7 @@ struct Full {
 
 impl DiskSpace {
     /// Notes what became of a write.
-    pub fn note(&self, written: &Result<(), StoreError>) {
+    pub fn record(&self, written: &Result<(), StoreError>) {
         match written {
             Err(why @ StoreError::Full(_)) => {
                 *self.state() = Some(Full { why: why.clone(), probed: Instant::now() });
@@ -71,20 +71,20 @@ fn probe(folder: &Path) -> std::io::Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::embedded::testing::Scratch;
+    use crate::embedded::testing::TempDir;
 
     #[test]
     fn a_full_disk_is_full_until_a_write_or_a_probe_finds_room() {
-        let folder = Scratch::new();
+        let folder = TempDir::new();
         let room = DiskSpace::default();
-        room.note(&Err(StoreError::full("the log")));
+        room.record(&Err(StoreError::full("the log")));
         assert!(room.is_full() && room.check(folder.path()).is_err(), "not probed at once");
-        room.note(&Err(StoreError::Io("another fault".to_owned())));
+        room.record(&Err(StoreError::Io("another fault".to_owned())));
         assert!(room.is_full());
-        room.note(&Ok(()));
+        room.record(&Ok(()));
         assert!(!room.is_full() && room.check(folder.path()).is_ok());
 
-        room.note(&Err(StoreError::full("the log")));
+        room.record(&Err(StoreError::full("the log")));
         let probe_now = || room.state().as_mut().unwrap().probed = Instant::now().checked_sub(PROBED_EVERY).unwrap();
         probe_now();
         assert!(room.check(&folder.path().join("nowhere")).is_err(), "the probe cannot be written");

@@ -15,9 +15,9 @@ pub enum StoreError {
 
 impl StoreError {
     /// `what` it happened to, such as the file.
-    pub fn of(error: redb::Error, what: &str) -> Self {
+    pub fn from_redb(error: redb::Error, what: &str) -> Self {
         match error {
-            redb::Error::Io(e) => Self::of_io(&e, what),
+            redb::Error::Io(e) => Self::from_io(&e, what),
             redb::Error::Corrupted(why) => Self::damaged(what, &why),
             redb::Error::UpgradeRequired(version) => {
                 Self::Io(format!("{what} has the old format {version}: use the curlew that wrote it"))
@@ -26,7 +26,7 @@ impl StoreError {
         }
     }
 
-    pub fn of_io(error: &std::io::Error, what: &str) -> Self {
+    pub fn from_io(error: &std::io::Error, what: &str) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::full(what),
             // So says redb of a file that is none of its own.

@@ -35,7 +35,7 @@ pub fn write_all(log: &EmbeddedLog, submissions: &Receiver<Submission>, nudge: &
             taken.push(next);
         }
         write(log, taken, &mut stickies);
-        if log.topics().values().any(|topic| retention::is_over(log, topic)) {
+        if log.topics().values().any(|topic| retention::exceeds_size(log, topic)) {
             let _ = nudge.try_send(());
         }
     }
@@ -47,25 +47,25 @@ fn size(submission: &Submission) -> usize {
 
 fn write(log: &EmbeddedLog, submissions: Vec<Submission>, stickies: &mut HashMap<TopicName, Sticky>) {
     let _at_work = watchdog::busy();
-    let writing = match log.write() {
+    let writing = match log.begin_write() {
         Ok(writing) => writing,
         Err(failure) => {
             let error = failure.into();
-            return submissions.iter().for_each(|submission| refuse(submission, &error));
+            return submissions.iter().for_each(|submission| reject(submission, &error));
         }
     };
-    let mut group = Group { log, now: now(), parts: HashMap::new(), stickies };
+    let mut group = Group { log, now: now(), appends: HashMap::new(), sticky_partitioners: stickies };
     for submission in submissions {
         if submission.deadline <= Instant::now() {
-            refuse(&submission, &BrokerError::TimedOut(WriteState::No));
-        } else if let Err(error) = group.take(&submission, &writing) {
-            refuse(&submission, &error);
+            reject(&submission, &BrokerError::TimedOut(WriteState::No));
+        } else if let Err(error) = group.add(&submission, &writing) {
+            reject(&submission, &error);
         }
     }
     group.commit(&writing);
 }
 
-fn refuse(submission: &Submission, error: &BrokerError) {
+fn reject(submission: &Submission, error: &BrokerError) {
     (0..submission.records.len()).for_each(|index| submission.receipts.settle(index, Err(error.clone())));
 }
 
@@ -73,8 +73,8 @@ fn refuse(submission: &Submission, error: &BrokerError) {
 struct Group<'a> {
     log: &'a EmbeddedLog,
     now: Timestamp,
-    parts: HashMap<(TopicName, Partition), PartitionAppend>,
-    stickies: &'a mut HashMap<TopicName, Sticky>,
+    appends: HashMap<(TopicName, Partition), PartitionAppend>,
+    sticky_partitioners: &'a mut HashMap<TopicName, Sticky>,
 }
 
 /// A group's share in one partition.
@@ -92,7 +92,7 @@ struct PendingAppend {
 }
 
 impl Group<'_> {
-    fn take(&mut self, submission: &Submission, writing: &WriteGuard<'_>) -> Result<(), BrokerError> {
+    fn add(&mut self, submission: &Submission, writing: &WriteGuard<'_>) -> Result<(), BrokerError> {
         let partitions = self.partitions(submission, writing)?;
         let mut random = fastrand::Rng::new();
         for (index, record) in submission.records.iter().enumerate() {
@@ -100,11 +100,11 @@ impl Group<'_> {
                 (Some(partition), _) => partition,
                 (None, Some(key)) => partition_for_key(key, partitions.len()),
                 (None, None) => {
-                    let sticky = self.stickies.entry(submission.topic.clone()).or_default();
+                    let sticky = self.sticky_partitioners.entry(submission.topic.clone()).or_default();
                     sticky.choose(&partitions, &mut random).unwrap_or_default()
                 }
             };
-            let outcome = match check(submission, record, partition, &partitions, self.now) {
+            let outcome = match validate(submission, record, partition, &partitions, self.now) {
                 Ok(()) => self.push(submission, index, record, partition),
                 Err(error) => Some(Err(error)),
             };
@@ -141,7 +141,7 @@ impl Group<'_> {
             let topics = self.log.topics();
             topics.get(&submission.topic).and_then(|topic| topic.partition(partition)).map_or(0, |log| log.end)
         };
-        let part = self.parts.entry((submission.topic.clone(), partition)).or_insert_with(|| {
+        let part = self.appends.entry((submission.topic.clone(), partition)).or_insert_with(|| {
             let base = end();
             PartitionAppend { base, batches: vec![StoredBatch::new(base)], waiting: Vec::new() }
         });
@@ -159,10 +159,10 @@ impl Group<'_> {
     }
 
     fn commit(mut self, writing: &WriteGuard<'_>) {
-        let mut appends = Vec::with_capacity(self.parts.len());
+        let mut appends = Vec::with_capacity(self.appends.len());
         let mut waiting = Vec::new();
-        for ((topic, partition), part) in std::mem::take(&mut self.parts) {
-            self.stickies.entry(topic.clone()).or_default().batch_sent(partition);
+        for ((topic, partition), part) in std::mem::take(&mut self.appends) {
+            self.sticky_partitioners.entry(topic.clone()).or_default().batch_sent(partition);
             waiting.push((topic.clone(), partition, part.base, part.waiting));
             appends.push(Append { topic, partition, batches: part.batches });
         }
@@ -176,7 +176,7 @@ impl Group<'_> {
             }
         };
         let written = writing.append(appends, self.now, settle_leader);
-        self.log.room.note(&written);
+        self.log.disk_space.record(&written);
         for (topic, partition, base, waiting) in waiting {
             match &written {
                 Ok(()) => waiting.iter().for_each(|waiting| waiting.settle(partition)),
@@ -195,7 +195,7 @@ impl Group<'_> {
         waiting: &[PendingAppend],
         why: &StoreError,
     ) {
-        let why = if self.log.is_known() { why.clone().into() } else { BrokerError::TimedOut(WriteState::Maybe) };
+        let why = if self.log.is_state_known() { why.clone().into() } else { BrokerError::TimedOut(WriteState::Maybe) };
         let topics = self.log.topics();
         let landed = topics.get(topic).and_then(|t| t.partition(partition)).is_some_and(|log| log.end > base);
         for waiting in waiting {
@@ -207,7 +207,7 @@ impl Group<'_> {
     }
 }
 
-fn check(
+fn validate(
     submission: &Submission,
     record: &NewRecord,
     partition: Partition,

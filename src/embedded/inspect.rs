@@ -9,7 +9,7 @@ use std::path::Path;
 /// With less than this free, some requests more fill the disk.
 const LOW: u64 = 256 << 20;
 
-pub fn examine(path: &Path, found: &mut dyn FnMut(Diagnosis)) {
+pub fn inspect(path: &Path, found: &mut dyn FnMut(Diagnosis)) {
     let shown = path.display();
     if !path.exists() {
         let parent = path.ancestors().skip(1).find(|folder| folder.exists() || folder.as_os_str().is_empty());
@@ -30,7 +30,7 @@ fn folder(path: &Path) -> Diagnosis {
     if !path.is_dir() {
         return Diagnosis::failed(DiagnosisStep::DataFolder, format!("{} is no folder", path.display()), other);
     }
-    let foreign = if path.join("format").exists() { Ok(()) } else { data_dir::refuse_foreign(path) };
+    let foreign = if path.join("format").exists() { Ok(()) } else { data_dir::reject_foreign(path) };
     let writable = || rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
     match foreign.map_err(|e| e.to_string()).and_then(|()| writable().map_err(|e| format!("cannot be written: {e}"))) {
         Ok(()) => {
@@ -119,19 +119,19 @@ mod tests {
     use super::*;
     use crate::broker::diagnosis::StepOutcome;
     use crate::embedded::data_dir::DataDir;
-    use crate::embedded::testing::Scratch;
+    use crate::embedded::testing::TempDir;
 
     /// Step and outcome of each finding, and all it said.
     fn look(path: &Path) -> (Vec<StepOutcome>, String) {
         let mut findings = Vec::new();
-        examine(path, &mut |finding| findings.push(finding));
+        inspect(path, &mut |finding| findings.push(finding));
         let said: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
         (findings.iter().map(|finding| finding.outcome).collect(), said)
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_not_made() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new();
         let path = scratch.path().join("a/b");
         let (outcomes, said) = look(&path);
         assert_eq!(outcomes, [StepOutcome::Ok, StepOutcome::Skipped, StepOutcome::Skipped, StepOutcome::Ok], "{said}");
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_folder_in_use_is_left_alone_and_named() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new();
         let folder = DataDir::open(scratch.path()).unwrap();
         let (outcomes, said) = look(scratch.path());
         assert_eq!(outcomes, [StepOutcome::Ok, StepOutcome::Ok, StepOutcome::Failed, StepOutcome::Ok], "{said}");
@@ -154,12 +154,12 @@ mod tests {
 
     #[test]
     fn others_files_and_another_format_are_told() {
-        let foreign = Scratch::new();
+        let foreign = TempDir::new();
         std::fs::write(foreign.path().join("thesis.tex"), "").unwrap();
         let (outcomes, said) = look(foreign.path());
         assert_eq!(outcomes[0], StepOutcome::Failed, "{said}");
         assert!(said.contains("thesis.tex") && !foreign.path().join("lock").exists(), "{said}");
-        let other = Scratch::new();
+        let other = TempDir::new();
         std::fs::write(other.path().join("format"), "curlew-data 99\n").unwrap();
         let (outcomes, said) = look(other.path());
         assert_eq!(outcomes[1], StepOutcome::Failed, "{said}");

@@ -7,7 +7,7 @@ use super::disk_space::DiskSpace;
 use super::failure::StoreError;
 use super::group_commit::MAX_AHEAD;
 use super::store::{BatchStore, PartitionKey};
-use super::topics::{LogTopic, SegmentLimits, Topics, checked, find};
+use super::topics::{LogTopic, SegmentLimits, Topics, find_partition, locate};
 use crate::broker::{BrokerError, FetchPosition, OffsetAt, PartitionData};
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::sync::memory_budget::Share;
@@ -26,15 +26,15 @@ pub struct EmbeddedLog {
     topics: Mutex<Topics>,
     /// Told of every append and every other change of `topics`, and by interrupters.
     pub changed: Condvar,
-    pub room: DiskSpace,
+    pub disk_space: DiskSpace,
     /// Of what is written from now on: see [`Log::epochs`](super::topics::Log::epochs).
     epoch: Epoch,
     /// The first damage that somebody came across.
-    damaged: Mutex<Option<StoreError>>,
+    first_damage: Mutex<Option<StoreError>>,
     /// Held by whoever changes the store, from looking at `topics` to changing them.
     writing: Mutex<()>,
     // Given back last.
-    folder: DataDir,
+    data_dir: DataDir,
 }
 
 /// The right to change the log. One at a time.
@@ -59,23 +59,23 @@ impl EmbeddedLog {
             store,
             topics,
             changed,
-            room: DiskSpace::default(),
-            damaged,
+            disk_space: DiskSpace::default(),
+            first_damage: damaged,
             epoch: random_epoch(),
             writing: Mutex::default(),
-            folder,
+            data_dir: folder,
         })
     }
 
     pub fn describe(&self) -> String {
-        format!("embedded {}", self.folder.path().display())
+        format!("embedded {}", self.data_dir.path().display())
     }
 
     /// Whether the file can be used, the disk has room for more, and nothing in the file was found damaged.
     pub fn ready(&self) -> Result<(), StoreError> {
         self.store.ready()?;
-        self.room.check(self.folder.path())?;
-        lock(&self.damaged).clone().map_or(Ok(()), Err)
+        self.disk_space.check(self.data_dir.path())?;
+        lock(&self.first_damage).clone().map_or(Ok(()), Err)
     }
 
     pub fn topics(&self) -> MutexGuard<'_, Topics> {
@@ -83,15 +83,15 @@ impl EmbeddedLog {
     }
 
     /// The right to change the log. After a failed write it opens the file again first, so that offsets follow the disk.
-    pub fn write(&self) -> Result<WriteGuard<'_>, StoreError> {
-        let writing = WriteGuard(self, self.turn());
+    pub fn begin_write(&self) -> Result<WriteGuard<'_>, StoreError> {
+        let writing = WriteGuard(self, self.lock_writes());
         if !self.store.is_open() {
             writing.reopen()?;
         }
         Ok(writing)
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    fn lock_writes(&self) -> MutexGuard<'_, ()> {
         let _unhurried = watchdog::pause();
         lock(&self.writing)
     }
@@ -102,7 +102,7 @@ impl EmbeddedLog {
     }
 
     /// `false`: the last write failed, and nobody knows yet what of it is on the disk.
-    pub fn is_known(&self) -> bool {
+    pub fn is_state_known(&self) -> bool {
         self.store.is_open()
     }
 
@@ -118,7 +118,7 @@ impl EmbeddedLog {
             return Ok(next.into());
         }
         let topics = self.topics();
-        let (_, log) = find(&topics, &place.topic, place.partition)?;
+        let (_, log) = find_partition(&topics, &place.topic, place.partition)?;
         Ok(Position { next, epoch: log.epoch_before(next) })
     }
 
@@ -127,7 +127,7 @@ impl EmbeddedLog {
         let latest = now().saturating_add(MAX_AHEAD);
         let (found, time, number, end) = {
             let topics = self.topics();
-            let (topic, log) = find(&topics, &place.topic, place.partition)?;
+            let (topic, log) = find_partition(&topics, &place.topic, place.partition)?;
             match at {
                 OffsetAt::Earliest => return Ok(log.start),
                 OffsetAt::Latest => return Ok(log.end),
@@ -178,7 +178,7 @@ impl EmbeddedLog {
 
     /// Whether there is something to say to `want`: records, or an error.
     pub fn has_news(&self, topics: &Topics, want: &FetchPosition) -> bool {
-        checked(topics, want).map_or(true, |(_, _, end)| want.offset < end)
+        locate(topics, want).map_or(true, |(_, _, end)| want.offset < end)
     }
 
     /// The records at `want`, about `max_bytes` of them; the first batch comes whatever its size.
@@ -188,7 +188,7 @@ impl EmbeddedLog {
         max_bytes: usize,
         memory: &Arc<Share>,
     ) -> Result<PartitionData, BrokerError> {
-        let (place, start, end) = checked(&self.topics(), want)?;
+        let (place, start, end) = locate(&self.topics(), want)?;
         let next_offset = want.offset;
         let mut data = PartitionData { next_offset, log_start: start, end, ..PartitionData::default() };
         if want.offset == end {
@@ -201,7 +201,7 @@ impl EmbeddedLog {
                 return ControlFlow::Break(());
             }
             left = left.saturating_sub(stored.len());
-            let (paid, mut spans) = match batch::pay(stored.len(), memory) {
+            let (paid, mut spans) = match batch::reserve(stored.len(), memory) {
                 Ok(paid) => paid,
                 Err(why) => {
                     shortage = Some(why);
@@ -210,9 +210,9 @@ impl EmbeddedLog {
             };
             let records = batch::decode(paid.hold(stored.to_vec()), data.next_offset).map(|records| {
                 spans.shrink(records.memory() - stored.len());
-                records.paid_by(spans)
+                records.with_reservation(spans)
             });
-            match records.and_then(|records| take(&mut data, records)) {
+            match records.and_then(|records| append_records(&mut data, records)) {
                 Ok(on) => on,
                 Err(batch::Damaged) => {
                     damaged = true;
@@ -227,21 +227,21 @@ impl EmbeddedLog {
         if data.batches.is_empty() && (damaged || data.next_offset < data.end) {
             // What is not there may have gone to retention, or with its topic, since the look at `topics`; whoever
             // does that holds `writing` until it shows there.
-            let _writing = self.turn();
-            checked(&self.topics(), want)?;
+            let _writing = self.lock_writes();
+            locate(&self.topics(), want)?;
             return Err(self.damaged(place, data.next_offset));
         }
         let topics = self.topics();
-        checked(&topics, want)?;
-        let (_, log) = find(&topics, &want.topic, want.partition)?;
+        locate(&topics, want)?;
+        let (_, log) = find_partition(&topics, &want.topic, want.partition)?;
         data.epochs = log.epochs_of(want.offset, data.next_offset);
         drop(topics);
         Ok(data)
     }
 
     /// Whether the log holds the offset, or will hold it next.
-    pub fn check(&self, want: &FetchPosition) -> Result<(), BrokerError> {
-        checked(&self.topics(), want).map(drop)
+    pub fn check_position(&self, want: &FetchPosition) -> Result<(), BrokerError> {
+        locate(&self.topics(), want).map(drop)
     }
 
     fn damaged(&self, place: PartitionKey, offset: Offset) -> BrokerError {
@@ -249,13 +249,13 @@ impl EmbeddedLog {
         let name = topics.iter().find(|(_, topic)| topic.number == place.topic).map_or("?", |(name, _)| name.as_str());
         let why = format!("the batch of {name}/{} at offset {offset} is missing or changed", place.partition);
         let failure = StoreError::damaged(&self.store.path().display().to_string(), &why);
-        lock(&self.damaged).get_or_insert(failure.clone());
+        lock(&self.first_damage).get_or_insert(failure.clone());
         failure.into()
     }
 }
 
 /// Offsets have no holes here: a batch that does not go on where the last one ended follows one that is lost.
-fn take(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, batch::Damaged> {
+fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, batch::Damaged> {
     let mut offsets = records.iter().map(|record| record.offset);
     if offsets.next() != Some(data.next_offset) {
         return Err(batch::Damaged);
@@ -314,7 +314,7 @@ impl WriteGuard<'_> {
         {
             let topics = self.0.topics();
             for Append { topic, partition, batches } in appends {
-                let Ok((found, log)) = find(&topics, &topic, partition) else { continue };
+                let Ok((found, log)) = find_partition(&topics, &topic, partition) else { continue };
                 let segments = log.grown(&batches, now, limits);
                 let place = PartitionKey { topic: found.number, partition: partition as u32 };
                 let begins = log.new_epoch(self.0.epoch);
@@ -346,7 +346,7 @@ impl WriteGuard<'_> {
     pub fn trim(&self, name: &TopicName, partition: Partition, segments: usize) -> Result<(), BrokerError> {
         let (place, start, end, old_epochs, first_epoch) = {
             let topics = self.0.topics();
-            let (topic, log) = find(&topics, name, partition)?;
+            let (topic, log) = find_partition(&topics, name, partition)?;
             let start = log.segments.get(segments).map_or(log.end, |first| first.base);
             let old = log.epochs_before(start);
             let first = log.epochs.get(old).map_or(0, |(_, start)| *start);
@@ -381,7 +381,7 @@ impl WriteGuard<'_> {
     ) -> Result<(), StoreError> {
         if bytes > 0 {
             let live = self.0.topics().values().map(LogTopic::bytes).sum();
-            self.0.store.room(bytes, live)?;
+            self.0.store.check_space(bytes, live)?;
         }
         let Err(failed) = self.0.store.write(work, before_sync) else { return Ok(()) };
         warn!("a write failed: {failed}");

@@ -40,7 +40,7 @@ impl PartitionReader for LogReader {
         for want in wants {
             if left == 0 {
                 // No room for records, but a place that is not in the log is reported all the same.
-                if let Err(error) = self.log.check(want) {
+                if let Err(error) = self.log.check_position(want) {
                     let (topic, partition) = (want.topic.clone(), want.partition);
                     fetched.push(FetchResult { topic, partition, offset: want.offset, result: Err(error) });
                 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 const PERIOD: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// Runs until `ended` is closed.
-pub fn keep(log: &EmbeddedLog, nudged: &Receiver<()>, ended: &Receiver<()>) {
+pub fn run(log: &EmbeddedLog, nudged: &Receiver<()>, ended: &Receiver<()>) {
     let period = (log.settings.retention_time / 100).clamp(PERIOD.0, PERIOD.1);
     loop {
         select! {
@@ -20,26 +20,26 @@ pub fn keep(log: &EmbeddedLog, nudged: &Receiver<()>, ended: &Receiver<()>) {
             recv(nudged) -> nudge => if nudge.is_err() { return },
             recv(after(period)) -> _ => {}
         }
-        pass(log, now());
+        run_once(log, now());
     }
 }
 
 /// Whether a topic holds so much that retention by size has something to do.
-pub fn is_over(log: &EmbeddedLog, topic: &LogTopic) -> bool {
+pub fn exceeds_size(log: &EmbeddedLog, topic: &LogTopic) -> bool {
     topic.bytes() > log.settings.retention_bytes.saturating_add(log.segment_limits().bytes)
 }
 
 /// One look at every topic.
-pub fn pass(log: &EmbeddedLog, now: Timestamp) {
+pub fn run_once(log: &EmbeddedLog, now: Timestamp) {
     let names: Vec<_> = log.topics().keys().cloned().collect();
     for name in names {
         let _at_work = watchdog::busy();
-        let writing = match log.write() {
+        let writing = match log.begin_write() {
             Ok(writing) => writing,
             Err(e) => return warn!("the data cannot be opened again: {e}"),
         };
         let trims = match log.topics().get(&name) {
-            Some(topic) => due(topic, now, log.settings.retention_time, log.settings.retention_bytes),
+            Some(topic) => due_segments(topic, now, log.settings.retention_time, log.settings.retention_bytes),
             None => continue,
         };
         for (partition, segments) in trims {
@@ -52,7 +52,7 @@ pub fn pass(log: &EmbeddedLog, now: Timestamp) {
 }
 
 /// How many segments each partition gives up.
-fn due(topic: &LogTopic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partition, usize)> {
+fn due_segments(topic: &LogTopic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partition, usize)> {
     let oldest = i64::try_from(time.as_millis()).map_or(i64::MIN, |time| now.saturating_sub(time));
     let mut gone: Vec<usize> = topic.partitions.iter().map(|log| expired(log, oldest)).collect();
     let segments = || topic.partitions.iter().map(|log| &log.segments);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn due_of(logs: &[&[(Timestamp, u64)]], time: u64, bytes: u64) -> Vec<(Partition, usize)> {
-        due(&topic(logs), 1000, Duration::from_millis(time), bytes)
+        due_segments(&topic(logs), 1000, Duration::from_millis(time), bytes)
     }
 
     #[test]

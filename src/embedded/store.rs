@@ -1,7 +1,7 @@
 //! The one file of the log, a redb database: batches by partition and last offset, and the [`catalogue`] of what
 //! there is.
 
-use super::catalog::{self, Edit};
+use super::catalog::{self, CatalogEdit};
 use super::data_dir::OWNER_ONLY;
 use super::failure::StoreError;
 use super::topics::{LogTopic, NewEpoch, Segment, Topics};
@@ -65,14 +65,14 @@ impl BatchStore {
     /// takes, which may be as long as reading all of it, readers get an error and do not wait.
     pub fn reopen(&self) -> Result<Topics, StoreError> {
         let _unhurried = watchdog::pause();
-        self.hold(None);
+        self.set_database(None);
         let opened = open(&self.path)?;
-        let topics = unless_it_panics(|| load(&opened), &self.path.display().to_string())?;
-        self.hold(Some(opened));
+        let topics = catch_panics(|| load(&opened), &self.path.display().to_string())?;
+        self.set_database(Some(opened));
         Ok(topics)
     }
 
-    fn hold(&self, database: Option<Database>) {
+    fn set_database(&self, database: Option<Database>) {
         *write_lock(&self.database) = database;
     }
 
@@ -83,7 +83,7 @@ impl BatchStore {
     /// As a failed write and a failed opening leave it.
     #[cfg(test)]
     pub fn close(&self) {
-        self.hold(None);
+        self.set_database(None);
     }
 
     /// Does `work` in a transaction, `before_sync`, then makes it durable. After an error nothing of it is there,
@@ -95,7 +95,7 @@ impl BatchStore {
     ) -> Result<(), StoreError> {
         self.with(|database| {
             let transaction = database.begin_write()?;
-            let changes = Changes { transaction: &transaction, edit: Edit::of(&transaction) };
+            let changes = Changes { transaction: &transaction, edit: CatalogEdit::of(&transaction) };
             work(&changes)?;
             changes.edit.finish()?;
             before_sync();
@@ -125,14 +125,14 @@ impl BatchStore {
     ///
     /// Asked before each, because a failed one costs opening the file again. Room that was given back within the
     /// file counts too.
-    pub fn room(&self, bytes: u64, live: u64) -> Result<(), StoreError> {
+    pub fn check_space(&self, bytes: u64, live: u64) -> Result<(), StoreError> {
         let needed = 3 * bytes + MARGIN;
         let what = || self.path.display().to_string();
-        let disk = rustix::fs::statvfs(&self.path).map_err(|e| StoreError::of_io(&e.into(), &what()))?;
+        let disk = rustix::fs::statvfs(&self.path).map_err(|e| StoreError::from_io(&e.into(), &what()))?;
         if disk.f_bavail.saturating_mul(disk.f_frsize) >= needed {
             return Ok(());
         }
-        let file = rustix::fs::stat(&self.path).map_err(|e| StoreError::of_io(&e.into(), &what()))?;
+        let file = rustix::fs::stat(&self.path).map_err(|e| StoreError::from_io(&e.into(), &what()))?;
         let held = u64::try_from(file.st_blocks).unwrap_or_default() * 512;
         // A batch takes up to half as much again in pages.
         if held.saturating_sub(live + live / 2) >= needed { Ok(()) } else { Err(StoreError::full(&what())) }
@@ -156,14 +156,14 @@ impl BatchStore {
         let database = read_lock(&self.database);
         let database =
             database.as_ref().ok_or_else(|| StoreError::Io(format!("{} cannot be opened just now", what())))?;
-        unless_it_panics(|| work(database), &what())
+        catch_panics(|| work(database), &what())
     }
 }
 
 /// redb takes pages that it wrote for sound, and panics on some that were changed since.
-fn unless_it_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str) -> Result<T, StoreError> {
+fn catch_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|e| StoreError::of(e, what)),
+        Ok(result) => result.map_err(|e| StoreError::from_redb(e, what)),
         Err(_) => Err(StoreError::damaged(what, "its pages do not fit together")),
     }
 }
@@ -188,12 +188,12 @@ fn open(path: &Path) -> Result<Database, StoreError> {
         if database.begin_read()?.list_tables()?.next().is_none() {
             let tables = database.begin_write()?;
             tables.open_table(BATCHES)?;
-            catalog::make(&tables)?;
+            catalog::create_tables(&tables)?;
             tables.commit()?;
         }
         Ok(database)
     };
-    unless_it_panics(make, &path.display().to_string())
+    catch_panics(make, &path.display().to_string())
 }
 
 fn load(database: &Database) -> Result<Topics, redb::Error> {
@@ -203,7 +203,7 @@ fn load(database: &Database) -> Result<Topics, redb::Error> {
 /// What a transaction can do.
 pub struct Changes<'a> {
     transaction: &'a WriteTransaction,
-    edit: Edit<'a>,
+    edit: CatalogEdit<'a>,
 }
 
 impl Changes<'_> {

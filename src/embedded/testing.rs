@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-pub struct Scratch(PathBuf);
+pub struct TempDir(PathBuf);
 
-impl Scratch {
+impl TempDir {
     pub fn new() -> Self {
         let path = std::env::temp_dir().join(format!("curlew-{:016x}", fastrand::u64(..)));
         std::fs::create_dir(&path).unwrap();
@@ -18,7 +18,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

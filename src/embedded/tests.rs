@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::testing::Scratch;
+use super::testing::TempDir;
 use super::*;
 use crate::broker::{Acks, AutoCreate, DeliveryReport, DeliveryResult, FetchLimits, FetchPosition};
 use crate::record::{Epoch, NO_EPOCH, NewRecord, Offset, Timestamp};
@@ -10,7 +10,7 @@ use crate::sync::memory_budget::MemoryBudget;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-fn settings(scratch: &Scratch) -> EmbeddedSettings {
+fn settings(scratch: &TempDir) -> EmbeddedSettings {
     EmbeddedSettings {
         folder: scratch.path().join("data"),
         partitions: 1,
@@ -61,7 +61,7 @@ fn at(broker: &Embedded, topic: &str, at: OffsetAt) -> Offset {
 
 #[test]
 fn every_file_is_its_owners_alone_in_a_folder_that_all_may_enter_too() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let folder = settings(&scratch).folder;
     std::fs::create_dir(&folder).unwrap();
     std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
@@ -75,7 +75,7 @@ fn every_file_is_its_owners_alone_in_a_folder_that_all_may_enter_too() {
 
 #[test]
 fn what_was_acknowledged_is_there_after_opening_again() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     assert_eq!(
         offsets(produce(&broker, "t", Acks::All, vec![record("a", None), record("b", None)])),
@@ -94,7 +94,7 @@ fn what_was_acknowledged_is_there_after_opening_again() {
 
 #[test]
 fn a_record_that_is_too_large_fails_alone() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     let large = record(&"x".repeat(group_commit::MAX_RECORD), None);
     let outcomes = produce(&broker, "t", Acks::All, vec![record("a", None), large, record("b", None)]);
@@ -104,7 +104,7 @@ fn a_record_that_is_too_large_fails_alone() {
 
 #[test]
 fn a_record_just_within_the_limit_is_taken_and_the_limit_is_named_exactly() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     let sized = |bytes: usize| NewRecord { key: Some("key".into()), ..record(&"x".repeat(bytes - 3), None) };
     let outcome = produce(&broker, "t", Acks::All, vec![sized(2 << 20)]).remove(0);
@@ -116,11 +116,11 @@ fn a_record_just_within_the_limit_is_taken_and_the_limit_is_named_exactly() {
 
 #[test]
 fn the_largest_record_can_be_read_within_the_least_budget_and_is_paid_for_once() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     const BYTES: usize = 1_000_000;
     produce(&broker, "t", Acks::All, vec![record(&"x".repeat(BYTES), None)]);
-    let memory = MemoryBudget::new(crate::sync::memory_budget::LEAST);
+    let memory = MemoryBudget::new(crate::sync::memory_budget::MIN);
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
     for share in [&memory.live, &memory.catch_up, &memory.pages] {
         let data = broker.reader(0, share).fetch(&[want("t", 0)], limits).unwrap().remove(0).result.unwrap();
@@ -131,7 +131,7 @@ fn the_largest_record_can_be_read_within_the_least_budget_and_is_paid_for_once()
 
 #[test]
 fn a_timestamp_more_than_an_hour_ahead_is_rejected_as_kafka_rejects_it() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     let now = crate::record::now();
     let minutes = |minutes: i64| Some(now + minutes * 60_000);
@@ -147,7 +147,7 @@ fn a_timestamp_more_than_an_hour_ahead_is_rejected_as_kafka_rejects_it() {
 
 #[test]
 fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     broker.create_topic(&name("t"), 1).unwrap();
     let (now, hour) = (crate::record::now(), 60 * 60 * 1000);
@@ -155,7 +155,7 @@ fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
         let mut batch = batch::StoredBatch::new(at(&broker, "t", OffsetAt::Latest));
         batch.push(&record("x", Some(time)), appended);
         let append = log::Append { topic: name("t"), partition: 0, batches: vec![batch] };
-        broker.log.write().unwrap().append(vec![append], appended, || {}).unwrap();
+        broker.log.begin_write().unwrap().append(vec![append], appended, || {}).unwrap();
     };
     // In two segments: those of the settings here are an hour long at least.
     for appended in [now - 24 * hour, now - 2 * hour] {
@@ -173,7 +173,7 @@ fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
 
 #[test]
 fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     // Small segments.
     let broker = Embedded::open(EmbeddedSettings { retention_bytes: 1 << 20, ..settings(&scratch) }).unwrap();
     let times = [100, 5000, 200, 300, 50, 6000];
@@ -189,7 +189,7 @@ fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
 
 #[test]
 fn retention_by_size_moves_the_start_and_late_readers_are_told() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let small = EmbeddedSettings { retention_bytes: 512 << 10, ..settings(&scratch) };
     let broker = Embedded::open(small.clone()).unwrap();
     for _ in 0..40 {
@@ -201,7 +201,7 @@ fn retention_by_size_moves_the_start_and_late_readers_are_told() {
         std::thread::yield_now();
     }
     // What is still due then, is not afterwards.
-    retention::pass(&broker.log, crate::record::now());
+    retention::run_once(&broker.log, crate::record::now());
     assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::OffsetOutOfRange(_))));
     let (start, end) = (at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest));
     assert_eq!((fetch(&broker, &want("t", start)).unwrap()[0].0, end), (start, 40));
@@ -213,10 +213,10 @@ fn retention_by_size_moves_the_start_and_late_readers_are_told() {
 
 #[test]
 fn retention_by_age_empties_a_log_and_its_offsets_go_on() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None), record("b", None)]);
-    broker.log.write().unwrap().trim(&name("t"), 0, 1).unwrap();
+    broker.log.begin_write().unwrap().trim(&name("t"), 0, 1).unwrap();
     drop(broker);
     let broker = Embedded::open(settings(&scratch)).unwrap();
     assert_eq!((at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest)), (2, 2));
@@ -225,7 +225,7 @@ fn retention_by_age_empties_a_log_and_its_offsets_go_on() {
 
 #[test]
 fn a_topic_made_anew_is_another_one() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("old", None)]);
     let topic_id = broker.list_topics().unwrap()[0].id;
@@ -238,7 +238,7 @@ fn a_topic_made_anew_is_another_one() {
 
 #[test]
 fn a_waiting_reader_wakes_on_append_and_on_interruption() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     broker.create_topic(&name("t"), 1).unwrap();
     let limits = FetchLimits { wait: Duration::from_secs(60), max_bytes: 1 << 20, partition_max_bytes: 1 << 20 };
@@ -265,7 +265,7 @@ fn a_waiting_reader_wakes_on_append_and_on_interruption() {
 
 #[test]
 fn a_changed_record_is_an_error_that_names_the_file_and_the_others_can_be_read() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("whole", None)]);
     produce(&broker, "t", Acks::All, vec![record(&"needle".repeat(1000), None)]);
@@ -285,7 +285,7 @@ fn a_changed_record_is_an_error_that_names_the_file_and_the_others_can_be_read()
 
 #[test]
 fn damage_is_found_soon_after_the_start_though_nobody_asks() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record(&"needle".repeat(1000), None)]);
     drop(broker);
@@ -302,7 +302,7 @@ fn damage_is_found_soon_after_the_start_though_nobody_asks() {
     assert!(matches!(broker.ready(), Err(BrokerError::Damaged(why)) if why.contains("t/0 at offset 0")));
 }
 
-fn change(scratch: &Scratch, change: impl FnOnce(&mut Vec<u8>)) {
+fn change(scratch: &TempDir, change: impl FnOnce(&mut Vec<u8>)) {
     let file = scratch.path().join("data/log.redb");
     let mut bytes = std::fs::read(&file).unwrap();
     change(&mut bytes);
@@ -326,12 +326,12 @@ fn everything(broker: &Embedded) -> Result<Vec<(TopicName, Offset, String)>, Bro
 
 #[test]
 fn a_byte_changed_anywhere_is_an_error_or_changes_nothing() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(EmbeddedSettings { partitions: 1, ..settings(&scratch) }).unwrap();
     for number in 0..30 {
         produce(&broker, ["t", "u", "v"][number % 3], Acks::All, vec![record(&format!("{number}").repeat(200), None)]);
     }
-    broker.log.write().unwrap().trim(&name("u"), 0, 1).unwrap();
+    broker.log.begin_write().unwrap().trim(&name("u"), 0, 1).unwrap();
     let sound = everything(&broker).unwrap();
     drop(broker);
     let file = scratch.path().join("data/log.redb");
@@ -358,7 +358,7 @@ fn a_byte_changed_anywhere_is_an_error_or_changes_nothing() {
 
 #[test]
 fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None)]);
     let spoilt = |changes: &store::Changes| {
@@ -366,7 +366,7 @@ fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
         changes.append(place, vec![(1, b"half".to_vec())], &[])?;
         Err(redb::Error::Io(std::io::ErrorKind::StorageFull.into()))
     };
-    let failed = broker.log.write().unwrap().commit(4, spoilt, || {}).unwrap_err();
+    let failed = broker.log.begin_write().unwrap().commit(4, spoilt, || {}).unwrap_err();
     assert!(matches!(BrokerError::from(failed), BrokerError::DiskFull(why) if why.contains("no room on the disk")));
     assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "a".to_owned())]);
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(1)]);
@@ -375,7 +375,7 @@ fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
 
 #[test]
 fn after_a_write_of_which_nobody_knew_the_next_goes_on_behind_what_is_there() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None)]);
     broker.log.close();
@@ -419,7 +419,7 @@ fn truncated_to(end: Offset, result: Result<Vec<(Offset, String)>, BrokerError>)
 fn an_older_copy_that_is_put_back_and_has_grown_is_another_log() {
     // The copy was made while the log was open, or before it was opened again.
     for reopened in [false, true] {
-        let (scratch, copy) = (Scratch::new(), Scratch::new());
+        let (scratch, copy) = (TempDir::new(), TempDir::new());
         let file = settings(&scratch).folder.join("log.redb");
         let mut broker = Embedded::open(settings(&scratch)).unwrap();
         many(&broker, "same", 5);
@@ -446,7 +446,7 @@ fn an_older_copy_that_is_put_back_and_has_grown_is_another_log() {
 
 #[test]
 fn opening_a_log_again_is_no_truncation() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     let mut cursors = Vec::new();
     for round in 0..4 {
         let broker = Embedded::open(settings(&scratch)).unwrap();
@@ -467,7 +467,7 @@ fn opening_a_log_again_is_no_truncation() {
     let of = |round: usize| Some(cursors[round].epoch);
     assert_eq!(epochs, [of(0), of(0), of(1), of(1), of(3)]);
     // Retention keeps the epochs of what is left.
-    broker.log.write().unwrap().trim(&name("t"), 0, 1).unwrap();
+    broker.log.begin_write().unwrap().trim(&name("t"), 0, 1).unwrap();
     let end = latest(&broker);
     drop(broker);
     let broker = Embedded::open(settings(&scratch)).unwrap();
@@ -476,7 +476,7 @@ fn opening_a_log_again_is_no_truncation() {
 
 #[test]
 fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy_for_itself() {
-    let (scratch, copy) = (Scratch::new(), Scratch::new());
+    let (scratch, copy) = (TempDir::new(), TempDir::new());
     let file = settings(&scratch).folder.join("log.redb");
     let open = || Embedded::open(settings(&scratch)).unwrap();
     let epochs = |broker: &Embedded| broker.log.topics()[&name("t")].partitions[0].epochs.clone();
@@ -489,7 +489,7 @@ fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy
         let new = |start| topics::NewEpoch { epoch: start, start, merged: None };
         let begin =
             |changes: &store::Changes| starts.clone().try_for_each(|start| changes.begin_epoch(place, new(start)));
-        broker.log.write().unwrap().commit(0, begin, || {}).unwrap();
+        broker.log.begin_write().unwrap().commit(0, begin, || {}).unwrap();
     };
     opened(&broker, 700..950);
     drop(broker);
@@ -501,7 +501,7 @@ fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy
     let broker = open();
     many(&broker, "new", 1);
     let after = epochs(&broker);
-    assert_eq!((after.len(), after[0], after[1]), (topics::MOST_EPOCHS, (745, 0), (746, 746)));
+    assert_eq!((after.len(), after[0], after[1]), (topics::MAX_EPOCHS, (745, 0), (746, 746)));
     drop(broker);
     // The same was stored, and fits its checksum.
     let broker = open();
@@ -515,7 +515,7 @@ fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy
     truncated_to(0, go_on(&broker, 720, 719));
     truncated_to(746, go_on(&broker, 747, 745));
     many(&broker, "new", 1);
-    assert_eq!(epochs(&broker).len(), topics::MOST_EPOCHS);
+    assert_eq!(epochs(&broker).len(), topics::MAX_EPOCHS);
     drop(broker);
     std::fs::copy(copy.path().join("log.redb"), &file).unwrap();
     let broker = open();
@@ -528,7 +528,7 @@ fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy
 
 #[test]
 fn a_folder_of_the_format_before_is_read_and_becomes_one_of_this() {
-    let scratch = Scratch::new();
+    let scratch = TempDir::new();
     drop(Embedded::open(settings(&scratch)).unwrap());
     let format = settings(&scratch).folder.join("format");
     std::fs::write(&format, "curlew-data 2\n").unwrap();

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub const NODE: NodeId = 0;
 
 /// Epochs of openings that are kept for each log.
-pub const MOST_EPOCHS: usize = 256;
+pub const MAX_EPOCHS: usize = 256;
 
 /// All topics by name.
 pub type Topics = BTreeMap<TopicName, LogTopic>;
@@ -42,7 +42,7 @@ impl LogTopic {
     }
 }
 
-pub fn find<'a>(
+pub fn find_partition<'a>(
     topics: &'a Topics,
     name: &TopicName,
     partition: Partition,
@@ -53,8 +53,8 @@ pub fn find<'a>(
 }
 
 /// The place, start and end of what is asked for, if it can be.
-pub fn checked(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
-    let (topic, log) = find(topics, &want.topic, want.partition)?;
+pub fn locate(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
+    let (topic, log) = find_partition(topics, &want.topic, want.partition)?;
     if want.topic_id.is_some_and(|id| id != topic.id) {
         return Err(BrokerError::Recreated(want.topic.clone()));
     }
@@ -87,7 +87,7 @@ pub struct NewEpoch {
     pub epoch: Epoch,
     /// Its first offset.
     pub start: Offset,
-    pub merged: Option<Merged>,
+    pub merged: Option<MergedEpochs>,
 }
 
 /// The first epochs of a log that has too many of them: the last of these takes over the offsets of all.
@@ -96,7 +96,7 @@ pub struct NewEpoch {
 /// other way around, with the first of them taking over, a copy in which it took over other records would be taken for
 /// this one. A cursor that names a forgotten epoch is one of another copy: all is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergedEpochs {
     pub epoch: Epoch,
     /// Where the first of them began, and the last.
     pub first: Offset,
@@ -133,10 +133,10 @@ impl PartitionLog {
 
     /// What changes with the first append of the opening `epoch`; `None`: it has appended before.
     pub fn new_epoch(&self, epoch: Epoch) -> Option<NewEpoch> {
-        let surplus = (self.epochs.len() + 1).saturating_sub(MOST_EPOCHS);
+        let surplus = (self.epochs.len() + 1).saturating_sub(MAX_EPOCHS);
         let merged = match (self.epochs.first(), self.epochs.get(surplus)) {
             (Some((_, first)), Some((epoch, last))) if surplus > 0 => {
-                Some(Merged { epoch: *epoch, first: *first, last: *last })
+                Some(MergedEpochs { epoch: *epoch, first: *first, last: *last })
             }
             _ => None,
         };
@@ -144,7 +144,7 @@ impl PartitionLog {
     }
 
     pub fn begin_epoch(&mut self, new: NewEpoch) {
-        if let Some(Merged { epoch, first, last }) = new.merged {
+        if let Some(MergedEpochs { epoch, first, last }) = new.merged {
             self.epochs.retain(|(_, start)| *start > last);
             self.epochs.insert(0, (epoch, first));
         }
@@ -194,7 +194,7 @@ impl PartitionLog {
         let mut grown: Vec<Segment> = self.segments.back().copied().into_iter().collect();
         for batch in batches {
             let (last, bytes) = (batch.next() - 1, batch.len() as u64);
-            match grown.last_mut().filter(|segment| segment.takes(now, limits)) {
+            match grown.last_mut().filter(|segment| segment.accepts(now, limits)) {
                 Some(segment) => {
                     segment.last = last;
                     segment.bytes += bytes;
@@ -236,7 +236,7 @@ impl PartitionLog {
 
 impl Segment {
     /// A clock that was set back ends it too, so that its age means something.
-    fn takes(&self, now: Timestamp, limits: SegmentLimits) -> bool {
+    fn accepts(&self, now: Timestamp, limits: SegmentLimits) -> bool {
         self.bytes < limits.bytes && (0..limits.age).contains(&now.saturating_sub(self.opened))
     }
 }

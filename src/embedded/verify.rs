@@ -16,14 +16,14 @@ const CHUNK: usize = 1 << 20;
 const MEMORY: usize = 16 << 20;
 
 /// Runs until all that was there at its start is read, or `ended` is closed.
-pub fn pass(log: &EmbeddedLog, ended: &Receiver<()>) {
+pub fn run(log: &EmbeddedLog, ended: &Receiver<()>) {
     let started = Instant::now();
     let memory = Share::new("verify", MEMORY, MEMORY);
     let places: Vec<(TopicName, usize)> =
         log.topics().iter().map(|(name, topic)| (name.clone(), topic.partitions.len())).collect();
     for (topic, partitions) in places {
         for partition in (0..).take(partitions) {
-            if !read_through(log, &memory, TopicPartition { topic: topic.clone(), partition }, ended) {
+            if !verify_partition(log, &memory, TopicPartition { topic: topic.clone(), partition }, ended) {
                 return;
             }
         }
@@ -35,7 +35,7 @@ pub fn pass(log: &EmbeddedLog, ended: &Receiver<()>) {
 }
 
 /// False: it is time to end.
-fn read_through(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartition, ended: &Receiver<()>) -> bool {
+fn verify_partition(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartition, ended: &Receiver<()>) -> bool {
     let at = |at| log.offset(&place, at);
     let (Ok(mut offset), Ok(end)) = (at(OffsetAt::Earliest), at(OffsetAt::Latest)) else { return true };
     while offset < end {

@@ -3,9 +3,9 @@
 
 use crate::broker::{BrokerError, WriteState};
 use crate::cel::CompileError;
-use crate::cursor::BadCursor;
+use crate::cursor::CursorError;
 use crate::hub::Rejected;
-use crate::record::BadTopicName;
+use crate::record::InvalidTopicName;
 use crate::sync::memory_budget::Shortage;
 use serde_json::{Value, json};
 use std::cmp::Ordering;
@@ -357,8 +357,8 @@ impl From<Shortage> for Problem {
     }
 }
 
-impl From<BadTopicName> for Problem {
-    fn from(bad: BadTopicName) -> Self {
+impl From<InvalidTopicName> for Problem {
+    fn from(bad: InvalidTopicName) -> Self {
         Self::unprocessable(bad.to_string())
     }
 }
@@ -369,8 +369,8 @@ impl From<CompileError> for Problem {
     }
 }
 
-impl From<BadCursor> for Problem {
-    fn from(bad: BadCursor) -> Self {
+impl From<CursorError> for Problem {
+    fn from(bad: CursorError) -> Self {
         Self::bad_request(bad.to_string())
     }
 }

@@ -189,7 +189,7 @@ pub struct PageBody {
 
 impl PageBody {
     pub fn new(share: &Arc<Share>) -> Result<Self, Shortage> {
-        let mut answer = Self { json: Vec::new(), memory: share.nothing(), share: share.clone() };
+        let mut answer = Self { json: Vec::new(), memory: share.empty_reservation(), share: share.clone() };
         answer.make_room(SMALL_ANSWER)?;
         Ok(answer)
     }

@@ -196,7 +196,7 @@ fn place(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
 
 /// Bytes of an answer, which are counted until its client has taken them.
 pub fn counted(app: &App, answer: Vec<u8>) -> Result<Bytes, Problem> {
-    let mut memory = app.settings.memory.pages.nothing();
+    let mut memory = app.settings.memory.pages.empty_reservation();
     memory.grow(beyond_small(answer.capacity()))?;
     Ok(memory.hold(answer))
 }

@@ -15,7 +15,7 @@ use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{ClientTag, Filter, Missing, Start, Subscription, Until};
 use crate::record::{Offset, TopicName, TopicPartition, now};
-use crate::start_position::{StartPosition, parse_from};
+use crate::start_position::{StartPosition, parse_start};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -207,11 +207,11 @@ fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Sel
     };
     let ids = [header, query.one("last_event_id")?, query.one("lastEventId")?];
     if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
-        return Ok(Start::Cursor(Cursor::read(id, topics.to_vec(), selection.clone())?));
+        return Ok(Start::Cursor(Cursor::parse(id, topics.to_vec(), selection.clone())?));
     }
-    let from = query.one("from")?.map_or(Ok(StartPosition::Latest), |from| parse_from(from, now()));
+    let from = query.one("from")?.map_or(Ok(StartPosition::Latest), |from| parse_start(from, now()));
     let from = from.map_err(|bad| Problem::bad_request(bad.to_string()))?;
-    Ok(from.start(topics, selection)?)
+    Ok(from.resolve(topics, selection)?)
 }
 
 fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {
@@ -268,7 +268,7 @@ async fn check_topics(app: &Arc<App>, subscription: &Subscription) -> Result<(),
     // A client whose cursor has a position in this topic, or that has another topic, continues; the stream reports what
     // is missing.
     let held = |topic: &TopicName| match &subscription.start {
-        Start::Cursor(cursor) => cursor.topic_index(topic).is_some_and(|topic| cursor.places(topic).next().is_some()),
+        Start::Cursor(cursor) => cursor.topic_index(topic).is_some_and(|topic| cursor.offsets(topic).next().is_some()),
         _ => false,
     };
     let resumes = matches!(subscription.start, Start::Cursor(_));
@@ -297,7 +297,7 @@ fn check_id(app: &App, subscription: &Subscription, partitions: &[usize]) -> Res
     let mut cursor = Cursor::new(subscription.topics.clone(), subscription.selection.clone());
     for (topic, partitions) in partitions.iter().take(cursor.topics().len()).enumerate() {
         while cursor.next_partition(topic).is_some_and(|next| (next as usize) < *partitions) {
-            cursor.add_place(topic, LARGE_OFFSET);
+            cursor.add_position(topic, LARGE_OFFSET);
         }
     }
     cursor

@@ -29,7 +29,7 @@ pub fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) 
         if place.position.is_none() {
             (place.position, place.epoch) = (Some(wanted.next), wanted.epoch);
         }
-        cursor.add_place(topic, Position { next: place.position.unwrap_or(wanted.next), epoch: place.epoch });
+        cursor.add_position(topic, Position { next: place.position.unwrap_or(wanted.next), epoch: place.epoch });
     }
     state.feeds.push(feed.clone());
 }

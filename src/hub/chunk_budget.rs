@@ -62,19 +62,19 @@ impl ChunkBudget {
 
     /// The reserve, where a chunk of so many bytes fits. Half of it is for clients that have surely taken much.
     pub fn reserve(&self, chunk: usize) -> ChunkSize {
-        let proof = if self.reserve.used() < self.reserve.most() / 2 { PROOF } else { SURE_PROOF };
-        if self.reserve.has_room(chunk) { ChunkSize::Reserved { proof } } else { ChunkSize::Small }
+        let proof = if self.reserve.used() < self.reserve.limit() / 2 { PROOF } else { SURE_PROOF };
+        if self.reserve.has_free(chunk) { ChunkSize::Reserved { proof } } else { ChunkSize::Small }
     }
 
     /// For frames yet to be written.
     pub fn nothing(&self) -> Reservation {
-        self.chunks.nothing()
+        self.chunks.empty_reservation()
     }
 
     /// The same for a live feed.
     pub fn nothing_in(&self, room: ChunkSize) -> Reservation {
         match room {
-            ChunkSize::Reserved { .. } => self.reserve.nothing(),
+            ChunkSize::Reserved { .. } => self.reserve.empty_reservation(),
             ChunkSize::Ahead | ChunkSize::Small => self.nothing(),
         }
     }

@@ -325,7 +325,7 @@ impl Encoder {
     /// Says that all places in a topic are gone, and moves the cursor to the beginning of the topic that
     /// took its name. The places change before the first frame is written: no id mixes both topics.
     pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
-        let lost: Vec<_> = self.cursor.places(topic).collect();
+        let lost: Vec<_> = self.cursor.offsets(topic).collect();
         self.cursor.set_id(topic, id);
         self.cursor.clear(topic);
         self.grow(topic, partitions);
@@ -347,7 +347,7 @@ impl Encoder {
         while let Some(next) = self.cursor.next_partition(topic)
             && (next as usize) < partitions
         {
-            self.cursor.add_place(topic, 0);
+            self.cursor.add_position(topic, 0);
         }
     }
 

@@ -66,7 +66,7 @@ impl Feed {
         members.retain(|member| {
             if which(member) && !member.is_closed() {
                 let encoder = self.behind(encoder, member);
-                let behind = encoder.cursor.behind(end);
+                let behind = encoder.cursor.lag(end);
                 let mut job = CatchUpTask::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
                 (job.weight, job.company) = (weight, company);
                 job.place.is_behind_by(behind);

@@ -367,7 +367,7 @@ impl CatchUpTask {
         let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
         for (topic, info) in self.topics.iter().enumerate() {
             let Some(info) = info.here() else {
-                if !matches!(info, TopicState::Away(_)) && self.encoder.cursor.places(topic).next().is_some() {
+                if !matches!(info, TopicState::Away(_)) && self.encoder.cursor.offsets(topic).next().is_some() {
                     // It has come into being meanwhile.
                     return None;
                 }

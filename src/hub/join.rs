@@ -21,16 +21,16 @@ pub fn missing(
         if place.id.is_known() {
             job.encoder.cursor.set_id(topic, place.id);
         }
-        let known = flow.places(topic).count();
-        if job.encoder.cursor.places(topic).count() > known {
+        let known = flow.offsets(topic).count();
+        if job.encoder.cursor.offsets(topic).count() > known {
             return Err(Apart::Ahead);
         }
         let tail = &feed.tails[topic];
-        for (partition, to) in flow.places(topic) {
+        for (partition, to) in flow.offsets(topic) {
             let own = match job.encoder.cursor.position(topic, partition) {
                 Some(own) => own,
                 None => {
-                    job.encoder.cursor.add_place(topic, 0);
+                    job.encoder.cursor.add_position(topic, 0);
                     Position::from(0)
                 }
             };

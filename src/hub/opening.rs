@@ -4,10 +4,11 @@ use super::counts::LatencyTimer;
 use super::encoder::Ends;
 use super::job::{AtEnd, CatchUpPhase, CatchUpTask, TopicState, TurnOutcome};
 use super::live::Live;
-use super::subscription::{GapReason, Missing, Start, Until};
+use super::subscription::{GapReason, Missing, Until};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::record::{Partition, Position, TopicPartition};
+use crate::start_position::Start;
 use std::time::Instant;
 
 /// Look-ups in a row that must miss a topic that was there, before its live streams wait for it.
@@ -35,7 +36,7 @@ pub fn open(mut job: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Turn
             }
             // A topic without partitions is one that is waited for: what became of it, the broker must say.
             Start::Cursor(cursor) | Start::End(cursor)
-                if (0..job.topics.len()).all(|topic| place.places(topic).next().is_some()) =>
+                if (0..job.topics.len()).all(|topic| place.offsets(topic).next().is_some()) =>
             {
                 job.encoder.move_to(cursor);
                 return begin(job, AtEnd::Yes, None);
@@ -124,7 +125,7 @@ fn known(
             Ok(TopicState::Here(info))
         }
         Err(error @ BrokerError::UnknownTopic(_)) => {
-            let was_there = job.encoder.cursor.places(topic).next().is_some();
+            let was_there = job.encoder.cursor.offsets(topic).next().is_some();
             let since = match job.topics[topic] {
                 TopicState::Away(since) => since,
                 _ => Instant::now(),
@@ -200,7 +201,7 @@ pub fn look_up(mut job: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
 /// Brings the cursor in line with what the topic is now: made anew, grown, or gone.
 fn reconcile(job: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let (encoder, counts) = (&mut job.encoder, &job.settings.counts);
-    let known = encoder.cursor.places(topic).count();
+    let known = encoder.cursor.offsets(topic).count();
     let info = match &job.topics[topic] {
         TopicState::NotYet | TopicState::Away(_) => return,
         TopicState::Missing if known > 0 => {
@@ -265,7 +266,7 @@ fn cursor_at(job: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cur
         cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
     }
     for (topic, _, place) in positions(job, at, broker)? {
-        cursor.add_place(topic, place);
+        cursor.add_position(topic, place);
     }
     Ok(cursor)
 }

@@ -139,7 +139,7 @@ mod tests {
         let topic = TopicName::new("t").unwrap();
         let (filter, format) = (Arc::new(Filter::default()), Arc::new(Silent));
         let mut cursor = Cursor::new(vec![topic.clone()], Selection::All);
-        cursor.add_place(0, 0);
+        cursor.add_position(0, 0);
         let key = FeedKey {
             topics: vec![topic],
             selection: Selection::All,

@@ -2,8 +2,9 @@
 
 use crate::broker::BrokerError;
 use crate::cel::Expression;
-use crate::cursor::{Cursor, Selection};
-use crate::record::{Offset, Partition, RecordRef, Timestamp, TopicName};
+use crate::cursor::Selection;
+use crate::record::{Offset, Partition, RecordRef, TopicName};
+use crate::start_position::Start;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -24,17 +25,6 @@ pub struct Subscription {
 /// The client of a stream, as far as it matters whose turn it is. Equal tags may be different clients, though rarely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClientTag(pub u64);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
-    Latest,
-    Earliest,
-    Time(Timestamp),
-    /// Of these very topics and partitions ([`Cursor::read`] checks).
-    Cursor(Cursor),
-    /// Likewise, and found at the end of the log just now: nothing is read there before the live flow is joined.
-    End(Cursor),
-}
 
 /// What to do about a topic that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,10 +1,10 @@
-//! Which partition a record goes to: where Kafka's Java client would put it.
+//! Chooses the partition of a record as Kafka's Java client does.
 
 use crate::record::Partition;
 
-/// The partition of a key: `toPositive(murmur2(key)) % partitions`, as the Java client's
-/// `BuiltInPartitioner.partitionForKey`. Counts all partitions, also those without a leader just
-/// now, so that a key stays where it is. 0 where `partitions` is 0.
+/// Returns the partition of a key: `toPositive(murmur2(key)) % partitions`, as `BuiltInPartitioner.partitionForKey` of
+/// the Java client does. `partitions` includes those without a leader at the moment, so that a key never moves. Returns
+/// 0 if `partitions` is 0.
 pub fn partition_for_key(key: &[u8], partitions: usize) -> Partition {
     let positive = murmur2(key) & 0x7fff_ffff;
     u32::try_from(partitions).ok().and_then(|n| positive.checked_rem(n)).map_or(0, |p| p as Partition)
@@ -21,8 +21,8 @@ pub fn murmur2(data: &[u8]) -> u32 {
         h = h.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
     if !rest.is_empty() {
-        for (place, byte) in rest.iter().enumerate() {
-            h ^= u32::from(*byte) << (8 * place);
+        for (index, byte) in rest.iter().enumerate() {
+            h ^= u32::from(*byte) << (8 * index);
         }
         h = h.wrapping_mul(M);
     }
@@ -31,8 +31,8 @@ pub fn murmur2(data: &[u8]) -> u32 {
     h ^ (h >> 15)
 }
 
-/// Where records of one topic go that have neither key nor partition: all to the same one until its
-/// batch goes out, then to another (KIP-480). Few large batches instead of many small ones.
+/// The sticky partitioner of one topic (KIP-480): records without key and partition go to the same partition until its
+/// batch is sent, then to another one. That makes few large batches instead of many small ones.
 #[derive(Debug, Default)]
 pub struct Sticky {
     current: Option<Partition>,
@@ -40,7 +40,7 @@ pub struct Sticky {
 }
 
 impl Sticky {
-    /// One of `available` (sorted; those with a leader); `None` if there are none.
+    /// Returns one of `available` (the partitions with a leader, sorted), or `None` if it is empty.
     pub fn choose(&mut self, available: &[Partition], random: &mut fastrand::Rng) -> Option<Partition> {
         if let Some(current) = self.current
             && available.binary_search(&current).is_ok()
@@ -56,7 +56,7 @@ impl Sticky {
         self.current
     }
 
-    /// A batch to `partition` goes out: if it is the current one, the next record chooses anew.
+    /// Reports that a batch for `partition` is sent. If it is the current partition, the next record chooses another one.
     pub fn batch_sent(&mut self, partition: Partition) {
         if self.current == Some(partition) {
             self.previous = self.current.take();
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn murmur2_equals_the_java_clients() {
+    fn murmur2_gives_the_same_hashes_as_the_java_client() {
         let cases: [(&str, i32); 6] = [
             ("21", -973932308),
             ("foobar", -790332482),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_goes_to_the_positive_remainder() {
+    fn the_partition_of_a_key_is_the_positive_remainder() {
         // -973932308 & 0x7fffffff = 1173551340
         assert_eq!(partition_for_key(b"21", 7), 1173551340 % 7);
         assert_eq!(partition_for_key(b"21", 1), 0);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn sticks_until_the_batch_goes_out_and_then_takes_another() {
+    fn keyless_records_keep_their_partition_until_its_batch_is_sent() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut sticky = Sticky::default();
         let available = [0, 2, 3];
@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn leaves_a_partition_that_lost_its_leader() {
+    fn keyless_records_leave_a_partition_that_lost_its_leader() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut sticky = Sticky::default();
         assert_eq!(sticky.choose(&[], &mut random), None);
         assert_eq!(sticky.choose(&[1], &mut random), Some(1));
         assert_eq!(sticky.choose(&[2], &mut random), Some(2));
         sticky.batch_sent(2);
-        assert_eq!(sticky.choose(&[2], &mut random), Some(2), "the only one is taken again");
+        assert_eq!(sticky.choose(&[2], &mut random), Some(2), "the only partition is chosen again");
     }
 }

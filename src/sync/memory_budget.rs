@@ -1,49 +1,51 @@
-//! One budget for all memory whose size is decided outside: request bodies, pages of records, what is read from the
-//! log, and the chunks that wait for clients.
+//! One budget for all memory whose size outside data decides: request bodies, pages of records, batches read from the log,
+//! and the chunks that wait for clients.
 //!
-//! The budget is divided into fixed shares, one for each use, so that no use takes what another needs. Memory is
-//! reserved before it is allocated, and given back when the last reference to it is dropped.
+//! The budget is divided into fixed shares, one for each use, so that no use starves another. Memory is reserved before it
+//! is allocated, and released when the last reference to it is dropped.
 //!
-//! Nothing waits for ever. Nobody waits for memory while holding some: a request without room is a 503, and a thread
-//! that reads the log drops what did not fit and reads it again later, caches being emptied first. What clients hold
-//! is given back when they take it, or are closed by `--stall-timeout` and `--body-timeout`. One reservation is at most
-//! a part of its share, so what may be reserved at all fits sooner or later; what never fits is an error that says so.
+//! No deadlock is possible, because nothing waits for memory while it holds some: a request that does not fit gets a 503,
+//! and a thread that reads the log drops what did not fit and reads it again later, after the caches were evicted. Memory
+//! held for a client is released when the client reads the data, or when `--stall-timeout` or `--body-timeout` closes its
+//! connection. A single reservation is limited to a part of its share, so every reservation within that limit succeeds
+//! sooner or later; a larger one fails with an error that says so.
 
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The budget where nobody has set another and the machine has enough.
+/// The default budget, on a machine with enough memory.
 pub const DEFAULT: usize = 256 << 20;
-/// The least that the bridge works with.
-pub const LEAST: usize = 16 << 20;
+/// The smallest budget that the bridge works with.
+pub const MIN: usize = 16 << 20;
 
-/// What the memory of the process is divided into. Cheap to clone.
+/// The memory budget of the process, divided into shares. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     total: usize,
-    /// The first 64 KiB of each request body, so that small bodies have room beside large ones.
+    /// The first 64 KiB of each request body, so that large bodies do not starve small ones.
     pub small_bodies: Arc<Share>,
-    /// The rest of request bodies, and lines of x-ndjson: those under way have half of it at most.
+    /// The rest of request bodies, and lines of x-ndjson: lines in flight use at most half of it.
     pub bodies: Arc<Share>,
-    /// Pages of records, from reading them until the client has taken them.
+    /// Pages of records, from the fetch until the client has read the response.
     pub pages: Arc<Share>,
-    /// What the live flow reads, and keeps of it for streams that come back.
+    /// Batches that the live readers fetch, and those of them that stay cached for streams that resume.
     pub live: Arc<Share>,
-    /// What streams read that catch up, and what is kept of it for others.
+    /// Batches fetched for streams that catch up, and those of them that stay cached for other streams.
     pub catch_up: Arc<Share>,
-    /// Chunks of frames that wait for slow clients.
+    /// Chunks of frames queued for slow clients.
     pub chunks: Arc<Share>,
-    /// The same, for live streams whose clients are quick, while slow ones have the share above.
+    /// Chunks of frames queued for live streams whose clients keep up. Slow clients use `chunks`.
     pub live_chunks: Arc<Share>,
 }
 
 impl MemoryBudget {
+    /// Divides `total` bytes into the shares.
     pub fn new(total: usize) -> Self {
         let share = |name, most, parts: usize| Share::new(name, most, most / parts);
         let sixteenth = total / 16;
-        // A quarter of all chunks.
+        // A quarter of the memory for chunks.
         let live_chunks = sixteenth / 2;
         Self {
             total,
@@ -57,10 +59,12 @@ impl MemoryBudget {
         }
     }
 
+    /// The size of the whole budget, in bytes.
     pub fn total(&self) -> usize {
         self.total
     }
 
+    /// All shares, for metrics.
     pub fn shares(&self) -> [&Arc<Share>; 7] {
         let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks } = self;
         [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks]
@@ -73,22 +77,22 @@ impl Default for MemoryBudget {
     }
 }
 
-/// The part of the budget that one use has.
+/// The part of the budget that is reserved for one use.
 #[derive(Debug)]
 pub struct Share {
     name: &'static str,
     used: AtomicUsize,
     most: usize,
-    /// Of one reservation.
+    /// The limit of one reservation.
     largest: usize,
 }
 
-/// Why there is no memory.
+/// Why a reservation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shortage {
-    /// Others have it just now.
+    /// The share is used up at the moment.
     Now,
-    /// More than one reservation may ever have, which is so many bytes.
+    /// The reservation is larger than the limit of one reservation, which is `largest` bytes.
     Always { largest: usize },
 }
 
@@ -104,44 +108,50 @@ impl fmt::Display for Shortage {
 }
 
 impl Share {
+    /// A share of `most` bytes, with reservations of at most `largest` bytes each. `name` is its label in metrics.
     pub fn new(name: &'static str, most: usize, largest: usize) -> Arc<Self> {
         Arc::new(Self { name, used: AtomicUsize::new(0), most, largest })
     }
 
+    /// The label in metrics.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
+    /// The bytes reserved at the moment.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    pub fn most(&self) -> usize {
+    /// The size of the share, in bytes.
+    pub fn limit(&self) -> usize {
         self.most
     }
 
+    /// The limit of one reservation, in bytes.
     pub fn largest(&self) -> usize {
         self.largest
     }
 
-    /// Whether so many bytes are free at this moment.
-    pub fn has_room(&self, bytes: usize) -> bool {
+    /// Whether `bytes` bytes are free at the moment.
+    pub fn has_free(&self, bytes: usize) -> bool {
         self.used() + bytes <= self.most
     }
 
+    /// Reserves `bytes` bytes, or fails at once.
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Reservation, Shortage> {
-        let mut reservation = self.nothing();
+        let mut reservation = self.empty_reservation();
         reservation.grow(bytes)?;
         Ok(reservation)
     }
 
-    /// A reservation that is yet to grow.
-    pub fn nothing(self: &Arc<Self>) -> Reservation {
+    /// An empty reservation, to be grown later.
+    pub fn empty_reservation(self: &Arc<Self>) -> Reservation {
         Reservation { of: self.clone(), bytes: 0 }
     }
 }
 
-/// Bytes of a share, until this is dropped.
+/// Bytes reserved from a share, released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     of: Arc<Share>,
@@ -149,16 +159,17 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// The size of the reservation.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The most that it can grow to.
+    /// The size that this reservation can grow to.
     pub fn largest(&self) -> usize {
         self.of.largest
     }
 
-    /// For so many bytes more. After an error it is as it was.
+    /// Grows the reservation by `more` bytes. On error it is unchanged.
     pub fn grow(&mut self, more: usize) -> Result<(), Shortage> {
         let (most, largest) = (self.of.most, self.of.largest);
         if more > largest.saturating_sub(self.bytes) {
@@ -170,21 +181,22 @@ impl Reservation {
         Ok(())
     }
 
-    /// For so many bytes and not more.
+    /// Shrinks the reservation to `bytes` bytes. Does nothing if it is smaller.
     pub fn shrink(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.of.used.fetch_sub(less, Ordering::Relaxed);
         self.bytes -= less;
     }
 
-    /// For so many bytes, which exist already, whether or not they fit. For uses that bound what goes beyond.
+    /// Sets the size to `bytes` bytes that are already allocated, even beyond the limit of the share. The caller must bound
+    /// the excess.
     pub fn settle(&mut self, bytes: usize) {
         self.shrink(bytes);
         self.of.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         self.bytes = bytes;
     }
 
-    /// For so many bytes, more or fewer than now.
+    /// Grows or shrinks the reservation to `bytes` bytes. On error it is unchanged.
     pub fn set(&mut self, bytes: usize) -> Result<(), Shortage> {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.grow(more),
@@ -195,8 +207,8 @@ impl Reservation {
         }
     }
 
-    /// Makes room for one more item in a list that this reservation pays for.
-    pub fn make_room<T>(&mut self, items: &mut Vec<T>) -> Result<(), Shortage> {
+    /// Ensures capacity for one more item in `items`, a list that is charged to this reservation.
+    pub fn reserve_one<T>(&mut self, items: &mut Vec<T>) -> Result<(), Shortage> {
         if items.len() < items.capacity() {
             return Ok(());
         }
@@ -206,8 +218,8 @@ impl Reservation {
         Ok(())
     }
 
-    /// Bytes that keep the reservation until the last reference to them is dropped. To be reserved for before they are
-    /// allocated.
+    /// Turns `bytes`, for which this reservation was made, into shared bytes that release it when the last reference is
+    /// dropped.
     pub fn hold(mut self, mut bytes: Vec<u8>) -> Bytes {
         if bytes.capacity() > bytes.len() + bytes.len() / 8 {
             bytes.shrink_to_fit();
@@ -240,14 +252,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_never_holds_more_than_it_has_and_gives_back_what_is_dropped() {
+    fn a_share_never_exceeds_its_size_and_dropping_releases_memory() {
         let share = Share::new("test", 100, 60);
         let mut first = share.reserve(60).unwrap();
         assert_eq!(first.grow(1), Err(Shortage::Always { largest: 60 }));
         assert_eq!(share.reserve(61).unwrap_err(), Shortage::Always { largest: 60 });
         assert_eq!(share.reserve(41).unwrap_err(), Shortage::Now);
         let second = share.reserve(40).unwrap();
-        assert_eq!((share.used(), share.has_room(1)), (100, false));
+        assert_eq!((share.used(), share.has_free(1)), (100, false));
         first.shrink(10);
         assert_eq!(first.set(20), Ok(()));
         drop(second);
@@ -257,23 +269,23 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_held_count_until_the_last_reference_is_gone() {
+    fn held_bytes_count_until_the_last_reference_is_dropped() {
         let share = Share::new("test", 1000, 1000);
         let reservation = share.reserve(900).unwrap();
-        let whole = reservation.hold(vec![b'x'; 100]);
+        let all = reservation.hold(vec![b'x'; 100]);
         assert_eq!(share.used(), 100);
-        let part = whole.slice(10..20);
-        drop(whole);
+        let part = all.slice(10..20);
+        drop(all);
         assert_eq!(share.used(), 100);
         drop(part);
         assert_eq!(share.used(), 0);
     }
 
     #[test]
-    fn shares_together_are_no_more_than_the_budget() {
-        for total in [LEAST, DEFAULT, 1 << 30] {
+    fn the_shares_do_not_exceed_the_budget() {
+        for total in [MIN, DEFAULT, 1 << 30] {
             let budget = MemoryBudget::new(total);
-            assert!(budget.shares().iter().map(|share| share.most()).sum::<usize>() <= budget.total());
+            assert!(budget.shares().iter().map(|share| share.limit()).sum::<usize>() <= budget.total());
         }
     }
 }

@@ -33,8 +33,8 @@ fn broker_with(records: &[usize]) -> Arc<MemoryBroker> {
 
 /// Returns the next offsets in an id.
 fn places(id: &str) -> Vec<Offset> {
-    let cursor = Cursor::read(id, vec![topic("t")], Selection::All).unwrap();
-    cursor.places(0).map(|(_, next)| next).collect()
+    let cursor = Cursor::parse(id, vec![topic("t")], Selection::All).unwrap();
+    cursor.offsets(0).map(|(_, next)| next).collect()
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub fn subscription(topics: &[&str], start: Start) -> Subscription {
 
 pub fn resume(topics: &[&str], id: &str) -> Subscription {
     let names = topics.iter().map(|name| topic(name)).collect();
-    subscription(topics, Start::Cursor(Cursor::read(id, names, Selection::All).unwrap()))
+    subscription(topics, Start::Cursor(Cursor::parse(id, names, Selection::All).unwrap()))
 }
 
 pub fn hub(broker: &Arc<MemoryBroker>) -> Hub {
@@ -458,16 +458,24 @@ fn questions_about_a_log_end_whatever_the_broker_says() {
         // An earlier epoch each time, though the record before is of a later one: the log changes while it is asked about.
         (
             |broker| {
-                broker.lie(|want| matches!(want.last_epoch, 1 | 2).then_some((want.last_epoch - 1, want.offset)));
+                broker.fake_divergence(|want| {
+                    matches!(want.last_epoch, 1 | 2).then_some((want.last_epoch - 1, want.offset))
+                });
                 broker.become_replica("t", 0, &[(0, 0), (3, 5)], 5..20);
             },
             "gap t/0:#-5:truncated",
         ),
         // That is no divergence.
-        (|broker| broker.lie(|want| (want.offset >= 15).then_some((want.last_epoch, want.offset))), "problem Corrupt"),
-        (|broker| broker.lie(|want| (want.offset >= 15).then_some((want.last_epoch + 1, 99))), "problem Corrupt"),
+        (
+            |broker| broker.fake_divergence(|want| (want.offset >= 15).then_some((want.last_epoch, want.offset))),
+            "problem Corrupt",
+        ),
+        (
+            |broker| broker.fake_divergence(|want| (want.offset >= 15).then_some((want.last_epoch + 1, 99))),
+            "problem Corrupt",
+        ),
         // Nor is it where no epoch is claimed any more.
-        (|broker| broker.lie(|want| (want.offset >= 15).then_some((NO_EPOCH, want.offset))), "problem "),
+        (|broker| broker.fake_divergence(|want| (want.offset >= 15).then_some((NO_EPOCH, want.offset))), "problem "),
     ];
     for (change, first) in cases {
         for connected in [true, false] {

@@ -57,7 +57,7 @@ async fn pages_that_nobody_reads_are_refused_beyond_the_memory_budget() {
             break page;
         }
         unread.push(page);
-        assert!(world.memory.pages.used() <= world.memory.pages.most());
+        assert!(world.memory.pages.used() <= world.memory.pages.limit());
     };
     assert!((1..=2).contains(&unread.len()), "{}", unread.len());
     assert_eq!(refused.headers()["retry-after"], "1");
@@ -189,7 +189,7 @@ async fn the_live_flow_reads_on_with_the_memory_that_was_kept_for_others() {
             seen = String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap();
             assert!(!seen.contains("event: "), "nothing else is told");
         }
-        assert!(live.used() <= live.most());
+        assert!(live.used() <= live.limit());
     }
 }
 
@@ -197,7 +197,7 @@ const RECORDS: &str = "/topics/t/events?from=earliest&until=end&format=record";
 
 /// Bytes that are six times as many in JSON, as a part of the share for chunks.
 fn escaped(world: &World, part: usize) -> Vec<u8> {
-    vec![1; world.memory.chunks.most() / 6 / part]
+    vec![1; world.memory.chunks.limit() / 6 / part]
 }
 
 /// What has come of a stream whose client takes nothing after it has begun.
@@ -269,11 +269,11 @@ async fn chunks_of_large_records_wait_for_memory_and_hold_up_no_small_records() 
     for _ in 0..4 {
         unread.push(world.unread(RECORDS).await);
     }
-    until("one of them has a chunk", || chunks.used() > chunks.most() / 3).await;
+    until("one of them has a chunk", || chunks.used() > chunks.limit() / 3).await;
     for _ in 0..10 {
         let small = text(world.ask("/topics/small/events?from=earliest&until=end").await).await;
         assert!(small.contains("data: small"), "{small}");
-        assert!(chunks.used() <= chunks.most(), "{}", chunks.used());
+        assert!(chunks.used() <= chunks.limit(), "{}", chunks.used());
     }
     let reading: Vec<_> = unread.into_iter().map(|stream| tokio::spawn(stream.text_until(|_| false))).collect();
     for stream in reading {
@@ -296,14 +296,14 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     for _ in 0..6 {
         world.broker.append("t", 0, escaped(&world, 2));
     }
-    until("they have a record", || chunks.used() > chunks.most() / 3).await;
+    until("they have a record", || chunks.used() > chunks.limit() / 3).await;
     let mut reading = Vec::new();
     for stream in streams {
         reading.push(tokio::spawn(stream.text_until(|told| told.matches("\"offset\"").count() == 6)));
     }
     for stream in reading {
         assert_eq!(offsets(&stream.await.unwrap()), [0, 1, 2, 3, 4, 5]);
-        assert!(chunks.used() <= chunks.most(), "{}", chunks.used());
+        assert!(chunks.used() <= chunks.limit(), "{}", chunks.used());
     }
 }
 

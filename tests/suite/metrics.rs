@@ -300,7 +300,7 @@ async fn metrics_name_the_topics_whose_partitions_cannot_be_written() {
 async fn a_thread_that_has_ended_by_itself_makes_the_bridge_unhealthy() {
     let world = world();
     assert_eq!(world.get("/health").await.status(), 200);
-    world.broker.is_deaf.store(true, Ordering::Relaxed);
+    world.broker.ends_write_all.store(true, Ordering::Relaxed);
     world.ask("POST", "/topics/t", "*/*", "the last one").await;
     let deadline = Instant::now() + Duration::from_secs(10);
     while world.get("/health").await.status() == 200 {

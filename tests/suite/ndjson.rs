@@ -148,7 +148,7 @@ async fn lines_in_flight_count_in_the_memory_budget_and_leave_half_of_it_to_bodi
     let answer = answer(bridge.send("t", &headers, stream::iter(chunks)).await).await;
     assert_eq!((&answer.body["written"], &answer.body["failed"]), (&json!(90_000), &json!(10_000)), "{answer:?}");
     let most = most.load(Ordering::Relaxed);
-    assert!(most > 0 && most <= memory.bodies.most() / 2, "{most} of {}", memory.bodies.most());
+    assert!(most > 0 && most <= memory.bodies.limit() / 2, "{most} of {}", memory.bodies.limit());
     assert_eq!(memory.bodies.used(), 0);
 }
 
@@ -157,7 +157,7 @@ async fn an_ndjson_upload_makes_progress_when_the_memory_budget_is_used_up() {
     let memory = MemoryBudget::new(16 << 20);
     let mut bridge = Bridge::new();
     bridge.settings.bodies = Bodies::new(&memory);
-    let _others = memory.bodies.reserve(memory.bodies.most()).unwrap();
+    let _others = memory.bodies.reserve(memory.bodies.limit()).unwrap();
     let answer = bridge.summary("1\n".repeat(1000)).await;
     assert_eq!((answer.status, &answer.body["written"]), (200, &json!(1000)), "{answer:?}");
 }

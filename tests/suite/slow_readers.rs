@@ -170,7 +170,7 @@ type Holding = Vec<(Client, bytes::Bytes)>;
 /// Streams that read the log, as many as there is memory for.
 fn behind(world: &World) -> Holding {
     let mut holding = Vec::new();
-    while world.memory.chunks.has_room(400 << 10) {
+    while world.memory.chunks.has_free(400 << 10) {
         let mut client = world.open("backlog", Start::Earliest, Feed::Private);
         let begin = client.next_chunk();
         let chunk = if client.next == 0 { client.next_chunk() } else { begin };
@@ -204,7 +204,7 @@ fn live_that_took_nothing(world: &World) -> Holding {
 /// to use up the reserve.
 fn live_that_took_much(world: &World) -> Holding {
     let mut holding = behind(world);
-    let many = world.memory.live_chunks.most() / LARGE + 1;
+    let many = world.memory.live_chunks.limit() / LARGE + 1;
     holding.extend((0..many).filter_map(|_| try_to_hold(world, 1 << 20)));
     holding
 }
@@ -231,7 +231,7 @@ fn slow_readers_of_other_topics_neither_shrink_nor_evict_a_live_stream_whose_cli
             // Outside the live flow they would be small too.
             assert!(sizes.iter().rev().skip(1).all(|size| *size >= LARGE), "{name}: {sizes:?}");
             for share in world.memory.shares() {
-                assert!(share.used() <= share.most(), "{name}: {share:?}");
+                assert!(share.used() <= share.limit(), "{name}: {share:?}");
             }
         }
         assert!(world.is_short(), "{name}: {} hold {}", holding.len(), world.memory.chunks.used());

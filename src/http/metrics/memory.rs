@@ -16,7 +16,7 @@ impl Collector for Memory {
                     records and other large answers, what the live flow has read (live) or streams that catch up \
                     (catch_up), chunks of frames that wait for slow clients, and for quick ones beside them (live_chunks)";
         let shares = self.0.shares();
-        let most = shares.map(|share| (share.name(), share.most() as u64));
+        let most = shares.map(|share| (share.name(), share.limit() as u64));
         page.gauges(("curlew_memory_budget_bytes", help), "share", most)?;
         let help = "Bytes of each share that are in use; what does not fit is refused with 503, or read later";
         let used = shares.map(|share| (share.name(), share.used() as u64));

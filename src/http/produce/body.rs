@@ -211,7 +211,7 @@ impl Bodies {
 
     /// Reserves memory for NDJSON lines in flight. They leave half of the share to other bodies, which cannot wait.
     pub fn lines(&self, bytes: usize) -> Option<Reservation> {
-        (self.large.used() + bytes <= self.large.most() / 2).then(|| self.large.reserve(bytes).ok()).flatten()
+        (self.large.used() + bytes <= self.large.limit() / 2).then(|| self.large.reserve(bytes).ok()).flatten()
     }
 }
 
@@ -224,7 +224,7 @@ pub struct BodyMemory {
 
 impl BodyMemory {
     pub fn new(bodies: &Bodies) -> Self {
-        Self { small: bodies.small.nothing(), large: bodies.large.nothing() }
+        Self { small: bodies.small.empty_reservation(), large: bodies.large.empty_reservation() }
     }
 
     /// Changes the reservation to cover `length` bytes.

@@ -26,7 +26,7 @@ fn a_filter_that_takes_long_moves_the_id_and_keeps_the_epoch_of_what_it_has_pass
     const RECORDS: Offset = 1100;
     let topic = TopicName::new("t").unwrap();
     let mut cursor = Cursor::new(vec![topic.clone()], Default::default());
-    cursor.add_place(0, 0);
+    cursor.add_position(0, 0);
     let filter = Filter { key: Some(b"no record has it".to_vec()), ..Filter::default() };
     let mut encoder = Encoder::new(cursor, Arc::new(filter), Arc::new(Ids), Bounds::default());
     let mut records = Records::over(Bytes::new());
@@ -37,7 +37,7 @@ fn a_filter_that_takes_long_moves_the_id_and_keeps_the_epoch_of_what_it_has_pass
     let batches = [records];
     let candidates = FilterInput::new(&topic, 0, &batches).of(&epochs);
     let budget = TimeBudget::new(Duration::ZERO);
-    let (mut ids, mut memory) = (Vec::new(), Share::new("chunks", 0, 0).nothing());
+    let (mut ids, mut memory) = (Vec::new(), Share::new("chunks", 0, 0).empty_reservation());
     // One record a turn, since the budget is spent.
     for next in 1..RECORDS {
         let limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };

@@ -206,7 +206,7 @@ impl BatchHeader {
 
     /// The records in `data` from `at` on, without those before `from`.
     fn records(&self, data: Bytes, at: usize, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
-        let mut memory = memory.nothing();
+        let mut memory = memory.empty_reservation();
         let mut records = Records::over(data.clone());
         let possible = (data.len().saturating_sub(at)) / SMALLEST_RECORD;
         let count = usize::try_from(self.count).ok().ok_or(MISFIT)?;
@@ -232,7 +232,7 @@ impl BatchHeader {
                     true => self.max_timestamp,
                     false => self.base_timestamp.wrapping_add(timestamp_delta),
                 };
-                records.make_room(&mut memory)?;
+                records.reserve_one(&mut memory)?;
                 records.push(offset, timestamp, key, value);
             }
             let headers = parse.varint().ok_or(MISFIT)?;
@@ -243,7 +243,7 @@ impl BatchHeader {
                 let name = parse.byte_string().flatten().ok_or(MISFIT)?;
                 let value = parse.byte_string().ok_or(MISFIT)?;
                 if wanted {
-                    records.make_room(&mut memory)?;
+                    records.reserve_one(&mut memory)?;
                     records.push_header(name, value);
                 }
             }
@@ -254,7 +254,7 @@ impl BatchHeader {
         if parse.at() != data.len() {
             return Err(MISFIT.into());
         }
-        Ok(records.paid_by(memory))
+        Ok(records.with_reservation(memory))
     }
 }
 

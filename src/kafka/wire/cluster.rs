@@ -104,7 +104,9 @@ impl ClusterClient {
     /// `error` with the name that access rules know us by.
     pub fn name_us(&self, error: BrokerError) -> BrokerError {
         match error {
-            BrokerError::Denied(denial) => BrokerError::Denied(denial.of(|| self.settings.security.principal())),
+            BrokerError::Denied(denial) => {
+                BrokerError::Denied(denial.with_principal(|| self.settings.security.principal()))
+            }
             other => other,
         }
     }

@@ -106,7 +106,7 @@ struct BoundedOutput {
 impl BoundedOutput {
     fn new(memory: &Arc<Share>) -> Self {
         let limit = memory.largest().min(u32::MAX as usize - 1);
-        Self { bytes: Vec::new(), memory: memory.nothing(), decoder_buffers: 0, limit }
+        Self { bytes: Vec::new(), memory: memory.empty_reservation(), decoder_buffers: 0, limit }
     }
 
     /// Makes sure that at least `more` bytes fit.

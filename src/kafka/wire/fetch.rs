@@ -151,7 +151,7 @@ impl PartitionReader for LeaderReader {
     /// After an interrupt, also one that came before the call, this returns at once, with nothing.
     fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
         // Without room for what the answer has at most, but for a single larger batch, it would be read in vain.
-        if !self.memory.has_room(limits.max_bytes.min(self.memory.largest())) {
+        if !self.memory.has_free(limits.max_bytes.min(self.memory.largest())) {
             return Err(BrokerError::BudgetUsedUp);
         }
         let mut connection = match self.live.take() {

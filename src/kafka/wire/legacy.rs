@@ -47,7 +47,7 @@ pub fn read(entry: &Bytes, from: Offset, memory: &Arc<Share>) -> Result<(Records
 /// (KIP-31).
 fn read_set(outer: &LegacyMessage, set: Bytes, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
     let mut messages = Vec::new();
-    let (mut for_messages, mut for_records) = (memory.nothing(), memory.nothing());
+    let (mut for_messages, mut for_records) = (memory.empty_reservation(), memory.empty_reservation());
     let mut at = 0;
     while at < set.len() {
         let message = LegacyMessage::read(&set, at)?;
@@ -55,7 +55,7 @@ fn read_set(outer: &LegacyMessage, set: Bytes, from: Offset, memory: &Arc<Share>
             return Err("a compressed set lies in another".into());
         }
         at = message.end;
-        for_messages.make_room(&mut messages)?;
+        for_messages.reserve_one(&mut messages)?;
         messages.push(message);
     }
     let base = match (outer.magic, messages.last()) {
@@ -71,11 +71,11 @@ fn read_set(outer: &LegacyMessage, set: Bytes, from: Offset, memory: &Arc<Share>
         if offset >= from {
             let by_broker = outer.attributes & LOG_APPEND_TIME != 0;
             let timestamp = if by_broker { outer.timestamp } else { message.timestamp };
-            records.make_room(&mut for_records)?;
+            records.reserve_one(&mut for_records)?;
             records.push(offset, timestamp, message.key, message.value);
         }
     }
-    Ok(records.paid_by(for_records))
+    Ok(records.with_reservation(for_records))
 }
 
 impl LegacyMessage {

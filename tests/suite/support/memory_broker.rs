@@ -20,12 +20,12 @@ pub struct MemoryBroker {
     /// Fetches of records, of all readers.
     pub fetches: AtomicUsize,
     /// `write_all` ends with the next submission, as only a fault could make it.
-    pub is_deaf: AtomicBool,
+    pub ends_write_all: AtomicBool,
     /// What it says of records that wait to be written.
     pub backlogs: Mutex<Vec<Backlog>>,
 }
 
-pub type Lie = fn(&FetchPosition) -> Option<(Epoch, Offset)>;
+pub type FakeDivergence = fn(&FetchPosition) -> Option<(Epoch, Offset)>;
 
 #[derive(Default)]
 struct Log {
@@ -34,7 +34,7 @@ struct Log {
     hidden: BTreeMap<TopicName, Topic>,
     fault: Option<BrokerError>,
     /// What it says of a log before it looks, given a place to fetch from: an epoch and its end.
-    lie: Option<Lie>,
+    fake_divergence: Option<FakeDivergence>,
     /// Changes since the start; a waiting fetch looks again after each.
     version: u64,
 }
@@ -66,7 +66,7 @@ impl MemoryBroker {
             log: Mutex::default(),
             changed: Condvar::new(),
             fetches: AtomicUsize::new(0),
-            is_deaf: AtomicBool::new(false),
+            ends_write_all: AtomicBool::new(false),
             backlogs: Mutex::default(),
         })
     }
@@ -186,8 +186,8 @@ impl MemoryBroker {
     }
 
     /// Fetches are answered with this, where it is anything.
-    pub fn lie(&self, lie: Lie) {
-        self.change(|log| log.lie = Some(lie));
+    pub fn fake_divergence(&self, lie: FakeDivergence) {
+        self.change(|log| log.fake_divergence = Some(lie));
     }
 
     fn with<T>(&self, name: &str, act: impl FnOnce(&mut Topic) -> T) -> T {
@@ -253,7 +253,7 @@ impl Log {
         if want.leader_epoch >= 0 && Epoch::from(want.leader_epoch) != log.leader_epoch() {
             return Err(BrokerError::StaleMetadata("another epoch".into()));
         }
-        if let Some((epoch, end)) = self.lie.and_then(|lie| lie(want)) {
+        if let Some((epoch, end)) = self.fake_divergence.and_then(|lie| lie(want)) {
             return Err(BrokerError::Truncated { place, end, epoch });
         }
         if want.last_epoch != NO_EPOCH && want.offset >= log.start {
@@ -387,7 +387,7 @@ impl Broker for MemoryBroker {
 
     fn write_all(&self, submissions: Receiver<Submission>) {
         for Submission { topic, records, receipts, auto_create, acks, .. } in submissions {
-            if self.is_deaf.load(Ordering::Relaxed) {
+            if self.ends_write_all.load(Ordering::Relaxed) {
                 return;
             }
             for (index, record) in records.into_iter().enumerate() {

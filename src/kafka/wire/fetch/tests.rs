@@ -213,7 +213,7 @@ fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partit
     let mut left: Vec<FetchPosition> = (0..PARTITIONS).map(want).collect();
     while !left.is_empty() {
         let fetched = reader.fetch(&left, LIMITS).unwrap();
-        assert!((LARGE..=memory.most()).contains(&memory.used()), "{}", memory.used());
+        assert!((LARGE..=memory.limit()).contains(&memory.used()), "{}", memory.used());
         let before = left.len();
         for FetchResult { partition, result, .. } in fetched {
             match result {
