@@ -43,7 +43,7 @@ fn key(format: &'static str) -> FeedKey {
 /// Joins a stream with this key to the live flow.
 fn join(live: &Live, format: &'static str, key: FeedKey) -> Mailbox {
     let mut cursor = Cursor::new(key.topics.clone(), key.selection.clone());
-    cursor.add_place(0, 0);
+    cursor.add_position(0, 0);
     let settings = CatchUpSettings {
         read_bytes: 1,
         chunk_bytes: 1,
