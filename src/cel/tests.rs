@@ -430,7 +430,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-fn compile_and_matches(source: &str, key: &[u8], value: &[u8]) -> Option<bool> {
+fn compile_and_match(source: &str, key: &[u8], value: &[u8]) -> Option<bool> {
     let records = record(Some(key), Some(value), &[(key, Some(value))]);
     let topic = TopicName::new("t").unwrap();
     let expression = match Expression::compile(source) {
