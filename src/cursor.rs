@@ -4,7 +4,7 @@
 //! is tied to the topics and partitions of the stream, and carries a checksum, so that a cut or changed id is rejected.
 //!
 //! ```
-//! use curlew::cursor::{BadCursor, Cursor, Selection};
+//! use curlew::cursor::{CursorError, Cursor, Selection};
 //! use curlew::record::{Position, TopicName};
 //!
 //! let topics = vec![TopicName::new("readings")?];
@@ -16,12 +16,12 @@
 //! cursor.set(0, 1, Position { next: 8, epoch: 3 });
 //!
 //! let id = cursor.text().to_owned();
-//! let resumed = Cursor::read(&id, topics, Selection::All)?;
+//! let resumed = Cursor::parse(&id, topics, Selection::All)?;
 //! assert_eq!(resumed.next(0, 0), Some(42));
 //! assert_eq!(resumed.position(0, 1), Some(Position { next: 8, epoch: 3 }));
 //!
 //! let others = vec![TopicName::new("alarms")?];
-//! assert_eq!(Cursor::read(&id, others, Selection::All), Err(BadCursor::OtherStream));
+//! assert_eq!(Cursor::parse(&id, others, Selection::All), Err(CursorError::OtherStream));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -191,7 +191,7 @@ impl Cursor {
 
     /// A cursor at the given next offsets. Partitions after the last one named are read from their beginning.
     ///
-    /// Fails with [`BadCursor::OtherStream`] for a topic that is not one of `topics`, and with [`BadCursor::Holes`] if a
+    /// Fails with [`CursorError::OtherStream`] for a topic that is not one of `topics`, and with [`CursorError::Holes`] if a
     /// partition before the last one named is missing or named twice.
     pub fn at(
         mut offsets: Vec<(TopicName, Partition, Offset)>,

@@ -1,4 +1,4 @@
-//! A durable log of our own in a folder, behind the same seam as Kafka: nothing else is needed to start.
+//! A durable log in a folder that implements the `Broker` trait, so that Curlew works without Kafka.
 
 mod batch;
 mod catalog;
@@ -7,6 +7,7 @@ mod disk_space;
 mod failure;
 mod group_commit;
 mod inspect;
+mod keys;
 mod log;
 mod reader;
 mod retention;
@@ -32,31 +33,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is kept, where, and for how long.
+/// Where the log is stored, and how much of it is kept.
 #[derive(Debug, Clone)]
 pub struct EmbeddedSettings {
+    /// The data folder.
     pub folder: PathBuf,
-    /// Of topics made from now on.
+    /// The number of partitions of new topics.
     pub partitions: usize,
-    /// How long after it was appended a record is kept at least; `Duration::MAX`: for ever.
+    /// The minimum time for which a record is kept; `Duration::MAX` keeps records forever.
     pub retention_time: Duration,
-    /// How much of each topic is kept at least, in bytes as stored; `u64::MAX`: all.
+    /// The minimum of stored bytes that is kept of each topic; `u64::MAX` keeps everything.
     pub retention_bytes: u64,
 }
 
-/// The embedded log as a broker. Dropping it ends its retention and gives the folder back.
+/// The embedded log as a broker. Dropping it joins its threads and unlocks the folder.
 pub struct Embedded {
     log: Arc<EmbeddedLog>,
-    /// A full topic makes retention look at once.
+    /// Starts retention early when a topic has grown past its limit.
     wake_retention: Sender<()>,
-    // Closed before the thread is joined.
+    // Dropped before the workers, which end when it is closed.
     _ended: Sender<()>,
     _retention: Worker,
     _verify: Worker,
 }
 
 impl Embedded {
-    /// The error is one line for whoever started the program.
+    /// Opens the log, or creates it. The error is one line for the operator.
     pub fn open(settings: EmbeddedSettings) -> Result<Self, String> {
         let log = Arc::new(EmbeddedLog::open(settings)?);
         let (nudge, nudged) = bounded(1);
@@ -76,7 +78,7 @@ impl Embedded {
         })
     }
 
-    /// Makes a topic; `InvalidRecord` where there is one of the name.
+    /// Creates a topic. Fails with `InvalidRecord` if it exists.
     pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
         self.log.begin_write()?.create_topic(name, partitions)
     }
@@ -91,7 +93,7 @@ impl Broker for Embedded {
         Ok(self.log.ready()?)
     }
 
-    /// A full disk concerns all partitions alike.
+    /// While the disk is full, every partition is unwritable.
     fn backlogs(&self) -> Vec<Backlog> {
         if !self.log.disk_space.is_full() {
             return Vec::new();
@@ -125,8 +127,8 @@ impl Broker for Embedded {
         self.log.begin_write()?.delete_topic(topic)
     }
 
-    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
-        asked.iter().map(|(place, at)| self.log.position(place, *at)).collect()
+    fn positions(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
+        queries.iter().map(|(partition, at)| self.log.position(partition, *at)).collect()
     }
 
     fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader> {

@@ -342,7 +342,7 @@ impl Records {
         self.records.push(RecordSpan { offset, timestamp, key, value, first_header, headers: 0 });
     }
 
-    /// Adds a header to the last record. Does nothing if there is none.
+    /// Adds a header to the last record. Does nothing without a record.
     pub fn push_header(&mut self, name: SpanRef, value: Option<SpanRef>) {
         if let Some(last) = self.records.last_mut() {
             self.headers.push(HeaderSpan { name: span(Some(name)), value: span(value) });

@@ -1,99 +1,140 @@
-//! How a broker can fail, and what can be done about it.
+//! The errors of a broker, and what a caller can do about them.
 
 use super::Denial;
 use crate::record::{Epoch, Offset, TopicName, TopicPartition};
 use crate::sync::memory_budget::Shortage;
 use std::fmt;
+use thiserror::Error;
 
-/// Whether records of a failed write may be in the log all the same.
+/// Whether the records of a failed write may be in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteState {
+    /// They were not written.
     No,
+    /// They may have been written.
     Maybe,
 }
 
-/// How a broker fails, with what was asked as data. The text says what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An error of a broker. The text says what happened and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BrokerError {
+    /// The topic does not exist.
+    #[error("there is no topic {0:?}")]
     UnknownTopic(TopicName),
+    /// The topic has no such partition.
+    #[error("topic {:?} has no partition {}", .0.topic, .0.partition)]
     UnknownPartition(TopicPartition),
-    /// A topic that the broker may be creating does not exist yet; nothing was written.
+    /// The topic does not exist yet, although the broker may be creating it. Nothing was written.
+    #[error(
+        "Kafka has not created topic {0:?} yet; nothing was written (if this lasts, see whether the broker creates topics \
+         automatically: auto.create.topics.enable)"
+    )]
     NotCreatedYet(TopicName),
-    /// The topic of the id asked for is gone, or there is another one under its name.
+    /// The topic with the requested id was deleted; another topic may have its name now.
+    #[error("topic {0:?} was deleted, or deleted and recreated")]
     Recreated(TopicName),
-    /// The asked offset is before the log's start or after its end.
+    /// The requested offset is before the log start offset or after the end of the log.
+    #[error("{0} does not hold the offset asked for")]
     OffsetOutOfRange(TopicPartition),
-    /// The log does not hold the record before the asked offset: it was truncated, and may have grown again since. It is
-    /// what was read only up to `end`; the record before `end` is of `epoch`. An `end` at the asked offset or behind it is
-    /// that of `epoch`, which takes the place of the epoch that was read.
+    /// The log does not hold the record before the requested offset under the expected leader epoch (KIP-320): it was
+    /// truncated, and may have grown again since.
+    #[error("{place} was truncated to offset {end}")]
     Truncated {
+        /// The partition.
         place: TopicPartition,
+        /// Where the log diverges: only records before it are the same. An `end` at or after the requested offset is the
+        /// end of `epoch`, which replaces the epoch that was read.
         end: Offset,
+        /// The leader epoch of the record before `end`.
         epoch: Epoch,
     },
-    /// Metadata is old (no longer leader, fenced epoch, election): refresh it, then ask again.
+    /// The metadata is outdated (no longer leader, fenced epoch, election). Refresh it and retry.
+    #[error("the partition's leader is changing: {0}")]
     StaleMetadata(String),
-    /// No connection, or the broker is busy or starting: the same request can work later.
+    /// No connection to a broker. Retriable.
+    #[error("no broker answers: {0}")]
     Unavailable(String),
-    /// A broker answers that it cannot do it now (starting, too few in-sync replicas, a quota): the same can work later.
+    /// A broker rejects the request for now (starting, too few in-sync replicas, quota). Retriable.
+    #[error("the broker cannot do it now: {0}")]
     NotNow(String),
-    /// No token for the broker's SASL listener: its file or the authorization server that gives them is away. The same
-    /// can work later.
+    /// No token for the broker's SASL listener, because its file or the authorization server is unavailable. Retriable.
+    #[error("the bridge has no credentials for Kafka: {0}")]
     NoCredentials(String),
-    /// A fault inside the bridge, such as a thread that panicked; the same can work later, for threads start again.
+    /// A fault inside the bridge, such as a thread that panicked. Retriable, because threads are restarted.
+    #[error("an error inside the bridge: {0}; please report this")]
     Internal(String),
-    /// The system refuses to read or write the files of the embedded log; the same can work later.
+    /// The operating system fails to read or write the files of the embedded log. Retriable.
+    #[error("the embedded log cannot be read or written: {0}")]
     Storage(String),
-    /// Brokers answer, and records wait for an acknowledgement in vain.
+    /// Brokers answer, but waiting records are not acknowledged.
+    #[error("nothing can be written: {0}")]
     Unwritable(String),
-    /// The write was not confirmed in time.
+    /// The write was not acknowledged in time.
+    #[error("{}", timed_out(*.0))]
     TimedOut(WriteState),
-    /// Larger than the broker takes.
+    /// The record is larger than the broker accepts.
+    #[error("larger than the broker takes: {0}")]
     TooLarge(String),
-    /// The broker says that the record itself is wrong (its time, no key on a compacted topic).
+    /// The broker rejects the record itself (its timestamp, or a missing key on a compacted topic).
+    #[error("the broker refuses the record: {0}")]
     InvalidRecord(String),
-    /// The broker's access rules forbid it.
+    /// An ACL of the broker is missing.
+    #[error("Kafka's access rules forbid it: {0}")]
     Denied(Denial),
-    /// Kafka and the bridge do not accept each other: certificates, passwords or tokens are wrong, or the kind of
-    /// listener is another. Whoever runs the bridge must change something.
+    /// Kafka and the bridge do not authenticate each other: a certificate, password or token is wrong, or the listener
+    /// expects another security protocol. The configuration must change.
+    #[error("Kafka and the bridge do not accept each other: {0}")]
     Untrusted(String),
-    /// This driver, or this broker's protocol, cannot do what was asked.
+    /// The driver or the broker's protocol version does not support the request.
+    #[error("{0}")]
     Unsupported(String),
-    /// Bytes that are not Kafka's protocol, or a damaged batch.
+    /// A response that is not Kafka's protocol, or a damaged batch.
+    #[error("the broker's answer cannot be read: {0}")]
     Corrupt(String),
-    /// No room on the disk; nothing was written. The same works when there is some.
+    /// The disk is full. Nothing was written. The write succeeds once there is space.
+    #[error("nothing was written: {0}")]
     DiskFull(String),
-    /// What is on the disk is not what was written there.
+    /// The data on the disk is not what was written.
+    #[error("{0}")]
     Damaged(String),
-    /// The id of a stream has grown longer than its client can send back.
+    /// The id of a stream has become longer than a client can send back.
+    #[error("{0}")]
     IdTooLong(String),
-    /// Reading takes memory that others have just now.
+    /// The memory budget for reading is used up at the moment.
+    #[error("{}", Shortage::Now)]
     BudgetUsedUp,
-    /// Reading takes more memory than the bridge may ever use for it; in words.
+    /// Reading needs more memory than the budget ever allows.
+    #[error("{0}")]
     OverBudget(String),
-    /// Any other refusal, by the broker's code and words.
+    /// Any other error, with the broker's error code and message.
+    #[error("the broker refuses (error {code}): {message}")]
     Refused {
+        /// Kafka's error code.
         code: i16,
+        /// The broker's message.
         message: String,
     },
-    /// The bridge lost track of the write: it is ending, or one of its threads failed.
+    /// The bridge lost track of the write: it is shutting down, or one of its threads failed.
+    #[error("the bridge lost track of the record; it may have been written")]
     LostTrack,
-    /// The bridge ends the stream for its own reasons; coming back with the cursor goes on exactly.
+    /// The bridge ends the stream, which resumes exactly at its cursor.
+    #[error("the bridge ends this stream, mostly because it is shutting down; come back with the last id")]
     ShuttingDown,
 }
 
-/// What can be done about a [`BrokerError`].
+/// What a caller can do about a [`BrokerError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// The same again, after a pause.
+    /// Retry after a back-off.
     Retry,
-    /// New metadata first, then the same again.
+    /// Refresh the metadata, then retry.
     Refresh,
+    /// Report the error. A retry does not help.
     GiveUp,
 }
 
 impl BrokerError {
-    /// One word, to count errors by.
+    /// The label of the error in metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::UnknownTopic(_) => "unknown_topic",
@@ -127,6 +168,7 @@ impl BrokerError {
         }
     }
 
+    /// What a caller can do about the error.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Unavailable(_)
@@ -143,53 +185,12 @@ impl BrokerError {
     }
 }
 
-impl fmt::Display for BrokerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownTopic(topic) => write!(f, "there is no topic {topic:?}"),
-            Self::UnknownPartition(place) => {
-                write!(f, "topic {:?} has no partition {}", place.topic, place.partition)
-            }
-            Self::NotCreatedYet(topic) => write!(
-                f,
-                "Kafka has not created topic {topic:?} yet; nothing was written (if this lasts, see whether the broker \
-                 creates topics automatically: auto.create.topics.enable)"
-            ),
-            Self::Recreated(topic) => write!(f, "topic {topic:?} was deleted, or deleted and made anew"),
-            Self::OffsetOutOfRange(place) => write!(f, "{place} does not hold the offset asked for"),
-            Self::Truncated { place, end, .. } => write!(f, "{place} was truncated to offset {end}"),
-            Self::StaleMetadata(why) => write!(f, "the partition's leader is changing: {why}"),
-            Self::Unavailable(why) => write!(f, "no broker answers: {why}"),
-            Self::NotNow(why) => write!(f, "the broker cannot do it now: {why}"),
-            Self::NoCredentials(why) => write!(f, "the bridge has no credentials for Kafka: {why}"),
-            Self::Internal(why) => write!(f, "an error inside the bridge: {why}; please report this"),
-            Self::Unwritable(why) => write!(f, "nothing can be written: {why}"),
-            Self::Storage(why) => write!(f, "the embedded log cannot be read or written: {why}"),
-            Self::TimedOut(WriteState::No) => {
-                f.write_str("the broker did not take the record in time; it was not written")
-            }
-            Self::TimedOut(WriteState::Maybe) => {
-                f.write_str("the broker did not confirm the record in time; it may have been written")
-            }
-            Self::TooLarge(why) => write!(f, "larger than the broker takes: {why}"),
-            Self::InvalidRecord(why) => write!(f, "the broker refuses the record: {why}"),
-            Self::Denied(what) => write!(f, "Kafka's access rules forbid it: {what}"),
-            Self::Untrusted(why) => write!(f, "Kafka and the bridge do not accept each other: {why}"),
-            Self::Unsupported(what) => f.write_str(what),
-            Self::Corrupt(what) => write!(f, "the broker's answer cannot be read: {what}"),
-            Self::DiskFull(why) => write!(f, "nothing was written: {why}"),
-            Self::Damaged(what) | Self::IdTooLong(what) | Self::OverBudget(what) => f.write_str(what),
-            Self::BudgetUsedUp => Shortage::Now.fmt(f),
-            Self::Refused { code, message } => write!(f, "the broker refuses (error {code}): {message}"),
-            Self::ShuttingDown => f.write_str(
-                "the bridge ends this stream, mostly because it is shutting down; come back with the last id",
-            ),
-            Self::LostTrack => f.write_str("the bridge lost track of the record; it may have been written"),
-        }
+fn timed_out(state: WriteState) -> &'static str {
+    match state {
+        WriteState::No => "the broker did not take the record in time; it was not written",
+        WriteState::Maybe => "the broker did not confirm the record in time; it may have been written",
     }
 }
-
-impl std::error::Error for BrokerError {}
 
 impl From<Shortage> for BrokerError {
     fn from(shortage: Shortage) -> Self {
@@ -198,7 +199,7 @@ impl From<Shortage> for BrokerError {
 }
 
 impl BrokerError {
-    /// There is no memory for this.
+    /// The error for a failed reservation of memory for `what`.
     pub fn no_memory(shortage: Shortage, what: impl fmt::Display) -> Self {
         match shortage {
             Shortage::Now => Self::BudgetUsedUp,
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_error_without_a_broker_that_answers_says_so() {
+    fn only_unavailable_says_that_no_broker_answers() {
         let why = || "why".to_owned();
         for error in [
             BrokerError::NotNow(why()),

@@ -1,32 +1,23 @@
 //! Evaluates an expression for a record. Never panics, and the work is bounded for any record.
 
+use super::budget::{Evaluated, StepBudget, Unknown};
 use super::document::Document;
 use super::functions::Function;
 use super::node::{CelNode, Operator};
 use super::value::{CelValue, JsonValue, compare_numbers, field};
 use std::borrow::{Borrow, Cow};
-use std::cell::Cell;
 use std::cmp::Ordering;
-
-/// Bytes looked at that count for one step, as `Limits` says.
-const BYTES_A_STEP: usize = 16;
-
-/// The record does not tell: no such field, another type, a number too large, or too much work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unknown;
-
-type Evaluated<T> = Result<T, Unknown>;
 
 /// The evaluation of one expression for one record.
 pub struct Evaluation<'t, 'r> {
     document: &'t Document<'r>,
-    left: Cell<u32>,
+    budget: StepBudget,
 }
 
 impl<'t, 'r> Evaluation<'t, 'r> {
     /// Allows `steps` steps.
     pub fn of(document: &'t Document<'r>, steps: u32) -> Self {
-        Self { document, left: Cell::new(steps) }
+        Self { document, budget: StepBudget::new(steps) }
     }
 
     pub fn bool(&self, node: &'t CelNode) -> Evaluated<bool> {
@@ -37,7 +28,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
     }
 
     fn value(&self, node: &'t CelNode) -> Evaluated<CelValue<'t>> {
-        self.charge(1)?;
+        self.budget.charge(1)?;
         Ok(match node {
             CelNode::Literal(json) => json.view(),
             CelNode::Timestamp(ms) => CelValue::Timestamp(*ms),
@@ -69,7 +60,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             CelNode::Call(function, arguments) => self.call(*function, arguments)?,
             CelNode::Matches(text, pattern) => match self.value(text)? {
                 CelValue::String(text) => {
-                    self.charge(pattern.steps(&text))?;
+                    self.budget.charge(pattern.steps(&text))?;
                     CelValue::Bool(pattern.is_match(&text))
                 }
                 _ => return Err(Unknown),
@@ -98,12 +89,12 @@ impl<'t, 'r> Evaluation<'t, 'r> {
     }
 
     fn index(&self, of: &'t CelNode, index: &'t CelNode) -> Evaluated<CelValue<'t>> {
-        let place = |int: i64| usize::try_from(int).map_err(|_| Unknown);
+        let to_index = |int: i64| usize::try_from(int).map_err(|_| Unknown);
         match (self.value(of)?, self.value(index)?) {
             (CelValue::Map(fields), CelValue::String(name)) => Ok(field(fields, &name).ok_or(Unknown)?.view()),
-            (CelValue::List(items), CelValue::Int(at)) => Ok(items.get(place(at)?).ok_or(Unknown)?.view()),
+            (CelValue::List(items), CelValue::Int(at)) => Ok(items.get(to_index(at)?).ok_or(Unknown)?.view()),
             (CelValue::Items(mut items), CelValue::Int(at)) => {
-                let at = place(at)?;
+                let at = to_index(at)?;
                 if at < items.len() { Ok(items.swap_remove(at)) } else { Err(Unknown) }
             }
             _ => Err(Unknown),
@@ -112,8 +103,10 @@ impl<'t, 'r> Evaluation<'t, 'r> {
 
     fn call(&self, function: Function, arguments: &'t [CelNode]) -> Evaluated<CelValue<'t>> {
         match arguments {
-            [argument] => function.of_one(self.value(argument)?, self),
-            [text, part] => Ok(CelValue::Bool(function.of_texts(&self.value(text)?, &self.value(part)?, self)?)),
+            [argument] => function.of_one(self.value(argument)?, &self.budget),
+            [text, part] => {
+                Ok(CelValue::Bool(function.of_texts(&self.value(text)?, &self.value(part)?, &self.budget)?))
+            }
             _ => Err(Unknown),
         }
     }
@@ -134,7 +127,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
 
     /// Values of different types are different, except for numbers, which are compared by value.
     fn equal(&self, left: &CelValue<'t>, right: &CelValue<'t>) -> Evaluated<bool> {
-        self.charge(1)?;
+        self.budget.charge(1)?;
         Ok(match (left, right) {
             (CelValue::Null, CelValue::Null) => true,
             (CelValue::Bool(a), CelValue::Bool(b)) => a == b,
@@ -148,11 +141,11 @@ impl<'t, 'r> Evaluation<'t, 'r> {
                 compare_numbers(*uint, *double) == Some(Ordering::Equal)
             }
             (CelValue::String(a), CelValue::String(b)) => {
-                self.charge_bytes(a.len().min(b.len()))?;
+                self.budget.charge_bytes(a.len().min(b.len()))?;
                 a == b
             }
             (CelValue::Bytes(a), CelValue::Bytes(b)) => {
-                self.charge_bytes(a.len().min(b.len()))?;
+                self.budget.charge_bytes(a.len().min(b.len()))?;
                 a == b
             }
             (CelValue::Timestamp(a), CelValue::Timestamp(b)) | (CelValue::Duration(a), CelValue::Duration(b)) => a == b,
@@ -199,11 +192,11 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             (CelValue::Int(int), CelValue::Double(double)) => compare_numbers(*int, *double),
             (CelValue::Double(double), CelValue::Int(int)) => compare_numbers(*int, *double).map(Ordering::reverse),
             (CelValue::String(a), CelValue::String(b)) => {
-                self.charge_bytes(a.len().min(b.len()))?;
+                self.budget.charge_bytes(a.len().min(b.len()))?;
                 Some(a.cmp(b))
             }
             (CelValue::Bytes(a), CelValue::Bytes(b)) => {
-                self.charge_bytes(a.len().min(b.len()))?;
+                self.budget.charge_bytes(a.len().min(b.len()))?;
                 Some(a.cmp(b))
             }
             (CelValue::Timestamp(a), CelValue::Timestamp(b)) | (CelValue::Duration(a), CelValue::Duration(b)) => {
@@ -247,7 +240,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             (CelValue::Int(a), CelValue::Double(b)) => doubles(operator, a as f64, b),
             (CelValue::Double(a), CelValue::Int(b)) => doubles(operator, a, b as f64),
             (CelValue::String(a), CelValue::String(b)) if operator == Operator::Add => {
-                self.charge_bytes(a.len() + b.len())?;
+                self.budget.charge_bytes(a.len() + b.len())?;
                 let mut text = a.into_owned();
                 text.push_str(&b);
                 Ok(CelValue::String(Cow::Owned(text)))
@@ -266,16 +259,6 @@ impl<'t, 'r> Evaluation<'t, 'r> {
             }
             _ => Err(Unknown),
         }
-    }
-
-    pub fn charge_bytes(&self, bytes: usize) -> Evaluated<()> {
-        self.charge(bytes / BYTES_A_STEP)
-    }
-
-    fn charge(&self, steps: usize) -> Evaluated<()> {
-        let steps = u32::try_from(steps).map_err(|_| Unknown)?;
-        self.left.set(self.left.get().checked_sub(steps).ok_or(Unknown)?);
-        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The functions of expressions.
 
 use super::CompileError;
-use super::evaluate::{Evaluation, Unknown};
+use super::budget::{StepBudget, Unknown};
 use super::time;
 use super::value::CelValue;
 use std::borrow::Cow;
@@ -70,7 +70,7 @@ const FUNCTIONS: [(&str, CallStyle, usize, Function); 23] = [
 impl Function {
     pub fn find(name: &str, style: CallStyle, column: usize) -> Result<Self, CompileError> {
         let known = |wanted: CallStyle| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == wanted);
-        if let Some((.., function)) = known(style).find(|(own, ..)| *own == name) {
+        if let Some((.., function)) = known(style).find(|(known, ..)| *known == name) {
             return Ok(*function);
         }
         let mut names: Vec<_> = known(style).map(|(name, ..)| *name).collect();
@@ -106,9 +106,9 @@ impl Function {
     }
 
     /// Evaluates a function of one argument.
-    pub fn of_one<'t>(self, argument: CelValue<'t>, evaluation: &Evaluation<'_, '_>) -> Result<CelValue<'t>, Unknown> {
+    pub fn of_one<'t>(self, argument: CelValue<'t>, budget: &StepBudget) -> Result<CelValue<'t>, Unknown> {
         if let CelValue::String(text) = &argument {
-            evaluation.charge_bytes(text.len())?;
+            budget.charge_bytes(text.len())?;
         }
         let value = match (self, argument) {
             (Self::Size, value) => CelValue::Int(i64::try_from(size(&value)?).map_err(|_| Unknown)?),
@@ -167,18 +167,13 @@ impl Function {
     }
 
     /// Evaluates a search for `part` in `text`.
-    pub fn of_texts(
-        self,
-        text: &CelValue<'_>,
-        part: &CelValue<'_>,
-        evaluation: &Evaluation<'_, '_>,
-    ) -> Result<bool, Unknown> {
+    pub fn of_texts(self, text: &CelValue<'_>, part: &CelValue<'_>, budget: &StepBudget) -> Result<bool, Unknown> {
         let (CelValue::String(text), CelValue::String(part)) = (text, part) else { return Err(Unknown) };
         match self {
             Self::StartsWith => Ok(text.starts_with(&**part)),
             Self::EndsWith => Ok(text.ends_with(&**part)),
             Self::Contains => {
-                evaluation.charge_bytes(text.len())?;
+                budget.charge_bytes(text.len())?;
                 Ok(memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some())
             }
             _ => Err(Unknown),

@@ -1,8 +1,8 @@
-//! A batch as it is stored: the records of one partition that were appended together, with a checksum.
+//! The stored format of a batch: records that were appended to one partition together, with a checksum.
 //!
-//! CRC-32C of the rest, base offset, count, largest timestamp; then for each record its timestamp, the
-//! lengths of key and value, the number of headers, key, value, and each header's lengths, name, value.
-//! All numbers little-endian; a length of `u32::MAX` is null.
+//! A batch starts with the CRC-32C of everything after it, base offset, count, and largest timestamp. Each record has its
+//! timestamp, the lengths of key and value, the number of headers, key, value, and for each header its two lengths, name
+//! and value. All numbers are little-endian; a length of `u32::MAX` is null.
 
 use crate::record::{NewRecord, Offset, Records, SpanRef, Timestamp};
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
@@ -13,11 +13,11 @@ use std::sync::Arc;
 const HEAD: usize = 4 + 8 + 4 + 8;
 const NULL: u32 = u32::MAX;
 
-/// Why bytes are no batch.
+/// The bytes are not a valid batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Damaged;
 
-/// A batch in the making.
+/// A batch to which records are added.
 #[derive(Debug)]
 pub struct StoredBatch {
     bytes: Vec<u8>,
@@ -31,7 +31,7 @@ impl StoredBatch {
         Self { bytes: vec![0; HEAD], base, count: 0, max_timestamp: Timestamp::MIN }
     }
 
-    /// `now` where the record has no timestamp of its own.
+    /// Adds a record, with the timestamp `now` if it has none.
     pub fn push(&mut self, record: &NewRecord, now: Timestamp) {
         let timestamp = record.timestamp.unwrap_or(now);
         let out = &mut self.bytes;
@@ -83,25 +83,26 @@ fn put_len(out: &mut Vec<u8>, part: Option<&[u8]>) {
     out.extend_from_slice(&part.map_or(NULL, |part| part.len() as u32).to_le_bytes());
 }
 
-/// The largest timestamp, unchecked: to leave a batch out of a search by time.
+/// Reads the largest timestamp without verifying the checksum, so that a search by time can skip batches.
 pub fn max_timestamp(stored: &[u8]) -> Result<Timestamp, Damaged> {
     let mut cursor = BatchCursor { bytes: stored, at: 16 };
     cursor.i64()
 }
 
-/// The offset of the first record and how many there are, unchecked: to know where a segment ends.
+/// Reads the base offset and the number of records without verifying the checksum, to find the end of a segment.
 pub fn offsets(stored: &[u8]) -> Result<(Offset, Offset), Damaged> {
     let mut cursor = BatchCursor { bytes: stored, at: 4 };
     Ok((cursor.i64()?, cursor.u32()?.into()))
 }
 
-/// For a stored batch, and for where its records are in it: that takes at most 40 bytes for each 20. A large batch has one
-/// record and takes next to nothing, so the second part asks for no more than what goes beside the first.
+/// Reserves memory for a stored batch of `stored` bytes, and for the index of its records, which takes at most 40 bytes for
+/// each 20 stored ones. The second reservation is limited to half the largest one, because a batch above that size holds a
+/// single record and has a small index.
 pub fn reserve(stored: usize, memory: &Arc<Share>) -> Result<(Reservation, Reservation), Shortage> {
     Ok((memory.reserve(stored)?, memory.reserve((2 * stored).min(memory.largest() / 2))?))
 }
 
-/// The records from `from` on, over the stored bytes themselves.
+/// Verifies a batch and returns its records from offset `from` on, without copying them.
 pub fn decode(stored: Bytes, from: Offset) -> Result<Records, Damaged> {
     let mut cursor = BatchCursor { bytes: &stored, at: 0 };
     let crc = cursor.u32()?;
@@ -205,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stored_is_read_back(
+        fn a_stored_batch_is_read_back(
             records in proptest::collection::vec(record(), 1..8),
             skip in 0usize..8,
         ) {
@@ -224,7 +225,7 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_or_missing_byte_is_noticed(at in any::<prop::sample::Index>(), change in 1u8..) {
+        fn a_changed_or_missing_byte_is_detected(at in any::<prop::sample::Index>(), change in 1u8..) {
             let mut batch = StoredBatch::new(0);
             batch.push(&NewRecord { value: Some("value".into()), ..NewRecord::default() }, 7);
             let mut stored = batch.finish();

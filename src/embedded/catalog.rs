@@ -1,9 +1,9 @@
-//! What there is, as the store keeps it: topics, where their logs start and end, and the segments of each.
+//! The stored catalog: topics, the start and end of their logs, epochs, and segments.
 //!
-//! One sum over all entries lies beside them, so that one that is changed, lost or added is found when they are
-//! loaded, without reading the batches. (redb reads checksums of pages only where it is told to read them all.)
+//! A checksum over all entries is stored with them, so that a changed, lost or added entry is detected on load, without
+//! reading the batches. (redb verifies the checksums of its pages only when it reads the entire file.)
 
-use super::store::{PartitionKey, key, keys, place_of};
+use super::keys::{PartitionKey, key, keys, split};
 use super::topics::{LogTopic, MergedEpochs, NewEpoch, PartitionLog, Segment, Topics};
 use crate::record::{Epoch, Offset, TopicName};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -11,24 +11,24 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-/// By [`key`] of their base offset: last offset, bytes, max timestamp, opened, appended.
+/// By [`key`] of the base offset: last offset, bytes, max timestamp, opened, appended.
 const SEGMENTS: TableDefinition<u128, SegmentValue> = TableDefinition::new("segments");
-/// Start and end of each log where its segments do not tell, by [`key`] of offset 0.
+/// The start and end of logs that were trimmed, by [`key`] of offset 0.
 const LOGS: TableDefinition<u128, (i64, i64)> = TableDefinition::new("logs");
-/// Epochs of openings, by [`key`] of the first offset that each wrote. Absent in a folder of format 2.
+/// The epochs, by [`key`] of the first offset written under each. Absent in a folder of format 2.
 const EPOCHS: TableDefinition<u128, i64> = TableDefinition::new("epochs");
-/// By name: number, id, partitions.
+/// By name: number, id, number of partitions.
 const TOPICS: TableDefinition<&str, TopicValue> = TableDefinition::new("topics");
 /// Its one entry: the [`Sum`] of all entries of the others.
 const SUM: TableDefinition<(), u32> = TableDefinition::new("sum");
 
-/// More than anybody makes: a number that is damaged must not ask for the memory of so many.
+/// Above any real topic. Bounds the memory that a damaged number can allocate.
 const MAX_PARTITIONS: u32 = 100_000;
 
 type SegmentValue = (i64, u64, i64, i64, i64);
 type TopicValue = (u32, u128, u32);
 
-/// Exclusive or of the checksums of entries: one is added and taken away by the same.
+/// The exclusive or of the checksums of all entries, so that adding and removing an entry are the same operation.
 #[derive(Debug, Default)]
 struct Checksum(Cell<u32>);
 
@@ -57,7 +57,7 @@ impl Checksum {
     }
 }
 
-/// Makes the tables.
+/// Creates the tables.
 pub fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(TOPICS)?;
     transaction.open_table(LOGS)?;
@@ -66,7 +66,7 @@ pub fn create_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     Ok(())
 }
 
-/// `Corrupted` unless everything is as it was stored.
+/// Loads the catalog. Fails with `Corrupted` if it does not match its checksum.
 pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
     let (sum, mut topics, mut logs) = (Checksum::default(), Topics::new(), Logs::default());
     for entry in read.open_table(TOPICS)?.iter()? {
@@ -83,15 +83,15 @@ pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
     for entry in read.open_table(LOGS)?.iter()? {
         let (key, ends) = entry?;
         sum.log(key.value(), ends.value());
-        let log = logs.of(place_of(key.value()).0)?;
+        let log = logs.of(split(key.value()).0)?;
         (log.start, log.end) = ends.value();
     }
     for entry in read.open_table(SEGMENTS)?.iter()? {
         let (key, segment) = entry?;
         sum.segment(key.value(), segment.value());
         let (last, bytes, max_timestamp, opened, appended) = segment.value();
-        let (place, base) = place_of(key.value());
-        let log = logs.of(place)?;
+        let (partition, base) = split(key.value());
+        let log = logs.of(partition)?;
         log.segments.push_back(Segment { base, last, bytes, max_timestamp, opened, appended });
         log.end = log.end.max(last + 1);
     }
@@ -100,8 +100,8 @@ pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
             for entry in table.iter()? {
                 let (key, epoch) = entry?;
                 sum.epoch(key.value(), epoch.value());
-                let (place, start) = place_of(key.value());
-                logs.of(place)?.epochs.push((epoch.value(), start));
+                let (partition, start) = split(key.value());
+                logs.of(partition)?.epochs.push((epoch.value(), start));
             }
         }
         Err(redb::TableError::TableDoesNotExist(_)) => {}
@@ -116,18 +116,20 @@ pub fn load(read: &ReadTransaction) -> Result<Topics, redb::Error> {
     Ok(topics)
 }
 
-/// By their topic's number.
+/// The logs of each topic, by the number of the topic.
 #[derive(Default)]
 struct Logs(HashMap<u32, Vec<PartitionLog>>);
 
 impl Logs {
-    fn of(&mut self, place: PartitionKey) -> Result<&mut PartitionLog, redb::Error> {
-        let log = self.0.get_mut(&place.topic).and_then(|logs| logs.get_mut(place.partition as usize));
-        log.ok_or_else(|| redb::Error::Corrupted(format!("a log of no topic ({}/{})", place.topic, place.partition)))
+    fn of(&mut self, partition: PartitionKey) -> Result<&mut PartitionLog, redb::Error> {
+        let log = self.0.get_mut(&partition.topic).and_then(|logs| logs.get_mut(partition.partition as usize));
+        log.ok_or_else(|| {
+            redb::Error::Corrupted(format!("a log of no topic ({}/{})", partition.topic, partition.partition))
+        })
     }
 }
 
-/// Changes of one transaction.
+/// The changes of one transaction to the catalog.
 pub struct CatalogEdit<'a> {
     transaction: &'a WriteTransaction,
     sum: Checksum,
@@ -148,7 +150,7 @@ impl<'a> CatalogEdit<'a> {
         Ok(())
     }
 
-    /// With its logs and segments, which are all within `keys`.
+    /// Removes a topic with its logs, epochs and segments, whose keys are all in `keys`.
     pub fn remove_topic(&self, name: &TopicName, keys: RangeInclusive<u128>) -> Result<(), redb::Error> {
         if let Some(old) = self.transaction.open_table(TOPICS)?.remove(name.as_str())? {
             self.sum.topic(name.as_str(), old.value());
@@ -161,10 +163,10 @@ impl<'a> CatalogEdit<'a> {
         self.remove_segments(keys)
     }
 
-    pub fn put_segments(&self, place: PartitionKey, segments: &[Segment]) -> Result<(), redb::Error> {
+    pub fn put_segments(&self, partition: PartitionKey, segments: &[Segment]) -> Result<(), redb::Error> {
         let mut table = self.transaction.open_table(SEGMENTS)?;
         for s in segments {
-            let (key, value) = (key(place, s.base), (s.last, s.bytes, s.max_timestamp, s.opened, s.appended));
+            let (key, value) = (key(partition, s.base), (s.last, s.bytes, s.max_timestamp, s.opened, s.appended));
             if let Some(old) = table.insert(key, value)? {
                 self.sum.segment(key, old.value());
             }
@@ -173,17 +175,17 @@ impl<'a> CatalogEdit<'a> {
         Ok(())
     }
 
-    pub fn begin_epoch(&self, place: PartitionKey, new: NewEpoch) -> Result<(), redb::Error> {
+    pub fn begin_epoch(&self, partition: PartitionKey, new: NewEpoch) -> Result<(), redb::Error> {
         if let Some(MergedEpochs { epoch, first, last }) = new.merged {
-            self.remove_epochs(keys(place, first..=last))?;
-            self.put_epoch(place, first, epoch)?;
+            self.remove_epochs(keys(partition, first..=last))?;
+            self.put_epoch(partition, first, epoch)?;
         }
-        self.put_epoch(place, new.start, new.epoch)
+        self.put_epoch(partition, new.start, new.epoch)
     }
 
-    /// From `start` on records are of this epoch.
-    fn put_epoch(&self, place: PartitionKey, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
-        let key = key(place, start);
+    /// Adds the epoch of the records from offset `start` on.
+    fn put_epoch(&self, partition: PartitionKey, start: Offset, epoch: Epoch) -> Result<(), redb::Error> {
+        let key = key(partition, start);
         if let Some(old) = self.transaction.open_table(EPOCHS)?.insert(key, epoch)? {
             self.sum.epoch(key, old.value());
         }
@@ -200,18 +202,18 @@ impl<'a> CatalogEdit<'a> {
     }
 
     /// Forgets the epochs that began before the offset `first`.
-    pub fn forget_epochs(&self, place: PartitionKey, first: Offset) -> Result<(), redb::Error> {
-        if first > 0 { self.remove_epochs(keys(place, 0..=first - 1)) } else { Ok(()) }
+    pub fn forget_epochs(&self, partition: PartitionKey, first: Offset) -> Result<(), redb::Error> {
+        if first > 0 { self.remove_epochs(keys(partition, 0..=first - 1)) } else { Ok(()) }
     }
 
-    /// The log begins at `start` from now on, and ends at `end` at least.
-    pub fn trim(&self, place: PartitionKey, start: Offset, end: Offset) -> Result<(), redb::Error> {
-        let (key, value) = (key(place, 0), (start, end));
+    /// Removes the segments before `start`, and notes that the log starts there and ends at `end` or later.
+    pub fn trim(&self, partition: PartitionKey, start: Offset, end: Offset) -> Result<(), redb::Error> {
+        let (key, value) = (key(partition, 0), (start, end));
         if let Some(old) = self.transaction.open_table(LOGS)?.insert(key, value)? {
             self.sum.log(key, old.value());
         }
         self.sum.log(key, value);
-        self.remove_segments(keys(place, 0..=start - 1))
+        self.remove_segments(keys(partition, 0..=start - 1))
     }
 
     fn remove_segments(&self, keys: RangeInclusive<u128>) -> Result<(), redb::Error> {
@@ -222,7 +224,7 @@ impl<'a> CatalogEdit<'a> {
         Ok(())
     }
 
-    /// Notes the sum. To be called once, last.
+    /// Updates the stored checksum. Must be called last in the transaction.
     pub fn finish(self) -> Result<(), redb::Error> {
         let changed = self.sum.0.get();
         if changed != 0 {

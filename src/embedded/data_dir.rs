@@ -1,27 +1,27 @@
-//! The folder that holds everything: made with care, used by one process at a time, of a known format.
+//! The data folder: created with owner-only rights, locked by one process at a time, with a known format.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// First line of the format file. Another number is another program's to read.
+/// The content of the format file. A folder with another number is left to another version of Curlew.
 pub(super) const FORMAT: &str = "curlew-data 3\n";
-/// Without epochs; they are added by what is written from now on.
+/// The previous format, which has no epochs. It is upgraded on opening: new writes add epochs.
 pub(super) const OLD_FORMAT: &str = "curlew-data 2\n";
-/// The rights of each file in it.
+/// The mode of every file in the folder.
 pub(super) const OWNER_ONLY: u32 = 0o600;
 
-/// A data folder that is this process's as long as this value lives.
+/// A data folder, locked for this process as long as the value lives.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    // Held for its lock; the file stays, so that two processes never lock two files of one name.
+    // Holds the lock. The file is never deleted, so that two processes cannot lock two different files of one name.
     _lock: File,
 }
 
 impl DataDir {
-    /// Opens the folder, or makes it with owner-only rights. The error is a line for whoever started the program.
+    /// Opens the folder, or creates it with owner-only rights. The error is one line for the operator.
     pub fn open(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let failed = |what: &str, e: &io::Error| format!("cannot {what} {shown}: {e}; choose another with --data");
@@ -39,15 +39,15 @@ impl DataDir {
         &self.path
     }
 
-    /// Makes names of files in the folder durable.
+    /// Syncs the folder, which makes the names of its files durable.
     pub fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
 }
 
-/// A folder with somebody else's files is none of ours.
+/// Rejects a folder with files that Curlew did not create.
 pub(super) fn reject_foreign(path: &Path) -> io::Result<()> {
-    // A start that was cut off has left a lock and no more.
+    // A start that was interrupted leaves a lock file and nothing else.
     let foreign = fs::read_dir(path)?.filter_map(Result::ok).find(|entry| entry.file_name() != "lock");
     match foreign {
         Some(entry) => {
@@ -70,7 +70,7 @@ fn acquire_lock(path: &Path) -> Result<File, String> {
                 lock.rewind()?;
                 writeln!(lock, "{}", std::process::id())
             };
-            // Only tells others whom to stop: with a full disk it is left out.
+            // The process id is only for the error of the next process, so a failure (a full disk) is ignored.
             let _ = { note }();
             Ok(lock)
         }
@@ -123,7 +123,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_new_folder_is_its_owners_alone() {
+    fn a_new_folder_is_accessible_to_its_owner_only() {
         let scratch = TempDir::new();
         let path = scratch.path().join("a/b");
         let _folder = DataDir::open(&path).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_in_use_names_whom_to_stop() {
+    fn the_error_for_a_folder_in_use_names_the_process() {
         let scratch = TempDir::new();
         let folder = DataDir::open(scratch.path()).unwrap();
         let said = DataDir::open(scratch.path()).unwrap_err();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn another_format_and_others_files_are_refused() {
+    fn another_format_and_foreign_files_are_rejected() {
         let scratch = TempDir::new();
         drop(DataDir::open(scratch.path()).unwrap());
         fs::write(scratch.path().join("format"), "curlew-data 9\n").unwrap();

@@ -1,4 +1,4 @@
-//! Whether the disk has room, as far as that is known: writes tell, and a probe where none comes.
+//! Tracks whether the disk is full, by the results of writes and, without writes, by a probe.
 
 use super::failure::StoreError;
 use crate::sync::lock;
@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Bytes of the probe. More than a group of small records needs, so that one that fits is a good sign.
+/// The size of the probe. Larger than a group of small records, so that writes are likely to succeed after it does.
 const PROBE: usize = 1 << 20;
-/// How often a full disk is probed at most.
+/// The minimum interval between probes of a full disk.
 const PROBED_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ struct Full {
 }
 
 impl DiskSpace {
-    /// Notes what became of a write.
+    /// Records the result of a write.
     pub fn record(&self, written: &Result<(), StoreError>) {
         match written {
             Err(why @ StoreError::Full(_)) => {
@@ -34,7 +34,7 @@ impl DiskSpace {
         }
     }
 
-    /// Fails while the last write found the disk full and there is no room for another one in `folder` either.
+    /// Fails while the disk was full in the last write and a probe in `folder` fails too.
     pub fn check(&self, folder: &Path) -> Result<(), StoreError> {
         let mut state = self.state();
         let Some(full) = &mut *state else { return Ok(()) };
@@ -48,7 +48,7 @@ impl DiskSpace {
         Err(full.why.clone())
     }
 
-    /// Whether the last write found the disk full, and no probe has found room since.
+    /// Whether the disk was full in the last write, and no probe has succeeded since.
     pub fn is_full(&self) -> bool {
         self.state().is_some()
     }
@@ -58,7 +58,8 @@ impl DiskSpace {
     }
 }
 
-/// A balancer that takes a bridge with a full disk out of service sends it no write that would tell when there is room.
+/// Writes a file and removes it. Needed because a load balancer takes a bridge with a full disk out of service, and then no
+/// write comes that would detect free space.
 fn probe(folder: &Path) -> std::io::Result<()> {
     let path = folder.join("probe");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(super::data_dir::OWNER_ONLY).open(&path);
@@ -74,7 +75,7 @@ mod tests {
     use crate::embedded::testing::TempDir;
 
     #[test]
-    fn a_full_disk_is_full_until_a_write_or_a_probe_finds_room() {
+    fn a_disk_is_full_until_a_write_or_a_probe_succeeds() {
         let folder = TempDir::new();
         let room = DiskSpace::default();
         room.record(&Err(StoreError::full("the log")));

@@ -1,20 +1,20 @@
-//! How the store fails, and what the person who runs it can do.
+//! The errors of the store, and what the operator can do about them.
 
 use crate::broker::BrokerError;
 use std::io::ErrorKind;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
-    /// No room; the same again works as soon as there is some.
+    /// The disk is full. Writes succeed again once there is space.
     Full(String),
-    /// The system does not let us read or write.
+    /// The operating system fails to read or write.
     Io(String),
-    /// What is on the disk is not what was written.
+    /// The data on the disk is not what was written.
     Damaged(String),
 }
 
 impl StoreError {
-    /// `what` it happened to, such as the file.
+    /// Classifies an error of redb. `what` names the file.
     pub fn from_redb(error: redb::Error, what: &str) -> Self {
         match error {
             redb::Error::Io(e) => Self::from_io(&e, what),
@@ -29,7 +29,7 @@ impl StoreError {
     pub fn from_io(error: &std::io::Error, what: &str) -> Self {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::full(what),
-            // So says redb of a file that is none of its own.
+            // redb returns these for a file that is not a redb database.
             ErrorKind::InvalidData | ErrorKind::UnexpectedEof => Self::damaged(what, &error.to_string()),
             _ => Self::Io(format!("{what}: {error}")),
         }
@@ -43,7 +43,7 @@ impl StoreError {
 
     pub fn damaged(what: &str, why: &str) -> Self {
         Self::Damaged(format!(
-            "{what} is damaged ({why}): put back a copy of the folder, or move it away to begin anew"
+            "{what} is damaged ({why}): restore a copy of the folder, or move it away to start with an empty log"
         ))
     }
 }

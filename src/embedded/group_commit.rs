@@ -1,9 +1,10 @@
-//! The way in: whatever waits is written together, with one sync for all of it (group commit).
+//! Group commit: all waiting submissions are written in one transaction, with one sync.
 
 use super::batch::StoredBatch;
 use super::failure::StoreError;
 use super::log::{Append, EmbeddedLog, WriteGuard};
 use super::retention;
+use super::topics::MAX_AHEAD;
 use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryReport, RecordLocation, Submission, WriteState};
 use crate::record::partitioner::{Sticky, partition_for_key};
 use crate::record::{NewRecord, Offset, Partition, Timestamp, TopicName, TopicPartition, now};
@@ -12,17 +13,14 @@ use crossbeam_channel::{Receiver, Sender};
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Bytes of records that are written together at most.
+/// The maximum size of a group, in bytes of records.
 const GROUP_BYTES: usize = 4 << 20;
-/// Records are stored, and read again, in batches of about so many bytes.
+/// The approximate size of a stored batch, in bytes.
 const BATCH_BYTES: usize = 128 << 10;
-/// Kafka's default `max.message.bytes`, which counts as the broker's limit here.
+/// The largest record, as Kafka's default `max.message.bytes`.
 pub const MAX_RECORD: usize = 1_048_588;
-/// How far timestamps may be ahead of the clock, in ms: Kafka's default `log.message.timestamp.after.max.ms` (KIP-937).
-/// Further ahead they are mistakes (nanoseconds, a clock that is wrong), and a search by time would find them for ever.
-pub const MAX_AHEAD: Timestamp = 60 * 60 * 1000;
 
-/// Writes what comes, until the channel is closed and everything taken is settled.
+/// Writes submissions until the channel is closed and every submission is settled.
 pub fn write_all(log: &EmbeddedLog, submissions: &Receiver<Submission>, nudge: &Sender<()>) {
     let mut stickies = HashMap::new();
     while let Ok(first) = submissions.recv() {
@@ -46,7 +44,7 @@ fn size(submission: &Submission) -> usize {
 }
 
 fn write(log: &EmbeddedLog, submissions: Vec<Submission>, stickies: &mut HashMap<TopicName, Sticky>) {
-    let _at_work = watchdog::busy();
+    let _busy = watchdog::busy();
     let writing = match log.begin_write() {
         Ok(writing) => writing,
         Err(failure) => {
@@ -69,7 +67,7 @@ fn reject(submission: &Submission, error: &BrokerError) {
     (0..submission.records.len()).for_each(|index| submission.receipts.settle(index, Err(error.clone())));
 }
 
-/// What is written together.
+/// The submissions that are written together.
 struct Group<'a> {
     log: &'a EmbeddedLog,
     now: Timestamp,
@@ -77,7 +75,7 @@ struct Group<'a> {
     sticky_partitioners: &'a mut HashMap<TopicName, Sticky>,
 }
 
-/// A group's share in one partition.
+/// The part of a group that goes to one partition.
 struct PartitionAppend {
     base: Offset,
     batches: Vec<StoredBatch>,
@@ -113,7 +111,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The numbers of the topic's partitions; makes it where that is wanted.
+    /// The partitions of the topic, which is created if it is missing and the submission allows that.
     fn partitions(&self, submission: &Submission, writing: &WriteGuard<'_>) -> Result<Vec<Partition>, BrokerError> {
         let count = || self.log.topics().get(&submission.topic).map(|topic| topic.partitions.len());
         let count = match count() {
@@ -129,7 +127,7 @@ impl Group<'_> {
         Ok((0..count as Partition).collect())
     }
 
-    /// An outcome at once, where nobody waits for one.
+    /// Adds a record to its batch. Returns its outcome at once for `acks=0`.
     fn push(
         &mut self,
         submission: &Submission,
@@ -185,8 +183,8 @@ impl Group<'_> {
         }
     }
 
-    /// A transaction is there as a whole or not at all; after a failure the log's end tells which, unless the file could
-    /// not be opened again.
+    /// A transaction is atomic, so after a failed commit the end of the log shows whether it was written, unless the file
+    /// could not be reopened.
     fn settle_failed(
         &self,
         topic: &TopicName,

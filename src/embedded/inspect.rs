@@ -1,4 +1,4 @@
-//! What `curlew doctor` looks at in a data folder. Nothing is made or changed.
+//! The checks of `curlew doctor` for a data folder. They create and change nothing.
 
 use super::data_dir::{self, FORMAT, OLD_FORMAT};
 use crate::broker::diagnosis::{Diagnosis, DiagnosisStep};
@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-/// With less than this free, some requests more fill the disk.
+/// With less free space than this, a few requests fill the disk.
 const LOW: u64 = 256 << 20;
 
 pub fn inspect(path: &Path, found: &mut dyn FnMut(Diagnosis)) {
@@ -61,7 +61,7 @@ fn format(path: &Path) -> Diagnosis {
     }
 }
 
-/// A lock that could be had is given back at once.
+/// Tries to lock the folder, and unlocks it at once.
 fn lock(path: &Path) -> Diagnosis {
     let Ok(mut file) = File::open(path.join("lock")) else {
         return Diagnosis::ok(DiagnosisStep::DataLock, "nobody uses it");
@@ -121,7 +121,7 @@ mod tests {
     use crate::embedded::data_dir::DataDir;
     use crate::embedded::testing::TempDir;
 
-    /// Step and outcome of each finding, and all it said.
+    /// The outcome of each check, and all texts.
     fn look(path: &Path) -> (Vec<StepOutcome>, String) {
         let mut findings = Vec::new();
         inspect(path, &mut |finding| findings.push(finding));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_not_made() {
+    fn a_missing_folder_is_not_created() {
         let scratch = TempDir::new();
         let path = scratch.path().join("a/b");
         let (outcomes, said) = look(&path);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_in_use_is_left_alone_and_named() {
+    fn a_folder_in_use_is_reported_with_its_process() {
         let scratch = TempDir::new();
         let folder = DataDir::open(scratch.path()).unwrap();
         let (outcomes, said) = look(scratch.path());
@@ -148,12 +148,12 @@ mod tests {
         drop(folder);
         let (outcomes, said) = look(scratch.path());
         assert_eq!(outcomes, [StepOutcome::Ok; 4], "{said}");
-        // The look has not kept the lock.
+        // The check has released the lock.
         drop(DataDir::open(scratch.path()).unwrap());
     }
 
     #[test]
-    fn others_files_and_another_format_are_told() {
+    fn foreign_files_and_another_format_are_reported() {
         let foreign = TempDir::new();
         std::fs::write(foreign.path().join("thesis.tex"), "").unwrap();
         let (outcomes, said) = look(foreign.path());

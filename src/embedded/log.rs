@@ -1,13 +1,13 @@
-//! The log that writer, readers and retention share: what is on the disk, and who waits for more.
+//! The state that writer, readers and retention share: the store, its topics, and the readers that wait for records.
 
 use super::EmbeddedSettings;
 use super::batch::{self, StoredBatch};
 use super::data_dir::DataDir;
 use super::disk_space::DiskSpace;
 use super::failure::StoreError;
-use super::group_commit::MAX_AHEAD;
-use super::store::{BatchStore, PartitionKey};
-use super::topics::{LogTopic, SegmentLimits, Topics, find_partition, locate};
+use super::keys::PartitionKey;
+use super::store::BatchStore;
+use super::topics::{LogTopic, MAX_AHEAD, SegmentLimits, Topics, find_partition, locate};
 use crate::broker::{BrokerError, FetchPosition, OffsetAt, PartitionData};
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::sync::memory_budget::Share;
@@ -17,27 +17,27 @@ use log::{error, info, warn};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// Segments are a sixteenth of what is kept, within these bounds.
+/// The bounds of the size of a segment, which is a sixteenth of `retention_bytes`.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(4 << 20);
 
 pub struct EmbeddedLog {
     pub settings: EmbeddedSettings,
     store: BatchStore,
     topics: Mutex<Topics>,
-    /// Told of every append and every other change of `topics`, and by interrupters.
+    /// Notified after every change of `topics`, and by interrupters.
     pub changed: Condvar,
     pub disk_space: DiskSpace,
-    /// Of what is written from now on: see [`Log::epochs`](super::topics::Log::epochs).
+    /// The epoch of new records: see [`PartitionLog::epochs`](super::topics::PartitionLog::epochs).
     epoch: Epoch,
-    /// The first damage that somebody came across.
+    /// The first damage that was found.
     first_damage: Mutex<Option<StoreError>>,
-    /// Held by whoever changes the store, from looking at `topics` to changing them.
+    /// Locked by the thread that changes the store, from reading `topics` to updating them.
     writing: Mutex<()>,
-    // Given back last.
+    // Dropped last, because it holds the lock of the folder.
     data_dir: DataDir,
 }
 
-/// The right to change the log. One at a time.
+/// Exclusive access for changing the log.
 pub struct WriteGuard<'a>(&'a EmbeddedLog, #[allow(dead_code)] MutexGuard<'a, ()>);
 
 /// Batches for one partition, ready to be stored.
@@ -71,7 +71,7 @@ impl EmbeddedLog {
         format!("embedded {}", self.data_dir.path().display())
     }
 
-    /// Whether the file can be used, the disk has room for more, and nothing in the file was found damaged.
+    /// Fails if the file is not open, the disk is full, or damage was found.
     pub fn ready(&self) -> Result<(), StoreError> {
         self.store.ready()?;
         self.disk_space.check(self.data_dir.path())?;
@@ -92,7 +92,7 @@ impl EmbeddedLog {
     }
 
     fn lock_writes(&self) -> MutexGuard<'_, ()> {
-        let _unhurried = watchdog::pause();
+        let _paused = watchdog::pause();
         lock(&self.writing)
     }
 
@@ -101,7 +101,7 @@ impl EmbeddedLog {
         self.store.close();
     }
 
-    /// `false`: the last write failed, and nobody knows yet what of it is on the disk.
+    /// Whether the file is open. If not, it is not known whether the last write, which failed, is on the disk.
     pub fn is_state_known(&self) -> bool {
         self.store.is_open()
     }
@@ -123,7 +123,7 @@ impl EmbeddedLog {
     }
 
     pub fn offset(&self, place: &TopicPartition, at: OffsetAt) -> Result<Offset, BrokerError> {
-        // A timestamp further ahead is a mistake that an older version took: found, it would be found for ever.
+        // An older version accepted timestamps further ahead, which would match every search by time forever.
         let latest = now().saturating_add(MAX_AHEAD);
         let (found, time, number, end) = {
             let topics = self.topics();
@@ -146,7 +146,7 @@ impl EmbeddedLog {
         Ok(end)
     }
 
-    /// The first record of a segment with such a timestamp.
+    /// The first record of a segment with a timestamp in `time`.
     fn first_at(
         &self,
         place: PartitionKey,
@@ -176,12 +176,12 @@ impl EmbeddedLog {
         found
     }
 
-    /// Whether there is something to say to `want`: records, or an error.
+    /// Whether a fetch at `want` returns records or an error.
     pub fn has_news(&self, topics: &Topics, want: &FetchPosition) -> bool {
         locate(topics, want).map_or(true, |(_, _, end)| want.offset < end)
     }
 
-    /// The records at `want`, about `max_bytes` of them; the first batch comes whatever its size.
+    /// Reads records at `want`, about `max_bytes` of them. The first batch is returned whatever its size.
     pub fn fetch(
         &self,
         want: &FetchPosition,
@@ -223,10 +223,10 @@ impl EmbeddedLog {
         if let (true, Some(shortage)) = (data.batches.is_empty(), shortage) {
             return Err(shortage.into());
         }
-        // What is before the damage is whole, and is handed over first.
+        // Batches before the damage are intact, and are returned first.
         if data.batches.is_empty() && (damaged || data.next_offset < data.end) {
-            // What is not there may have gone to retention, or with its topic, since the look at `topics`; whoever
-            // does that holds `writing` until it shows there.
+            // A missing batch may have been removed by retention, or with its topic, since `topics` was read. The lock
+            // ensures that such a removal is complete and shows in `topics`.
             let _writing = self.lock_writes();
             locate(&self.topics(), want)?;
             return Err(self.damaged(place, data.next_offset));
@@ -239,7 +239,7 @@ impl EmbeddedLog {
         Ok(data)
     }
 
-    /// Whether the log holds the offset, or will hold it next.
+    /// Fails unless the log holds the offset or ends there.
     pub fn check_position(&self, want: &FetchPosition) -> Result<(), BrokerError> {
         locate(&self.topics(), want).map(drop)
     }
@@ -254,13 +254,14 @@ impl EmbeddedLog {
     }
 }
 
-/// Offsets have no holes here: a batch that does not go on where the last one ended follows one that is lost.
+/// Offsets are consecutive in this log, so a batch that does not start where the previous one ended shows that a batch was
+/// lost.
 fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, batch::Damaged> {
     let mut offsets = records.iter().map(|record| record.offset);
     if offsets.next() != Some(data.next_offset) {
         return Err(batch::Damaged);
     }
-    // One that was committed since the look at `end` waits for the next fetch.
+    // A batch that was committed after `end` was read is left to the next fetch.
     let next = offsets.last().unwrap_or(data.next_offset) + 1;
     if next > data.end {
         return Ok(ControlFlow::Break(()));
@@ -276,7 +277,7 @@ fn random_epoch() -> Epoch {
 }
 
 impl WriteGuard<'_> {
-    /// Fails where there is one already.
+    /// Creates a topic. Fails if it exists.
     pub fn create_topic(&self, name: &TopicName, partitions: usize) -> Result<(), BrokerError> {
         let topic = {
             let topics = self.0.topics();
@@ -290,7 +291,7 @@ impl WriteGuard<'_> {
             }
         };
         self.commit(0, |changes| changes.put_topic(name, &topic), || {})?;
-        info!("topic {name:?} is made with {partitions} partition(s)");
+        info!("created topic {name:?} with {partitions} partition(s)");
         self.change(|topics| drop(topics.insert(name.clone(), topic)));
         Ok(())
     }
@@ -298,14 +299,15 @@ impl WriteGuard<'_> {
     pub fn delete_topic(&self, name: &TopicName) -> Result<(), BrokerError> {
         let number = self.0.topics().get(name).map(|topic| topic.number);
         let number = number.ok_or_else(|| BrokerError::UnknownTopic(name.clone()))?;
-        // Readers see it gone before its batches are.
+        // Between this commit and the change of `topics`, a reader that misses a batch waits in `lock_writes`.
         self.commit(0, |changes| changes.remove_topic(name, number), || {})?;
-        info!("topic {name:?} is deleted");
+        info!("deleted topic {name:?}");
         self.change(|topics| drop(topics.remove(name)));
         Ok(())
     }
 
-    /// Stores all of `appends` in one transaction, `before_sync`, and shows them to readers when they are durable.
+    /// Stores all of `appends` in one transaction, and shows them to readers once they are durable. Calls `before_sync`
+    /// before the sync.
     pub fn append(&self, appends: Vec<Append>, now: Timestamp, before_sync: impl FnOnce()) -> Result<(), StoreError> {
         let bytes = appends.iter().flat_map(|a| &a.batches).map(|batch| batch.len() as u64).sum();
         let limits = self.0.segment_limits();
@@ -342,7 +344,7 @@ impl WriteGuard<'_> {
         Ok(())
     }
 
-    /// Takes away the first `segments` of a log, as retention does.
+    /// Removes the first `segments` segments of a log.
     pub fn trim(&self, name: &TopicName, partition: Partition, segments: usize) -> Result<(), BrokerError> {
         let (place, start, end, old_epochs, first_epoch) = {
             let topics = self.0.topics();
@@ -386,12 +388,12 @@ impl WriteGuard<'_> {
         let Err(failed) = self.0.store.write(work, before_sync) else { return Ok(()) };
         warn!("a write failed: {failed}");
         if let Err(e) = self.reopen() {
-            error!("the data cannot be opened again: {e}");
+            error!("cannot reopen the data: {e}");
         }
         Err(failed)
     }
 
-    /// The write may have failed after the commit: what is there counts.
+    /// Reloads `topics`, because a write may have failed after its commit.
     fn reopen(&self) -> Result<(), StoreError> {
         let there = self.0.store.reopen()?;
         self.change(|topics| *topics = there);

@@ -1,4 +1,4 @@
-//! Reads for one thread; while there is nothing, it sleeps until the log changes.
+//! The reader of the embedded log, for one thread. Waits for a change of the log while there are no records.
 
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, FetchLimits, FetchPosition, FetchResult, PartitionReader};
@@ -39,7 +39,7 @@ impl PartitionReader for LogReader {
         let mut fetched = Vec::with_capacity(wants.len());
         for want in wants {
             if left == 0 {
-                // No room for records, but a place that is not in the log is reported all the same.
+                // The response is full, but the errors of the remaining positions are still reported.
                 if let Err(error) = self.log.check_position(want) {
                     let (topic, partition) = (want.topic.clone(), want.partition);
                     fetched.push(FetchResult { topic, partition, offset: want.offset, result: Err(error) });
@@ -63,7 +63,7 @@ impl PartitionReader for LogReader {
         let (log, interrupted) = (self.log.clone(), self.interrupted.clone());
         Arc::new(move || {
             interrupted.store(true, Ordering::SeqCst);
-            // Whoever looks at the flag holds this until it sleeps, so none is missed.
+            // The waiting thread checks the flag under this lock and releases it only to wait, so it misses no interruption.
             let _topics = log.topics();
             log.changed.notify_all();
         })

@@ -1,4 +1,4 @@
-//! Takes away what is old enough, or too much, whole segments at a time from the front.
+//! Retention: removes the oldest segments once they are older than the retention time or beyond the retention size.
 
 use super::log::EmbeddedLog;
 use super::topics::LogTopic;
@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, after, select};
 use log::{info, warn};
 use std::time::Duration;
 
-/// How often the age is looked at: a hundredth of what is kept, within these bounds.
+/// The bounds of the interval between two runs, which is a hundredth of the retention time.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// Runs until `ended` is closed.
@@ -24,19 +24,19 @@ pub fn run(log: &EmbeddedLog, nudged: &Receiver<()>, ended: &Receiver<()>) {
     }
 }
 
-/// Whether a topic holds so much that retention by size has something to do.
+/// Whether a topic is so large that retention by size removes a segment.
 pub fn exceeds_size(log: &EmbeddedLog, topic: &LogTopic) -> bool {
     topic.bytes() > log.settings.retention_bytes.saturating_add(log.segment_limits().bytes)
 }
 
-/// One look at every topic.
+/// Trims every topic once.
 pub fn run_once(log: &EmbeddedLog, now: Timestamp) {
     let names: Vec<_> = log.topics().keys().cloned().collect();
     for name in names {
-        let _at_work = watchdog::busy();
+        let _busy = watchdog::busy();
         let writing = match log.begin_write() {
             Ok(writing) => writing,
-            Err(e) => return warn!("the data cannot be opened again: {e}"),
+            Err(e) => return warn!("cannot reopen the data: {e}"),
         };
         let trims = match log.topics().get(&name) {
             Some(topic) => due_segments(topic, now, log.settings.retention_time, log.settings.retention_bytes),
@@ -44,21 +44,21 @@ pub fn run_once(log: &EmbeddedLog, now: Timestamp) {
         };
         for (partition, segments) in trims {
             match writing.trim(&name, partition, segments) {
-                Ok(()) => info!("{name}/{partition}: {segments} segment(s) removed by retention"),
-                Err(e) => warn!("{name}/{partition} cannot be trimmed: {e}"),
+                Ok(()) => info!("retention removed {segments} segment(s) of {name}/{partition}"),
+                Err(e) => warn!("cannot trim {name}/{partition}: {e}"),
             }
         }
     }
 }
 
-/// How many segments each partition gives up.
+/// The partitions from which segments are due for removal, with the number of segments.
 fn due_segments(topic: &LogTopic, now: Timestamp, time: Duration, bytes: u64) -> Vec<(Partition, usize)> {
     let oldest = i64::try_from(time.as_millis()).map_or(i64::MIN, |time| now.saturating_sub(time));
     let mut gone: Vec<usize> = topic.partitions.iter().map(|log| expired(log, oldest)).collect();
     let segments = || topic.partitions.iter().map(|log| &log.segments);
     let dropped = segments().zip(&gone).flat_map(|(s, n)| s.iter().take(*n)).map(|s| s.bytes).sum::<u64>();
     let mut left = topic.bytes() - dropped;
-    // Oldest first over all partitions, as long as what is left is as much as is to be kept.
+    // Removes the oldest segment of any partition, as long as the rest is not below the retention size.
     loop {
         let fronts = segments().zip(&gone).enumerate();
         let fronts = fronts.filter_map(|(partition, (s, n))| s.get(*n).map(|front| (partition, front)));
@@ -73,10 +73,10 @@ fn due_segments(topic: &LogTopic, now: Timestamp, time: Duration, bytes: u64) ->
     (0..).zip(gone).filter(|(_, gone)| *gone > 0).collect()
 }
 
-/// How many of a log's segments got their last record before `oldest`.
+/// The number of segments of a log whose last append was before `oldest`.
 ///
-/// A segment cannot have been appended later than the next one: a clock that was ahead for a while makes none
-/// of them immortal.
+/// A segment counts as appended no later than the next one, so that a clock that was ahead for a while does not keep
+/// segments forever.
 fn expired(log: &super::topics::PartitionLog, oldest: Timestamp) -> usize {
     let mut appended = i64::MAX;
     let mut expired = 0;
@@ -118,19 +118,19 @@ mod tests {
     }
 
     #[test]
-    fn segments_whose_last_record_is_old_go() {
+    fn segments_whose_last_record_is_old_are_removed() {
         assert_eq!(due_of(&[&[(100, 1), (500, 1), (900, 1)]], 600, u64::MAX), [(0, 1)]);
         assert_eq!(due_of(&[&[(100, 1), (500, 1), (900, 1)]], 50, u64::MAX), [(0, 3)]);
         assert_eq!(due_of(&[&[(100, 1)]], u64::MAX, u64::MAX), []);
     }
 
     #[test]
-    fn a_clock_that_was_ahead_makes_no_segment_immortal() {
+    fn a_clock_that_was_ahead_does_not_keep_segments_forever() {
         assert_eq!(due_of(&[&[(9_000_000, 1), (300, 1), (900, 1)]], 600, u64::MAX), [(0, 2)]);
     }
 
     #[test]
-    fn too_much_goes_oldest_first_over_all_partitions_and_what_is_to_be_kept_stays() {
+    fn the_oldest_segments_of_all_partitions_are_removed_down_to_the_retention_size() {
         assert_eq!(due_of(&[&[(1, 10), (4, 10)], &[(2, 10), (3, 10)]], 10_000, 20), [(0, 1), (1, 1)]);
         assert_eq!(due_of(&[&[(1, 10), (4, 10)], &[(2, 10), (3, 10)]], 10_000, 25), [(0, 1)]);
         assert_eq!(due_of(&[&[(1, 10)]], 10_000, 5), []);

@@ -1,9 +1,9 @@
-//! The one file of the log, a redb database: batches by partition and last offset, and the [`catalogue`] of what
-//! there is.
+//! The file of the log, a redb database with the batches by partition and last offset, and the [`catalog`].
 
 use super::catalog::{self, CatalogEdit};
 use super::data_dir::OWNER_ONLY;
 use super::failure::StoreError;
+use super::keys::{PartitionKey, key, keys};
 use super::topics::{LogTopic, NewEpoch, Segment, Topics};
 use crate::record::{Offset, TopicName};
 use crate::sync::watchdog;
@@ -12,59 +12,40 @@ use log::info;
 use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
 use std::cell::Cell;
 use std::fs::OpenOptions;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
-/// Batches by [`key`] of their last offset, so that the first at or after an offset is the one that holds it.
+/// The batches by [`key`] of their last offset, so that the first entry at or after an offset holds it.
 const BATCHES: TableDefinition<u128, &[u8]> = TableDefinition::new("batches");
-/// Pages in memory; the system's page cache does the rest.
+/// The size of redb's page cache. It is small because the operating system caches pages too.
 const CACHE: usize = 8 << 20;
-/// What a transaction may need beside its batches: copies of tree pages.
+/// The space that a transaction may need in addition to its batches, for copies of tree pages.
 const MARGIN: u64 = 2 << 20;
-
-/// A partition of a topic by number, in keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PartitionKey {
-    pub topic: u32,
-    pub partition: u32,
-}
-
-pub fn key(place: PartitionKey, offset: Offset) -> u128 {
-    u128::from(place.topic) << 96 | u128::from(place.partition) << 64 | u128::from(offset as u64)
-}
-
-pub fn keys(place: PartitionKey, offsets: RangeInclusive<Offset>) -> RangeInclusive<u128> {
-    key(place, *offsets.start())..=key(place, *offsets.end())
-}
-
-pub fn place_of(key: u128) -> (PartitionKey, Offset) {
-    (PartitionKey { topic: (key >> 96) as u32, partition: (key >> 64) as u32 }, key as u64 as Offset)
-}
 
 #[derive(Debug)]
 pub struct BatchStore {
     path: PathBuf,
-    /// `None` after a failed write until it can be opened again.
+    /// `None` after a failed write, until the file is reopened.
     database: RwLock<Option<Database>>,
 }
 
 impl BatchStore {
-    /// Opens the file, or makes it. After a clean end that is quick, and damage to batches is found when they are read;
-    /// after any other end redb reads every page's checksum.
+    /// Opens the file, or creates it. After a clean shutdown that is fast, and damaged batches are detected when they are
+    /// read. Otherwise redb verifies the checksums of all pages first.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("log.redb");
         let database = RwLock::new(Some(open(&path)?));
         Ok(Self { path, database })
     }
 
-    /// After a failed write the database refuses everything; opened again it stands where the last commit left it, and
-    /// says what is there. Where that fails it stays closed: nobody goes on from what was there before. As long as it
-    /// takes, which may be as long as reading all of it, readers get an error and do not wait.
+    /// Reopens the file after a failed write, which makes redb reject everything else, and loads the state of the last
+    /// commit. If that fails, the file stays closed, so that nothing is written from outdated state. Meanwhile, which can
+    /// take as long as reading the entire file, readers get an error at once.
     pub fn reopen(&self) -> Result<Topics, StoreError> {
-        let _unhurried = watchdog::pause();
+        let _paused = watchdog::pause();
         self.set_database(None);
         let opened = open(&self.path)?;
         let topics = catch_panics(|| load(&opened), &self.path.display().to_string())?;
@@ -80,14 +61,14 @@ impl BatchStore {
         self.with(load)
     }
 
-    /// As a failed write and a failed opening leave it.
+    /// Closes the file, as a failed write followed by a failed reopening does.
     #[cfg(test)]
     pub fn close(&self) {
         self.set_database(None);
     }
 
-    /// Does `work` in a transaction, `before_sync`, then makes it durable. After an error nothing of it is there,
-    /// or all, if it failed at the very end.
+    /// Does `work` in a transaction, calls `before_sync`, and commits. After an error nothing of the transaction is stored,
+    /// or all of it, if only the end of the commit failed.
     pub fn write(
         &self,
         work: impl FnOnce(&Changes) -> Result<(), redb::Error>,
@@ -103,16 +84,16 @@ impl BatchStore {
         })
     }
 
-    /// Hands over the batches from the one that holds `from` on, or the next after it, until told to stop.
+    /// Passes the batches to `each`, from the first one at or after `from`, until it breaks.
     pub fn read(
         &self,
-        place: PartitionKey,
+        partition: PartitionKey,
         from: Offset,
         mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.with(|database| {
             let read = database.begin_read()?;
-            for entry in read.open_table(BATCHES)?.range(keys(place, from..=Offset::MAX))? {
+            for entry in read.open_table(BATCHES)?.range(keys(partition, from..=Offset::MAX))? {
                 if each(entry?.1.value()).is_break() {
                     break;
                 }
@@ -121,10 +102,10 @@ impl BatchStore {
         })
     }
 
-    /// Whether the disk has room for a transaction with `bytes` of batches, `live` bytes being in use now.
+    /// Fails unless the disk has space for a transaction with `bytes` bytes of batches, while `live` bytes are in use.
     ///
-    /// Asked before each, because a failed one costs opening the file again. Room that was given back within the
-    /// file counts too.
+    /// Called before each transaction, because a failed one requires reopening the file. Free pages inside the file count
+    /// as space.
     pub fn check_space(&self, bytes: u64, live: u64) -> Result<(), StoreError> {
         let needed = 3 * bytes + MARGIN;
         let what = || self.path.display().to_string();
@@ -134,11 +115,11 @@ impl BatchStore {
         }
         let file = rustix::fs::stat(&self.path).map_err(|e| StoreError::from_io(&e.into(), &what()))?;
         let held = u64::try_from(file.st_blocks).unwrap_or_default() * 512;
-        // A batch takes up to half as much again in pages.
+        // The pages of a batch take up to one and a half times its size.
         if held.saturating_sub(live + live / 2) >= needed { Ok(()) } else { Err(StoreError::full(&what())) }
     }
 
-    /// False between a failed write and the next [`reopen`](Self::reopen) that works.
+    /// False between a failed write and the next successful [`reopen`](Self::reopen).
     pub fn is_open(&self) -> bool {
         read_lock(&self.database).is_some()
     }
@@ -160,7 +141,7 @@ impl BatchStore {
     }
 }
 
-/// redb takes pages that it wrote for sound, and panics on some that were changed since.
+/// Turns panics into errors, because redb trusts the pages that it wrote, and panics on some that were changed since.
 fn catch_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|e| StoreError::from_redb(e, what)),
@@ -170,13 +151,13 @@ fn catch_panics<T>(work: impl FnOnce() -> Result<T, redb::Error>, what: &str) ->
 
 fn open(path: &Path) -> Result<Database, StoreError> {
     let make = || {
-        // Left to redb, it would be everybody's to read in a folder that is.
+        // redb would create the file readable for everyone.
         let file = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)?;
         let size = file.metadata()?.len();
         let mut builder = redb::Builder::new();
-        let (told, shown) = (Cell::new(false), path.display().to_string());
+        let (is_logged, shown) = (Cell::new(false), path.display().to_string());
         builder.set_cache_size(CACHE).set_repair_callback(move |_| {
-            if !told.replace(true) {
+            if !is_logged.replace(true) {
                 info!(
                     "checking {shown} after an unclean end (a kill, a power cut): all of its {} MiB are read first",
                     size >> 20
@@ -184,7 +165,7 @@ fn open(path: &Path) -> Result<Database, StoreError> {
             }
         });
         let database = builder.create(path)?;
-        // On a full disk not even this could be written, and reading goes on there.
+        // Skipped for an existing file, because on a full disk even this write fails, and reading must still work.
         if database.begin_read()?.list_tables()?.next().is_none() {
             let tables = database.begin_write()?;
             tables.open_table(BATCHES)?;
@@ -200,7 +181,7 @@ fn load(database: &Database) -> Result<Topics, redb::Error> {
     catalog::load(&database.begin_read()?)
 }
 
-/// What a transaction can do.
+/// The changes of one transaction.
 pub struct Changes<'a> {
     transaction: &'a WriteTransaction,
     edit: CatalogEdit<'a>,
@@ -220,29 +201,29 @@ impl Changes<'_> {
 
     pub fn append(
         &self,
-        place: PartitionKey,
+        partition: PartitionKey,
         batches: Vec<(Offset, Vec<u8>)>,
         grown: &[Segment],
     ) -> Result<(), redb::Error> {
         let mut table = self.transaction.open_table(BATCHES)?;
         for (last, batch) in batches {
-            table.insert(key(place, last), batch.as_slice())?;
+            table.insert(key(partition, last), batch.as_slice())?;
         }
-        self.edit.put_segments(place, grown)
+        self.edit.put_segments(partition, grown)
     }
 
-    pub fn begin_epoch(&self, place: PartitionKey, new: NewEpoch) -> Result<(), redb::Error> {
-        self.edit.begin_epoch(place, new)
+    pub fn begin_epoch(&self, partition: PartitionKey, new: NewEpoch) -> Result<(), redb::Error> {
+        self.edit.begin_epoch(partition, new)
     }
 
     /// Forgets the epochs that began before the offset `first`.
-    pub fn forget_epochs(&self, place: PartitionKey, first: Offset) -> Result<(), redb::Error> {
-        self.edit.forget_epochs(place, first)
+    pub fn forget_epochs(&self, partition: PartitionKey, first: Offset) -> Result<(), redb::Error> {
+        self.edit.forget_epochs(partition, first)
     }
 
-    /// Takes away what is before `start`, whole segments.
-    pub fn trim(&self, place: PartitionKey, start: Offset, end: Offset) -> Result<(), redb::Error> {
-        self.transaction.open_table(BATCHES)?.retain_in(keys(place, 0..=start - 1), |_, _| false)?;
-        self.edit.trim(place, start, end)
+    /// Removes the batches and segments before `start`.
+    pub fn trim(&self, partition: PartitionKey, start: Offset, end: Offset) -> Result<(), redb::Error> {
+        self.transaction.open_table(BATCHES)?.retain_in(keys(partition, 0..=start - 1), |_, _| false)?;
+        self.edit.trim(partition, start, end)
     }
 }

@@ -1,4 +1,4 @@
-//! A folder for a test, gone when the test ends.
+//! A temporary folder for tests, removed on drop.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! The log as its callers see it, over a real folder.
+//! Tests of the embedded log through the `Broker` trait, in a real folder.
 
 #![allow(clippy::unwrap_used)]
 
@@ -60,7 +60,7 @@ fn at(broker: &Embedded, topic: &str, at: OffsetAt) -> Offset {
 }
 
 #[test]
-fn every_file_is_its_owners_alone_in_a_folder_that_all_may_enter_too() {
+fn every_file_is_owner_only_even_in_a_readable_folder() {
     let scratch = TempDir::new();
     let folder = settings(&scratch).folder;
     std::fs::create_dir(&folder).unwrap();
@@ -74,7 +74,7 @@ fn every_file_is_its_owners_alone_in_a_folder_that_all_may_enter_too() {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_after_opening_again() {
+fn acknowledged_records_are_there_after_reopening() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     assert_eq!(
@@ -93,7 +93,7 @@ fn what_was_acknowledged_is_there_after_opening_again() {
 }
 
 #[test]
-fn a_record_that_is_too_large_fails_alone() {
+fn a_record_that_is_too_large_fails_without_failing_others() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     let large = record(&"x".repeat(group_commit::MAX_RECORD), None);
@@ -103,7 +103,7 @@ fn a_record_that_is_too_large_fails_alone() {
 }
 
 #[test]
-fn a_record_just_within_the_limit_is_taken_and_the_limit_is_named_exactly() {
+fn a_record_at_the_limit_is_accepted_and_the_error_names_the_exact_limit() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     let sized = |bytes: usize| NewRecord { key: Some("key".into()), ..record(&"x".repeat(bytes - 3), None) };
@@ -115,7 +115,7 @@ fn a_record_just_within_the_limit_is_taken_and_the_limit_is_named_exactly() {
 }
 
 #[test]
-fn the_largest_record_can_be_read_within_the_least_budget_and_is_paid_for_once() {
+fn the_largest_record_fits_the_smallest_budget_and_is_charged_once() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     const BYTES: usize = 1_000_000;
@@ -146,7 +146,7 @@ fn a_timestamp_more_than_an_hour_ahead_is_rejected_as_kafka_rejects_it() {
 }
 
 #[test]
-fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
+fn a_future_timestamp_in_an_older_log_does_not_match_every_search() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     broker.create_topic(&name("t"), 1).unwrap();
@@ -157,7 +157,7 @@ fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
         let append = log::Append { topic: name("t"), partition: 0, batches: vec![batch] };
         broker.log.begin_write().unwrap().append(vec![append], appended, || {}).unwrap();
     };
-    // In two segments: those of the settings here are an hour long at least.
+    // Appends of 24 hours and of 2 hours ago.
     for appended in [now - 24 * hour, now - 2 * hour] {
         for time in [4_291_747_200_000, now * 1_000_000, appended] {
             store(time, appended);
@@ -172,7 +172,7 @@ fn a_timestamp_of_the_future_in_an_older_log_is_not_found_for_ever() {
 }
 
 #[test]
-fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
+fn a_time_finds_the_first_record_of_that_time_or_later_even_if_clocks_jump() {
     let scratch = TempDir::new();
     // Small segments.
     let broker = Embedded::open(EmbeddedSettings { retention_bytes: 1 << 20, ..settings(&scratch) }).unwrap();
@@ -188,7 +188,7 @@ fn a_time_is_the_first_record_of_that_time_or_later_however_clocks_jump() {
 }
 
 #[test]
-fn retention_by_size_moves_the_start_and_late_readers_are_told() {
+fn retention_by_size_moves_the_start_and_earlier_offsets_are_out_of_range() {
     let scratch = TempDir::new();
     let small = EmbeddedSettings { retention_bytes: 512 << 10, ..settings(&scratch) };
     let broker = Embedded::open(small.clone()).unwrap();
@@ -200,7 +200,7 @@ fn retention_by_size_moves_the_start_and_late_readers_are_told() {
         assert!(Instant::now() < deadline, "nothing was removed");
         std::thread::yield_now();
     }
-    // What is still due then, is not afterwards.
+    // Removes what is due, so that the start does not move any more.
     retention::run_once(&broker.log, crate::record::now());
     assert!(matches!(fetch(&broker, &want("t", 0)), Err(BrokerError::OffsetOutOfRange(_))));
     let (start, end) = (at(&broker, "t", OffsetAt::Earliest), at(&broker, "t", OffsetAt::Latest));
@@ -212,7 +212,7 @@ fn retention_by_size_moves_the_start_and_late_readers_are_told() {
 }
 
 #[test]
-fn retention_by_age_empties_a_log_and_its_offsets_go_on() {
+fn retention_by_age_empties_a_log_and_its_offsets_continue() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None), record("b", None)]);
@@ -224,7 +224,7 @@ fn retention_by_age_empties_a_log_and_its_offsets_go_on() {
 }
 
 #[test]
-fn a_topic_made_anew_is_another_one() {
+fn a_recreated_topic_has_another_id() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("old", None)]);
@@ -252,7 +252,7 @@ fn a_waiting_reader_wakes_on_append_and_on_interruption() {
         });
         produce(&broker, "t", Acks::All, vec![record("a", None)]);
         while !waiting.is_finished() {
-            // The first reading may not have begun yet, so the flag may end it: only appends end it with a record.
+            // Interrupts only after the append, because an interruption could end the first fetch without a record.
             if at(&broker, "t", OffsetAt::Latest) == 1 {
                 interrupt();
             }
@@ -264,27 +264,27 @@ fn a_waiting_reader_wakes_on_append_and_on_interruption() {
 }
 
 #[test]
-fn a_changed_record_is_an_error_that_names_the_file_and_the_others_can_be_read() {
+fn the_error_for_a_changed_record_names_the_file_and_other_records_are_readable() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
-    produce(&broker, "t", Acks::All, vec![record("whole", None)]);
+    produce(&broker, "t", Acks::All, vec![record("intact", None)]);
     produce(&broker, "t", Acks::All, vec![record(&"needle".repeat(1000), None)]);
-    produce(&broker, "u", Acks::All, vec![record("whole", None)]);
+    produce(&broker, "u", Acks::All, vec![record("intact", None)]);
     drop(broker);
     change(&scratch, |bytes| {
         let found = bytes.windows(6).position(|w| w == b"needle").unwrap();
         bytes[found] ^= 1;
     });
     let broker = Embedded::open(settings(&scratch)).unwrap();
-    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "whole".to_owned())]);
-    let Err(BrokerError::Damaged(said)) = fetch(&broker, &want("t", 1)) else { panic!("it was read") };
+    assert_eq!(fetch(&broker, &want("t", 0)).unwrap(), [(0, "intact".to_owned())]);
+    let Err(BrokerError::Damaged(said)) = fetch(&broker, &want("t", 1)) else { panic!("the damaged record was read") };
     let expected = ["log.redb is damaged", "t/0 at offset 1", "copy of the folder"];
     assert!(expected.iter().all(|part| said.contains(part)), "{said}");
-    assert_eq!(fetch(&broker, &want("u", 0)).unwrap(), [(0, "whole".to_owned())]);
+    assert_eq!(fetch(&broker, &want("u", 0)).unwrap(), [(0, "intact".to_owned())]);
 }
 
 #[test]
-fn damage_is_found_soon_after_the_start_though_nobody_asks() {
+fn damage_is_found_soon_after_the_start_without_a_reader() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record(&"needle".repeat(1000), None)]);
@@ -352,17 +352,17 @@ fn a_byte_changed_anywhere_is_an_error_or_changes_nothing() {
             Err(_) => found += 1,
         }
     }
-    // Most of what is not zero is pages of earlier transactions.
+    // Most non-zero bytes are in pages of earlier transactions.
     assert!(found > 3, "only {found} of 300 were found");
 }
 
 #[test]
-fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
+fn a_failed_write_leaves_nothing_behind_and_the_log_continues() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None)]);
     let spoilt = |changes: &store::Changes| {
-        let place = store::PartitionKey { topic: 0, partition: 0 };
+        let place = keys::PartitionKey { topic: 0, partition: 0 };
         changes.append(place, vec![(1, b"half".to_vec())], &[])?;
         Err(redb::Error::Io(std::io::ErrorKind::StorageFull.into()))
     };
@@ -374,19 +374,19 @@ fn after_a_failed_write_nothing_of_it_is_there_and_everything_goes_on() {
 }
 
 #[test]
-fn after_a_write_of_which_nobody_knew_the_next_goes_on_behind_what_is_there() {
+fn a_write_after_an_unknown_outcome_appends_after_what_is_stored() {
     let scratch = TempDir::new();
     let broker = Embedded::open(settings(&scratch)).unwrap();
     produce(&broker, "t", Acks::All, vec![record("a", None)]);
     broker.log.close();
     {
-        // What landed all the same, seen by nobody.
+        // A write that succeeded although its outcome is unknown.
         let store = store::BatchStore::open(&settings(&scratch).folder).unwrap();
         let mut batch = batch::StoredBatch::new(1);
         batch.push(&record("landed", None), 0);
         let grown = store.load().unwrap()[&name("t")].partitions[0].clone();
         let grown = grown.grown(std::slice::from_ref(&batch), 0, broker.log.segment_limits());
-        let place = store::PartitionKey { topic: 0, partition: 0 };
+        let place = keys::PartitionKey { topic: 0, partition: 0 };
         store.write(|changes| changes.append(place, vec![(1, batch.finish())], &grown), || {}).unwrap();
     }
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(2)]);
@@ -394,8 +394,8 @@ fn after_a_write_of_which_nobody_knew_the_next_goes_on_behind_what_is_there() {
     assert_eq!(there, [(0, "a".to_owned()), (1, "landed".to_owned()), (2, "b".to_owned())]);
 }
 
-/// Reads from `next` on, last under `epoch`.
-fn go_on(broker: &Embedded, next: Offset, epoch: Epoch) -> Result<Vec<(Offset, String)>, BrokerError> {
+/// Fetches at `next`, after a record of `epoch`.
+fn fetch_after(broker: &Embedded, next: Offset, epoch: Epoch) -> Result<Vec<(Offset, String)>, BrokerError> {
     fetch(broker, &FetchPosition { last_epoch: epoch, ..want("t", next) })
 }
 
@@ -416,8 +416,8 @@ fn truncated_to(end: Offset, result: Result<Vec<(Offset, String)>, BrokerError>)
 }
 
 #[test]
-fn an_older_copy_that_is_put_back_and_has_grown_is_another_log() {
-    // The copy was made while the log was open, or before it was opened again.
+fn a_restored_older_copy_that_has_grown_diverges() {
+    // The copy was made during the last opening, or before it.
     for reopened in [false, true] {
         let (scratch, copy) = (TempDir::new(), TempDir::new());
         let file = settings(&scratch).folder.join("log.redb");
@@ -430,22 +430,22 @@ fn an_older_copy_that_is_put_back_and_has_grown_is_another_log() {
         std::fs::copy(&file, copy.path().join("log.redb")).unwrap();
         broker = Embedded::open(settings(&scratch)).unwrap();
         many(&broker, "lost", 15);
-        // Or the opening that the copy knows had written them.
+        // Without reopening, the copy knows the epoch under which the lost records were written.
         let cursor = if reopened { latest(&broker) } else { Position { next: 20, epoch: common.epoch } };
         assert_eq!(cursor.next, 20);
         drop(broker);
         std::fs::copy(copy.path().join("log.redb"), &file).unwrap();
         broker = Embedded::open(settings(&scratch)).unwrap();
-        assert_eq!(go_on(&broker, 5, common.epoch), Ok(Vec::new()));
+        assert_eq!(fetch_after(&broker, 5, common.epoch), Ok(Vec::new()));
         many(&broker, "new", 20);
-        truncated_to(if reopened { 0 } else { 5 }, go_on(&broker, cursor.next, cursor.epoch));
-        assert_eq!(go_on(&broker, 5, common.epoch).unwrap().len(), 20);
-        assert_eq!(go_on(&broker, 20, NO_EPOCH).unwrap().len(), 5, "nothing is claimed");
+        truncated_to(if reopened { 0 } else { 5 }, fetch_after(&broker, cursor.next, cursor.epoch));
+        assert_eq!(fetch_after(&broker, 5, common.epoch).unwrap().len(), 20);
+        assert_eq!(fetch_after(&broker, 20, NO_EPOCH).unwrap().len(), 5, "without an epoch nothing is checked");
     }
 }
 
 #[test]
-fn opening_a_log_again_is_no_truncation() {
+fn reopening_a_log_is_not_a_truncation() {
     let scratch = TempDir::new();
     let mut cursors = Vec::new();
     for round in 0..4 {
@@ -455,7 +455,7 @@ fn opening_a_log_again_is_no_truncation() {
         }
         cursors.push(latest(&broker));
         for cursor in &cursors {
-            assert!(go_on(&broker, cursor.next, cursor.epoch).is_ok(), "{cursor:?}");
+            assert!(fetch_after(&broker, cursor.next, cursor.epoch).is_ok(), "{cursor:?}");
         }
     }
     let broker = Embedded::open(settings(&scratch)).unwrap();
@@ -471,11 +471,11 @@ fn opening_a_log_again_is_no_truncation() {
     let end = latest(&broker);
     drop(broker);
     let broker = Embedded::open(settings(&scratch)).unwrap();
-    assert_eq!((latest(&broker), go_on(&broker, end.next, end.epoch)), (end, Ok(Vec::new())));
+    assert_eq!((latest(&broker), fetch_after(&broker, end.next, end.epoch)), (end, Ok(Vec::new())));
 }
 
 #[test]
-fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy_for_itself() {
+fn a_log_that_is_reopened_often_keeps_few_epochs_and_recognizes_other_copies() {
     let (scratch, copy) = (TempDir::new(), TempDir::new());
     let file = settings(&scratch).folder.join("log.redb");
     let open = || Embedded::open(settings(&scratch)).unwrap();
@@ -483,9 +483,9 @@ fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy
     let broker = open();
     many(&broker, "same", 1000);
     let oldest = latest(&broker);
-    // As that many openings would have left it, each with one record.
+    // The state after that many openings, each with one record.
     let opened = |broker: &Embedded, starts: std::ops::Range<Offset>| {
-        let place = store::PartitionKey { topic: 0, partition: 0 };
+        let place = keys::PartitionKey { topic: 0, partition: 0 };
         let new = |start| topics::NewEpoch { epoch: start, start, merged: None };
         let begin =
             |changes: &store::Changes| starts.clone().try_for_each(|start| changes.begin_epoch(place, new(start)));
@@ -503,31 +503,31 @@ fn a_log_that_is_opened_again_and_again_keeps_few_epochs_and_takes_no_other_copy
     let after = epochs(&broker);
     assert_eq!((after.len(), after[0], after[1]), (topics::MAX_EPOCHS, (745, 0), (746, 746)));
     drop(broker);
-    // The same was stored, and fits its checksum.
+    // The stored epochs are the same, and match their checksum.
     let broker = open();
     assert_eq!(epochs(&broker), after);
     let end = latest(&broker);
     for (next, epoch) in [(1, 745), (745, 745), (746, 745), (900, 899), (end.next, end.epoch)] {
-        assert!(go_on(&broker, next, epoch).is_ok(), "offset {next} after epoch {epoch}");
+        assert!(fetch_after(&broker, next, epoch).is_ok(), "offset {next} after epoch {epoch}");
     }
-    // Forgotten, or further on than the epoch ever was.
-    truncated_to(0, go_on(&broker, oldest.next, oldest.epoch));
-    truncated_to(0, go_on(&broker, 720, 719));
-    truncated_to(746, go_on(&broker, 747, 745));
+    // Forgotten epochs, and an offset past the end of its epoch.
+    truncated_to(0, fetch_after(&broker, oldest.next, oldest.epoch));
+    truncated_to(0, fetch_after(&broker, 720, 719));
+    truncated_to(746, fetch_after(&broker, 747, 745));
     many(&broker, "new", 1);
     assert_eq!(epochs(&broker).len(), topics::MAX_EPOCHS);
     drop(broker);
     std::fs::copy(copy.path().join("log.redb"), &file).unwrap();
     let broker = open();
     many(&broker, "other", 100);
-    // What the copy has, it knows by these names too; what came after it, it does not.
-    assert!(go_on(&broker, 745, 745).is_ok());
-    truncated_to(0, go_on(&broker, 1000, 999));
-    truncated_to(0, go_on(&broker, end.next, end.epoch));
+    // The copy knows the epochs that it contains, but not later ones.
+    assert!(fetch_after(&broker, 745, 745).is_ok());
+    truncated_to(0, fetch_after(&broker, 1000, 999));
+    truncated_to(0, fetch_after(&broker, end.next, end.epoch));
 }
 
 #[test]
-fn a_folder_of_the_format_before_is_read_and_becomes_one_of_this() {
+fn a_folder_of_the_previous_format_is_upgraded() {
     let scratch = TempDir::new();
     drop(Embedded::open(settings(&scratch)).unwrap());
     let format = settings(&scratch).folder.join("format");

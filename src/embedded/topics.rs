@@ -1,16 +1,19 @@
-//! What there is, in memory: topics, their partitions, and the segments of each log.
+//! The catalog in memory: topics, their partitions, and the segments and epochs of each log.
 
 use super::batch::StoredBatch;
-use super::group_commit::MAX_AHEAD;
-use super::store::PartitionKey;
+use super::keys::PartitionKey;
 use crate::broker::{BrokerError, FetchPosition, NodeId, PartitionInfo, TopicInfo};
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Partition, Timestamp, TopicName, TopicPartition};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The one leader of every partition.
+/// The leader of every partition.
 pub const NODE: NodeId = 0;
 
-/// Epochs of openings that are kept for each log.
+/// How far a timestamp may be ahead of the clock, in ms, as Kafka's default `log.message.timestamp.after.max.ms` (KIP-937).
+/// A later one is a mistake (nanoseconds, a wrong clock), and would match every search by time forever.
+pub const MAX_AHEAD: Timestamp = 60 * 60 * 1000;
+
+/// How many epochs are kept for each log.
 pub const MAX_EPOCHS: usize = 256;
 
 /// All topics by name.
@@ -19,7 +22,7 @@ pub type Topics = BTreeMap<TopicName, LogTopic>;
 #[derive(Debug, Clone)]
 pub struct LogTopic {
     pub id: uuid::Uuid,
-    /// Names the topic in keys of the store; not used again while the topic lives.
+    /// The number of the topic in keys of the store, unique among existing topics.
     pub number: u32,
     pub partitions: Vec<PartitionLog>,
 }
@@ -36,7 +39,7 @@ impl LogTopic {
         self.partitions.get(usize::try_from(partition).ok()?)
     }
 
-    /// Bytes of all its batches.
+    /// The size of all its batches, in bytes.
     pub fn bytes(&self) -> u64 {
         self.partitions.iter().flat_map(|log| &log.segments).map(|segment| segment.bytes).sum()
     }
@@ -52,7 +55,7 @@ pub fn find_partition<'a>(
     Ok((topic, topic.partition(partition).ok_or_else(unknown)?))
 }
 
-/// The place, start and end of what is asked for, if it can be.
+/// Validates a fetch position, and returns the key of its partition and the start and end of the log.
 pub fn locate(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Offset, Offset), BrokerError> {
     let (topic, log) = find_partition(topics, &want.topic, want.partition)?;
     if want.topic_id.is_some_and(|id| id != topic.id) {
@@ -73,65 +76,67 @@ pub fn locate(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Of
 pub struct PartitionLog {
     /// The log start offset.
     pub start: Offset,
-    /// Of the next record; equals the high watermark: only what is on the disk is counted.
+    /// The offset of the next record, which is the high watermark: only records on the disk count.
     pub end: Offset,
     pub segments: VecDeque<Segment>,
-    /// The epochs of the openings of the log that wrote here, each with its first offset: Kafka's leader epoch cache.
-    /// They are random, so that no two openings have the same, whichever copy of the folder they began with.
+    /// The epochs with their first offsets, as in Kafka's leader epoch cache. Each opening of the log has another random
+    /// epoch, so that no two openings share one, not even of different copies of the folder.
     pub epochs: Vec<(Epoch, Offset)>,
 }
 
-/// The epoch of an opening that appends for the first time.
+/// The epoch that starts with the first append after an opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewEpoch {
     pub epoch: Epoch,
-    /// Its first offset.
+    /// The first offset under it.
     pub start: Offset,
     pub merged: Option<MergedEpochs>,
 }
 
-/// The first epochs of a log that has too many of them: the last of these takes over the offsets of all.
+/// The first epochs of a log with more than [`MAX_EPOCHS`]: they are merged into the last of them.
 ///
-/// Every copy of the folder that knows an epoch has the same records before it, so a cursor there may name it as well. The
-/// other way around, with the first of them taking over, a copy in which it took over other records would be taken for
-/// this one. A cursor that names a forgotten epoch is one of another copy: all is read again.
+/// All copies of the folder that contain an epoch have the same records before it, so a cursor before it may name that
+/// epoch. Merging into the first one would be wrong: another copy may have other records under it. A cursor that names a
+/// forgotten epoch counts as one of another copy, and everything is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MergedEpochs {
     pub epoch: Epoch,
-    /// Where the first of them began, and the last.
+    /// The start of the first merged epoch.
     pub first: Offset,
+    /// The start of the last merged epoch.
     pub last: Offset,
 }
 
-/// A stretch of a log: the unit of retention, and of the search by time.
+/// A range of a log: the unit of retention and of the search by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
     pub base: Offset,
-    /// Of its last record.
+    /// The offset of the last record.
     pub last: Offset,
     pub bytes: u64,
-    /// The largest of its records' timestamps. They need not be in order.
+    /// The largest timestamp. Timestamps need not be in order.
     pub max_timestamp: Timestamp,
-    /// When its first and its last batch were appended, by this machine's clock.
+    /// When the first batch was appended, by the clock of this machine.
     pub opened: Timestamp,
+    /// When the last batch was appended, by the clock of this machine.
     pub appended: Timestamp,
 }
 
-/// When a segment is full.
+/// The limits at which a segment is full.
 #[derive(Debug, Clone, Copy)]
 pub struct SegmentLimits {
     pub bytes: u64,
-    /// In ms.
+    /// In milliseconds.
     pub age: i64,
 }
 
 impl PartitionLog {
-    /// Of the opening that wrote last.
+    /// The epoch of the last record.
     pub fn epoch(&self) -> Epoch {
         self.epochs.last().map_or(NO_EPOCH, |(epoch, _)| *epoch)
     }
 
-    /// What changes with the first append of the opening `epoch`; `None`: it has appended before.
+    /// The change that the first append under `epoch` makes, or `None` if that epoch has started.
     pub fn new_epoch(&self, epoch: Epoch) -> Option<NewEpoch> {
         let surplus = (self.epochs.len() + 1).saturating_sub(MAX_EPOCHS);
         let merged = match (self.epochs.first(), self.epochs.get(surplus)) {
@@ -151,7 +156,7 @@ impl PartitionLog {
         self.epochs.push((new.epoch, new.start));
     }
 
-    /// The epochs of the records from `from` on, up to `next`.
+    /// The epochs of the records from `from` to before `next`.
     pub fn epochs_of(&self, from: Offset, next: Offset) -> EpochSpan {
         let mut epochs = EpochSpan::default();
         let first = self.epochs.partition_point(|(_, start)| *start <= from);
@@ -168,12 +173,12 @@ impl PartitionLog {
         before.map_or(NO_EPOCH, |(epoch, _)| *epoch)
     }
 
-    /// Where the log stops being the one that was read up to `next`, last under `epoch`; `None`: nowhere.
+    /// Where this log diverges from one that was read up to `next`, whose last record was of `epoch`; `None` if it does not.
     ///
-    /// An epoch that is not here was of another copy of the folder. How long both were the same nobody knows, so all of
-    /// this one is read: that repeats records, and never leaves one out.
+    /// An unknown epoch is one of another copy of the folder. Up to which offset both copies agree is not known, so the
+    /// divergence is at the start of the log: that may repeat records but never loses one.
     pub fn divergence(&self, next: Offset, epoch: Epoch) -> Option<(Offset, Epoch)> {
-        // What is before the start is not here to be compared, and not wanted.
+        // Records before the start can neither be compared nor read.
         if epoch == NO_EPOCH || next <= self.start {
             return None;
         }
@@ -184,12 +189,12 @@ impl PartitionLog {
         (end < next).then_some((end, epoch))
     }
 
-    /// Epochs whose records are all before `start`.
+    /// The number of epochs whose records are all before `start`.
     pub fn epochs_before(&self, start: Offset) -> usize {
         self.epochs.iter().skip(1).take_while(|(_, next)| *next <= start).count()
     }
 
-    /// The segments after `batches` are appended: the last one of now, if it takes any, and new ones.
+    /// The segments that appending `batches` changes or adds, starting with the current last one.
     pub fn grown(&self, batches: &[StoredBatch], now: Timestamp, limits: SegmentLimits) -> Vec<Segment> {
         let mut grown: Vec<Segment> = self.segments.back().copied().into_iter().collect();
         for batch in batches {
@@ -214,17 +219,18 @@ impl PartitionLog {
         grown
     }
 
-    /// Takes over what [`grown`](Self::grown) gave.
+    /// Replaces the last segment with the result of [`grown`](Self::grown).
     pub fn grow(&mut self, grown: Vec<Segment>) {
         self.segments.pop_back();
         self.end = grown.last().map_or(self.end, |last| last.last + 1);
         self.segments.extend(grown);
     }
 
-    /// The segments that may hold a record of `time` or later that is not after `latest`: clocks jump, so all are looked at.
+    /// The segments that may hold a record with a timestamp from `time` to `latest`. Checks all segments, because timestamps
+    /// need not be in order.
     ///
-    /// A log of an older version can hold timestamps far ahead of when their records came. They tell nothing about their
-    /// segment, which then counts as one with timestamps up to [`MAX_AHEAD`] after its last append.
+    /// Logs of older versions can hold timestamps far in the future. A segment with one counts as if its timestamps reached
+    /// up to [`MAX_AHEAD`] after its last append.
     pub fn segments_at(&self, time: Timestamp, latest: Timestamp) -> impl Iterator<Item = &Segment> {
         let newest = move |segment: &Segment| match segment.max_timestamp {
             timestamp if timestamp <= latest => timestamp,
@@ -235,7 +241,7 @@ impl PartitionLog {
 }
 
 impl Segment {
-    /// A clock that was set back ends it too, so that its age means something.
+    /// Whether another batch fits. A clock that was set back closes the segment too, so that its age stays meaningful.
     fn accepts(&self, now: Timestamp, limits: SegmentLimits) -> bool {
         self.bytes < limits.bytes && (0..limits.age).contains(&now.saturating_sub(self.opened))
     }

@@ -1,4 +1,4 @@
-//! Reads every batch once after the start, beside everything else: what is damaged is said before anybody asks for it.
+//! Verifies every batch once in the background after the start, so that damage is reported before a client reads it.
 
 use super::log::EmbeddedLog;
 use crate::broker::{BrokerError, FetchPosition, OffsetAt};
@@ -10,12 +10,13 @@ use log::{error, info};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes read at a time. Others have their turn in between.
+/// The bytes read at a time, with a pause after each read.
 const CHUNK: usize = 1 << 20;
-/// This reader holds one chunk at a time, beside the memory budget, which is for what clients cause.
+/// The memory of this reader, which holds one chunk at a time. It is not part of the memory budget, which bounds the memory
+/// that clients cause.
 const MEMORY: usize = 16 << 20;
 
-/// Runs until all that was there at its start is read, or `ended` is closed.
+/// Runs until everything that the log holds at the start is verified, or `ended` is closed.
 pub fn run(log: &EmbeddedLog, ended: &Receiver<()>) {
     let started = Instant::now();
     let memory = Share::new("verify", MEMORY, MEMORY);
@@ -30,11 +31,11 @@ pub fn run(log: &EmbeddedLog, ended: &Receiver<()>) {
     }
     let records = log.topics().values().flat_map(|topic| &topic.partitions).any(|log| log.end > log.start);
     if records {
-        info!("{} is read through once in {} ms", log.describe(), started.elapsed().as_millis());
+        info!("verified {} in {} ms", log.describe(), started.elapsed().as_millis());
     }
 }
 
-/// False: it is time to end.
+/// Returns false if `ended` was closed.
 fn verify_partition(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartition, ended: &Receiver<()>) -> bool {
     let at = |at| log.offset(&place, at);
     let (Ok(mut offset), Ok(end)) = (at(OffsetAt::Earliest), at(OffsetAt::Latest)) else { return true };
@@ -43,12 +44,12 @@ fn verify_partition(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartitio
         let (topic, partition) = (place.topic.clone(), place.partition);
         let want = FetchPosition { topic, topic_id: None, partition, offset, leader_epoch: -1, last_epoch: NO_EPOCH };
         let fetched = {
-            let _at_work = watchdog::busy();
+            let _busy = watchdog::busy();
             log.fetch(&want, CHUNK, memory)
         };
         match fetched {
             Ok(data) if data.next_offset > offset => offset = data.next_offset,
-            // Retention was here.
+            // Retention has removed the offset.
             Err(BrokerError::OffsetOutOfRange(_)) => match at(OffsetAt::Earliest) {
                 Ok(start) if start > offset => offset = start,
                 _ => return true,
@@ -59,7 +60,7 @@ fn verify_partition(log: &EmbeddedLog, memory: &Arc<Share>, place: TopicPartitio
             }
             Ok(_) | Err(_) => return true,
         }
-        // As long as it took, so that at most half a core and half the disk go into this.
+        // As long as the read took, so that this uses at most half a core and half the disk.
         let pause = began.elapsed().max(Duration::from_millis(1));
         if !matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
             return false;

@@ -166,7 +166,7 @@ impl FrameReceiver {
             _ => return Err(self.not_a_length(head)),
         };
         let mut frame = Vec::new();
-        let mut memory = memory.map(Share::nothing);
+        let mut memory = memory.map(Share::empty_reservation);
         while frame.len() < len {
             let filled = frame.len();
             let more = filled.max(GROWTH).min(len - filled);

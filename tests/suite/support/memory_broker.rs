@@ -1,4 +1,4 @@
-//! A broker in memory, behind the same seam as Kafka, with faults to order.
+//! A broker in memory that implements the `Broker` trait, with faults on demand.
 
 use crossbeam_channel::Receiver;
 use curlew::broker::*;
@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 
-/// The one leader of all partitions.
+/// The leader of all partitions.
 const LEADER: NodeId = 1;
 
 pub struct MemoryBroker {
     own: Weak<MemoryBroker>,
     log: Mutex<Log>,
-    /// Told of every append and every change.
+    /// Notified after every change of `log`.
     changed: Condvar,
-    /// Fetches of records, of all readers.
+    /// The number of fetches by all readers.
     pub fetches: AtomicUsize,
-    /// `write_all` ends with the next submission, as only a fault could make it.
+    /// Makes `write_all` return at the next submission, as after a fault.
     pub ends_write_all: AtomicBool,
-    /// What it says of records that wait to be written.
+    /// The result of `backlogs()`.
     pub backlogs: Mutex<Vec<Backlog>>,
 }
 
@@ -30,12 +30,12 @@ pub type FakeDivergence = fn(&FetchPosition) -> Option<(Epoch, Offset)>;
 #[derive(Default)]
 struct Log {
     topics: BTreeMap<TopicName, Topic>,
-    /// Topics that exist and are not found for now, as by a broker that has just started.
+    /// Topics that exist but are not found, as by a broker that has just started.
     hidden: BTreeMap<TopicName, Topic>,
     fault: Option<BrokerError>,
-    /// What it says of a log before it looks, given a place to fetch from: an epoch and its end.
+    /// Answers a fetch with a divergence, an epoch and its end, regardless of the log.
     fake_divergence: Option<FakeDivergence>,
-    /// Changes since the start; a waiting fetch looks again after each.
+    /// The number of changes.
     version: u64,
 }
 
@@ -49,7 +49,7 @@ struct Partition {
     start: Offset,
     end: Offset,
     records: Vec<(Offset, NewRecord)>,
-    /// Elections whose leaders this log knows of: leader epoch, and where the log ended then.
+    /// The leader epochs of this log, each with its first offset.
     elections: Vec<(Epoch, Offset)>,
 }
 
@@ -97,7 +97,7 @@ impl MemoryBroker {
         self.with(name, |topic| topic.partitions.resize(partitions, Partition::default()));
     }
 
-    /// As retention does: the log starts at `start` from now on.
+    /// Moves the log start offset to `start`, as retention does.
     pub fn trim(&self, name: &str, partition: usize, start: Offset) {
         self.with(name, |topic| {
             let log = &mut topic.partitions[partition];
@@ -107,12 +107,12 @@ impl MemoryBroker {
         });
     }
 
-    /// As an unclean leader election does: the log ends at `end`.
+    /// Ends the log at `end`, as an unclean leader election does.
     pub fn truncate(&self, name: &str, partition: usize, end: Offset) {
         self.truncate_and_append(name, partition, end, 0);
     }
 
-    /// Likewise, and other records come at once: `new 5`, `new 6`, …
+    /// Truncates the log and appends other records at once: `new 5`, `new 6`, …
     pub fn truncate_and_append(&self, name: &str, partition: usize, end: Offset, count: usize) {
         self.with(name, |topic| {
             let log = &mut topic.partitions[partition];
@@ -154,7 +154,7 @@ impl MemoryBroker {
         self.with(name, |topic| topic.partitions[partition].end += offsets);
     }
 
-    /// As a clean leader election does: nothing is lost.
+    /// Elects a new leader without losing records, as a clean election does.
     pub fn elect(&self, name: &str, partition: usize) {
         let end = self.with(name, |topic| topic.partitions[partition].end);
         self.truncate(name, partition, end);
@@ -169,23 +169,23 @@ impl MemoryBroker {
         self.with(name, |topic| topic.partitions[partition].append(record))
     }
 
-    /// All of them at once; the offset of the last.
+    /// Appends all values at once, and returns the last offset.
     pub fn append_all(&self, name: &str, partition: usize, values: impl Iterator<Item = Vec<u8>>) -> Offset {
         let records = values.map(|value| NewRecord { value: Some(value.into()), ..NewRecord::default() });
         self.with(name, |topic| records.fold(-1, |_, record| topic.partitions[partition].append(record)))
     }
 
-    /// What a foreign consumer would see.
+    /// The records of a partition, as another consumer sees them.
     pub fn records(&self, name: &str, partition: usize) -> Vec<(Offset, NewRecord)> {
         self.with(name, |topic| topic.partitions[partition].records.clone())
     }
 
-    /// Every call fails with this, until it is taken back with `None`.
+    /// Makes every call fail with `fault`, until called with `None`.
     pub fn fail_with(&self, fault: Option<BrokerError>) {
         self.change(|log| log.fault = fault);
     }
 
-    /// Fetches are answered with this, where it is anything.
+    /// Makes fetches fail with a divergence if the function returns one.
     pub fn fake_divergence(&self, lie: FakeDivergence) {
         self.change(|log| log.fake_divergence = Some(lie));
     }
@@ -221,7 +221,7 @@ impl Partition {
         self.elections.last().unwrap().0
     }
 
-    /// With the epoch of the record before.
+    /// The position at `next`, with the epoch of the record before it.
     fn position(&self, next: Offset) -> Position {
         Position { next, epoch: if next > 0 { self.epoch_of(next - 1) } else { NO_EPOCH } }
     }
@@ -230,7 +230,7 @@ impl Partition {
         self.elections.iter().rev().find(|(_, start)| *start <= offset).unwrap().0
     }
 
-    /// Of the largest epoch up to this one: itself and its end. `None`: the epoch is later than all.
+    /// The largest epoch up to `epoch` and its end, or `None` if `epoch` is later than all.
     fn end_of(&self, epoch: Epoch) -> Option<(Epoch, Offset)> {
         let at = self.elections.partition_point(|(known, _)| *known <= epoch);
         let end = self.elections.get(at).map_or(self.end, |(_, start)| *start);
@@ -269,7 +269,7 @@ impl Log {
         let mut epochs = EpochSpan::default();
         let (mut batches, mut next_offset, mut bytes) = (Vec::new(), want.offset, 0);
         let mut all = true;
-        // Batches of a few records, some of which begin before the wanted offset, as a broker's do.
+        // Batches of three records. As on a real broker, the first one may start before the requested offset.
         for batch in log.records.chunks(3).filter(|batch| batch.last().is_some_and(|last| last.0 >= want.offset)) {
             if bytes > most {
                 all = false;
@@ -285,7 +285,7 @@ impl Log {
                 }
             }
             for (offset, _) in batch {
-                // A hole belongs to what comes after it, as in Kafka's answers.
+                // A gap in the offsets belongs to the record after it, as in Kafka's responses.
                 epochs.begin(next_offset.min(*offset), log.epoch_of(*offset));
                 next_offset = next_offset.max(offset + 1);
             }
@@ -364,7 +364,7 @@ impl Broker for MemoryBroker {
         Ok(topics.iter().map(describe).collect())
     }
 
-    fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
+    fn positions(&self, queries: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
         let find = |(place, at): &(TopicPartition, OffsetAt)| {
             let log = self.healthy()?;
             let log = log.partition(place)?;
@@ -377,7 +377,7 @@ impl Broker for MemoryBroker {
                 }
             })
         };
-        asked.iter().map(find).collect()
+        queries.iter().map(find).collect()
     }
 
     fn reader(&self, _leader: NodeId, memory: &Arc<Share>) -> Box<dyn PartitionReader> {
