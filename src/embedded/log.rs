@@ -18,7 +18,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// The bounds of the size of a segment, which is a sixteenth of `retention_bytes`.
-const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(4 << 20);
+const SEGMENT_BYTES: RangeInclusive<u64> = (16 << 10)..=(4 << 20);
 
 pub struct EmbeddedLog {
     pub settings: EmbeddedSettings,
@@ -254,8 +254,7 @@ impl EmbeddedLog {
     }
 }
 
-/// Offsets are consecutive in this log, so a batch that does not start where the previous one ended shows that a batch was
-/// lost.
+/// Offsets are consecutive here, so a batch that does not start at `next_offset` shows that another one was lost.
 fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlFlow<()>, batch::Damaged> {
     let mut offsets = records.iter().map(|record| record.offset);
     if offsets.next() != Some(data.next_offset) {
@@ -306,8 +305,7 @@ impl WriteGuard<'_> {
         Ok(())
     }
 
-    /// Stores all of `appends` in one transaction, and shows them to readers once they are durable. Calls `before_sync`
-    /// before the sync.
+    /// Stores `appends` in one transaction, calls `before_sync`, and shows them to readers once they are durable.
     pub fn append(&self, appends: Vec<Append>, now: Timestamp, before_sync: impl FnOnce()) -> Result<(), StoreError> {
         let bytes = appends.iter().flat_map(|a| &a.batches).map(|batch| batch.len() as u64).sum();
         let limits = self.0.segment_limits();
