@@ -1,7 +1,7 @@
 //! Followers of a stream that come back whenever they are cut off, and the proof that they missed nothing.
 
 use crate::process::Process;
-use crate::sse::{End, Event, Stream};
+use crate::sse::{SseEnd, SseEvent, Stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,19 +14,19 @@ use std::time::Duration;
 
 /// Events as they came, from whatever client.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<Mutex<Vec<Event>>>);
+pub struct Seen(Arc<Mutex<Vec<SseEvent>>>);
 
 impl Seen {
-    fn add(&self, event: Event) {
+    fn add(&self, event: SseEvent) {
         self.0.lock().expect("lock").push(event);
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<SseEvent> {
         self.0.lock().expect("lock").clone()
     }
 
     /// Events of this kind.
-    pub fn of_kind(&self, kind: &str) -> Vec<Event> {
+    pub fn of_kind(&self, kind: &str) -> Vec<SseEvent> {
         self.events().into_iter().filter(|e| e.kind == kind).collect()
     }
 
@@ -39,7 +39,7 @@ impl Seen {
         });
     }
 
-    fn others(&self) -> Vec<Event> {
+    fn others(&self) -> Vec<SseEvent> {
         self.events().into_iter().filter(|e| e.kind != "message").collect()
     }
 }
@@ -83,7 +83,7 @@ impl Follower {
                     }
                     // The server's own refusal ends an EventSource for good.
                     Err(refused) if refused.starts_with('4') => {
-                        seen.add(Event { kind: "refused".into(), data: refused, id: String::new() });
+                        seen.add(SseEvent { kind: "refused".into(), data: refused, id: String::new() });
                         return;
                     }
                     Err(_) => std::thread::sleep(Duration::from_millis(20)),
@@ -141,12 +141,12 @@ fn follow(mut stream: Stream, seen: &Seen, last_id: &Mutex<String>, ending: &Ato
             seen.add(event.clone());
         }
         stream.drain(|event| seen.add(event));
-        if !stream.parser.last_id.is_empty() {
-            last_id.lock().expect("lock").clone_from(&stream.parser.last_id);
+        if !stream.source.last_id.is_empty() {
+            last_id.lock().expect("lock").clone_from(&stream.source.last_id);
         }
         match next {
-            Err(End::Closed) => return,
-            Err(End::Broken(why)) if !why.contains("temporarily unavailable") => return,
+            Err(SseEnd::Closed) => return,
+            Err(SseEnd::Broken(why)) if !why.contains("temporarily unavailable") => return,
             _ => {}
         }
     }
@@ -194,7 +194,7 @@ impl Foreigner {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&line).expect("an event is JSON");
                 let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-                out.add(Event { kind: text("kind"), data: text("data"), id: text("id") });
+                out.add(SseEvent { kind: text("kind"), data: text("data"), id: text("id") });
             }
         });
         Self { seen, _process: process, _folder: folder }
@@ -225,7 +225,7 @@ impl Numbered {
     }
 
     /// How many were lost, came twice, and came out of order.
-    pub fn judge(&self, events: &[Event]) -> Verdict {
+    pub fn judge(&self, events: &[SseEvent]) -> Verdict {
         let mut came: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for event in events.iter().filter(|e| e.kind == "message") {
             let value = event.json();

@@ -31,6 +31,9 @@ pub mod proxy;
 pub mod secured;
 pub mod sse;
 pub mod web_proxy;
+/// The oracle for event streams, which the tests of the bridge itself use too.
+#[path = "../../src/http/event/whatwg.rs"]
+pub mod whatwg;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -73,7 +73,7 @@ impl Challenge {
 const SOON: Duration = Duration::from_secs(1);
 
 /// Maximum number of details in one [`Problem::together`]; further ones are only counted.
-const SAID_TOGETHER: usize = 8;
+const MAX_DETAILS: usize = 8;
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
@@ -188,19 +188,19 @@ impl Problem {
     /// differ or there are none.
     pub fn together<'a>(mut problems: impl Iterator<Item = &'a Self>) -> Option<Self> {
         let mut all = problems.next()?.clone();
-        let mut said = vec![all.detail.as_str()];
+        let mut details = vec![all.detail.as_str()];
         let mut more = 0;
         for problem in problems {
             if (problem.status, problem.code) != (all.status, all.code) {
                 return None;
             }
-            match said.contains(&problem.detail.as_str()) {
+            match details.contains(&problem.detail.as_str()) {
                 true => {}
-                false if said.len() < SAID_TOGETHER => said.push(&problem.detail),
+                false if details.len() < MAX_DETAILS => details.push(&problem.detail),
                 false => more += 1,
             }
         }
-        let detail = said.join("; ");
+        let detail = details.join("; ");
         all.detail = if more == 0 { detail } else { format!("{detail}; and {more} more") };
         Some(all)
     }
@@ -218,12 +218,12 @@ impl Problem {
         self.code
     }
 
-    pub fn is_ours(&self) -> bool {
+    pub fn is_server_error(&self) -> bool {
         self.status.is_server_error()
     }
 
     /// Returns the problem with another detail.
-    pub fn saying(&self, detail: impl Into<String>) -> Self {
+    pub fn with_detail(&self, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), ..self.clone() }
     }
 

@@ -23,11 +23,11 @@ use crate::start_position::parse_timestamp;
 use crate::sync::memory_budget::MemoryBudget;
 use answer::{RecordResult, answer};
 pub use body::{Bodies, collect};
-use body::{Body, BodyMemory};
+use body::{BodyMemory, BodyReader};
 use bytes::{Buf, Bytes};
 use envelope::Form;
 use futures_util::Stream;
-use held_answer::Begins;
+use held_answer::ResponseStart;
 use serde::de::IgnoredAny;
 use std::fmt::Display;
 use std::pin::Pin;
@@ -108,17 +108,17 @@ enum ReceiptMode {
 pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
 /// When to stop reading a body before its end.
-pub struct Ends {
+pub struct BodyInterrupts {
     /// For an NDJSON body, which may be endless.
-    pub lines: Revoked,
+    pub ndjson: Revoked,
     /// For any other body.
-    pub whole: BodyEnd,
+    pub other: BodyEnd,
 }
 
-impl Default for Ends {
+impl Default for BodyInterrupts {
     /// Never stops reading.
     fn default() -> Self {
-        Self { lines: Box::pin(std::future::pending()), whole: Shutdown::new().end_of_body() }
+        Self { ndjson: Box::pin(std::future::pending()), other: Shutdown::new().end_of_body() }
     }
 }
 
@@ -130,7 +130,7 @@ pub async fn post<B, D, E>(
     query: &str,
     headers: &HeaderMap,
     body: B,
-    Ends { lines, whole: mut end }: Ends,
+    BodyInterrupts { ndjson: lines, other: mut end }: BodyInterrupts,
 ) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, E>> + Send + Sync + Unpin + 'static,
@@ -139,21 +139,21 @@ where
 {
     let target = ProduceTarget::read(topic, query, headers, settings)?;
     let kind = BodyKind::of(headers)?;
-    let mut body = Body::new(body, headers, &settings.bodies)?;
+    let mut body = BodyReader::new(body, headers, &settings.bodies)?;
     if kind == BodyKind::Ndjson {
         drop(end);
         // The response starts before the body ends, and would replace the `100 Continue`.
         if target.receipts == ReceiptMode::Stream && headers.contains_key(EXPECT) {
-            body.begin().await;
+            body.read_ahead().await;
         }
-        let begins = match headers.contains_key(CONTENT_LENGTH) || is_forwarded(headers) {
-            true => Begins::AfterTheBody,
-            false => Begins::AtOnce,
+        let start = match headers.contains_key(CONTENT_LENGTH) || is_forwarded(headers) {
+            true => ResponseStart::AfterBody,
+            false => ResponseStart::AtOnce,
         };
-        return ndjson::post(hub.clone(), settings.clone(), target, begins, body, Some(lines)).await;
+        return ndjson::post(hub.clone(), settings.clone(), target, start, body, Some(lines)).await;
     }
     target.has_no_receipts()?;
-    let (body, mut held) = body.whole(settings, headers, &mut end).await?;
+    let (body, mut held) = body.read_all(settings, headers, &mut end).await?;
     let entries = match kind {
         BodyKind::Envelope(form) => {
             if target.template != NewRecord::default() {
@@ -200,7 +200,7 @@ struct Queued {
     /// One element per entry, in order; `None` for a valid entry.
     invalid: Vec<Option<Problem>>,
     /// `None` if no entry is valid.
-    waiting: Option<PendingOutcomes>,
+    pending: Option<PendingOutcomes>,
 }
 
 impl Queued {
@@ -210,14 +210,14 @@ impl Queued {
         for entry in entries {
             invalid.push(entry.map(|record| records.push(record)).err());
         }
-        let waiting = if records.is_empty() { None } else { Some(submit(hub, target, records)?) };
-        Ok(Self { invalid, waiting })
+        let pending = if records.is_empty() { None } else { Some(submit(hub, target, records)?) };
+        Ok(Self { invalid, pending })
     }
 
     /// Waits for the results and responds with them. `held` stays reserved until the client has received the response.
     async fn answer(self, acks: Acks, headers: &HeaderMap, held: BodyMemory) -> Result<Response, Problem> {
-        let outcomes = match self.waiting {
-            Some(waiting) => waiting.await,
+        let outcomes = match self.pending {
+            Some(pending) => pending.await,
             None => Vec::new(),
         };
         let mut outcomes = outcomes.into_iter();
@@ -247,8 +247,8 @@ fn submit(hub: &Hub, target: &ProduceTarget, mut records: Vec<NewRecord>) -> Res
     }
     let (done, outcomes) = oneshot::channel();
     // If the client has disconnected, the receiver is gone. The records are still written.
-    let tell = move |outcomes| drop(done.send(outcomes));
-    hub.produce(target.topic.clone(), target.acks, target.auto_create, records, tell)?;
+    let report = move |outcomes| drop(done.send(outcomes));
+    hub.produce(target.topic.clone(), target.acks, target.auto_create, records, report)?;
     Ok(PendingOutcomes(outcomes))
 }
 
@@ -373,7 +373,7 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
 /// section 8.1).
 fn no_bom(bytes: &[u8]) -> Result<(), String> {
     match bytes.starts_with(b"\xef\xbb\xbf") {
-        true => Err("it begins with a byte order mark (BOM, EF BB BF); save it as UTF-8 without BOM".to_owned()),
+        true => Err("it start with a byte order mark (BOM, EF BB BF); save it as UTF-8 without BOM".to_owned()),
         false => Ok(()),
     }
 }

@@ -62,23 +62,9 @@ fn form_decode(text: &str) -> Vec<u8> {
     percent_decode(&text.replace('+', " "))
 }
 
-/// A `%` without two hex digits stands for itself (WHATWG URL, 1.3).
+/// Decodes `%XX`. A `%` without two hex digits stands for itself (WHATWG URL, section 1.3).
 pub fn percent_decode(text: &str) -> Vec<u8> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = |at: usize| tail.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        match (first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    bytes
+    percent_encoding::percent_decode_str(text).collect()
 }
 
 /// The parameter that carries a stream's ticket.

@@ -68,14 +68,14 @@ impl Readers {
 }
 
 /// A requested page.
-struct Page {
-    place: TopicPartition,
+struct PageRequest {
+    topic_partition: TopicPartition,
     /// `None`: the log start offset.
     offset: Option<Offset>,
     limit: usize,
 }
 
-/// The records of a [`Page`].
+/// The records of a [`PageRequest`].
 struct PageRecords {
     json: Bytes,
     /// The offset of the next record to be written if the page is empty, else `None`.
@@ -98,8 +98,8 @@ pub async fn records(
         },
     };
     let unknown = || Problem::bad_request(format!("partition is {partition:?}; it must be a number from 0 on"));
-    let page = Arc::new(Page {
-        place: TopicPartition {
+    let page = Arc::new(PageRequest {
+        topic_partition: TopicPartition {
             topic: TopicName::new(topic)?,
             partition: partition.parse().ok().filter(|p| *p >= 0).ok_or_else(unknown)?,
         },
@@ -118,10 +118,12 @@ pub async fn records(
     {
         // A waiting request counts as a stream, because it waits like one.
         let caller = request.caller(permit);
-        let _place = app.limits.stream(&caller)?;
+        let _slot = app.limits.stream(&caller)?;
         let mut next = Some(offset);
         while let Some(offset) = next
-            && timeout_at(deadline, Arrival::of(&app.hub, tag(&caller), &page.place, offset)?.wait()).await.is_ok()
+            && timeout_at(deadline, Arrival::of(&app.hub, tag(&caller), &page.topic_partition, offset)?.wait())
+                .await
+                .is_ok()
         {
             found = find().await??;
             next = found.empty_at;
@@ -130,26 +132,34 @@ pub async fn records(
     Ok(as_json(found.json))
 }
 
-fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>) -> Result<PageRecords, Problem> {
-    let Page { place, limit, .. } = page;
+fn read(
+    broker: &dyn Broker,
+    readers: &Readers,
+    page: &PageRequest,
+    memory: &Arc<Share>,
+) -> Result<PageRecords, Problem> {
+    let PageRequest { topic_partition, limit, .. } = page;
     let mut is_empty = true;
-    let info = one_topic(broker.topics(std::slice::from_ref(&place.topic))?)?;
-    let at = info.partitions.iter().find(|p| p.partition == place.partition);
-    let at = at.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
-    let leader = at.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader at the moment")))?;
-    let ends = broker.offsets(&[(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)]);
+    let info = one_topic(broker.topics(std::slice::from_ref(&topic_partition.topic))?)?;
+    let at = info.partitions.iter().find(|p| p.partition == topic_partition.partition);
+    let at = at.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;
+    let leader = at
+        .leader
+        .ok_or_else(|| BrokerError::StaleMetadata(format!("{topic_partition} has no leader at the moment")))?;
+    let ends =
+        broker.offsets(&[(topic_partition.clone(), OffsetAt::Earliest), (topic_partition.clone(), OffsetAt::Latest)]);
     let [earliest, latest] =
         <[_; 2]>::try_from(ends).map_err(|_| BrokerError::Corrupt("offsets are missing".into()))?;
     let (earliest, latest) = (earliest?, latest?);
     let offset = page.offset.unwrap_or(earliest);
     if offset < earliest || offset > latest {
-        let range = format!("{place} has offsets {earliest} to {latest} (the next to be written)");
+        let range = format!("{topic_partition} has offsets {earliest} to {latest} (the next to be written)");
         return Err(Problem::bad_request(format!("offset is {offset}; {range}")));
     }
     let want = FetchPosition {
-        topic: place.topic.clone(),
+        topic: topic_partition.topic.clone(),
         topic_id: info.id,
-        partition: place.partition,
+        partition: topic_partition.partition,
         offset,
         leader_epoch: at.leader_epoch,
         last_epoch: NO_EPOCH,
@@ -171,7 +181,7 @@ fn read(broker: &dyn Broker, readers: &Readers, page: &Page, memory: &Arc<Share>
             if !std::mem::take(&mut is_empty) {
                 out.add(",")?;
             }
-            out.add_record(place, &record)?;
+            out.add_record(topic_partition, &record)?;
         }
     }
     let latest = latest.max(next);
@@ -216,9 +226,9 @@ impl PageBody {
         self.memory.largest() + SMALL_ANSWER
     }
 
-    fn add_record(&mut self, place: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
+    fn add_record(&mut self, at: &TopicPartition, record: &RecordRef<'_>) -> Result<(), Shortage> {
         self.make_room(record.encoded_bound())?;
-        event::envelope::write(&mut self.json, &place.topic, place.partition, record);
+        event::envelope::write(&mut self.json, &at.topic, at.partition, record);
         Ok(())
     }
 

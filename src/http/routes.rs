@@ -117,7 +117,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                 let path = path.as_str().to_owned();
                 let length = length.unwrap_or(BodyLength::Given);
                 let request = Request { method, path, query, host, headers, peer, length };
-                let answer = named(app.clone(), request, body);
+                let answer = identified(app.clone(), request, body);
                 async move {
                     let answer = answer.await;
                     match slot {
@@ -130,7 +130,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
 }
 
 /// Serves the public routes, and the other routes to clients with a permit.
-async fn dispatch<B, D>(app: &Arc<App>, request: &Request, asker: &RequestOrigin, body: B) -> Result<Response, Problem>
+async fn dispatch<B, D>(app: &Arc<App>, request: &Request, origin: &RequestOrigin, body: B) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -143,18 +143,18 @@ where
         (["client.js"], &Method::GET) => Ok(dashboard::client(request)),
         (["dashboard", file], &Method::GET) => dashboard::file(file, request),
         (["health"], &Method::GET) => status::health(app),
-        (["ready"], &Method::GET) => status::ready(app, request, asker).await,
+        (["ready"], &Method::GET) => status::ready(app, request, origin).await,
         (["metrics"], &Method::GET) => {
-            auth::check_metrics(app, request, asker).await?;
+            auth::check_metrics(app, request, origin).await?;
             app.metrics(request.headers.clone()).await
         }
         (["openapi.json"], &Method::GET) => Ok(status::openapi()),
-        (["login"], &Method::GET) => Ok(login::who(app, request, asker).await),
-        (["login"], &Method::POST) => login::login(app, request, asker, body).await,
+        (["login"], &Method::GET) => Ok(login::who(app, request, origin).await),
+        (["login"], &Method::POST) => login::login(app, request, origin, body).await,
         (["logout"], &Method::POST) => login::logout(request),
         (path, method) => {
             let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
-            let permit = auth::permit(app, request, asker).await?;
+            let permit = auth::permit(app, request, origin).await?;
             if permit.identity().is_some() {
                 let address = ClientKey::of(&request.peer);
                 match request.is_for_a_stream() {
@@ -184,11 +184,11 @@ where
         (["topics"], &Method::GET) => status::topics(app, permit, request).await?,
         (["topics", topic], &Method::GET) => status::topic(app, permit, topic, request).await?,
         (["topics", topic], &Method::POST) => {
-            let over = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
+            let revoked = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
             request.check_length()?;
             let shutdown = app.clone();
-            let lines = Box::pin(async move { shutdown.shutdown.end_of_stream(over).await });
-            let ends = produce::Ends { lines, whole: app.shutdown.end_of_body() };
+            let lines = Box::pin(async move { shutdown.shutdown.end_of_stream(revoked).await });
+            let ends = produce::BodyInterrupts { ndjson: lines, other: app.shutdown.end_of_body() };
             produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, ends).await?
         }
         (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,
@@ -234,7 +234,7 @@ fn segments(path: &str) -> Result<Vec<String>, Problem> {
 }
 
 /// Serves a request under its request id, which goes into the log and the response.
-async fn named<B, D>(app: Arc<App>, mut request: Request, body: B) -> Response
+async fn identified<B, D>(app: Arc<App>, mut request: Request, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -253,14 +253,14 @@ where
     D: Buf + Send + 'static,
 {
     let started = Instant::now();
-    let (mut response, asker) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
-        Ok(asker) => (admitted(&app, &request, &asker, body).await, asker),
+    let (mut response, origin) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
+        Ok(origin) => (admitted(&app, &request, &origin, body).await, origin),
         Err(problem) => {
             app.rejections.report(problem.detail());
             (problem.response(), RequestOrigin::NoPage)
         }
     };
-    OriginPolicy::mark(&asker, response.headers_mut());
+    OriginPolicy::mark(&origin, response.headers_mut());
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();
     }
@@ -273,7 +273,7 @@ where
 }
 
 /// Serves a request from an admitted origin.
-async fn admitted<B, D>(app: &Arc<App>, request: &Request, asker: &RequestOrigin, body: B) -> Response
+async fn admitted<B, D>(app: &Arc<App>, request: &Request, origin: &RequestOrigin, body: B) -> Response
 where
     B: Stream<Item = Result<D, warp::Error>> + Send + Sync + Unpin + 'static,
     D: Buf + Send + 'static,
@@ -285,11 +285,11 @@ where
         return options(request);
     }
     // A panic in one request must not affect others.
-    let answered = watchdog::caught_in_request(dispatch(app, request, asker, body)).await;
+    let answered = watchdog::caught_in_request(dispatch(app, request, origin, body)).await;
     let answered =
         answered.unwrap_or_else(|| Err(Problem::internal("the bridge failed to serve this request; please report it")));
     answered.unwrap_or_else(|problem| {
-        if problem.is_ours() {
+        if problem.is_server_error() {
             warn!("{} {}: {}", request.method, request.path, problem.detail());
         }
         problem.response()

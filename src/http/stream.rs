@@ -21,7 +21,7 @@ pub enum StreamStyle {
 }
 
 /// Small chunks that are ready are copied together and written as one, up to this many bytes.
-const JOIN: usize = 16 << 10;
+const JOINED_BYTES: usize = 16 << 10;
 
 impl StreamStyle {
     pub fn content_type(self) -> &'static str {
@@ -69,19 +69,19 @@ pub struct Frames {
     period: Duration,
     silence: Pin<Box<Sleep>>,
     /// Resolves to the reason when the stream must end early.
-    over: Revoked,
-    is_over: bool,
+    revoked: Revoked,
+    has_ended: bool,
     /// Counts the stream for its client until it ends.
-    _place: ClientSlot,
+    _slot: ClientSlot,
 }
 
 impl Frames {
-    /// The stream ends with a problem frame when `over` resolves.
-    pub fn new(mailbox: Mailbox, place: ClientSlot, style: StreamStyle, heartbeat: Duration, over: Revoked) -> Self {
+    /// The stream ends with a problem frame when `revoked` resolves.
+    pub fn new(mailbox: Mailbox, slot: ClientSlot, style: StreamStyle, heartbeat: Duration, revoked: Revoked) -> Self {
         let first = heartbeat.mul_f64(0.75 + fastrand::f64() / 4.0);
         let head = Some(style.head());
         let silence = Box::pin(sleep(first));
-        Self { mailbox, style, head, ahead: None, period: heartbeat, silence, over, is_over: false, _place: place }
+        Self { mailbox, style, head, ahead: None, period: heartbeat, silence, revoked, has_ended: false, _slot: slot }
     }
 
     /// Returns the next chunks as one, as many as are small and ready.
@@ -94,10 +94,10 @@ impl Frames {
             },
         };
         let mut joined = BytesMut::new();
-        while first.len() + joined.len() < JOIN
+        while first.len() + joined.len() < JOINED_BYTES
             && let Poll::Ready(Some(next)) = self.mailbox.poll_next(cx)
         {
-            if first.len() + joined.len() + next.len() > JOIN {
+            if first.len() + joined.len() + next.len() > JOINED_BYTES {
                 // Large chunks stay shared with all other streams.
                 self.ahead = Some(next);
                 break;
@@ -118,11 +118,11 @@ impl Stream for Frames {
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(head)));
         }
-        if self.is_over {
+        if self.has_ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(problem) = self.over.as_mut().poll(cx) {
-            self.is_over = true;
+        if let Poll::Ready(problem) = self.revoked.as_mut().poll(cx) {
+            self.has_ended = true;
             return Poll::Ready(Some(Ok(self.style.problem(&problem))));
         }
         match self.next(cx) {

@@ -72,7 +72,7 @@ async fn open(
     request: &Request,
 ) -> Result<Response, Problem> {
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
-    let over = auth::over(app, permit, Right::Consume, &topics);
+    let revoked = auth::over(app, permit, Right::Consume, &topics);
     let style = style(request)?;
     let subscription = subscription(app, topics, query, request, style)?;
     if is_reconnect_of_complete_stream(&subscription, request) {
@@ -86,11 +86,11 @@ async fn open(
         StatusCode::OK.into_response()
     } else {
         let caller = request.caller(permit);
-        let place = app.limits.stream(&caller)?;
+        let slot = app.limits.stream(&caller)?;
         let mailbox = app.hub.subscribe_for(tag(&caller), subscription)?;
-        let over = app.shutdown.end_of_stream(over);
+        let revoked = app.shutdown.end_of_stream(revoked);
         let mut response =
-            warp::reply::stream(Frames::new(mailbox, place, style, app.settings.heartbeat, over)).into_response();
+            warp::reply::stream(Frames::new(mailbox, slot, style, app.settings.heartbeat, revoked)).into_response();
         response.extensions_mut().insert(Streaming);
         response
     };

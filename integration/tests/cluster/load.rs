@@ -1,7 +1,7 @@
 //! Records that are published all the time, one request each, and what became of each of them.
 
 use curlew_integration::foreign::Seen;
-use curlew_integration::sse::Event;
+use curlew_integration::sse::SseEvent;
 use curlew_integration::{eventually, http};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -168,7 +168,7 @@ pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[Seen]) -> Summar
 
 /// Checks that a stream brought every record of `log` once and in order, and nothing else.
 #[track_caller]
-pub fn check_stream(events: &[Event], log: &[Seen], partitions: i64) {
+pub fn check_stream(events: &[SseEvent], log: &[Seen], partitions: i64) {
     let others: Vec<_> = events.iter().filter(|e| e.kind != "message").collect();
     assert!(others.is_empty(), "{others:?}");
     for partition in 0..partitions {

@@ -341,7 +341,7 @@ impl World {
     }
 
     fn a_recreated_topic_has_another_id(&self) {
-        let topic = self.fresh("anew", 1);
+        let topic = self.fresh("recreated", 1);
         self.produce(&topic, Acks::All, vec![record("old")]).remove(0).expect("written");
         let old = self.info(&topic).expect("there").id;
         match &self.delete {

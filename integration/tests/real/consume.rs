@@ -278,7 +278,7 @@ fn an_idle_stream_sends_heartbeats() {
     let mut stream = bridge().events(&format!("/topics/{topic}/events"));
     stream.first_id();
     stream.wait_for_comment("heartbeat", Duration::from_secs(20));
-    let retry = stream.parser.retry.expect("a retry");
+    let retry = stream.source.retry.as_deref().expect("a retry").parse::<u64>().expect("a number");
     assert!((2000..2500).contains(&retry), "2 s and a little more, not the same for all: {retry}");
 }
 

@@ -4,7 +4,7 @@ use curlew_integration::bridge::{Bridge, run, run_with_input};
 use curlew_integration::eventually;
 use curlew_integration::follow::Follower;
 use curlew_integration::http;
-use curlew_integration::sse::Event;
+use curlew_integration::sse::SseEvent;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::Write;
@@ -129,19 +129,19 @@ fn an_older_copy_of_the_folder_that_has_grown_past_the_cursor_is_a_gap() {
 
         let same = (log_continues_at..5).map(|n| line("same", n));
         let expected: Vec<_> = same.chain((0..20).map(|n| line("new", n))).collect();
-        let assert_told = |events: &[Event]| {
-            let told = events[0].json();
+        let assert_gap_then_records = |events: &[SseEvent]| {
+            let reported = events[0].json();
             let gap = json!({"topic": "t", "partition": 0, "from": 20, "to": log_continues_at, "reason": "truncated"});
-            assert_eq!((events[0].kind.as_str(), told), ("gap", gap), "{copied:?}");
+            assert_eq!((events[0].kind.as_str(), reported), ("gap", gap), "{copied:?}");
             let after: Vec<_> = events[1..].iter().map(|event| event.data.clone()).collect();
             assert_eq!(after, expected, "{copied:?}");
         };
-        assert_told(&bridge.events(&format!("/topics/t/events?until=end&from={id}")).rest());
+        assert_gap_then_records(&bridge.events(&format!("/topics/t/events?until=end&from={id}")).rest());
         live.seen.wait_for_records(20 + expected.len(), LONG);
         let mut events = live.seen.events();
         // Each shutdown of the bridge ends the stream with a problem.
         events.retain(|event| event.kind != "problem");
-        assert_told(&events[20..]);
+        assert_gap_then_records(&events[20..]);
     }
 }
 
@@ -294,11 +294,11 @@ fn on_a_full_disk_reading_continues_and_writing_resumes_once_there_is_space() {
     bridge.post("/topics/t", "text/plain", value(written)).expect(507);
     whole(written);
     std::fs::remove_file(&ballast).expect("room");
-    eventually("/ready says that there is room, though nobody has written", LONG, || match bridge.get("/ready") {
+    eventually("/ready reports space without a write", LONG, || match bridge.get("/ready") {
         ready if ready.status == 200 => Ok(()),
         ready => Err(ready.text()),
     });
-    eventually("writing goes on", LONG, || match bridge.post("/topics/t", "text/plain", value(written)) {
+    eventually("writing resumes", LONG, || match bridge.post("/topics/t", "text/plain", value(written)) {
         receipt if receipt.status == 200 => Ok(()),
         receipt => Err(receipt.text()),
     });
@@ -342,7 +342,7 @@ fn a_disk_that_fills_up_during_a_write_loses_no_acknowledged_record() {
         }
         ended.store(true, Ordering::Relaxed);
     });
-    eventually("writing goes on", LONG, || match bridge.post("/topics/t", "text/plain", "last") {
+    eventually("writing resumes", LONG, || match bridge.post("/topics/t", "text/plain", "last") {
         receipt if receipt.status == 200 => Ok(()),
         receipt => Err(receipt.text()),
     });

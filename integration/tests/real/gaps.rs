@@ -3,7 +3,7 @@
 use crate::{SOON, bridge};
 use curlew_integration::bridge::run;
 use curlew_integration::kafka::Kafka;
-use curlew_integration::sse::{End, Event, Stream, without_end};
+use curlew_integration::sse::{SseEnd, SseEvent, Stream, without_end};
 use curlew_integration::{cache, eventually, file};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -63,13 +63,13 @@ fn a_deleted_topic_is_waited_for_and_a_recreated_one_is_a_gap() {
 }
 
 /// Returns the last id and the events of a stream that ends by itself.
-fn to_the_end(target: &str, id: Option<&str>) -> (String, Vec<Event>) {
+fn to_the_end(target: &str, id: Option<&str>) -> (String, Vec<SseEvent>) {
     let mut stream = Stream::open_at(bridge().port, target, id);
     let mut events = Vec::new();
     loop {
         match stream.next_within(SOON) {
             Ok(event) => events.push(event),
-            Err(End::Closed) => return (stream.parser.last_id.clone(), without_end(events)),
+            Err(SseEnd::Closed) => return (stream.source.last_id.clone(), without_end(events)),
             Err(broken) => panic!("{broken:?}; so far {}", stream.raw()),
         }
     }
@@ -89,10 +89,10 @@ fn retention_of_markers_and_aborted_records_is_not_a_gap() {
             live.take(count);
         }
         // The live stream's id moves once the stream is idle.
-        let (seen, deadline) = (live.parser.last_id.clone(), Instant::now() + SOON);
-        while live.parser.last_id == seen {
+        let (seen, deadline) = (live.source.last_id.clone(), Instant::now() + SOON);
+        while live.source.last_id == seen {
             let nothing = live.next_within(Duration::from_millis(500));
-            assert!(matches!(nothing, Err(End::Broken(_))) && Instant::now() < deadline, "{nothing:?}");
+            assert!(matches!(nothing, Err(SseEnd::Broken(_))) && Instant::now() < deadline, "{nothing:?}");
         }
         let (complete, _) = to_the_end(&format!("{path}?from=earliest&until=end"), None);
         let after = count as i64 + 2;
@@ -104,7 +104,7 @@ fn retention_of_markers_and_aborted_records_is_not_a_gap() {
                 other => Err(other.to_string()),
             }
         });
-        for id in [&live.parser.last_id, &complete] {
+        for id in [&live.source.last_id, &complete] {
             let (_, events) = to_the_end(&format!("{path}?until=end&last_event_id={id}"), None);
             assert_eq!(events, [], "{end}: nothing was lost");
         }

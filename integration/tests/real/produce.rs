@@ -75,7 +75,7 @@ fn keyed_records_go_where_the_java_client_sends_them() {
         .collect();
     assert_eq!(partitions, kafka().partitions_for(&keys, 7));
     for seen in kafka().consume(&topic) {
-        let index = keys.iter().position(|k| Some(k) == seen.key.as_ref()).expect("a key of ours");
+        let index = keys.iter().position(|k| Some(k) == seen.key.as_ref()).expect("one of the keys");
         assert_eq!(seen.partition, partitions[index]);
     }
 }

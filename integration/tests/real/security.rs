@@ -146,20 +146,20 @@ fn tokens_are_fetched_over_tls_once_the_certificate_is_trusted() {
     assert!(why.contains("is for another name") && why.contains("kafka.elsewhere.example"), "{why}");
 }
 
-/// Returns why a bridge with this file is not ready; `/ready`, a producer and a stream must agree.
+/// Returns why a bridge with this file is not ready. `/ready`, a producer and a stream all get a 503.
 fn refused(config: &str) -> String {
     let bridge = bridge(config);
     let ready = bridge.get("/ready").expect(503).json()["detail"].as_str().expect("detail").to_owned();
     let sent = bridge.post("/topics/any", "text/plain", "x").expect(503);
-    let told = sent.json()["detail"].as_str().expect("detail").to_owned();
-    assert!(told.contains("do not accept each other") || told.contains("no broker answers"), "{told}");
+    let detail = sent.json()["detail"].as_str().expect("detail").to_owned();
+    assert!(detail.contains("do not accept each other") || detail.contains("no broker answers"), "{detail}");
     assert!(sent.header("retry-after").is_some());
     let mut stream = bridge.events("/topics/any/events?wait=true");
     let problem = stream.next_within(SOON).unwrap_or_else(|e| panic!("{config}: no event: {e:?}"));
     assert_eq!(problem.kind, "problem", "{problem:?}");
     assert_eq!(problem.json()["status"], 503);
     let log = bridge.log();
-    assert!(!log.contains("-secret") && !ready.contains("-secret") && !told.contains("-secret"), "{ready}\n{log}");
+    assert!(!log.contains("-secret") && !ready.contains("-secret") && !detail.contains("-secret"), "{ready}\n{log}");
     ready
 }
 

@@ -143,7 +143,7 @@ fn a_release_is_complete_and_reproducible() {
     ] {
         assert!(listed.contains(wanted), "{wanted} is not in\n{listed}");
     }
-    assert!(listed.lines().all(|line| line.contains(" 0/0 ")), "of nobody's machine\n{listed}");
+    assert!(listed.lines().all(|line| line.contains(" 0/0 ")), "owned by user 0 on every machine\n{listed}");
     // Every command has a manual page.
     let help = String::from_utf8(curlew(&["--help"]).output().expect("started").stdout).expect("UTF-8");
     let commands = help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("commands");

@@ -118,12 +118,12 @@ fn unread_receipts_do_not_block_an_upload() {
         let topic = format!("{}-{port}", client.replace(' ', "-"));
         let said = upload.by(client, &format!("http://127.0.0.1:{port}{prefix}/topics/{topic}?receipts=stream"));
         let receipts = said.strip_prefix("200 ").unwrap_or(&said).lines();
-        let told = receipts.map(|line| {
+        let written = receipts.map(|line| {
             let receipt: Value = serde_json::from_str(line).expect("JSON");
             assert!(receipt["error_code"].is_null(), "{receipt}");
             receipt["written"].as_u64().unwrap_or(1)
         });
-        assert_eq!(told.sum::<u64>(), upload.count as u64, "{client}");
+        assert_eq!(written.sum::<u64>(), upload.count as u64, "{client}");
         assert_eq!(latest(bridge.port, &topic), json!(upload.count), "{client}");
     }
 }
@@ -137,8 +137,8 @@ fn lines_are_stored_in_kafka_as_well() {
 
 #[test]
 fn lines_are_a_503_while_kafka_is_away() {
-    let nobody = curlew_integration::free_port();
-    let mut bridge = Bridge::start_with(&format!("127.0.0.1:{nobody}"), &["--produce-timeout", "2s"]);
+    let unused_port = curlew_integration::free_port();
+    let mut bridge = Bridge::start_with(&format!("127.0.0.1:{unused_port}"), &["--produce-timeout", "2s"]);
     let upload = Upload::of(2);
     let url = format!("http://127.0.0.1:{}/topics/t", bridge.port);
     let mut curl = Command::new("curl");

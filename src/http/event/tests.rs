@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::whatwg::{self, SseEvent};
+use super::whatwg::{EventSource, SseEvent};
 use super::{EventFormat, envelope, format};
 use crate::broker::BrokerError;
 use crate::hub::{Format, Gap, GapReason};
@@ -77,6 +77,13 @@ fn written(write: impl Fn(&dyn Format, &mut Vec<u8>), kind: EventFormat) -> Stri
 fn check(kind: EventFormat, sample: Sample, expected: Expect) {
     let frame = frame(&format(kind), &sample, 8, "c-1");
     expected.assert_eq(&String::from_utf8(frame).unwrap().replace('\r', "\\r").replace(" \n", "·\n"));
+}
+
+/// What a browser makes of a complete stream.
+fn browser(stream: &[u8]) -> (EventSource, Vec<SseEvent>) {
+    let mut browser = EventSource::default();
+    let events = browser.feed(stream);
+    (browser, events)
 }
 
 fn lost() -> Gap {
@@ -327,8 +334,8 @@ fn a_checkpoint_is_an_id_alone() {
     assert_eq!(written(checkpoint, EventFormat::SseValue), "id: c-1\n\n");
     assert_eq!(written(checkpoint, EventFormat::SseRecord), "id: c-1\n\n");
     assert_eq!(written(checkpoint, EventFormat::Ndjson), "");
-    let browser = whatwg::read(b"id: c-1\n\n");
-    assert_eq!((browser.last_event_id.as_str(), browser.events), ("c-1", vec![]));
+    let (browser, events) = browser(b"id: c-1\n\n");
+    assert_eq!((browser.last_id.as_str(), events), ("c-1", vec![]));
 }
 
 #[test]
@@ -338,9 +345,9 @@ fn a_complete_stream_ends_with_a_separate_event() {
     assert_eq!(written(complete, EventFormat::SseValue), frame);
     assert_eq!(written(complete, EventFormat::SseExact), frame);
     assert_eq!(written(complete, EventFormat::Ndjson), "");
-    let browser = whatwg::read(frame.as_bytes());
-    assert_eq!((browser.last_event_id.as_str(), browser.events.len()), ("c-1~", 1));
-    assert_eq!(browser.events[0].name, "end");
+    let (browser, events) = browser(frame.as_bytes());
+    assert_eq!((browser.last_id.as_str(), events.len()), ("c-1~", 1));
+    assert_eq!((events[0].kind.as_str(), events[0].json()), ("end", json!({})));
 }
 
 #[test]
@@ -383,6 +390,7 @@ fn a_problem_event_has_no_id() {
 fn waiting_is_a_comment_or_a_line_with_an_event_member() {
     let waiting = |format: &dyn Format, out: &mut Vec<u8>| format.waiting(out, &topic());
     assert_eq!(written(waiting, EventFormat::SseValue), ": waiting for topic t\n\n");
+    assert_eq!(browser(b": waiting for topic t\n\n").0.comments, ["waiting for topic t"]);
     assert_eq!(written(waiting, EventFormat::Ndjson), "{\"event\":\"waiting\",\"topic\":\"t\"}\n");
 }
 
@@ -436,7 +444,7 @@ fn expected_envelope(sample: &Sample, offset: i64) -> Value {
 }
 
 fn expected_event(sample: &Sample, offset: i64, id: &str) -> SseEvent {
-    let (name, data) = match &sample.value {
+    let (kind, data) = match &sample.value {
         None => {
             let mut tombstone = object([("key", embedded(sample.key.as_deref()), "key_encoding")]);
             tombstone["topic"] = "t".into();
@@ -449,13 +457,13 @@ fn expected_event(sample: &Sample, offset: i64, id: &str) -> SseEvent {
             Err(_) => ("binary", STANDARD.encode(value)),
         },
     };
-    SseEvent { name: name.to_owned(), data, id: id.to_owned() }
+    SseEvent { kind: kind.to_owned(), data, id: id.to_owned() }
 }
 
 /// Normalizes the order of members in a tombstone's JSON.
 fn normal(mut event: SseEvent) -> SseEvent {
-    if event.name == "tombstone" {
-        event.data = serde_json::from_str::<Value>(&event.data).unwrap().to_string();
+    if event.kind == "tombstone" {
+        event.data = event.json().to_string();
     }
     event
 }
@@ -515,21 +523,20 @@ fn stream(kind: EventFormat, samples: &[(Sample, String)]) -> Vec<u8> {
 proptest! {
     #[test]
     fn a_browser_sees_each_value_and_no_field_from_a_publisher(samples in samples()) {
-        let browser = whatwg::read(&stream(EventFormat::SseValue, &samples));
+        let (browser, events) = browser(&stream(EventFormat::SseValue, &samples));
         let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, id))| expected_event(s, offset, id)).collect();
-        prop_assert_eq!(browser.events.into_iter().map(normal).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(events.into_iter().map(normal).collect::<Vec<_>>(), expected);
         prop_assert_eq!(browser.retry, None);
     }
 
     #[test]
     fn a_browser_sees_each_envelope(samples in samples()) {
-        let browser = whatwg::read(&stream(EventFormat::SseRecord, &samples));
-        prop_assert_eq!(browser.events.len(), samples.len());
-        for (offset, (event, (sample, id))) in (0..).zip(browser.events.iter().zip(&samples)) {
-            let name = if sample.value.is_some() { "message" } else { "tombstone" };
-            prop_assert_eq!((event.name.as_str(), &event.id), (name, id));
-            let envelope: Value = serde_json::from_str(&event.data).unwrap();
-            prop_assert_eq!(envelope, expected_envelope(sample, offset));
+        let (browser, events) = browser(&stream(EventFormat::SseRecord, &samples));
+        prop_assert_eq!(events.len(), samples.len());
+        for (offset, (event, (sample, id))) in (0..).zip(events.iter().zip(&samples)) {
+            let kind = if sample.value.is_some() { "message" } else { "tombstone" };
+            prop_assert_eq!((event.kind.as_str(), &event.id), (kind, id));
+            prop_assert_eq!(event.json(), expected_envelope(sample, offset));
         }
         prop_assert_eq!(browser.retry, None);
     }
@@ -561,11 +568,24 @@ proptest! {
     fn a_stream_cut_anywhere_shows_complete_events_and_the_id_of_the_last(samples in samples(), cut in any::<prop::sample::Index>()) {
         let whole = stream(EventFormat::SseValue, &samples);
         let cut = cut.index(whole.len() + 1);
-        let browser = whatwg::read(&whole[..cut]);
-        let seen = browser.events.len();
+        let (browser, events) = browser(&whole[..cut]);
+        let seen = events.len();
         let expected: Vec<_> = (0..).zip(&samples).map(|(offset, (s, id))| expected_event(s, offset, id)).collect();
-        prop_assert_eq!(browser.events.into_iter().map(normal).collect::<Vec<_>>(), &expected[..seen]);
+        prop_assert_eq!(events.into_iter().map(normal).collect::<Vec<_>>(), &expected[..seen]);
         let last = seen.checked_sub(1).map_or("", |last| samples[last].1.as_str());
-        prop_assert_eq!(browser.last_event_id, last);
+        prop_assert_eq!(browser.last_id, last);
     }
+}
+
+#[test]
+fn the_oracle_reads_frames_cut_anywhere() {
+    let bytes = "\u{feff}retry: 2000\r\n: hi\r\n\r\nid: a\n\ndata: x\rdata:  y\revent: k\nid: b\n\nid: c\n".as_bytes();
+    for cut in 0..bytes.len() {
+        let mut browser = EventSource::default();
+        let events = [browser.feed(&bytes[..cut]), browser.feed(&bytes[cut..])].concat();
+        let expected = SseEvent { kind: "k".into(), data: "x\n y".into(), id: "b".into() };
+        assert_eq!((events, browser.last_id.as_str()), (vec![expected], "b"), "cut at {cut}");
+        assert_eq!((browser.retry.as_deref(), browser.comments), (Some("2000"), vec!["hi".to_owned()]), "cut at {cut}");
+    }
+    assert_eq!(EventSource::resuming_at("a").feed(b"data: x\n\n")[0].id, "a");
 }

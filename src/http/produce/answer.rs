@@ -55,8 +55,8 @@ pub fn answer(
     };
     let mut out = b"{\"offsets\":[".to_vec();
     if status != StatusCode::ACCEPTED {
-        for (place, entry) in entries.iter().enumerate() {
-            if place > 0 {
+        for (index, entry) in entries.iter().enumerate() {
+            if index > 0 {
                 out.push(b',');
             }
             write(&mut out, entry, acks);

@@ -25,10 +25,10 @@ const SMALL: usize = 64 << 10;
 /// devices get through even when many bodies are held back.
 const EXEMPT: usize = 2 << 10;
 
-pub struct Body<B> {
+pub struct BodyReader<B> {
     chunks: B,
     /// A result that was read ahead; [`next`](Self::next) returns it first.
-    begun: Option<Option<Result<Bytes, BodyError>>>,
+    first: Option<Option<Result<Bytes, BodyError>>>,
     gzip: Option<Gunzip>,
     turns: Arc<Semaphore>,
 }
@@ -50,7 +50,7 @@ impl From<BodyError> for Problem {
     }
 }
 
-impl<B, D, E> Body<B>
+impl<B, D, E> BodyReader<B>
 where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Buf,
@@ -62,21 +62,21 @@ where
         let given: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
         let given = String::from_utf8_lossy(&given.join(&b", "[..])).trim().to_ascii_lowercase();
         match given.as_str() {
-            "" | "identity" => Ok(Self { chunks, begun: None, gzip: None, turns }),
-            "gzip" | "x-gzip" => Ok(Self { chunks, begun: None, gzip: Some(Gunzip::default()), turns }),
+            "" | "identity" => Ok(Self { chunks, first: None, gzip: None, turns }),
+            "gzip" | "x-gzip" => Ok(Self { chunks, first: None, gzip: Some(Gunzip::default()), turns }),
             other => Err(Problem::unsupported_encoding(other, "gzip")),
         }
     }
 
     /// Reads the first bytes ahead. hyper sends `100 Continue` when the body is first polled, so a client that waits
     /// for it (RFC 9110, section 10.1.1) gets it before the response.
-    pub async fn begin(&mut self) {
-        self.begun = Some(self.next().await);
+    pub async fn read_ahead(&mut self) {
+        self.first = Some(self.next().await);
     }
 
     /// Returns the next bytes, never empty; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        if let Some(first) = self.begun.take() {
+        if let Some(first) = self.first.take() {
             return first;
         }
         loop {
@@ -106,17 +106,18 @@ where
     }
 
     /// Reads the complete body. Fails if the client disconnects before its end.
-    pub async fn whole(
+    pub async fn read_all(
         self,
         settings: &Settings,
         headers: &HeaderMap,
         end: &mut BodyEnd,
     ) -> Result<(Bytes, BodyMemory), Problem> {
-        self.within((settings.max_body, "the limit of --max-body; send smaller bodies"), settings, headers, end).await
+        self.read_within((settings.max_body, "the limit of --max-body; send smaller bodies"), settings, headers, end)
+            .await
     }
 
     /// Reads a body of at most `most` bytes; `limit` completes the error for a larger one.
-    async fn within(
+    async fn read_within(
         mut self,
         (most, limit): (usize, &str),
         settings: &Settings,
@@ -189,8 +190,8 @@ where
     D: Buf,
     E: Display,
 {
-    let body = Body::new(body, headers, &settings.bodies)?;
-    Ok(body.within((most, "the limit for this request"), settings, headers, &mut end).await?.0)
+    let body = BodyReader::new(body, headers, &settings.bodies)?;
+    Ok(body.read_within((most, "the limit for this request"), settings, headers, &mut end).await?.0)
 }
 
 /// What all request bodies share: memory, and turns to decompress.
@@ -244,16 +245,16 @@ impl BodyMemory {
         let small = bytes.len().min(SMALL).saturating_sub(EXEMPT);
         self.small.shrink(small);
         self.large.shrink(bytes.len().saturating_sub(SMALL));
-        Bytes::from_owner(SharedState { bytes, _held: self })
+        Bytes::from_owner(ChargedBytes { bytes, _held: self })
     }
 }
 
-struct SharedState {
+struct ChargedBytes {
     bytes: Vec<u8>,
     _held: BodyMemory,
 }
 
-impl AsRef<[u8]> for SharedState {
+impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -3,7 +3,7 @@
 //! `proxy_read_timeout`). Behind a proxy, and where the length of the body is known, the response is therefore held
 //! back while the body arrives as fast as it is read.
 
-use super::body::{Body, BodyError};
+use super::body::{BodyError, BodyReader};
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use std::convert::Infallible;
@@ -19,10 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const RATE: f64 = 1_048_576.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begins {
+pub enum ResponseStart {
     AtOnce,
     /// After the body, or as soon as it arrives slowly.
-    AfterTheBody,
+    AfterBody,
 }
 
 pub struct HeldAnswer {
@@ -33,9 +33,9 @@ pub struct HeldAnswer {
 }
 
 impl HeldAnswer {
-    pub fn new(begins: Begins) -> (Self, oneshot::Receiver<Infallible>) {
+    pub fn new(start: ResponseStart) -> (Self, oneshot::Receiver<Infallible>) {
         let (begin, begun) = oneshot::channel();
-        let begin = (begins == Begins::AfterTheBody).then_some(begin);
+        let begin = (start == ResponseStart::AfterBody).then_some(begin);
         (Self { begin, patience: PATIENCE, waiting_since: None }, begun)
     }
 
@@ -44,12 +44,12 @@ impl HeldAnswer {
     }
 
     /// Stops the clock: the bridge itself does not read the body for now, so the client is not slow.
-    pub fn rest(&mut self) {
+    pub fn pause(&mut self) {
         self.waiting_since = None;
     }
 
     /// Returns the next bytes of the body. Cancel safe.
-    pub async fn next<B, D, E>(&mut self, body: &mut Body<B>) -> Option<Result<Bytes, BodyError>>
+    pub async fn next<B, D, E>(&mut self, body: &mut BodyReader<B>) -> Option<Result<Bytes, BodyError>>
     where
         B: Stream<Item = Result<D, E>> + Unpin,
         D: Buf,

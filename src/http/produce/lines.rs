@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// A line that is not blank. `number` counts all lines of the body, from 1.
 #[derive(Debug)]
-pub struct Line {
+pub struct BodyLine {
     pub number: u64,
     pub text: Result<Bytes, Problem>,
 }
@@ -15,7 +15,7 @@ pub struct Line {
 pub struct BodyLines {
     chunk: Bytes,
     /// The start of a line whose end has not arrived.
-    begun: BytesMut,
+    partial: BytesMut,
     held: BodyMemory,
     max_line: usize,
     /// Why the current line is already rejected; the rest of it is discarded.
@@ -26,7 +26,7 @@ pub struct BodyLines {
 
 impl BodyLines {
     pub fn new(max_line: usize, held: BodyMemory) -> Self {
-        Self { chunk: Bytes::new(), begun: BytesMut::new(), held, max_line, rejected: None, number: 1 }
+        Self { chunk: Bytes::new(), partial: BytesMut::new(), held, max_line, rejected: None, number: 1 }
     }
 
     /// Sets the next chunk. The previous one must have no complete line left.
@@ -35,12 +35,12 @@ impl BodyLines {
     }
 
     /// Counts the lines that end in the chunk, up to `limit`.
-    pub fn at_hand(&self, limit: usize) -> usize {
+    pub fn complete_lines(&self, limit: usize) -> usize {
         memchr::memchr_iter(b'\n', &self.chunk).take(limit).count()
     }
 
     /// Returns at most `limit` lines; empty if the rest of the chunk has no line end.
-    pub fn take(&mut self, limit: usize) -> Vec<Line> {
+    pub fn take(&mut self, limit: usize) -> Vec<BodyLine> {
         let mut found = Vec::new();
         while found.len() < limit
             && let Some(end) = memchr::memchr(b'\n', &self.chunk)
@@ -50,60 +50,60 @@ impl BodyLines {
             found.extend(self.complete(rest));
         }
         if found.is_empty() {
-            self.keep();
+            self.store_rest();
         }
         found
     }
 
     /// Returns the last line, which may have no line end.
-    pub fn finish(&mut self) -> Option<Line> {
+    pub fn finish(&mut self) -> Option<BodyLine> {
         self.complete(Bytes::new())
     }
 
     /// Returns the number of the current line, and whether any of it has arrived.
-    pub fn under_way(&self) -> (u64, bool) {
-        (self.number, self.rejected.is_some() || !self.begun.is_empty() || !self.chunk.is_empty())
+    pub fn current_line(&self) -> (u64, bool) {
+        (self.number, self.rejected.is_some() || !self.partial.is_empty() || !self.chunk.is_empty())
     }
 
     /// Stores the rest of the chunk, within the limits.
-    fn keep(&mut self) {
+    fn store_rest(&mut self) {
         let chunk = std::mem::take(&mut self.chunk);
-        let length = self.begun.len() + chunk.len();
+        let length = self.partial.len() + chunk.len();
         if self.rejected.is_none() {
             let checked = if length > self.max_line { Err(self.too_long()) } else { self.held.set(length) };
             self.rejected = checked.err();
         }
         match self.rejected {
-            None => self.begun.extend_from_slice(&chunk),
+            None => self.partial.extend_from_slice(&chunk),
             // Release its memory as well.
             Some(_) => {
-                self.begun = BytesMut::new();
+                self.partial = BytesMut::new();
                 let _ = self.held.set(0);
             }
         }
     }
 
     /// Completes the current line with `rest`.
-    fn complete(&mut self, rest: Bytes) -> Option<Line> {
+    fn complete(&mut self, rest: Bytes) -> Option<BodyLine> {
         let number = self.number;
         self.number += 1;
         if let Some(problem) = self.rejected.take() {
-            return Some(Line { number, text: Err(problem) });
+            return Some(BodyLine { number, text: Err(problem) });
         }
-        let mut line = if self.begun.is_empty() {
+        let mut line = if self.partial.is_empty() {
             rest
         } else {
-            self.begun.extend_from_slice(&rest);
-            self.begun.split().freeze()
+            self.partial.extend_from_slice(&rest);
+            self.partial.split().freeze()
         };
         if line.len() > self.max_line {
-            return Some(Line { number, text: Err(self.too_long()) });
+            return Some(BodyLine { number, text: Err(self.too_long()) });
         }
         if line.last() == Some(&b'\r') {
             line.truncate(line.len() - 1);
         }
         let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
-        (!is_blank).then_some(Line { number, text: Ok(line) })
+        (!is_blank).then_some(BodyLine { number, text: Ok(line) })
     }
 
     fn too_long(&self) -> Problem {

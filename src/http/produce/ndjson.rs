@@ -5,10 +5,10 @@
 //! bounded. The task waits only briefly for the client to read its receipts: a client that writes its complete body
 //! before it reads anything must not deadlock.
 
-use super::body::{Body, BodyError, BodyMemory};
-use super::held_answer::{Begins, HeldAnswer};
-use super::lines::{BodyLines, Line};
-use super::receipts::{Gone, Outbox, ReceiptSink};
+use super::body::{BodyError, BodyMemory, BodyReader};
+use super::held_answer::{HeldAnswer, ResponseStart};
+use super::lines::{BodyLine, BodyLines};
+use super::receipts::{Disconnected, Outbox, ReceiptSink};
 use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings, check_json};
 use crate::broker::{BrokerError, DeliveryResult};
 use crate::http::problem::Problem;
@@ -36,13 +36,13 @@ const GROUPS: usize = 32;
 const LINES: usize = 16 * 1024;
 /// Bytes of lines that are exempt from the memory budget if the upload has no other lines in flight; fewer than its
 /// connection takes. Each upload makes progress even when the budget is used up.
-const SPARE: usize = 8 << 10;
+const EXEMPT_LINES: usize = 8 << 10;
 /// After a failure the rest of the body is discarded before the response, because many clients read no response before
 /// they have sent everything. A pause of this length ends the wait.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The same pause, and the longest wait, when the bridge shuts down or the client's grant ends: both must finish soon.
-const PARTING_PAUSE: Duration = Duration::from_millis(100);
-const PARTING: Duration = Duration::from_secs(1);
+const INTERRUPT_PAUSE: Duration = Duration::from_millis(100);
+const INTERRUPT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Lines that were read together: the invalid and the queued ones, each in the order of the body.
 struct LineGroup {
@@ -56,24 +56,24 @@ struct LineGroup {
 
 /// How reading the body ended.
 enum UploadEnd {
-    Whole,
+    Complete,
     /// The client disconnected before the end of the body.
     Cut(String),
     /// The rest of the body is not written, for this reason.
     Stopped(Problem),
     /// The same, because the bridge shuts down or the client's grant has ended.
-    Over(Problem),
+    Interrupted(Problem),
     /// The client disconnected from its receipts.
-    Gone,
+    Disconnected,
 }
 
 pub async fn post<B, D, E>(
     hub: Arc<Hub>,
     settings: Settings,
     target: ProduceTarget,
-    begins: Begins,
-    body: Body<B>,
-    over: Option<Revoked>,
+    start: ResponseStart,
+    body: BodyReader<B>,
+    interrupt: Option<Revoked>,
 ) -> Result<Response, Problem>
 where
     B: Stream<Item = Result<D, E>> + Send + Sync + Unpin + 'static,
@@ -82,10 +82,10 @@ where
 {
     let (acks, receipts) = (target.acks, target.receipts);
     let lines = BodyLines::new(settings.max_body, BodyMemory::new(&settings.bodies));
-    let (held, begun) = HeldAnswer::new(begins);
+    let (held, started) = HeldAnswer::new(start);
     let (groups, report) = (VecDeque::new(), ReceiptSink::default());
     let mut upload =
-        NdjsonUpload { hub, settings, target, body, over, lines, groups, under_way: 0, stop: None, held, report };
+        NdjsonUpload { hub, settings, target, body, interrupt, lines, groups, in_flight: 0, stop: None, held, report };
     match receipts {
         ReceiptMode::AtEnd => {
             let (done, summary) = oneshot::channel();
@@ -105,7 +105,7 @@ where
             upload.report = ReceiptSink::Stream(Outbox::new(client, acks));
             spawn(async move { upload.run().await });
             // Resolves, with an error, when the sender is dropped.
-            let _ = begun.await;
+            let _ = started.await;
             let receipts =
                 stream::poll_fn(move |cx| receipts.poll_recv(cx).map(|given| given.map(Ok::<_, Infallible>)));
             let mut response = warp::reply::stream(receipts).into_response();
@@ -126,12 +126,12 @@ struct NdjsonUpload<B> {
     hub: Arc<Hub>,
     settings: Settings,
     target: ProduceTarget,
-    body: Body<B>,
-    over: Option<Revoked>,
+    body: BodyReader<B>,
+    interrupt: Option<Revoked>,
     lines: BodyLines,
     groups: VecDeque<LineGroup>,
     /// Number of lines in `groups`.
-    under_way: usize,
+    in_flight: usize,
     /// Why the upload must stop.
     stop: Option<Problem>,
     held: HeldAnswer,
@@ -155,33 +155,33 @@ where
     }
 
     async fn read(&mut self) -> UploadEnd {
-        let mut is_fed = false;
+        let mut has_chunk = false;
         loop {
-            while is_fed && self.has_room() {
-                let Some((count, memory)) = self.room_for_lines() else { break };
+            while has_chunk && self.has_room() {
+                let Some((count, memory)) = self.reserve_lines() else { break };
                 let found = self.lines.take(count);
-                is_fed = !found.is_empty();
+                has_chunk = !found.is_empty();
                 if let Some(end) = self.submit(found, memory).await {
                     return end;
                 }
             }
-            let may_read = !is_fed && self.has_room();
+            let may_read = !has_chunk && self.has_room();
             if !may_read {
-                self.held.rest();
+                self.held.pause();
             }
             let may_settle = self.report.has_room() && !self.groups.is_empty();
-            let Self { body, groups, over, report, held, .. } = self;
+            let Self { body, groups, interrupt, report, held, .. } = self;
             tokio::select! {
                 chunk = held.next(body), if may_read => match chunk {
                     Some(Ok(chunk)) => {
                         self.lines.feed(chunk);
-                        is_fed = true;
+                        has_chunk = true;
                     }
                     Some(Err(BodyError::Cut(what))) => return UploadEnd::Cut(what),
                     Some(Err(damaged)) => return UploadEnd::Stopped(damaged.into()),
                     None => {
                         let last = self.lines.finish();
-                        return self.submit(last.into_iter().collect(), None).await.unwrap_or(UploadEnd::Whole);
+                        return self.submit(last.into_iter().collect(), None).await.unwrap_or(UploadEnd::Complete);
                     }
                 },
                 outcomes = front(groups), if may_settle => {
@@ -190,32 +190,32 @@ where
                         return UploadEnd::Stopped(problem);
                     }
                 }
-                given = report.give() => if let Err(Gone) = given {
-                    return UploadEnd::Gone;
+                sent = report.send() => if let Err(Disconnected) = sent {
+                    return UploadEnd::Disconnected;
                 },
-                problem = until(over) => return UploadEnd::Over(problem),
+                problem = interrupted(interrupt) => return UploadEnd::Interrupted(problem),
             }
         }
     }
 
     fn has_room(&self) -> bool {
-        self.groups.len() < GROUPS && self.under_way < LINES && self.report.has_room()
+        self.groups.len() < GROUPS && self.in_flight < LINES && self.report.has_room()
     }
 
     /// Returns how many lines may be read and the memory reserved for them. `None` if lines in flight must be settled
     /// first.
-    fn room_for_lines(&self) -> Option<(usize, Option<Reservation>)> {
+    fn reserve_lines(&self) -> Option<(usize, Option<Reservation>)> {
         let each = self.target.memory();
-        let spare = (SPARE / each).max(1);
-        let mut count = self.lines.at_hand(GROUP).max(1);
+        let exempt = (EXEMPT_LINES / each).max(1);
+        let mut count = self.lines.complete_lines(GROUP).max(1);
         loop {
-            if count <= spare && self.groups.is_empty() {
+            if count <= exempt && self.groups.is_empty() {
                 return Some((count, None));
             }
             if let Some(memory) = self.settings.bodies.lines(count * each) {
                 return Some((count, Some(memory)));
             }
-            if count <= spare {
+            if count <= exempt {
                 return None;
             }
             count /= 2;
@@ -223,14 +223,14 @@ where
     }
 
     /// Submits the lines that are JSON. Returns how the upload ends if the rest of the body should not be read.
-    async fn submit(&mut self, found: Vec<Line>, memory: Option<Reservation>) -> Option<UploadEnd> {
+    async fn submit(&mut self, found: Vec<BodyLine>, memory: Option<Reservation>) -> Option<UploadEnd> {
         if found.is_empty() {
             return None;
         }
         let queued = Vec::with_capacity(found.len());
         let mut group = LineGroup { invalid: Vec::new(), queued, waiting: None, _memory: memory };
         let mut values = Vec::with_capacity(found.len());
-        for Line { number, text } in found {
+        for BodyLine { number, text } in found {
             match text.and_then(|text| check(&text).map(|()| text)) {
                 Ok(text) => {
                     group.queued.push(number);
@@ -239,7 +239,7 @@ where
                 Err(problem) => group.invalid.push((number, problem)),
             }
         }
-        self.under_way += group.len();
+        self.in_flight += group.len();
         let mut stop = None;
         if !values.is_empty() {
             match queue(&self.hub, &self.settings, &self.target, &values).await {
@@ -249,7 +249,7 @@ where
                     group.invalid.extend(group.queued.drain(..).map(|number| (number, problem.clone())));
                     group.invalid.sort_by_key(|(number, _)| *number);
                     stop = match refused {
-                        Rejected::ShuttingDown => Some(UploadEnd::Over(problem)),
+                        Rejected::ShuttingDown => Some(UploadEnd::Interrupted(problem)),
                         _ if self.report.is_at_end() => Some(UploadEnd::Stopped(problem)),
                         _ => None,
                     };
@@ -263,7 +263,7 @@ where
     /// Reports the outcomes of the first group.
     fn settle(&mut self, outcomes: Vec<DeliveryResult>) {
         let Some(group) = self.groups.pop_front() else { return };
-        self.under_way -= group.len();
+        self.in_flight -= group.len();
         let is_lost = |index: usize| outcomes.get(index).is_none_or(|outcome| outcome.as_ref().is_err_and(is_lasting));
         let all_lost = !group.queued.is_empty() && (0..group.queued.len()).all(is_lost);
         let mut invalid = group.invalid.into_iter().peekable();
@@ -284,16 +284,16 @@ where
 
     /// Reports how the upload ended to the client and, if the body was not read to its end, to the log.
     async fn close(&mut self, end: UploadEnd) {
-        let (number, is_begun) = self.lines.under_way();
+        let (number, is_begun) = self.lines.current_line();
         let topic = &self.target.topic;
         let written = self.report.counts();
         let (pause, most) = match end {
-            UploadEnd::Over(_) => (PARTING_PAUSE, PARTING),
+            UploadEnd::Interrupted(_) => (INTERRUPT_PAUSE, INTERRUPT_LIMIT),
             _ => (PAUSE, self.settings.timeout),
         };
         match end {
-            UploadEnd::Whole => {}
-            UploadEnd::Gone => {
+            UploadEnd::Complete => {}
+            UploadEnd::Disconnected => {
                 info!("NDJSON upload to {topic} ended before line {number}: the client disconnected; {written}")
             }
             UploadEnd::Cut(what) => {
@@ -301,12 +301,12 @@ where
                 let rest = if is_begun { "it was cut off in the middle and was" } else { "it is missing, and was" };
                 self.report.cut(number, is_begun, Problem::cut(&what, &format!("line {number}: {rest} not written")));
             }
-            UploadEnd::Stopped(problem) | UploadEnd::Over(problem) => {
+            UploadEnd::Stopped(problem) | UploadEnd::Interrupted(problem) => {
                 let why = problem.detail();
                 warn!("stopped an NDJSON upload to {topic} before line {number}: {why}; {written}");
                 self.report.stopped(number, problem);
                 if self.report.is_at_end() {
-                    self.pass_over(pause, most).await;
+                    self.discard_body(pause, most).await;
                 }
             }
         }
@@ -314,7 +314,7 @@ where
     }
 
     /// Discards the rest of the body until it pauses for `pause`, or `most` has passed.
-    async fn pass_over(&mut self, pause: Duration, most: Duration) {
+    async fn discard_body(&mut self, pause: Duration, most: Duration) {
         let deadline = Instant::now() + most;
         while Instant::now() < deadline && matches!(timeout(pause, self.body.next()).await, Ok(Some(Ok(_)))) {
             // A body that is always ready must not block the thread.
@@ -345,9 +345,9 @@ async fn front(groups: &mut VecDeque<LineGroup>) -> Vec<DeliveryResult> {
 }
 
 /// Resolves when the upload must end early, possibly never.
-async fn until(over: &mut Option<Revoked>) -> Problem {
-    match over {
-        Some(over) => over.await,
+async fn interrupted(interrupt: &mut Option<Revoked>) -> Problem {
+    match interrupt {
+        Some(interrupt) => interrupt.await,
         None => std::future::pending().await,
     }
 }

@@ -28,7 +28,7 @@ impl Default for ReceiptSink {
 
 /// The client disconnected.
 #[derive(Debug)]
-pub struct Gone;
+pub struct Disconnected;
 
 impl ReceiptSink {
     pub fn is_at_end(&self) -> bool {
@@ -60,7 +60,7 @@ impl ReceiptSink {
         match self {
             Self::AtEnd(summary) => {
                 let detail = format!("line {line} and all after it were not written: {}", problem.detail());
-                summary.incomplete(problem.saying(detail));
+                summary.incomplete(problem.with_detail(detail));
             }
             Self::Stream(outbox) => outbox.add(line, Err(problem)),
         }
@@ -78,22 +78,22 @@ impl ReceiptSink {
     pub fn has_room(&self) -> bool {
         match self {
             Self::AtEnd(_) => true,
-            Self::Stream(outbox) => outbox.is_joining || outbox.text.len() < WAITING,
+            Self::Stream(outbox) => outbox.is_merging || outbox.text.len() < WAITING,
         }
     }
 
     /// Sends receipts to the client. Cancel safe.
-    pub async fn give(&mut self) -> Result<(), Gone> {
+    pub async fn send(&mut self) -> Result<(), Disconnected> {
         match self {
             Self::AtEnd(_) => std::future::pending().await,
-            Self::Stream(outbox) => outbox.give().await,
+            Self::Stream(outbox) => outbox.send().await,
         }
     }
 
     /// Sends all remaining receipts.
     pub async fn finish(&mut self) {
         if let Self::Stream(outbox) = self {
-            while (!outbox.text.is_empty() || outbox.joined.is_some()) && outbox.give().await.is_ok() {}
+            while (!outbox.text.is_empty() || outbox.merged.is_some()) && outbox.send().await.is_ok() {}
         }
     }
 }
@@ -105,8 +105,8 @@ pub struct Outbox {
     text: Vec<u8>,
     full_since: Option<Instant>,
     /// Whether receipts are merged, until the client reads again.
-    is_joining: bool,
-    joined: Option<MergedReceipts>,
+    is_merging: bool,
+    merged: Option<MergedReceipts>,
     written: u64,
     failed: u64,
 }
@@ -120,17 +120,17 @@ struct MergedReceipts {
 
 impl Outbox {
     pub fn new(client: mpsc::Sender<Bytes>, acks: Acks) -> Self {
-        let (text, full_since, is_joining, joined) = (Vec::new(), None, false, None);
-        Self { client, acks, text, full_since, is_joining, joined, written: 0, failed: 0 }
+        let (text, full_since, is_merging, merged) = (Vec::new(), None, false, None);
+        Self { client, acks, text, full_since, is_merging, merged, written: 0, failed: 0 }
     }
 
     fn add(&mut self, line: u64, entry: RecordResult) {
         *if entry.is_ok() { &mut self.written } else { &mut self.failed } += 1;
-        if self.is_joining {
+        if self.is_merging {
             let new = || MergedReceipts { first: line, last: line, summary: UploadSummary::default() };
-            let joined = self.joined.get_or_insert_with(new);
-            joined.last = line;
-            return joined.summary.add(line, entry);
+            let merged = self.merged.get_or_insert_with(new);
+            merged.last = line;
+            return merged.summary.add(line, entry);
         }
         answer::write(&mut self.text, &entry, self.acks);
         self.text.push(b'\n');
@@ -139,40 +139,40 @@ impl Outbox {
         }
     }
 
-    async fn give(&mut self) -> Result<(), Gone> {
-        if self.text.is_empty() && self.joined.is_none() {
+    async fn send(&mut self) -> Result<(), Disconnected> {
+        if self.text.is_empty() && self.merged.is_none() {
             self.client.closed().await;
-            return Err(Gone);
+            return Err(Disconnected);
         }
-        let join_at = self.full_since.filter(|_| !self.is_joining).map(|since| since + PATIENCE);
-        let place = tokio::select! {
+        let merge_at = self.full_since.filter(|_| !self.is_merging).map(|since| since + PATIENCE);
+        let permit = tokio::select! {
             biased;
-            place = self.client.reserve() => place.map_err(|_| Gone)?,
-            () = at(join_at) => {
-                self.is_joining = true;
+            permit = self.client.reserve() => permit.map_err(|_| Disconnected)?,
+            () = at(merge_at) => {
+                self.is_merging = true;
                 return Ok(());
             }
         };
         let text = std::mem::take(&mut self.text);
         self.full_since = None;
-        let text = match self.joined.take() {
+        let text = match self.merged.take() {
             // First the text, then the merged receipt once the client has taken the text.
-            Some(joined) if !text.is_empty() => {
-                self.joined = Some(joined);
+            Some(merged) if !text.is_empty() => {
+                self.merged = Some(merged);
                 text
             }
-            Some(joined) => {
-                self.is_joining = false;
-                let mut receipt = joined.summary.receipt(joined.first, joined.last);
+            Some(merged) => {
+                self.is_merging = false;
+                let mut receipt = merged.summary.receipt(merged.first, merged.last);
                 receipt.push(b'\n');
                 receipt
             }
             None => {
-                self.is_joining = false;
+                self.is_merging = false;
                 text
             }
         };
-        place.send(text.into());
+        permit.send(text.into());
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ pub struct UploadSummary {
     /// Acknowledged records, or with `acks=0` sent ones.
     written: u64,
     failed: u64,
-    offsets: Vec<Range>,
+    offsets: Vec<OffsetRange>,
     /// Written records outside the listed ranges.
     #[serde(skip_serializing_if = "is_zero")]
     offsets_omitted: u64,
@@ -36,7 +36,7 @@ pub struct UploadSummary {
 
 /// Consecutive offsets of one partition.
 #[derive(Debug, Serialize)]
-struct Range {
+struct OffsetRange {
     partition: Partition,
     first: Offset,
     last: Offset,
@@ -58,7 +58,7 @@ impl UploadSummary {
         match entry {
             Ok(placed) => {
                 self.written += 1;
-                self.place(placed);
+                self.add_offset(placed);
             }
             Err(problem) => {
                 self.failed += 1;
@@ -75,7 +75,7 @@ impl UploadSummary {
         }
     }
 
-    fn place(&mut self, RecordLocation { partition, offset }: RecordLocation) {
+    fn add_offset(&mut self, RecordLocation { partition, offset }: RecordLocation) {
         let Some(offset) = offset else { return };
         // Only the partition's last range can be extended, because its offsets only grow.
         if let Some(range) = self.offsets.iter_mut().rev().find(|range| range.partition == partition)
@@ -83,7 +83,7 @@ impl UploadSummary {
         {
             range.last = offset;
         } else if self.offsets.len() < RANGES {
-            self.offsets.push(Range { partition, first: offset, last: offset });
+            self.offsets.push(OffsetRange { partition, first: offset, last: offset });
         } else {
             self.offsets_omitted += 1;
         }
@@ -109,12 +109,12 @@ impl UploadSummary {
     /// Returns one receipt for lines `first` to `last`.
     pub fn receipt(&self, first: u64, last: u64) -> Vec<u8> {
         #[derive(Serialize)]
-        struct Joined<'a> {
+        struct RangeReceipt<'a> {
             lines: [u64; 2],
             #[serde(flatten)]
             summary: &'a UploadSummary,
         }
-        serde_json::to_vec(&Joined { lines: [first, last], summary: self }).unwrap_or_default()
+        serde_json::to_vec(&RangeReceipt { lines: [first, last], summary: self }).unwrap_or_default()
     }
 
     /// Responds with 200 if every line was written (202 with `acks=0`), with 207 if some were, else with the status of
@@ -127,7 +127,7 @@ impl UploadSummary {
                     Some(first) => format!("no line was written; line {}: {}", first.line, first.error),
                     None => problem.detail().to_owned(),
                 };
-                return problem.saying(detail).response_with(members);
+                return problem.with_detail(detail).response_with(members);
             }
             (Some(_), _) => StatusCode::MULTI_STATUS,
             (None, Acks::None) => StatusCode::ACCEPTED,
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn offsets_join_into_ranges_for_each_partition() {
         let mut summary = UploadSummary::default();
-        let places = [(0, 5), (1, 0), (0, 6), (1, 1), (0, 7), (0, 9)];
-        (1..).zip(places).for_each(|(line, (partition, offset))| summary.add(line, placed(partition, offset)));
+        let locations = [(0, 5), (1, 0), (0, 6), (1, 1), (0, 7), (0, 9)];
+        (1..).zip(locations).for_each(|(line, (partition, offset))| summary.add(line, placed(partition, offset)));
         let range =
             |partition: i32, first: i64, last: i64| json!({"partition": partition, "first": first, "last": last});
         let expected = json!({

@@ -21,8 +21,8 @@ fn read(settings: &Settings, encoding: &str, body: &[u8], chunk: usize) -> Resul
     let chunks: Vec<_> = body.chunks(chunk.max(1)).map(|c| Ok::<_, Infallible>(Bytes::copy_from_slice(c))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let body = Body::new(futures_util::stream::iter(chunks), &headers, &settings.bodies)?;
-        body.whole(settings, &headers, &mut Shutdown::new().end_of_body()).await
+        let body = BodyReader::new(futures_util::stream::iter(chunks), &headers, &settings.bodies)?;
+        body.read_all(settings, &headers, &mut Shutdown::new().end_of_body()).await
     })
 }
 
@@ -117,8 +117,8 @@ fn a_trickling_body_is_ended() {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), ()))
         });
-        let body = Body::new(Box::pin(drops), &HeaderMap::new(), &settings.bodies)?;
-        body.whole(&settings, &HeaderMap::new(), &mut Shutdown::new().end_of_body()).await
+        let body = BodyReader::new(Box::pin(drops), &HeaderMap::new(), &settings.bodies)?;
+        body.read_all(&settings, &HeaderMap::new(), &mut Shutdown::new().end_of_body()).await
     });
     let refused = refused.map(drop).unwrap_err();
     assert_eq!(status(&refused), 408);
