@@ -1,4 +1,4 @@
-//! The door: from what somebody shows to what they may do, as the file says it now.
+//! Authenticates credentials against the current auth file, and revokes permits when the file changes.
 
 use super::credential::Credential;
 use super::loader::AuthLoader;
@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A clock may jump, and a laptop sleep: ends are looked at anew so often.
+/// The longest sleep before an expiry is compared with the clock again, because the clock can jump and a laptop can
+/// suspend.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// A handle that is cheap to clone.
+/// A handle to the current [`AuthTable`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Authenticator(Option<Arc<Inner>>);
 
@@ -27,14 +28,14 @@ struct Inner {
     turns: CheckQueue,
 }
 
-/// What somebody gets for what they have shown.
+/// The result of authenticating a request.
 pub enum AuthOutcome {
     Permitted(Permit),
-    /// To be tried first.
+    /// The password is checked separately, so that the caller can apply its rate limit first.
     Guessed(PasswordCheck),
 }
 
-/// Why a stream ends before its client wants it to.
+/// Why a stream or an upload that was permitted has to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     Ended(GrantEnd),
@@ -42,12 +43,12 @@ pub enum Revocation {
 }
 
 impl Authenticator {
-    /// Nobody has to show anything.
+    /// Permits every request, without credentials.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// As the file says. An error is one line for the person who started the program.
+    /// Reads the auth file and the files it names. An error is one line for the operator.
     pub fn from_file(path: &Path) -> Result<Self, String> {
         let reading = AuthLoader::new(path)?;
         let table = watch::Sender::new(Arc::new(reading.table()?));
@@ -58,27 +59,29 @@ impl Authenticator {
         self.0.is_some()
     }
 
-    /// Reads the files anew. What is wrong with them is logged, and what was said before holds on.
+    /// Reloads the files. If they are invalid, logs the error and keeps the previous table.
     pub fn reload(&self) {
         let Some(door) = &self.0 else { return };
         match door.reading.table() {
             Ok(table) if table.says_the_same_as(&door.table.borrow()) => {}
             Ok(table) => {
                 door.table.send_replace(Arc::new(table));
-                info!("the auth file was read anew");
+                info!("reloaded the auth file");
             }
-            Err(why) => error!("the auth file is not taken, the one before holds on: {why}"),
+            Err(why) => error!("rejected the new auth file, keeping the previous one: {why}"),
         }
         let table = door.table.borrow().clone();
         door.reading.keep_for(&table);
     }
 
-    /// Whether the file, or one that it names, is another than when it was read.
+    /// Whether the auth file, or a file that it names, has changed since it was read.
     pub fn has_changed(&self) -> bool {
         self.0.as_ref().is_some_and(|door| door.reading.is_stale())
     }
 
-    /// What somebody may do who shows this.
+    /// Authenticates a credential. `None` is [`AuthError::Missing`], unless authentication is off.
+    ///
+    /// Waits for the key set of a token's issuer when the token names a key that has not been fetched yet.
     pub async fn answer(&self, credential: Option<&Credential>, arrival: TicketUse) -> Result<AuthOutcome, AuthError> {
         let Some(door) = &self.0 else { return Ok(AuthOutcome::Permitted(Permit::everything())) };
         let credential = credential.ok_or(AuthError::Missing)?;
@@ -94,7 +97,7 @@ impl Authenticator {
             Decision::Granted(grant) => Ok(AuthOutcome::Permitted(Permit::of(grant))),
             Decision::Refused(refused) => Err(refused),
             Decision::Fetch(remotes) => Err(match remotes.iter().any(|remote| remote.keys().is_none()) {
-                true => AuthError::Busy("the keys that tokens are checked with cannot be had just now"),
+                true => AuthError::Busy("the keys that verify tokens are not available at the moment"),
                 false => AuthError::Wrong,
             }),
             Decision::Try { name, secret, password } => {
@@ -104,19 +107,20 @@ impl Authenticator {
         }
     }
 
-    /// A session for a cookie, and its end in ms since the epoch; `None` where there is nothing to sign in to.
+    /// Returns a signed session for a cookie and its expiry in ms since the epoch, or `None` if authentication is off.
     pub fn session(&self, permit: &Permit) -> Result<Option<(String, Timestamp)>, GrantEnd> {
         let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
         door.table.borrow().session(grant, now()).map(Some)
     }
 
-    /// A ticket for a URL, and its end in ms since the epoch; `None` where none is needed.
+    /// Returns a signed ticket for a URL and its expiry in ms since the epoch, or `None` if authentication is off.
     pub fn ticket(&self, permit: &Permit, topics: Vec<TopicName>) -> Result<Option<(String, Timestamp)>, GrantEnd> {
         let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
         door.table.borrow().ticket(grant, topics, now()).map(Some)
     }
 
-    /// Waits until a permit no longer allows this for `topics`, which may be for ever. `None` where it cannot end.
+    /// Returns a future that completes when `permit` no longer allows `right` for all of `topics`. It may never
+    /// complete. Returns `None` for a permit that cannot be revoked.
     pub fn over(
         &self,
         permit: &Permit,
@@ -129,7 +133,7 @@ impl Authenticator {
     }
 }
 
-/// `changes`: of the keys that tokens are checked with.
+/// `changes` reports changes of the key sets that verify tokens.
 async fn over(
     mut tables: watch::Receiver<Arc<AuthTable>>,
     mut changes: watch::Receiver<()>,
@@ -156,7 +160,7 @@ async fn over(
             () = tokio::time::sleep(pause) => Ok(()),
         };
         if changed.is_err() {
-            // Nobody changes anything any more.
+            // The authenticator is gone: nothing can revoke the permit any more.
             std::future::pending::<()>().await;
         }
     }
@@ -164,6 +168,6 @@ async fn over(
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Auth").field(&self.0.as_ref().map(|door| door.reading.path())).finish()
+        f.debug_tuple("Authenticator").field(&self.0.as_ref().map(|door| door.reading.path())).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! From files and URLs to a [`Table`].
+//! Builds an [`AuthTable`] from the auth file and from the key files and URLs that it names.
 
 use super::file::{self, KeySource};
 use super::jwt::{Fetcher, Issuer, IssuerKeys, KeySet, KeySetSource, KeySetUrl};
@@ -12,20 +12,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
-/// What tables are read with, and what outlives them.
+/// Loads tables, and keeps what outlives each of them: the fetchers of key sets and the process's own secret.
 pub struct AuthLoader {
     path: PathBuf,
-    /// Seals where the file has no secret for it.
+    /// Signs sessions and tickets if the file has no `ticket_secret`.
     own_secret: [u8; 32],
-    /// One for each URL that the file names.
+    /// One for each key set URL in the file.
     fetchers: Mutex<Vec<Fetcher>>,
-    /// Told when fetched keys are others than before.
+    /// Notified when a fetch returns different keys.
     changed: Arc<watch::Sender<()>>,
-    /// The files that were read last, well or not.
+    /// The files of the last load, whether it succeeded or not.
     seen: Mutex<Vec<FileStamp>>,
 }
 
-/// The texts that a table is made of.
+/// The files that one load has read.
 struct Texts {
     folder: PathBuf,
     seen: Vec<FileStamp>,
@@ -47,7 +47,7 @@ impl AuthLoader {
         self.changed.subscribe()
     }
 
-    /// An error is one line that names the file.
+    /// Reads all files and builds a table. An error is one line that names the file.
     pub fn table(&self) -> Result<AuthTable, String> {
         let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
         let mut texts = Texts { folder, seen: Vec::new(), all: String::new() };
@@ -56,7 +56,8 @@ impl AuthLoader {
         table
     }
 
-    /// Whether there may be another table by now, also where the last one could not be had.
+    /// Whether a file has changed since the last load. This includes the files of a failed load, so that a corrected or
+    /// newly created file is noticed.
     pub fn is_stale(&self) -> bool {
         lock(&self.seen).iter().any(FileStamp::is_another_now)
     }
@@ -86,7 +87,7 @@ impl AuthLoader {
             }
             KeySource::JwksUrl { place, ca_file: None } => self.fetched(place)?,
             KeySource::JwksUrl { place, ca_file: Some(file) } => {
-                // Among the texts, a change of it counts.
+                // Reading it here makes a change of the CA file reload the table.
                 texts.read(&file)?;
                 let authorities = Some(crate::tls::certificates(&texts.at(&file))?);
                 self.fetched(KeySetUrl { authorities, ..place })?
@@ -94,16 +95,16 @@ impl AuthLoader {
         })
     }
 
-    /// The keys of a URL, by the thread that fetches them already or by a new one.
+    /// Returns the keys of a URL. Reuses the fetcher with the same settings, or starts a new one.
     fn fetched(&self, place: KeySetUrl) -> Result<IssuerKeys, String> {
         let mut fetchers = lock(&self.fetchers);
         if let Some(fetcher) = fetchers.iter().find(|fetcher| fetcher.remote.place == place) {
             return Ok(IssuerKeys::Remote(fetcher.remote.clone()));
         }
         if place.url.starts_with("http://") {
-            warn!("keys for tokens come from {} without TLS: whoever is in between can make tokens", place.url);
+            warn!("fetching token keys from {} without TLS: anyone on the path can forge tokens", place.url);
         }
-        // The provider may be away just when some other setting of it is changed.
+        // Another setting of the same URL has changed. The old keys stay valid even if the provider is down right now.
         let had = fetchers.iter().find(|fetcher| fetcher.remote.place.url == place.url);
         let keys = had.and_then(|fetcher| fetcher.remote.keys());
         let fetcher = Fetcher::start(place, keys, self.changed.clone())?;
@@ -112,7 +113,7 @@ impl AuthLoader {
         Ok(keys)
     }
 
-    /// Ends the threads that this table does not need.
+    /// Stops the fetchers that `table` does not use.
     pub fn keep_for(&self, table: &AuthTable) {
         let mut fetchers = lock(&self.fetchers);
         fetchers.retain(|fetcher| table.uses(&fetcher.remote));
@@ -125,9 +126,9 @@ impl Texts {
     }
 
     fn read(&mut self, file: &Path) -> Result<String, String> {
-        // The auth file itself is named from where the program runs.
+        // The auth file comes first. Its path is relative to the working directory, all others to its directory.
         let path = if self.seen.is_empty() { file.to_owned() } else { self.at(file) };
-        // Before it is read: what is written meanwhile makes it another.
+        // Taken before reading, so that a write during the read counts as a change.
         self.seen.push(FileStamp::now(path.clone()));
         let text = small_file::read_regular_text(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
         self.all.push_str(&text);

@@ -1,4 +1,4 @@
-//! What a request may do.
+//! The result of authentication: an identity with its rights.
 
 use super::identity::ClientIdentity;
 use super::rights::{Right, Rights};
@@ -6,37 +6,38 @@ use crate::record::{Timestamp, TopicName};
 use std::fmt;
 use std::sync::Arc;
 
-/// Given to a request that has shown who asks. Cheap to clone.
+/// What an authenticated request may do. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Permit(Option<Arc<Grant>>);
 
-/// What somebody was let in with.
+/// The grant behind an authenticated request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub identity: ClientIdentity,
     pub rights: Rights,
-    /// A ticket's: consuming these topics and nothing else.
+    /// Restricts a ticket to consuming these topics.
     pub only: Option<Vec<TopicName>>,
     pub held: GrantOrigin,
 }
 
-/// What a grant hangs on: it ends with it.
+/// Where a grant comes from, which decides when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantOrigin {
     pub source: GrantSource,
-    /// By itself, in ms since the epoch; a key's own end is the key's.
+    /// The expiry of the token, session, ticket or certificate, in ms since the epoch. The expiry of a key is looked up
+    /// in the current table instead.
     pub ends: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrantSource {
-    /// This very key of the file.
+    /// The key with this name and this fingerprint.
     Key { name: String, fingerprint: String },
-    /// A token that this issuer has signed with this very key.
+    /// A token of the issuer with this fingerprint, signed with the key of this fingerprint.
     Token { issuer: String, fingerprint: String },
 }
 
-/// Somebody may not do something, in words for them.
+/// Why a request is not permitted, as a sentence for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied(String);
 
@@ -47,7 +48,7 @@ impl fmt::Display for Denied {
 }
 
 impl Permit {
-    /// Everything, where nobody has to say who they are.
+    /// Permits everything, for a bridge without an auth file.
     pub fn everything() -> Self {
         Self(None)
     }
@@ -56,7 +57,7 @@ impl Permit {
         Self(Some(Arc::new(grant)))
     }
 
-    /// Who asks; `None` where nobody has to say.
+    /// Returns the client's identity, or `None` if authentication is off.
     pub fn identity(&self) -> Option<&ClientIdentity> {
         self.0.as_deref().map(|grant| &grant.identity)
     }
@@ -69,11 +70,12 @@ impl Permit {
         self.0.clone()
     }
 
-    /// What they may do; `None`: everything.
+    /// Returns the client's rights, or `None` if everything is permitted.
     pub fn rights(&self) -> Option<&Rights> {
         self.0.as_deref().map(|grant| &grant.rights)
     }
 
+    /// Checks that `right` is granted for `topic`.
     pub fn may(&self, right: Right, topic: &TopicName) -> Result<(), Denied> {
         match &self.0 {
             Some(grant) => grant.may(right, topic),
@@ -81,12 +83,12 @@ impl Permit {
         }
     }
 
-    /// Whether the topic is listed for them.
+    /// Whether lists of topics include `topic`.
     pub fn may_see(&self, topic: &TopicName) -> bool {
         self.0.as_ref().is_none_or(|grant| grant.may_see(topic))
     }
 
-    /// That the topic exists, and how long it is, for who may do anything with it.
+    /// Checks that the client may describe `topic`: any right to it is enough.
     pub fn may_look_at(&self, topic: &TopicName) -> Result<(), Denied> {
         match &self.0 {
             Some(grant) if !grant.may_see(topic) => Err(grant.denied("look at", topic, "any right")),
@@ -94,6 +96,7 @@ impl Permit {
         }
     }
 
+    /// Checks the right `metrics`. Tickets never have it.
     pub fn may_read_metrics(&self) -> Result<(), Denied> {
         match &self.0 {
             Some(grant) if !grant.rights.metrics || grant.only.is_some() => {
@@ -113,7 +116,7 @@ impl Grant {
             let name = self.identity.name();
             let right = right.as_str();
             return Err(Denied(format!(
-                "this ticket of {name:?} does not allow to {right} {topic}; it is for other topics"
+                "this ticket of {name:?} does not permit to {right} {topic}: it is for other topics"
             )));
         }
         match self.rights.allow(right, topic) {

@@ -1,4 +1,4 @@
-//! All that the auth file says, made ready to look things up in. A new file makes a new table.
+//! An immutable snapshot of the auth file, which authenticates credentials. Reloading the file creates a new table.
 
 use super::credential::Credential;
 use super::file::Rules;
@@ -16,9 +16,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Within so long a ticket must be used first.
+/// The time between issuing a ticket and its first use.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(60);
-/// Passwords and tokens that need not be tried again; of more, all are forgotten.
+/// The size of each cache of verified credentials. A full cache is cleared.
 const REMEMBERED: usize = 1024;
 
 #[derive(Debug)]
@@ -27,51 +27,51 @@ pub struct AuthTable {
     issuers: Vec<Issuer>,
     seal: MacKey,
     session: Duration,
-    /// Of all that was read.
+    /// The digest of all files that were read.
     text: Digest,
-    /// Seals of names with their passwords that were right.
+    /// HMACs of names with their verified passwords, so that each password is hashed only once.
     right: Mutex<HashSet<[u8; 32]>>,
-    /// Tokens that were good, so that a signature is checked once.
+    /// Verified tokens, so that each signature is checked only once.
     good: Mutex<HashMap<Digest, Grant>>,
 }
 
-/// Why somebody is not let in.
+/// Why a credential was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthError {
-    /// Nothing was shown.
+    /// The request has no credential.
     Missing,
-    /// What was shown is not known, or not right: nobody learns which.
+    /// The credential is unknown or wrong. Clients are not told which, so that they cannot search for names.
     Wrong,
-    /// Its issuer has signed it, and it is not good all the same.
+    /// A token has a valid signature but is not acceptable; the text says why.
     Bad(String),
-    /// It was right once.
+    /// The credential was valid once.
     Expired,
-    /// It cannot be checked now.
+    /// The credential cannot be checked at the moment; the text says why.
     Busy(&'static str),
 }
 
-/// Why what somebody was let in with holds no longer.
+/// Why a grant is no longer valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantEnd {
     Expired,
     Revoked,
 }
 
-/// Whether a ticket opens its first stream or one that was cut.
+/// Whether a ticket opens its first stream or resumes one. Only the first use has a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TicketUse {
     First,
-    /// With the id of the last event.
+    /// The request has the id of the last event.
     Again,
 }
 
-/// What to do about a credential.
+/// The result of looking up a credential.
 pub enum Decision<'a> {
     Granted(Grant),
     Refused(AuthError),
-    /// To be asked again once these have been fetched anew.
+    /// Look it up again after refreshing these key sets.
     Fetch(Vec<Arc<Remote>>),
-    /// To be tried beside the async threads: it takes a while.
+    /// Check the password, on a blocking thread.
     Try {
         name: &'a str,
         secret: &'a HiddenText,
@@ -80,7 +80,8 @@ pub enum Decision<'a> {
 }
 
 impl AuthTable {
-    /// `fallback` seals where the file has no secret of its own; `text`: of all that was read.
+    /// Builds a table. `fallback` signs sessions and tickets if the file has no `ticket_secret`; `text` is the digest of
+    /// all files that were read.
     pub fn new(rules: Rules, issuers: Vec<Issuer>, fallback: &[u8], text: Digest) -> Result<Self, String> {
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
         let seal = MacKey::new(secret).ok_or("ticket_secret cannot be used")?;
@@ -95,14 +96,17 @@ impl AuthTable {
         })
     }
 
+    /// Whether an issuer takes its keys from `remote`.
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
         self.issuers.iter().any(|issuer| issuer.uses(remote))
     }
 
+    /// Whether both tables come from files with the same contents.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.text == other.text
     }
 
+    /// Looks up a credential at the time `now`.
     pub fn answer<'a>(&self, credential: &'a Credential, arrival: TicketUse, now: Timestamp) -> Decision<'a> {
         let granted = match credential {
             Credential::Bearer(secret) => match self.shown(None, secret, now) {
@@ -110,7 +114,7 @@ impl AuthTable {
                 shown => shown,
             },
             Credential::Named { name, secret } => match self.shown(Some(name), secret, now) {
-                // Programs that know only Basic have a token for a password.
+                // Clients that support only Basic send a token as the password.
                 Err(AuthError::Wrong) if jwt::header(secret.reveal()).is_some() => {
                     return self.answer_to_token(secret, now);
                 }
@@ -177,7 +181,7 @@ impl AuthTable {
         }
     }
 
-    /// After [`Answer::Try`] went well.
+    /// Caches a verified password and returns its grant. Called after [`Decision::Try`].
     pub fn tried(&self, name: &str, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
         let grant = self.of_password(name, now)?;
         let mut right = lock(&self.right);
@@ -189,12 +193,12 @@ impl AuthTable {
     }
 
     fn of_password(&self, name: &str, now: Timestamp) -> Result<Grant, AuthError> {
-        // The password that was tried may have been another's, to take as long.
+        // For an unknown name, another key's password was checked.
         let key = self.keys.named(name).filter(|key| key.is_password()).ok_or(AuthError::Wrong)?;
         grant(key, now)
     }
 
-    /// Whether this very password was right before.
+    /// Whether this password of `name` has been verified before.
     pub fn remembers(&self, name: &str, secret: &HiddenText) -> bool {
         let memory = self.memory_of(name, secret);
         lock(&self.right).contains(&memory)
@@ -229,7 +233,7 @@ impl AuthTable {
         })
     }
 
-    /// A key's rights are those that it has now; a token's those that it had.
+    /// Returns the current rights of a key, or the rights that a token was issued with.
     fn rights_of(&self, source: &GrantSource, own: Option<Rights>) -> Option<Rights> {
         match source {
             GrantSource::Key { name, .. } => self.keys.named(name).map(|key| key.rights.clone()),
@@ -237,7 +241,7 @@ impl AuthTable {
         }
     }
 
-    /// Until when a grant holds, as far as is known now; `None`: without end.
+    /// Returns when a grant expires as of this table, or `None` if it does not expire.
     pub fn until(&self, held: &GrantOrigin, now: Timestamp) -> Result<Option<Timestamp>, GrantEnd> {
         let source_ends = match &held.source {
             GrantSource::Key { name, fingerprint } => {
@@ -259,20 +263,20 @@ impl AuthTable {
         }
     }
 
-    /// Whether a grant still allows this for all of these topics.
+    /// Checks that a grant still permits `right` for all of `topics`, with the key's current rights.
     pub fn still_allows(&self, grant: &Grant, right: Right, topics: &[TopicName]) -> Result<(), super::Denied> {
         let rights = self.rights_of(&grant.held.source, Some(grant.rights.clone())).unwrap_or_default();
         let now = Grant { rights, ..grant.clone() };
         topics.iter().try_for_each(|topic| now.may(right, topic))
     }
 
-    /// A session for who was let in, and its end in ms since the epoch.
+    /// Issues a session. Returns it with its expiry in ms since the epoch.
     pub fn session(&self, grant: &Grant, now: Timestamp) -> Result<(String, Timestamp), GrantEnd> {
         let pass = self.pass_for(grant, None, now)?;
         Ok((pass.seal(&self.seal, TokenUse::Session), pass.ends))
     }
 
-    /// A ticket to consume `topics`, and its end in ms since the epoch.
+    /// Issues a ticket to consume `topics`. Returns it with its expiry in ms since the epoch.
     pub fn ticket(
         &self,
         grant: &Grant,

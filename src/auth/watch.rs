@@ -1,4 +1,4 @@
-//! Notices that the auth file, or a file that it names, has changed.
+//! Polls the auth file, and the files that it names, for changes.
 
 use super::Authenticator;
 use crate::sync::watchdog::{self, Worker};
@@ -6,12 +6,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::time::Duration;
 
-/// How often files are looked at.
+/// The interval between two polls.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The thread that reads changed files anew. Dropping it ends and joins it.
+/// The thread that reloads changed files. Dropping it stops and joins the thread.
 pub struct Watch {
-    // Closed before the thread is joined.
+    // Fields drop in order: the channel closes before the thread is joined.
     ask: Sender<()>,
     _worker: Worker,
 }
@@ -23,9 +23,9 @@ impl Watch {
         Ok(Self { ask, _worker })
     }
 
-    /// Reads the files soon, whether they have changed or not.
+    /// Wakes the thread to reload the files, whether they have changed or not.
     pub fn read_anew(&self) {
-        // Where it is asked already, once is enough.
+        // A full channel means that a reload is already pending.
         let _ = self.ask.try_send(());
     }
 }

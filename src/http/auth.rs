@@ -1,4 +1,4 @@
-//! Who asks, and what they may do: from a request to a [`Permit`].
+//! Authenticates requests: finds their credentials and turns them into a [`Permit`].
 
 use super::App;
 use super::limits::ClientKey;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use warp::http::HeaderMap;
 use warp::http::header;
 
-/// What the request may do. Where nobody has to say who they are, that is everything.
+/// Authenticates a request. Everything is permitted if authentication is off.
 pub async fn permit(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Result<Permit, Problem> {
     if !app.settings.auth.is_on() {
         return Ok(Permit::everything());
@@ -33,7 +33,7 @@ pub async fn permit(app: &Arc<App>, request: &Request, asker: &RequestOrigin) ->
     permit
 }
 
-/// What the request may do with this.
+/// Authenticates a request with the given credential. Applies the rate limit for password guesses.
 pub async fn permit_for(
     app: &Arc<App>,
     request: &Request,
@@ -54,13 +54,13 @@ pub async fn permit_for(
     }
 }
 
-/// Cookies of a request that may be the session, and headers that are searched for them.
+/// The most session cookies of a request that are tried, and the most `Cookie` headers that are searched for them.
 const MAX_SESSIONS: usize = 8;
 const MAX_COOKIE_HEADERS: usize = 50;
 
-const UNREADABLE: &str = "Authorization cannot be read; give Authorization: Bearer KEY, or curl -u NAME:KEY";
+const UNREADABLE: &str = "malformed Authorization header; send `Authorization: Bearer KEY`, or use curl -u NAME:KEY";
 
-/// That a topic may be used so; its name must be one, too.
+/// Checks that a permit includes `right` for `topic`, which must be a valid name.
 pub fn check(permit: &Permit, right: Right, topic: &str) -> Result<(), Problem> {
     if permit.identity().is_some() {
         permit.may(right, &TopicName::new(topic)?)?;
@@ -68,7 +68,8 @@ pub fn check(permit: &Permit, right: Right, topic: &str) -> Result<(), Problem> 
     Ok(())
 }
 
-/// Likewise, with the end of what may go on for long.
+/// Like [`check`], and returns a future that completes when the permit no longer includes the right. Long-running
+/// requests end with it.
 pub fn check_to_the_end(app: &App, permit: &Permit, right: Right, topic: &str) -> Result<Option<Revoked>, Problem> {
     if permit.identity().is_none() {
         return Ok(None);
@@ -78,14 +79,15 @@ pub fn check_to_the_end(app: &App, permit: &Permit, right: Right, topic: &str) -
     Ok(over(app, permit, right, &[topic]))
 }
 
-/// The end of what goes on as long as the permit does; `None`: it has none.
+/// Returns a future that completes when `permit` no longer includes `right` for all of `topics`, or `None` if it cannot
+/// be revoked.
 pub fn over(app: &App, permit: &Permit, right: Right, topics: &[TopicName]) -> Option<Revoked> {
     let over = app.settings.auth.over(permit, right, topics.to_vec())?;
     Some(Box::pin(async { over.await.into() }))
 }
 
-/// Metrics are for everybody on this machine's own bridge, else for who has the right to them. What a proxy on this machine
-/// hands on is from elsewhere.
+/// Checks that a request may read the metrics: without credentials on a loopback bridge, else with the right `metrics`.
+/// A request that a local proxy forwards is not local.
 pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Result<(), Problem> {
     if app.guard().is_called_loopback(request.host.as_ref()) && !peer::is_forwarded(&request.headers) {
         return Ok(());
@@ -93,8 +95,8 @@ pub async fn check_metrics(app: &Arc<App>, request: &Request, asker: &RequestOri
     Ok(permit(app, request, asker).await?.may_read_metrics()?)
 }
 
-/// The header wins over the ticket, that over the cookie, and that over the certificate. Several are only cookies, of which
-/// any may be the one that this bridge has set.
+/// Returns the credentials of a request, in order of precedence: the header, a ticket, session cookies, the client
+/// certificate. Only cookies can yield several, any of which may be the one that this bridge has set.
 fn credentials(request: &Request, asker: &RequestOrigin) -> Result<Vec<Credential>, BadCredential> {
     if let Some(value) = request.headers.get(header::AUTHORIZATION) {
         return Credential::of_authorization(value.as_bytes()).map(|shown| vec![shown]);
@@ -102,7 +104,7 @@ fn credentials(request: &Request, asker: &RequestOrigin) -> Result<Vec<Credentia
     if let Some(ticket) = ticket(request) {
         return Ok(vec![ticket]);
     }
-    // Browsers send certificates by themselves, as they do cookies.
+    // Browsers attach cookies and client certificates to requests of any page, so they count only for trusted origins.
     let ours = is_ours(&request.headers, asker);
     if !ours {
         return Ok(Vec::new());
@@ -111,7 +113,7 @@ fn credentials(request: &Request, asker: &RequestOrigin) -> Result<Vec<Credentia
     Ok(if sessions.is_empty() { Vec::from_iter(certificate(request)) } else { sessions })
 }
 
-/// Streams alone take one: EventSource cannot set headers.
+/// Returns the ticket of a request. Only streams accept tickets, because `EventSource` cannot set headers.
 fn ticket(request: &Request) -> Option<Credential> {
     if !request.is_for_a_stream() || !request.query.contains(query::TICKET) {
         return None;
@@ -126,17 +128,18 @@ fn certificate(request: &Request) -> Option<Credential> {
 
 fn sessions(request: &Request) -> Vec<Credential> {
     let cookie = request.cookie();
-    // HTTP/2 may send one header for each cookie.
+    // HTTP/2 may split cookies over several headers (RFC 9113, 8.2.3).
     let headers = request.headers.get_all(header::COOKIE).iter().take(MAX_COOKIE_HEADERS);
     headers.flat_map(|value| Credential::of_cookies(value.as_bytes(), &cookie)).take(MAX_SESSIONS).collect()
 }
 
-/// Whether a cookie counts: browsers send it by themselves, also for a page of another port of the same host.
+/// Whether cookies and certificates count: browsers also attach them to requests of pages on another port of the same
+/// host (CSRF).
 fn is_ours(headers: &HeaderMap, asker: &RequestOrigin) -> bool {
     match asker {
         RequestOrigin::Own | RequestOrigin::Listed(_) => true,
         RequestOrigin::Anybody => false,
-        // No Origin: a page's own GET, somebody who typed the address, or a picture in another page.
+        // No `Origin`: a page's same-origin GET, a URL typed by the user, or an image in another site's page.
         RequestOrigin::NoPage => {
             let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
             matches!(site, None | Some(b"same-origin" | b"none"))
@@ -144,15 +147,15 @@ fn is_ours(headers: &HeaderMap, asker: &RequestOrigin) -> bool {
     }
 }
 
-/// A stream that was cut comes back with the id of its last event.
+/// A stream that reconnects sends the id of its last event.
 fn arrival(request: &Request) -> TicketUse {
     let header = request.headers.get("last-event-id").is_some_and(|id| !id.is_empty());
     let parameter = || ["last_event_id", "lastEventId"].iter().any(|name| query::first(&request.query, name).is_some());
     if header || parameter() { TicketUse::Again } else { TicketUse::First }
 }
 
-/// Browsers answer a challenge to Basic with a window of their own, and from then on send the password by themselves: they
-/// are not asked for it.
+/// Browsers answer a Basic challenge with a password dialog and then attach the password to every request, so they are
+/// not offered Basic.
 fn challenge(headers: &HeaderMap) -> Challenge {
     let of_browser = ["sec-fetch-mode", "accept-language"].iter().any(|name| headers.contains_key(*name));
     if of_browser { Challenge::Bearer } else { Challenge::BearerOrBasic }
@@ -161,14 +164,13 @@ fn challenge(headers: &HeaderMap) -> Challenge {
 fn problem(refused: &AuthError, challenge: Challenge) -> Problem {
     match refused {
         AuthError::Missing => Problem::unauthorized(
-            "who asks? give Authorization: Bearer KEY, curl -u NAME:KEY, a session (POST /login) or a ticket (POST /tickets)",
+            "missing credentials; send `Authorization: Bearer KEY` (curl -u NAME:KEY), a session (POST /login) or a ticket \
+             (POST /tickets)",
             challenge,
         ),
-        AuthError::Wrong => {
-            Problem::unauthorized("this key, token, session or ticket is not known here", challenge.of_wrong())
-        }
+        AuthError::Wrong => Problem::unauthorized("unknown key, token, session or ticket", challenge.of_wrong()),
         AuthError::Expired => Problem::unauthorized(
-            "this key, token, session or ticket was good and is not any more; sign in again, or get a new ticket",
+            "this key, token, session or ticket has expired or was revoked; sign in again, or get a new ticket",
             challenge.of_wrong(),
         ),
         AuthError::Bad(why) => Problem::unauthorized(why, challenge.of_wrong()),
@@ -186,9 +188,9 @@ impl From<GrantEnd> for Problem {
     fn from(ended: GrantEnd) -> Self {
         let detail = match ended {
             GrantEnd::Expired => {
-                "the key, token or session that this began with has ended; sign in again, or get a new ticket"
+                "the key, token or session behind this request has expired; sign in again, or get a new ticket"
             }
-            GrantEnd::Revoked => "the key, token or session that this began with has been revoked",
+            GrantEnd::Revoked => "the key, token or session behind this request has been revoked",
         };
         Self::unauthorized(detail, Challenge::Bearer.of_wrong())
     }

@@ -1,4 +1,4 @@
-//! `[[jwt]]`: whose tokens are taken.
+//! Parses `[[jwt]]`: the issuers whose tokens are accepted.
 
 use super::{check_name, duration};
 use crate::auth::jwt::{IssuerTerms, KeySetUrl};
@@ -8,15 +8,16 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// By how much clocks may differ, where nothing is said and at most.
+/// The default and the maximum of `leeway`, the tolerated clock skew.
 const LEEWAY: Duration = Duration::from_secs(30);
 const MOST_LEEWAY: Duration = Duration::from_secs(600);
-/// Of a key set behind a URL: how often it is looked for, and how often at most because of unknown keys.
+/// The default and the maximum of `jwks_refresh`, the interval between fetches of a key set.
 const REFRESH: Duration = Duration::from_secs(300);
 const MOST_REFRESH: Duration = Duration::from_secs(86_400);
+/// The default of `jwks_floor`, the shortest interval between fetches that unknown keys cause.
 const FLOOR: Duration = Duration::from_secs(10);
 
-/// Where the keys are that its tokens are signed with. Files are seen from the auth file's folder.
+/// Where an issuer's keys come from. Paths are relative to the directory of the auth file.
 #[derive(Debug, Clone)]
 pub enum KeySource {
     Secret(HiddenText),
@@ -70,6 +71,7 @@ impl OneOrMany {
     }
 }
 
+/// Validates one `[[jwt]]`.
 pub fn read(written: IssuerEntry) -> Result<(IssuerTerms, KeySource), String> {
     check_name(&written.name)?;
     let name = written.name.clone();
@@ -80,7 +82,7 @@ fn terms(written: IssuerEntry) -> Result<(IssuerTerms, KeySource), String> {
     let time = |given: Option<String>, name: &str, default, least: Duration, most: Duration| match given {
         None => Ok(default),
         Some(text) => duration(&text, most).filter(|time| *time >= least).ok_or_else(|| {
-            format!("{name} is no time such as 30s, from {} s to {} s", least.as_secs(), most.as_secs())
+            format!("{name} must be a duration such as 30s, from {} s to {} s", least.as_secs(), most.as_secs())
         }),
     };
     let second = Duration::from_secs(1);
@@ -92,7 +94,7 @@ fn terms(written: IssuerEntry) -> Result<(IssuerTerms, KeySource), String> {
             (None, None, None, Some(file), None) => KeySource::JwksFile(file),
             (None, None, None, None, Some(url)) => {
                 if !url.starts_with("https://") && !url.starts_with("http://") {
-                    return Err("jwks_url is no URL such as https://idp.example/jwks.json".to_owned());
+                    return Err("jwks_url must be a URL such as https://idp.example/jwks.json".to_owned());
                 }
                 let place = KeySetUrl {
                     url,

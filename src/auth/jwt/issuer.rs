@@ -1,4 +1,4 @@
-//! Whose tokens are taken, and what they allow.
+//! Verifies the tokens of one issuer, and turns their claims into grants.
 
 use super::key_set::KeySet;
 use super::remote::Remote;
@@ -14,27 +14,28 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Keys that a token is tried with; more of one name are nobody's.
+/// The most keys that one token is verified with, which bounds the cost of a forged token.
 const MOST_TRIES: usize = 8;
-/// Longer names would fill logs and tickets.
+/// The longest subject, in characters: names appear in logs and tickets.
 const LONGEST_NAME: usize = 100;
 
-/// What the file says about an issuer, but for its keys.
+/// The settings of an issuer, except for its keys.
 #[derive(Debug, Clone)]
 pub struct IssuerTerms {
-    /// Goes before the names of its tokens' subjects.
+    /// The prefix of its subjects' names.
     pub name: String,
-    /// `iss` must be one of these; empty: any.
+    /// The accepted values of `iss`. Any value is accepted if this is empty.
     pub issuers: Vec<String>,
-    /// `aud` must hold one of these; empty: tokens that name an audience are not for us.
+    /// The accepted values of `aud`. If this is empty, tokens with an audience are rejected: they are meant for another
+    /// service.
     pub audiences: Vec<String>,
-    /// By how much its clock may differ.
+    /// The tolerated clock skew.
     pub leeway: Duration,
-    /// The claim that names somebody.
+    /// The claim with the subject's name.
     pub identity: String,
-    /// The claim that holds their rights: a member's name, or a JSON pointer.
+    /// The claim with the rights: a member's name, or a JSON pointer (RFC 6901).
     pub claim: String,
-    /// What all of its tokens allow.
+    /// The rights that each of its tokens has.
     pub rights: Rights,
 }
 
@@ -42,7 +43,7 @@ pub struct IssuerTerms {
 pub struct Issuer {
     terms: IssuerTerms,
     keys: IssuerKeys,
-    /// Another one as soon as the terms are.
+    /// Changes with the settings, which ends all sessions and tickets from tokens of this issuer.
     pub fingerprint: String,
 }
 
@@ -52,19 +53,19 @@ pub enum IssuerKeys {
     Remote(Arc<Remote>),
 }
 
-/// What an issuer says to a token.
+/// The result of verifying a token against one issuer.
 #[derive(Debug)]
 pub enum TokenVerdict {
     Good(Box<Grant>),
-    /// It has not signed it.
+    /// None of the issuer's keys has signed the token.
     Foreign,
-    /// It has signed it, and it is not good all the same.
+    /// The signature is valid, but the token is not.
     Bad(Flaw),
-    /// Signed with a key that may be there by now.
+    /// The token names a key that is not in the fetched set. It may be a new key.
     UnknownKey(Arc<Remote>),
 }
 
-/// What is wrong with a token that its issuer has signed.
+/// Why a token with a valid signature is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
     Expired,
@@ -77,12 +78,13 @@ impl Issuer {
         Self { terms, keys, fingerprint }
     }
 
-    /// Whether it still vouches for what a key of this fingerprint has signed.
+    /// Whether the issuer still has the key with this fingerprint.
     pub fn vouches_for(&self, fingerprint: &str) -> bool {
-        // Until they are fetched, what was sealed here is believed.
+        // Until the first fetch succeeds, sessions and tickets stay valid: their own signature was verified.
         self.key_set().is_none_or(|keys| keys.has(fingerprint))
     }
 
+    /// Whether it takes its keys from `remote`.
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
         matches!(&self.keys, IssuerKeys::Remote(own) if Arc::ptr_eq(own, remote))
     }
@@ -94,7 +96,7 @@ impl Issuer {
         }
     }
 
-    /// `header` is the token's own, which chooses among the keys and nothing else.
+    /// Verifies a token. Its unverified `header` only selects among the keys.
     pub fn judge(&self, token: &str, header: &Header) -> TokenVerdict {
         let keys = self.key_set();
         let fitting: Vec<_> = keys.iter().flat_map(|keys| keys.fitting(header)).take(MOST_TRIES).collect();
@@ -109,7 +111,7 @@ impl Issuer {
             }
         }
         match &self.keys {
-            // A key without a name may have been changed for another.
+            // A token without `kid` may be signed with a new key.
             IssuerKeys::Remote(remote) if fitting.is_empty() || header.kid.is_none() => {
                 TokenVerdict::UnknownKey(remote.clone())
             }
@@ -146,7 +148,7 @@ impl Issuer {
             let like = r#"{"produce":["readings.*"],"consume":["*"]}"#;
             return TokenVerdict::Bad(Flaw::Other(format!("the token's claim {claim:?} is not such as {like}")));
         };
-        // jsonwebtoken has seen that it is a number and not over.
+        // jsonwebtoken has checked that `exp` is a number in the future.
         let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
         let ends = (expires * 1000.0) as Timestamp;
         let leeway = Timestamp::try_from(self.terms.leeway.as_millis()).unwrap_or_default();
@@ -159,7 +161,7 @@ impl Issuer {
         }))
     }
 
-    /// `idp/alice`, so that it is nobody's key.
+    /// Returns `ISSUER/SUBJECT`. The slash keeps it apart from the names of keys.
     fn name_of(&self, claims: &Value) -> String {
         let subject = claims.get(&self.terms.identity).and_then(Value::as_str).unwrap_or("(no name)");
         let subject: String = subject.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
@@ -167,16 +169,16 @@ impl Issuer {
     }
 }
 
-/// `None`: this key has not signed it.
+/// Classifies an error. Returns `None` if the key has not signed the token.
 fn flaw(kind: &ErrorKind) -> Option<Flaw> {
     let other = |what: &str| Some(Flaw::Other(format!("the token {what}")));
     match kind {
         ErrorKind::ExpiredSignature => Some(Flaw::Expired),
-        ErrorKind::ImmatureSignature => other("begins later than now"),
+        ErrorKind::ImmatureSignature => other("is not valid yet (nbf)"),
         ErrorKind::InvalidAudience => other("is for another audience"),
-        ErrorKind::InvalidIssuer => other("is of another issuer"),
+        ErrorKind::InvalidIssuer => other("is from another issuer"),
         ErrorKind::MissingRequiredClaim(claim) => other(&format!("lacks the claim {claim}")),
-        ErrorKind::InvalidClaimFormat(claim) => other(&format!("has a claim {claim} of the wrong kind")),
+        ErrorKind::InvalidClaimFormat(claim) => other(&format!("has a claim {claim} of the wrong type")),
         _ => None,
     }
 }

@@ -1,5 +1,5 @@
-//! A key set behind a URL: fetched by a thread of its own, kept while the URL is away, and fetched anew when a token names a
-//! key that is not in it.
+//! A key set behind a URL. A thread fetches it at intervals and when a token names an unknown key, and keeps the last keys
+//! while the URL is unreachable.
 
 use super::key_set::{KeySet, KeySetSource};
 use crate::sync::backoff::Backoff;
@@ -12,34 +12,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// After a fetch that failed: from a second up.
+/// The first back-off after a failed fetch.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// A URL that is slower is away.
+/// The time limit of a fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Of an answer.
+/// The largest response body.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Where a set is fetched from.
+/// The URL of a key set, and how to fetch it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySetUrl {
     pub url: String,
-    /// Who vouches for https, instead of those whom the system trusts.
+    /// Trust anchors for HTTPS, instead of the system's.
     pub authorities: Option<Vec<CertificateDer<'static>>>,
-    /// How old a set gets before it is looked for anew.
+    /// The interval between fetches.
     pub refresh: Duration,
-    /// Tokens that name unknown keys, which anybody can make, cost the URL no more than one request in so long.
+    /// The shortest interval between fetches that unknown keys cause, because anyone can make a token with an unknown
+    /// key.
     pub floor: Duration,
 }
 
-/// The thread that fetches. Dropping it ends and joins it, which may take until a fetch gives up.
+/// The thread that fetches a key set. Dropping it stops and joins the thread, which may take until a fetch times out.
 pub struct Fetcher {
     pub remote: Arc<Remote>,
-    // Closed before the thread is joined.
+    // Fields drop in order: the channel closes before the thread is joined.
     _ended: Sender<()>,
     _worker: Worker,
 }
 
-/// What was fetched, for many.
+/// The fetched keys, shared by all tables that use the URL.
 pub struct Remote {
     pub place: KeySetUrl,
     fetched: watch::Receiver<FetchedKeys>,
@@ -48,15 +49,15 @@ pub struct Remote {
 
 #[derive(Clone)]
 struct FetchedKeys {
-    /// The last that was had.
+    /// The keys of the last successful fetch.
     keys: Option<Arc<KeySet>>,
-    /// When it was last tried to have them, well or not.
+    /// The end of the last fetch, successful or not.
     tried: Option<Instant>,
 }
 
 impl Fetcher {
-    /// `keys`: those that were had from this URL before. `changed` is told when there are others. An error is one of the
-    /// place.
+    /// Starts fetching. `keys` are the keys fetched from this URL before; `changed` is notified when a fetch returns
+    /// different ones.
     pub fn start(place: KeySetUrl, keys: Option<Arc<KeySet>>, changed: Arc<watch::Sender<()>>) -> Result<Self, String> {
         let agent = agent(&place)?;
         let (fetched_sender, fetched) = watch::channel(FetchedKeys { keys, tried: None });
@@ -70,26 +71,26 @@ impl Fetcher {
 }
 
 impl Remote {
-    /// The last keys that were had; `None`: none yet.
+    /// Returns the keys of the last successful fetch, or `None` before the first.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
         self.fetched.borrow().keys.clone()
     }
 
-    /// Has the keys fetched anew and waits for that, unless it was tried a moment ago.
+    /// Requests a fetch and waits for its end. Does nothing if the last fetch was less than `floor` ago.
     pub async fn refresh(&self) {
         let mut fetched = self.fetched.clone();
         let before = fetched.borrow_and_update().tried;
         if before.is_some_and(|tried| tried.elapsed() < self.place.floor) {
             return;
         }
-        // Where it is asked already, once is enough.
+        // A full channel means that a fetch is already pending.
         let _ = self.ask.try_send(());
         let done = fetched.wait_for(|fetched| fetched.tried != before);
         drop(tokio::time::timeout(TIMEOUT + FIRST_PAUSE, done).await);
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Fetching {
     place: KeySetUrl,
     agent: ureq::Agent,
@@ -107,7 +108,7 @@ impl Fetching {
             let pause = match self.fetch() {
                 Ok(keys) => {
                     if std::mem::take(&mut is_away) {
-                        info!("{} answers again", self.place.url);
+                        info!("{} is available again", self.place.url);
                     }
                     backoff.reset();
                     self.take(keys);
@@ -115,13 +116,13 @@ impl Fetching {
                 }
                 Err(why) => {
                     if !std::mem::replace(&mut is_away, true) {
-                        warn!("no keys from {}, those that were had hold on: {why}", self.place.url);
+                        warn!("cannot fetch keys from {}; using the cached ones: {why}", self.place.url);
                     }
                     self.fetched.send_modify(|fetched| fetched.tried = Some(Instant::now()));
                     backoff.pause(fastrand::f64())
                 }
             };
-            // Who asked meanwhile has waited for this very fetch.
+            // The fetch that just ended also serves the requests that arrived during it.
             let _ = self.asked.try_recv();
             select! {
                 recv(self.asked) -> _ => {}
@@ -140,7 +141,7 @@ impl Fetching {
             fetched.tried = Some(Instant::now());
         });
         if !is_same {
-            info!("new keys for tokens from {}", self.place.url);
+            info!("fetched new token keys from {}", self.place.url);
             self.changed.send_replace(());
         }
     }
@@ -150,7 +151,7 @@ impl Fetching {
         let mut answer =
             self.agent.get(&self.place.url).header("Accept", "application/json").call().map_err(|e| e.to_string())?;
         if !answer.status().is_success() {
-            return Err(format!("{}; redirects are not followed, name the last address", answer.status()));
+            return Err(format!("status {}; redirects are not followed: give the final URL", answer.status()));
         }
         let text = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;
         KeySet::of_jwks(&text, KeySetSource::Url)

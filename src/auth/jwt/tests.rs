@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const SECRET: &str = "a secret of 32 characters or more";
 
-/// Made for these tests, and used nowhere else.
+/// Keys that only tests use.
 macro_rules! pem {
     ($name:literal) => {
         include_str!(concat!("testing/", $name, ".pem"))
@@ -89,7 +89,7 @@ fn topic(name: &str) -> TopicName {
 }
 
 #[test]
-fn a_token_of_each_algorithm_lets_in() {
+fn a_token_of_each_algorithm_is_accepted() {
     let rsa = (Algorithm::RS256, EncodingKey::from_rsa_pem(pem!("rsa").as_bytes()).unwrap(), pem!("rsa.pub"));
     let ec = (Algorithm::ES256, EncodingKey::from_ec_pem(pem!("ec").as_bytes()).unwrap(), pem!("ec.pub"));
     let ed = (Algorithm::EdDSA, EncodingKey::from_ed_pem(pem!("ed").as_bytes()).unwrap(), pem!("ed.pub"));
@@ -112,7 +112,7 @@ fn a_token_of_each_algorithm_lets_in() {
 
 #[test]
 fn a_token_cannot_choose_the_algorithm() {
-    // The public key, which anybody has, taken for a shared secret.
+    // Algorithm confusion: the public key, which everyone knows, used as a shared secret.
     for public in [pem!("rsa.pub"), pem!("ec.pub"), pem!("ed.pub")] {
         let forged = sign(Algorithm::HS256, None, &EncodingKey::from_secret(public.as_bytes()), &claims());
         assert_eq!(judge(&of_pem(public), &forged), Err("foreign".into()));
@@ -128,7 +128,7 @@ fn a_token_cannot_choose_the_algorithm() {
     }
     let rs512 = sign(Algorithm::RS512, None, &EncodingKey::from_rsa_pem(pem!("rsa").as_bytes()).unwrap(), &claims());
     assert_eq!(judge(&of_pem(pem!("rsa.pub")), &rs512), Err("foreign".into()));
-    // A header that must be understood.
+    // A critical header parameter.
     let header = json!({"alg": "HS256", "crit": ["b64"], "b64": false});
     let signed = format!("{}.{}", part(&header), part(&claims()));
     let key = EncodingKey::from_secret(SECRET.as_bytes());
@@ -137,7 +137,7 @@ fn a_token_cannot_choose_the_algorithm() {
 }
 
 #[test]
-fn a_token_that_is_signed_and_not_good_is_told_why() {
+fn a_signed_token_that_is_rejected_gets_a_reason() {
     let time = |seconds: i64| now() / 1000 + seconds;
     let cases = [
         (json!({}), Ok(())),
@@ -147,7 +147,7 @@ fn a_token_that_is_signed_and_not_good_is_told_why() {
         (json!({"exp": time(-40)}), Err("expired")),
         (json!({"exp": null}), Err("lacks the claim exp")),
         (json!({"exp": "tomorrow"}), Err("exp")),
-        (json!({"nbf": time(60)}), Err("begins later")),
+        (json!({"nbf": time(60)}), Err("not valid yet")),
         (json!({"aud": "other"}), Err("another audience")),
         (json!({"aud": []}), Err("another audience")),
         (json!({"aud": null}), Err("lacks the claim aud")),
@@ -165,14 +165,14 @@ fn a_token_that_is_signed_and_not_good_is_told_why() {
             (said, expected) => panic!("{changes}: {said:?}, not {expected:?}"),
         }
     }
-    // A token for somebody else, where no audience was agreed upon.
+    // Without configured audiences, a token with an audience is meant for another service.
     let open = of_secret(IssuerTerms { audiences: Vec::new(), ..terms() });
     assert_eq!(judge(&open, &hs256(&claims())), Err("the token is for another audience".into()));
     assert!(judge(&open, &hs256(&with(&json!({"aud": null})))).is_ok());
 }
 
 #[test]
-fn rights_are_those_of_the_claim_and_of_the_issuer() {
+fn a_token_has_the_rights_of_its_claim_and_of_its_issuer() {
     let rights = Rights { produce: vec!["in".to_owned().try_into().unwrap()], ..Rights::default() };
     let allows = |terms: IssuerTerms, claims: &Value| {
         let grant = judge(&of_secret(terms), &hs256(claims)).unwrap();
@@ -201,7 +201,7 @@ fn jwk_of(private: &EncodingKey, algorithm: Algorithm) -> Value {
 }
 
 #[test]
-fn a_key_of_a_set_is_found_by_its_id_and_kind() {
+fn a_key_of_a_set_is_found_by_its_id_and_type() {
     let rsa = EncodingKey::from_rsa_pem(pem!("rsa").as_bytes()).unwrap();
     let other = EncodingKey::from_rsa_pem(pem!("other-rsa").as_bytes()).unwrap();
     let ec = EncodingKey::from_ec_pem(pem!("ec").as_bytes()).unwrap();
@@ -226,17 +226,17 @@ fn a_key_of_a_set_is_found_by_its_id_and_kind() {
     }
     let secret = EncodingKey::from_secret(SECRET.as_bytes());
     let token = sign(Algorithm::HS256, Some("s"), &secret, &claims());
-    assert!(judge(&issuer, &token).is_err(), "a secret from the network is nobody's");
+    assert!(judge(&issuer, &token).is_err(), "secrets from the network are ignored");
     assert!(judge(&of_jwks(&set, KeySetSource::File), &token).is_ok());
 }
 
 #[test]
-fn keys_that_are_none_are_refused_with_what_to_do() {
+fn invalid_keys_are_rejected_with_advice() {
     let pem = |text: &str| KeySet::of_pem(text).unwrap_err();
     assert!(pem("").contains("no public key in PEM"));
     assert!(pem(pem!("rsa")).contains("private key; give the public one"));
     assert!(pem(pem!("short-rsa.pub")).contains("shorter than 2048 bits"));
-    assert!(pem(pem!("p384.pub")).contains("not of P-256"));
+    assert!(pem(pem!("p384.pub")).contains("not on P-256"));
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").contains("damaged"));
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA").contains("damaged"));
     assert!(pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").contains("give its public key"));
@@ -250,20 +250,20 @@ fn keys_that_are_none_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn nothing_shows_a_key() {
+fn debug_output_contains_no_key() {
     let shown = format!("{:?}", of_secret(terms()));
     assert!(!shown.contains(SECRET) && shown.contains("HS256"), "{shown}");
 }
 
 proptest! {
     #[test]
-    fn no_text_is_taken_for_a_token(text in ".*", dotted in "[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}") {
+    fn other_texts_are_not_tokens(text in ".*", dotted in "[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}") {
         prop_assert!(judge(&of_secret(terms()), &text).is_err());
         prop_assert!(judge(&of_secret(terms()), &dotted).is_err());
     }
 
     #[test]
-    fn no_damage_to_a_token_goes_unnoticed(at in any::<prop::sample::Index>(), with in "[A-Za-z0-9_.-]", cut in 1usize..400) {
+    fn a_damaged_token_is_rejected(at in any::<prop::sample::Index>(), with in "[A-Za-z0-9_.-]", cut in 1usize..400) {
         let token = hs256(&claims());
         let at = at.index(token.len());
         let damaged = format!("{}{with}{}", &token[..at], &token[at + 1..]);
@@ -273,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn no_key_set_makes_it_panic(text in ".*", member in "[a-zA-Z0-9_-]{0,12}", curve in "(P-256|Ed25519|P-384|x)?") {
+    fn no_key_set_causes_a_panic(text in ".*", member in "[a-zA-Z0-9_-]{0,12}", curve in "(P-256|Ed25519|P-384|x)?") {
         let _ = KeySet::of_jwks(&text, KeySetSource::Url);
         let _ = KeySet::of_pem(&text);
         let _ = KeySet::of_pem(&format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----"));

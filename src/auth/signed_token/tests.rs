@@ -29,7 +29,7 @@ fn session() -> SignedToken {
 }
 
 #[test]
-fn what_was_sealed_is_read_back() {
+fn a_signed_token_is_decoded_unchanged() {
     for (pass, made_for) in [(ticket(), TokenUse::Ticket), (session(), TokenUse::Session)] {
         let text = pass.seal(&seal("a"), made_for);
         assert_eq!(SignedToken::open(&text, &seal("a"), made_for), Some(pass));
@@ -37,14 +37,14 @@ fn what_was_sealed_is_read_back() {
 }
 
 #[test]
-fn a_ticket_stands_in_a_url_as_it_is() {
+fn a_ticket_needs_no_escaping_in_a_url() {
     let text = ticket().seal(&seal("a"), TokenUse::Ticket);
     assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{text}");
     assert!(text.len() < 200, "{} bytes", text.len());
 }
 
 #[test]
-fn of_another_secret_or_use_or_shape_is_none() {
+fn a_token_with_another_secret_use_or_format_is_rejected() {
     let text = ticket().seal(&seal("a"), TokenUse::Ticket);
     assert_eq!(SignedToken::open(&text, &seal("b"), TokenUse::Ticket), None);
     assert_eq!(SignedToken::open(&text, &seal("a"), TokenUse::Session), None);
@@ -68,7 +68,7 @@ fn of_another_secret_or_use_or_shape_is_none() {
 
 proptest! {
     #[test]
-    fn no_damage_is_taken_for_a_ticket(at in any::<prop::sample::Index>(), with in any::<char>(), cut in 1usize..300) {
+    fn a_damaged_ticket_is_rejected(at in any::<prop::sample::Index>(), with in any::<char>(), cut in 1usize..300) {
         let text = ticket().seal(&seal("a"), TokenUse::Ticket);
         prop_assert_eq!(SignedToken::open(&text[..text.len().saturating_sub(cut)], &seal("a"), TokenUse::Ticket), None);
         let at = at.index(text.len());
@@ -79,13 +79,13 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in ".*", dotted in "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,50}") {
+    fn no_text_causes_a_panic(text in ".*", dotted in "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,50}") {
         prop_assert_eq!(SignedToken::open(&text, &seal("a"), TokenUse::Session), None);
         prop_assert_eq!(SignedToken::open(&dotted, &seal("a"), TokenUse::Session), None);
     }
 
     #[test]
-    fn a_payload_that_was_sealed_and_says_nonsense_is_none(payload in ".*") {
+    fn a_signed_payload_that_is_malformed_is_rejected(payload in ".*") {
         let payload = URL_SAFE_NO_PAD.encode(payload);
         let mac = URL_SAFE_NO_PAD.encode(seal("a").of(&signed(TokenUse::Ticket, &payload)));
         prop_assert_eq!(SignedToken::open(&format!("{payload}.{mac}"), &seal("a"), TokenUse::Ticket), None);

@@ -56,7 +56,7 @@ fn an_unknown_key_and_a_wrong_one_are_refused_alike() {
 }
 
 #[test]
-fn a_password_is_tried_and_then_remembered() {
+fn a_verified_password_is_not_checked_again() {
     let line = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$";
     let made = argon2::Argon2::new(
         argon2::Algorithm::Argon2id,
@@ -69,9 +69,9 @@ fn a_password_is_tried_and_then_remembered() {
     let table = table_of(&format!("{}[[key]]\nname = \"ann\"\nargon2 = \"{hash}\"\n", web()));
     let is_tried = |text: &str| matches!(table.answer(&bearer(text), TicketUse::First, NOW), Decision::Try { .. });
     let refused = |text: &str| ask(&table, &bearer(text), TicketUse::First, NOW).err();
-    assert!(is_tried("ann:horse") && is_tried("ann:hors") && is_tried("nobody:horse"), "all take as long");
+    assert!(is_tried("ann:horse") && is_tried("ann:hors") && is_tried("nobody:horse"), "all take the same time");
     assert_eq!(refused("ann:hors"), Some(AuthError::Wrong));
-    assert_eq!(refused("nobody:horse"), Some(AuthError::Wrong), "whoever's password it is");
+    assert_eq!(refused("nobody:horse"), Some(AuthError::Wrong), "although it is ann's password");
     assert_eq!(refused("web:horse"), Some(AuthError::Wrong));
     assert_eq!(refused("horse"), Some(AuthError::Wrong), "a password needs its name");
     assert_eq!(refused("ann:horse"), None);
@@ -79,7 +79,7 @@ fn a_password_is_tried_and_then_remembered() {
 }
 
 #[test]
-fn a_session_lasts_as_long_as_the_file_says_and_its_key() {
+fn a_session_expires_as_configured_or_with_its_key() {
     let rest = "consume = [\"*\"]\nexpires = 2027-01-15T09:00:00Z";
     let file = format!("session = \"2h\"\n{}{}", web(), key("short", "s", rest));
     let table = table_of(&file);
@@ -96,14 +96,14 @@ fn a_session_lasts_as_long_as_the_file_says_and_its_key() {
     assert_eq!(at(&table, 2 * HOUR), Err(AuthError::Expired));
     assert_eq!(session("s").1, HOUR, "1_800_000_000_000 is 08:00");
     let narrower = table_of(&key("web", "w", "consume = [\"b\"]"));
-    assert!(!at(&narrower, 0).unwrap().allow(Right::Consume, &topic("a")), "the rights are those of now");
+    assert!(!at(&narrower, 0).unwrap().allow(Right::Consume, &topic("a")), "the current rights apply");
     for other in [key("web", "x", "consume = [\"*\"]"), key("other", "w", "consume = [\"*\"]"), String::new()] {
         assert_eq!(at(&table_of(&other), 0), Err(AuthError::Expired), "{other}");
     }
 }
 
 #[test]
-fn a_ticket_is_used_soon_and_then_as_long_as_the_session_lasts() {
+fn a_ticket_has_a_deadline_for_its_first_use_and_expires_like_a_session() {
     let table = table_of(&web());
     let grant = ask(&table, &bearer("w"), TicketUse::First, NOW).unwrap();
     let (text, ends) = table.ticket(&grant, vec![topic("a")], NOW).unwrap();
@@ -117,11 +117,11 @@ fn a_ticket_is_used_soon_and_then_as_long_as_the_session_lasts() {
     assert!(at(TicketUse::Again, 12 * HOUR - 1).is_ok());
     assert_eq!(at(TicketUse::Again, 12 * HOUR).err(), Some(AuthError::Expired));
     let session = Credential::Session(HiddenText::new(text.clone()));
-    assert_eq!(ask(&table, &session, TicketUse::Again, NOW).err(), Some(AuthError::Wrong), "a ticket is no session");
+    assert_eq!(ask(&table, &session, TicketUse::Again, NOW).err(), Some(AuthError::Wrong), "a ticket is not a session");
 }
 
 #[test]
-fn a_ticket_of_a_ticket_and_of_a_session_ends_with_what_it_comes_from() {
+fn a_ticket_expires_with_the_session_that_requested_it() {
     let table = table_of(&web());
     let grant = ask(&table, &bearer("w"), TicketUse::First, NOW).unwrap();
     let (session, ends) = table.session(&grant, NOW).unwrap();
@@ -133,7 +133,7 @@ fn a_ticket_of_a_ticket_and_of_a_session_ends_with_what_it_comes_from() {
 }
 
 #[test]
-fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
+fn tickets_survive_a_restart_if_the_file_has_a_ticket_secret() {
     let secret = "ticket_secret = \"0123456789abcdef0123456789abcdef\"\n";
     for (file, holds) in [(web(), false), (format!("{secret}{}", web()), true)] {
         let start = |own: &str| {
@@ -146,7 +146,7 @@ fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
 }
 
 #[test]
-fn a_certificate_is_let_in_by_its_name_where_the_file_says_so_and_nothing_else_by_that_name() {
+fn a_certificate_is_the_only_credential_for_a_key_with_certificate_true() {
     let with = "[[key]]\nname = \"boiler\"\ncertificate = true\nproduce = [\"a\"]\n".to_owned() + &web();
     let table = table_of(&with);
     let ends = NOW + HOUR;
@@ -162,7 +162,7 @@ fn a_certificate_is_let_in_by_its_name_where_the_file_says_so_and_nothing_else_b
         assert_eq!(ask(&table, &bearer(typed), TicketUse::First, NOW), Err(AuthError::Wrong), "{typed}");
     }
     assert_eq!(table_of(&web()).until(&grant.held, NOW), Err(GrantEnd::Revoked));
-    // A connection may outlive its certificate; what it is asked for and what it gave out do not.
+    // A connection can outlive its certificate; requests on it and tickets from it cannot.
     assert_eq!(table.until(&grant.held, NOW), Ok(Some(ends)));
     assert_eq!(table.ticket(&grant, vec![topic("a")], NOW).unwrap().1, ends);
     assert_eq!(table.until(&grant.held, ends), Err(GrantEnd::Expired));
