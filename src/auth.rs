@@ -21,7 +21,7 @@ mod table;
 mod watch;
 
 pub use authenticator::{AuthOutcome, Authenticator, Revocation};
-pub use credential::{BadCredential, Credential, cookie};
+pub use credential::{BadCredential, Credential, cookie_name};
 pub use file::check_name;
 pub use identity::ClientIdentity;
 pub use keys::new_key;
@@ -30,4 +30,4 @@ pub use permit::{Denied, Permit};
 pub use rights::{Right, Rights, TopicPattern};
 pub use secret::{Digest, HiddenText};
 pub use table::{AuthError, GrantEnd, OPEN_WITHIN, TicketUse};
-pub use watch::Watch;
+pub use watch::AuthWatcher;

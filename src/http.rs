@@ -29,7 +29,7 @@ mod transport;
 
 pub use delete::Deletion;
 pub use origin::{BindScope, OriginPolicy, Origins};
-pub use peer::{Network, Proxies};
+pub use peer::{Network, TrustedProxies};
 pub use routes::routes;
 pub use server::{Clients, ServerTls, TlsFiles, bind, serve};
 pub use trace::Trace;
@@ -54,7 +54,7 @@ use warp::reply::Response;
 pub struct Settings {
     pub guard: OriginPolicy,
     /// Proxies in front that say whom a request comes from.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     pub produce: produce::Settings,
     pub deletion: Deletion,
     /// Who may do what.
@@ -80,10 +80,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             guard: OriginPolicy { origins: Origins::These(Vec::new()), listens: BindScope::Loopback },
-            proxies: Proxies::default(),
+            proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
-            auth: Authenticator::off(),
+            auth: Authenticator::disabled(),
             limits: limits::Settings::default(),
             heartbeat: Duration::from_secs(15),
             max_connections: 20_000,

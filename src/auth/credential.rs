@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 /// Returns the name of the cookie that `POST /login` sets. It contains the port, because browsers share cookies between
 /// all ports of a host (RFC 6265, 8.5), and two bridges must not overwrite each other's session.
-pub fn cookie(port: Option<u16>) -> String {
+pub fn cookie_name(port: Option<u16>) -> String {
     match port {
         Some(port) => format!("curlew-session-{port}"),
         None => "curlew-session".to_owned(),
@@ -15,7 +15,7 @@ pub fn cookie(port: Option<u16>) -> String {
 }
 
 /// Longer credentials are rejected unread. Tokens of identity providers have a few kilobytes.
-const LONGEST: usize = 16 << 10;
+const MAX_LEN: usize = 16 << 10;
 
 /// The most cookies of one name that are tried.
 const MAX_SESSIONS: usize = 8;
@@ -31,7 +31,7 @@ pub enum Credential {
     /// The value of the query parameter `ticket`.
     Ticket(HiddenText),
     /// The name in a client certificate that TLS has verified, and its expiry in ms since the epoch.
-    Certificate { name: String, ends: Timestamp },
+    Certificate { name: String, expires: Timestamp },
 }
 
 /// A malformed `Authorization` header, or one with an unsupported scheme.
@@ -40,27 +40,27 @@ pub struct BadCredential;
 
 impl Credential {
     /// Parses the value of an `Authorization` header (RFC 9110, 11.6.2) with the scheme `Bearer` or `Basic`.
-    pub fn of_authorization(value: &[u8]) -> Result<Self, BadCredential> {
+    pub fn from_authorization(value: &[u8]) -> Result<Self, BadCredential> {
         let value = std::str::from_utf8(value).map_err(|_| BadCredential)?;
         let (scheme, rest) = value.trim().split_once(' ').ok_or(BadCredential)?;
         let rest = rest.trim();
-        if rest.is_empty() || rest.len() > LONGEST {
+        if rest.is_empty() || rest.len() > MAX_LEN {
             return Err(BadCredential);
         }
         if scheme.eq_ignore_ascii_case("bearer") {
-            return Ok(Self::of_text(rest));
+            return Ok(Self::from_text(rest));
         }
         if scheme.eq_ignore_ascii_case("basic") {
             // The user name ends at the first colon (RFC 7617, 2).
             let decoded = STANDARD.decode(rest).map_err(|_| BadCredential)?;
             let decoded = String::from_utf8(decoded).map_err(|_| BadCredential)?;
-            return decoded.contains(':').then(|| Self::of_text(&decoded)).ok_or(BadCredential);
+            return decoded.contains(':').then(|| Self::from_text(&decoded)).ok_or(BadCredential);
         }
         Err(BadCredential)
     }
 
     /// Parses what a person types: a key, a token, or `NAME:SECRET`.
-    pub fn of_text(text: &str) -> Self {
+    pub fn from_text(text: &str) -> Self {
         match text.split_once(':') {
             None => Self::Bearer(HiddenText::new(text)),
             Some(("", secret)) => Self::Bearer(HiddenText::new(secret)),
@@ -69,17 +69,17 @@ impl Credential {
     }
 
     /// Wraps the value of the query parameter `ticket`.
-    pub fn of_ticket(text: String) -> Self {
+    pub fn from_ticket(text: String) -> Self {
         Self::Ticket(HiddenText::new(text))
     }
 
     /// Returns the sessions in a `Cookie` header (RFC 6265, 4.2): the values of all cookies named `cookie`. There may be
     /// several, because another application on the same host can set one for a longer path, which browsers send first
     /// (RFC 6265, 5.4).
-    pub fn of_cookies(value: &[u8], cookie: &str) -> Vec<Self> {
+    pub fn from_cookies(value: &[u8], cookie: &str) -> Vec<Self> {
         let value = std::str::from_utf8(value).unwrap_or_default();
         let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
-        let own = pairs.filter(|(name, session)| *name == cookie && (1..=LONGEST).contains(&session.len()));
+        let own = pairs.filter(|(name, session)| *name == cookie && (1..=MAX_LEN).contains(&session.len()));
         own.take(MAX_SESSIONS).map(|(_, session)| Self::Session(HiddenText::new(session))).collect()
     }
 }
@@ -109,13 +109,13 @@ mod tests {
             ("Basic OmFiYw==", bearer("abc")),
         ];
         for (header, read) in cases {
-            assert_eq!(Credential::of_authorization(header.as_bytes()), Ok(read), "{header}");
+            assert_eq!(Credential::from_authorization(header.as_bytes()), Ok(read), "{header}");
         }
-        let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
+        let long = format!("Bearer {}", "a".repeat(MAX_LEN + 1));
         for bad in ["", "Bearer", "Bearer ", "abc", "Digest a=b", "Basic ###", "Basic d2Vi", "Basic /w==", &long] {
-            assert_eq!(Credential::of_authorization(bad.as_bytes()), Err(BadCredential), "{bad:.40}");
+            assert_eq!(Credential::from_authorization(bad.as_bytes()), Err(BadCredential), "{bad:.40}");
         }
-        assert_eq!(Credential::of_authorization(b"Bearer \xff"), Err(BadCredential));
+        assert_eq!(Credential::from_authorization(b"Bearer \xff"), Err(BadCredential));
     }
 
     #[test]
@@ -133,30 +133,30 @@ mod tests {
         ];
         for (header, read) in cases {
             let read = Vec::from_iter(read);
-            assert_eq!(Credential::of_cookies(header.as_bytes(), &cookie(None)), read, "{header}");
+            assert_eq!(Credential::from_cookies(header.as_bytes(), &cookie_name(None)), read, "{header}");
         }
         let both = b"curlew-session-80=a; curlew-session-8080=b; curlew-session=c";
         for (port, text) in [(Some(8080), "b"), (Some(80), "a"), (None, "c")] {
-            assert_eq!(Credential::of_cookies(both, &cookie(port)), Vec::from_iter(session(text)));
+            assert_eq!(Credential::from_cookies(both, &cookie_name(port)), Vec::from_iter(session(text)));
         }
         let many = "curlew-session=a; ".repeat(100);
-        assert_eq!(Credential::of_cookies(many.as_bytes(), &cookie(None)).len(), MAX_SESSIONS);
-        let both = Credential::of_cookies(b"curlew-session=first; curlew-session=second", &cookie(None));
+        assert_eq!(Credential::from_cookies(many.as_bytes(), &cookie_name(None)).len(), MAX_SESSIONS);
+        let both = Credential::from_cookies(b"curlew-session=first; curlew-session=second", &cookie_name(None));
         assert_eq!(both, ["first", "second"].map(|text| Credential::Session(HiddenText::new(text))));
     }
 
     proptest! {
         #[test]
         fn no_header_causes_a_panic(bytes: Vec<u8>, text in "(?i:bearer|basic) .*") {
-            let _ = Credential::of_authorization(&bytes);
-            let _ = Credential::of_authorization(text.as_bytes());
-            let _ = Credential::of_cookies(&bytes, &cookie(None));
+            let _ = Credential::from_authorization(&bytes);
+            let _ = Credential::from_authorization(text.as_bytes());
+            let _ = Credential::from_cookies(&bytes, &cookie_name(None));
         }
 
         #[test]
         fn a_basic_header_yields_its_name_and_secret(name in "[^:]{1,9}", secret in ".{0,9}") {
             let header = format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")));
-            prop_assert_eq!(Credential::of_authorization(header.as_bytes()), Ok(named(&name, &secret)));
+            prop_assert_eq!(Credential::from_authorization(header.as_bytes()), Ok(named(&name, &secret)));
         }
     }
 }

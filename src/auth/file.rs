@@ -5,7 +5,7 @@ mod jwt;
 pub use jwt::KeySource;
 
 use super::identity::ClientIdentity;
-use super::jwt::IssuerTerms;
+use super::jwt::IssuerSettings;
 use super::keys::{self, ApiKey, KeyProof};
 use super::password::Password;
 use super::rights::{Rights, TopicPattern};
@@ -22,19 +22,19 @@ use toml::Spanned;
 use toml::value::Datetime;
 
 /// The shortest `ticket_secret`, in bytes. A shorter one could be guessed.
-const SHORTEST_SECRET: usize = 32;
+const MIN_SECRET_LEN: usize = 32;
 /// The default and the maximum of `session`.
-const SESSION: Duration = Duration::from_secs(12 * 3600);
-const LONGEST_SESSION: Duration = Duration::from_secs(31 * 86_400);
+const DEFAULT_SESSION: Duration = Duration::from_secs(12 * 3600);
+const MAX_SESSION: Duration = Duration::from_secs(31 * 86_400);
 /// The longest name, in bytes: names appear in logs and tickets.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LEN: usize = 100;
 
 /// The validated contents of the file.
 #[derive(Debug)]
-pub struct Rules {
+pub struct AuthRules {
     pub keys: Vec<ApiKey>,
     /// The issuers of accepted tokens, and where their keys come from.
-    pub issuers: Vec<(IssuerTerms, KeySource)>,
+    pub issuers: Vec<(IssuerSettings, KeySource)>,
     /// Signs sessions and tickets. Without it, each process uses a random secret.
     pub ticket_secret: Option<HiddenText>,
     /// The lifetime of sessions and tickets.
@@ -72,9 +72,9 @@ struct KeyEntry {
 }
 
 /// Parses the text of the file. An error is one line with the line number and without secrets.
-pub fn parse(text: &str) -> Result<Rules, String> {
+pub fn parse(text: &str) -> Result<AuthRules, String> {
     let at = |span: Range<usize>, what: String| format!("line {}: {what}", line_of(text, span.start));
-    let written: AuthFile = toml::from_str(text).map_err(|error| {
+    let file: AuthFile = toml::from_str(text).map_err(|error| {
         // The `Display` of toml's error quotes the line, which may contain a secret.
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         if text.lines().nth(line - 1).is_some_and(|line| line.starts_with(keys::PREFIX)) {
@@ -84,38 +84,43 @@ pub fn parse(text: &str) -> Result<Rules, String> {
         }
         format!("line {line}: {}", without_values(error.message()))
     })?;
-    let ticket_secret = written.ticket_secret.map(|secret| {
+    let ticket_secret = file.ticket_secret.map(|secret| {
         let span = secret.span();
         let secret = secret.into_inner();
-        match secret.reveal().len() >= SHORTEST_SECRET {
+        match secret.reveal().len() >= MIN_SECRET_LEN {
             true => Ok(secret),
-            false => Err(at(span, format!("ticket_secret is shorter than {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"))),
+            false => Err(at(
+                span,
+                format!(
+                    "ticket_secret is shorter than {MIN_SECRET_LEN} characters; `openssl rand -hex 32` makes a good one"
+                ),
+            )),
         }
     });
-    let session = written.session.map_or(Ok(SESSION), |session| {
+    let session = file.session.map_or(Ok(DEFAULT_SESSION), |session| {
         let span = session.span();
-        duration(session.get_ref(), LONGEST_SESSION)
+        duration(session.get_ref(), MAX_SESSION)
             .ok_or_else(|| at(span, "session must be a duration such as 30m, 12h or 7d, up to 31d".to_owned()))
     });
-    let keys = written.key.into_iter().map(|key| {
+    let keys = file.key.into_iter().map(|key| {
         let span = key.span();
-        read_key(key.into_inner()).map_err(|what| at(span, what))
+        parse_key(key.into_inner()).map_err(|what| at(span, what))
     });
     let keys = keys.collect::<Result<_, _>>()?;
     let mut names = HashSet::new();
-    let issuers = written.jwt.into_iter().map(|issuer| {
+    let issuers = file.jwt.into_iter().map(|issuer| {
         let span = issuer.span();
-        let issuer = jwt::read(issuer.into_inner()).and_then(|issuer| match names.insert(issuer.0.name.clone()) {
+        let issuer = jwt::validate(issuer.into_inner()).and_then(|issuer| match names.insert(issuer.0.name.clone()) {
             true => Ok(issuer),
             false => Err(format!("two [[jwt]] are named {:?}; names must be unique", issuer.0.name)),
         });
         issuer.map_err(|what| at(span, what))
     });
     let issuers = issuers.collect::<Result<_, _>>()?;
-    Ok(Rules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
+    Ok(AuthRules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
 }
 
-fn read_key(key: KeyEntry) -> Result<ApiKey, String> {
+fn parse_key(key: KeyEntry) -> Result<ApiKey, String> {
     let KeyEntry { name, sha256, argon2, certificate, expires, produce, consume, manage, metrics } = key;
     check_name(&name)?;
     let named = |what: String| format!("key {name:?}: {what}");
@@ -139,10 +144,10 @@ fn read_key(key: KeyEntry) -> Result<ApiKey, String> {
 /// Checks the name of a key or an issuer. Names appear in logs, so control characters are not allowed. A colon ends the
 /// user name in Basic authentication, and a slash separates an issuer from a subject.
 pub fn check_name(name: &str) -> Result<(), String> {
-    let fine = |c: char| !c.is_control() && c != ':' && c != '/';
-    match !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fine) {
+    let is_allowed = |c: char| !c.is_control() && c != ':' && c != '/';
+    match !name.is_empty() && name.len() <= MAX_NAME_LEN && name.chars().all(is_allowed) {
         true => Ok(()),
-        false => Err(format!("name {name:?} is not valid: use 1 to {LONGEST_NAME} characters, no colon and no slash")),
+        false => Err(format!("name {name:?} is not valid: use 1 to {MAX_NAME_LEN} characters, no colon and no slash")),
     }
 }
 
@@ -154,9 +159,9 @@ fn instant(at: &Datetime) -> Result<Timestamp, String> {
 }
 
 /// Parses a positive duration of at most `most`, such as `30s`, `12h` or `7d`.
-fn duration(text: &str, most: Duration) -> Option<Duration> {
+fn duration(text: &str, max: Duration) -> Option<Duration> {
     let ms = parse_age(text).filter(|ms| *ms > 0).and_then(|ms| u64::try_from(ms).ok())?;
-    Some(Duration::from_millis(ms)).filter(|time| *time <= most)
+    Some(Duration::from_millis(ms)).filter(|time| *time <= max)
 }
 
 fn line_of(text: &str, at: usize) -> usize {

@@ -4,7 +4,7 @@ mod issuer;
 mod key_set;
 mod remote;
 
-pub use issuer::{Flaw, Issuer, IssuerKeys, IssuerTerms, TokenVerdict};
+pub use issuer::{Issuer, IssuerKeys, IssuerSettings, TokenFlaw, TokenVerdict};
 pub use key_set::{KeySet, KeySetSource};
 pub use remote::{Fetcher, KeySetUrl, Remote};
 

@@ -43,7 +43,7 @@ impl ApiKey {
     /// replaced.
     pub fn fingerprint(&self) -> String {
         match &self.proof {
-            KeyProof::Sha256(digest) => Digest::of(&digest.hex()).short(),
+            KeyProof::Sha256(digest) => Digest::of(&digest.hex()).fingerprint(),
             KeyProof::Argon2(password) => password.fingerprint(),
             KeyProof::Certificate => "certificate".to_owned(),
         }
@@ -66,45 +66,45 @@ impl ApiKey {
 #[derive(Debug, Default)]
 pub struct ApiKeys {
     keys: Vec<ApiKey>,
-    by_name: HashMap<String, usize>,
+    name_index: HashMap<String, usize>,
     /// A hash table is safe against timing attacks here: a client cannot choose the digest of the key that it sends.
-    by_digest: HashMap<Digest, usize>,
+    digest_index: HashMap<Digest, usize>,
 }
 
 impl ApiKeys {
     /// Rejects duplicate names and duplicate digests. The error names the key.
     pub fn new(keys: Vec<ApiKey>) -> Result<Self, String> {
-        let (mut by_name, mut by_digest) = (HashMap::new(), HashMap::new());
+        let (mut name_index, mut digest_index) = (HashMap::new(), HashMap::new());
         for (index, key) in keys.iter().enumerate() {
             let name = key.identity.name();
-            if by_name.insert(name.to_owned(), index).is_some() {
+            if name_index.insert(name.to_owned(), index).is_some() {
                 return Err(format!("two keys are named {name:?}; names must be unique"));
             }
             if let KeyProof::Sha256(digest) = key.proof
-                && by_digest.insert(digest, index).is_some()
+                && digest_index.insert(digest, index).is_some()
             {
                 return Err(format!("key {name:?} has the sha256 of another key"));
             }
         }
-        Ok(Self { keys, by_name, by_digest })
+        Ok(Self { keys, name_index, digest_index })
     }
 
-    pub fn named(&self, name: &str) -> Option<&ApiKey> {
-        self.by_name.get(name).and_then(|index| self.keys.get(*index))
+    pub fn by_name(&self, name: &str) -> Option<&ApiKey> {
+        self.name_index.get(name).and_then(|index| self.keys.get(*index))
     }
 
     /// Finds the API key that `secret` is; with a name, only if the key has that name.
-    pub fn shown(&self, name: Option<&str>, secret: &HiddenText) -> Option<&ApiKey> {
+    pub fn find(&self, name: Option<&str>, secret: &HiddenText) -> Option<&ApiKey> {
         let digest = Digest::of(secret.reveal());
-        let key = self.by_digest.get(&digest).and_then(|index| self.keys.get(*index))?;
+        let key = self.digest_index.get(&digest).and_then(|index| self.keys.get(*index))?;
         let KeyProof::Sha256(own) = &key.proof else { return None };
-        (own.is(&digest) && name.is_none_or(|name| name == key.identity.name())).then_some(key)
+        (own.equals(&digest) && name.is_none_or(|name| name == key.identity.name())).then_some(key)
     }
 
     /// Returns the password to check for `name`. For an unknown name this is another key's password, so that the
     /// response time does not reveal which names exist.
     pub fn password(&self, name: &str) -> Option<&Password> {
-        let named = self.named(name).filter(|key| key.is_password());
+        let named = self.by_name(name).filter(|key| key.is_password());
         let key = named.or_else(|| self.keys.iter().find(|key| key.is_password()))?;
         match &key.proof {
             KeyProof::Argon2(password) => Some(password),
@@ -131,7 +131,7 @@ mod tests {
     fn a_key_is_found_by_its_secret() {
         let keys = ApiKeys::new(vec![key("a", "1"), key("b", "2")]).unwrap();
         let shown = |name: Option<&str>, secret: &str| {
-            keys.shown(name, &HiddenText::new(secret)).map(|key| key.identity.name().to_owned())
+            keys.find(name, &HiddenText::new(secret)).map(|key| key.identity.name().to_owned())
         };
         assert_eq!(shown(None, "2").as_deref(), Some("b"));
         assert_eq!(shown(Some("b"), "2").as_deref(), Some("b"));
@@ -151,7 +151,7 @@ mod tests {
         let (a, b) = (new_key().unwrap(), new_key().unwrap());
         assert_ne!(a, b);
         assert_eq!(a.reveal().strip_prefix(PREFIX).unwrap().len(), 43);
-        let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        assert!(a.reveal().bytes().all(fine), "keys need no quoting");
+        let is_unreserved = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        assert!(a.reveal().bytes().all(is_unreserved), "keys need no quoting");
     }
 }

@@ -8,9 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The largest memory cost of one check, in KiB (64 MiB).
-const MOST_MEMORY: u32 = 64 << 10;
+const MAX_MEMORY_COST: u32 = 64 << 10;
 /// The largest time cost: passes over the memory.
-const MOST_PASSES: u32 = 16;
+const MAX_TIME_COST: u32 = 16;
 
 /// A parsed PHC string: `$argon2id$v=19$m=19456,t=2,p=1$…`.
 #[derive(Clone)]
@@ -25,9 +25,9 @@ impl Password {
             return Err(format!("argon2 holds another kind of hash; {help}"));
         }
         let params = Params::try_from(&hash).map_err(|_| format!("argon2 has invalid parameters; {help}"))?;
-        if params.m_cost() > MOST_MEMORY || params.t_cost() > MOST_PASSES {
+        if params.m_cost() > MAX_MEMORY_COST || params.t_cost() > MAX_TIME_COST {
             return Err(format!(
-                "argon2 has the parameters m={},t={}; at most m={MOST_MEMORY},t={MOST_PASSES} are allowed",
+                "argon2 has the parameters m={},t={}; at most m={MAX_MEMORY_COST},t={MAX_TIME_COST} are allowed",
                 params.m_cost(),
                 params.t_cost()
             ));
@@ -44,12 +44,12 @@ impl Password {
     }
 
     /// Whether `secret` is the password. Takes tens of milliseconds and some MiB: never call it on an async thread.
-    pub fn is(&self, secret: &HiddenText) -> bool {
+    pub fn verify(&self, secret: &HiddenText) -> bool {
         Argon2::default().verify_password(secret.reveal().as_bytes(), self.0.as_ref()).is_ok()
     }
 
     pub fn fingerprint(&self) -> String {
-        Digest::of(&self.0.to_string()).short()
+        Digest::of(&self.0.to_string()).fingerprint()
     }
 }
 
@@ -69,8 +69,8 @@ mod tests {
     fn a_hashed_password_is_verified() {
         let line = Password::hash(&HiddenText::new("correct horse")).unwrap();
         let password = Password::parse(&line).unwrap();
-        assert!(line.starts_with("$argon2id$v=19$") && password.is(&HiddenText::new("correct horse")));
-        assert!(!password.is(&HiddenText::new("correct horses")) && !password.is(&HiddenText::new("")));
+        assert!(line.starts_with("$argon2id$v=19$") && password.verify(&HiddenText::new("correct horse")));
+        assert!(!password.verify(&HiddenText::new("correct horses")) && !password.verify(&HiddenText::new("")));
         assert_ne!(Password::hash(&HiddenText::new("correct horse")).unwrap(), line, "another salt");
         assert_eq!(format!("{password:?}"), "(password)");
     }

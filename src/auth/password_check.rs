@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Checks that run at the same time.
-const TRIES: usize = 1;
+const MAX_CONCURRENT: usize = 1;
 /// The longest wait in the queue.
-const TURN: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// A password that has yet to be checked with [`PasswordCheck::permit`]. Callers apply their rate limit first.
 pub struct PasswordCheck {
-    pub(super) turns: CheckQueue,
+    pub(super) queue: CheckQueue,
     pub(super) table: Arc<AuthTable>,
     pub(super) name: String,
     pub(super) secret: HiddenText,
@@ -29,22 +29,26 @@ pub struct CheckQueue(Arc<Semaphore>);
 
 impl Default for CheckQueue {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TRIES)))
+        Self(Arc::new(Semaphore::new(MAX_CONCURRENT)))
     }
 }
 
 impl PasswordCheck {
     /// Waits for its turn and checks the password on a blocking thread.
-    pub async fn permit(self) -> Result<Permit, AuthError> {
-        let Self { turns, table, name, secret, password } = self;
-        let turn = tokio::time::timeout(TURN, turns.0.acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(AuthError::Busy("too many passwords are being checked")) };
-        let tried = tokio::task::spawn_blocking(move || {
+    pub async fn run(self) -> Result<Permit, AuthError> {
+        let Self { queue, table, name, secret, password } = self;
+        let slot = tokio::time::timeout(MAX_WAIT, queue.0.acquire_owned()).await;
+        let Ok(Ok(slot)) = slot else { return Err(AuthError::Unavailable("too many passwords are being checked")) };
+        let check = tokio::task::spawn_blocking(move || {
             // An earlier check in the queue may have verified the same password.
-            let is_right = table.remembers(&name, &secret) || password.is(&secret);
-            drop(turn);
-            if is_right { table.tried(&name, &secret, now()).map(Permit::of) } else { Err(AuthError::Wrong) }
+            let is_right = table.is_verified(&name, &secret) || password.verify(&secret);
+            drop(slot);
+            if is_right {
+                table.accept_password(&name, &secret, now()).map(Permit::from_grant)
+            } else {
+                Err(AuthError::Unknown)
+            }
         });
-        tried.await.unwrap_or(Err(AuthError::Wrong))
+        check.await.unwrap_or(Err(AuthError::Unknown))
     }
 }

@@ -16,8 +16,8 @@ pub struct Grant {
     pub identity: ClientIdentity,
     pub rights: Rights,
     /// Restricts a ticket to consuming these topics.
-    pub only: Option<Vec<TopicName>>,
-    pub held: GrantOrigin,
+    pub ticket_topics: Option<Vec<TopicName>>,
+    pub origin: GrantOrigin,
 }
 
 /// Where a grant comes from, which decides when it ends.
@@ -26,7 +26,7 @@ pub struct GrantOrigin {
     pub source: GrantSource,
     /// The expiry of the token, session, ticket or certificate, in ms since the epoch. The expiry of a key is looked up
     /// in the current table instead.
-    pub ends: Option<Timestamp>,
+    pub expires: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +49,11 @@ impl fmt::Display for Denied {
 
 impl Permit {
     /// Permits everything, for a bridge without an auth file.
-    pub fn everything() -> Self {
+    pub fn unrestricted() -> Self {
         Self(None)
     }
 
-    pub(super) fn of(grant: Grant) -> Self {
+    pub(super) fn from_grant(grant: Grant) -> Self {
         Self(Some(Arc::new(grant)))
     }
 
@@ -66,7 +66,7 @@ impl Permit {
         self.0.as_deref()
     }
 
-    pub(super) fn shared(&self) -> Option<Arc<Grant>> {
+    pub(super) fn shared_grant(&self) -> Option<Arc<Grant>> {
         self.0.clone()
     }
 
@@ -89,7 +89,7 @@ impl Permit {
     }
 
     /// Checks that the client may describe `topic`: any right to it is enough.
-    pub fn may_look_at(&self, topic: &TopicName) -> Result<(), Denied> {
+    pub fn may_describe(&self, topic: &TopicName) -> Result<(), Denied> {
         match &self.0 {
             Some(grant) if !grant.may_see(topic) => Err(grant.denied("look at", topic, "any right")),
             _ => Ok(()),
@@ -99,7 +99,7 @@ impl Permit {
     /// Checks the right `metrics`. Tickets never have it.
     pub fn may_read_metrics(&self) -> Result<(), Denied> {
         match &self.0 {
-            Some(grant) if !grant.rights.metrics || grant.only.is_some() => {
+            Some(grant) if !grant.rights.metrics || grant.ticket_topics.is_some() => {
                 let name = &grant.identity;
                 Err(Denied(format!("{name:?} may not read the metrics: it lacks the right metrics")))
             }
@@ -110,8 +110,8 @@ impl Permit {
 
 impl Grant {
     pub fn may(&self, right: Right, topic: &TopicName) -> Result<(), Denied> {
-        if let Some(only) = &self.only
-            && !(right == Right::Consume && only.contains(topic))
+        if let Some(topics) = &self.ticket_topics
+            && !(right == Right::Consume && topics.contains(topic))
         {
             let name = self.identity.name();
             let right = right.as_str();
@@ -126,9 +126,9 @@ impl Grant {
     }
 
     fn may_see(&self, topic: &TopicName) -> bool {
-        match &self.only {
-            Some(only) => only.contains(topic) && self.rights.allow(Right::Consume, topic),
-            None => self.rights.allow_seeing(topic),
+        match &self.ticket_topics {
+            Some(topics) => topics.contains(topic) && self.rights.allow(Right::Consume, topic),
+            None => self.rights.allow_any(topic),
         }
     }
 

@@ -44,17 +44,17 @@ impl TryFrom<String> for TopicPattern {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let bad = |what: String| format!("{what}; a pattern is *, a prefix that ends with *, or a topic's name");
+        let invalid = |what: String| format!("{what}; a pattern is *, a prefix that ends with *, or a topic's name");
         match text.strip_suffix('*') {
             Some("") => Ok(Self::Prefix(String::new())),
             // Any other prefix must be a valid name; these two are valid prefixes only.
             Some(prefix @ ("." | "..")) => Ok(Self::Prefix(prefix.to_owned())),
             Some(prefix) => {
-                TopicName::new(prefix).map_err(|e| bad(e.to_string()))?;
+                TopicName::new(prefix).map_err(|e| invalid(e.to_string()))?;
                 Ok(Self::Prefix(prefix.to_owned()))
             }
             None => {
-                TopicName::new(&text).map_err(|e| bad(e.to_string()))?;
+                TopicName::new(&text).map_err(|e| invalid(e.to_string()))?;
                 Ok(Self::Name(text))
             }
         }
@@ -93,13 +93,13 @@ pub struct Rights {
 
 impl Rights {
     /// Returns the right to consume exactly these topics.
-    pub fn to_consume(topics: &[TopicName]) -> Self {
+    pub fn consume_only(topics: &[TopicName]) -> Self {
         let consume = topics.iter().map(|topic| TopicPattern::Name(topic.as_str().to_owned())).collect();
         Self { consume, ..Self::default() }
     }
 
     /// Returns the union of both.
-    pub fn and(mut self, other: Self) -> Self {
+    pub fn union(mut self, other: Self) -> Self {
         self.produce.extend(other.produce);
         self.consume.extend(other.consume);
         self.manage.extend(other.manage);
@@ -112,7 +112,7 @@ impl Rights {
     }
 
     /// Whether any right is granted for `topic`, which makes its existence visible.
-    pub fn allow_seeing(&self, topic: &TopicName) -> bool {
+    pub fn allow_any(&self, topic: &TopicName) -> bool {
         [Right::Consume, Right::Produce, Right::Manage].into_iter().any(|right| self.allow(right, topic))
     }
 
@@ -160,9 +160,9 @@ mod tests {
     fn rights_are_independent_and_any_of_them_makes_a_topic_visible() {
         let rights = Rights { produce: vec![pattern("in.*").unwrap()], ..Rights::default() };
         let topic = |name| TopicName::new(name).unwrap();
-        assert!(rights.allow(Right::Produce, &topic("in.a")) && rights.allow_seeing(&topic("in.a")));
+        assert!(rights.allow(Right::Produce, &topic("in.a")) && rights.allow_any(&topic("in.a")));
         assert!(!rights.allow(Right::Consume, &topic("in.a")) && !rights.allow(Right::Manage, &topic("in.a")));
-        assert!(!rights.allow_seeing(&topic("out")));
+        assert!(!rights.allow_any(&topic("out")));
     }
 
     proptest! {

@@ -67,12 +67,12 @@ impl Digest {
     }
 
     /// Compares in constant time.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn equals(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 
     /// Returns the first 72 bits as 12 characters of base64url: enough for a fingerprint.
-    pub fn short(&self) -> String {
+    pub fn fingerprint(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.get(..9).unwrap_or_default())
     }
 }
@@ -93,13 +93,13 @@ impl MacKey {
     }
 
     /// Returns the HMAC of `bytes`.
-    pub fn of(&self, bytes: &[u8]) -> [u8; 32] {
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 32] {
         self.0.clone().chain_update(bytes).finalize().into_bytes().into()
     }
 
-    /// Whether `seal` is the HMAC of `bytes`. Compares in constant time.
-    pub fn fits(&self, bytes: &[u8], seal: &[u8]) -> bool {
-        self.0.clone().chain_update(bytes).verify_slice(seal).is_ok()
+    /// Whether `mac` is the HMAC of `bytes`. Compares in constant time.
+    pub fn verify(&self, bytes: &[u8], mac: &[u8]) -> bool {
+        self.0.clone().chain_update(bytes).verify_slice(mac).is_ok()
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
         // From FIPS 180-2, appendix B.1.
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Digest::of("abc").hex(), hex);
-        assert!(Digest::from_hex(hex).unwrap().is(&Digest::of("abc")));
+        assert!(Digest::from_hex(hex).unwrap().equals(&Digest::of("abc")));
         assert!(Digest::from_hex(&hex.to_uppercase()).is_some());
         for bad in ["", "ba", &hex[1..], &format!("{hex}0"), &hex.replace('b', "g"), &hex.replace("ba", "+a")] {
             assert_eq!(Digest::from_hex(bad), None, "{bad}");
@@ -135,11 +135,13 @@ mod tests {
 
     #[test]
     fn a_mac_matches_only_its_text_and_key() {
-        let seal = MacKey::new(b"a secret").unwrap();
-        let sealed = seal.of(b"text");
-        assert!(seal.fits(b"text", &sealed));
-        assert!(!seal.fits(b"texts", &sealed) && !seal.fits(b"text", &sealed[1..]) && !seal.fits(b"text", b""));
-        assert!(!MacKey::new(b"another secret").unwrap().fits(b"text", &sealed));
+        let mac = MacKey::new(b"a secret").unwrap();
+        let signature = mac.sign(b"text");
+        assert!(mac.verify(b"text", &signature));
+        assert!(
+            !mac.verify(b"texts", &signature) && !mac.verify(b"text", &signature[1..]) && !mac.verify(b"text", b"")
+        );
+        assert!(!MacKey::new(b"another secret").unwrap().verify(b"text", &signature));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 /// Longer texts are rejected unread.
-const LONGEST: usize = 48 << 10;
+const MAX_LEN: usize = 48 << 10;
 
 /// The purpose of a token. It is part of the signed bytes, so a token for one purpose is invalid for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct SignedToken {
     pub name: String,
     pub source: GrantSource,
     /// The expiry in ms since the epoch, in whole seconds.
-    pub ends: Timestamp,
+    pub expires: Timestamp,
     /// The rights of an identity provider's token, which the client does not send again. `None` for a key, whose rights
     /// are looked up in the current table.
     pub rights: Option<Rights>,
@@ -44,7 +44,7 @@ pub struct Ticket {
 /// The JSON payload. Its names have one letter because tickets are part of URLs.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sealed {
+struct TokenPayload {
     /// The identity's name.
     n: String,
     /// The name of the key, if it is not the identity's.
@@ -68,60 +68,60 @@ struct Sealed {
 }
 
 impl SignedToken {
-    pub fn held(&self) -> GrantOrigin {
-        GrantOrigin { source: self.source.clone(), ends: Some(self.ends) }
+    pub fn origin(&self) -> GrantOrigin {
+        GrantOrigin { source: self.source.clone(), expires: Some(self.expires) }
     }
 
     /// Encodes and signs the token: payload and HMAC in base64url, separated by a dot.
-    pub fn seal(&self, seal: &MacKey, made_for: TokenUse) -> String {
+    pub fn sign(&self, mac_key: &MacKey, token_use: TokenUse) -> String {
         let (k, i, f) = match &self.source {
             GrantSource::Key { name, fingerprint } => (Some(name.clone()), None, fingerprint.clone()),
             GrantSource::Token { issuer, fingerprint } => (None, Some(issuer.clone()), fingerprint.clone()),
         };
         let ticket = self.ticket.as_ref();
-        let sealed = Sealed {
+        let fields = TokenPayload {
             n: self.name.clone(),
             k: k.filter(|name| *name != self.name),
             i,
             f,
-            e: self.ends.div_euclid(1000),
+            e: self.expires.div_euclid(1000),
             r: self.rights.clone(),
             t: ticket.map(|t| t.topics.iter().map(|topic| topic.as_str().to_owned()).collect()).unwrap_or_default(),
             o: ticket.map(|t| t.open_by.div_euclid(1000)),
         };
         // Serializing these types cannot fail.
-        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&sealed).unwrap_or_default());
-        let mac = URL_SAFE_NO_PAD.encode(seal.of(&signed(made_for, &payload)));
+        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&fields).unwrap_or_default());
+        let mac = URL_SAFE_NO_PAD.encode(mac_key.sign(&signing_input(token_use, &payload)));
         format!("{payload}.{mac}")
     }
 
     /// Verifies and decodes a token. Returns `None` if it is malformed, was signed with another key, or has another use.
-    pub fn open(text: &str, seal: &MacKey, made_for: TokenUse) -> Option<Self> {
-        let (payload, mac) = text.split_once('.').filter(|_| text.len() <= LONGEST)?;
+    pub fn verify(text: &str, mac_key: &MacKey, token_use: TokenUse) -> Option<Self> {
+        let (payload, mac) = text.split_once('.').filter(|_| text.len() <= MAX_LEN)?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        if !seal.fits(&signed(made_for, payload), &mac) {
+        if !mac_key.verify(&signing_input(token_use, payload), &mac) {
             return None;
         }
-        let sealed: Sealed = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-        let source = match sealed.i {
-            Some(issuer) => GrantSource::Token { issuer, fingerprint: sealed.f },
-            None => GrantSource::Key { name: sealed.k.unwrap_or_else(|| sealed.n.clone()), fingerprint: sealed.f },
+        let fields: TokenPayload = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let source = match fields.i {
+            Some(issuer) => GrantSource::Token { issuer, fingerprint: fields.f },
+            None => GrantSource::Key { name: fields.k.unwrap_or_else(|| fields.n.clone()), fingerprint: fields.f },
         };
-        let topics = sealed.t.iter().map(|topic| TopicName::new(topic)).collect::<Result<Vec<_>, _>>().ok()?;
-        let ticket = sealed.o.map(|open_by| Ticket { topics, open_by: open_by.saturating_mul(1000) });
-        if ticket.is_some() != (made_for == TokenUse::Ticket) {
+        let topics = fields.t.iter().map(|topic| TopicName::new(topic)).collect::<Result<Vec<_>, _>>().ok()?;
+        let ticket = fields.o.map(|open_by| Ticket { topics, open_by: open_by.saturating_mul(1000) });
+        if ticket.is_some() != (token_use == TokenUse::Ticket) {
             return None;
         }
-        Some(Self { name: sealed.n, source, ends: sealed.e.saturating_mul(1000), rights: sealed.r, ticket })
+        Some(Self { name: fields.n, source, expires: fields.e.saturating_mul(1000), rights: fields.r, ticket })
     }
 }
 
-fn signed(made_for: TokenUse, payload: &str) -> Vec<u8> {
-    let use_of_it = match made_for {
+fn signing_input(token_use: TokenUse, payload: &str) -> Vec<u8> {
+    let prefix = match token_use {
         TokenUse::Session => "curlew session ",
         TokenUse::Ticket => "curlew ticket ",
     };
-    [use_of_it, payload].concat().into_bytes()
+    [prefix, payload].concat().into_bytes()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Settings of how clients reach the bridge: TLS, proxies in between.
 
 use super::values;
-use crate::http::{Clients, Network, Proxies, TlsFiles};
+use crate::http::{Clients, Network, TlsFiles, TrustedProxies};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
@@ -59,7 +59,7 @@ impl Listen {
         Some(TlsFiles { certificate, key, clients })
     }
 
-    pub fn proxies(&self) -> Proxies {
-        Proxies(self.trusted_proxies.clone())
+    pub fn proxies(&self) -> TrustedProxies {
+        TrustedProxies(self.trusted_proxies.clone())
     }
 }

@@ -160,7 +160,7 @@ impl Serve {
 
     /// Who may do what. An error is one line.
     pub fn auth(&self) -> Result<Authenticator, String> {
-        self.access.auth_file.as_deref().map_or(Ok(Authenticator::off()), Authenticator::from_file)
+        self.access.auth_file.as_deref().map_or(Ok(Authenticator::disabled()), Authenticator::from_file)
     }
 
     /// One for all that the process does.

@@ -25,28 +25,28 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
 /// Who a client's certificate says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
+pub struct ClientCertificate {
     /// Of the subject; the last one where there are several.
     pub common_name: Option<String>,
     /// Subject alternative names: e-mail addresses, DNS names and URIs (SPIFFE), in their order.
-    pub alternative: Vec<String>,
+    pub alternative_names: Vec<String>,
     /// `notAfter`, in ms since the epoch: TLS looks at it once, and a connection may stay open for longer.
-    pub ends: Timestamp,
+    pub expires: Timestamp,
 }
 
-impl Names {
+impl ClientCertificate {
     /// Of what is no certificate there are none.
-    pub fn of(certificate: &[u8]) -> Self {
+    pub fn parse(certificate: &[u8]) -> Self {
         read(certificate).unwrap_or_default()
     }
 
     /// The name of the identity: the common name, else the first alternative one.
     pub fn identity(&self) -> Option<&str> {
-        self.common_name.as_deref().or(self.alternative.first().map(String::as_str))
+        self.common_name.as_deref().or(self.alternative_names.first().map(String::as_str))
     }
 }
 
-fn read(certificate: &[u8]) -> Option<Names> {
+fn read(certificate: &[u8]) -> Option<ClientCertificate> {
     let body = inside(inside(certificate, SEQUENCE)?, SEQUENCE)?;
     let mut fields = Elements(body).skip_while(|(tag, _)| *tag == VERSION);
     // serialNumber, signature, issuer, validity, subject
@@ -54,10 +54,10 @@ fn read(certificate: &[u8]) -> Option<Names> {
     let (_, subject) = fields.next()?;
     let (kind, not_after) = Elements(validity).nth(1)?;
     let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS).and_then(|(_, all)| inside(all, SEQUENCE));
-    Some(Names {
+    Some(ClientCertificate {
         common_name: common_name(subject),
-        alternative: extensions.and_then(alternative_names).unwrap_or_default(),
-        ends: instant(kind, not_after)?,
+        alternative_names: extensions.and_then(alternative_names).unwrap_or_default(),
+        expires: instant(kind, not_after)?,
     })
 }
 
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn names_of_subject_and_alternatives_are_read_and_its_end() {
-        let names = Names::of(&boiler());
+        let names = ClientCertificate::parse(&boiler());
         assert_eq!(names.identity(), Some("boiler-7"));
-        assert_eq!(names.alternative, ["boiler.plant", "spiffe://plant/boiler", "b@plant"]);
-        assert_eq!(names.ends, 4_949_149_506_000);
-        let nameless = Names { common_name: None, ..names };
+        assert_eq!(names.alternative_names, ["boiler.plant", "spiffe://plant/boiler", "b@plant"]);
+        assert_eq!(names.expires, 4_949_149_506_000);
+        let nameless = ClientCertificate { common_name: None, ..names };
         assert_eq!(nameless.identity(), Some("boiler.plant"));
     }
 
@@ -173,7 +173,7 @@ mod tests {
         for (kind, text, read) in cases {
             assert_eq!(instant(kind, text), read, "{}", String::from_utf8_lossy(text));
         }
-        assert_eq!(Names::of(b"none").ends, 0);
+        assert_eq!(ClientCertificate::parse(b"none").expires, 0);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_bytes_it_ends(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Names::of(&bytes);
+            let _ = ClientCertificate::parse(&bytes);
         }
 
         #[test]
@@ -196,7 +196,7 @@ mod tests {
             let at = at % damaged.len();
             damaged[at] = byte;
             damaged.truncate(cut);
-            let _ = Names::of(&damaged);
+            let _ = ClientCertificate::parse(&damaged);
         }
     }
 }

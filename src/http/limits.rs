@@ -6,7 +6,7 @@
 mod bucket;
 mod table;
 
-use super::peer::{Peer, Proxies};
+use super::peer::{Peer, TrustedProxies};
 use super::problem::Problem;
 use crate::cel;
 use std::net::{IpAddr, Ipv6Addr};
@@ -147,7 +147,7 @@ impl ClientLimits {
     }
 
     /// A connection's place. Those of trusted proxies are many people's.
-    pub fn connection(&self, address: IpAddr, proxies: &Proxies) -> Result<ClientSlot, Problem> {
+    pub fn connection(&self, address: IpAddr, proxies: &TrustedProxies) -> Result<ClientSlot, Problem> {
         let most = self.settings.connections_per_address;
         if proxies.trust(address) {
             return Ok(ClientSlot { counted: None });
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_it_is_given_back() {
         let limits = limits(Loopback::LeftOut);
-        let connect = |from: &str| limits.connection(address(from), &Proxies::default());
+        let connect = |from: &str| limits.connection(address(from), &TrustedProxies::default());
         let (first, second) = (connect("192.0.2.1").unwrap(), connect("192.0.2.1").unwrap());
         let refused = connect("192.0.2.1").map(drop).unwrap_err();
         assert_eq!(refused.error_code(), 429);
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn this_machine_and_trusted_proxies_are_left_out() {
-        let trusted = Proxies(vec![crate::http::Network::new(address("10.0.0.0"), Some(8)).unwrap()]);
+        let trusted = TrustedProxies(vec![crate::http::Network::new(address("10.0.0.0"), Some(8)).unwrap()]);
         for (loopback, from, left_out) in [
             (Loopback::LeftOut, "127.0.0.1", true),
             (Loopback::LeftOut, "::1", true),

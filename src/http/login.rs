@@ -1,7 +1,7 @@
 //! Signing in: `POST /login` sets a session cookie, `POST /tickets` issues tickets for the URLs of an `EventSource`.
 
 use super::App;
-use super::auth::{permit, permit_for};
+use super::auth::{authenticate, authenticate_with};
 use super::origin::RequestOrigin;
 use super::peer::PeerScheme;
 use super::problem::Problem;
@@ -35,21 +35,21 @@ struct LoginRequest {
 /// The body of `POST /tickets`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct TicketRequest {
     topics: Vec<String>,
 }
 
 /// `GET /login`: whether a client has to sign in, and its identity and rights if it has.
-pub async fn who(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Response {
-    let permit = permit(app, request, asker).await.ok();
-    answer(StatusCode::OK, described(app, permit.as_ref()))
+pub async fn session_info(app: &Arc<App>, request: &Request, origin: &RequestOrigin) -> Response {
+    let permit = authenticate(app, request, origin).await.ok();
+    json_response(StatusCode::OK, describe(app, permit.as_ref()))
 }
 
 /// `POST /login`: authenticates a client and sets a session cookie.
 pub async fn login<B, D, E>(
     app: &Arc<App>,
     request: &Request,
-    asker: &RequestOrigin,
+    origin: &RequestOrigin,
     body: B,
 ) -> Result<Response, Problem>
 where
@@ -57,33 +57,33 @@ where
     D: Buf,
     E: Display,
 {
-    if *asker == RequestOrigin::Anybody {
+    if *origin == RequestOrigin::Anybody {
         return Err(Problem::forbidden(
             "this bridge accepts pages of any origin, but only its own pages may sign in; name the origin with --cors-origin",
         ));
     }
     let permit = match request.headers.contains_key(header::AUTHORIZATION) {
-        true => permit(app, request, asker).await?,
+        true => authenticate(app, request, origin).await?,
         false => {
             request.check_length()?;
             let body =
                 collect(body, MAX_BODY, &app.settings.produce, &request.headers, app.shutdown.end_of_body()).await?;
             let credential = credential(&body, &request.headers)?;
-            permit_for(app, request, Some(&credential), TicketUse::First).await?
+            authenticate_with(app, request, Some(&credential), TicketUse::First).await?
         }
     };
     let Some((session, ends)) = app.settings.auth.session(&permit)? else {
-        return Ok(answer(StatusCode::OK, described(app, Some(&permit))));
+        return Ok(json_response(StatusCode::OK, describe(app, Some(&permit))));
     };
     if request.cookie().len() + session.len() > MAX_COOKIE {
         return Err(Problem::unprocessable(
             "the rights in this token do not fit into a cookie; send `Authorization: Bearer TOKEN` instead",
         ));
     }
-    let mut said = described(app, Some(&permit));
-    said["expires"] = json!(instant(ends));
+    let mut fields = describe(app, Some(&permit));
+    fields["expires"] = json!(instant(ends));
     let seconds = ends.saturating_sub(now()).max(0).div_euclid(1000);
-    let mut response = answer(StatusCode::OK, said);
+    let mut response = json_response(StatusCode::OK, fields);
     set_cookie(&mut response, &session, seconds, request)?;
     Ok(response)
 }
@@ -104,19 +104,19 @@ where
 {
     request.check_length()?;
     let body = collect(body, MAX_BODY, &app.settings.produce, &request.headers, app.shutdown.end_of_body()).await?;
-    let wanted: Wanted = serde_json::from_slice(&body)
+    let requested: TicketRequest = serde_json::from_slice(&body)
         .map_err(|e| Problem::unprocessable(format!("the body must be like {{\"topics\":[\"readings\"]}}: {e}")))?;
-    let topics: Vec<_> = wanted.topics.iter().map(|topic| TopicName::new(topic)).collect::<Result<_, _>>()?;
-    let most = app.limits.settings().topics_per_stream;
-    if topics.is_empty() || topics.len() > most {
-        let given = topics.len();
-        return Err(Problem::unprocessable(format!("{given} topics given; a ticket is for 1 to {most}")));
+    let topics: Vec<_> = requested.topics.iter().map(|topic| TopicName::new(topic)).collect::<Result<_, _>>()?;
+    let max = app.limits.settings().topics_per_stream;
+    if topics.is_empty() || topics.len() > max {
+        let count = topics.len();
+        return Err(Problem::unprocessable(format!("{count} topics given; a ticket is for 1 to {max}")));
     }
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
-    let made = app.settings.auth.ticket(permit, topics)?;
-    let (ticket, ends) = made.map_or((None, None), |(ticket, ends)| (Some(ticket), Some(instant(ends))));
-    let said = json!({"ticket": ticket, "open_within": OPEN_WITHIN.as_secs(), "expires": ends});
-    Ok(answer(StatusCode::CREATED, said))
+    let issued = app.settings.auth.ticket(permit, topics)?;
+    let (ticket, ends) = issued.map_or((None, None), |(ticket, ends)| (Some(ticket), Some(instant(ends))));
+    let fields = json!({"ticket": ticket, "open_within": OPEN_WITHIN.as_secs(), "expires": ends});
+    Ok(json_response(StatusCode::CREATED, fields))
 }
 
 /// Parses a form, which browsers and `curl -d` send by default, or JSON.
@@ -133,14 +133,14 @@ fn credential(body: &[u8], headers: &HeaderMap) -> Result<Credential, Problem> {
         "the body must be like {\"token\":\"KEY\"}, or token=KEY as a form; a token is a key, a JWT, or NAME:PASSWORD";
     token
         .filter(|token| !token.is_empty())
-        .map(|token| Credential::of_text(&token))
+        .map(|token| Credential::from_text(&token))
         .ok_or_else(|| Problem::unprocessable(help))
 }
 
-fn described(app: &App, permit: Option<&Permit>) -> Value {
+fn describe(app: &App, permit: Option<&Permit>) -> Value {
     let identity = permit.and_then(Permit::identity);
     let rights = permit.and_then(Permit::rights);
-    json!({"required": app.settings.auth.is_on(), "name": identity.map(|who| who.name()), "rights": rights})
+    json!({"required": app.settings.auth.is_enabled(), "name": identity.map(|identity| identity.name()), "rights": rights})
 }
 
 fn set_cookie(response: &mut Response, session: &str, seconds: i64, request: &Request) -> Result<(), Problem> {
@@ -168,8 +168,8 @@ fn instant(at: Timestamp) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(at.div_euclid(1000)).ok()?.format(&Rfc3339).ok()
 }
 
-fn answer(status: StatusCode, said: Value) -> Response {
-    let mut response = Response::new(format!("{said}\n").into());
+fn json_response(status: StatusCode, fields: Value) -> Response {
+    let mut response = Response::new(format!("{fields}\n").into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -162,7 +162,7 @@ fn is_of(origin: &HeaderValue, scheme: PeerScheme, host: &Authority) -> bool {
     let authority = match scheme {
         PeerScheme::Https => authority("https://"),
         PeerScheme::Http => authority("http://"),
-        PeerScheme::Unsaid => authority("https://").or_else(|| authority("http://")),
+        PeerScheme::Unknown => authority("https://").or_else(|| authority("http://")),
     };
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
 }
@@ -210,7 +210,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        guard.admit(Some(&host.parse().unwrap()), PeerScheme::Unsaid, &headers)
+        guard.admit(Some(&host.parse().unwrap()), PeerScheme::Unknown, &headers)
     }
 
     #[test]
@@ -241,15 +241,15 @@ mod tests {
     #[test]
     fn pages_of_the_same_host_and_another_scheme_are_of_another_origin() {
         let cases = [
-            ("http://box", PeerScheme::Unsaid, true),
-            ("https://box", PeerScheme::Unsaid, true),
+            ("http://box", PeerScheme::Unknown, true),
+            ("https://box", PeerScheme::Unknown, true),
             ("http://box", PeerScheme::Http, true),
             ("https://box", PeerScheme::Http, false),
             ("http://box", PeerScheme::Https, false),
             ("https://box", PeerScheme::Https, true),
             ("https://BOX", PeerScheme::Https, true),
             ("https://box:444", PeerScheme::Https, false),
-            ("ftp://box", PeerScheme::Unsaid, false),
+            ("ftp://box", PeerScheme::Unknown, false),
         ];
         for (origin, scheme, own) in cases {
             let host = "box".parse().unwrap();

@@ -1,7 +1,7 @@
 //! The client behind a request. Proxies report it in `X-Forwarded-For` and `X-Forwarded-Proto`, or in `Forwarded`
 //! (RFC 7239). Clients can send these headers too, so only entries that a trusted proxy added count.
 
-use super::certificate::Names;
+use super::certificate::ClientCertificate;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Peer {
     pub is_hidden: bool,
     pub scheme: PeerScheme,
     /// The client's certificate, if it has sent one.
-    pub certificate: Option<Arc<Names>>,
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// The scheme of the URL that the client requested.
@@ -24,13 +24,13 @@ pub enum PeerScheme {
     Https,
     Http,
     /// The connection to the bridge has no TLS, but a proxy that reports nothing may have terminated it.
-    Unsaid,
+    Unknown,
 }
 
 /// For tests of routes, which have no socket.
 impl Default for Peer {
     fn default() -> Self {
-        Self { address: Ipv4Addr::LOCALHOST.into(), is_hidden: false, scheme: PeerScheme::Unsaid, certificate: None }
+        Self { address: Ipv4Addr::LOCALHOST.into(), is_hidden: false, scheme: PeerScheme::Unknown, certificate: None }
     }
 }
 
@@ -38,7 +38,7 @@ impl Default for Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
-        match self.certificate.as_ref().and_then(|names| names.identity()) {
+        match self.certificate.as_ref().and_then(|certificate| certificate.identity()) {
             Some(name) => write!(f, " ({name})"),
             None => Ok(()),
         }
@@ -78,38 +78,38 @@ fn bits(address: IpAddr) -> u128 {
 
 /// The networks of trusted proxies.
 #[derive(Debug, Clone, Default)]
-pub struct Proxies(pub Vec<Network>);
+pub struct TrustedProxies(pub Vec<Network>);
 
-impl Proxies {
+impl TrustedProxies {
     pub fn trust(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 
     /// Returns the client behind the proxies, or `peer` itself if it is not a trusted proxy.
-    pub fn look_behind(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+    pub fn client_behind(&self, peer: Peer, headers: &HeaderMap) -> Peer {
         if !self.trust(peer.address) {
             return peer;
         }
-        let (usual, standard) = (usual(headers), standard(headers, self));
+        let (x_forwarded, forwarded) = (x_forwarded(headers), forwarded(headers, self));
         // A proxy that writes only one of the headers forwards the other as the client sent it. If they differ, one may be
         // forged, so neither counts and the client is hidden behind the proxy.
-        let hops = match (usual.hops.is_empty(), standard.hops.is_empty()) {
-            (false, true) => usual.hops,
-            (true, false) => standard.hops,
-            _ if usual.hops == standard.hops => usual.hops,
+        let hops = match (x_forwarded.hops.is_empty(), forwarded.hops.is_empty()) {
+            (false, true) => x_forwarded.hops,
+            (true, false) => forwarded.hops,
+            _ if x_forwarded.hops == forwarded.hops => x_forwarded.hops,
             _ => vec![None],
         };
-        let scheme = match (usual.scheme, standard.scheme) {
-            (PeerScheme::Unsaid, said) | (said, PeerScheme::Unsaid) => said,
+        let scheme = match (x_forwarded.scheme, forwarded.scheme) {
+            (PeerScheme::Unknown, said) | (said, PeerScheme::Unknown) => said,
             (one, other) if one == other => one,
             _ => PeerScheme::Http,
         };
-        let (address, is_hidden) = self.first_stranger(peer.address, &hops);
+        let (address, is_hidden) = self.first_untrusted(peer.address, &hops);
         Peer {
             address,
             is_hidden,
             // If the proxy reports no scheme, assume the one of its connection to the bridge.
-            scheme: if scheme == PeerScheme::Unsaid { peer.scheme } else { scheme },
+            scheme: if scheme == PeerScheme::Unknown { peer.scheme } else { scheme },
             // The certificate on the connection is the proxy's.
             certificate: None,
         }
@@ -117,7 +117,7 @@ impl Proxies {
 
     /// Walks the hops from the bridge outwards. Returns the first address that is not a trusted proxy, or the last known
     /// proxy and `true` if it does not report a valid address.
-    fn first_stranger(&self, mut address: IpAddr, hops: &[Option<IpAddr>]) -> (IpAddr, bool) {
+    fn first_untrusted(&self, mut address: IpAddr, hops: &[Option<IpAddr>]) -> (IpAddr, bool) {
         for hop in hops.iter().rev() {
             if !self.trust(address) {
                 break;
@@ -138,18 +138,21 @@ pub fn is_forwarded(headers: &HeaderMap) -> bool {
 
 /// The contents of one family of headers: the hops from the client to the bridge (`None` if not an address) and the
 /// scheme.
-struct Said {
+struct ForwardedInfo {
     hops: Vec<Option<IpAddr>>,
     scheme: PeerScheme,
 }
 
-fn usual(headers: &HeaderMap) -> Said {
+fn x_forwarded(headers: &HeaderMap) -> ForwardedInfo {
     let hops = list(headers, "x-forwarded-for").map(|hop| host(&hop)).collect();
-    Said { hops, scheme: list(headers, "x-forwarded-proto").last().map_or(PeerScheme::Unsaid, |said| scheme(&said)) }
+    ForwardedInfo {
+        hops,
+        scheme: list(headers, "x-forwarded-proto").last().map_or(PeerScheme::Unknown, |said| scheme(&said)),
+    }
 }
 
 /// Parses `Forwarded: for=192.0.2.60;proto=https, for="[2001:db8::1]:4711"`.
-fn standard(headers: &HeaderMap, proxies: &Proxies) -> Said {
+fn forwarded(headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedInfo {
     let parameter = |hop: &str, wanted: &str| {
         hop.split(';').find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
@@ -161,8 +164,8 @@ fn standard(headers: &HeaderMap, proxies: &Proxies) -> Said {
     // The client's scheme is the one that the outermost trusted proxy reports.
     let ours = hops.iter().rev().take_while(|hop| hop.is_some_and(|hop| proxies.trust(hop))).count();
     let outermost = all.len().checked_sub(ours + 1).and_then(|at| all.get(at)).or(all.first());
-    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(PeerScheme::Unsaid, |said| scheme(&said));
-    Said { hops, scheme }
+    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(PeerScheme::Unknown, |said| scheme(&said));
+    ForwardedInfo { hops, scheme }
 }
 
 /// Returns the elements of a comma-separated header, which may occur several times.
@@ -206,12 +209,12 @@ mod tests {
     }
 
     fn peer(from: &str, headers: Headers) -> Peer {
-        let proxies = Proxies(vec![network("10.0.0.0/8"), network("fd00::/8")]);
+        let proxies = TrustedProxies(vec![network("10.0.0.0/8"), network("fd00::/8")]);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        proxies.look_behind(Peer { address: from.parse().unwrap(), ..Peer::default() }, &map)
+        proxies.client_behind(Peer { address: from.parse().unwrap(), ..Peer::default() }, &map)
     }
 
     #[test]
@@ -263,8 +266,8 @@ mod tests {
     fn the_scheme_is_the_one_that_the_outermost_trusted_proxy_reports() {
         let xfp = "x-forwarded-proto";
         let cases: [(&str, Headers, PeerScheme); 9] = [
-            ("192.0.2.1", &[(xfp, "https")], PeerScheme::Unsaid),
-            ("10.0.0.1", &[], PeerScheme::Unsaid),
+            ("192.0.2.1", &[(xfp, "https")], PeerScheme::Unknown),
+            ("10.0.0.1", &[], PeerScheme::Unknown),
             ("10.0.0.1", &[(xfp, "HTTPS")], PeerScheme::Https),
             ("10.0.0.1", &[(xfp, "https, http")], PeerScheme::Http),
             ("10.0.0.1", &[("forwarded", "for=192.0.2.7;proto=https")], PeerScheme::Https),
@@ -303,8 +306,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_forwarded_header_causes_a_panic(usual in "[ -~]{0,60}", standard in "[ -~]{0,60}") {
-            let _ = behind("10.0.0.1", &[("x-forwarded-for", &usual), ("forwarded", &standard)]);
+        fn no_forwarded_header_causes_a_panic(x_forwarded in "[ -~]{0,60}", forwarded in "[ -~]{0,60}") {
+            let _ = behind("10.0.0.1", &[("x-forwarded-for", &x_forwarded), ("forwarded", &forwarded)]);
         }
     }
 }

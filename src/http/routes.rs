@@ -71,7 +71,7 @@ impl Request {
 
     /// The name of the cookie with its session.
     pub fn cookie(&self) -> String {
-        crate::auth::cookie(self.host.as_ref().and_then(Authority::port_u16))
+        crate::auth::cookie_name(self.host.as_ref().and_then(Authority::port_u16))
     }
 
     /// Whether it opens a stream.
@@ -113,7 +113,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                   slot: Option<HandoffSlot>,
                   peer: Option<Peer>,
                   length: Option<BodyLength>| {
-                let peer = app.settings.proxies.look_behind(peer.unwrap_or_default(), &headers);
+                let peer = app.settings.proxies.client_behind(peer.unwrap_or_default(), &headers);
                 let path = path.as_str().to_owned();
                 let length = length.unwrap_or(BodyLength::Given);
                 let request = Request { method, path, query, host, headers, peer, length };
@@ -149,12 +149,12 @@ where
             app.metrics(request.headers.clone()).await
         }
         (["openapi.json"], &Method::GET) => Ok(status::openapi()),
-        (["login"], &Method::GET) => Ok(login::who(app, request, asker).await),
+        (["login"], &Method::GET) => Ok(login::session_info(app, request, asker).await),
         (["login"], &Method::POST) => login::login(app, request, asker, body).await,
         (["logout"], &Method::POST) => login::logout(request),
         (path, method) => {
             let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
-            let permit = auth::permit(app, request, asker).await?;
+            let permit = auth::authenticate(app, request, asker).await?;
             if permit.identity().is_some() {
                 let address = ClientKey::of(&request.peer);
                 match request.is_for_a_stream() {
@@ -184,7 +184,7 @@ where
         (["topics"], &Method::GET) => status::topics(app, permit, request).await?,
         (["topics", topic], &Method::GET) => status::topic(app, permit, topic, request).await?,
         (["topics", topic], &Method::POST) => {
-            let over = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
+            let over = auth::check_until_revoked(app, permit, Right::Produce, topic)?;
             request.check_length()?;
             let shutdown = app.clone();
             let lines = Box::pin(async move { shutdown.shutdown.end_of_stream(over).await });

@@ -71,7 +71,7 @@ pub async fn ready(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> 
     }
     let asked = tokio::time::timeout(SIGN_OF_LIFE, app.ask(move || hub.broker().ready())).await;
     let late = |_| Problem::busy(format!("the broker has not answered for {} s", SIGN_OF_LIFE.as_secs()));
-    let is_let_in = auth::permit(app, request, asker).await.is_ok();
+    let is_let_in = auth::authenticate(app, request, asker).await.is_ok();
     // Whatever is wrong with the broker, the bridge is not ready.
     match asked.map_err(late)?? {
         Ok(()) if is_let_in => {
@@ -125,7 +125,7 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
 pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query, &[])?;
     let (shared, name) = (app.clone(), TopicName::new(name)?);
-    permit.may_look_at(&name)?;
+    permit.may_describe(&name)?;
     let answer = app.ask(move || {
         let broker = shared.hub.broker();
         let info = one_topic(broker.topics(std::slice::from_ref(&name))?)?;

@@ -72,7 +72,7 @@ async fn open(
     request: &Request,
 ) -> Result<Response, Problem> {
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
-    let over = auth::over(app, permit, Right::Consume, &topics);
+    let over = auth::revocation(app, permit, Right::Consume, &topics);
     let style = style(request)?;
     let subscription = subscription(app, topics, query, request, style)?;
     if is_reconnect_of_complete_stream(&subscription, request) {

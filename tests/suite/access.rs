@@ -4,7 +4,7 @@ use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use curlew::auth::{Authenticator, Digest, Watch};
+use curlew::auth::{AuthWatcher, Authenticator, Digest};
 use curlew::broker::BrokerError;
 use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
@@ -446,7 +446,7 @@ async fn without_an_auth_file_a_ticket_is_null_and_streams_accept_null() {
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
     let app = App::new(hub, http::Settings::default());
-    let world = World { broker, auth: Authenticator::off(), app, file: PathBuf::new() };
+    let world = World { broker, auth: Authenticator::disabled(), app, file: PathBuf::new() };
     let answer = world.ask("POST", "/tickets", &[], r#"{"topics":["a"]}"#).await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["ticket"]), (201, &Value::Null));
     assert_eq!(world.get("/topics/a/events?until=end&ticket=null", &[]).await.status(), 200);
@@ -547,7 +547,7 @@ async fn an_endless_body_is_cut_off_when_its_key_is_revoked() {
 fn a_changed_file_is_reloaded_and_an_invalid_one_is_rejected() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(async { world() });
-    let watch = Watch::start(world.auth.clone()).unwrap();
+    let watch = AuthWatcher::start(world.auth.clone()).unwrap();
     let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
     let until = |key: &str, expected: u16| {
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -562,9 +562,9 @@ fn a_changed_file_is_reloaded_and_an_invalid_one_is_rejected() {
     until("n-secret", 200);
     assert_eq!(status("r-secret"), 401);
     write("[[key]]\nname = \"cut\"\nsha2");
-    watch.read_anew();
+    watch.reload_soon();
     std::fs::remove_file(&world.file).unwrap();
-    watch.read_anew();
+    watch.reload_soon();
     assert_eq!(status("n-secret"), 200, "the previous keys stay valid");
     // Editors and Kubernetes replace the file.
     let beside = world.file.with_extension("new");
@@ -578,12 +578,12 @@ fn a_changed_file_is_reloaded_and_an_invalid_one_is_rejected() {
 fn an_auth_file_that_becomes_a_pipe_or_a_device_does_not_block_reloading() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(async { world() });
-    let watch = Watch::start(world.auth.clone()).unwrap();
+    let watch = AuthWatcher::start(world.auth.clone()).unwrap();
     let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
     let beside = world.file.with_extension("new");
     let replace = || {
         std::fs::rename(&beside, &world.file).unwrap();
-        watch.read_anew();
+        watch.reload_soon();
     };
     // A plain open of a pipe blocks until there is a writer, and reading /dev/zero never ends.
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;

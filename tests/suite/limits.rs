@@ -4,7 +4,7 @@ use crate::support::memory_broker::MemoryBroker;
 use curlew::auth::{Authenticator, Digest};
 use curlew::cel;
 use curlew::http::limits::Settings;
-use curlew::http::{self, App, Network, Proxies, routes};
+use curlew::http::{self, App, Network, TrustedProxies, routes};
 use curlew::hub::{self, Hub};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,7 +18,7 @@ const ME: &str = "192.0.2.1";
 const OTHER: &str = "192.0.2.2";
 
 fn app(limits: Settings) -> Arc<App> {
-    app_for(limits, Authenticator::off())
+    app_for(limits, Authenticator::disabled())
 }
 
 fn app_for(limits: Settings, auth: Authenticator) -> Arc<App> {
@@ -29,7 +29,7 @@ fn app_on(broker: Arc<MemoryBroker>, limits: Settings, auth: Authenticator) -> A
     broker.create("t", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     // Without a socket every request comes from loopback, as if from a proxy there.
-    let proxies = Proxies(vec![Network::new("127.0.0.1".parse().unwrap(), None).unwrap()]);
+    let proxies = TrustedProxies(vec![Network::new("127.0.0.1".parse().unwrap(), None).unwrap()]);
     App::new(hub, http::Settings { limits, proxies, auth, ..http::Settings::default() })
 }
 
@@ -255,7 +255,8 @@ async fn pages_that_wait_for_records_hold_no_place() {
     const WAITING: usize = 800;
     const DEADLINE: Duration = Duration::from_secs(60);
     let broker = MemoryBroker::new();
-    let app = app_on(broker.clone(), Settings { streams_per_address: 2, ..Settings::default() }, Authenticator::off());
+    let app =
+        app_on(broker.clone(), Settings { streams_per_address: 2, ..Settings::default() }, Authenticator::disabled());
     let wait = |from: &'static str| {
         let app = app.clone();
         tokio::spawn(async move { get(&app, "/topics/t/partitions/0/records?offset=0&timeout=30000", from).await })

@@ -84,7 +84,7 @@ impl Signer {
         let header = Header { kid: Some(self.0.to_owned()), ..Header::new(self.2) };
         let exp = (now() / 1000 + seconds).max(0);
         let claims = json!({"sub": "ann", "aud": "curlew", "exp": exp, "curlew": {"consume": ["*"]}});
-        Credential::of_text(&encode(&header, &claims, &self.1).unwrap())
+        Credential::from_text(&encode(&header, &claims, &self.1).unwrap())
     }
 }
 
@@ -125,9 +125,9 @@ fn remote(provider: &Provider) -> (File, Authenticator) {
 }
 
 async fn permit(auth: &Authenticator, credential: &Credential) -> Result<Permit, AuthError> {
-    match auth.answer(Some(credential), TicketUse::First).await? {
+    match auth.authenticate(Some(credential), TicketUse::First).await? {
         AuthOutcome::Permitted(permit) => Ok(permit),
-        AuthOutcome::Guessed(_) => panic!("a token was taken for a password"),
+        AuthOutcome::CheckPassword(_) => panic!("a token was taken for a password"),
     }
 }
 
@@ -148,7 +148,7 @@ async fn keys_are_fetched_once_and_again_for_an_unknown_key() {
     // Anyone can make tokens with unknown keys, so the requests that they cause are limited.
     let begin = Instant::now();
     for _ in 0..200 {
-        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Wrong));
+        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Unknown));
     }
     let most = 2 + begin.elapsed().as_secs() as usize;
     assert!(provider.asked() <= most, "{} times", provider.asked());
@@ -216,14 +216,14 @@ async fn tokens_with_cached_keys_are_accepted_while_the_provider_is_down() {
     for said in ["", "no JSON", "{\"keys\":[]}"] {
         provider.says(said);
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Wrong), "the provider responds {said:?}");
+        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Unknown), "the provider responds {said:?}");
         assert!(name(&auth, &first.token(62)).await.is_ok());
     }
     let never = Provider::start(&Value::Null);
     never.says("");
     let (_file, auth) = remote(&never);
     assert!(
-        matches!(name(&auth, &first.token(60)).await, Err(AuthError::Busy(_))),
+        matches!(name(&auth, &first.token(60)).await, Err(AuthError::Unavailable(_))),
         "without keys, a token is not wrong but unverifiable"
     );
 }
@@ -246,7 +246,7 @@ async fn a_redirect_of_a_key_set_is_not_followed() {
     let redirected = Provider { url, ..Provider::start(&Value::Null) };
     let (_file, auth) = remote(&redirected);
     let refused = name(&auth, &first.token(60)).await;
-    assert!(matches!(refused, Err(AuthError::Busy(_))), "there are no keys: {refused:?}");
+    assert!(matches!(refused, Err(AuthError::Unavailable(_))), "there are no keys: {refused:?}");
     assert_eq!(elsewhere.asked(), 0);
     // With its own URL, the other host's keys are fetched.
     let (_file, auth) = remote(&elsewhere);
@@ -260,7 +260,7 @@ async fn a_stream_ends_when_its_token_expires_or_its_key_is_removed() {
     let (_file, auth) = remote(&provider);
     let topic = || vec![TopicName::new("a").unwrap()];
     let over = async |permit: &Permit| {
-        let over = auth.over(permit, Right::Consume, topic()).unwrap();
+        let over = auth.revocation(permit, Right::Consume, topic()).unwrap();
         tokio::time::timeout(PATIENCE, over).await.expect("an end before the deadline")
     };
     let short = permit(&auth, &first.token(1)).await.unwrap();
@@ -270,9 +270,9 @@ async fn a_stream_ends_when_its_token_expires_or_its_key_is_removed() {
     let (session, ends) = auth.session(&long).unwrap().unwrap();
     assert!(ends <= now() + 601_000, "a session expires with its token");
     let (ticket, _) = auth.ticket(&long, topic()).unwrap().unwrap();
-    let session = Credential::of_cookies(format!("s={session}").as_bytes(), "s").remove(0);
+    let session = Credential::from_cookies(format!("s={session}").as_bytes(), "s").remove(0);
     assert_eq!(name(&auth, &session).await, Ok("idp/ann".into()));
-    let ticket = Credential::of_ticket(ticket);
+    let ticket = Credential::from_ticket(ticket);
     let of_ticket = permit(&auth, &ticket).await.unwrap();
     assert!(of_ticket.may(Right::Consume, &topic()[0]).is_ok());
     // The provider removes its key. The next token with an unknown key causes a fetch, which reveals it.
@@ -282,7 +282,7 @@ async fn a_stream_ends_when_its_token_expires_or_its_key_is_removed() {
     for permit in [long, of_ticket] {
         assert_eq!(over(&permit).await, Revocation::Ended(GrantEnd::Revoked));
     }
-    assert_eq!(name(&auth, &token).await, Err(AuthError::Wrong));
+    assert_eq!(name(&auth, &token).await, Err(AuthError::Unknown));
     assert_eq!(name(&auth, &session).await, Err(AuthError::Expired));
     assert_eq!(name(&auth, &ticket).await, Err(AuthError::Expired));
 }

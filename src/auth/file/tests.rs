@@ -37,7 +37,7 @@ fn a_file_with_every_setting_is_parsed() {
     assert!(ops.rights.allow(Right::Manage, &topic("tmp.a")) && ops.rights.metrics);
     assert_eq!(rules.session, Duration::from_secs(1800));
     assert!(rules.ticket_secret.is_some());
-    assert_eq!(parse("").unwrap().session, SESSION);
+    assert_eq!(parse("").unwrap().session, DEFAULT_SESSION);
 }
 
 #[test]

@@ -8,13 +8,13 @@ use serde_json::Value;
 use std::fmt;
 
 /// The shortest secret for HS256, in bytes (RFC 7518, 3.2).
-const SHORTEST_SECRET: usize = 32;
+const MIN_SECRET_LEN: usize = 32;
 /// The shortest RSA modulus, in bytes: 2048 bits (RFC 7518, 3.3).
-const SHORTEST_RSA: usize = 256;
+const MIN_RSA_MODULUS_LEN: usize = 256;
 /// The length of an uncompressed P-256 point, in bytes (SEC 1, 2.3.3).
-const P256_POINT: usize = 65;
+const P256_POINT_LEN: usize = 65;
 /// The most keys of a set; the rest are ignored.
-const MOST: usize = 100;
+const MAX_KEYS: usize = 100;
 
 #[derive(Default, Clone)]
 pub struct KeySet(Vec<TokenKey>);
@@ -36,17 +36,17 @@ pub enum KeySetSource {
 }
 
 impl KeySet {
-    pub fn of_secret(secret: &HiddenText) -> Result<Self, String> {
-        if secret.reveal().len() < SHORTEST_SECRET {
+    pub fn from_secret(secret: &HiddenText) -> Result<Self, String> {
+        if secret.reveal().len() < MIN_SECRET_LEN {
             return Err(format!(
-                "secret is shorter than {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"
+                "secret is shorter than {MIN_SECRET_LEN} characters; `openssl rand -hex 32` makes a good one"
             ));
         }
         Ok(Self(vec![TokenKey::new(None, Algorithm::HS256, DecodingKey::from_secret(secret.reveal().as_bytes()))]))
     }
 
     /// Parses one or more public keys in PEM: RSA, P-256 or Ed25519.
-    pub fn of_pem(text: &str) -> Result<Self, String> {
+    pub fn from_pem(text: &str) -> Result<Self, String> {
         let mut keys = Vec::new();
         let mut rest = text;
         while let Some(start) = rest.find("-----BEGIN ") {
@@ -58,7 +58,7 @@ impl KeySet {
                 }
                 None => (&rest[start..], ""),
             };
-            keys.push(of_pem_block(block)?);
+            keys.push(parse_pem_block(block)?);
             rest = after;
         }
         if keys.is_empty() {
@@ -69,15 +69,15 @@ impl KeySet {
     }
 
     /// Parses a JWK set (RFC 7517, 5). Ignores keys that are not for signatures or have an unsupported type.
-    pub fn of_jwks(text: &str, from: KeySetSource) -> Result<Self, String> {
+    pub fn from_jwks(text: &str, from: KeySetSource) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct JwkSet {
             keys: Vec<Value>,
         }
         let set: JwkSet =
             serde_json::from_str(text).map_err(|_| "this is not a JWK set, such as {\"keys\":[…]}".to_owned())?;
-        let keys = set.keys.into_iter().filter_map(|key| of_jwk(&serde_json::from_value(key).ok()?, from));
-        let keys: Vec<_> = keys.take(MOST).collect();
+        let keys = set.keys.into_iter().filter_map(|key| parse_jwk(&serde_json::from_value(key).ok()?, from));
+        let keys: Vec<_> = keys.take(MAX_KEYS).collect();
         match keys.is_empty() {
             true => Err("no key of the set is for RS256, ES256, EdDSA (or HS256, in a file)".to_owned()),
             false => Ok(Self(keys)),
@@ -85,14 +85,14 @@ impl KeySet {
     }
 
     /// Returns the keys that may have signed a token: those with its algorithm, and with its `kid` if both have one.
-    pub fn fitting<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a TokenKey> {
+    pub fn candidates<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a TokenKey> {
         self.0.iter().filter(|key| key.algorithm == header.alg).filter(|key| match (&key.id, &header.kid) {
             (Some(own), Some(given)) => own == given,
             _ => true,
         })
     }
 
-    pub fn has(&self, fingerprint: &str) -> bool {
+    pub fn contains(&self, fingerprint: &str) -> bool {
         self.0.iter().any(|key| key.fingerprint == fingerprint)
     }
 
@@ -110,11 +110,11 @@ impl TokenKey {
             DecodingKeyKind::SecretOrDer(bytes) => Digest::of_parts(&[name.as_bytes(), bytes]),
             DecodingKeyKind::RsaModulusExponent { n, e } => Digest::of_parts(&[name.as_bytes(), n, e]),
         };
-        Self { id, algorithm, key, fingerprint: digest.short() }
+        Self { id, algorithm, key, fingerprint: digest.fingerprint() }
     }
 }
 
-fn of_pem_block(block: &str) -> Result<TokenKey, String> {
+fn parse_pem_block(block: &str) -> Result<TokenKey, String> {
     if block.contains("PRIVATE KEY-----") {
         return Err("this is a private key; give the public one: openssl pkey -in FILE -pubout".to_owned());
     }
@@ -125,13 +125,13 @@ fn of_pem_block(block: &str) -> Result<TokenKey, String> {
     if let Ok(key) = DecodingKey::from_rsa_pem(bytes) {
         // The DER is longer than its modulus by a few bytes.
         return match key.try_get_as_bytes() {
-            Ok(der) if der.len() > SHORTEST_RSA => Ok(TokenKey::new(None, Algorithm::RS256, key)),
+            Ok(der) if der.len() > MIN_RSA_MODULUS_LEN => Ok(TokenKey::new(None, Algorithm::RS256, key)),
             _ => Err("the RSA key is shorter than 2048 bits".to_owned()),
         };
     }
     if let Ok(key) = DecodingKey::from_ec_pem(bytes) {
         return match key.try_get_as_bytes() {
-            Ok(point) if point.len() == P256_POINT => Ok(TokenKey::new(None, Algorithm::ES256, key)),
+            Ok(point) if point.len() == P256_POINT_LEN => Ok(TokenKey::new(None, Algorithm::ES256, key)),
             _ => Err("the elliptic-curve key is not on P-256, which ES256 requires".to_owned()),
         };
     }
@@ -141,7 +141,7 @@ fn of_pem_block(block: &str) -> Result<TokenKey, String> {
     }
 }
 
-fn of_jwk(jwk: &Jwk, from: KeySetSource) -> Option<TokenKey> {
+fn parse_jwk(jwk: &Jwk, from: KeySetSource) -> Option<TokenKey> {
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
@@ -149,18 +149,18 @@ fn of_jwk(jwk: &Jwk, from: KeySetSource) -> Option<TokenKey> {
         AlgorithmParameters::OctetKey(_) if from == KeySetSource::File => Algorithm::HS256,
         _ => return None,
     };
-    let is_for = |wanted: &KeyAlgorithm| *wanted == KeyAlgorithm::from(algorithm);
-    let is_for_signatures = jwk.common.public_key_use.as_ref().is_none_or(|wanted| *wanted == PublicKeyUse::Signature);
-    if !is_for_signatures || !jwk.common.key_algorithm.as_ref().is_none_or(is_for) {
+    let matches_algorithm = |given: &KeyAlgorithm| *given == KeyAlgorithm::from(algorithm);
+    let is_signature_key = jwk.common.public_key_use.as_ref().is_none_or(|given| *given == PublicKeyUse::Signature);
+    if !is_signature_key || !jwk.common.key_algorithm.as_ref().is_none_or(matches_algorithm) {
         return None;
     }
     let key = DecodingKey::from_jwk(jwk).ok()?;
     let is_long_enough = match key.kind() {
-        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= SHORTEST_RSA,
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= MIN_RSA_MODULUS_LEN,
         DecodingKeyKind::SecretOrDer(bytes) => match algorithm {
-            Algorithm::ES256 => bytes.len() == P256_POINT,
+            Algorithm::ES256 => bytes.len() == P256_POINT_LEN,
             // An Ed25519 public key has 32 bytes, like the shortest secret.
-            _ => bytes.len() >= SHORTEST_SECRET,
+            _ => bytes.len() >= MIN_SECRET_LEN,
         },
     };
     is_long_enough.then(|| TokenKey::new(jwk.common.key_id.clone(), algorithm, key))

@@ -94,7 +94,7 @@ impl Accepted {
         // Receipts and single events are small: they must not wait for more.
         self.stream.set_nodelay(true)?;
         let (transport, scheme, certificate) = match self.tls {
-            None => (Transport::Plain(self.stream), PeerScheme::Unsaid, None),
+            None => (Transport::Plain(self.stream), PeerScheme::Unknown, None),
             Some(tls) if ServerTls::is_spoken_by(&self.stream).await? => {
                 let (transport, certificate) = tls.accept(self.stream).await?;
                 (transport, PeerScheme::Https, certificate)

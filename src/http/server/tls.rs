@@ -1,7 +1,7 @@
 //! TLS for clients: handshakes, and certificates that may change while we serve.
 
 use super::rejected_certs::RejectedCerts;
-use crate::http::certificate::Names;
+use crate::http::certificate::ClientCertificate;
 use crate::http::transport::Transport;
 use crate::os::file_stamp::FileStamp;
 use crate::sync::{read_lock, write_lock};
@@ -76,12 +76,12 @@ impl ServerTls {
     }
 
     /// Takes as long as the client does.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<Names>>)> {
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<ClientCertificate>>)> {
         let client = stream.peer_addr().ok();
         self.shake_hands(stream).await.inspect_err(|error| self.unfit.tell(error, client))
     }
 
-    async fn shake_hands(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<Names>>)> {
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<ClientCertificate>>)> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let turn = self.turns.acquire().await.map_err(io::Error::other)?;
         let config = read_lock(&self.config).clone();
@@ -94,8 +94,8 @@ impl ServerTls {
             Poll::Pending => handshake.await?,
         };
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let names = certificates.first().map(|leaf| Arc::new(Names::of(leaf)));
-        Ok((Transport::Tls(Box::new(stream)), names))
+        let certificate = certificates.first().map(|leaf| Arc::new(ClientCertificate::parse(leaf)));
+        Ok((Transport::Tls(Box::new(stream)), certificate))
     }
 
     /// Loads the files anew whenever they have changed; open connections go on with what they began with. Never ends.
