@@ -4,7 +4,6 @@ mod arrival;
 mod auth;
 mod certificate;
 mod dashboard;
-mod date;
 mod delete;
 pub mod event;
 mod handoff;
@@ -18,6 +17,8 @@ pub mod problem;
 pub mod produce;
 pub mod query;
 mod records;
+mod request;
+mod response;
 mod routes;
 mod server;
 mod shutdown;
@@ -31,7 +32,7 @@ pub use delete::Deletion;
 pub use origin::{BindScope, OriginPolicy, Origins};
 pub use peer::{Network, TrustedProxies};
 pub use routes::routes;
-pub use server::{Clients, ServerTls, TlsFiles, bind, serve};
+pub use server::{ClientCertificates, ServerTls, TlsFiles, bind, serve};
 pub use trace::Trace;
 
 use crate::auth::Authenticator;
@@ -154,7 +155,7 @@ impl App {
     async fn metrics(self: &Arc<Self>, headers: HeaderMap) -> Result<Response, Problem> {
         let app = self.clone();
         let (content_type, text) = in_turn(&self.scrapes, move || app.metrics.answer(&headers)).await??;
-        let mut response = Response::new(status::counted(self, text.into_bytes())?.into());
+        let mut response = Response::new(response::counted(self, text.into_bytes())?.into());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Ok(response)
     }

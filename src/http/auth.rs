@@ -5,9 +5,9 @@ use super::limits::ClientKey;
 use super::origin::RequestOrigin;
 use super::peer;
 use super::problem::{Challenge, Problem};
-use super::produce::Revoked;
 use super::query;
-use super::routes::Request;
+use super::request::Request;
+use super::shutdown::Revoked;
 use crate::auth::{
     self, AuthError, AuthOutcome, BadCredential, Credential, Denied, GrantEnd, Permit, Right, TicketUse,
 };

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::query::Query;
-use super::routes::Request;
+use super::request::Request;
 use super::{App, auth, produce};
 use crate::auth::{Permit, Right};
 use crate::record::TopicName;

@@ -6,7 +6,7 @@ use super::origin::RequestOrigin;
 use super::peer::PeerScheme;
 use super::problem::Problem;
 use super::produce::collect;
-use super::routes::Request;
+use super::request::Request;
 use crate::auth::{Credential, HiddenText, OPEN_WITHIN, Permit, Right, TicketUse};
 use crate::record::{Timestamp, TopicName, now};
 use bytes::Buf;

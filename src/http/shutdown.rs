@@ -2,9 +2,9 @@
 //! new connections, and the streams and the uploads of lines end one after the other; then what is left.
 
 use super::problem::Problem;
-use super::produce::Revoked;
 use crate::broker::BrokerError;
 use crate::hub::Rejected;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -35,6 +35,9 @@ impl Phase {
         matches!(self, Self::Draining { .. } | Self::Closed)
     }
 }
+
+/// Resolves to the reason when an upload or a stream must end early: a shutdown, or a grant that has ended.
+pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
 /// The phase, for everything that depends on it.
 pub struct Shutdown {

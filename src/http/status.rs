@@ -3,12 +3,13 @@
 use super::origin::RequestOrigin;
 use super::problem::Problem;
 use super::query::Query;
-use super::records::PageBody;
-use super::routes::Request;
+use super::records::{PageBody, one_topic};
+use super::request::Request;
+use super::response::{as_json, beyond_small, json_response};
 use super::shutdown::Phase;
 use super::{App, auth};
 use crate::auth::Permit;
-use crate::broker::{Broker, BrokerError, OffsetAt, PartitionInfo, TopicInfo};
+use crate::broker::{Broker, OffsetAt, PartitionInfo, TopicInfo};
 use crate::hub::Rejected;
 use crate::record::{TopicName, TopicPartition};
 use crate::sync::watchdog;
@@ -18,11 +19,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
-
-/// Bytes of an answer that are not counted: its connection takes more.
-pub const SMALL_ANSWER: usize = 4 << 10;
 
 /// How long the broker may take to give one.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -136,11 +133,6 @@ pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Reques
     Ok(as_json(answer.await??))
 }
 
-/// What is counted: a small list or answer is there whatever other clients hold.
-fn beyond_small(bytes: usize) -> usize {
-    bytes.saturating_sub(SMALL_ANSWER)
-}
-
 /// Bytes that a topic takes in the list.
 fn bytes_of(topic: &TopicInfo) -> usize {
     size_of::<TopicInfo>() + topic.name.as_str().len() + topic.partitions.len() * size_of::<PartitionInfo>()
@@ -186,28 +178,6 @@ fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Re
     Ok(())
 }
 
-pub fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
-    topics.into_iter().next().unwrap_or_else(|| Err(BrokerError::Corrupt("the topic is missing in the answer".into())))
-}
-
 fn place(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
     TopicPartition { topic: topic.clone(), partition: info.partition }
-}
-
-/// Bytes of an answer, which are counted until its client has taken them.
-pub fn counted(app: &App, answer: Vec<u8>) -> Result<Bytes, Problem> {
-    let mut memory = app.settings.memory.pages.nothing();
-    memory.grow(beyond_small(answer.capacity()))?;
-    Ok(memory.hold(answer))
-}
-
-/// On a line of its own, for who reads it on a terminal.
-pub fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
-    as_json(json + "\n")
-}
-
-pub fn as_json<B: From<Bytes>>(json: impl Into<Bytes>) -> warp::http::Response<B> {
-    let mut response = warp::http::Response::new(B::from(json.into()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

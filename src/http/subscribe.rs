@@ -7,7 +7,7 @@ use super::handoff::Streaming;
 use super::limits::ClientKey;
 use super::problem::Problem;
 use super::query::{Query, TICKET};
-use super::routes::Request;
+use super::request::Request;
 use super::stream::{Frames, StreamStyle};
 use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};

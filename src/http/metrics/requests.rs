@@ -55,12 +55,12 @@ fn known(method: &Method) -> &'static str {
 /// The paths of `/openapi.json`, with the parts between their slashes.
 static ROUTES: LazyLock<Vec<(&'static str, Vec<&'static str>)>> = LazyLock::new(|| {
     #[derive(serde::Deserialize)]
-    struct Document {
+    struct OpenApi {
         #[serde(borrow)]
         paths: std::collections::BTreeMap<&'static str, serde::de::IgnoredAny>,
     }
     // A test holds that it can be read.
-    let document: Option<Document> = serde_json::from_str(include_str!("../openapi.json")).ok();
+    let document: Option<OpenApi> = serde_json::from_str(include_str!("../openapi.json")).ok();
     let paths = document.into_iter().flat_map(|document| document.paths.into_keys());
     paths.map(|path| (path, path.trim_matches('/').split('/').collect())).collect()
 });
