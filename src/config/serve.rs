@@ -187,10 +187,10 @@ impl Serve {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
         } else {
-            Origins::These(self.cors_origins.clone())
+            Origins::Listed(self.cors_origins.clone())
         };
         http::Settings {
-            guard: OriginPolicy { origins, listens: BindScope::on(self.listen.ip()) },
+            guard: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
             proxies: self.front.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,

@@ -44,10 +44,10 @@ pub async fn authenticate_with(
     match app.settings.auth.authenticate(credential, ticket_use).await.map_err(reject)? {
         AuthOutcome::Permitted(permit) => Ok(permit),
         AuthOutcome::CheckPassword(check) => {
-            let slot = app.limits.guess(&ClientKey::of(&request.peer))?;
+            let slot = app.limits.check_password(&ClientKey::of(&request.peer))?;
             let permit = check.run().await;
             if !matches!(permit, Err(AuthError::Unknown)) {
-                slot.was_no_mistake();
+                slot.refund();
             }
             permit.map_err(reject)
         }
@@ -137,8 +137,8 @@ fn sessions(request: &Request) -> Vec<Credential> {
 /// host (CSRF).
 fn accepts_ambient(headers: &HeaderMap, origin: &RequestOrigin) -> bool {
     match origin {
-        RequestOrigin::Own | RequestOrigin::Listed(_) => true,
-        RequestOrigin::Anybody => false,
+        RequestOrigin::SameOrigin | RequestOrigin::Listed(_) => true,
+        RequestOrigin::Any => false,
         // No `Origin`: a page's same-origin GET, a URL typed by the user, or an image in another site's page.
         RequestOrigin::NoPage => {
             let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());

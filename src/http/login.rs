@@ -57,7 +57,7 @@ where
     D: Buf,
     E: Display,
 {
-    if *origin == RequestOrigin::Anybody {
+    if *origin == RequestOrigin::Any {
         return Err(Problem::forbidden(
             "this bridge accepts pages of any origin, but only its own pages may sign in; name the origin with --cors-origin",
         ));

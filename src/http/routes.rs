@@ -90,8 +90,8 @@ where
             if permit.identity().is_some() {
                 let address = ClientKey::of(&request.peer);
                 match request.is_for_a_stream() {
-                    true => app.limits.shown_for_a_stream(&address),
-                    false => app.limits.shown(&address, &request.caller(&permit))?,
+                    true => app.limits.refund_stream(&address),
+                    false => app.limits.charge_key(&address, &request.caller(&permit))?,
                 }
             }
             let answer = permitted(app, &permit, (path, method), request, body).await?;

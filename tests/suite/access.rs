@@ -57,7 +57,7 @@ fn world_on(listens: BindScope) -> World {
     let path = std::env::temp_dir().join(format!("curlew-access-{}-{:x}", std::process::id(), fastrand::u64(..)));
     std::fs::write(&path, file()).unwrap();
     let auth = Authenticator::from_file(&path).unwrap();
-    let guard = OriginPolicy { origins: Origins::These(vec![PAGE.into()]), listens };
+    let guard = OriginPolicy { origins: Origins::Listed(vec![PAGE.into()]), scope: listens };
     let settings =
         http::Settings { guard, auth: auth.clone(), deletion: http::Deletion::Allowed, ..http::Settings::default() };
     World { broker, auth, app: App::new(hub, settings), file: path }
@@ -371,7 +371,7 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     let broker = MemoryBroker::new();
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
-    let guard = OriginPolicy { origins: Origins::Any, listens: BindScope::Network };
+    let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Network };
     let app = App::new(hub, http::Settings { guard, auth: listed.auth.clone(), ..http::Settings::default() });
     let any = World { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
     let cookie = listed.login("a-secret").await;

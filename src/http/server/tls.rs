@@ -94,8 +94,8 @@ impl ServerTls {
             Poll::Pending => handshake.await?,
         };
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let names = certificates.first().map(|leaf| Arc::new(ClientCertificate::of(leaf)));
-        Ok((ClientTransport::Tls(Box::new(stream)), names))
+        let certificate = certificates.first().map(|leaf| Arc::new(ClientCertificate::parse(leaf)));
+        Ok((ClientTransport::Tls(Box::new(stream)), certificate))
     }
 
     /// Reloads the files whenever they change. Open connections keep their certificate. Never returns.
