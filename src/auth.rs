@@ -1,7 +1,8 @@
-//! Who may do what: keys, tokens and their rights, from the file of `--auth-file`.
+//! Authentication and authorization: API keys, passwords, tokens and client certificates, with the rights that the file
+//! of `--auth-file` grants them.
 //!
-//! [`Credential`] is what somebody shows, [`Permit`] what they get for it, [`Identity`] who they are. Without a file
-//! there is nothing to show and everything is permitted.
+//! [`Authenticator`] turns a [`Credential`] into a [`Permit`] with a [`ClientIdentity`] and its [`Rights`]. Without an
+//! auth file every request is permitted and has no identity.
 
 mod authenticator;
 mod credential;
@@ -20,7 +21,7 @@ mod table;
 mod watch;
 
 pub use authenticator::{AuthOutcome, Authenticator, Revocation};
-pub use credential::{BadCredential, Credential, cookie};
+pub use credential::{BadCredential, Credential, cookie_name};
 pub use file::check_name;
 pub use identity::ClientIdentity;
 pub use keys::new_key;
@@ -29,4 +30,4 @@ pub use permit::{Denied, Permit};
 pub use rights::{Right, Rights, TopicPattern};
 pub use secret::{Digest, HiddenText};
 pub use table::{AuthError, GrantEnd, OPEN_WITHIN, TicketUse};
-pub use watch::Watch;
+pub use watch::AuthWatcher;

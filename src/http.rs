@@ -1,10 +1,9 @@
-//! The web: routes, produce, streams; the only place that names warp. The URL table is in `routes`.
+//! HTTP: routes, produce, streams. Only this module names warp. The URL table is in `routes`.
 
 mod arrival;
 mod auth;
 mod certificate;
 mod dashboard;
-mod date;
 mod delete;
 pub mod event;
 mod handoff;
@@ -18,6 +17,8 @@ pub mod problem;
 pub mod produce;
 pub mod query;
 mod records;
+mod request;
+mod response;
 mod routes;
 mod server;
 mod shutdown;
@@ -29,9 +30,9 @@ mod transport;
 
 pub use delete::Deletion;
 pub use origin::{BindScope, OriginPolicy, Origins};
-pub use peer::{Network, Proxies};
+pub use peer::{Network, TrustedProxies};
 pub use routes::routes;
-pub use server::{Clients, ServerTls, TlsFiles, bind, serve};
+pub use server::{ClientCertificates, ServerTls, TlsFiles, bind, serve};
 pub use trace::Trace;
 
 use crate::auth::Authenticator;
@@ -53,37 +54,37 @@ use warp::reply::Response;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub guard: OriginPolicy,
-    /// Proxies in front that say whom a request comes from.
-    pub proxies: Proxies,
+    /// Trusted proxies, which name the client of a request.
+    pub proxies: TrustedProxies,
     pub produce: produce::Settings,
     pub deletion: Deletion,
-    /// Who may do what.
+    /// Authentication and authorization.
     pub auth: Authenticator,
-    /// What one client may take.
+    /// Limits for each client.
     pub limits: limits::Settings,
     /// Silence after which a stream sends a heartbeat.
     pub heartbeat: Duration,
-    /// Open connections; one more is told to come back later.
+    /// Maximum number of open connections; further ones are rejected with 503.
     pub max_connections: usize,
-    /// A client that takes nothing for so long, or less than 16 KiB of what waits for it, is closed.
+    /// A client that reads nothing for so long, or less than 16 KiB of the bytes that wait for it, is disconnected.
     pub stall_timeout: Duration,
-    /// How long `/ready` says 503 while everything is served, before the bridge ends.
+    /// How long `/ready` returns 503 while everything is still served, before the shutdown.
     pub shutdown_delay: Duration,
-    /// How long open requests may take to finish when the bridge ends, and over which its streams end.
+    /// How long open requests may take to finish during the shutdown; streams end in the course of it.
     pub drain: Duration,
-    /// What all answers may take together.
+    /// The memory budget that all responses share.
     pub memory: MemoryBudget,
 }
 
-/// Those of `curlew serve` on loopback where nothing else is given.
+/// The defaults of `curlew serve` on loopback.
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            guard: OriginPolicy { origins: Origins::These(Vec::new()), listens: BindScope::Loopback },
-            proxies: Proxies::default(),
+            guard: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
+            proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
-            auth: Authenticator::off(),
+            auth: Authenticator::disabled(),
             limits: limits::Settings::default(),
             heartbeat: Duration::from_secs(15),
             max_connections: 20_000,
@@ -95,42 +96,42 @@ impl Default for Settings {
     }
 }
 
-/// Questions to the broker that may wait at a time, each on a thread of its own; more are refused after a while.
-/// Pages of records are larger, so they have places of their own. A page that waits for records has no place meanwhile.
-const QUESTIONS: usize = 64;
-const PAGES: usize = 32;
-/// Requests that wait for one of those; each takes some kilobytes, and one connection may bring a hundred.
-const QUEUED: usize = 1024;
-/// How long a question may wait for its turn.
-const TURN: Duration = Duration::from_secs(5);
+/// How many requests to the broker may block a thread at a time. Pages of records are larger and limited separately; a page
+/// that waits for records does not count meanwhile.
+const MAX_BROKER_REQUESTS: usize = 64;
+const MAX_PAGES: usize = 32;
+/// How many requests may wait for one of those; each takes some kilobytes, and one connection may bring a hundred.
+const MAX_QUEUED: usize = 1024;
+/// How long a request may wait before it is rejected.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What all requests share.
+/// The state that all requests share.
 pub struct App {
     pub hub: Arc<Hub>,
     pub settings: Settings,
     metrics: Metrics,
     limits: ClientLimits,
-    questions: Turns,
-    pages: Turns,
+    broker_requests: BlockingLimit,
+    pages: BlockingLimit,
     readers: records::Readers,
-    /// Bytes of the list of topics when it was last read.
+    /// Size of the list of topics when it was last read, in bytes.
     last_list: AtomicUsize,
-    scrapes: Turns,
+    scrapes: BlockingLimit,
     rejections: origin::RejectionLog,
     shutdown: Shutdown,
 }
 
 impl App {
     pub fn new(hub: Arc<Hub>, settings: Settings) -> Arc<Self> {
-        let (questions, pages) = (Turns::new(QUESTIONS), Turns::new(PAGES));
-        let (metrics, scrapes) = (Metrics::new(&hub, &settings.memory), Turns::new(1));
+        let (broker_requests, pages) = (BlockingLimit::new(MAX_BROKER_REQUESTS), BlockingLimit::new(MAX_PAGES));
+        let (metrics, scrapes) = (Metrics::new(&hub, &settings.memory), BlockingLimit::new(1));
         let limits = ClientLimits::new(settings.limits.clone());
         Arc::new(Self {
             hub,
             settings,
             metrics,
             limits,
-            questions,
+            broker_requests,
             pages,
             readers: records::Readers::default(),
             last_list: AtomicUsize::new(0),
@@ -144,49 +145,52 @@ impl App {
         &self.settings.guard
     }
 
-    /// Asks the broker something, beside the async threads.
-    async fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        in_turn(&self.questions, question).await
+    /// Runs a blocking request to the broker outside the async threads.
+    async fn ask<T: Send + 'static>(&self, request: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        run_blocking(&self.broker_requests, request).await
     }
 
-    /// Writes the metrics, beside the async threads. They are there whatever the broker does. One page is written at a time, and its
-    /// size is bounded, so that it is counted only while its client takes it.
+    /// Encodes the metrics outside the async threads, whatever the broker does. Only one response is encoded at a time and its
+    /// size is bounded, so it counts in the memory budget only while its client reads it.
     async fn metrics(self: &Arc<Self>, headers: HeaderMap) -> Result<Response, Problem> {
         let app = self.clone();
-        let (content_type, text) = in_turn(&self.scrapes, move || app.metrics.answer(&headers)).await??;
-        let mut response = Response::new(status::counted(self, text.into_bytes())?.into());
+        let (content_type, text) = run_blocking(&self.scrapes, move || app.metrics.encode(&headers)).await??;
+        let mut response = Response::new(response::counted(self, text.into_bytes())?.into());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Ok(response)
     }
 
-    /// Reads a page of records, beside the async threads.
+    /// Reads a page of records outside the async threads.
     async fn page<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        in_turn(&self.pages, read).await
+        run_blocking(&self.pages, read).await
     }
 }
 
-/// Work that blocks, so much at a time.
-struct Turns {
+/// Limits how much blocking work runs and waits.
+struct BlockingLimit {
     running: Arc<Semaphore>,
     waiting: Semaphore,
 }
 
-impl Turns {
+impl BlockingLimit {
     fn new(running: usize) -> Self {
-        Self { running: Arc::new(Semaphore::new(running)), waiting: Semaphore::new(QUEUED) }
+        Self { running: Arc::new(Semaphore::new(running)), waiting: Semaphore::new(MAX_QUEUED) }
     }
 }
 
-async fn in_turn<T: Send + 'static>(turns: &Turns, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    let busy = || Problem::busy("too many questions to the broker are waiting already; try again");
-    let queued = turns.waiting.try_acquire().map_err(|_| busy())?;
-    let turn = tokio::time::timeout(TURN, turns.running.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else { return Err(busy()) };
+async fn run_blocking<T: Send + 'static>(
+    limit: &BlockingLimit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let busy = || Problem::busy("too many requests to the broker are waiting already; try again");
+    let queued = limit.waiting.try_acquire().map_err(|_| busy())?;
+    let permit = tokio::time::timeout(QUEUE_TIMEOUT, limit.running.clone().acquire_owned()).await;
+    let Ok(Ok(permit)) = permit else { return Err(busy()) };
     drop(queued);
     let request = logging::current();
     let working = tokio::task::spawn_blocking(move || {
         let result = watchdog::caught_in_poll(|| logging::while_working(request, work));
-        drop(turn);
+        drop(permit);
         result
     });
     let failed = || Problem::internal("the bridge failed at this request; please report it");

@@ -1,6 +1,6 @@
 //! Arguments to exit code: parse, connect, serve, drain.
 
-use curlew::auth::{Authenticator, Watch};
+use curlew::auth::{AuthWatcher, Authenticator};
 use curlew::broker::Broker;
 use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
@@ -151,11 +151,13 @@ fn run(settings: &Serve, data: LogSource<'_>) -> Result<(), String> {
 /// Reads the auth file anew when it changes and at each SIGHUP, as long as it is polled. Where there is none, SIGHUP ends the
 /// program as ever.
 fn rereading(auth: &Authenticator) -> io::Result<impl Future<Output = ()> + use<>> {
-    let watch =
-        auth.is_on().then(|| Ok::<_, io::Error>((HangUps::catch()?, Watch::start(auth.clone())?))).transpose()?;
+    let watch = auth
+        .is_enabled()
+        .then(|| Ok::<_, io::Error>((HangUps::catch()?, AuthWatcher::start(auth.clone())?)))
+        .transpose()?;
     Ok(async move {
         if let Some((hang_ups, watch)) = watch {
-            hang_ups.each(|| watch.read_anew()).await;
+            hang_ups.each(|| watch.reload_soon()).await;
         }
         std::future::pending().await
     })

@@ -1,4 +1,4 @@
-//! TLS, the same for both sides: the cryptography or why this CPU cannot do it, and PEM files.
+//! What clients and servers of TLS share: the cryptography provider and the reading of PEM files.
 
 use crate::os::small_file;
 use rustls::crypto::CryptoProvider;
@@ -8,25 +8,25 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What rustls calculates with. An error is for the person who started the program: graviola is assembly for CPUs of
-/// about 2013 and later, and would end the process on any other.
+/// Returns the cryptography provider for rustls. Returns an error for the operator if graviola does not support this CPU:
+/// it is written in assembly for CPUs from about 2013 on, and would abort the process on others.
 pub fn provider() -> Result<Arc<CryptoProvider>, String> {
     if graviola::util::is_cpu_supported() {
         Ok(Arc::new(rustls_graviola::default_provider()))
     } else {
         Err(format!(
-            "TLS cannot run on this CPU: it needs {NEEDED}; run without TLS, behind a proxy that does it, or on another \
-             machine"
+            "this CPU does not support TLS: it needs {NEEDED}; run without TLS, behind a proxy that terminates TLS, or on \
+             another machine"
         ))
     }
 }
 
-/// What TLS has against it, where that is why reading or writing failed.
+/// Returns the TLS error that made reading or writing fail, if there is one.
 pub fn fault_in(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// The same of a request: mostly it comes as an error of reading.
+/// Returns the TLS error that made a request fail, if there is one. ureq mostly wraps it in an I/O error.
 pub fn fault_of(error: &ureq::Error) -> Option<&rustls::Error> {
     match error {
         ureq::Error::Rustls(error) => Some(error),
@@ -41,7 +41,7 @@ const NEEDED: &str =
 #[cfg(target_arch = "aarch64")]
 const NEEDED: &str = "NEON, AES, PMULL and SHA2 (a Raspberry Pi 5 has them, a Raspberry Pi 4 does not)";
 
-/// The certificates of a PEM file, in their order; not empty. An error names the file.
+/// Reads the certificates of a PEM file, in order. Rejects a file without certificates. An error names the file.
 pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let fault = |error| fault(file, &error, "certificates (-----BEGIN CERTIFICATE-----)");
     let text = read(file)?;
@@ -49,7 +49,7 @@ pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     if certificates.is_empty() { Err(fault(pem::Error::NoItemsFound)) } else { Ok(certificates) }
 }
 
-/// The first private key of a PEM file: PKCS#8, PKCS#1 or SEC1, not encrypted. An error names the file.
+/// Reads the first private key of a PEM file: PKCS#8, PKCS#1 or SEC1, not encrypted. An error names the file.
 pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(&read(file)?)
         .map_err(|error| fault(file, &error, "private key (-----BEGIN PRIVATE KEY-----, not encrypted)"))
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_pem_file_is_said() {
+    fn errors_say_what_is_wrong_with_a_pem_file() {
         let file = std::env::temp_dir().join(format!("curlew-pem-{}", std::process::id()));
         let read = |text: &str| {
             std::fs::write(&file, text).unwrap();

@@ -18,7 +18,7 @@ RIGHTLY_REFUSED = [
     (r"more than an hour ahead of the clock", "which timestamps are accepted depends on the clock"),
     (r"offset is \d+; \S+ holds offsets", "which offsets there are depends on the log"),
     (r"of an envelope are members of its records", "parameters and bodies that do not go together: OpenAPI cannot say so"),
-    (r"the body is not such as .*; a token is a key", "Authorization does instead of a body: OpenAPI cannot say 'one of the two'"),
+    (r"the body must be like .*; a token is a key", "Authorization replaces the body: OpenAPI cannot express 'one of the two'"),
 ]
 
 

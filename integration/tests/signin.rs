@@ -1,5 +1,4 @@
-//! Signing in, pages of other origins, and what an attacker's page would try: in a real Chromium, with the cookie and
-//! tickets that browsers send.
+//! Signing in, pages of other origins, and attacks from malicious pages, in a real Chromium with real cookies.
 
 use curlew_integration::bridge::{Bridge, run, run_with_input};
 use curlew_integration::browser::{Browser, Page, Screen};
@@ -9,7 +8,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-/// A bridge that asks who comes, and one key that may do everything.
+/// A bridge with an auth file, and one key that may do everything.
 struct Guarded {
     bridge: Bridge,
     key: String,
@@ -44,17 +43,17 @@ impl Guarded {
         self.ask("POST", &format!("/topics/{topic}"), value).expect(200);
     }
 
-    /// That nothing in the log is a key, a session or a ticket.
+    /// Asserts that the log contains neither the key nor any of `secrets`.
     #[track_caller]
     fn assert_discreet(&self, secrets: &[&str]) {
         let log = self.bridge.log();
         for secret in [&[self.key.as_str()], secrets].concat() {
-            assert!(!log.contains(secret), "the log tells {secret}");
+            assert!(!log.contains(secret), "the log contains {secret}");
         }
     }
 }
 
-/// A site of its own origin with one empty page.
+/// Serves one empty page at another origin. Returns its URL.
 fn site(host: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{host}:{}", listener.local_addr().expect("address").port());
@@ -84,7 +83,7 @@ fn sign_in(page: &Page<'_>, key: &str) {
 }
 
 #[test]
-fn the_page_signs_in_works_and_signs_out() {
+fn the_dashboard_signs_in_works_and_signs_out() {
     let (served, browser) = (serve(&[]), Browser::start());
     served.produce("machines", r#"{"temperature": 81.5}"#);
     let page = browser.open(&served.url("/?topic=machines"), Screen::Light);
@@ -96,8 +95,8 @@ fn the_page_signs_in_works_and_signs_out() {
     page.wait_for_text("81.5");
     served.produce("machines", r#"{"temperature": 54.25}"#);
     page.wait_for_text("54.25");
-    assert_eq!(page.eval("document.cookie"), json!(""), "no script sees the session");
-    // Another tab need not ask.
+    assert_eq!(page.eval("document.cookie"), json!(""), "scripts cannot read the session cookie");
+    // Another tab is signed in too.
     let other = browser.open(&served.url("/"), Screen::Light);
     other.wait_for_text("Sign out ann");
     other.wait_for_text("machines");
@@ -106,9 +105,9 @@ fn the_page_signs_in_works_and_signs_out() {
     other.eval("setTimeout(() => document.getElementById('sign-out').click(), 200); 0");
     page.bring_to_front();
     page.wait_until("document.querySelector('dialog.session').open");
-    // By now it has loaded anew.
+    // Signing out reloads the page.
     other.wait_until("document.querySelector('dialog.session')?.open === true");
-    // Nothing that was read stays in the page.
+    // The reloaded page contains no data.
     other.wait_until("!document.body.innerText.includes('machines')");
     assert_eq!(other.eval("fetch('/topics').then((answer) => answer.status)"), json!(401));
     for page in [&page, &other] {
@@ -118,7 +117,7 @@ fn the_page_signs_in_works_and_signs_out() {
 }
 
 #[test]
-fn a_page_of_a_listed_origin_reads_with_a_ticket_over_a_restart() {
+fn a_page_of_a_listed_origin_reads_with_a_ticket_across_a_restart() {
     let site = site("127.0.0.1");
     let mut served = serve(&["--cors-origin", &site]);
     let browser = Browser::start();
@@ -128,7 +127,7 @@ fn a_page_of_a_listed_origin_reads_with_a_ticket_over_a_restart() {
     page.eval(&format!(
         "globalThis.bridge = '{bridge}'; globalThis.headers = {{ authorization: 'Bearer ' + {key} }}; 0"
     ));
-    // Authorization needs a preflight, and the answer is the page's to read.
+    // `Authorization` requires a preflight; the page may read the response.
     assert_eq!(page.eval("fetch(bridge + '/topics', { headers }).then((a) => a.json())"), json!(["t"]));
     assert_eq!(page.eval("fetch(bridge + '/topics').then((a) => a.status)"), json!(401));
     let ticket = page.eval(
@@ -148,21 +147,21 @@ fn a_page_of_a_listed_origin_reads_with_a_ticket_over_a_restart() {
     served.bridge.kill_and_start_again();
     served.produce("t", "three");
     page.wait_until("seen.join() === 'one,two,three'");
-    // An id that is longer than what is sent without a preflight; it is none, and the page learns that.
+    // An invalid id that is too long to be sent without a preflight. The page can read the error.
     let long = "A".repeat(300);
     let asked = format!(
         "fetch(bridge + '/topics/t/events', {{ headers: {{ ...headers, 'last-event-id': '{long}' }} }})
             .then((a) => a.status)"
     );
     assert_eq!(page.eval(&asked), json!(400));
-    // The key is taken out of the file: the stream ends, and says why.
+    // Removing the key from the file ends the stream with a reason.
     std::fs::write(&served.file, "").expect("auth file");
     page.wait_until("problem?.status === 401");
     page.wait_until("source.readyState === EventSource.CLOSED");
     served.assert_discreet(&[&ticket]);
 }
 
-/// What the page of an attacker may try without any right.
+/// Attacks that a page can try without CORS: an `EventSource`, a script and a form.
 const STREAM: &str = "new Promise((done) => {
     const source = new EventSource(bridge + '/topics/private/events?from=earliest', { withCredentials: true });
     source.onmessage = (event) => done(event.data);
@@ -175,7 +174,7 @@ const SCRIPT: &str = "new Promise((done) => {
     script.onerror = () => done('refused');
     document.body.append(script);
 })";
-/// A form needs no preflight, and takes the cookie with it.
+/// A form needs no preflight, and the browser attaches cookies to it.
 const FORM: &str = "new Promise((done) => {
     const frame = document.createElement('iframe');
     frame.name = 'f';
@@ -195,8 +194,8 @@ const FORM: &str = "new Promise((done) => {
 })";
 
 #[test]
-fn an_attackers_page_gets_nothing_and_does_nothing() {
-    // A page of another port is of the same site: the browser sends the cookie along.
+fn a_malicious_page_can_neither_read_nor_write() {
+    // A page on another port belongs to the same site, so the browser attaches the cookie.
     let sites = [site("127.0.0.1"), site("localhost")];
     let (served, browser) = (serve(&[]), Browser::start());
     served.produce("private", "precious");
@@ -218,11 +217,11 @@ fn an_attackers_page_gets_nothing_and_does_nothing() {
                  body: 'forged' }}).then(() => 0, () => 0)"
             ));
         }
-        assert_eq!(page.eval(STREAM), json!(2), "closed for good");
+        assert_eq!(page.eval(STREAM), json!(2), "the stream is closed");
         assert_eq!(page.eval(SCRIPT), json!("refused"));
         page.eval(FORM);
     }
-    // A name of the attacker's that means this machine (DNS rebinding).
+    // DNS rebinding: the attacker's name resolves to this machine.
     let rebound = browser.open(&format!("http://rebind.localhost:{}/topics", served.bridge.port), Screen::Light);
     rebound.wait_for_text("this bridge listens on loopback only");
     let records = served.ask("GET", "/topics/private/partitions/0/records", "").expect(200).json();
@@ -231,7 +230,7 @@ fn an_attackers_page_gets_nothing_and_does_nothing() {
 }
 
 #[test]
-fn a_value_is_text_in_the_page_whatever_it_holds() {
+fn a_value_is_shown_as_text_even_if_it_contains_markup() {
     let (served, browser) = (serve(&[]), Browser::start());
     let attack = r#"<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>"#;
     served.produce("evil", &json!({"html": attack, "constructor": attack}).to_string());
@@ -249,7 +248,7 @@ fn a_value_is_text_in_the_page_whatever_it_holds() {
 }
 
 #[test]
-fn the_terminal_shows_its_token_to_the_bridge_and_to_nobody_else() {
+fn the_terminal_sends_its_token_to_the_bridge_and_never_prints_it() {
     let served = serve(&[]);
     let url = served.url("");
     let produce = |token: &str| run_with_input(&["produce", "t", "--url", &url, "--token", token], b"one\ntwo\n");
@@ -264,7 +263,7 @@ fn the_terminal_shows_its_token_to_the_bridge_and_to_nobody_else() {
     for output in [produce("curlew_wrong"), consume("curlew_wrong"), consume("ann:curlew_wrong")] {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("not known here") && !said.contains("curlew_wrong"), "{said}");
+        assert!(said.contains("unknown key") && !said.contains("curlew_wrong"), "{said}");
     }
     served.assert_discreet(&["curlew_wrong"]);
 }

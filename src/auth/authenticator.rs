@@ -1,4 +1,4 @@
-//! The door: from what somebody shows to what they may do, as the file says it now.
+//! Authenticates credentials against the current auth file, and revokes permits when the file changes.
 
 use super::credential::Credential;
 use super::loader::AuthLoader;
@@ -14,27 +14,28 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A clock may jump, and a laptop sleep: ends are looked at anew so often.
-const LOOK: Duration = Duration::from_secs(60);
+/// The longest sleep before an expiry is compared with the clock again, because the clock can jump and a laptop can
+/// suspend.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A handle that is cheap to clone.
+/// A handle to the current [`AuthTable`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Authenticator(Option<Arc<Inner>>);
 
 struct Inner {
     table: watch::Sender<Arc<AuthTable>>,
-    reading: AuthLoader,
-    turns: CheckQueue,
+    loader: AuthLoader,
+    check_queue: CheckQueue,
 }
 
-/// What somebody gets for what they have shown.
+/// The result of authenticating a request.
 pub enum AuthOutcome {
     Permitted(Permit),
-    /// To be tried first.
-    Guessed(PasswordCheck),
+    /// The password is checked separately, so that the caller can apply its rate limit first.
+    CheckPassword(PasswordCheck),
 }
 
-/// Why a stream ends before its client wants it to.
+/// Why a stream or an upload that was permitted has to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     Ended(GrantEnd),
@@ -42,105 +43,112 @@ pub enum Revocation {
 }
 
 impl Authenticator {
-    /// Nobody has to show anything.
-    pub fn off() -> Self {
+    /// Permits every request, without credentials.
+    pub fn disabled() -> Self {
         Self(None)
     }
 
-    /// As the file says. An error is one line for the person who started the program.
+    /// Reads the auth file and the files it names. An error is one line for the operator.
     pub fn from_file(path: &Path) -> Result<Self, String> {
-        let reading = AuthLoader::new(path)?;
-        let table = watch::Sender::new(Arc::new(reading.table()?));
-        Ok(Self(Some(Arc::new(Inner { table, reading, turns: CheckQueue::default() }))))
+        let loader = AuthLoader::new(path)?;
+        let table = watch::Sender::new(Arc::new(loader.table()?));
+        Ok(Self(Some(Arc::new(Inner { table, loader, check_queue: CheckQueue::default() }))))
     }
 
-    pub fn is_on(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Reads the files anew. What is wrong with them is logged, and what was said before holds on.
+    /// Reloads the files. If they are invalid, logs the error and keeps the previous table.
     pub fn reload(&self) {
-        let Some(door) = &self.0 else { return };
-        match door.reading.table() {
-            Ok(table) if table.says_the_same_as(&door.table.borrow()) => {}
+        let Some(inner) = &self.0 else { return };
+        match inner.loader.table() {
+            Ok(table) if table.is_same_as(&inner.table.borrow()) => {}
             Ok(table) => {
-                door.table.send_replace(Arc::new(table));
-                info!("the auth file was read anew");
+                inner.table.send_replace(Arc::new(table));
+                info!("reloaded the auth file");
             }
-            Err(why) => error!("the auth file is not taken, the one before holds on: {why}"),
+            Err(why) => error!("rejected the new auth file, keeping the previous one: {why}"),
         }
-        let table = door.table.borrow().clone();
-        door.reading.keep_for(&table);
+        let table = inner.table.borrow().clone();
+        inner.loader.stop_unused_fetchers(&table);
     }
 
-    /// Whether the file, or one that it names, is another than when it was read.
+    /// Whether the auth file, or a file that it names, has changed since it was read.
     pub fn has_changed(&self) -> bool {
-        self.0.as_ref().is_some_and(|door| door.reading.is_stale())
+        self.0.as_ref().is_some_and(|inner| inner.loader.is_stale())
     }
 
-    /// What somebody may do who shows this.
-    pub async fn answer(&self, credential: Option<&Credential>, arrival: TicketUse) -> Result<AuthOutcome, AuthError> {
-        let Some(door) = &self.0 else { return Ok(AuthOutcome::Permitted(Permit::everything())) };
+    /// Authenticates a credential. `None` is [`AuthError::Missing`], unless authentication is off.
+    ///
+    /// Waits for the key set of a token's issuer when the token names a key that has not been fetched yet.
+    pub async fn authenticate(
+        &self,
+        credential: Option<&Credential>,
+        ticket_use: TicketUse,
+    ) -> Result<AuthOutcome, AuthError> {
+        let Some(inner) = &self.0 else { return Ok(AuthOutcome::Permitted(Permit::unrestricted())) };
         let credential = credential.ok_or(AuthError::Missing)?;
-        let table = door.table.borrow().clone();
-        let mut answer = table.answer(credential, arrival, now());
-        if let Decision::Fetch(remotes) = &answer {
+        let table = inner.table.borrow().clone();
+        let mut decision = table.look_up(credential, ticket_use, now());
+        if let Decision::FetchKeys(remotes) = &decision {
             for remote in remotes {
                 remote.refresh().await;
             }
-            answer = table.answer(credential, arrival, now());
+            decision = table.look_up(credential, ticket_use, now());
         }
-        match answer {
-            Decision::Granted(grant) => Ok(AuthOutcome::Permitted(Permit::of(grant))),
-            Decision::Refused(refused) => Err(refused),
-            Decision::Fetch(remotes) => Err(match remotes.iter().any(|remote| remote.keys().is_none()) {
-                true => AuthError::Busy("the keys that tokens are checked with cannot be had just now"),
-                false => AuthError::Wrong,
+        match decision {
+            Decision::Granted(grant) => Ok(AuthOutcome::Permitted(Permit::from_grant(grant))),
+            Decision::Rejected(error) => Err(error),
+            Decision::FetchKeys(remotes) => Err(match remotes.iter().any(|remote| remote.keys().is_none()) {
+                true => AuthError::Unavailable("the keys that verify tokens are not available at the moment"),
+                false => AuthError::Unknown,
             }),
-            Decision::Try { name, secret, password } => {
-                let (turns, name, secret) = (door.turns.clone(), name.to_owned(), secret.clone());
-                Ok(AuthOutcome::Guessed(PasswordCheck { turns, table: table.clone(), name, secret, password }))
+            Decision::CheckPassword { name, secret, password } => {
+                let (queue, name, secret) = (inner.check_queue.clone(), name.to_owned(), secret.clone());
+                Ok(AuthOutcome::CheckPassword(PasswordCheck { queue, table: table.clone(), name, secret, password }))
             }
         }
     }
 
-    /// A session for a cookie, and its end in ms since the epoch; `None` where there is nothing to sign in to.
+    /// Returns a signed session for a cookie and its expiry in ms since the epoch, or `None` if authentication is off.
     pub fn session(&self, permit: &Permit) -> Result<Option<(String, Timestamp)>, GrantEnd> {
-        let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
-        door.table.borrow().session(grant, now()).map(Some)
+        let (Some(inner), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
+        inner.table.borrow().session(grant, now()).map(Some)
     }
 
-    /// A ticket for a URL, and its end in ms since the epoch; `None` where none is needed.
+    /// Returns a signed ticket for a URL and its expiry in ms since the epoch, or `None` if authentication is off.
     pub fn ticket(&self, permit: &Permit, topics: Vec<TopicName>) -> Result<Option<(String, Timestamp)>, GrantEnd> {
-        let (Some(door), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
-        door.table.borrow().ticket(grant, topics, now()).map(Some)
+        let (Some(inner), Some(grant)) = (&self.0, permit.grant()) else { return Ok(None) };
+        inner.table.borrow().ticket(grant, topics, now()).map(Some)
     }
 
-    /// Waits until a permit no longer allows this for `topics`, which may be for ever. `None` where it cannot end.
-    pub fn over(
+    /// Returns a future that completes when `permit` no longer allows `right` for all of `topics`. It may never
+    /// complete. Returns `None` for a permit that cannot be revoked.
+    pub fn revocation(
         &self,
         permit: &Permit,
         right: Right,
         topics: Vec<TopicName>,
     ) -> Option<impl Future<Output = Revocation> + Send + Sync + use<>> {
-        let (door, grant) = (self.0.as_ref()?, permit.shared()?);
-        let (tables, changes) = (door.table.subscribe(), door.reading.changes());
-        Some(over(tables, changes, grant, right, topics))
+        let (inner, grant) = (self.0.as_ref()?, permit.shared_grant()?);
+        let (tables, key_changes) = (inner.table.subscribe(), inner.loader.key_changes());
+        Some(revoked(tables, key_changes, grant, right, topics))
     }
 }
 
-/// `changes`: of the keys that tokens are checked with.
-async fn over(
+/// `changes` reports changes of the key sets that verify tokens.
+async fn revoked(
     mut tables: watch::Receiver<Arc<AuthTable>>,
-    mut changes: watch::Receiver<()>,
+    mut key_changes: watch::Receiver<()>,
     grant: Arc<Grant>,
     right: Right,
     topics: Vec<TopicName>,
 ) -> Revocation {
     loop {
-        changes.mark_unchanged();
+        key_changes.mark_unchanged();
         let table = tables.borrow_and_update().clone();
-        let until = match table.until(&grant.held, now()) {
+        let until = match table.expiry(&grant.origin, now()) {
             Ok(until) => until,
             Err(ended) => return Revocation::Ended(ended),
         };
@@ -148,15 +156,16 @@ async fn over(
             return Revocation::Denied(denied);
         }
         drop(table);
-        let left = until.map(|until| u64::try_from(until.saturating_sub(now())).unwrap_or(0));
-        let pause = left.map_or(LOOK, |left| Duration::from_millis(left).min(LOOK));
+        let remaining = until.map(|until| u64::try_from(until.saturating_sub(now())).unwrap_or(0));
+        let pause =
+            remaining.map_or(RECHECK_INTERVAL, |remaining| Duration::from_millis(remaining).min(RECHECK_INTERVAL));
         let changed = tokio::select! {
             changed = tables.changed() => changed,
-            changed = changes.changed() => changed,
+            changed = key_changes.changed() => changed,
             () = tokio::time::sleep(pause) => Ok(()),
         };
         if changed.is_err() {
-            // Nobody changes anything any more.
+            // The authenticator is gone: nothing can revoke the permit any more.
             std::future::pending::<()>().await;
         }
     }
@@ -164,6 +173,6 @@ async fn over(
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Auth").field(&self.0.as_ref().map(|door| door.reading.path())).finish()
+        f.debug_tuple("Authenticator").field(&self.0.as_ref().map(|inner| inner.loader.path())).finish()
     }
 }

@@ -1,66 +1,66 @@
-//! What somebody shows to say who they are, as HTTP carries it.
+//! The credentials that a request can carry: `Authorization`, cookies, tickets and client certificates.
 
 use super::secret::HiddenText;
 use crate::record::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// The cookie that `POST /login` sets. Browsers have one jar for all ports of a host: bridges on two of them must not sign
-/// each other out.
-pub fn cookie(port: Option<u16>) -> String {
+/// Returns the name of the cookie that `POST /login` sets. It contains the port, because browsers share cookies between
+/// all ports of a host (RFC 6265, 8.5), and two bridges must not overwrite each other's session.
+pub fn cookie_name(port: Option<u16>) -> String {
     match port {
         Some(port) => format!("curlew-session-{port}"),
         None => "curlew-session".to_owned(),
     }
 }
 
-/// Longer ones are nobody's; a token of an identity provider has some kilobytes at most.
-const LONGEST: usize = 16 << 10;
+/// Longer credentials are rejected unread. Tokens of identity providers have a few kilobytes.
+const MAX_LEN: usize = 16 << 10;
 
-/// More cookies of one name are not looked at.
+/// The most cookies of one name that are tried.
 const MAX_SESSIONS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// A key or a token, alone.
+    /// An API key or a token, without a user name.
     Bearer(HiddenText),
-    /// A key or a password, with the name that it belongs to.
+    /// An API key, a token or a password, with a user name.
     Named { name: String, secret: HiddenText },
-    /// The cookie.
+    /// The value of the session cookie.
     Session(HiddenText),
-    /// `?ticket=`
+    /// The value of the query parameter `ticket`.
     Ticket(HiddenText),
-    /// The name in a certificate that TLS has checked, and its end in ms since the epoch.
-    Certificate { name: String, ends: Timestamp },
+    /// The name in a client certificate that TLS has verified, and its expiry in ms since the epoch.
+    Certificate { name: String, expires: Timestamp },
 }
 
-/// An `Authorization` that cannot be read.
+/// A malformed `Authorization` header, or one with an unsupported scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadCredential;
 
 impl Credential {
-    /// The value of an `Authorization` header (RFC 9110, 11.6.2).
-    pub fn of_authorization(value: &[u8]) -> Result<Self, BadCredential> {
+    /// Parses the value of an `Authorization` header (RFC 9110, 11.6.2) with the scheme `Bearer` or `Basic`.
+    pub fn from_authorization(value: &[u8]) -> Result<Self, BadCredential> {
         let value = std::str::from_utf8(value).map_err(|_| BadCredential)?;
         let (scheme, rest) = value.trim().split_once(' ').ok_or(BadCredential)?;
         let rest = rest.trim();
-        if rest.is_empty() || rest.len() > LONGEST {
+        if rest.is_empty() || rest.len() > MAX_LEN {
             return Err(BadCredential);
         }
         if scheme.eq_ignore_ascii_case("bearer") {
-            return Ok(Self::of_text(rest));
+            return Ok(Self::from_text(rest));
         }
         if scheme.eq_ignore_ascii_case("basic") {
-            // RFC 7617, 2: the name ends at the first colon.
+            // The user name ends at the first colon (RFC 7617, 2).
             let decoded = STANDARD.decode(rest).map_err(|_| BadCredential)?;
             let decoded = String::from_utf8(decoded).map_err(|_| BadCredential)?;
-            return decoded.contains(':').then(|| Self::of_text(&decoded)).ok_or(BadCredential);
+            return decoded.contains(':').then(|| Self::from_text(&decoded)).ok_or(BadCredential);
         }
         Err(BadCredential)
     }
 
-    /// What a person types: a key, a token, or `NAME:SECRET`.
-    pub fn of_text(text: &str) -> Self {
+    /// Parses what a person types: a key, a token, or `NAME:SECRET`.
+    pub fn from_text(text: &str) -> Self {
         match text.split_once(':') {
             None => Self::Bearer(HiddenText::new(text)),
             Some(("", secret)) => Self::Bearer(HiddenText::new(secret)),
@@ -68,17 +68,18 @@ impl Credential {
         }
     }
 
-    /// The value of `?ticket=`.
-    pub fn of_ticket(text: String) -> Self {
+    /// Wraps the value of the query parameter `ticket`.
+    pub fn from_ticket(text: String) -> Self {
         Self::Ticket(HiddenText::new(text))
     }
 
-    /// The sessions in the cookies of this name, among those of a `Cookie` header (RFC 6265, 4.2). There may be several:
-    /// another application of the same host can set one for a longer path, which browsers send first (5.4).
-    pub fn of_cookies(value: &[u8], cookie: &str) -> Vec<Self> {
+    /// Returns the sessions in a `Cookie` header (RFC 6265, 4.2): the values of all cookies named `cookie`. There may be
+    /// several, because another application on the same host can set one for a longer path, which browsers send first
+    /// (RFC 6265, 5.4).
+    pub fn from_cookies(value: &[u8], cookie: &str) -> Vec<Self> {
         let value = std::str::from_utf8(value).unwrap_or_default();
         let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
-        let own = pairs.filter(|(name, session)| *name == cookie && (1..=LONGEST).contains(&session.len()));
+        let own = pairs.filter(|(name, session)| *name == cookie && (1..=MAX_LEN).contains(&session.len()));
         own.take(MAX_SESSIONS).map(|(_, session)| Self::Session(HiddenText::new(session))).collect()
     }
 }
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn bearer_and_basic_are_read() {
+    fn bearer_and_basic_are_parsed() {
         let cases = [
             ("Bearer abc", bearer("abc")),
             ("bearer   abc ", bearer("abc")),
@@ -108,17 +109,17 @@ mod tests {
             ("Basic OmFiYw==", bearer("abc")),
         ];
         for (header, read) in cases {
-            assert_eq!(Credential::of_authorization(header.as_bytes()), Ok(read), "{header}");
+            assert_eq!(Credential::from_authorization(header.as_bytes()), Ok(read), "{header}");
         }
-        let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
+        let long = format!("Bearer {}", "a".repeat(MAX_LEN + 1));
         for bad in ["", "Bearer", "Bearer ", "abc", "Digest a=b", "Basic ###", "Basic d2Vi", "Basic /w==", &long] {
-            assert_eq!(Credential::of_authorization(bad.as_bytes()), Err(BadCredential), "{bad:.40}");
+            assert_eq!(Credential::from_authorization(bad.as_bytes()), Err(BadCredential), "{bad:.40}");
         }
-        assert_eq!(Credential::of_authorization(b"Bearer \xff"), Err(BadCredential));
+        assert_eq!(Credential::from_authorization(b"Bearer \xff"), Err(BadCredential));
     }
 
     #[test]
-    fn the_session_is_found_among_cookies() {
+    fn sessions_are_found_among_other_cookies() {
         let session = |text: &str| Some(Credential::Session(HiddenText::new(text)));
         let cases = [
             ("curlew-session=abc", session("abc")),
@@ -132,30 +133,30 @@ mod tests {
         ];
         for (header, read) in cases {
             let read = Vec::from_iter(read);
-            assert_eq!(Credential::of_cookies(header.as_bytes(), &cookie(None)), read, "{header}");
+            assert_eq!(Credential::from_cookies(header.as_bytes(), &cookie_name(None)), read, "{header}");
         }
         let both = b"curlew-session-80=a; curlew-session-8080=b; curlew-session=c";
         for (port, text) in [(Some(8080), "b"), (Some(80), "a"), (None, "c")] {
-            assert_eq!(Credential::of_cookies(both, &cookie(port)), Vec::from_iter(session(text)));
+            assert_eq!(Credential::from_cookies(both, &cookie_name(port)), Vec::from_iter(session(text)));
         }
         let many = "curlew-session=a; ".repeat(100);
-        assert_eq!(Credential::of_cookies(many.as_bytes(), &cookie(None)).len(), MAX_SESSIONS);
-        let both = Credential::of_cookies(b"curlew-session=first; curlew-session=second", &cookie(None));
+        assert_eq!(Credential::from_cookies(many.as_bytes(), &cookie_name(None)).len(), MAX_SESSIONS);
+        let both = Credential::from_cookies(b"curlew-session=first; curlew-session=second", &cookie_name(None));
         assert_eq!(both, ["first", "second"].map(|text| Credential::Session(HiddenText::new(text))));
     }
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(bytes: Vec<u8>, text in "(?i:bearer|basic) .*") {
-            let _ = Credential::of_authorization(&bytes);
-            let _ = Credential::of_authorization(text.as_bytes());
-            let _ = Credential::of_cookies(&bytes, &cookie(None));
+        fn no_header_causes_a_panic(bytes: Vec<u8>, text in "(?i:bearer|basic) .*") {
+            let _ = Credential::from_authorization(&bytes);
+            let _ = Credential::from_authorization(text.as_bytes());
+            let _ = Credential::from_cookies(&bytes, &cookie_name(None));
         }
 
         #[test]
-        fn basic_is_read_back(name in "[^:]{1,9}", secret in ".{0,9}") {
+        fn a_basic_header_yields_its_name_and_secret(name in "[^:]{1,9}", secret in ".{0,9}") {
             let header = format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")));
-            prop_assert_eq!(Credential::of_authorization(header.as_bytes()), Ok(named(&name, &secret)));
+            prop_assert_eq!(Credential::from_authorization(header.as_bytes()), Ok(named(&name, &secret)));
         }
     }
 }

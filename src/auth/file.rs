@@ -1,11 +1,11 @@
-//! The auth file as it is written: TOML, each mistake named with its line.
+//! Parses the auth file. Errors name the line and never contain a secret.
 
 mod jwt;
 
 pub use jwt::KeySource;
 
 use super::identity::ClientIdentity;
-use super::jwt::IssuerTerms;
+use super::jwt::IssuerSettings;
 use super::keys::{self, ApiKey, KeyProof};
 use super::password::Password;
 use super::rights::{Rights, TopicPattern};
@@ -21,23 +21,23 @@ use time::format_description::well_known::Rfc3339;
 use toml::Spanned;
 use toml::value::Datetime;
 
-/// A shorter secret could be guessed.
-const SHORTEST_SECRET: usize = 32;
-/// How long a sign-in lasts where the file says nothing, and at most.
-const SESSION: Duration = Duration::from_secs(12 * 3600);
-const LONGEST_SESSION: Duration = Duration::from_secs(31 * 86_400);
-/// Longer names would fill logs and tickets.
-const LONGEST_NAME: usize = 100;
+/// The shortest `ticket_secret`, in bytes. A shorter one could be guessed.
+const MIN_SECRET_LEN: usize = 32;
+/// The default and the maximum of `session`.
+const DEFAULT_SESSION: Duration = Duration::from_secs(12 * 3600);
+const MAX_SESSION: Duration = Duration::from_secs(31 * 86_400);
+/// The longest name, in bytes: names appear in logs and tickets.
+const MAX_NAME_LEN: usize = 100;
 
-/// What the file says, checked.
+/// The validated contents of the file.
 #[derive(Debug)]
-pub struct Rules {
+pub struct AuthRules {
     pub keys: Vec<ApiKey>,
-    /// Whose tokens are taken, and where their keys are.
-    pub issuers: Vec<(IssuerTerms, KeySource)>,
-    /// Seals sessions and tickets; `None`: one of this process alone.
+    /// The issuers of accepted tokens, and where their keys come from.
+    pub issuers: Vec<(IssuerSettings, KeySource)>,
+    /// Signs sessions and tickets. Without it, each process uses a random secret.
     pub ticket_secret: Option<HiddenText>,
-    /// How long a sign-in lasts, and what it gave out.
+    /// The lifetime of sessions and tickets.
     pub session: Duration,
 }
 
@@ -71,51 +71,56 @@ struct KeyEntry {
     metrics: bool,
 }
 
-/// Reads the file's text. An error is one line that names the place and shows no secret.
-pub fn parse(text: &str) -> Result<Rules, String> {
+/// Parses the text of the file. An error is one line with the line number and without secrets.
+pub fn parse(text: &str) -> Result<AuthRules, String> {
     let at = |span: Range<usize>, what: String| format!("line {}: {what}", line_of(text, span.start));
-    let written: AuthFile = toml::from_str(text).map_err(|error| {
-        // What toml displays holds the line itself.
+    let file: AuthFile = toml::from_str(text).map_err(|error| {
+        // The `Display` of toml's error quotes the line, which may contain a secret.
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         if text.lines().nth(line - 1).is_some_and(|line| line.starts_with(keys::PREFIX)) {
             return format!(
-                "line {line}: this is a key itself, for who uses it; only the lines below it belong in this file"
+                "line {line}: this is an API key, which belongs to its client; put only the lines below it in this file"
             );
         }
         format!("line {line}: {}", without_values(error.message()))
     })?;
-    let ticket_secret = written.ticket_secret.map(|secret| {
+    let ticket_secret = file.ticket_secret.map(|secret| {
         let span = secret.span();
         let secret = secret.into_inner();
-        match secret.reveal().len() >= SHORTEST_SECRET {
+        match secret.reveal().len() >= MIN_SECRET_LEN {
             true => Ok(secret),
-            false => Err(at(span, format!("ticket_secret is shorter than {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"))),
+            false => Err(at(
+                span,
+                format!(
+                    "ticket_secret is shorter than {MIN_SECRET_LEN} characters; `openssl rand -hex 32` makes a good one"
+                ),
+            )),
         }
     });
-    let session = written.session.map_or(Ok(SESSION), |session| {
+    let session = file.session.map_or(Ok(DEFAULT_SESSION), |session| {
         let span = session.span();
-        duration(session.get_ref(), LONGEST_SESSION)
-            .ok_or_else(|| at(span, "session is no time such as 30m, 12h or 7d, up to 31d".to_owned()))
+        duration(session.get_ref(), MAX_SESSION)
+            .ok_or_else(|| at(span, "session must be a duration such as 30m, 12h or 7d, up to 31d".to_owned()))
     });
-    let keys = written.key.into_iter().map(|key| {
+    let keys = file.key.into_iter().map(|key| {
         let span = key.span();
-        read_key(key.into_inner()).map_err(|what| at(span, what))
+        parse_key(key.into_inner()).map_err(|what| at(span, what))
     });
     let keys = keys.collect::<Result<_, _>>()?;
     let mut names = HashSet::new();
-    let issuers = written.jwt.into_iter().map(|issuer| {
+    let issuers = file.jwt.into_iter().map(|issuer| {
         let span = issuer.span();
-        let issuer = jwt::read(issuer.into_inner()).and_then(|issuer| match names.insert(issuer.0.name.clone()) {
+        let issuer = jwt::validate(issuer.into_inner()).and_then(|issuer| match names.insert(issuer.0.name.clone()) {
             true => Ok(issuer),
-            false => Err(format!("two [[jwt]] are named {:?}; give each a name of its own", issuer.0.name)),
+            false => Err(format!("two [[jwt]] are named {:?}; names must be unique", issuer.0.name)),
         });
         issuer.map_err(|what| at(span, what))
     });
     let issuers = issuers.collect::<Result<_, _>>()?;
-    Ok(Rules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
+    Ok(AuthRules { keys, issuers, ticket_secret: ticket_secret.transpose()?, session: session? })
 }
 
-fn read_key(key: KeyEntry) -> Result<ApiKey, String> {
+fn parse_key(key: KeyEntry) -> Result<ApiKey, String> {
     let KeyEntry { name, sha256, argon2, certificate, expires, produce, consume, manage, metrics } = key;
     check_name(&name)?;
     let named = |what: String| format!("key {name:?}: {what}");
@@ -136,37 +141,38 @@ fn read_key(key: KeyEntry) -> Result<ApiKey, String> {
     })
 }
 
-/// What may name somebody: it is shown in logs, a colon ends it in Basic authentication, and a slash stands between the names
-/// of an issuer and of its token's subject.
+/// Checks the name of a key or an issuer. Names appear in logs, so control characters are not allowed. A colon ends the
+/// user name in Basic authentication, and a slash separates an issuer from a subject.
 pub fn check_name(name: &str) -> Result<(), String> {
-    let fine = |c: char| !c.is_control() && c != ':' && c != '/';
-    match !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fine) {
+    let is_allowed = |c: char| !c.is_control() && c != ':' && c != '/';
+    match !name.is_empty() && name.len() <= MAX_NAME_LEN && name.chars().all(is_allowed) {
         true => Ok(()),
-        false => Err(format!("name {name:?} is none: it has 1 to {LONGEST_NAME} characters, no colon and no slash")),
+        false => Err(format!("name {name:?} is not valid: use 1 to {MAX_NAME_LEN} characters, no colon and no slash")),
     }
 }
 
-/// ms since the epoch.
+/// Converts a TOML datetime, which must have an offset, to ms since the epoch.
 fn instant(at: &Datetime) -> Result<Timestamp, String> {
     let time = OffsetDateTime::parse(&at.to_string(), &Rfc3339)
-        .map_err(|_| "expires is no instant such as 2027-01-31T00:00:00Z, with its zone".to_owned())?;
+        .map_err(|_| "expires must be an instant with a time zone, such as 2027-01-31T00:00:00Z".to_owned())?;
     Ok(time.unix_timestamp().saturating_mul(1000))
 }
 
-/// Of `30s`, `12h`, `7d`; not zero.
-fn duration(text: &str, most: Duration) -> Option<Duration> {
+/// Parses a positive duration of at most `most`, such as `30s`, `12h` or `7d`.
+fn duration(text: &str, max: Duration) -> Option<Duration> {
     let ms = parse_age(text).filter(|ms| *ms > 0).and_then(|ms| u64::try_from(ms).ok())?;
-    Some(Duration::from_millis(ms)).filter(|time| *time <= most)
+    Some(Duration::from_millis(ms)).filter(|time| *time <= max)
 }
 
 fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// serde's messages quote what stands where it should not, numbers in backticks; that may be a secret in the wrong place.
+/// Removes quoted values from one of serde's messages, because the value may be a secret in the wrong place. Strings are
+/// in quotation marks, numbers in backticks.
 fn without_values(message: &str) -> String {
     let message = message.split('\n').next().unwrap_or_default();
-    // Elsewhere there is the name of a field between them.
+    // In other messages, backticks quote the name of a field.
     let holds_value = message.starts_with("invalid ");
     let is_quote = |c: char| c == '"' || c == '`' && holds_value;
     let Some((before, after)) = message.split_once(is_quote) else { return message.to_owned() };

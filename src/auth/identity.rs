@@ -1,8 +1,8 @@
-//! Who somebody is.
+//! The name of an authenticated client.
 
 use std::sync::Arc;
 
-/// The name of a key, or of a token's subject. Cheap to clone, to compare and to count by.
+/// The name of a key, or `ISSUER/SUBJECT` for a token. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientIdentity(Arc<str>);
 

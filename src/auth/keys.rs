@@ -1,4 +1,4 @@
-//! API keys: who holds one, and which of them somebody shows.
+//! The entries of `[[key]]`: API keys, passwords and certificate names, with an index to look them up.
 
 use super::identity::ClientIdentity;
 use super::password::Password;
@@ -9,40 +9,41 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::HashMap;
 
-/// What keys made here begin with, so that scanners of repositories find those that were committed.
+/// The prefix of generated keys. It lets secret scanners find keys that were committed to a repository.
 pub const PREFIX: &str = "curlew_";
 
-/// A new key: 256 bits that nobody can guess, so that a plain hash of it gives nothing away.
+/// Generates a key with 256 random bits. That much entropy makes an unsalted SHA-256 of the key safe to store.
 pub fn new_key() -> Result<HiddenText, String> {
     Ok(HiddenText::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random()?))))
 }
 
-/// One key as the file has it.
+/// One `[[key]]` of the auth file.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
     pub identity: ClientIdentity,
     pub rights: Rights,
-    /// In ms since the epoch.
+    /// Milliseconds since the epoch.
     pub expires: Option<Timestamp>,
     pub proof: KeyProof,
 }
 
-/// What a key is known by.
+/// How a client proves that it holds a key.
 #[derive(Debug, Clone)]
 pub enum KeyProof {
-    /// Of a key with so much entropy that nobody tries them all.
+    /// By the key itself. It has enough entropy for a fast hash, so the key is found by its digest.
     Sha256(Digest),
-    /// Of what a person remembers: found by its name, because each try is meant to cost something.
+    /// By a password. It is found by its name, because checking a password is deliberately expensive.
     Argon2(Password),
-    /// Of a client's certificate with this name in it, which TLS has checked.
+    /// By a client certificate with this name, which TLS has verified.
     Certificate,
 }
 
 impl ApiKey {
-    /// Another one as soon as the key is: what was given out for the old one ends.
+    /// Returns a text that changes with the key's secret. Sessions and tickets carry it, so they end when the key is
+    /// replaced.
     pub fn fingerprint(&self) -> String {
         match &self.proof {
-            KeyProof::Sha256(digest) => Digest::of(&digest.hex()).short(),
+            KeyProof::Sha256(digest) => Digest::of(&digest.hex()).fingerprint(),
             KeyProof::Argon2(password) => password.fingerprint(),
             KeyProof::Certificate => "certificate".to_owned(),
         }
@@ -61,48 +62,49 @@ impl ApiKey {
     }
 }
 
-/// All keys, found by what is shown.
+/// All keys of the file, indexed by name and by digest.
 #[derive(Debug, Default)]
 pub struct ApiKeys {
     keys: Vec<ApiKey>,
-    by_name: HashMap<String, usize>,
-    /// The place in a table of digests tells nothing about the key: nobody can choose a key by its digest.
-    by_digest: HashMap<Digest, usize>,
+    name_index: HashMap<String, usize>,
+    /// A hash table is safe against timing attacks here: a client cannot choose the digest of the key that it sends.
+    digest_index: HashMap<Digest, usize>,
 }
 
 impl ApiKeys {
-    /// An error names the key that is there twice.
+    /// Rejects duplicate names and duplicate digests. The error names the key.
     pub fn new(keys: Vec<ApiKey>) -> Result<Self, String> {
-        let (mut by_name, mut by_digest) = (HashMap::new(), HashMap::new());
+        let (mut name_index, mut digest_index) = (HashMap::new(), HashMap::new());
         for (index, key) in keys.iter().enumerate() {
             let name = key.identity.name();
-            if by_name.insert(name.to_owned(), index).is_some() {
-                return Err(format!("two keys are named {name:?}; give each a name of its own"));
+            if name_index.insert(name.to_owned(), index).is_some() {
+                return Err(format!("two keys are named {name:?}; names must be unique"));
             }
             if let KeyProof::Sha256(digest) = key.proof
-                && by_digest.insert(digest, index).is_some()
+                && digest_index.insert(digest, index).is_some()
             {
                 return Err(format!("key {name:?} has the sha256 of another key"));
             }
         }
-        Ok(Self { keys, by_name, by_digest })
+        Ok(Self { keys, name_index, digest_index })
     }
 
-    pub fn named(&self, name: &str) -> Option<&ApiKey> {
-        self.by_name.get(name).and_then(|index| self.keys.get(*index))
+    pub fn by_name(&self, name: &str) -> Option<&ApiKey> {
+        self.name_index.get(name).and_then(|index| self.keys.get(*index))
     }
 
-    /// The key that is shown; with a name, only the key of that name.
-    pub fn shown(&self, name: Option<&str>, secret: &HiddenText) -> Option<&ApiKey> {
+    /// Finds the API key that `secret` is; with a name, only if the key has that name.
+    pub fn find(&self, name: Option<&str>, secret: &HiddenText) -> Option<&ApiKey> {
         let digest = Digest::of(secret.reveal());
-        let key = self.by_digest.get(&digest).and_then(|index| self.keys.get(*index))?;
+        let key = self.digest_index.get(&digest).and_then(|index| self.keys.get(*index))?;
         let KeyProof::Sha256(own) = &key.proof else { return None };
-        (own.is(&digest) && name.is_none_or(|name| name == key.identity.name())).then_some(key)
+        (own.equals(&digest) && name.is_none_or(|name| name == key.identity.name())).then_some(key)
     }
 
-    /// The password of this name; where there is none, one that takes as long to refuse.
+    /// Returns the password to check for `name`. For an unknown name this is another key's password, so that the
+    /// response time does not reveal which names exist.
     pub fn password(&self, name: &str) -> Option<&Password> {
-        let named = self.named(name).filter(|key| key.is_password());
+        let named = self.by_name(name).filter(|key| key.is_password());
         let key = named.or_else(|| self.keys.iter().find(|key| key.is_password()))?;
         match &key.proof {
             KeyProof::Argon2(password) => Some(password),
@@ -126,10 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_by_what_is_shown() {
+    fn a_key_is_found_by_its_secret() {
         let keys = ApiKeys::new(vec![key("a", "1"), key("b", "2")]).unwrap();
         let shown = |name: Option<&str>, secret: &str| {
-            keys.shown(name, &HiddenText::new(secret)).map(|key| key.identity.name().to_owned())
+            keys.find(name, &HiddenText::new(secret)).map(|key| key.identity.name().to_owned())
         };
         assert_eq!(shown(None, "2").as_deref(), Some("b"));
         assert_eq!(shown(Some("b"), "2").as_deref(), Some("b"));
@@ -139,17 +141,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_there_twice_is_named() {
+    fn the_error_about_a_duplicate_names_the_key() {
         assert!(ApiKeys::new(vec![key("a", "1"), key("a", "2")]).unwrap_err().contains("\"a\""));
         assert!(ApiKeys::new(vec![key("a", "1"), key("b", "1")]).unwrap_err().contains("\"b\""));
     }
 
     #[test]
-    fn a_new_key_has_256_bits_and_is_never_the_same() {
+    fn new_keys_have_256_bits_and_differ() {
         let (a, b) = (new_key().unwrap(), new_key().unwrap());
         assert_ne!(a, b);
         assert_eq!(a.reveal().strip_prefix(PREFIX).unwrap().len(), 43);
-        let fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        assert!(a.reveal().bytes().all(fine), "it needs no quoting anywhere");
+        let is_unreserved = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        assert!(a.reveal().bytes().all(is_unreserved), "keys need no quoting");
     }
 }

@@ -1,4 +1,4 @@
-//! From files and URLs to a [`Table`].
+//! Builds an [`AuthTable`] from the auth file and from the key files and URLs that it names.
 
 use super::file::{self, KeySource};
 use super::jwt::{Fetcher, Issuer, IssuerKeys, KeySet, KeySetSource, KeySetUrl};
@@ -12,126 +12,135 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
-/// What tables are read with, and what outlives them.
+/// Loads tables, and keeps what outlives each of them: the fetchers of key sets and the process's own secret.
 pub struct AuthLoader {
     path: PathBuf,
-    /// Seals where the file has no secret for it.
-    own_secret: [u8; 32],
-    /// One for each URL that the file names.
+    /// Signs sessions and tickets if the file has no `ticket_secret`.
+    process_secret: [u8; 32],
+    /// One for each key set URL in the file.
     fetchers: Mutex<Vec<Fetcher>>,
-    /// Told when fetched keys are others than before.
-    changed: Arc<watch::Sender<()>>,
-    /// The files that were read last, well or not.
-    seen: Mutex<Vec<FileStamp>>,
+    /// Notified when a fetch returns different keys.
+    keys_changed: Arc<watch::Sender<()>>,
+    /// The files of the last load, whether it succeeded or not.
+    stamps: Mutex<Vec<FileStamp>>,
 }
 
-/// The texts that a table is made of.
-struct Texts {
-    folder: PathBuf,
-    seen: Vec<FileStamp>,
-    all: String,
+/// The files that one load has read.
+struct SourceFiles {
+    directory: PathBuf,
+    stamps: Vec<FileStamp>,
+    contents: String,
 }
 
 impl AuthLoader {
     pub fn new(path: &Path) -> Result<Self, String> {
-        let changed = Arc::new(watch::Sender::new(()));
+        let keys_changed = Arc::new(watch::Sender::new(()));
         let path = path.to_owned();
-        Ok(Self { path, own_secret: secret::random()?, fetchers: Mutex::default(), changed, seen: Mutex::default() })
+        Ok(Self {
+            path,
+            process_secret: secret::random()?,
+            fetchers: Mutex::default(),
+            keys_changed,
+            stamps: Mutex::default(),
+        })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+    pub fn key_changes(&self) -> watch::Receiver<()> {
+        self.keys_changed.subscribe()
     }
 
-    /// An error is one line that names the file.
+    /// Reads all files and builds a table. An error is one line that names the file.
     pub fn table(&self) -> Result<AuthTable, String> {
-        let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
-        let mut texts = Texts { folder, seen: Vec::new(), all: String::new() };
-        let table = self.table_of(&mut texts);
-        *lock(&self.seen) = texts.seen;
+        let directory = self.path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut sources = SourceFiles { directory, stamps: Vec::new(), contents: String::new() };
+        let table = self.table_of(&mut sources);
+        *lock(&self.stamps) = sources.stamps;
         table
     }
 
-    /// Whether there may be another table by now, also where the last one could not be had.
+    /// Whether a file has changed since the last load. This includes the files of a failed load, so that a corrected or
+    /// newly created file is noticed.
     pub fn is_stale(&self) -> bool {
-        lock(&self.seen).iter().any(FileStamp::is_another_now)
+        lock(&self.stamps).iter().any(FileStamp::is_another_now)
     }
 
-    fn table_of(&self, texts: &mut Texts) -> Result<AuthTable, String> {
+    fn table_of(&self, sources: &mut SourceFiles) -> Result<AuthTable, String> {
         let named = |what: String| format!("{}: {what}", self.path.display());
-        let text = texts.read(&self.path)?;
+        let text = sources.read(&self.path)?;
         let mut rules = file::parse(&text).map_err(named)?;
-        let issuers = std::mem::take(&mut rules.issuers).into_iter().map(|(terms, source)| {
-            let name = terms.name.clone();
-            let keys = self.keys(source, texts).map_err(|what| named(format!("jwt {name:?}: {what}")))?;
-            Ok(Issuer::new(terms, keys))
+        let issuers = std::mem::take(&mut rules.issuers).into_iter().map(|(settings, source)| {
+            let name = settings.name.clone();
+            let keys = self.keys(source, sources).map_err(|what| named(format!("jwt {name:?}: {what}")))?;
+            Ok(Issuer::new(settings, keys))
         });
         let issuers = issuers.collect::<Result<_, String>>()?;
-        AuthTable::new(rules, issuers, &self.own_secret, Digest::of(&texts.all)).map_err(named)
+        AuthTable::new(rules, issuers, &self.process_secret, Digest::of(&sources.contents)).map_err(named)
     }
 
-    fn keys(&self, source: KeySource, texts: &mut Texts) -> Result<IssuerKeys, String> {
+    fn keys(&self, source: KeySource, sources: &mut SourceFiles) -> Result<IssuerKeys, String> {
         let known = |keys| IssuerKeys::Known(Arc::new(keys));
-        let of = |file: &Path, what: String| format!("{}: {what}", file.display());
+        let in_file = |file: &Path, what: String| format!("{}: {what}", file.display());
         Ok(match source {
-            KeySource::Secret(secret) => known(KeySet::of_secret(&secret)?),
-            KeySource::Pem(text) => known(KeySet::of_pem(&text)?),
-            KeySource::PemFile(file) => known(KeySet::of_pem(&texts.read(&file)?).map_err(|what| of(&file, what))?),
-            KeySource::JwksFile(file) => {
-                known(KeySet::of_jwks(&texts.read(&file)?, KeySetSource::File).map_err(|what| of(&file, what))?)
+            KeySource::Secret(secret) => known(KeySet::from_secret(&secret)?),
+            KeySource::Pem(text) => known(KeySet::from_pem(&text)?),
+            KeySource::PemFile(file) => {
+                known(KeySet::from_pem(&sources.read(&file)?).map_err(|what| in_file(&file, what))?)
             }
-            KeySource::JwksUrl { place, ca_file: None } => self.fetched(place)?,
-            KeySource::JwksUrl { place, ca_file: Some(file) } => {
-                // Among the texts, a change of it counts.
-                texts.read(&file)?;
-                let authorities = Some(crate::tls::certificates(&texts.at(&file))?);
-                self.fetched(KeySetUrl { authorities, ..place })?
+            KeySource::JwksFile(file) => known(
+                KeySet::from_jwks(&sources.read(&file)?, KeySetSource::File).map_err(|what| in_file(&file, what))?,
+            ),
+            KeySource::JwksUrl { location, ca_file: None } => self.remote_keys(location)?,
+            KeySource::JwksUrl { location, ca_file: Some(file) } => {
+                // Reading it here makes a change of the CA file reload the table.
+                sources.read(&file)?;
+                let ca_certificates = Some(crate::tls::certificates(&sources.at(&file))?);
+                self.remote_keys(KeySetUrl { ca_certificates, ..location })?
             }
         })
     }
 
-    /// The keys of a URL, by the thread that fetches them already or by a new one.
-    fn fetched(&self, place: KeySetUrl) -> Result<IssuerKeys, String> {
+    /// Returns the keys of a URL. Reuses the fetcher with the same settings, or starts a new one.
+    fn remote_keys(&self, location: KeySetUrl) -> Result<IssuerKeys, String> {
         let mut fetchers = lock(&self.fetchers);
-        if let Some(fetcher) = fetchers.iter().find(|fetcher| fetcher.remote.place == place) {
+        if let Some(fetcher) = fetchers.iter().find(|fetcher| fetcher.remote.location == location) {
             return Ok(IssuerKeys::Remote(fetcher.remote.clone()));
         }
-        if place.url.starts_with("http://") {
-            warn!("keys for tokens come from {} without TLS: whoever is in between can make tokens", place.url);
+        if location.url.starts_with("http://") {
+            warn!("fetching token keys from {} without TLS: anyone on the path can forge tokens", location.url);
         }
-        // The provider may be away just when some other setting of it is changed.
-        let had = fetchers.iter().find(|fetcher| fetcher.remote.place.url == place.url);
-        let keys = had.and_then(|fetcher| fetcher.remote.keys());
-        let fetcher = Fetcher::start(place, keys, self.changed.clone())?;
+        // Another setting of the same URL has changed. The old keys stay valid even if the provider is down right now.
+        let previous = fetchers.iter().find(|fetcher| fetcher.remote.location.url == location.url);
+        let keys = previous.and_then(|fetcher| fetcher.remote.keys());
+        let fetcher = Fetcher::start(location, keys, self.keys_changed.clone())?;
         let keys = IssuerKeys::Remote(fetcher.remote.clone());
         fetchers.push(fetcher);
         Ok(keys)
     }
 
-    /// Ends the threads that this table does not need.
-    pub fn keep_for(&self, table: &AuthTable) {
+    /// Stops the fetchers that `table` does not use.
+    pub fn stop_unused_fetchers(&self, table: &AuthTable) {
         let mut fetchers = lock(&self.fetchers);
         fetchers.retain(|fetcher| table.uses(&fetcher.remote));
     }
 }
 
-impl Texts {
+impl SourceFiles {
     fn at(&self, file: &Path) -> PathBuf {
-        self.folder.join(file)
+        self.directory.join(file)
     }
 
     fn read(&mut self, file: &Path) -> Result<String, String> {
-        // The auth file itself is named from where the program runs.
-        let path = if self.seen.is_empty() { file.to_owned() } else { self.at(file) };
-        // Before it is read: what is written meanwhile makes it another.
-        self.seen.push(FileStamp::now(path.clone()));
+        // The auth file comes first. Its path is relative to the working directory, all others to its directory.
+        let path = if self.stamps.is_empty() { file.to_owned() } else { self.at(file) };
+        // Taken before reading, so that a write during the read counts as a change.
+        self.stamps.push(FileStamp::now(path.clone()));
         let text = small_file::read_regular_text(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-        self.all.push_str(&text);
-        self.all.push('\0');
+        self.contents.push_str(&text);
+        self.contents.push('\0');
         Ok(text)
     }
 }

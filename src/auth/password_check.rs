@@ -1,4 +1,4 @@
-//! A password that somebody shows. To try one takes a core for tens of milliseconds, so they are tried in turn.
+//! Password checks. Each occupies a core for tens of milliseconds, so they wait in a queue and run one at a time.
 
 use super::password::Password;
 use super::permit::Permit;
@@ -9,41 +9,46 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Passwords that are tried at a time.
-const TRIES: usize = 1;
-/// How long a try may wait for its turn.
-const TURN: Duration = Duration::from_secs(5);
+/// Checks that run at the same time.
+const MAX_CONCURRENT: usize = 1;
+/// The longest wait in the queue.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// To be tried with [`Guess::permit`], once it is clear that who shows it may try.
+/// A password that has yet to be checked with [`PasswordCheck::permit`]. Callers apply their rate limit first.
 pub struct PasswordCheck {
-    pub(super) turns: CheckQueue,
+    pub(super) queue: CheckQueue,
     pub(super) table: Arc<AuthTable>,
     pub(super) name: String,
     pub(super) secret: HiddenText,
     pub(super) password: Password,
 }
 
-/// All who guess share these.
+/// Limits the checks of the whole process.
 #[derive(Clone)]
 pub struct CheckQueue(Arc<Semaphore>);
 
 impl Default for CheckQueue {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(TRIES)))
+        Self(Arc::new(Semaphore::new(MAX_CONCURRENT)))
     }
 }
 
 impl PasswordCheck {
-    pub async fn permit(self) -> Result<Permit, AuthError> {
-        let Self { turns, table, name, secret, password } = self;
-        let turn = tokio::time::timeout(TURN, turns.0.acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(AuthError::Busy("too many passwords are being tried")) };
-        let tried = tokio::task::spawn_blocking(move || {
-            // Somebody before may have shown the same.
-            let is_right = table.remembers(&name, &secret) || password.is(&secret);
-            drop(turn);
-            if is_right { table.tried(&name, &secret, now()).map(Permit::of) } else { Err(AuthError::Wrong) }
+    /// Waits for its turn and checks the password on a blocking thread.
+    pub async fn run(self) -> Result<Permit, AuthError> {
+        let Self { queue, table, name, secret, password } = self;
+        let slot = tokio::time::timeout(MAX_WAIT, queue.0.acquire_owned()).await;
+        let Ok(Ok(slot)) = slot else { return Err(AuthError::Unavailable("too many passwords are being checked")) };
+        let check = tokio::task::spawn_blocking(move || {
+            // An earlier check in the queue may have verified the same password.
+            let is_right = table.is_verified(&name, &secret) || password.verify(&secret);
+            drop(slot);
+            if is_right {
+                table.accept_password(&name, &secret, now()).map(Permit::from_grant)
+            } else {
+                Err(AuthError::Unknown)
+            }
         });
-        tried.await.unwrap_or(Err(AuthError::Wrong))
+        check.await.unwrap_or(Err(AuthError::Unknown))
     }
 }

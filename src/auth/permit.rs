@@ -1,4 +1,4 @@
-//! What a request may do.
+//! The result of authentication: an identity with its rights.
 
 use super::identity::ClientIdentity;
 use super::rights::{Right, Rights};
@@ -6,37 +6,38 @@ use crate::record::{Timestamp, TopicName};
 use std::fmt;
 use std::sync::Arc;
 
-/// Given to a request that has shown who asks. Cheap to clone.
+/// What an authenticated request may do. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Permit(Option<Arc<Grant>>);
 
-/// What somebody was let in with.
+/// The grant behind an authenticated request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub identity: ClientIdentity,
     pub rights: Rights,
-    /// A ticket's: consuming these topics and nothing else.
-    pub only: Option<Vec<TopicName>>,
-    pub held: GrantOrigin,
+    /// Restricts a ticket to consuming these topics.
+    pub ticket_topics: Option<Vec<TopicName>>,
+    pub origin: GrantOrigin,
 }
 
-/// What a grant hangs on: it ends with it.
+/// Where a grant comes from, which decides when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantOrigin {
     pub source: GrantSource,
-    /// By itself, in ms since the epoch; a key's own end is the key's.
-    pub ends: Option<Timestamp>,
+    /// The expiry of the token, session, ticket or certificate, in ms since the epoch. The expiry of a key is looked up
+    /// in the current table instead.
+    pub expires: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrantSource {
-    /// This very key of the file.
+    /// The key with this name and this fingerprint.
     Key { name: String, fingerprint: String },
-    /// A token that this issuer has signed with this very key.
+    /// A token of the issuer with this fingerprint, signed with the key of this fingerprint.
     Token { issuer: String, fingerprint: String },
 }
 
-/// Somebody may not do something, in words for them.
+/// Why a request is not permitted, as a sentence for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied(String);
 
@@ -47,16 +48,16 @@ impl fmt::Display for Denied {
 }
 
 impl Permit {
-    /// Everything, where nobody has to say who they are.
-    pub fn everything() -> Self {
+    /// Permits everything, for a bridge without an auth file.
+    pub fn unrestricted() -> Self {
         Self(None)
     }
 
-    pub(super) fn of(grant: Grant) -> Self {
+    pub(super) fn from_grant(grant: Grant) -> Self {
         Self(Some(Arc::new(grant)))
     }
 
-    /// Who asks; `None` where nobody has to say.
+    /// Returns the client's identity, or `None` if authentication is off.
     pub fn identity(&self) -> Option<&ClientIdentity> {
         self.0.as_deref().map(|grant| &grant.identity)
     }
@@ -65,15 +66,16 @@ impl Permit {
         self.0.as_deref()
     }
 
-    pub(super) fn shared(&self) -> Option<Arc<Grant>> {
+    pub(super) fn shared_grant(&self) -> Option<Arc<Grant>> {
         self.0.clone()
     }
 
-    /// What they may do; `None`: everything.
+    /// Returns the client's rights, or `None` if everything is permitted.
     pub fn rights(&self) -> Option<&Rights> {
         self.0.as_deref().map(|grant| &grant.rights)
     }
 
+    /// Checks that `right` is granted for `topic`.
     pub fn may(&self, right: Right, topic: &TopicName) -> Result<(), Denied> {
         match &self.0 {
             Some(grant) => grant.may(right, topic),
@@ -81,22 +83,23 @@ impl Permit {
         }
     }
 
-    /// Whether the topic is listed for them.
+    /// Whether lists of topics include `topic`.
     pub fn may_see(&self, topic: &TopicName) -> bool {
         self.0.as_ref().is_none_or(|grant| grant.may_see(topic))
     }
 
-    /// That the topic exists, and how long it is, for who may do anything with it.
-    pub fn may_look_at(&self, topic: &TopicName) -> Result<(), Denied> {
+    /// Checks that the client may describe `topic`: any right to it is enough.
+    pub fn may_describe(&self, topic: &TopicName) -> Result<(), Denied> {
         match &self.0 {
             Some(grant) if !grant.may_see(topic) => Err(grant.denied("look at", topic, "any right")),
             _ => Ok(()),
         }
     }
 
+    /// Checks the right `metrics`. Tickets never have it.
     pub fn may_read_metrics(&self) -> Result<(), Denied> {
         match &self.0 {
-            Some(grant) if !grant.rights.metrics || grant.only.is_some() => {
+            Some(grant) if !grant.rights.metrics || grant.ticket_topics.is_some() => {
                 let name = &grant.identity;
                 Err(Denied(format!("{name:?} may not read the metrics: it lacks the right metrics")))
             }
@@ -107,13 +110,13 @@ impl Permit {
 
 impl Grant {
     pub fn may(&self, right: Right, topic: &TopicName) -> Result<(), Denied> {
-        if let Some(only) = &self.only
-            && !(right == Right::Consume && only.contains(topic))
+        if let Some(topics) = &self.ticket_topics
+            && !(right == Right::Consume && topics.contains(topic))
         {
             let name = self.identity.name();
             let right = right.as_str();
             return Err(Denied(format!(
-                "this ticket of {name:?} does not allow to {right} {topic}; it is for other topics"
+                "this ticket of {name:?} does not permit to {right} {topic}: it is for other topics"
             )));
         }
         match self.rights.allow(right, topic) {
@@ -123,9 +126,9 @@ impl Grant {
     }
 
     fn may_see(&self, topic: &TopicName) -> bool {
-        match &self.only {
-            Some(only) => only.contains(topic) && self.rights.allow(Right::Consume, topic),
-            None => self.rights.allow_seeing(topic),
+        match &self.ticket_topics {
+            Some(topics) => topics.contains(topic) && self.rights.allow(Right::Consume, topic),
+            None => self.rights.allow_any(topic),
         }
     }
 

@@ -1,15 +1,15 @@
-//! What somebody may do, by patterns of topic names.
+//! Rights to topics, granted by patterns of topic names.
 
 use crate::record::TopicName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a request does to a topic.
+/// An operation on a topic that needs a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Right {
     Produce,
     Consume,
-    /// Make, change or delete the topic itself.
+    /// Create, change or delete the topic itself.
     Manage,
 }
 
@@ -23,7 +23,7 @@ impl Right {
     }
 }
 
-/// `*` for all topics, `readings.*` for those that begin so, else one topic's name.
+/// A set of topics: `*` for all, `readings.*` for a prefix, or the name of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum TopicPattern {
@@ -44,17 +44,17 @@ impl TryFrom<String> for TopicPattern {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let bad = |what: String| format!("{what}; a pattern is *, the beginning of names with * at its end, or a name");
+        let invalid = |what: String| format!("{what}; a pattern is *, a prefix that ends with *, or a topic's name");
         match text.strip_suffix('*') {
             Some("") => Ok(Self::Prefix(String::new())),
-            // The beginning of a name can be a name of its own, but for the two that cannot.
+            // Any other prefix must be a valid name; these two are valid prefixes only.
             Some(prefix @ ("." | "..")) => Ok(Self::Prefix(prefix.to_owned())),
             Some(prefix) => {
-                TopicName::new(prefix).map_err(|e| bad(e.to_string()))?;
+                TopicName::new(prefix).map_err(|e| invalid(e.to_string()))?;
                 Ok(Self::Prefix(prefix.to_owned()))
             }
             None => {
-                TopicName::new(&text).map_err(|e| bad(e.to_string()))?;
+                TopicName::new(&text).map_err(|e| invalid(e.to_string()))?;
                 Ok(Self::Name(text))
             }
         }
@@ -76,7 +76,7 @@ impl fmt::Display for TopicPattern {
     }
 }
 
-/// Everything that somebody may do. By default nothing.
+/// The rights of a client. Empty by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rights {
@@ -92,14 +92,14 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Consuming these topics and nothing else.
-    pub fn to_consume(topics: &[TopicName]) -> Self {
+    /// Returns the right to consume exactly these topics.
+    pub fn consume_only(topics: &[TopicName]) -> Self {
         let consume = topics.iter().map(|topic| TopicPattern::Name(topic.as_str().to_owned())).collect();
         Self { consume, ..Self::default() }
     }
 
-    /// These and those.
-    pub fn and(mut self, other: Self) -> Self {
+    /// Returns the union of both.
+    pub fn union(mut self, other: Self) -> Self {
         self.produce.extend(other.produce);
         self.consume.extend(other.consume);
         self.manage.extend(other.manage);
@@ -111,8 +111,8 @@ impl Rights {
         self.patterns(right).iter().any(|pattern| pattern.matches(topic.as_str()))
     }
 
-    /// Whether the topic's existence is any of their business.
-    pub fn allow_seeing(&self, topic: &TopicName) -> bool {
+    /// Whether any right is granted for `topic`, which makes its existence visible.
+    pub fn allow_any(&self, topic: &TopicName) -> bool {
         [Right::Consume, Right::Produce, Right::Manage].into_iter().any(|right| self.allow(right, topic))
     }
 
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_all_a_beginning_or_a_name() {
+    fn a_pattern_is_a_star_a_prefix_or_a_name() {
         let cases = [
             ("*", "anything", true),
             ("readings.*", "readings.boiler", true),
@@ -157,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn each_right_stands_alone_and_any_of_them_lets_see() {
+    fn rights_are_independent_and_any_of_them_makes_a_topic_visible() {
         let rights = Rights { produce: vec![pattern("in.*").unwrap()], ..Rights::default() };
         let topic = |name| TopicName::new(name).unwrap();
-        assert!(rights.allow(Right::Produce, &topic("in.a")) && rights.allow_seeing(&topic("in.a")));
+        assert!(rights.allow(Right::Produce, &topic("in.a")) && rights.allow_any(&topic("in.a")));
         assert!(!rights.allow(Right::Consume, &topic("in.a")) && !rights.allow(Right::Manage, &topic("in.a")));
-        assert!(!rights.allow_seeing(&topic("out")));
+        assert!(!rights.allow_any(&topic("out")));
     }
 
     proptest! {
         #[test]
-        fn a_pattern_is_written_as_it_was_read(text in "[a-zA-Z0-9._*/ -]{0,12}") {
+        fn a_pattern_is_displayed_as_it_was_parsed(text in "[a-zA-Z0-9._*/ -]{0,12}") {
             if let Ok(read) = pattern(&text) {
                 prop_assert_eq!(read.to_string(), text);
             }

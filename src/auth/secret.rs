@@ -1,4 +1,4 @@
-//! Secrets: never shown, compared without telling where they differ.
+//! Digests and message authentication codes, compared in constant time.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,7 +30,7 @@ impl fmt::Debug for HiddenText {
     }
 }
 
-/// SHA-256 of something.
+/// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 
@@ -39,7 +39,7 @@ impl Digest {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// Of parts that cannot be shifted into each other.
+    /// Digests several parts. Each is prefixed with its length, so that no two lists of parts have the same input.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut digest = Sha256::new();
         for part in parts {
@@ -49,7 +49,7 @@ impl Digest {
         Self(digest.finalize().into())
     }
 
-    /// Of 64 hexadecimal digits.
+    /// Parses 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if text.len() != 64 {
@@ -66,13 +66,13 @@ impl Digest {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Without telling by the time it takes where they differ.
-    pub fn is(&self, other: &Self) -> bool {
+    /// Compares in constant time.
+    pub fn equals(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 
-    /// Enough of it to tell one thing from another, in ten characters or so.
-    pub fn short(&self) -> String {
+    /// Returns the first 72 bits as 12 characters of base64url: enough for a fingerprint.
+    pub fn fingerprint(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.get(..9).unwrap_or_default())
     }
 }
@@ -83,7 +83,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Puts a seal under bytes that come back from outside.
+/// An HMAC-SHA-256 key, which signs tokens that clients send back.
 #[derive(Clone)]
 pub struct MacKey(Hmac<Sha256>);
 
@@ -92,27 +92,27 @@ impl MacKey {
         Hmac::new_from_slice(secret).ok().map(Self)
     }
 
-    /// HMAC-SHA-256 of `bytes`.
-    pub fn of(&self, bytes: &[u8]) -> [u8; 32] {
+    /// Returns the HMAC of `bytes`.
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 32] {
         self.0.clone().chain_update(bytes).finalize().into_bytes().into()
     }
 
-    /// Whether `seal` is the one of `bytes`, in constant time.
-    pub fn fits(&self, bytes: &[u8], seal: &[u8]) -> bool {
-        self.0.clone().chain_update(bytes).verify_slice(seal).is_ok()
+    /// Whether `mac` is the HMAC of `bytes`. Compares in constant time.
+    pub fn verify(&self, bytes: &[u8], mac: &[u8]) -> bool {
+        self.0.clone().chain_update(bytes).verify_slice(mac).is_ok()
     }
 }
 
 impl fmt::Debug for MacKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(seal)")
+        f.write_str("(key)")
     }
 }
 
-/// Bytes that nobody can guess.
+/// Returns 256 random bits from the operating system.
 pub fn random() -> Result<[u8; 32], String> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|e| format!("the system gives no random bytes: {e}"))?;
+    getrandom::fill(&mut bytes).map_err(|e| format!("the operating system returned no random bytes: {e}"))?;
     Ok(bytes)
 }
 
@@ -122,11 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_written_as_it_is_read() {
+    fn a_digest_is_displayed_as_it_was_parsed() {
         // From FIPS 180-2, appendix B.1.
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Digest::of("abc").hex(), hex);
-        assert!(Digest::from_hex(hex).unwrap().is(&Digest::of("abc")));
+        assert!(Digest::from_hex(hex).unwrap().equals(&Digest::of("abc")));
         assert!(Digest::from_hex(&hex.to_uppercase()).is_some());
         for bad in ["", "ba", &hex[1..], &format!("{hex}0"), &hex.replace('b', "g"), &hex.replace("ba", "+a")] {
             assert_eq!(Digest::from_hex(bad), None, "{bad}");
@@ -134,18 +134,20 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_fits_nothing_else() {
-        let seal = MacKey::new(b"a secret").unwrap();
-        let sealed = seal.of(b"text");
-        assert!(seal.fits(b"text", &sealed));
-        assert!(!seal.fits(b"texts", &sealed) && !seal.fits(b"text", &sealed[1..]) && !seal.fits(b"text", b""));
-        assert!(!MacKey::new(b"another secret").unwrap().fits(b"text", &sealed));
+    fn a_mac_matches_only_its_text_and_key() {
+        let mac = MacKey::new(b"a secret").unwrap();
+        let signature = mac.sign(b"text");
+        assert!(mac.verify(b"text", &signature));
+        assert!(
+            !mac.verify(b"texts", &signature) && !mac.verify(b"text", &signature[1..]) && !mac.verify(b"text", b"")
+        );
+        assert!(!MacKey::new(b"another secret").unwrap().verify(b"text", &signature));
     }
 
     #[test]
-    fn nothing_shows_a_secret() {
+    fn debug_output_contains_no_secret() {
         let shown =
             format!("{:?} {:?} {:?}", HiddenText::new("hush"), Digest::of("hush"), MacKey::new(b"hush").unwrap());
-        assert_eq!(shown, "(secret) (digest) (seal)");
+        assert_eq!(shown, "(secret) (digest) (key)");
     }
 }

@@ -1,5 +1,5 @@
-//! What the bridge itself gives out: sessions for a cookie, tickets for a URL. Whoever holds the secret that seals them can read
-//! them back, on any replica and after a restart; nothing is kept about them.
+//! Tokens that the bridge issues: sessions for a cookie, tickets for a URL. They are signed and stateless: with a shared
+//! `ticket_secret` every replica accepts them, also after a restart.
 
 use super::permit::{GrantOrigin, GrantSource};
 use super::rights::Rights;
@@ -9,113 +9,119 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-/// Longer ones were not made here.
-const LONGEST: usize = 48 << 10;
+/// Longer texts are rejected unread.
+const MAX_LEN: usize = 48 << 10;
 
-/// What a sealed text is for. One is never taken for the other.
+/// The purpose of a token. It is part of the signed bytes, so a token for one purpose is invalid for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenUse {
     Session,
     Ticket,
 }
 
-/// What a sealed text says.
+/// The contents of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedToken {
-    /// Who it was given to.
+    /// The client's identity.
     pub name: String,
     pub source: GrantSource,
-    /// In ms since the epoch; to the second.
-    pub ends: Timestamp,
-    /// Of a token, which cannot be asked again.
+    /// The expiry in ms since the epoch, in whole seconds.
+    pub expires: Timestamp,
+    /// The rights of an identity provider's token, which the client does not send again. `None` for a key, whose rights
+    /// are looked up in the current table.
     pub rights: Option<Rights>,
-    /// A ticket's topics, and by when it must have been used first.
+    /// Present in tickets only.
     pub ticket: Option<Ticket>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
     pub topics: Vec<TopicName>,
-    /// In ms since the epoch; to the second.
+    /// The deadline for its first use in ms since the epoch, in whole seconds.
     pub open_by: Timestamp,
 }
 
-/// As it is written. One letter each: it stands in URLs.
+/// The JSON payload. Its names have one letter because tickets are part of URLs.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sealed {
+struct TokenPayload {
+    /// The identity's name.
     n: String,
-    /// What it hangs on: the key of this name, or of the same as its holder.
+    /// The name of the key, if it is not the identity's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     k: Option<String>,
-    /// … or a key of this issuer of tokens.
+    /// The fingerprint of the token's issuer; absent for keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     i: Option<String>,
     /// The key's fingerprint.
     f: String,
+    /// The expiry in seconds since the epoch.
     e: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     r: Option<Rights>,
+    /// The topics of a ticket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     t: Vec<String>,
+    /// The deadline for the first use of a ticket, in seconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     o: Option<i64>,
 }
 
 impl SignedToken {
-    pub fn held(&self) -> GrantOrigin {
-        GrantOrigin { source: self.source.clone(), ends: Some(self.ends) }
+    pub fn origin(&self) -> GrantOrigin {
+        GrantOrigin { source: self.source.clone(), expires: Some(self.expires) }
     }
 
-    pub fn seal(&self, seal: &MacKey, made_for: TokenUse) -> String {
+    /// Encodes and signs the token: payload and HMAC in base64url, separated by a dot.
+    pub fn sign(&self, mac_key: &MacKey, token_use: TokenUse) -> String {
         let (k, i, f) = match &self.source {
             GrantSource::Key { name, fingerprint } => (Some(name.clone()), None, fingerprint.clone()),
             GrantSource::Token { issuer, fingerprint } => (None, Some(issuer.clone()), fingerprint.clone()),
         };
         let ticket = self.ticket.as_ref();
-        let sealed = Sealed {
+        let fields = TokenPayload {
             n: self.name.clone(),
             k: k.filter(|name| *name != self.name),
             i,
             f,
-            e: self.ends.div_euclid(1000),
+            e: self.expires.div_euclid(1000),
             r: self.rights.clone(),
             t: ticket.map(|t| t.topics.iter().map(|topic| topic.as_str().to_owned()).collect()).unwrap_or_default(),
             o: ticket.map(|t| t.open_by.div_euclid(1000)),
         };
-        // Values of these types can always be written.
-        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&sealed).unwrap_or_default());
-        let mac = URL_SAFE_NO_PAD.encode(seal.of(&signed(made_for, &payload)));
+        // Serializing these types cannot fail.
+        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&fields).unwrap_or_default());
+        let mac = URL_SAFE_NO_PAD.encode(mac_key.sign(&signing_input(token_use, &payload)));
         format!("{payload}.{mac}")
     }
 
-    /// `None`: not made here with this secret, or for another use, or damaged.
-    pub fn open(text: &str, seal: &MacKey, made_for: TokenUse) -> Option<Self> {
-        let (payload, mac) = text.split_once('.').filter(|_| text.len() <= LONGEST)?;
+    /// Verifies and decodes a token. Returns `None` if it is malformed, was signed with another key, or has another use.
+    pub fn verify(text: &str, mac_key: &MacKey, token_use: TokenUse) -> Option<Self> {
+        let (payload, mac) = text.split_once('.').filter(|_| text.len() <= MAX_LEN)?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        if !seal.fits(&signed(made_for, payload), &mac) {
+        if !mac_key.verify(&signing_input(token_use, payload), &mac) {
             return None;
         }
-        let sealed: Sealed = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-        let source = match sealed.i {
-            Some(issuer) => GrantSource::Token { issuer, fingerprint: sealed.f },
-            None => GrantSource::Key { name: sealed.k.unwrap_or_else(|| sealed.n.clone()), fingerprint: sealed.f },
+        let fields: TokenPayload = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let source = match fields.i {
+            Some(issuer) => GrantSource::Token { issuer, fingerprint: fields.f },
+            None => GrantSource::Key { name: fields.k.unwrap_or_else(|| fields.n.clone()), fingerprint: fields.f },
         };
-        let topics = sealed.t.iter().map(|topic| TopicName::new(topic)).collect::<Result<Vec<_>, _>>().ok()?;
-        let ticket = sealed.o.map(|open_by| Ticket { topics, open_by: open_by.saturating_mul(1000) });
-        if ticket.is_some() != (made_for == TokenUse::Ticket) {
+        let topics = fields.t.iter().map(|topic| TopicName::new(topic)).collect::<Result<Vec<_>, _>>().ok()?;
+        let ticket = fields.o.map(|open_by| Ticket { topics, open_by: open_by.saturating_mul(1000) });
+        if ticket.is_some() != (token_use == TokenUse::Ticket) {
             return None;
         }
-        Some(Self { name: sealed.n, source, ends: sealed.e.saturating_mul(1000), rights: sealed.r, ticket })
+        Some(Self { name: fields.n, source, expires: fields.e.saturating_mul(1000), rights: fields.r, ticket })
     }
 }
 
-fn signed(made_for: TokenUse, payload: &str) -> Vec<u8> {
-    let use_of_it = match made_for {
+fn signing_input(token_use: TokenUse, payload: &str) -> Vec<u8> {
+    let prefix = match token_use {
         TokenUse::Session => "curlew session ",
         TokenUse::Ticket => "curlew ticket ",
     };
-    [use_of_it, payload].concat().into_bytes()
+    [prefix, payload].concat().into_bytes()
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! All that the auth file says, made ready to look things up in. A new file makes a new table.
+//! An immutable snapshot of the auth file, which authenticates credentials. Reloading the file creates a new table.
 
 use super::credential::Credential;
-use super::file::Rules;
+use super::file::AuthRules;
 use super::identity::ClientIdentity;
-use super::jwt::{self, Flaw, Issuer, Remote, TokenVerdict};
+use super::jwt::{self, Issuer, Remote, TokenFlaw, TokenVerdict};
 use super::keys::{ApiKey, ApiKeys};
 use super::password::Password;
 use super::permit::{Grant, GrantOrigin, GrantSource};
@@ -16,63 +16,63 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Within so long a ticket must be used first.
+/// The time between issuing a ticket and its first use.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(60);
-/// Passwords and tokens that need not be tried again; of more, all are forgotten.
-const REMEMBERED: usize = 1024;
+/// The size of each cache of verified credentials. A full cache is cleared.
+const MAX_VERIFIED: usize = 1024;
 
 #[derive(Debug)]
 pub struct AuthTable {
     keys: ApiKeys,
     issuers: Vec<Issuer>,
-    seal: MacKey,
+    mac_key: MacKey,
     session: Duration,
-    /// Of all that was read.
-    text: Digest,
-    /// Seals of names with their passwords that were right.
-    right: Mutex<HashSet<[u8; 32]>>,
-    /// Tokens that were good, so that a signature is checked once.
-    good: Mutex<HashMap<Digest, Grant>>,
+    /// The digest of all files that were read.
+    digest: Digest,
+    /// HMACs of names with their verified passwords, so that each password is hashed only once.
+    verified_passwords: Mutex<HashSet<[u8; 32]>>,
+    /// Verified tokens, so that each signature is checked only once.
+    verified_tokens: Mutex<HashMap<Digest, Grant>>,
 }
 
-/// Why somebody is not let in.
+/// Why a credential was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthError {
-    /// Nothing was shown.
+    /// The request has no credential.
     Missing,
-    /// What was shown is not known, or not right: nobody learns which.
-    Wrong,
-    /// Its issuer has signed it, and it is not good all the same.
-    Bad(String),
-    /// It was right once.
+    /// The credential is unknown or wrong. Clients are not told which, so that they cannot search for names.
+    Unknown,
+    /// A token has a valid signature but is not acceptable; the text says why.
+    InvalidToken(String),
+    /// The credential was valid once.
     Expired,
-    /// It cannot be checked now.
-    Busy(&'static str),
+    /// The credential cannot be checked at the moment; the text says why.
+    Unavailable(&'static str),
 }
 
-/// Why what somebody was let in with holds no longer.
+/// Why a grant is no longer valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantEnd {
     Expired,
     Revoked,
 }
 
-/// Whether a ticket opens its first stream or one that was cut.
+/// Whether a ticket opens its first stream or resumes one. Only the first use has a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TicketUse {
     First,
-    /// With the id of the last event.
-    Again,
+    /// The request has the id of the last event.
+    Resume,
 }
 
-/// What to do about a credential.
+/// The result of looking up a credential.
 pub enum Decision<'a> {
     Granted(Grant),
-    Refused(AuthError),
-    /// To be asked again once these have been fetched anew.
-    Fetch(Vec<Arc<Remote>>),
-    /// To be tried beside the async threads: it takes a while.
-    Try {
+    Rejected(AuthError),
+    /// Look it up again after refreshing these key sets.
+    FetchKeys(Vec<Arc<Remote>>),
+    /// Check the password, on a blocking thread.
+    CheckPassword {
         name: &'a str,
         secret: &'a HiddenText,
         password: Password,
@@ -80,199 +80,204 @@ pub enum Decision<'a> {
 }
 
 impl AuthTable {
-    /// `fallback` seals where the file has no secret of its own; `text`: of all that was read.
-    pub fn new(rules: Rules, issuers: Vec<Issuer>, fallback: &[u8], text: Digest) -> Result<Self, String> {
+    /// Builds a table. `fallback` signs sessions and tickets if the file has no `ticket_secret`; `text` is the digest of
+    /// all files that were read.
+    pub fn new(rules: AuthRules, issuers: Vec<Issuer>, fallback: &[u8], digest: Digest) -> Result<Self, String> {
         let secret = rules.ticket_secret.as_ref().map_or(fallback, |secret| secret.reveal().as_bytes());
-        let seal = MacKey::new(secret).ok_or("ticket_secret cannot be used")?;
+        let mac_key = MacKey::new(secret).ok_or("ticket_secret cannot be used")?;
         Ok(Self {
             keys: ApiKeys::new(rules.keys)?,
-            seal,
+            mac_key,
             session: rules.session,
-            text,
-            right: Mutex::default(),
+            digest,
+            verified_passwords: Mutex::default(),
             issuers,
-            good: Mutex::default(),
+            verified_tokens: Mutex::default(),
         })
     }
 
+    /// Whether an issuer takes its keys from `remote`.
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
         self.issuers.iter().any(|issuer| issuer.uses(remote))
     }
 
-    pub fn says_the_same_as(&self, other: &Self) -> bool {
-        self.text == other.text
+    /// Whether both tables come from files with the same contents.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.digest == other.digest
     }
 
-    pub fn answer<'a>(&self, credential: &'a Credential, arrival: TicketUse, now: Timestamp) -> Decision<'a> {
+    /// Looks up a credential at the time `now`.
+    pub fn look_up<'a>(&self, credential: &'a Credential, ticket_use: TicketUse, now: Timestamp) -> Decision<'a> {
         let granted = match credential {
-            Credential::Bearer(secret) => match self.shown(None, secret, now) {
-                Err(AuthError::Wrong) => return self.answer_to_token(secret, now),
-                shown => shown,
+            Credential::Bearer(secret) => match self.key_grant(None, secret, now) {
+                Err(AuthError::Unknown) => return self.look_up_token(secret, now),
+                result => result,
             },
-            Credential::Named { name, secret } => match self.shown(Some(name), secret, now) {
-                // Programs that know only Basic have a token for a password.
-                Err(AuthError::Wrong) if jwt::header(secret.reveal()).is_some() => {
-                    return self.answer_to_token(secret, now);
+            Credential::Named { name, secret } => match self.key_grant(Some(name), secret, now) {
+                // Clients that support only Basic send a token as the password.
+                Err(AuthError::Unknown) if jwt::header(secret.reveal()).is_some() => {
+                    return self.look_up_token(secret, now);
                 }
-                Err(AuthError::Wrong) => return self.answer_to_password(name, secret, now),
-                shown => shown,
+                Err(AuthError::Unknown) => return self.look_up_password(name, secret, now),
+                result => result,
             },
-            Credential::Session(text) => self.pass(text, TokenUse::Session, arrival, now),
-            Credential::Ticket(text) => self.pass(text, TokenUse::Ticket, arrival, now),
-            Credential::Certificate { name, ends } => self.certified(name, *ends, now),
+            Credential::Session(text) => self.token_grant(text, TokenUse::Session, ticket_use, now),
+            Credential::Ticket(text) => self.token_grant(text, TokenUse::Ticket, ticket_use, now),
+            Credential::Certificate { name, expires } => self.certificate_grant(name, *expires, now),
         };
-        granted.map_or_else(Decision::Refused, Decision::Granted)
+        granted.map_or_else(Decision::Rejected, Decision::Granted)
     }
 
-    fn shown(&self, name: Option<&str>, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
-        let key = self.keys.shown(name, secret).ok_or(AuthError::Wrong)?;
+    fn key_grant(&self, name: Option<&str>, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
+        let key = self.keys.find(name, secret).ok_or(AuthError::Unknown)?;
         grant(key, now)
     }
 
-    fn certified(&self, name: &str, ends: Timestamp, now: Timestamp) -> Result<Grant, AuthError> {
-        let mut grant = grant(self.keys.named(name).filter(|key| key.is_certificate()).ok_or(AuthError::Wrong)?, now)?;
-        if ends <= now {
+    fn certificate_grant(&self, name: &str, expires: Timestamp, now: Timestamp) -> Result<Grant, AuthError> {
+        let mut grant =
+            grant(self.keys.by_name(name).filter(|key| key.is_certificate()).ok_or(AuthError::Unknown)?, now)?;
+        if expires <= now {
             return Err(AuthError::Expired);
         }
-        grant.held.ends = Some(ends);
+        grant.origin.expires = Some(expires);
         Ok(grant)
     }
 
-    fn answer_to_token(&self, token: &HiddenText, now: Timestamp) -> Decision<'static> {
+    fn look_up_token(&self, token: &HiddenText, now: Timestamp) -> Decision<'static> {
         let digest = Digest::of(token.reveal());
-        if let Some(grant) = lock(&self.good).get(&digest)
-            && self.until(&grant.held, now).is_ok()
+        if let Some(grant) = lock(&self.verified_tokens).get(&digest)
+            && self.expiry(&grant.origin, now).is_ok()
         {
             return Decision::Granted(grant.clone());
         }
-        let Some(header) = jwt::header(token.reveal()) else { return Decision::Refused(AuthError::Wrong) };
-        let (mut refused, mut unknown) = (AuthError::Wrong, Vec::new());
+        let Some(header) = jwt::header(token.reveal()) else { return Decision::Rejected(AuthError::Unknown) };
+        let (mut rejected, mut unfetched) = (AuthError::Unknown, Vec::new());
         for issuer in &self.issuers {
-            match issuer.judge(token.reveal(), &header) {
-                TokenVerdict::Good(grant) => {
-                    let mut good = lock(&self.good);
-                    if good.len() >= REMEMBERED {
-                        good.clear();
+            match issuer.verify(token.reveal(), &header) {
+                TokenVerdict::Valid(grant) => {
+                    let mut verified = lock(&self.verified_tokens);
+                    if verified.len() >= MAX_VERIFIED {
+                        verified.clear();
                     }
-                    good.insert(digest, (*grant).clone());
+                    verified.insert(digest, (*grant).clone());
                     return Decision::Granted(*grant);
                 }
-                TokenVerdict::Foreign => {}
-                TokenVerdict::Bad(Flaw::Expired) => refused = AuthError::Expired,
-                TokenVerdict::Bad(Flaw::Other(why)) => refused = AuthError::Bad(why),
-                TokenVerdict::UnknownKey(remote) => unknown.push(remote),
+                TokenVerdict::OtherSigner => {}
+                TokenVerdict::Invalid(TokenFlaw::Expired) => rejected = AuthError::Expired,
+                TokenVerdict::Invalid(TokenFlaw::Other(why)) => rejected = AuthError::InvalidToken(why),
+                TokenVerdict::UnknownKey(remote) => unfetched.push(remote),
             }
         }
-        match refused {
-            AuthError::Wrong if !unknown.is_empty() => Decision::Fetch(unknown),
-            refused => Decision::Refused(refused),
+        match rejected {
+            AuthError::Unknown if !unfetched.is_empty() => Decision::FetchKeys(unfetched),
+            rejected => Decision::Rejected(rejected),
         }
     }
 
-    fn answer_to_password<'a>(&self, name: &'a str, secret: &'a HiddenText, now: Timestamp) -> Decision<'a> {
-        let Some(password) = self.keys.password(name) else { return Decision::Refused(AuthError::Wrong) };
-        match self.remembers(name, secret) {
-            true => self.of_password(name, now).map_or_else(Decision::Refused, Decision::Granted),
-            false => Decision::Try { name, secret, password: password.clone() },
+    fn look_up_password<'a>(&self, name: &'a str, secret: &'a HiddenText, now: Timestamp) -> Decision<'a> {
+        let Some(password) = self.keys.password(name) else { return Decision::Rejected(AuthError::Unknown) };
+        match self.is_verified(name, secret) {
+            true => self.password_grant(name, now).map_or_else(Decision::Rejected, Decision::Granted),
+            false => Decision::CheckPassword { name, secret, password: password.clone() },
         }
     }
 
-    /// After [`Answer::Try`] went well.
-    pub fn tried(&self, name: &str, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
-        let grant = self.of_password(name, now)?;
-        let mut right = lock(&self.right);
-        if right.len() >= REMEMBERED {
-            right.clear();
+    /// Caches a verified password and returns its grant. Called after [`Decision::Try`].
+    pub fn accept_password(&self, name: &str, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
+        let grant = self.password_grant(name, now)?;
+        let mut verified = lock(&self.verified_passwords);
+        if verified.len() >= MAX_VERIFIED {
+            verified.clear();
         }
-        right.insert(self.memory_of(name, secret));
+        verified.insert(self.password_mac(name, secret));
         Ok(grant)
     }
 
-    fn of_password(&self, name: &str, now: Timestamp) -> Result<Grant, AuthError> {
-        // The password that was tried may have been another's, to take as long.
-        let key = self.keys.named(name).filter(|key| key.is_password()).ok_or(AuthError::Wrong)?;
+    fn password_grant(&self, name: &str, now: Timestamp) -> Result<Grant, AuthError> {
+        // For an unknown name, another key's password was checked.
+        let key = self.keys.by_name(name).filter(|key| key.is_password()).ok_or(AuthError::Unknown)?;
         grant(key, now)
     }
 
-    /// Whether this very password was right before.
-    pub fn remembers(&self, name: &str, secret: &HiddenText) -> bool {
-        let memory = self.memory_of(name, secret);
-        lock(&self.right).contains(&memory)
+    /// Whether this password of `name` has been verified before.
+    pub fn is_verified(&self, name: &str, secret: &HiddenText) -> bool {
+        let mac = self.password_mac(name, secret);
+        lock(&self.verified_passwords).contains(&mac)
     }
 
-    fn memory_of(&self, name: &str, secret: &HiddenText) -> [u8; 32] {
-        self.seal.of(format!("curlew password {name}:{}", secret.reveal()).as_bytes())
+    fn password_mac(&self, name: &str, secret: &HiddenText) -> [u8; 32] {
+        self.mac_key.sign(format!("curlew password {name}:{}", secret.reveal()).as_bytes())
     }
 
-    fn pass(
+    fn token_grant(
         &self,
         text: &HiddenText,
-        made_for: TokenUse,
-        arrival: TicketUse,
+        token_use: TokenUse,
+        ticket_use: TicketUse,
         now: Timestamp,
     ) -> Result<Grant, AuthError> {
-        let pass = SignedToken::open(text.reveal(), &self.seal, made_for).ok_or(AuthError::Wrong)?;
-        if let Some(ticket) = &pass.ticket
-            && arrival == TicketUse::First
+        let token = SignedToken::verify(text.reveal(), &self.mac_key, token_use).ok_or(AuthError::Unknown)?;
+        if let Some(ticket) = &token.ticket
+            && ticket_use == TicketUse::First
             && ticket.open_by < now
         {
             return Err(AuthError::Expired);
         }
-        let held = pass.held();
-        self.until(&held, now).map_err(|_| AuthError::Expired)?;
-        let rights = self.rights_of(&held.source, pass.rights).ok_or(AuthError::Expired)?;
+        let origin = token.origin();
+        self.expiry(&origin, now).map_err(|_| AuthError::Expired)?;
+        let rights = self.rights_of(&origin.source, token.rights).ok_or(AuthError::Expired)?;
         Ok(Grant {
-            identity: ClientIdentity::new(&pass.name),
+            identity: ClientIdentity::new(&token.name),
             rights,
-            only: pass.ticket.map(|ticket| ticket.topics),
-            held,
+            ticket_topics: token.ticket.map(|ticket| ticket.topics),
+            origin,
         })
     }
 
-    /// A key's rights are those that it has now; a token's those that it had.
+    /// Returns the current rights of a key, or the rights that a token was issued with.
     fn rights_of(&self, source: &GrantSource, own: Option<Rights>) -> Option<Rights> {
         match source {
-            GrantSource::Key { name, .. } => self.keys.named(name).map(|key| key.rights.clone()),
+            GrantSource::Key { name, .. } => self.keys.by_name(name).map(|key| key.rights.clone()),
             GrantSource::Token { .. } => own,
         }
     }
 
-    /// Until when a grant holds, as far as is known now; `None`: without end.
-    pub fn until(&self, held: &GrantOrigin, now: Timestamp) -> Result<Option<Timestamp>, GrantEnd> {
-        let source_ends = match &held.source {
+    /// Returns when a grant expires as of this table, or `None` if it does not expire.
+    pub fn expiry(&self, origin: &GrantOrigin, now: Timestamp) -> Result<Option<Timestamp>, GrantEnd> {
+        let source_expiry = match &origin.source {
             GrantSource::Key { name, fingerprint } => {
-                let key = self.keys.named(name).filter(|key| key.fingerprint() == *fingerprint);
+                let key = self.keys.by_name(name).filter(|key| key.fingerprint() == *fingerprint);
                 key.ok_or(GrantEnd::Revoked)?.expires
             }
             GrantSource::Token { issuer, fingerprint } => {
                 let mut issuers = self.issuers.iter().filter(|known| known.fingerprint == *issuer);
-                match issuers.any(|issuer| issuer.vouches_for(fingerprint)) {
+                match issuers.any(|issuer| issuer.has_key(fingerprint)) {
                     true => None,
                     false => return Err(GrantEnd::Revoked),
                 }
             }
         };
-        let until = source_ends.into_iter().chain(held.ends).min();
+        let until = source_expiry.into_iter().chain(origin.expires).min();
         match until {
             Some(until) if until <= now => Err(GrantEnd::Expired),
             until => Ok(until),
         }
     }
 
-    /// Whether a grant still allows this for all of these topics.
+    /// Checks that a grant still permits `right` for all of `topics`, with the key's current rights.
     pub fn still_allows(&self, grant: &Grant, right: Right, topics: &[TopicName]) -> Result<(), super::Denied> {
-        let rights = self.rights_of(&grant.held.source, Some(grant.rights.clone())).unwrap_or_default();
+        let rights = self.rights_of(&grant.origin.source, Some(grant.rights.clone())).unwrap_or_default();
         let now = Grant { rights, ..grant.clone() };
         topics.iter().try_for_each(|topic| now.may(right, topic))
     }
 
-    /// A session for who was let in, and its end in ms since the epoch.
+    /// Issues a session. Returns it with its expiry in ms since the epoch.
     pub fn session(&self, grant: &Grant, now: Timestamp) -> Result<(String, Timestamp), GrantEnd> {
-        let pass = self.pass_for(grant, None, now)?;
-        Ok((pass.seal(&self.seal, TokenUse::Session), pass.ends))
+        let token = self.token_for(grant, None, now)?;
+        Ok((token.sign(&self.mac_key, TokenUse::Session), token.expires))
     }
 
-    /// A ticket to consume `topics`, and its end in ms since the epoch.
+    /// Issues a ticket to consume `topics`. Returns it with its expiry in ms since the epoch.
     pub fn ticket(
         &self,
         grant: &Grant,
@@ -280,22 +285,22 @@ impl AuthTable {
         now: Timestamp,
     ) -> Result<(String, Timestamp), GrantEnd> {
         let open_by = now.saturating_add(millis(OPEN_WITHIN));
-        let pass = self.pass_for(grant, Some(Ticket { topics, open_by }), now)?;
-        Ok((pass.seal(&self.seal, TokenUse::Ticket), pass.ends))
+        let token = self.token_for(grant, Some(Ticket { topics, open_by }), now)?;
+        Ok((token.sign(&self.mac_key, TokenUse::Ticket), token.expires))
     }
 
-    fn pass_for(&self, grant: &Grant, ticket: Option<Ticket>, now: Timestamp) -> Result<SignedToken, GrantEnd> {
-        let until = self.until(&grant.held, now)?;
+    fn token_for(&self, grant: &Grant, ticket: Option<Ticket>, now: Timestamp) -> Result<SignedToken, GrantEnd> {
+        let until = self.expiry(&grant.origin, now)?;
         let longest = now.saturating_add(millis(self.session));
-        let rights = match (&grant.held.source, &ticket) {
+        let rights = match (&grant.origin.source, &ticket) {
             (GrantSource::Key { .. }, _) => None,
             (GrantSource::Token { .. }, None) => Some(grant.rights.clone()),
-            (GrantSource::Token { .. }, Some(ticket)) => Some(Rights::to_consume(&ticket.topics)),
+            (GrantSource::Token { .. }, Some(ticket)) => Some(Rights::consume_only(&ticket.topics)),
         };
         Ok(SignedToken {
             name: grant.identity.name().to_owned(),
-            source: grant.held.source.clone(),
-            ends: until.map_or(longest, |until| until.min(longest)),
+            source: grant.origin.source.clone(),
+            expires: until.map_or(longest, |until| until.min(longest)),
             rights,
             ticket,
         })
@@ -307,8 +312,8 @@ fn grant(key: &ApiKey, now: Timestamp) -> Result<Grant, AuthError> {
         return Err(AuthError::Expired);
     }
     let source = GrantSource::Key { name: key.identity.name().to_owned(), fingerprint: key.fingerprint() };
-    let held = GrantOrigin { source, ends: None };
-    Ok(Grant { identity: key.identity.clone(), rights: key.rights.clone(), only: None, held })
+    let origin = GrantOrigin { source, expires: None };
+    Ok(Grant { identity: key.identity.clone(), rights: key.rights.clone(), ticket_topics: None, origin })
 }
 
 fn millis(time: Duration) -> Timestamp {

@@ -1,4 +1,4 @@
-//! Notices that the auth file, or a file that it names, has changed.
+//! Polls the auth file, and the files that it names, for changes.
 
 use super::Authenticator;
 use crate::sync::watchdog::{self, Worker};
@@ -6,39 +6,39 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::time::Duration;
 
-/// How often files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// The interval between two polls.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The thread that reads changed files anew. Dropping it ends and joins it.
-pub struct Watch {
-    // Closed before the thread is joined.
-    ask: Sender<()>,
+/// The thread that reloads changed files. Dropping it stops and joins the thread.
+pub struct AuthWatcher {
+    // Fields drop in order: the channel closes before the thread is joined.
+    wake: Sender<()>,
     _worker: Worker,
 }
 
-impl Watch {
+impl AuthWatcher {
     pub fn start(auth: Authenticator) -> io::Result<Self> {
-        let (ask, asked) = bounded(1);
-        let _worker = Worker::start("auth-file", move || run(&auth, &asked))?;
-        Ok(Self { ask, _worker })
+        let (wake, wakeups) = bounded(1);
+        let _worker = Worker::start("auth-file", move || run(&auth, &wakeups))?;
+        Ok(Self { wake, _worker })
     }
 
-    /// Reads the files soon, whether they have changed or not.
-    pub fn read_anew(&self) {
-        // Where it is asked already, once is enough.
-        let _ = self.ask.try_send(());
+    /// Wakes the thread to reload the files, whether they have changed or not.
+    pub fn reload_soon(&self) {
+        // A full channel means that a reload is already pending.
+        let _ = self.wake.try_send(());
     }
 }
 
-fn run(auth: &Authenticator, asked: &Receiver<()>) {
+fn run(auth: &Authenticator, wakeups: &Receiver<()>) {
     loop {
-        let is_asked = match asked.recv_timeout(LOOK) {
+        let is_woken = match wakeups.recv_timeout(POLL_INTERVAL) {
             Ok(()) => true,
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let _at_work = watchdog::busy();
-        if is_asked || auth.has_changed() {
+        let _busy = watchdog::busy();
+        if is_woken || auth.has_changed() {
             auth.reload();
         }
     }

@@ -95,7 +95,7 @@ impl LimitArgs {
             requests_per_second: self.max_requests_per_second,
             topics_per_stream: self.max_topics_per_stream.into(),
             filter: cel::CelLimits { length: self.max_filter_length.into(), steps: self.max_filter_steps },
-            loopback: if self.count_loopback { Loopback::Counted } else { Loopback::LeftOut },
+            loopback: if self.count_loopback { Loopback::Counted } else { Loopback::Exempt },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Settings of how clients reach the bridge: TLS, proxies in between.
 
 use super::values;
-use crate::http::{Clients, Network, Proxies, TlsFiles};
+use crate::http::{ClientCertificates, Network, TlsFiles, TrustedProxies};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
@@ -52,14 +52,14 @@ impl Listen {
     pub fn tls(&self) -> Option<TlsFiles> {
         let (certificate, key) = (self.tls_cert.clone()?, self.tls_key.clone()?);
         let clients = match (self.tls_client_ca.clone(), self.tls_client_auth) {
-            (None, _) => Clients::Anonymous,
-            (Some(authority), ClientAuth::Requested) => Clients::Requested(authority),
-            (Some(authority), ClientAuth::Required) => Clients::Required(authority),
+            (None, _) => ClientCertificates::Anonymous,
+            (Some(authority), ClientAuth::Requested) => ClientCertificates::Requested(authority),
+            (Some(authority), ClientAuth::Required) => ClientCertificates::Required(authority),
         };
         Some(TlsFiles { certificate, key, clients })
     }
 
-    pub fn proxies(&self) -> Proxies {
-        Proxies(self.trusted_proxies.clone())
+    pub fn proxies(&self) -> TrustedProxies {
+        TrustedProxies(self.trusted_proxies.clone())
     }
 }

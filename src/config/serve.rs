@@ -160,7 +160,7 @@ impl Serve {
 
     /// Who may do what. An error is one line.
     pub fn auth(&self) -> Result<Authenticator, String> {
-        self.access.auth_file.as_deref().map_or(Ok(Authenticator::off()), Authenticator::from_file)
+        self.access.auth_file.as_deref().map_or(Ok(Authenticator::disabled()), Authenticator::from_file)
     }
 
     /// One for all that the process does.
@@ -187,10 +187,10 @@ impl Serve {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
         } else {
-            Origins::These(self.cors_origins.clone())
+            Origins::Listed(self.cors_origins.clone())
         };
         http::Settings {
-            guard: OriginPolicy { origins, listens: BindScope::on(self.listen.ip()) },
+            guard: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
             proxies: self.front.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,

@@ -1,5 +1,5 @@
-//! Waiting for the next record of a partition, without a thread and without a connection to the broker: as one more
-//! stream of the live flow, whose frames only say that there is something to read.
+//! Waits for the next record of a partition without a thread or a connection to the broker: as one more live stream, whose
+//! frames only signal that there is something to read.
 
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, Selection};
@@ -8,17 +8,17 @@ use crate::record::{Offset, Partition, RecordRef, TopicName, TopicPartition};
 use std::future::poll_fn;
 use std::sync::Arc;
 
-/// Opened first, then awaited: records that come in between are not missed.
+/// A subscription to one partition. Records that arrive between `of` and `wait` are not missed.
 pub struct Arrival(Mailbox);
 
 impl Arrival {
-    /// Of a record at `offset`, where the log has just ended, or after it. An error of the broker, a gap or the end of the topic count as well: the
-    /// read that follows finds out which.
-    pub fn of(hub: &Hub, client: ClientTag, place: &TopicPartition, offset: Offset) -> Result<Self, Rejected> {
-        let topics = vec![place.topic.clone()];
-        let selection = Selection::of(vec![place.partition]);
-        let places = vec![(place.topic.clone(), place.partition, offset)];
-        let start = Cursor::at(places, topics.clone(), selection.clone()).map_or(Start::Latest, Start::End);
+    /// Subscribes from `offset`, the current end of the log. An error of the broker, a gap and the end of the topic count as
+    /// arrivals too: the next read finds out which it was.
+    pub fn of(hub: &Hub, client: ClientTag, partition: &TopicPartition, offset: Offset) -> Result<Self, Rejected> {
+        let topics = vec![partition.topic.clone()];
+        let selection = Selection::of(vec![partition.partition]);
+        let start_offsets = vec![(partition.topic.clone(), partition.partition, offset)];
+        let start = Cursor::at(start_offsets, topics.clone(), selection.clone()).map_or(Start::Latest, Start::End);
         let subscription = Subscription {
             topics,
             selection,
@@ -37,7 +37,7 @@ impl Arrival {
     }
 }
 
-/// A byte for everything that ends the wait.
+/// Writes one byte for everything that ends the wait.
 struct Signal;
 
 const SIGNAL: u8 = b'\n';

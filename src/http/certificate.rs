@@ -1,133 +1,84 @@
-//! The names in a client's certificate (RFC 5280) and how long it is good, after TLS has checked that it is one.
+//! The identity in a client certificate (RFC 5280) and its expiry, after TLS has verified the certificate.
 
 use crate::record::Timestamp;
-use time::{Date, Month, OffsetDateTime, Time};
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::der::asn1::{Any, ObjectIdentifier};
+use x509_cert::der::{Decode, Encode, Tag, Tagged};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
+use x509_cert::time::Time;
 
-/// Tags of DER (X.690, 8.1.2).
-const OID: u8 = 0x06;
-const OCTETS: u8 = 0x04;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-/// `version` and `extensions` of the certificate's body.
-const VERSION: u8 = 0xa0;
-const EXTENSIONS: u8 = 0xa3;
-/// UTF8String, PrintableString, TeletexString, IA5String: all of them hold ASCII as ASCII.
-const STRINGS: [u8; 4] = [0x0c, 0x13, 0x14, 0x16];
-/// Of a GeneralName: an e-mail address, a DNS name, a URI.
-const GENERAL_NAMES: [u8; 3] = [0x81, 0x82, 0x86];
+/// id-at-commonName.
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+/// id-ce-subjectAltName.
+const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
-/// id-at-commonName, 2.5.4.3
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-/// id-ce-subjectAltName, 2.5.29.17
-const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
-
-/// Who a client's certificate says it is.
+/// The names in a client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
-    /// Of the subject; the last one where there are several.
+pub struct ClientCertificate {
+    /// The subject's common name; the last one if there are several.
     pub common_name: Option<String>,
-    /// Subject alternative names: e-mail addresses, DNS names and URIs (SPIFFE), in their order.
-    pub alternative: Vec<String>,
-    /// `notAfter`, in ms since the epoch: TLS looks at it once, and a connection may stay open for longer.
-    pub ends: Timestamp,
+    /// Subject alternative names: e-mail addresses, DNS names and URIs (SPIFFE), in order.
+    pub alternative_names: Vec<String>,
+    /// `notAfter` in ms since the epoch. TLS checks it only during the handshake, and a connection can stay open longer.
+    pub expires: Timestamp,
 }
 
-impl Names {
-    /// Of what is no certificate there are none.
-    pub fn of(certificate: &[u8]) -> Self {
-        read(certificate).unwrap_or_default()
+impl ClientCertificate {
+    /// Parses a certificate in DER. A malformed one has no names and has expired.
+    pub fn parse(der: &[u8]) -> Self {
+        try_parse(der).unwrap_or_default()
     }
 
-    /// The name of the identity: the common name, else the first alternative one.
+    /// Returns the common name, or else the first alternative name.
     pub fn identity(&self) -> Option<&str> {
-        self.common_name.as_deref().or(self.alternative.first().map(String::as_str))
+        self.common_name.as_deref().or(self.alternative_names.first().map(String::as_str))
     }
 }
 
-fn read(certificate: &[u8]) -> Option<Names> {
-    let body = inside(inside(certificate, SEQUENCE)?, SEQUENCE)?;
-    let mut fields = Elements(body).skip_while(|(tag, _)| *tag == VERSION);
-    // serialNumber, signature, issuer, validity, subject
-    let (_, validity) = fields.nth(3)?;
-    let (_, subject) = fields.next()?;
-    let (kind, not_after) = Elements(validity).nth(1)?;
-    let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS).and_then(|(_, all)| inside(all, SEQUENCE));
-    Some(Names {
-        common_name: common_name(subject),
-        alternative: extensions.and_then(alternative_names).unwrap_or_default(),
-        ends: instant(kind, not_after)?,
+fn try_parse(der: &[u8]) -> Option<ClientCertificate> {
+    // `Raw` accepts the serial numbers that rustls accepts. Private CAs issue longer ones than RFC 5280 allows.
+    let certificate = CertificateInner::<Raw>::from_der(der).ok()?;
+    let body = certificate.tbs_certificate();
+    let extensions = body.extensions().into_iter().flatten();
+    Some(ClientCertificate {
+        common_name: common_name(body.subject()),
+        alternative_names: alternative_names(extensions).unwrap_or_default(),
+        expires: millis(body.validity().not_after),
     })
 }
 
-/// `YYMMDDhhmmssZ` to 2049, and `YYYYMMDDhhmmssZ` from then on (RFC 5280, 4.1.2.5).
-fn instant(kind: u8, text: &[u8]) -> Option<Timestamp> {
-    let text =
-        std::str::from_utf8(text).ok()?.strip_suffix('Z').filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
-    let (year, rest) = match kind {
-        UTC_TIME => text.split_at_checked(2).map(|(year, rest)| (century(year), rest))?,
-        GENERALIZED_TIME => text.split_at_checked(4).map(|(year, rest)| (year.parse().ok(), rest))?,
-        _ => return None,
+fn millis(time: Time) -> Timestamp {
+    Timestamp::try_from(time.to_unix_duration().as_millis()).unwrap_or(Timestamp::MAX)
+}
+
+fn common_name(subject: &Name) -> Option<String> {
+    // Any of these tags, without a check of its character set: CAs put `_` and `@` into a PrintableString.
+    let is_string = |value: &Any| {
+        matches!(value.tag(), Tag::Utf8String | Tag::PrintableString | Tag::TeletexString | Tag::Ia5String)
     };
-    let part = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
-    let date = Date::from_calendar_date(year?, Month::try_from(part(0)?).ok()?, part(2)?).ok()?;
-    let time = Time::from_hms(part(4)?, part(6)?, part(8)?).ok().filter(|_| rest.len() == 10)?;
-    Some(OffsetDateTime::new_utc(date, time).unix_timestamp().saturating_mul(1000))
+    let attributes = subject.iter().filter(|attribute| attribute.oid == COMMON_NAME && is_string(&attribute.value));
+    attributes.filter_map(|attribute| text(attribute.value.value())).last()
 }
 
-fn century(year: &str) -> Option<i32> {
-    let year = year.parse::<i32>().ok()?;
-    Some(if year < 50 { 2000 + year } else { 1900 + year })
-}
-
-fn common_name(subject: &[u8]) -> Option<String> {
-    let attributes = Elements(subject).filter(|(tag, _)| *tag == SET).flat_map(|(_, set)| Elements(set));
-    let names = attributes.filter_map(|(_, attribute)| {
-        let mut parts = Elements(attribute);
-        let (kind, (tag, value)) = (parts.next()?, parts.next()?);
-        (kind == (OID, COMMON_NAME) && STRINGS.contains(&tag)).then(|| text(value)).flatten()
+/// Decodes each name separately, so that one of an unsupported or malformed type does not hide the others.
+fn alternative_names<'a>(mut extensions: impl Iterator<Item = &'a Extension>) -> Option<Vec<String>> {
+    let extension = extensions.find(|extension| extension.extn_id == SUBJECT_ALT_NAME)?;
+    let names = Vec::<Any>::from_der(extension.extn_value.as_bytes()).ok()?;
+    let names = names.iter().filter_map(|name| match GeneralName::from_der(&name.to_der().ok()?).ok()? {
+        GeneralName::Rfc822Name(name) | GeneralName::DnsName(name) | GeneralName::UniformResourceIdentifier(name) => {
+            text(name.as_bytes())
+        }
+        _ => None,
     });
-    names.last()
+    Some(names.collect())
 }
 
-fn alternative_names(extensions: &[u8]) -> Option<Vec<String>> {
-    let (_, extension) = Elements(extensions).find(|(_, one)| Elements(one).next() == Some((OID, SUBJECT_ALT_NAME)))?;
-    let (_, wrapped) = Elements(extension).find(|(tag, _)| *tag == OCTETS)?;
-    let names = Elements(inside(wrapped, SEQUENCE)?).filter(|(tag, _)| GENERAL_NAMES.contains(tag));
-    Some(names.filter_map(|(_, name)| text(name)).collect())
-}
-
-/// A name that may stand in a log and in a rule.
+/// Rejects empty names and control characters: names appear in logs and rules.
 fn text(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
-}
-
-fn inside(der: &[u8], wanted: u8) -> Option<&[u8]> {
-    Elements(der).next().filter(|(tag, _)| *tag == wanted).map(|(_, contents)| contents)
-}
-
-/// Tag and contents of each element, up to the first that is broken.
-struct Elements<'a>(&'a [u8]);
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = (u8, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let [tag, length, rest @ ..] = self.0 else { return None };
-        let (length, rest) = match length {
-            0..=0x7f => (usize::from(*length), rest),
-            0x81..=0x84 => {
-                let (bytes, rest) = rest.split_at_checked(usize::from(length - 0x80))?;
-                (bytes.iter().fold(0, |all, byte| all << 8 | usize::from(*byte)), rest)
-            }
-            _ => return None,
-        };
-        let (contents, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((*tag, contents))
-    }
 }
 
 #[cfg(test)]
@@ -146,17 +97,21 @@ mod tests {
     }
 
     #[test]
-    fn names_of_subject_and_alternatives_are_read_and_its_end() {
-        let names = Names::of(&boiler());
-        assert_eq!(names.identity(), Some("boiler-7"));
-        assert_eq!(names.alternative, ["boiler.plant", "spiffe://plant/boiler", "b@plant"]);
-        assert_eq!(names.ends, 4_949_149_506_000);
-        let nameless = Names { common_name: None, ..names };
+    fn the_names_and_the_expiry_of_a_certificate_are_parsed() {
+        let certificate = ClientCertificate::parse(&boiler());
+        assert_eq!(certificate.identity(), Some("boiler-7"));
+        assert_eq!(certificate.alternative_names, ["boiler.plant", "spiffe://plant/boiler", "b@plant"]);
+        assert_eq!(certificate.expires, 4_949_149_506_000);
+        let nameless = ClientCertificate { common_name: None, ..certificate };
         assert_eq!(nameless.identity(), Some("boiler.plant"));
     }
 
     #[test]
-    fn its_end_is_read_in_both_ways_to_write_it() {
+    fn the_expiry_is_parsed_in_both_formats() {
+        // Tags of DER (X.690, 8.1.2).
+        const UTC_TIME: u8 = 0x17;
+        const GENERALIZED_TIME: u8 = 0x18;
+        const OCTETS: u8 = 0x04;
         let day = 86_400_000;
         let cases: [(u8, &[u8], Option<Timestamp>); 10] = [
             (UTC_TIME, b"700102000001Z", Some(day + 1000)),
@@ -170,14 +125,15 @@ mod tests {
             (GENERALIZED_TIME, b"20500101000000.5Z", None),
             (OCTETS, b"700102000001Z", None),
         ];
-        for (kind, text, read) in cases {
-            assert_eq!(instant(kind, text), read, "{}", String::from_utf8_lossy(text));
+        for (tag, text, expected) in cases {
+            let der = [&[tag, text.len() as u8], text].concat();
+            assert_eq!(Time::from_der(&der).ok().map(millis), expected, "{}", String::from_utf8_lossy(text));
         }
-        assert_eq!(Names::of(b"none").ends, 0);
+        assert_eq!(ClientCertificate::parse(b"none").expires, 0);
     }
 
     #[test]
-    fn a_name_with_control_characters_is_none() {
+    fn names_with_control_characters_are_rejected() {
         assert_eq!(text(b"admin\0.evil"), None);
         assert_eq!(text(b"admin\n"), None);
         assert_eq!(text(b""), None);
@@ -186,17 +142,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_bytes_it_ends(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Names::of(&bytes);
+        fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = ClientCertificate::parse(&bytes);
         }
 
         #[test]
-        fn a_damaged_certificate_does_no_harm(at in 0..400usize, byte in any::<u8>(), cut in 0..600usize) {
+        fn a_damaged_certificate_causes_no_panic(at in 0..400usize, byte in any::<u8>(), cut in 0..600usize) {
             let mut damaged = boiler();
             let at = at % damaged.len();
             damaged[at] = byte;
             damaged.truncate(cut);
-            let _ = Names::of(&damaged);
+            let _ = ClientCertificate::parse(&damaged);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Serves the dashboard: the files of `src/dashboard/`, embedded in the binary. No build step, no resources from other hosts.
 
 use super::problem::Problem;
-use super::routes::Request;
+use super::request::Request;
 use super::status;
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::query::Query;
-use super::routes::Request;
+use super::request::Request;
 use super::{App, auth, produce};
 use crate::auth::{Permit, Right};
 use crate::record::TopicName;
@@ -10,11 +10,11 @@ use std::sync::Arc;
 use warp::http::StatusCode;
 use warp::reply::{Reply, Response};
 
-/// Whether topics can be deleted here.
+/// Whether clients may delete topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
     Allowed,
-    /// Whoever may write may not destroy what others wrote.
+    /// The default: a key that may write must not destroy what others wrote.
     Forbidden,
 }
 
@@ -28,7 +28,7 @@ pub async fn delete(app: &Arc<App>, permit: &Permit, topic: &str, request: &Requ
         Some("all") => {
             Query::parse(&request.query, &["records"])?;
             auth::check(permit, Right::Manage, topic)?;
-            whole_topic(app, TopicName::new(topic)?).await
+            delete_topic(app, TopicName::new(topic)?).await
         }
         Some(other) => Err(Problem::bad_request(format!(
             "records is {other:?}; allowed is all, which deletes the topic; a tombstone is DELETE /topics/NAME?key=KEY"
@@ -36,8 +36,8 @@ pub async fn delete(app: &Arc<App>, permit: &Permit, topic: &str, request: &Requ
     }
 }
 
-/// 204 once the broker has deleted it.
-async fn whole_topic(app: &Arc<App>, topic: TopicName) -> Result<Response, Problem> {
+/// Deletes a topic, and returns 204 once the broker has done so.
+async fn delete_topic(app: &Arc<App>, topic: TopicName) -> Result<Response, Problem> {
     if app.settings.deletion == Deletion::Forbidden {
         return Err(Problem::forbidden(
             "topics cannot be deleted through this bridge; start it with --allow-delete to allow it",
@@ -46,6 +46,6 @@ async fn whole_topic(app: &Arc<App>, topic: TopicName) -> Result<Response, Probl
     let hub = app.hub.clone();
     let deleted = topic.clone();
     app.ask(move || hub.broker().delete_topic(&deleted)).await??;
-    log::info!("topic {topic} was deleted at a client's request");
+    log::info!("deleted topic {topic} at a client's request");
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,7 +1,6 @@
-//! An event stream's connection without the HTTP library: hyper keeps two buffers of 8 KiB for each connection, which
-//! is most of what an idle stream costs (measured: 21.6 KiB a stream with them). The first request of an
-//! HTTP/1.1 connection, when it is answered with a stream, takes the socket over and writes the answer itself, in
-//! chunks (RFC 9112, 7.1).
+//! Event streams without hyper, which keeps two buffers of 8 KiB for each connection: most of the memory of an idle stream
+//! (measured: 21.6 KiB for each stream with them). If the first request of an HTTP/1.1 connection is answered with a stream,
+//! the stream takes over the socket and writes the response itself, in chunks (RFC 9112, 7.1).
 
 use super::io::ClientIo;
 use crate::sync::lock;
@@ -11,12 +10,13 @@ use std::fmt::Write;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tokio::sync::Notify;
 use warp::http::header::HeaderMap;
 use warp::http::{Request, Version};
 use warp::reply::Response;
 
-/// Where a connection's first request may leave its answer.
+/// Carries the response to a connection's first request around hyper.
 #[derive(Clone, Default)]
 pub struct HandoffSlot(Arc<HandoffState>);
 
@@ -27,24 +27,24 @@ struct HandoffState {
     put: Notify,
 }
 
-/// Which request of its connection one is.
+/// The position of a request on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandoffTurn {
     First,
     Later,
 }
 
-/// Marks an answer to HEAD, which has no content (RFC 9110, 9.3.2).
+/// Marks a response to HEAD, which has no content (RFC 9110, 9.3.2).
 #[derive(Clone)]
 pub struct HeadOnly;
 
-/// Marks an answer that lasts.
+/// Marks a response that is an open-ended stream.
 #[derive(Clone)]
 pub struct Streaming;
 
 impl HandoffSlot {
-    /// Lets the connection's first request find the slot. Later ones may have been sent before an earlier answer was
-    /// written (pipelining), so that answer could still lie in hyper's buffer.
+    /// Gives the slot to the connection's first request. A later one may have been sent before an earlier response was
+    /// written (pipelining), so that response could still be in hyper's buffer.
     pub fn offer<B>(&self, request: &mut Request<B>) -> HandoffTurn {
         if self.0.used.swap(true, Ordering::Relaxed) {
             return HandoffTurn::Later;
@@ -60,14 +60,14 @@ impl HandoffSlot {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// Gives the answer to whoever serves the connection. What comes after belongs to nobody: the caller waits for ever.
+    /// Hands the response to the task that serves the connection. Never returns, so that hyper writes nothing itself.
     pub async fn put(&self, answer: Response) -> Response {
         *lock(&self.0.answer) = Some(answer);
         self.0.put.notify_one();
         std::future::pending().await
     }
 
-    /// Waits for an answer that takes the connection over.
+    /// Waits for a response that takes over the connection.
     pub async fn taken(&self) -> Response {
         loop {
             self.0.put.notified().await;
@@ -78,14 +78,14 @@ impl HandoffSlot {
     }
 }
 
-/// Writes the answer to its end, or until the client leaves.
+/// Writes the response to its end, or until the client disconnects.
 pub async fn write_out(mut client: ClientIo, answer: Response) -> io::Result<()> {
     let (parts, mut body) = answer.into_parts();
     client.write(head(&parts.headers)).await?;
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            left = client.left() => return left,
+            closed = client.closed() => return closed,
         };
         match frame {
             Some(Ok(frame)) => {
@@ -95,7 +95,7 @@ pub async fn write_out(mut client: ClientIo, answer: Response) -> io::Result<()>
                     client.write_chunk(data).await?;
                 }
             }
-            // Without the last chunk the client knows that the body was cut.
+            // A missing last chunk tells the client that the body is truncated.
             Some(Err(error)) => return Err(io::Error::other(error)),
             None => {
                 client.write(Bytes::from_static(b"0\r\n\r\n")).await?;
@@ -111,14 +111,14 @@ fn head(headers: &HeaderMap) -> Bytes {
     head.freeze()
 }
 
-/// A whole answer with a body that is at hand, as HTTP/1.1.
-pub fn plain(answer: &warp::http::Response<Bytes>) -> Bytes {
+/// Encodes a response and its body as HTTP/1.1.
+pub fn encode_http1(answer: &warp::http::Response<Bytes>) -> Bytes {
     let (status, body) = (answer.status(), answer.body());
     let mut out = BytesMut::new();
-    // Memory takes all that is written.
+    // Writing to memory cannot fail.
     let _ = write!(out, "HTTP/1.1 {status}\r\n");
     let is_head_only = answer.extensions().get::<HeadOnly>().is_some();
-    // The length is that of the answer to a GET, which may be unknown by now (RFC 9110, 8.6).
+    // The length is that of the response to a GET, which is unknown if the body was dropped already (RFC 9110, 8.6).
     if !is_head_only || !body.is_empty() {
         let _ = write!(out, "content-length: {}\r\n", body.len());
     }
@@ -136,5 +136,7 @@ fn put_headers(out: &mut BytesMut, headers: &HeaderMap) {
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    let _ = write!(out, "connection: close\r\ndate: {}\r\n\r\n", super::date::now());
+    // RFC 9110, 5.6.7.
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let _ = write!(out, "connection: close\r\ndate: {date}\r\n\r\n");
 }

@@ -1,6 +1,6 @@
-//! A client's connection that is closed when the client takes nothing for too long.
+//! A client's connection that is closed if the client stops reading.
 
-use super::transport::Transport;
+use super::transport::ClientTransport;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::future::{Future, poll_fn};
@@ -11,57 +11,57 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Sleep, sleep};
 
-/// What HTTP/2 begins with, a method that HTTP/1 does not have (RFC 9113, 3.4).
+/// The connection preface of HTTP/2, which begins with a method that HTTP/1 does not have (RFC 9113, 3.4).
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client that does not take all there is must take of it within the stall timeout, or else it could hold
-/// memory as long as it likes, byte by byte. Over HTTP/2 a piece of an answer is as much.
-const LEAST: usize = 16 << 10;
+/// Bytes that a slow client must read within the stall timeout. Otherwise it could hold memory for as long as it likes by
+/// reading byte by byte. Over HTTP/2 one piece of a response is as large.
+const MIN_PROGRESS: usize = 16 << 10;
 
 pub struct ClientIo {
-    stream: Transport,
-    /// Read to find out what the client speaks, and not handed on yet.
+    stream: ClientTransport,
+    /// Bytes that were read to detect the protocol, and that hyper has not read yet.
     first: Bytes,
-    /// Whether these are of a HEAD request.
+    /// Whether they begin a HEAD request.
     begins_with_head: bool,
     stall: Duration,
-    /// Since when less than [`LEAST`] could be written; there is none while writing goes on.
+    /// Runs while less than [`MIN_PROGRESS`] could be written; `None` while writes succeed.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Bytes that could be written since.
-    taken: usize,
-    /// Whether the HTTP library has rejected a request that it cannot parse. Its own answer has no body, so it is held back
-    /// for one that says what is wrong.
+    /// Bytes written since the timer was started.
+    written: usize,
+    /// Whether hyper has rejected a request that it cannot parse. Its response has no body, so it is suppressed, and
+    /// replaced by one that states the error.
     is_rejected: bool,
     uploads: Uploads,
 }
 
-/// Whether what a client sends shows that it is alive, though it takes nothing.
+/// Whether received bytes count as progress of a client that reads nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uploads {
-    /// Over HTTP/1.1 more than a little is read only of a body that somebody asks for: a client that reads no receipts
-    /// before it has sent all of its body is at work.
+    /// Over HTTP/1.1 hyper reads a body only as far as its handler asks for it. A client that reads no receipts before it has
+    /// sent its whole body is active.
     Count,
-    /// Over HTTP/2 a PING would do.
+    /// Over HTTP/2 a PING would count.
     Ignored,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
+pub enum DetectedProtocol {
     Http1,
     Http2,
-    /// It left before it said anything.
-    Nothing,
+    /// The client disconnected before it sent anything.
+    Closed,
 }
 
 impl ClientIo {
-    pub fn new(stream: Transport, stall: Duration) -> Self {
+    pub fn new(stream: ClientTransport, stall: Duration) -> Self {
         Self {
             stream,
             first: Bytes::new(),
             begins_with_head: false,
             stall,
             stalled: None,
-            taken: 0,
+            written: 0,
             is_rejected: false,
             uploads: Uploads::Ignored,
         }
@@ -71,8 +71,8 @@ impl ClientIo {
         Self { uploads, ..self }
     }
 
-    /// Waits for the first bytes, or for all of HTTP/2's preface: hyper would wait for its rest without limit.
-    pub async fn speaks(&mut self) -> io::Result<Speaks> {
+    /// Waits for the first bytes, or for the whole preface of HTTP/2: hyper would wait for its rest without a limit.
+    pub async fn detect_protocol(&mut self) -> io::Result<DetectedProtocol> {
         let (mut first, mut read) = ([0; PREFACE.len()], 0);
         while read < first.len() && first[..read] == PREFACE[..read] {
             match self.stream.read(&mut first[read..]).await? {
@@ -83,33 +83,33 @@ impl ClientIo {
         self.first = Bytes::copy_from_slice(&first[..read]);
         self.begins_with_head = self.begins_with(b"HEAD ");
         Ok(match read {
-            0 => Speaks::Nothing,
-            _ if first == PREFACE => Speaks::Http2,
-            _ => Speaks::Http1,
+            0 => DetectedProtocol::Closed,
+            _ if first == PREFACE => DetectedProtocol::Http2,
+            _ => DetectedProtocol::Http1,
         })
     }
 
-    /// Whether its first words, which [`speaks`](Self::speaks) has waited for, are these.
-    pub fn begins_with(&self, words: &[u8]) -> bool {
-        self.first.starts_with(words)
+    /// Whether the connection begins with these bytes, as read by [`detect_protocol`](Self::detect_protocol).
+    pub fn begins_with(&self, bytes: &[u8]) -> bool {
+        self.first.starts_with(bytes)
     }
 
-    /// Whether its first request is a HEAD, once [`speaks`](Self::speaks) has waited for it.
+    /// Whether the first request is a HEAD, as read by [`detect_protocol`](Self::detect_protocol).
     pub fn begins_with_head(&self) -> bool {
         self.begins_with_head
     }
 
-    /// Whether the last request is still without an answer, since the HTTP library cannot parse it.
+    /// Whether the last request still needs a response because hyper cannot parse it.
     pub fn is_rejected(&self) -> bool {
         self.is_rejected
     }
 
-    /// Writes all of it.
+    /// Writes all bytes.
     pub async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         self.write_all(&mut [IoSlice::new(&bytes)]).await
     }
 
-    /// Writes a chunk of a chunked body, in one call where the client takes it.
+    /// Writes one chunk of a chunked body, in a single system call if the socket accepts it.
     pub async fn write_chunk(&mut self, data: Bytes) -> io::Result<()> {
         let size = format!("{:x}\r\n", data.len());
         self.write_all(&mut [IoSlice::new(size.as_bytes()), IoSlice::new(&data), IoSlice::new(b"\r\n")]).await
@@ -126,29 +126,29 @@ impl ClientIo {
         poll_fn(|cx| Write::poll_flush(Pin::new(&mut *self), cx)).await
     }
 
-    /// Says that nothing more comes.
+    /// Closes the write side.
     pub async fn end(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }
 
-    /// Says that nothing more comes, and waits until the client has seen it.
+    /// Closes the write side, and waits until the client has closed its side.
     pub async fn close(mut self) -> io::Result<()> {
         self.end().await?;
-        self.left().await
+        self.closed().await
     }
 
-    /// Waits until the client has closed its side. What it sends meanwhile is passed over.
-    pub async fn left(&mut self) -> io::Result<()> {
-        let mut passed_over = [0; 256];
-        while self.stream.read(&mut passed_over).await? > 0 {}
+    /// Waits until the client has closed its side, and discards what it sends meanwhile.
+    pub async fn closed(&mut self) -> io::Result<()> {
+        let mut discarded = [0; 256];
+        while self.stream.read(&mut discarded).await? > 0 {}
         Ok(())
     }
 
-    fn is_at_work(&mut self) {
-        (self.stalled, self.taken) = (None, 0);
+    fn reset_stall(&mut self) {
+        (self.stalled, self.written) = (None, 0);
     }
 
-    /// What came of writing so many bytes.
+    /// Checks the result of writing `bytes` bytes: starts, resets or fires the stall timer.
     fn watch(
         &mut self,
         bytes: usize,
@@ -156,15 +156,15 @@ impl ClientIo {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
-            self.taken += *written.as_ref().unwrap_or(&0);
-            if self.taken >= LEAST || written.as_ref().is_ok_and(|written| *written == bytes) {
-                self.is_at_work();
+            self.written += *written.as_ref().unwrap_or(&0);
+            if self.written >= MIN_PROGRESS || written.as_ref().is_ok_and(|written| *written == bytes) {
+                self.reset_stall();
             }
             return Poll::Ready(written);
         }
         let stall = self.stall;
         ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(stall))).as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 }
 
@@ -177,7 +177,7 @@ impl Read for ClientIo {
         }
         let read = Pin::new(&mut hyper_util::rt::TokioIo::new(&mut self.stream)).poll_read(cx, buf);
         if read.is_ready() && self.uploads == Uploads::Count {
-            self.is_at_work();
+            self.reset_stall();
         }
         read
     }
@@ -215,9 +215,9 @@ impl Write for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         match self.stream {
-            // A socket's flush does nothing, and says nothing about the client.
-            Transport::Plain(_) => flushed,
-            Transport::Tls(_) => self.watch(0, flushed.map_ok(|()| 0), cx).map_ok(drop),
+            // Flushing a socket does nothing, so it says nothing about the client.
+            ClientTransport::Plain(_) => flushed,
+            ClientTransport::Tls(_) => self.watch(0, flushed.map_ok(|()| 0), cx).map_ok(drop),
         }
     }
 
@@ -229,7 +229,8 @@ impl Write for ClientIo {
     }
 }
 
-/// Whether this is the head of hyper's own 4xx: no body and none of the headers that every answer of the routes has.
+/// Whether this is the head of hyper's own 4xx response, which has no body and none of the headers that all responses of
+/// the routes have.
 fn is_bare_rejection(head: &[u8]) -> bool {
     if !head.starts_with(b"HTTP/1.1 4") && !head.starts_with(b"HTTP/1.0 4") {
         return false;
@@ -247,9 +248,9 @@ mod tests {
     use super::*;
     use tokio::net::TcpSocket;
 
-    /// The buffers are as small as the system allows, so that it takes few bytes at a time.
+    /// With the smallest buffers that the system allows, so that each write accepts few bytes.
     #[tokio::test]
-    async fn a_client_that_takes_a_few_bytes_now_and_then_is_closed() {
+    async fn a_client_that_reads_a_few_bytes_at_a_time_is_disconnected() {
         let (server, slow) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
         server.set_send_buffer_size(1).unwrap();
         server.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -257,7 +258,7 @@ mod tests {
         slow.set_recv_buffer_size(1).unwrap();
         let mut slow = slow.connect(server.local_addr().unwrap()).await.unwrap();
         let (stream, _) = server.accept().await.unwrap();
-        let mut client = ClientIo::new(Transport::Plain(stream), Duration::from_secs(1));
+        let mut client = ClientIo::new(ClientTransport::Plain(stream), Duration::from_secs(1));
         let taking = async {
             let mut pace = tokio::time::interval(Duration::from_millis(50));
             while slow.read(&mut [0; 256]).await? > 0 {
@@ -267,14 +268,14 @@ mod tests {
         };
         let written = tokio::select! {
             written = client.write(vec![0; 4 << 20].into()) => written,
-            taken = taking => taken,
+            written = taking => written,
             () = sleep(Duration::from_secs(60)) => Ok(()),
         };
         assert_eq!(written.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
     }
 
     #[test]
-    fn only_the_librarys_own_rejection_is_held_back() {
+    fn only_hypers_own_rejection_is_suppressed() {
         let date = "date: Mon, 30 Nov 2026 01:00:00 GMT\r\n\r\n";
         let own = format!("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n{date}");
         assert!(is_bare_rejection(own.as_bytes()));

@@ -1,12 +1,12 @@
-//! What one client may take of the bridge, so that there is something left for the others.
+//! Limits for each client, so that none starves the others.
 //!
-//! A request counts for the key that it came with, else for its address. Addresses of this machine are left out unless
-//! the settings say otherwise: they are its owner, or a proxy that hides everybody.
+//! A request counts against its key, or else against its address. Loopback addresses are exempt unless the settings say
+//! otherwise: they belong to the operator, or to a proxy that hides its clients.
 
 mod bucket;
 mod table;
 
-use super::peer::{Peer, Proxies};
+use super::peer::{Peer, TrustedProxies};
 use super::problem::Problem;
 use crate::cel;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,36 +16,37 @@ use table::{Charge, ClientTable, RateKind, SlotKind};
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Bytes of a request's line and headers.
+    /// Maximum size of a request's line and headers, in bytes.
     pub max_header: usize,
-    /// For the TLS handshake and a request's head.
+    /// Time limit for the TLS handshake and for a request's head.
     pub header_timeout: Duration,
     pub connections_per_address: usize,
     pub streams_per_address: usize,
     pub streams_per_key: usize,
-    /// Of one key or address; a burst may take twice as many.
+    /// Request rate of one key or address; a burst may have twice as many.
     pub requests_per_second: usize,
     pub topics_per_stream: usize,
-    /// Of `where=`.
+    /// Limits of a `where=` filter.
     pub filter: cel::CelLimits,
     pub loopback: Loopback,
 }
 
-/// Whether clients on this machine are counted in limits per address.
+/// Whether limits per address apply to clients on loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loopback {
     Counted,
-    LeftOut,
+    Exempt,
 }
 
-/// Passwords of one address that may be tried or wait for it: all who sign in share one line.
-const GUESSES: usize = 4;
+/// Password checks of one address that may run or wait at a time: all logins share one queue.
+const MAX_PASSWORD_CHECKS: usize = 4;
 
-/// No limit.
+/// The value of a setting without a limit.
 pub const UNLIMITED: usize = usize::MAX;
 
 impl Settings {
-    /// Longest id of a stream that can come back: the rest of the head is for its line and the other headers.
+    /// Length of the longest event id that a client can send back in a head. The rest of the head is left for the request
+    /// line and other headers.
     pub fn longest_id(&self) -> usize {
         self.max_header / 4 * 3
     }
@@ -62,20 +63,21 @@ impl Default for Settings {
             requests_per_second: 1000,
             topics_per_stream: 64,
             filter: cel::CelLimits::default(),
-            loopback: Loopback::LeftOut,
+            loopback: Loopback::Exempt,
         }
     }
 }
 
-/// Whom something counts for.
+/// The client that a request, a connection or a stream counts against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ClientKey {
-    /// Of IPv6 the first 64 bits, which one subscriber has.
+    /// Of an IPv6 address the first 64 bits, which usually belong to one subscriber.
     Address(IpAddr),
-    /// All of whom a proxy says nothing that can be believed. Any of them may have made that so, to be taken for it.
+    /// All clients that this proxy does not name credibly. Any of them may have caused that by a forged header, so they do
+    /// not count as the proxy itself.
     HiddenBy(IpAddr),
     Key(Arc<str>),
-    /// All for whom the table has no room.
+    /// All clients that do not fit into the table.
     Others,
 }
 
@@ -92,15 +94,15 @@ impl ClientKey {
     }
 }
 
-/// Counts what callers have open, and how often they ask.
+/// Counts the connections, streams and requests of each client.
 pub struct ClientLimits {
     settings: Settings,
     table: Arc<ClientTable>,
 }
 
-/// Something that counts as long as it is kept.
+/// A connection, stream or password check that counts until it is dropped.
 pub struct ClientSlot {
-    /// `None`: of somebody who is not counted.
+    /// `None` for a client that is exempt.
     counted: Option<(Arc<ClientTable>, Charge)>,
 }
 
@@ -112,16 +114,16 @@ impl Drop for ClientSlot {
     }
 }
 
-/// A password that may be tried. It counts as a wrong one until it is known to be none.
+/// Permission to check one password. It counts as a wrong one unless it is refunded.
 pub struct PasswordSlot {
-    _place: ClientSlot,
+    _slot: ClientSlot,
     table: Arc<ClientTable>,
     address: ClientKey,
 }
 
 impl PasswordSlot {
-    pub fn was_no_mistake(self) {
-        self.table.give_back(&self.address, RateKind::Guesses, Instant::now());
+    pub fn refund(self) {
+        self.table.refund(&self.address, RateKind::WrongPasswords, Instant::now());
     }
 }
 
@@ -135,7 +137,7 @@ impl ClientLimits {
         &self.settings
     }
 
-    /// Whether a request's head may be so many bytes.
+    /// Rejects a request head that is larger than the limit.
     pub fn head(&self, bytes: usize) -> Result<(), Problem> {
         let most = self.settings.max_header;
         if bytes <= most {
@@ -146,103 +148,103 @@ impl ClientLimits {
         )))
     }
 
-    /// A connection's place. Those of trusted proxies are many people's.
-    pub fn connection(&self, address: IpAddr, proxies: &Proxies) -> Result<ClientSlot, Problem> {
+    /// Counts a connection. Connections of trusted proxies carry many clients, so they are exempt.
+    pub fn connection(&self, address: IpAddr, proxies: &TrustedProxies) -> Result<ClientSlot, Problem> {
         let most = self.settings.connections_per_address;
         if proxies.trust(address) {
             return Ok(ClientSlot { counted: None });
         }
-        self.place(&ClientKey::at(address), SlotKind::Connection, most).ok_or_else(|| {
+        self.slot(&ClientKey::at(address), SlotKind::Connection, most).ok_or_else(|| {
             Problem::too_many(format!(
-                "{address} has {most} connections open already; close some, or use them again (the limit is \
+                "{address} has {most} open connections already; close some or reuse them (the limit is \
                  --max-connections-per-address)"
             ))
         })
     }
 
-    /// An event stream's place.
-    pub fn stream(&self, caller: &ClientKey) -> Result<ClientSlot, Problem> {
-        let (most, setting) = match caller {
+    /// Counts an event stream.
+    pub fn stream(&self, client: &ClientKey) -> Result<ClientSlot, Problem> {
+        let (most, setting) = match client {
             ClientKey::Key(_) => (self.settings.streams_per_key, "--max-streams-per-key"),
             ClientKey::Address(_) | ClientKey::HiddenBy(_) | ClientKey::Others => {
                 (self.settings.streams_per_address, "--max-streams-per-address")
             }
         };
-        self.place(caller, SlotKind::Stream, most).ok_or_else(|| {
+        self.slot(client, SlotKind::Stream, most).ok_or_else(|| {
             Problem::too_many(format!(
                 "{} has {most} streams open already; close some (the limit is {setting})",
-                who(caller)
+                describe(client)
             ))
         })
     }
 
-    /// Lets a request in, or says when to ask again.
-    pub fn request(&self, caller: &ClientKey) -> Result<(), Problem> {
-        if self.settings.requests_per_second == UNLIMITED || self.leaves_out(caller) {
+    /// Admits a request, or rejects it with the time of the next free one (`Retry-After`).
+    pub fn request(&self, client: &ClientKey) -> Result<(), Problem> {
+        if self.settings.requests_per_second == UNLIMITED || self.is_exempt(client) {
             return Ok(());
         }
-        self.table.take(caller, RateKind::Requests, Instant::now()).map_err(|wait| {
+        self.table.take(client, RateKind::Requests, Instant::now()).map_err(|wait| {
             let most = self.settings.requests_per_second;
             let detail = format!(
-                "{} asks more than {most} times a second; send several records in one request, or ask later (the limit is \
-                 --max-requests-per-second)",
-                who(caller)
+                "{} sends more than {most} requests a second; send several records in one request, or retry later (the limit \
+                is --max-requests-per-second)",
+                describe(client)
             );
             Problem::too_many(detail).after(wait)
         })
     }
 
-    /// A request that was let in for its address has shown a key, and counts for that instead.
-    pub fn shown(&self, address: &ClientKey, key: &ClientKey) -> Result<(), Problem> {
-        self.give_back(address);
+    /// Charges an admitted request to its key instead of its address.
+    pub fn charge_key(&self, address: &ClientKey, key: &ClientKey) -> Result<(), Problem> {
+        self.refund(address);
         self.request(key)
     }
 
-    /// Likewise, for a stream, whose number has a limit of its own. After a restart all streams of a key come back at
-    /// once, and EventSource takes a 429 for the end.
-    pub fn shown_for_a_stream(&self, address: &ClientKey) {
-        self.give_back(address);
+    /// Refunds the request of a stream, which has a separate limit. After a restart all streams of a key reconnect at once,
+    /// and EventSource treats a 429 as final.
+    pub fn refund_stream(&self, address: &ClientKey) {
+        self.refund(address);
     }
 
-    /// Lets somebody try a password, on this machine too: whoever guesses may be behind a proxy here.
-    pub fn guess(&self, address: &ClientKey) -> Result<PasswordSlot, Problem> {
-        let too_many = || Problem::too_many(format!("{} tries too many passwords; try again later", who(address)));
-        let place = self.counted(address, SlotKind::Guess, GUESSES).ok_or_else(too_many)?;
-        self.table.take(address, RateKind::Guesses, Instant::now()).map_err(|wait| too_many().after(wait))?;
-        Ok(PasswordSlot { _place: place, table: self.table.clone(), address: address.clone() })
+    /// Admits a password check, and exempts no address: a guessing client may be behind a proxy on loopback.
+    pub fn check_password(&self, address: &ClientKey) -> Result<PasswordSlot, Problem> {
+        let too_many = || Problem::too_many(format!("{} tries too many passwords; try again later", describe(address)));
+        let slot = self.counted(address, SlotKind::Password, MAX_PASSWORD_CHECKS).ok_or_else(too_many)?;
+        self.table.take(address, RateKind::WrongPasswords, Instant::now()).map_err(|wait| too_many().after(wait))?;
+        Ok(PasswordSlot { _slot: slot, table: self.table.clone(), address: address.clone() })
     }
 
-    fn give_back(&self, address: &ClientKey) {
-        if self.settings.requests_per_second != UNLIMITED && !self.leaves_out(address) {
-            self.table.give_back(address, RateKind::Requests, Instant::now());
+    fn refund(&self, address: &ClientKey) {
+        if self.settings.requests_per_second != UNLIMITED && !self.is_exempt(address) {
+            self.table.refund(address, RateKind::Requests, Instant::now());
         }
     }
 
-    fn place(&self, caller: &ClientKey, kind: SlotKind, most: usize) -> Option<ClientSlot> {
-        if most == UNLIMITED || self.leaves_out(caller) {
+    fn slot(&self, client: &ClientKey, kind: SlotKind, most: usize) -> Option<ClientSlot> {
+        if most == UNLIMITED || self.is_exempt(client) {
             return Some(ClientSlot { counted: None });
         }
-        self.counted(caller, kind, most)
+        self.counted(client, kind, most)
     }
 
-    fn counted(&self, caller: &ClientKey, kind: SlotKind, most: usize) -> Option<ClientSlot> {
-        let charged = self.table.count(caller, kind, most)?;
+    fn counted(&self, client: &ClientKey, kind: SlotKind, most: usize) -> Option<ClientSlot> {
+        let charged = self.table.count(client, kind, most)?;
         Some(ClientSlot { counted: Some((self.table.clone(), charged)) })
     }
 
-    fn leaves_out(&self, caller: &ClientKey) -> bool {
-        let loopback = matches!(caller, ClientKey::Address(address) if address.is_loopback());
-        loopback && self.settings.loopback == Loopback::LeftOut
+    fn is_exempt(&self, client: &ClientKey) -> bool {
+        let loopback = matches!(client, ClientKey::Address(address) if address.is_loopback());
+        loopback && self.settings.loopback == Loopback::Exempt
     }
 }
 
-fn who(caller: &ClientKey) -> String {
-    match caller {
+fn describe(client: &ClientKey) -> String {
+    match client {
         ClientKey::Address(address @ IpAddr::V6(_)) => format!("{address}/64"),
         ClientKey::Address(address) => address.to_string(),
-        ClientKey::HiddenBy(proxy) => format!("whoever is behind {proxy}, which does not say (or two headers differ)"),
+        ClientKey::HiddenBy(proxy) => format!("a client of {proxy}, which does not name it (or two headers differ),"),
         ClientKey::Key(name) => format!("key {name:?}"),
-        ClientKey::Others => "too many addresses together".to_owned(),
+        ClientKey::Others => "a client among too many to be counted separately".to_owned(),
     }
 }
 
@@ -267,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_again_when_it_is_given_back() {
-        let limits = limits(Loopback::LeftOut);
-        let connect = |from: &str| limits.connection(address(from), &Proxies::default());
+    fn a_slot_is_free_again_once_it_is_dropped() {
+        let limits = limits(Loopback::Exempt);
+        let connect = |from: &str| limits.connection(address(from), &TrustedProxies::default());
         let (first, second) = (connect("192.0.2.1").unwrap(), connect("192.0.2.1").unwrap());
         let refused = connect("192.0.2.1").map(drop).unwrap_err();
         assert_eq!(refused.error_code(), 429);
@@ -281,8 +283,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_counts_wherever_it_comes_from_and_an_address_only_without_one() {
-        let limits = limits(Loopback::LeftOut);
+    fn a_request_counts_against_its_key_or_else_its_address() {
+        let limits = limits(Loopback::Exempt);
         let key = ClientKey::Key("k".into());
         let _held = (limits.stream(&key).unwrap(), limits.stream(&key).unwrap());
         assert!(limits.stream(&key).map(drop).unwrap_err().detail().contains("--max-streams-per-key"));
@@ -292,45 +294,46 @@ mod tests {
     }
 
     #[test]
-    fn requests_beyond_a_burst_are_told_when_to_come_again() {
-        let limits = limits(Loopback::LeftOut);
-        let caller = ClientKey::at(address("2001:db8::1"));
+    fn requests_beyond_a_burst_are_rejected_with_retry_after() {
+        let limits = limits(Loopback::Exempt);
+        let client = ClientKey::at(address("2001:db8::1"));
         let neighbour = ClientKey::at(address("2001:db8::ffff"));
-        let let_in = (0..10).filter(|_| limits.request(&caller).is_ok()).count();
-        assert!((4..6).contains(&let_in), "{let_in}");
+        let admitted = (0..10).filter(|_| limits.request(&client).is_ok()).count();
+        assert!((4..6).contains(&admitted), "{admitted}");
         let refused = limits.request(&neighbour).unwrap_err();
-        assert!(refused.detail().starts_with("2001:db8::/64 asks"), "{}", refused.detail());
+        assert!(refused.detail().starts_with("2001:db8::/64 sends"), "{}", refused.detail());
         let answer: warp::http::Response<bytes::Bytes> = refused.response();
         assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (429, &"1".parse().unwrap()));
         limits.request(&ClientKey::at(address("2001:db8:0:1::1"))).unwrap();
     }
 
     #[test]
-    fn whoever_shows_a_key_uses_nothing_up_of_its_address() {
-        let limits = limits(Loopback::LeftOut);
+    fn requests_with_a_key_do_not_count_against_the_address() {
+        let limits = limits(Loopback::Exempt);
         let address = ClientKey::at(address("192.0.2.1"));
         for key in 0..20 {
             limits.request(&address).unwrap();
-            limits.shown(&address, &ClientKey::Key(key.to_string().into())).unwrap();
+            limits.charge_key(&address, &ClientKey::Key(key.to_string().into())).unwrap();
         }
         let key = ClientKey::Key("busy".into());
-        let let_in = (0..10).filter(|_| limits.request(&address).and_then(|()| limits.shown(&address, &key)).is_ok());
-        assert!((4..6).contains(&let_in.count()));
+        let admitted =
+            (0..10).filter(|_| limits.request(&address).and_then(|()| limits.charge_key(&address, &key)).is_ok());
+        assert!((4..6).contains(&admitted.count()));
     }
 
     #[test]
-    fn this_machine_and_trusted_proxies_are_left_out() {
-        let trusted = Proxies(vec![crate::http::Network::new(address("10.0.0.0"), Some(8)).unwrap()]);
-        for (loopback, from, left_out) in [
-            (Loopback::LeftOut, "127.0.0.1", true),
-            (Loopback::LeftOut, "::1", true),
+    fn loopback_and_trusted_proxies_are_exempt() {
+        let trusted = TrustedProxies(vec![crate::http::Network::new(address("10.0.0.0"), Some(8)).unwrap()]);
+        for (loopback, from, exempt) in [
+            (Loopback::Exempt, "127.0.0.1", true),
+            (Loopback::Exempt, "::1", true),
             (Loopback::Counted, "127.0.0.1", false),
-            (Loopback::LeftOut, "10.0.0.1", true),
-            (Loopback::LeftOut, "11.0.0.1", false),
+            (Loopback::Exempt, "10.0.0.1", true),
+            (Loopback::Exempt, "11.0.0.1", false),
         ] {
             let limits = limits(loopback);
             let all: Vec<_> = (0..5).map(|_| limits.connection(address(from), &trusted)).collect();
-            assert_eq!(all.iter().all(Result::is_ok), left_out, "{from} {loopback:?}");
+            assert_eq!(all.iter().all(Result::is_ok), exempt, "{from} {loopback:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `GET /metrics`: what the bridge counts, as Prometheus reads it. Gauges are read when they are asked for. The one label
-//! with values from outside is `topic`, which names 100 at most.
+//! `GET /metrics`, in the formats of Prometheus and OpenMetrics. Gauges are read at scrape time. The only label with external
+//! values is `topic`, which has at most 100.
 
 mod bridge;
 mod memory;
@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::hub::Hub;
 use crate::sync::memory_budget::MemoryBudget;
 use bridge::BridgeMetrics;
-use memory::Memory;
+use memory::MemoryMetrics;
 use process::ProcessMetrics;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::info::Info;
@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use warp::http::header::{ACCEPT, HeaderMap, HeaderValue};
 
-/// Of OpenMetrics, for those who ask for it (Prometheus does).
+/// The media type of OpenMetrics, which Prometheus requests.
 const OPEN_METRICS: &str = "application/openmetrics-text";
 const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -34,16 +34,17 @@ impl Metrics {
     pub fn new(hub: &Arc<Hub>, memory: &MemoryBudget) -> Self {
         let mut registry = Registry::default();
         let version = [("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("curlew_build", "The program that runs", Info::new(version));
+        registry.register("curlew_build", "Version of the running program", Info::new(version));
         let requests = RequestMetrics::register(&mut registry);
         registry.register_collector(Box::new(BridgeMetrics(hub.clone())));
-        registry.register_collector(Box::new(Memory(memory.clone())));
+        registry.register_collector(Box::new(MemoryMetrics(memory.clone())));
         registry.register_collector(Box::new(ProcessMetrics));
         Self { registry, requests }
     }
 
-    /// All of it, in the format that is asked for, which is the first of the two. Blocks for a moment where a batch is being handed out.
-    pub fn answer(&self, headers: &HeaderMap) -> Result<(&'static str, String), Problem> {
+    /// Returns the media type and the text of all metrics, in the format that `Accept` prefers. Blocks for a moment while a
+    /// batch is being fanned out.
+    pub fn encode(&self, headers: &HeaderMap) -> Result<(&'static str, String), Problem> {
         let wants_open = |accept: &HeaderValue| accept.to_str().is_ok_and(|text| text.contains(OPEN_METRICS));
         let mut out = String::new();
         let (content_type, written) = if headers.get_all(ACCEPT).iter().any(wants_open) {

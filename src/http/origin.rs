@@ -1,7 +1,7 @@
-//! Pages of other origins: a bridge on a laptop or in a plant network must not be a hole in it.
+//! Requests of pages from other origins: a browser must not open a bridge on a laptop or in a plant network to every page.
 //!
-//! Browsers name the page that asks in `Origin`; curl and devices send none. A bridge on loopback also
-//! answers only to a `Host` that names loopback, or a page could reach it under its own name (DNS rebinding).
+//! Browsers name the origin of the page in `Origin`; curl and devices send none. A bridge on loopback also requires a `Host`
+//! that names loopback. Otherwise a page could reach it under the page's own host name (DNS rebinding).
 
 use super::peer::PeerScheme;
 use super::problem::Problem;
@@ -13,32 +13,32 @@ use std::time::{Duration, Instant};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::uri::Authority;
 
-/// Which origins may use the bridge besides its own pages.
+/// The origins whose pages may use the bridge, besides its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
     /// `--cors-origin '*'`
     Any,
     /// As browsers write them: `https://example.com`, `http://localhost:3000`.
-    These(Vec<String>),
+    Listed(Vec<String>),
 }
 
-/// How long a browser may remember a preflight's answer, in seconds: the most that Chromium takes.
+/// How long a browser may cache a preflight response, in seconds: the maximum of Chromium.
 const MAX_AGE: &str = "7200";
-/// Between two lines of the log about rejected requests.
-const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// Time between two log lines about rejected requests.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
-/// Answered to every preflight; `X-Kafka-*` names are added as they are asked for.
+/// Allowed in every preflight response; requested `X-Kafka-*` names are added.
 const HEADERS: &str =
     "Last-Event-ID, Content-Type, Authorization, Accept, Cache-Control, X-Request-Id, Traceparent, Tracestate";
 
-/// Characters of an origin that an answer repeats.
+/// Characters of an origin that a response repeats.
 const MAX_SHOWN: usize = 200;
 
 #[derive(Debug, Clone)]
 pub struct OriginPolicy {
     pub origins: Origins,
     /// Whether the bridge listens on loopback only.
-    pub listens: BindScope,
+    pub scope: BindScope,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,27 +53,27 @@ impl BindScope {
     }
 }
 
-/// The page that asked, if a page asked.
+/// The origin of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestOrigin {
-    /// curl, a device, or a page's navigation.
+    /// A request of curl or a device, or a navigation.
     NoPage,
-    Own,
-    /// Of a listed origin, which the answer must name. What the browser sends by itself counts, too.
+    SameOrigin,
+    /// A listed origin, which the response must name. Credentials that the browser adds by itself are accepted.
     Listed(HeaderValue),
-    /// Of some origin, where all are allowed. What the browser sends by itself does not count.
-    Anybody,
+    /// Any origin, where all are allowed. Credentials that the browser adds by itself are ignored.
+    Any,
 }
 
 impl OriginPolicy {
-    /// Who asks; a problem where they may not.
+    /// Returns the origin of a request, or a problem if it may not use the bridge.
     pub fn admit(
         &self,
         host: Option<&Authority>,
         scheme: PeerScheme,
         headers: &HeaderMap,
     ) -> Result<RequestOrigin, Problem> {
-        if self.listens == BindScope::Loopback
+        if self.scope == BindScope::Loopback
             && let Some(host) = host
             && !is_loopback(host.host())
             && !self.is_allowed(host)
@@ -87,15 +87,15 @@ impl OriginPolicy {
             )));
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(RequestOrigin::NoPage) };
-        let own = host.is_some_and(|host| is_of(origin, scheme, host));
+        let is_same = host.is_some_and(|host| is_same_origin(origin, scheme, host));
         match &self.origins {
-            _ if own => Ok(RequestOrigin::Own),
-            Origins::Any => Ok(RequestOrigin::Anybody),
-            Origins::These(allowed) if allowed.iter().any(|allowed| origin == allowed.as_str()) => {
+            _ if is_same => Ok(RequestOrigin::SameOrigin),
+            Origins::Any => Ok(RequestOrigin::Any),
+            Origins::Listed(allowed) if allowed.iter().any(|allowed| origin == allowed.as_str()) => {
                 Ok(RequestOrigin::Listed(origin.clone()))
             }
-            Origins::These(_) => {
-                // Into logs too, so without anything that a terminal acts on.
+            Origins::Listed(_) => {
+                // Escaped, because the text reaches logs, and terminals act on control characters.
                 let origin: String =
                     String::from_utf8_lossy(origin.as_bytes()).escape_debug().take(MAX_SHOWN).collect();
                 Err(Problem::forbidden(format!(
@@ -106,28 +106,29 @@ impl OriginPolicy {
         }
     }
 
-    /// Whether the bridge listens on loopback and was asked by a name of that: a proxy in front hands on another one.
+    /// Whether the bridge listens on loopback and `Host` names loopback; a proxy in front passes on another name.
     pub fn is_called_loopback(&self, host: Option<&Authority>) -> bool {
-        self.listens == BindScope::Loopback && host.is_some_and(|host| is_loopback(host.host()))
+        self.scope == BindScope::Loopback && host.is_some_and(|host| is_loopback(host.host()))
     }
 
-    /// Whether pages of this host may use the bridge anyway, so that nobody gains by that name: a proxy in front hands it on.
+    /// Whether pages of this host are allowed anyway, so that DNS rebinding gains nothing. A proxy in front passes such a
+    /// host on.
     fn is_allowed(&self, host: &Authority) -> bool {
-        let Origins::These(allowed) = &self.origins else { return false };
+        let Origins::Listed(allowed) = &self.origins else { return false };
         let mut authorities = allowed.iter().filter_map(|origin| origin.split_once("://"));
         authorities.any(|(_, authority)| authority.eq_ignore_ascii_case(host.as_str()))
     }
 
-    /// Names the allowed origin in an answer, so that the browser hands it to the page; a page that was not let in cannot
-    /// take the answer for a script either.
-    pub fn mark(asker: &RequestOrigin, answer: &mut HeaderMap) {
+    /// Names the allowed origin in a response, so that the browser hands it to the page. `nosniff` stops other pages from
+    /// loading the response as a script.
+    pub fn mark(origin: &RequestOrigin, answer: &mut HeaderMap) {
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
         answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let allowed = match asker {
-            RequestOrigin::NoPage | RequestOrigin::Own => return,
-            RequestOrigin::Anybody => HeaderValue::from_static("*"),
+        let allowed = match origin {
+            RequestOrigin::NoPage | RequestOrigin::SameOrigin => return,
+            RequestOrigin::Any => HeaderValue::from_static("*"),
             RequestOrigin::Listed(origin) => {
-                // With `*` browsers would refuse it (Fetch standard, 3.2.5), and so do we.
+                // Browsers reject credentials together with `*` (Fetch standard, 3.2.5).
                 answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
                 origin.clone()
             }
@@ -137,15 +138,15 @@ impl OriginPolicy {
         answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 
-    /// The answer's headers to a preflight (Fetch standard, 3.2.2).
+    /// Adds the headers of a preflight response (Fetch standard, 3.2.2).
     pub fn preflight(asked: &HeaderMap, answer: &mut HeaderMap) {
-        let kafka =
+        let requested =
             asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|names| names.to_str().ok()).unwrap_or("");
-        let kafka = kafka
+        let requested = requested
             .split(',')
             .map(str::trim)
             .filter(|name| name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case("x-kafka-")));
-        let names = kafka.fold(HEADERS.to_owned(), |all, name| all + ", " + name);
+        let names = requested.fold(HEADERS.to_owned(), |all, name| all + ", " + name);
         if let Ok(names) = HeaderValue::from_str(&names) {
             answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
         }
@@ -154,15 +155,15 @@ impl OriginPolicy {
     }
 }
 
-/// Whether a page of this origin came from this very scheme, host and port. Where the scheme is not known, a proxy
-/// in front may have done TLS.
-fn is_of(origin: &HeaderValue, scheme: PeerScheme, host: &Authority) -> bool {
+/// Whether an origin has this scheme, host and port. If the scheme is unknown, both match, because a proxy in front may
+/// terminate TLS.
+fn is_same_origin(origin: &HeaderValue, scheme: PeerScheme, host: &Authority) -> bool {
     let Ok(origin) = origin.to_str() else { return false };
     let authority = |prefix| origin.strip_prefix(prefix);
     let authority = match scheme {
         PeerScheme::Https => authority("https://"),
         PeerScheme::Http => authority("http://"),
-        PeerScheme::Unsaid => authority("https://").or_else(|| authority("http://")),
+        PeerScheme::Unknown => authority("https://").or_else(|| authority("http://")),
     };
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
 }
@@ -172,7 +173,7 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Rejected origins and hosts in the log: a page that tries again and again is one line a minute.
+/// Logs rejected origins and hosts, at most one line a minute however often a page retries.
 #[derive(Debug, Default)]
 pub struct RejectionLog(Mutex<RejectionTimes>);
 
@@ -183,7 +184,7 @@ struct RejectionTimes {
 }
 
 impl RejectionLog {
-    /// `detail` names the flag that allows it.
+    /// Logs a rejection. `detail` names the flag that would allow the request.
     pub fn report(&self, detail: &str) {
         let mut rejections = lock(&self.0);
         let now = Instant::now();
@@ -192,7 +193,7 @@ impl RejectionLog {
             return;
         }
         let unreported = std::mem::take(&mut rejections.unreported);
-        rejections.quiet_until = Some(now + REPORT_EVERY);
+        rejections.quiet_until = Some(now + REPORT_INTERVAL);
         drop(rejections);
         let others =
             if unreported > 0 { format!(" ({unreported} others since the last report)") } else { String::new() };
@@ -205,23 +206,23 @@ impl RejectionLog {
 mod tests {
     use super::*;
 
-    fn admit(guard: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<RequestOrigin, Problem> {
+    fn admit(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<RequestOrigin, Problem> {
         let mut headers = HeaderMap::new();
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        guard.admit(Some(&host.parse().unwrap()), PeerScheme::Unsaid, &headers)
+        policy.admit(Some(&host.parse().unwrap()), PeerScheme::Unknown, &headers)
     }
 
     #[test]
-    fn only_pages_of_the_bridge_itself_and_of_allowed_origins_get_in() {
-        let guard =
-            OriginPolicy { origins: Origins::These(vec!["https://a.example".into()]), listens: BindScope::Network };
+    fn only_pages_of_the_bridge_and_of_listed_origins_are_admitted() {
+        let policy =
+            OriginPolicy { origins: Origins::Listed(vec!["https://a.example".into()]), scope: BindScope::Network };
         let allowed = RequestOrigin::Listed("https://a.example".parse().unwrap());
         let cases = [
             (None, Some(RequestOrigin::NoPage)),
-            (Some("http://box:8080"), Some(RequestOrigin::Own)),
-            (Some("https://box:8080"), Some(RequestOrigin::Own)),
+            (Some("http://box:8080"), Some(RequestOrigin::SameOrigin)),
+            (Some("https://box:8080"), Some(RequestOrigin::SameOrigin)),
             (Some("https://a.example"), Some(allowed)),
             (Some("http://a.example"), None),
             (Some("https://a.example.evil.example"), None),
@@ -231,36 +232,36 @@ mod tests {
             (Some("null"), None),
             (Some(""), None),
         ];
-        for (origin, asker) in cases {
-            assert_eq!(admit(&guard, "box:8080", origin).ok(), asker, "{origin:?}");
+        for (origin, admitted) in cases {
+            assert_eq!(admit(&policy, "box:8080", origin).ok(), admitted, "{origin:?}");
         }
-        let open = OriginPolicy { origins: Origins::Any, ..guard };
-        assert_eq!(admit(&open, "box", Some("null")).ok(), Some(RequestOrigin::Anybody));
+        let open = OriginPolicy { origins: Origins::Any, ..policy };
+        assert_eq!(admit(&open, "box", Some("null")).ok(), Some(RequestOrigin::Any));
     }
 
     #[test]
-    fn pages_of_the_same_host_and_another_scheme_are_of_another_origin() {
+    fn the_same_host_under_another_scheme_is_another_origin() {
         let cases = [
-            ("http://box", PeerScheme::Unsaid, true),
-            ("https://box", PeerScheme::Unsaid, true),
+            ("http://box", PeerScheme::Unknown, true),
+            ("https://box", PeerScheme::Unknown, true),
             ("http://box", PeerScheme::Http, true),
             ("https://box", PeerScheme::Http, false),
             ("http://box", PeerScheme::Https, false),
             ("https://box", PeerScheme::Https, true),
             ("https://BOX", PeerScheme::Https, true),
             ("https://box:444", PeerScheme::Https, false),
-            ("ftp://box", PeerScheme::Unsaid, false),
+            ("ftp://box", PeerScheme::Unknown, false),
         ];
-        for (origin, scheme, own) in cases {
+        for (origin, scheme, is_same) in cases {
             let host = "box".parse().unwrap();
-            assert_eq!(is_of(&origin.parse().unwrap(), scheme, &host), own, "{origin} {scheme:?}");
+            assert_eq!(is_same_origin(&origin.parse().unwrap(), scheme, &host), is_same, "{origin} {scheme:?}");
         }
     }
 
     #[test]
-    fn behind_a_proxy_a_bridge_on_loopback_answers_to_the_name_of_an_allowed_origin() {
-        let origins = Origins::These(vec!["https://curlew.example".into(), "http://other.example:8000".into()]);
-        let guard = OriginPolicy { origins, listens: BindScope::Loopback };
+    fn a_loopback_bridge_accepts_the_host_of_a_listed_origin() {
+        let origins = Origins::Listed(vec!["https://curlew.example".into(), "http://other.example:8000".into()]);
+        let policy = OriginPolicy { origins, scope: BindScope::Loopback };
         for (host, admitted) in [
             ("curlew.example", true),
             ("Curlew.Example", true),
@@ -268,16 +269,16 @@ mod tests {
             ("other.example", false),
             ("evil.example", false),
         ] {
-            assert_eq!(admit(&guard, host, None).is_ok(), admitted, "{host}");
+            assert_eq!(admit(&policy, host, None).is_ok(), admitted, "{host}");
         }
-        let open = OriginPolicy { origins: Origins::Any, ..guard };
+        let open = OriginPolicy { origins: Origins::Any, ..policy };
         assert!(admit(&open, "curlew.example", None).is_err());
     }
 
     #[test]
-    fn a_bridge_on_loopback_answers_only_to_names_of_loopback() {
-        let loopback = OriginPolicy { origins: Origins::These(Vec::new()), listens: BindScope::Loopback };
-        let network = OriginPolicy { listens: BindScope::Network, ..loopback.clone() };
+    fn a_loopback_bridge_accepts_only_loopback_hosts() {
+        let loopback = OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback };
+        let network = OriginPolicy { scope: BindScope::Network, ..loopback.clone() };
         let cases = [
             ("localhost:8080", true),
             ("LOCALHOST", true),
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_is_told_the_headers_that_streams_and_produce_need() {
+    fn a_preflight_lists_the_headers_that_streams_and_produce_need() {
         let mut asked = HeaderMap::new();
         asked.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, "x-kafka-site, x-evil, X-Kafka-Line".parse().unwrap());
         let mut answer = HeaderMap::new();

@@ -1,52 +1,51 @@
-//! Whom a request comes from, also through proxies in front: they say it in `X-Forwarded-For` and
-//! `X-Forwarded-Proto`, or in `Forwarded` (RFC 7239). Anybody can send those, so only what a trusted proxy added is
-//! believed.
+//! The client behind a request. Proxies report it in `X-Forwarded-For` and `X-Forwarded-Proto`, or in `Forwarded`
+//! (RFC 7239). Clients can send these headers too, so only entries that a trusted proxy added count.
 
-use super::certificate::Names;
+use super::certificate::ClientCertificate;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use warp::http::HeaderMap;
 
-/// Who is at the other end of a request.
+/// The client of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub address: IpAddr,
-    /// Whether it is somebody behind that address, of whom the proxy there says nothing that can be believed.
+    /// Whether `address` is a trusted proxy that does not report a valid address for its client.
     pub is_hidden: bool,
     pub scheme: PeerScheme,
-    /// Of the certificate that the client has shown, if it has.
-    pub certificate: Option<Arc<Names>>,
+    /// The client's certificate, if it has sent one.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// As the client wrote its URL.
+/// The scheme of the URL that the client requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerScheme {
     Https,
     Http,
-    /// Plain as far as we see; a proxy before us that says nothing may have done TLS.
-    Unsaid,
+    /// The connection to the bridge has no TLS, but a proxy that reports nothing may have terminated it.
+    Unknown,
 }
 
-/// Nobody, as in tests of routes without a socket.
+/// For tests of routes, which have no socket.
 impl Default for Peer {
     fn default() -> Self {
-        Self { address: Ipv4Addr::LOCALHOST.into(), is_hidden: false, scheme: PeerScheme::Unsaid, certificate: None }
+        Self { address: Ipv4Addr::LOCALHOST.into(), is_hidden: false, scheme: PeerScheme::Unknown, certificate: None }
     }
 }
 
-/// For the log.
+/// The address and the name in the certificate, for the log.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
-        match self.certificate.as_ref().and_then(|names| names.identity()) {
+        match self.certificate.as_ref().and_then(|certificate| certificate.identity()) {
             Some(name) => write!(f, " ({name})"),
             None => Ok(()),
         }
     }
 }
 
-/// Addresses of a network: `10.0.0.0/8`, `fd00::/8`, or one address.
+/// A network in CIDR notation, such as `10.0.0.0/8` or `fd00::/8`, or a single address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     bits: u128,
@@ -54,12 +53,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// `None`: the prefix is longer than the address.
+    /// Returns `None` if the prefix is longer than the address.
     pub fn new(address: IpAddr, prefix: Option<u8>) -> Option<Self> {
         let (all, shift) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
         let prefix = prefix.unwrap_or(all);
         let mask = u128::MAX.checked_shl(u32::from(all.checked_sub(prefix)?)).unwrap_or(0);
-        // An IPv4 network lies within ::ffff:0:0/96.
+        // IPv4 addresses are mapped to ::ffff:0:0/96.
         let mask = if shift == 96 { mask | (u128::MAX << 32) } else { mask };
         Some(Self { bits: bits(address) & mask, mask })
     }
@@ -77,47 +76,48 @@ fn bits(address: IpAddr) -> u128 {
     v6.to_bits()
 }
 
-/// Proxies whose word counts.
+/// The networks of trusted proxies.
 #[derive(Debug, Clone, Default)]
-pub struct Proxies(pub Vec<Network>);
+pub struct TrustedProxies(pub Vec<Network>);
 
-impl Proxies {
+impl TrustedProxies {
     pub fn trust(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Who is behind the proxies, where `peer` is one of them.
-    pub fn look_behind(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+    /// Returns the client behind the proxies, or `peer` itself if it is not a trusted proxy.
+    pub fn client_behind(&self, peer: Peer, headers: &HeaderMap) -> Peer {
         if !self.trust(peer.address) {
             return peer;
         }
-        let (usual, standard) = (usual(headers), standard(headers, self));
-        // A proxy that writes the one header hands the other on as the client made it up: where they differ, neither is
-        // believed, and the proxy answers for its client.
-        let hops = match (usual.hops.is_empty(), standard.hops.is_empty()) {
-            (false, true) => usual.hops,
-            (true, false) => standard.hops,
-            _ if usual.hops == standard.hops => usual.hops,
+        let (x_forwarded, forwarded) = (x_forwarded(headers), forwarded(headers, self));
+        // A proxy that writes only one of the headers forwards the other as the client sent it. If they differ, one may be
+        // forged, so neither counts and the client is hidden behind the proxy.
+        let hops = match (x_forwarded.hops.is_empty(), forwarded.hops.is_empty()) {
+            (false, true) => x_forwarded.hops,
+            (true, false) => forwarded.hops,
+            _ if x_forwarded.hops == forwarded.hops => x_forwarded.hops,
             _ => vec![None],
         };
-        let scheme = match (usual.scheme, standard.scheme) {
-            (PeerScheme::Unsaid, said) | (said, PeerScheme::Unsaid) => said,
+        let scheme = match (x_forwarded.scheme, forwarded.scheme) {
+            (PeerScheme::Unknown, said) | (said, PeerScheme::Unknown) => said,
             (one, other) if one == other => one,
             _ => PeerScheme::Http,
         };
-        let (address, is_hidden) = self.first_stranger(peer.address, &hops);
+        let (address, is_hidden) = self.first_untrusted(peer.address, &hops);
         Peer {
             address,
             is_hidden,
-            // A proxy that is trusted and says nothing has been spoken to as it speaks to us.
-            scheme: if scheme == PeerScheme::Unsaid { peer.scheme } else { scheme },
-            // The proxy's own.
+            // If the proxy reports no scheme, assume the one of its connection to the bridge.
+            scheme: if scheme == PeerScheme::Unknown { peer.scheme } else { scheme },
+            // The certificate on the connection is the proxy's.
             certificate: None,
         }
     }
 
-    /// From us outwards, the first that is no proxy of ours; where one does not name it, the last known, who hides it.
-    fn first_stranger(&self, mut address: IpAddr, hops: &[Option<IpAddr>]) -> (IpAddr, bool) {
+    /// Walks the hops from the bridge outwards. Returns the first address that is not a trusted proxy, or the last known
+    /// proxy and `true` if it does not report a valid address.
+    fn first_untrusted(&self, mut address: IpAddr, hops: &[Option<IpAddr>]) -> (IpAddr, bool) {
         for hop in hops.iter().rev() {
             if !self.trust(address) {
                 break;
@@ -131,24 +131,28 @@ impl Proxies {
     }
 }
 
-/// Whether a proxy has handed the request on, ours or not.
+/// Whether any proxy, trusted or not, has forwarded the request.
 pub fn is_forwarded(headers: &HeaderMap) -> bool {
     ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via"].iter().any(|name| headers.contains_key(*name))
 }
 
-/// What one kind of header says: the hops from the client to us (`None`: not an address), and the scheme.
-struct Said {
+/// The contents of one family of headers: the hops from the client to the bridge (`None` if not an address) and the
+/// scheme.
+struct ForwardedInfo {
     hops: Vec<Option<IpAddr>>,
     scheme: PeerScheme,
 }
 
-fn usual(headers: &HeaderMap) -> Said {
+fn x_forwarded(headers: &HeaderMap) -> ForwardedInfo {
     let hops = list(headers, "x-forwarded-for").map(|hop| host(&hop)).collect();
-    Said { hops, scheme: list(headers, "x-forwarded-proto").last().map_or(PeerScheme::Unsaid, |said| scheme(&said)) }
+    ForwardedInfo {
+        hops,
+        scheme: list(headers, "x-forwarded-proto").last().map_or(PeerScheme::Unknown, |said| scheme(&said)),
+    }
 }
 
-/// `Forwarded: for=192.0.2.60;proto=https, for="[2001:db8::1]:4711"`
-fn standard(headers: &HeaderMap, proxies: &Proxies) -> Said {
+/// Parses `Forwarded: for=192.0.2.60;proto=https, for="[2001:db8::1]:4711"`.
+fn forwarded(headers: &HeaderMap, proxies: &TrustedProxies) -> ForwardedInfo {
     let parameter = |hop: &str, wanted: &str| {
         hop.split(';').find_map(|pair| {
             let (name, value) = pair.split_once('=')?;
@@ -157,20 +161,20 @@ fn standard(headers: &HeaderMap, proxies: &Proxies) -> Said {
     };
     let all: Vec<String> = list(headers, "forwarded").collect();
     let hops: Vec<_> = all.iter().map(|hop| parameter(hop, "for").and_then(|hop| host(&hop))).collect();
-    // As the outermost of our proxies was spoken to.
+    // The client's scheme is the one that the outermost trusted proxy reports.
     let ours = hops.iter().rev().take_while(|hop| hop.is_some_and(|hop| proxies.trust(hop))).count();
     let outermost = all.len().checked_sub(ours + 1).and_then(|at| all.get(at)).or(all.first());
-    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(PeerScheme::Unsaid, |said| scheme(&said));
-    Said { hops, scheme }
+    let scheme = outermost.and_then(|hop| parameter(hop, "proto")).map_or(PeerScheme::Unknown, |said| scheme(&said));
+    ForwardedInfo { hops, scheme }
 }
 
-/// The elements of a header that may come several times.
+/// Returns the elements of a comma-separated header, which may occur several times.
 fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = String> + 'a {
     let lines = headers.get_all(name).into_iter();
     lines.flat_map(|line| String::from_utf8_lossy(line.as_bytes()).split(',').map(str::to_owned).collect::<Vec<_>>())
 }
 
-/// With or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+/// Parses an address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
 fn host(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = match text.strip_prefix('[') {
@@ -205,16 +209,16 @@ mod tests {
     }
 
     fn peer(from: &str, headers: Headers) -> Peer {
-        let proxies = Proxies(vec![network("10.0.0.0/8"), network("fd00::/8")]);
+        let proxies = TrustedProxies(vec![network("10.0.0.0/8"), network("fd00::/8")]);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        proxies.look_behind(Peer { address: from.parse().unwrap(), ..Peer::default() }, &map)
+        proxies.client_behind(Peer { address: from.parse().unwrap(), ..Peer::default() }, &map)
     }
 
     #[test]
-    fn somebody_is_hidden_where_a_proxy_says_something_that_names_nobody() {
+    fn a_client_is_hidden_if_a_trusted_proxy_reports_no_valid_address() {
         let (xff, forwarded) = ("x-forwarded-for", "forwarded");
         let cases: [(&str, Headers, bool); 8] = [
             ("10.0.0.1", &[], false),
@@ -232,24 +236,24 @@ mod tests {
     }
 
     #[test]
-    fn the_rightmost_that_is_no_proxy_of_ours_is_the_client() {
+    fn the_rightmost_untrusted_address_is_the_client() {
         let xff = "x-forwarded-for";
         let cases: [(&str, Headers, &str); 14] = [
-            // Nobody else is believed.
+            // Headers of untrusted peers do not count.
             ("192.0.2.1", &[(xff, "198.51.100.7")], "192.0.2.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &[(xff, "198.51.100.7")], "198.51.100.7"),
             ("10.0.0.1", &[(xff, "203.0.113.9, 198.51.100.7, 10.1.1.1")], "198.51.100.7"),
             ("10.0.0.1", &[(xff, "203.0.113.9"), (xff, "198.51.100.7")], "198.51.100.7"),
             ("10.0.0.1", &[(xff, "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
-            // What is no address ends the search.
+            // An invalid address ends the search.
             ("10.0.0.1", &[(xff, "198.51.100.7, unknown, 10.0.0.2")], "10.0.0.2"),
             ("10.0.0.1", &[(xff, "198.51.100.7:4711")], "198.51.100.7"),
             ("fd00::1", &[(xff, "[2001:db8::1]:4711")], "2001:db8::1"),
             ("10.0.0.1", &[("forwarded", "for=\"[2001:db8::1]:4711\";proto=https")], "2001:db8::1"),
             ("10.0.0.1", &[("forwarded", "For=203.0.113.9, for=198.51.100.7")], "198.51.100.7"),
             ("10.0.0.1", &[("forwarded", "for=_hidden")], "10.0.0.1"),
-            // One of the two is made up.
+            // The two headers differ, so one may be forged.
             ("10.0.0.1", &[(xff, "198.51.100.7"), ("forwarded", "for=127.0.0.1")], "10.0.0.1"),
             ("10.0.0.1", &[(xff, "198.51.100.7"), ("forwarded", "for=198.51.100.7")], "198.51.100.7"),
         ];
@@ -259,11 +263,11 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_as_the_outermost_trusted_proxy_was_spoken_to() {
+    fn the_scheme_is_the_one_that_the_outermost_trusted_proxy_reports() {
         let xfp = "x-forwarded-proto";
         let cases: [(&str, Headers, PeerScheme); 9] = [
-            ("192.0.2.1", &[(xfp, "https")], PeerScheme::Unsaid),
-            ("10.0.0.1", &[], PeerScheme::Unsaid),
+            ("192.0.2.1", &[(xfp, "https")], PeerScheme::Unknown),
+            ("10.0.0.1", &[], PeerScheme::Unknown),
             ("10.0.0.1", &[(xfp, "HTTPS")], PeerScheme::Https),
             ("10.0.0.1", &[(xfp, "https, http")], PeerScheme::Http),
             ("10.0.0.1", &[("forwarded", "for=192.0.2.7;proto=https")], PeerScheme::Https),
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_holds_what_its_prefix_says() {
+    fn a_network_contains_the_addresses_with_its_prefix() {
         let cases = [
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.1", false),
@@ -302,8 +306,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_forwarded_it_ends(usual in "[ -~]{0,60}", standard in "[ -~]{0,60}") {
-            let _ = behind("10.0.0.1", &[("x-forwarded-for", &usual), ("forwarded", &standard)]);
+        fn no_forwarded_header_causes_a_panic(x_forwarded in "[ -~]{0,60}", forwarded in "[ -~]{0,60}") {
+            let _ = behind("10.0.0.1", &[("x-forwarded-for", &x_forwarded), ("forwarded", &forwarded)]);
         }
     }
 }

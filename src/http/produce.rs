@@ -14,7 +14,7 @@ mod summary;
 use super::peer::is_forwarded;
 use super::problem::Problem;
 use super::query::Query;
-use super::shutdown::{BodyEnd, Shutdown};
+use super::shutdown::{BodyEnd, Revoked, Shutdown};
 use super::trace::Trace;
 use crate::broker::{Acks, AutoCreate, BrokerError, DeliveryResult};
 use crate::hub::{Hub, Rejected};
@@ -103,9 +103,6 @@ enum ReceiptMode {
     /// At once, with one receipt per line.
     Stream,
 }
-
-/// Resolves to the reason when an upload or a stream must end early: a shutdown, or a grant that has ended.
-pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
 /// When to stop reading a body before its end.
 pub struct BodyInterrupts {

@@ -1,13 +1,13 @@
-//! A query string's parameters, checked against what a route understands.
+//! The parameters of a query string, checked against those that a route knows.
 
 use super::problem::Problem;
 
-/// Names with decoded values, in order. A value may be any bytes: keys and headers of records are.
+/// Names and decoded values, in order. Values are bytes, because keys and headers of records are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query(Vec<(String, Vec<u8>)>);
 
 impl Query {
-    /// A parameter that is not among `allowed` is a mistake worth telling: it would be ignored silently.
+    /// Parses a query string. Rejects a parameter that is not in `allowed`, because ignoring it would hide a mistake.
     pub fn parse(raw: &str, allowed: &[&str]) -> Result<Self, Problem> {
         let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -57,7 +57,7 @@ fn text<'a>(name: &str, value: &'a [u8]) -> Result<&'a str, Problem> {
         .map_err(|_| Problem::bad_request(format!("parameter {name:?} is not UTF-8, percent-encoded")))
 }
 
-/// As forms have it: a plus is a blank.
+/// Decodes a form value, in which a plus is a space.
 fn form_decode(text: &str) -> Vec<u8> {
     percent_decode(&text.replace('+', " "))
 }
@@ -70,7 +70,7 @@ pub fn percent_decode(text: &str) -> Vec<u8> {
 /// The parameter that carries a stream's ticket.
 pub const TICKET: &str = "ticket";
 
-/// The first value of a parameter that is not empty, whatever else there is.
+/// The first non-empty value of a parameter. Ignores all other parameters.
 pub fn first(raw: &str, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(raw.as_bytes());
     pairs.find(|(n, value)| n == name && !value.is_empty()).map(|(_, value)| value.into_owned())
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_decoded_and_what_is_unknown_or_repeated_is_said() {
+    fn parameters_are_decoded_and_unknown_or_repeated_ones_rejected() {
         let query = Query::parse("key=a%20b&partition=1&partition=2&from=x+y", &["key", "partition", "from"]).unwrap();
         assert_eq!(query.one("key").unwrap(), Some("a b"));
         assert_eq!(query.one("from").unwrap(), Some("x y"));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_may_be_any_bytes_where_text_is_not_needed() {
+    fn a_value_may_be_any_bytes_unless_text_is_required() {
         let query = Query::parse("key=%FF%00+%ef%bf%bd&%66rom=%FF", &["key", "from"]).unwrap();
         assert_eq!(query.bytes("key").unwrap(), Some(&b"\xFF\0 \xEF\xBF\xBD"[..]));
         for name in ["key", "from"] {

@@ -3,12 +3,14 @@
 use super::arrival::Arrival;
 use super::problem::Problem;
 use super::query::Query;
-use super::routes::Request;
-use super::status::{SMALL_ANSWER, as_json, one_topic};
+use super::request::Request;
+use super::response::{SMALL_ANSWER, as_json};
 use super::subscribe::tag;
 use super::{App, event};
 use crate::auth::Permit;
-use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader};
+use crate::broker::{
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, TopicInfo,
+};
 use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
 use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
@@ -187,6 +189,14 @@ fn read(
     let latest = latest.max(next);
     let ends = format!("],\"next_offset\":{next},\"earliest\":{earliest},\"latest\":{latest}}}\n");
     Ok(PageRecords { json: out.finish(&ends)?, empty_at: is_empty.then_some(next) })
+}
+
+/// The topic of a response about one topic.
+pub fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
+    topics
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Err(BrokerError::Corrupt("the topic is missing in the response".into())))
 }
 
 /// The JSON of a large response. Its memory is reserved before it is written, and released when the client has received

@@ -5,7 +5,7 @@ use super::limits::ClientKey;
 use super::origin::{OriginPolicy, RequestOrigin};
 use super::peer::Peer;
 use super::problem::Problem;
-use super::query::percent_decode;
+use super::request::{BodyLength, Request, segments};
 use super::{App, auth, dashboard, delete, login, produce, records, status, subscribe, trace};
 use crate::auth::{Permit, Right};
 use crate::logging;
@@ -14,80 +14,12 @@ use futures_util::Stream;
 use log::{debug, warn};
 use std::sync::Arc;
 use std::time::Instant;
-use warp::http::header::{self, HeaderMap, HeaderValue};
+use warp::http::header::{self, HeaderValue};
 use warp::http::uri::Authority;
 use warp::http::{Method, StatusCode};
 use warp::hyper::body::{Buf, Bytes};
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
-
-/// What came, without its body.
-pub struct Request {
-    pub method: Method,
-    /// Percent-encoded.
-    pub path: String,
-    /// Percent-encoded, without the question mark.
-    pub query: String,
-    pub host: Option<Authority>,
-    pub headers: HeaderMap,
-    /// Whom it comes from, also through trusted proxies.
-    pub peer: Peer,
-    pub length: BodyLength,
-}
-
-/// Whether the request says where its body ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyLength {
-    /// By `Content-Length`, `Transfer-Encoding`, or the frames of HTTP/2.
-    Given,
-    /// HTTP/1 then takes it for empty (RFC 9112, 6.3), though mostly one follows.
-    Missing,
-}
-
-impl BodyLength {
-    pub fn of_http1(headers: &HeaderMap) -> Self {
-        let is_given =
-            [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| headers.contains_key(name));
-        if is_given { Self::Given } else { Self::Missing }
-    }
-}
-
-impl Request {
-    /// For routes that read a body. Explicitly empty is `Content-Length: 0`.
-    pub fn check_length(&self) -> Result<(), Problem> {
-        match self.length {
-            BodyLength::Given => Ok(()),
-            BodyLength::Missing => Err(Problem::length_required(
-                "the request has neither Content-Length nor Transfer-Encoding: chunked, so that its body cannot be read; \
-                 send one of them, and Content-Length: 0 for an empty body (curl: -d '')",
-            )),
-        }
-    }
-
-    /// Whom it counts for, with what it has shown.
-    pub fn caller(&self, permit: &Permit) -> ClientKey {
-        permit.identity().map_or_else(|| ClientKey::of(&self.peer), |shown| ClientKey::Key(shown.name().into()))
-    }
-
-    /// The name of the cookie with its session.
-    pub fn cookie(&self) -> String {
-        crate::auth::cookie(self.host.as_ref().and_then(Authority::port_u16))
-    }
-
-    /// Whether it opens a stream.
-    pub fn is_for_a_stream(&self) -> bool {
-        let segments = segments(&self.path).unwrap_or_default();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        self.method == Method::GET && matches!(segments[..], ["events"] | ["topics", _, "events"])
-    }
-
-    /// Bytes of its line and headers, as HTTP/1.1 writes them.
-    fn head_size(&self) -> usize {
-        let line = self.method.as_str().len() + self.path.len() + self.query.len() + "  HTTP/1.1\r\n".len();
-        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-        line + headers.sum::<usize>()
-    }
-}
 
 /// Returns the filter for all routes. It never rejects a request: every response, errors included, is built here.
 pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
@@ -113,7 +45,7 @@ pub fn routes(app: Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejec
                   slot: Option<HandoffSlot>,
                   peer: Option<Peer>,
                   length: Option<BodyLength>| {
-                let peer = app.settings.proxies.look_behind(peer.unwrap_or_default(), &headers);
+                let peer = app.settings.proxies.client_behind(peer.unwrap_or_default(), &headers);
                 let path = path.as_str().to_owned();
                 let length = length.unwrap_or(BodyLength::Given);
                 let request = Request { method, path, query, host, headers, peer, length };
@@ -149,17 +81,17 @@ where
             app.metrics(request.headers.clone()).await
         }
         (["openapi.json"], &Method::GET) => Ok(status::openapi()),
-        (["login"], &Method::GET) => Ok(login::who(app, request, origin).await),
+        (["login"], &Method::GET) => Ok(login::session_info(app, request, origin).await),
         (["login"], &Method::POST) => login::login(app, request, origin, body).await,
         (["logout"], &Method::POST) => login::logout(request),
         (path, method) => {
             let allowed = allowed(path).ok_or_else(|| Problem::not_found(&request.path))?;
-            let permit = auth::permit(app, request, origin).await?;
+            let permit = auth::authenticate(app, request, origin).await?;
             if permit.identity().is_some() {
                 let address = ClientKey::of(&request.peer);
                 match request.is_for_a_stream() {
-                    true => app.limits.shown_for_a_stream(&address),
-                    false => app.limits.shown(&address, &request.caller(&permit))?,
+                    true => app.limits.refund_stream(&address),
+                    false => app.limits.charge_key(&address, &request.caller(&permit))?,
                 }
             }
             let answer = permitted(app, &permit, (path, method), request, body).await?;
@@ -184,7 +116,7 @@ where
         (["topics"], &Method::GET) => status::topics(app, permit, request).await?,
         (["topics", topic], &Method::GET) => status::topic(app, permit, topic, request).await?,
         (["topics", topic], &Method::POST) => {
-            let revoked = auth::check_to_the_end(app, permit, Right::Produce, topic)?;
+            let revoked = auth::check_until_revoked(app, permit, Right::Produce, topic)?;
             request.check_length()?;
             let shutdown = app.clone();
             let lines = Box::pin(async move { shutdown.shutdown.end_of_stream(revoked).await });
@@ -216,21 +148,6 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),
         _ => None,
     }
-}
-
-/// Returns the decoded segments of a path, ignoring a trailing slash. A segment in the middle may be empty and is then
-/// not a valid name: `/topics//events` is a mistake, not the topic `events`.
-fn segments(path: &str) -> Result<Vec<String>, Problem> {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let path = path.strip_suffix('/').unwrap_or(path);
-    if path.is_empty() {
-        return Ok(Vec::new());
-    }
-    let decode = |part| {
-        String::from_utf8(percent_decode(part))
-            .map_err(|_| Problem::bad_request(format!("the path {path:?} is not UTF-8 after percent-decoding")))
-    };
-    path.split('/').map(decode).collect()
 }
 
 /// Serves a request under its request id, which goes into the log and the response.

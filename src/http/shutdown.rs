@@ -1,45 +1,49 @@
-//! The end of the bridge in steps that a load balancer and its clients can follow: not ready, but still serving; then no
-//! new connections, and the streams and the uploads of lines end one after the other; then what is left.
+//! The shutdown in phases that a load balancer and clients can follow: first not ready but still serving; then no new
+//! connections, while streams and NDJSON uploads end one after another; then the remaining requests.
 
 use super::problem::Problem;
-use super::produce::Revoked;
 use crate::broker::BrokerError;
 use crate::hub::Rejected;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Between the ends of two streams. Their clients reconnect elsewhere, at a rate that others can take.
-const BETWEEN_STREAMS: Duration = Duration::from_millis(10);
-/// How long a client may pause in the middle of its request when the bridge ends, and as a part of the drain timeout.
+/// Average time between the ends of two streams. Their clients reconnect elsewhere, at a rate that others can sustain.
+const STREAM_END_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a client may pause in the middle of its request during the shutdown: at most this, and at most this part of
+/// the drain timeout.
 const GRACE: Duration = Duration::from_secs(1);
-const GRACE_PART: f64 = 0.2;
-/// The part of the drain timeout for streams and bodies. The rest is for the last ones' clients, and for queued records.
-const PART: f64 = 0.8;
+const GRACE_FRACTION: f64 = 0.2;
+/// The part of the drain timeout for streams and bodies. The rest is for responses to the last ones and for queued records.
+const STREAM_FRACTION: f64 = 0.8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Serving,
-    /// `/ready` says 503 and all else goes on, for as long as a balancer needs to notice.
+    /// `/ready` returns 503 and everything else works, for as long as a load balancer needs to notice.
     NotReady,
-    /// Streams and uploads of lines end within this time, and other bodies where they pause.
+    /// Streams and NDJSON uploads end within `streams`, and other bodies once they pause for `grace`.
     Draining {
         streams: Duration,
         grace: Duration,
     },
-    /// Nothing more is written.
+    /// No more records are written.
     Closed,
 }
 
 impl Phase {
-    fn is_end(&self) -> bool {
+    fn ends_streams(&self) -> bool {
         matches!(self, Self::Draining { .. } | Self::Closed)
     }
 }
 
-/// The phase, for everything that depends on it.
+/// Resolves to the reason when an upload or a stream must end early: a shutdown, or a grant that has ended.
+pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
+
+/// The phase, for everything that depends on it. Its receivers count the open streams and bodies.
 pub struct Shutdown {
     phase: watch::Sender<Phase>,
-    /// The same for bodies, which are counted apart.
+    /// The same phase for bodies, which are counted separately.
     bodies: watch::Sender<Phase>,
 }
 
@@ -58,12 +62,12 @@ impl Shutdown {
         *self.phase.borrow()
     }
 
-    /// Streams and uploads of lines, each of which ends for the shutdown at its own moment.
+    /// Number of open streams and NDJSON uploads, each of which ends at a random moment of the drain.
     pub fn streams(&self) -> usize {
         self.phase.receiver_count()
     }
 
-    /// Other bodies that are being read.
+    /// Number of other bodies that are being read.
     pub fn bodies(&self) -> usize {
         self.bodies.receiver_count()
     }
@@ -72,20 +76,20 @@ impl Shutdown {
         BodyEnd(self.bodies.subscribe())
     }
 
-    /// Says when and why a stream or an upload ends: for `over`, or for the shutdown, each at another moment of its time.
-    pub fn end_of_stream(&self, over: Option<Revoked>) -> Revoked {
+    /// Resolves to the reason when a stream or an upload must end: for `over`, or at a random moment of the drain.
+    pub fn end_of_stream(&self, early_end: Option<Revoked>) -> Revoked {
         let mut phases = self.phase.subscribe();
         let draining = async move {
-            if let Phase::Draining { streams, .. } = end(&mut phases).await {
+            if let Phase::Draining { streams, .. } = wait_for_end(&mut phases).await {
                 tokio::time::sleep(streams.mul_f64(fastrand::f64())).await;
             }
             Problem::from(&BrokerError::ShuttingDown)
         };
-        match over {
+        match early_end {
             None => Box::pin(draining),
-            Some(over) => Box::pin(async move {
+            Some(early_end) => Box::pin(async move {
                 tokio::select! {
-                    problem = over => problem,
+                    problem = early_end => problem,
                     problem = draining => problem,
                 }
             }),
@@ -93,43 +97,43 @@ impl Shutdown {
     }
 }
 
-/// When a body of one record or of an envelope ends for the shutdown.
+/// Ends a body of one record or of an envelope during the shutdown.
 pub struct BodyEnd(watch::Receiver<Phase>);
 
 impl BodyEnd {
-    /// Says why, once the client has paused for too long since the last call. It may be dropped and called again.
+    /// Resolves to the reason once the client has paused for too long since the last call. Cancel safe.
     pub async fn paused(&mut self) -> Problem {
-        if let Phase::Draining { grace, .. } = end(&mut self.0).await {
+        if let Phase::Draining { grace, .. } = wait_for_end(&mut self.0).await {
             let _ = tokio::time::timeout(grace, self.0.wait_for(|phase| *phase == Phase::Closed)).await;
         }
         Rejected::ShuttingDown.into()
     }
 }
 
-/// Waits until streams and bodies end.
-async fn end(phases: &mut watch::Receiver<Phase>) -> Phase {
-    let phase = phases.wait_for(Phase::is_end).await.map(|phase| *phase);
+/// Waits for the phase in which streams and bodies end.
+async fn wait_for_end(phases: &mut watch::Receiver<Phase>) -> Phase {
+    let phase = phases.wait_for(Phase::ends_streams).await.map(|phase| *phase);
     match phase {
         Ok(phase) => phase,
-        // The bridge is gone, and so is what waits here.
+        // The sender lives as long as the bridge.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// The time over which so many streams end. Few end at once: a person who presses Ctrl-C must not wait.
+/// The time over which `streams` streams end. A few end at once, so that Ctrl-C is quick.
 pub fn spread(streams: usize, drain: Duration) -> Duration {
-    let all = BETWEEN_STREAMS.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
+    let all = STREAM_END_INTERVAL.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
     all.min(last_end(drain))
 }
 
-/// When the last stream or body must have ended.
+/// The time from the start of the drain within which every stream and body must end.
 pub fn last_end(drain: Duration) -> Duration {
-    drain.mul_f64(PART)
+    drain.mul_f64(STREAM_FRACTION)
 }
 
 /// How long a client may pause in the middle of a request.
 pub fn grace(drain: Duration) -> Duration {
-    GRACE.min(drain.mul_f64(GRACE_PART))
+    GRACE.min(drain.mul_f64(GRACE_FRACTION))
 }
 
 #[cfg(test)]
@@ -145,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_ends_at_its_own_moment_of_the_time_and_says_why() {
+    async fn a_stream_ends_at_a_random_moment_with_the_reason() {
         let end_of_stream = |phase| {
             let shutdown = Shutdown::new();
             let ends = shutdown.end_of_stream(None);
@@ -156,7 +160,7 @@ mod tests {
         let pending = [Phase::Serving, Phase::NotReady, draining(Duration::from_secs(3600))];
         for phase in pending {
             let (_shutdown, ends) = end_of_stream(phase);
-            // One moment in an hour is not the first one.
+            // A random moment of an hour is practically never the first one.
             assert!(futures_util::FutureExt::now_or_never(ends).is_none(), "{phase:?}");
         }
         for phase in [draining(Duration::ZERO), Phase::Closed] {
@@ -169,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_ends_when_it_pauses_too_long_or_nothing_more_is_written() {
+    async fn a_body_ends_after_a_long_pause_or_once_nothing_more_is_written() {
         let shutdown = Shutdown::new();
         let mut ends = shutdown.end_of_body();
         assert_eq!((shutdown.bodies(), shutdown.streams()), (1, 0));

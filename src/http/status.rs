@@ -1,14 +1,15 @@
-//! Looking around: topics, partitions, the bridge's own health.
+//! Topics, partitions, and the health of the bridge.
 
 use super::origin::RequestOrigin;
 use super::problem::Problem;
 use super::query::Query;
-use super::records::PageBody;
-use super::routes::Request;
+use super::records::{PageBody, one_topic};
+use super::request::Request;
+use super::response::{as_json, beyond_small, json_response};
 use super::shutdown::Phase;
 use super::{App, auth};
 use crate::auth::Permit;
-use crate::broker::{Broker, BrokerError, OffsetAt, PartitionInfo, TopicInfo};
+use crate::broker::{Broker, OffsetAt, PartitionInfo, TopicInfo};
 use crate::hub::Rejected;
 use crate::record::{TopicName, TopicPartition};
 use crate::sync::watchdog;
@@ -18,14 +19,10 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
-/// Bytes of an answer that are not counted: its connection takes more.
-pub const SMALL_ANSWER: usize = 4 << 10;
-
-/// How long the broker may take to give one.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// How long the broker may take to respond to a check of `/ready`.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub fn index() -> Response {
     let text = "Curlew: an HTTP bridge for Apache Kafka. curl in, events out.\n\n\
@@ -44,50 +41,52 @@ pub fn index() -> Response {
     text.into_response()
 }
 
-/// Whether the process and its threads do their work. Where they do not, only a new start helps.
+/// Whether the process and its threads work. If they do not, only a restart helps.
 pub fn health<B: From<Bytes>>(app: &App) -> Result<warp::http::Response<B>, Problem> {
-    unhurt(app)?;
+    check_threads(app)?;
     Ok(json_response(json!({"status": "ok", "panics": watchdog::panics()}).to_string()))
 }
 
-fn unhurt(app: &App) -> Result<(), Problem> {
+fn check_threads(app: &App) -> Result<(), Problem> {
     let faults = app.hub.faults();
     if faults.is_empty() {
         return Ok(());
     }
-    Err(Problem::busy(format!("{}; please report it, and start the bridge anew", faults.join("; "))))
+    Err(Problem::busy(format!("{}; please report it, and restart the bridge", faults.join("; "))))
 }
 
 pub fn openapi() -> Response {
     as_json(include_str!("openapi.json"))
 }
 
-/// Whether records can be read and written. Where the broker is and what its topics are called is for who is let in.
+/// Whether records can be read and written. Addresses of brokers and names of topics are shown only to authenticated
+/// clients.
 pub async fn ready(app: &Arc<App>, request: &Request, asker: &RequestOrigin) -> Result<Response, Problem> {
-    unhurt(app)?;
+    check_threads(app)?;
     let hub = app.hub.clone();
     if hub.is_ending() || app.shutdown.phase() != Phase::Serving {
         return Err(Rejected::ShuttingDown.into());
     }
-    let asked = tokio::time::timeout(SIGN_OF_LIFE, app.ask(move || hub.broker().ready())).await;
-    let late = |_| Problem::busy(format!("the broker has not answered for {} s", SIGN_OF_LIFE.as_secs()));
-    let is_let_in = auth::permit(app, request, asker).await.is_ok();
-    // Whatever is wrong with the broker, the bridge is not ready.
+    let asked = tokio::time::timeout(READY_TIMEOUT, app.ask(move || hub.broker().ready())).await;
+    let late = |_| Problem::busy(format!("the broker has not answered for {} s", READY_TIMEOUT.as_secs()));
+    let is_permitted = auth::authenticate(app, request, asker).await.is_ok();
+    // Any error of the broker makes the bridge not ready.
     match asked.map_err(late)?? {
-        Ok(()) if is_let_in => {
+        Ok(()) if is_permitted => {
             Ok(json_response(json!({"status": "ready", "broker": app.hub.broker().describe()}).to_string()))
         }
         Ok(()) => Ok(json_response(json!({"status": "ready"}).to_string())),
-        Err(error) if is_let_in => Err(Problem::busy(error.to_string())),
+        Err(error) if is_permitted => Err(Problem::busy(error.to_string())),
         Err(error) => {
             warn!("GET /ready: {error}");
-            let told = "the broker is away, or what it keeps is damaged; the log says more, and so does this to who shows a key";
-            Ok(Problem::busy(told).response())
+            let detail =
+                "the broker is away or its data is damaged; see the bridge's log, or send a key to get the reason here";
+            Ok(Problem::busy(detail).response())
         }
     }
 }
 
-/// Names; with `?offsets=true` what [`topic`] says, of all of them in one go.
+/// The names of all topics; with `?offsets=true`, what [`topic`] returns for each of them.
 pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Result<Response, Problem> {
     let query = Query::parse(&request.query, &["offsets"])?;
     let with_offsets = match query.one("offsets")? {
@@ -98,11 +97,11 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
     let (shared, permit) = (app.clone(), permit.clone());
     let answer = app.ask(move || {
         let (broker, pages) = (shared.hub.broker(), &shared.settings.memory.pages);
-        // It is about as long as the last one. One that was longer than is ever allowed may have become shorter.
+        // The list is probably as long as the last one. If that exceeded the budget, topics may have been deleted since.
         let expected = beyond_small(shared.last_list.load(Ordering::Relaxed));
         let mut list_memory = pages.reserve(expected.min(pages.largest()))?;
         let mut topics = broker.list_topics()?;
-        let bytes = topics.iter().map(bytes_of).sum();
+        let bytes = topics.iter().map(topic_bytes).sum();
         shared.last_list.store(bytes, Ordering::Relaxed);
         list_memory.set(beyond_small(bytes))?;
         topics.retain(|topic| permit.may_see(&topic.name));
@@ -125,7 +124,7 @@ pub async fn topics(app: &Arc<App>, permit: &Permit, request: &Request) -> Resul
 pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Request) -> Result<Response, Problem> {
     Query::parse(&request.query, &[])?;
     let (shared, name) = (app.clone(), TopicName::new(name)?);
-    permit.may_look_at(&name)?;
+    permit.may_describe(&name)?;
     let answer = app.ask(move || {
         let broker = shared.hub.broker();
         let info = one_topic(broker.topics(std::slice::from_ref(&name))?)?;
@@ -136,22 +135,18 @@ pub async fn topic(app: &Arc<App>, permit: &Permit, name: &str, request: &Reques
     Ok(as_json(answer.await??))
 }
 
-/// What is counted: a small list or answer is there whatever other clients hold.
-fn beyond_small(bytes: usize) -> usize {
-    bytes.saturating_sub(SMALL_ANSWER)
-}
-
-/// Bytes that a topic takes in the list.
-fn bytes_of(topic: &TopicInfo) -> usize {
+/// Memory of a topic in the list, in bytes.
+fn topic_bytes(topic: &TopicInfo) -> usize {
     size_of::<TopicInfo>() + topic.name.as_str().len() + topic.partitions.len() * size_of::<PartitionInfo>()
 }
 
-/// Adds topics with their partitions' leaders and ends, which the broker is asked for once, or in parts where they are many.
+/// Appends topics with the leaders and offsets of their partitions. Asks the broker once, or several times if there are many
+/// partitions.
 fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Result<(), Problem> {
-    /// That are asked for at once, but for a single topic with more.
+    /// Partitions in one request, unless a single topic has more.
     const PARTITIONS: usize = 2000;
-    /// Bytes that a partition takes in a question and its answer.
-    const PARTITION: usize = 512;
+    /// Memory of a partition in a request and its response, in bytes.
+    const PARTITION_BYTES: usize = 512;
     let (mut rest, mut comma) = (topics, "");
     while !rest.is_empty() {
         let mut partitions = 0;
@@ -162,17 +157,19 @@ fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Re
         let (part, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         rest = after;
         let partitions: usize = part.iter().map(|topic| topic.partitions.len()).sum();
-        let _memory = out.reserve(beyond_small(PARTITION * partitions))?;
-        let places = part.iter().flat_map(|topic| topic.partitions.iter().map(|p| place(&topic.name, p)));
-        let asked: Vec<_> = places.flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p, OffsetAt::Latest)]).collect();
+        let _memory = out.reserve(beyond_small(PARTITION_BYTES * partitions))?;
+        let partitions_asked =
+            part.iter().flat_map(|topic| topic.partitions.iter().map(|p| topic_partition(&topic.name, p)));
+        let asked: Vec<_> =
+            partitions_asked.flat_map(|p| [(p.clone(), OffsetAt::Earliest), (p, OffsetAt::Latest)]).collect();
         let offsets = broker.offsets(&asked);
         let mut ends = offsets.chunks(2);
         for topic in part {
-            // A topic's name holds nothing that JSON would escape.
+            // A topic name contains no character that JSON escapes.
             out.add(&format!("{comma}{{\"name\":\"{}\",\"partitions\":[", topic.name))?;
             for (number, info) in topic.partitions.iter().enumerate() {
                 let ends = ends.next().unwrap_or_default();
-                // A partition without a leader has no offsets just now.
+                // While a partition has no leader its offsets are unknown.
                 let end = |at: usize| ends.get(at).and_then(|offset| offset.as_ref().ok());
                 let comma = if number > 0 { "," } else { "" };
                 let info =
@@ -186,28 +183,6 @@ fn describe(broker: &dyn Broker, topics: &[TopicInfo], out: &mut PageBody) -> Re
     Ok(())
 }
 
-pub fn one_topic(topics: Vec<Result<TopicInfo, BrokerError>>) -> Result<TopicInfo, BrokerError> {
-    topics.into_iter().next().unwrap_or_else(|| Err(BrokerError::Corrupt("the topic is missing in the answer".into())))
-}
-
-fn place(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
+fn topic_partition(topic: &TopicName, info: &PartitionInfo) -> TopicPartition {
     TopicPartition { topic: topic.clone(), partition: info.partition }
-}
-
-/// Bytes of an answer, which are counted until its client has taken them.
-pub fn counted(app: &App, answer: Vec<u8>) -> Result<Bytes, Problem> {
-    let mut memory = app.settings.memory.pages.empty_reservation();
-    memory.grow(beyond_small(answer.capacity()))?;
-    Ok(memory.hold(answer))
-}
-
-/// On a line of its own, for who reads it on a terminal.
-pub fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
-    as_json(json + "\n")
-}
-
-pub fn as_json<B: From<Bytes>>(json: impl Into<Bytes>) -> warp::http::Response<B> {
-    let mut response = warp::http::Response::new(B::from(json.into()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

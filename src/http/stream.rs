@@ -3,7 +3,7 @@
 use super::event;
 use super::limits::ClientSlot;
 use super::problem::Problem;
-use super::produce::Revoked;
+use super::shutdown::Revoked;
 use crate::hub::Mailbox;
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;

@@ -7,7 +7,7 @@ use super::handoff::Streaming;
 use super::limits::ClientKey;
 use super::problem::Problem;
 use super::query::{Query, TICKET};
-use super::routes::Request;
+use super::request::Request;
 use super::stream::{Frames, StreamStyle};
 use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
@@ -72,7 +72,7 @@ async fn open(
     request: &Request,
 ) -> Result<Response, Problem> {
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
-    let revoked = auth::over(app, permit, Right::Consume, &topics);
+    let revoked = auth::revocation(app, permit, Right::Consume, &topics);
     let style = style(request)?;
     let subscription = subscription(app, topics, query, request, style)?;
     if is_reconnect_of_complete_stream(&subscription, request) {

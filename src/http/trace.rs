@@ -1,4 +1,4 @@
-//! Which request it is: `X-Request-Id`, and W3C's trace context on its way into records.
+//! The identity of a request: `X-Request-Id`, and the W3C trace context that is passed on to records.
 
 use crate::logging::RequestId;
 use crate::record::Header;
@@ -8,44 +8,45 @@ use warp::http::header::{HeaderMap, HeaderValue};
 pub const REQUEST_ID: &str = "x-request-id";
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
-/// Bytes of a `tracestate` that must be passed on (Trace Context, 3.3.1.5); a longer one need not be.
+/// Bytes of the longest `tracestate` that must be passed on (Trace Context, 3.3.1.5). A longer one is dropped.
 const MAX_TRACESTATE: usize = 512;
 
-/// What records get of the request that brought them.
+/// Whether records carry the identity of their request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trace {
-    /// Nothing.
+    /// Records carry none of it.
     Dropped,
     /// `traceparent`, `tracestate` and `x-request-id`, as record headers of these names.
     Kept,
 }
 
-/// As the client names its request, where that is a name; else a new one. These headers carry it from now on.
+/// Returns the request id of the client if it is valid. Otherwise creates one and adds it to the headers.
 pub fn identify(headers: &mut HeaderMap) -> RequestId {
     let given = headers.get(REQUEST_ID).and_then(|id| RequestId::taken(id.to_str().ok()?));
     given.unwrap_or_else(|| {
-        let made = RequestId::new();
-        if let Some(value) = value(&made) {
+        let created = RequestId::new();
+        if let Some(value) = value(&created) {
             headers.insert(REQUEST_ID, value);
         }
-        made
+        created
     })
 }
 
+/// The request id as the value of a header.
 pub fn value(id: &RequestId) -> Option<HeaderValue> {
-    // An id holds nothing else than what a header may hold.
+    // Never `None`: an id contains only characters that a header may contain.
     HeaderValue::from_str(id).ok()
 }
 
 impl Trace {
-    /// The record headers that a request asks for.
-    pub fn headers(self, of: &HeaderMap) -> Vec<Header> {
+    /// The record headers for a request with these HTTP headers.
+    pub fn headers(self, request_headers: &HeaderMap) -> Vec<Header> {
         if self == Self::Dropped {
             return Vec::new();
         }
-        let text = |name: &str| of.get(name).and_then(|value| value.to_str().ok());
+        let text = |name: &str| request_headers.get(name).and_then(|value| value.to_str().ok());
         let parent = text(TRACEPARENT).filter(|parent| is_traceparent(parent));
-        // Without a parent, a state means nothing (3.3).
+        // A state without a parent is meaningless (3.3).
         let state = parent.and_then(|_| text(TRACESTATE)).filter(|state| (1..=MAX_TRACESTATE).contains(&state.len()));
         let named = [(TRACEPARENT, parent), (TRACESTATE, state), (REQUEST_ID, text(REQUEST_ID))];
         let header = |name: &str, value: &str| Header {
@@ -56,8 +57,8 @@ impl Trace {
     }
 }
 
-/// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01` (Trace Context, 3.2). Later versions may have more after
-/// that; ids of zeroes are none.
+/// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01` (Trace Context, 3.2). Later versions may append fields; ids
+/// that are all zero are invalid.
 fn is_traceparent(text: &str) -> bool {
     let hex =
         |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_is_passed_on_only_if_it_is_one() {
+    fn only_a_valid_traceparent_is_passed_on() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         for (text, fits) in [
             (good, true),

@@ -1,10 +1,10 @@
-//! Who may do what, through the routes: keys, sessions and tickets, and what ends with them.
+//! Authentication and authorization through the routes: keys, sessions, tickets and their revocation.
 
 use crate::support::documented::is_documented;
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use curlew::auth::{Authenticator, Digest, Watch};
+use curlew::auth::{AuthWatcher, Authenticator, Digest};
 use curlew::broker::BrokerError;
 use curlew::http::{self, App, BindScope, OriginPolicy, Origins, routes};
 use curlew::hub::{self, Hub};
@@ -22,7 +22,7 @@ use warp::hyper::body::Bytes;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: &str = "https://page.example";
 
-/// A bridge with an auth file that can be written anew.
+/// A bridge with an auth file that tests can rewrite.
 struct World {
     broker: Arc<MemoryBroker>,
     auth: Authenticator,
@@ -30,7 +30,7 @@ struct World {
     file: PathBuf,
 }
 
-/// `reader` reads a and b, `writer` writes a, `admin` may do everything.
+/// `reader` may consume a and b, `writer` may produce to a, `admin` may do everything.
 fn file() -> String {
     let reader = key("reader", "r-secret", r#"consume = ["a", "b"]"#);
     let writer = key("writer", "w-secret", r#"produce = ["a"]"#);
@@ -57,7 +57,7 @@ fn world_on(listens: BindScope) -> World {
     let path = std::env::temp_dir().join(format!("curlew-access-{}-{:x}", std::process::id(), fastrand::u64(..)));
     std::fs::write(&path, file()).unwrap();
     let auth = Authenticator::from_file(&path).unwrap();
-    let guard = OriginPolicy { origins: Origins::These(vec![PAGE.into()]), listens };
+    let guard = OriginPolicy { origins: Origins::Listed(vec![PAGE.into()]), scope: listens };
     let settings =
         http::Settings { guard, auth: auth.clone(), deletion: http::Deletion::Allowed, ..http::Settings::default() };
     World { broker, auth, app: App::new(hub, settings), file: path }
@@ -85,7 +85,7 @@ impl World {
         let answer = answer.unwrap_or_else(|_| panic!("{method} {path} does not end"));
         is_documented(method, path, answer.status());
         let said = format!("{:?}", String::from_utf8_lossy(answer.body()));
-        assert!(!said.contains("-secret"), "{method} {path} tells a secret: {said}");
+        assert!(!said.contains("-secret"), "{method} {path} reveals a secret: {said}");
         answer
     }
 
@@ -98,7 +98,7 @@ impl World {
         self.ask(method, path, &[("authorization", &bearer)], "1").await.status().as_u16()
     }
 
-    /// The cookie that `POST /login` sets.
+    /// Signs in and returns the session cookie.
     async fn login(&self, key: &str) -> String {
         let answer = self.ask("POST", "/login", &[], &json!({"token": key}).to_string()).await;
         assert_eq!(answer.status(), 200, "{:?}", answer.body());
@@ -114,7 +114,7 @@ impl World {
         json_of(&answer)["ticket"].as_str().unwrap().to_owned()
     }
 
-    /// Opens a stream and waits for its first record; then what is sent after that, to its end.
+    /// Opens a stream, waits for its first record, calls `meanwhile`, and returns the rest of the stream.
     async fn stream(&self, path: &str, headers: &[(&str, &str)], meanwhile: impl AsyncFnOnce(&mut Body)) -> String {
         let mut request = warp::test::request().path(path).header("host", "localhost:8080");
         for (name, value) in headers {
@@ -133,12 +133,12 @@ impl World {
     }
 }
 
-/// An answer that is read as it comes.
+/// A response body that is read in pieces.
 struct Body(warp::reply::Response);
 
 impl Body {
     async fn next(&mut self) -> Option<String> {
-        let frame = tokio::time::timeout(PATIENCE, self.0.frame()).await.expect("something within the time")?;
+        let frame = tokio::time::timeout(PATIENCE, self.0.frame()).await.expect("a frame before the deadline")?;
         let data = frame.ok().and_then(|frame| frame.into_data().ok()).expect("data");
         Some(String::from_utf8_lossy(&data).into_owned())
     }
@@ -146,7 +146,7 @@ impl Body {
     async fn until(&mut self, text: &str) {
         let mut seen = String::new();
         while !seen.contains(text) {
-            seen += &self.next().await.unwrap_or_else(|| panic!("{text:?} does not come: {seen}"));
+            seen += &self.next().await.unwrap_or_else(|| panic!("the body ends without {text:?}: {seen}"));
         }
     }
 }
@@ -155,16 +155,16 @@ fn json_of(answer: &Response<Bytes>) -> Value {
     serde_json::from_slice(answer.body()).unwrap_or_else(|e| panic!("{e}: {:?}", answer.body()))
 }
 
-/// The error of a `problem` event, which must be the last.
+/// Parses the `problem` event at the end of a stream.
 fn problem_of(text: &str) -> Value {
     let data = text.strip_suffix("\n\n").and_then(|text| text.rsplit_once("event: problem\ndata: ")).expect(text).1;
     serde_json::from_str(data).unwrap()
 }
 
 #[tokio::test]
-async fn a_right_is_for_what_it_names_and_nothing_else() {
+async fn a_right_permits_what_it_names_and_nothing_else() {
     let world = world();
-    // Of reader, writer, admin, a wrong key.
+    // The statuses for reader, writer, admin and an unknown key.
     let cases = [
         ("GET", "/topics/a/events?from=earliest&until=end", [200, 403, 200, 401]),
         ("GET", "/topics/c/events?from=earliest&until=end", [403, 403, 200, 401]),
@@ -193,7 +193,7 @@ async fn a_right_is_for_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn some_pages_are_for_everybody_and_the_rest_says_how_to_get_in() {
+async fn some_pages_are_public_and_the_others_say_how_to_authenticate() {
     let world = world();
     for path in ["/", "/dashboard/main.js", "/client.js", "/health", "/ready", "/openapi.json", "/login"] {
         assert_eq!(world.get(path, &[]).await.status(), 200, "{path}");
@@ -208,9 +208,9 @@ async fn some_pages_are_for_everybody_and_the_rest_says_how_to_get_in() {
     assert_eq!((status, challenge.as_str()), (401, r#"Bearer realm="curlew", Basic realm="curlew", charset="UTF-8""#));
     assert!(detail.contains("Authorization: Bearer KEY"), "{detail}");
     for page in [("sec-fetch-mode", "cors"), ("accept-language", "en")] {
-        assert_eq!(asked(&[page]).await.1, r#"Bearer realm="curlew""#, "a browser would show a window of its own");
+        assert_eq!(asked(&[page]).await.1, r#"Bearer realm="curlew""#, "a browser would open a password dialog");
     }
-    // Whatever is wrong with what is shown, it is said in the same words.
+    // The response is the same for every kind of wrong credential.
     let unknown = asked(&[("authorization", "Bearer nobody")]).await;
     assert!(unknown.0 == 401 && unknown.1.contains("error=\"invalid_token\""), "{unknown:?}");
     let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
@@ -223,7 +223,7 @@ async fn some_pages_are_for_everybody_and_the_rest_says_how_to_get_in() {
 }
 
 #[tokio::test]
-async fn where_the_broker_is_and_what_is_wrong_with_it_is_said_to_who_shows_a_key() {
+async fn only_authenticated_clients_learn_the_address_and_the_errors_of_the_broker() {
     let world = world();
     let right = [("authorization", "Bearer w-secret")];
     let strangers: [&[(&str, &str)]; 2] = [&[], &[("authorization", "Bearer nobody")]];
@@ -245,7 +245,7 @@ async fn where_the_broker_is_and_what_is_wrong_with_it_is_said_to_who_shows_a_ke
 }
 
 #[tokio::test]
-async fn topics_that_one_may_not_see_are_not_listed() {
+async fn topics_without_any_right_are_not_listed() {
     let world = world();
     for (key, topics) in
         [("r-secret", json!(["a", "b"])), ("w-secret", json!(["a"])), ("a-secret", json!(["a", "b", "c"]))]
@@ -260,7 +260,7 @@ async fn topics_that_one_may_not_see_are_not_listed() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_right_that_is_missing() {
+async fn a_rejection_names_the_missing_right() {
     let world = world();
     let answer = world.get("/topics/c/events", &[("authorization", "Bearer r-secret")]).await;
     let detail = json_of(&answer)["detail"].to_string();
@@ -268,7 +268,7 @@ async fn a_refusal_names_the_right_that_is_missing() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_login_lets_in_and_is_forgotten_by_logout() {
+async fn login_sets_a_session_cookie_and_logout_deletes_it() {
     let world = world();
     for (content_type, body) in [
         ("application/json", r#"{"token":"r-secret"}"#),
@@ -278,7 +278,7 @@ async fn a_cookie_of_login_lets_in_and_is_forgotten_by_logout() {
         assert_eq!(answer.status(), 200, "{body}");
         let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
         let (session, attributes) = cookie.split_once("; ").unwrap();
-        // To the second.
+        // A second may have passed.
         let attributes = attributes.replace("43199", "43200");
         assert_eq!(attributes, "Max-Age=43200; HttpOnly; SameSite=Strict");
         let said = json_of(&answer);
@@ -301,7 +301,7 @@ async fn a_cookie_of_login_lets_in_and_is_forgotten_by_logout() {
 }
 
 #[tokio::test]
-async fn a_body_of_login_and_of_tickets_has_the_limits_that_it_names() {
+async fn the_bodies_of_login_and_tickets_are_limited_and_errors_name_the_limit() {
     let app = |body_timeout| {
         let hub = Arc::new(Hub::start(MemoryBroker::new(), hub::Settings::default()).unwrap());
         let produce = http::produce::Settings { body_timeout, ..http::produce::Settings::default() };
@@ -328,7 +328,7 @@ async fn a_body_of_login_and_of_tickets_has_the_limits_that_it_names() {
 }
 
 #[tokio::test]
-async fn bridges_on_two_ports_of_a_host_keep_their_sessions_apart() {
+async fn bridges_on_two_ports_of_a_host_have_separate_sessions() {
     let world = world();
     let asked = async |method: &str, host: &str, cookie: &str| {
         let request = warp::test::request().method(method).path("/login").header("host", host).header("cookie", cookie);
@@ -347,7 +347,7 @@ async fn bridges_on_two_ports_of_a_host_keep_their_sessions_apart() {
 }
 
 #[tokio::test]
-async fn a_cookie_counts_only_for_pages_of_the_bridge_and_of_listed_origins() {
+async fn a_cookie_is_accepted_only_from_the_bridges_own_pages_and_listed_origins() {
     let world = world();
     let cookie = world.login("a-secret").await;
     let with = async |method: &str, headers: &[(&str, &str)]| {
@@ -357,11 +357,11 @@ async fn a_cookie_counts_only_for_pages_of_the_bridge_and_of_listed_origins() {
     assert_eq!(with("GET", &[]).await, 200);
     assert_eq!(with("GET", &[("sec-fetch-site", "same-origin")]).await, 200);
     assert_eq!(with("GET", &[("sec-fetch-site", "none")]).await, 200);
-    assert_eq!(with("GET", &[("sec-fetch-site", "same-site")]).await, 401, "a picture in a page of another port");
+    assert_eq!(with("GET", &[("sec-fetch-site", "same-site")]).await, 401, "an image in a page on another port");
     assert_eq!(with("GET", &[("sec-fetch-site", "cross-site")]).await, 401);
     assert_eq!(with("POST", &[("origin", "http://localhost:8080")]).await, 200);
     assert_eq!(with("POST", &[("origin", PAGE)]).await, 200);
-    assert_eq!(with("POST", &[("origin", "http://localhost:9000")]).await, 403, "a form in a page of another port");
+    assert_eq!(with("POST", &[("origin", "http://localhost:9000")]).await, 403, "a form in a page on another port");
     assert_eq!(with("POST", &[("origin", "null")]).await, 403);
 }
 
@@ -371,7 +371,7 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     let broker = MemoryBroker::new();
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
-    let guard = OriginPolicy { origins: Origins::Any, listens: BindScope::Network };
+    let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Network };
     let app = App::new(hub, http::Settings { guard, auth: listed.auth.clone(), ..http::Settings::default() });
     let any = World { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
     let cookie = listed.login("a-secret").await;
@@ -385,7 +385,7 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     let answer = any.get("/topics/a", &headers).await;
     assert_eq!((answer.status().as_u16(), cors(&answer)), (401, (Some("*".into()), None)), "the cookie does not count");
     let answer = any.get("/topics/a", &[("origin", PAGE), ("authorization", "Bearer a-secret")]).await;
-    assert_eq!(answer.status(), 200, "what the page itself shows does");
+    assert_eq!(answer.status(), 200, "a header that the page sets does");
     let answer = any.ask("POST", "/login", &[("origin", PAGE)], r#"{"token":"a-secret"}"#).await;
     assert_eq!((answer.status().as_u16(), answer.headers().get("set-cookie")), (403, None));
     let asked = [
@@ -397,18 +397,14 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
         [(&listed, (Some(PAGE.to_owned()), Some("true".to_owned()))), (&any, (Some("*".into()), None))]
     {
         let answer = world.ask("OPTIONS", "/topics/a/events", &asked, "").await;
-        assert_eq!(
-            (answer.status().as_u16(), cors(&answer)),
-            (204, expected),
-            "a preflight shows nothing and needs nothing"
-        );
+        assert_eq!((answer.status().as_u16(), cors(&answer)), (204, expected), "a preflight needs no credentials");
         let allowed = answer.headers()["access-control-allow-headers"].to_str().unwrap().to_lowercase();
         assert!(allowed.contains("authorization") && allowed.contains("last-event-id"), "{allowed}");
     }
 }
 
 #[tokio::test]
-async fn a_ticket_opens_streams_of_its_topics_alone() {
+async fn a_ticket_opens_only_streams_of_its_topics() {
     let world = world();
     let ticket = world.ticket("r-secret", &["a"]).await;
     let status = async |path: &str| world.get(path, &[]).await.status().as_u16();
@@ -429,11 +425,7 @@ async fn a_ticket_opens_streams_of_its_topics_alone() {
     }
     let session = world.login("r-secret").await;
     let session = session.split_once('=').unwrap().1;
-    assert_eq!(
-        status(&format!("/topics/a/events?until=end&ticket={session}")).await,
-        401,
-        "no session stands in a URL"
-    );
+    assert_eq!(status(&format!("/topics/a/events?until=end&ticket={session}")).await, 401, "a session is not a ticket");
     let bearer = [("authorization", "Bearer r-secret")];
     for (body, expected) in [
         (r#"{"topics":["c"]}"#, 403),
@@ -449,12 +441,12 @@ async fn a_ticket_opens_streams_of_its_topics_alone() {
 }
 
 #[tokio::test]
-async fn without_an_auth_file_a_ticket_is_null_and_taken_so() {
+async fn without_an_auth_file_a_ticket_is_null_and_streams_accept_null() {
     let broker = MemoryBroker::new();
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
     let app = App::new(hub, http::Settings::default());
-    let world = World { broker, auth: Authenticator::off(), app, file: PathBuf::new() };
+    let world = World { broker, auth: Authenticator::disabled(), app, file: PathBuf::new() };
     let answer = world.ask("POST", "/tickets", &[], r#"{"topics":["a"]}"#).await;
     assert_eq!((answer.status().as_u16(), &json_of(&answer)["ticket"]), (201, &Value::Null));
     assert_eq!(world.get("/topics/a/events?until=end&ticket=null", &[]).await.status(), 200);
@@ -479,7 +471,7 @@ async fn a_stream_ends_with_a_problem_when_its_key_is_revoked() {
         let rest = world
             .stream(&path, &headers, async |body| {
                 world.rewrite("this is no TOML");
-                world.rewrite(&(file() + "# what it may do is as before\n"));
+                world.rewrite(&(file() + "# the rights have not changed\n"));
                 let still_here = format!("still here {number}");
                 world.broker.append("a", 0, still_here.as_str());
                 body.until(&still_here).await;
@@ -501,7 +493,7 @@ async fn a_stream_ends_with_a_problem_when_its_key_may_no_longer_read_the_topic(
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_a_problem_when_its_key_ends() {
+async fn a_stream_ends_with_a_problem_when_its_key_expires() {
     let world = world();
     let ends = (curlew::record::now() / 1000 + 2) * 1000;
     let at = time::OffsetDateTime::from_unix_timestamp(ends / 1000).unwrap();
@@ -510,11 +502,11 @@ async fn a_stream_ends_with_a_problem_when_its_key_ends() {
     let ticket = world.ticket("r-secret", &["a"]).await;
     let rest = world.stream(&format!("/topics/a/events?from=earliest&ticket={ticket}"), &[], async |_| {}).await;
     assert!(curlew::record::now() >= ends);
-    assert_eq!((&problem_of(&rest)["status"], rest.contains("has ended")), (&json!(401), true), "{rest}");
+    assert_eq!((&problem_of(&rest)["status"], rest.contains("has expired")), (&json!(401), true), "{rest}");
 }
 
 #[tokio::test]
-async fn a_busy_stream_ends_too() {
+async fn a_busy_stream_ends_when_its_key_is_revoked() {
     let world = world();
     let headers = [("authorization", "Bearer r-secret")];
     let broker = world.broker.clone();
@@ -533,7 +525,7 @@ async fn a_busy_stream_ends_too() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_not_read_on_when_its_key_is_revoked() {
+async fn an_endless_body_is_cut_off_when_its_key_is_revoked() {
     let world = world();
     let (send, mut lines) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(4);
     let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| lines.poll_recv(cx)));
@@ -552,10 +544,10 @@ async fn an_endless_body_is_not_read_on_when_its_key_is_revoked() {
 }
 
 #[test]
-fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
+fn a_changed_file_is_reloaded_and_an_invalid_one_is_rejected() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(async { world() });
-    let watch = Watch::start(world.auth.clone()).unwrap();
+    let watch = AuthWatcher::start(world.auth.clone()).unwrap();
     let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
     let until = |key: &str, expected: u16| {
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -570,11 +562,11 @@ fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
     until("n-secret", 200);
     assert_eq!(status("r-secret"), 401);
     write("[[key]]\nname = \"cut\"\nsha2");
-    watch.read_anew();
+    watch.reload_soon();
     std::fs::remove_file(&world.file).unwrap();
-    watch.read_anew();
-    assert_eq!(status("n-secret"), 200, "what was said before holds on");
-    // As editors and Kubernetes do: another file of that name.
+    watch.reload_soon();
+    assert_eq!(status("n-secret"), 200, "the previous keys stay valid");
+    // Editors and Kubernetes replace the file.
     let beside = world.file.with_extension("new");
     std::fs::write(&beside, key("last", "l-secret", r#"consume = ["*"]"#)).unwrap();
     std::fs::rename(&beside, &world.file).unwrap();
@@ -583,17 +575,17 @@ fn a_changed_file_is_noticed_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
-fn an_auth_file_that_becomes_a_pipe_or_a_device_holds_nothing_up() {
+fn an_auth_file_that_becomes_a_pipe_or_a_device_does_not_block_reloading() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(async { world() });
-    let watch = Watch::start(world.auth.clone()).unwrap();
+    let watch = AuthWatcher::start(world.auth.clone()).unwrap();
     let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
     let beside = world.file.with_extension("new");
     let replace = || {
         std::fs::rename(&beside, &world.file).unwrap();
-        watch.read_anew();
+        watch.reload_soon();
     };
-    // Opening it as usual would wait for a writer for ever, and the other one has no end.
+    // A plain open of a pipe blocks until there is a writer, and reading /dev/zero never ends.
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &beside, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     replace();
@@ -607,19 +599,19 @@ fn an_auth_file_that_becomes_a_pipe_or_a_device_holds_nothing_up() {
         assert!(std::time::Instant::now() < deadline, "a key is not revoked any more");
         std::thread::yield_now();
     }
-    // Joins the thread that reads, as the end of the program does.
+    // Joins the thread, as the shutdown of the program does.
     drop(watch);
 }
 
 #[tokio::test]
-async fn a_file_that_was_missing_is_read_as_soon_as_it_is_there() {
+async fn a_missing_key_file_is_read_when_it_is_created() {
     let world = world();
     let keys = world.file.with_extension("pem");
     let named = format!("[[jwt]]\nname = \"idp\"\npublic_key_file = {:?}\n", keys.file_name().unwrap());
     world.rewrite(&(key("new", "n-secret", r#"consume = ["*"]"#) + &named));
     let status = async |key: &str| world.status("GET", "/topics/a", key).await;
-    assert_eq!((status("r-secret").await, status("n-secret").await), (200, 401), "what was said before holds on");
-    assert!(!world.auth.has_changed(), "it is not read and refused again and again");
+    assert_eq!((status("r-secret").await, status("n-secret").await), (200, 401), "the previous keys stay valid");
+    assert!(!world.auth.has_changed(), "the invalid file is read only once");
     std::fs::write(&keys, include_str!("../../src/auth/jwt/testing/ec.pub.pem")).unwrap();
     assert!(world.auth.has_changed());
     world.auth.reload();
@@ -628,13 +620,13 @@ async fn a_file_that_was_missing_is_read_as_soon_as_it_is_there() {
 }
 
 #[tokio::test]
-async fn metrics_of_a_bridge_on_loopback_are_for_everybody_on_it() {
+async fn metrics_of_a_loopback_bridge_need_no_credentials() {
     assert_eq!(world_on(BindScope::Loopback).get("/metrics", &[]).await.status(), 200);
     assert_eq!(world().get("/metrics", &[]).await.status(), 401);
 }
 
 #[tokio::test]
-async fn metrics_are_not_for_everybody_who_comes_by_a_proxy_on_this_machine() {
+async fn metrics_through_a_local_proxy_need_credentials() {
     let world = world_on(BindScope::Loopback);
     let public = PAGE.strip_prefix("https://").unwrap();
     let ways = [

@@ -1,4 +1,4 @@
-//! What clients may do over HTTP/2 that no library does: bodies that are cut, answers that nobody reads, silence.
+//! What clients may do over HTTP/2 that no library does: truncated bodies, unread responses, silence.
 
 use crate::support::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, block, frame, head};
 use crate::support::served::Served;
@@ -20,7 +20,7 @@ fn written(served: &Served) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_body_that_was_cut_is_not_written() {
+async fn a_truncated_body_is_not_written() {
     let (no_error, cancel) = (0, 8);
     let served = serve(NEVER, NEVER);
     let mut client = Frames::connect(served.address, WINDOW).await;
@@ -33,7 +33,7 @@ async fn a_body_that_was_cut_is_not_written() {
                 client.send(HEADERS, END_HEADERS, stream, &head("POST", "/topics/t", headers)).await;
                 client.send(DATA, 0, stream, b"{\"cut\": true}").await;
                 client.reset(stream, code).await;
-                // What was cut would have been written by then.
+                // A truncated body would have been written by then.
                 let whole = format!("{{\"stream\": {stream}}}");
                 client.send(HEADERS, END_HEADERS, stream + 2, &head("POST", "/topics/t", &headers[..1])).await;
                 client.send(DATA, END_STREAM, stream + 2, whole.as_bytes()).await;
@@ -47,9 +47,9 @@ async fn a_body_that_was_cut_is_not_written() {
     }
 }
 
-/// It writes for longer than the stall timeout, and its window for the answer holds no receipt.
+/// The client uploads for longer than the stall timeout, and its window is too small for a receipt.
 #[tokio::test]
-async fn a_client_that_reads_no_receipts_while_it_writes_is_not_reset() {
+async fn a_client_that_reads_no_receipts_while_it_uploads_is_not_reset() {
     const WINDOW_UPDATE: u8 = 8;
     let stall = Duration::from_secs(1);
     let served = serve(NEVER, stall);
@@ -68,7 +68,7 @@ async fn a_client_that_reads_no_receipts_while_it_writes_is_not_reset() {
 }
 
 #[tokio::test]
-async fn a_body_that_has_ended_is_written_however_it_ends() {
+async fn a_complete_body_is_written_however_it_ends() {
     let served = serve(NEVER, NEVER);
     let mut client = Frames::connect(served.address, WINDOW).await;
     let ends = |stream| {
@@ -98,7 +98,7 @@ async fn a_body_that_has_ended_is_written_however_it_ends() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_refused_may_end_its_body_and_one_that_does_not_is_stopped() {
+async fn a_rejected_client_may_end_its_body_or_else_is_reset() {
     let no_error = [0; 4];
     let served = serve(NEVER, NEVER);
     for has_end in [true, false] {
@@ -108,7 +108,7 @@ async fn a_client_that_is_refused_may_end_its_body_and_one_that_does_not_is_stop
         assert!(client.answer(1).await.contains("404"));
         client.send(DATA, if has_end { END_STREAM } else { 0 }, 1, &[b'x'; 1000]).await;
         if has_end {
-            // Nothing more is said about it, though another answer comes much later.
+            // The stream gets no further frame, even while another response arrives much later.
             client.get(3, "/topics/t/partitions/0/records?offset=1&timeout=1500").await;
             client.answer(3).await;
         } else {
@@ -119,7 +119,7 @@ async fn a_client_that_is_refused_may_end_its_body_and_one_that_does_not_is_stop
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so_and_still_whether_the_bridge_is_well() {
+async fn a_connection_beyond_the_limit_is_rejected_but_gets_the_health() {
     let served = Served::start(http::Settings { max_connections: 1, ..http::Settings::default() });
     let mut first = Frames::connect(served.address, WINDOW).await;
     first.get(1, "/health").await;
@@ -134,7 +134,7 @@ async fn one_connection_too_many_is_told_so_and_still_whether_the_bridge_is_well
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_reads_is_reset_though_it_lies_ready() {
+async fn an_unread_response_is_reset_although_it_is_complete() {
     let served = serve(NEVER, SOON);
     let mut client = Frames::connect(served.address, 1).await;
     for stream in [1, 3, 5] {
@@ -149,7 +149,7 @@ async fn an_answer_that_nobody_reads_is_reset_though_it_lies_ready() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_read_in_pieces_comes_whole() {
+async fn a_response_that_is_read_in_pieces_is_complete() {
     let served = serve(NEVER, NEVER);
     let mut client = Frames::connect(served.address, WINDOW).await;
     client.get(1, "/openapi.json").await;
@@ -158,7 +158,7 @@ async fn an_answer_that_is_read_in_pieces_comes_whole() {
 }
 
 #[tokio::test]
-async fn a_head_may_be_as_large_as_a_setting_can_say() {
+async fn a_head_may_be_as_large_as_the_largest_setting() {
     let limits = limits::Settings { max_header: usize::MAX, ..limits::Settings::default() };
     let served = Served::start(http::Settings { limits, ..http::Settings::default() });
     let mut client = Frames::connect(served.address, WINDOW).await;
@@ -166,14 +166,14 @@ async fn a_head_may_be_as_large_as_a_setting_can_say() {
     assert!(client.answer(1).await.contains("ok"));
 }
 
-/// The connection ends, and not before its time.
+/// Waits for the end of the connection, and checks that it is not early.
 async fn ends(mut client: Frames, begun: Instant) {
     client.resets_until_closed().await;
     assert!(begun.elapsed() >= SOON, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
-async fn a_connection_that_asks_nothing_is_closed() {
+async fn a_connection_without_requests_is_closed() {
     let served = serve(SOON, SOON);
     let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/health", &[]));
     // Nothing, half a head, a request.
@@ -186,7 +186,7 @@ async fn a_connection_that_asks_nothing_is_closed() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_end_nobody_reads_does_not_keep_its_connection() {
+async fn a_response_with_an_unread_end_does_not_keep_its_connection_open() {
     let served = serve(SOON, SOON);
     let begun = Instant::now();
     let mut client = Frames::connect(served.address, 1).await;
@@ -200,7 +200,7 @@ async fn a_connection_with_an_open_stream_is_not_idle() {
     let mut client = Frames::connect(served.address, WINDOW).await;
     client.get(1, "/topics/t/events").await;
     served.until_streams(1).await;
-    // Silence for longer than is allowed to one who has asked nothing.
+    // Silence for longer than a connection without an open request may be idle.
     tokio::time::sleep(SOON * 3).await;
     client.get(3, "/health").await;
     client.answer(3).await;

@@ -1,5 +1,4 @@
-//! Requests that break the rules of HTTP: each is answered with a status and a body that says what is wrong, and is no
-//! fault of ours.
+//! Requests that violate HTTP: each gets a status and a body that states the error, and no 5xx.
 
 use crate::support::damage::damaged;
 use crate::support::served::{PATIENCE, Served};
@@ -15,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use warp::hyper::body::Bytes;
 
-/// All that comes back until the server closes.
+/// The whole response, up to the end of the connection.
 async fn answer(served: &Served, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -29,7 +28,7 @@ fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
-/// Panics where an error has no body that says what is wrong.
+/// Panics if an error response has no body that states the error.
 fn check_problem(answer: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer}"));
     assert!(head.contains("\r\ncontent-type: application/problem+json"), "{answer}");
@@ -39,13 +38,13 @@ fn check_problem(answer: &str) {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_a_rule_of_http_is_told_which() {
+async fn a_request_that_violates_http_learns_which_rule() {
     let served = Served::start(http::Settings::default());
     let panics = watchdog::panics();
     let many: String = (0..150).map(|n| format!("x-{n}: y\r\n")).collect();
     let long = "a".repeat(66_000);
     for (request, expected, said) in [
-        // A target without a path, which warp panics at.
+        // A target without a path, which makes warp panic.
         ("CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "CONNECT"),
         ("GET a HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "has no path"),
         ("GET a:1 HTTP/1.0\r\n\r\n", 400, "has no path"),
@@ -63,7 +62,7 @@ async fn a_request_that_breaks_a_rule_of_http_is_told_which() {
             "only chunked",
         ),
         ("POST /topics/t HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip\r\n\r\n", 400, "RFC 9112"),
-        // What the HTTP library rejects by itself.
+        // Requests that hyper rejects.
         ("GET /topics/t/events?where=value.a > 3 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "%20"),
         ("GET /topics/\u{1} HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "percent-encoded"),
         ("GET / HTTP/9.9\r\nhost: localhost\r\n\r\n", 400, "HTTP/1.1"),
@@ -88,7 +87,7 @@ async fn a_request_that_breaks_a_rule_of_http_is_told_which() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_has_no_body_whatever_is_wrong_with_the_request() {
+async fn a_response_to_head_has_no_body_whatever_the_error() {
     let full = http::Settings { max_connections: 0, ..http::Settings::default() };
     let (served, full) = (Served::start(http::Settings::default()), Served::start(full));
     for (served, request, expected) in [
@@ -109,7 +108,7 @@ async fn an_answer_to_head_has_no_body_whatever_is_wrong_with_the_request() {
 }
 
 #[tokio::test]
-async fn health_is_told_however_many_connections_are_silent() {
+async fn health_is_served_however_many_connections_are_silent() {
     let served = Served::start(http::Settings { max_connections: 1, ..http::Settings::default() });
     let mut silent = Vec::new();
     for _ in 0..300 {
@@ -163,12 +162,12 @@ static WORLD: LazyLock<(Runtime, Served)> = LazyLock::new(|| {
 
 proptest! {
     #[test]
-    fn whatever_the_request_target_is_it_is_answered_and_nothing_panics(
+    fn every_request_target_gets_a_response_without_a_panic(
         method in "GET|POST|HEAD|OPTIONS|CONNECT|TRACE|[A-Z]{1,9}",
         target in damaged(TARGETS.map(|text| text.as_bytes().to_vec()).to_vec()),
         version in "HTTP/1\\.[01]",
     ) {
-        // A line end would begin a header, or another request.
+        // A line end would start a header or another request.
         prop_assume!(!target.contains(&b'\n') && !target.contains(&b'\r'));
         let (runtime, served) = &*WORLD;
         let head = b"\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

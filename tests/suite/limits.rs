@@ -1,10 +1,10 @@
-//! What one client may take, through the routes: each limit names itself, and costs nobody else anything.
+//! Limits for each client, through the routes: each rejection names its setting, and other clients are not affected.
 
 use crate::support::memory_broker::MemoryBroker;
 use curlew::auth::{Authenticator, Digest};
 use curlew::cel;
 use curlew::http::limits::Settings;
-use curlew::http::{self, App, Network, Proxies, routes};
+use curlew::http::{self, App, Network, TrustedProxies, routes};
 use curlew::hub::{self, Hub};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,7 +18,7 @@ const ME: &str = "192.0.2.1";
 const OTHER: &str = "192.0.2.2";
 
 fn app(limits: Settings) -> Arc<App> {
-    app_for(limits, Authenticator::off())
+    app_for(limits, Authenticator::disabled())
 }
 
 fn app_for(limits: Settings, auth: Authenticator) -> Arc<App> {
@@ -28,8 +28,8 @@ fn app_for(limits: Settings, auth: Authenticator) -> Arc<App> {
 fn app_on(broker: Arc<MemoryBroker>, limits: Settings, auth: Authenticator) -> Arc<App> {
     broker.create("t", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
-    // Without a socket every request comes from loopback, as if from a proxy there.
-    let proxies = Proxies(vec![Network::new("127.0.0.1".parse().unwrap(), None).unwrap()]);
+    // Requests without a socket come from loopback, as if from a proxy there.
+    let proxies = TrustedProxies(vec![Network::new("127.0.0.1".parse().unwrap(), None).unwrap()]);
     App::new(hub, http::Settings { limits, proxies, auth, ..http::Settings::default() })
 }
 
@@ -42,53 +42,53 @@ async fn get(app: &Arc<App>, path: &str, from: &str) -> Response<Bytes> {
     request("GET", path, from).reply(&routes(app.clone())).await
 }
 
-fn refusal(answer: &Response<Bytes>) -> (u16, String) {
+fn rejection(answer: &Response<Bytes>) -> (u16, String) {
     let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
     (answer.status().as_u16(), body["detail"].as_str().unwrap().to_owned())
 }
 
 #[tokio::test]
-async fn nobody_is_taken_for_this_machine_by_a_header_that_makes_a_proxys_word_unbelievable() {
+async fn a_client_cannot_pass_for_loopback_by_spoiling_the_headers_of_a_proxy() {
     for (header, value) in [("forwarded", "for=x"), ("forwarded", "for=127.0.0.1"), ("x-forwarded-for", "unknown")] {
         let app = app(Settings { requests_per_second: 1, ..Settings::default() });
-        let mut refused = 0;
+        let mut rejected = 0;
         for _ in 0..10 {
             let request = request("GET", "/topics", ME).header(header, value);
-            refused += usize::from(request.reply(&routes(app.clone())).await.status() == 429);
+            rejected += usize::from(request.reply(&routes(app.clone())).await.status() == 429);
         }
-        assert!((7..=8).contains(&refused), "{header}: {value}: {refused}");
+        assert!((7..=8).contains(&rejected), "{header}: {value}: {rejected}");
     }
 }
 
 #[tokio::test]
-async fn whoever_watches_the_process_may_ask_as_often_as_it_likes_and_only_that() {
+async fn health_checks_are_not_rate_limited_and_other_requests_are() {
     let app = app(Settings { requests_per_second: 1, ..Settings::default() });
-    for (method, all_are_let_in) in [("GET", true), ("HEAD", true), ("POST", false), ("OPTIONS", false)] {
-        let mut refused = 0;
+    for (method, all_are_admitted) in [("GET", true), ("HEAD", true), ("POST", false), ("OPTIONS", false)] {
+        let mut rejected = 0;
         for _ in 0..10 {
             let answer = request(method, "/health", OTHER).reply(&routes(app.clone())).await;
-            refused += usize::from(answer.status() == 429);
+            rejected += usize::from(answer.status() == 429);
         }
-        assert_eq!(refused == 0, all_are_let_in, "{method}: {refused} of 10");
+        assert_eq!(rejected == 0, all_are_admitted, "{method}: {rejected} of 10");
     }
 }
 
 #[tokio::test]
-async fn who_asks_too_often_is_told_when_to_come_again_and_others_notice_nothing() {
+async fn requests_beyond_the_rate_get_retry_after_and_other_clients_are_not_affected() {
     let app = app(Settings { requests_per_second: 1, ..Settings::default() });
     let mut answers = Vec::new();
     for _ in 0..10 {
         answers.push(get(&app, "/topics", ME).await);
     }
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status() != 200).collect();
-    assert!((7..=8).contains(&refused.len()), "{}", refused.len());
-    let (status, detail) = refusal(refused[0]);
+    let rejected: Vec<_> = answers.iter().filter(|answer| answer.status() != 200).collect();
+    assert!((7..=8).contains(&rejected.len()), "{}", rejected.len());
+    let (status, detail) = rejection(rejected[0]);
     assert_eq!(status, 429);
     assert!(detail.contains("192.0.2.1") && detail.contains("--max-requests-per-second"), "{detail}");
-    assert_eq!(refused[0].headers()["retry-after"], "1");
+    assert_eq!(rejected[0].headers()["retry-after"], "1");
     assert_eq!(get(&app, "/topics", OTHER).await.status(), 200);
     assert_eq!(get(&app, "/health", ME).await.status(), 200);
-    // On this machine nobody is counted, unless the settings say so.
+    // Loopback clients are exempt by default.
     for _ in 0..10 {
         assert_eq!(get(&app, "/topics", "127.0.0.1").await.status(), 200);
     }
@@ -101,7 +101,7 @@ async fn streams_of_an_address_count_until_they_end() {
     let open = |from| request("GET", "/topics/t/events", from).filter(&routes);
     let (first, second) = (open(ME).await.unwrap(), open(ME).await.unwrap());
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
-    let (status, detail) = refusal(&get(&app, "/topics/t/events", ME).await);
+    let (status, detail) = rejection(&get(&app, "/topics/t/events", ME).await);
     assert_eq!(status, 429);
     assert!(detail.contains("has 2 streams") && detail.contains("--max-streams-per-address"), "{detail}");
     let other = open(OTHER).await.unwrap();
@@ -110,7 +110,7 @@ async fn streams_of_an_address_count_until_they_end() {
     assert_eq!(open(ME).await.unwrap().status(), 200);
 }
 
-/// Whom this auth file lets in.
+/// An authenticator for an auth file with this text.
 fn auth(text: &str) -> Authenticator {
     let file = std::env::temp_dir().join(format!("curlew-limits-{}-{:x}", std::process::id(), fastrand::u64(..)));
     std::fs::write(&file, text).unwrap();
@@ -125,7 +125,7 @@ fn page() -> Authenticator {
 }
 
 #[tokio::test]
-async fn streams_of_a_key_come_back_all_at_once_however_few_requests_it_may_make() {
+async fn streams_of_a_key_reconnect_at_once_whatever_its_request_rate() {
     let limits = Settings { requests_per_second: 1, streams_per_key: 20, ..Settings::default() };
     let routes = routes(app_for(limits, page()));
     let ask = |path| request("GET", path, ME).header("authorization", "Bearer s").filter(&routes);
@@ -135,15 +135,15 @@ async fn streams_of_a_key_come_back_all_at_once_however_few_requests_it_may_make
     }
     assert!(open.iter().all(|answer| answer.status() == 200));
     assert_eq!(ask("/topics/t/events").await.unwrap().status(), 429);
-    let mut refused = 0;
+    let mut rejected = 0;
     for _ in 0..5 {
-        refused += usize::from(ask("/topics").await.unwrap().status() == 429);
+        rejected += usize::from(ask("/topics").await.unwrap().status() == 429);
     }
-    assert!(refused >= 2, "{refused}");
+    assert!(rejected >= 2, "{rejected}");
 }
 
 #[tokio::test]
-async fn what_opens_no_stream_counts_as_a_request_whatever_its_topic_is_called() {
+async fn a_request_that_opens_no_stream_is_counted_whatever_its_topic_is_called() {
     for (method, path) in [
         ("POST", "/topics/events"),
         ("GET", "/topics/events"),
@@ -152,18 +152,18 @@ async fn what_opens_no_stream_counts_as_a_request_whatever_its_topic_is_called()
         ("HEAD", "/topics/t/events"),
     ] {
         let app = app_for(Settings { requests_per_second: 1, ..Settings::default() }, page());
-        let mut refused = 0;
+        let mut rejected = 0;
         for _ in 0..10 {
             let ask =
                 request(method, path, ME).header("authorization", "Bearer s").header("content-type", "text/plain");
-            refused += usize::from(ask.body("x").reply(&routes(app.clone())).await.status() == 429);
+            rejected += usize::from(ask.body("x").reply(&routes(app.clone())).await.status() == 429);
         }
-        assert!(refused >= 6, "{method} {path}: {refused}");
+        assert!(rejected >= 6, "{method} {path}: {rejected}");
     }
 }
 
 #[tokio::test]
-async fn who_guesses_passwords_is_told_to_wait_and_others_sign_in() {
+async fn a_client_that_guesses_passwords_must_wait_and_others_log_in() {
     use argon2::password_hash::PasswordHasher;
     let params = argon2::Params::new(64, 1, 1, None).unwrap();
     let quick = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
@@ -181,7 +181,7 @@ async fn who_guesses_passwords_is_told_to_wait_and_others_sign_in() {
     for from in [ME, "127.0.0.1"] {
         assert_eq!(sign_in(from, "ann:horse").await.status(), 200);
         let guesses = (0..50).map(|guess| sign_in(from, if guess % 2 == 0 { "ann:hors" } else { "nobody:x" }));
-        // A slow machine tries some more.
+        // On a slow machine some more are checked.
         let begin = std::time::Instant::now();
         let mut answers = Vec::new();
         for guess in guesses {
@@ -190,21 +190,25 @@ async fn who_guesses_passwords_is_told_to_wait_and_others_sign_in() {
         let most = 5 + 2 * begin.elapsed().as_secs() as usize;
         let tried = answers.iter().filter(|answer| answer.status() == 401).count();
         assert!((4..=most).contains(&tried), "{from}: {tried}");
-        let refused = answers.iter().find(|answer| answer.status() != 401).unwrap();
-        let (status, detail) = refusal(refused);
+        let rejected = answers.iter().find(|answer| answer.status() != 401).unwrap();
+        let (status, detail) = rejection(rejected);
         assert!(status == 429 && detail.contains("too many passwords"), "{status} {detail}");
-        assert_eq!(refused.headers()["retry-after"], "1");
-        assert_eq!(sign_in(from, "ann:horse").await.status(), 200, "a password that was right is not tried again");
+        assert_eq!(rejected.headers()["retry-after"], "1");
+        assert_eq!(
+            sign_in(from, "ann:horse").await.status(),
+            200,
+            "a password that was right before is not checked again"
+        );
     }
     assert_eq!(sign_in(OTHER, "bob:cow").await.status(), 200);
-    // Who knows it may show it as often as they like.
+    // The right password may be sent any number of times.
     for _ in 0..20 {
         assert_eq!(sign_in("192.0.2.3", "bob:cow").await.status(), 200);
     }
 }
 
 #[tokio::test]
-async fn each_limit_of_a_request_names_itself() {
+async fn each_limit_of_a_request_names_its_setting() {
     let app = app(Settings {
         max_header: 1000,
         topics_per_stream: 2,
@@ -217,7 +221,7 @@ async fn each_limit_of_a_request_names_itself() {
         ("/topics/t/events?where=key+%3D%3D+%22aaaaaaaaaaaaaaaaaaaa%22".to_owned(), 400, "at most 20 characters"),
     ];
     for (path, expected, word) in cases {
-        let (status, detail) = refusal(&get(&app, &path, ME).await);
+        let (status, detail) = rejection(&get(&app, &path, ME).await);
         assert_eq!(status, expected, "{path}: {detail}");
         assert!(detail.contains(word), "{path}: {detail}");
     }
@@ -244,18 +248,19 @@ async fn a_gzip_body_is_produced_as_what_it_holds() {
     assert!(String::from_utf8_lossy(damaged.body()).contains("not gzip"), "{damaged:?}");
     let unknown = post("text/plain", "br", b"x".to_vec()).await;
     assert_eq!(unknown.headers()["accept-encoding"], "gzip");
-    assert_eq!(refusal(&unknown).0, 415);
+    assert_eq!(rejection(&unknown).0, 415);
     let seen = get(&app, "/topics/t/partitions/0/records?offset=0", ME).await;
     let seen: serde_json::Value = serde_json::from_slice(seen.body()).unwrap();
     assert_eq!(seen["records"].as_array().map(Vec::len), Some(4), "{seen}");
 }
 
 #[tokio::test]
-async fn pages_that_wait_for_records_hold_no_place() {
+async fn pages_that_wait_for_records_do_not_block_other_pages() {
     const WAITING: usize = 800;
     const DEADLINE: Duration = Duration::from_secs(60);
     let broker = MemoryBroker::new();
-    let app = app_on(broker.clone(), Settings { streams_per_address: 2, ..Settings::default() }, Authenticator::off());
+    let app =
+        app_on(broker.clone(), Settings { streams_per_address: 2, ..Settings::default() }, Authenticator::disabled());
     let wait = |from: &'static str| {
         let app = app.clone();
         tokio::spawn(async move { get(&app, "/topics/t/partitions/0/records?offset=0&timeout=30000", from).await })
@@ -270,10 +275,10 @@ async fn pages_that_wait_for_records_hold_no_place() {
         tokio::time::timeout(DEADLINE, count_is_reached).await.expect("all of them wait");
     };
     until_waiting(WAITING).await;
-    // Each of them waits for longer than a page waits for its turn.
+    // Each waits for longer than a page may queue.
     let other = get(&app, "/topics/t/partitions/0/records", OTHER).await;
     assert_eq!(other.status(), 200);
-    // They count as streams of their address.
+    // Waiting pages count as streams of their address.
     let mine: Vec<_> = (0..4).map(|_| wait(ME)).collect();
     until_waiting(WAITING + 2).await;
     broker.append("t", 0, "first");

@@ -1,4 +1,4 @@
-//! The memory budget, through the routes: what it covers, and that what does not fit is refused or read later.
+//! The memory budget, through the routes: what it covers, and that requests beyond it are rejected or served later.
 
 use crate::support::memory_broker::MemoryBroker;
 use curlew::http::{self, App, produce, routes};
@@ -29,7 +29,7 @@ fn world(budget: usize) -> World {
 }
 
 impl World {
-    /// The answer as its client has it before it takes anything of it.
+    /// The response before its client has read any of the body.
     async fn ask(&self, path: &str) -> warp::reply::Response {
         let request = warp::test::request().path(path).header("host", "localhost");
         request.filter(&routes(self.app.clone())).await.unwrap()
@@ -46,7 +46,7 @@ async fn whole(answer: warp::reply::Response) -> (u16, Value) {
 const PAGE: &str = "/topics/t/partitions/0/records?offset=0&limit=20";
 
 #[tokio::test]
-async fn pages_that_nobody_reads_are_refused_beyond_the_memory_budget() {
+async fn unread_pages_are_rejected_beyond_the_memory_budget() {
     let world = world(16 << 20);
     // Six times as long in JSON.
     world.broker.append("t", 0, vec![1; 200 << 10]);
@@ -64,7 +64,7 @@ async fn pages_that_nobody_reads_are_refused_beyond_the_memory_budget() {
     let (status, problem) = whole(refused).await;
     assert_eq!(status, 503);
     assert!(problem["detail"].as_str().unwrap().contains("--memory-budget"), "{problem}");
-    // A client that takes its page makes room for the next.
+    // A client that reads its page makes room for the next.
     let taken = whole(unread.pop().unwrap()).await;
     assert_eq!(taken.1["records"][0]["value"].as_str().map(str::len), Some(200 << 10));
     assert_eq!(whole(world.ask(PAGE).await).await, taken);
@@ -88,7 +88,7 @@ async fn a_page_whose_records_are_much_larger_in_json_ends_before_the_next_one()
 }
 
 #[tokio::test]
-async fn a_page_ends_where_a_small_memory_budget_is_full_and_is_not_refused() {
+async fn a_page_ends_where_a_small_memory_budget_is_full_and_is_not_rejected() {
     let world = world(16 << 20);
     let largest = world.memory.pages.largest();
     // Six times as long in JSON: together they are more than the budget allows for one page.
@@ -113,7 +113,7 @@ async fn text(answer: warp::reply::Response) -> String {
     text_until(&mut answer.into_body(), String::new(), |_| false).await
 }
 
-/// Takes frame after frame, and keeps none of them, up to the end or until this holds.
+/// Reads and drops frame after frame, up to the end or until `is_enough` holds.
 async fn text_until<B>(body: &mut B, mut text: String, is_enough: impl Fn(&str) -> bool) -> String
 where
     B: BodyExt<Data = Bytes, Error: Debug> + Unpin,
@@ -127,7 +127,7 @@ where
 }
 
 #[tokio::test]
-async fn streams_that_catch_up_wait_for_memory_and_then_read_on() {
+async fn streams_that_catch_up_wait_for_memory_and_then_continue() {
     const STREAMS: usize = 4;
     let world = world(16 << 20);
     // Three records are read at a time.
@@ -135,7 +135,7 @@ async fn streams_that_catch_up_wait_for_memory_and_then_read_on() {
     for record in 0..9 {
         world.broker.append("t", 0, vec![b'0' + record; largest / 4]);
     }
-    // Everything is taken by others at first.
+    // At first all memory is in use.
     let others = [largest, largest].map(|bytes| world.memory.catch_up.reserve(bytes).unwrap());
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
@@ -149,35 +149,35 @@ async fn streams_that_catch_up_wait_for_memory_and_then_read_on() {
         let text = stream.await.unwrap();
         let values: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).map(|v| &v[..1]).collect();
         assert_eq!(values.concat(), "012345678");
-        assert!(!text.contains("event: "), "nothing else is told");
+        assert!(!text.contains("event: "), "the stream has no other event");
     }
 }
 
 #[tokio::test]
-async fn a_batch_that_is_larger_than_the_budget_ever_allows_is_told_as_a_problem() {
+async fn a_batch_larger_than_the_budget_is_reported_as_a_problem() {
     let world = world(16 << 20);
     world.broker.append("t", 0, "first");
     world.broker.append("t", 0, "second");
     world.broker.append("t", 0, "third");
     world.broker.append("t", 0, vec![b'x'; world.memory.catch_up.largest() + 1]);
     let text = text(world.ask(EVENTS).await).await;
-    assert!(text.contains("data: third"), "what is before it comes first");
+    assert!(text.contains("data: third"), "records before it are delivered first");
     assert!(text.contains("event: problem") && text.contains("--memory-budget"), "{text}");
     let (status, problem) = whole(world.ask("/topics/t/partitions/0/records?offset=3").await).await;
     assert_eq!(status, 413, "{problem}");
 }
 
 #[tokio::test]
-async fn the_live_flow_reads_on_with_the_memory_that_was_kept_for_others() {
+async fn live_streams_continue_as_memory_of_earlier_records_is_freed() {
     let world = world(16 << 20);
     let live = &world.memory.live;
     let mut stream = world.ask("/topics/t/events").await.into_body();
     let mut seen = String::new();
-    // Its head, and where it starts.
+    // The head, and the position at which the stream starts.
     for _ in 0..2 {
         stream.frame().await.unwrap().unwrap();
     }
-    // Together they are much more than the share.
+    // Together the records are much larger than the share.
     while world.app.hub.look().live_lag.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -187,7 +187,7 @@ async fn the_live_flow_reads_on_with_the_memory_that_was_kept_for_others() {
         while !seen.contains(&mark) {
             let frame = tokio::time::timeout(Duration::from_secs(60), stream.frame()).await.expect("a frame");
             seen = String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap();
-            assert!(!seen.contains("event: "), "nothing else is told");
+            assert!(!seen.contains("event: "), "the stream has no other event");
         }
         assert!(live.used() <= live.limit());
     }
@@ -195,12 +195,12 @@ async fn the_live_flow_reads_on_with_the_memory_that_was_kept_for_others() {
 
 const RECORDS: &str = "/topics/t/events?from=earliest&until=end&format=record";
 
-/// Bytes that are six times as many in JSON, as a part of the share for chunks.
+/// Bytes that are six times as long in JSON, where they take a fraction of the share for chunks.
 fn escaped(world: &World, part: usize) -> Vec<u8> {
     vec![1; world.memory.chunks.limit() / 6 / part]
 }
 
-/// What has come of a stream whose client takes nothing after it has begun.
+/// A stream whose client stops reading after the first frames, which are here.
 struct Unread<B> {
     told: String,
     next: Option<Bytes>,
@@ -212,7 +212,7 @@ impl World {
         let mut body = self.ask(path).await.into_body();
         let begun = |told: &str| told.contains("id: ");
         let told = text_until(&mut body, String::new(), begun).await;
-        // It asks for the next frame once, and keeps that where it is there already.
+        // Polls the next frame once, and keeps it if it is ready.
         let next = body.frame().now_or_never().map(|frame| frame.unwrap().unwrap().into_data().unwrap());
         Unread { told, next, body }
     }
@@ -235,13 +235,13 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 fn offsets(text: &str) -> Vec<i64> {
-    assert!(!text.contains("event: "), "nothing else is told");
+    assert!(!text.contains("event: "), "the stream has no other event");
     let records = text.lines().filter_map(|line| line.strip_prefix("data: "));
     records.map(|record| serde_json::from_str::<Value>(record).unwrap()["offset"].as_i64().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn a_record_that_is_larger_as_a_frame_than_the_budget_ever_allows_is_told_as_a_problem() {
+async fn a_record_whose_frame_exceeds_the_budget_is_reported_as_a_problem() {
     let world = world(16 << 20);
     world.broker.append("t", 0, "first");
     world.broker.append("t", 0, escaped(&world, 1));
@@ -252,12 +252,12 @@ async fn a_record_that_is_larger_as_a_frame_than_the_budget_ever_allows_is_told_
         "{told:.2000}"
     );
     assert_eq!(world.memory.chunks.used(), 0);
-    // As it is, it fits.
+    // Unescaped, it fits.
     assert!(!text_of(EVENTS).await.contains("event: "));
 }
 
 #[tokio::test]
-async fn chunks_of_large_records_wait_for_memory_and_hold_up_no_small_records() {
+async fn chunks_of_large_records_wait_for_memory_and_do_not_delay_small_records() {
     let world = world(16 << 20);
     let chunks = &world.memory.chunks;
     for _ in 0..3 {
@@ -269,7 +269,7 @@ async fn chunks_of_large_records_wait_for_memory_and_hold_up_no_small_records() 
     for _ in 0..4 {
         unread.push(world.unread(RECORDS).await);
     }
-    until("one of them has a chunk", || chunks.used() > chunks.limit() / 3).await;
+    until("a stream holds a chunk", || chunks.used() > chunks.limit() / 3).await;
     for _ in 0..10 {
         let small = text(world.ask("/topics/small/events?from=earliest&until=end").await).await;
         assert!(small.contains("data: small"), "{small}");
@@ -296,7 +296,7 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     for _ in 0..6 {
         world.broker.append("t", 0, escaped(&world, 2));
     }
-    until("they have a record", || chunks.used() > chunks.limit() / 3).await;
+    until("the streams hold a record", || chunks.used() > chunks.limit() / 3).await;
     let mut reading = Vec::new();
     for stream in streams {
         reading.push(tokio::spawn(stream.text_until(|told| told.matches("\"offset\"").count() == 6)));
@@ -308,14 +308,14 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
 }
 
 #[tokio::test]
-async fn a_list_of_topics_is_paid_for_before_it_is_read_and_one_topic_is_always_described() {
+async fn a_list_of_topics_reserves_memory_first_and_one_topic_is_always_described() {
     const TOPICS: usize = 300;
     let world = world(16 << 20);
     (1..TOPICS).for_each(|number| world.broker.create(&format!("t{number}"), 1));
     let pages = &world.memory.pages;
     let others = [pages.largest(), pages.largest()].map(|bytes| pages.reserve(bytes).unwrap());
     let offsets = "/topics?offsets=true";
-    // Twice, since the first does not know how long the list is.
+    // Twice, because the first request does not know how long the list is.
     for path in ["/topics", "/topics", offsets] {
         let (status, problem) = whole(world.ask(path).await).await;
         assert_eq!(status, 503);
@@ -333,7 +333,7 @@ async fn a_list_of_topics_is_paid_for_before_it_is_read_and_one_topic_is_always_
 }
 
 #[tokio::test]
-async fn a_list_that_was_too_long_is_asked_for_again_when_topics_are_deleted() {
+async fn a_list_that_was_too_long_is_served_once_topics_are_deleted() {
     let world = world(16 << 20);
     world.broker.create("large", 100_000);
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! What a platform engineer looks at: `/metrics`, `/health`, `/ready`.
+//! Monitoring: `/metrics`, `/health`, `/ready`.
 
 use crate::support::exposition::Metrics;
 use crate::support::memory_broker::MemoryBroker;
@@ -63,7 +63,7 @@ impl World {
         self.app.hub.subscribe(subscription).unwrap()
     }
 
-    /// Takes whatever a stream brings until the hub ends.
+    /// Reads a stream until the hub shuts down.
     fn read(&self, start: hub::Start) -> mpsc::Receiver<Bytes> {
         let mut mailbox = self.subscribe(start);
         let (frames, taken) = mpsc::channel();
@@ -79,7 +79,7 @@ impl World {
         Metrics::read(std::str::from_utf8(self.get("/metrics").await.body()).unwrap())
     }
 
-    /// The value, once it is as wanted.
+    /// Waits until the series has this value.
     async fn eventually(&self, series: &str, wanted: f64) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -94,7 +94,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn requests_and_records_are_counted_by_what_became_of_them() {
+async fn requests_and_records_are_counted_by_their_outcome() {
     let world = world();
     world.ask("POST", "/topics/t?key=k", "*/*", "twelve bytes").await;
     world.ask("POST", "/topics/t?acks=0", "*/*", "6 more").await;
@@ -130,9 +130,9 @@ async fn requests_and_records_are_counted_by_what_became_of_them() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_records_and_they_are_counted_as_refused() {
+async fn records_that_a_full_queue_rejects_are_counted_as_refused() {
     let world = world();
-    // One that is larger than all the queue goes in alone; while it waits nothing else does.
+    // A record larger than the whole queue is admitted alone; nothing else is admitted while it waits.
     let (hub, topic) = (&world.app.hub, TopicName::new("t").unwrap());
     let record = |bytes| NewRecord { value: Some(vec![0; bytes].into()), ..NewRecord::default() };
     let produce = |bytes: &[usize]| {
@@ -152,7 +152,7 @@ async fn a_full_queue_refuses_records_and_they_are_counted_as_refused() {
 }
 
 #[tokio::test]
-async fn open_metrics_is_for_those_who_ask_for_it() {
+async fn open_metrics_is_sent_on_request() {
     let world = world();
     let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
     for (accept, content_type, end) in [
@@ -169,7 +169,7 @@ async fn open_metrics_is_for_those_who_ask_for_it() {
 }
 
 #[tokio::test]
-async fn live_streams_are_told_from_those_that_catch_up_and_those_that_are_stalled() {
+async fn live_catching_up_and_stalled_streams_are_counted_separately() {
     let world = world();
     world.broker.create("t", 1);
     let value = "x".repeat(10_000);
@@ -190,7 +190,7 @@ async fn live_streams_are_told_from_those_that_catch_up_and_those_that_are_stall
     world.broker.append_record("t", 0, record);
     let frame = live.iter().find(|frame| frame.starts_with(b"data: now\n"));
     assert!(frame.is_some());
-    // Counted after the record was handed to the streams.
+    // Counted after the record was delivered to the streams.
     world.eventually("curlew_delivery_latency_seconds_count", 1.0).await;
     let metrics = world.metrics().await;
     assert_eq!(metrics.value("curlew_delivered_records_total"), before + 1.0);
@@ -201,7 +201,11 @@ async fn live_streams_are_told_from_those_that_catch_up_and_those_that_are_stall
     world.broker.append_record("t", 0, old);
     assert!(live.iter().any(|frame| frame.starts_with(b"data: old\n")));
     let metrics = world.metrics().await;
-    assert_eq!(metrics.value("curlew_delivery_latency_seconds_count"), 1.0, "so old a record says nothing of us");
+    assert_eq!(
+        metrics.value("curlew_delivery_latency_seconds_count"),
+        1.0,
+        "an old record says nothing about the bridge"
+    );
 
     drop(stalled);
     let metrics = world.metrics().await;
@@ -226,7 +230,7 @@ async fn a_gap_is_counted_by_its_reason() {
 }
 
 #[tokio::test]
-async fn an_outage_is_seen_while_it_lasts_and_counted_when_it_is_over() {
+async fn an_outage_is_shown_while_it_lasts_and_counted_when_it_is_over() {
     let world = world();
     world.broker.create("t", 1);
     let stream = world.read(hub::Start::Latest);
@@ -238,7 +242,7 @@ async fn an_outage_is_seen_while_it_lasts_and_counted_when_it_is_over() {
     let not_ready = world.get("/ready").await;
     assert_eq!(not_ready.status(), 503);
     assert!(detail(&not_ready).contains("it is away"), "{not_ready:?}");
-    assert_eq!(world.get("/health").await.status(), 200, "the bridge itself is well");
+    assert_eq!(world.get("/health").await.status(), 200, "the bridge itself is healthy");
 
     world.broker.fail_with(None);
     world.eventually("curlew_broker_outages", 0.0).await;
@@ -248,13 +252,13 @@ async fn an_outage_is_seen_while_it_lasts_and_counted_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn an_outage_is_over_when_nobody_wants_to_read_any_more() {
+async fn an_outage_is_over_once_no_stream_reads_the_broker() {
     let world = world();
     world.broker.create("t", 1);
-    // One that counts its records is read for by itself, and so no longer than it is there.
+    // A stream with a limit has a feed to itself, which ends with the stream.
     let mut stream = world.subscribe_to(hub::Start::Latest, NonZeroU64::new(9));
     assert!(stream.wait_next().is_some());
-    // Only one that waits for more is live.
+    // Only a stream that waits for more is live.
     while stream.poll_next(&mut Context::from_waker(Waker::noop())).is_ready() {}
     world.eventually(r#"curlew_streams{state="live"}"#, 1.0).await;
     world.broker.fail_with(Some(BrokerError::Unavailable("it is away".into())));
@@ -279,14 +283,14 @@ async fn metrics_name_the_topics_whose_partitions_cannot_be_written() {
         first_deadline,
     };
     let stuck = backlog("stuck", 3, Some(now));
-    // Of 150 topics 100 are named, and first those that cannot be written.
+    // Of 150 topics 100 are named, those that cannot be written first.
     let busy = (0..149).map(|n| backlog(&format!("busy-{n:03}"), 0, Some(now + Duration::from_secs(3600))));
     *world.broker.backlogs.lock().unwrap() = busy.chain([stuck]).collect();
     let metrics = world.metrics().await;
     assert_eq!(metrics.value(r#"curlew_unwritable_partitions{topic="stuck"}"#), 3.0);
     assert_eq!(metrics.value(r#"curlew_unwritable_partitions{topic="busy-000"}"#), 0.0);
     let longest = metrics.value(r#"curlew_oldest_waiting_record_seconds{topic="stuck"}"#);
-    assert!(longest > 0.0, "its deadline has come: {longest}");
+    assert!(longest > 0.0, "its deadline has passed: {longest}");
     assert_eq!(metrics.value(r#"curlew_oldest_waiting_record_seconds{topic="busy-000"}"#), 0.0);
     assert_eq!(metrics.value(r#"curlew_unwritable_partitions{topic="(other)"}"#), 0.0);
     let named = metrics.samples.keys().filter(|series| series.starts_with("curlew_unwritable_partitions"));
@@ -297,14 +301,14 @@ async fn metrics_name_the_topics_whose_partitions_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn a_thread_that_has_ended_by_itself_makes_the_bridge_unhealthy() {
+async fn a_thread_that_ended_unexpectedly_makes_the_bridge_unhealthy() {
     let world = world();
     assert_eq!(world.get("/health").await.status(), 200);
     world.broker.ends_write_all.store(true, Ordering::Relaxed);
     world.ask("POST", "/topics/t", "*/*", "the last one").await;
     let deadline = Instant::now() + Duration::from_secs(10);
     while world.get("/health").await.status() == 200 {
-        assert!(Instant::now() < deadline, "nobody notices");
+        assert!(Instant::now() < deadline, "the dead thread is not noticed");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for path in ["/health", "/ready"] {
@@ -315,7 +319,7 @@ async fn a_thread_that_has_ended_by_itself_makes_the_bridge_unhealthy() {
 }
 
 #[tokio::test]
-async fn a_bridge_that_ends_is_not_ready_any_more() {
+async fn a_bridge_that_shuts_down_is_not_ready() {
     let world = world();
     world.app.hub.shut_down();
     let answer = world.get("/ready").await;

@@ -1,4 +1,4 @@
-//! Streams whose filters take long, beside streams of other topics and of other clients.
+//! Streams with slow filters, beside streams of other topics and of other clients.
 
 use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One line an offset.
+/// Writes the offset of each record as a line.
 #[derive(Default)]
 struct Offsets {
-    /// What it takes to write a record.
+    /// Time to write a record.
     work: Duration,
     written: AtomicUsize,
-    /// Whose records are counted when a record is written here.
+    /// The format whose count is stored when a record is written here.
     beside: Option<Arc<Offsets>>,
     written_beside: AtomicUsize,
 }
@@ -102,13 +102,13 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Each looks through the whole value, and none finds anything but in the records that end so.
+/// A condition that scans the whole value, and matches only records that end with END.
 fn slow_condition(number: usize) -> String {
     format!("value.matches('(a|b|ab|ba)*({number})?c[0-9]*END$')")
 }
 
 #[test]
-fn a_filter_that_takes_long_holds_up_no_stream_of_another_topic_and_its_lag_is_told() {
+fn a_slow_filter_delays_no_stream_of_another_topic_and_its_lag_is_reported() {
     let broker = MemoryBroker::new();
     broker.create("mine", 1);
     broker.create("other", 1);
@@ -135,7 +135,7 @@ fn a_filter_that_takes_long_holds_up_no_stream_of_another_topic_and_its_lag_is_t
     });
     filtered.iter_mut().for_each(Client::read);
     let done = filtered.iter().filter(|client| client.offsets().len() == RECORDS / 10).count();
-    // Where the filters come first, all of them are done by now.
+    // If the filters had been served first, all of them would be done by now.
     assert!(done < FILTERS, "after {:?}", started.elapsed());
     let mut is_told = false;
     until("each filter has its records", || {
@@ -157,7 +157,7 @@ fn a_filter_that_takes_long_holds_up_no_stream_of_another_topic_and_its_lag_is_t
 }
 
 #[test]
-fn many_choices_of_partitions_hold_up_no_stream_of_another_topic() {
+fn many_selections_of_partitions_delay_no_stream_of_another_topic() {
     const PARTITIONS: u32 = 6;
     const RECORDS: usize = 40;
     let broker = MemoryBroker::new();
@@ -165,7 +165,7 @@ fn many_choices_of_partitions_hold_up_no_stream_of_another_topic() {
     broker.create("other", 1);
     let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
     let format = Arc::new(Offsets { work: Duration::from_millis(1), ..Offsets::default() });
-    // Every one that has the first partition.
+    // All subsets that contain the first partition.
     let mut chosen: Vec<_> = (0..1u32 << PARTITIONS)
         .filter(|bits| bits & 1 == 1)
         .map(|bits| {
@@ -203,13 +203,13 @@ fn many_choices_of_partitions_hold_up_no_stream_of_another_topic() {
 }
 
 #[test]
-fn streams_of_one_slow_filter_share_its_work_outside_the_live_flow_too() {
+fn streams_of_one_slow_filter_share_its_work_while_they_catch_up() {
     const STREAMS: usize = 60;
     const RECORDS: usize = 40;
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     let hub = Hub::start(broker.clone(), Settings::default()).unwrap();
-    // All of it takes four times as long as all feeds have together.
+    // All the work takes four times as long as the budget of all feeds together.
     let format = Arc::new(Offsets { work: Duration::from_millis(2), ..Offsets::default() });
     let condition = Some(Arc::new(Expression::compile("offset >= 0").unwrap()));
     let filter = Filter { condition, ..Filter::default() };
@@ -249,7 +249,7 @@ fn many_streams_of_one_client_delay_another_clients_stream_by_a_few_turns() {
         broker.append("mine", 0, n.to_string());
     }
     broker.append("other", 0, "1");
-    // A record a turn, on one thread.
+    // One record each turn, on one thread.
     let settings = Settings { catch_up_threads: 1, catch_up_chunk: 1, ..Settings::default() };
     let hub = Hub::start(broker.clone(), settings).unwrap();
     let format = Arc::new(Offsets { work: Duration::from_millis(1), ..Offsets::default() });

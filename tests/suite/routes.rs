@@ -21,8 +21,8 @@ struct World {
 
 fn world() -> World {
     world_with(OriginPolicy {
-        origins: Origins::These(vec!["https://page.example".into()]),
-        listens: BindScope::Loopback,
+        origins: Origins::Listed(vec!["https://page.example".into()]),
+        scope: BindScope::Loopback,
     })
 }
 
@@ -454,7 +454,7 @@ async fn openapi_describes_exactly_the_routes_and_parameters() {
 
 #[tokio::test]
 async fn a_topic_is_deleted_once_where_that_is_allowed() {
-    let guard = OriginPolicy { origins: Origins::Any, listens: BindScope::Loopback };
+    let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
     let world = world_that(guard, http::Deletion::Allowed);
     world.broker.create("t", 1);
     let deleted = world.ask("DELETE", "/topics/t?records=all", &[], "").await;

@@ -1,5 +1,5 @@
-//! The accept loop on real sockets: keep-alive, HTTP/2, streams that take their connection over, clients that take
-//! nothing, too many clients, and the end.
+//! The accept loop on real sockets: keep-alive, HTTP/2, streams that take over their connection, clients that read nothing,
+//! too many clients, and the shutdown.
 
 use crate::support::served::{PATIENCE, Served};
 use curlew::http;
@@ -38,14 +38,14 @@ impl Client {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// Reads until `text` has come `times`.
+    /// Reads until `text` has arrived `times` times.
     async fn until(&mut self, text: &str, times: usize) {
         while self.seen.matches(text).count() < times {
-            assert!(self.more().await, "the connection ended before {text:?} came {times} times: {}", self.seen);
+            assert!(self.more().await, "the connection ended before {text:?} arrived {times} times: {}", self.seen);
         }
     }
 
-    /// `false`: the server has closed.
+    /// Returns `false` once the server has closed the connection.
     async fn more(&mut self) -> bool {
         let mut bytes = [0; 4096];
         let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes)).await;
@@ -59,7 +59,7 @@ impl Client {
         self.seen
     }
 
-    /// Of answers that are no text (HTTP/2's last frame).
+    /// Reads a response that is not text, such as the last frame of HTTP/2.
     async fn rest_of_any_kind(mut self) -> String {
         let mut bytes = Vec::new();
         let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("the server closes");
@@ -72,7 +72,7 @@ async fn an_ndjson_stream_sends_its_first_byte_with_its_head() {
     let served = serve(10, PATIENCE);
     let silent = "GET /topics/t/events HTTP/1.1\r\nhost: localhost\r\naccept: application/x-ndjson\r\n\r\n";
     let mut client = served.ask(silent).await;
-    // A chunk of one line end, long before the first heartbeat.
+    // A chunk of one line feed, long before the first heartbeat.
     client.until("\r\n\r\n1\r\n\n\r\n", 1).await;
 }
 
@@ -89,7 +89,7 @@ async fn requests_share_a_connection_also_when_sent_together() {
 }
 
 #[tokio::test]
-async fn who_is_refused_with_a_body_may_ask_again_and_one_that_waits_to_be_asked_for_it_is_not() {
+async fn a_rejected_body_leaves_the_connection_usable_and_is_not_requested() {
     let served = serve(10, PATIENCE);
     let refused = "POST /nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50000\r\n";
     let mut client = served.ask(&format!("{refused}\r\n")).await;
@@ -119,7 +119,7 @@ async fn a_stream_ends_with_the_last_chunk_or_in_http_1_0_with_the_connection() 
 }
 
 #[tokio::test]
-async fn a_question_about_a_streams_head_leaves_the_connection_usable() {
+async fn a_head_request_for_a_stream_leaves_the_connection_usable() {
     let served = serve(10, PATIENCE);
     let mut client = served.ask(&FROM_THE_START.replace("GET", "HEAD")).await;
     client.until("\r\n\r\n", 1).await;
@@ -129,7 +129,7 @@ async fn a_question_about_a_streams_head_leaves_the_connection_usable() {
 }
 
 #[tokio::test]
-async fn http_2_without_tls_is_for_those_who_know() {
+async fn http_2_works_without_tls_by_prior_knowledge() {
     let served = serve(10, PATIENCE);
     let stream = TcpStream::connect(served.address).await.unwrap();
     let (mut client, connection) =
@@ -141,7 +141,7 @@ async fn http_2_without_tls_is_for_those_who_know() {
         client.send_request(request)
     };
     let mut live = get("/topics/t/events?from=earliest").await.unwrap().into_body();
-    // Beside the open stream, on the same connection.
+    // On the same connection as the open stream.
     let ended = get("/topics/t/events?from=earliest&until=end").await.unwrap();
     assert_eq!(ended.version(), hyper::Version::HTTP_2);
     let body = ended.into_body().collect().await.unwrap().to_bytes();
@@ -157,7 +157,7 @@ async fn http_2_without_tls_is_for_those_who_know() {
 }
 
 #[tokio::test]
-async fn lines_are_let_on_before_they_are_answered() {
+async fn an_upload_with_expect_continue_receives_receipts_while_it_is_sent() {
     let served = serve(10, PATIENCE);
     let head = "POST /topics/t?receipts=stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
         expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -171,7 +171,7 @@ async fn lines_are_let_on_before_they_are_answered() {
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_is_a_411_and_makes_no_topic() {
+async fn a_body_without_a_length_is_a_411_and_creates_no_topic() {
     let served = serve(10, PATIENCE);
     for path in ["/topics/fresh", "/tickets", "/login"] {
         for version in ["1.1", "1.0"] {
@@ -180,7 +180,7 @@ async fn a_body_without_a_length_is_a_411_and_makes_no_topic() {
                 let body = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
                 let mut client = served.ask(&if together { head.clone() + body } else { head }).await;
                 client.until("Content-Length: 0", 1).await;
-                // A body that comes later does not reset the connection, so that the answer can be read.
+                // A body that arrives later does not reset the connection, so that the client can read the response.
                 client.say(body).await;
                 let seen = client.rest().await;
                 assert!(seen.starts_with("HTTP/1.1 411 "), "{path} {version}: {seen}");
@@ -193,7 +193,7 @@ async fn a_body_without_a_length_is_a_411_and_makes_no_topic() {
     assert!(topics.iter().all(|topic| topic.name.as_str() != "fresh"), "{topics:?}");
     let empty = "POST /topics/fresh HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
     served.ask(empty).await.until("\"offset\":0}", 1).await;
-    // Later requests of a connection are answered likewise.
+    // Later requests of a connection get the same response.
     let mut client = served.ask(empty).await;
     client.until("\"offset\":1}", 1).await;
     client.say("POST /topics/fresh HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
@@ -203,7 +203,7 @@ async fn a_body_without_a_length_is_a_411_and_makes_no_topic() {
 
 /// A client may write for longer than the stall timeout before it reads the first receipt.
 #[tokio::test]
-async fn a_client_that_reads_no_receipts_while_it_writes_is_not_cut() {
+async fn a_client_that_reads_no_receipts_while_it_uploads_is_not_disconnected() {
     let stall = Duration::from_secs(2);
     let served = serve(10, stall);
     let head = "POST /topics/t?receipts=stream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
@@ -211,26 +211,26 @@ async fn a_client_that_reads_no_receipts_while_it_writes_is_not_cut() {
     let mut client = served.ask(head).await;
     let (lines, mut written) = ("1\n".repeat(1000), 0);
     let chunk = format!("{:x}\r\n{lines}\r\n", lines.len());
-    // More receipts than the kernel holds.
+    // More receipts than the kernel buffers.
     while written < 40_000 {
-        tokio::time::timeout(PATIENCE, client.say(&chunk)).await.expect("it is read on");
+        tokio::time::timeout(PATIENCE, client.say(&chunk)).await.expect("the body is read");
         written += 1000;
     }
     // And slowly, for longer than the stall timeout.
     let (started, mut pace) = (Instant::now(), tokio::time::interval(stall / 40));
     while started.elapsed() < 2 * stall {
         pace.tick().await;
-        tokio::time::timeout(PATIENCE, client.say("2\r\n1\n\r\n")).await.expect("it is read on");
+        tokio::time::timeout(PATIENCE, client.say("2\r\n1\n\r\n")).await.expect("the body is read");
         written += 1;
     }
     client.say("0\r\n\r\n").await;
     client.until("\r\n0\r\n\r\n", 1).await;
-    assert!(client.seen.contains("\"lines\":["), "none were joined");
+    assert!(client.seen.contains("\"lines\":["), "no receipts were merged");
     assert_eq!(served.broker.records("t", 0).len(), 1 + written);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_noticed_though_nothing_is_sent() {
+async fn a_disconnect_is_noticed_on_a_silent_stream() {
     let served = serve(10, PATIENCE);
     let mut client = served.ask(FROM_THE_START).await;
     client.until("data: first\n", 1).await;
@@ -240,7 +240,7 @@ async fn a_client_that_leaves_is_noticed_though_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_is_closed() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let served = serve(10, Duration::from_millis(300));
     for _ in 0..64 {
         served.broker.append("t", 0, vec![b'x'; 1 << 20]);
@@ -254,7 +254,7 @@ async fn a_client_that_takes_nothing_is_closed() {
 }
 
 #[tokio::test]
-async fn a_stream_of_http_2_that_nobody_reads_is_reset_and_its_neighbours_go_on() {
+async fn an_unread_http_2_stream_is_reset_and_its_neighbours_continue() {
     let served = serve(10, Duration::from_millis(300));
     let stream = TcpStream::connect(served.address).await.unwrap();
     let (mut client, connection) =
@@ -268,7 +268,7 @@ async fn a_stream_of_http_2_that_nobody_reads_is_reset_and_its_neighbours_go_on(
     let mut read = get("from=earliest").await.unwrap().into_body();
     let unread = get("from=earliest").await.unwrap();
     served.until_streams(2).await;
-    // More than the client's window for one stream, and less than the one for its connection.
+    // More than the client's window for one stream, and less than its window for the connection.
     for _ in 0..4 {
         served.broker.append("t", 0, vec![b'x'; 1 << 20]);
     }
@@ -280,7 +280,7 @@ async fn a_stream_of_http_2_that_nobody_reads_is_reset_and_its_neighbours_go_on(
     served.until_streams(1).await;
     let cut = unread.into_body().collect().await.unwrap_err();
     assert!(cut.to_string().contains("body"), "{cut}");
-    // In silence there is nothing to take.
+    // A silent stream has nothing to read.
     tokio::time::sleep(Duration::from_millis(900)).await;
     served.broker.append("t", 0, "last");
     let mut rest = String::new();
@@ -291,7 +291,7 @@ async fn a_stream_of_http_2_that_nobody_reads_is_reset_and_its_neighbours_go_on(
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so_and_gets_in_when_there_is_room() {
+async fn a_connection_beyond_the_limit_is_rejected_until_one_closes() {
     let served = serve(1, PATIENCE);
     let mut first = served.ask(FROM_THE_START).await;
     first.until("data: first\n", 1).await;
@@ -308,7 +308,7 @@ async fn one_connection_too_many_is_told_so_and_gets_in_when_there_is_room() {
     let health = served.ask("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.rest().await;
     assert!(
         health.starts_with("HTTP/1.1 200 ") && health.contains("\"status\":\"ok\""),
-        "being full is no illness: {health}"
+        "a full bridge is healthy: {health}"
     );
     drop(first);
     let deadline = Instant::now() + PATIENCE;
@@ -323,7 +323,7 @@ async fn one_connection_too_many_is_told_so_and_gets_in_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_costs_only_its_own_connection() {
+async fn bytes_that_are_not_http_close_only_their_connection() {
     let served = serve(10, PATIENCE);
     let mut good = served.ask(FROM_THE_START).await;
     good.until("data: first\n", 1).await;
@@ -338,7 +338,7 @@ async fn what_is_not_http_costs_only_its_own_connection() {
 }
 
 #[tokio::test]
-async fn at_the_end_each_stream_says_so_after_a_whole_frame_and_idle_connections_close() {
+async fn at_shutdown_each_stream_ends_after_a_complete_frame_and_idle_connections_close() {
     let served = serve(10, PATIENCE);
     let mut streams = Vec::new();
     for _ in 0..3 {
@@ -359,13 +359,13 @@ async fn at_the_end_each_stream_says_so_after_a_whole_frame_and_idle_connections
     assert_eq!(silent.rest().await, "");
     let started = Instant::now();
     tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
-    assert!(started.elapsed() < PATIENCE / 2, "nothing is waited for that has ended");
+    assert!(started.elapsed() < PATIENCE / 2, "the shutdown waited although everything had ended");
     assert!(TcpStream::connect(served.address).await.is_err());
 }
 
-/// At its client's next line, which may never come, it would have ended too.
+/// Otherwise the upload would end only at the client's next line, which may never come.
 #[tokio::test]
-async fn an_idle_upload_ends_at_the_shutdown_with_what_was_written_of_it() {
+async fn an_idle_upload_ends_at_shutdown_with_the_result_of_its_written_lines() {
     let served = serve(10, PATIENCE);
     let post = |query| {
         format!(
@@ -393,9 +393,9 @@ async fn an_idle_upload_ends_at_the_shutdown_with_what_was_written_of_it() {
     assert!(started.elapsed() < PATIENCE / 2, "the drain timeout was waited for");
 }
 
-/// Its client would have held up the shutdown for all of the drain timeout.
+/// Otherwise such a client would delay the shutdown for the whole drain timeout.
 #[tokio::test]
-async fn a_request_that_stops_in_the_middle_is_told_at_the_shutdown_and_nothing_of_it_is_written() {
+async fn a_stalled_request_is_rejected_at_shutdown_and_writes_nothing() {
     let served = serve(10, PATIENCE);
     let post = |path: &str, headers: &str| {
         format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n{headers}\r\n\r\n")
@@ -433,14 +433,14 @@ async fn a_request_that_stops_in_the_middle_is_told_at_the_shutdown_and_nothing_
     assert!(no_head.is_empty() || no_head.starts_with("HTTP/1.1 503 "), "{no_head}");
     tokio::time::timeout(PATIENCE, served.serving).await.expect("serve returns").unwrap();
     assert!(started.elapsed() < PATIENCE / 2, "the drain timeout was waited for");
-    // One that comes whole in time is written; on a busy machine it may be late, and is told so.
+    // A complete request is written; on a busy machine it may be too late and is rejected.
     let written = served.broker.records("t", 0).len() - 1;
     let expected = usize::from(goes_on.contains("HTTP/1.1 200 "));
     assert!(written == expected && (written == 1 || goes_on.contains("HTTP/1.1 503 ")), "{written}: {goes_on}");
 }
 
 #[tokio::test]
-async fn before_it_ends_the_bridge_says_that_it_is_not_ready_and_serves_on() {
+async fn during_the_shutdown_delay_the_bridge_is_not_ready_and_still_serves() {
     let settings = http::Settings { shutdown_delay: Duration::from_secs(3600), ..http::Settings::default() };
     let mut served = Served::start(settings);
     let mut stream = served.ask(FROM_THE_START).await;
@@ -459,7 +459,7 @@ async fn before_it_ends_the_bridge_says_that_it_is_not_ready_and_serves_on() {
         }
         assert!(Instant::now() < deadline, "{ready}");
     }
-    // On new connections and on those that were open.
+    // On new connections as well as on open ones.
     for path in ["/health", "/topics"] {
         let answer = served.ask(&ask(path)).await.rest().await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

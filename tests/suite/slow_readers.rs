@@ -1,4 +1,4 @@
-//! Streams whose clients hold all the memory for chunks that they can get, beside one whose client takes what comes.
+//! Streams whose clients hold all the memory for chunks that they can get, beside a stream whose client keeps up.
 
 use crate::support::memory_broker::MemoryBroker;
 use curlew::broker::BrokerError;
@@ -12,16 +12,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Of a burst. Together they are fewer chunks than a mailbox holds, and one fetch.
+/// Records of a burst. Together they fit into one fetch and into the chunks of a mailbox.
 const RECORDS: usize = 300;
-/// Less than a full chunk and much more than a small one.
+/// Smaller than a full chunk and much larger than a small one.
 const LARGE: usize = 100 << 10;
-/// What each stream may hold beside.
+/// Bytes that each stream may hold in addition.
 const SMALL: usize = 16 << 10;
-/// What slow clients may have before streams get small chunks.
+/// Bytes that slow clients may hold before streams get small chunks.
 const HELD: usize = 1 << 20;
 
-/// A line a record: its offset, and its value.
+/// Writes a line for each record: its offset and its value.
 struct Lines;
 
 impl Format for Lines {
@@ -97,10 +97,10 @@ impl World {
         self.broker.append_all(topic, 0, (0..RECORDS).map(|_| vec![b'x'; 1 << 10]))
     }
 
-    /// A live stream whose client has taken so many bytes.
+    /// A live stream whose client has read so many bytes.
     fn live(&self, topic: &str, feed: Feed, bytes: usize) -> Client {
         let mut client = self.open(topic, Start::Latest, feed);
-        // Where it starts.
+        // The position at which the stream starts.
         client.next_chunk();
         while client.taken < bytes {
             let last = self.burst(topic);
@@ -109,7 +109,7 @@ impl World {
         client
     }
 
-    /// Waits until these clients, which have taken what there is, are in the live flow.
+    /// Waits until the streams of these clients, which have read everything, are live.
     fn all_are_live(&self, clients: &mut [Client]) {
         until("all streams are live", || {
             clients.iter_mut().for_each(|client| drop(client.poll()));
@@ -164,10 +164,10 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// What clients hold: their streams, and the chunks that are being written to them.
+/// Clients with their streams, and the chunks that are being written to them.
 type Holding = Vec<(Client, bytes::Bytes)>;
 
-/// Streams that read the log, as many as there is memory for.
+/// Streams that catch up, as many as there is memory for.
 fn behind(world: &World) -> Holding {
     let mut holding = Vec::new();
     while world.memory.chunks.has_free(400 << 10) {
@@ -179,7 +179,7 @@ fn behind(world: &World) -> Holding {
     holding
 }
 
-/// The next large chunk of a live stream whose client has taken so many bytes, if it gets one.
+/// The next large chunk of a live stream whose client has read so many bytes, if it gets one.
 fn try_to_hold(world: &World, taken: usize) -> Option<(Client, bytes::Bytes)> {
     let mut client = world.live("slow", Feed::Private, taken);
     let last = world.burst("slow");
@@ -200,8 +200,8 @@ fn live_that_took_nothing(world: &World) -> Holding {
     holding
 }
 
-/// More than what lies between the bridge and a client that takes nothing, on most networks. They are as many as it takes
-/// to use up the reserve.
+/// Clients that have read more than most networks buffer between the bridge and a client that reads nothing. They are as
+/// many as use up the reserve.
 fn live_that_took_much(world: &World) -> Holding {
     let mut holding = behind(world);
     let many = world.memory.live_chunks.limit() / LARGE + 1;
@@ -210,7 +210,7 @@ fn live_that_took_much(world: &World) -> Holding {
 }
 
 #[test]
-fn slow_readers_of_other_topics_neither_shrink_nor_evict_a_live_stream_whose_client_takes_what_comes() {
+fn slow_readers_of_other_topics_neither_throttle_nor_evict_a_live_stream_that_keeps_up() {
     type Slow = fn(&World) -> Holding;
     let rows: [(&str, Slow, usize); 3] = [
         ("behind", behind, 1 << 20),
@@ -219,7 +219,7 @@ fn slow_readers_of_other_topics_neither_shrink_nor_evict_a_live_stream_whose_cli
     ];
     for (name, slow, taken) in rows {
         let world = world();
-        // One of the same topic takes nothing from now on, and shares its chunks.
+        // Another client of the same topic, which shares its chunks, stops reading now.
         let mut clients = [taken, 0].map(|taken| world.live("own", Feed::Shared, taken));
         world.all_are_live(&mut clients);
         let [mut own, _beside] = clients;
@@ -228,7 +228,7 @@ fn slow_readers_of_other_topics_neither_shrink_nor_evict_a_live_stream_whose_cli
         for _ in 0..10 {
             let last = world.burst("own");
             let sizes = own.take_to(last);
-            // Outside the live flow they would be small too.
+            // A stream that is no longer live would get small chunks too.
             assert!(sizes.iter().rev().skip(1).all(|size| *size >= LARGE), "{name}: {sizes:?}");
             for share in world.memory.shares() {
                 assert!(share.used() <= share.limit(), "{name}: {share:?}");
@@ -239,7 +239,7 @@ fn slow_readers_of_other_topics_neither_shrink_nor_evict_a_live_stream_whose_cli
 }
 
 #[test]
-fn a_client_that_stops_gives_back_what_waits_for_it_of_the_reserve() {
+fn a_client_that_stops_reading_releases_its_part_of_the_reserve() {
     let world = world();
     let mut stopped: Vec<_> = (0..3).map(|_| world.live("slow", Feed::Private, 1 << 20)).collect();
     world.all_are_live(&mut stopped);

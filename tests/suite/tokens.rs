@@ -1,4 +1,4 @@
-//! Tokens of an identity provider: its key set behind a URL, its rotation, its absence.
+//! Tokens of an identity provider: its key set behind a URL, key rotation, and outages.
 
 use curlew::auth::{AuthError, AuthOutcome, Authenticator, Credential, GrantEnd, Permit, Revocation, Right, TicketUse};
 use curlew::record::{TopicName, now};
@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Serves what it is told to until the test ends; an empty text is a 500.
+/// Serves a key set until the test ends. Responds 500 if the text is empty.
 struct Provider {
     url: String,
     said: Arc<Mutex<String>>,
     asked: Arc<Mutex<Vec<Instant>>>,
-    /// It answers nothing as long.
+    /// While true, it does not respond.
     is_quiet: Arc<AtomicBool>,
 }
 
@@ -56,17 +56,17 @@ impl Provider {
         self.asked.lock().unwrap().len()
     }
 
-    /// Waits until it was asked so often.
+    /// Waits until it has received `times` requests.
     async fn until_asked(&self, times: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.asked() < times {
-            assert!(Instant::now() < deadline, "it was asked {} times", self.asked());
+            assert!(Instant::now() < deadline, "the provider received only {} requests", self.asked());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
 
-/// A key that only these tests use.
+/// A signing key with its `kid`.
 struct Signer(&'static str, EncodingKey, Algorithm);
 
 fn rsa() -> Signer {
@@ -84,7 +84,7 @@ impl Signer {
         let header = Header { kid: Some(self.0.to_owned()), ..Header::new(self.2) };
         let exp = (now() / 1000 + seconds).max(0);
         let claims = json!({"sub": "ann", "aud": "curlew", "exp": exp, "curlew": {"consume": ["*"]}});
-        Credential::of_text(&encode(&header, &claims, &self.1).unwrap())
+        Credential::from_text(&encode(&header, &claims, &self.1).unwrap())
     }
 }
 
@@ -125,9 +125,9 @@ fn remote(provider: &Provider) -> (File, Authenticator) {
 }
 
 async fn permit(auth: &Authenticator, credential: &Credential) -> Result<Permit, AuthError> {
-    match auth.answer(Some(credential), TicketUse::First).await? {
+    match auth.authenticate(Some(credential), TicketUse::First).await? {
         AuthOutcome::Permitted(permit) => Ok(permit),
-        AuthOutcome::Guessed(_) => panic!("no token is a password"),
+        AuthOutcome::CheckPassword(_) => panic!("a token was taken for a password"),
     }
 }
 
@@ -136,33 +136,33 @@ async fn name(auth: &Authenticator, credential: &Credential) -> Result<String, A
 }
 
 #[tokio::test]
-async fn keys_are_fetched_once_and_again_for_a_key_that_is_new() {
+async fn keys_are_fetched_once_and_again_for_an_unknown_key() {
     let (first, second) = (rsa(), ec());
     let provider = Provider::start(&set(&[&first]));
     let (_file, auth) = remote(&provider);
-    assert_eq!(name(&auth, &first.token(60)).await, Ok("idp/ann".into()), "the first waits for the keys");
+    assert_eq!(name(&auth, &first.token(60)).await, Ok("idp/ann".into()), "the first token waits for the keys");
     for _ in 0..20 {
         assert!(name(&auth, &first.token(61)).await.is_ok());
     }
     assert_eq!(provider.asked(), 1);
-    // Tokens with unknown keys, which anybody can make, cost the provider little.
+    // Anyone can make tokens with unknown keys, so the requests that they cause are limited.
     let begin = Instant::now();
     for _ in 0..200 {
-        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Wrong));
+        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Unknown));
     }
     let most = 2 + begin.elapsed().as_secs() as usize;
     assert!(provider.asked() <= most, "{} times", provider.asked());
     provider.says(&set(&[&first, &second]).to_string());
     let deadline = Instant::now() + PATIENCE;
     while name(&auth, &second.token(60)).await.is_err() {
-        assert!(Instant::now() < deadline, "the new key is found");
+        assert!(Instant::now() < deadline, "the new key is not found");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(name(&auth, &first.token(60)).await.is_ok());
 }
 
 #[tokio::test]
-async fn who_comes_while_the_keys_are_fetched_waits_for_them_and_asks_for_no_more() {
+async fn a_token_that_arrives_during_a_fetch_waits_for_it_and_causes_no_other() {
     let first = rsa();
     let provider = Provider::start(&set(&[&first]));
     provider.is_quiet.store(true, Ordering::SeqCst);
@@ -176,11 +176,11 @@ async fn who_comes_while_the_keys_are_fetched_waits_for_them_and_asks_for_no_mor
     let answered = Instant::now();
     assert_eq!(waiting.await, Ok("idp/ann".into()));
     provider.until_asked(2).await;
-    assert!(answered.elapsed() >= Duration::from_secs(2), "it is asked anew at once");
+    assert!(answered.elapsed() >= Duration::from_secs(2), "the next fetch came too early");
 }
 
 #[tokio::test]
-async fn a_key_that_gets_another_name_is_found_by_it() {
+async fn a_key_that_gets_another_id_is_found_by_it() {
     let (first, mut renamed) = (rsa(), rsa());
     renamed.0 = "renamed";
     let provider = Provider::start(&set(&[&first]));
@@ -189,13 +189,13 @@ async fn a_key_that_gets_another_name_is_found_by_it() {
     provider.says(&set(&[&renamed]).to_string());
     let deadline = Instant::now() + PATIENCE;
     while name(&auth, &renamed.token(60)).await.is_err() {
-        assert!(Instant::now() < deadline, "the new name is known");
+        assert!(Instant::now() < deadline, "the new id is not known");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test]
-async fn keys_that_were_had_outlive_a_changed_setting_while_their_provider_is_away() {
+async fn cached_keys_survive_a_changed_setting_while_their_provider_is_down() {
     let first = rsa();
     let provider = Provider::start(&set(&[&first]));
     let (file, auth) = remote(&provider);
@@ -208,7 +208,7 @@ async fn keys_that_were_had_outlive_a_changed_setting_while_their_provider_is_aw
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_keeps_nobody_out_whose_key_is_known() {
+async fn tokens_with_cached_keys_are_accepted_while_the_provider_is_down() {
     let (first, second) = (rsa(), ec());
     let provider = Provider::start(&set(&[&first]));
     let (_file, auth) = remote(&provider);
@@ -216,13 +216,16 @@ async fn a_provider_that_is_away_keeps_nobody_out_whose_key_is_known() {
     for said in ["", "no JSON", "{\"keys\":[]}"] {
         provider.says(said);
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Wrong), "it is asked, and says {said:?}");
+        assert_eq!(name(&auth, &second.token(60)).await, Err(AuthError::Unknown), "the provider responds {said:?}");
         assert!(name(&auth, &first.token(62)).await.is_ok());
     }
     let never = Provider::start(&Value::Null);
     never.says("");
     let (_file, auth) = remote(&never);
-    assert!(matches!(name(&auth, &first.token(60)).await, Err(AuthError::Busy(_))), "not wrong: it cannot be known");
+    assert!(
+        matches!(name(&auth, &first.token(60)).await, Err(AuthError::Unavailable(_))),
+        "without keys, a token is not wrong but unverifiable"
+    );
 }
 
 #[tokio::test]
@@ -243,49 +246,49 @@ async fn a_redirect_of_a_key_set_is_not_followed() {
     let redirected = Provider { url, ..Provider::start(&Value::Null) };
     let (_file, auth) = remote(&redirected);
     let refused = name(&auth, &first.token(60)).await;
-    assert!(matches!(refused, Err(AuthError::Busy(_))), "there are no keys: {refused:?}");
+    assert!(matches!(refused, Err(AuthError::Unavailable(_))), "there are no keys: {refused:?}");
     assert_eq!(elsewhere.asked(), 0);
-    // The other host has the keys, where it is named itself.
+    // With its own URL, the other host's keys are fetched.
     let (_file, auth) = remote(&elsewhere);
     assert!(name(&auth, &first.token(60)).await.is_ok());
 }
 
 #[tokio::test]
-async fn what_a_token_began_ends_with_it_or_with_its_key() {
+async fn a_stream_ends_when_its_token_expires_or_its_key_is_removed() {
     let (first, second) = (rsa(), ec());
     let provider = Provider::start(&set(&[&first]));
     let (_file, auth) = remote(&provider);
     let topic = || vec![TopicName::new("a").unwrap()];
     let over = async |permit: &Permit| {
-        let over = auth.over(permit, Right::Consume, topic()).unwrap();
-        tokio::time::timeout(PATIENCE, over).await.expect("it ends")
+        let over = auth.revocation(permit, Right::Consume, topic()).unwrap();
+        tokio::time::timeout(PATIENCE, over).await.expect("an end before the deadline")
     };
     let short = permit(&auth, &first.token(1)).await.unwrap();
     assert_eq!(over(&short).await, Revocation::Ended(GrantEnd::Expired));
     let token = first.token(600);
     let long = permit(&auth, &token).await.unwrap();
     let (session, ends) = auth.session(&long).unwrap().unwrap();
-    assert!(ends <= now() + 601_000, "a session ends with its token");
+    assert!(ends <= now() + 601_000, "a session expires with its token");
     let (ticket, _) = auth.ticket(&long, topic()).unwrap().unwrap();
-    let session = Credential::of_cookies(format!("s={session}").as_bytes(), "s").remove(0);
+    let session = Credential::from_cookies(format!("s={session}").as_bytes(), "s").remove(0);
     assert_eq!(name(&auth, &session).await, Ok("idp/ann".into()));
-    let ticket = Credential::of_ticket(ticket);
+    let ticket = Credential::from_ticket(ticket);
     let of_ticket = permit(&auth, &ticket).await.unwrap();
     assert!(of_ticket.may(Right::Consume, &topic()[0]).is_ok());
-    // The provider takes its key back: whatever asks for another key next brings it to light.
+    // The provider removes its key. The next token with an unknown key causes a fetch, which reveals it.
     provider.says(&set(&[&second]).to_string());
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(name(&auth, &second.token(60)).await.is_ok());
     for permit in [long, of_ticket] {
         assert_eq!(over(&permit).await, Revocation::Ended(GrantEnd::Revoked));
     }
-    assert_eq!(name(&auth, &token).await, Err(AuthError::Wrong));
+    assert_eq!(name(&auth, &token).await, Err(AuthError::Unknown));
     assert_eq!(name(&auth, &session).await, Err(AuthError::Expired));
     assert_eq!(name(&auth, &ticket).await, Err(AuthError::Expired));
 }
 
 #[tokio::test]
-async fn a_key_file_is_read_anew_with_the_file_that_names_it() {
+async fn a_changed_key_file_reloads_the_auth_file() {
     let (first, second) = (rsa(), ec());
     let keys = File::new(&set(&[&first]).to_string());
     let file = File::new(&issuer(&format!("jwks_file = {:?}", keys.0.file_name().unwrap())));
@@ -293,7 +296,7 @@ async fn a_key_file_is_read_anew_with_the_file_that_names_it() {
     assert!(name(&auth, &first.token(60)).await.is_ok() && name(&auth, &second.token(60)).await.is_err());
     assert!(!auth.has_changed());
     std::fs::write(&keys.0, set(&[&second]).to_string()).unwrap();
-    assert!(auth.has_changed(), "it is seen from the auth file's folder");
+    assert!(auth.has_changed(), "its path is relative to the auth file's directory");
     auth.reload();
     assert!(!auth.has_changed());
     assert!(name(&auth, &first.token(60)).await.is_err() && name(&auth, &second.token(60)).await.is_ok());
@@ -301,7 +304,7 @@ async fn a_key_file_is_read_anew_with_the_file_that_names_it() {
 }
 
 #[test]
-fn what_is_wrong_with_an_issuer_is_said_with_its_line() {
+fn errors_about_an_issuer_name_its_line() {
     let secret = "secret = \"0123456789abcdef0123456789abcdef\"";
     let cases = [
         (issuer(""), "line 1: jwt \"idp\": give it one of secret"),
@@ -309,9 +312,9 @@ fn what_is_wrong_with_an_issuer_is_said_with_its_line() {
         (issuer(&format!("{secret}\npublic_key = \"x\"")), "give it one of"),
         (issuer("public_key = \"x\""), "no public key in PEM"),
         (issuer("public_key_file = \"none.pem\""), "cannot read "),
-        (issuer("jwks_url = \"idp.example\""), "jwks_url is no URL"),
-        (issuer("jwks_url = \"https://idp.example\"\njwks_floor = \"1ms\""), "jwks_floor is no time"),
-        (issuer(&format!("{secret}\nleeway = \"1h\"")).replace("leeway = \"1s\"\n", ""), "leeway is no time"),
+        (issuer("jwks_url = \"idp.example\""), "jwks_url must be a URL"),
+        (issuer("jwks_url = \"https://idp.example\"\njwks_floor = \"1ms\""), "jwks_floor must be a duration"),
+        (issuer(&format!("{secret}\nleeway = \"1h\"")).replace("leeway = \"1s\"\n", ""), "leeway must be a duration"),
         (issuer(&format!("{secret}\nalgorithm = \"none\"")), "line 6: unknown field `algorithm`"),
     ];
     for (text, expected) in cases {

@@ -1,11 +1,11 @@
-//! What a browser gains by HTTPS: HTTP/2, and with it more streams than the six connections of HTTP/1.1.
+//! HTTPS in a browser: HTTP/2, and with it more streams than the six connections of HTTP/1.1.
 
 use crate::tls::Files;
 use curlew_integration::bridge::Bridge;
 use curlew_integration::browser::{Browser, Screen};
 use serde_json::json;
 
-/// Twice as many as a browser has connections for over HTTP/1.1.
+/// Twice as many streams as a browser has connections over HTTP/1.1.
 const STREAMS: &str = "globalThis.seen = Array.from({ length: 12 }, () => []);
     globalThis.sources = seen.map((own) => {
         const source = new EventSource('/topics/t/events?from=earliest');

@@ -1,4 +1,4 @@
-//! A client that means well, beside those that do not: it produces a record every few milliseconds, and may read it too.
+//! A healthy client beside attackers: it produces a record every few milliseconds, and may read it too.
 
 use curlew_integration::{http, sse};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,12 +17,12 @@ pub struct Healthy {
 }
 
 impl Healthy {
-    /// On one connection from 127.0.0.1; any answer but a 200 ends it with a panic.
+    /// Starts the client on one connection from 127.0.0.1. Any response but a 200 makes it panic.
     pub fn start(port: u16) -> Self {
         Self::measure(port, None)
     }
 
-    /// Measures until the record arrives on a stream, rather than until its receipt.
+    /// Like [`Healthy::start`], but measures until the record arrives on a stream instead of until its receipt.
     pub fn start_reading(port: u16) -> Self {
         let mut events = sse::Stream::open(port, "/topics/healthy/events");
         // The stream is live before the first record.
@@ -35,7 +35,7 @@ impl Healthy {
         let measured = Arc::new(AtomicUsize::new(0));
         let (told, count) = (ending.clone(), measured.clone());
         let mut stream = BufReader::new(http::connect(port));
-        // It is there before the others come.
+        // The client is connected before the attack starts.
         produce(&mut stream);
         events.iter_mut().for_each(|events| drop(events.event()));
         let thread = std::thread::spawn(move || {
@@ -53,17 +53,17 @@ impl Healthy {
         Self { ending, measured, thread: Some(thread) }
     }
 
-    /// How many times have been measured so far.
+    /// Number of measurements so far.
     pub fn measured(&self) -> usize {
         self.measured.load(Ordering::Relaxed)
     }
 
-    /// The same as it grows.
+    /// The number of measurements, shared with the client.
     pub fn counter(&self) -> Arc<AtomicUsize> {
         self.measured.clone()
     }
 
-    /// Ends it; returns the 99th of a hundred times until the receipt or the arrival, and how many there were.
+    /// Stops the client. Returns the 99th percentile of the latency, and the number of measurements.
     pub fn p99(mut self) -> (Duration, usize) {
         self.ending.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("it runs");

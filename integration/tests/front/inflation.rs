@@ -1,4 +1,4 @@
-//! Batches in real Kafka that are small there and large when they are read, beside a healthy client of another topic.
+//! Highly compressed batches in real Kafka, which are large once they are read, beside a healthy client of another topic.
 
 use crate::alone;
 use crate::healthy::Healthy;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use std::io::Read;
 
 const PARTITIONS: usize = 40;
-/// Of one record, and so of its batch: fewer than one reservation of a stream's reads may have, but all of them, which
-/// come in one answer to Fetch, are more than the whole budget.
+/// Bytes of one record, and so of its batch: less than a stream may reserve for one read. All batches, which arrive in one
+/// Fetch response, are larger than the whole budget.
 const INFLATED: usize = 10_000_000;
-/// More than that.
+/// More than a stream may reserve for one read.
 const TOO_LARGE: usize = 60_000_000;
 
 #[test]

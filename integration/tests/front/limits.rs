@@ -1,5 +1,5 @@
-//! Each limit, what is thrown at it, and what that costs the bridge and a healthy client. Statuses and memory are judged
-//! here; times are printed, as a row of README's table.
+//! Attacks on each limit, and what they cost the bridge and a healthy client. The tests check statuses and memory, and print
+//! latencies as rows of the table in README.
 
 use crate::alone;
 use crate::healthy::Healthy;
@@ -18,10 +18,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-/// Answers by status; 0 is a connection that was closed without one.
+/// Number of responses by status; 0 is a connection that was closed without one.
 type Answers = BTreeMap<u16, usize>;
 
-/// More than any answer takes.
+/// Longer than any response takes.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 pub struct Trial {
@@ -51,7 +51,7 @@ impl Trial {
         Self { before, bridge, healthy, runtime: runtime.expect("a runtime"), _data: None }
     }
 
-    /// `count` attackers, each on a connection of its own from 127.0.0.2 on.
+    /// Runs `count` attackers, each on its connection from 127.0.0.2 on.
     pub fn attack<F, A>(&self, count: usize, attack: A) -> Answers
     where
         F: Future<Output = u16> + Send + 'static,
@@ -79,7 +79,7 @@ impl Trial {
         })
     }
 
-    /// Prints the row; returns the most memory that there was beyond that before, in KiB.
+    /// Prints the row, and returns the growth of the peak memory, in KiB.
     pub fn row(mut self, limit: &str, thrown: &str, happened: &str) -> usize {
         let (p99, requests) = self.healthy.take().expect("once").p99();
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.bridge.process().id())).expect("it runs");
@@ -98,7 +98,7 @@ async fn connect(number: usize, port: u16) -> std::io::Result<TcpStream> {
     socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await
 }
 
-/// The status of what is answered; 0: nothing is.
+/// The status of the response; 0 if the connection is closed without one.
 pub async fn status(stream: &mut (impl AsyncReadExt + Unpin)) -> u16 {
     let mut head = Vec::new();
     let mut bytes = [0; 4096];
@@ -111,7 +111,7 @@ pub async fn status(stream: &mut (impl AsyncReadExt + Unpin)) -> u16 {
     String::from_utf8_lossy(&head).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
-/// Writes chunk after chunk, as long as they are taken, and reads what is answered meanwhile.
+/// Writes chunk after chunk as long as the bridge reads them, and returns the status of the response.
 async fn pour(stream: TcpStream, head: String, chunk: Arc<Vec<u8>>, times: usize) -> u16 {
     let (mut from, mut to) = stream.into_split();
     let pouring = tokio::spawn(async move {
@@ -130,14 +130,14 @@ pub fn only(status: u16, count: usize) -> Answers {
     Answers::from([(status, count)])
 }
 
-/// Or, where they come all at once, since there is no more memory for bodies.
+/// Accepts 413, and 503 where there is no more memory for so many bodies at once.
 fn refused_as_too_large(answers: &Answers) {
     assert!(answers.contains_key(&413), "{answers:?}");
     assert!(answers.keys().all(|status| [413, 503].contains(status)), "{answers:?}");
 }
 
 #[test]
-fn slow_heads_are_told_to_hurry_and_closed() {
+fn slow_heads_get_408_and_are_disconnected() {
     let _alone = alone();
     let trial = Trial::start(&["--header-timeout", "2s"]);
     let answers = trial.attack(2000, |mut stream| async move {
@@ -158,7 +158,7 @@ fn slow_heads_are_told_to_hurry_and_closed() {
 }
 
 #[test]
-fn endless_bodies_are_refused_as_soon_as_they_are_too_large() {
+fn endless_bodies_are_rejected_as_soon_as_they_are_too_large() {
     let _alone = alone();
     let trial = Trial::start(&["--max-body", "1MiB"]);
     let chunk = Arc::new([&b"10000\r\n"[..], &[b'x'; 1 << 16], b"\r\n"].concat());
@@ -172,7 +172,7 @@ fn endless_bodies_are_refused_as_soon_as_they_are_too_large() {
 }
 
 #[test]
-fn bodies_that_are_held_back_share_a_part_of_the_budget() {
+fn incomplete_bodies_share_a_part_of_the_budget() {
     let _alone = alone();
     let trial = Trial::start(&["--memory-budget", "128MiB", "--body-timeout", "5s"]);
     let most = Arc::new(vec![b'x'; 1 << 20]);
@@ -213,7 +213,7 @@ fn ten_thousand_idle_connections_cost_little_and_are_closed() {
 }
 
 #[test]
-fn bombs_do_not_go_off() {
+fn gzip_bombs_are_rejected() {
     let _alone = alone();
     let trial = Trial::start(&[]);
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -233,7 +233,7 @@ fn bombs_do_not_go_off() {
 }
 
 #[test]
-fn a_flood_from_one_address_is_held_back_there() {
+fn a_flood_from_one_address_is_rate_limited() {
     let _alone = alone();
     let trial = Trial::start(&["--count-loopback", "--max-requests-per-second", "300"]);
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -323,7 +323,7 @@ fn one_address_has_only_so_many_connections_and_streams() {
 }
 
 #[test]
-fn large_heads_are_refused() {
+fn large_heads_are_rejected() {
     let _alone = alone();
     let trial = Trial::start(&[]);
     for (size, named) in [(20 << 10, true), (10 << 20, false)] {
@@ -338,7 +338,7 @@ fn large_heads_are_refused() {
 }
 
 #[test]
-fn a_bridge_with_few_open_files_tells_its_health_among_silent_connections() {
+fn a_bridge_with_few_open_files_serves_health_among_silent_connections() {
     let _alone = alone();
     let data = tempfile::tempdir().expect("temp folder");
     let mut bridge = Bridge::embedded_with_open_files(256, data.path(), &[]);
@@ -356,7 +356,7 @@ fn a_bridge_with_few_open_files_tells_its_health_among_silent_connections() {
 }
 
 #[test]
-fn connections_that_were_refused_leave_nothing_behind() {
+fn rejected_connections_leave_no_descriptor_open() {
     let _alone = alone();
     let mut trial = Trial::start(&["--max-connections", "100"]);
     let open = |bridge: &mut Bridge| {

@@ -1,4 +1,4 @@
-//! The front of the real binary, on its own log: TLS, and what clients throw at it that mean no good.
+//! The HTTP side of the real binary with the embedded log: TLS, and attacks by clients.
 
 mod browser;
 mod healthy;
@@ -11,7 +11,7 @@ mod tls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One at a time: together they would only measure each other.
+/// Runs tests one at a time: together they would only measure each other.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,5 @@
-//! Answers that nobody reads and requests that wait, beside a healthy client of another topic: what they cost in memory. Each
-//! bridge has 4,000,000 KiB of address space.
+//! The memory of unread responses and of requests that wait, beside a healthy client of another topic. Each bridge has
+//! 4,000,000 KiB of address space.
 
 use crate::alone;
 use crate::limits::{Trial, status};
@@ -14,11 +14,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PAGE: &str = "/topics/wa/partitions/0/records?offset=0&limit=20";
-/// Times that the healthy client is measured while the others hold what they have.
+/// Measurements of the healthy client while the others hold their memory.
 const MEASURED: usize = 200;
 const STREAMS: u32 = 100;
 
-/// With two records of 1 MB that are six times as long in JSON.
+/// Starts a bridge with two records of 1 MB that are six times as long in JSON.
 fn start_with_large_pages() -> Trial {
     let trial = start();
     for _ in 0..2 {
@@ -34,7 +34,7 @@ async fn hold(counter: &AtomicUsize, until: usize) {
 }
 
 #[test]
-fn pages_that_nobody_reads_over_http2_end_in_503_within_the_budget() {
+fn unread_pages_over_http2_end_in_503_within_the_budget() {
     let _alone = alone();
     let mut trial = start_with_large_pages();
     let (counter, until) = (counter(&trial), measured(&trial) + MEASURED);
@@ -57,7 +57,7 @@ fn pages_that_nobody_reads_over_http2_end_in_503_within_the_budget() {
 }
 
 #[test]
-fn pages_that_nobody_reads_over_http1_end_in_503_within_the_budget() {
+fn unread_pages_over_http1_end_in_503_within_the_budget() {
     let _alone = alone();
     let mut trial = start_with_large_pages();
     let (counter, until) = (counter(&trial), measured(&trial) + MEASURED);
@@ -79,7 +79,7 @@ fn pages_that_nobody_reads_over_http1_end_in_503_within_the_budget() {
 }
 
 #[test]
-fn receipts_of_envelopes_that_nobody_reads_end_in_503_within_the_budget() {
+fn unread_receipts_of_envelopes_end_in_503_within_the_budget() {
     let _alone = alone();
     let mut trial = start();
     let (counter, until) = (counter(&trial), measured(&trial) + MEASURED);
@@ -108,7 +108,7 @@ fn receipts_of_envelopes_that_nobody_reads_end_in_503_within_the_budget() {
 }
 
 #[test]
-fn pages_that_wait_for_records_hold_up_no_other_page() {
+fn pages_that_wait_for_records_delay_no_other_page() {
     let _alone = alone();
     let mut trial = start();
     trial.bridge.post("/topics/wa", "text/plain", "first").expect(200);
@@ -141,7 +141,7 @@ fn counter(trial: &Trial) -> Arc<AtomicUsize> {
     trial.healthy.as_ref().expect("it runs").counter()
 }
 
-/// Asks for a page on each of many streams, with a window of a byte. How many of them are answered with 200.
+/// Requests a page on each of many streams with a window of one byte. Returns how many get a 200.
 async fn pages_over_http2(stream: &mut TcpStream) -> u16 {
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;

@@ -1,5 +1,5 @@
-//! Clients whose requests cost the bridge much, or break the rules of HTTP, beside a healthy client of another topic. Each
-//! bridge has 4,000,000 KiB of address space, as under `ulimit -v 4000000`.
+//! Clients with expensive or malformed requests, beside a healthy client of another topic. Each bridge has 4,000,000 KiB of
+//! address space, as under `ulimit -v 4000000`.
 
 use crate::alone;
 use crate::healthy::Healthy;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// In KiB.
+/// Memory that an attack may cost, in KiB.
 pub const MOST_MEMORY: usize = 256 << 10;
 
 pub fn start() -> Trial {
@@ -39,7 +39,7 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[test]
-fn slow_filters_of_one_topic_hold_up_no_stream_of_another() {
+fn slow_filters_of_one_topic_delay_no_stream_of_another() {
     let _alone = alone();
     let trial = start();
     trial.bridge.post("/topics/mine", "application/json", "{}").expect(200);
@@ -88,7 +88,7 @@ fn floods_of_requests_that_break_a_rule_are_rejected_without_a_panic() {
     assert!(grown < MOST_MEMORY, "{grown} KiB");
 }
 
-/// A hundred on one connection. The first status that is not 400, or 400.
+/// Sends a hundred CONNECT requests on one connection. Returns 400 if each gets that status, or else 0 or 1.
 async fn http2_connects(mut stream: TcpStream) -> u16 {
     const HEADERS: u8 = 1;
     const END_STREAM_AND_HEADERS: u8 = 5;

@@ -1,4 +1,4 @@
-//! Tokens of an identity provider whose keys are behind HTTPS, and files that are read anew.
+//! Tokens of an identity provider behind HTTPS, and reloading of the auth file.
 
 use crate::tls::Files;
 use curlew_integration::bridge::{Bridge, binary};
@@ -31,7 +31,7 @@ impl Provider {
 }
 
 #[test]
-fn a_provider_behind_https_is_believed_once_its_authority_is() {
+fn the_keys_of_a_provider_are_fetched_once_its_ca_is_trusted() {
     let files = Files::new();
     ["server", "other"].iter().for_each(|name| files.server(name));
     let provider = Provider::start(&files, "server");
@@ -44,13 +44,13 @@ fn a_provider_behind_https_is_believed_once_its_authority_is() {
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "text/plain")];
     let ask =
         |bridge: &Bridge, topic: &str| bridge.request("POST", &format!("/topics/{topic}"), &headers, b"21.5").status;
-    assert_eq!(ask(&bridge, "readings.a"), 503, "no keys, and not the token's fault");
-    eventually("the log says why", SOON, || match bridge.log() {
-        log if log.contains("no keys from https://localhost:") && log.contains("ertificate") => Ok(()),
+    assert_eq!(ask(&bridge, "readings.a"), 503, "without keys, the token may be valid");
+    eventually("the reason is in the log", SOON, || match bridge.log() {
+        log if log.contains("cannot fetch keys from https://localhost:") && log.contains("ertificate") => Ok(()),
         log => Err(log),
     });
     trust("server.pem");
-    eventually("the token is taken", SOON, || match ask(&bridge, "readings.a") {
+    eventually("the token is accepted", SOON, || match ask(&bridge, "readings.a") {
         200 => Ok(()),
         status => Err(status.to_string()),
     });
@@ -59,17 +59,19 @@ fn a_provider_behind_https_is_believed_once_its_authority_is() {
 }
 
 #[test]
-fn a_hang_up_reads_an_auth_file_and_ends_a_bridge_without_one() {
+fn sighup_reloads_the_auth_file_and_ends_a_bridge_without_one() {
     let files = Files::new();
     std::fs::write(files.path("auth.toml"), "").expect("a file");
     let mut bridge = Bridge::embedded(&files.path("data"), &["--auth-file", &files.text("auth.toml")]);
     let complaints = |bridge: &Bridge, times| {
-        eventually("it complains", SOON, || match bridge.log().matches("the one before holds on").count() {
-            count if count == times => Ok(()),
-            count => Err(count.to_string()),
+        eventually("the rejection is logged", SOON, || {
+            match bridge.log().matches("keeping the previous one").count() {
+                count if count == times => Ok(()),
+                count => Err(count.to_string()),
+            }
         });
     };
-    // A change is seen without a signal, and once.
+    // A change is noticed without a signal, and logged once.
     std::fs::write(files.path("auth.toml"), "[[key]]\nname = 5\n").expect("a file");
     complaints(&bridge, 1);
     bridge.process().signal("HUP");
@@ -79,14 +81,14 @@ fn a_hang_up_reads_an_auth_file_and_ends_a_bridge_without_one() {
 
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
-    // Who runs the tests may ignore the signal, and what is started by them would too.
+    // Child processes inherit an ignored signal, and the test runner may ignore SIGHUP.
     let mut command = Command::new("env");
     command.arg("--default-signal=HUP").arg(binary());
     command.args(["serve", "--listen", &listen, "--data", &files.text("other-data")]);
     let mut open = Process::start("curlew serve", command, &files.path("open.log"));
-    eventually("it serves", SOON, || http::try_connect(port).map_err(|e| e.to_string()));
+    eventually("the bridge accepts connections", SOON, || http::try_connect(port).map_err(|e| e.to_string()));
     open.signal("HUP");
-    assert_eq!(open.wait(SOON).code(), None, "by the signal");
+    assert_eq!(open.wait(SOON).code(), None, "the signal ends the process");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! HTTPS as curl, Node and a browser speak it, with certificates that `openssl` makes.
+//! HTTPS with curl and Node as clients, and with certificates made by `openssl`.
 
 use crate::alone;
 use curlew_integration::bridge::{Bridge, curlew, run, run_with_input};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A folder with certificates, and the bridge's data.
+/// A temporary directory for certificates and the bridge's data.
 pub struct Files(TempDir);
 
 impl Files {
@@ -33,7 +33,7 @@ impl Files {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// `NAME.pem` and `NAME.key` that vouch for themselves.
+    /// Creates a self-signed certificate: `NAME.pem` and `NAME.key`.
     fn own(&self, name: &str, subject: &str, constraint: &str) {
         let (pem, key) = (format!("{name}.pem"), format!("{name}.key"));
         self.openssl(&[
@@ -67,9 +67,9 @@ impl Files {
         self.own(name, &format!("/CN={name}"), "basicConstraints=critical,CA:TRUE");
     }
 
-    /// `NAME.pem` and `NAME.key`, signed by an authority.
+    /// Creates `NAME.pem` and `NAME.key`, signed by a CA.
     fn client(&self, name: &str, authority: &str) {
-        // Without extensions it would be of version 1, which is not taken.
+        // Without extensions openssl would create an X.509 version 1 certificate, which rustls rejects.
         std::fs::write(self.path("extensions"), "basicConstraints=critical,CA:FALSE\n").expect("a file");
         self.signed(name, authority, &["-extfile", "extensions"]);
     }
@@ -133,7 +133,7 @@ fn curl_produces_and_consumes_with_each_version() {
         assert_eq!(said.matches("data: 21.5\n").count(), number + 1, "{said}");
         assert!(said.ends_with(&format!("\n{version} 200")), "{said}");
     }
-    // A body of several records of TLS, there and back.
+    // Bodies of several TLS records in both directions.
     let large = "x".repeat(1_000_000);
     std::fs::write(files.path("large"), &large).expect("a file");
     for version in ["--http2", "--http1.1"] {
@@ -147,7 +147,7 @@ fn curl_produces_and_consumes_with_each_version() {
 }
 
 #[test]
-fn plain_http_on_this_port_is_told_to_say_https_and_pages_of_http_are_strangers() {
+fn plain_http_on_a_tls_port_is_rejected_and_http_pages_are_foreign_origins() {
     let files = Files::new();
     files.server("server");
     let bridge = files.serve("server", &[]);
@@ -161,7 +161,7 @@ fn plain_http_on_this_port_is_told_to_say_https_and_pages_of_http_are_strangers(
 }
 
 #[test]
-fn a_new_certificate_is_used_for_new_connections_and_a_bad_one_is_not() {
+fn a_new_certificate_is_used_for_new_connections_and_an_invalid_one_is_rejected() {
     let files = Files::new();
     ["first", "second"].iter().for_each(|name| files.server(name));
     let copy = |from: &str, to: &str| assert!(std::fs::copy(files.path(from), files.path(to)).expect("a copy") > 0);
@@ -179,24 +179,24 @@ fn a_new_certificate_is_used_for_new_connections_and_a_bad_one_is_not() {
     assert!(lines.any(|line| line == "data: before"));
 
     std::fs::write(files.path("server.pem"), "no certificate").expect("a file");
-    eventually("the bad file is told", SOON, || match bridge.log() {
-        log if log.contains("the certificate from before stays in use") => Ok(()),
+    eventually("the rejection is logged", SOON, || match bridge.log() {
+        log if log.contains("rejected the new certificate, keeping the previous one") => Ok(()),
         log => Err(log),
     });
-    files.curl(&bridge, "first.pem", "/health", &[]).expect("the one from before");
+    files.curl(&bridge, "first.pem", "/health", &[]).expect("the previous certificate");
 
     copy("second.key", "server.key");
     copy("second.pem", "server.pem");
     eventually("the new certificate", SOON, || files.curl(&bridge, "second.pem", "/health", &[]));
     assert!(files.curl(&bridge, "first.pem", "/health", &[]).is_err());
     files.curl(&bridge, "second.pem", "/topics/t", &["-d", "after"]).expect("an answer");
-    assert!(lines.any(|line| line == "data: after"), "the open stream goes on");
+    assert!(lines.any(|line| line == "data: after"), "the open stream continues");
     stream.kill().expect("curl runs");
     let _ = stream.wait();
 }
 
 #[test]
-fn clients_are_known_by_their_certificates_and_let_in_as_the_settings_say() {
+fn client_certificates_are_required_or_optional_as_configured() {
     let files = Files::new();
     files.server("server");
     ["plant", "stranger"].iter().for_each(|name| files.authority(name));
@@ -221,7 +221,7 @@ fn clients_are_known_by_their_certificates_and_let_in_as_the_settings_say() {
 }
 
 #[test]
-fn a_client_certificate_that_is_refused_is_in_the_log_once_with_what_to_do() {
+fn a_rejected_client_certificate_is_logged_once_with_advice() {
     let files = Files::new();
     files.server("server");
     ["plant", "stranger"].iter().for_each(|name| files.authority(name));
@@ -230,7 +230,7 @@ fn a_client_certificate_that_is_refused_is_in_the_log_once_with_what_to_do() {
     let bridge = files.serve("server", &["--tls-client-ca", &files.text("plant.pem"), "--tls-client-auth", "required"]);
     let told = |reason: &str| bridge.log().matches(reason).count();
     for (name, reason) in
-        [("burglar", "no authority in --tls-client-ca"), ("old", "X.509 version 1"), ("", "shown none")]
+        [("burglar", "no authority in --tls-client-ca"), ("old", "X.509 version 1"), ("", "the client sent none")]
     {
         for _ in 0..3 {
             let (pem, key) = (files.text(&format!("{name}.pem")), files.text(&format!("{name}.key")));
@@ -275,7 +275,7 @@ fn eventsource_and_fetch_of_node_and_http_2_work() {
 }
 
 #[test]
-fn the_terminal_speaks_https_with_those_it_trusts() {
+fn the_terminal_connects_only_to_trusted_https_servers() {
     let files = Files::new();
     ["server", "other"].iter().for_each(|name| files.server(name));
     let bridge = files.serve("server", &[]);
@@ -304,17 +304,17 @@ fn the_terminal_speaks_https_with_those_it_trusts() {
 }
 
 #[test]
-fn handshakes_that_do_not_go_on_are_given_up_and_hold_nobody_up() {
+fn stalled_handshakes_time_out_and_delay_no_other_client() {
     let files = Files::new();
     files.server("server");
     let bridge = files.serve("server", &["--header-timeout", "2s"]);
     let mut halves: Vec<_> = (0..500).map(|_| http::connect(bridge.port)).collect();
     for (number, half) in halves.iter_mut().enumerate() {
-        // Nothing, the beginning of a record, a hello that lacks its end.
+        // Nothing, the first byte of a record, or an incomplete ClientHello.
         let begun: &[u8] = [&b""[..], &[0x16], &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]][number % 3];
-        std::io::Write::write_all(half, begun).expect("it is taken");
+        std::io::Write::write_all(half, begun).expect("bytes are sent");
     }
-    files.curl(&bridge, "server.pem", "/health", &[]).expect("an answer meanwhile");
+    files.curl(&bridge, "server.pem", "/health", &[]).expect("a response meanwhile");
     for mut half in halves {
         let mut said = Vec::new();
         let _ = half.read_to_end(&mut said);
@@ -323,7 +323,7 @@ fn handshakes_that_do_not_go_on_are_given_up_and_hold_nobody_up() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said_at_the_start() {
+fn unusable_certificates_are_reported_at_startup() {
     let files = Files::new();
     ["server", "other"].iter().for_each(|name| files.server(name));
     let said = |certificate: &str, key: &str| {
@@ -350,7 +350,7 @@ fn what_cannot_be_served_is_said_at_the_start() {
 }
 
 #[test]
-fn a_certificate_has_the_rights_that_the_auth_file_gives_its_name() {
+fn a_client_certificate_has_the_rights_of_its_name_in_the_auth_file() {
     let files = Files::new();
     files.server("server");
     files.authority("plant");
@@ -371,11 +371,11 @@ fn a_certificate_has_the_rights_that_the_auth_file_gives_its_name() {
     assert_eq!(ask(&boiler, "orders"), "403");
     assert_eq!(ask(&["--cert", &pump, "--key", &pump_key], "readings.a"), "401");
     assert_eq!(ask(&[], "readings.a"), "401");
-    // A page of another site that makes the browser show it gets nothing.
+    // A page of another site cannot use the certificate that the browser attaches.
     assert_eq!(ask(&[&boiler[..], &["-H", "Sec-Fetch-Site: cross-site"]].concat(), "readings.a"), "401");
 }
 
-/// Not judged: README tells what TLS costs.
+/// Measures without asserting: README states what TLS costs.
 #[test]
 fn what_a_stream_costs_with_and_without_tls() {
     let _alone = alone();

@@ -1,29 +1,30 @@
-//! `[[jwt]]`: whose tokens are taken.
+//! Parses `[[jwt]]`: the issuers whose tokens are accepted.
 
 use super::{check_name, duration};
-use crate::auth::jwt::{IssuerTerms, KeySetUrl};
+use crate::auth::jwt::{IssuerSettings, KeySetUrl};
 use crate::auth::rights::{Rights, TopicPattern};
 use crate::auth::secret::HiddenText;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// By how much clocks may differ, where nothing is said and at most.
-const LEEWAY: Duration = Duration::from_secs(30);
-const MOST_LEEWAY: Duration = Duration::from_secs(600);
-/// Of a key set behind a URL: how often it is looked for, and how often at most because of unknown keys.
-const REFRESH: Duration = Duration::from_secs(300);
-const MOST_REFRESH: Duration = Duration::from_secs(86_400);
-const FLOOR: Duration = Duration::from_secs(10);
+/// The default and the maximum of `leeway`, the tolerated clock skew.
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+const MAX_LEEWAY: Duration = Duration::from_secs(600);
+/// The default and the maximum of `jwks_refresh`, the interval between fetches of a key set.
+const DEFAULT_REFRESH: Duration = Duration::from_secs(300);
+const MAX_REFRESH: Duration = Duration::from_secs(86_400);
+/// The default of `jwks_floor`, the shortest interval between fetches that unknown keys cause.
+const DEFAULT_FLOOR: Duration = Duration::from_secs(10);
 
-/// Where the keys are that its tokens are signed with. Files are seen from the auth file's folder.
+/// Where an issuer's keys come from. Paths are relative to the directory of the auth file.
 #[derive(Debug, Clone)]
 pub enum KeySource {
     Secret(HiddenText),
     Pem(String),
     PemFile(PathBuf),
     JwksFile(PathBuf),
-    JwksUrl { place: KeySetUrl, ca_file: Option<PathBuf> },
+    JwksUrl { location: KeySetUrl, ca_file: Option<PathBuf> },
 }
 
 #[derive(Deserialize)]
@@ -70,53 +71,48 @@ impl OneOrMany {
     }
 }
 
-pub fn read(written: IssuerEntry) -> Result<(IssuerTerms, KeySource), String> {
-    check_name(&written.name)?;
-    let name = written.name.clone();
-    terms(written).map_err(|what| format!("jwt {name:?}: {what}"))
+/// Validates one `[[jwt]]`.
+pub fn validate(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), String> {
+    check_name(&entry.name)?;
+    let name = entry.name.clone();
+    settings(entry).map_err(|what| format!("jwt {name:?}: {what}"))
 }
 
-fn terms(written: IssuerEntry) -> Result<(IssuerTerms, KeySource), String> {
-    let time = |given: Option<String>, name: &str, default, least: Duration, most: Duration| match given {
+fn settings(entry: IssuerEntry) -> Result<(IssuerSettings, KeySource), String> {
+    let time = |given: Option<String>, name: &str, default, min: Duration, max: Duration| match given {
         None => Ok(default),
-        Some(text) => duration(&text, most).filter(|time| *time >= least).ok_or_else(|| {
-            format!("{name} is no time such as 30s, from {} s to {} s", least.as_secs(), most.as_secs())
+        Some(text) => duration(&text, max).filter(|time| *time >= min).ok_or_else(|| {
+            format!("{name} must be a duration such as 30s, from {} s to {} s", min.as_secs(), max.as_secs())
         }),
     };
     let second = Duration::from_secs(1);
-    let source =
-        match (written.secret, written.public_key, written.public_key_file, written.jwks_file, written.jwks_url) {
-            (Some(secret), None, None, None, None) => KeySource::Secret(secret),
-            (None, Some(pem), None, None, None) => KeySource::Pem(pem),
-            (None, None, Some(file), None, None) => KeySource::PemFile(file),
-            (None, None, None, Some(file), None) => KeySource::JwksFile(file),
-            (None, None, None, None, Some(url)) => {
-                if !url.starts_with("https://") && !url.starts_with("http://") {
-                    return Err("jwks_url is no URL such as https://idp.example/jwks.json".to_owned());
-                }
-                let place = KeySetUrl {
-                    url,
-                    authorities: None,
-                    refresh: time(written.jwks_refresh, "jwks_refresh", REFRESH, second, MOST_REFRESH)?,
-                    floor: time(written.jwks_floor, "jwks_floor", FLOOR, second, MOST_REFRESH)?,
-                };
-                KeySource::JwksUrl { place, ca_file: written.jwks_ca_file }
+    let source = match (entry.secret, entry.public_key, entry.public_key_file, entry.jwks_file, entry.jwks_url) {
+        (Some(secret), None, None, None, None) => KeySource::Secret(secret),
+        (None, Some(pem), None, None, None) => KeySource::Pem(pem),
+        (None, None, Some(file), None, None) => KeySource::PemFile(file),
+        (None, None, None, Some(file), None) => KeySource::JwksFile(file),
+        (None, None, None, None, Some(url)) => {
+            if !url.starts_with("https://") && !url.starts_with("http://") {
+                return Err("jwks_url must be a URL such as https://idp.example/jwks.json".to_owned());
             }
-            _ => return Err("give it one of secret, public_key, public_key_file, jwks_file and jwks_url".to_owned()),
-        };
-    let terms = IssuerTerms {
-        name: written.name,
-        issuers: OneOrMany::list(written.issuer),
-        audiences: OneOrMany::list(written.audience),
-        leeway: time(written.leeway, "leeway", LEEWAY, second, MOST_LEEWAY)?,
-        identity: written.identity.unwrap_or_else(|| "sub".to_owned()),
-        claim: written.claim.unwrap_or_else(|| "curlew".to_owned()),
-        rights: Rights {
-            produce: written.produce,
-            consume: written.consume,
-            manage: written.manage,
-            metrics: written.metrics,
-        },
+            let location = KeySetUrl {
+                url,
+                ca_certificates: None,
+                interval: time(entry.jwks_refresh, "jwks_refresh", DEFAULT_REFRESH, second, MAX_REFRESH)?,
+                min_interval: time(entry.jwks_floor, "jwks_floor", DEFAULT_FLOOR, second, MAX_REFRESH)?,
+            };
+            KeySource::JwksUrl { location, ca_file: entry.jwks_ca_file }
+        }
+        _ => return Err("give it one of secret, public_key, public_key_file, jwks_file and jwks_url".to_owned()),
     };
-    Ok((terms, source))
+    let settings = IssuerSettings {
+        name: entry.name,
+        issuers: OneOrMany::list(entry.issuer),
+        audiences: OneOrMany::list(entry.audience),
+        leeway: time(entry.leeway, "leeway", DEFAULT_LEEWAY, second, MAX_LEEWAY)?,
+        identity: entry.identity.unwrap_or_else(|| "sub".to_owned()),
+        claim: entry.claim.unwrap_or_else(|| "curlew".to_owned()),
+        rights: Rights { produce: entry.produce, consume: entry.consume, manage: entry.manage, metrics: entry.metrics },
+    };
+    Ok((settings, source))
 }

@@ -1,4 +1,4 @@
-//! Whose tokens are taken, and what they allow.
+//! Verifies the tokens of one issuer, and turns their claims into grants.
 
 use super::key_set::KeySet;
 use super::remote::Remote;
@@ -14,35 +14,36 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Keys that a token is tried with; more of one name are nobody's.
-const MOST_TRIES: usize = 8;
-/// Longer names would fill logs and tickets.
-const LONGEST_NAME: usize = 100;
+/// The most keys that one token is verified with, which bounds the cost of a forged token.
+const MAX_KEYS_TRIED: usize = 8;
+/// The longest subject, in characters: names appear in logs and tickets.
+const MAX_NAME_LEN: usize = 100;
 
-/// What the file says about an issuer, but for its keys.
+/// The settings of an issuer, except for its keys.
 #[derive(Debug, Clone)]
-pub struct IssuerTerms {
-    /// Goes before the names of its tokens' subjects.
+pub struct IssuerSettings {
+    /// The prefix of its subjects' names.
     pub name: String,
-    /// `iss` must be one of these; empty: any.
+    /// The accepted values of `iss`. Any value is accepted if this is empty.
     pub issuers: Vec<String>,
-    /// `aud` must hold one of these; empty: tokens that name an audience are not for us.
+    /// The accepted values of `aud`. If this is empty, tokens with an audience are rejected: they are meant for another
+    /// service.
     pub audiences: Vec<String>,
-    /// By how much its clock may differ.
+    /// The tolerated clock skew.
     pub leeway: Duration,
-    /// The claim that names somebody.
+    /// The claim with the subject's name.
     pub identity: String,
-    /// The claim that holds their rights: a member's name, or a JSON pointer.
+    /// The claim with the rights: a member's name, or a JSON pointer (RFC 6901).
     pub claim: String,
-    /// What all of its tokens allow.
+    /// The rights that each of its tokens has.
     pub rights: Rights,
 }
 
 #[derive(Debug)]
 pub struct Issuer {
-    terms: IssuerTerms,
+    settings: IssuerSettings,
     keys: IssuerKeys,
-    /// Another one as soon as the terms are.
+    /// Changes with the settings, which ends all sessions and tickets from tokens of this issuer.
     pub fingerprint: String,
 }
 
@@ -52,37 +53,38 @@ pub enum IssuerKeys {
     Remote(Arc<Remote>),
 }
 
-/// What an issuer says to a token.
+/// The result of verifying a token against one issuer.
 #[derive(Debug)]
 pub enum TokenVerdict {
-    Good(Box<Grant>),
-    /// It has not signed it.
-    Foreign,
-    /// It has signed it, and it is not good all the same.
-    Bad(Flaw),
-    /// Signed with a key that may be there by now.
+    Valid(Box<Grant>),
+    /// None of the issuer's keys has signed the token.
+    OtherSigner,
+    /// The signature is valid, but the token is not.
+    Invalid(TokenFlaw),
+    /// The token names a key that is not in the fetched set. It may be a new key.
     UnknownKey(Arc<Remote>),
 }
 
-/// What is wrong with a token that its issuer has signed.
+/// Why a token with a valid signature is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Flaw {
+pub enum TokenFlaw {
     Expired,
     Other(String),
 }
 
 impl Issuer {
-    pub fn new(terms: IssuerTerms, keys: IssuerKeys) -> Self {
-        let fingerprint = Digest::of(&format!("{terms:?}")).short();
-        Self { terms, keys, fingerprint }
+    pub fn new(settings: IssuerSettings, keys: IssuerKeys) -> Self {
+        let fingerprint = Digest::of(&format!("{settings:?}")).fingerprint();
+        Self { settings, keys, fingerprint }
     }
 
-    /// Whether it still vouches for what a key of this fingerprint has signed.
-    pub fn vouches_for(&self, fingerprint: &str) -> bool {
-        // Until they are fetched, what was sealed here is believed.
-        self.key_set().is_none_or(|keys| keys.has(fingerprint))
+    /// Whether the issuer still has the key with this fingerprint.
+    pub fn has_key(&self, fingerprint: &str) -> bool {
+        // Until the first fetch succeeds, sessions and tickets stay valid: their own signature was verified.
+        self.key_set().is_none_or(|keys| keys.contains(fingerprint))
     }
 
+    /// Whether it takes its keys from `remote`.
     pub fn uses(&self, remote: &Arc<Remote>) -> bool {
         matches!(&self.keys, IssuerKeys::Remote(own) if Arc::ptr_eq(own, remote))
     }
@@ -94,40 +96,40 @@ impl Issuer {
         }
     }
 
-    /// `header` is the token's own, which chooses among the keys and nothing else.
-    pub fn judge(&self, token: &str, header: &Header) -> TokenVerdict {
+    /// Verifies a token. Its unverified `header` only selects among the keys.
+    pub fn verify(&self, token: &str, header: &Header) -> TokenVerdict {
         let keys = self.key_set();
-        let fitting: Vec<_> = keys.iter().flat_map(|keys| keys.fitting(header)).take(MOST_TRIES).collect();
-        for key in &fitting {
+        let candidates: Vec<_> = keys.iter().flat_map(|keys| keys.candidates(header)).take(MAX_KEYS_TRIED).collect();
+        for key in &candidates {
             let validation = self.validation(key.algorithm);
             match decode::<Value>(token, &key.key, &validation) {
                 Ok(token) => return self.grant(&token.claims, &key.fingerprint),
-                Err(error) => match flaw(error.kind()) {
-                    Some(flaw) => return TokenVerdict::Bad(flaw),
+                Err(error) => match classify(error.kind()) {
+                    Some(flaw) => return TokenVerdict::Invalid(flaw),
                     None => continue,
                 },
             }
         }
         match &self.keys {
-            // A key without a name may have been changed for another.
-            IssuerKeys::Remote(remote) if fitting.is_empty() || header.kid.is_none() => {
+            // A token without `kid` may be signed with a new key.
+            IssuerKeys::Remote(remote) if candidates.is_empty() || header.kid.is_none() => {
                 TokenVerdict::UnknownKey(remote.clone())
             }
-            _ => TokenVerdict::Foreign,
+            _ => TokenVerdict::OtherSigner,
         }
     }
 
     fn validation(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        validation.leeway = self.terms.leeway.as_secs();
+        validation.leeway = self.settings.leeway.as_secs();
         validation.validate_nbf = true;
         let mut required = HashSet::from(["exp".to_owned()]);
-        if !self.terms.issuers.is_empty() {
-            validation.set_issuer(&self.terms.issuers);
+        if !self.settings.issuers.is_empty() {
+            validation.set_issuer(&self.settings.issuers);
             required.insert("iss".to_owned());
         }
-        if !self.terms.audiences.is_empty() {
-            validation.set_audience(&self.terms.audiences);
+        if !self.settings.audiences.is_empty() {
+            validation.set_audience(&self.settings.audiences);
             required.insert("aud".to_owned());
         }
         validation.required_spec_claims = required;
@@ -135,48 +137,50 @@ impl Issuer {
     }
 
     fn grant(&self, claims: &Value, key: &str) -> TokenVerdict {
-        let claimed = match self.terms.claim.starts_with('/') {
-            true => claims.pointer(&self.terms.claim),
-            false => claims.get(&self.terms.claim),
+        let claimed = match self.settings.claim.starts_with('/') {
+            true => claims.pointer(&self.settings.claim),
+            false => claims.get(&self.settings.claim),
         };
         let claimed =
             claimed.map_or(Ok(Rights::default()), |claimed| serde_json::from_value::<Rights>(claimed.clone()));
         let Ok(claimed) = claimed else {
-            let claim = &self.terms.claim;
+            let claim = &self.settings.claim;
             let like = r#"{"produce":["readings.*"],"consume":["*"]}"#;
-            return TokenVerdict::Bad(Flaw::Other(format!("the token's claim {claim:?} is not such as {like}")));
+            return TokenVerdict::Invalid(TokenFlaw::Other(format!(
+                "the token's claim {claim:?} is not such as {like}"
+            )));
         };
-        // jsonwebtoken has seen that it is a number and not over.
+        // jsonwebtoken has checked that `exp` is a number in the future.
         let expires = claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
-        let ends = (expires * 1000.0) as Timestamp;
-        let leeway = Timestamp::try_from(self.terms.leeway.as_millis()).unwrap_or_default();
+        let expires = (expires * 1000.0) as Timestamp;
+        let leeway = Timestamp::try_from(self.settings.leeway.as_millis()).unwrap_or_default();
         let source = GrantSource::Token { issuer: self.fingerprint.clone(), fingerprint: key.to_owned() };
-        TokenVerdict::Good(Box::new(Grant {
+        TokenVerdict::Valid(Box::new(Grant {
             identity: ClientIdentity::new(&self.name_of(claims)),
-            rights: self.terms.rights.clone().and(claimed),
-            only: None,
-            held: GrantOrigin { source, ends: Some(ends.saturating_add(leeway)) },
+            rights: self.settings.rights.clone().union(claimed),
+            ticket_topics: None,
+            origin: GrantOrigin { source, expires: Some(expires.saturating_add(leeway)) },
         }))
     }
 
-    /// `idp/alice`, so that it is nobody's key.
+    /// Returns `ISSUER/SUBJECT`. The slash keeps it apart from the names of keys.
     fn name_of(&self, claims: &Value) -> String {
-        let subject = claims.get(&self.terms.identity).and_then(Value::as_str).unwrap_or("(no name)");
-        let subject: String = subject.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
-        format!("{}/{subject}", self.terms.name)
+        let subject = claims.get(&self.settings.identity).and_then(Value::as_str).unwrap_or("(no name)");
+        let subject: String = subject.chars().filter(|c| !c.is_control()).take(MAX_NAME_LEN).collect();
+        format!("{}/{subject}", self.settings.name)
     }
 }
 
-/// `None`: this key has not signed it.
-fn flaw(kind: &ErrorKind) -> Option<Flaw> {
-    let other = |what: &str| Some(Flaw::Other(format!("the token {what}")));
+/// Classifies an error. Returns `None` if the key has not signed the token.
+fn classify(kind: &ErrorKind) -> Option<TokenFlaw> {
+    let other = |what: &str| Some(TokenFlaw::Other(format!("the token {what}")));
     match kind {
-        ErrorKind::ExpiredSignature => Some(Flaw::Expired),
-        ErrorKind::ImmatureSignature => other("begins later than now"),
+        ErrorKind::ExpiredSignature => Some(TokenFlaw::Expired),
+        ErrorKind::ImmatureSignature => other("is not valid yet (nbf)"),
         ErrorKind::InvalidAudience => other("is for another audience"),
-        ErrorKind::InvalidIssuer => other("is of another issuer"),
+        ErrorKind::InvalidIssuer => other("is from another issuer"),
         ErrorKind::MissingRequiredClaim(claim) => other(&format!("lacks the claim {claim}")),
-        ErrorKind::InvalidClaimFormat(claim) => other(&format!("has a claim {claim} of the wrong kind")),
+        ErrorKind::InvalidClaimFormat(claim) => other(&format!("has a claim {claim} of the wrong type")),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Keys that tokens are checked with. Each is for one algorithm and no other, whatever a token says about itself.
+//! Keys that verify tokens. Each key is bound to one algorithm, so that a token's header cannot choose another.
 
 use super::super::secret::{Digest, HiddenText};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
@@ -7,28 +7,28 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
 
-/// A shorter secret could be guessed (RFC 7518, 3.2).
-const SHORTEST_SECRET: usize = 32;
-/// Bytes of the modulus of the shortest RSA key (RFC 7518, 3.3: 2048 bits).
-const SHORTEST_RSA: usize = 256;
-/// A P-256 point, uncompressed (SEC 1, 2.3.3).
-const P256_POINT: usize = 65;
-/// Keys of a set; of more, the rest is left out.
-const MOST: usize = 100;
+/// The shortest secret for HS256, in bytes (RFC 7518, 3.2).
+const MIN_SECRET_LEN: usize = 32;
+/// The shortest RSA modulus, in bytes: 2048 bits (RFC 7518, 3.3).
+const MIN_RSA_MODULUS_LEN: usize = 256;
+/// The length of an uncompressed P-256 point, in bytes (SEC 1, 2.3.3).
+const P256_POINT_LEN: usize = 65;
+/// The most keys of a set; the rest are ignored.
+const MAX_KEYS: usize = 100;
 
 #[derive(Default, Clone)]
 pub struct KeySet(Vec<TokenKey>);
 
 #[derive(Clone)]
 pub struct TokenKey {
-    /// `kid`, where the set has one for it.
+    /// The `kid`, if the set has one for this key.
     id: Option<String>,
     pub algorithm: Algorithm,
     pub key: DecodingKey,
     pub fingerprint: String,
 }
 
-/// Where a set of keys is from. A secret has no business on the network.
+/// Where a key set comes from. Shared secrets are accepted from files only, never from a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySetSource {
     File,
@@ -36,17 +36,17 @@ pub enum KeySetSource {
 }
 
 impl KeySet {
-    pub fn of_secret(secret: &HiddenText) -> Result<Self, String> {
-        if secret.reveal().len() < SHORTEST_SECRET {
+    pub fn from_secret(secret: &HiddenText) -> Result<Self, String> {
+        if secret.reveal().len() < MIN_SECRET_LEN {
             return Err(format!(
-                "secret is shorter than {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"
+                "secret is shorter than {MIN_SECRET_LEN} characters; `openssl rand -hex 32` makes a good one"
             ));
         }
         Ok(Self(vec![TokenKey::new(None, Algorithm::HS256, DecodingKey::from_secret(secret.reveal().as_bytes()))]))
     }
 
-    /// One public key or several, each of any kind.
-    pub fn of_pem(text: &str) -> Result<Self, String> {
+    /// Parses one or more public keys in PEM: RSA, P-256 or Ed25519.
+    pub fn from_pem(text: &str) -> Result<Self, String> {
         let mut keys = Vec::new();
         let mut rest = text;
         while let Some(start) = rest.find("-----BEGIN ") {
@@ -58,7 +58,7 @@ impl KeySet {
                 }
                 None => (&rest[start..], ""),
             };
-            keys.push(of_pem_block(block)?);
+            keys.push(parse_pem_block(block)?);
             rest = after;
         }
         if keys.is_empty() {
@@ -68,35 +68,35 @@ impl KeySet {
         }
     }
 
-    /// A JWK set (RFC 7517, 5). What is not for signatures, or of a kind that is not known here, is left out.
-    pub fn of_jwks(text: &str, from: KeySetSource) -> Result<Self, String> {
+    /// Parses a JWK set (RFC 7517, 5). Ignores keys that are not for signatures or have an unsupported type.
+    pub fn from_jwks(text: &str, from: KeySetSource) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct JwkSet {
             keys: Vec<Value>,
         }
         let set: JwkSet =
-            serde_json::from_str(text).map_err(|_| "that is no JWK set, such as {\"keys\":[…]}".to_owned())?;
-        let keys = set.keys.into_iter().filter_map(|key| of_jwk(&serde_json::from_value(key).ok()?, from));
-        let keys: Vec<_> = keys.take(MOST).collect();
+            serde_json::from_str(text).map_err(|_| "this is not a JWK set, such as {\"keys\":[…]}".to_owned())?;
+        let keys = set.keys.into_iter().filter_map(|key| parse_jwk(&serde_json::from_value(key).ok()?, from));
+        let keys: Vec<_> = keys.take(MAX_KEYS).collect();
         match keys.is_empty() {
             true => Err("no key of the set is for RS256, ES256, EdDSA (or HS256, in a file)".to_owned()),
             false => Ok(Self(keys)),
         }
     }
 
-    /// Keys that may have signed such a token: of its algorithm, and of its `kid` where both have one.
-    pub fn fitting<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a TokenKey> {
+    /// Returns the keys that may have signed a token: those with its algorithm, and with its `kid` if both have one.
+    pub fn candidates<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a TokenKey> {
         self.0.iter().filter(|key| key.algorithm == header.alg).filter(|key| match (&key.id, &header.kid) {
             (Some(own), Some(given)) => own == given,
             _ => true,
         })
     }
 
-    pub fn has(&self, fingerprint: &str) -> bool {
+    pub fn contains(&self, fingerprint: &str) -> bool {
         self.0.iter().any(|key| key.fingerprint == fingerprint)
     }
 
-    /// The same keys by the same names: a key that only got another name is found by that from then on.
+    /// Whether both sets have the same keys with the same `kid`s. A key that only got a new `kid` counts as a change.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let named = |key: &TokenKey| (key.id.clone(), key.fingerprint.clone());
         self.0.iter().map(named).eq(other.0.iter().map(named))
@@ -110,38 +110,38 @@ impl TokenKey {
             DecodingKeyKind::SecretOrDer(bytes) => Digest::of_parts(&[name.as_bytes(), bytes]),
             DecodingKeyKind::RsaModulusExponent { n, e } => Digest::of_parts(&[name.as_bytes(), n, e]),
         };
-        Self { id, algorithm, key, fingerprint: digest.short() }
+        Self { id, algorithm, key, fingerprint: digest.fingerprint() }
     }
 }
 
-fn of_pem_block(block: &str) -> Result<TokenKey, String> {
+fn parse_pem_block(block: &str) -> Result<TokenKey, String> {
     if block.contains("PRIVATE KEY-----") {
-        return Err("that is a private key; give the public one: openssl pkey -in FILE -pubout".to_owned());
+        return Err("this is a private key; give the public one: openssl pkey -in FILE -pubout".to_owned());
     }
     if block.contains("BEGIN CERTIFICATE") {
-        return Err("that is a certificate; give its public key: openssl x509 -in FILE -noout -pubkey".to_owned());
+        return Err("this is a certificate; give its public key: openssl x509 -in FILE -noout -pubkey".to_owned());
     }
     let bytes = block.as_bytes();
     if let Ok(key) = DecodingKey::from_rsa_pem(bytes) {
-        // The modulus and a little around it.
+        // The DER is longer than its modulus by a few bytes.
         return match key.try_get_as_bytes() {
-            Ok(der) if der.len() > SHORTEST_RSA => Ok(TokenKey::new(None, Algorithm::RS256, key)),
+            Ok(der) if der.len() > MIN_RSA_MODULUS_LEN => Ok(TokenKey::new(None, Algorithm::RS256, key)),
             _ => Err("the RSA key is shorter than 2048 bits".to_owned()),
         };
     }
     if let Ok(key) = DecodingKey::from_ec_pem(bytes) {
         return match key.try_get_as_bytes() {
-            Ok(point) if point.len() == P256_POINT => Ok(TokenKey::new(None, Algorithm::ES256, key)),
-            _ => Err("the elliptic-curve key is not of P-256, which is what ES256 takes".to_owned()),
+            Ok(point) if point.len() == P256_POINT_LEN => Ok(TokenKey::new(None, Algorithm::ES256, key)),
+            _ => Err("the elliptic-curve key is not on P-256, which ES256 requires".to_owned()),
         };
     }
     match DecodingKey::from_ed_pem(bytes) {
         Ok(key) => Ok(TokenKey::new(None, Algorithm::EdDSA, key)),
-        Err(_) => Err("a key in PEM is damaged, or neither RSA nor P-256 nor Ed25519".to_owned()),
+        Err(_) => Err("a PEM key is damaged, or is neither RSA nor P-256 nor Ed25519".to_owned()),
     }
 }
 
-fn of_jwk(jwk: &Jwk, from: KeySetSource) -> Option<TokenKey> {
+fn parse_jwk(jwk: &Jwk, from: KeySetSource) -> Option<TokenKey> {
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => Algorithm::RS256,
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
@@ -149,18 +149,18 @@ fn of_jwk(jwk: &Jwk, from: KeySetSource) -> Option<TokenKey> {
         AlgorithmParameters::OctetKey(_) if from == KeySetSource::File => Algorithm::HS256,
         _ => return None,
     };
-    let is_for = |wanted: &KeyAlgorithm| *wanted == KeyAlgorithm::from(algorithm);
-    let is_for_signatures = jwk.common.public_key_use.as_ref().is_none_or(|wanted| *wanted == PublicKeyUse::Signature);
-    if !is_for_signatures || !jwk.common.key_algorithm.as_ref().is_none_or(is_for) {
+    let matches_algorithm = |given: &KeyAlgorithm| *given == KeyAlgorithm::from(algorithm);
+    let is_signature_key = jwk.common.public_key_use.as_ref().is_none_or(|given| *given == PublicKeyUse::Signature);
+    if !is_signature_key || !jwk.common.key_algorithm.as_ref().is_none_or(matches_algorithm) {
         return None;
     }
     let key = DecodingKey::from_jwk(jwk).ok()?;
     let is_long_enough = match key.kind() {
-        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= SHORTEST_RSA,
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() >= MIN_RSA_MODULUS_LEN,
         DecodingKeyKind::SecretOrDer(bytes) => match algorithm {
-            Algorithm::ES256 => bytes.len() == P256_POINT,
-            // A public key of Ed25519 has as many bytes as the shortest secret.
-            _ => bytes.len() >= SHORTEST_SECRET,
+            Algorithm::ES256 => bytes.len() == P256_POINT_LEN,
+            // An Ed25519 public key has 32 bytes, like the shortest secret.
+            _ => bytes.len() >= MIN_SECRET_LEN,
         },
     };
     is_long_enough.then(|| TokenKey::new(jwk.common.key_id.clone(), algorithm, key))

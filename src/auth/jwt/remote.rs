@@ -1,5 +1,5 @@
-//! A key set behind a URL: fetched by a thread of its own, kept while the URL is away, and fetched anew when a token names a
-//! key that is not in it.
+//! A key set behind a URL. A thread fetches it at intervals and when a token names an unknown key, and keeps the last keys
+//! while the URL is unreachable.
 
 use super::key_set::{KeySet, KeySetSource};
 use crate::sync::backoff::Backoff;
@@ -12,167 +12,177 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// After a fetch that failed: from a second up.
+/// The first back-off after a failed fetch.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// A URL that is slower is away.
+/// The time limit of a fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Of an answer.
+/// The largest response body.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Where a set is fetched from.
+/// The URL of a key set, and how to fetch it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySetUrl {
     pub url: String,
-    /// Who vouches for https, instead of those whom the system trusts.
-    pub authorities: Option<Vec<CertificateDer<'static>>>,
-    /// How old a set gets before it is looked for anew.
-    pub refresh: Duration,
-    /// Tokens that name unknown keys, which anybody can make, cost the URL no more than one request in so long.
-    pub floor: Duration,
+    /// Trust anchors for HTTPS, instead of the system's.
+    pub ca_certificates: Option<Vec<CertificateDer<'static>>>,
+    /// The interval between fetches.
+    pub interval: Duration,
+    /// The shortest interval between fetches that unknown keys cause, because anyone can make a token with an unknown
+    /// key.
+    pub min_interval: Duration,
 }
 
-/// The thread that fetches. Dropping it ends and joins it, which may take until a fetch gives up.
+/// The thread that fetches a key set. Dropping it stops and joins the thread, which may take until a fetch times out.
 pub struct Fetcher {
     pub remote: Arc<Remote>,
-    // Closed before the thread is joined.
-    _ended: Sender<()>,
+    // Fields drop in order: the channel closes before the thread is joined.
+    _shutdown: Sender<()>,
     _worker: Worker,
 }
 
-/// What was fetched, for many.
+/// The fetched keys, shared by all tables that use the URL.
 pub struct Remote {
-    pub place: KeySetUrl,
+    pub location: KeySetUrl,
     fetched: watch::Receiver<FetchedKeys>,
-    ask: Sender<()>,
+    request: Sender<()>,
 }
 
 #[derive(Clone)]
 struct FetchedKeys {
-    /// The last that was had.
+    /// The keys of the last successful fetch.
     keys: Option<Arc<KeySet>>,
-    /// When it was last tried to have them, well or not.
-    tried: Option<Instant>,
+    /// The end of the last fetch, successful or not.
+    last_attempt: Option<Instant>,
 }
 
 impl Fetcher {
-    /// `keys`: those that were had from this URL before. `changed` is told when there are others. An error is one of the
-    /// place.
-    pub fn start(place: KeySetUrl, keys: Option<Arc<KeySet>>, changed: Arc<watch::Sender<()>>) -> Result<Self, String> {
-        let agent = agent(&place)?;
-        let (fetched_sender, fetched) = watch::channel(FetchedKeys { keys, tried: None });
-        let (ask, asked) = bounded(1);
-        let (_ended, ended) = bounded(0);
-        let fetching = Fetching { place: place.clone(), agent, fetched: fetched_sender, changed, asked, ended };
-        let worker = Worker::start("jwks", move || fetching.run());
+    /// Starts fetching. `keys` are the keys fetched from this URL before; `changed` is notified when a fetch returns
+    /// different ones.
+    pub fn start(
+        location: KeySetUrl,
+        keys: Option<Arc<KeySet>>,
+        changed: Arc<watch::Sender<()>>,
+    ) -> Result<Self, String> {
+        let agent = agent(&location)?;
+        let (fetched_sender, fetched) = watch::channel(FetchedKeys { keys, last_attempt: None });
+        let (request, requests) = bounded(1);
+        let (_shutdown, shutdown) = bounded(0);
+        let task =
+            FetchTask { location: location.clone(), agent, fetched: fetched_sender, changed, requests, shutdown };
+        let worker = Worker::start("jwks", move || task.run());
         let _worker = worker.map_err(|e| format!("cannot start a thread: {e}"))?;
-        Ok(Self { remote: Arc::new(Remote { place, fetched, ask }), _ended, _worker })
+        Ok(Self { remote: Arc::new(Remote { location, fetched, request }), _shutdown, _worker })
     }
 }
 
 impl Remote {
-    /// The last keys that were had; `None`: none yet.
+    /// Returns the keys of the last successful fetch, or `None` before the first.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
         self.fetched.borrow().keys.clone()
     }
 
-    /// Has the keys fetched anew and waits for that, unless it was tried a moment ago.
+    /// Requests a fetch and waits for its end. Does nothing if the last fetch was less than `min_interval` ago.
     pub async fn refresh(&self) {
         let mut fetched = self.fetched.clone();
-        let before = fetched.borrow_and_update().tried;
-        if before.is_some_and(|tried| tried.elapsed() < self.place.floor) {
+        let before = fetched.borrow_and_update().last_attempt;
+        if before.is_some_and(|last_attempt| last_attempt.elapsed() < self.location.min_interval) {
             return;
         }
-        // Where it is asked already, once is enough.
-        let _ = self.ask.try_send(());
-        let done = fetched.wait_for(|fetched| fetched.tried != before);
+        // A full channel means that a fetch is already pending.
+        let _ = self.request.try_send(());
+        let done = fetched.wait_for(|fetched| fetched.last_attempt != before);
         drop(tokio::time::timeout(TIMEOUT + FIRST_PAUSE, done).await);
     }
 }
 
-/// What the thread has.
-struct Fetching {
-    place: KeySetUrl,
+/// The state of the thread.
+struct FetchTask {
+    location: KeySetUrl,
     agent: ureq::Agent,
     fetched: watch::Sender<FetchedKeys>,
     changed: Arc<watch::Sender<()>>,
-    asked: Receiver<()>,
-    ended: Receiver<()>,
+    requests: Receiver<()>,
+    shutdown: Receiver<()>,
 }
 
-impl Fetching {
+impl FetchTask {
     fn run(&self) {
-        let mut backoff = Backoff::new(FIRST_PAUSE, self.place.refresh);
-        let mut is_away = false;
+        let mut backoff = Backoff::new(FIRST_PAUSE, self.location.interval);
+        let mut is_failing = false;
         loop {
             let pause = match self.fetch() {
                 Ok(keys) => {
-                    if std::mem::take(&mut is_away) {
-                        info!("{} answers again", self.place.url);
+                    if std::mem::take(&mut is_failing) {
+                        info!("{} is available again", self.location.url);
                     }
                     backoff.reset();
-                    self.take(keys);
-                    self.place.refresh
+                    self.store(keys);
+                    self.location.interval
                 }
                 Err(why) => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        warn!("no keys from {}, those that were had hold on: {why}", self.place.url);
+                    if !std::mem::replace(&mut is_failing, true) {
+                        warn!("cannot fetch keys from {}; using the cached ones: {why}", self.location.url);
                     }
-                    self.fetched.send_modify(|fetched| fetched.tried = Some(Instant::now()));
+                    self.fetched.send_modify(|fetched| fetched.last_attempt = Some(Instant::now()));
                     backoff.pause(fastrand::f64())
                 }
             };
-            // Who asked meanwhile has waited for this very fetch.
-            let _ = self.asked.try_recv();
+            // The fetch that just ended also serves the requests that arrived during it.
+            let _ = self.requests.try_recv();
             select! {
-                recv(self.asked) -> _ => {}
-                recv(self.ended) -> _ => return,
+                recv(self.requests) -> _ => {}
+                recv(self.shutdown) -> _ => return,
                 default(pause) => {}
             }
         }
     }
 
-    fn take(&self, keys: KeySet) {
-        let is_same = self.fetched.borrow().keys.as_ref().is_some_and(|had| had.is_same_as(&keys));
+    fn store(&self, keys: KeySet) {
+        let is_same = self.fetched.borrow().keys.as_ref().is_some_and(|previous| previous.is_same_as(&keys));
         self.fetched.send_modify(|fetched| {
             if !is_same {
                 fetched.keys = Some(Arc::new(keys));
             }
-            fetched.tried = Some(Instant::now());
+            fetched.last_attempt = Some(Instant::now());
         });
         if !is_same {
-            info!("new keys for tokens from {}", self.place.url);
+            info!("fetched new token keys from {}", self.location.url);
             self.changed.send_replace(());
         }
     }
 
     fn fetch(&self) -> Result<KeySet, String> {
-        let _at_work = watchdog::busy();
-        let mut answer =
-            self.agent.get(&self.place.url).header("Accept", "application/json").call().map_err(|e| e.to_string())?;
-        if !answer.status().is_success() {
-            return Err(format!("{}; redirects are not followed, name the last address", answer.status()));
+        let _busy = watchdog::busy();
+        let mut response = self
+            .agent
+            .get(&self.location.url)
+            .header("Accept", "application/json")
+            .call()
+            .map_err(|e| e.to_string())?;
+        if !response.status().is_success() {
+            return Err(format!("status {}; redirects are not followed: give the final URL", response.status()));
         }
-        let text = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;
-        KeySet::of_jwks(&text, KeySetSource::Url)
+        let text = response.body_mut().with_config().limit(MAX_BYTES).read_to_string().map_err(|e| e.to_string())?;
+        KeySet::from_jwks(&text, KeySetSource::Url)
     }
 }
 
-fn agent(place: &KeySetUrl) -> Result<ureq::Agent, String> {
+fn agent(location: &KeySetUrl) -> Result<ureq::Agent, String> {
     let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0).proxy(None);
-    if !place.url.starts_with("https://") {
+    if !location.url.starts_with("https://") {
         return Ok(config.build().new_agent());
     }
-    let trusted = place.authorities.clone().unwrap_or_else(|| rustls_native_certs::load_native_certs().certs);
-    let trusted: Vec<_> = trusted.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
+    let anchors = location.ca_certificates.clone().unwrap_or_else(|| rustls_native_certs::load_native_certs().certs);
+    let anchors: Vec<_> = anchors.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
     let tls = ureq::tls::TlsConfig::builder()
         .unversioned_rustls_crypto_provider(crate::tls::provider()?)
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&trusted))
+        .root_certs(ureq::tls::RootCerts::new_with_certs(&anchors))
         .build();
     Ok(config.https_only(true).tls_config(tls).build().new_agent())
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Remote").field(&self.place.url).finish()
+        f.debug_tuple("Remote").field(&self.location.url).finish()
     }
 }

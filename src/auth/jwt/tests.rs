@@ -15,15 +15,15 @@ use std::time::Duration;
 
 const SECRET: &str = "a secret of 32 characters or more";
 
-/// Made for these tests, and used nowhere else.
+/// Keys that only tests use.
 macro_rules! pem {
     ($name:literal) => {
         include_str!(concat!("testing/", $name, ".pem"))
     };
 }
 
-fn terms() -> IssuerTerms {
-    IssuerTerms {
+fn settings() -> IssuerSettings {
+    IssuerSettings {
         name: "idp".into(),
         issuers: vec!["https://idp.example".into()],
         audiences: vec!["curlew".into()],
@@ -61,24 +61,24 @@ fn hs256(claims: &Value) -> String {
     sign(Algorithm::HS256, None, &EncodingKey::from_secret(SECRET.as_bytes()), claims)
 }
 
-fn of_secret(terms: IssuerTerms) -> Issuer {
-    Issuer::new(terms, IssuerKeys::Known(Arc::new(KeySet::of_secret(&HiddenText::new(SECRET)).unwrap())))
+fn of_secret(settings: IssuerSettings) -> Issuer {
+    Issuer::new(settings, IssuerKeys::Known(Arc::new(KeySet::from_secret(&HiddenText::new(SECRET)).unwrap())))
 }
 
-fn of_pem(text: &str) -> Issuer {
-    Issuer::new(terms(), IssuerKeys::Known(Arc::new(KeySet::of_pem(text).unwrap())))
+fn from_pem(text: &str) -> Issuer {
+    Issuer::new(settings(), IssuerKeys::Known(Arc::new(KeySet::from_pem(text).unwrap())))
 }
 
-fn of_jwks(set: &Value, from: KeySetSource) -> Issuer {
-    Issuer::new(terms(), IssuerKeys::Known(Arc::new(KeySet::of_jwks(&set.to_string(), from).unwrap())))
+fn from_jwks(set: &Value, from: KeySetSource) -> Issuer {
+    Issuer::new(settings(), IssuerKeys::Known(Arc::new(KeySet::from_jwks(&set.to_string(), from).unwrap())))
 }
 
-fn judge(issuer: &Issuer, token: &str) -> Result<Grant, String> {
-    match header(token).map(|header| issuer.judge(token, &header)) {
-        Some(TokenVerdict::Good(grant)) => Ok(*grant),
-        Some(TokenVerdict::Bad(Flaw::Expired)) => Err("expired".into()),
-        Some(TokenVerdict::Bad(Flaw::Other(why))) => Err(why),
-        Some(TokenVerdict::Foreign) => Err("foreign".into()),
+fn verify(issuer: &Issuer, token: &str) -> Result<Grant, String> {
+    match header(token).map(|header| issuer.verify(token, &header)) {
+        Some(TokenVerdict::Valid(grant)) => Ok(*grant),
+        Some(TokenVerdict::Invalid(TokenFlaw::Expired)) => Err("expired".into()),
+        Some(TokenVerdict::Invalid(TokenFlaw::Other(why))) => Err(why),
+        Some(TokenVerdict::OtherSigner) => Err("foreign".into()),
         Some(TokenVerdict::UnknownKey(_)) => Err("unknown key".into()),
         None => Err("no token".into()),
     }
@@ -89,33 +89,33 @@ fn topic(name: &str) -> TopicName {
 }
 
 #[test]
-fn a_token_of_each_algorithm_lets_in() {
+fn a_token_of_each_algorithm_is_accepted() {
     let rsa = (Algorithm::RS256, EncodingKey::from_rsa_pem(pem!("rsa").as_bytes()).unwrap(), pem!("rsa.pub"));
     let ec = (Algorithm::ES256, EncodingKey::from_ec_pem(pem!("ec").as_bytes()).unwrap(), pem!("ec.pub"));
     let ed = (Algorithm::EdDSA, EncodingKey::from_ed_pem(pem!("ed").as_bytes()).unwrap(), pem!("ed.pub"));
     let together = format!("{}\n{}{}", pem!("rsa.pub"), pem!("ec.pub"), pem!("ed.pub"));
     for (algorithm, key, public) in [rsa, ec, ed] {
         let token = sign(algorithm, Some("any"), &key, &claims());
-        for issuer in [of_pem(public), of_pem(&together)] {
-            let grant = judge(&issuer, &token).unwrap();
+        for issuer in [from_pem(public), from_pem(&together)] {
+            let grant = verify(&issuer, &token).unwrap();
             assert_eq!(grant.identity.name(), "idp/alice");
             assert!(
                 grant.may(Right::Consume, &topic("a.b")).is_ok() && grant.may(Right::Consume, &topic("b")).is_err()
             );
-            let GrantSource::Token { fingerprint, .. } = &grant.held.source else { panic!("{grant:?}") };
-            assert!(issuer.vouches_for(fingerprint));
+            let GrantSource::Token { fingerprint, .. } = &grant.origin.source else { panic!("{grant:?}") };
+            assert!(issuer.has_key(fingerprint));
         }
-        assert_eq!(judge(&of_pem(pem!("other-rsa.pub")), &token), Err("foreign".into()));
+        assert_eq!(verify(&from_pem(pem!("other-rsa.pub")), &token), Err("foreign".into()));
     }
-    assert!(judge(&of_secret(terms()), &hs256(&claims())).is_ok());
+    assert!(verify(&of_secret(settings()), &hs256(&claims())).is_ok());
 }
 
 #[test]
 fn a_token_cannot_choose_the_algorithm() {
-    // The public key, which anybody has, taken for a shared secret.
+    // Algorithm confusion: the public key, which everyone knows, used as a shared secret.
     for public in [pem!("rsa.pub"), pem!("ec.pub"), pem!("ed.pub")] {
         let forged = sign(Algorithm::HS256, None, &EncodingKey::from_secret(public.as_bytes()), &claims());
-        assert_eq!(judge(&of_pem(public), &forged), Err("foreign".into()));
+        assert_eq!(verify(&from_pem(public), &forged), Err("foreign".into()));
     }
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let good = hs256(&claims());
@@ -123,21 +123,21 @@ fn a_token_cannot_choose_the_algorithm() {
     for alg in ["none", "None", "HS384", "RS256", "ES256", ""] {
         for signature in ["", signature] {
             let forged = format!("{}.{}.{signature}", part(&json!({"alg": alg, "typ": "JWT"})), part(&claims()));
-            assert!(judge(&of_secret(terms()), &forged).is_err(), "{alg}");
+            assert!(verify(&of_secret(settings()), &forged).is_err(), "{alg}");
         }
     }
     let rs512 = sign(Algorithm::RS512, None, &EncodingKey::from_rsa_pem(pem!("rsa").as_bytes()).unwrap(), &claims());
-    assert_eq!(judge(&of_pem(pem!("rsa.pub")), &rs512), Err("foreign".into()));
-    // A header that must be understood.
+    assert_eq!(verify(&from_pem(pem!("rsa.pub")), &rs512), Err("foreign".into()));
+    // A critical header parameter.
     let header = json!({"alg": "HS256", "crit": ["b64"], "b64": false});
     let signed = format!("{}.{}", part(&header), part(&claims()));
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap();
-    assert_eq!(judge(&of_secret(terms()), &format!("{signed}.{signature}")), Err("no token".into()));
+    assert_eq!(verify(&of_secret(settings()), &format!("{signed}.{signature}")), Err("no token".into()));
 }
 
 #[test]
-fn a_token_that_is_signed_and_not_good_is_told_why() {
+fn a_signed_token_that_is_rejected_gets_a_reason() {
     let time = |seconds: i64| now() / 1000 + seconds;
     let cases = [
         (json!({}), Ok(())),
@@ -147,7 +147,7 @@ fn a_token_that_is_signed_and_not_good_is_told_why() {
         (json!({"exp": time(-40)}), Err("expired")),
         (json!({"exp": null}), Err("lacks the claim exp")),
         (json!({"exp": "tomorrow"}), Err("exp")),
-        (json!({"nbf": time(60)}), Err("begins later")),
+        (json!({"nbf": time(60)}), Err("not valid yet")),
         (json!({"aud": "other"}), Err("another audience")),
         (json!({"aud": []}), Err("another audience")),
         (json!({"aud": null}), Err("lacks the claim aud")),
@@ -159,32 +159,32 @@ fn a_token_that_is_signed_and_not_good_is_told_why() {
         (json!({"curlew": {"conusme": ["*"]}}), Err("is not such as")),
     ];
     for (changes, expected) in cases {
-        match (judge(&of_secret(terms()), &hs256(&with(&changes))), expected) {
+        match (verify(&of_secret(settings()), &hs256(&with(&changes))), expected) {
             (Ok(_), Ok(())) => {}
             (Err(said), Err(expected)) => assert!(said.contains(expected), "{changes}: {said}"),
             (said, expected) => panic!("{changes}: {said:?}, not {expected:?}"),
         }
     }
-    // A token for somebody else, where no audience was agreed upon.
-    let open = of_secret(IssuerTerms { audiences: Vec::new(), ..terms() });
-    assert_eq!(judge(&open, &hs256(&claims())), Err("the token is for another audience".into()));
-    assert!(judge(&open, &hs256(&with(&json!({"aud": null})))).is_ok());
+    // Without configured audiences, a token with an audience is meant for another service.
+    let open = of_secret(IssuerSettings { audiences: Vec::new(), ..settings() });
+    assert_eq!(verify(&open, &hs256(&claims())), Err("the token is for another audience".into()));
+    assert!(verify(&open, &hs256(&with(&json!({"aud": null})))).is_ok());
 }
 
 #[test]
-fn rights_are_those_of_the_claim_and_of_the_issuer() {
+fn a_token_has_the_rights_of_its_claim_and_of_its_issuer() {
     let rights = Rights { produce: vec!["in".to_owned().try_into().unwrap()], ..Rights::default() };
-    let allows = |terms: IssuerTerms, claims: &Value| {
-        let grant = judge(&of_secret(terms), &hs256(claims)).unwrap();
+    let allows = |settings: IssuerSettings, claims: &Value| {
+        let grant = verify(&of_secret(settings), &hs256(claims)).unwrap();
         [(Right::Consume, "a.b"), (Right::Produce, "in")].map(|(right, name)| grant.rights.allow(right, &topic(name)))
     };
-    assert_eq!(allows(terms(), &claims()), [true, false]);
-    assert_eq!(allows(IssuerTerms { rights, ..terms() }, &claims()), [true, true]);
-    assert_eq!(allows(terms(), &with(&json!({"curlew": null}))), [false, false]);
+    assert_eq!(allows(settings(), &claims()), [true, false]);
+    assert_eq!(allows(IssuerSettings { rights, ..settings() }, &claims()), [true, true]);
+    assert_eq!(allows(settings(), &with(&json!({"curlew": null}))), [false, false]);
     let nested = json!({"curlew": null, "resource_access": {"curlew": {"consume": ["a.b"]}}});
-    let pointer = IssuerTerms { claim: "/resource_access/curlew".into(), ..terms() };
+    let pointer = IssuerSettings { claim: "/resource_access/curlew".into(), ..settings() };
     assert_eq!(allows(pointer, &with(&nested)), [true, false]);
-    let named = IssuerTerms { claim: "https://example.org/curlew".into(), ..terms() };
+    let named = IssuerSettings { claim: "https://example.org/curlew".into(), ..settings() };
     assert_eq!(allows(named, &with(&json!({"https://example.org/curlew": {"produce": ["*"]}}))), [false, true]);
 }
 
@@ -201,7 +201,7 @@ fn jwk_of(private: &EncodingKey, algorithm: Algorithm) -> Value {
 }
 
 #[test]
-fn a_key_of_a_set_is_found_by_its_id_and_kind() {
+fn a_key_of_a_set_is_found_by_its_id_and_type() {
     let rsa = EncodingKey::from_rsa_pem(pem!("rsa").as_bytes()).unwrap();
     let other = EncodingKey::from_rsa_pem(pem!("other-rsa").as_bytes()).unwrap();
     let ec = EncodingKey::from_ec_pem(pem!("ec").as_bytes()).unwrap();
@@ -212,7 +212,7 @@ fn a_key_of_a_set_is_found_by_its_id_and_kind() {
         jwk("d", jwk_of(&ed, Algorithm::EdDSA)),
         {"kty": "XYZ", "kid": "x"}, "nonsense", {"kty": "oct", "kid": "s", "k": URL_SAFE_NO_PAD.encode(SECRET)},
     ]});
-    let issuer = of_jwks(&set, KeySetSource::Url);
+    let issuer = from_jwks(&set, KeySetSource::Url);
     for (algorithm, kid, key, good) in [
         (Algorithm::RS256, Some("r"), &rsa, true),
         (Algorithm::ES256, Some("e"), &ec, true),
@@ -222,64 +222,64 @@ fn a_key_of_a_set_is_found_by_its_id_and_kind() {
         (Algorithm::RS256, Some("r"), &other, false),
         (Algorithm::RS256, Some("new"), &rsa, false),
     ] {
-        assert_eq!(judge(&issuer, &sign(algorithm, kid, key, &claims())).is_ok(), good, "{algorithm:?} {kid:?}");
+        assert_eq!(verify(&issuer, &sign(algorithm, kid, key, &claims())).is_ok(), good, "{algorithm:?} {kid:?}");
     }
     let secret = EncodingKey::from_secret(SECRET.as_bytes());
     let token = sign(Algorithm::HS256, Some("s"), &secret, &claims());
-    assert!(judge(&issuer, &token).is_err(), "a secret from the network is nobody's");
-    assert!(judge(&of_jwks(&set, KeySetSource::File), &token).is_ok());
+    assert!(verify(&issuer, &token).is_err(), "secrets from the network are ignored");
+    assert!(verify(&from_jwks(&set, KeySetSource::File), &token).is_ok());
 }
 
 #[test]
-fn keys_that_are_none_are_refused_with_what_to_do() {
-    let pem = |text: &str| KeySet::of_pem(text).unwrap_err();
+fn invalid_keys_are_rejected_with_advice() {
+    let pem = |text: &str| KeySet::from_pem(text).unwrap_err();
     assert!(pem("").contains("no public key in PEM"));
     assert!(pem(pem!("rsa")).contains("private key; give the public one"));
     assert!(pem(pem!("short-rsa.pub")).contains("shorter than 2048 bits"));
-    assert!(pem(pem!("p384.pub")).contains("not of P-256"));
+    assert!(pem(pem!("p384.pub")).contains("not on P-256"));
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").contains("damaged"));
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA").contains("damaged"));
     assert!(pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").contains("give its public key"));
-    assert!(KeySet::of_secret(&HiddenText::new("short")).unwrap_err().contains("shorter than 32"));
+    assert!(KeySet::from_secret(&HiddenText::new("short")).unwrap_err().contains("shorter than 32"));
     for bad in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":{}}"#, r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#]
     {
-        assert!(KeySet::of_jwks(bad, KeySetSource::File).is_err(), "{bad}");
+        assert!(KeySet::from_jwks(bad, KeySetSource::File).is_err(), "{bad}");
     }
     let encryption = jwk("r", json!({"use": "enc", "kty": "oct", "k": URL_SAFE_NO_PAD.encode(SECRET)}));
-    assert!(KeySet::of_jwks(&json!({"keys": [encryption]}).to_string(), KeySetSource::File).is_err());
+    assert!(KeySet::from_jwks(&json!({"keys": [encryption]}).to_string(), KeySetSource::File).is_err());
 }
 
 #[test]
-fn nothing_shows_a_key() {
-    let shown = format!("{:?}", of_secret(terms()));
+fn debug_output_contains_no_key() {
+    let shown = format!("{:?}", of_secret(settings()));
     assert!(!shown.contains(SECRET) && shown.contains("HS256"), "{shown}");
 }
 
 proptest! {
     #[test]
-    fn no_text_is_taken_for_a_token(text in ".*", dotted in "[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}") {
-        prop_assert!(judge(&of_secret(terms()), &text).is_err());
-        prop_assert!(judge(&of_secret(terms()), &dotted).is_err());
+    fn other_texts_are_not_tokens(text in ".*", dotted in "[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}") {
+        prop_assert!(verify(&of_secret(settings()), &text).is_err());
+        prop_assert!(verify(&of_secret(settings()), &dotted).is_err());
     }
 
     #[test]
-    fn no_damage_to_a_token_goes_unnoticed(at in any::<prop::sample::Index>(), with in "[A-Za-z0-9_.-]", cut in 1usize..400) {
+    fn a_damaged_token_is_rejected(at in any::<prop::sample::Index>(), with in "[A-Za-z0-9_.-]", cut in 1usize..400) {
         let token = hs256(&claims());
         let at = at.index(token.len());
         let damaged = format!("{}{with}{}", &token[..at], &token[at + 1..]);
         prop_assume!(damaged != token);
-        prop_assert!(judge(&of_secret(terms()), &damaged).is_err());
-        prop_assert!(judge(&of_secret(terms()), &token[..token.len().saturating_sub(cut)]).is_err());
+        prop_assert!(verify(&of_secret(settings()), &damaged).is_err());
+        prop_assert!(verify(&of_secret(settings()), &token[..token.len().saturating_sub(cut)]).is_err());
     }
 
     #[test]
-    fn no_key_set_makes_it_panic(text in ".*", member in "[a-zA-Z0-9_-]{0,12}", curve in "(P-256|Ed25519|P-384|x)?") {
-        let _ = KeySet::of_jwks(&text, KeySetSource::Url);
-        let _ = KeySet::of_pem(&text);
-        let _ = KeySet::of_pem(&format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----"));
+    fn no_key_set_causes_a_panic(text in ".*", member in "[a-zA-Z0-9_-]{0,12}", curve in "(P-256|Ed25519|P-384|x)?") {
+        let _ = KeySet::from_jwks(&text, KeySetSource::Url);
+        let _ = KeySet::from_pem(&text);
+        let _ = KeySet::from_pem(&format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----"));
         for kty in ["RSA", "EC", "OKP", "oct"] {
             let key = json!({"kty": kty, "n": member, "e": member, "x": member, "y": member, "k": member, "crv": curve});
-            let _ = KeySet::of_jwks(&json!({"keys": [key]}).to_string(), KeySetSource::File);
+            let _ = KeySet::from_jwks(&json!({"keys": [key]}).to_string(), KeySetSource::File);
         }
     }
 }

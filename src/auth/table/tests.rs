@@ -22,20 +22,20 @@ fn topic(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
 }
 
-fn ask(table: &AuthTable, credential: &Credential, arrival: TicketUse, now: Timestamp) -> Result<Grant, AuthError> {
-    match table.answer(credential, arrival, now) {
+fn ask(table: &AuthTable, credential: &Credential, ticket_use: TicketUse, now: Timestamp) -> Result<Grant, AuthError> {
+    match table.look_up(credential, ticket_use, now) {
         Decision::Granted(grant) => Ok(grant),
-        Decision::Refused(refused) => Err(refused),
-        Decision::Fetch(remotes) => panic!("{remotes:?}"),
-        Decision::Try { name, secret, password } => match password.is(secret) {
-            true => table.tried(name, secret, now),
-            false => Err(AuthError::Wrong),
+        Decision::Rejected(rejected) => Err(rejected),
+        Decision::FetchKeys(remotes) => panic!("{remotes:?}"),
+        Decision::CheckPassword { name, secret, password } => match password.verify(secret) {
+            true => table.accept_password(name, secret, now),
+            false => Err(AuthError::Unknown),
         },
     }
 }
 
 fn bearer(text: &str) -> Credential {
-    Credential::of_text(text)
+    Credential::from_text(text)
 }
 
 fn ticket(text: String) -> Credential {
@@ -50,13 +50,13 @@ fn an_unknown_key_and_a_wrong_one_are_refused_alike() {
     assert_eq!(ask("w"), Ok("web".into()));
     assert_eq!(ask("web:w"), Ok("web".into()));
     for wrong in ["x", "", "web:x", "nobody:w", "old:w", "a.b.c"] {
-        assert_eq!(ask(wrong), Err(AuthError::Wrong), "{wrong}");
+        assert_eq!(ask(wrong), Err(AuthError::Unknown), "{wrong}");
     }
     assert_eq!(ask("o"), Err(AuthError::Expired));
 }
 
 #[test]
-fn a_password_is_tried_and_then_remembered() {
+fn a_verified_password_is_not_checked_again() {
     let line = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$";
     let made = argon2::Argon2::new(
         argon2::Algorithm::Argon2id,
@@ -67,73 +67,78 @@ fn a_password_is_tried_and_then_remembered() {
         argon2::PasswordHasher::hash_password_with_salt(&made, b"horse", b"somesaltsomesalt").unwrap();
     assert!(hash.to_string().starts_with(line));
     let table = table_of(&format!("{}[[key]]\nname = \"ann\"\nargon2 = \"{hash}\"\n", web()));
-    let is_tried = |text: &str| matches!(table.answer(&bearer(text), TicketUse::First, NOW), Decision::Try { .. });
-    let refused = |text: &str| ask(&table, &bearer(text), TicketUse::First, NOW).err();
-    assert!(is_tried("ann:horse") && is_tried("ann:hors") && is_tried("nobody:horse"), "all take as long");
-    assert_eq!(refused("ann:hors"), Some(AuthError::Wrong));
-    assert_eq!(refused("nobody:horse"), Some(AuthError::Wrong), "whoever's password it is");
-    assert_eq!(refused("web:horse"), Some(AuthError::Wrong));
-    assert_eq!(refused("horse"), Some(AuthError::Wrong), "a password needs its name");
-    assert_eq!(refused("ann:horse"), None);
+    let is_tried =
+        |text: &str| matches!(table.look_up(&bearer(text), TicketUse::First, NOW), Decision::CheckPassword { .. });
+    let rejected = |text: &str| ask(&table, &bearer(text), TicketUse::First, NOW).err();
+    assert!(is_tried("ann:horse") && is_tried("ann:hors") && is_tried("nobody:horse"), "all take the same time");
+    assert_eq!(rejected("ann:hors"), Some(AuthError::Unknown));
+    assert_eq!(rejected("nobody:horse"), Some(AuthError::Unknown), "although it is ann's password");
+    assert_eq!(rejected("web:horse"), Some(AuthError::Unknown));
+    assert_eq!(rejected("horse"), Some(AuthError::Unknown), "a password needs its name");
+    assert_eq!(rejected("ann:horse"), None);
     assert!(!is_tried("ann:horse") && is_tried("ann:hors"));
 }
 
 #[test]
-fn a_session_lasts_as_long_as_the_file_says_and_its_key() {
+fn a_session_expires_as_configured_or_with_its_key() {
     let rest = "consume = [\"*\"]\nexpires = 2027-01-15T09:00:00Z";
     let file = format!("session = \"2h\"\n{}{}", web(), key("short", "s", rest));
     let table = table_of(&file);
     let session = |text: &str| {
         let grant = ask(&table, &bearer(text), TicketUse::First, NOW).unwrap();
-        let (text, ends) = table.session(&grant, NOW).unwrap();
-        (Credential::Session(HiddenText::new(text)), ends - NOW)
+        let (text, expires) = table.session(&grant, NOW).unwrap();
+        (Credential::Session(HiddenText::new(text)), expires - NOW)
     };
-    let (web, ends) = session("w");
-    assert_eq!(ends, 2 * HOUR);
+    let (web, expires) = session("w");
+    assert_eq!(expires, 2 * HOUR);
     let at = |table: &AuthTable, later| ask(table, &web, TicketUse::First, NOW + later).map(|grant| grant.rights);
     assert!(at(&table, 0).unwrap().allow(Right::Consume, &topic("a")));
     assert!(at(&table, 2 * HOUR - 1).is_ok());
     assert_eq!(at(&table, 2 * HOUR), Err(AuthError::Expired));
     assert_eq!(session("s").1, HOUR, "1_800_000_000_000 is 08:00");
     let narrower = table_of(&key("web", "w", "consume = [\"b\"]"));
-    assert!(!at(&narrower, 0).unwrap().allow(Right::Consume, &topic("a")), "the rights are those of now");
+    assert!(!at(&narrower, 0).unwrap().allow(Right::Consume, &topic("a")), "the current rights apply");
     for other in [key("web", "x", "consume = [\"*\"]"), key("other", "w", "consume = [\"*\"]"), String::new()] {
         assert_eq!(at(&table_of(&other), 0), Err(AuthError::Expired), "{other}");
     }
 }
 
 #[test]
-fn a_ticket_is_used_soon_and_then_as_long_as_the_session_lasts() {
+fn a_ticket_has_a_deadline_for_its_first_use_and_expires_like_a_session() {
     let table = table_of(&web());
     let grant = ask(&table, &bearer("w"), TicketUse::First, NOW).unwrap();
-    let (text, ends) = table.ticket(&grant, vec![topic("a")], NOW).unwrap();
-    assert_eq!(ends - NOW, 12 * HOUR);
-    let at = |arrival, later| ask(&table, &ticket(text.clone()), arrival, NOW + later);
+    let (text, expires) = table.ticket(&grant, vec![topic("a")], NOW).unwrap();
+    assert_eq!(expires - NOW, 12 * HOUR);
+    let at = |ticket_use, later| ask(&table, &ticket(text.clone()), ticket_use, NOW + later);
     let opened = at(TicketUse::First, 60_000).unwrap();
     assert!(opened.may(Right::Consume, &topic("a")).is_ok());
     assert!(opened.may(Right::Consume, &topic("b")).is_err(), "only its topics");
     assert!(opened.may(Right::Produce, &topic("a")).is_err());
     assert_eq!(at(TicketUse::First, 61_000).err(), Some(AuthError::Expired));
-    assert!(at(TicketUse::Again, 12 * HOUR - 1).is_ok());
-    assert_eq!(at(TicketUse::Again, 12 * HOUR).err(), Some(AuthError::Expired));
+    assert!(at(TicketUse::Resume, 12 * HOUR - 1).is_ok());
+    assert_eq!(at(TicketUse::Resume, 12 * HOUR).err(), Some(AuthError::Expired));
     let session = Credential::Session(HiddenText::new(text.clone()));
-    assert_eq!(ask(&table, &session, TicketUse::Again, NOW).err(), Some(AuthError::Wrong), "a ticket is no session");
+    assert_eq!(
+        ask(&table, &session, TicketUse::Resume, NOW).err(),
+        Some(AuthError::Unknown),
+        "a ticket is not a session"
+    );
 }
 
 #[test]
-fn a_ticket_of_a_ticket_and_of_a_session_ends_with_what_it_comes_from() {
+fn a_ticket_expires_with_the_session_that_requested_it() {
     let table = table_of(&web());
     let grant = ask(&table, &bearer("w"), TicketUse::First, NOW).unwrap();
-    let (session, ends) = table.session(&grant, NOW).unwrap();
+    let (session, expires) = table.session(&grant, NOW).unwrap();
     let later = NOW + HOUR;
     let session = ask(&table, &Credential::Session(HiddenText::new(session)), TicketUse::First, later).unwrap();
     let (text, ticket_ends) = table.ticket(&session, vec![topic("a")], later).unwrap();
-    assert_eq!(ticket_ends, ends);
-    assert!(ask(&table, &ticket(text), TicketUse::Again, ends - 1).is_ok());
+    assert_eq!(ticket_ends, expires);
+    assert!(ask(&table, &ticket(text), TicketUse::Resume, expires - 1).is_ok());
 }
 
 #[test]
-fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
+fn tickets_survive_a_restart_if_the_file_has_a_ticket_secret() {
     let secret = "ticket_secret = \"0123456789abcdef0123456789abcdef\"\n";
     for (file, holds) in [(web(), false), (format!("{secret}{}", web()), true)] {
         let start = |own: &str| {
@@ -141,30 +146,31 @@ fn tickets_hold_over_a_restart_where_the_file_has_their_secret() {
         };
         let grant = ask(&start("one"), &bearer("w"), TicketUse::First, NOW).unwrap();
         let (text, _) = start("one").ticket(&grant, vec![topic("a")], NOW).unwrap();
-        assert_eq!(ask(&start("two"), &ticket(text), TicketUse::Again, NOW).is_ok(), holds);
+        assert_eq!(ask(&start("two"), &ticket(text), TicketUse::Resume, NOW).is_ok(), holds);
     }
 }
 
 #[test]
-fn a_certificate_is_let_in_by_its_name_where_the_file_says_so_and_nothing_else_by_that_name() {
+fn a_certificate_is_the_only_credential_for_a_key_with_certificate_true() {
     let with = "[[key]]\nname = \"boiler\"\ncertificate = true\nproduce = [\"a\"]\n".to_owned() + &web();
     let table = table_of(&with);
-    let ends = NOW + HOUR;
-    let at =
-        |name: &str, now| ask(&table, &Credential::Certificate { name: name.to_owned(), ends }, TicketUse::First, now);
+    let expires = NOW + HOUR;
+    let at = |name: &str, now| {
+        ask(&table, &Credential::Certificate { name: name.to_owned(), expires }, TicketUse::First, now)
+    };
     let shown = |name: &str| at(name, NOW);
     let grant = shown("boiler").unwrap();
     assert!(grant.may(Right::Produce, &topic("a")).is_ok() && grant.may(Right::Produce, &topic("b")).is_err());
     for unknown in ["web", "Boiler", ""] {
-        assert_eq!(shown(unknown), Err(AuthError::Wrong), "{unknown}");
+        assert_eq!(shown(unknown), Err(AuthError::Unknown), "{unknown}");
     }
     for typed in ["boiler:", "boiler:certificate", "certificate", "boiler"] {
-        assert_eq!(ask(&table, &bearer(typed), TicketUse::First, NOW), Err(AuthError::Wrong), "{typed}");
+        assert_eq!(ask(&table, &bearer(typed), TicketUse::First, NOW), Err(AuthError::Unknown), "{typed}");
     }
-    assert_eq!(table_of(&web()).until(&grant.held, NOW), Err(GrantEnd::Revoked));
-    // A connection may outlive its certificate; what it is asked for and what it gave out do not.
-    assert_eq!(table.until(&grant.held, NOW), Ok(Some(ends)));
-    assert_eq!(table.ticket(&grant, vec![topic("a")], NOW).unwrap().1, ends);
-    assert_eq!(table.until(&grant.held, ends), Err(GrantEnd::Expired));
-    assert_eq!((at("boiler", ends - 1).is_ok(), at("boiler", ends).err()), (true, Some(AuthError::Expired)));
+    assert_eq!(table_of(&web()).expiry(&grant.origin, NOW), Err(GrantEnd::Revoked));
+    // A connection can outlive its certificate; requests on it and tickets from it cannot.
+    assert_eq!(table.expiry(&grant.origin, NOW), Ok(Some(expires)));
+    assert_eq!(table.ticket(&grant, vec![topic("a")], NOW).unwrap().1, expires);
+    assert_eq!(table.expiry(&grant.origin, expires), Err(GrantEnd::Expired));
+    assert_eq!((at("boiler", expires - 1).is_ok(), at("boiler", expires).err()), (true, Some(AuthError::Expired)));
 }

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// Holds what is left of a burst, and fills up again at the rate.
+/// The tokens that are left of a burst; refilled at a constant rate.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     tokens: f64,
     at: Instant,
 }
 
-/// A burst may take what comes in so many seconds.
+/// The capacity, in seconds of the rate.
 const BURST: f64 = 2.0;
 
 impl Bucket {
@@ -17,7 +17,7 @@ impl Bucket {
         Self { tokens: rate * BURST, at: now }
     }
 
-    /// Takes one token, or says how long until there is one.
+    /// Takes one token, or returns how long until one is available.
     pub fn take(&mut self, rate: f64, now: Instant) -> Result<(), Duration> {
         self.fill(rate, now);
         if self.tokens >= 1.0 {
@@ -27,8 +27,8 @@ impl Bucket {
         Err(Duration::from_secs_f64((1.0 - self.tokens) / rate))
     }
 
-    /// What is too much runs over when it fills the next time.
-    pub fn give_back(&mut self) {
+    /// Returns a token. The next refill cuts off what exceeds the capacity.
+    pub fn refund(&mut self) {
         self.tokens += 1.0;
     }
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_comes_back_at_the_rate() {
+    fn tokens_are_refilled_at_the_rate() {
         let start = Instant::now();
         let mut bucket = Bucket::full(10.0, start);
         assert!(bucket.is_full(10.0, start));

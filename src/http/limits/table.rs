@@ -1,4 +1,4 @@
-//! What each caller has open. The table itself has a bound: beyond it all newcomers share one entry.
+//! The counts of each client. The table is bounded: once it is full, new clients share one entry.
 
 use super::ClientKey;
 use super::bucket::Bucket;
@@ -9,149 +9,155 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Locks, so that callers seldom wait for each other.
-const PARTS: usize = 16;
-/// Callers in each part; some hundred bytes each.
-const MOST: usize = 4096;
-/// Between two searches for entries that say nothing any more.
-const SWEEP: Duration = Duration::from_secs(1);
+/// Number of locks, so that clients seldom wait for each other.
+const SHARDS: usize = 16;
+/// Clients in each shard; an entry takes a few hundred bytes.
+const MAX_CLIENTS: usize = 4096;
+/// Time between two searches for entries that are no longer needed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotKind {
     Connection,
     Stream,
-    /// A password that is being tried, or waits for it.
-    Guess,
+    /// A password check that runs or waits.
+    Password,
 }
 
-/// What comes back at a rate.
+/// What is limited by a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateKind {
     Requests,
-    /// Of passwords.
-    Guesses,
+    /// Passwords that were checked and not refunded.
+    WrongPasswords,
 }
 
-/// Wrong passwords a second.
-const GUESSES: f64 = 2.0;
+/// Rate of wrong passwords, per second.
+const WRONG_PASSWORD_RATE: f64 = 2.0;
 
-/// Whom something was counted for, to be given back.
+/// The client and kind of a counted slot, for its release.
 #[derive(Debug)]
 pub struct Charge {
-    part: usize,
-    caller: ClientKey,
+    shard: usize,
+    client: ClientKey,
     kind: SlotKind,
 }
 
 #[derive(Debug)]
-struct State {
+struct ClientState {
     connections: usize,
     streams: usize,
-    guesses: usize,
+    passwords: usize,
     requests_left: Bucket,
-    guesses_left: Bucket,
+    passwords_left: Bucket,
 }
 
-impl State {
+impl ClientState {
     fn of(&mut self, kind: SlotKind) -> &mut usize {
         match kind {
             SlotKind::Connection => &mut self.connections,
             SlotKind::Stream => &mut self.streams,
-            SlotKind::Guess => &mut self.guesses,
+            SlotKind::Password => &mut self.passwords,
         }
     }
 
-    fn left(&mut self, pace: RateKind) -> &mut Bucket {
-        match pace {
+    fn left(&mut self, rate: RateKind) -> &mut Bucket {
+        match rate {
             RateKind::Requests => &mut self.requests_left,
-            RateKind::Guesses => &mut self.guesses_left,
+            RateKind::WrongPasswords => &mut self.passwords_left,
         }
     }
 }
 
 #[derive(Default)]
 struct TableShard {
-    callers: HashMap<ClientKey, State>,
+    clients: HashMap<ClientKey, ClientState>,
     swept: Option<Instant>,
 }
 
 pub struct ClientTable {
-    parts: [Mutex<TableShard>; PARTS],
+    shards: [Mutex<TableShard>; SHARDS],
     hasher: RandomState,
-    /// Requests a second.
+    /// Rate of requests, per second.
     requests: f64,
 }
 
 impl ClientTable {
     pub fn new(requests: usize) -> Self {
-        Self { parts: Default::default(), hasher: RandomState::new(), requests: requests as f64 }
+        Self { shards: Default::default(), hasher: RandomState::new(), requests: requests as f64 }
     }
 
-    /// Counts one more, unless there are `most`.
-    pub fn count(&self, caller: &ClientKey, kind: SlotKind, most: usize) -> Option<Charge> {
-        let at = self.part(caller);
-        let mut part = self.lock(at);
-        let (caller, state) = self.entry(&mut part, caller, Instant::now());
+    /// Counts one more slot, or returns `None` if the client has `most` already.
+    pub fn count(&self, client: &ClientKey, kind: SlotKind, most: usize) -> Option<Charge> {
+        let at = self.shard(client);
+        let mut shard = self.lock(at);
+        let (client, state) = self.entry(&mut shard, client, Instant::now());
         let count = state.of(kind);
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(Charge { part: at, caller, kind })
+        Some(Charge { shard: at, client, kind })
     }
 
-    pub fn release(&self, charged: &Charge) {
-        if let Some(state) = self.lock(charged.part).callers.get_mut(&charged.caller) {
-            let count = state.of(charged.kind);
+    pub fn release(&self, charge: &Charge) {
+        if let Some(state) = self.lock(charge.shard).clients.get_mut(&charge.client) {
+            let count = state.of(charge.kind);
             *count = count.saturating_sub(1);
         }
     }
 
-    /// Takes a token, or says how long until there is one.
-    pub fn take(&self, caller: &ClientKey, pace: RateKind, now: Instant) -> Result<(), Duration> {
-        let mut part = self.lock(self.part(caller));
-        self.entry(&mut part, caller, now).1.left(pace).take(self.rate(pace), now)
+    /// Takes a token, or returns how long until one is available.
+    pub fn take(&self, client: &ClientKey, rate: RateKind, now: Instant) -> Result<(), Duration> {
+        let mut shard = self.lock(self.shard(client));
+        self.entry(&mut shard, client, now).1.left(rate).take(self.rate_of(rate), now)
     }
 
-    /// Puts a token back that was taken.
-    pub fn give_back(&self, caller: &ClientKey, pace: RateKind, now: Instant) {
-        let mut part = self.lock(self.part(caller));
-        self.entry(&mut part, caller, now).1.left(pace).give_back();
+    /// Returns a token.
+    pub fn refund(&self, client: &ClientKey, rate: RateKind, now: Instant) {
+        let mut shard = self.lock(self.shard(client));
+        self.entry(&mut shard, client, now).1.left(rate).refund();
     }
 
-    fn rate(&self, pace: RateKind) -> f64 {
-        match pace {
+    fn rate_of(&self, rate: RateKind) -> f64 {
+        match rate {
             RateKind::Requests => self.requests,
-            RateKind::Guesses => GUESSES,
+            RateKind::WrongPasswords => WRONG_PASSWORD_RATE,
         }
     }
 
-    /// The caller's entry, which may be the one that all newcomers share.
-    fn entry<'a>(&self, part: &'a mut TableShard, caller: &ClientKey, now: Instant) -> (ClientKey, &'a mut State) {
-        let known = part.callers.contains_key(caller);
-        if !known && part.callers.len() >= MOST && part.swept.is_none_or(|swept| now > swept + SWEEP) {
-            part.swept = Some(now);
-            let is_full = |state: &mut State, pace| state.left(pace).is_full(self.rate(pace), now);
-            let in_use = |state: &mut State| {
-                let held = state.connections + state.streams + state.guesses;
-                held > 0 || !is_full(state, RateKind::Requests) || !is_full(state, RateKind::Guesses)
+    /// The client's entry, or the one that all new clients share.
+    fn entry<'a>(
+        &self,
+        shard: &'a mut TableShard,
+        client: &ClientKey,
+        now: Instant,
+    ) -> (ClientKey, &'a mut ClientState) {
+        let known = shard.clients.contains_key(client);
+        if !known && shard.clients.len() >= MAX_CLIENTS && shard.swept.is_none_or(|swept| now > swept + SWEEP_INTERVAL)
+        {
+            shard.swept = Some(now);
+            let is_full = |state: &mut ClientState, rate| state.left(rate).is_full(self.rate_of(rate), now);
+            let in_use = |state: &mut ClientState| {
+                let held = state.connections + state.streams + state.passwords;
+                held > 0 || !is_full(state, RateKind::Requests) || !is_full(state, RateKind::WrongPasswords)
             };
-            part.callers.retain(|_, state| in_use(state));
+            shard.clients.retain(|_, state| in_use(state));
         }
-        let caller = if known || part.callers.len() < MOST { caller.clone() } else { ClientKey::Others };
-        let full = |pace| Bucket::full(self.rate(pace), now);
-        let (requests_left, guesses_left) = (full(RateKind::Requests), full(RateKind::Guesses));
-        let new = || State { connections: 0, streams: 0, guesses: 0, requests_left, guesses_left };
-        (caller.clone(), part.callers.entry(caller).or_insert_with(new))
+        let client = if known || shard.clients.len() < MAX_CLIENTS { client.clone() } else { ClientKey::Others };
+        let full = |rate| Bucket::full(self.rate_of(rate), now);
+        let (requests_left, passwords_left) = (full(RateKind::Requests), full(RateKind::WrongPasswords));
+        let new = || ClientState { connections: 0, streams: 0, passwords: 0, requests_left, passwords_left };
+        (client.clone(), shard.clients.entry(client).or_insert_with(new))
     }
 
-    fn part(&self, caller: &ClientKey) -> usize {
-        self.hasher.hash_one(caller) as usize % PARTS
+    fn shard(&self, client: &ClientKey) -> usize {
+        self.hasher.hash_one(client) as usize % SHARDS
     }
 
-    fn lock(&self, part: usize) -> MutexGuard<'_, TableShard> {
-        // The remainder of a division by their number.
-        lock(&self.parts[part % PARTS])
+    fn lock(&self, shard: usize) -> MutexGuard<'_, TableShard> {
+        // In bounds: callers pass a remainder already.
+        lock(&self.shards[shard % SHARDS])
     }
 }
 
@@ -161,39 +167,39 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn caller(number: u32) -> ClientKey {
+    fn client(number: u32) -> ClientKey {
         ClientKey::Address(Ipv4Addr::from_bits(number).into())
     }
 
     #[test]
-    fn however_many_come_the_table_has_a_bound_and_those_who_left_make_room() {
+    fn the_table_is_bounded_and_idle_clients_make_room() {
         let (table, start) = (ClientTable::new(10), Instant::now());
-        let entries = |table: &ClientTable| (0..PARTS).map(|part| table.lock(part).callers.len()).sum::<usize>();
-        let most = PARTS * (MOST + 1);
+        let entries = |table: &ClientTable| (0..SHARDS).map(|shard| table.lock(shard).clients.len()).sum::<usize>();
+        let most = SHARDS * (MAX_CLIENTS + 1);
         for number in 0..200_000 {
-            let _ = table.take(&caller(number), RateKind::Requests, start);
+            let _ = table.take(&client(number), RateKind::Requests, start);
         }
         assert!(entries(&table) <= most);
-        // Newcomers share what is left.
-        let let_in =
-            (300_000..310_000).filter(|number| table.take(&caller(*number), RateKind::Requests, start).is_ok()).count();
-        assert_eq!(let_in, 0);
+        // New clients share one entry, which is used up.
+        let admitted =
+            (300_000..310_000).filter(|number| table.take(&client(*number), RateKind::Requests, start).is_ok()).count();
+        assert_eq!(admitted, 0);
         let later = start + Duration::from_secs(10);
-        let let_in =
-            (300_000..310_000).filter(|number| table.take(&caller(*number), RateKind::Requests, later).is_ok()).count();
-        assert_eq!(let_in, 10_000);
+        let admitted =
+            (300_000..310_000).filter(|number| table.take(&client(*number), RateKind::Requests, later).is_ok()).count();
+        assert_eq!(admitted, 10_000);
     }
 
     #[test]
-    fn what_the_shared_entry_was_charged_is_given_back_to_it() {
+    fn a_slot_of_the_shared_entry_is_released_there() {
         let table = ClientTable::new(10);
         let held: Vec<_> =
-            (0..100_000).filter_map(|number| table.count(&caller(number), SlotKind::Stream, 5)).collect();
-        let shared = held.iter().filter(|charged| charged.caller == ClientKey::Others).count();
-        assert_eq!(shared, PARTS * 5);
-        held.iter().for_each(|charged| table.release(charged));
-        let left: usize = (0..PARTS)
-            .map(|part| table.lock(part).callers.values_mut().map(|state| *state.of(SlotKind::Stream)).sum::<usize>())
+            (0..100_000).filter_map(|number| table.count(&client(number), SlotKind::Stream, 5)).collect();
+        let shared = held.iter().filter(|charge| charge.client == ClientKey::Others).count();
+        assert_eq!(shared, SHARDS * 5);
+        held.iter().for_each(|charge| table.release(charge));
+        let left: usize = (0..SHARDS)
+            .map(|shard| table.lock(shard).clients.values_mut().map(|state| *state.of(SlotKind::Stream)).sum::<usize>())
             .sum();
         assert_eq!(left, 0);
     }

@@ -1,4 +1,4 @@
-//! The hub: what it has done, and how it goes.
+//! Metrics of the hub.
 
 use super::page::MetricsEncoder;
 use crate::hub::{Amount, GapReason, Hub, HubSnapshot, LatencyTimer, Produced, TopicBacklog};
@@ -8,8 +8,8 @@ use std::fmt::{self, Debug, Error};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Topics that are named; all others are one, whose name no topic can have.
-const MOST_TOPICS: usize = 100;
+/// Topics that are named; all others share a name that no topic can have.
+const MAX_TOPICS: usize = 100;
 const OTHER_TOPICS: &str = "(other)";
 
 pub struct BridgeMetrics(pub Arc<Hub>);
@@ -37,26 +37,30 @@ impl BridgeMetrics {
         let all = |read: fn(&Amount) -> u64| {
             Produced::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
         };
-        let help = "Records that clients wanted to produce, by what became of them: acknowledged, sent (acks=0), \
+        let help = "Records that clients sent to be produced, by their outcome: acknowledged, sent (acks=0), \
                     unconfirmed (they may have been written), failed, refused (the queue was full)";
         page.counters(("curlew_produced_records", help), ["outcome"], all(Amount::records))?;
         let help = "Bytes of their keys, values and headers";
         page.counters(("curlew_produced_bytes", help), ["outcome"], all(Amount::bytes))?;
-        let help = "From a request's records entering the queue to the receipt for the last of them";
+        let help = "Time from the queueing of a request's records to the receipt of the last one";
         page.histogram("curlew_produce_latency_seconds", help, &counts.produce_latency)?;
         let help = "Bytes of records that wait for the broker or its receipt";
         page.gauge("curlew_queued_bytes", help, look.queued_bytes)?;
-        page.gauge("curlew_queued_bytes_max", "As many may wait (--queue-bytes)", look.max_queued_bytes)?;
-        let help = "Requests whose records the writing thread has not taken yet";
+        page.gauge(
+            "curlew_queued_bytes_max",
+            "Limit of the bytes that may wait (--queue-bytes)",
+            look.max_queued_bytes,
+        )?;
+        let help = "Requests whose records the writer thread has not dequeued yet";
         page.gauge("curlew_queued_requests", help, look.queued_requests)?;
         backlogs(page, &look.backlogs)
     }
 
     fn delivered(&self, page: &mut MetricsEncoder<'_>) -> Result<(), Error> {
         let counts = self.0.counts();
-        let help = "Records given to streams, each as often as there are streams";
+        let help = "Records delivered to streams, counted once for each stream";
         page.counter("curlew_delivered_records", help, counts.delivered.records())?;
-        page.counter("curlew_delivered_bytes", "Bytes of streams' frames", counts.delivered.bytes())?;
+        page.counter("curlew_delivered_bytes", "Bytes of the frames delivered to streams", counts.delivered.bytes())?;
         let help = "Of curlew_delivered_records, those that a client did not take before it left or fell behind; if it \
                     goes on, it is given them again";
         page.counter("curlew_untaken_records", help, counts.untaken.records())?;
@@ -64,15 +68,15 @@ impl BridgeMetrics {
         let help = "From the timestamp of a batch's first record to the moment when all live streams have the batch; left \
                     out where that is more than an hour";
         page.histogram("curlew_delivery_latency_seconds", help, &counts.delivery_latency)?;
-        let help = "Times that a stream was told of records that are gone, by the reason";
+        let help = "Gaps reported to streams, by their reason";
         let gaps = GapReason::ALL.into_iter().map(|reason| ([reason.as_str()], counts.gaps(reason)));
         page.counters(("curlew_gaps", help), ["reason"], gaps)
     }
 
     fn broker(&self, page: &mut MetricsEncoder<'_>) -> Result<(), Error> {
         let counts = self.0.counts();
-        let help = "Errors of brokers, by what they were asked and how they failed; of records to produce, one each";
-        // So that the first error of each is a rise from nothing.
+        let help = "Errors of brokers, by request and kind; each record that could not be produced counts";
+        // Present from the start, so that `rate()` sees the first error of each.
         let mut errors = [LatencyTimer::Produce, LatencyTimer::Fetch, LatencyTimer::Metadata]
             .map(|asked| (asked, "unavailable", 0))
             .to_vec();
@@ -85,22 +89,22 @@ impl BridgeMetrics {
         let errors = errors.into_iter().map(|(asked, kind, count)| ([asked.as_str(), kind], count));
         page.counters(("curlew_broker_errors", help), ["asked", "kind"], errors)?;
         let outages = counts.outages.load(Ordering::Relaxed);
-        let help = "Brokers that streams want to read and that cannot be read just now";
+        let help = "Brokers that streams read from and that are unavailable";
         page.gauge("curlew_broker_outages", help, outages)?;
         let help = "Times that a broker could be read again after an outage";
         page.counter("curlew_broker_recoveries", help, counts.recoveries.load(Ordering::Relaxed))?;
         let connections = self.0.broker().connections();
-        page.counter("curlew_broker_connections", "Connections made to brokers", connections.opened)?;
-        let help = "Connections to brokers that could not be made";
+        page.counter("curlew_broker_connections", "Connections opened to brokers", connections.opened)?;
+        let help = "Failed attempts to connect to a broker";
         page.counter("curlew_broker_connection_failures", help, connections.failed)?;
-        let help = "Seconds that brokers' quotas told the bridge to wait (throttle_time_ms)";
+        let help = "Seconds that quotas of brokers made the bridge wait (throttle_time_ms)";
         page.counter("curlew_broker_throttle_seconds", help, connections.throttled.as_secs_f64())
     }
 }
 
-/// Only of topics with records that wait, or that cannot be written.
+/// Covers only topics with records that wait or cannot be written.
 fn backlogs(page: &mut MetricsEncoder<'_>, backlogs: &[TopicBacklog]) -> Result<(), Error> {
-    let (named, others) = backlogs.split_at(backlogs.len().min(MOST_TOPICS));
+    let (named, others) = backlogs.split_at(backlogs.len().min(MAX_TOPICS));
     let mut unwritable: Vec<_> = named.iter().map(|b| (b.topic.to_string(), b.unwritable as u64)).collect();
     let mut oldest: Vec<_> = named.iter().map(|b| (b.topic.to_string(), b.oldest.as_secs())).collect();
     if let Some(longest) = others.iter().map(|b| b.oldest.as_secs()).max() {
@@ -110,18 +114,18 @@ fn backlogs(page: &mut MetricsEncoder<'_>, backlogs: &[TopicBacklog]) -> Result<
     let help = "Partitions of a topic that have records of which none was acknowledged for 5 s, or whose disk is full; topics \
                 without records that wait are left out, and beyond 100 topics the rest is (other)";
     page.gauges(("curlew_unwritable_partitions", help), "topic", unwritable)?;
-    let help = "How long the oldest record of a topic has waited to be written, in whole seconds";
+    let help = "Age of the oldest record of a topic that waits to be written, in whole seconds";
     page.gauges(("curlew_oldest_waiting_record_seconds", help), "topic", oldest)
 }
 
 fn streams(page: &mut MetricsEncoder<'_>, look: &HubSnapshot) -> Result<(), Error> {
-    let help = "Open streams: live, catching up with the log, or stalled, whose client has taken nothing for a second";
+    let help = "Open streams: live, catching up with the log, or stalled (the client has read nothing for a second)";
     let (catching_up, stalled) = (look.behind.catching_up, look.behind.stalled);
-    // One may have left between the two looks.
+    // A stream may have ended between the two reads.
     let live = look.streams.saturating_sub(catching_up + stalled);
     let states = [("live", live), ("catching_up", catching_up), ("stalled", stalled)];
     page.gauges(("curlew_streams", help), "state", states.map(|(state, streams)| (state, streams as u64)))?;
-    page.gauge("curlew_streams_max", "As many may be open (--max-streams)", look.max_streams)?;
+    page.gauge("curlew_streams_max", "Limit of open streams (--max-streams)", look.max_streams)?;
     page.gauge("curlew_catch_up_queue", "Streams that wait for their turn to read the log", look.catch_up_queue)?;
     let help = "Bytes that slow streams hold beyond a small chunk each";
     page.gauge("curlew_held_bytes", help, look.held_bytes)?;
@@ -134,7 +138,7 @@ fn streams(page: &mut MetricsEncoder<'_>, look: &HubSnapshot) -> Result<(), Erro
 }
 
 fn by_topic(look: &HubSnapshot) -> Vec<(String, u64)> {
-    let (named, others) = look.live_lag.split_at(look.live_lag.len().min(MOST_TOPICS));
+    let (named, others) = look.live_lag.split_at(look.live_lag.len().min(MAX_TOPICS));
     let mut lags: Vec<_> = named.iter().map(|(topic, lag)| (topic.to_string(), *lag)).collect();
     lags.extend(others.iter().map(|(_, lag)| *lag).max().map(|most| (OTHER_TOPICS.to_owned(), most)));
     lags

@@ -1,4 +1,4 @@
-//! The memory budget: how much there is of it, and what uses it.
+//! Metrics of the memory budget: its size, and its use.
 
 use super::page::MetricsEncoder;
 use crate::sync::memory_budget::MemoryBudget;
@@ -7,9 +7,9 @@ use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::Error;
 
 #[derive(Debug)]
-pub struct Memory(pub MemoryBudget);
+pub struct MemoryMetrics(pub MemoryBudget);
 
-impl Collector for Memory {
+impl Collector for MemoryMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = MetricsEncoder(encoder);
         let help = "Bytes of the memory budget (--memory-budget), by its shares: small_bodies and bodies of requests, pages of \

@@ -1,4 +1,4 @@
-//! Metrics that are counted elsewhere, on their way to the page.
+//! Encodes values that are counted elsewhere.
 
 use crate::hub::Histogram;
 use prometheus_client::encoding::{
@@ -19,7 +19,7 @@ impl MetricsEncoder<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    /// One for each of its labels' values.
+    /// Encodes one counter for each combination of label values.
     pub fn counters<const N: usize>(
         &mut self,
         (name, help): (&str, &str),

@@ -1,4 +1,4 @@
-//! The process, by the names that all Prometheus clients give it.
+//! Metrics of the process, under the names that all Prometheus clients use.
 
 use super::page::MetricsEncoder;
 use crate::os::process::usage;
@@ -15,16 +15,20 @@ impl Collector for ProcessMetrics {
         let mut page = MetricsEncoder(encoder);
         page.counter(
             "curlew_worker_panics",
-            "Panics of the bridge's threads, each of which was logged and its thread started again",
+            "Panics of the bridge's threads; each is logged, and its thread restarted",
             watchdog::panics(),
         )?;
         let Ok(usage) = usage() else { return Ok(()) };
-        page.gauge("process_start_time_seconds", "When the process began, since 1970", usage.started)?;
-        page.counter("process_cpu_seconds", "Processor time of user and system", usage.cpu)?;
-        page.gauge("process_resident_memory_bytes", "Main memory in use", usage.resident)?;
-        page.gauge("process_virtual_memory_bytes", "Address space in use", usage.virtual_memory)?;
+        page.gauge(
+            "process_start_time_seconds",
+            "Start time of the process in seconds since the Unix epoch",
+            usage.started,
+        )?;
+        page.counter("process_cpu_seconds", "User and system CPU time", usage.cpu)?;
+        page.gauge("process_resident_memory_bytes", "Resident memory", usage.resident)?;
+        page.gauge("process_virtual_memory_bytes", "Virtual memory", usage.virtual_memory)?;
         page.gauge("process_threads", "Threads", usage.threads)?;
-        page.gauge("process_open_fds", "Open files, connections among them", usage.open_files)?;
-        usage.max_files.map_or(Ok(()), |most| page.gauge("process_max_fds", "Open files that are allowed", most))
+        page.gauge("process_open_fds", "Open file descriptors, connections included", usage.open_files)?;
+        usage.max_files.map_or(Ok(()), |most| page.gauge("process_max_fds", "Limit of open file descriptors", most))
     }
 }

@@ -25,7 +25,7 @@ impl RequestMetrics {
         Self(family)
     }
 
-    /// Counts an answer that begins.
+    /// Counts a response whose head is ready.
     pub fn count(&self, path: &str, method: &Method, status: StatusCode) {
         let status = match status.as_u16() / 100 {
             1 => "1xx",
@@ -34,12 +34,12 @@ impl RequestMetrics {
             4 => "4xx",
             _ => "5xx",
         };
-        self.0.get_or_create(&Labels { route: route(path), method: known(method), status }).inc();
+        self.0.get_or_create(&Labels { route: route(path), method: method_label(method), status }).inc();
     }
 }
 
-/// Anybody can make up methods.
-fn known(method: &Method) -> &'static str {
+/// The method's label. Unknown ones share one, because clients can invent any number of methods.
+fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -52,29 +52,29 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
-/// The paths of `/openapi.json`, with the parts between their slashes.
+/// The paths of `/openapi.json`, with their segments.
 static ROUTES: LazyLock<Vec<(&'static str, Vec<&'static str>)>> = LazyLock::new(|| {
     #[derive(serde::Deserialize)]
-    struct Document {
+    struct OpenApi {
         #[serde(borrow)]
         paths: std::collections::BTreeMap<&'static str, serde::de::IgnoredAny>,
     }
-    // A test holds that it can be read.
-    let document: Option<Document> = serde_json::from_str(include_str!("../openapi.json")).ok();
+    // A test ensures that it can be parsed.
+    let document: Option<OpenApi> = serde_json::from_str(include_str!("../openapi.json")).ok();
     let paths = document.into_iter().flat_map(|document| document.paths.into_keys());
     paths.map(|path| (path, path.trim_matches('/').split('/').collect())).collect()
 });
 
-/// The pattern of a path; `(none)` where there is nothing.
+/// The pattern of the route that a path leads to; `(none)` if there is no route.
 fn route(path: &str) -> &'static str {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
-    let fits = |parts: &[&str]| {
+    let matches = |parts: &[&str]| {
         let mut given = path.split('/');
         parts.iter().all(|part| given.next().is_some_and(|given| *part == given || part.starts_with('{')))
             && given.next().is_none()
     };
-    ROUTES.iter().find(|(_, parts)| fits(parts)).map_or("(none)", |(pattern, _)| pattern)
+    ROUTES.iter().find(|(_, parts)| matches(parts)).map_or("(none)", |(pattern, _)| pattern)
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_known_by_the_pattern_of_its_route() {
+    fn a_path_is_counted_under_the_pattern_of_its_route() {
         let cases = [
             ("/", "/"),
             ("/health", "/health"),

@@ -1,9 +1,10 @@
-//! What is left of a request's body when its answer is there already: a refusal need not read it, but the client must be
-//! able to read the refusal, and to ask again.
+//! Discards the part of a request body that its handler did not read. A rejection need not read the body, but the client must
+//! be able to read the rejection and to send its next request.
 //!
-//! HTTP/1.1 must read it to its end to go on with the connection, so the little that is mostly on its way is taken before
-//! the answer. HTTP/2 resets the stream of a body that nobody reads (RFC 9113, 8.1), and a client that is told so before
-//! it has read the answer reports a broken stream: there it is passed over for a moment, also after the answer.
+//! HTTP/1.1 must read a body to its end before the connection can be reused, so the little that usually is on its way is
+//! discarded before the response. HTTP/2 resets the stream of an unread body (RFC 9113, 8.1), and a client that sees the
+//! reset before it has read the response reports a broken stream: there the rest is discarded for a moment, also after the
+//! response.
 
 use crate::sync::lock;
 use http_body_util::BodyExt;
@@ -15,37 +16,41 @@ use std::time::Duration;
 use tokio::time::timeout;
 use warp::http::Request;
 
-/// More than that is not taken before an answer, nor waited for.
-const MOST: usize = 64 << 10;
-const PATIENCE: Duration = Duration::from_millis(250);
-/// How long a client has to read its answer, and to stop.
-const STOPPING: Duration = Duration::from_secs(1);
+/// At most so many bytes are discarded before a response, and for no longer than [`DISCARD_TIMEOUT`].
+const MAX_DISCARDED: usize = 64 << 10;
+const DISCARD_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long an HTTP/2 client may take to read its response and to stop sending.
+const RESET_DELAY: Duration = Duration::from_secs(1);
 
-/// A body of which something may be left when it is dropped.
-pub struct Lent<B: Body + Send + Unpin + 'static> {
+/// A request body that hands over its unread rest when it is dropped.
+pub struct DrainedBody<B: Body + Send + Unpin + 'static> {
     body: Option<B>,
-    then: Then<B>,
+    then: OnDrop<B>,
 }
 
-enum Then<B> {
-    GiveBack(Leftover<B>),
-    PassOver,
+enum OnDrop<B> {
+    Keep(UnreadBody<B>),
+    Discard,
 }
 
-/// Where a body comes back to.
-pub struct Leftover<B>(Arc<Mutex<Option<B>>>);
+/// Receives the unread rest of a request body.
+pub struct UnreadBody<B>(Arc<Mutex<Option<B>>>);
 
-pub fn lend<B: Body + Send + Unpin>(request: Request<B>) -> (Request<Lent<B>>, Leftover<B>) {
-    let back = Arc::new(Mutex::new(None));
-    (request.map(|body| Lent { body: Some(body), then: Then::GiveBack(Leftover(back.clone())) }), Leftover(back))
+/// Keeps the unread rest, which the caller must discard before it writes the response.
+pub fn keep_unread<B: Body + Send + Unpin>(request: Request<B>) -> (Request<DrainedBody<B>>, UnreadBody<B>) {
+    let slot = Arc::new(Mutex::new(None));
+    (
+        request.map(|body| DrainedBody { body: Some(body), then: OnDrop::Keep(UnreadBody(slot.clone())) }),
+        UnreadBody(slot),
+    )
 }
 
-/// What is left is passed over, beside the answer.
-pub fn give<B: Body + Send + Unpin>(request: Request<B>) -> Request<Lent<B>> {
-    request.map(|body| Lent { body: Some(body), then: Then::PassOver })
+/// Discards the unread rest in the background while the response is written.
+pub fn discard_unread<B: Body + Send + Unpin>(request: Request<B>) -> Request<DrainedBody<B>> {
+    request.map(|body| DrainedBody { body: Some(body), then: OnDrop::Discard })
 }
 
-impl<B: Body + Send + Unpin> Body for Lent<B> {
+impl<B: Body + Send + Unpin> Body for DrainedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -67,36 +72,36 @@ impl<B: Body + Send + Unpin> Body for Lent<B> {
     }
 }
 
-impl<B: Body + Send + Unpin + 'static> Drop for Lent<B> {
+impl<B: Body + Send + Unpin + 'static> Drop for DrainedBody<B> {
     fn drop(&mut self) {
-        let Some(left) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let Some(rest) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         match &self.then {
-            Then::GiveBack(back) => *lock(&back.0) = Some(left),
-            Then::PassOver => drop(tokio::spawn(pass_over(left, usize::MAX, STOPPING))),
+            OnDrop::Keep(slot) => *lock(&slot.0) = Some(rest),
+            OnDrop::Discard => drop(tokio::spawn(discard(rest, usize::MAX, RESET_DELAY))),
         }
     }
 }
 
-impl<B: Body + Unpin> Leftover<B> {
-    /// Takes what is on its way; one that is slower gets the answer all the same.
-    pub async fn take(self) {
-        let left = lock(&self.0).take();
-        if let Some(body) = left {
-            pass_over(body, MOST, PATIENCE).await;
+impl<B: Body + Unpin> UnreadBody<B> {
+    /// Discards what arrives within the limits. A slower client receives its response all the same.
+    pub async fn discard(self) {
+        let rest = lock(&self.0).take();
+        if let Some(body) = rest {
+            discard(body, MAX_DISCARDED, DISCARD_TIMEOUT).await;
         }
     }
 }
 
-async fn pass_over<B: Body + Unpin>(mut body: B, most: usize, time: Duration) {
-    let passing = async {
-        let mut passed = 0;
-        while passed <= most
+async fn discard<B: Body + Unpin>(mut body: B, most: usize, time: Duration) {
+    let discarding = async {
+        let mut discarded = 0;
+        while discarded <= most
             && let Some(Ok(frame)) = body.frame().await
         {
-            passed += frame.data_ref().map_or(0, Buf::remaining);
+            discarded += frame.data_ref().map_or(0, Buf::remaining);
         }
     };
-    let _ = timeout(time, passing).await;
+    let _ = timeout(time, discarding).await;
 }
 
 #[cfg(test)]
@@ -112,38 +117,38 @@ mod tests {
 
     type Item = Result<Frame<Bytes>, Infallible>;
 
-    /// A body of chunks that counts how many were taken, and then goes on or does not.
-    fn body(chunks: usize, taken: &Arc<AtomicUsize>) -> impl Body<Data = Bytes> + Send + Unpin + use<> {
-        let taken = taken.clone();
+    /// A body of 16 KiB chunks that counts how many are read.
+    fn body(chunks: usize, read: &Arc<AtomicUsize>) -> impl Body<Data = Bytes> + Send + Unpin + use<> {
+        let read = read.clone();
         StreamBody::new(stream::iter((0..chunks).map(move |_| {
-            taken.fetch_add(1, Ordering::Relaxed);
+            read.fetch_add(1, Ordering::Relaxed);
             Item::Ok(Frame::data(Bytes::from_static(&[0; 16 << 10])))
         })))
     }
 
     #[tokio::test]
-    async fn what_nobody_has_read_is_taken_up_to_a_bound() {
+    async fn an_unread_rest_is_discarded_up_to_a_bound() {
         for (chunks, read_before, expected) in [(3, 0, 3), (3, 1, 3), (3, 9, 3), (1000, 0, 5)] {
-            let taken = Arc::new(AtomicUsize::new(0));
-            let (mut lent, leftover) = lend(Request::new(body(chunks, &taken)));
+            let read = Arc::new(AtomicUsize::new(0));
+            let (mut drained, unread) = keep_unread(Request::new(body(chunks, &read)));
             for _ in 0..read_before {
-                lent.body_mut().frame().await;
+                drained.body_mut().frame().await;
             }
-            drop(lent);
-            leftover.take().await;
-            assert_eq!(taken.load(Ordering::Relaxed), expected, "{chunks} chunks, {read_before} read");
+            drop(drained);
+            unread.discard().await;
+            assert_eq!(read.load(Ordering::Relaxed), expected, "{chunks} chunks, {read_before} read");
         }
     }
 
     #[tokio::test]
-    async fn one_that_does_not_go_on_is_not_waited_for_long_and_one_still_read_not_at_all() {
+    async fn a_stalled_rest_is_awaited_briefly_and_a_body_in_use_not_at_all() {
         let never = || Request::new(StreamBody::new(stream::pending::<Item>()));
         let started = Instant::now();
-        let (lent, leftover) = lend(never());
-        drop(lent);
-        leftover.take().await;
-        assert!(started.elapsed() >= PATIENCE);
-        let (_lent, leftover) = lend(never());
-        leftover.take().await;
+        let (drained, unread) = keep_unread(never());
+        drop(drained);
+        unread.discard().await;
+        assert!(started.elapsed() >= DISCARD_TIMEOUT);
+        let (_drained, unread) = keep_unread(never());
+        unread.discard().await;
     }
 }

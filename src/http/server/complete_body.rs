@@ -1,30 +1,32 @@
-//! A request's body that has ended, or fails: a body that was cut must never be taken for a whole one.
+//! A request body that ends only if its client has sent all of it: a truncated body must never pass for a complete one.
 
-use super::body_drain::Lent;
-use super::connection::ConnectionError;
-use super::h2_stall::Received;
+use super::body_drain::DrainedBody;
+use super::h2_stall::ReceivedFrames;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use warp::http::{Request, Version};
 
-/// What a request is served with.
-pub type RequestBody = Lent<CompleteBody>;
+/// The request body that the routes read.
+pub type IncomingBody = DrainedBody<CompleteBody>;
+
+/// Why a connection or a body on it ended early.
+pub type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 pub struct CompleteBody {
     body: Incoming,
     version: Version,
-    received: Received,
+    received: ReceivedFrames,
 }
 
 impl CompleteBody {
     pub fn of(request: Request<Incoming>) -> Request<Self> {
-        Self::counted(request, Received::default())
+        Self::counted(request, ReceivedFrames::default())
     }
 
-    /// Counts what arrives.
-    pub fn counted(request: Request<Incoming>, received: Received) -> Request<Self> {
+    /// Counts the frames that arrive.
+    pub fn counted(request: Request<Incoming>, received: ReceivedFrames) -> Request<Self> {
         let version = request.version();
         request.map(|body| Self { body, version, received })
     }
@@ -39,10 +41,10 @@ impl Body for CompleteBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        // hyper takes a reset with NO_ERROR for the end (RFC 9113, 8.1: said by a server that needs no more), and Node
-        // says that too where an upload is given up.
+        // hyper reports a reset with NO_ERROR as the end of the body (a server that needs no more sends it: RFC 9113, 8.1),
+        // but Node sends it for an aborted upload too.
         if frame.is_none() && self.version == Version::HTTP_2 && !self.body.is_end_stream() {
-            return Poll::Ready(Some(Err("the client has reset the request".into())));
+            return Poll::Ready(Some(Err("the client reset the request".into())));
         }
         self.received.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(frame.map(|frame| Ok(frame?)))

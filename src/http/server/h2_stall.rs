@@ -1,5 +1,5 @@
-//! An answer over HTTP/2 that its client does not read. Its connection lives on for other requests, so only the answer
-//! itself can tell. One that has waited for too long is reset (RFC 9113, 5.4.2), and what was kept for it is given back.
+//! Responses over HTTP/2 that their clients do not read. The connection may be busy with other requests, so the stall must
+//! be detected for each response. One that has stalled for too long is reset (RFC 9113, 5.4.2), which frees its memory.
 
 use crate::sync::watchdog;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -14,30 +14,31 @@ use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 use warp::http::Response;
 
-/// Bytes that hyper has of an answer at a time. The rest waits where we see it wait.
-const PIECE: usize = 16 << 10;
-/// Bytes that it has last: a request is over for us when they are handed over, though its client may never take them.
-const LAST: usize = 4 << 10;
+/// Bytes of a response that hyper holds at a time. The rest waits in [`WatchedBody`], where a stall shows.
+const MAX_PIECE: usize = 16 << 10;
+/// Bytes of the last piece. The request ends for us once hyper has them, although the client may never read them.
+const LAST_PIECE: usize = 4 << 10;
 
-/// How far a request is, for the task that watches it.
+/// The progress of a request, for the task that watches it.
 #[derive(Default)]
 struct WriteProgress {
-    /// The number of the piece that the client has yet to take, from 1 on; 0: there is none.
-    unread: AtomicU64,
-    received: OnceLock<Received>,
+    /// The number of the piece that waits for the client, counted from 1; 0 if none waits.
+    waiting_piece: AtomicU64,
+    received: OnceLock<ReceivedFrames>,
 }
 
-/// Counts the frames of a request's body: a client that sends is at work, though it takes no answer before it has sent
-/// all of it.
-pub type Received = Arc<AtomicU64>;
+/// Counts the frames of a request body. A client that uploads is active, even if it reads no response before it has sent
+/// everything.
+pub type ReceivedFrames = Arc<AtomicU64>;
 
-type Unread = Arc<WriteProgress>;
+type SharedProgress = Arc<WriteProgress>;
 
 tokio::task_local! {
-    static UNREAD: Unread;
+    static PROGRESS: SharedProgress;
 }
 
-/// Runs hyper's tasks, one a request of a connection, and drops one whose client takes nothing for so long.
+/// Runs hyper's tasks, one for each request of a connection, and drops those whose clients read nothing for the stall
+/// timeout.
 #[derive(Clone)]
 pub struct OpenRequests {
     stall: Duration,
@@ -49,11 +50,11 @@ impl OpenRequests {
         Self { stall, running: watch::Sender::new(0) }
     }
 
-    /// Waits until there was none for so long.
-    pub async fn none_for(&self, time: Duration) {
+    /// Waits until no request has been open for `time`.
+    pub async fn idle_for(&self, time: Duration) {
         let mut running = self.running.subscribe();
         loop {
-            // We keep the sender, so neither fails.
+            // `self` keeps the sender, so neither call fails.
             let _ = running.wait_for(|running| *running == 0).await;
             if timeout(time, running.changed()).await.is_err() {
                 return;
@@ -67,10 +68,10 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let unread = Unread::default();
-        let task = Box::pin(UNREAD.scope(unread.clone(), task));
+        let progress = SharedProgress::default();
+        let task = Box::pin(PROGRESS.scope(progress.clone(), task));
         let running = OpenRequest::begin(self.running.clone());
-        tokio::spawn(Task { task, unread, stall: self.stall, waited: None, _running: running });
+        tokio::spawn(RequestTask { task, progress, stall: self.stall, stalled: None, _running: running });
     }
 }
 
@@ -89,64 +90,64 @@ impl Drop for OpenRequest {
     }
 }
 
-/// How far a request was: which piece waits for its client, after how many frames of its body.
+/// A snapshot of a request's progress: the piece that waits for the client, and the frames received so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
+struct ProgressMark {
     piece: u64,
     received: u64,
 }
 
-struct Task<F> {
+struct RequestTask<F> {
     task: Pin<Box<F>>,
-    unread: Unread,
+    progress: SharedProgress,
     stall: Duration,
-    /// Where the request was, and until when.
-    waited: Option<(Mark, Pin<Box<Sleep>>)>,
+    /// The progress at the start of the wait, and the timer that ends it.
+    stalled: Option<(ProgressMark, Pin<Box<Sleep>>)>,
     _running: OpenRequest,
 }
 
-impl<F: Future<Output = ()>> Future for Task<F> {
+impl<F: Future<Output = ()>> Future for RequestTask<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = &mut self.task;
-        // A panic in one request resets its stream; the connection serves the others.
+        // A panic in one request resets its stream only; the connection continues to serve the others.
         if watchdog::caught_in_poll(|| task.as_mut().poll(cx)).is_none_or(|polled| polled.is_ready()) {
             return Poll::Ready(());
         }
-        let (piece, stall) = (self.unread.unread.load(Ordering::Relaxed), self.stall);
-        let received = self.unread.received.get().map_or(0, |received| received.load(Ordering::Relaxed));
-        let at = Mark { piece, received };
+        let (piece, stall) = (self.progress.waiting_piece.load(Ordering::Relaxed), self.stall);
+        let received = self.progress.received.get().map_or(0, |received| received.load(Ordering::Relaxed));
+        let at = ProgressMark { piece, received };
         if piece == 0 {
-            self.waited = None;
+            self.stalled = None;
             return Poll::Pending;
         }
-        // Another piece is progress, whatever else wakes the task is none.
-        let waited = self.waited.take().filter(|(of, _)| *of == at);
-        self.waited.insert(waited.unwrap_or_else(|| (at, Box::pin(sleep(stall))))).1.as_mut().poll(cx)
+        // Only a new piece or frame is progress; other wake-ups leave the timer running.
+        let stalled = self.stalled.take().filter(|(of, _)| *of == at);
+        self.stalled.insert(stalled.unwrap_or_else(|| (at, Box::pin(sleep(stall))))).1.as_mut().poll(cx)
     }
 }
 
-/// Lets the request's task see whether the answer is read. To be called within that task.
-pub fn watched<B>(answer: Response<B>, received: Received) -> Response<Watched<B>> {
-    let unread = UNREAD.try_with(Arc::clone).unwrap_or_default();
-    let _ = unread.received.set(received);
-    answer.map(|body| Watched { body, rest: Bytes::new(), given: 0, unread })
+/// Reports to the request's task whether the client reads the response. Must be called within that task.
+pub fn watched<B>(answer: Response<B>, received: ReceivedFrames) -> Response<WatchedBody<B>> {
+    let progress = PROGRESS.try_with(Arc::clone).unwrap_or_default();
+    let _ = progress.received.set(received);
+    answer.map(|body| WatchedBody { body, rest: Bytes::new(), pieces: 0, progress })
 }
 
-pub struct Watched<B> {
+pub struct WatchedBody<B> {
     body: B,
-    /// Of the body's last frame, what is yet to be given.
+    /// The part of the body's last frame that hyper does not have yet.
     rest: Bytes,
-    given: u64,
-    unread: Unread,
+    pieces: u64,
+    progress: SharedProgress,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    /// hyper asks for more once the client has room for what it has.
+    /// hyper polls for more once the client's window has room for what it holds.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut frame = match std::mem::take(&mut self.rest) {
             rest if rest.is_empty() => Pin::new(&mut self.body).poll_frame(cx),
@@ -155,10 +156,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
         if let Poll::Ready(Some(Ok(frame))) = &mut frame
             && let Some(data) = frame.data_mut()
         {
-            self.rest = data.split_off(piece_of(data.len()));
+            self.rest = data.split_off(next_piece(data.len()));
         }
-        self.given += 1;
-        self.unread.unread.store(if frame.is_ready() { self.given } else { 0 }, Ordering::Relaxed);
+        self.pieces += 1;
+        self.progress.waiting_piece.store(if frame.is_ready() { self.pieces } else { 0 }, Ordering::Relaxed);
         frame
     }
 
@@ -177,7 +178,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
     }
 }
 
-/// How much of so many bytes is given next, so that the last piece is a small one.
-fn piece_of(bytes: usize) -> usize {
-    if bytes <= LAST { bytes } else { (bytes - LAST).min(PIECE) }
+/// The size of the next piece of `bytes`, chosen so that the last piece is small.
+fn next_piece(bytes: usize) -> usize {
+    if bytes <= LAST_PIECE { bytes } else { (bytes - LAST_PIECE).min(MAX_PIECE) }
 }

@@ -1,5 +1,5 @@
-//! Clients whose certificate was refused. They hear of it by a code at most, so the log says it, with what to do: seldom,
-//! since anybody can have it said, and in words that are ours.
+//! Reports rejected client certificates. The client receives a TLS alert at most, so the log gives the reason and the
+//! remedy: rarely, because any client can cause these lines, and in fixed words, because the certificate is untrusted.
 
 use crate::sync::lock;
 use log::warn;
@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Between two lines that give the same reason.
-const PAUSE: Duration = Duration::from_secs(60);
+/// Time between two log lines with the same reason.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// When each reason was said last.
+/// When each reason was last logged.
 #[derive(Default)]
 pub struct RejectedCerts(Mutex<[Option<Instant>; REASONS.len()]>);
 
@@ -20,40 +20,40 @@ pub struct RejectedCerts(Mutex<[Option<Instant>; REASONS.len()]>);
 enum Reason {
     Missing,
     Version,
-    Stranger,
-    Time,
+    UnknownIssuer,
+    Validity,
     Purpose,
     Other,
 }
 
 /// In the order of [`Reason`].
 const REASONS: [&str; 6] = [
-    "it has shown none, and --tls-client-auth asks for one of everybody",
-    "it is of X.509 version 1; make it anew with extensions, such as \
-     `openssl x509 -req -extfile FILE` with basicConstraints=CA:FALSE in that file",
-    "no authority in --tls-client-ca has signed it; where it signed itself, make one that an authority has signed",
-    "it has run out, or its time has not come; look at its dates and at this machine's clock",
-    "its extended key usage is not for clients; make it anew with clientAuth, or without that extension",
-    "it is not in order (--log-level debug says what about it)",
+    "the client sent none, and --tls-client-auth requires one",
+    "it is of X.509 version 1; create it with extensions, for example \
+    `openssl x509 -req -extfile FILE` with basicConstraints=CA:FALSE in that file",
+    "no authority in --tls-client-ca has signed it; if it is self-signed, have an authority sign it",
+    "it has expired or is not valid yet; check its dates and the clock of this machine",
+    "its extended key usage excludes clients; create it with clientAuth, or without that extension",
+    "it is invalid (--log-level debug shows why)",
 ];
 
 impl RejectedCerts {
-    /// Says why, where a handshake has failed for that.
-    pub fn tell(&self, error: &io::Error, client: Option<SocketAddr>) {
+    /// Logs the reason if a handshake failed because of the client's certificate.
+    pub fn log(&self, error: &io::Error, client: Option<SocketAddr>) {
         let Some(reason) = crate::tls::fault_in(error).and_then(Reason::of) else { return };
         if self.is_due(reason, Instant::now()) {
             let of = client.map_or_else(String::new, |client| format!(" of {}", client.ip().to_canonical()));
-            let why = REASONS[reason as usize];
-            warn!("the client certificate{of} was refused: {why} (said once a minute)");
+            let text = REASONS[reason as usize];
+            warn!("rejected the client certificate{of}: {text} (logged once a minute)");
         }
     }
 
     fn is_due(&self, reason: Reason, now: Instant) -> bool {
         let mut all = lock(&self.0);
-        let said = &mut all[reason as usize];
-        let due = said.is_none_or(|said| now.saturating_duration_since(said) >= PAUSE);
+        let logged = &mut all[reason as usize];
+        let due = logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL);
         if due {
-            *said = Some(now);
+            *logged = Some(now);
         }
         due
     }
@@ -64,13 +64,13 @@ impl Reason {
         Some(match error {
             Error::NoCertificatesPresented => Self::Missing,
             Error::InvalidCertificate(what) => match what {
-                CertificateError::UnknownIssuer => Self::Stranger,
+                CertificateError::UnknownIssuer => Self::UnknownIssuer,
                 CertificateError::Expired
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. } => Self::Time,
+                | CertificateError::NotValidYetContext { .. } => Self::Validity,
                 CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Self::Purpose,
-                // rustls has no name of its own for it.
+                // rustls has no variant for it.
                 CertificateError::Other(other) if format!("{other:?}").contains("UnsupportedCertVersion") => {
                     Self::Version
                 }
@@ -86,26 +86,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_said_once_a_minute_and_holds_back_no_other() {
-        let (unfit, start) = (RejectedCerts::default(), Instant::now());
+    fn each_reason_is_logged_once_a_minute() {
+        let (rejected, start) = (RejectedCerts::default(), Instant::now());
         let second = |s| start + Duration::from_secs(s);
         for (reason, at, due) in [
-            (Reason::Stranger, 0, true),
-            (Reason::Stranger, 59, false),
-            (Reason::Time, 59, true),
-            (Reason::Stranger, 60, true),
-            (Reason::Stranger, 61, false),
+            (Reason::UnknownIssuer, 0, true),
+            (Reason::UnknownIssuer, 59, false),
+            (Reason::Validity, 59, true),
+            (Reason::UnknownIssuer, 60, true),
+            (Reason::UnknownIssuer, 61, false),
         ] {
-            assert_eq!(unfit.is_due(reason, second(at)), due, "{reason:?} after {at} s");
+            assert_eq!(rejected.is_due(reason, second(at)), due, "{reason:?} after {at} s");
         }
     }
 
     #[test]
-    fn only_what_is_wrong_with_a_certificate_is_a_reason() {
+    fn only_faults_of_a_certificate_are_reasons() {
         for (error, reason) in [
             (Error::NoCertificatesPresented, Some(Reason::Missing)),
-            (CertificateError::UnknownIssuer.into(), Some(Reason::Stranger)),
-            (CertificateError::NotValidYet.into(), Some(Reason::Time)),
+            (CertificateError::UnknownIssuer.into(), Some(Reason::UnknownIssuer)),
+            (CertificateError::NotValidYet.into(), Some(Reason::Validity)),
             (CertificateError::BadEncoding.into(), Some(Reason::Other)),
             (Error::DecryptError, None),
         ] {

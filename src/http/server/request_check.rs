@@ -1,5 +1,5 @@
-//! What RFC 9112 asks of a request and the HTTP library does not check. It is checked before the routes see the request:
-//! warp panics on a target without a path (seanmonstar/warp#1166).
+//! Checks that RFC 9112 requires and hyper omits. They run before the routes see the request, because warp panics on a
+//! target without a path (seanmonstar/warp#1166).
 
 use crate::http::handoff::HeadOnly;
 use crate::http::problem::Problem;
@@ -12,7 +12,8 @@ use warp::http::uri::Authority;
 use warp::http::{Method, Request, Version};
 use warp::reply::Response;
 
-/// The answer of `service`, or what is wrong with the request. A panic in `service` is a 500, and the connection continues.
+/// Returns the response of `service`, or a problem if the request is malformed. A panic in `service` becomes a 500, and the
+/// connection stays open.
 pub async fn answer<B, F>(
     request: Request<B>,
     service: impl FnOnce(Request<B>) -> F + Send,
@@ -40,13 +41,13 @@ where
     if let Err(problem) = check(&request) {
         let mut answer: Response = problem.response();
         trace::identify(answer.headers_mut());
-        // Where a head is doubtful, so is where its body ends. HTTP/2 has frames for that, and forbids the header.
+        // After a malformed head the end of the body is uncertain. HTTP/2 delimits bodies by frames, and forbids the header.
         if request.version() <= Version::HTTP_11 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         return Ok(answer);
     }
-    // Boxed: hyper keeps room for the whole future on each connection, also before there is a request.
+    // Boxed, because hyper reserves space for the whole future on every connection, even before a request.
     let answer = match watchdog::caught_in_poll(|| Box::pin(service(request))) {
         Some(answer) => watchdog::caught_in_request(answer).await,
         None => None,
@@ -54,41 +55,41 @@ where
     answer.unwrap_or_else(|| Ok(Problem::internal("the bridge failed at this request; please report it").response()))
 }
 
-/// hyper refuses more headers than that.
+/// hyper rejects requests with more headers.
 const MAX_HEADERS: usize = 100;
 
-/// What is wrong with a request that the HTTP library could not parse. `unread` starts with its head, unless only a header's
-/// meaning was wrong.
-pub fn unparsable(error: &hyper::Error, unread: &[u8], largest_head: usize) -> Problem {
+/// The problem of a request that hyper cannot parse. `unread` starts with the request's head, unless only the value of a
+/// header was invalid.
+pub fn unparsable(error: &hyper::Error, unread: &[u8], max_head: usize) -> Problem {
     if error.is_parse_too_large() {
         let lines = unread.iter().filter(|byte| **byte == b'\n').take(MAX_HEADERS + 1).count();
         return if error.to_string().contains("URI") {
             Problem::uri_too_long("the request target is longer than 65,534 bytes")
-        } else if unread.len() >= largest_head || lines > MAX_HEADERS {
+        } else if unread.len() >= max_head || lines > MAX_HEADERS {
             Problem::header_too_large(format!(
-                "the request's head is larger than {largest_head} bytes, or has more than {MAX_HEADERS} headers"
+                "the request head is larger than {max_head} bytes or has more than {MAX_HEADERS} headers"
             ))
         } else {
-            Problem::too_large("Content-Length is larger than any body that is allowed (the limit is --max-body)")
+            Problem::too_large("Content-Length exceeds the largest allowed body (the limit is --max-body)")
         };
     }
     let line = unread.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     let hint = if line.iter().filter(|byte| **byte == b' ').count() > 2 {
-        "; a space in a URL is written as %20, and curl does that for `-G --data-urlencode NAME=VALUE`"
+        "; write a space in a URL as %20 (curl does it for `-G --data-urlencode NAME=VALUE`)"
     } else {
         ""
     };
     Problem::bad_request(format!(
-        "this is not an HTTP/1.1 request (RFC 9112): {error}; expected is METHOD /PATH HTTP/1.1 with a percent-encoded path, \
+        "this is not an HTTP/1.1 request (RFC 9112): {error}; expected METHOD /PATH HTTP/1.1 with a percent-encoded path, \
          then headers{hint}"
     ))
 }
 
 fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     if request.method() == Method::CONNECT {
-        return Err(Problem::bad_request("CONNECT is for proxies, which this server is not"));
+        return Err(Problem::bad_request("CONNECT is for proxies; this server is not a proxy"));
     }
-    // `a` and `a:1` are an authority without a path.
+    // `a` and `a:1` parse as an authority without a path.
     if request.uri().path_and_query().is_none() {
         let detail = format!("the request target {:?} has no path; it must start with /", request.uri().to_string());
         return Err(Problem::bad_request(detail));
@@ -102,7 +103,7 @@ fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     }
 }
 
-/// RFC 9112, 3.2: exactly one, and a valid one. It may be empty.
+/// Requires exactly one valid Host header, which may be empty (RFC 9112, 3.2).
 fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -118,7 +119,7 @@ fn check_host(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::bad_request(format!("Host is {given:?}; a host name with or without a port is expected")))
 }
 
-/// RFC 9112, 6.1: a coding that is not understood is a 501. The HTTP library checks that `chunked` is the last one.
+/// Rejects unknown transfer codings with 501 (RFC 9112, 6.1). hyper checks that `chunked` is the last one.
 fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     for value in headers.get_all(TRANSFER_ENCODING) {
         let value = String::from_utf8_lossy(value.as_bytes());

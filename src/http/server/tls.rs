@@ -1,8 +1,8 @@
-//! TLS for clients: handshakes, and certificates that may change while we serve.
+//! The server side of TLS: handshakes, and certificates that are reloaded when their files change.
 
 use super::rejected_certs::RejectedCerts;
-use crate::http::certificate::Names;
-use crate::http::transport::Transport;
+use crate::http::certificate::ClientCertificate;
+use crate::http::transport::ClientTransport;
 use crate::os::file_stamp::FileStamp;
 use crate::sync::{read_lock, write_lock};
 use log::{error, info};
@@ -19,102 +19,102 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
 
-/// Where the certificate and what belongs to it are; all are PEM.
+/// Paths of the PEM files that TLS needs.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// With the intermediate certificates behind it.
+    /// The server's certificate, followed by its intermediate certificates.
     pub certificate: PathBuf,
     pub key: PathBuf,
-    pub clients: Clients,
+    pub clients: ClientCertificates,
 }
 
-/// Whether clients show certificates of their own.
+/// Whether clients authenticate with certificates (mutual TLS).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Clients {
+pub enum ClientCertificates {
     Anonymous,
-    /// Those that have one of this authority are known by it.
+    /// A client may send a certificate, signed by a CA of this file.
     Requested(PathBuf),
-    /// Nobody else gets in.
+    /// Every client must send a certificate, signed by a CA of this file.
     Required(PathBuf),
 }
 
-/// What TLS connections are made with.
+/// The TLS configuration of the listener.
 #[derive(Clone)]
 pub struct ServerTls {
     files: Arc<TlsFiles>,
-    /// As they were before they were read.
+    /// Stamps of the files, taken before they were read.
     loaded: Vec<FileStamp>,
     config: Arc<RwLock<Arc<ServerConfig>>>,
-    unfit: Arc<RejectedCerts>,
-    /// Handshakes that calculate at a time.
-    turns: Arc<Semaphore>,
+    rejected: Arc<RejectedCerts>,
+    /// Limits how many handshakes use the CPU at a time.
+    handshakes: Arc<Semaphore>,
 }
 
-/// The first byte of every TLS connection: a record of kind handshake (RFC 8446, 5.1).
+/// The first byte of every TLS connection: the content type of a handshake record (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 0x16;
-/// Plain bytes that may wait, encrypted, for a client that takes nothing: two full records.
-const WAITING: usize = 32 << 10;
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// Bytes of plaintext that may wait, encrypted, for a slow client: two full records.
+const SEND_BUFFER: usize = 32 << 10;
+/// How often the files are checked for changes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerTls {
-    /// An error is for the person who started the program.
+    /// Loads the files. The error text names the file at fault, for the operator.
     pub fn load(files: TlsFiles) -> Result<Self, String> {
-        let loaded = files.seen();
+        let loaded = files.stamps();
         let config = Arc::new(RwLock::new(load(&files)?));
-        // Others than those who are about to be let in are to be served meanwhile.
+        // Handshakes may use half of the cores; the others serve open connections.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (unfit, turns) = (Arc::default(), Arc::new(Semaphore::new(cores.div_ceil(2))));
-        Ok(Self { files: Arc::new(files), loaded, config, unfit, turns })
+        let (rejected, handshakes) = (Arc::default(), Arc::new(Semaphore::new(cores.div_ceil(2))));
+        Ok(Self { files: Arc::new(files), loaded, config, rejected, handshakes })
     }
 
-    /// Whether a client's first byte is one of TLS; waits for it.
-    pub async fn is_spoken_by(stream: &TcpStream) -> io::Result<bool> {
+    /// Waits for a client's first byte, and returns whether it begins a TLS handshake.
+    pub async fn begins_handshake(stream: &TcpStream) -> io::Result<bool> {
         let mut first = [0];
-        // A client that leaves at once has spoken no other language.
+        // A client that disconnects at once has not spoken plain HTTP.
         Ok(stream.peek(&mut first).await? == 0 || first[0] == HANDSHAKE)
     }
 
-    /// Takes as long as the client does.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<Names>>)> {
+    /// Completes a handshake, and returns the names of the client's certificate. It has no time limit.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<(ClientTransport, Option<Arc<ClientCertificate>>)> {
         let client = stream.peer_addr().ok();
-        self.shake_hands(stream).await.inspect_err(|error| self.unfit.tell(error, client))
+        self.handshake(stream).await.inspect_err(|error| self.rejected.log(error, client))
     }
 
-    async fn shake_hands(&self, stream: TcpStream) -> io::Result<(Transport, Option<Arc<Names>>)> {
+    async fn handshake(&self, stream: TcpStream) -> io::Result<(ClientTransport, Option<Arc<ClientCertificate>>)> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let turn = self.turns.acquire().await.map_err(io::Error::other)?;
+        let permit = self.handshakes.acquire().await.map_err(io::Error::other)?;
         let config = read_lock(&self.config).clone();
-        let mut handshake = pin!(hello.into_stream_with(config, |session| session.set_buffer_limit(Some(WAITING))));
-        // The first step is the one that costs; the client's answer is not waited for in turn.
+        let mut handshake = pin!(hello.into_stream_with(config, |session| session.set_buffer_limit(Some(SEND_BUFFER))));
+        // Only the first step is expensive. The permit is released before the client's reply is awaited.
         let first = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
-        drop(turn);
+        drop(permit);
         let stream = match first {
             Poll::Ready(done) => done?,
             Poll::Pending => handshake.await?,
         };
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let names = certificates.first().map(|leaf| Arc::new(Names::of(leaf)));
-        Ok((Transport::Tls(Box::new(stream)), names))
+        let certificate = certificates.first().map(|leaf| Arc::new(ClientCertificate::parse(leaf)));
+        Ok((ClientTransport::Tls(Box::new(stream)), certificate))
     }
 
-    /// Loads the files anew whenever they have changed; open connections go on with what they began with. Never ends.
+    /// Reloads the files whenever they change. Open connections keep their certificate. Never returns.
     pub async fn follow_files(self) {
         let mut loaded = self.loaded.clone();
         let mut before = loaded.clone();
         loop {
-            tokio::time::sleep(LOOK).await;
-            let now = self.seen().await;
-            // Not between the writing of the certificate and of its key.
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let now = self.stamps().await;
+            // Waits until the files are stable: the certificate and its key are written one after the other.
             if now == before && now != loaded {
                 let files = self.files.clone();
                 match tokio::task::spawn_blocking(move || load(&files)).await {
                     Ok(Ok(config)) => {
                         *write_lock(&self.config) = config;
-                        info!("the certificate in {} is in use now", self.files.certificate.display());
+                        info!("reloaded the certificate in {}", self.files.certificate.display());
                     }
-                    Ok(Err(what)) => error!("{what}; the certificate from before stays in use"),
-                    Err(_) => error!("cannot load the new certificate; the one from before stays in use"),
+                    Ok(Err(error)) => error!("rejected the new certificate, keeping the previous one: {error}"),
+                    Err(_) => error!("cannot load the new certificate, keeping the previous one"),
                 }
                 loaded.clone_from(&now);
             }
@@ -122,20 +122,20 @@ impl ServerTls {
         }
     }
 
-    async fn seen(&self) -> Vec<FileStamp> {
+    async fn stamps(&self) -> Vec<FileStamp> {
         let files = self.files.clone();
-        tokio::task::spawn_blocking(move || files.seen()).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || files.stamps()).await.unwrap_or_default()
     }
 }
 
 impl TlsFiles {
-    fn seen(&self) -> Vec<FileStamp> {
+    fn stamps(&self) -> Vec<FileStamp> {
         let all = [Some(&self.certificate), Some(&self.key), self.clients.authority()];
         all.into_iter().flatten().cloned().map(FileStamp::now).collect()
     }
 }
 
-impl Clients {
+impl ClientCertificates {
     fn authority(&self) -> Option<&PathBuf> {
         match self {
             Self::Anonymous => None,
@@ -155,16 +155,17 @@ fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
         Some(file) => {
             let mut roots = RootCertStore::empty();
             for certificate in crate::tls::certificates(file)? {
-                let unfit = |e| format!("{} holds a certificate that cannot be an authority: {e}", file.display());
-                roots.add(certificate).map_err(unfit)?;
+                let rejected =
+                    |e| format!("{} contains a certificate that cannot be used as a CA: {e}", file.display());
+                roots.add(certificate).map_err(rejected)?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match files.clients {
-                Clients::Required(_) => verifier,
-                Clients::Anonymous | Clients::Requested(_) => verifier.allow_unauthenticated(),
+                ClientCertificates::Required(_) => verifier,
+                ClientCertificates::Anonymous | ClientCertificates::Requested(_) => verifier.allow_unauthenticated(),
             };
-            let unfit = |e| format!("{} cannot be used for clients: {e}", file.display());
-            builder.with_client_cert_verifier(verifier.build().map_err(unfit)?)
+            let rejected = |e| format!("{} cannot be used for clients: {e}", file.display());
+            builder.with_client_cert_verifier(verifier.build().map_err(rejected)?)
         }
     };
     let (certificate, key_file) = (files.certificate.display(), files.key.display());
@@ -173,12 +174,12 @@ fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
         .map_err(|e| format!("the certificate in {certificate} and the key in {key_file} cannot be used: {e}"))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     match files.clients {
-        // Those who come back calculate less, and nothing of them is kept here.
-        Clients::Anonymous => {
+        // Tickets make resumption cheap, and the server keeps no state for them.
+        ClientCertificates::Anonymous => {
             config.ticketer = rustls_graviola::Ticketer::new().map_err(|e| format!("TLS cannot be set up: {e}"))?;
         }
-        // Each time they come their certificate is checked anew.
-        Clients::Requested(_) | Clients::Required(_) => {
+        // Without resumption every connection verifies the client's certificate.
+        ClientCertificates::Requested(_) | ClientCertificates::Required(_) => {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }

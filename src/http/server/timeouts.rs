@@ -1,0 +1,26 @@
+//! The time limits of a connection, and the signal that it must end.
+
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For the TLS handshake, and for the head of a request.
+    pub head: Duration,
+    /// For the rest of a head when the bridge shuts down.
+    pub last_head: Duration,
+    /// To read any of what was sent.
+    pub stall: Duration,
+}
+
+/// Whether the bridge shuts down.
+#[derive(Clone)]
+pub struct ShutdownSignal(pub watch::Receiver<bool>);
+
+impl ShutdownSignal {
+    pub async fn received(mut self) {
+        // An error means that the sender, `serve`, is gone, which is a shutdown too.
+        drop(self.0.wait_for(|is_shutdown| *is_shutdown).await);
+    }
+}
