@@ -23,17 +23,17 @@ mod terminal;
 mod values;
 
 pub use demo::{Demo, DemoFolder};
-pub use doctor::{Doctor, Patient};
+pub use doctor::{Doctor, DoctorTarget};
 pub use exit::EarlyExit;
 pub use health::Health;
-pub use key::{KeyCommand, Make, NewKey};
+pub use key::{KeyAction, KeyCommand, NewKey};
 pub use output_format::{FormatToken, OutputFormat};
 pub use serve::Serve;
-pub use terminal::{BridgeAt, Consume, Export, LineFormat, OnGap, Produce, Separator, SourceArgs, Via};
+pub use terminal::{BridgeArgs, Consume, Export, LineFormat, OnGap, Produce, Separator, SourceArgs, Via};
 pub use values::{BridgeUrl, UrlScheme};
 
 use crate::logging::LogFormat;
-use crate::os::sd_notify::Manager;
+use crate::os::sd_notify::ServiceManager;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use info::InfoCommand;
 use layers::Layers;
@@ -159,13 +159,13 @@ pub fn from_process() -> Result<Command, EarlyExit> {
 }
 
 /// Who started the process and wants to hear from it: systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
-pub fn manager() -> Manager {
+pub fn manager() -> ServiceManager {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
     let watchdog = number("WATCHDOG_USEC").filter(|_| is_ours).map(Duration::from_micros);
     match std::env::var_os("NOTIFY_SOCKET") {
-        Some(socket) => Manager::new(&socket, watchdog),
-        None => Manager::default(),
+        Some(socket) => ServiceManager::new(&socket, watchdog),
+        None => ServiceManager::default(),
     }
 }
 

@@ -58,7 +58,7 @@ impl AuthLoader {
 
     /// Whether there may be another table by now, also where the last one could not be had.
     pub fn is_stale(&self) -> bool {
-        lock(&self.seen).iter().any(FileStamp::is_another_now)
+        lock(&self.seen).iter().any(FileStamp::has_changed)
     }
 
     fn table_of(&self, texts: &mut Texts) -> Result<AuthTable, String> {

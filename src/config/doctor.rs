@@ -42,14 +42,14 @@ pub struct Doctor {
 
 /// What is to be looked at: what `serve` would use.
 #[derive(Debug)]
-pub enum Patient<'a> {
+pub enum DoctorTarget<'a> {
     Kafka(&'a KafkaSettings),
     Folder(&'a Path),
 }
 
 impl Doctor {
-    pub fn patient(&self) -> Patient<'_> {
-        self.kafka.connection().map_or(Patient::Folder(&self.data), Patient::Kafka)
+    pub fn target(&self) -> DoctorTarget<'_> {
+        self.kafka.connection().map_or(DoctorTarget::Folder(&self.data), DoctorTarget::Kafka)
     }
 
     /// What is found is said anyway.

@@ -10,11 +10,11 @@ use time::OffsetDateTime;
 #[derive(Debug, Args)]
 pub struct KeyCommand {
     #[command(subcommand)]
-    pub make: Make,
+    pub action: KeyAction,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Make {
+pub enum KeyAction {
     /// Print a new key, once, and the lines for the file of --auth-file that let it in.
     New(NewKey),
     /// Read a password from standard input, and print the lines for the file of --auth-file that let it in.

@@ -49,12 +49,12 @@ pub struct SourceArgs {
 #[derive(Debug, Clone, Copy)]
 pub enum Via<'a> {
     Kafka(&'a KafkaSettings),
-    Bridge(BridgeAt<'a>),
+    Bridge(BridgeArgs<'a>),
 }
 
 /// A running bridge, and what it takes to talk to it.
 #[derive(Debug, Clone, Copy)]
-pub struct BridgeAt<'a> {
+pub struct BridgeArgs<'a> {
     pub url: &'a BridgeUrl,
     /// A PEM file.
     pub cacert: Option<&'a Path>,
@@ -63,7 +63,7 @@ pub struct BridgeAt<'a> {
 
 impl SourceArgs {
     pub fn via(&self) -> Via<'_> {
-        let bridge = BridgeAt { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
+        let bridge = BridgeArgs { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
         self.kafka.connection().map_or(Via::Bridge(bridge), Via::Kafka)
     }
 
@@ -133,7 +133,7 @@ impl Consume {
 pub enum OnGap {
     /// Say so.
     #[default]
-    GoOn,
+    Continue,
     Fail,
 }
 

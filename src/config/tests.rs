@@ -78,7 +78,7 @@ fn without_kafka_topics_are_kept_in_a_folder() {
 #[test]
 fn a_token_is_never_shown() {
     let way = consume("curlew consume t --token hush");
-    assert!(matches!(way.source.via(), Via::Bridge(BridgeAt { token: Some(token), .. }) if token.reveal() == "hush"));
+    assert!(matches!(way.source.via(), Via::Bridge(BridgeArgs { token: Some(token), .. }) if token.reveal() == "hush"));
     assert!(!format!("{way:?}").contains("hush"), "{way:?}");
     for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
         let Err(EarlyExit::Refused(said)) = read_line(&format!("curlew consume t --url {url}")) else {

@@ -22,7 +22,7 @@ pub enum Trace {
 
 /// As the client names its request, where that is a name; else a new one. These headers carry it from now on.
 pub fn identify(headers: &mut HeaderMap) -> RequestId {
-    let given = headers.get(REQUEST_ID).and_then(|id| RequestId::taken(id.to_str().ok()?));
+    let given = headers.get(REQUEST_ID).and_then(|id| RequestId::parse(id.to_str().ok()?));
     given.unwrap_or_else(|| {
         let made = RequestId::new();
         if let Some(value) = value(&made) {

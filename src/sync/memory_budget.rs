@@ -1,45 +1,47 @@
-//! One budget for all memory whose size is decided outside: request bodies, pages of records, what is read from the
-//! log, and the chunks that wait for clients.
+//! One budget for all memory whose size clients or brokers decide: request bodies, pages of records, fetched batches, and
+//! chunks queued for clients.
 //!
-//! The budget is divided into fixed shares, one for each use, so that no use takes what another needs. Memory is
-//! reserved before it is allocated, and given back when the last reference to it is dropped.
+//! The budget is divided into fixed shares, one per use, so that no use can starve another. Memory is reserved before it
+//! is allocated, and released when the last reference to it is dropped.
 //!
-//! Nothing waits for ever. Nobody waits for memory while holding some: a request without room is a 503, and a thread
-//! that reads the log drops what did not fit and reads it again later, caches being emptied first. What clients hold
-//! is given back when they take it, or are closed by `--stall-timeout` and `--body-timeout`. One reservation is at most
-//! a part of its share, so what may be reserved at all fits sooner or later; what never fits is an error that says so.
+//! There is no deadlock, because nothing waits for memory while it holds some: a request that does not fit is rejected
+//! with 503, and a thread that reads the log drops what did not fit and reads it again later, after the caches were
+//! emptied. Memory held for a client is released when the client has received it, or when `--stall-timeout` or
+//! `--body-timeout` closes the client. A single reservation is limited to a part of its share, so every reservation within
+//! that limit succeeds eventually; a larger one is an error of its kind, [`Shortage::Always`].
 
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The budget where nobody has set another and the machine has enough.
+/// The default budget, on machines with enough memory.
 pub const DEFAULT: usize = 256 << 20;
-/// The least that the bridge works with.
+/// The smallest budget with which the bridge works.
 pub const LEAST: usize = 16 << 20;
 
-/// What the memory of the process is divided into. Cheap to clone.
+/// The shares of the process's memory. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     total: usize,
-    /// The first 64 KiB of each request body, so that small bodies have room beside large ones.
+    /// The first 64 KiB of each request body, so that large bodies cannot block small ones.
     pub small_bodies: Arc<Share>,
-    /// The rest of request bodies, and lines of x-ndjson: those under way have half of it at most.
+    /// The rest of request bodies, and lines of x-ndjson. In-flight lines are limited to half of it.
     pub bodies: Arc<Share>,
-    /// Pages of records, from reading them until the client has taken them.
+    /// Pages of records, from the fetch until the client has received them.
     pub pages: Arc<Share>,
-    /// What the live flow reads, and keeps of it for streams that come back.
+    /// Batches that the live readers fetch, and their cache for resuming streams.
     pub live: Arc<Share>,
-    /// What streams read that catch up, and what is kept of it for others.
+    /// Batches that catching-up streams fetch, and their cache for other streams.
     pub catch_up: Arc<Share>,
-    /// Chunks of frames that wait for slow clients.
+    /// Encoded chunks queued for slow clients.
     pub chunks: Arc<Share>,
-    /// The same, for live streams whose clients are quick, while slow ones have the share above.
+    /// Encoded chunks queued for clients that keep up, so that slow ones cannot block them.
     pub live_chunks: Arc<Share>,
 }
 
 impl MemoryBudget {
+    /// Divides `total` bytes.
     pub fn new(total: usize) -> Self {
         let share = |name, most, parts: usize| Share::new(name, most, most / parts);
         let sixteenth = total / 16;
@@ -57,10 +59,12 @@ impl MemoryBudget {
         }
     }
 
+    /// The whole budget in bytes.
     pub fn total(&self) -> usize {
         self.total
     }
 
+    /// All shares, for metrics.
     pub fn shares(&self) -> [&Arc<Share>; 7] {
         let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks } = self;
         [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks]
@@ -73,22 +77,22 @@ impl Default for MemoryBudget {
     }
 }
 
-/// The part of the budget that one use has.
+/// The part of the budget for one use.
 #[derive(Debug)]
 pub struct Share {
     name: &'static str,
     used: AtomicUsize,
     most: usize,
-    /// Of one reservation.
+    /// Limit of a single reservation.
     largest: usize,
 }
 
-/// Why there is no memory.
+/// Why a reservation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shortage {
-    /// Others have it just now.
+    /// The share is in use; a retry can succeed.
     Now,
-    /// More than one reservation may ever have, which is so many bytes.
+    /// The reservation exceeds the limit of a single one, `largest` bytes; a retry cannot succeed.
     Always { largest: usize },
 }
 
@@ -104,44 +108,50 @@ impl fmt::Display for Shortage {
 }
 
 impl Share {
+    /// A share of `most` bytes, of which a single reservation holds at most `largest`.
     pub fn new(name: &'static str, most: usize, largest: usize) -> Arc<Self> {
         Arc::new(Self { name, used: AtomicUsize::new(0), most, largest })
     }
 
+    /// The name in metrics.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
+    /// Bytes reserved at present.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// The size of the share in bytes.
     pub fn most(&self) -> usize {
         self.most
     }
 
+    /// The limit of a single reservation in bytes.
     pub fn largest(&self) -> usize {
         self.largest
     }
 
-    /// Whether so many bytes are free at this moment.
+    /// Whether `bytes` are free at the moment.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.used() + bytes <= self.most
     }
 
+    /// Reserves `bytes`, or fails without waiting.
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Reservation, Shortage> {
         let mut reservation = self.nothing();
         reservation.grow(bytes)?;
         Ok(reservation)
     }
 
-    /// A reservation that is yet to grow.
+    /// Returns an empty reservation, to be grown.
     pub fn nothing(self: &Arc<Self>) -> Reservation {
         Reservation { of: self.clone(), bytes: 0 }
     }
 }
 
-/// Bytes of a share, until this is dropped.
+/// Reserved bytes of a share. Dropping it releases them.
 #[derive(Debug)]
 pub struct Reservation {
     of: Arc<Share>,
@@ -149,16 +159,17 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// The size in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The most that it can grow to.
+    /// The size that it can grow to.
     pub fn largest(&self) -> usize {
         self.of.largest
     }
 
-    /// For so many bytes more. After an error it is as it was.
+    /// Adds `more` bytes. An error leaves the reservation unchanged.
     pub fn grow(&mut self, more: usize) -> Result<(), Shortage> {
         let (most, largest) = (self.of.most, self.of.largest);
         if more > largest.saturating_sub(self.bytes) {
@@ -170,21 +181,21 @@ impl Reservation {
         Ok(())
     }
 
-    /// For so many bytes and not more.
+    /// Releases what exceeds `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.of.used.fetch_sub(less, Ordering::Relaxed);
         self.bytes -= less;
     }
 
-    /// For so many bytes, which exist already, whether or not they fit. For uses that bound what goes beyond.
+    /// Sets the size to `bytes` that are allocated already, even if they exceed the share. The caller bounds the excess.
     pub fn settle(&mut self, bytes: usize) {
         self.shrink(bytes);
         self.of.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         self.bytes = bytes;
     }
 
-    /// For so many bytes, more or fewer than now.
+    /// Grows or shrinks the reservation to `bytes`.
     pub fn set(&mut self, bytes: usize) -> Result<(), Shortage> {
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.grow(more),
@@ -195,7 +206,7 @@ impl Reservation {
         }
     }
 
-    /// Makes room for one more item in a list that this reservation pays for.
+    /// Reserves memory for at least one more item of `items`, whose memory this reservation accounts for.
     pub fn make_room<T>(&mut self, items: &mut Vec<T>) -> Result<(), Shortage> {
         if items.len() < items.capacity() {
             return Ok(());
@@ -206,8 +217,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Bytes that keep the reservation until the last reference to them is dropped. To be reserved for before they are
-    /// allocated.
+    /// Attaches the reservation to `bytes`: it is released with their last reference. Reserve before allocating them.
     pub fn hold(mut self, mut bytes: Vec<u8>) -> Bytes {
         if bytes.capacity() > bytes.len() + bytes.len() / 8 {
             bytes.shrink_to_fit();
@@ -240,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_never_holds_more_than_it_has_and_gives_back_what_is_dropped() {
+    fn a_share_never_exceeds_its_size_and_releases_dropped_reservations() {
         let share = Share::new("test", 100, 60);
         let mut first = share.reserve(60).unwrap();
         assert_eq!(first.grow(1), Err(Shortage::Always { largest: 60 }));
@@ -257,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_held_count_until_the_last_reference_is_gone() {
+    fn bytes_count_until_their_last_reference_is_dropped() {
         let share = Share::new("test", 1000, 1000);
         let reservation = share.reserve(900).unwrap();
         let whole = reservation.hold(vec![b'x'; 100]);
@@ -270,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_together_are_no_more_than_the_budget() {
+    fn the_shares_together_do_not_exceed_the_budget() {
         for total in [LEAST, DEFAULT, 1 << 30] {
             let budget = MemoryBudget::new(total);
             assert!(budget.shares().iter().map(|share| share.most()).sum::<usize>() <= budget.total());
