@@ -192,7 +192,7 @@ fn a_new_key_is_shown_once_with_its_lines_for_the_auth_file() {
 fn nobody_opens_a_bridge_to_a_network_unawares() {
     let others = "the bridge is reachable from the network";
     refused(&["--listen", "0.0.0.0:0", "--kafka", "a:1"], &[], others);
-    refused(&["--listen", "192.0.2.1:80"], &[("CURLEW_KAFKA", "a:1")], "--insecure-no-auth where that is meant");
+    refused(&["--listen", "192.0.2.1:80"], &[("CURLEW_KAFKA", "a:1")], "--insecure-no-auth if that is intended");
     refused(&["demo", "--listen", "[::]:0"], &[], others);
     refused(&["config", "check", "--listen", "0.0.0.0:0"], &[], others);
     // An address of documentation is nobody's: what is refused now is the address itself.
