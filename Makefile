@@ -19,7 +19,7 @@ kafka: ## A real Kafka in the foreground on 127.0.0.1:9092 (KAFKA_VERSION=4.4.0,
 test: ## Install what the tests need, then run everything that guards a release
 	exec integration/run-all
 
-soak: ## Ten minutes of everything at once (CURLEW_SOAK=600), ten of faults of a cluster, then 100 kills of the log of its own (CURLEW_KILLS=100)
+soak: ## Ten minutes of everything at once (CURLEW_SOAK=600), ten of faults of a cluster, then 100 kills of the embedded log (CURLEW_KILLS=100)
 	integration/setup
 	$(CARGO) build --release --bin curlew
 	CURLEW_SOAK=$${CURLEW_SOAK:-600} CURLEW_BIN="$$PWD/target/release/curlew" \

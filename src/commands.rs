@@ -1,4 +1,4 @@
-//! `consume`, `produce` and `doctor` on the terminal.
+//! The commands of the terminal: `consume`, `produce`, `doctor`, `key`, `health`; and the data of `demo`.
 
 mod bridge_client;
 mod consume;
@@ -28,29 +28,29 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
-/// One line on standard error. Whether anybody reads it changes nothing.
-fn say(line: impl Display) {
+/// Prints one line to standard error. A closed standard error is not a failure.
+fn report(line: impl Display) {
     let line = line.to_string();
     let _ = writeln!(io::stderr(), "curlew: {}", Destination::of(&io::stderr()).text(&line));
 }
 
-/// A command's end, with one line on standard error where it failed.
+/// Turns a command's result into its exit code, and reports an error.
 fn exit(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            say(line);
+            report(line);
             ExitCode::FAILURE
         }
     }
 }
 
 fn runtime() -> Result<Runtime, String> {
-    Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start: {e}"))
+    Builder::new_current_thread().enable_all().build().map_err(|e| format!("cannot start the runtime: {e}"))
 }
 
-/// Runs `work` until it ends, or until a signal: then `stop` makes it end, unless it has its own
-/// result. A second signal ends the process at once.
+/// Runs `work` until it ends or a signal arrives. At a signal, `stop` either returns the result, or makes `work` end and
+/// returns `None`. A second signal ends the process at once.
 fn until_signal(
     work: impl FnOnce() -> Result<(), String> + Send + 'static,
     stop: impl FnOnce() -> Option<Result<(), String>> + Send + 'static,
@@ -59,7 +59,7 @@ fn until_signal(
     let result = runtime.block_on(async {
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
         let mut work = tokio::task::spawn_blocking(work);
-        let failed = |e: tokio::task::JoinError| Err(format!("failed: {e}"));
+        let failed = |e: tokio::task::JoinError| Err(format!("the command failed: {e}"));
         tokio::select! {
             result = &mut work => return result.unwrap_or_else(failed),
             () = signals.next() => {}
@@ -77,22 +77,23 @@ fn until_signal(
             () = signals.next() => Ok(()),
         }
     });
-    // What still runs may wait for input that never comes.
+    // A thread of `work` may be blocked on input that never arrives.
     runtime.shutdown_background();
     result
 }
 
-/// Whether output goes on. A reader that has closed its pipe (`| head`) is no error.
-fn written(result: io::Result<()>) -> Result<PrintOutcome, String> {
+/// Interprets the result of a write to standard output. A closed pipe (`| head`) is not an error.
+fn print_outcome(result: io::Result<()>) -> Result<PrintOutcome, String> {
     match result {
-        Ok(()) => Ok(PrintOutcome::Yes),
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(PrintOutcome::NobodyReads),
+        Ok(()) => Ok(PrintOutcome::Printed),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(PrintOutcome::PipeClosed),
         Err(e) => Err(format!("cannot write to standard output: {e}")),
     }
 }
 
+/// Whether standard output still accepts output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PrintOutcome {
-    Yes,
-    NobodyReads,
+    Printed,
+    PipeClosed,
 }

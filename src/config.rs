@@ -1,4 +1,4 @@
-//! Every setting: flag, variable, file, default, check. The only place that reads arguments and environment.
+//! All settings: their flags, variables, file entries, defaults and checks. The only reader of arguments and environment.
 
 mod access;
 mod check;
@@ -23,17 +23,17 @@ mod terminal;
 mod values;
 
 pub use demo::{Demo, DemoFolder};
-pub use doctor::{Doctor, Patient};
+pub use doctor::{Doctor, DoctorTarget};
 pub use exit::EarlyExit;
 pub use health::Health;
-pub use key::{KeyCommand, Make, NewKey};
+pub use key::{KeyAction, KeyCommand, NewKey};
 pub use output_format::{FormatToken, OutputFormat};
 pub use serve::Serve;
-pub use terminal::{BridgeAt, Consume, Export, LineFormat, OnGap, Produce, Separator, SourceArgs, Via};
+pub use terminal::{BridgeArgs, Consume, Export, LineFormat, OnGap, Produce, Separator, SourceArgs, Via};
 pub use values::{BridgeUrl, UrlScheme};
 
 use crate::logging::LogFormat;
-use crate::os::sd_notify::Manager;
+use crate::os::sd_notify::ServiceManager;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use info::InfoCommand;
 use layers::Layers;
@@ -41,49 +41,48 @@ use log::LevelFilter;
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Curlew: an HTTP bridge for Apache Kafka, or for a durable log of its own. curl in, events out, nothing lost in
-/// between.
+/// Curlew: an HTTP bridge for Apache Kafka, or for an embedded durable log. curl in, events out, nothing lost in between.
 ///
-/// Without a command it serves; `curlew serve --help` lists its settings. Each can be given as a flag, as a variable of
-/// the environment or in a file, curlew.toml; `curlew config show` says which counts.
+/// Without a command it serves; `curlew serve --help` lists the settings. Each can be given as a flag, as an environment
+/// variable, or in a file, curlew.toml; `curlew config show` prints the value in effect and its source.
 #[derive(Debug, Parser)]
 #[command(name = "curlew", version, max_term_width = 100, override_usage = "curlew [COMMAND] [OPTIONS]")]
 struct Cli {
     #[command(subcommand)]
-    asked: Invocation,
+    invocation: Invocation,
 }
 
 #[derive(Debug, Subcommand)]
 enum Invocation {
     #[command(flatten)]
-    Do(Box<Command>),
+    Run(Box<Command>),
     #[command(flatten)]
-    Tell(InfoCommand),
+    Print(InfoCommand),
 }
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve HTTP in front of Kafka, or of a log of its own (what plain `curlew` does).
+    /// Serve HTTP in front of Kafka or of an embedded log (the default command).
     Serve(Box<Serve>),
-    /// Serve made-up data of a plant, to look around; nothing of it is kept.
+    /// Serve simulated data of a plant, for a first look; the data is deleted at the end.
     Demo(Demo),
-    /// Print the records of topics, one a line, as they come.
+    /// Print the records of topics as they arrive, one per line.
     Consume(Consume),
-    /// Send lines of standard input to a topic, one record each.
+    /// Send the lines of standard input to a topic, one record per line.
     Produce(Produce),
-    /// Ask the bridge on this machine whether it is well; exit code 0 or 1.
+    /// Check the health of the bridge on this machine; exit code 0 or 1.
     Health(Health),
-    /// Make a key or a password for the file of `curlew serve --auth-file`.
+    /// Create a key or a password entry for the file of `curlew serve --auth-file`.
     Key(KeyCommand),
-    /// Say what works and what does not between here and Kafka, in order, and what to do.
+    /// Check the way to Kafka step by step, and suggest a remedy for each failure.
     Doctor(Doctor),
-    /// Print all that a topic holds, one JSON object a line, for `curlew produce --format record`.
+    /// Print all records of a topic, one JSON object per line, for `curlew produce --format record`.
     Export(Export),
 }
 
 impl Command {
-    /// How much to log.
+    /// The level of the log.
     pub fn log_level(&self) -> LevelFilter {
         match self {
             Self::Serve(serve) => serve.log_level,
@@ -99,12 +98,12 @@ impl Command {
 }
 
 impl Command {
-    /// How the log is written.
+    /// The format of the log.
     pub fn log_format(&self) -> LogFormat {
         match self {
             Self::Serve(serve) => serve.log_format,
             Self::Demo(_) => LogFormat::Text,
-            // More than warnings is for finding a fault, where the time matters.
+            // Levels below warnings are for debugging, where timestamps matter.
             _ if self.log_level() > LevelFilter::Warn => LogFormat::Text,
             _ => LogFormat::Plain,
         }
@@ -133,7 +132,7 @@ impl From<LogLevel> for LevelFilter {
 }
 
 impl Command {
-    /// Where the topics are, of commands that go to them.
+    /// The source arguments of commands that have them.
     fn source(&mut self) -> Option<&mut SourceArgs> {
         match self {
             Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,
@@ -153,44 +152,44 @@ impl Command {
     }
 }
 
-/// What the process was asked to do, or why it ends at once.
+/// Parses the arguments of the process. An error is also help that was requested.
 pub fn from_process() -> Result<Command, EarlyExit> {
     read(std::env::args_os().collect())
 }
 
-/// Who started the process and wants to hear from it: systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
-pub fn manager() -> Manager {
+/// Returns the service manager that started the process, by systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
+pub fn manager() -> ServiceManager {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
     let watchdog = number("WATCHDOG_USEC").filter(|_| is_ours).map(Duration::from_micros);
     match std::env::var_os("NOTIFY_SOCKET") {
-        Some(socket) => Manager::new(&socket, watchdog),
-        None => Manager::default(),
+        Some(socket) => ServiceManager::new(&socket, watchdog),
+        None => ServiceManager::default(),
     }
 }
 
 fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
-    // Plain `curlew`, with or without options, serves.
+    // `curlew` without a command serves.
     let command = args.get(1).map(|first| first.to_string_lossy().into_owned());
-    let of_curlew = |first: &str| !first.starts_with('-') || matches!(first, "-h" | "--help" | "-V" | "--version");
-    if !command.as_deref().is_some_and(of_curlew) {
+    let is_top_level = |first: &str| !first.starts_with('-') || matches!(first, "-h" | "--help" | "-V" | "--version");
+    if !command.as_deref().is_some_and(is_top_level) {
         args.insert(args.len().min(1), "serve".into());
     }
     let definition = match args.iter().any(|arg| arg == "-h") {
-        true => info::in_short(definition()),
+        true => info::short_help(definition()),
         false => definition(),
     };
-    let asks_for_all = args.iter().skip(1).take(2).eq(["config", "check"]);
+    let is_config_check = args.iter().skip(1).take(2).eq(["config", "check"]);
     let mut layers = Layers::new(&definition, args);
-    let (cli, matches) = match (asks_for_all, layers.faults.as_slice()) {
+    let (cli, matches) = match (is_config_check, layers.faults.as_slice()) {
         (true, _) => parse_all(&definition, &mut layers)?,
-        (false, []) => parse(&definition, &layers).map_err(|e| EarlyExit::of_clap(&e, &definition, &layers))?,
-        (false, [first, more @ ..]) => return Err(EarlyExit::of_file(first, more.len())),
+        (false, []) => parse(&definition, &layers).map_err(|e| EarlyExit::from_clap(&e, &definition, &layers))?,
+        (false, [first, more @ ..]) => return Err(EarlyExit::from_file_errors(first, more.len())),
     };
-    match cli.asked {
-        Invocation::Do(mut command) => {
+    match cli.invocation {
+        Invocation::Run(mut command) => {
             if let Some(source) = command.source() {
-                source.prefer_what_was_said_later(&layers);
+                source.apply_precedence(&layers);
             }
             if let Some(kafka) = command.kafka() {
                 kafka.connect().map_err(EarlyExit::Refused)?;
@@ -205,7 +204,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
             }
             Ok(*command)
         }
-        Invocation::Tell(about) => Err(about.tell(definition, &matches, &layers)),
+        Invocation::Print(info) => Err(info.run(definition, &matches, &layers)),
     }
 }
 
@@ -214,8 +213,8 @@ fn parse(definition: &clap::Command, layers: &Layers) -> Result<(Cli, ArgMatches
     Ok((Cli::from_arg_matches(&matches)?, matches))
 }
 
-/// For `config check`: clap stops at the first variable that is wrong, so that is noted among the layers' faults and left
-/// out, over and over.
+/// For `config check`: clap stops at the first invalid variable, so each is recorded in the layers' faults and removed, until
+/// clap accepts the rest.
 fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, ArgMatches), EarlyExit> {
     let mut definition = definition.clone();
     loop {
@@ -223,11 +222,11 @@ fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, Ar
             Ok(parsed) => return Ok(parsed),
             Err(error) => error,
         };
-        let stop = EarlyExit::of_clap(&error, &definition, layers);
+        let stop = EarlyExit::from_clap(&error, &definition, layers);
         if let EarlyExit::Refused(line) = &stop {
             layers.faults.push(line.clone());
         }
-        let Some(id) = exit::refused_variable(&error, &definition, layers) else {
+        let Some(id) = exit::invalid_variable(&error, &definition, layers) else {
             return Err(match stop {
                 EarlyExit::Shown(_) => stop,
                 EarlyExit::Refused(_) => EarlyExit::Refused(layers.faults.join("\n")),
@@ -238,12 +237,12 @@ fn parse_all(definition: &clap::Command, layers: &mut Layers) -> Result<(Cli, Ar
     }
 }
 
-/// Of all commands.
+/// The definition of all commands.
 fn definition() -> clap::Command {
-    info::without_what_serve_says(Cli::command())
+    info::hide_serve_settings(Cli::command())
 }
 
-/// As if typed; words end at blanks.
+/// Parses a command line, split at blanks.
 #[cfg(test)]
 pub(crate) fn read_line(line: &str) -> Result<Command, EarlyExit> {
     read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())

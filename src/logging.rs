@@ -1,5 +1,5 @@
-//! The log: one line per event on standard error, UTC, ours at the chosen level and others' warnings. Lines that a
-//! request causes name it.
+//! The log: one line per event on standard error, in UTC. Curlew's own lines at the chosen level, those of its libraries
+//! from warnings up. Lines that belong to a request carry its id.
 
 mod json;
 mod panics;
@@ -12,19 +12,19 @@ pub use request::{RequestId, current, while_serving, while_working};
 use clap::ValueEnum;
 use log::{LevelFilter, Log, Metadata};
 
-/// How a line is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// An object a line: `ts`, `level`, `target`, `message`, `request` and what else there is.
+    /// One JSON object per line: `ts`, `level`, `target`, `message`, `request`, and the event's own fields.
     Json,
-    /// Warnings as a command on a terminal says its own errors.
+    /// Warnings in the form in which commands print their errors.
     #[value(skip)]
     Plain,
 }
 
-/// Whose lines are written.
+/// The level for Curlew's own lines and for those of libraries.
 #[derive(Debug, Clone, Copy)]
 struct Levels {
     own: LevelFilter,
@@ -32,24 +32,24 @@ struct Levels {
 }
 
 impl Levels {
-    fn admits(self, metadata: &Metadata<'_>) -> bool {
+    fn allow(self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target();
         let own = target == "curlew" || target.starts_with("curlew::");
         metadata.level() <= if own { self.own } else { self.others }
     }
 }
 
-/// Starts logging; a second call changes nothing.
+/// Installs the logger and the panic hook. A second call has no effect.
 pub fn start(level: LevelFilter, format: LogFormat) {
     let levels = Levels { own: level, others: level.min(LevelFilter::Warn) };
     let lines: Box<dyn Log> = match format {
         LogFormat::Text => Box::new(text::TextLogger::new(levels)),
         LogFormat::Json => Box::new(json::JsonLogger(levels)),
-        LogFormat::Plain => Box::new(plain::Plain(levels)),
+        LogFormat::Plain => Box::new(plain::PlainLogger(levels)),
     };
     if log::set_boxed_logger(lines).is_err() {
         return;
     }
     log::set_max_level(level);
-    panics::log_them();
+    panics::install_hook();
 }

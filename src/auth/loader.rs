@@ -65,7 +65,7 @@ impl AuthLoader {
     /// Whether a file has changed since the last load. This includes the files of a failed load, so that a corrected or
     /// newly created file is noticed.
     pub fn is_stale(&self) -> bool {
-        lock(&self.stamps).iter().any(FileStamp::is_another_now)
+        lock(&self.stamps).iter().any(FileStamp::has_changed)
     }
 
     fn table_of(&self, sources: &mut SourceFiles) -> Result<AuthTable, String> {

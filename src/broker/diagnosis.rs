@@ -1,21 +1,21 @@
-//! What a look at the surroundings found: one line each for a person, one object each for a program.
+//! The results of `curlew doctor`: a line each for people, a JSON object each for programs.
 
 use serde::Serialize;
 use std::fmt;
 
-/// One thing that was tried.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     pub step: DiagnosisStep,
     pub outcome: StepOutcome,
-    /// What was tried, and what came of it.
+    /// What was checked, with the result.
     pub what: String,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// What is tried, in this order.
+/// The checks, in the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiagnosisStep {
@@ -37,26 +37,30 @@ pub enum DiagnosisStep {
     DataSpace,
 }
 
+/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepOutcome {
     Ok,
     Failed,
-    /// Not tried: not asked for, or something before it failed.
+    /// Not run: not requested, or an earlier check failed.
     Skipped,
 }
 
 impl Diagnosis {
+    /// A check that passed.
     pub fn ok(step: DiagnosisStep, what: impl Into<String>) -> Self {
         Self { step, outcome: StepOutcome::Ok, what: what.into(), remedy: None }
     }
 
+    /// A check that failed, with the remedy.
     pub fn failed(step: DiagnosisStep, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { step, outcome: StepOutcome::Failed, what: what.into(), remedy: Some(remedy.into()) }
     }
 
-    pub fn skipped(step: DiagnosisStep, why: impl Into<String>) -> Self {
-        Self { step, outcome: StepOutcome::Skipped, what: why.into(), remedy: None }
+    /// A check that was not run, with the reason.
+    pub fn skipped(step: DiagnosisStep, reason: impl Into<String>) -> Self {
+        Self { step, outcome: StepOutcome::Skipped, what: reason.into(), remedy: None }
     }
 }
 
@@ -93,7 +97,7 @@ impl StepOutcome {
     }
 }
 
-/// `failed   tcp                   what was tried; what to do`
+/// `failed   tcp                   what was checked; how to fix it`
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<8} {:<21} {}", self.outcome.name(), self.step.name(), self.what)?;
@@ -108,7 +112,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn a_finding_is_one_line_or_one_object() {
+    fn a_diagnosis_is_one_line_or_one_object() {
         let failed = Diagnosis::failed(DiagnosisStep::Tcp, "127.0.0.1:1 refuses", "start it");
         expect!["failed   tcp                   127.0.0.1:1 refuses; start it"].assert_eq(&failed.to_string());
         let skipped = Diagnosis::skipped(DiagnosisStep::AdvertisedListeners, "no broker answers");

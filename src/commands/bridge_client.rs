@@ -1,6 +1,6 @@
 //! One HTTP connection to a running bridge, with TLS or without.
 
-use crate::config::{BridgeAt, BridgeUrl, UrlScheme};
+use crate::config::{BridgeArgs, BridgeUrl, UrlScheme};
 use crate::kafka::security::{BrokerTls, NameCheck, TlsVersions, Trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,15 +21,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of an answer that is read as a whole.
-const MAX_ANSWER: usize = 64 << 20;
+/// Limit of a response body in bytes.
+const MAX_RESPONSE: usize = 64 << 20;
 
-/// Why there is no answer; in words for a person.
+/// Why a request has no response, as text.
 #[derive(Debug)]
 pub enum ClientError {
-    /// Nothing was sent.
+    /// The request was not sent.
     NotReached(String),
-    /// Something may have been sent and understood.
+    /// The request was sent, or a part of it, and may have been processed.
     Cut(String),
 }
 
@@ -41,7 +41,7 @@ impl std::fmt::Display for ClientError {
     }
 }
 
-/// Where a bridge is, and what is shown to it.
+/// The address of a bridge, and the credentials for it.
 #[derive(Debug, Clone)]
 pub struct BridgeTarget {
     url: BridgeUrl,
@@ -56,14 +56,15 @@ struct BridgeTls {
 }
 
 impl BridgeTarget {
-    /// A token is a key or a JWT, or `NAME:SECRET`. An error does not repeat it.
-    pub fn new(at: BridgeAt<'_>) -> Result<Self, String> {
+    /// A token is a key, a JWT, or `NAME:SECRET`. Errors do not repeat it.
+    pub fn new(at: BridgeArgs<'_>) -> Result<Self, String> {
         let authorization = at.token.map(|token| {
             let text = match token.reveal().contains(':') {
                 true => format!("Basic {}", STANDARD.encode(token.reveal())),
                 false => format!("Bearer {}", token.reveal()),
             };
-            let mut value = HeaderValue::try_from(text).map_err(|_| "the token holds characters that no token has")?;
+            let mut value = HeaderValue::try_from(text)
+                .map_err(|_| "the token contains characters that are not allowed in a header")?;
             value.set_sensitive(true);
             Ok::<_, &str>(value)
         });
@@ -79,7 +80,7 @@ impl BridgeTls {
     fn new(authority: &str, cacert: Option<&Path>) -> Result<Self, String> {
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| format!("{host} is no name that a certificate could be for"))?;
+            .map_err(|_| format!("{host} is not a valid server name"))?;
         let trust = match cacert {
             Some(file) => Trust::Given(crate::tls::certificates(file)?),
             None => Trust::System,
@@ -91,11 +92,11 @@ impl BridgeTls {
 
 impl std::fmt::Debug for BridgeTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secured({:?})", self.name)
+        write!(f, "BridgeTls({:?})", self.name)
     }
 }
 
-/// A connection that is kept for several requests. Used on a tokio runtime.
+/// A persistent HTTP/1.1 connection. Requires a tokio runtime.
 pub struct BridgeClient {
     bridge: BridgeTarget,
     sender: SendRequest<Full<Bytes>>,
@@ -106,18 +107,18 @@ impl BridgeClient {
         let url = &bridge.url;
         let why = |e: &dyn std::fmt::Display| {
             ClientError::NotReached(format!(
-                "no bridge answers at {url} ({e}); start one with `curlew serve`, name one with --url, \
-                 or go straight to Kafka with --kafka HOST:PORT"
+                "no bridge answers at {url} ({e}); start one with `curlew serve`, give its address with --url, \
+                 or connect to Kafka directly with --kafka HOST:PORT"
             ))
         };
         let connecting = async {
             let tcp = TcpStream::connect(&url.authority).await.map_err(|e| why(&e))?;
             let _ = tcp.set_nodelay(true);
             match &bridge.tls {
-                None => speak(tcp).await.map_err(|e| why(&e)),
+                None => handshake(tcp).await.map_err(|e| why(&e)),
                 Some(BridgeTls { config, name }) => {
                     let tls = TlsConnector::from(config.clone()).connect(name.clone(), tcp).await;
-                    speak(tls.map_err(|e| refused(url, &e))?).await.map_err(|e| why(&e))
+                    handshake(tls.map_err(|e| tls_error(url, &e))?).await.map_err(|e| why(&e))
                 }
             }
         };
@@ -154,41 +155,39 @@ impl BridgeClient {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|e| ClientError::NotReached(e.to_string()))?;
-        let went = |e: hyper::Error| format!("the bridge at {url} went away: {e}");
-        self.sender.ready().await.map_err(|e| ClientError::NotReached(went(e)))?;
-        self.sender.send_request(request).await.map_err(|e| ClientError::Cut(went(e)))
+        let lost = |e: hyper::Error| format!("the bridge at {url} closed the connection: {e}");
+        self.sender.ready().await.map_err(|e| ClientError::NotReached(lost(e)))?;
+        self.sender.send_request(request).await.map_err(|e| ClientError::Cut(lost(e)))
     }
 }
 
-async fn speak(
+async fn handshake(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> hyper::Result<SendRequest<Full<Bytes>>> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the connection, and with the runtime at the latest.
+    // The task ends with the connection, or at the latest with the runtime.
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// Why there is no TLS.
-fn refused(url: &BridgeUrl, error: &std::io::Error) -> ClientError {
+/// Explains a failed TLS handshake.
+fn tls_error(url: &BridgeUrl, error: &std::io::Error) -> ClientError {
     let remedy = match crate::tls::fault_in(error) {
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            "give its authority's certificate, or its own, with --cacert FILE"
-        }
-        Some(rustls::Error::InvalidMessage(_)) => "where it does not speak HTTPS, give http://",
-        _ => "its log may say more",
+        Some(rustls::Error::InvalidCertificate(_)) => "give its CA's certificate, or its own, with --cacert FILE",
+        Some(rustls::Error::InvalidMessage(_)) => "if it does not serve HTTPS, use http://",
+        _ => "its log may have details",
     };
     ClientError::NotReached(format!("no trusted connection to {url} ({error}); {remedy}"))
 }
 
-/// The whole body of an answer.
+/// Reads the complete body of a response, up to [`MAX_RESPONSE`].
 pub async fn body(response: Response<Incoming>) -> Result<Bytes, ClientError> {
-    let limited = http_body_util::Limited::new(response.into_body(), MAX_ANSWER);
-    let collected = limited.collect().await.map_err(|e| ClientError::Cut(format!("the answer was cut off: {e}")))?;
+    let limited = http_body_util::Limited::new(response.into_body(), MAX_RESPONSE);
+    let collected = limited.collect().await.map_err(|e| ClientError::Cut(format!("the response ended early: {e}")))?;
     Ok(collected.to_bytes())
 }
 
-/// The message of a problem (RFC 9457), or what there is.
+/// Returns the message of a problem (RFC 9457), of an error of the REST Proxy, or a text with the status.
 pub fn problem(status: hyper::StatusCode, body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Problem {
@@ -197,7 +196,7 @@ pub fn problem(status: hyper::StatusCode, body: &[u8]) -> String {
         title: Option<String>,
     }
     let text = serde_json::from_slice::<Problem>(body).ok().and_then(|p| p.detail.or(p.message).or(p.title));
-    text.unwrap_or_else(|| format!("the bridge answers {status}"))
+    text.unwrap_or_else(|| format!("the bridge responded with {status}"))
 }
 
 #[cfg(test)]
@@ -207,10 +206,11 @@ mod tests {
     use crate::auth::HiddenText;
 
     #[test]
-    fn a_token_is_shown_as_what_it_is_and_nowhere_else() {
+    fn a_token_appears_only_in_the_authorization_header() {
         let url = BridgeUrl { scheme: UrlScheme::Http, authority: "h:1".to_owned() };
-        let bridge =
-            |token: &str| BridgeTarget::new(BridgeAt { url: &url, cacert: None, token: Some(&HiddenText::new(token)) });
+        let bridge = |token: &str| {
+            BridgeTarget::new(BridgeArgs { url: &url, cacert: None, token: Some(&HiddenText::new(token)) })
+        };
         let shown = |token: &str| {
             let bridge = bridge(token).unwrap();
             assert!(!format!("{bridge:?}").contains("hush"), "{bridge:?}");

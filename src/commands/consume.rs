@@ -1,8 +1,8 @@
-//! `curlew consume`: the records of topics, one a line, as they come.
+//! `curlew consume`: prints records of topics as they arrive, one per line.
 
 use super::bridge_client::BridgeTarget;
 use super::output::write_record;
-use super::{PrintOutcome, exit, from_bridge, say, until_signal, written};
+use super::{PrintOutcome, exit, from_bridge, print_outcome, report, until_signal};
 use crate::broker::{BrokerError, Remedy};
 use crate::config::{Consume, OnGap, OutputFormat, Via};
 use crate::cursor::Selection;
@@ -15,13 +15,13 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-/// Exit code 0 at the end, after a signal, and where nobody reads any more; 1 after a failure, and
-/// where a gap is one.
+/// Returns exit code 0 at the end of the stream, after a signal, and when standard output is closed; 1 after a failure, to
+/// which a gap counts with [`OnGap::Fail`].
 pub fn consume(settings: Consume) -> ExitCode {
     exit(match settings.source.via() {
         Via::Kafka(kafka) => {
             let (broker, driver) = (kafka::connect(kafka), kafka.driver);
-            // One stream that reads as fast as it can be written.
+            // A single stream, tuned for throughput.
             let fast = hub::Settings {
                 catch_up_bytes: 4 << 20,
                 catch_up_chunk: 4 << 20,
@@ -66,12 +66,12 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
     let mailbox = hub.subscribe(subscription).map_err(|e| format!("cannot read: {e:?}"))?;
     let broker = hub.broker().clone();
     let work = move || {
-        // The wire driver logs an outage itself.
+        // The `wire` driver logs outages itself.
         if driver == Driver::Crate
             && let Err(error) = broker.ready()
             && error.remedy() == Remedy::Retry
         {
-            say(format_args!("{error}; trying again"));
+            report(format_args!("{error}; retrying"));
         }
         print(mailbox, &lines)
     };
@@ -84,33 +84,33 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
 
 fn print(mut mailbox: Mailbox, lines: &RecordPrinter) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
-    // Each chunk is what has come meanwhile, so it is written at once, and flushed.
+    // A chunk holds everything that has arrived since the last one, so it is flushed at once.
     while let Some(chunk) = mailbox.wait_next() {
-        if written(out.write_all(&chunk).and_then(|()| out.flush()))? == PrintOutcome::NobodyReads {
+        if print_outcome(out.write_all(&chunk).and_then(|()| out.flush()))? == PrintOutcome::PipeClosed {
             return Ok(());
         }
     }
     lock(&lines.failure).take().map_or(Ok(()), Err)
 }
 
-/// Records as [`Output`] prints them; everything else goes to standard error.
+/// Prints records in an [`OutputFormat`], and reports everything else on standard error.
 struct RecordPrinter {
     output: OutputFormat,
     to: Destination,
     on_gap: OnGap,
-    /// The first; what comes after it is not asked.
+    /// The first failure; later ones are dropped.
     failure: Mutex<Option<String>>,
 }
 
 impl RecordPrinter {
-    fn failed(&self, why: String) {
-        lock(&self.failure).get_or_insert(why);
+    fn failed(&self, reason: String) {
+        lock(&self.failure).get_or_insert(reason);
     }
 }
 
 impl Format for RecordPrinter {
     fn name(&self) -> &str {
-        // The only stream of this process.
+        // Formats share chunks by name; this process has one stream.
         "lines"
     }
 
@@ -126,10 +126,10 @@ impl Format for RecordPrinter {
 
     fn gap(&self, _out: &mut Vec<u8>, gap: &Gap, _id: &str) {
         let Gap { topic, partition, from, to, reason } = gap;
-        let gap = format!("gap in {topic}/{partition}: {from} to {to} cannot be had ({})", reason.as_str());
+        let gap = format!("gap in {topic}/{partition}: offsets {from} to {to} are not available ({})", reason.as_str());
         match self.on_gap {
-            OnGap::GoOn => say(gap),
-            OnGap::Fail => self.failed(format!("{gap}; what was printed is not whole")),
+            OnGap::Continue => report(gap),
+            OnGap::Fail => self.failed(format!("{gap}; the output is incomplete")),
         }
     }
 
@@ -141,6 +141,6 @@ impl Format for RecordPrinter {
     }
 
     fn waiting(&self, _out: &mut Vec<u8>, topic: &TopicName) {
-        say(format_args!("topic {topic} does not exist yet; waiting for it"));
+        report(format_args!("topic {topic} does not exist yet; waiting for it"));
     }
 }

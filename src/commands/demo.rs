@@ -1,4 +1,4 @@
-//! Demo data: a plant's last minutes, and then what happens in it, a report of each machine a second.
+//! Demo data: the last minutes of a simulated plant, then one report per machine and second.
 
 mod plant;
 
@@ -13,16 +13,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The names say what the data are.
+/// The names mark the data as demo data.
 const REPORTS: &str = "demo-plant";
 const EVENTS: &str = "demo-events";
 
 const TICK: Duration = Duration::from_secs(1);
-/// The charts begin full: so much has happened before, in steps of so long. In ms.
+/// Length and step of the history that is produced at startup, in ms, so that charts are not empty at first.
 const HISTORY: Timestamp = 10 * 60 * 1000;
 const STEP: Timestamp = 2000;
 
-/// The thread that reports. Dropping it ends and joins it.
+/// The thread that produces reports. Dropping it ends and joins the thread.
 pub struct Plant {
     // Closed before the thread is joined.
     _ended: Sender<()>,
@@ -30,6 +30,7 @@ pub struct Plant {
 }
 
 impl Plant {
+    /// Starts the thread.
     pub fn start(hub: Arc<Hub>) -> io::Result<Self> {
         let (ended, is_ended) = bounded(0);
         let _worker = Worker::start("demo", move || run(&hub, &is_ended))?;
@@ -43,10 +44,10 @@ fn run(hub: &Hub, ended: &Receiver<()>) {
     let times: Vec<Timestamp> = (now - HISTORY..now).step_by(STEP as usize).collect();
     produce(hub, REPORTS, times.iter().flat_map(|at| reports(*at, &mut noise)).collect());
     produce(hub, EVENTS, times.windows(2).filter_map(|pair| event(pair[0], pair[1])).collect());
-    info!("demo data: {REPORTS} and {EVENTS} are made up, a report of each machine a second");
+    info!("producing demo data to {REPORTS} and {EVENTS}: one simulated report per machine and second");
     let (mut last, mut due) = (now, Instant::now());
     loop {
-        // After a stall the reports go on: those that were due meanwhile never were.
+        // After a stall, missed reports are skipped, not caught up.
         due = (due + TICK).max(Instant::now());
         if ended.recv_deadline(due) != Err(RecvTimeoutError::Timeout) {
             return;
@@ -65,12 +66,12 @@ fn produce(hub: &Hub, topic: &str, records: Vec<NewRecord>) {
     }
     let refused = hub.produce(topic, Acks::Leader, AutoCreate::Ask, records, |outcomes| {
         if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
-            warn!("demo data is not written: {error}");
+            warn!("cannot write demo data: {error}");
         }
     });
     match refused {
         Ok(()) | Err(Rejected::ShuttingDown) => {}
-        Err(why) => warn!("demo data is not taken: {why:?}"),
+        Err(why) => warn!("cannot produce demo data: {why:?}"),
     }
 }
 
@@ -78,7 +79,7 @@ fn reports(at: Timestamp, noise: &mut fastrand::Rng) -> Vec<NewRecord> {
     MACHINES.iter().map(|machine| record(*machine, machine.report(at, noise), at, Vec::new())).collect()
 }
 
-/// What the fan has begun to do since `before`.
+/// Returns an event if the fan's state has changed since `before`.
 fn event(before: Timestamp, at: Timestamp) -> Option<NewRecord> {
     let state = plant::fan(at);
     if plant::fan(before) == state {

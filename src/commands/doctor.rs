@@ -1,8 +1,8 @@
-//! `curlew doctor`: what works and what does not, in order, between here and Kafka or the data folder.
+//! `curlew doctor`: checks the way to Kafka, or the data folder, step by step.
 
-use super::{PrintOutcome, say, written};
+use super::{PrintOutcome, print_outcome, report};
 use crate::broker::diagnosis::{Diagnosis, StepOutcome};
-use crate::config::{Doctor, Patient};
+use crate::config::{Doctor, DoctorTarget};
 use crate::embedded;
 use crate::kafka;
 use crate::os::terminal::Destination;
@@ -16,35 +16,35 @@ struct DoctorReport<'a> {
     findings: &'a [Diagnosis],
 }
 
-/// Exit code 0 where nothing failed, else 1.
+/// Returns exit code 0 if no check failed, and 1 otherwise.
 pub fn doctor(settings: &Doctor) -> ExitCode {
     let mut findings = Vec::new();
     let mut out = io::stdout();
     let to = Destination::of(&out);
-    let mut read = Ok(PrintOutcome::Yes);
+    let mut printed = Ok(PrintOutcome::Printed);
     let mut note = |finding: Diagnosis| {
-        // As soon as it is known: some tries take their time.
-        if !settings.json && matches!(read, Ok(PrintOutcome::Yes)) {
+        // Printed as soon as it is known, since some checks take seconds.
+        if !settings.json && matches!(printed, Ok(PrintOutcome::Printed)) {
             let lines = finding.to_string();
             let lines: Vec<_> = lines.lines().map(|line| to.text(line)).collect();
-            read = written(writeln!(out, "{}", lines.join("\n")));
+            printed = print_outcome(writeln!(out, "{}", lines.join("\n")));
         }
         findings.push(finding);
     };
-    match settings.patient() {
-        Patient::Kafka(kafka) => {
+    match settings.target() {
+        DoctorTarget::Kafka(kafka) => {
             let (timeout, produce_timeout) = (settings.timeout, settings.produce_timeout);
             kafka::doctor::examine(kafka, timeout, &settings.topics, produce_timeout, &mut note)
         }
-        Patient::Folder(folder) => embedded::inspect(folder, &mut note),
+        DoctorTarget::Folder(folder) => embedded::inspect(folder, &mut note),
     }
     let ok = findings.iter().all(|finding| finding.outcome != StepOutcome::Failed);
     if settings.json {
-        let report = serde_json::to_string_pretty(&DoctorReport { ok, findings: &findings }).map_err(io::Error::other);
-        read = written(report.and_then(|report| writeln!(out, "{report}")));
+        let json = serde_json::to_string_pretty(&DoctorReport { ok, findings: &findings }).map_err(io::Error::other);
+        printed = print_outcome(json.and_then(|json| writeln!(out, "{json}")));
     }
-    if let Err(line) = read {
-        say(line);
+    if let Err(line) = printed {
+        report(line);
         return ExitCode::FAILURE;
     }
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,4 +1,4 @@
-//! A record's envelope, read back from JSON: what `consume` gets from a bridge, and a line of `produce --format record`.
+//! Parses a record's JSON envelope: the events that `consume` receives, and the lines of `produce --format record`.
 
 use crate::record::{Header, NewRecord, Partition, Records, SpanRef, Timestamp, TopicName};
 use crate::start_position::parse_timestamp;
@@ -9,10 +9,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Members that it does not have are passed over.
+/// The members of an envelope. Unknown ones are ignored.
 #[derive(Deserialize)]
 pub struct RecordLine<'a> {
-    /// Of a line that tells of something else than a record.
+    /// Present in lines of an NDJSON stream that are not records: `gap`, `problem`.
     event: Option<String>,
     detail: Option<String>,
     topic: Option<Cow<'a, str>>,
@@ -57,7 +57,7 @@ impl<'a> RecordLine<'a> {
             None => Ok(envelope),
             Some(event) => {
                 let detail = envelope.detail.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
-                Err(format!("this is no record but tells of a {event}{detail}: records are missing here"))
+                Err(format!("this line is not a record but reports a {event}{detail}: records are missing here"))
             }
         }
     }
@@ -68,10 +68,10 @@ impl<'a> RecordLine<'a> {
 
     pub fn partition(&self) -> Result<Partition, String> {
         let partition = self.partition.ok_or("\"partition\" is missing")?;
-        if partition < 0 { Err(format!("partition is {partition}; it is a number from 0 on")) } else { Ok(partition) }
+        if partition < 0 { Err(format!("partition is {partition}; allowed are numbers from 0")) } else { Ok(partition) }
     }
 
-    /// The record as it was read.
+    /// Returns the record with its offset, for printing.
     pub fn records(&self) -> Result<Records, String> {
         let mut data = Vec::new();
         let mut part = |bytes: Vec<u8>| -> SpanRef {
@@ -90,11 +90,11 @@ impl<'a> RecordLine<'a> {
         Ok(records)
     }
 
-    /// The record as it is to be written, without its place.
+    /// Returns the record for producing, without its partition and offset.
     pub fn new_record(&self) -> Result<NewRecord, String> {
         let header = |(name, value): HeaderBytes| match String::from_utf8(name) {
             Ok(name) => Ok(Header { name, value: value.map(Into::into) }),
-            Err(e) => Err(format!("the name of a header is not UTF-8 ({e}); such a one cannot be written")),
+            Err(e) => Err(format!("the name of a header is not UTF-8 ({e}); it cannot be produced")),
         };
         Ok(NewRecord {
             partition: None,
@@ -122,10 +122,12 @@ impl<'a> RecordLine<'a> {
         self.headers.iter().map(header).collect()
     }
 
-    /// `None` where the broker kept none.
+    /// `None`: the record has no timestamp.
     fn timestamp(&self) -> Result<Option<Timestamp>, String> {
         let bad = |given: &Value| {
-            format!("timestamp is {given}; it is ms since 1970, or a time like \"2026-01-31T08:00:00Z\"")
+            format!(
+                "timestamp is {given}; allowed are milliseconds since 1970, or a time like \"2026-01-31T08:00:00Z\""
+            )
         };
         match &self.timestamp {
             None | Some(Value::Null) => Ok(None),
@@ -135,13 +137,13 @@ impl<'a> RecordLine<'a> {
     }
 }
 
-/// The bytes that a member stands for: a string for its text, any other value for its JSON, null for null.
+/// Decodes a member: a string to its text, null to `None`, any other value to its JSON.
 fn original(what: &str, member: Option<&RawValue>, encoding: Option<&str>) -> Result<Option<Vec<u8>>, String> {
     let Some(raw) = member.map(RawValue::get) else { return Ok(None) };
     if !raw.starts_with('"') {
         return Ok((raw != "null").then(|| raw.as_bytes().to_vec()));
     }
-    let text: String = serde_json::from_str(raw).map_err(|e| format!("{what} cannot be read: {e}"))?;
+    let text: String = serde_json::from_str(raw).map_err(|e| format!("{what} cannot be decoded: {e}"))?;
     match encoding {
         None => Ok(Some(text.into_bytes())),
         Some("base64") => STANDARD.decode(&text).map(Some).map_err(|e| format!("{what} is not base64: {e}")),
@@ -158,8 +160,8 @@ mod tests {
 
     type Parts = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>, Timestamp);
 
-    /// What is written exactly, and read back.
-    fn there_and_back((key, value, headers, timestamp): &Parts) -> NewRecord {
+    /// Writes an exact envelope and parses it.
+    fn round_trip((key, value, headers, timestamp): &Parts) -> NewRecord {
         let mut data = Vec::new();
         let mut part = |bytes: &[u8]| {
             data.extend_from_slice(bytes);
@@ -192,14 +194,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_exact_envelope_gives_every_byte_back(
+        fn the_exact_envelope_preserves_every_byte(
             key in bytes(),
             value in bytes(),
             headers in prop::collection::vec((".{0,5}", bytes()), 0..3),
             timestamp in -1..i64::MAX,
         ) {
             let parts = (key, value, headers, timestamp);
-            let read = there_and_back(&parts);
+            let read = round_trip(&parts);
             let headers: Vec<_> =
                 read.headers.into_iter().map(|h| (h.name, h.value.map(|v| v.to_vec()))).collect();
             let read = (read.key.map(|k| k.to_vec()), read.value.map(|v| v.to_vec()), headers, read.timestamp.unwrap_or(-1));
@@ -207,7 +209,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(line in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn the_parser_never_panics(line in prop::collection::vec(any::<u8>(), 0..60)) {
             if let Ok(envelope) = RecordLine::read(&line) {
                 let _ = (envelope.topic(), envelope.partition(), envelope.records(), envelope.new_record());
             }
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_by_hand_needs_no_more_than_a_value() {
+    fn a_line_needs_only_a_value() {
         let read = |line: &str| RecordLine::read(line.as_bytes()).and_then(|e| e.new_record());
         let text = |b: Option<bytes::Bytes>| b.map(|b| String::from_utf8(b.to_vec()).unwrap());
         for (line, value) in [
@@ -234,21 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_refused_with_what_is_wrong() {
+    fn invalid_records_are_rejected_with_the_reason() {
         for (line, why) in [
             ("{}", "\"value\" is missing; null is a tombstone"),
             ("21.5", "a record is {\"key\""),
             (r#"{"value":"a","encoding":"hex"}"#, "allowed is base64"),
             (r#"{"value":"a","encoding":"base64"}"#, "value is not base64"),
             (r#"{"value":"a","timestamp":-5}"#, "timestamp is -5"),
-            (r#"{"value":"\ud800"}"#, "value cannot be read"),
+            (r#"{"value":"\ud800"}"#, "value cannot be decoded"),
             (r#"{"value":1,"headers":[{"name":null}]}"#, "a header's name is null"),
             (r#"{"value":1,"headers":[{"name":"/w==","name_encoding":"base64"}]}"#, "not UTF-8"),
-            (r#"{"event":"gap","topic":"t","partition":0,"from":1,"to":5}"#, "tells of a gap: records are missing"),
-            (r#"{"event":"problem","detail":"gone"}"#, "tells of a problem (gone)"),
+            (r#"{"event":"gap","topic":"t","partition":0,"from":1,"to":5}"#, "reports a gap: records are missing"),
+            (r#"{"event":"problem","detail":"gone"}"#, "reports a problem (gone)"),
         ] {
-            let refused = RecordLine::read(line.as_bytes()).and_then(|e| e.new_record()).unwrap_err();
-            assert!(refused.contains(why), "{line}: {refused}");
+            let error = RecordLine::read(line.as_bytes()).and_then(|e| e.new_record()).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
         }
     }
 }

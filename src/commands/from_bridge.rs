@@ -4,7 +4,7 @@ use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
 use super::envelope::RecordLine;
 use super::output::{write_envelope, write_record};
 use super::sse::{Parser, ReceivedEvent};
-use super::{PrintOutcome, runtime, say, until_signal, written};
+use super::{PrintOutcome, print_outcome, report, runtime, until_signal};
 use crate::config::{Consume, OnGap, OutputFormat};
 use crate::hub::Missing;
 use crate::os::terminal::Destination;
@@ -22,17 +22,17 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::oneshot;
 
-/// A stream that is silent for so long, heartbeats included, is taken for dead.
-const SILENCE: Duration = Duration::from_secs(60);
+/// A stream without data and heartbeats for this long is considered dead.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub fn consume(settings: Consume, bridge: BridgeTarget) -> Result<(), String> {
     let (stop, mut stopped) = oneshot::channel::<()>();
     let work = move || {
         runtime()?.block_on(async {
-            let mut reading =
+            let mut stream =
                 BridgeStream { settings, bridge, cursor: None, printed: 0, to: Destination::of(&std::io::stdout()) };
             tokio::select! {
-                result = reading.run() => result,
+                result = stream.run() => result,
                 _ = &mut stopped => Ok(()),
             }
         })
@@ -47,17 +47,18 @@ pub fn consume(settings: Consume, bridge: BridgeTarget) -> Result<(), String> {
 struct BridgeStream {
     settings: Consume,
     bridge: BridgeTarget,
-    /// Of the last whole event.
+    /// The cursor of the last complete event.
     cursor: Option<String>,
+    /// Records printed so far.
     printed: u64,
     to: Destination,
 }
 
 /// How one connection ended.
 enum StreamEnd {
-    /// Everything asked for was printed, or nobody reads.
+    /// All requested records were printed, or standard output is closed.
     Done,
-    /// To be resumed.
+    /// The stream is to be resumed after a pause.
     Cut(String),
 }
 
@@ -74,16 +75,16 @@ impl BridgeStream {
                 backoff.reset();
             }
             let pause = backoff.pause(fastrand::f64());
-            log::info!("{why}; again in {} ms", pause.as_millis());
+            log::info!("{why}; reconnecting in {} ms", pause.as_millis());
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// One connection's worth.
+    /// Reads over one connection until it ends.
     async fn stream(&mut self) -> Result<StreamEnd, String> {
         let mut client = match BridgeClient::connect(&self.bridge).await {
             Ok(client) => client,
-            // Once it has been there, it is waited for.
+            // After a first event, an unreachable bridge is retried.
             Err(ClientError::NotReached(why)) if self.cursor.is_none() => return Err(why),
             Err(why) => return Ok(StreamEnd::Cut(why.to_string())),
         };
@@ -109,25 +110,25 @@ impl BridgeStream {
         let mut parser = Parser::default();
         let mut lines = Vec::new();
         loop {
-            let bytes = match tokio::time::timeout(SILENCE, body.frame()).await {
-                Err(_) => return Ok(StreamEnd::Cut("the bridge is silent".to_owned())),
+            let bytes = match tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await {
+                Err(_) => return Ok(StreamEnd::Cut("no heartbeat from the bridge".to_owned())),
                 Ok(Some(Err(e))) => return Ok(StreamEnd::Cut(format!("the connection was cut: {e}"))),
                 Ok(None) if self.settings.until_end => return Ok(StreamEnd::Done),
                 Ok(None) => return Ok(StreamEnd::Cut("the bridge ended the stream".to_owned())),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             };
             if !parser.push(&bytes) {
-                return Err("the bridge sends a line that is longer than any record".to_owned());
+                return Err("the bridge sent a line that is longer than any record".to_owned());
             }
             let mut end = None;
             while let Some(event) = parser.next() {
-                end = self.take(event, &mut lines)?;
+                end = self.handle(event, &mut lines)?;
                 if end.is_some() {
                     break;
                 }
             }
             let mut out = std::io::stdout().lock();
-            if written(out.write_all(&lines).and_then(|()| out.flush()))? == PrintOutcome::NobodyReads {
+            if print_outcome(out.write_all(&lines).and_then(|()| out.flush()))? == PrintOutcome::PipeClosed {
                 return Ok(StreamEnd::Done);
             }
             lines.clear();
@@ -137,11 +138,11 @@ impl BridgeStream {
         }
     }
 
-    /// Prints one event to `lines`. `Some`: it was the last.
-    fn take(&mut self, event: ReceivedEvent, lines: &mut Vec<u8>) -> Result<Option<StreamEnd>, String> {
+    /// Appends one event to `lines`. Returns `Some` if it ends the connection.
+    fn handle(&mut self, event: ReceivedEvent, lines: &mut Vec<u8>) -> Result<Option<StreamEnd>, String> {
         let data = event.data.as_deref().unwrap_or_default();
         if let Some(topic) = event.comment.as_deref().and_then(|comment| comment.strip_prefix("waiting for topic ")) {
-            say(format_args!("topic {topic} does not exist yet; waiting for it"));
+            report(format_args!("topic {topic} does not exist yet; waiting for it"));
         }
         match event.kind.as_str() {
             "problem" => {
@@ -150,12 +151,12 @@ impl BridgeStream {
                 return if later { Ok(Some(StreamEnd::Cut(text))) } else { Err(text) };
             }
             "gap" => match self.settings.on_gap {
-                OnGap::GoOn => say(format_args!("gap: {}", String::from_utf8_lossy(data))),
+                OnGap::Continue => report(format_args!("gap: {}", String::from_utf8_lossy(data))),
                 OnGap::Fail => {
-                    return Err(format!("gap: {}; what was printed is not whole", String::from_utf8_lossy(data)));
+                    return Err(format!("gap: {}; the output is incomplete", String::from_utf8_lossy(data)));
                 }
             },
-            // The stream is complete.
+            // The stream is complete; the bridge closes the connection.
             "end" => {}
             _ if event.data.is_none() => {}
             kind => {
@@ -163,7 +164,7 @@ impl BridgeStream {
                 self.printed += 1;
             }
         }
-        // Only now, with the whole event taken, is its place the place to come back to.
+        // Set only after the event was handled, so that a resumed stream does not skip it.
         if event.id.is_some() {
             self.cursor = event.id;
         }
@@ -171,7 +172,7 @@ impl BridgeStream {
     }
 
     fn print(&self, kind: &str, data: &[u8], lines: &mut Vec<u8>) -> Result<(), String> {
-        let unread = |e: &dyn std::fmt::Display| format!("the bridge sends what cannot be read: {e}");
+        let unreadable = |e: &dyn std::fmt::Display| format!("the bridge sent an unreadable record: {e}");
         let output = &self.settings.output;
         if matches!(output, OutputFormat::Json | OutputFormat::Exact) {
             write_envelope(lines, self.to, data);
@@ -183,19 +184,19 @@ impl BridgeStream {
         if output.is_value_only() {
             let value = match kind {
                 "tombstone" => None,
-                "binary" => Some(STANDARD.decode(data).map_err(|e| unread(&e))?),
+                "binary" => Some(STANDARD.decode(data).map_err(|e| unreadable(&e))?),
                 _ => Some(data.to_vec()),
             };
             let part = value.as_ref().map(|v| 0..v.len());
             let mut records = Records::over(value.unwrap_or_default().into());
             records.push(0, -1, None, part);
-            // No topic is printed, so any will do.
+            // The format prints no topic, so any topic serves.
             self.settings.topics.iter().take(1).for_each(|topic| print(lines, topic, 0, &records));
         } else {
-            let envelope = RecordLine::read(data).map_err(|e| unread(&e))?;
+            let envelope = RecordLine::read(data).map_err(|e| unreadable(&e))?;
             let (topic, partition) =
-                (envelope.topic().map_err(|e| unread(&e))?, envelope.partition().map_err(|e| unread(&e))?);
-            print(lines, &topic, partition, &envelope.records().map_err(|e| unread(&e))?);
+                (envelope.topic().map_err(|e| unreadable(&e))?, envelope.partition().map_err(|e| unreadable(&e))?);
+            print(lines, &topic, partition, &envelope.records().map_err(|e| unreadable(&e))?);
         }
         Ok(())
     }
@@ -209,7 +210,7 @@ impl BridgeStream {
         partitions.iter().for_each(|partition| {
             query.append_pair("partition", &partition.to_string());
         });
-        query.append_pair("from", &place(from));
+        query.append_pair("from", &from_parameter(from));
         if self.settings.missing() == Missing::Wait {
             query.append_pair("wait", "true");
         }
@@ -235,7 +236,8 @@ impl BridgeStream {
     }
 }
 
-fn place(from: &StartPosition) -> String {
+/// The value of the query parameter `from`.
+fn from_parameter(from: &StartPosition) -> String {
     match from {
         StartPosition::Latest => "latest".to_owned(),
         StartPosition::Earliest => "earliest".to_owned(),
@@ -244,7 +246,7 @@ fn place(from: &StartPosition) -> String {
             let places: Vec<_> = places.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();
             places.join(",")
         }
-        // An age was counted from when it was typed, and stays there over reconnects.
+        // An age such as -15m was resolved at startup, and stays fixed over reconnects.
         StartPosition::Time(ms) => OffsetDateTime::from_unix_timestamp_nanos(i128::from(*ms) * 1_000_000)
             .ok()
             .and_then(|time| time.format(&Rfc3339).ok())
@@ -252,7 +254,7 @@ fn place(from: &StartPosition) -> String {
     }
 }
 
-/// The status and the words of a problem event.
+/// Returns the status and the message of a problem event.
 fn problem(data: &[u8]) -> (Option<u16>, String) {
     #[derive(Deserialize)]
     struct Status {

@@ -1,50 +1,52 @@
-//! `curlew key`: keys and passwords, with their lines for an auth file.
+//! `curlew key`: generates keys and hashes passwords, and prints their entries for an auth file.
 
 use super::exit;
 use crate::auth::{Digest, HiddenText, Password, TopicPattern, new_key};
-use crate::config::{KeyCommand, Make, NewKey};
+use crate::config::{KeyAction, KeyCommand, NewKey};
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use time::format_description::well_known::Rfc3339;
 
+/// Prints a new key or a hashed password, with its entry.
 pub fn key(settings: KeyCommand) -> ExitCode {
-    exit(make(&settings.make).and_then(|text| {
+    exit(run(&settings.action).and_then(|text| {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         written.map_err(|e| format!("cannot write to standard output: {e}"))
     }))
 }
 
-/// What is printed.
-fn make(make: &Make) -> Result<String, String> {
-    match make {
-        Make::New(entry) => {
+/// Returns the text to print.
+fn run(action: &KeyAction) -> Result<String, String> {
+    match action {
+        KeyAction::New(entry) => {
             let key = new_key()?;
             let shown = key.reveal();
             let lines = lines(entry, "sha256", &Digest::of(shown).hex());
             Ok(format!(
-                "{shown}\n\n# The line above is the key: it is shown only now. These are for the auth file:\n{lines}"
+                "{shown}\n\n# The line above is the key, which is shown only once. Add these lines to the auth file:\n{lines}"
             ))
         }
-        Make::Password(entry) => {
+        KeyAction::Password(entry) => {
             let mut line = String::new();
             io::stdin().lock().read_line(&mut line).map_err(|e| format!("cannot read standard input: {e}"))?;
             let password = HiddenText::new(line.trim_end_matches(['\r', '\n']));
-            if password.reveal().chars().count() < SHORTEST {
-                return Err(format!("the password on standard input is shorter than {SHORTEST} characters"));
+            if password.reveal().chars().count() < MIN_CHARS {
+                return Err(format!("the password on standard input is shorter than {MIN_CHARS} characters"));
             }
             Ok(lines(entry, "argon2", &Password::hash(&password)?))
         }
     }
 }
 
-/// Shorter ones are guessed, argon2 or not.
-const SHORTEST: usize = 8;
+/// Minimum length of a password. Shorter ones can be guessed despite argon2.
+const MIN_CHARS: usize = 8;
 
+/// The entry of an auth file.
 fn lines(entry: &NewKey, kind: &str, hash: &str) -> String {
-    let everything = [&entry.produce, &entry.consume, &entry.manage].iter().all(|patterns| patterns.is_empty());
+    let is_unrestricted = [&entry.produce, &entry.consume, &entry.manage].iter().all(|patterns| patterns.is_empty());
     let list = |patterns: &[TopicPattern]| match patterns {
-        [] if everything => r#"["*"]"#.to_owned(),
+        [] if is_unrestricted => r#"["*"]"#.to_owned(),
         patterns => format!("[{}]", patterns.iter().map(|p| format!("\"{p}\"")).collect::<Vec<_>>().join(", ")),
     };
     let name = quoted(&entry.name);
@@ -62,7 +64,7 @@ fn lines(entry: &NewKey, kind: &str, hash: &str) -> String {
     lines
 }
 
-/// As a string of TOML; there are no control characters in a name.
+/// Returns `text` as a TOML string. Names contain no control characters.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

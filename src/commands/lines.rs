@@ -1,4 +1,4 @@
-//! Standard input of `produce`, cut into batches of records as they come.
+//! Splits the standard input of `produce` into batches of records.
 
 use super::envelope::RecordLine;
 use crate::config::{LineFormat, Produce, Separator};
@@ -6,33 +6,33 @@ use crate::record::{Header, NewRecord};
 use bytes::{Bytes, BytesMut};
 use std::io::{self, Read};
 
-/// Bytes of one batch of lines: what one read of standard input brings.
-const READ: usize = 256 << 10;
+/// Size of one read of standard input, and so about the size of a batch.
+const READ_BYTES: usize = 256 << 10;
 
+/// Reads lines and turns them into records.
 pub struct InputLines<R> {
     input: R,
-    /// The beginning of a line whose end has not come.
+    /// The incomplete last line.
     rest: BytesMut,
     ended: bool,
-    /// Whose records were given out.
+    /// Number of lines parsed so far.
     lines: u64,
-    /// Why no line is read any more, to be said once those before it are sent.
-    refused: Option<String>,
+    /// Why a line was rejected, returned after the records before it.
+    rejected: Option<String>,
 }
 
 impl<R: Read> InputLines<R> {
     pub fn new(input: R) -> Self {
-        Self { input, rest: BytesMut::new(), ended: false, lines: 0, refused: None }
+        Self { input, rest: BytesMut::new(), ended: false, lines: 0, rejected: None }
     }
 
-    /// The records of all lines that one read completes; `None` at the end. A last line without a
-    /// line end counts.
+    /// Returns the records of the lines that one read completes, or `None` at the end of input. The last line needs no line
+    /// end.
     ///
-    /// After an error there is nothing more: what is before a line that cannot be read is sent, what is
-    /// after it is not.
+    /// Records before an invalid line are returned first, then its error, then `None`: no line after it is read.
     pub fn next_batch(&mut self, settings: &Produce) -> Result<Option<Vec<NewRecord>>, String> {
         loop {
-            if let Some(why) = self.refused.take() {
+            if let Some(why) = self.rejected.take() {
                 self.ended = true;
                 return Err(why);
             }
@@ -47,13 +47,13 @@ impl<R: Read> InputLines<R> {
         }
     }
 
-    /// Whole lines, not empty.
+    /// Returns one or more complete lines.
     fn next_lines(&mut self) -> Result<Option<Bytes>, String> {
         while !self.ended {
             let kept = self.rest.len();
-            self.rest.resize(kept + READ, 0);
-            let place = self.rest.get_mut(kept..).unwrap_or_default();
-            let read = match self.input.read(place) {
+            self.rest.resize(kept + READ_BYTES, 0);
+            let buffer = self.rest.get_mut(kept..).unwrap_or_default();
+            let read = match self.input.read(buffer) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
                 Err(e) => {
                     self.ended = true;
@@ -66,12 +66,12 @@ impl<R: Read> InputLines<R> {
             };
             self.rest.truncate(kept + read);
             let new = self.rest.get(kept..).unwrap_or_default();
-            let whole = match new.iter().rposition(|b| *b == b'\n') {
+            let end = match new.iter().rposition(|b| *b == b'\n') {
                 Some(last) => kept + last + 1,
                 None if self.ended => self.rest.len(),
                 None => continue,
             };
-            let lines = self.rest.split_to(whole).freeze();
+            let lines = self.rest.split_to(end).freeze();
             if !lines.is_empty() {
                 return Ok(Some(lines));
             }
@@ -79,7 +79,7 @@ impl<R: Read> InputLines<R> {
         Ok(None)
     }
 
-    /// The records that lines of JSON describe, up to one that is none. Empty lines are heartbeats of a stream.
+    /// Parses lines of JSON up to the first invalid one. Empty lines, the heartbeats of NDJSON streams, are skipped.
     fn records(&mut self, lines: &[u8], settings: &Produce) -> Vec<NewRecord> {
         let mut records = Vec::new();
         let headers = headers(settings);
@@ -95,7 +95,8 @@ impl<R: Read> InputLines<R> {
                 }
                 Err(why) => {
                     let line = self.lines;
-                    self.refused = Some(format!("line {line} is no record, and nothing from it on was sent: {why}"));
+                    self.rejected =
+                        Some(format!("line {line} is not a record, and nothing from this line on was sent: {why}"));
                     break;
                 }
             }
@@ -117,7 +118,7 @@ fn headers(settings: &Produce) -> Vec<Header> {
 
 fn values(lines: &Bytes, settings: &Produce) -> Vec<NewRecord> {
     let headers = headers(settings);
-    let whole = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let content = lines.strip_suffix(b"\n").unwrap_or(lines);
     let new = |line: &[u8]| {
         let (key, value) = split(line, settings.key_separator.as_ref());
         NewRecord {
@@ -128,10 +129,10 @@ fn values(lines: &Bytes, settings: &Produce) -> Vec<NewRecord> {
             timestamp: None,
         }
     };
-    whole.split(|b| *b == b'\n').map(new).collect()
+    content.split(|b| *b == b'\n').map(new).collect()
 }
 
-/// Key and value of a line. Without a separator in it, all of it is the value.
+/// Splits a line into key and value. A line without the separator is a value without a key.
 fn split<'a>(line: &'a [u8], separator: Option<&Separator>) -> (Option<&'a [u8]>, &'a [u8]) {
     let found = separator.and_then(|Separator(separator)| {
         let at = line.windows(separator.len()).position(|window| window == separator)?;

@@ -5,7 +5,7 @@ use crate::http::event::envelope;
 use crate::os::terminal::{Destination, Escapes};
 use crate::record::{Partition, RecordRef, TopicName};
 
-/// Appends the record as it is to be printed. A null key or value prints nothing.
+/// Appends a record in `format`. A null key or value prints nothing.
 pub fn write_record(
     format: &OutputFormat,
     out: &mut Vec<u8>,
@@ -28,8 +28,8 @@ pub fn write_record(
     let mut number = itoa::Buffer::new();
     let length = |bytes: Option<&[u8]>| bytes.map_or(-1, |b| i32::try_from(b.len()).unwrap_or(i32::MAX));
     for token in tokens {
-        // The publisher's bytes, and not those of the format, which the user has typed.
-        let theirs = match token {
+        // The producer's bytes are escaped; the format's own text, which the user typed, is not.
+        let bytes = match token {
             FormatToken::Text(text) => {
                 out.extend_from_slice(text);
                 continue;
@@ -53,19 +53,19 @@ pub fn write_record(
                 continue;
             }
         };
-        to.write(out, theirs, Escapes::Plain);
+        to.write(out, bytes, Escapes::Plain);
     }
 }
 
-/// A record as JSON, on one line.
+/// Appends a JSON envelope as one line.
 pub fn write_envelope(out: &mut Vec<u8>, to: Destination, envelope: &[u8]) {
     to.write(out, envelope, Escapes::Json);
     out.push(b'\n');
 }
 
 fn write_headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
-    for (place, (name, value)) in record.headers().enumerate() {
-        if place > 0 {
+    for (index, (name, value)) in record.headers().enumerate() {
+        if index > 0 {
             out.push(b',');
         }
         out.extend_from_slice(name);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn every_token_prints_its_part() {
+    fn every_token_prints_its_field() {
         let cases: [(&str, &[u8]); 8] = [
             (r"Message: %v\n", b"Message: value\nMessage: \n"),
             ("value", b"value\n\n"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_terminal_the_publishers_bytes_are_escaped_and_the_formats_are_not() {
+    fn on_a_terminal_record_bytes_are_escaped_and_format_text_is_not() {
         let mut records = Records::over((&b"x\nMessage: forged\x1b[2J"[..]).into());
         records.push(0, 0, Some(0..2), Some(0..21));
         let topic = TopicName::new("t").unwrap();
@@ -130,7 +130,11 @@ mod tests {
         let (terminal, pipe) = (shown(format, Destination::Terminal), shown(format, Destination::Pipe));
         assert_eq!(terminal, "\x1b[1mx\\n\x1b[0m x\\nMessage: forged\\x1b[2J\n");
         assert_eq!(pipe, "\x1b[1mx\n\x1b[0m x\nMessage: forged\x1b[2J\n");
-        assert_eq!(shown("json", Destination::Terminal), shown("json", Destination::Pipe), "JSON escapes them anyway");
+        assert_eq!(
+            shown("json", Destination::Terminal),
+            shown("json", Destination::Pipe),
+            "JSON escapes control characters already"
+        );
         assert_eq!(printed_to(Destination::Terminal, "%R"), br"\x00\x00\x00\x05\xff\xff\xff\xff");
     }
 }

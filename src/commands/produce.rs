@@ -1,8 +1,8 @@
-//! `curlew produce`: each line of standard input becomes a record.
+//! `curlew produce`: sends each line of standard input as a record.
 
 use super::bridge_client::BridgeTarget;
 use super::lines::InputLines;
-use super::progress::{ProduceProgress, both};
+use super::progress::{ProduceProgress, combine};
 use super::{exit, to_bridge, until_signal};
 use crate::broker::{AutoCreate, DeliveryResult};
 use crate::config::{Produce, Via};
@@ -13,10 +13,10 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Batches on their way to the broker; more are not read from standard input.
+/// Maximum of in-flight batches; further input is not read until one completes.
 const OUTSTANDING: usize = 32;
 
-/// Exit code 0 where every record was acknowledged, else 1.
+/// Returns exit code 0 if every record was acknowledged, and 1 otherwise.
 pub fn produce(settings: Produce) -> ExitCode {
     let progress = Arc::new(ProduceProgress::default());
     exit(match settings.source.via() {
@@ -34,8 +34,8 @@ pub fn produce(settings: Produce) -> ExitCode {
 fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) -> Result<(), String> {
     let (hub_at_signal, at_signal) = (hub.clone(), progress.clone());
     let work = move || {
-        // The channel has a place for every batch on its way, so a receipt never waits.
-        let (settled, receipts) = bounded(OUTSTANDING);
+        // The channel holds a receipt for every in-flight batch, so sending one never fails.
+        let (completed, receipts) = bounded(OUTSTANDING);
         let mut outstanding = 0;
         let mut lines = InputLines::new(io::stdin().lock());
         let read = loop {
@@ -48,12 +48,12 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
                 outstanding -= 1;
             }
             progress.sent(batch.len());
-            let first = progress.first(batch.len());
+            let first = progress.assign_numbers(batch.len());
             loop {
-                let (settled, counted) = (settled.clone(), progress.clone());
+                let (completed, counters) = (completed.clone(), progress.clone());
                 let done = move |outcomes: Vec<DeliveryResult>| {
-                    counted.settled(first, outcomes);
-                    let _ = settled.try_send(());
+                    counters.completed(first, outcomes);
+                    let _ = completed.try_send(());
                 };
                 match hub.produce(settings.topic.clone(), settings.acks, AutoCreate::Ask, batch.clone(), done) {
                     Ok(()) => break,
@@ -62,11 +62,11 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
                         outstanding -= 1;
                     }
                     Err(refused) => {
-                        let why = match refused {
+                        let reason = match refused {
                             Rejected::QueueFull => "it is larger than the queue",
-                            Rejected::TooManyStreams | Rejected::ShuttingDown => "it is ending",
+                            Rejected::TooManyStreams | Rejected::ShuttingDown => "the command is shutting down",
                         };
-                        return Err(format!("record {first} and what follows was not sent: {why}"));
+                        return Err(format!("record {first} and all that follow were not sent: {reason}"));
                     }
                 }
             }
@@ -75,9 +75,9 @@ fn to_kafka(settings: Produce, hub: Arc<Hub>, progress: Arc<ProduceProgress>) ->
         for _ in 0..outstanding {
             let _ = receipts.recv();
         }
-        both(progress.summary(), read)
+        combine(progress.summary(), read)
     };
-    // Standard input may never end; what was read from it gets its receipts.
+    // Standard input may never end. Shutting the hub down completes the records already read.
     until_signal(work, move || {
         hub_at_signal.shut_down();
         Some(at_signal.summary())

@@ -1,6 +1,6 @@
 //! What `produce` reports: records sent, acknowledged and failed.
 
-use super::say;
+use super::report;
 use crate::sync::lock;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
@@ -10,27 +10,29 @@ use std::time::{Duration, Instant};
 /// Failures that are reported one by one; further ones are only counted.
 const NAMED: usize = 3;
 
-/// How the records went, and how reading them went.
-pub fn both(written: Result<(), String>, read: Result<(), String>) -> Result<(), String> {
+/// Combines the result of writing the records with that of reading standard input.
+pub fn combine(written: Result<(), String>, read: Result<(), String>) -> Result<(), String> {
     match (written, read) {
         (Err(written), Err(read)) => Err(format!("{written}; {read}")),
         (written, read) => written.and(read),
     }
 }
 
-/// Counts, for the person who waits.
+/// Counters of one `produce`, shown on a terminal while it runs.
 #[derive(Default)]
 pub struct ProduceProgress {
     sent: AtomicU64,
     acknowledged: AtomicU64,
     failed: AtomicU64,
-    /// Records that have a number.
+    /// Records that have been assigned a number.
     numbered: AtomicU64,
     failures: Mutex<Vec<String>>,
+    /// When the counters were last shown.
     shown: Mutex<Option<Instant>>,
 }
 
 impl ProduceProgress {
+    /// Counts records as sent, and updates the terminal at most every 200 ms.
     pub fn sent(&self, records: usize) {
         let sent = self.sent.fetch_add(records as u64, Ordering::Relaxed) + records as u64;
         if !io::stderr().is_terminal() || io::stdin().is_terminal() {
@@ -44,12 +46,13 @@ impl ProduceProgress {
         }
     }
 
-    /// The number of the first of so many records, from 1.
-    pub fn first(&self, records: usize) -> u64 {
+    /// Assigns consecutive numbers to `records` records and returns the first. Numbers start at 1.
+    pub fn assign_numbers(&self, records: usize) -> u64 {
         self.numbered.fetch_add(records as u64, Ordering::Relaxed) + 1
     }
 
-    pub fn settled<E: std::fmt::Display, T>(&self, first: u64, outcomes: Vec<Result<T, E>>) {
+    /// Counts the outcomes of the records from number `first` on.
+    pub fn completed<E: std::fmt::Display, T>(&self, first: u64, outcomes: Vec<Result<T, E>>) {
         for (number, outcome) in (first..).zip(outcomes) {
             match outcome {
                 Ok(_) => {
@@ -66,21 +69,21 @@ impl ProduceProgress {
         }
     }
 
-    /// Says how it went; an error unless everything sent was acknowledged.
+    /// Reports the failures. Returns an error unless every record sent was acknowledged.
     pub fn summary(&self) -> Result<(), String> {
         let (sent, acknowledged) = (self.sent.load(Ordering::Relaxed), self.acknowledged.load(Ordering::Relaxed));
         if lock(&self.shown).is_some() {
             let _ = write!(io::stderr(), "\r");
         }
-        // Named once, also where a signal and the end of input meet.
-        lock(&self.failures).drain(..).for_each(say);
-        let (unsure, failed) = (sent - acknowledged, self.failed.load(Ordering::Relaxed));
-        if unsure > 0 {
+        // Drained, so that they are reported once even if a signal and the end of input coincide.
+        lock(&self.failures).drain(..).for_each(report);
+        let (unacknowledged, failed) = (sent - acknowledged, self.failed.load(Ordering::Relaxed));
+        if unacknowledged > 0 {
             let more = if failed > NAMED as u64 { "; the first failures are above" } else { "" };
-            return Err(format!("{unsure} of {sent} records were not acknowledged{more}"));
+            return Err(format!("{unacknowledged} of {sent} records were not acknowledged{more}"));
         }
         if io::stderr().is_terminal() {
-            say(format_args!("{acknowledged} records acknowledged"));
+            report(format_args!("{acknowledged} records acknowledged"));
         }
         Ok(())
     }

@@ -1,38 +1,38 @@
-//! Server-Sent Events, read as the WHATWG says (HTML, 9.2.6).
+//! A parser for Server-Sent Events (WHATWG HTML, section 9.2.6).
 
-/// One event as it is dispatched.
+/// One dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReceivedEvent {
-    /// Empty: an ordinary one.
+    /// The event type. Empty: the default, `message`.
     pub kind: String,
-    /// Lines joined by LF; `None`: there was no `data`, so only the id counts.
+    /// Data lines joined by LF. `None`: no `data` field, so only the id matters.
     pub data: Option<Vec<u8>>,
     pub id: Option<String>,
-    /// The last comment before its end: what the bridge says to whoever looks at the stream.
+    /// The last comment of the event. The bridge sends notices in comments.
     pub comment: Option<String>,
 }
 
-/// Cuts a stream into events. What is cut off in the middle of an event is never handed out.
+/// Splits a stream into events. An incomplete event at its end is dropped, as the specification requires.
 #[derive(Debug, Default)]
 pub struct Parser {
     buffer: Vec<u8>,
-    /// Already searched for a line end.
+    /// Bytes of the buffer already searched for a line end.
     searched: usize,
     event: ReceivedEvent,
     after_cr: bool,
 }
 
 impl Parser {
-    /// The longest line taken; a longer one is no stream of events.
+    /// Limit of a line, which is larger than any record.
     const MAX_LINE: usize = 256 << 20;
 
-    /// Adds what has come. False: a line is longer than any record can be.
+    /// Appends received bytes. Returns false if a line exceeds the limit.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         self.buffer.extend_from_slice(bytes);
         self.buffer.len() <= Self::MAX_LINE
     }
 
-    /// Takes the next whole event out.
+    /// Removes and returns the next complete event.
     pub fn next(&mut self) -> Option<ReceivedEvent> {
         let mut start = 0;
         let mut done = None;
@@ -130,12 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn whole_events_come_out_and_a_cut_one_does_not() {
+    fn complete_events_are_returned_and_a_partial_one_is_not() {
         assert_eq!(parsed(&[STREAM]), expected());
     }
 
     #[test]
-    fn every_line_end_counts() {
+    fn every_kind_of_line_end_is_accepted() {
         for end in ["\r", "\r\n"] {
             let text = String::from_utf8(STREAM.to_vec()).unwrap().replace('\n', end);
             assert_eq!(parsed(&[text.as_bytes()]), expected(), "{end:?}");
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn where_the_stream_is_cut_into_pieces_changes_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..8)) {
+        fn how_the_stream_is_split_makes_no_difference(cuts in prop::collection::vec(0..STREAM.len(), 0..8)) {
             let mut cuts = cuts;
             cuts.sort_unstable();
             let mut pieces = Vec::new();
@@ -160,7 +160,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+        fn the_parser_never_panics(bytes: Vec<u8>) {
             parsed(&[&bytes]);
         }
     }

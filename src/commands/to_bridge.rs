@@ -1,9 +1,9 @@
-//! `produce` through a running bridge: batches of lines in the REST Proxy's v2 binary envelope, which
-//! keeps every byte, over one connection.
+//! `produce` through a running bridge, over one connection: batches in the v2 binary format of Confluent's REST Proxy,
+//! which preserves every byte.
 
 use super::bridge_client::{self, BridgeClient, BridgeTarget, ClientError};
 use super::lines::InputLines;
-use super::progress::{ProduceProgress, both};
+use super::progress::{ProduceProgress, combine};
 use super::runtime;
 use crate::broker::Acks;
 use crate::config::Produce;
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 const TYPE: &str = "application/vnd.kafka.binary.v2+json";
-/// How long a bridge that is away or full is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long requests to an unreachable or overloaded bridge are retried.
+const RETRY_FOR: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
-/// Records of one request.
+/// Maximum of records per request.
 const RECORDS: usize = 1000;
 
 pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProgress) -> Result<(), String> {
@@ -37,16 +37,16 @@ pub fn produce(settings: &Produce, bridge: &BridgeTarget, progress: &ProduceProg
         };
         for records in batch.chunks(RECORDS) {
             progress.sent(records.len());
-            let first = progress.first(records.len());
+            let first = progress.assign_numbers(records.len());
             let body = serde_json::to_vec(&RequestBody::of(records)).map_err(|e| e.to_string())?;
             let outcomes = runtime.block_on(send(&mut client, bridge, &path, body.into(), records.len()));
-            progress.settled(first, outcomes);
+            progress.completed(first, outcomes);
         }
     };
-    both(progress.summary(), read)
+    combine(progress.summary(), read)
 }
 
-/// An outcome for each record.
+/// Sends one request, with retries, and returns the outcome of each record.
 async fn send(
     client: &mut Option<BridgeClient>,
     bridge: &BridgeTarget,
@@ -54,11 +54,11 @@ async fn send(
     body: bytes::Bytes,
     records: usize,
 ) -> Vec<Result<(), String>> {
-    let give_up = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RETRY_FOR;
     loop {
         let why = match attempt(client, bridge, path, body.clone(), records).await {
             Ok(outcomes) => return outcomes,
-            Err(Refusal::Later(why)) if Instant::now() < give_up => why,
+            Err(Refusal::Later(why)) if Instant::now() < deadline => why,
             Err(Refusal::Later(why) | Refusal::Final(why)) => return vec![Err(why); records],
         };
         log::info!("{why}; trying again");
@@ -67,7 +67,7 @@ async fn send(
 }
 
 enum Refusal {
-    /// Nothing was written; the same can work later.
+    /// Nothing was written; a retry can succeed.
     Later(String),
     Final(String),
 }

@@ -1,4 +1,4 @@
-//! `curlew config check`: what `curlew serve` would refuse, before it is started.
+//! `curlew config check`: reports what `curlew serve` would reject.
 
 use super::layers::{Layers, Origin, is_path};
 use super::{EarlyExit, Serve};
@@ -7,20 +7,20 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Each value was read by itself: what is left is how they fit together, and the files that they name.
+/// Checks combinations of settings, and the files that they name. The single values were checked when they were parsed.
 pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: &Layers) -> EarlyExit {
     let mut faults = layers.faults.clone();
     let mut unread = Vec::new();
     for arg in command.get_arguments().filter(|arg| is_path(arg) && arg.get_id() != "config") {
-        let missing = missing(arg, matches, layers);
-        if !missing.is_empty() {
+        let unreadable = unreadable_files(arg, matches, layers);
+        if !unreadable.is_empty() {
             unread.push(arg.get_id().as_str());
         }
-        faults.extend(missing);
+        faults.extend(unreadable);
     }
     faults.extend(settings.check().err().map(|stop| stop.lines().to_owned()));
-    // A file that cannot be read was named, and holds nothing.
-    let read = settings.faults().into_iter().filter(|(ids, _)| !ids.iter().any(|id| unread.contains(id)));
+    // An unreadable file is reported once, not again for its content.
+    let read = settings.file_errors().into_iter().filter(|(ids, _)| !ids.iter().any(|id| unread.contains(id)));
     faults.extend(read.filter_map(|(_, fault)| fault));
     if !faults.is_empty() {
         return EarlyExit::Refused(faults.join("\n"));
@@ -33,11 +33,11 @@ pub fn check(settings: &Serve, command: &Command, matches: &ArgMatches, layers: 
     })
 }
 
-/// Each file of `arg` that cannot be read.
-fn missing(arg: &Arg, matches: &ArgMatches, layers: &Layers) -> Vec<String> {
+/// Returns an error for each unreadable file of `arg`.
+fn unreadable_files(arg: &Arg, matches: &ArgMatches, layers: &Layers) -> Vec<String> {
     let id = arg.get_id().as_str();
-    let place = match layers.origin(id) {
-        // What is not named need not be there.
+    let prefix = match layers.origin(id) {
+        // Files of defaults are optional.
         Origin::Default => return Vec::new(),
         Origin::File(line) => layers.file.as_ref().map(|file| format!("{}:{line}: ", file.path.display())),
         Origin::Variable => arg.get_env().map(|name| format!("{}: ", name.to_string_lossy())),
@@ -47,15 +47,15 @@ fn missing(arg: &Arg, matches: &ArgMatches, layers: &Layers) -> Vec<String> {
     let fault = |path: &Path| {
         let what = unreadable(path, arg.get_value_hint())?;
         let name = arg.get_long().unwrap_or(id);
-        Some(format!("{}{name}: {} {what}", place.as_deref().unwrap_or_default(), path.display()))
+        Some(format!("{}{name}: {} {what}", prefix.as_deref().unwrap_or_default(), path.display()))
     };
     paths.filter_map(fault).collect()
 }
 
 fn unreadable(path: &Path, hint: ValueHint) -> Option<String> {
     if hint == ValueHint::DirPath {
-        // One that is not there yet is made.
-        return (path.exists() && !path.is_dir()).then(|| "is no folder".to_owned());
+        // A missing folder is created by `serve`.
+        return (path.exists() && !path.is_dir()).then(|| "is not a folder".to_owned());
     }
     let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));
     read.err().map(|e| format!("cannot be read: {e}"))

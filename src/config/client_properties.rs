@@ -1,12 +1,11 @@
-//! `--kafka-config FILE`: the `client.properties` that people have for Kafka's own clients and tools, with
-//! librdkafka's names for the same understood as well.
+//! `--kafka-config FILE`: the `client.properties` of Kafka's own clients and tools. librdkafka's names are accepted too.
 
 mod jaas;
-mod leftover;
 mod pem;
 mod sasl;
 mod text;
 mod tls;
+mod unsupported;
 
 use super::values;
 use crate::kafka::security::{Security, Trust};
@@ -15,21 +14,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the file says, checked.
+/// The checked content of the file.
 #[derive(Debug)]
 pub struct ClientProperties {
-    /// `host:port` of some brokers; may be empty.
+    /// `host:port` of the bootstrap brokers; may be empty.
     pub bootstrap: Vec<String>,
     pub client_id: Option<String>,
     /// `max.request.size`.
     pub max_request_bytes: Option<usize>,
     pub security: Security,
-    /// For the log at the start: what was left aside, and what is unwise.
+    /// Lines for the log at startup: ignored properties, and insecure settings.
     pub notes: Vec<String>,
 }
 
 impl ClientProperties {
-    /// An error says what to change; neither it nor anything else here holds a password.
+    /// Reads and checks a file. Neither errors nor notes contain passwords.
     pub fn read(path: &Path) -> Result<Self, String> {
         let wrong = |why| format!("--kafka-config {}: {why}", path.display());
         let text = small_file::read_once(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
@@ -42,7 +41,7 @@ impl ClientProperties {
 fn parse(text: &str) -> Result<ClientProperties, String> {
     let mut properties = Properties(text::parse(text));
     if properties.take("config.providers").is_some() {
-        return Err("config.providers is not followed here; write the values themselves into the file, and let only \
+        return Err("config.providers is not supported; write the values themselves into the file, and let only \
                     the bridge's user read it"
             .to_owned());
     }
@@ -53,9 +52,10 @@ fn parse(text: &str) -> Result<ClientProperties, String> {
     let max_request_bytes = properties.max_request_bytes()?;
     let mut notes = Vec::new();
     let protocol = Protocol::of(&mut properties)?;
-    // Where nothing is measured by them no file is read: what is left from another listener may be long gone.
-    let asks_over_tls = protocol.has_sasl() && sasl::endpoint(&properties).starts_with("https://");
-    let trust = if protocol.has_tls() || asks_over_tls { tls::trust(&mut properties)? } else { Trust::System };
+    // Files of unused settings are not read: leftovers of another listener may name files that no longer exist.
+    let token_endpoint_uses_tls = protocol.has_sasl() && sasl::endpoint(&properties).starts_with("https://");
+    let trust =
+        if protocol.has_tls() || token_endpoint_uses_tls { tls::trust(&mut properties)? } else { Trust::System };
     let tls = protocol.has_tls().then(|| tls::read(&mut properties, trust.clone())).transpose()?;
     let sasl = protocol.has_sasl().then(|| sasl::read(&mut properties, trust)).transpose()?;
     if protocol == Protocol::SaslPlaintext {
@@ -63,7 +63,7 @@ fn parse(text: &str) -> Result<ClientProperties, String> {
     }
     notes.extend(tls.as_ref().and_then(tls::note));
     notes.extend(sasl.as_ref().and_then(sasl::note));
-    notes.extend(leftover::judge(properties.0, protocol)?);
+    notes.extend(unsupported::check_unread(properties.0, protocol)?);
     Ok(ClientProperties {
         bootstrap,
         client_id,
@@ -90,9 +90,9 @@ enum Protocol {
 impl Protocol {
     fn of(properties: &mut Properties) -> Result<Self, String> {
         let Some(given) = properties.take("security.protocol") else {
-            // Kafka would go on in plain text, and nobody who wrote these meant that.
-            let means_more = |name: &&String| name.starts_with("sasl.") || name.starts_with("ssl.");
-            return match properties.0.keys().find(means_more) {
+            // Kafka's clients would use plain text, which contradicts these properties.
+            let is_security = |name: &&String| name.starts_with("sasl.") || name.starts_with("ssl.");
+            return match properties.0.keys().find(is_security) {
                 Some(name) => Err(format!("there is {name} but no security.protocol; {PROTOCOLS}")),
                 None => Ok(Self::Plaintext),
             };
@@ -117,7 +117,7 @@ impl Protocol {
 
 const PROTOCOLS: &str = "give PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL as security.protocol";
 
-/// What was not read yet.
+/// The properties that were not read yet.
 struct Properties(BTreeMap<String, String>);
 
 impl Properties {
@@ -125,7 +125,7 @@ impl Properties {
         self.0.remove(name)
     }
 
-    /// Kafka's name, or librdkafka's for the same.
+    /// Removes a property by Kafka's name or librdkafka's.
     fn take_either(&mut self, name: &str, other: &str) -> Option<String> {
         let other = self.take(other);
         self.take(name).or(other)
@@ -140,7 +140,7 @@ impl Properties {
             .ok_or_else(|| format!("max.request.size is {given:?}; give a number of bytes from 1 to {}", i32::MAX))
     }
 
-    /// Without blanks around it; `None` where it is empty.
+    /// Removes a property and trims it. `None` if it is missing or empty.
     fn word(&mut self, name: &str) -> Option<String> {
         self.take(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }

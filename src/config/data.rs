@@ -1,4 +1,4 @@
-//! What the log of our own keeps, where, and for how long.
+//! Settings of the embedded log: folder, partitions, retention.
 
 use super::values;
 use crate::embedded::EmbeddedSettings;
@@ -9,25 +9,25 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Topics kept here")]
 pub struct DataArgs {
-    /// Folder of the topics where no --kafka is given.
+    /// Folder of the topics if --kafka is not given.
     ///
-    /// Made if it is not there. One process at a time.
+    /// Created if missing. One process at a time can use it.
     #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath, default_value = "./curlew-data")]
     data: PathBuf,
 
-    /// Partitions of topics made in --data from now on.
+    /// Partitions of new topics in --data.
     ///
     /// With one, all records of a topic are in order.
     #[arg(long, env = "CURLEW_PARTITIONS", value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     partitions: u16,
 
-    /// How long --data keeps a record after it came: such as 12h or 30d, or forever.
+    /// How long --data retains a record: such as 12h or 30d, or forever.
     #[arg(long, env = "CURLEW_RETENTION_TIME", value_name = "TIME", default_value = "7d",
           value_parser = values::retention_time)]
     retention_time: Duration,
 
-    /// How much --data keeps of each topic: such as 500MiB, or unlimited.
+    /// How much --data retains of each topic: such as 500MiB, or unlimited.
     #[arg(long, env = "CURLEW_RETENTION_BYTES", value_name = "SIZE", default_value = "1GiB",
           value_parser = values::retention_bytes)]
     retention_bytes: u64,

@@ -1,4 +1,4 @@
-//! The settings of `curlew demo`: those of `serve`, on a folder that goes when it ends.
+//! The settings of `curlew demo`: a few of those of `serve`, and a temporary data folder.
 
 use super::access::Insecure;
 use super::{LogLevel, Serve, values};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Where to listen. On any other address than loopback, others in the network reach it.
+    /// Address to listen on. Any other than loopback is reachable from the network.
     #[arg(long, env = "CURLEW_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080",
           value_parser = values::listen)]
     listen: SocketAddr,
@@ -18,15 +18,15 @@ pub struct Demo {
     #[command(flatten)]
     insecure: Insecure,
 
-    /// How much to log on standard error.
+    /// Level of the log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: LogLevel,
 }
 
 impl Demo {
-    /// What `serve` would be told, with the topics in `folder` whatever else is set.
+    /// Returns settings for `serve` with the topics in `folder`, whatever else is configured.
     ///
-    /// An error is one of a variable of the environment.
+    /// An error is that of an environment variable.
     pub fn serve(&self, folder: &DemoFolder) -> Result<Serve, String> {
         let listen = self.listen.to_string();
         let mut arguments =
@@ -42,19 +42,19 @@ impl Demo {
     }
 }
 
-/// A folder of this process alone. Dropping it removes it.
+/// A temporary folder for this process. Dropping it removes it.
 #[derive(Debug)]
 pub struct DemoFolder(PathBuf);
 
 impl DemoFolder {
     pub fn new() -> io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("curlew-demo-{}-{:08x}", std::process::id(), fastrand::u32(..)));
-        // Others may have put something there: only a folder that is new is ours.
+        // Fails if the path exists, which another user may have created.
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
         Ok(Self(folder))
     }
 
-    /// Removes it now: for who ends the process without dropping anything.
+    /// Removes the folder, for a process that exits without running destructors.
     pub fn remove(&self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

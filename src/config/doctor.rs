@@ -17,20 +17,20 @@ pub struct Doctor {
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
 
-    /// Folder to look at where no --kafka is given.
+    /// Data folder to check if --kafka is not given.
     #[arg(long, env = "CURLEW_DATA", value_name = "FOLDER", value_hint = ValueHint::DirPath,
           default_value = "./curlew-data")]
     data: PathBuf,
 
-    /// Topic that must be there, to be read and written. Repeatable.
+    /// Topic that must exist and be readable and writable. Repeatable.
     #[arg(long = "topic", value_name = "TOPIC", action = ArgAction::Append, value_parser = TopicName::new)]
     pub topics: Vec<TopicName>,
 
-    /// How long each try may take.
+    /// Timeout of each attempt.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     pub timeout: Duration,
 
-    /// How long `serve` waits for Kafka's receipt, and may send a record again.
+    /// How long `serve` waits for Kafka's acknowledgement, and retries a record.
     #[arg(long, env = "CURLEW_PRODUCE_TIMEOUT", value_name = "TIME", default_value = "30s",
           value_parser = values::duration)]
     pub produce_timeout: Duration,
@@ -40,19 +40,20 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// What is to be looked at: what `serve` would use.
+/// What is checked: the log that `serve` would use.
 #[derive(Debug)]
-pub enum Patient<'a> {
+pub enum DoctorTarget<'a> {
     Kafka(&'a KafkaSettings),
     Folder(&'a Path),
 }
 
 impl Doctor {
-    pub fn patient(&self) -> Patient<'_> {
-        self.kafka.connection().map_or(Patient::Folder(&self.data), Patient::Kafka)
+    /// Kafka if it is configured, the data folder otherwise.
+    pub fn target(&self) -> DoctorTarget<'_> {
+        self.kafka.connection().map_or(DoctorTarget::Folder(&self.data), DoctorTarget::Kafka)
     }
 
-    /// What is found is said anyway.
+    /// Only errors, since the findings report everything else.
     pub(super) fn log_level(&self) -> LogLevel {
         LogLevel::Error
     }

@@ -1,6 +1,6 @@
 //! clap's errors, each on one line and without secrets.
 
-/// What clap says, without its usage.
+/// Returns clap's message as one line, without the usage.
 pub fn one_line(error: &clap::Error) -> String {
     let text = without_keys(&error.render().to_string());
     let mut line = String::new();
@@ -18,7 +18,7 @@ pub fn one_line(error: &clap::Error) -> String {
     line
 }
 
-/// Values are repeated in errors, but not what stands before the host in a URL.
+/// Masks the user information of URLs, since errors repeat the given values.
 fn without_keys(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

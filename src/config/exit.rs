@@ -1,4 +1,4 @@
-//! Why the process ends before it begins: help that was asked for, or what is wrong.
+//! Ends the process before it runs a command: with help, other output, or an error.
 
 use super::error_line::one_line;
 use super::layers::{Layers, Origin};
@@ -7,26 +7,26 @@ use clap::{Arg, Command};
 use std::ffi::OsString;
 use std::fmt;
 
-/// Ends the process before it does anything.
+/// Why no command runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EarlyExit {
-    /// Help, or what else was only to be shown, for standard output; exit code 0.
+    /// Help or other output, for standard output; exit code 0.
     Shown(String),
-    /// One line for standard error that says what was given, what is allowed, what to do; exit code 2. Only
-    /// `curlew config check` has a line for each thing that is wrong.
+    /// One line for standard error with the given value, what is allowed, and the remedy; exit code 2. `curlew config check`
+    /// has one line per error.
     Refused(String),
 }
 
 impl EarlyExit {
-    /// What is to be told.
+    /// The text.
     pub(super) fn lines(&self) -> &str {
         match self {
             Self::Shown(text) | Self::Refused(text) => text,
         }
     }
 
-    /// clap's several lines as one.
-    pub(super) fn of_clap(error: &clap::Error, definition: &Command, layers: &Layers) -> Self {
+    /// Joins clap's lines into one.
+    pub(super) fn from_clap(error: &clap::Error, definition: &Command, layers: &Layers) -> Self {
         if matches!(
             error.kind(),
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
@@ -34,16 +34,16 @@ impl EarlyExit {
             return Self::Shown(error.render().to_string());
         }
         let mut line = one_line(error);
-        let (command, words) = asked(definition, &layers.args);
-        if let Some(place) = place(error, command, layers) {
-            line.push_str(&format!(" (from {place})"));
+        let (command, words) = named_command(definition, &layers.args);
+        if let Some(source) = source_of(error, command, layers) {
+            line.push_str(&format!(" (from {source})"));
         }
         line.push_str(&format!("; `curlew {words}--help` shows what is allowed"));
         Self::Refused(line)
     }
 
-    /// The first of what is wrong with a file: who only wants to start need not read on.
-    pub(super) fn of_file(first: &str, more: usize) -> Self {
+    /// The first error of a file and the number of further ones, which `curlew config check` prints.
+    pub(super) fn from_file_errors(first: &str, more: usize) -> Self {
         Self::Refused(match more {
             0 => first.to_owned(),
             _ => format!("{first} (and {more} more: `curlew config check` shows all)"),
@@ -51,8 +51,8 @@ impl EarlyExit {
     }
 }
 
-/// The command that the arguments begin with, and its words, each followed by a blank.
-fn asked<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Command, String) {
+/// Returns the command that the arguments name, and its words, each followed by a blank.
+fn named_command<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Command, String) {
     let mut words = String::new();
     for arg in args.iter().skip(1) {
         let Some(found) = arg.to_str().and_then(|name| command.find_subcommand(name)) else { break };
@@ -62,9 +62,9 @@ fn asked<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Command, Strin
     (command, words)
 }
 
-/// Where a refused value comes from, if it was not typed.
-fn place(error: &clap::Error, command: &Command, layers: &Layers) -> Option<String> {
-    let arg = refused_setting(error, command)?;
+/// Returns the source of an invalid value, unless it is a flag.
+fn source_of(error: &clap::Error, command: &Command, layers: &Layers) -> Option<String> {
+    let arg = invalid_setting(error, command)?;
     match layers.origin(arg.get_id().as_str()) {
         Origin::Variable => Some(format!("the environment, {}", arg.get_env()?.to_string_lossy())),
         Origin::File(line) => Some(format!("{}:{line}", layers.file.as_ref()?.path.display())),
@@ -72,8 +72,8 @@ fn place(error: &clap::Error, command: &Command, layers: &Layers) -> Option<Stri
     }
 }
 
-/// The flag of `command` that `error` is about.
-fn refused_setting<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
+/// Returns the flag of `command` whose value is invalid.
+fn invalid_setting<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a Arg> {
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
     if error.kind() == ErrorKind::UnknownArgument {
         return None;
@@ -82,9 +82,9 @@ fn refused_setting<'a>(error: &clap::Error, command: &'a Command) -> Option<&'a 
     command.get_arguments().find(|arg| arg.get_long() == Some(long))
 }
 
-/// The variable whose value `error` refuses, by the id of its setting.
-pub fn refused_variable(error: &clap::Error, definition: &Command, layers: &Layers) -> Option<String> {
-    let id = refused_setting(error, asked(definition, &layers.args).0)?.get_id().as_str();
+/// Returns the id of the setting whose variable has an invalid value.
+pub fn invalid_variable(error: &clap::Error, definition: &Command, layers: &Layers) -> Option<String> {
+    let id = invalid_setting(error, named_command(definition, &layers.args).0)?.get_id().as_str();
     (layers.origin(id) == Origin::Variable).then(|| id.to_owned())
 }
 

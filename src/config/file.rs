@@ -1,4 +1,4 @@
-//! `curlew.toml`: settings by the names of their flags, each with the line it stands on.
+//! `curlew.toml`: settings by the names of their flags, with their lines.
 
 use crate::os::small_file;
 use clap::{Args, ValueHint};
@@ -6,35 +6,35 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
-/// Where a file is looked for that nobody named.
-pub const BESIDE: &str = "./curlew.toml";
+/// The settings file that is used if it exists and --config is not given.
+pub const DEFAULT_PATH: &str = "./curlew.toml";
 
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// Settings file in TOML; ./curlew.toml where there is one.
+    /// Settings file in TOML; ./curlew.toml if it exists.
     ///
-    /// Its names are those of the flags: listen = "0.0.0.0:8080", no-auto-create = true, cors-origin = ["https://a"]. A
-    /// flag wins over the environment, that over the file. Paths in it are seen from its folder. /dev/null: no file.
+    /// Names are those of the flags: listen = "0.0.0.0:8080", no-auto-create = true, cors-origin = ["https://a"]. Flags
+    /// override the environment, which overrides the file. Paths are relative to its folder. /dev/null: no file.
     #[arg(long, env = "CURLEW_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
-    /// What the file says in vain, a line each: variables are seldom where the file is edited.
+    /// Lines for the log about entries that a variable overrides, which is easily overlooked when editing the file.
     #[arg(skip)]
     pub overridden: Vec<String>,
 }
 
-/// A settings file as it was written.
+/// A parsed settings file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigText {
     pub path: PathBuf,
-    /// In the order of their lines.
+    /// Ordered by line.
     pub entries: Vec<FileEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
     pub name: String,
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
     pub value: FileValue,
 }
@@ -46,11 +46,11 @@ pub enum FileValue {
     Many(Vec<String>),
 }
 
-/// What is wrong with a file, and where.
+/// An error of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileError {
     path: PathBuf,
-    /// None: the file as a whole.
+    /// `None`: the whole file.
     line: Option<usize>,
     what: String,
 }
@@ -115,7 +115,7 @@ impl FileValue {
         })
     }
 
-    /// One text for each value; a lone one is a list of one.
+    /// Returns the values as texts; a single value is a list of one.
     pub fn texts(&self) -> Vec<&str> {
         match self {
             Self::Bool(true) => vec!["true"],
@@ -135,11 +135,9 @@ fn scalar(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Float(number) => number.as_str().to_owned(),
         DeValue::Boolean(yes) => yes.to_string(),
         DeValue::Datetime(time) => time.to_string(),
-        DeValue::Array(_) => return Err("a list of lists is no value of a setting".to_owned()),
+        DeValue::Array(_) => return Err("a setting cannot be a list of lists".to_owned()),
         DeValue::Table(_) => {
-            return Err(
-                "settings stand side by side, without [sections] and {tables}; write the flag's whole name".to_owned()
-            );
+            return Err("settings are not grouped in [sections] or {tables}; use the flag's full name".to_owned());
         }
     })
 }
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_value_is_a_text_that_a_flag_takes() {
+    fn every_kind_of_value_becomes_a_text_for_its_flag() {
         check(
             "# ours\nlisten = \"0.0.0.0:80\"\n\npartitions = 3\nno-auto-create = true\nmax = 0x1_0\nrate = 1.5\n\
              cors-origin = [\"https://a\",\n  \"https://b\"]\nfrom = 2026-01-31T08:00:00Z\n",
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_said_with_its_line() {
+    fn invalid_entries_are_reported_with_their_line() {
         check(
             "listen = 1\nlisten = 2\n",
             &expect![[r#"
@@ -195,33 +193,33 @@ mod tests {
         check(
             "a = 1\n[kafka]\nb = 1\n",
             &expect![[r#"
-            curlew.toml:2: kafka: settings stand side by side, without [sections] and {tables}; write the flag's whole name
+            curlew.toml:2: kafka: settings are not grouped in [sections] or {tables}; use the flag's full name
         "#]],
         );
         check(
             "a = [[1]]\nb.c = 1\nd = 99999999999999999999999999999999999999999\n",
             &expect![[r#"
-            curlew.toml:1: a: a list of lists is no value of a setting
-            curlew.toml:2: b: settings stand side by side, without [sections] and {tables}; write the flag's whole name
+            curlew.toml:1: a: a setting cannot be a list of lists
+            curlew.toml:2: b: settings are not grouped in [sections] or {tables}; use the flag's full name
             curlew.toml:3: d: 99999999999999999999999999999999999999999 is too large a number
         "#]],
         );
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
+    fn the_error_for_a_missing_file_names_it() {
         let said = ConfigText::read(Path::new("no/such.toml")).unwrap_err()[0].to_string();
         assert!(said.starts_with("no/such.toml: cannot be read: No such file"), "{said}");
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "(?s).*") {
+        fn parsing_never_panics(text in "(?s).*") {
             let _ = ConfigText::parse(Path::new("f"), &text);
         }
 
         #[test]
-        fn no_lines_of_settings_make_it_panic(lines in proptest::collection::vec("[a-z-]{0,4} ?[=.\\[]? ?[\"\\[{0-9a-z:TZ.,_+-]{0,12}[\"\\]}]?", 0..8)) {
+        fn parsing_lines_like_settings_never_panics(lines in proptest::collection::vec("[a-z-]{0,4} ?[=.\\[]? ?[\"\\[{0-9a-z:TZ.,_+-]{0,12}[\"\\]}]?", 0..8)) {
             let _ = ConfigText::parse(Path::new("f"), &lines.join("\n"));
         }
     }

@@ -1,4 +1,4 @@
-//! What a file says, as every command takes it.
+//! Tests of the settings file through every command.
 #![allow(clippy::unwrap_used)]
 
 use super::layers::settings;
@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A file that goes with the test.
+/// A settings file that is removed with the test.
 struct Written(PathBuf);
 
 impl Written {
@@ -26,7 +26,7 @@ impl Drop for Written {
     }
 }
 
-/// What is shown or refused, with FILE for the file's path and DIR for its folder's.
+/// Returns the output or the error, with FILE for the file's path and DIR for that of its folder.
 fn said(line: &str, text: &str) -> Result<String, String> {
     let file = Written::new(text);
     let (path, folder) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
@@ -38,7 +38,7 @@ fn said(line: &str, text: &str) -> Result<String, String> {
     }
 }
 
-/// The line of `name` in `config show`.
+/// Returns the line of `name` in the output of `config show`.
 fn shown(arguments: &str, text: &str, name: &str) -> String {
     let all = said(&format!("curlew config show --config FILE {arguments}"), text).unwrap();
     let line = all.lines().find(|line| line.trim_start_matches("# ").starts_with(&format!("{name} = ")));
@@ -46,7 +46,7 @@ fn shown(arguments: &str, text: &str, name: &str) -> String {
 }
 
 #[test]
-fn a_flag_wins_over_the_file_and_that_over_the_default() {
+fn a_flag_overrides_the_file_and_the_file_overrides_the_default() {
     let file = "max-streams = 7\ncors-origin = [\"https://a\", \"https://b\"]\n";
     assert_eq!(shown("", "", "max-streams"), "max-streams = 10000  # default");
     assert_eq!(shown("", file, "max-streams"), "max-streams = 7  # FILE:1");
@@ -57,7 +57,7 @@ fn a_flag_wins_over_the_file_and_that_over_the_default() {
 }
 
 #[test]
-fn the_program_takes_what_config_show_shows() {
+fn serve_uses_the_values_that_config_show_prints() {
     let file = Written::new("kafka = \"a:1,b:2\"\nheartbeat = \"1s\"\nno-auto-create = true\nmax-body = 1000\n");
     for line in ["curlew --config FILE", "curlew serve --config=FILE --kafka a:1 --kafka b:2"] {
         let line = line.replace("FILE", file.0.to_str().unwrap());
@@ -70,23 +70,23 @@ fn the_program_takes_what_config_show_shows() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_with_its_line() {
+fn errors_in_a_file_name_the_line() {
     let cases = [
-        ("\nlisen = \"a\"", "FILE:2: lisen is no setting; a similar one is listen; `curlew config show` lists all"),
-        ("CORS_ORIGIN = \"*\"", "FILE:1: CORS_ORIGIN is no setting; a similar one is cors-origin; "),
-        ("xyzzy = 1", "FILE:1: xyzzy is no setting; `curlew config show`"),
-        ("config = \"other.toml\"", "FILE:1: config is no setting"),
-        ("topic = \"t\"", "FILE:1: topic is no setting"),
+        ("\nlisen = \"a\"", "FILE:2: lisen is not a setting; a similar one is listen; `curlew config show` lists all"),
+        ("CORS_ORIGIN = \"*\"", "FILE:1: CORS_ORIGIN is not a setting; a similar one is cors-origin; "),
+        ("xyzzy = 1", "FILE:1: xyzzy is not a setting; `curlew config show`"),
+        ("config = \"other.toml\"", "FILE:1: config is not a setting"),
+        ("topic = \"t\"", "FILE:1: topic is not a setting"),
         ("listen = \"here\"", "FILE:1: invalid value 'here' for '--listen <ADDR:PORT>': give an IP address"),
         ("driver = \"best\"", "FILE:1: invalid value 'best' for '--driver <DRIVER>' [possible values: wire, crate]"),
         ("no-auto-create = \"yes\"", "FILE:1: no-auto-create: give true or false"),
         ("max-streams = [1, 2]", "FILE:1: max-streams: give one value, not a list"),
         ("max-streams = true", "FILE:1: invalid value 'true' for '--max-streams <N>': give a number"),
         ("cors-origin = [\"https://a\", \"b\"]", "FILE:1: invalid value 'b' for '--cors-origin <ORIGIN>'"),
-        ("[kafka]\na = 1", "FILE:1: kafka: settings stand side by side, without [sections]"),
+        ("[kafka]\na = 1", "FILE:1: kafka: settings are not grouped in [sections]"),
         (
             "xyzzy = 1\nb = 2",
-            "FILE:1: xyzzy is no setting; `curlew config show` lists all (and 1 more: `curlew config check`",
+            "FILE:1: xyzzy is not a setting; `curlew config show` lists all (and 1 more: `curlew config check`",
         ),
         ("listen", "FILE:1: "),
     ];
@@ -102,13 +102,13 @@ fn what_is_wrong_with_a_file_is_said_with_its_line() {
 }
 
 #[test]
-fn what_is_typed_wrongly_is_not_blamed_on_the_file() {
+fn an_invalid_flag_is_not_attributed_to_the_file() {
     let said = said("curlew serve --config FILE --listen here", "listen = \"127.0.0.1:1\"").unwrap_err();
     assert!(said.starts_with("invalid value 'here' for '--listen") && !said.contains("FILE"), "{said}");
 }
 
 #[test]
-fn consume_and_produce_take_from_the_file_what_is_theirs() {
+fn consume_and_produce_use_their_settings_of_the_file() {
     let file = Written::new("kafka = \"k:1\"\nmax-streams = 5\nlog-level = \"error\"\n");
     let config = file.0.to_str().unwrap();
     let Ok(Command::Consume(consume)) = read_line(&format!("curlew consume t --config {config}")) else { panic!() };
@@ -117,12 +117,12 @@ fn consume_and_produce_take_from_the_file_what_is_theirs() {
     let Ok(Command::Produce(produce)) = read_line(&line) else { panic!() };
     assert!(
         matches!(produce.source.via(), Via::Bridge(at) if at.url.authority == "127.0.0.1:9"),
-        "a flag wins over the file's kafka"
+        "a flag overrides the file's kafka"
     );
 }
 
 #[test]
-fn a_path_in_a_file_is_seen_from_its_folder() {
+fn a_path_in_a_file_is_relative_to_its_folder() {
     assert_eq!(shown("", "data = \"d\"", "data"), "data = \"DIR/d\"  # FILE:1");
     assert_eq!(shown("", "data = \"/d\"", "data"), "data = \"/d\"  # FILE:1");
     let here = std::path::absolute("d").unwrap();
@@ -130,7 +130,7 @@ fn a_path_in_a_file_is_seen_from_its_folder() {
 }
 
 #[test]
-fn what_config_show_prints_is_a_file_that_says_the_same() {
+fn the_output_of_config_show_is_an_equivalent_file() {
     let without_origins = |text: String| {
         let lines = text.lines().filter(|line| !line.starts_with("# File"));
         lines.map(|line| line.rsplit_once("  # ").map_or(line, |(setting, _)| setting).to_owned()).collect::<Vec<_>>()
@@ -202,7 +202,7 @@ fn every_setting_of_serve_can_stand_in_the_file() {
 }
 
 #[test]
-fn what_is_called_a_secret_is_masked() {
+fn settings_named_like_secrets_are_masked() {
     let secret = |name: &str| ["password", "secret", "passphrase"].iter().any(|word| name.ends_with(word));
     let definition = definition();
     for (name, arg) in settings(&definition) {
@@ -211,14 +211,14 @@ fn what_is_called_a_secret_is_masked() {
 }
 
 #[test]
-fn config_check_finds_what_is_not_there() {
+fn config_check_finds_missing_and_invalid_files() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let fine = said("curlew config check --config FILE", "max-streams = 5\ndata = \"new\"\n").unwrap();
     assert_eq!(fine, "FILE is fine: it sets 2 of the settings\n");
     let text = format!("max-streams = 5\ndata = {:?}\n", here.to_str().unwrap());
     let said = said("curlew config check --config FILE", &text).unwrap_err();
-    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is no folder"), "{said}");
-    // It is there, and is nothing of the kind.
+    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is not a folder"), "{said}");
+    // The file exists, but has other content.
     for (text, words) in [
         (format!("tls-cert = {here:?}\ntls-key = {here:?}\n"), "holds no certificates"),
         (
@@ -233,12 +233,12 @@ fn config_check_finds_what_is_not_there() {
 }
 
 #[test]
-fn config_check_says_all_that_is_wrong_with_a_file() {
+fn config_check_reports_every_error_of_a_file() {
     let text = "lisen = \"a\"\nmax-streams = \"many\"\nauth-file = \"none.toml\"\nlisten = \"0.0.0.0:1\"\n\
                 tls-cert = \"curlew.toml\"\ntls-key = \"none.pem\"\nkafka-config = \"curlew.toml\"\n";
     let said = said("curlew config check --config FILE", text).unwrap_err();
     let begins = [
-        "FILE:1: lisen is no setting; a similar one is listen",
+        "FILE:1: lisen is not a setting; a similar one is listen",
         "FILE:2: invalid value 'many' for '--max-streams <N>'",
         "FILE:6: tls-key: DIR/none.pem cannot be read: No such file",
         "FILE:3: auth-file: DIR/none.toml cannot be read: No such file",
@@ -268,5 +268,5 @@ fn completions_and_manuals_name_every_command() {
         assert!(page.starts_with(".ie") && page.contains(".SH SYNOPSIS"), "{page}");
     }
     let Err(EarlyExit::Refused(said)) = read_line("curlew man nonsense") else { panic!() };
-    assert!(said.contains("nonsense is no command of curlew: there are serve, "), "{said}");
+    assert!(said.contains("nonsense is not a command of curlew; the commands are serve, "), "{said}");
 }

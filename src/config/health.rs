@@ -1,4 +1,4 @@
-//! The settings of `curlew health`: where `serve` with the same settings listens.
+//! The settings of `curlew health`, which finds the address of `serve` in its settings.
 
 use super::file::ConfigFile;
 use super::values;
@@ -12,27 +12,28 @@ pub struct Health {
     #[command(flatten)]
     file: ConfigFile,
 
-    /// Where the bridge listens.
+    /// Address of the bridge.
     #[arg(long, env = "CURLEW_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080",
           value_parser = values::listen)]
     listen: SocketAddr,
 
-    /// The bridge's certificate; given, it is asked by HTTPS.
+    /// The bridge's certificate; if given, the check uses HTTPS.
     #[arg(long, env = "CURLEW_TLS_CERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
     tls_cert: Option<PathBuf>,
 
-    /// Ask whether the broker answers it, too.
+    /// Check the connection to the broker too.
     #[arg(long)]
     ready: bool,
 
-    /// How long the answer may take.
+    /// Timeout for the response.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     pub timeout: Duration,
 }
 
 impl Health {
+    /// The URL of the check.
     pub fn url(&self) -> String {
-        // Who listens on all addresses is asked on loopback.
+        // A bridge on all addresses also listens on loopback.
         let ip = match self.listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

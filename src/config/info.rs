@@ -1,36 +1,38 @@
-//! Commands that only tell: about the settings, to a shell, to `man`.
+//! Commands that only print: settings, shell completions, manual pages.
 
 use super::layers::{self, Layers};
 use super::{EarlyExit, Serve, check, show};
 use clap::{ArgMatches, Subcommand};
 use clap_complete::Shell;
 
+/// Commands that only print.
 #[derive(Debug, Subcommand)]
 pub enum InfoCommand {
-    /// Check or show the settings that `curlew serve` would have.
+    /// Check or show the settings that `curlew serve` would use.
     #[command(subcommand)]
     Config(Settings),
-    /// Print a shell's completions: source <(curlew completions bash).
+    /// Print shell completions: source <(curlew completions bash).
     Completions { shell: Shell },
-    /// Print the manual of curlew or one of its commands: curlew man serve | man -l -.
+    /// Print the manual page of curlew or of a command: curlew man serve | man -l -.
     Man { command: Option<String> },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Settings {
-    /// Say whether `curlew serve` would take the settings; exit code 0 or 2.
+    /// Check whether `curlew serve` would accept the settings; exit code 0 or 2.
     ///
-    /// Every line of the file and every variable is checked, and the files that settings name; what is wrong is a line
-    /// each. Takes the flags of `curlew serve` too.
+    /// Checks every line of the file, every variable, and the files that settings name, and prints one line per error.
+    /// Accepts the flags of `curlew serve`.
     Check(Box<Serve>),
-    /// Print every setting as TOML, with where its value comes from; secrets are masked.
+    /// Print every setting as TOML, with the source of its value; secrets are masked.
     ///
-    /// What is printed is a file that --config takes. Takes the flags of `curlew serve` too.
+    /// The output is a valid file for --config. Accepts the flags of `curlew serve`.
     Show(Box<Serve>),
 }
 
 impl InfoCommand {
-    pub fn tell(self, definition: clap::Command, matches: &ArgMatches, layers: &Layers) -> EarlyExit {
+    /// Returns the output, or the error.
+    pub fn run(self, definition: clap::Command, matches: &ArgMatches, layers: &Layers) -> EarlyExit {
         let (command, matches, _) = layers::innermost(&definition, matches);
         match self {
             Self::Config(Settings::Check(serve)) => check::check(&serve, command, matches, layers),
@@ -41,16 +43,16 @@ impl InfoCommand {
     }
 }
 
-/// `config check` and `config show` take what `serve` takes, and their help need not say it again.
-pub fn without_what_serve_says(definition: clap::Command) -> clap::Command {
+/// Hides the settings of `serve` in the help of `config check` and `config show`, which accept them too.
+pub fn hide_serve_settings(definition: clap::Command) -> clap::Command {
     let hide =
         |command: clap::Command| command.mut_args(|arg| if arg.get_id() == "config" { arg } else { arg.hide(true) });
     definition.mut_subcommand("config", |config| config.mut_subcommand("check", hide).mut_subcommand("show", hide))
 }
 
-/// What `-h` shows: without the variables, whose names follow from the flags'.
-pub fn in_short(definition: clap::Command) -> clap::Command {
-    definition.mut_args(|arg| arg.hide_env(true)).mut_subcommands(in_short)
+/// The definition for `-h`: without the variables, whose names follow from the flags.
+pub fn short_help(definition: clap::Command) -> clap::Command {
+    definition.mut_args(|arg| arg.hide_env(true)).mut_subcommands(short_help)
 }
 
 fn completions(mut definition: clap::Command, shell: Shell) -> String {
@@ -68,7 +70,10 @@ fn manual(mut definition: clap::Command, command: Option<&str>) -> EarlyExit {
     let Some(page) = page else {
         let names: Vec<_> = definition.get_subcommands().map(clap::Command::get_name).collect();
         let command = command.unwrap_or_default();
-        return EarlyExit::Refused(format!("{command} is no command of curlew: there are {}", names.join(", ")));
+        return EarlyExit::Refused(format!(
+            "{command} is not a command of curlew; the commands are {}",
+            names.join(", ")
+        ));
     };
     let mut out = Vec::new();
     match clap_mangen::Man::new(page).render(&mut out) {

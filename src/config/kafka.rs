@@ -1,4 +1,4 @@
-//! Which Kafka, and how to speak with it.
+//! Settings of the connection to Kafka.
 
 use super::client_properties::ClientProperties;
 use super::values;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Kafka")]
 pub struct KafkaArgs {
-    /// Kafka's address, or several: host:port,host:port.
+    /// Addresses of one or more brokers: host:port,host:port.
     #[arg(long = "kafka", env = "CURLEW_KAFKA", value_name = "HOST:PORT,…", value_delimiter = ',',
           value_parser = values::broker)]
     pub(super) brokers: Vec<String>,
@@ -17,14 +17,14 @@ pub struct KafkaArgs {
     /// File with TLS, user and password for Kafka: the client.properties of Kafka's own tools.
     ///
     /// Such as security.protocol, sasl.mechanism, sasl.jaas.config, and ssl.truststore.location as PEM. Its
-    /// bootstrap.servers count where no --kafka is given.
+    /// bootstrap.servers are used if --kafka is not given.
     #[arg(long, env = "CURLEW_KAFKA_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) kafka_config: Option<PathBuf>,
 
-    /// How to speak with Kafka: wire, or crate for brokers before 0.11.
+    /// Kafka client: wire, or crate for brokers before 0.11.
     ///
-    /// crate knows no TLS and no SASL, and believes the lengths that it is told: a broker, or whoever sits in between, can
-    /// make it ask for more memory than there is, which ends the bridge.
+    /// crate supports neither TLS nor SASL, and does not check lengths in responses: a broker, or an attacker in between, can
+    /// make it allocate more memory than available, which ends the bridge.
     #[arg(long, env = "CURLEW_DRIVER", value_name = "DRIVER", default_value = "wire")]
     pub(super) driver: Driver,
 
@@ -33,25 +33,25 @@ pub struct KafkaArgs {
 }
 
 impl KafkaArgs {
-    /// Kafka, where any is given.
+    /// Kafka, if it is configured.
     pub fn connection(&self) -> Option<&kafka::KafkaSettings> {
         self.connection.as_ref()
     }
 
-    /// No Kafka, whatever was given.
+    /// Removes the configuration of Kafka.
     pub(super) fn clear(&mut self) {
         self.brokers.clear();
         self.kafka_config = None;
         self.connection = None;
     }
 
-    /// Puts together what was given, for [`connection`](Self::connection).
+    /// Resolves the settings for [`connection`](Self::connection).
     pub(super) fn connect(&mut self) -> Result<(), String> {
         self.connection = self.resolve()?;
         Ok(())
     }
 
-    /// An error says what does not fit.
+    /// Combines the flags with the file of --kafka-config.
     pub(super) fn resolve(&self) -> Result<Option<kafka::KafkaSettings>, String> {
         let file = self.kafka_config.as_deref().map(ClientProperties::read).transpose()?;
         let brokers = match (self.brokers.as_slice(), &file) {
@@ -69,7 +69,7 @@ impl KafkaArgs {
         };
         if security.is_on() && self.driver == Driver::Crate {
             return Err(format!(
-                "--driver crate speaks PLAINTEXT only, and the file of --kafka-config wants {}; leave --driver out, or \
+                "--driver crate supports only PLAINTEXT, and the file of --kafka-config requires {}; omit --driver, or \
                  give --driver wire",
                 security.describe()
             ));

@@ -6,50 +6,50 @@ use crate::record::now;
 use clap::{ArgAction, Args, Subcommand};
 use time::OffsetDateTime;
 
-/// What is made for an auth file.
+/// Creates an entry for an auth file.
 #[derive(Debug, Args)]
 pub struct KeyCommand {
     #[command(subcommand)]
-    pub make: Make,
+    pub action: KeyAction,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Make {
-    /// Print a new key, once, and the lines for the file of --auth-file that let it in.
+pub enum KeyAction {
+    /// Print a new key, once, and its entry for the file of --auth-file.
     New(NewKey),
-    /// Read a password from standard input, and print the lines for the file of --auth-file that let it in.
+    /// Read a password from standard input, and print its entry for the file of --auth-file.
     ///
-    /// For what people remember. It is hashed with argon2, and used with its name: curl -u NAME:PASSWORD, or in the page's
-    /// sign-in.
+    /// For passwords that people choose. The entry holds an argon2 hash. Clients send name and password: curl -u
+    /// NAME:PASSWORD, or the sign-in of the dashboard.
     Password(NewKey),
 }
 
-/// Who it is for, and what they may do.
+/// The name and the rights of an entry.
 #[derive(Debug, Args)]
 pub struct NewKey {
-    /// Who holds it; each in the file has a name of its own.
+    /// Name of the entry, unique in the file.
     #[arg(long, value_name = "NAME", default_value = "key", value_parser = name)]
     pub name: String,
 
-    /// Topics that it may write: a name, the beginning of names with * at its end, or * for all. Repeatable.
+    /// Topics it may write: a name, a prefix followed by *, or * for all. Repeatable.
     #[arg(long = "produce", value_name = "PATTERN", action = ArgAction::Append, value_parser = pattern)]
     pub produce: Vec<TopicPattern>,
 
-    /// Topics that it may read, likewise. Repeatable.
+    /// Topics it may read, as with --produce. Repeatable.
     ///
     /// Without any pattern it may read and write all topics.
     #[arg(long = "consume", value_name = "PATTERN", action = ArgAction::Append, value_parser = pattern)]
     pub consume: Vec<TopicPattern>,
 
-    /// Topics that it may delete, likewise. Repeatable.
+    /// Topics it may delete, as with --produce. Repeatable.
     #[arg(long = "manage", value_name = "PATTERN", action = ArgAction::Append, value_parser = pattern)]
     pub manage: Vec<TopicPattern>,
 
-    /// Let it read /metrics.
+    /// Allow it to read /metrics.
     #[arg(long)]
     pub metrics: bool,
 
-    /// When it ends, counted from now: such as 12h or 90d. Without it: never.
+    /// Lifetime from now, such as 12h or 90d. Unlimited if not given.
     #[arg(long = "expires-in", value_name = "TIME", value_parser = end)]
     pub expires: Option<OffsetDateTime>,
 }
@@ -66,5 +66,5 @@ fn end(text: &str) -> Result<OffsetDateTime, String> {
     let age = values::retention_time(text).map_err(|e| e.replace(", or forever", ""))?;
     let seconds = i64::try_from(age.as_secs()).ok().and_then(|age| age.checked_add(now().div_euclid(1000)));
     let end = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    end.ok_or_else(|| "that is further than the calendar goes".to_owned())
+    end.ok_or_else(|| "the time is beyond the supported calendar".to_owned())
 }

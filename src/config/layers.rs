@@ -1,6 +1,6 @@
-//! Flag before environment before file before default: what a file says becomes flags where nothing else was said.
+//! The precedence flag, environment, file, default: entries of the file become flags unless a flag or variable is set.
 
-use super::file::{BESIDE, ConfigText, FileEntry, FileError, FileValue};
+use super::file::{ConfigText, DEFAULT_PATH, FileEntry, FileError, FileValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use std::collections::BTreeMap;
@@ -8,38 +8,39 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Where a setting's value comes from; the later wins.
+/// The source of a setting's value, by rising precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Origin {
     #[default]
     Default,
-    /// The file, and its line there.
+    /// The settings file, with the line.
     File(usize),
     Variable,
     Flag,
 }
 
-/// The arguments with what the file adds, and where each setting comes from.
+/// The arguments, extended by the file's entries, and the source of each setting.
 #[derive(Debug, Default)]
 pub struct Layers {
     pub args: Vec<OsString>,
     pub file: Option<ConfigText>,
-    /// What is wrong with the file, a line each; it is left out of the arguments.
+    /// Errors of the file, one line each. Invalid entries are not added to the arguments.
     pub faults: Vec<String>,
-    /// Each entry of the file that a variable wins over, as a line for the log.
+    /// Entries of the file that a variable overrides, as lines for the log.
     pub overridden: Vec<String>,
-    /// By the id of the argument.
+    /// Keys are the ids of arguments.
     origins: BTreeMap<String, Origin>,
 }
 
 impl Layers {
+    /// The source of the setting with this id.
     pub fn origin(&self, id: &str) -> Origin {
         self.origins.get(id).copied().unwrap_or_default()
     }
 
-    /// Puts the file's settings where flags would stand: behind the name of the command.
+    /// Inserts the file's settings as flags, after the name of the command.
     pub fn new(definition: &Command, mut args: Vec<OsString>) -> Self {
-        // Faults of what was typed are found, and told better, once all is together.
+        // Invalid arguments are reported later, by the parse of the extended arguments, which has better messages.
         let Ok(typed) = definition.clone().ignore_errors(true).try_get_matches_from(&args) else {
             return Self { args, ..Self::default() };
         };
@@ -49,7 +50,7 @@ impl Layers {
         let mut refused = |faults: Vec<FileError>| layers.faults.extend(faults.iter().map(FileError::to_string));
         let mut file = path.and_then(|path| ConfigText::read(&path).map_err(&mut refused).ok());
         if let Some(file) = &mut file {
-            refused(take_faults(definition, command, file));
+            refused(remove_invalid(definition, command, file));
         }
         let mut of_file = Vec::new();
         for arg in command.get_arguments() {
@@ -59,7 +60,7 @@ impl Layers {
                 (Origin::File(_), Some(file), Some(entry)) => of_file.extend(flags(arg, entry, &file.path)),
                 (Origin::Variable, Some(file), Some(entry)) => {
                     let variable = arg.get_env().unwrap_or_default().to_string_lossy();
-                    let line = file.fault(entry, format!("{}: {variable} is set and wins", entry.name));
+                    let line = file.fault(entry, format!("{}: {variable} overrides it", entry.name));
                     layers.overridden.push(line.to_string());
                 }
                 _ => {}
@@ -77,7 +78,7 @@ impl Layers {
     }
 }
 
-/// The command that was asked for, what was typed for it, and how many names deep it is.
+/// Returns the innermost subcommand, its arguments, and its depth.
 pub fn innermost<'a>(mut command: &'a Command, mut matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches, usize) {
     let mut depth = 0;
     while let Some((name, under)) = matches.subcommand()
@@ -92,16 +93,16 @@ fn takes_a_file(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.get_id() == "config")
 }
 
-/// The file that was named, or the one in this folder.
+/// Returns the path of the named file, or of the one in the working directory if it exists.
 fn path(command: &Command, matches: &ArgMatches) -> Option<PathBuf> {
     let variable = || {
         let config = command.get_arguments().find(|arg| arg.get_id() == "config")?;
         config.get_env().and_then(std::env::var_os).map(PathBuf::from)
     };
-    // One that cannot be looked at is there: its settings must not be missed without a word.
-    let is_there = |path: &PathBuf| !matches!(path.symlink_metadata(), Err(e) if e.kind() == ErrorKind::NotFound);
-    let beside = || Some(PathBuf::from(BESIDE)).filter(is_there);
-    matches.get_one::<PathBuf>("config").cloned().or_else(variable).or_else(beside)
+    // A file that cannot be examined counts as existing, so that its settings are not ignored silently.
+    let exists = |path: &PathBuf| !matches!(path.symlink_metadata(), Err(e) if e.kind() == ErrorKind::NotFound);
+    let default = || Some(PathBuf::from(DEFAULT_PATH)).filter(exists);
+    matches.get_one::<PathBuf>("config").cloned().or_else(variable).or_else(default)
 }
 
 fn origin(arg: &Arg, typed: &ArgMatches, entry: Option<&FileEntry>) -> Origin {
@@ -114,29 +115,29 @@ fn origin(arg: &Arg, typed: &ArgMatches, entry: Option<&FileEntry>) -> Origin {
     }
 }
 
-/// What may stand in a file: each flag that has a variable, of any command. Only the file itself is named elsewhere.
+/// Returns the settings that a file may contain: each flag of any command that has a variable, except --config itself.
 pub fn settings(definition: &Command) -> BTreeMap<&str, &Arg> {
     let own = definition.get_arguments().filter(|arg| arg.get_env().is_some() && arg.get_id() != "config");
     let own = own.filter_map(|arg| Some((arg.get_long()?, arg)));
     definition.get_subcommands().flat_map(settings).chain(own).collect()
 }
 
-/// Takes the entries out whose names nobody knows or whose values their flag would refuse.
-fn take_faults(definition: &Command, command: &Command, file: &mut ConfigText) -> Vec<FileError> {
+/// Removes entries with unknown names and with values that their flag rejects, and returns the errors.
+fn remove_invalid(definition: &Command, command: &Command, file: &mut ConfigText) -> Vec<FileError> {
     let known = settings(definition);
     let own = settings(command);
-    // A value is judged alone, whatever else is set.
+    // Values are checked one by one, without the environment.
     let alone = command.clone().mut_args(|arg| arg.env(None::<&str>));
     let what = |entry: &FileEntry| match (known.get(entry.name.as_str()), own.get(entry.name.as_str())) {
         (None, _) => Some(unknown(&entry.name, known.keys().copied())),
-        (_, Some(arg)) => refused(&alone, arg, entry, &file.path),
-        // Of another command.
+        (_, Some(arg)) => value_error(&alone, arg, entry, &file.path),
+        // A setting of another command.
         (Some(_), None) => None,
     };
-    let judged: Vec<_> = file.entries.iter().map(|entry| Some(file.fault(entry, what(entry)?))).collect();
-    let mut is_right = judged.iter().map(Option::is_none);
+    let checked: Vec<_> = file.entries.iter().map(|entry| Some(file.fault(entry, what(entry)?))).collect();
+    let mut is_right = checked.iter().map(Option::is_none);
     file.entries.retain(|_| is_right.next().unwrap_or_default());
-    judged.into_iter().flatten().collect()
+    checked.into_iter().flatten().collect()
 }
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
@@ -144,11 +145,11 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let score = |known: &str| strsim::jaro_winkler(&as_flag, known);
     let nearest = known.max_by(|a, b| score(a).total_cmp(&score(b))).filter(|nearest| score(nearest) > 0.7);
     let nearest = nearest.map(|nearest| format!("; a similar one is {nearest}")).unwrap_or_default();
-    format!("{name} is no setting{nearest}; `curlew config show` lists all")
+    format!("{name} is not a setting{nearest}; `curlew config show` lists all")
 }
 
-/// What the flag of `entry` says to its value.
-fn refused(alone: &Command, arg: &Arg, entry: &FileEntry, file: &Path) -> Option<String> {
+/// Returns the error of the entry's flag for its value.
+fn value_error(alone: &Command, arg: &Arg, entry: &FileEntry, file: &Path) -> Option<String> {
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let takes_many = matches!(arg.get_action(), ArgAction::Append) || arg.get_value_delimiter().is_some();
     let name = &entry.name;
@@ -161,12 +162,12 @@ fn refused(alone: &Command, arg: &Arg, entry: &FileEntry, file: &Path) -> Option
     use clap::error::ErrorKind::{ArgumentConflict, DisplayHelp, MissingRequiredArgument};
     let words = std::iter::once(alone.get_name().into()).chain(flags(arg, entry, file));
     let error = alone.clone().no_binary_name(false).try_get_matches_from(words).err()?;
-    // What else is needed with it may be set elsewhere.
+    // Required and conflicting settings are checked later, with all sources.
     let fits = matches!(error.kind(), MissingRequiredArgument | ArgumentConflict | DisplayHelp);
     (!fits).then(|| super::error_line::one_line(&error))
 }
 
-/// `entry` as it would be typed. Paths in a file are seen from where the file is.
+/// Returns `entry` as flags. Paths are relative to the folder of the file.
 fn flags(arg: &Arg, entry: &FileEntry, file: &Path) -> Vec<OsString> {
     if matches!(arg.get_action(), ArgAction::SetTrue) {
         return Vec::from_iter((entry.value == FileValue::Bool(true)).then(|| format!("--{}", entry.name).into()));
@@ -176,7 +177,7 @@ fn flags(arg: &Arg, entry: &FileEntry, file: &Path) -> Vec<OsString> {
         Some(delimiter) if !texts.is_empty() => {
             vec![flag(&entry.name, texts.join(&delimiter.to_string()).as_ref())]
         }
-        _ if is_path(arg) => texts.iter().map(|text| flag(&entry.name, beside(file, text).as_os_str())).collect(),
+        _ if is_path(arg) => texts.iter().map(|text| flag(&entry.name, relative_to(file, text).as_os_str())).collect(),
         _ => texts.iter().map(|text| flag(&entry.name, text.as_ref())).collect(),
     }
 }
@@ -187,12 +188,12 @@ fn flag(name: &str, value: &std::ffi::OsStr) -> OsString {
     flag
 }
 
-/// Whether the value of `arg` is a file or a folder.
+/// Whether the value of `arg` is a path.
 pub fn is_path(arg: &Arg) -> bool {
     matches!(arg.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath)
 }
 
-fn beside(file: &Path, path: &str) -> PathBuf {
+fn relative_to(file: &Path, path: &str) -> PathBuf {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty() && *folder != Path::new("."));
     folder.map_or_else(|| path.into(), |folder| folder.join(path).components().collect())
 }

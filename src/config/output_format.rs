@@ -1,16 +1,16 @@
 //! The formats of `consume --output`: `value`, `json`, `exact`, or a template with kcat's tokens.
 
-/// What to print for each record.
+/// How `consume` prints a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// The [`envelope`], one a line.
+    /// The JSON envelope, one per line.
     Json,
-    /// The exact [`envelope`], one a line: what `produce --format record` reads.
+    /// The exact JSON envelope, one per line, which `produce --format record` reads.
     Exact,
     Format(Vec<FormatToken>),
 }
 
-/// A piece of a format.
+/// An element of a format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FormatToken {
     Text(Vec<u8>),
@@ -18,34 +18,34 @@ pub enum FormatToken {
     Partition,
     Offset,
     Key,
-    /// Of the key, in bytes; -1 for null.
+    /// Length of the key in bytes; -1 for null.
     KeyLength,
     Value,
-    /// Of the value, in bytes; -1 for null.
+    /// Length of the value in bytes; -1 for null.
     ValueLength,
-    /// The same as a big-endian 32-bit integer.
+    /// [`ValueLength`](Self::ValueLength) as a big-endian 32-bit integer.
     ValueLengthBinary,
-    /// Milliseconds since the epoch; -1 where the broker keeps none.
+    /// Milliseconds since the epoch; -1 without a timestamp.
     Timestamp,
     /// `name=value,name=value`; null prints as NULL, as with kcat.
     Headers,
 }
 
 impl OutputFormat {
-    /// Reads `value`, `json` or a format.
+    /// Parses `value`, `json`, `exact` or a format.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "json" => Ok(Self::Json),
             "exact" => Ok(Self::Exact),
             "value" => Self::parse(r"%v\n"),
-            _ if !text.contains(['%', '\\']) => {
-                Err(format!("{text:?} is none; give value, json, exact or a format such as '%t/%p/%o: %v\\n'"))
-            }
+            _ if !text.contains(['%', '\\']) => Err(format!(
+                "{text:?} is not an output format; give value, json, exact or a format such as '%t/%p/%o: %v\\n'"
+            )),
             _ => tokens(text).map(Self::Format),
         }
     }
 
-    /// Whether nothing but the value is printed.
+    /// Whether the format uses only the value of records.
     pub fn is_value_only(&self) -> bool {
         match self {
             Self::Json | Self::Exact => false,
@@ -84,7 +84,7 @@ fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
                 Some('0') => 0,
                 Some('\\') => b'\\',
                 Some('x') => hex(chars.next(), chars.next())?,
-                other => return Err(format!("{} is not known; {HELP}", shown('\\', other))),
+                other => return Err(format!("{} is unknown; {HELP}", shown('\\', other))),
             }),
             char => text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
         }
@@ -98,7 +98,7 @@ fn tokens(format: &str) -> Result<Vec<FormatToken>, String> {
 const HELP: &str = "allowed are %t topic, %p partition, %o offset, %k key, %v or %s value, %T timestamp in ms, %h headers, \
                     %K and %S lengths of key and value, %R the value's length in binary, %%, \\n \\t \\r \\0 \\\\ and \\xNN";
 
-/// `None`: a percent sign.
+/// Parses the letter after a percent sign. `None`: a literal percent sign.
 fn token(letter: Option<char>) -> Result<Option<FormatToken>, String> {
     Ok(Some(match letter {
         Some('%') => return Ok(None),
@@ -112,7 +112,7 @@ fn token(letter: Option<char>) -> Result<Option<FormatToken>, String> {
         Some('R') => FormatToken::ValueLengthBinary,
         Some('T') => FormatToken::Timestamp,
         Some('h') => FormatToken::Headers,
-        other => return Err(format!("{} is not known; {HELP}", shown('%', other))),
+        other => return Err(format!("{} is unknown; {HELP}", shown('%', other))),
     }))
 }
 
@@ -135,16 +135,16 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_no_format_is_refused_with_what_is_allowed() {
+    fn invalid_formats_are_rejected_with_the_allowed_tokens() {
         for bad in ["", "xml", "%q", "%", "\\", r"\q", r"\x4", r"\xgg"] {
             assert!(OutputFormat::parse(bad).is_err(), "{bad}");
         }
-        assert!(OutputFormat::parse("%q").unwrap_err().starts_with("%q is not known; allowed are %t topic"));
+        assert!(OutputFormat::parse("%q").unwrap_err().starts_with("%q is unknown; allowed are %t topic"));
     }
 
     proptest! {
         #[test]
-        fn no_format_makes_it_panic(format in ".*") {
+        fn parsing_never_panics(format in ".*") {
             let _ = OutputFormat::parse(&format);
             let _ = OutputFormat::parse(&format!("%{format}"));
         }

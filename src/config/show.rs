@@ -1,10 +1,10 @@
-//! `curlew config show`: every setting as a file would have it, and where it comes from.
+//! `curlew config show`: prints every setting as TOML, with its source.
 
 use super::layers::{Layers, Origin, is_path};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fmt::Write;
 
-/// TOML of all settings of `command`. What is secret is masked, what is not set is a comment.
+/// Returns all settings of `command` as TOML. Secrets are masked, and unset settings are comments.
 pub fn show(command: &Command, matches: &ArgMatches, layers: &Layers) -> String {
     let file = layers.file.as_ref().map(|file| file.path.display().to_string());
     let mut out = String::from("# Settings of `curlew serve`: flag before environment before file before default.\n");
@@ -28,7 +28,7 @@ pub fn show(command: &Command, matches: &ArgMatches, layers: &Layers) -> String 
     out
 }
 
-/// In the order of their first setting.
+/// Returns the headings in the order of their first setting.
 fn headings<'a>(settings: impl Iterator<Item = &'a Arg>) -> Vec<&'a str> {
     let mut seen = Vec::new();
     for heading in settings.map(heading) {
@@ -59,12 +59,12 @@ fn line(arg: &Arg, matches: &ArgMatches, origin: &str) -> String {
     format!("{name} = {written}  # {origin}\n")
 }
 
-/// Secrets are what --help does not show from the environment either.
+/// Secrets are the settings whose variables `--help` hides.
 fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set()
 }
 
-/// A value without what is secret in it, and a path from the root: a file may stand in another folder.
+/// Returns a value without its secret part, and a path as absolute, since the output may be stored in another folder.
 fn public(arg: &Arg, value: &str) -> String {
     match std::path::absolute(value) {
         Ok(path) if is_path(arg) => path.display().to_string(),
@@ -72,7 +72,7 @@ fn public(arg: &Arg, value: &str) -> String {
     }
 }
 
-/// A URL's password is a secret.
+/// Masks the password of a URL.
 fn without_password(value: &str) -> String {
     match value.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('@'))) {
         Some((scheme, Some((user, host)))) if user.contains(':') && !user.contains('/') => {

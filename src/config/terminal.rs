@@ -18,7 +18,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where `consume` and `produce` find the topics.
+/// Arguments that select Kafka or a bridge for `consume`, `produce` and `export`.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     #[command(flatten)]
@@ -27,34 +27,34 @@ pub struct SourceArgs {
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
 
-    /// A running bridge, used where no Kafka is given.
+    /// A running bridge, used if Kafka is not given.
     #[arg(long, env = "CURLEW_URL", value_name = "URL", default_value = "http://127.0.0.1:8080",
           value_parser = values::bridge)]
     url: BridgeUrl,
 
-    /// Who vouches for a bridge at https, in PEM, instead of the CAs that the system knows; or the bridge's own certificate.
+    /// CA of an https bridge in PEM, instead of the system's CAs; or the bridge's own certificate.
     #[arg(long, env = "CURLEW_CACERT", value_name = "FILE", value_hint = ValueHint::FilePath)]
     cacert: Option<PathBuf>,
 
-    /// Key, token or NAME:PASSWORD for the bridge at --url; better in the variable, where ps does not show it.
+    /// Key, token or NAME:PASSWORD for the bridge at --url; prefer the variable, which ps does not show.
     #[arg(long, env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
     token: Option<HiddenText>,
 
-    /// How much to log on standard error.
+    /// Level of the log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "warn")]
     pub(super) log_level: LogLevel,
 }
 
-/// The way to the topics that a [`Source`] chooses.
+/// What [`SourceArgs`] selects.
 #[derive(Debug, Clone, Copy)]
 pub enum Via<'a> {
     Kafka(&'a KafkaSettings),
-    Bridge(BridgeAt<'a>),
+    Bridge(BridgeArgs<'a>),
 }
 
-/// A running bridge, and what it takes to talk to it.
+/// The address of a running bridge, and the credentials for it.
 #[derive(Debug, Clone, Copy)]
-pub struct BridgeAt<'a> {
+pub struct BridgeArgs<'a> {
     pub url: &'a BridgeUrl,
     /// A PEM file.
     pub cacert: Option<&'a Path>,
@@ -62,14 +62,15 @@ pub struct BridgeAt<'a> {
 }
 
 impl SourceArgs {
+    /// Kafka if it is configured, the bridge otherwise.
     pub fn via(&self) -> Via<'_> {
-        let bridge = BridgeAt { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
+        let bridge = BridgeArgs { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
         self.kafka.connection().map_or(Via::Bridge(bridge), Via::Kafka)
     }
 
-    /// A --url that was typed wins over a CURLEW_KAFKA or CURLEW_KAFKA_CONFIG of the environment, and that over a
-    /// file's url.
-    pub(super) fn prefer_what_was_said_later(&mut self, layers: &Layers) {
+    /// Applies the precedence of sources between --url and Kafka: a --url flag overrides CURLEW_KAFKA and
+    /// CURLEW_KAFKA_CONFIG, which override the url of a file.
+    pub(super) fn apply_precedence(&mut self, layers: &Layers) {
         if layers.origin("url") > layers.origin("brokers").max(layers.origin("kafka_config")) {
             self.kafka.clear();
         }
@@ -78,7 +79,7 @@ impl SourceArgs {
 
 #[derive(Debug, Args)]
 pub struct Consume {
-    /// Topics to read. One that does not exist yet is waited for, without --until-end.
+    /// Topics to read. Without --until-end, missing topics are awaited.
     #[arg(value_name = "TOPIC", required = true, value_parser = TopicName::new)]
     pub topics: Vec<TopicName>,
 
@@ -103,16 +104,16 @@ pub struct Consume {
     #[arg(long = "where", value_name = "EXPR", value_parser = values::condition)]
     pub condition: Option<Arc<Expression>>,
 
-    /// End at the end of every partition as it is now.
+    /// End at the present end of every partition.
     #[arg(long)]
     pub until_end: bool,
 
-    /// End after so many records.
+    /// End after N records.
     #[arg(long, value_name = "N")]
     pub limit: Option<NonZeroU64>,
 
-    /// How to print a record: value, json, exact (JSON from which every byte can be had back; `curlew produce
-    /// --format record` reads it), or a format of %t topic, %p partition, %o offset, %k key,
+    /// How to print a record: value, json, exact (JSON that preserves every byte, for `curlew produce --format
+    /// record`), or a format of %t topic, %p partition, %o offset, %k key,
     /// %v or %s value, %T time in ms, %h headers, %K and %S length of key and value, %%, \n, \t.
     #[arg(long, value_name = "FORMAT", default_value = r"Message: %v\n", value_parser = OutputFormat::parse)]
     pub output: OutputFormat,
@@ -122,18 +123,18 @@ pub struct Consume {
 }
 
 impl Consume {
-    /// What has an end does not wait for topics.
+    /// Whether to wait for missing topics; a bounded stream does not.
     pub fn missing(&self) -> Missing {
         if self.until_end { Missing::Refuse } else { Missing::Wait }
     }
 }
 
-/// What to do where records are missing.
+/// How to handle a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnGap {
-    /// Say so.
+    /// Report it.
     #[default]
-    GoOn,
+    Continue,
     Fail,
 }
 
@@ -156,7 +157,7 @@ pub struct Export {
 }
 
 impl From<Export> for Consume {
-    /// All that is there, exactly, or a failure.
+    /// Reads the topic up to its end, and fails at a gap.
     fn from(export: Export) -> Self {
         Self {
             topics: vec![export.topic],
@@ -182,16 +183,16 @@ pub struct Produce {
     #[command(flatten)]
     pub source: SourceArgs,
 
-    /// What a line is: value, or record (what `curlew export` writes: a JSON object with value, key, headers and
-    /// timestamp; its topic, partition and offset count for nothing).
+    /// Format of a line: value, or record (the output of `curlew export`: a JSON object with value, key, headers and
+    /// timestamp; topic, partition and offset are ignored).
     #[arg(long, value_name = "FORMAT", default_value = "value")]
     pub format: LineFormat,
 
-    /// With --format record: write each record to the partition that its line names.
+    /// With --format record: write each record to the partition in its line.
     #[arg(long, conflicts_with = "partition")]
     pub keep_partitions: bool,
 
-    /// What stands between key and value of a line, such as : or \t. A line without it has no key.
+    /// Separator between key and value of a line, such as : or \t. A line without it has no key.
     #[arg(long, value_name = "SEP", value_parser = Separator::parse)]
     pub key_separator: Option<Separator>,
 
@@ -203,15 +204,15 @@ pub struct Produce {
     #[arg(long = "header", value_name = "NAME=VALUE", action = ArgAction::Append, value_parser = values::header)]
     pub headers: Vec<(String, String)>,
 
-    /// How many copies must have a record before it counts as written: all, 1 or 0.
+    /// Replicas that must have a record before it is acknowledged: all, 1 or 0.
     #[arg(long, value_name = "ACKS", default_value = "all", value_parser = acks)]
     pub acks: Acks,
 }
 
 impl Produce {
-    /// Refuses what would count for nothing.
+    /// Rejects settings that would have no effect.
     pub(super) fn check(&self) -> Result<(), EarlyExit> {
-        let no_use = match self.format {
+        let reason = match self.format {
             LineFormat::Value if self.keep_partitions => {
                 "--keep-partitions is for --format record: a line that is a value names no partition"
             }
@@ -220,18 +221,18 @@ impl Produce {
             }
             _ => return Ok(()),
         };
-        Err(EarlyExit::Refused(no_use.to_owned()))
+        Err(EarlyExit::Refused(reason.to_owned()))
     }
 }
 
-/// What a line of standard input is.
+/// The format of a line of standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LineFormat {
     Value,
     Record,
 }
 
-/// What stands between key and value of a line; not empty.
+/// The separator between key and value of a line; not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Separator(pub Vec<u8>);
 
@@ -241,7 +242,7 @@ impl Separator {
     }
 }
 
-/// Whatever it is: it must not be shown in an error.
+/// Accepts any text: an error would repeat the secret.
 fn token(text: &str) -> Result<HiddenText, std::convert::Infallible> {
     Ok(HiddenText::new(text.trim()))
 }

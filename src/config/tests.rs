@@ -16,7 +16,7 @@ fn consume(line: &str) -> Consume {
 }
 
 #[test]
-fn the_definition_is_sound() {
+fn the_definition_is_valid() {
     Cli::command().debug_assert();
 }
 
@@ -33,7 +33,7 @@ fn plain_curlew_serves() {
 }
 
 #[test]
-fn what_is_wrong_is_said_on_one_line() {
+fn errors_are_one_line() {
     let cases = [
         ("curlew --partitions 0", "--partitions"),
         ("curlew --retention-time soon", "such as 12h, 7d or 365d, or forever"),
@@ -62,7 +62,7 @@ fn what_is_wrong_is_said_on_one_line() {
 }
 
 #[test]
-fn without_kafka_topics_are_kept_in_a_folder() {
+fn without_kafka_topics_are_stored_in_a_folder() {
     let embedded = |line: &str| match read_line(line).unwrap() {
         Command::Serve(serve) if serve.kafka().is_none() => serve.embedded(),
         other => panic!("{other:?}"),
@@ -78,7 +78,7 @@ fn without_kafka_topics_are_kept_in_a_folder() {
 #[test]
 fn a_token_is_never_shown() {
     let way = consume("curlew consume t --token hush");
-    assert!(matches!(way.source.via(), Via::Bridge(BridgeAt { token: Some(token), .. }) if token.reveal() == "hush"));
+    assert!(matches!(way.source.via(), Via::Bridge(BridgeArgs { token: Some(token), .. }) if token.reveal() == "hush"));
     assert!(!format!("{way:?}").contains("hush"), "{way:?}");
     for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
         let Err(EarlyExit::Refused(said)) = read_line(&format!("curlew consume t --url {url}")) else {
@@ -89,14 +89,14 @@ fn a_token_is_never_shown() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_are_not_errors() {
     for line in ["curlew --help", "curlew --version", "curlew -h", "curlew serve --help", "curlew help consume"] {
         assert!(matches!(read_line(line), Err(EarlyExit::Shown(_))), "{line}");
     }
 }
 
 #[test]
-fn consume_reads_through_kafka_or_a_bridge() {
+fn consume_reads_from_kafka_or_a_bridge() {
     let via = consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
     assert!(matches!(via.source.via(), Via::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate));
     assert!(matches!(via.from, StartPosition::Time(_)));

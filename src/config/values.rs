@@ -1,4 +1,4 @@
-//! Values of settings as a person writes them. Each error says what is allowed.
+//! Parsers for the values of settings. Each error says what is allowed.
 
 use crate::cel::{CompileError, Expression};
 use crate::http::Network;
@@ -22,7 +22,7 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
 const LISTEN_HELP: &str = "give an IP address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for \
                            every network of this machine";
 
-/// A number from 1 on, or `unlimited`.
+/// A positive number, or `unlimited`.
 pub fn count(text: &str) -> Result<usize, String> {
     if text == "unlimited" {
         return Ok(UNLIMITED);
@@ -38,7 +38,7 @@ pub fn network(text: &str) -> Result<Network, String> {
     network.ok_or("give an address, or a network such as 10.0.0.0/8 or fd00::/8".to_owned())
 }
 
-/// An expression that says which records are wanted.
+/// A filter expression.
 pub fn condition(text: &str) -> Result<Arc<Expression>, CompileError> {
     Expression::compile(text).map(Arc::new)
 }
@@ -78,7 +78,7 @@ pub fn origin(text: &str) -> Result<String, String> {
     if !scheme_fits || !host_fits {
         return Err(help.to_owned());
     }
-    // Browsers leave a scheme's own port out, so that is what an Origin is compared with.
+    // Browsers omit a scheme's default port in Origin.
     let default = matches!((scheme, port_number), ("http", Some(80)) | ("https", Some(443)));
     Ok(match port_number {
         Some(port) if !default => format!("{scheme}://{host}:{port}"),
@@ -105,11 +105,11 @@ pub fn size(text: &str) -> Result<usize, String> {
     number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or(help.to_owned())
 }
 
-/// Bytes, or `auto`: what suits the machine.
+/// Bytes, or `auto`: derived from the memory of the machine.
 pub fn memory_budget(text: &str) -> Result<usize, String> {
     if text == "auto" {
-        let there = memory_limit::of_process().unwrap_or(usize::MAX);
-        return Ok((there / 4).clamp(64 << 20, memory_budget::DEFAULT));
+        let available = memory_limit::of_process().unwrap_or(usize::MAX);
+        return Ok((available / 4).clamp(64 << 20, memory_budget::DEFAULT));
     }
     let least = memory_budget::MIN;
     size(text).map_err(|help| format!("{help}, or auto")).and_then(|bytes| {
@@ -117,7 +117,7 @@ pub fn memory_budget(text: &str) -> Result<usize, String> {
     })
 }
 
-/// A number from 1 on.
+/// A positive number.
 pub fn number(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|count| *count > 0).ok_or("give a number from 1 on, such as 10000")
 }
@@ -132,7 +132,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or("give a number and a unit, such as 500ms, 15s, 2m or 1h, from 1ms to 7d".to_owned())
 }
 
-/// The same, or `0s`.
+/// A [`duration`], or `0s`.
 pub fn delay(text: &str) -> Result<Duration, String> {
     if parse_age(text) == Some(0) { Ok(Duration::ZERO) } else { duration(text) }
 }
@@ -154,7 +154,7 @@ pub fn retention_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Bytes with `\t`, `\n`, `\r`, `\0`, `\\` and `\xNN` for what cannot be typed.
+/// Bytes, with the escapes `\t`, `\n`, `\r`, `\0`, `\\` and `\xNN`.
 pub fn separator(text: &str) -> Result<Vec<u8>, String> {
     let help = "give one character or more; \\t, \\n, \\r, \\0, \\\\ and \\xNN are understood";
     let mut out = Vec::new();
@@ -185,7 +185,7 @@ pub fn header(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Where a running bridge is.
+/// The address of a running bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BridgeUrl {
     pub scheme: UrlScheme,
@@ -216,7 +216,7 @@ pub fn bridge(text: &str) -> Result<BridgeUrl, String> {
     };
     let rest = rest.trim_end_matches('/');
     if rest.contains('@') {
-        return Err("a key in a URL is seen by others; give it as --token or CURLEW_TOKEN".to_owned());
+        return Err("credentials in a URL are visible to others; give them as --token or CURLEW_TOKEN".to_owned());
     }
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_separator_may_hold_what_cannot_be_typed() {
+    fn a_separator_may_contain_escapes() {
         for (text, bytes) in [(":", &b":"[..]), ("\\t", b"\t"), ("=>", b"=>"), ("\\x1f", b"\x1f"), ("a\\\\b", b"a\\b")]
         {
             assert_eq!(separator(text).as_deref(), Ok(bytes), "{text}");
@@ -316,7 +316,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_a_check_panic(text in ".*") {
+        fn parsers_never_panic(text in ".*") {
             let _ = (listen(&text), broker(&text), origin(&text), size(&text));
             let _ = (duration(&text), separator(&text), header(&text), bridge(&text));
         }

@@ -22,7 +22,7 @@ pub enum Trace {
 
 /// Returns the request id of the client if it is valid. Otherwise creates one and adds it to the headers.
 pub fn identify(headers: &mut HeaderMap) -> RequestId {
-    let given = headers.get(REQUEST_ID).and_then(|id| RequestId::taken(id.to_str().ok()?));
+    let given = headers.get(REQUEST_ID).and_then(|id| RequestId::parse(id.to_str().ok()?));
     given.unwrap_or_else(|| {
         let created = RequestId::new();
         if let Some(value) = value(&created) {

@@ -1,4 +1,4 @@
-//! Lines for programs.
+//! JSON lines, for programs.
 
 use super::{Levels, current};
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
@@ -8,11 +8,12 @@ use std::io::Write;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// Writes one JSON object per line.
 pub struct JsonLogger(pub Levels);
 
 impl Log for JsonLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.admits(metadata)
+        self.0.allow(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -20,7 +21,7 @@ impl Log for JsonLogger {
             return;
         }
         let line = line(record, OffsetDateTime::now_utc(), current().as_deref());
-        // In one write, so that lines of several threads do not mix. Nobody reads it: then it is lost.
+        // A single write, so that lines of several threads do not mix. If nothing reads standard error, the line is lost.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
@@ -39,7 +40,7 @@ fn line(record: &Record<'_>, now: OffsetDateTime, request: Option<&str>) -> Stri
     if let Some(request) = request {
         fields.put("request", request);
     }
-    // Its values are ours and cannot fail.
+    // The values are Curlew's own and their visit is infallible.
     let _ = record.key_values().visit(&mut fields);
     serde_json::Value::Object(fields.0).to_string() + "\n"
 }
@@ -58,11 +59,11 @@ impl<'kvs> VisitSource<'kvs> for JsonFields {
     }
 }
 
-/// Where one field's value goes.
+/// The destination of one field's value.
 struct Field<'a>(&'a mut Map<String, serde_json::Value>, &'a str);
 
 impl Field<'_> {
-    fn is(self, value: impl Into<serde_json::Value>) -> Result<(), Error> {
+    fn set(self, value: impl Into<serde_json::Value>) -> Result<(), Error> {
         self.0.insert(self.1.to_owned(), value.into());
         Ok(())
     }
@@ -70,23 +71,23 @@ impl Field<'_> {
 
 impl<'v> VisitValue<'v> for Field<'_> {
     fn visit_any(&mut self, value: Value<'_>) -> Result<(), Error> {
-        Field(self.0, self.1).is(value.to_string())
+        Field(self.0, self.1).set(value.to_string())
     }
 
     fn visit_u64(&mut self, value: u64) -> Result<(), Error> {
-        Field(self.0, self.1).is(value)
+        Field(self.0, self.1).set(value)
     }
 
     fn visit_i64(&mut self, value: i64) -> Result<(), Error> {
-        Field(self.0, self.1).is(value)
+        Field(self.0, self.1).set(value)
     }
 
     fn visit_f64(&mut self, value: f64) -> Result<(), Error> {
-        Field(self.0, self.1).is(value)
+        Field(self.0, self.1).set(value)
     }
 
     fn visit_bool(&mut self, value: bool) -> Result<(), Error> {
-        Field(self.0, self.1).is(value)
+        Field(self.0, self.1).set(value)
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_line_is_one_object_whatever_it_says() {
+    fn a_line_is_one_object_whatever_the_message_contains() {
         let values = [("status", Value::from(503u16)), ("path", Value::from("/a\"b"))];
         let record = Record::builder()
             .level(log::Level::Warn)
@@ -109,11 +110,11 @@ mod tests {
         let line = line(&record, now, Some("r-1"));
         assert_eq!(line.matches('\n').count(), 1);
         assert!(!line.contains('\u{1b}'));
-        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let wanted = json!({
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let expected = json!({
             "ts": "2026-01-31T08:00:00.123456789Z", "level": "warn", "target": "curlew::http", "request": "r-1",
             "message": "two\nlines and a \u{1b}[31mcolour", "status": 503, "path": "/a\"b",
         });
-        assert_eq!(said, wanted);
+        assert_eq!(parsed, expected);
     }
 }

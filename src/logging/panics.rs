@@ -1,4 +1,4 @@
-//! Panics as lines of the log, a bounded number of them: a client that finds one must not be able to fill a disk.
+//! Logs panics, a bounded number of them: a client that can cause one must not be able to fill the disk.
 
 use crate::sync::lock;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -6,10 +6,11 @@ use std::panic::PanicHookInfo;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Panics that are logged in an interval. `curlew_worker_panics_total` counts all of them.
+/// Panics logged per [`INTERVAL`]. `curlew_worker_panics_total` counts all of them.
 const LOGGED: u32 = 5;
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Limits the rate of logged panics.
 #[derive(Debug, Default)]
 struct Limit {
     since: Option<Instant>,
@@ -18,7 +19,7 @@ struct Limit {
 }
 
 impl Limit {
-    /// The number that was skipped since the last one that was logged; `None`: skip this one, too.
+    /// Returns the number of panics skipped since the last logged one, or `None` if this one is to be skipped as well.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.since.is_none_or(|since| now.duration_since(since) >= INTERVAL) {
             (self.since, self.in_interval) = (Some(now), 0);
@@ -34,10 +35,10 @@ impl Limit {
 
 static LIMIT: Mutex<Limit> = Mutex::new(Limit { since: None, in_interval: 0, skipped: 0 });
 
-/// In place of the standard hook, which writes every panic in full, and not in the log's format.
-pub fn log_them() {
+/// Replaces the default hook, which prints every panic in full and not in the log's format.
+pub fn install_hook() {
     std::panic::set_hook(Box::new(|info| {
-        // Never held while a line is written.
+        // Released before the line is written.
         let admitted = lock(&LIMIT).admit(Instant::now());
         if let Some(skipped) = admitted {
             log::error!("{}", line(info, skipped));
@@ -47,10 +48,10 @@ pub fn log_them() {
 
 fn line(info: &PanicHookInfo<'_>, skipped: u64) -> String {
     let thread = std::thread::current();
-    let said = info.to_string().replace('\n', " ");
-    let mut line = format!("thread {} {said}; please report this", thread.name().unwrap_or("without a name"));
+    let message = info.to_string().replace('\n', " ");
+    let mut line = format!("thread {} {message}; please report this", thread.name().unwrap_or("without a name"));
     if skipped > 0 {
-        line.push_str(&format!(" ({skipped} panics before it were not logged)"));
+        line.push_str(&format!(" ({skipped} earlier panics were not logged)"));
     }
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {

@@ -1,24 +1,24 @@
-//! Which request the code that runs just now serves.
+//! The id of the request that the current task or thread serves.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-/// Names one request in answers, logs and records. Cheap to clone.
+/// Identifies one request in responses, logs and record headers. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
     pub const MAX_LEN: usize = 128;
 
-    /// As a client gives it: 1 to 128 of `A-Z a-z 0-9 . _ ~ : = + / @ -`, so that it can stand anywhere as it is.
-    pub fn taken(text: &str) -> Option<Self> {
+    /// Parses a client's id: 1 to 128 of `A-Z a-z 0-9 . _ ~ : = + / @ -`, which need no escaping in headers and logs.
+    pub fn parse(text: &str) -> Option<Self> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"._~:=+/@-".contains(&b);
-        let is_good = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(fits);
-        is_good.then(|| Self(text.into()))
+        let is_valid = (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(fits);
+        is_valid.then(|| Self(text.into()))
     }
 
-    /// One that nobody else is likely to have: 64 random bits in hexadecimal.
+    /// Generates an id: 64 random bits in hexadecimal.
     pub fn new() -> Self {
         Self(format!("{:016x}", fastrand::u64(..)).into())
     }
@@ -48,12 +48,12 @@ tokio::task_local! {
     static REQUEST: RequestId;
 }
 
-/// All that `work` logs, on whichever thread it goes on, names the request.
+/// Adds the request id to every line that `work` logs, on whichever thread it is polled.
 pub fn while_serving<F: Future>(id: RequestId, work: F) -> impl Future<Output = F::Output> {
     REQUEST.scope(id, work)
 }
 
-/// All that `work` logs on this thread names the request, where there is one.
+/// Adds the request id, if there is one, to every line that `work` logs on this thread.
 pub fn while_working<T>(id: Option<RequestId>, work: impl FnOnce() -> T) -> T {
     match id {
         Some(id) => REQUEST.sync_scope(id, work),
@@ -61,7 +61,7 @@ pub fn while_working<T>(id: Option<RequestId>, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// The request that is served here.
+/// Returns the id of the request that the current task or thread serves.
 pub fn current() -> Option<RequestId> {
     REQUEST.try_with(RequestId::clone).ok()
 }
@@ -72,20 +72,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_taken_as_it_is_or_not_at_all() {
+    fn an_id_is_accepted_unchanged_or_rejected() {
         for good in ["a", "0af7651916cd43dd8448eb211c80319c", "id/1:2=3+4@5_6~7-8.9", &"x".repeat(128)] {
-            assert_eq!(RequestId::taken(good).as_deref(), Some(good));
+            assert_eq!(RequestId::parse(good).as_deref(), Some(good));
         }
         for bad in ["", "a b", "a\nb", "ä", "a\"b", "a,b", "{}", &"x".repeat(129)] {
-            assert_eq!(RequestId::taken(bad), None, "{bad}");
+            assert_eq!(RequestId::parse(bad), None, "{bad}");
         }
-        let made = RequestId::new();
-        assert_eq!(RequestId::taken(&made), Some(made.clone()));
-        assert_ne!(made, RequestId::new());
+        let generated = RequestId::new();
+        assert_eq!(RequestId::parse(&generated), Some(generated.clone()));
+        assert_ne!(generated, RequestId::new());
     }
 
     #[tokio::test]
-    async fn a_request_is_known_where_it_is_served_and_nowhere_else() {
+    async fn a_request_id_is_known_only_while_its_request_is_served() {
         assert_eq!(current(), None);
         let id = RequestId::new();
         let inside = while_serving(id.clone(), async {

@@ -1,34 +1,34 @@
-//! Lines for people.
+//! Text lines, for people.
 
 use super::{Levels, current};
 use log::{Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Where standard error is a pipe that nobody reads, a line cannot be printed and `eprintln` panics;
-/// that must not end what only wanted to log.
+/// Writes lines with time, level and target. `eprintln`, which prints them, panics when standard error is a closed pipe;
+/// the panic is caught, so that it does not end the thread that logs.
 pub struct TextLogger {
-    lines: SimpleLogger,
+    logger: SimpleLogger,
     levels: Levels,
 }
 
 impl TextLogger {
     pub fn new(levels: Levels) -> Self {
-        let lines = SimpleLogger::new().with_level(levels.own.max(levels.others)).with_utc_timestamps();
-        Self { lines, levels }
+        let logger = SimpleLogger::new().with_level(levels.own.max(levels.others)).with_utc_timestamps();
+        Self { logger, levels }
     }
 
     fn write(&self, record: &Record<'_>) {
-        let Some(request) = current() else { return self.lines.log(record) };
-        // What a message is about, it says; only which request it belongs to is for all of them alike.
-        let words = format_args!("{} request={request}", record.args());
-        self.lines.log(&Record::builder().metadata(record.metadata().clone()).args(words).build());
+        let Some(request) = current() else { return self.logger.log(record) };
+        // Key-value data repeats what the message says, so only the request id is added.
+        let text = format_args!("{} request={request}", record.args());
+        self.logger.log(&Record::builder().metadata(record.metadata().clone()).args(text).build());
     }
 }
 
 impl Log for TextLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.levels.admits(metadata)
+        self.levels.allow(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -38,6 +38,6 @@ impl Log for TextLogger {
     }
 
     fn flush(&self) {
-        self.lines.flush();
+        self.logger.flush();
     }
 }

@@ -1,11 +1,11 @@
-//! How many files, connections among them, this process may have open.
+//! The limit of open file descriptors (RLIMIT_NOFILE), which bounds connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one, as far as the system lets us; what holds then. `usize::MAX`: no limit.
+/// Raises the soft limit to the hard limit, if the system allows it, and returns the limit in force. `usize::MAX`: none.
 pub fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
-    let holds = if raised { maximum } else { current };
-    holds.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+    let is_raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let limit = if is_raised { maximum } else { current };
+    limit.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }

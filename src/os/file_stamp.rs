@@ -1,24 +1,26 @@
-//! A file as it was when it was read, to notice that it is another by now.
+//! Detects that a file has changed since it was read.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+/// A file's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStamp {
     path: PathBuf,
-    /// What changes with it, as good as surely: when it was changed, which it is, how long it is. `None`: not there.
+    /// Change time in seconds and nanoseconds, inode, length. `None`: the file does not exist.
     stamp: Option<(i64, i64, u64, u64)>,
 }
 
 impl FileStamp {
-    /// Of what a link leads to: Kubernetes changes links.
+    /// Reads the state of the file. Follows symbolic links, since Kubernetes updates mounted files by changing links.
     pub fn now(path: PathBuf) -> Self {
         let found = path.metadata().ok();
         let stamp = found.map(|found| (found.ctime(), found.ctime_nsec(), found.ino(), found.len()));
         Self { path, stamp }
     }
 
-    pub fn is_another_now(&self) -> bool {
+    /// Whether the file now differs from this stamp.
+    pub fn has_changed(&self) -> bool {
         Self::now(self.path.clone()) != *self
     }
 }

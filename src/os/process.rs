@@ -1,4 +1,4 @@
-//! What the system knows of this process: memory, files, processor time (Linux, proc(5)).
+//! Resource usage of this process: memory, file descriptors, CPU time (Linux, proc(5)).
 
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
@@ -7,49 +7,52 @@ use std::fs;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The values of Prometheus' standard process metrics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Usage {
-    /// Seconds since the epoch.
+    /// Start time in seconds since the epoch.
     pub started: f64,
-    /// Bytes in main memory, and of address space.
+    /// Resident memory in bytes.
     pub resident: u64,
+    /// Virtual memory in bytes.
     pub virtual_memory: u64,
-    /// Seconds of processor time.
+    /// CPU time in seconds, user and system.
     pub cpu: f64,
     pub threads: u64,
-    /// Open files, connections among them, and how many are allowed; `None`: as many as you like.
+    /// Open file descriptors, connections among them.
     pub open_files: u64,
+    /// The limit of open file descriptors. `None`: unlimited.
     pub max_files: Option<u64>,
 }
 
-/// An error where the system is not Linux, or hides it.
+/// Reads the current usage. Fails where `/proc` is missing or not readable.
 pub fn usage() -> io::Result<Usage> {
     let stat = fs::read_to_string("/proc/self/stat")?;
-    // The second field is a name that may hold anything, in brackets; the next one is the third.
+    // The second field, the name in parentheses, may contain spaces and parentheses, so fields are counted after the last one.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
     let field = |number: usize| -> io::Result<u64> {
         let text = fields.get(number - 3).and_then(|text| text.parse().ok());
-        text.ok_or_else(|| io::Error::other("/proc/self/stat is not as it should be"))
+        text.ok_or_else(|| io::Error::other("unexpected format of /proc/self/stat"))
     };
     let ticks = clock_ticks_per_second() as f64;
     Ok(Usage {
-        started: booted() + field(22)? as f64 / ticks,
+        started: boot_time() + field(22)? as f64 / ticks,
         resident: field(24)? * page_size() as u64,
         virtual_memory: field(23)?,
         cpu: (field(14)? + field(15)?) as f64 / ticks,
         threads: field(20)?,
-        // One of them is the folder itself.
+        // One of them is the directory being read.
         open_files: (fs::read_dir("/proc/self/fd")?.count() as u64).saturating_sub(1),
         max_files: getrlimit(Resource::Nofile).current,
     })
 }
 
-/// When the system was started, in seconds since the epoch. By the clock, since /proc may show nothing but processes
-/// (`ProcSubset=pid` in the unit).
-fn booted() -> f64 {
-    let since = clock_gettime(ClockId::Boottime);
+/// Returns the boot time in seconds since the epoch. It is computed from clocks, because /proc/stat is hidden under
+/// `ProcSubset=pid` of systemd.
+fn boot_time() -> f64 {
+    let uptime = clock_gettime(ClockId::Boottime);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    now - (since.tv_sec as f64 + since.tv_nsec as f64 / 1e9)
+    now - (uptime.tv_sec as f64 + uptime.tv_nsec as f64 / 1e9)
 }
 
 #[cfg(test)]
@@ -58,9 +61,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_says_of_this_test_is_possible() {
+    fn usage_reflects_open_files_and_allocated_memory() {
         let before = usage().unwrap();
-        let held: Vec<_> = (0..10).map(|_| fs::File::open("/proc/self/stat").unwrap()).collect();
+        let files: Vec<_> = (0..10).map(|_| fs::File::open("/proc/self/stat").unwrap()).collect();
         let memory = vec![1u8; 64 << 20];
         let after = usage().unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
@@ -69,6 +72,6 @@ mod tests {
         assert!(after.open_files >= 10 && after.threads >= 1, "{after:?}");
         assert!(after.max_files.is_none_or(|most| most > after.open_files), "{after:?}");
         assert!(after.resident >= 64 << 20 && after.virtual_memory > after.resident, "{after:?}");
-        drop((held, memory));
+        drop((files, memory));
     }
 }

@@ -1,21 +1,21 @@
-//! SIGINT and SIGTERM: the first ends the program in order, the second at once. SIGHUP: files are read anew.
+//! SIGINT and SIGTERM, which end the process, and SIGHUP, which reloads files.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both ways to be told to end.
+/// SIGINT and SIGTERM. Callers drain at the first and exit at the second.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// From now on the two signals no longer end the process by themselves. Needs a tokio runtime.
+    /// Replaces the default action of both signals, which is to end the process. Requires a tokio runtime.
     pub fn catch() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next of either.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -24,17 +24,17 @@ impl Signals {
     }
 }
 
-/// Being told to read files anew.
+/// SIGHUP, the conventional request to reload files.
 pub struct HangUps(Signal);
 
 impl HangUps {
-    /// From now on SIGHUP no longer ends the process. Needs a tokio runtime.
+    /// Replaces the default action, which is to end the process. Requires a tokio runtime.
     pub fn catch() -> io::Result<Self> {
         Ok(Self(signal(SignalKind::hangup())?))
     }
 
-    /// Calls `work` at each of them; ends when it is dropped.
-    pub async fn each(mut self, work: impl Fn()) {
+    /// Calls `work` at each signal until the future is dropped.
+    pub async fn for_each(mut self, work: impl Fn()) {
         while self.0.recv().await.is_some() {
             work();
         }

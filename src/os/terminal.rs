@@ -1,33 +1,34 @@
-//! Text from elsewhere, safe to show on a terminal: a terminal obeys control characters (title, clear screen, clipboard
-//! by OSC 52), and a line end or a change of the writing direction can forge other output.
+//! Escapes untrusted text for terminals. A terminal executes control sequences (title, clear screen, clipboard by
+//! OSC 52), and line ends or bidirectional controls can forge other output.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-/// Where output goes.
+/// Where output is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     Terminal,
-    /// A program or a file, which gets every byte as it is.
+    /// A program or a file, which receives the bytes unchanged.
     Pipe,
 }
 
-/// How a character is written that must not reach the terminal.
+/// The notation for harmful characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escapes {
     /// `\n`, `\x1b`, `\u{9b}`
     Plain,
-    /// `\u001b`, which is the same string in JSON.
+    /// `\u001b`, which leaves the value of a JSON string unchanged.
     Json,
 }
 
 impl Destination {
+    /// Whether `stream` is a terminal.
     pub fn of(stream: &impl IsTerminal) -> Self {
         if stream.is_terminal() { Self::Terminal } else { Self::Pipe }
     }
 
-    /// Appends the bytes, as they are or safe.
+    /// Appends `bytes`, escaped where the destination is a terminal.
     pub fn write(self, out: &mut Vec<u8>, bytes: &[u8], escapes: Escapes) {
         match self {
             Self::Pipe => out.extend_from_slice(bytes),
@@ -35,7 +36,7 @@ impl Destination {
         }
     }
 
-    /// A line for a person.
+    /// Returns `text`, escaped where the destination is a terminal.
     pub fn text(self, text: &str) -> Cow<'_, str> {
         match self {
             Self::Terminal if text.chars().any(is_harmful) => escaped(text.as_bytes(), Escapes::Plain).into(),
@@ -48,10 +49,10 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
-            // Writing to a string cannot fail.
+            // Writing to a `String` is infallible.
             let _ = match (char, escapes) {
                 (char, _) if !is_harmful(char) => text.write_char(char),
-                // None of them is beyond the first plane.
+                // All harmful characters are in the basic multilingual plane.
                 (char, Escapes::Json) => write!(text, "\\u{:04x}", u32::from(char)),
                 ('\n', _) => text.write_str("\\n"),
                 ('\r', _) => text.write_str("\\r"),
@@ -59,7 +60,7 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> String {
                 (char, _) => write!(text, "\\u{{{:x}}}", u32::from(char)),
             };
         }
-        // A terminal that does not expect UTF-8 obeys 0x9b as it does ESC [.
+        // A terminal that is not in UTF-8 mode treats 0x9b as ESC [.
         for byte in chunk.invalid() {
             let _ = write!(text, "\\x{byte:02x}");
         }
@@ -67,7 +68,7 @@ fn escaped(bytes: &[u8], escapes: Escapes) -> String {
     text
 }
 
-/// Control characters (C0, DEL, C1) except the tab, line separators, and what changes the writing direction (UAX #9).
+/// Control characters (C0, DEL, C1) except tab, line separators, and bidirectional controls (UAX #9).
 fn is_harmful(char: char) -> bool {
     match char {
         '\t' => false,
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped_and_everything_else_is_not() {
+    fn only_what_a_terminal_would_execute_is_escaped() {
         for (text, shown) in [
             ("21.5 °C\t😀 \\n", "21.5 °C\t😀 \\n"),
             ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
@@ -109,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_stays_the_same_json(text: String) {
+        fn escaped_json_has_the_same_value(text: String) {
             let json = serde_json::Value::from(text).to_string();
             let shown = on_terminal(json.as_bytes(), Escapes::Json);
             prop_assert!(!shown.chars().any(is_harmful));

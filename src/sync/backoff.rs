@@ -1,37 +1,37 @@
-//! How long to wait before the next try.
+//! Exponential back-off with jitter.
 
 use std::time::Duration;
 
-/// Between tries to reach a broker: its first, and its longest.
+/// The first and the longest pause between attempts to reach a broker.
 const BROKER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Pauses that double from `first` to `most`, each between half and all of it at random, so that
-/// many who lost the same broker do not come back in one wave.
+/// Pauses that double from `first` to `max`. Each is shortened by up to half at random, so that clients that lost the same
+/// broker do not reconnect in one wave.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
-    most: Duration,
+    max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, next: first }
+    pub fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max, next: first }
     }
 
-    /// For a broker that does not answer.
+    /// The back-off for a broker that does not respond.
     pub fn for_broker() -> Self {
         Self::new(BROKER.0, BROKER.1)
     }
 
-    /// `random` is at least 0 and below 1.
+    /// Returns the next pause. `random` is in 0..1.
     pub fn pause(&mut self, random: f64) -> Duration {
         let pause = self.next.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0));
-        self.next = (self.next * 2).min(self.most);
+        self.next = (self.next * 2).min(self.max);
         pause
     }
 
-    /// After a success.
+    /// Starts over at the first pause, after a success.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_most_and_start_again_after_a_success() {
+    fn pauses_double_up_to_a_maximum_and_start_over_after_a_success() {
         let ms = Duration::from_millis;
         let mut backoff = Backoff::new(ms(50), ms(300));
         let pauses: Vec<_> = (0..5).map(|_| backoff.pause(1.0)).collect();

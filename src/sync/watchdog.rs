@@ -1,4 +1,4 @@
-//! The one way to start a thread: named, owned, joined.
+//! Owned threads: named, restarted after a panic, joined on drop, and watched for stalls.
 
 use crate::sync::lock;
 use log::error;
@@ -12,86 +12,89 @@ use std::task::Poll;
 use std::thread::{JoinHandle, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
+/// Pause before a thread whose work panicked runs it again.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Threads whose last panic was a moment ago, by name, with it and how many there were at such short intervals.
-static TROUBLED: Mutex<BTreeMap<String, (Instant, u32)>> = Mutex::new(BTreeMap::new());
+/// Threads that panicked within the last [`PANIC_WINDOW`], by name: time of the last panic, and length of the series.
+static RECENT_PANICS: Mutex<BTreeMap<String, (Instant, u32)>> = Mutex::new(BTreeMap::new());
 
-/// A thread that has worked for so long is over its trouble.
-const CALM: Duration = Duration::from_secs(5);
-/// So many panics without a calm in between are no accident.
-const TOO_OFTEN: u32 = 3;
+/// Panics further apart than this are not counted as a series.
+const PANIC_WINDOW: Duration = Duration::from_secs(5);
+/// Panics in a series from which on a thread is reported as [`panicking`].
+const PANIC_LIMIT: u32 = 3;
 
-/// Threads in the middle of something, and since when.
-static AT_WORK: LazyLock<Mutex<HashMap<ThreadId, (Thread, Instant)>>> = LazyLock::new(Mutex::default);
+/// Threads that are busy, and since when.
+static BUSY: LazyLock<Mutex<HashMap<ThreadId, (Thread, Instant)>>> = LazyLock::new(Mutex::default);
 
-/// Longer than anything takes: a silent broker of the old protocol holds a call for up to two minutes.
-const HUNG: Duration = Duration::from_secs(600);
+/// A thread that is busy for this long is stalled. The longest legitimate call takes two minutes: a silent broker behind
+/// the `crate` driver.
+const STALLED_AFTER: Duration = Duration::from_secs(600);
 
-/// Says that this thread is at a piece of work that ends, and not waiting for the next; until it is dropped.
+/// Marks this thread as busy until the guard is dropped. Idle threads, which wait for work, never count as stalled.
 pub fn busy() -> BusyThread {
     let thread = std::thread::current();
     let id = thread.id();
-    lock(&AT_WORK).insert(id, (thread, Instant::now()));
+    lock(&BUSY).insert(id, (thread, Instant::now()));
     BusyThread(id)
 }
 
+/// Guard of [`busy`].
 pub struct BusyThread(ThreadId);
 
 impl Drop for BusyThread {
     fn drop(&mut self) {
-        lock(&AT_WORK).remove(&self.0);
+        lock(&BUSY).remove(&self.0);
     }
 }
 
-/// Says that what this thread does now may take as long as it wants, until it is dropped.
+/// Suspends the watch over this thread until the guard is dropped, for calls that may take arbitrarily long.
 pub fn pause() -> Pause {
-    let work = lock(&AT_WORK).remove(&std::thread::current().id());
-    Pause(work.map(|(thread, _)| thread))
+    let busy = lock(&BUSY).remove(&std::thread::current().id());
+    Pause(busy.map(|(thread, _)| thread))
 }
 
-/// Whoever was at work before is at it anew after this.
+/// Guard of [`pause`]. On drop, a thread that was busy before is busy again, from now.
 pub struct Pause(Option<Thread>);
 
 impl Drop for Pause {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
-            lock(&AT_WORK).insert(thread.id(), (thread, Instant::now()));
+            lock(&BUSY).insert(thread.id(), (thread, Instant::now()));
         }
     }
 }
 
-/// The names of threads that have not come to the end of a piece of work for so long that they never will.
+/// Returns the names of threads that have been busy for [`STALLED_AFTER`], and so are not expected to finish.
 pub fn stalled() -> Vec<String> {
-    at_work_for(HUNG)
+    busy_for(STALLED_AFTER)
 }
 
-fn at_work_for(long: Duration) -> Vec<String> {
-    lock(&AT_WORK).values().filter(|(_, since)| since.elapsed() >= long).map(|(thread, _)| name(thread)).collect()
+fn busy_for(duration: Duration) -> Vec<String> {
+    lock(&BUSY).values().filter(|(_, since)| since.elapsed() >= duration).map(|(thread, _)| name(thread)).collect()
 }
 
-/// The names of threads that panic again and again, and so get nothing done.
+/// Returns the names of threads that panic repeatedly, and so make no progress.
 pub fn panicking() -> Vec<String> {
-    let mut panicking = lock(&TROUBLED);
-    panicking.retain(|_, (last, _)| last.elapsed() < CALM);
-    panicking.iter().filter(|(_, (_, times))| *times >= TOO_OFTEN).map(|(name, _)| name.clone()).collect()
+    let mut panicking = lock(&RECENT_PANICS);
+    panicking.retain(|_, (last, _)| last.elapsed() < PANIC_WINDOW);
+    panicking.iter().filter(|(_, (_, times))| *times >= PANIC_LIMIT).map(|(name, _)| name.clone()).collect()
 }
 
-/// Does `work`. A panic in it is logged and counted, and gives `None`.
+/// Runs `work`. A panic in it is logged and counted, and returns `None`.
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).ok();
     if done.is_none() {
         let name = name(&std::thread::current());
-        note_panic(&name);
-        error!("thread {name} panicked and goes on; please report this");
+        record_panic(&name);
+        error!("thread {name} panicked and continues; please report this");
     }
     done
 }
 
-/// Awaits `work`. A panic in it is counted, and gives `None`. Where a request causes it, it says nothing about the
-/// thread that serves many, so it makes no thread `troubled`: else a client could end the bridge through its watchdog.
+/// Awaits `work` of one request. A panic in it is counted, and returns `None`. It does not count as a panic of the thread,
+/// which serves many requests: otherwise a client could make the watchdog restart the bridge.
 pub async fn caught_in_request<F: Future>(work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     poll_fn(|cx| match caught_in_poll(|| work.as_mut().poll(cx)) {
@@ -102,7 +105,7 @@ pub async fn caught_in_request<F: Future>(work: F) -> Option<F::Output> {
     .await
 }
 
-/// The same for one step of such work, and for work that does not wait.
+/// [`caught_in_request`] for a single poll, and for synchronous work.
 pub fn caught_in_poll<T>(step: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(step)).ok();
     if done.is_none() {
@@ -115,34 +118,34 @@ fn name(thread: &Thread) -> String {
     thread.name().unwrap_or("without a name").to_owned()
 }
 
-fn note_panic(name: &str) {
+fn record_panic(name: &str) {
     PANICS.fetch_add(1, Ordering::Relaxed);
-    let mut panicking = lock(&TROUBLED);
+    let mut panicking = lock(&RECENT_PANICS);
     let (last, times) = panicking.entry(name.to_owned()).or_insert_with(|| (Instant::now(), 0));
-    *times = if last.elapsed() < CALM { *times + 1 } else { 1 };
+    *times = if last.elapsed() < PANIC_WINDOW { *times + 1 } else { 1 };
     *last = Instant::now();
 }
 
-/// Panics of all threads so far, each of them a fault of ours.
+/// Returns the number of panics of all threads so far. Each is a bug.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// A running thread. Dropping it waits for the thread's end; what makes the thread end (a closed
-/// channel, an ended flag) is its owner's to do before, by the order of the owner's fields.
+/// A running thread. Dropping it joins the thread. Its owner must make the thread end first (by closing a channel or
+/// setting a flag), usually by the order of the owner's fields.
 pub struct Worker {
     name: String,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// Runs `work` on a thread of this name. A panic in it is logged and counted, and `work` is called
-    /// again: one bad record must not silence a stream for ever.
+    /// Runs `work` on a new thread of this name. After a panic, which is logged and counted, `work` runs again: one bad
+    /// record must not silence a stream forever.
     pub fn start(name: impl Into<String>, mut work: impl FnMut() + Send + 'static) -> std::io::Result<Self> {
         let name = name.into();
         let run = move || {
             while catch_panic(&mut work).is_none() {
-                // One that panics at once again must not take a core and fill the log.
+                // Repeated panics must neither occupy a core nor fill the log.
                 std::thread::sleep(RESTART_PAUSE);
             }
         };
@@ -154,7 +157,7 @@ impl Worker {
         &self.name
     }
 
-    /// Whether the thread's work is over.
+    /// Whether the thread has ended.
     pub fn has_ended(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
@@ -167,7 +170,7 @@ impl Drop for Worker {
             return;
         }
         if thread.join().is_err() {
-            error!("thread {} did not end well", self.name);
+            error!("thread {} ended with a panic", self.name);
         }
     }
 }
@@ -179,7 +182,7 @@ mod tests {
     use crossbeam_channel::bounded;
 
     #[test]
-    fn a_panic_is_counted_and_the_work_goes_on() {
+    fn a_panic_is_counted_and_the_work_continues() {
         let (give, jobs) = bounded(4);
         let (done, seen) = bounded(4);
         let before = panics();
@@ -194,20 +197,20 @@ mod tests {
         assert_eq!(seen.iter().collect::<Vec<_>>(), [0, 2]);
         drop(worker.unwrap());
         assert!(panics() > before);
-        assert!(!panicking().contains(&"test".to_owned()), "once is an accident");
+        assert!(!panicking().contains(&"test".to_owned()), "one panic is not a series");
     }
 
     #[test]
-    fn a_thread_that_does_not_come_to_an_end_is_named_and_one_that_waits_is_not() {
+    fn a_busy_thread_is_reported_and_an_idle_one_is_not() {
         let (begin, begun) = bounded::<()>(0);
         let (end, ended) = bounded::<()>(0);
         let worker = Worker::start("slow", move || {
             while begun.recv().is_ok() {
-                let _at_work = busy();
+                let _busy = busy();
                 let _ = ended.recv();
             }
         });
-        let is_named = || at_work_for(Duration::ZERO).contains(&"slow".to_owned());
+        let is_named = || busy_for(Duration::ZERO).contains(&"slow".to_owned());
         let wait_until = |named: bool| {
             let deadline = Instant::now() + Duration::from_secs(20);
             while is_named() != named {
@@ -227,27 +230,27 @@ mod tests {
     }
 
     #[test]
-    fn what_may_take_long_is_not_taken_for_hanging_and_what_comes_after_it_is() {
-        let is_named = || at_work_for(Duration::ZERO).contains(&"patient".to_owned());
-        let (tell, told) = bounded(3);
+    fn a_paused_thread_is_not_reported_until_the_pause_ends() {
+        let is_named = || busy_for(Duration::ZERO).contains(&"patient".to_owned());
+        let (sender, observed) = bounded(3);
         let worker = Worker::start("patient", move || {
-            let _at_work = busy();
-            tell.send(is_named()).unwrap();
+            let _busy = busy();
+            sender.send(is_named()).unwrap();
             let pause = pause();
-            tell.send(is_named()).unwrap();
+            sender.send(is_named()).unwrap();
             drop(pause);
-            tell.send(is_named()).unwrap();
+            sender.send(is_named()).unwrap();
         });
         drop(worker.unwrap());
-        assert_eq!(told.iter().collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(observed.iter().collect::<Vec<_>>(), [true, false, true]);
         assert!(!is_named());
     }
 
     #[test]
-    fn a_thread_that_panics_again_and_again_is_named() {
+    fn a_thread_that_panics_repeatedly_is_reported() {
         let (give, jobs) = bounded::<()>(4);
         let worker = Worker::start("unlucky", move || assert!(jobs.recv().is_err(), "every time"));
-        (0..TOO_OFTEN).for_each(|_| give.send(()).unwrap());
+        (0..PANIC_LIMIT).for_each(|_| give.send(()).unwrap());
         drop(give);
         drop(worker.unwrap());
         assert!(panicking().contains(&"unlucky".to_owned()));

@@ -74,12 +74,12 @@ fn the_environment_wins_over_the_file_and_a_flag_over_both() {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
     }
     std::fs::write(file, "lisen = 1\n").unwrap();
-    refused(&[], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is no setting; a similar one is listen");
-    refused(&["config", "check"], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is no setting");
+    refused(&[], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is not a setting; a similar one is listen");
+    refused(&["config", "check"], &[("CURLEW_CONFIG", file)], "curlew.toml:1: lisen is not a setting");
     // One in the folder where it is started is found.
     let mut here = Command::new(env!("CARGO_BIN_EXE_curlew"));
     let output = here.args(["config", "check"]).env_clear().current_dir(&folder).output().unwrap();
-    assert!(String::from_utf8(output.stderr).unwrap().starts_with("curlew: ./curlew.toml:1: lisen is no setting"));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("curlew: ./curlew.toml:1: lisen is not a setting"));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -90,9 +90,9 @@ fn the_log_says_what_a_file_says_in_vain() {
     let environment = [("CURLEW_CONFIG", file.to_str().unwrap()), ("CURLEW_DATA", "/proc/none/such")];
     let output = curlew(&["--heartbeat", "2s"], &environment);
     let said = String::from_utf8(output.stderr).unwrap();
-    let in_vain: Vec<_> = said.lines().filter(|line| line.contains("is set and wins")).collect();
+    let in_vain: Vec<_> = said.lines().filter(|line| line.contains("overrides it")).collect();
     let [line] = in_vain[..] else { panic!("who types a flag knows of it: {said}") };
-    assert!(line.ends_with(&format!("{}:2: data: CURLEW_DATA is set and wins", file.display())), "{line}");
+    assert!(line.ends_with(&format!("{}:2: data: CURLEW_DATA overrides it", file.display())), "{line}");
     std::fs::remove_file(&file).unwrap();
 }
 
@@ -190,9 +190,9 @@ fn a_new_key_is_shown_once_with_its_lines_for_the_auth_file() {
 
 #[test]
 fn nobody_opens_a_bridge_to_a_network_unawares() {
-    let others = "others in the network reach the bridge";
+    let others = "the bridge is reachable from the network";
     refused(&["--listen", "0.0.0.0:0", "--kafka", "a:1"], &[], others);
-    refused(&["--listen", "192.0.2.1:80"], &[("CURLEW_KAFKA", "a:1")], "--insecure-no-auth where that is meant");
+    refused(&["--listen", "192.0.2.1:80"], &[("CURLEW_KAFKA", "a:1")], "--insecure-no-auth if that is intended");
     refused(&["demo", "--listen", "[::]:0"], &[], others);
     refused(&["config", "check", "--listen", "0.0.0.0:0"], &[], others);
     // An address of documentation is nobody's: what is refused now is the address itself.

@@ -343,7 +343,7 @@ fn the_demo_shows_records_at_once_and_removes_its_data() {
     }
     assert_no_errors(&page);
     let (events, log) = (demo.get("/topics/demo-events/partitions/0/records").text(), demo.log());
-    assert!(events.contains("overheated") && log.contains("made up"), "{events} {log}");
+    assert!(events.contains("overheated") && log.contains("simulated"), "{events} {log}");
     let folder = demo_folder(&log);
     assert!(folder.is_dir(), "{folder:?}");
     assert_eq!(demo.stop(), Some(0));

@@ -68,8 +68,8 @@ fn the_image_serves_as_an_unprivileged_user_on_a_read_only_root() {
         mount.split(' ').nth(5).expect("options").split(',').next().expect("one").to_owned()
     };
     assert_eq!((rights("/").as_str(), rights("/data").as_str()), ("ro", "rw"), "{mounts}");
-    // The drain ends by logging `ended`.
-    assert!(serving.stop().success() && serving.log().contains("ended"), "{}", serving.log());
+    // The drain ends by logging `shut down`.
+    assert!(serving.stop().success() && serving.log().contains("shut down"), "{}", serving.log());
     let left: Vec<_> = std::fs::read_dir(root.path()).expect("folder").map(|f| f.expect("entry").file_name()).collect();
     assert_eq!(left.len(), 3, "only what was copied is there: {left:?}");
 }

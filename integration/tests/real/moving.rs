@@ -98,7 +98,7 @@ fn what_is_not_whole_is_exit_code_1() {
     let cut = run_with_input(&["produce", "t", "--format", "record", "--url", &url], b"{\"value\":1}\n{\"value\":");
     assert_eq!(cut.status.code(), Some(1));
     let said = String::from_utf8_lossy(&cut.stderr).into_owned();
-    assert!(said.contains("line 2 is no record, and nothing from it on was sent"), "{said}");
+    assert!(said.contains("line 2 is not a record, and nothing from this line on was sent"), "{said}");
     assert_eq!(own.get("/topics/t").expect(200).json()["partitions"][0]["latest"], 1);
 }
 

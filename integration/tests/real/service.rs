@@ -36,7 +36,7 @@ fn systemd_is_notified_of_start_watchdog_and_stop() {
     }
     serving.signal("TERM");
     let stopping = std::iter::repeat_with(|| heard(&socket)).find(|word| word != "WATCHDOG=1");
-    assert_eq!(stopping.as_deref(), Some("STOPPING=1\nSTATUS=ending"));
+    assert_eq!(stopping.as_deref(), Some("STOPPING=1\nSTATUS=shutting down"));
     assert!(serving.wait(Duration::from_secs(20)).success());
 }
 

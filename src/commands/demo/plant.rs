@@ -1,12 +1,11 @@
-//! A plant that does not exist: what its machines would report at a time. Two boilers, three pumps, and a fan that
-//! overheats every four minutes.
+//! A simulated plant: two boilers, three pumps, and a fan that overheats every four minutes.
 
 use crate::record::Timestamp;
 use std::f64::consts::TAU;
 
-/// From one overheating of the fan to the next, in seconds.
+/// Period of the fan's overheating in seconds.
 pub const PERIOD: f64 = 240.0;
-/// The fan's normal temperature, and where it is taken out of service.
+/// The fan's normal temperature, and that at which it is taken out of service, in °C.
 const COOL: f64 = 46.0;
 const HOT: f64 = 96.0;
 
@@ -20,7 +19,7 @@ pub enum Machine {
 pub const MACHINES: [Machine; 6] =
     [Machine::Boiler(1), Machine::Boiler(2), Machine::Pump(1), Machine::Pump(2), Machine::Pump(3), Machine::Fan(1)];
 
-/// What the fan is doing.
+/// The state of the fan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fan {
     Running,
@@ -38,7 +37,7 @@ impl Machine {
         }
     }
 
-    /// Its report as JSON. The noise comes from outside, so that a time always gives the same.
+    /// Returns the report for the time `at` as JSON. The caller seeds the noise, which makes reports reproducible.
     pub fn report(self, at: Timestamp, noise: &mut fastrand::Rng) -> String {
         let seconds = at as f64 / 1000.0;
         let mut jitter = |width: f64| (noise.f64() + noise.f64() - 1.0) * width;
@@ -66,12 +65,12 @@ impl Machine {
     }
 }
 
-/// Where the fan's cycle is, from 0 to 1.
+/// The phase of the fan's cycle, in 0..1.
 fn phase(at: Timestamp) -> f64 {
     (at as f64 / 1000.0).rem_euclid(PERIOD) / PERIOD
 }
 
-/// What the fan does at a time.
+/// Returns the fan's state at a time.
 pub fn fan(at: Timestamp) -> Fan {
     match phase(at) {
         p if p < 0.5 => Fan::Running,
@@ -81,14 +80,14 @@ pub fn fan(at: Timestamp) -> Fan {
     }
 }
 
-/// In °C, without noise. It never jumps: neither do machines.
+/// Returns the fan's temperature in °C, without noise. The curve is continuous, as for real machines.
 pub fn fan_temperature(at: Timestamp) -> f64 {
     let p = phase(at);
     match fan(at) {
         Fan::Running => COOL,
         Fan::HeatingUp => COOL + (HOT - COOL) * ((p - 0.5) / 0.2).powi(2),
         Fan::Overheated => HOT,
-        // As hot things cool; what is left of it at the end of the cycle is less than the noise.
+        // Newton's law of cooling. At the end of the cycle the rest is smaller than the noise.
         Fan::CoolingDown => COOL + (HOT - COOL) * (-5.5 * (p - 0.76) / 0.24).exp(),
     }
 }
@@ -108,11 +107,11 @@ mod tests {
         let temperatures: Vec<f64> = (0..PERIOD as i64).map(|second| fan_temperature(START + 1000 * second)).collect();
         assert!(temperatures.iter().any(|t| *t >= HOT) && temperatures.contains(&COOL));
         let steps = temperatures.windows(2).map(|pair| (pair[1] - pair[0]).abs());
-        assert!(steps.fold(0.0, f64::max) < 8.0, "it jumps");
+        assert!(steps.fold(0.0, f64::max) < 8.0, "the curve jumps");
     }
 
     #[test]
-    fn reports_are_believable_and_the_same_for_the_same_time() {
+    fn reports_are_plausible_and_reproducible() {
         for machine in MACHINES {
             for second in 0..1000 {
                 let report = || machine.report(START + 1000 * second, &mut fastrand::Rng::with_seed(7));

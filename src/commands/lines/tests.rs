@@ -32,7 +32,7 @@ fn each_line_is_a_record_and_the_last_one_needs_no_line_end() {
 }
 
 #[test]
-fn a_key_stands_before_the_first_separator() {
+fn the_key_is_before_the_first_separator() {
     let record = |key: Option<&str>, value: &str| (key.map(str::to_owned), value.to_owned());
     let input = "boiler:21:5\nno separator\n:v\nk:\n";
     let expected =
@@ -51,7 +51,7 @@ fn every_record_has_the_headers_and_the_partition() {
     assert_eq!(batch[0].partition, Some(4));
 }
 
-/// Gives a few bytes at a time.
+/// A reader that returns a few bytes at a time.
 struct Slow<'a>(&'a [u8], usize);
 
 impl Read for Slow<'_> {
@@ -66,14 +66,14 @@ impl Read for Slow<'_> {
 
 proptest! {
     #[test]
-    fn how_the_input_is_read_changes_nothing(input in "[ab\n]{0,40}", few in 1usize..5) {
+    fn how_the_input_is_split_makes_no_difference(input in "[ab\n]{0,40}", few in 1usize..5) {
         let settings = settings("");
         prop_assert_eq!(all(Slow(input.as_bytes(), few), &settings), all(input.as_bytes(), &settings));
     }
 }
 
 #[test]
-fn what_is_before_a_line_that_is_no_record_is_sent_and_nothing_after_it() {
+fn records_before_an_invalid_line_are_sent_and_none_after_it() {
     let settings = settings("--format record --header a=1 --keep-partitions");
     let input = concat!(
         r#"{"partition":2,"key":"k","value":"a","headers":[{"name":"h","value":null}],"timestamp":5}"#,
@@ -87,6 +87,6 @@ fn what_is_before_a_line_that_is_no_record_is_sent_and_nothing_after_it() {
     let shown: Vec<_> = batch.iter().map(|r| (r.partition, r.value.as_deref(), r.timestamp, r.headers.len())).collect();
     assert_eq!(shown, [(Some(2), Some(&b"a"[..]), Some(5), 2), (Some(0), None, None, 1)]);
     let why = lines.next_batch(&settings).unwrap_err();
-    assert!(why.starts_with("line 4 is no record, and nothing from it on was sent: EOF"), "{why}");
+    assert!(why.starts_with("line 4 is not a record, and nothing from this line on was sent: EOF"), "{why}");
     assert!(lines.next_batch(&settings).unwrap().is_none());
 }

@@ -1,12 +1,12 @@
-//! `sasl.jaas.config`: one login module and its options, as Kafka's own `JaasConfig` reads it.
+//! A parser for `sasl.jaas.config`: one login module with options, compatible with Kafka's `JaasConfig`.
 //!
-//! Errors name options, never values: those are passwords.
+//! Errors name options, never values, which may be passwords.
 
 use std::collections::BTreeMap;
 
 /// `org.apache.kafka.….PlainLoginModule required username="alice" password="…";`
 pub struct JaasEntry {
-    /// The class's own name, without its package.
+    /// The class name without its package.
     pub module: String,
     pub options: BTreeMap<String, String>,
 }
@@ -78,7 +78,7 @@ fn tokens(text: &str) -> Result<Vec<JaasToken>, String> {
     Ok(found)
 }
 
-/// What stands between `quote`s at the begin of `text`, and what comes after.
+/// Returns the quoted value at the start of `text`, and the rest.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.chars();
@@ -104,7 +104,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_people_paste_is_read() {
+    fn common_notations_are_parsed() {
         let cases = [
             "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"alice\" password=\"s3;cr'et\";",
             "org.apache.kafka.common.security.scram.ScramLoginModule   required\n username='alice'\n password='s3;cr\\'et' ;",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_password() {
+    fn errors_do_not_contain_the_password() {
         let cases = [
             ("", "no login module"),
             ("PlainLoginModule", "required"),
@@ -145,7 +145,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "([a-z=;\"'/* \\\\]|.){0,60}") {
+        fn parsing_never_panics(text in "([a-z=;\"'/* \\\\]|.){0,60}") {
             let _ = parse(&text);
         }
     }

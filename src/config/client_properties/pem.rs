@@ -1,17 +1,17 @@
-//! Certificates and keys in PEM, also where a property has made blanks of its line ends.
+//! A PEM parser for certificates and keys. In property values, line ends may have become blanks.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
-/// What stands in a PEM, in order.
+/// The content of a PEM text, in order.
 #[derive(Default)]
 pub struct Pem {
     pub certificates: Vec<CertificateDer<'static>>,
     pub key: Option<PrivateKeyDer<'static>>,
 }
 
-/// `what` names the property in errors, which hold nothing of the text.
+/// `what` names the property in errors, which never quote the text.
 pub fn parse(what: &str, text: &str) -> Result<Pem, String> {
     let mut pem = Pem::default();
     let mut rest = text;
@@ -22,7 +22,7 @@ pub fn parse(what: &str, text: &str) -> Result<Pem, String> {
         rest = after;
         if label == "ENCRYPTED PRIVATE KEY" || body.contains("ENCRYPTED") {
             return Err(format!(
-                "{what}: the private key is encrypted, which is not read here; decrypt it with: \
+                "{what}: the private key is encrypted, which is not supported; decrypt it with: \
                  openssl pkey -in KEY.pem -out KEY-plain.pem (and let only the bridge's user read it)"
             ));
         }
@@ -33,7 +33,7 @@ pub fn parse(what: &str, text: &str) -> Result<Pem, String> {
             "PRIVATE KEY" => pem.key = Some(PrivatePkcs8KeyDer::from(der).into()),
             "RSA PRIVATE KEY" => pem.key = Some(PrivatePkcs1KeyDer::from(der).into()),
             "EC PRIVATE KEY" => pem.key = Some(PrivateSec1KeyDer::from(der).into()),
-            // Such as the parameters that openssl puts before an EC key.
+            // For example the parameters that openssl writes before an EC key.
             _ => {}
         }
     }
@@ -50,7 +50,7 @@ mod tests {
                        -----BEGIN PRIVATE KEY-----\nBgcI\n-----END PRIVATE KEY-----\n";
 
     #[test]
-    fn certificates_and_a_key_are_found_whatever_stands_between() {
+    fn certificates_and_a_key_are_found_with_any_separators() {
         for text in [TWO.to_owned(), TWO.replace('\n', " "), TWO.replace('\n', "\r\n")] {
             let pem = parse("x", &text).unwrap();
             assert_eq!(pem.certificates, [CertificateDer::from(vec![0, 1, 2, 3, 4, 5])]);
@@ -75,7 +75,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "(-----BEGIN |-----END |-----|KEY|\n|[a-zA-Z=]){0,20}") {
+        fn parsing_never_panics(text in "(-----BEGIN |-----END |-----|KEY|\n|[a-zA-Z=]){0,20}") {
             let _ = parse("x", &text);
         }
     }

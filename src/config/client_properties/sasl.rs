@@ -1,4 +1,4 @@
-//! `sasl.*`.
+//! The `sasl.*` properties.
 
 use super::Properties;
 use super::jaas::{self, JaasEntry};
@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Where tokens are to come from, before it is read.
+/// Returns the URL of the token endpoint without removing it.
 pub fn endpoint(properties: &Properties) -> &str {
     properties.0.get(ENDPOINT).map_or("", |url| url.trim())
 }
 
 const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 
-/// What is unwise.
+/// Returns a note about an insecure setting.
 pub fn note(sasl: &Sasl) -> Option<String> {
     let Sasl::OAuthBearer { tokens, .. } = sasl else { return None };
     let url = tokens.describe();
@@ -27,6 +27,7 @@ pub fn note(sasl: &Sasl) -> Option<String> {
     in_clear.then(|| format!("{ENDPOINT} is not https: the client's secret and its tokens go unencrypted"))
 }
 
+/// Reads the mechanism and its credentials.
 pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
     let mechanism = properties.take_either("sasl.mechanism", "sasl.mechanisms");
     let login = login(properties)?;
@@ -34,31 +35,31 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Sasl, String> {
     let mechanism = mechanism.map(|m| m.trim().to_uppercase()).unwrap_or_default();
     let hash = match mechanism.as_str() {
         "PLAIN" => {
-            let (username, password) = login.wanted("PlainLoginModule")?.user()?;
+            let (username, password) = login.require_module("PlainLoginModule")?.credentials()?;
             return Ok(Sasl::Plain { username, password });
         }
-        "OAUTHBEARER" => return tokens.sasl(login.wanted("OAuthBearerLoginModule")?, trust),
+        "OAUTHBEARER" => return tokens.sasl(login.require_module("OAuthBearerLoginModule")?, trust),
         "SCRAM-SHA-256" => ScramHash::Sha256,
         "SCRAM-SHA-512" => ScramHash::Sha512,
         "" => return Err(format!("there is no sasl.mechanism; {MECHANISMS}")),
         "GSSAPI" => {
             return Err(format!(
-                "sasl.mechanism GSSAPI (Kerberos) is not done here; {MECHANISMS}, which a broker can do \
-                                on another listener, or beside it on the same (sasl.enabled.mechanisms)"
+                "sasl.mechanism GSSAPI (Kerberos) is not supported; {MECHANISMS}, which a broker can offer \
+                                on another listener, or on the same one (sasl.enabled.mechanisms)"
             ));
         }
-        other => return Err(format!("sasl.mechanism {other:?} is not done here; {MECHANISMS}")),
+        other => return Err(format!("sasl.mechanism {other:?} is not supported; {MECHANISMS}")),
     };
-    let login = login.wanted("ScramLoginModule")?;
+    let login = login.require_module("ScramLoginModule")?;
     let is_token = login.options.get("tokenauth").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let account = if is_token { ScramAccount::DelegationToken } else { ScramAccount::User };
-    let (username, password) = login.user()?;
+    let (username, password) = login.credentials()?;
     Ok(Sasl::Scram { hash, username, password, account })
 }
 
 const MECHANISMS: &str = "give PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
 
-/// Of `sasl.jaas.config`, or of librdkafka's names.
+/// Reads the login from `sasl.jaas.config` or librdkafka's properties.
 fn login(properties: &mut Properties) -> Result<JaasEntry, String> {
     let mut login = match properties.word("sasl.jaas.config") {
         Some(text) => jaas::parse(&text).map_err(|why| format!("sasl.jaas.config: {why}"))?,
@@ -73,27 +74,28 @@ fn login(properties: &mut Properties) -> Result<JaasEntry, String> {
 }
 
 impl JaasEntry {
-    /// Where it is given at all it must be the module of the mechanism.
-    fn wanted(self, module: &str) -> Result<Self, String> {
+    /// Checks that the login module, if given, is that of the mechanism.
+    fn require_module(self, module: &str) -> Result<Self, String> {
         if self.module.is_empty() || self.module == module {
             return Ok(self);
         }
         let given = &self.module;
-        Err(format!("sasl.jaas.config has {given}, and this sasl.mechanism needs {module}: one of them must change"))
+        Err(format!("sasl.jaas.config has {given}, and this sasl.mechanism needs {module}; change one of them"))
     }
 
-    fn user(mut self) -> Result<(String, Secret), String> {
+    /// Removes username and password.
+    fn credentials(mut self) -> Result<(String, Secret), String> {
         let mut option = |name: &str| {
             let value = self.options.remove(name).filter(|value| !value.is_empty());
             let value = value.ok_or(format!("sasl.jaas.config has no {name}=\"…\""))?;
-            // PLAIN separates its parts by it, and nobody types one.
+            // PLAIN uses NUL as its separator (RFC 4616).
             if value.contains('\0') { Err(format!("{name} holds a NUL")) } else { Ok(value) }
         };
         Ok((option("username")?, Secret::new(option("password")?)))
     }
 }
 
-/// Where tokens come from, by properties; what is missing may be in the JAAS options.
+/// The token endpoint by properties. Missing values may be JAAS options.
 struct Endpoint {
     url: Option<String>,
     id: Option<String>,
@@ -117,7 +119,7 @@ impl Endpoint {
     fn sasl(self, mut login: JaasEntry, trust: Trust) -> Result<Sasl, String> {
         if login.options.keys().any(|name| name.starts_with("unsecuredLogin")) {
             return Err(
-                "tokens without a signature (unsecuredLoginStringClaim_…) are not made here; write one into a \
+                "tokens without a signature (unsecuredLoginStringClaim_…) are not supported; write one into a \
                         file and give sasl.oauthbearer.token.endpoint.url=file:///…"
                     .to_owned(),
             );

@@ -4,7 +4,7 @@ use crate::kafka::security::Sasl;
 use proptest::prelude::*;
 use std::path::PathBuf;
 
-/// A folder of its own that goes with it.
+/// A temporary folder that is removed with the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -27,7 +27,7 @@ impl Drop for Folder {
     }
 }
 
-/// A CA that nothing is signed by.
+/// A CA that has signed nothing.
 const CA: &str = include_str!("ca.pem");
 
 const SCRAM: &str = r#"
@@ -43,7 +43,7 @@ group.id=readers
 "#;
 
 #[test]
-fn what_people_have_is_read() {
+fn common_properties_are_read() {
     let read = parse(SCRAM).unwrap();
     assert_eq!(read.bootstrap, ["kafka1:9093", "kafka2:9093"]);
     assert_eq!(read.client_id.as_deref(), Some("bridge"));
@@ -54,7 +54,7 @@ fn what_people_have_is_read() {
 }
 
 #[test]
-fn each_mechanism_is_found_by_its_names() {
+fn every_mechanism_is_read_by_both_names() {
     let endpoint = "sasl.oauthbearer.token.endpoint.url";
     let cases = [
         ("PLAIN", r#"sasl.jaas.config=a.PlainLoginModule required username="alice" password="hunter2";"#.to_owned()),
@@ -87,7 +87,7 @@ fn each_mechanism_is_found_by_its_names() {
 }
 
 #[test]
-fn extensions_go_with_a_token() {
+fn extensions_are_sent_with_a_token() {
     let text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n\
                 sasl.oauthbearer.token.endpoint.url=file:/run/token\nsasl.oauthbearer.extensions=a=1\n\
                 sasl.jaas.config=OAuthBearerLoginModule required extension_b=\"2\";";
@@ -111,7 +111,7 @@ fn a_delegation_token_names_no_user() {
 }
 
 #[test]
-fn a_secret_that_goes_unencrypted_is_noted() {
+fn an_unencrypted_token_endpoint_is_noted() {
     let cases = [
         ("http://idp.example/token", true),
         ("http://10.0.0.1:8080/token", true),
@@ -132,7 +132,7 @@ fn a_secret_that_goes_unencrypted_is_noted() {
 }
 
 #[test]
-fn a_truststore_is_pem_in_a_file_or_in_the_property() {
+fn a_truststore_is_pem_in_a_file_or_a_property() {
     let folder = Folder::new();
     let file = folder.write("ca.pem", CA);
     let blanks = CA.trim().replace('\n', " ");
@@ -150,7 +150,7 @@ fn a_truststore_is_pem_in_a_file_or_in_the_property() {
 }
 
 #[test]
-fn what_cannot_be_honoured_is_refused_with_what_to_do() {
+fn unsupported_properties_are_rejected_with_a_remedy() {
     let folder = Folder::new();
     let jks = folder.write("trust.jks", [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
     let pkcs12 = folder.write("key.p12", [0x30, 0x82, 4, 1]);
@@ -183,14 +183,14 @@ fn what_cannot_be_honoured_is_refused_with_what_to_do() {
         ("bootstrap.servers=kafka".to_owned(), "host:port"),
     ];
     for (text, words) in cases {
-        let error = parse(&text).err().unwrap_or_else(|| panic!("{text} was taken"));
+        let error = parse(&text).err().unwrap_or_else(|| panic!("{text} was accepted"));
         assert!(error.contains(words) && !error.contains("hunter2"), "{text}: {error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 }
 
 #[test]
-fn plain_text_needs_nothing_and_leaves_what_is_of_tls_aside() {
+fn plaintext_ignores_the_properties_of_tls_and_sasl() {
     let read = parse("bootstrap.servers=k:1").unwrap();
     assert!(!read.security.is_on() && read.notes.is_empty());
     let left = "ssl.cipher.suites=x\nssl.truststore.location=/no/such.jks\nssl.keystore.location=/no/such.p12\n\
@@ -207,8 +207,8 @@ fn plain_text_needs_nothing_and_leaves_what_is_of_tls_aside() {
 }
 
 #[test]
-fn no_name_that_kafka_has_for_clients_is_taken_for_a_slip() {
-    // Those of Kafka 4.4.
+fn no_client_property_of_kafka_is_considered_misspelt() {
+    // The client properties of Kafka 4.4.
     for name in include_str!("of_kafka.txt").lines() {
         let read = parse(&format!("security.protocol=PLAINTEXT\n{name}=x"));
         assert!(read.is_ok() || name == "security.protocol", "{name}: {read:?}");
@@ -217,13 +217,13 @@ fn no_name_that_kafka_has_for_clients_is_taken_for_a_slip() {
 
 proptest! {
     #[test]
-    fn no_file_makes_it_panic(text in "(security.protocol=|SASL_SSL|PLAIN|sasl.|ssl.|mechanism|jaas.config=|[ -~\n]){0,12}") {
+    fn parsing_never_panics(text in "(security.protocol=|SASL_SSL|PLAIN|sasl.|ssl.|mechanism|jaas.config=|[ -~\n]){0,12}") {
         let _ = parse(&text);
     }
 }
 
 #[test]
-fn the_largest_request_is_kafkas_or_librdkafkas_property() {
+fn the_request_size_is_read_by_both_names() {
     assert_eq!(parse("").unwrap().max_request_bytes, None);
     for name in ["max.request.size", "message.max.bytes"] {
         let read = parse(&format!("{name}= 5000000 ")).unwrap();

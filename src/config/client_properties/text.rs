@@ -1,16 +1,16 @@
-//! Java's `.properties` files, as `java.util.Properties` reads them.
+//! A parser for Java's `.properties` files, compatible with `java.util.Properties`.
 
 use std::collections::BTreeMap;
 
-/// Java writes these files in Latin-1 with `\u` escapes, people in UTF-8, and their editors a mark before it that would
-/// make the first name another.
+/// Decodes UTF-8, or Latin-1 where that fails, as Java writes it. A byte order mark is removed, since it would become part
+/// of the first name.
 pub fn decode(bytes: &[u8]) -> String {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let latin = |_| bytes.iter().map(|byte| char::from(*byte)).collect();
     std::str::from_utf8(bytes).map_or_else(latin, str::to_owned)
 }
 
-/// Names and values; of a name that comes twice the last value counts, as in Java.
+/// Returns names and values. The last value of a repeated name wins, as in Java.
 pub fn parse(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -35,12 +35,12 @@ pub fn parse(text: &str) -> BTreeMap<String, String> {
 
 const BLANK: [char; 3] = [' ', '\t', '\x0c'];
 
-/// An odd number of backslashes: an even one is of escaped backslashes.
+/// Whether the line ends in an odd number of backslashes. An even number is escaped backslashes.
 fn ends_in_continuation(line: &str) -> bool {
     line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
 }
 
-/// At the first `=`, `:` or blank that is not escaped.
+/// Splits at the first unescaped `=`, `:` or blank.
 fn split(line: &str) -> (&str, &str) {
     let mut escaped = false;
     let end = line.find(|c| {
@@ -60,7 +60,7 @@ fn unescape(text: &str) -> String {
         out.push_str(before);
         let (units, after) = units(escaped);
         if !units.is_empty() {
-            // Half of a pair of surrogates is no character of its own.
+            // An unpaired surrogate is not a character.
             out.extend(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
             rest = after;
             continue;
@@ -80,7 +80,7 @@ fn unescape(text: &str) -> String {
     out
 }
 
-/// The units of UTF-16 that `text` begins with, each as `\uXXXX`, and what comes after them.
+/// Returns the UTF-16 units of the `\uXXXX` escapes at the start of `text`, and the rest.
 fn units(text: &str) -> (Vec<u16>, &str) {
     let (mut units, mut rest) = (Vec::new(), text);
     while let Some((hex, after)) = rest.strip_prefix("\\u").and_then(|rest| rest.split_at_checked(4))
@@ -99,7 +99,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn each_way_to_write_a_property_is_read() {
+    fn every_notation_of_a_property_is_parsed() {
         let text = "# comment\n! comment too\n\n  a=1\nb = 2\nc: 3\nd 4\ne\nf = a=b:c \n\
                     long = one \\\n    two \\\n  three\nbackslash=x\\\\\nnext=1\nu=\\u00e4\\t\\q\nk\\ ey=\\=v\na=again";
         let found = parse(text);
@@ -121,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_and_characters_are_written_as_in_java() {
-        // As java.util.Properties reads them.
+    fn line_ends_and_escapes_are_those_of_java() {
+        // Verified with java.util.Properties.
         let cases = [
             ("a=1\rb=2", [("a", "1"), ("b", "2")]),
             ("a=1\r\nb=2\r\n", [("a", "1"), ("b", "2")]),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_in_utf_8_with_a_mark_or_without_or_in_latin_1() {
+    fn a_file_is_utf_8_with_or_without_a_mark_or_latin_1() {
         let cases: [(&[u8], &str); 4] = [
             ("ä=1".as_bytes(), "ä=1"),
             (b"\xef\xbb\xbf\xc3\xa4=1", "ä=1"),
@@ -152,13 +152,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "([a-z=: \\\\\nu0é]|.){0,60}") {
+        fn parsing_never_panics(text in "([a-z=: \\\\\nu0é]|.){0,60}") {
             parse(&text);
         }
 
         #[test]
-        fn what_is_escaped_comes_back(name in "[a-z.]{1,9}", value in "[ -~]{0,20}") {
-            // Letters that an escape gives a meaning to are written as they are.
+        fn escaped_values_round_trip(name in "[a-z.]{1,9}", value in "[ -~]{0,20}") {
+            // Letters with a special escape are not escaped.
             let escape = |c: char| if "tnrfu".contains(c) { c.to_string() } else { format!("\\{c}") };
             let escaped: String = value.chars().map(escape).collect();
             let found = parse(&format!("{name}={escaped}"));

@@ -1,26 +1,26 @@
-//! `ssl.*`.
+//! The `ssl.*` properties.
 
 use super::{Properties, pem};
 use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, TlsVersions, Trust};
 use crate::os::small_file;
 
-/// TLS, and how much of it was turned off.
-pub struct Read {
+/// TLS settings, and whether host names are checked.
+pub struct TlsProperties {
     pub client: BrokerTls,
     pub names: NameCheck,
 }
 
-/// What is unwise.
-pub fn note(tls: &Read) -> Option<String> {
-    let text = "ssl.endpoint.identification.algorithm is empty: any server with a certificate of the same CA could pose \
-                as a broker";
+/// Returns a note about an insecure setting.
+pub fn note(tls: &TlsProperties) -> Option<String> {
+    let text = "ssl.endpoint.identification.algorithm is empty: any server with a certificate of the same CA could \
+                impersonate a broker";
     (tls.names == NameCheck::Skipped).then(|| text.to_owned())
 }
 
-/// Also whoever serves tokens is measured by it.
+/// Reads the trust anchors, which apply to brokers and to the token endpoint.
 pub fn trust(properties: &mut Properties) -> Result<Trust, String> {
     properties.take("ssl.truststore.type");
-    // PEM needs none, and Kafka refuses one; the file may be left from a JKS.
+    // PEM has no password; one may be left over from a JKS store.
     properties.take("ssl.truststore.password");
     let given = source(properties, ("ssl.truststore.location", "ssl.ca.location"), TRUSTSTORE)?;
     let inline = properties.take_either("ssl.truststore.certificates", "ssl.ca.pem");
@@ -32,22 +32,24 @@ pub fn trust(properties: &mut Properties) -> Result<Trust, String> {
     Ok(Trust::Given(found.certificates))
 }
 
-pub fn read(properties: &mut Properties, trust: Trust) -> Result<Read, String> {
+pub fn read(properties: &mut Properties, trust: Trust) -> Result<TlsProperties, String> {
     let identity = identity(properties)?;
     let names = names(properties)?;
     let versions = versions(properties)?;
     if properties.word("enable.ssl.certificate.verification").is_some_and(|value| value == "false") {
-        return Err("enable.ssl.certificate.verification=false is not done here, since any server could then pose as \
+        return Err(
+            "enable.ssl.certificate.verification=false is not supported, since any server could then impersonate \
                     Kafka; give its certificate as ssl.ca.location"
-            .to_owned());
+                .to_owned(),
+        );
     }
-    Ok(Read { client: BrokerTls::new(trust, identity, names, versions)?, names })
+    Ok(TlsProperties { client: BrokerTls::new(trust, identity, names, versions)?, names })
 }
 
 fn identity(properties: &mut Properties) -> Result<Option<TlsIdentity>, String> {
     properties.take("ssl.keystore.type");
     properties.take("ssl.keystore.password");
-    // Keys that are encrypted are refused where they are read.
+    // Encrypted keys are rejected by the PEM parser.
     properties.take("ssl.key.password");
     let store = source(properties, ("ssl.keystore.location", "ssl.keystore.location"), KEYSTORE)?;
     let chain = source(properties, ("ssl.certificate.location", "ssl.certificate.location"), KEYSTORE)?;
@@ -87,7 +89,7 @@ fn names(properties: &mut Properties) -> Result<NameCheck, String> {
     match properties.take(name).as_deref().map(str::trim) {
         None => Ok(NameCheck::Required),
         Some(value) if value.eq_ignore_ascii_case("https") => Ok(NameCheck::Required),
-        // The second is librdkafka's.
+        // `none` is librdkafka's value.
         Some("" | "none") => Ok(NameCheck::Skipped),
         Some(other) => Err(format!("{name} is {other:?}; give https, or nothing to not check the names of brokers")),
     }
@@ -101,11 +103,11 @@ fn versions(properties: &mut Properties) -> Result<TlsVersions, String> {
         (true, true) => Ok(TlsVersions::Both),
         (true, false) => Ok(TlsVersions::Only12),
         (false, true) => Ok(TlsVersions::Only13),
-        (false, false) => Err(format!("{name} is {given:?}; TLSv1.2 and TLSv1.3 are spoken here")),
+        (false, false) => Err(format!("{name} is {given:?}; TLSv1.2 and TLSv1.3 are supported")),
     }
 }
 
-/// What kind of store a file is read as, and how to make PEM of one that is none.
+/// Commands that convert a store to PEM.
 struct StoreFormat {
     from_jks: &'static str,
     from_pkcs12: &'static str,
@@ -122,7 +124,7 @@ const KEYSTORE: StoreFormat = StoreFormat {
     from_pkcs12: "openssl pkcs12 -in FILE -nodes -out keystore.pem",
 };
 
-/// A file that a property names, whatever it says of its type: the first bytes tell.
+/// Reads the PEM file of a property. The format is detected by the first bytes, whatever the type property says.
 fn source(
     properties: &mut Properties,
     (name, other): (&str, &str),
@@ -147,7 +149,5 @@ fn source(
     };
     let command = command.replace("FILE", &path);
     let made = if command.contains("truststore.pem") { "truststore.pem" } else { "keystore.pem" };
-    Err(format!(
-        "{name}: {path} is {kind}, which is not read here; make PEM of it with: {command} — and give {name}={made}"
-    ))
+    Err(format!("{name}: {path} is {kind}, which is not supported; convert it with: {command} — and set {name}={made}"))
 }

@@ -1,11 +1,10 @@
-//! Properties that nothing here reads.
+//! Properties that the bridge does not support: those it may ignore, and those it must reject.
 
 use super::Protocol;
 use std::collections::BTreeMap;
 
-/// Of security, and without a meaning here: either they change nothing, or there is nothing to change. Many are for
-/// brokers, which have the same names.
-const MEANINGLESS: [&str; 34] = [
+/// Security properties that may be ignored, because they have no effect here. Many are for brokers, which share the names.
+const IGNORED: [&str; 34] = [
     "security.providers",
     "ssl.keymanager.algorithm",
     "ssl.protocol",
@@ -42,38 +41,38 @@ const MEANINGLESS: [&str; 34] = [
     "sasl.oauthbearer.sub.claim.name",
 ];
 
-/// What would narrow TLS, or put another login in the place of ours.
-struct Unhonoured {
+/// A property that would restrict TLS or replace the login, so that ignoring it weakens security.
+struct Unsupported {
     name: &'static str,
-    /// How values begin that change nothing, besides the empty one.
+    /// Prefixes of values that have no effect. The empty value has none either.
     harmless: &'static [&'static str],
     why: &'static str,
 }
 
-const fn unhonoured(name: &'static str, harmless: &'static [&'static str], why: &'static str) -> Unhonoured {
-    Unhonoured { name, harmless, why }
+const fn unsupported(name: &'static str, harmless: &'static [&'static str], why: &'static str) -> Unsupported {
+    Unsupported { name, harmless, why }
 }
 
-const CHOSEN: &str = "TLS chooses among what is held safe";
-const NO_JAVA: &str = "no Java is run here";
-const OTHER_CRYPTOGRAPHY: &str = "the bridge brings its own cryptography";
+const CHOSEN: &str = "TLS negotiates secure parameters itself";
+const NO_JAVA: &str = "the bridge does not run Java";
+const OTHER_CRYPTOGRAPHY: &str = "the bridge has built-in cryptography";
 const OTHER_GRANT: &str =
-    "a token is had by clientId and clientSecret, or from a file:///… that something else keeps fresh";
-/// Those of Kafka itself do what is done here.
+    "tokens are obtained with clientId and clientSecret, or from a file:///… that another program keeps current";
+/// Kafka's own classes do what the bridge does.
 const KAFKAS_OWN: &[&str] = &["org.apache.kafka."];
 
-const UNHONOURED: [Unhonoured; 15] = [
-    unhonoured("ssl.cipher.suites", &[], CHOSEN),
-    unhonoured("ssl.curves.list", &[], CHOSEN),
-    unhonoured("ssl.sigalgs.list", &[], CHOSEN),
-    unhonoured("ssl.crl.location", &[], "lists of revoked certificates are not read"),
-    unhonoured("ssl.engine.factory.class", KAFKAS_OWN, NO_JAVA),
-    unhonoured("ssl.engine.location", &[], OTHER_CRYPTOGRAPHY),
-    unhonoured("ssl.providers", &[], OTHER_CRYPTOGRAPHY),
-    unhonoured("sasl.client.callback.handler.class", KAFKAS_OWN, NO_JAVA),
-    unhonoured("sasl.login.callback.handler.class", KAFKAS_OWN, NO_JAVA),
-    unhonoured("sasl.login.class", KAFKAS_OWN, NO_JAVA),
-    unhonoured(
+const UNSUPPORTED: [Unsupported; 15] = [
+    unsupported("ssl.cipher.suites", &[], CHOSEN),
+    unsupported("ssl.curves.list", &[], CHOSEN),
+    unsupported("ssl.sigalgs.list", &[], CHOSEN),
+    unsupported("ssl.crl.location", &[], "certificate revocation lists are not supported"),
+    unsupported("ssl.engine.factory.class", KAFKAS_OWN, NO_JAVA),
+    unsupported("ssl.engine.location", &[], OTHER_CRYPTOGRAPHY),
+    unsupported("ssl.providers", &[], OTHER_CRYPTOGRAPHY),
+    unsupported("sasl.client.callback.handler.class", KAFKAS_OWN, NO_JAVA),
+    unsupported("sasl.login.callback.handler.class", KAFKAS_OWN, NO_JAVA),
+    unsupported("sasl.login.class", KAFKAS_OWN, NO_JAVA),
+    unsupported(
         "sasl.oauthbearer.jwt.retriever.class",
         &[
             "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever",
@@ -82,16 +81,16 @@ const UNHONOURED: [Unhonoured; 15] = [
         ],
         OTHER_GRANT,
     ),
-    unhonoured("sasl.oauthbearer.jwt.validator.class", KAFKAS_OWN, NO_JAVA),
-    unhonoured("sasl.oauthbearer.config", &[], OTHER_GRANT),
-    unhonoured("sasl.oauthbearer.grant.type", &["client_credentials"], OTHER_GRANT),
-    unhonoured("sasl.oauthbearer.metadata.authentication.type", &["none"], OTHER_GRANT),
+    unsupported("sasl.oauthbearer.jwt.validator.class", KAFKAS_OWN, NO_JAVA),
+    unsupported("sasl.oauthbearer.config", &[], OTHER_GRANT),
+    unsupported("sasl.oauthbearer.grant.type", &["client_credentials"], OTHER_GRANT),
+    unsupported("sasl.oauthbearer.metadata.authentication.type", &["none"], OTHER_GRANT),
 ];
-/// Of all that begins with it, as of [`Unhonoured`].
+/// Properties with this prefix are [`Unsupported`] too.
 const ASSERTION: &str = "sasl.oauthbearer.assertion.";
 
-/// What is read where it means something; and what a misspelt name should have been.
-const READ: [&str; 31] = [
+/// Supported properties, which are left over if the protocol does not use them. Also the suggestions for misspelt names.
+const SUPPORTED: [&str; 31] = [
     "security.protocol",
     "ssl.truststore.location",
     "ssl.truststore.certificates",
@@ -125,40 +124,40 @@ const READ: [&str; 31] = [
     "sasl.oauthbearer.extensions",
 ];
 
-/// A line for the log about what is left aside. A name of security that Kafka does not know is an error: misspelt, it
-/// would leave something open; and so is what would be left open by not doing it.
-pub fn judge(left: BTreeMap<String, String>, protocol: Protocol) -> Result<Option<String>, String> {
-    let mut aside = Vec::new();
-    for (name, value) in left {
+/// Returns a line for the log about ignored properties. Unknown security properties are errors, since a misspelt one would
+/// leave a connection insecure; so are properties whose omission would.
+pub fn check_unread(unread: BTreeMap<String, String>, protocol: Protocol) -> Result<Option<String>, String> {
+    let mut ignored = Vec::new();
+    for (name, value) in unread {
         if ["ssl.", "sasl.", "security."].iter().any(|kind| name.starts_with(kind)) {
-            judge_one(&name, value.trim(), protocol)?;
+            check_one(&name, value.trim(), protocol)?;
         }
-        aside.push(name);
+        ignored.push(name);
     }
-    let line = "left aside, since they mean nothing to the bridge";
-    Ok((!aside.is_empty()).then(|| format!("{line}: {}", aside.join(", "))))
+    let line = "ignored, since they have no effect on the bridge";
+    Ok((!ignored.is_empty()).then(|| format!("{line}: {}", ignored.join(", "))))
 }
 
-fn judge_one(name: &str, value: &str, protocol: Protocol) -> Result<(), String> {
-    let why = match UNHONOURED.iter().find(|unhonoured| unhonoured.name == name) {
-        Some(unhonoured) if unhonoured.harmless.iter().any(|harmless| value.starts_with(harmless)) => return Ok(()),
-        Some(unhonoured) => unhonoured.why,
+fn check_one(name: &str, value: &str, protocol: Protocol) -> Result<(), String> {
+    let why = match UNSUPPORTED.iter().find(|unsupported| unsupported.name == name) {
+        Some(unsupported) if unsupported.harmless.iter().any(|harmless| value.starts_with(harmless)) => return Ok(()),
+        Some(unsupported) => unsupported.why,
         None if name.starts_with(ASSERTION) => OTHER_GRANT,
-        None if MEANINGLESS.contains(&name) || READ.contains(&name) => return Ok(()),
+        None if IGNORED.contains(&name) || SUPPORTED.contains(&name) => return Ok(()),
         None => {
-            let near = READ.iter().min_by_key(|read| distance(name, read)).filter(|read| distance(name, read) < 4);
+            let near = SUPPORTED.iter().min_by_key(|read| distance(name, read)).filter(|read| distance(name, read) < 4);
             let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             return Err(format!("there is no property {name}{hint}"));
         }
     };
-    let means_something = if name.starts_with("ssl.") { protocol.has_tls() } else { protocol.has_sasl() };
-    match means_something && !value.is_empty() {
-        true => Err(format!("{name} is not done here: {why}; leave it out where that will do")),
+    let is_used = if name.starts_with("ssl.") { protocol.has_tls() } else { protocol.has_sasl() };
+    match is_used && !value.is_empty() {
+        true => Err(format!("{name} is not supported: {why}; remove it if that is acceptable")),
         false => Ok(()),
     }
 }
 
-/// How many letters must be typed otherwise (Levenshtein).
+/// The Levenshtein distance.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -181,19 +180,19 @@ fn distance(one: &str, other: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn judged(names: &[&str]) -> Result<Option<String>, String> {
-        judge(names.iter().map(|&name| (name.to_owned(), "x".to_owned())).collect(), Protocol::SaslSsl)
+    fn checked(names: &[&str]) -> Result<Option<String>, String> {
+        check_unread(names.iter().map(|&name| (name.to_owned(), "x".to_owned())).collect(), Protocol::SaslSsl)
     }
 
     #[test]
-    fn what_means_nothing_is_named_in_one_line() {
-        assert_eq!(judged(&[]), Ok(None));
-        let line = judged(&["acks", "group.id", "sasl.kerberos.service.name", "ssl.protocol"]).unwrap().unwrap();
+    fn ignored_properties_are_listed_in_one_line() {
+        assert_eq!(checked(&[]), Ok(None));
+        let line = checked(&["acks", "group.id", "sasl.kerberos.service.name", "ssl.protocol"]).unwrap().unwrap();
         assert!(line.ends_with(": acks, group.id, sasl.kerberos.service.name, ssl.protocol"), "{line}");
     }
 
     #[test]
-    fn a_misspelt_name_of_security_is_refused_with_the_right_one() {
+    fn a_misspelt_security_property_is_rejected_with_a_suggestion() {
         for (wrong, right) in [
             ("sasl.mechansim", "sasl.mechanism"),
             ("ssl.truststore.locaton", "ssl.truststore.location"),
@@ -201,16 +200,16 @@ mod tests {
             ("sasl.oauthbearer.scpoe", "sasl.oauthbearer.scope"),
             ("sasl.oauthbearer.token.endpoint.ur1", "sasl.oauthbearer.token.endpoint.url"),
         ] {
-            assert_eq!(judged(&[wrong]), Err(format!("there is no property {wrong}; did you mean {right}?")));
+            assert_eq!(checked(&[wrong]), Err(format!("there is no property {wrong}; did you mean {right}?")));
         }
         assert_eq!(
-            judged(&["ssl.verify.nothing.at.all"]),
+            checked(&["ssl.verify.nothing.at.all"]),
             Err("there is no property ssl.verify.nothing.at.all".into())
         );
     }
 
     #[test]
-    fn what_would_be_left_open_by_not_doing_it_is_refused() {
+    fn properties_whose_omission_weakens_security_are_rejected() {
         let kafkas = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler";
         let cases = [
             ("ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", Some(Protocol::Ssl)),
@@ -227,17 +226,17 @@ mod tests {
             ("sasl.oauthbearer.assertion.claim.iss", "me", Some(Protocol::SaslPlaintext)),
             ("sasl.oauthbearer.grant.type", "client_credentials", None),
         ];
-        for (name, value, refused_with) in cases {
-            let judged = |protocol| judge([(name.to_owned(), value.to_owned())].into(), protocol);
+        for (name, value, rejected_with) in cases {
+            let checked = |protocol| check_unread([(name.to_owned(), value.to_owned())].into(), protocol);
             for protocol in [Protocol::Plaintext, Protocol::Ssl, Protocol::SaslPlaintext, Protocol::SaslSsl] {
-                let is_refused = refused_with.is_some_and(|with| with == protocol || protocol == Protocol::SaslSsl);
-                assert_eq!(judged(protocol).is_err(), is_refused, "{name}={value} with {protocol:?}");
+                let is_rejected = rejected_with.is_some_and(|with| with == protocol || protocol == Protocol::SaslSsl);
+                assert_eq!(checked(protocol).is_err(), is_rejected, "{name}={value} with {protocol:?}");
             }
         }
     }
 
     #[test]
-    fn letters_typed_otherwise_are_counted() {
+    fn the_distance_counts_edits() {
         for (one, other, count) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("ab", "ba", 2)]
         {
             assert_eq!(distance(one, other), count, "{one} {other}");
