@@ -1,7 +1,7 @@
 //! `ssl.*`.
 
 use super::{Properties, pem};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, TlsVersions, Trust};
+use crate::kafka::security::{BrokerTls, NameCheck, TlsError, TlsIdentity, TlsVersions, Trust};
 use crate::os::small_file;
 
 /// TLS, and how much of it was turned off.
@@ -41,7 +41,11 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Read, String> {
                     Kafka; give its certificate as ssl.ca.location"
             .to_owned());
     }
-    Ok(Read { client: BrokerTls::new(trust, identity, names, versions)?, names })
+    let client = BrokerTls::new(trust, identity, names, versions).map_err(|error| match error {
+        TlsError::NoSystemRoots => format!("{error}; give the one to trust with ssl.truststore.location"),
+        error => error.to_string(),
+    })?;
+    Ok(Read { client, names })
 }
 
 fn identity(properties: &mut Properties) -> Result<Option<TlsIdentity>, String> {
