@@ -1,7 +1,7 @@
 //! One HTTP connection to a running bridge, with TLS or without.
 
 use crate::config::{BridgeArgs, BridgeUrl, UrlScheme};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsVersions, Trust};
+use crate::kafka::security::{BrokerTls, NameCheck, TlsError, TlsVersions, Trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -85,7 +85,10 @@ impl BridgeTls {
             Some(file) => Trust::Given(crate::tls::certificates(file)?),
             None => Trust::System,
         };
-        let tls = BrokerTls::new(trust, None, NameCheck::Required, TlsVersions::Both)?;
+        let tls = BrokerTls::new(trust, None, NameCheck::Required, TlsVersions::Both).map_err(|error| match error {
+            TlsError::NoSystemRoots => format!("{error}; give the one to trust with --cacert FILE"),
+            error => error.to_string(),
+        })?;
         Ok(Self { config: tls.config, name })
     }
 }

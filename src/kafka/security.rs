@@ -12,7 +12,7 @@ pub use explain::explain;
 pub use sasl::{Sasl, SaslExchange, SaslStep};
 pub use scram::{ScramAccount, ScramHash};
 pub use secret::Secret;
-pub use tls::{BrokerTls, TlsIdentity, TlsVersions, Trust, roots_of};
+pub use tls::{BrokerTls, TlsError, TlsIdentity, TlsVersions, Trust, roots_of};
 pub use token::{TokenCache, TokenClient, TokenSource};
 pub use verifier::NameCheck;
 

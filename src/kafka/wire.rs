@@ -1,12 +1,12 @@
-//! Our own blocking client: Kafka 0.11 to 4.4 and later. Requests and answers by the
-//! `kafka-protocol` codec, record batches by ourselves.
+//! The bridge's Kafka client, for Kafka 0.11 to 4.4 and later. It is blocking; requests and responses are encoded by the
+//! `kafka-protocol` codec, record batches by this module.
 //!
-//! - [`connection`]: frames out, frames in; [`shape`] checks what came, [`versions`] what is spoken;
-//!   `transport` and `tls_stream` carry it, `login` says who we are
-//! - [`errors`]: Kafka's error codes, sorted by what can be done
-//! - [`cluster`]: brokers, topics and leaders, shared by all threads; `refusals`: who does not let us in
-//! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: the records themselves
-//! - `produce`: writing; `delete`: deleting topics; `configs`: settings of brokers; `throttle`: their quotas
+//! - [`connection`]: opens a connection and sends requests; `frame`, `transport`, `tls_stream` and `socket` carry them,
+//!   `login` authenticates, [`schema`] validates responses, [`versions`] chooses request versions
+//! - [`errors`]: Kafka's error codes, by what can be done about them
+//! - [`cluster`]: brokers, topics and leaders, shared by all threads; `auth_backoff` limits failing authentication
+//! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: decoding records
+//! - [`produce`]: writing; `delete`: deleting topics; [`configs`]: settings of brokers; `throttle`: quotas
 
 mod auth_backoff;
 mod batch;
@@ -52,22 +52,22 @@ use pool::ConnectionPool;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A Kafka cluster behind the seam.
+/// The [`Broker`] implementation of a Kafka cluster.
 pub struct Wire {
     cluster: Arc<ClusterClient>,
     pool: ConnectionPool,
 }
 
 impl Wire {
-    /// Connects when first asked for something, so that Kafka may be away now.
+    /// Returns a client that connects on the first request, so this succeeds while Kafka is down.
     pub fn connect(settings: WireSettings) -> Self {
         let cluster = Arc::new(ClusterClient::new(settings));
         Self { pool: ConnectionPool::new(cluster.clone()), cluster }
     }
 }
 
-/// What the first of the given brokers that answers speaks. A broker before Kafka 0.10 does not know the question and
-/// hangs up, which is `Unavailable` here.
+/// Returns the versions of the first bootstrap server that answers. A broker before Kafka 0.10 closes the connection on
+/// ApiVersions, which is `Unavailable`.
 pub fn api_versions(settings: &WireSettings) -> Result<Arc<ApiVersions>, BrokerError> {
     let mut why = BrokerError::Unavailable("no address of a broker was given".to_owned());
     for address in &settings.bootstrap {

@@ -1,7 +1,7 @@
 //! The `ssl.*` properties.
 
 use super::{Properties, pem};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, TlsVersions, Trust};
+use crate::kafka::security::{BrokerTls, NameCheck, TlsError, TlsIdentity, TlsVersions, Trust};
 use crate::os::small_file;
 
 /// TLS settings, and whether host names are checked.
@@ -43,7 +43,11 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<TlsProperties, 
                 .to_owned(),
         );
     }
-    Ok(TlsProperties { client: BrokerTls::new(trust, identity, names, versions)?, names })
+    let client = BrokerTls::new(trust, identity, names, versions).map_err(|error| match error {
+        TlsError::NoSystemRoots => format!("{error}; give the one to trust with ssl.truststore.location"),
+        error => error.to_string(),
+    })?;
+    Ok(TlsProperties { client, names })
 }
 
 fn identity(properties: &mut Properties) -> Result<Option<TlsIdentity>, String> {

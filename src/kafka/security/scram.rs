@@ -53,7 +53,7 @@ impl ScramHash {
         }
     }
 
-    fn mac(self, key: &[u8], text: &str) -> Result<Vec<u8>, &'static str> {
+    fn mac(self, key: &[u8], text: &str) -> Result<Vec<u8>, ScramError> {
         Ok(match self {
             Self::Sha256 => keyed::<Hmac<Sha256>>(key, text)?.finalize().into_bytes().to_vec(),
             Self::Sha512 => keyed::<Hmac<Sha512>>(key, text)?.finalize().into_bytes().to_vec(),
@@ -69,8 +69,8 @@ impl ScramHash {
     }
 }
 
-fn keyed<M: Mac + KeyInit>(key: &[u8], text: &str) -> Result<M, &'static str> {
-    let mut mac = <M as KeyInit>::new_from_slice(key).map_err(|_| "a key of this length cannot be used")?;
+fn keyed<M: Mac + KeyInit>(key: &[u8], text: &str) -> Result<M, ScramError> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).map_err(|_| ScramError::InvalidKey)?;
     mac.update(text.as_bytes());
     Ok(mac)
 }
@@ -104,6 +104,32 @@ pub enum ScramReply {
     Done,
 }
 
+/// Why an authentication failed. The text is about the server ("it").
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScramError {
+    /// The server ended the exchange with this error.
+    #[error("it reports {0:?}")]
+    Reported(String),
+    /// The server's signature is missing or wrong.
+    #[error("it did not prove that it knows the password, so it may be an impostor")]
+    NoProof,
+    /// A required attribute is missing.
+    #[error("its first message has no {0}")]
+    Missing(&'static str),
+    /// The server requires an extension (`m=`).
+    #[error("it requires an extension that the bridge does not support")]
+    UnsupportedExtension,
+    #[error("its nonce does not continue the client's nonce")]
+    InvalidNonce,
+    #[error("its salt is not base64")]
+    InvalidSalt(#[source] base64::DecodeError),
+    #[error("it asks for {0} iterations; allowed are {MIN_ITERATIONS} to {MAX_ITERATIONS}")]
+    Iterations(u32),
+    /// HMAC rejects the key.
+    #[error("its key has a length that cannot be used")]
+    InvalidKey,
+}
+
 const GS2_HEADER: &str = "n,,";
 
 impl Scram {
@@ -123,40 +149,38 @@ impl Scram {
         format!("{GS2_HEADER}{}", self.first_bare)
     }
 
-    /// Handles the server's next message. The error is a sentence about the server that begins with "it" or "its".
-    pub fn next(&mut self, message: &str) -> Result<ScramReply, String> {
+    /// Handles the server's next message.
+    pub fn next(&mut self, message: &str) -> Result<ScramReply, ScramError> {
         match &self.stage {
             ScramStage::First => self.prove(message),
             ScramStage::Final { server_key, auth_message } => {
                 let field = |name| attribute(message, name);
                 if let Some(error) = field("e=") {
-                    return Err(format!("it reports {error:?}"));
+                    return Err(ScramError::Reported(error.to_owned()));
                 }
                 let signature = field("v=").and_then(|v| STANDARD.decode(v).ok()).unwrap_or_default();
                 if self.hash.is_mac(server_key, auth_message, &signature) {
                     Ok(ScramReply::Done)
                 } else {
-                    Err("it did not prove that it knows the password, so it may be an impostor".to_owned())
+                    Err(ScramError::NoProof)
                 }
             }
         }
     }
 
-    fn prove(&mut self, server_first: &str) -> Result<ScramReply, String> {
-        let field = |name| attribute(server_first, name).ok_or(format!("its first message has no {name}"));
+    fn prove(&mut self, server_first: &str) -> Result<ScramReply, ScramError> {
+        let field = |name| attribute(server_first, name).ok_or(ScramError::Missing(name));
         if server_first.starts_with("m=") {
-            return Err("it requires an extension that the bridge does not support".to_owned());
+            return Err(ScramError::UnsupportedExtension);
         }
         let nonce = field("r=")?;
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
-            return Err("its nonce does not continue the client's nonce".to_owned());
+            return Err(ScramError::InvalidNonce);
         }
-        let salt = STANDARD.decode(field("s=")?).map_err(|_| "its salt is not base64".to_owned())?;
+        let salt = STANDARD.decode(field("s=")?).map_err(ScramError::InvalidSalt)?;
         let iterations = field("i=")?.parse().unwrap_or(0);
         if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) {
-            return Err(format!(
-                "it asks for {iterations} iterations; allowed are {MIN_ITERATIONS} to {MAX_ITERATIONS}"
-            ));
+            return Err(ScramError::Iterations(iterations));
         }
         let salted = self.hash.salted_password(self.password.reveal(), &salt, iterations);
         let client_key = self.hash.mac(&salted, "Client Key")?;
@@ -224,7 +248,7 @@ mod tests {
             ("m=new,r=abcdef,s=W22Z,i=4096", "extension"),
         ];
         for (message, words) in cases {
-            let error = client(ScramHash::Sha512, "user", "abc").next(message).unwrap_err();
+            let error = client(ScramHash::Sha512, "user", "abc").next(message).unwrap_err().to_string();
             assert!(error.contains(words), "{message}: {error}");
         }
     }

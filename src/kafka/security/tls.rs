@@ -1,7 +1,7 @@
 //! The TLS configuration of one cluster, built once at start.
 
 use super::verifier::{CertificateVerifier, NameCheck};
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -42,15 +42,35 @@ pub struct BrokerTls {
     pub provider: Arc<CryptoProvider>,
 }
 
+/// Why a TLS configuration cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No CA is configured, and the system has none. Callers add the setting that takes one.
+    #[error("this system has no CA certificates")]
+    NoSystemRoots,
+    /// None of the configured certificates can be parsed.
+    #[error("the truststore holds no certificate that can be read")]
+    NoReadableRoots,
+    #[error("the truststore cannot be used: {0}")]
+    Truststore(#[from] VerifierBuilderError),
+    #[error("the keystore cannot be used: {0}; its key must be the one of its first certificate")]
+    Keystore(#[source] rustls::Error),
+    #[error("TLS cannot be set up: {0}")]
+    Versions(#[source] rustls::Error),
+    /// The cryptography library cannot be used on this machine.
+    #[error("{0}")]
+    Provider(String),
+}
+
 impl BrokerTls {
-    /// Builds the configuration. The error says what to change, and never contains a key.
+    /// Builds the configuration. Errors never contain a key.
     pub fn new(
         trust: Trust,
         identity: Option<TlsIdentity>,
         names: NameCheck,
         versions: TlsVersions,
-    ) -> Result<Self, String> {
-        let provider = crate::tls::provider()?;
+    ) -> Result<Self, TlsError> {
+        let provider = crate::tls::provider().map_err(TlsError::Provider)?;
         let trusted = match &trust {
             Trust::System => Vec::new(),
             Trust::Given(certificates) => certificates.clone(),
@@ -58,27 +78,19 @@ impl BrokerTls {
         let mut roots = RootCertStore::empty();
         let (accepted, _) = roots.add_parsable_certificates(roots_of(trust));
         if accepted == 0 {
-            return Err(match trusted.is_empty() {
-                true => {
-                    "this system has no CA certificates; give the one to trust: of Kafka with ssl.truststore.location, of a \
-                     bridge with --cacert"
-                        .to_owned()
-                }
-                false => "the truststore holds no certificate that can be read".to_owned(),
-            });
+            return Err(if trusted.is_empty() { TlsError::NoSystemRoots } else { TlsError::NoReadableRoots });
         }
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-        let inner = inner.map_err(|error| format!("the truststore cannot be used: {error}"))?;
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions.list())
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?
+            .map_err(TlsError::Versions)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(CertificateVerifier { inner, trusted, names }));
         let config = match identity {
             None => builder.with_no_client_auth(),
-            Some(TlsIdentity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(|error| {
-                format!("the keystore cannot be used: {error}; its key must be the one of its first certificate")
-            })?,
+            Some(TlsIdentity { chain, key }) => {
+                builder.with_client_auth_cert(chain, key).map_err(TlsError::Keystore)?
+            }
         };
         Ok(Self { config: Arc::new(config), provider })
     }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_away_is_tried_again_at_once() {
+    fn an_unreachable_broker_is_tried_again_at_once() {
         let backoff = AuthBackoff::default();
         for _ in 0..3 {
             let away = || Err::<(), _>(BrokerError::Unavailable("rejected".to_owned()));

@@ -4,7 +4,6 @@ use crate::sync::lock;
 use crate::sync::memory_budget::{Reservation, Share, Shortage};
 use bytes::Bytes;
 use ruzstd::decoding::StreamingDecoder;
-use std::fmt;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -58,21 +57,14 @@ impl Codec {
 }
 
 /// Why the records of a batch cannot be returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
     /// The bytes are invalid, for the given reason.
+    #[error("{0}")]
     Damaged(String),
     /// The memory budget has no room for the records.
+    #[error("{0}")]
     NoMemory(Shortage),
-}
-
-impl fmt::Display for Undecodable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Damaged(why) => f.write_str(why),
-            Self::NoMemory(shortage) => shortage.fmt(f),
-        }
-    }
 }
 
 impl From<String> for Undecodable {
@@ -228,7 +220,7 @@ fn snappy(bytes: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
 }
 
 fn snappy_block(block: &[u8], out: &mut BoundedOutput) -> Result<(), Undecodable> {
-    /// Three bytes of snappy decompress to at limit 64, so a higher ratio is forged.
+    /// Three bytes of snappy decompress to at most 64, so a higher ratio is forged.
     const MAX_RATIO: usize = 22;
     let start = out.bytes.len();
     let len = snap::raw::decompress_len(block).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! LegacyMessage formats 0 and 1, which brokers before 4.0 return for records that clients before Kafka 0.11 wrote.
+//! Message formats 0 and 1, which brokers before 4.0 return for records that clients before Kafka 0.11 wrote.
 //!
 //! Layout: <https://kafka.apache.org/documentation/#messageset>, KIP-31, KIP-32.
 

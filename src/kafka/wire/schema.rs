@@ -55,7 +55,8 @@ enum FieldType {
 }
 
 /// The response ends too early, or contains an impossible length.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the response ends too early, or contains an impossible length")]
 pub struct Malformed;
 
 impl Schema {

@@ -26,7 +26,7 @@ pub fn connect(address: &str, timeout: Duration) -> Result<TcpStream, BrokerErro
     Err(io_error(address, "no connection", &why))
 }
 
-/// Converts an I/O error on the connection to `address`. `what` says what is missing, such as "no response".
+/// Converts an I/O error on the connection to `address`. `what` says what is missing, such as "no answer".
 pub fn io_error(address: &str, what: &str, error: &io::Error) -> BrokerError {
     if let Some(tls) = crate::tls::fault_in(error) {
         return tls_error(address, tls);

@@ -47,7 +47,7 @@ impl ApiVersions {
         self.range(ApiKey::Fetch).is_some_and(|fetch| fetch.min == 0)
     }
 
-    /// Returns the newest common version of request `Q`, up to `at_most`. Fails with `Unsupported` if there is none.
+    /// Returns the newest common version of request `Q`, up to `at_most`. Fails with `Unsupported` without a common version.
     pub fn common<Q: ApiRequest>(&self, at_most: i16) -> Result<i16, BrokerError> {
         let ours = VersionRange { min: Q::VERSIONS.min, max: Q::VERSIONS.max.min(at_most) };
         let Some(theirs) = self.range(Q::KEY) else {
