@@ -1,9 +1,9 @@
 //! What is known of a cluster, shared by all threads: brokers, topics, leaders, and why nobody
 //! answers when nobody does.
 
-mod ask;
 mod identity;
 mod outdated;
+mod rotation;
 mod topics;
 
 use super::auth_backoff::AuthBackoff;
@@ -15,9 +15,9 @@ use crate::broker::{Backlogs, BrokerError, ConnectionCounts, NodeId, TopicInfo};
 use crate::record::TopicName;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
-use ask::{BrokerList, BrokerTurn};
 use identity::Identities;
-use outdated::Outdated;
+use outdated::OutdatedBrokers;
+use rotation::{BrokerTurn, MetadataConnections};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,10 +29,10 @@ pub struct ClusterClient {
     /// Held only to look and to note, never over a call.
     view: Mutex<View>,
     /// Held over a metadata call: one at a time, on connections that are kept.
-    line: Mutex<BrokerList>,
+    connections: Mutex<MetadataConnections>,
     /// As the producer told last.
     backlogs: Mutex<Backlogs>,
-    refusals: AuthBackoff,
+    auth_backoff: AuthBackoff,
     opened: AtomicU64,
     failed: AtomicU64,
 }
@@ -44,17 +44,17 @@ struct View {
     topics: HashMap<TopicName, Arc<TopicInfo>>,
     /// Of the broker that answered last.
     versions: Option<Arc<ApiVersions>>,
-    away: Option<ClusterOutage>,
-    outdated: Outdated,
+    outage: Option<ClusterOutage>,
+    outdated: OutdatedBrokers,
     identities: Identities,
 }
 
-/// Since when and why no broker has answered.
+/// OutdatedSince when and why no broker has answered.
 struct ClusterOutage {
     since: Instant,
-    tried: Instant,
+    last_attempt: Instant,
     /// Before that nobody tries again; whoever asks gets `why`.
-    next: Instant,
+    retry_at: Instant,
     why: BrokerError,
     backoff: Backoff,
 }
@@ -65,9 +65,9 @@ impl ClusterClient {
         Self {
             settings,
             view: Mutex::default(),
-            line: Mutex::default(),
+            connections: Mutex::default(),
             backlogs: Mutex::default(),
-            refusals: AuthBackoff::default(),
+            auth_backoff: AuthBackoff::default(),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
@@ -79,10 +79,10 @@ impl ClusterClient {
 
     /// A sign of life: asks a broker who the brokers are.
     pub fn ping(&self) -> Result<(), BrokerError> {
-        self.ask(&metadata::brokers(), BrokerTurn::Last).map(drop)
+        self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last).map(drop)
     }
 
-    pub fn tell_backlogs(&self, backlogs: Backlogs) {
+    pub fn set_backlogs(&self, backlogs: Backlogs) {
         *self.backlogs() = backlogs;
     }
 
@@ -102,7 +102,7 @@ impl ClusterClient {
     }
 
     /// `error` with the name that access rules know us by.
-    pub fn name_us(&self, error: BrokerError) -> BrokerError {
+    pub fn with_principal(&self, error: BrokerError) -> BrokerError {
         match error {
             BrokerError::Denied(denial) => BrokerError::Denied(denial.of(|| self.settings.security.principal())),
             other => other,
@@ -116,7 +116,7 @@ impl ClusterClient {
 
     /// The broker that takes changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
-        let controller = self.ask(&metadata::brokers(), BrokerTurn::Last)?.answer.controller_id.0;
+        let controller = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.answer.controller_id.0;
         let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
         Some(controller).filter(|node| *node >= 0).ok_or_else(none)
     }
@@ -132,7 +132,7 @@ impl ClusterClient {
     }
 
     /// Any broker but `node`.
-    pub fn another_than(&self, node: NodeId) -> Option<NodeId> {
+    pub fn other_broker(&self, node: NodeId) -> Option<NodeId> {
         let others: Vec<NodeId> = self.view().brokers.keys().copied().filter(|other| *other != node).collect();
         fastrand::choice(others)
     }
@@ -161,7 +161,7 @@ impl ClusterClient {
     }
 
     fn open_within(&self, address: &str, patience: Duration) -> Result<BrokerConnection, BrokerError> {
-        self.refusals.attempt(address, || {
+        self.auth_backoff.attempt(address, || {
             let opened = BrokerConnection::open_within(address, &self.settings, patience);
             let count = if opened.is_ok() { &self.opened } else { &self.failed };
             count.fetch_add(1, Ordering::Relaxed);
@@ -170,23 +170,31 @@ impl ClusterClient {
     }
 
     /// Whoever comes soon after a failure, or waited while it happened, gets its reason at once.
-    fn fail_fast(&self, came: Instant) -> Result<(), BrokerError> {
-        match &self.view().away {
-            Some(away) if away.tried >= came || Instant::now() < away.next => Err(away.why.clone()),
+    fn fail_fast(&self, arrived: Instant) -> Result<(), BrokerError> {
+        match &self.view().outage {
+            Some(outage) if outage.last_attempt >= arrived || Instant::now() < outage.retry_at => {
+                Err(outage.why.clone())
+            }
             _ => Ok(()),
         }
     }
 
-    fn note_away(&self, why: &BrokerError) {
+    fn note_outage(&self, why: &BrokerError) {
         let mut view = self.view();
         let now = Instant::now();
-        let away = view.away.get_or_insert_with(|| {
+        let outage = view.outage.get_or_insert_with(|| {
             log::warn!("{why}; trying again");
-            ClusterOutage { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::for_broker() }
+            ClusterOutage {
+                since: now,
+                last_attempt: now,
+                retry_at: now,
+                why: why.clone(),
+                backoff: Backoff::for_broker(),
+            }
         });
-        away.tried = now;
-        away.next = now + away.backoff.pause(fastrand::f64());
-        away.why = why.clone();
+        outage.last_attempt = now;
+        outage.retry_at = now + outage.backoff.pause(fastrand::f64());
+        outage.why = why.clone();
     }
 
     fn view(&self) -> MutexGuard<'_, View> {
@@ -195,7 +203,7 @@ impl ClusterClient {
 }
 
 /// One error for those of all brokers asked. While any of them may come back, so may the cluster.
-fn sum_up(failures: Vec<BrokerError>) -> BrokerError {
+fn combine_errors(failures: Vec<BrokerError>) -> BrokerError {
     let mut reasons: Vec<String> = Vec::new();
     for failure in &failures {
         let reason = match failure {

@@ -21,7 +21,7 @@ const BROKER: i8 = 4;
 
 /// The values of the settings `names` of broker `node`, to which `connection` leads; those that it does not know are
 /// left out. Needs DescribeConfigs on the cluster.
-pub fn of_broker(
+pub fn describe_broker(
     connection: &mut BrokerConnection,
     node: NodeId,
     names: &[&'static str],

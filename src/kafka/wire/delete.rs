@@ -27,5 +27,5 @@ pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), Br
     let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no topic".to_owned()))?;
     let asked = ErrorContext::Topic(topic, Operation::Delete);
     let checked = errors::check(result.error_code, asked, result.error_message.as_deref());
-    checked.map_err(|error| cluster.name_us(error))
+    checked.map_err(|error| cluster.with_principal(error))
 }

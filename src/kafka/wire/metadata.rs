@@ -14,15 +14,15 @@ use std::sync::Arc;
 pub const VERSION: i16 = 12;
 
 /// Asks only for the brokers.
-pub fn brokers() -> MetadataRequest {
+pub fn brokers_request() -> MetadataRequest {
     MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
 }
 
-pub fn all() -> MetadataRequest {
+pub fn all_topics_request() -> MetadataRequest {
     MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false)
 }
 
-pub fn some(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
+pub fn topics_request(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
     let wanted = |name: &TopicName| {
         let name = StrBytes::from_string(name.as_str().to_owned());
         MetadataRequestTopic::default().with_name(Some(name.into()))
@@ -41,28 +41,28 @@ pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
 }
 
 /// Topics that are not Kafka's own and can be read just now, by name.
-pub fn listed(answer: &MetadataResponse) -> Vec<TopicInfo> {
+pub fn listed_topics(answer: &MetadataResponse) -> Vec<TopicInfo> {
     let of = |topic: &MetadataResponseTopic| {
         let name = TopicName::new(topic.name.as_ref()?).ok()?;
-        if topic.is_internal { None } else { info(name, topic).ok() }
+        if topic.is_internal { None } else { topic_info(name, topic).ok() }
     };
     let mut topics: Vec<TopicInfo> = answer.topics.iter().filter_map(of).collect();
     topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     topics
 }
 
-/// The answer about each of `asked`, in order.
-pub fn found(answer: &MetadataResponse, asked: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
+/// The answer about each of `topics`, in order.
+pub fn found_topics(answer: &MetadataResponse, topics: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
     let by_name: HashMap<&str, &MetadataResponseTopic> =
         answer.topics.iter().filter_map(|topic| Some((topic.name.as_ref()?.0.as_str(), topic))).collect();
     let of = |name: &TopicName| match by_name.get(name.as_str()) {
-        Some(topic) => info(name.clone(), topic),
+        Some(topic) => topic_info(name.clone(), topic),
         None => Err(BrokerError::UnknownTopic(name.clone())),
     };
-    asked.iter().map(of).collect()
+    topics.iter().map(of).collect()
 }
 
-fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, BrokerError> {
+fn topic_info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, BrokerError> {
     errors::check(topic.error_code, ErrorContext::Topic(&name, Operation::Describe), None)?;
     let mut partitions: Vec<PartitionInfo> = topic
         .partitions
@@ -101,9 +101,10 @@ pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<T
     outdated.map(|partition| TopicPartition { topic: fresh.name.clone(), partition })
 }
 
-pub fn leader(info: &TopicInfo, place: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
-    let partition = usize::try_from(place.partition).ok().and_then(|number| info.partitions.get(number));
-    let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
-    let leader = partition.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader now")))?;
+pub fn leader(info: &TopicInfo, topic_partition: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
+    let partition = usize::try_from(topic_partition.partition).ok().and_then(|number| info.partitions.get(number));
+    let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;
+    let leader =
+        partition.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{topic_partition} has no leader now")))?;
     Ok((leader, partition.leader_epoch))
 }

@@ -1,6 +1,6 @@
 //! ListOffsets: where partitions begin and end, and where a time is.
 
-mod before;
+mod epoch_before;
 
 use super::cluster::ClusterClient;
 use super::errors::{self, ErrorContext};
@@ -24,11 +24,11 @@ const READ_COMMITTED: i8 = 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 /// "There is no such record", and "no such epoch".
-const NONE: i64 = -1;
+const NOT_FOUND: i64 = -1;
 
 /// What is to be known of each place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum OffsetDetail {
     /// Its offset alone.
     Offsets,
     /// The leader epoch of the record before it, too.
@@ -40,21 +40,21 @@ pub fn find(
     cluster: &ClusterClient,
     pool: &ConnectionPool,
     asked: &[(TopicPartition, OffsetAt)],
-    wanted: Wanted,
+    wanted: OffsetDetail,
 ) -> Vec<Result<Position, BrokerError>> {
     let deadline = Instant::now() + PATIENCE;
-    let mut questions: Vec<OffsetQuery> = asked.iter().map(|(place, at)| OffsetQuery::new(place, *at)).collect();
+    let mut queries: Vec<OffsetQuery> = asked.iter().map(|(place, at)| OffsetQuery::new(place, *at)).collect();
     let mut backoff = Backoff::for_broker();
     loop {
-        for (leader, group) in by_leader(cluster, &mut questions) {
-            ask(pool, leader, &mut questions, &group);
-            if wanted == Wanted::Positions {
-                before::find_epochs(pool, leader, &mut questions, group);
+        for (leader, group) in by_leader(cluster, &mut queries) {
+            query_leader(pool, leader, &mut queries, &group);
+            if wanted == OffsetDetail::Positions {
+                epoch_before::find_epochs(pool, leader, &mut queries, group);
             }
         }
-        let stale: BTreeSet<TopicName> = questions.iter().filter_map(OffsetQuery::topic_to_refresh).cloned().collect();
+        let stale: BTreeSet<TopicName> = queries.iter().filter_map(OffsetQuery::topic_to_refresh).cloned().collect();
         let pause = backoff.pause(fastrand::f64());
-        if !questions.iter().any(|question| question.result.is_none()) || Instant::now() + pause > deadline {
+        if !queries.iter().any(|query| query.result.is_none()) || Instant::now() + pause > deadline {
             break;
         }
         if !stale.is_empty() {
@@ -64,38 +64,38 @@ pub fn find(
         }
     }
     let late = || BrokerError::Unavailable("the broker told no offset in time".to_owned());
-    let result = |q: OffsetQuery<'_>| q.result.unwrap_or_else(|| Err(q.trouble.unwrap_or_else(late)));
-    questions.into_iter().map(|q| result(q).map_err(|error| cluster.name_us(error))).collect()
+    let result = |q: OffsetQuery<'_>| q.result.unwrap_or_else(|| Err(q.last_error.unwrap_or_else(late)));
+    queries.into_iter().map(|q| result(q).map_err(|error| cluster.with_principal(error))).collect()
 }
 
 struct OffsetQuery<'a> {
-    place: &'a TopicPartition,
+    topic_partition: &'a TopicPartition,
     at: OffsetAt,
     leader_epoch: i32,
     result: Option<Result<Position, BrokerError>>,
     /// Why it must be asked again.
-    trouble: Option<BrokerError>,
+    last_error: Option<BrokerError>,
 }
 
 impl<'a> OffsetQuery<'a> {
-    fn new(place: &'a TopicPartition, at: OffsetAt) -> Self {
-        Self { place, at, leader_epoch: -1, result: None, trouble: None }
+    fn new(topic_partition: &'a TopicPartition, at: OffsetAt) -> Self {
+        Self { topic_partition, at, leader_epoch: -1, result: None, last_error: None }
     }
 
     fn topic_to_refresh(&self) -> Option<&TopicName> {
-        (self.result.is_none() && self.trouble.is_some()).then_some(&self.place.topic)
+        (self.result.is_none() && self.last_error.is_some()).then_some(&self.topic_partition.topic)
     }
 
     fn settle(&mut self, answer: Result<Position, BrokerError>) {
         match answer {
-            Ok(Position { next: NONE, .. }) if matches!(self.at, OffsetAt::Time(_)) => self.at = OffsetAt::Latest,
+            Ok(Position { next: NOT_FOUND, .. }) if matches!(self.at, OffsetAt::Time(_)) => self.at = OffsetAt::Latest,
             // Before the first offset there is nothing that could be truncated.
             Ok(Position { next, .. }) if self.at == OffsetAt::Earliest || next == 0 => {
                 self.result = Some(Ok(next.into()));
             }
             Ok(place) => self.result = Some(Ok(place)),
             Err(error) if error.remedy() == Remedy::GiveUp => self.result = Some(Err(error)),
-            Err(error) => self.trouble = Some(error),
+            Err(error) => self.last_error = Some(error),
         }
     }
 
@@ -109,15 +109,15 @@ impl<'a> OffsetQuery<'a> {
     }
 }
 
-/// Which open questions to ask whom. A broker refuses a request that names a partition twice, so
+/// Which open queries to ask whom. A broker refuses a request that names a partition twice, so
 /// there may be several groups for one leader.
-fn by_leader(cluster: &ClusterClient, questions: &mut [OffsetQuery<'_>]) -> Vec<(NodeId, Vec<usize>)> {
+fn by_leader(cluster: &ClusterClient, queries: &mut [OffsetQuery<'_>]) -> Vec<(NodeId, Vec<usize>)> {
     // Partitions may have been added since the topic was asked for.
     let lacks = |place: &TopicPartition| {
         cluster.cached(&place.topic).is_none_or(|info| info.partitions.iter().all(|p| p.partition != place.partition))
     };
-    let open = questions.iter().filter(|q| q.result.is_none() && lacks(q.place));
-    let unknown: BTreeSet<TopicName> = open.map(|q| q.place.topic.clone()).collect();
+    let open = queries.iter().filter(|q| q.result.is_none() && lacks(q.topic_partition));
+    let unknown: BTreeSet<TopicName> = open.map(|q| q.topic_partition.topic.clone()).collect();
     let unknown: Vec<TopicName> = unknown.into_iter().collect();
     let mut missing: HashMap<TopicName, BrokerError> = HashMap::new();
     match cluster.topics(&unknown, AutoCreate::Never) {
@@ -126,8 +126,8 @@ fn by_leader(cluster: &ClusterClient, questions: &mut [OffsetQuery<'_>]) -> Vec<
     }
     let mut groups: BTreeMap<(NodeId, usize), Vec<usize>> = BTreeMap::new();
     let mut named: HashMap<&TopicPartition, usize> = HashMap::new();
-    for (index, question) in questions.iter_mut().enumerate().filter(|(_, q)| q.result.is_none()) {
-        let place = question.place;
+    for (index, query) in queries.iter_mut().enumerate().filter(|(_, q)| q.result.is_none()) {
+        let place = query.topic_partition;
         let leader = match (missing.get(&place.topic), cluster.cached(&place.topic)) {
             (Some(error), _) => Err(error.clone()),
             (None, Some(info)) => metadata::leader(&info, place),
@@ -136,53 +136,55 @@ fn by_leader(cluster: &ClusterClient, questions: &mut [OffsetQuery<'_>]) -> Vec<
         };
         match leader {
             Ok((leader, epoch)) => {
-                question.leader_epoch = epoch;
+                query.leader_epoch = epoch;
                 let times = named.entry(place).or_default();
                 groups.entry((leader, *times)).or_default().push(index);
                 *times += 1;
             }
-            Err(error) => question.settle(Err(error)),
+            Err(error) => query.settle(Err(error)),
         }
     }
     groups.into_iter().map(|((leader, _), group)| (leader, group)).collect()
 }
 
-fn ask(pool: &ConnectionPool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: &[usize]) {
-    let request = |version| request(group.iter().filter_map(|index| questions.get(*index)), version);
+fn query_leader(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuery<'_>], group: &[usize]) {
+    let request = |version| request(group.iter().filter_map(|index| queries.get(*index)), version);
     let answer = pool.call(leader, VERSION, request, PATIENCE);
     let mut offsets = match &answer {
         Ok(answer) => read(answer),
         Err(_) => HashMap::new(),
     };
     for index in group {
-        let Some(question) = questions.get_mut(*index) else { continue };
-        let told = offsets.remove(&(question.place.topic.as_str(), question.place.partition));
+        let Some(query) = queries.get_mut(*index) else { continue };
+        let told = offsets.remove(&(query.topic_partition.topic.as_str(), query.topic_partition.partition));
         let told = match (&answer, told) {
             (Err(error), _) => Err(error.clone()),
-            (Ok(_), None) => Err(BrokerError::StaleMetadata(format!("{}: the broker told no offset", question.place))),
-            (Ok(_), Some((code, place))) => told_by_leader(code, question.place).map(|()| place),
+            (Ok(_), None) => {
+                Err(BrokerError::StaleMetadata(format!("{}: the broker told no offset", query.topic_partition)))
+            }
+            (Ok(_), Some((code, place))) => check_leader_code(code, query.topic_partition).map(|()| place),
         };
-        question.settle(told);
+        query.settle(told);
     }
 }
 
 /// A leader that does not know its partition yet (it was made a moment ago) will: metadata decides
 /// whether there is such a topic.
-fn told_by_leader(code: i16, place: &TopicPartition) -> Result<(), BrokerError> {
+fn check_leader_code(code: i16, place: &TopicPartition) -> Result<(), BrokerError> {
     errors::check(code, ErrorContext::Partition(place, Operation::Describe), None).map_err(|error| match error {
         BrokerError::UnknownTopic(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it")),
         other => other,
     })
 }
 
-fn request<'a>(questions: impl Iterator<Item = &'a OffsetQuery<'a>>, version: i16) -> ListOffsetsRequest {
+fn request<'a>(queries: impl Iterator<Item = &'a OffsetQuery<'a>>, version: i16) -> ListOffsetsRequest {
     let mut topics: BTreeMap<&TopicName, Vec<ListOffsetsPartition>> = BTreeMap::new();
-    for question in questions {
+    for query in queries {
         let partition = ListOffsetsPartition::default()
-            .with_partition_index(question.place.partition)
-            .with_current_leader_epoch(question.leader_epoch)
-            .with_timestamp(question.timestamp());
-        topics.entry(&question.place.topic).or_default().push(partition);
+            .with_partition_index(query.topic_partition.partition)
+            .with_current_leader_epoch(query.leader_epoch)
+            .with_timestamp(query.timestamp());
+        topics.entry(&query.topic_partition.topic).or_default().push(partition);
     }
     let topic = |(name, partitions): (&TopicName, _)| {
         let name = StrBytes::from_string(name.as_str().to_owned());

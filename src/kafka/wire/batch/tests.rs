@@ -114,12 +114,12 @@ fn joined(batches: &[Batch]) -> Bytes {
     batches.iter().flat_map(Batch::encode).collect()
 }
 
-fn read_all(data: impl Into<Bytes>, from: i64) -> Result<DecodedBatch, String> {
+fn read_all(data: impl Into<Bytes>, from: i64) -> Result<DecodedBatches, String> {
     read(&data.into(), from, Vec::new(), &memory()).map_err(|why| why.to_string())
 }
 
 /// `offset value` of each record, and the next offset.
-fn told(read: &DecodedBatch) -> (Vec<String>, i64) {
+fn told(read: &DecodedBatches) -> (Vec<String>, i64) {
     let text = |value: Option<&[u8]>| value.map_or("null".into(), |value| String::from_utf8_lossy(value).into_owned());
     let records = read.batches.iter().flat_map(Records::iter).map(|r| format!("{} {}", r.offset, text(r.value)));
     (records.collect(), read.next_offset)
@@ -257,7 +257,7 @@ fn the_next_offset_is_after_what_compaction_removed() {
 #[test]
 fn the_broker_s_time_counts_where_the_topic_says_so() {
     let batch = Batch { attributes: LOG_APPEND_TIME, ..Batch::of(0, &["a"]) };
-    let times = |read: DecodedBatch| read.batches[0].iter().map(|r| r.timestamp).collect::<Vec<_>>();
+    let times = |read: DecodedBatches| read.batches[0].iter().map(|r| r.timestamp).collect::<Vec<_>>();
     assert_eq!(times(read_all(batch.encode(), 0).unwrap()), [2000]);
     assert_eq!(times(read_all(Batch::of(0, &["a"]).encode(), 0).unwrap()), [1005]);
 }

@@ -8,7 +8,7 @@
 //! An address that may stand for several brokers (a load balancer) proves neither: behind it a broker that is cut off
 //! takes turns with the others.
 
-use super::ask::AddressKind;
+use super::rotation::AddressKind;
 use crate::broker::{TopicId, TopicInfo};
 use crate::record::TopicName;
 use std::collections::{HashMap, VecDeque};
@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 /// Topics that are remembered, addresses for each, and ids that were replaced. Without this memory an id is in doubt at
 /// most.
-const MOST_TOPICS: usize = 10_000;
-const MOST_ADDRESSES: usize = 100;
-const MOST_REPLACED: usize = 8;
+const MAX_TOPICS: usize = 10_000;
+const MAX_ADDRESSES: usize = 100;
+const MAX_REPLACED: usize = 8;
 
 /// An id in so many answers in a row, over so long, is the present one whatever else was seen before: a cluster that was
 /// restored from a copy has ids that were replaced.
@@ -90,11 +90,11 @@ impl Identities {
 
     /// Makes room for one more topic. The ids of topics that are known are not lost by that: the others go last.
     pub fn make_room(&mut self, known: &HashMap<TopicName, Arc<TopicInfo>>) {
-        if self.0.len() < MOST_TOPICS {
+        if self.0.len() < MAX_TOPICS {
             return;
         }
         self.0.retain(|topic, _| !known.contains_key(topic));
-        if self.0.len() > MOST_TOPICS / 2 {
+        if self.0.len() > MAX_TOPICS / 2 {
             self.0.clear();
         }
     }
@@ -106,7 +106,7 @@ impl TopicIdentity {
         if self.reports.get(address).is_some_and(|report| report.number > number) {
             return if id == self.present { IdentityVerdict::Present } else { IdentityVerdict::Outdated };
         }
-        if self.reports.len() >= MOST_ADDRESSES && !self.reports.contains_key(address) {
+        if self.reports.len() >= MAX_ADDRESSES && !self.reports.contains_key(address) {
             self.reports.clear();
         }
         let before = self.reports.insert(address.clone(), IdentityReport { id, number }).map(|report| report.id);
@@ -116,7 +116,7 @@ impl TopicIdentity {
         let left = before.filter(|before| *before != id && moves);
         if let Some(left) = left {
             self.replaced.push_back(left);
-            if self.replaced.len() > MOST_REPLACED {
+            if self.replaced.len() > MAX_REPLACED {
                 self.replaced.pop_front();
             }
         }
@@ -166,7 +166,7 @@ mod tests {
         let (mut identities, topic, began) = (Identities::default(), name("t"), Instant::now());
         for (number, (broker, told, verdict)) in (0..).zip(answers) {
             let address = Arc::from(format!("broker-{broker}:9092"));
-            let kind = if *broker == ANY { AddressKind::AnyBroker } else { AddressKind::OneBroker };
+            let kind = if *broker == ANY { AddressKind::ManyBrokers } else { AddressKind::OneBroker };
             let source =
                 AnswerSource { address: &address, kind, number, at: began + Duration::from_secs(number * seconds) };
             let judged = identities.judge(&topic, id(*told), None, source);
@@ -263,12 +263,12 @@ mod tests {
         known.insert(name("known"), Arc::new(info(id('b'))));
         told(&mut identities, &known, "deleted", 'a');
         told(&mut identities, &known, "deleted", 'b');
-        for n in 0..MOST_TOPICS {
+        for n in 0..MAX_TOPICS {
             let topic = format!("other-{n}");
             told(&mut identities, &known, &topic, 'c');
             known.insert(name(&topic), Arc::new(TopicInfo { name: name(&topic), ..info(id('c')) }));
         }
-        assert!(identities.0.len() < MOST_TOPICS && !identities.remembers(&name("known")));
+        assert!(identities.0.len() < MAX_TOPICS && !identities.remembers(&name("known")));
         assert_eq!(told(&mut identities, &known, "known", 'a'), Doubtful);
         assert_eq!(told(&mut identities, &known, "deleted", 'a'), Outdated);
     }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
-pub(super) struct Outdated(HashMap<Arc<str>, Since>);
+pub(super) struct OutdatedBrokers(HashMap<Arc<str>, OutdatedSince>);
 
-struct Since {
+struct OutdatedSince {
     first: Instant,
     /// Where it was outdated last.
-    place: TopicPartition,
+    topic_partition: TopicPartition,
     logged: Logged,
 }
 
@@ -25,13 +25,13 @@ enum Logged {
     Yes,
 }
 
-impl Outdated {
+impl OutdatedBrokers {
     /// Notes an answer of the broker at `address` about `topics`, with the first partition for which another broker has
     /// told a newer leader epoch. Says it once per broker and outage.
     pub fn note(&mut self, address: &Arc<str>, topics: &[TopicName], newer: Option<TopicPartition>, now: Instant) {
-        let Some(place) = newer else {
+        let Some(topic_partition) = newer else {
             // Most topics have had no election meanwhile: an answer about them proves nothing.
-            if self.0.get(address).is_none_or(|since| !topics.contains(&since.place.topic)) {
+            if self.0.get(address).is_none_or(|since| !topics.contains(&since.topic_partition.topic)) {
                 return;
             }
             if self.0.remove(address).is_some_and(|since| since.logged == Logged::Yes) {
@@ -39,13 +39,13 @@ impl Outdated {
             }
             return;
         };
-        let new = || Since { first: now, place: place.clone(), logged: Logged::Not };
+        let new = || OutdatedSince { first: now, topic_partition: topic_partition.clone(), logged: Logged::Not };
         let since = self.0.entry(address.clone()).or_insert_with(new);
-        since.place = place.clone();
+        since.topic_partition = topic_partition.clone();
         if since.logged == Logged::Not && now.saturating_duration_since(since.first) >= PATIENCE {
             since.logged = Logged::Yes;
             log::warn!(
-                "{address} names an outdated leader of {place}; it may be cut off from the controllers, and the other brokers' \
+                "{address} names an outdated leader of {topic_partition}; it may be cut off from the controllers, and the other brokers' \
                  metadata is used"
             );
         }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_answer_about_other_topics_does_not_prove_that_a_broker_is_up_to_date() {
-        let (mut outdated, address, now) = (Outdated::default(), Arc::from("kafka:9092"), Instant::now());
+        let (mut outdated, address, now) = (OutdatedBrokers::default(), Arc::from("kafka:9092"), Instant::now());
         let [elected, other] = ["elected", "other"].map(|name| TopicName::new(name).unwrap());
         let newer = || Some(TopicPartition { topic: elected.clone(), partition: 0 });
         outdated.note(&address, std::slice::from_ref(&elected), newer(), now);

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::ask::{AttemptResult, HEDGE};
+use super::rotation::{HEDGE, MetadataReply};
 use super::topics::{Certainty, TopicLookup};
 use super::*;
 use crate::broker::{AutoCreate, TopicInfo};
@@ -102,8 +102,8 @@ fn while_nobody_answers_the_reason_comes_at_once() {
     let cluster = ClusterClient::new(closing.settings());
     let why = cluster.ping().unwrap_err();
     assert!(matches!(&why, BrokerError::Unavailable(text) if text.contains(&closing.address)), "{why:?}");
-    cluster.note_away(&why);
-    cluster.view().away.as_mut().unwrap().next = Instant::now() + Duration::from_secs(60);
+    cluster.note_outage(&why);
+    cluster.view().outage.as_mut().unwrap().retry_at = Instant::now() + Duration::from_secs(60);
     let tried = closing.connections();
     assert_eq!(cluster.list_topics(), Err(why.clone()));
     assert_eq!(cluster.versions().unwrap_err(), why);
@@ -139,7 +139,7 @@ fn it_answers_again_when_the_broker_comes_back() {
         assert!(Instant::now() < deadline, "{error}");
         std::thread::yield_now();
     }
-    assert!(cluster.view().away.is_none());
+    assert!(cluster.view().outage.is_none());
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_broker_that_lags_behind_does_not_take_partitions_away() {
     };
     let mut fresh = info(7, 2);
     let outdated = super::metadata::keep_newer_leaders(&mut fresh, &info(7, 4));
-    assert_eq!((fresh, outdated.map(|place| place.partition)), (info(7, 4), Some(2)));
+    assert_eq!((fresh, outdated.map(|tp| tp.partition)), (info(7, 4), Some(2)));
     let mut recreated = info(8, 2);
     assert_eq!(super::metadata::keep_newer_leaders(&mut recreated, &info(7, 4)), None);
     assert_eq!(recreated, info(8, 2));
@@ -194,16 +194,16 @@ fn a_broker_whose_quota_is_used_up_does_not_delay_questions_that_others_can_answ
 
 #[test]
 fn after_all_brokers_were_away_all_of_them_are_asked_in_turn() {
-    let away = Arc::new(AtomicBool::new(true));
+    let outage = Arc::new(AtomicBool::new(true));
     let addresses: Arc<OnceLock<Vec<String>>> = Arc::default();
     let brokers: Vec<_> = (0..3)
         .map(|_| {
-            let (away, addresses) = (away.clone(), addresses.clone());
+            let (outage, addresses) = (outage.clone(), addresses.clone());
             testing::Impostor::start(move |mut stream| {
                 while let Some(asked) = testing::next_request(&mut stream) {
                     let nodes: Vec<_> = (1..).zip(addresses.wait().iter().map(String::as_str)).collect();
                     let body = match asked.key {
-                        _ if away.load(Ordering::SeqCst) => return,
+                        _ if outage.load(Ordering::SeqCst) => return,
                         testing::API_VERSIONS => testing::api_versions(),
                         _ => metadata(&nodes, &[("t", 0, &[1])]),
                     };
@@ -217,9 +217,9 @@ fn after_all_brokers_were_away_all_of_them_are_asked_in_turn() {
     let cluster = ClusterClient::new(testing::settings(&bootstrap));
     for _ in 0..5 {
         cluster.ping().unwrap_err();
-        cluster.view().away.as_mut().unwrap().next = Instant::now();
+        cluster.view().outage.as_mut().unwrap().retry_at = Instant::now();
     }
-    away.store(false, Ordering::SeqCst);
+    outage.store(false, Ordering::SeqCst);
     let before: Vec<_> = brokers.iter().map(testing::Impostor::connections).collect();
     for _ in 0..3 {
         cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
@@ -371,13 +371,13 @@ fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() 
             |node: i32| MetadataResponseBroker::default().with_node_id(node.into()).with_host(host(node)).with_port(9);
         let brokers = (1..=4).map(node).collect();
         let answer = MetadataResponse::default().with_brokers(brokers).with_topics(topic.into_iter().collect());
-        AttemptResult { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
+        MetadataReply { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
     };
     // What comes of one question to these brokers.
     let told = |answers: &[(i32, Option<u128>)]| {
         let topic = name("t");
         let mut lookups = [TopicLookup::new(&topic)];
-        answers.iter().for_each(|(broker, id)| cluster.learn(&mut lookups, &answer(*broker, *id)));
+        answers.iter().for_each(|(broker, id)| cluster.apply_reply(&mut lookups, &answer(*broker, *id)));
         let [TopicLookup { result, certainty, .. }] = lookups;
         (result.map(|info| info.id.unwrap().as_u128()), certainty)
     };

@@ -4,8 +4,8 @@
 //! its answer says so. So a topic is missing only where two brokers say so, and it stays known until then. A topic that
 //! is new to us is asked for twice as well: later answers are compared with what is known, the first one cannot be.
 
-use super::ask::{AddressKind, AttemptResult, BrokerTurn};
 use super::identity::{AnswerSource, IdentityVerdict};
+use super::rotation::{AddressKind, BrokerTurn, MetadataReply};
 use super::{ClusterClient, View};
 use crate::broker::{AutoCreate, BrokerError, Remedy, TopicInfo};
 use crate::kafka::wire::metadata;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Brokers that must not know a topic, where there are so many.
-const AGREED: usize = 2;
+const QUORUM: usize = 2;
 
 /// Brokers that are asked about a topic in doubt: one behind an address of several, and two more.
-const MOST_ASKED: usize = 3;
+const MAX_QUERIED: usize = 3;
 
 /// Whether an answer needs that of another broker beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +61,12 @@ impl<'a> TopicLookup<'a> {
 impl ClusterClient {
     /// All topics but internal ones, by name, fresh from a broker. Where it contradicts what is known, others are asked.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
-        let AttemptResult { answer, address, .. } = self.ask(&metadata::all(), BrokerTurn::Last)?;
+        let MetadataReply { answer, address, .. } =
+            self.request_metadata(&metadata::all_topics_request(), BrokerTurn::Last)?;
         if answer.brokers.is_empty() && answer.topics.is_empty() {
             return Err(does_not_know_the_cluster(&address));
         }
-        let mut listed = metadata::listed(&answer);
+        let mut listed = metadata::listed_topics(&answer);
         let doubtful = doubtful(&self.view(), &answer, &mut listed);
         if doubtful.is_empty() {
             return Ok(listed);
@@ -99,17 +100,21 @@ impl ClusterClient {
             return Ok(Vec::new());
         }
         let mut lookups: Vec<_> = topics.iter().map(TopicLookup::new).collect();
-        let asked = self.ask(&metadata::some(topics, auto_create), BrokerTurn::Next)?;
-        self.learn(&mut lookups, &asked);
-        let mut heard = vec![asked.address];
-        while heard.len() < MOST_ASKED {
+        let asked = self.request_metadata(&metadata::topics_request(topics, auto_create), BrokerTurn::Next)?;
+        self.apply_reply(&mut lookups, &asked);
+        let mut responded = vec![asked.address];
+        while responded.len() < MAX_QUERIED {
             let doubtful: Vec<_> = lookups.iter().filter(|l| l.is_doubtful()).map(|l| l.name.clone()).collect();
             if doubtful.is_empty() {
                 break;
             }
-            let Ok(asked) = self.ask(&metadata::some(&doubtful, auto_create), BrokerTurn::Other(&heard)) else { break };
-            self.learn(&mut lookups, &asked);
-            heard.push(asked.address);
+            let Ok(asked) =
+                self.request_metadata(&metadata::topics_request(&doubtful, auto_create), BrokerTurn::Other(&responded))
+            else {
+                break;
+            };
+            self.apply_reply(&mut lookups, &asked);
+            responded.push(asked.address);
         }
         Ok(lookups.into_iter().map(TopicLookup::into_result).collect())
     }
@@ -120,14 +125,14 @@ impl ClusterClient {
         found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
     }
 
-    /// Brings an answer about those in doubt in line with what other brokers have told, and remembers it.
-    pub(super) fn learn(&self, lookups: &mut [TopicLookup<'_>], asked: &AttemptResult) {
-        let AttemptResult { answer, address, number } = asked;
+    /// Brings an answer about those in doubt in connections with what other brokers have told, and remembers it.
+    pub(super) fn apply_reply(&self, lookups: &mut [TopicLookup<'_>], asked: &MetadataReply) {
+        let MetadataReply { answer, address, number } = asked;
         let (now, kind) = (Instant::now(), asked.address_kind());
-        let agreed = asked.brokers().len().min(AGREED);
+        let agreed = asked.brokers().len().min(QUORUM);
         let doubtful: Vec<_> = lookups.iter_mut().filter(|lookup| lookup.is_doubtful()).collect();
         let names: Vec<_> = doubtful.iter().map(|lookup| lookup.name.clone()).collect();
-        let found = metadata::found(answer, &names);
+        let found = metadata::found_topics(answer, &names);
         let mut view = self.view();
         let View { topics, identities, outdated, .. } = &mut *view;
         let mut newer = None;
@@ -181,7 +186,7 @@ impl ClusterClient {
                     if error.remedy() == Remedy::GiveUp {
                         topics.remove(name);
                     }
-                    Err(self.name_us(error))
+                    Err(self.with_principal(error))
                 }
             };
         }

@@ -21,15 +21,15 @@ pub const DIVERGENCE: i16 = 12;
 const READ_COMMITTED: i8 = 1;
 
 /// The epoch that asks for a new session, and ends the one that is named.
-const FIRST: i32 = 0;
+const INITIAL_EPOCH: i32 = 0;
 /// The epoch of a request without a session.
-const NONE: i32 = -1;
+const FINAL_EPOCH: i32 = -1;
 
 /// What one request asks for, in the words of the protocol.
-type SessionEntry = HashMap<PartitionSlot, FetchPartition>;
+type SessionPartitions = HashMap<SessionKey, FetchPartition>;
 /// As the broker tells places apart: by name or by id, and nil stands for the other. A topic made anew is the same place
 /// by name, and must not be forgotten under its old id after it was asked for under its new one.
-type PartitionSlot = (TopicName, uuid::Uuid, Partition);
+type SessionKey = (TopicName, uuid::Uuid, Partition);
 
 /// Our side of a session.
 #[derive(Debug, Default)]
@@ -39,33 +39,33 @@ pub struct FetchSession {
     /// Of the next request.
     epoch: i32,
     /// What the broker remembers.
-    known: SessionEntry,
+    known: SessionPartitions,
     /// A broker does not take topics by name and by id in one session.
     version: i16,
 }
 
 impl FetchSession {
     /// The next request. A fetch that does not wait is for once, and leaves the session as it is.
-    pub fn request(&mut self, wants: &[FetchPosition], limits: FetchLimits, version: i16) -> FetchRequest {
+    pub fn request(&mut self, positions: &[FetchPosition], limits: FetchLimits, version: i16) -> FetchRequest {
         let request = FetchRequest::default()
             .with_max_wait_ms(millis(self.wait(limits, version)))
             .with_min_bytes(1)
             .with_max_bytes(clamp(limits.max_bytes))
             .with_isolation_level(READ_COMMITTED);
         if version < SESSIONS || limits.wait.is_zero() {
-            return request.with_session_epoch(NONE).with_topics(topics(asked(wants, limits, version)));
+            return request.with_session_epoch(FINAL_EPOCH).with_topics(topics(asked(positions, limits, version)));
         }
         if version != self.version {
             self.lost();
             self.version = version;
         }
-        let asked = asked(wants, limits, version);
+        let asked = asked(positions, limits, version);
         let request = request.with_session_id(self.id).with_session_epoch(self.epoch);
-        if self.epoch == FIRST {
+        if self.epoch == INITIAL_EPOCH {
             self.known = asked.iter().cloned().collect();
             return request.with_topics(topics(asked));
         }
-        let now: SessionEntry = asked.iter().cloned().collect();
+        let now: SessionPartitions = asked.iter().cloned().collect();
         let gone = self.known.keys().filter(|place| !now.contains_key(*place)).cloned().collect();
         let changed = asked.into_iter().filter(|(place, ask)| self.known.get(place) != Some(ask)).collect();
         self.known = now;
@@ -84,7 +84,7 @@ impl FetchSession {
             ResponseError::FetchSessionTopicIdError,
         ];
         if forgotten.iter().any(|error| error.code() == answer.error_code) {
-            let began = self.epoch == FIRST;
+            let began = self.epoch == INITIAL_EPOCH;
             self.lost();
             // A broker that refuses to begin one would do so again.
             return if began { SessionResult::Valid } else { SessionResult::Forgotten };
@@ -97,22 +97,22 @@ impl FetchSession {
         }
         self.id = answer.session_id;
         // Epochs go round to the first after the one that begins a session.
-        self.epoch = self.epoch.checked_add(1).unwrap_or(FIRST + 1);
+        self.epoch = self.epoch.checked_add(1).unwrap_or(INITIAL_EPOCH + 1);
         SessionResult::Valid
     }
 
     /// A request that begins a session does not wait where the broker has given one before: cut off while it waited, it
     /// would leave a session that nobody knows of.
     fn wait(&self, limits: FetchLimits, version: i16) -> Duration {
-        let begins = version >= SESSIONS && (self.epoch == FIRST || version != self.version);
+        let begins = version >= SESSIONS && (self.epoch == INITIAL_EPOCH || version != self.version);
         if begins && self.id != 0 { Duration::ZERO } else { limits.wait }
     }
 
     /// An answer did not come, so nobody knows what the broker remembers. The next request begins a new session; it
     /// names the old one, which the broker then forgets.
     pub fn lost(&mut self) {
-        self.epoch = FIRST;
-        self.known = SessionEntry::new();
+        self.epoch = INITIAL_EPOCH;
+        self.known = SessionPartitions::new();
     }
 }
 
@@ -122,28 +122,29 @@ pub enum SessionResult {
     Forgotten,
 }
 
-fn asked(wants: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<(PartitionSlot, FetchPartition)> {
-    let ask = |want: &FetchPosition| {
+fn asked(positions: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<(SessionKey, FetchPartition)> {
+    let ask = |position: &FetchPosition| {
         FetchPartition::default()
-            .with_partition(want.partition)
-            .with_current_leader_epoch(want.leader_epoch)
-            .with_fetch_offset(want.offset)
-            .with_last_fetched_epoch(if version >= DIVERGENCE { wire_epoch(want.last_epoch) } else { -1 })
+            .with_partition(position.partition)
+            .with_current_leader_epoch(position.leader_epoch)
+            .with_fetch_offset(position.offset)
+            .with_last_fetched_epoch(if version >= DIVERGENCE { wire_epoch(position.last_epoch) } else { -1 })
             .with_partition_max_bytes(clamp(limits.partition_max_bytes))
     };
-    let id =
-        |want: &FetchPosition| if version > BY_NAME { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
-    let place = |want: &FetchPosition| (want.topic.clone(), id(want), want.partition);
-    wants.iter().map(|want| (place(want), ask(want))).collect()
+    let id = |position: &FetchPosition| {
+        if version > BY_NAME { position.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() }
+    };
+    let place = |position: &FetchPosition| (position.topic.clone(), id(position), position.partition);
+    positions.iter().map(|position| (place(position), ask(position))).collect()
 }
 
-/// In the order of the wants: where an answer's bytes are limited, the first come first. In a session the broker keeps
+/// In the order of the positions: where an answer's bytes are limited, the first come first. In a session the broker keeps
 /// an order of its own, and moves what it has sent to the end.
-fn topics(asked: Vec<(PartitionSlot, FetchPartition)>) -> Vec<FetchTopic> {
+fn topics(asked: Vec<(SessionKey, FetchPartition)>) -> Vec<FetchTopic> {
     by_topic(asked, |name, id| FetchTopic::default().with_topic(name.into()).with_topic_id(id), |t| &mut t.partitions)
 }
 
-fn forgotten(gone: Vec<PartitionSlot>) -> Vec<ForgottenTopic> {
+fn forgotten(gone: Vec<SessionKey>) -> Vec<ForgottenTopic> {
     let numbered = gone
         .into_iter()
         .map(|place| {
@@ -159,7 +160,7 @@ fn forgotten(gone: Vec<PartitionSlot>) -> Vec<ForgottenTopic> {
 }
 
 fn by_topic<P, T>(
-    places: Vec<(PartitionSlot, P)>,
+    places: Vec<(SessionKey, P)>,
     new: impl Fn(StrBytes, uuid::Uuid) -> T,
     partitions: impl Fn(&mut T) -> &mut Vec<P>,
 ) -> Vec<T> {

@@ -38,7 +38,7 @@ fn ask(
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
-    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), asked, Wanted::Offsets);
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), asked, OffsetDetail::Offsets);
     found.into_iter().map(|place| Ok(place?.next)).collect()
 }
 
@@ -47,7 +47,7 @@ fn log(timestamp: i64) -> (i16, i64) {
         EARLIEST => (0, 10),
         LATEST => (0, 99),
         0..1000 => (0, 42),
-        _ => (0, NONE),
+        _ => (0, NOT_FOUND),
     }
 }
 
@@ -84,7 +84,7 @@ fn a_partition_added_since_the_last_look_is_found() {
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
     cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
     let asked = [(place("t", 1), OffsetAt::Latest)];
-    let answers = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, Wanted::Positions);
+    let answers = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, OffsetDetail::Positions);
     assert_eq!(answers, [Ok(7.into())]);
 }
 
@@ -95,7 +95,7 @@ fn a_leader_that_is_changing_is_asked_again() {
     const UNKNOWN_HERE: i16 = 3;
     let errors = Mutex::new(vec![UNKNOWN_HERE, OFFSET_NOT_AVAILABLE, NOT_LEADER]);
     let answers = ask(&[(place("t", 0), OffsetAt::Latest)], move |timestamp| match errors.lock().unwrap().pop() {
-        Some(error) => (error, NONE),
+        Some(error) => (error, NOT_FOUND),
         None => log(timestamp),
     });
     assert_eq!(answers, [Ok(99)]);
@@ -103,14 +103,14 @@ fn a_leader_that_is_changing_is_asked_again() {
 
 #[test]
 fn a_refusal_is_final() {
-    let answers = ask(&[(place("t", 0), OffsetAt::Latest)], |_| (29, NONE));
+    let answers = ask(&[(place("t", 0), OffsetAt::Latest)], |_| (29, NOT_FOUND));
     assert!(matches!(&answers[..], [Err(BrokerError::Denied(_))]), "{answers:?}");
 }
 
 #[test]
 fn nothing_asked_asks_nobody() {
     let cluster = Arc::new(ClusterClient::new(testing::settings(&[])));
-    assert_eq!(find(&cluster, &ConnectionPool::new(cluster.clone()), &[], Wanted::Positions), []);
+    assert_eq!(find(&cluster, &ConnectionPool::new(cluster.clone()), &[], OffsetDetail::Positions), []);
 }
 
 const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
@@ -129,8 +129,8 @@ fn end_of(log: &Log, asked: Epoch) -> (i32, i64) {
 /// `errors` first, and how often that was asked.
 fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, BrokerError>, usize) {
     let errors = Mutex::new(errors.iter().rev().copied().collect::<Vec<_>>());
-    let questions = Arc::new(Mutex::new(0));
-    let count = questions.clone();
+    let queries = Arc::new(Mutex::new(0));
+    let count = queries.clone();
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let broker = Impostor::start(move |mut stream| {
@@ -170,15 +170,15 @@ fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, B
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
     let asked = [(place("t", 0), OffsetAt::Latest)];
-    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, Wanted::Positions).remove(0);
-    let questions = *questions.lock().unwrap();
-    (found, questions)
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, OffsetDetail::Positions).remove(0);
+    let queries = *queries.lock().unwrap();
+    (found, queries)
 }
 
 #[test]
 fn a_position_has_the_epoch_of_the_record_before_it() {
     let many = (0..20).map(|n| (n, 5 * n)).collect::<Log>();
-    // Epochs of a log, what ListOffsets tells, and the epoch of the record before, with the questions that it takes.
+    // Epochs of a log, what ListOffsets tells, and the epoch of the record before, with the queries that it takes.
     let cases: [(Log, (i64, Epoch), Epoch, usize); 9] = [
         (vec![(0, 0)], (10, 0), 0, 0),
         (vec![(3, 0)], (0, 3), NO_EPOCH, 0),
@@ -193,9 +193,9 @@ fn a_position_has_the_epoch_of_the_record_before_it() {
         (many.clone(), (86, 19), 17, 3),
         (many, (6, 19), NO_EPOCH, 8),
     ];
-    for (log, told, epoch, questions) in cases {
+    for (log, told, epoch, queries) in cases {
         let found = position(log.clone(), told, &[]);
-        assert_eq!(found, (Ok(Position { next: told.0, epoch }), questions), "{log:?} {told:?}");
+        assert_eq!(found, (Ok(Position { next: told.0, epoch }), queries), "{log:?} {told:?}");
     }
 }
 

@@ -18,11 +18,11 @@ use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
 /// With version 4 (Kafka 2.4) came "as many partitions and replicas as are usual" (KIP-464).
-const USUAL_SIZE: i16 = 4;
+const BROKER_DEFAULTS: i16 = 4;
 const VERSION: i16 = 7;
 
 /// Questions about leaders wait meanwhile, so a broker that is frozen must not hold them up for long.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AutoCreation {
@@ -34,28 +34,28 @@ pub enum AutoCreation {
 
 /// What a broker says of topics that do not exist.
 #[derive(Debug)]
-pub struct Creation {
-    pub automatic: AutoCreation,
+pub struct CreationReport {
+    pub auto_creation: AutoCreation,
     /// In the order in which they were asked for: why Kafka will never create the topic.
     pub rejected: Vec<Option<BrokerError>>,
 }
 
-pub fn examine(cluster: &ClusterClient, topics: &[TopicName]) -> Result<Creation, BrokerError> {
+pub fn check_creation(cluster: &ClusterClient, topics: &[TopicName]) -> Result<CreationReport, BrokerError> {
     let node = cluster.controller()?;
-    let mut connection = cluster.connect_within(node, PATIENCE)?;
-    let timeout = PATIENCE.min(cluster.settings().request_timeout);
-    let settings = configs::of_broker(&mut connection, node, &[AUTO_CREATION], timeout);
+    let mut connection = cluster.connect_within(node, TIMEOUT)?;
+    let timeout = TIMEOUT.min(cluster.settings().request_timeout);
+    let settings = configs::describe_broker(&mut connection, node, &[AUTO_CREATION], timeout);
     if let Err(silent @ BrokerError::Unavailable(_)) = settings {
         return Err(silent);
     }
-    let automatic = match settings.as_ref().map(|all| all.get(AUTO_CREATION).map(String::as_str)) {
+    let auto_creation = match settings.as_ref().map(|all| all.get(AUTO_CREATION).map(String::as_str)) {
         Ok(Some("true")) => AutoCreation::On,
         Ok(Some("false")) => AutoCreation::Off,
         _ => AutoCreation::Unknown,
     };
     // A broker without the question, or a failure of it, is no verdict on a topic.
     let rejected = rejected(&mut connection, topics, timeout).unwrap_or_else(|_| vec![None; topics.len()]);
-    Ok(Creation { automatic, rejected })
+    Ok(CreationReport { auto_creation, rejected })
 }
 
 fn rejected(
@@ -64,7 +64,7 @@ fn rejected(
     timeout: Duration,
 ) -> Result<Vec<Option<BrokerError>>, BrokerError> {
     let version = connection.version_for::<CreateTopicsRequest>(VERSION)?;
-    if version < USUAL_SIZE {
+    if version < BROKER_DEFAULTS {
         return Ok(vec![None; topics.len()]);
     }
     let wanted = topics.iter().map(|topic| {

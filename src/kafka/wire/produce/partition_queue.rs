@@ -13,12 +13,12 @@
 //! - A new epoch's first batch goes alone: a broker that has no state of a producer takes any
 //!   sequence, and would take the second batch although it refused the first.
 
-mod answers;
 mod expiry;
+mod outcomes;
 
 use super::batch::{PendingRecord, ProducerBatch};
 use super::encode::Stamp;
-use super::room::{Occupancy, RequestRoom, Sharing};
+use super::request_size::{Occupancy, RequestCapacity, Sharing};
 use crate::broker::{BrokerError, WriteState};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const MAX_IN_FLIGHT: usize = 5;
 
 /// A broker forgets producers that have written nothing for a while (`producer.id.expiration.ms`);
 /// after so long the first batch goes alone again.
-const REMEMBERED: Duration = Duration::from_secs(60);
+const PRODUCER_STATE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// How a queue keeps retries from writing twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct ConnectionId(pub u64);
 
 /// A batch to send now. Its answer is due at [`Queue::answered`], whatever becomes of it.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
+pub struct OutgoingBatch {
     pub number: u64,
     pub batch: Arc<ProducerBatch>,
     pub stamp: Stamp,
@@ -56,9 +56,9 @@ pub struct Outgoing {
 
 #[derive(Debug)]
 pub enum NextBatch {
-    Send(Outgoing),
+    Send(OutgoingBatch),
     /// The next batch needs more room than there is, or a connection that is idle.
-    NeedsRoom,
+    NeedsCapacity,
     /// The id given is missing, or is this one, which no longer serves.
     NeedsProducerId {
         stale: Option<i64>,
@@ -74,26 +74,26 @@ pub enum BatchOutcome {
     /// It can work later.
     Retry { attempt: WriteState },
     /// The broker closed the connection on the request of so many bytes that carried it, without a response.
-    Cut { attempt: WriteState, request_bytes: usize },
+    ConnectionClosed { attempt: WriteState, request_bytes: usize },
     /// The broker is missing an earlier batch (out-of-order sequence).
     OutOfOrder,
     /// The broker takes no more from this producer id.
     Fenced,
     /// It came to the broker damaged: once more, then no more.
-    Damaged(BrokerError),
+    Corrupt(BrokerError),
     /// The broker refuses a batch because of one record and does not say which.
-    Divide(BrokerError),
-    /// These records, by their place in the batch, are at fault; nothing was written.
-    Faulty(Vec<(usize, BrokerError)>),
+    Split(BrokerError),
+    /// These records, by their index in the batch, are at fault; nothing was written.
+    InvalidRecords(Vec<(usize, BrokerError)>),
     /// It can never work.
     Failed(BrokerError),
 }
 
 pub struct PartitionQueue {
     delivery: Delivery,
-    limit: usize,
+    max_batch_bytes: usize,
     /// Sealed batches, oldest first.
-    slots: VecDeque<QueuedBatch>,
+    batches: VecDeque<QueuedBatch>,
     /// The batch that still grows.
     open: ProducerBatch,
     open_since: Option<Instant>,
@@ -101,7 +101,7 @@ pub struct PartitionQueue {
     producer: Option<ProducerState>,
     /// Fenced: of no use any more.
     stale_id: Option<i64>,
-    renew: ProducerReset,
+    reset: ProducerReset,
     last_written: Option<Instant>,
     failures: u32,
     resume_at: Option<Instant>,
@@ -118,11 +118,11 @@ struct QueuedBatch {
     /// Whether a later batch was acknowledged before it.
     order: Order,
     /// How many times in a row the broker closed the connection on it.
-    cuts: u32,
+    closes: u32,
     /// Whether one of those may have been written: not if it is its size that the broker hangs up on.
-    cut_doubt: WriteState,
+    close_may_be_written: WriteState,
     /// How many times the broker found it damaged.
-    damaged: u32,
+    corruptions: u32,
     /// When the next of those who wait for its records ceases to; `None` once all have.
     first_deadline: Option<Instant>,
 }
@@ -157,17 +157,17 @@ enum ProducerReset {
 
 impl PartitionQueue {
     /// Batches of at most about `limit` bytes.
-    pub fn new(delivery: Delivery, limit: usize) -> Self {
+    pub fn new(delivery: Delivery, max_batch_bytes: usize) -> Self {
         Self {
             delivery,
-            limit,
-            slots: VecDeque::new(),
+            max_batch_bytes,
+            batches: VecDeque::new(),
             open: ProducerBatch::default(),
             open_since: None,
             next_number: 0,
             producer: None,
             stale_id: None,
-            renew: ProducerReset::Nothing,
+            reset: ProducerReset::Nothing,
             last_written: None,
             failures: 0,
             resume_at: None,
@@ -175,7 +175,7 @@ impl PartitionQueue {
     }
 
     pub fn push(&mut self, entry: PendingRecord, now: Instant) {
-        if !self.open.fits(&entry, self.limit) {
+        if !self.open.fits(&entry, self.max_batch_bytes) {
             self.seal();
         }
         self.open_since.get_or_insert(now);
@@ -184,29 +184,29 @@ impl PartitionQueue {
 
     /// Nothing waits and nothing is in flight.
     pub fn is_idle(&self) -> bool {
-        self.slots.is_empty() && self.open.is_empty()
+        self.batches.is_empty() && self.open.is_empty()
     }
 
     /// Every caller has had its outcome, though answers may be due.
     pub fn is_settled(&self) -> bool {
-        self.open.is_empty() && self.slots.iter().all(|s| s.first_deadline.is_none())
+        self.open.is_empty() && self.batches.iter().all(|s| s.first_deadline.is_none())
     }
 
     /// The broker gives no producer id.
-    pub fn go_without_sequences(&mut self) {
+    pub fn disable_sequences(&mut self) {
         if self.producer.is_none() {
             self.delivery = Delivery::Single;
         }
     }
 
     /// The broker gives one after all. Only for queues of `acks=all`.
-    pub fn go_with_sequences(&mut self) {
+    pub fn enable_sequences(&mut self) {
         self.delivery = Delivery::Idempotent;
     }
 
     /// A whole batch, or one to be sent again, waits.
-    pub fn has_sealed(&self) -> bool {
-        self.slots.iter().any(|s| s.stage == BatchStage::Waiting)
+    pub fn has_ready_batch(&self) -> bool {
+        self.batches.iter().any(|s| s.stage == BatchStage::Waiting)
     }
 
     /// Bytes of the batch that still grows, and since when.
@@ -215,9 +215,9 @@ impl PartitionQueue {
     }
 
     /// The connection on which batches await their responses.
-    pub fn link_in_flight(&self) -> Option<ConnectionId> {
-        self.slots.iter().find_map(|slot| match slot.stage {
-            BatchStage::InFlight(link) => Some(link),
+    pub fn connection_in_flight(&self) -> Option<ConnectionId> {
+        self.batches.iter().find_map(|slot| match slot.stage {
+            BatchStage::InFlight(connection) => Some(connection),
             BatchStage::Waiting => None,
         })
     }
@@ -225,7 +225,7 @@ impl PartitionQueue {
     /// When the first of those who wait for its records ceases to.
     pub fn first_deadline(&self) -> Option<Instant> {
         let open = self.open.entries().first().map(PendingRecord::deadline);
-        self.slots.iter().filter_map(|slot| slot.first_deadline).chain(open).min()
+        self.batches.iter().filter_map(|slot| slot.first_deadline).chain(open).min()
     }
 
     /// When a pause ends, if there is one.
@@ -233,42 +233,48 @@ impl PartitionQueue {
         self.resume_at
     }
 
-    /// The next batch for `link`, if one may be sent there now and has room.
-    pub fn next(&mut self, link: ConnectionId, producer_id: Option<i64>, room: RequestRoom, now: Instant) -> NextBatch {
+    /// The next batch for `connection`, if one may be sent there now and has capacity.
+    pub fn next(
+        &mut self,
+        connection: ConnectionId,
+        producer_id: Option<i64>,
+        capacity: RequestCapacity,
+        now: Instant,
+    ) -> NextBatch {
         if self.is_idle() || self.resume_at.is_some_and(|at| at > now) {
             return NextBatch::Nothing;
         }
         self.resume_at = None;
-        let in_flight = self.slots.iter().filter(|s| s.stage != BatchStage::Waiting).count();
-        if self.renew > ProducerReset::Nothing {
+        let in_flight = self.batches.iter().filter(|s| s.stage != BatchStage::Waiting).count();
+        if self.reset > ProducerReset::Nothing {
             if in_flight > 0 {
                 return NextBatch::Nothing;
             }
-            self.start_anew();
+            self.apply_reset();
         }
-        if let Err(missing) = self.take_producer_id(producer_id) {
+        if let Err(missing) = self.adopt_producer_id(producer_id) {
             return missing;
         }
-        // In flight come first and on this link, else their answers first: one that is to be sent
+        // In flight come first and on this connection, else their answers first: one that is to be sent
         // again must not come after a younger one, nor be overtaken on another connection.
-        let orderly = self.slots.iter().take(in_flight).all(|s| s.stage == BatchStage::InFlight(link));
-        if !orderly || in_flight >= self.window(now) {
+        let orderly = self.batches.iter().take(in_flight).all(|s| s.stage == BatchStage::InFlight(connection));
+        if !orderly || in_flight >= self.max_in_flight(now) {
             return NextBatch::Nothing;
         }
-        let (bytes, cuts) = match self.slots.get(in_flight) {
-            Some(slot) => (slot.batch.bytes(), slot.cuts),
+        let (bytes, closes) = match self.batches.get(in_flight) {
+            Some(slot) => (slot.batch.bytes(), slot.closes),
             None if self.open.is_empty() => return NextBatch::Nothing,
             None => (self.open.bytes(), 0),
         };
-        let sharing = room.sharing(bytes, cuts);
-        if room.occupancy == Occupancy::Shared && (sharing == Sharing::Alone || bytes > room.left) {
-            return NextBatch::NeedsRoom;
+        let sharing = capacity.sharing(bytes, closes);
+        if capacity.occupancy == Occupancy::Shared && (sharing == Sharing::Alone || bytes > capacity.left) {
+            return NextBatch::NeedsCapacity;
         }
-        if in_flight == self.slots.len() {
+        if in_flight == self.batches.len() {
             self.seal();
         }
-        let Some(slot) = self.slots.get_mut(in_flight) else { return NextBatch::Nothing };
-        slot.stage = BatchStage::InFlight(link);
+        let Some(slot) = self.batches.get_mut(in_flight) else { return NextBatch::Nothing };
+        slot.stage = BatchStage::InFlight(connection);
         let stamp = match &mut self.producer {
             None => Stamp::NONE,
             Some(producer) => {
@@ -279,23 +285,24 @@ impl PartitionQueue {
                 Stamp { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence }
             }
         };
-        NextBatch::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp, sharing })
+        NextBatch::Send(OutgoingBatch { number: slot.number, batch: slot.batch.clone(), stamp, sharing })
     }
 
-    fn window(&self, now: Instant) -> usize {
-        let remembered = self.last_written.is_some_and(|at| now.saturating_duration_since(at) < REMEMBERED);
+    fn max_in_flight(&self, now: Instant) -> usize {
+        let remembered =
+            self.last_written.is_some_and(|at| now.saturating_duration_since(at) < PRODUCER_STATE_LIFETIME);
         // Newer batches would push an overtaken one out of the five that the broker remembers.
-        let in_order = self.slots.iter().all(|s| s.order == Order::Kept);
+        let in_order = self.batches.iter().all(|s| s.order == Order::Kept);
         match &self.producer {
             Some(producer) if producer.confirmed && remembered && in_order => MAX_IN_FLIGHT,
             _ => 1,
         }
     }
 
-    fn take_producer_id(&mut self, offered: Option<i64>) -> Result<(), NextBatch> {
+    fn adopt_producer_id(&mut self, offered: Option<i64>) -> Result<(), NextBatch> {
         // The answer to a batch without a stamp says nothing of what the broker knows of a producer.
         let unstamped = |slot: &QueuedBatch| slot.stage != BatchStage::Waiting && slot.sequence.is_none();
-        if self.delivery == Delivery::Single || self.producer.is_some() || self.slots.iter().any(unstamped) {
+        if self.delivery == Delivery::Single || self.producer.is_some() || self.batches.iter().any(unstamped) {
             return Ok(());
         }
         let stale = self.stale_id;
@@ -305,17 +312,17 @@ impl PartitionQueue {
     }
 
     /// The next epoch or producer id from sequence 0, for all that surely was not written.
-    fn start_anew(&mut self) {
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.doubt() == WriteState::Maybe) {
-                self.remove(place, &BrokerError::TimedOut(WriteState::Maybe));
+    fn apply_reset(&mut self) {
+        for index in (0..self.batches.len()).rev() {
+            if self.batches.get(index).is_some_and(|s| s.write_state() == WriteState::Maybe) {
+                self.remove(index, &BrokerError::TimedOut(WriteState::Maybe));
             }
         }
-        self.slots.iter_mut().for_each(|s| (s.sequence, s.order) = (None, Order::Kept));
-        let renew = std::mem::replace(&mut self.renew, ProducerReset::Nothing);
+        self.batches.iter_mut().for_each(|s| (s.sequence, s.order) = (None, Order::Kept));
+        let reset = std::mem::replace(&mut self.reset, ProducerReset::Nothing);
         if let Some(producer) = self.producer.take() {
             match producer.epoch.checked_add(1) {
-                Some(epoch) if renew == ProducerReset::Epoch => {
+                Some(epoch) if reset == ProducerReset::Epoch => {
                     self.producer = Some(ProducerState { epoch, next_sequence: 0, confirmed: false, ..producer });
                 }
                 _ => self.stale_id = Some(producer.id),
@@ -323,20 +330,20 @@ impl PartitionQueue {
         }
     }
 
-    /// Takes the batch at `place` out for good; what surely was not written gets `error`.
-    fn remove(&mut self, place: usize, error: &BrokerError) {
-        let Some(slot) = self.slots.remove(place) else { return };
+    /// Takes the batch at `index` out for good; what surely was not written gets `error`.
+    fn remove(&mut self, index: usize, error: &BrokerError) {
+        let Some(slot) = self.batches.remove(index) else { return };
         slot.batch.settle_failed(error);
         if slot.sequence.is_some() {
-            self.renew = self.renew.max(ProducerReset::Epoch);
+            self.reset = self.reset.max(ProducerReset::Epoch);
         }
     }
 
     fn seal(&mut self) {
         if !self.open.is_empty() {
             let batch = self.clear_open();
-            let slot = self.slot(batch, None, WriteState::No);
-            self.slots.push_back(slot);
+            let slot = self.queued(batch, None, WriteState::No);
+            self.batches.push_back(slot);
         }
     }
 
@@ -345,7 +352,7 @@ impl PartitionQueue {
         std::mem::take(&mut self.open)
     }
 
-    fn slot(&mut self, batch: ProducerBatch, sequence: Option<i32>, doubt: WriteState) -> QueuedBatch {
+    fn queued(&mut self, batch: ProducerBatch, sequence: Option<i32>, doubt: WriteState) -> QueuedBatch {
         let number = self.next_number;
         self.next_number += 1;
         let first_deadline = batch.entries().iter().map(PendingRecord::deadline).min();
@@ -356,17 +363,17 @@ impl PartitionQueue {
             stage: BatchStage::Waiting,
             may_be_written: doubt,
             order: Order::Kept,
-            cuts: 0,
-            cut_doubt: WriteState::No,
-            damaged: 0,
+            closes: 0,
+            close_may_be_written: WriteState::No,
+            corruptions: 0,
             first_deadline,
         }
     }
 }
 
 impl QueuedBatch {
-    fn doubt(&self) -> WriteState {
-        if self.cut_doubt == WriteState::Maybe { WriteState::Maybe } else { self.may_be_written }
+    fn write_state(&self) -> WriteState {
+        if self.close_may_be_written == WriteState::Maybe { WriteState::Maybe } else { self.may_be_written }
     }
 }
 

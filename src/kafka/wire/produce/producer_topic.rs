@@ -12,35 +12,35 @@ use std::time::{Duration, Instant};
 /// waited for until the deadlines of its records.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The first pause, and the longest.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
-const ASK_AGAIN_AT_LAST: Duration = Duration::from_secs(1);
+const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// For so long a missing topic is known to be missing, lest a flood to it becomes one to the broker.
-const REMEMBER_MISSING: Duration = Duration::from_secs(1);
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 /// A partition number out of range is looked up again unless the topic was asked for this recently.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct ProducerTopic {
-    known: Option<TopicView>,
+    view: Option<TopicView>,
     /// In the order in which they came. Bounded by whoever submits.
     pub waiting: VecDeque<Submission>,
     pub queues: HashMap<(Acks, Partition), QueueId>,
     sticky: Sticky,
     /// When to ask the cluster.
-    ask_at: Option<Instant>,
-    asked_at: Option<Instant>,
+    lookup_at: Option<Instant>,
+    looked_up_at: Option<Instant>,
     missing_since: Option<Instant>,
-    creation: Prospect,
-    absent: Option<Absent>,
+    creation_check: CreationCheck,
+    negative: Option<NegativeEntry>,
 }
 
 /// What is known of whether Kafka will create a topic that is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Prospect {
+pub enum CreationCheck {
     #[default]
-    NotAsked,
-    Asked,
-    Told(AutoCreation),
+    NotStarted,
+    Pending,
+    Done(AutoCreation),
 }
 
 struct TopicView {
@@ -51,7 +51,7 @@ struct TopicView {
     learned: Instant,
 }
 
-struct Absent {
+struct NegativeEntry {
     until: Instant,
     asked: AutoCreate,
     why: BrokerError,
@@ -60,170 +60,177 @@ struct Absent {
 /// What to do with a submission.
 pub enum Admission {
     Route(Submission),
-    Refuse(Submission, BrokerError),
+    Reject(Submission, BrokerError),
     /// It waits.
-    Kept,
+    Queued,
 }
 
 /// What to do with the queues and the waiting submissions of a topic that was looked up.
 pub enum LookupResult {
     Ready,
-    NotYet,
-    Hopeless(BrokerError),
+    Pending,
+    Failed(BrokerError),
 }
 
 impl ProducerTopic {
     /// Takes a submission: to be routed at once if the topic is known and nobody is before it.
-    pub fn take(&mut self, submission: Submission, now: Instant) -> Admission {
-        if let Some(absent) = &self.absent
-            && absent.until > now
-            && (absent.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
+    pub fn admit(&mut self, submission: Submission, now: Instant) -> Admission {
+        if let Some(negative) = &self.negative
+            && negative.until > now
+            && (negative.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
         {
-            return Admission::Refuse(submission, absent.why.clone());
+            return Admission::Reject(submission, negative.why.clone());
         }
-        if self.waiting.is_empty() && self.serves(&submission, now) {
+        if self.waiting.is_empty() && self.can_route(&submission, now) {
             return Admission::Route(submission);
         }
-        self.ask(now);
+        self.schedule_lookup(now);
         self.waiting.push_back(submission);
-        Admission::Kept
+        Admission::Queued
     }
 
     /// Asks for the topic at `when`, or earlier if that was wanted already.
-    pub fn ask(&mut self, when: Instant) {
-        self.ask_at = Some(self.ask_at.map_or(when, |at| at.min(when)));
+    pub fn schedule_lookup(&mut self, when: Instant) {
+        self.lookup_at = Some(self.lookup_at.map_or(when, |at| at.min(when)));
     }
 
     /// Who leads `partition`; asks again where nobody does.
     pub fn leader(&mut self, partition: Partition, now: Instant) -> Option<NodeId> {
         let leader = self.known_leader(partition);
         if leader.is_none() {
-            self.ask(now + ASK_AGAIN);
+            self.schedule_lookup(now + MIN_RETRY_PAUSE);
         }
         leader
     }
 
     pub fn known_leader(&self, partition: Partition) -> Option<NodeId> {
-        self.known.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
+        self.view.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
     }
 
     /// Asks again where what is known, and the last question, are older than `age`.
     pub fn refresh(&mut self, age: Duration, now: Instant) {
-        let Some(known) = &self.known else { return };
-        let latest = self.asked_at.map_or(known.learned, |asked| asked.max(known.learned));
-        if self.ask_at.is_none() && now.saturating_duration_since(latest) > age {
-            self.ask(now);
+        let Some(known) = &self.view else { return };
+        let latest = self.looked_up_at.map_or(known.learned, |asked| asked.max(known.learned));
+        if self.lookup_at.is_none() && now.saturating_duration_since(latest) > age {
+            self.schedule_lookup(now);
         }
     }
 
     pub fn id(&self) -> TopicId {
-        self.known.as_ref().and_then(|known| known.id)
+        self.view.as_ref().and_then(|known| known.id)
     }
 
     /// Whether it is time to ask; then how.
-    pub fn due(&self, now: Instant) -> Option<AutoCreate> {
-        self.ask_at.filter(|at| *at <= now)?;
-        let make = self.waiting.iter().any(|s| s.auto_create == AutoCreate::Ask);
-        Some(if make { AutoCreate::Ask } else { AutoCreate::Never })
+    pub fn due_lookup(&self, now: Instant) -> Option<AutoCreate> {
+        self.lookup_at.filter(|at| *at <= now)?;
+        let create = self.waiting.iter().any(|s| s.auto_create == AutoCreate::Ask);
+        Some(if create { AutoCreate::Ask } else { AutoCreate::Never })
     }
 
-    pub fn asked(&mut self, now: Instant) {
-        (self.ask_at, self.asked_at) = (None, Some(now));
+    pub fn lookup_started(&mut self, now: Instant) {
+        (self.lookup_at, self.looked_up_at) = (None, Some(now));
     }
 
-    pub fn learn(&mut self, found: Result<TopicInfo, BrokerError>, asked: AutoCreate, now: Instant) -> LookupResult {
+    pub fn apply_lookup(
+        &mut self,
+        found: Result<TopicInfo, BrokerError>,
+        asked: AutoCreate,
+        now: Instant,
+    ) -> LookupResult {
         let why = match found {
             Ok(info) => {
                 let leaders: Vec<_> = info.partitions.iter().map(|p| p.leader).collect();
                 let available = info.partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition).collect();
-                self.known = Some(TopicView { id: info.id, leaders, available, learned: now });
-                (self.missing_since, self.absent, self.creation) = (None, None, Prospect::NotAsked);
+                self.view = Some(TopicView { id: info.id, leaders, available, learned: now });
+                (self.missing_since, self.negative, self.creation_check) = (None, None, CreationCheck::NotStarted);
                 return LookupResult::Ready;
             }
             Err(why) => why,
         };
-        let may_be_created = asked == AutoCreate::Ask && self.creation != Prospect::Told(AutoCreation::Off);
+        let may_be_created = asked == AutoCreate::Ask && self.creation_check != CreationCheck::Done(AutoCreation::Off);
         let patience = match (&why, asked) {
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) if may_be_created => {
                 self.missing_since.get_or_insert(now);
-                return self.ask_later(now);
+                return self.retry_later(now);
             }
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) => PATIENCE,
             // Kafka's reason comes with the other question.
-            (BrokerError::InvalidRecord(_), AutoCreate::Ask) if !matches!(self.creation, Prospect::Told(_)) => {
+            (BrokerError::InvalidRecord(_), AutoCreate::Ask)
+                if !matches!(self.creation_check, CreationCheck::Done(_)) =>
+            {
                 self.missing_since.get_or_insert(now);
-                return self.ask_later(now);
+                return self.retry_later(now);
             }
             // Leaders that are known may still take records, whoever was asked for metadata.
-            (BrokerError::Untrusted(_), _) if self.known.is_some() => return self.ask_later(now),
+            (BrokerError::Untrusted(_), _) if self.view.is_some() => return self.retry_later(now),
             (why, _) if why.remedy() != Remedy::GiveUp => {
                 // The submissions' deadlines are patience enough.
                 self.missing_since = None;
-                return self.ask_later(now);
+                return self.retry_later(now);
             }
             _ => Duration::ZERO,
         };
         let since = *self.missing_since.get_or_insert(now);
         if now.saturating_duration_since(since) < patience {
-            return self.ask_later(now);
+            return self.retry_later(now);
         }
-        self.give_up(&why, asked, now);
-        LookupResult::Hopeless(why)
+        self.fail(&why, asked, now);
+        LookupResult::Failed(why)
     }
 
-    fn give_up(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
-        (self.known, self.missing_since, self.creation) = (None, None, Prospect::NotAsked);
-        self.absent = Some(Absent { until: now + REMEMBER_MISSING, asked, why: why.clone() });
+    fn fail(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
+        (self.view, self.missing_since, self.creation_check) = (None, None, CreationCheck::NotStarted);
+        self.negative = Some(NegativeEntry { until: now + NEGATIVE_TTL, asked, why: why.clone() });
     }
 
-    fn ask_later(&mut self, now: Instant) -> LookupResult {
+    fn retry_later(&mut self, now: Instant) -> LookupResult {
         let missing_for = self.missing_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.ask(now + (missing_for / 4).clamp(ASK_AGAIN, ASK_AGAIN_AT_LAST));
-        LookupResult::NotYet
+        self.schedule_lookup(now + (missing_for / 4).clamp(MIN_RETRY_PAUSE, MAX_RETRY_PAUSE));
+        LookupResult::Pending
     }
 
     /// Whether to ask if Kafka will create the topic.
-    pub fn needs_prospect(&self) -> bool {
-        self.missing_since.is_some() && self.creation == Prospect::NotAsked
+    pub fn needs_creation_check(&self) -> bool {
+        self.missing_since.is_some() && self.creation_check == CreationCheck::NotStarted
     }
 
-    pub fn prospect_asked(&mut self) {
-        self.creation = Prospect::Asked;
+    pub fn creation_check_started(&mut self) {
+        self.creation_check = CreationCheck::Pending;
     }
 
     /// Notes whether Kafka will create the topic, which may exist by now.
-    pub fn learn_prospect(
+    pub fn apply_creation_check(
         &mut self,
         automatic: AutoCreation,
         rejected: Option<BrokerError>,
         now: Instant,
     ) -> LookupResult {
-        if self.creation != Prospect::Asked {
-            return LookupResult::NotYet;
+        if self.creation_check != CreationCheck::Pending {
+            return LookupResult::Pending;
         }
         if self.missing_since.is_none() {
             // It may not be missing after all. If it is, the question is due again.
-            self.creation = Prospect::NotAsked;
-            return LookupResult::NotYet;
+            self.creation_check = CreationCheck::NotStarted;
+            return LookupResult::Pending;
         }
-        self.creation = Prospect::Told(automatic);
+        self.creation_check = CreationCheck::Done(automatic);
         match rejected {
             Some(why) => {
-                self.give_up(&why, AutoCreate::Ask, now);
-                LookupResult::Hopeless(why)
+                self.fail(&why, AutoCreate::Ask, now);
+                LookupResult::Failed(why)
             }
-            None => LookupResult::NotYet,
+            None => LookupResult::Pending,
         }
     }
 
     /// Why nothing was written to it so far, where that is because it is missing.
-    pub fn missing(&self, name: &TopicName) -> Option<BrokerError> {
+    pub fn missing_error(&self, name: &TopicName) -> Option<BrokerError> {
         self.missing_since.map(|_| BrokerError::NotCreatedYet(name.clone()))
     }
 
     /// The partition of a record; `None` where the one asked for does not exist.
     pub fn partition(&mut self, record: &NewRecord, random: &mut fastrand::Rng) -> Option<Partition> {
-        let known = self.known.as_ref()?;
+        let known = self.view.as_ref()?;
         match (record.partition, &record.key) {
             (Some(partition), _) => known.has(partition).then_some(partition),
             (None, Some(key)) => Some(partition_for_key(key, known.leaders.len())),
@@ -237,15 +244,15 @@ impl ProducerTopic {
 
     /// Nothing of it needs to be remembered.
     pub fn is_forgettable(&self, now: Instant) -> bool {
-        self.known.is_none()
+        self.view.is_none()
             && self.waiting.is_empty()
             && self.queues.is_empty()
-            && self.absent.as_ref().is_none_or(|a| a.until <= now)
+            && self.negative.as_ref().is_none_or(|a| a.until <= now)
     }
 
-    fn serves(&self, submission: &Submission, now: Instant) -> bool {
-        let Some(known) = &self.known else { return false };
-        let fresh = now.saturating_duration_since(known.learned) < FRESH;
+    fn can_route(&self, submission: &Submission, now: Instant) -> bool {
+        let Some(known) = &self.view else { return false };
+        let fresh = now.saturating_duration_since(known.learned) < FRESH_FOR;
         fresh || submission.records.iter().all(|r| r.partition.is_none_or(|p| known.has(p)))
     }
 }
@@ -257,7 +264,7 @@ impl TopicView {
 }
 
 /// Settles every record of `submission`.
-pub fn refuse(submission: &Submission, error: &BrokerError) {
+pub fn reject(submission: &Submission, error: &BrokerError) {
     for index in 0..submission.records.len() {
         submission.receipts.settle(index, Err(error.clone()));
     }
@@ -273,34 +280,34 @@ mod tests {
         let (mut topic, now, age) = (ProducerTopic::default(), Instant::now(), Duration::from_secs(5));
         let name = TopicName::new("t").unwrap();
         let info = || Ok(TopicInfo { name: name.clone(), id: None, partitions: Vec::new() });
-        drop(topic.learn(info(), AutoCreate::Never, now));
+        drop(topic.apply_lookup(info(), AutoCreate::Never, now));
         let later = now + age * 2;
         topic.refresh(age, later);
-        assert_eq!(topic.due(later), Some(AutoCreate::Never));
-        topic.asked(later);
+        assert_eq!(topic.due_lookup(later), Some(AutoCreate::Never));
+        topic.lookup_started(later);
         topic.refresh(age, later + age);
-        assert_eq!(topic.due(later + age), None);
+        assert_eq!(topic.due_lookup(later + age), None);
         let away = BrokerError::Unavailable("away".to_owned());
-        drop(topic.learn(Err(away), AutoCreate::Never, later));
+        drop(topic.apply_lookup(Err(away), AutoCreate::Never, later));
         topic.refresh(age, later);
-        assert_eq!(topic.due(later), None, "it is asked for again after a pause");
-        assert_eq!(topic.due(later + ASK_AGAIN), Some(AutoCreate::Never));
+        assert_eq!(topic.due_lookup(later), None, "it is asked for again after a pause");
+        assert_eq!(topic.due_lookup(later + MIN_RETRY_PAUSE), Some(AutoCreate::Never));
     }
 
     #[test]
     fn a_lookup_that_fails_beside_the_question_about_creation_does_not_end_it_for_good() {
         let (mut topic, now) = (ProducerTopic::default(), Instant::now());
         let missing = || Err(BrokerError::UnknownTopic(TopicName::new("t").unwrap()));
-        drop(topic.learn(missing(), AutoCreate::Ask, now));
-        assert!(topic.needs_prospect());
-        topic.prospect_asked();
-        drop(topic.learn(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
-        drop(topic.learn_prospect(AutoCreation::Off, None, now));
-        drop(topic.learn(missing(), AutoCreate::Ask, now));
-        assert!(topic.needs_prospect(), "it is asked again");
-        topic.prospect_asked();
-        drop(topic.learn_prospect(AutoCreation::Off, None, now));
+        drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
+        assert!(topic.needs_creation_check());
+        topic.creation_check_started();
+        drop(topic.apply_lookup(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
+        drop(topic.apply_creation_check(AutoCreation::Off, None, now));
+        drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
+        assert!(topic.needs_creation_check(), "it is asked again");
+        topic.creation_check_started();
+        drop(topic.apply_creation_check(AutoCreation::Off, None, now));
         let later = now + PATIENCE;
-        assert!(matches!(topic.learn(missing(), AutoCreate::Ask, later), LookupResult::Hopeless(_)));
+        assert!(matches!(topic.apply_lookup(missing(), AutoCreate::Ask, later), LookupResult::Failed(_)));
     }
 }

@@ -556,9 +556,9 @@ fn what_is_submitted_before_the_end_is_written() {
 #[test]
 fn a_panic_beside_the_writer_is_counted_and_an_answer_like_others() {
     let before = watchdog::panics();
-    let failed = caught::<()>(|| panic!("a fault of ours"));
+    let failed = panic_as_error::<()>(|| panic!("a fault of ours"));
     assert!(matches!(failed, Err(BrokerError::Internal(why)) if why.contains("panicked")));
-    assert_eq!(caught(|| Ok(1)), Ok(1));
+    assert_eq!(panic_as_error(|| Ok(1)), Ok(1));
     assert!(watchdog::panics() > before);
 }
 

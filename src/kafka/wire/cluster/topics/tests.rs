@@ -160,7 +160,7 @@ fn while_no_other_broker_answers_a_topic_is_not_said_to_be_missing() {
         let again = look_up(&cluster);
         assert!(matches!(again, Err(BrokerError::StaleMetadata(_))), "{again:?}");
         assert!(cluster.cached(&topic()).is_some());
-        assert!(cluster.view().away.is_none(), "one of them answers");
+        assert!(cluster.view().outage.is_none(), "one of them answers");
     }
 }
 

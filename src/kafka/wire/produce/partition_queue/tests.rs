@@ -10,7 +10,8 @@ use std::sync::Mutex;
 
 const ID: i64 = 77;
 
-const ANY_ROOM: RequestRoom = RequestRoom { occupancy: Occupancy::Shared, left: usize::MAX, taken: usize::MAX };
+const ANY_ROOM: RequestCapacity =
+    RequestCapacity { occupancy: Occupancy::Shared, left: usize::MAX, accepted: usize::MAX };
 
 fn unsent() -> BrokerError {
     BrokerError::TimedOut(WriteState::No)
@@ -56,8 +57,8 @@ enum Verdict {
 }
 
 impl Log {
-    fn append(&mut self, sent: &Sent) -> Verdict {
-        let Sent { values, stamp, .. } = sent;
+    fn append(&mut self, sent: &SentRequest) -> Verdict {
+        let SentRequest { values, stamp, .. } = sent;
         if values.len() > self.max_records || values.iter().any(|v| Some(v % 100) == self.poison) {
             return Verdict::TooLarge;
         }
@@ -94,7 +95,7 @@ impl Log {
 }
 
 #[derive(Clone)]
-struct Sent {
+struct SentRequest {
     number: u64,
     batch: Arc<ProducerBatch>,
     values: Vec<u32>,
@@ -107,11 +108,11 @@ struct World {
     queue: PartitionQueue,
     log: Log,
     now: Instant,
-    link: u64,
-    on_the_way: VecDeque<Sent>,
-    answers: VecDeque<(Sent, Verdict)>,
-    /// Sent on links that broke, and still in the broker's queue.
-    lingering: VecDeque<Sent>,
+    connection: u64,
+    on_the_way: VecDeque<SentRequest>,
+    answers: VecDeque<(SentRequest, Verdict)>,
+    /// SentRequest on links that broke, and still in the broker's queue.
+    lingering: VecDeque<SentRequest>,
     outcomes: Arc<Mutex<HashMap<u32, DeliveryResult>>>,
     pushed: u32,
     refuse: u32,
@@ -126,7 +127,7 @@ enum Step {
     Arrive,
     /// The client gets an answer.
     Answer,
-    /// The link breaks; true: what it carried still comes to the broker some time.
+    /// The connection breaks; true: what it carried still comes to the broker some time.
     Break(bool),
     Linger,
     /// The broker takes no batch this many times.
@@ -143,7 +144,7 @@ impl World {
             queue: PartitionQueue::new(delivery, 400),
             log: Log { max_records, poison: Some(POISON), ..Log::default() },
             now: Instant::now(),
-            link: 0,
+            connection: 0,
             on_the_way: VecDeque::new(),
             answers: VecDeque::new(),
             lingering: VecDeque::new(),
@@ -176,13 +177,14 @@ impl World {
             return false;
         }
         let vacant = self.on_the_way.is_empty() && self.answers.is_empty();
-        let room = RequestRoom { occupancy: if vacant { Occupancy::Vacant } else { Occupancy::Shared }, ..ANY_ROOM };
-        let NextBatch::Send(out) = self.queue.next(ConnectionId(self.link), Some(ID), room, self.now) else {
+        let room =
+            RequestCapacity { occupancy: if vacant { Occupancy::Vacant } else { Occupancy::Shared }, ..ANY_ROOM };
+        let NextBatch::Send(out) = self.queue.next(ConnectionId(self.connection), Some(ID), room, self.now) else {
             return false;
         };
         let value = |bytes: &Bytes| u32::from_be_bytes(bytes[..].try_into().unwrap());
         let values = out.batch.records().map(|(_, r)| value(r.value.as_ref().unwrap())).collect();
-        self.on_the_way.push_back(Sent {
+        self.on_the_way.push_back(SentRequest {
             number: out.number,
             batch: out.batch,
             values,
@@ -217,30 +219,32 @@ impl World {
                 BatchOutcome::Written
             }
             Verdict::TooLarge if self.log.too_large == TooLarge::HangUp => {
-                BatchOutcome::Cut { attempt: WriteState::Maybe, request_bytes: 0 }
+                BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
             }
-            Verdict::TooLarge => BatchOutcome::Divide(BrokerError::TooLarge("max.message.bytes".to_owned())),
+            Verdict::TooLarge => BatchOutcome::Split(BrokerError::TooLarge("max.message.bytes".to_owned())),
             Verdict::OutOfOrder => BatchOutcome::OutOfOrder,
             Verdict::Fenced => BatchOutcome::Fenced,
             Verdict::NotNow => BatchOutcome::Retry { attempt: WriteState::No },
             Verdict::Unsure => BatchOutcome::Retry { attempt: WriteState::Maybe },
         };
         drop(sent.batch);
-        self.queue.answered(sent.number, answer, self.now);
+        self.queue.on_outcome(sent.number, answer, self.now);
     }
 
     fn break_link(&mut self, lingers: bool) {
-        self.link += 1;
-        let answered: Vec<Sent> = self.answers.drain(..).map(|(sent, _)| sent).collect();
-        let sent: Vec<Sent> = self.on_the_way.drain(..).collect();
+        self.connection += 1;
+        let answered: Vec<SentRequest> = self.answers.drain(..).map(|(sent, _)| sent).collect();
+        let sent: Vec<SentRequest> = self.on_the_way.drain(..).collect();
         for (n, lost) in answered.iter().chain(&sent).enumerate() {
-            let cuts = self.queue.slots.iter().find(|s| s.number == lost.number).map_or(0, |s| s.cuts);
+            let closes = self.queue.batches.iter().find(|s| s.number == lost.number).map_or(0, |s| s.closes);
             // A restart looks like a broker that hangs up, but not again and again.
             let answer = match n {
-                0 if lingers && cuts == 0 => BatchOutcome::Cut { attempt: WriteState::Maybe, request_bytes: 0 },
+                0 if lingers && closes == 0 => {
+                    BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
+                }
                 _ => BatchOutcome::Retry { attempt: WriteState::Maybe },
             };
-            self.queue.answered(lost.number, answer, self.now);
+            self.queue.on_outcome(lost.number, answer, self.now);
         }
         if lingers {
             self.lingering.extend(sent);
@@ -261,7 +265,7 @@ impl World {
             }
             Step::Refuse(times) => self.refuse = (*times).into(),
             Step::Unsure => self.unsure = 1,
-            Step::Down => self.queue.refuse_unwritten(&BrokerError::Unavailable(String::new())),
+            Step::Down => self.queue.reject_unwritten(&BrokerError::Unavailable(String::new())),
             Step::Later(millis) => {
                 self.now += Duration::from_millis((*millis).into());
                 self.queue.expire(self.now, &unsent());
@@ -288,7 +292,7 @@ impl World {
                 return;
             }
         }
-        panic!("never done: {} slots", self.queue.slots.len());
+        panic!("never done: {} batches", self.queue.batches.len());
     }
 
     fn check(&mut self) {
@@ -452,7 +456,11 @@ fn only_the_records_that_the_broker_names_fail() {
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
     let bad = BrokerError::InvalidRecord("too old".to_owned());
-    world.queue.answered(sent.number, BatchOutcome::Faulty(vec![(1, bad.clone()), (2, bad.clone())]), world.now);
+    world.queue.on_outcome(
+        sent.number,
+        BatchOutcome::InvalidRecords(vec![(1, bad.clone()), (2, bad.clone())]),
+        world.now,
+    );
     world.finish();
     world.check();
     assert_eq!(world.log.records, [0, 3]);
@@ -496,7 +504,7 @@ fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
     world.send();
     world.arrive();
     let unsent = world.on_the_way.pop_back().unwrap();
-    world.queue.answered(unsent.number, BatchOutcome::Retry { attempt: WriteState::No }, world.now);
+    world.queue.on_outcome(unsent.number, BatchOutcome::Retry { attempt: WriteState::No }, world.now);
     world.break_link(false);
     world.play(&Step::Down);
     world.push(1);
@@ -513,7 +521,7 @@ fn a_fenced_producer_asks_for_another_id() {
     world.push(1);
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
-    world.queue.answered(sent.number, BatchOutcome::Fenced, world.now);
+    world.queue.on_outcome(sent.number, BatchOutcome::Fenced, world.now);
     world.now += Duration::from_secs(2);
     let next = world.queue.next(ConnectionId(0), Some(ID), ANY_ROOM, world.now);
     assert!(matches!(next, NextBatch::NeedsProducerId { stale: Some(ID) }));
@@ -526,7 +534,7 @@ fn a_producer_id_that_is_given_late_is_used_once_nothing_without_it_is_in_flight
     let mut world = World::new(Delivery::Single, 100);
     world.push(2);
     world.send();
-    world.queue.go_with_sequences();
+    world.queue.enable_sequences();
     world.push(2);
     assert!(!world.send(), "the answer to the first decides nothing about the producer");
     world.arrive();
@@ -544,9 +552,9 @@ fn what_was_sent_without_a_producer_id_and_lost_is_in_doubt_also_when_there_is_o
     let mut world = World::new(Delivery::Single, 100);
     world.push(1);
     world.send();
-    world.queue.go_with_sequences();
+    world.queue.enable_sequences();
     let sent = world.on_the_way.pop_front().unwrap();
-    world.queue.answered(sent.number, BatchOutcome::Retry { attempt: WriteState::Maybe }, world.now);
+    world.queue.on_outcome(sent.number, BatchOutcome::Retry { attempt: WriteState::Maybe }, world.now);
     assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(WriteState::Maybe)));
 }
 

@@ -6,10 +6,10 @@ use crate::record::TopicName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-const TOLD_EVERY: Duration = Duration::from_millis(500);
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A partition that nobody wants to write to any more is not known to be unwritable.
-const REMEMBERED: Duration = Duration::from_secs(60);
+const RELEVANT_FOR: Duration = Duration::from_secs(60);
 
 /// How writing to a partition goes.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct PartitionProgress {
     /// Since when it has had records without an answer of the broker that settles some; later by as long as it had none.
     stuck_since: Option<Instant>,
     /// Since when no record waits, though the broker has settled none.
-    given_up_at: Option<Instant>,
+    empty_since: Option<Instant>,
     last_record: Option<Instant>,
 }
 
@@ -25,16 +25,16 @@ impl PartitionProgress {
     pub fn record(&mut self, now: Instant) {
         self.last_record = Some(now);
         self.stuck_since = Some(self.since(now).unwrap_or(now));
-        self.given_up_at = None;
+        self.empty_since = None;
     }
 
     /// No record waits any more. What is known of the partition does not grow until there are others.
-    pub fn given_up(&mut self, now: Instant) {
-        self.given_up_at = Some(now);
+    pub fn emptied(&mut self, now: Instant) {
+        self.empty_since = Some(now);
     }
 
     /// There is no such partition any more.
-    pub fn abandoned(&mut self) {
+    pub fn topic_gone(&mut self) {
         self.stuck_since = None;
     }
 
@@ -44,12 +44,12 @@ impl PartitionProgress {
     }
 
     fn stuck_since(&self, now: Instant) -> Option<Instant> {
-        let is_wanted = |at: Instant| now.saturating_duration_since(at) < REMEMBERED;
+        let is_wanted = |at: Instant| now.saturating_duration_since(at) < RELEVANT_FOR;
         self.since(now).filter(|_| self.last_record.is_some_and(is_wanted))
     }
 
     fn since(&self, now: Instant) -> Option<Instant> {
-        let unused = self.given_up_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let unused = self.empty_since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         Some(self.stuck_since? + unused)
     }
 }
@@ -62,35 +62,35 @@ pub(super) enum Unwritten {
 }
 
 /// When it was told last, and whether there was anything to tell.
-pub(super) struct Told {
+pub(super) struct BacklogReport {
     at: Instant,
-    pub anything: bool,
+    pub has_backlog: bool,
 }
 
-impl Told {
+impl BacklogReport {
     pub fn nothing(now: Instant) -> Self {
-        Self { at: now, anything: false }
+        Self { at: now, has_backlog: false }
     }
 }
 
 impl Producer<'_, '_> {
-    pub(super) fn tell_backlogs(&mut self, now: Instant) {
+    pub(super) fn report_backlogs(&mut self, now: Instant) {
         let nothing = self.active.is_empty() && self.topics.values().all(|topic| topic.waiting.is_empty());
-        let is_due = now.saturating_duration_since(self.told.at) >= TOLD_EVERY;
-        if !is_due || (nothing && !self.told.anything) {
+        let is_due = now.saturating_duration_since(self.backlog_report.at) >= REPORT_INTERVAL;
+        if !is_due || (nothing && !self.backlog_report.has_backlog) {
             return;
         }
         let mut topics: BTreeMap<&TopicName, (usize, Option<Instant>)> = BTreeMap::new();
         let mut stuck_since = None;
-        for placed in &self.queues {
-            let stuck = placed.progress.stuck_since(now);
-            if stuck.is_none() && placed.queue.is_idle() {
+        for partition in &self.queues {
+            let stuck = partition.progress.stuck_since(now);
+            if stuck.is_none() && partition.queue.is_idle() {
                 continue;
             }
             stuck_since = stuck_since.into_iter().chain(stuck).min();
-            let (unwritable, deadline) = topics.entry(&placed.place.topic).or_default();
+            let (unwritable, deadline) = topics.entry(&partition.topic_partition.topic).or_default();
             *unwritable += usize::from(stuck.is_some_and(|at| now.saturating_duration_since(at) >= UNWRITABLE_AFTER));
-            *deadline = deadline.iter().copied().chain(placed.queue.first_deadline()).min();
+            *deadline = deadline.iter().copied().chain(partition.queue.first_deadline()).min();
         }
         for (name, topic) in &self.topics {
             if let Some(first) = topic.waiting.front() {
@@ -104,8 +104,8 @@ impl Producer<'_, '_> {
             first_deadline,
         });
         let backlogs = Backlogs { topics: topics.collect(), stuck_since, last_written: self.last_written };
-        self.told = Told { at: now, anything: !backlogs.topics.is_empty() };
-        self.cluster.tell_backlogs(backlogs);
+        self.backlog_report = BacklogReport { at: now, has_backlog: !backlogs.topics.is_empty() };
+        self.cluster.set_backlogs(backlogs);
     }
 }
 
@@ -122,12 +122,12 @@ mod tests {
         let stuck = |progress: &PartitionProgress, now| progress.stuck_since(now).map(|since| (now - since).as_secs());
         progress.record(at(0));
         assert_eq!(stuck(&progress, at(2)), Some(2));
-        progress.given_up(at(3));
+        progress.emptied(at(3));
         assert_eq!(stuck(&progress, at(30)), Some(3), "the broker may be well again");
         progress.record(at(40));
         assert_eq!(stuck(&progress, at(42)), Some(5));
         progress.settled(Unwritten::Nothing, at(43));
-        progress.given_up(at(43));
+        progress.emptied(at(43));
         assert_eq!(stuck(&progress, at(44)), None);
         progress.record(at(50));
         assert_eq!(stuck(&progress, at(51)), Some(1));

@@ -12,14 +12,14 @@ use crate::record::{Epoch, NO_EPOCH, Offset, Position};
 
 /// Epochs that may lie between the one returned and the one of the record before, which is 0 or 1 but for transactions
 /// that stay open over elections. Behind more of them nothing is claimed.
-const MOST: usize = 8;
+const MAX_STEPS: usize = 8;
 
 /// Sets the epochs of the positions that were found for this group, each by asking where the epochs before it end.
-pub fn find_epochs(pool: &ConnectionPool, leader: NodeId, questions: &mut [OffsetQuery<'_>], group: Vec<usize>) {
+pub fn find_epochs(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuery<'_>], group: Vec<usize>) {
     let mut open = group;
-    for _ in 0..MOST {
+    for _ in 0..MAX_STEPS {
         let wants: Vec<(usize, FetchPosition)> =
-            open.iter().filter_map(|index| Some((*index, questions.get(*index)?.epoch_before()?))).collect();
+            open.iter().filter_map(|index| Some((*index, queries.get(*index)?.epoch_before()?))).collect();
         if wants.is_empty() {
             return;
         }
@@ -27,26 +27,26 @@ pub fn find_epochs(pool: &ConnectionPool, leader: NodeId, questions: &mut [Offse
         let answer = pool.call(leader, VERSION, |_| request(&asked), PATIENCE);
         open.clear();
         for (index, want) in &wants {
-            let Some(question) = questions.get_mut(*index) else { continue };
+            let Some(query) = queries.get_mut(*index) else { continue };
             let end = answer.as_ref().map_err(Clone::clone).and_then(|answer| end_of(answer, want));
-            if question.narrow(end) == Narrowed::GoOn {
+            if query.narrow(end) == Narrowing::Continue {
                 open.push(*index);
             }
         }
     }
     for index in open {
-        if let Some(Ok(place)) = questions.get_mut(index).and_then(|question| question.result.as_mut())
-            && place.epoch > 0
+        if let Some(Ok(position)) = queries.get_mut(index).and_then(|query| query.result.as_mut())
+            && position.epoch > 0
         {
-            place.epoch = NO_EPOCH;
+            position.epoch = NO_EPOCH;
         }
     }
 }
 
 #[derive(PartialEq, Eq)]
-enum Narrowed {
-    Known,
-    GoOn,
+enum Narrowing {
+    Done,
+    Continue,
 }
 
 impl OffsetQuery<'_> {
@@ -54,9 +54,9 @@ impl OffsetQuery<'_> {
     fn epoch_before(&self) -> Option<FetchPosition> {
         let Some(Ok(Position { next, epoch })) = self.result else { return None };
         (epoch > 0).then(|| FetchPosition {
-            topic: self.place.topic.clone(),
+            topic: self.topic_partition.topic.clone(),
             topic_id: None,
-            partition: self.place.partition,
+            partition: self.topic_partition.partition,
             offset: next,
             leader_epoch: self.leader_epoch,
             last_epoch: epoch - 1,
@@ -64,18 +64,18 @@ impl OffsetQuery<'_> {
     }
 
     /// `end`: the largest of the epochs before the one that was found, and where it ends.
-    fn narrow(&mut self, end: Result<(Epoch, Offset), BrokerError>) -> Narrowed {
-        let Some(Ok(place)) = &mut self.result else { return Narrowed::Known };
+    fn narrow(&mut self, end: Result<(Epoch, Offset), BrokerError>) -> Narrowing {
+        let Some(Ok(position)) = &mut self.result else { return Narrowing::Done };
         match end {
-            Ok((before, end)) if before >= 0 && end >= place.next => {
-                place.epoch = before.min(place.epoch - 1);
-                return Narrowed::GoOn;
+            Ok((before, end)) if before >= 0 && end >= position.next => {
+                position.epoch = before.min(position.epoch - 1);
+                return Narrowing::Continue;
             }
-            Ok((_, end)) if (0..place.next).contains(&end) => {}
-            Err(error) if error.remedy() != Remedy::GiveUp => (self.result, self.trouble) = (None, Some(error)),
+            Ok((_, end)) if (0..position.next).contains(&end) => {}
+            Err(error) if error.remedy() != Remedy::GiveUp => (self.result, self.last_error) = (None, Some(error)),
             // The broker keeps no epochs of the log, or may not be asked.
-            Ok(_) | Err(_) => place.epoch = NO_EPOCH,
+            Ok(_) | Err(_) => position.epoch = NO_EPOCH,
         }
-        Narrowed::Known
+        Narrowing::Done
     }
 }

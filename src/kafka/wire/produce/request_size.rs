@@ -8,24 +8,24 @@
 
 use std::time::{Duration, Instant};
 
-/// The smallest limit of a broker that is taken into account.
-pub const SURELY_TAKEN: usize = 64 << 10;
+/// The smallest limit of a broker that is accepted into account.
+pub const MIN_REQUEST_LIMIT: usize = 64 << 10;
 
 /// So many times in a row must the broker close the connection on a batch before its size is the reason:
 /// the first may be a restart, and the others happen on connections that have just answered something else.
-pub const MOST_CUTS: u32 = 3;
+pub const MAX_CLOSES: u32 = 3;
 
 /// How long a size that the broker closed a connection on is not tried again: at first, and at most. The reason may have
 /// been a restart, which takes seconds. Each time it happens again, the size is more likely to be the reason, and the
 /// time doubles.
-const REFUSED_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+const REJECTED_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// How large requests to a broker may be, by those it has answered.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestSize {
     /// Bytes of the largest one that was answered.
-    pub taken: usize,
-    refused: Option<RejectedSize>,
+    pub accepted: usize,
+    rejected: Option<RejectedSize>,
     growth: Growth,
 }
 
@@ -47,21 +47,21 @@ enum Growth {
 
 impl Default for RequestSize {
     fn default() -> Self {
-        Self { taken: SURELY_TAKEN, refused: None, growth: Growth::NotNeeded }
+        Self { accepted: MIN_REQUEST_LIMIT, rejected: None, growth: Growth::NotNeeded }
     }
 }
 
 impl RequestSize {
-    pub fn answered(&mut self, bytes: usize) {
-        self.taken = self.taken.max(bytes);
-        // A request that was answered proves more than one that was refused.
-        self.refused = self.refused.filter(|refused| refused.bytes > self.taken);
+    pub fn note_accepted(&mut self, bytes: usize) {
+        self.accepted = self.accepted.max(bytes);
+        // A request that was answered proves more than one that was rejected.
+        self.rejected = self.rejected.filter(|rejected| rejected.bytes > self.accepted);
     }
 
     /// The broker closed the connection on a request of so many bytes.
-    pub fn refused(&mut self, bytes: usize, now: Instant) {
-        let (first, longest) = REFUSED_FOR;
-        self.refused = Some(match self.refused {
+    pub fn note_rejected(&mut self, bytes: usize, now: Instant) {
+        let (first, longest) = REJECTED_FOR;
+        self.rejected = Some(match self.rejected {
             None => RejectedSize { bytes, at: now, pause: first },
             Some(before) => {
                 RejectedSize { bytes: bytes.min(before.bytes), at: now, pause: (before.pause * 2).min(longest) }
@@ -70,13 +70,13 @@ impl RequestSize {
     }
 
     /// What several batches together may have: more than was answered before only where the connection is idle.
-    pub fn most(&self, connection: Occupancy, now: Instant) -> usize {
+    pub fn limit(&self, connection: Occupancy, now: Instant) -> usize {
         if connection == Occupancy::Shared {
-            return self.taken;
+            return self.accepted;
         }
-        let larger = self.taken.saturating_mul(2);
-        let is_refused = self.refused.is_some_and(|it| larger >= it.bytes && now < it.at + it.pause);
-        if is_refused { self.taken } else { larger }
+        let larger = self.accepted.saturating_mul(2);
+        let is_rejected = self.rejected.is_some_and(|it| larger >= it.bytes && now < it.at + it.pause);
+        if is_rejected { self.accepted } else { larger }
     }
 
     /// Whether what is in flight has to be answered first.
@@ -90,8 +90,8 @@ impl RequestSize {
     }
 
     /// There are more batches than fit. Half of the `largest` request is enough not to wait for more.
-    pub fn is_short(&mut self, largest: usize, now: Instant) {
-        if self.taken < largest / 2 && self.most(Occupancy::Vacant, now) > self.taken {
+    pub fn want_growth(&mut self, largest: usize, now: Instant) {
+        if self.accepted < largest / 2 && self.limit(Occupancy::Vacant, now) > self.accepted {
             self.growth = Growth::Wanted;
         }
     }
@@ -116,17 +116,17 @@ pub enum Occupancy {
 
 /// The room for one more batch.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestRoom {
+pub struct RequestCapacity {
     pub occupancy: Occupancy,
     /// Bytes left in the request.
     pub left: usize,
     /// Bytes of the largest request that the broker has answered.
-    pub taken: usize,
+    pub accepted: usize,
 }
 
-impl RequestRoom {
-    pub fn sharing(self, bytes: usize, cuts: u32) -> Sharing {
-        if cuts > 0 || bytes > self.taken { Sharing::Alone } else { Sharing::Shared }
+impl RequestCapacity {
+    pub fn sharing(self, bytes: usize, closes: u32) -> Sharing {
+        if closes > 0 || bytes > self.accepted { Sharing::Alone } else { Sharing::Shared }
     }
 }
 
@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn a_size_that_was_refused_once_is_soon_tried_again_and_then_less_and_less_often() {
-        const BYTES: usize = SURELY_TAKEN * 2;
+        const BYTES: usize = MIN_REQUEST_LIMIT * 2;
         let (mut size, began) = (RequestSize::default(), Instant::now());
-        let may_grow = |size: &RequestSize, now| size.most(Occupancy::Vacant, now) >= BYTES;
+        let may_grow = |size: &RequestSize, now| size.limit(Occupancy::Vacant, now) >= BYTES;
         let pauses = |size: &mut RequestSize, mut now: Instant, times: usize| {
             let mut pauses = Vec::new();
             for _ in 0..times {
-                size.refused(BYTES, now);
+                size.note_rejected(BYTES, now);
                 let pause = (1..).find(|seconds| may_grow(size, now + Duration::from_secs(*seconds))).unwrap_or(0);
                 now += Duration::from_secs(pause);
                 pauses.push(pause);
@@ -150,9 +150,9 @@ mod tests {
             pauses
         };
         assert_eq!(pauses(&mut size, began, 9), [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-        size.answered(BYTES - 1);
+        size.note_accepted(BYTES - 1);
         assert!(!may_grow(&size, began), "a smaller request proves nothing");
-        size.answered(BYTES);
+        size.note_accepted(BYTES);
         assert!(may_grow(&size, began));
     }
 }
