@@ -1,4 +1,4 @@
-//! Record batches (message format 2, Kafka 0.11 and later), read without copying a record.
+//! Decodes record batches (message format 2, Kafka 0.11 and later) without copying records.
 //!
 //! Layout: <https://kafka.apache.org/documentation/#recordbatch>, KIP-98.
 
@@ -15,7 +15,7 @@ const MAGIC_AT: usize = 16;
 /// The checksum covers everything from here on.
 const CHECKED_FROM: usize = 21;
 const CRC_AT: usize = 17;
-/// An empty record: its length, attributes, two deltas, two nulls and no headers.
+/// An empty record: its length, attributes, two deltas, null key and value, and no headers.
 const SMALLEST_RECORD: usize = 7;
 
 const MALFORMED: &str = "a record does not fit into its batch";
@@ -24,30 +24,29 @@ const LOG_APPEND_TIME: u8 = 1 << 3;
 const TRANSACTIONAL: u8 = 1 << 4;
 const CONTROL: u8 = 1 << 5;
 
-/// A transaction that was aborted, as a Fetch answer tells it.
+/// An aborted transaction, from a Fetch response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbortedTransaction {
     pub producer_id: i64,
     pub first_offset: Offset,
 }
 
-/// What a partition's answer held.
+/// The decoded records of one partition in a Fetch response.
 #[derive(Debug, Default)]
 pub struct DecodedBatches {
-    /// Only those that have records left.
+    /// Batches with records left after filtering.
     pub batches: Vec<Records>,
-    /// After everything seen, also what was left out.
+    /// The offset after all decoded data, including filtered records.
     pub next_offset: Offset,
-    /// Of everything seen. Message formats 0 and 1 have none.
+    /// Leader epochs of all decoded data. Message formats 0 and 1 have none.
     pub epochs: EpochSpan,
 }
 
-/// Reads the whole batches in `data` as a `read_committed` consumer that wants records at or after
-/// `from`. A cut-off batch at the end is left for the next fetch.
+/// Decodes the complete batches in `data` as a `read_committed` consumer that wants records at or after `from`. A
+/// truncated batch at the end is left to the next fetch.
 ///
-/// Damage is an error where it comes first; after whole batches, these are given, and the damage is
-/// met again by the next fetch.
-/// Likewise where there is no memory for a batch: the read ends before it.
+/// Fails with `Damaged` if the first batch is damaged, and with `NoMemory` if the budget does not suffice for it.
+/// After decoded batches, both end the read before the affected batch, and the next fetch meets them again.
 pub fn read(
     data: &Bytes,
     from: Offset,
@@ -72,7 +71,7 @@ pub fn read(
     }
     if decoder.decoded.next_offset == from && !data.is_empty() {
         return Err(match at {
-            // KIP-74: the first batch comes whole even where it is larger than the fetch.
+            // KIP-74: the first batch is complete even if it exceeds the fetch size.
             0 => format!("the batch at offset {from} is cut off after {} bytes", data.len()),
             _ => format!("all batches are before the asked offset {from}"),
         }
@@ -81,7 +80,7 @@ pub fn read(
     Ok(decoder.decoded)
 }
 
-/// The length of the batch at `at`, or `None` where it is cut off.
+/// The length of the batch at `at`, or `None` if it is truncated.
 fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
     let mut head = Parse::new(data, at);
     let (Some(_base), Some(len)) = (head.i64(), head.i32()) else { return Ok(None) };
@@ -108,7 +107,7 @@ impl BatchDecoder<'_> {
             magic => return Err(format!("unknown message format {magic:?}").into()),
         };
         if next > self.decoded.next_offset {
-            // Outside the checksum: the broker writes it over what the producer sent. Older formats have none.
+            // The epoch is outside the checksum: the broker overwrites it. Older formats have none.
             let epoch = Parse::new(&batch, OVERHEAD).i32().filter(|_| batch.get(MAGIC_AT) == Some(&2));
             self.decoded.epochs.begin(self.decoded.next_offset, epoch.map_or(NO_EPOCH, Epoch::from));
             self.decoded.next_offset = next;
@@ -119,7 +118,7 @@ impl BatchDecoder<'_> {
         Ok(())
     }
 
-    /// The records of a batch that are to be delivered, and the offset after it.
+    /// The deliverable records of a batch, and the offset after it.
     fn decode_batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), Undecodable> {
         let header = BatchHeader::read(batch).ok_or("the header is cut off")?;
         let checked = batch.get(CHECKED_FROM..).ok_or("the header is cut off")?;
@@ -204,7 +203,7 @@ impl BatchHeader {
         self.base_offset.checked_add(self.last_offset_delta.into())
     }
 
-    /// The records in `data` from `at` on, without those before `from`.
+    /// The records in `data` from index `at` on, without offsets before `from`.
     fn records(&self, data: Bytes, at: usize, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
         let mut memory = memory.nothing();
         let mut records = Records::over(data.clone());
@@ -258,7 +257,7 @@ impl BatchHeader {
     }
 }
 
-/// A control record's key is its version and type; type 0 ends an aborted transaction.
+/// The key of a control record is its version and type; type 0 ends an aborted transaction.
 fn is_abort_marker(batch: &[u8]) -> bool {
     let marker = || {
         let mut parse = Parse::new(batch, HEADER);
@@ -271,9 +270,9 @@ fn is_abort_marker(batch: &[u8]) -> bool {
     matches!(marker(), Some([_, _, 0, 0, ..]))
 }
 
-/// Which producers are in an aborted transaction at the place reached, as Kafka's consumer tells it.
+/// The producers with an aborted transaction at the current offset, as in Kafka's consumer.
 struct AbortedProducers {
-    /// By first offset, the next one last.
+    /// By first offset, descending.
     to_come: Vec<AbortedTransaction>,
     producers: Vec<i64>,
 }

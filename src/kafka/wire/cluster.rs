@@ -1,5 +1,5 @@
-//! What is known of a cluster, shared by all threads: brokers, topics, leaders, and why nobody
-//! answers when nobody does.
+//! The client's view of a cluster, shared by all threads: brokers, topics, leaders, and the reason while no broker
+//! responds.
 
 mod identity;
 mod outdated;
@@ -23,14 +23,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// One cluster, reached by any of its brokers. Calls block for `request_timeout` at most, about.
+/// A cluster, reached through any of its brokers. Calls block for about `request_timeout` at most.
 pub struct ClusterClient {
     settings: WireSettings,
-    /// Held only to look and to note, never over a call.
+    /// Locked only to read and update, never during a request.
     view: Mutex<View>,
-    /// Held over a metadata call: one at a time, on connections that are kept.
+    /// Locked during a metadata request: one at a time, on connections that are kept.
     connections: Mutex<MetadataConnections>,
-    /// As the producer told last.
+    /// As last reported by the producer.
     backlogs: Mutex<Backlogs>,
     auth_backoff: AuthBackoff,
     opened: AtomicU64,
@@ -40,27 +40,27 @@ pub struct ClusterClient {
 #[derive(Default)]
 struct View {
     brokers: HashMap<NodeId, Arc<str>>,
-    /// Topics asked for that exist.
+    /// Known topics that exist.
     topics: HashMap<TopicName, Arc<TopicInfo>>,
-    /// Of the broker that answered last.
+    /// Of the broker that responded last.
     versions: Option<Arc<ApiVersions>>,
     outage: Option<ClusterOutage>,
     outdated: OutdatedBrokers,
     identities: Identities,
 }
 
-/// OutdatedSince when and why no broker has answered.
+/// Since when, and why, no broker has responded.
 struct ClusterOutage {
     since: Instant,
     last_attempt: Instant,
-    /// Before that nobody tries again; whoever asks gets `why`.
+    /// No further attempt before this time; callers get `why`.
     retry_at: Instant,
     why: BrokerError,
     backoff: Backoff,
 }
 
 impl ClusterClient {
-    /// Connects when first asked for something.
+    /// Creates a client, which connects on first use.
     pub fn new(settings: WireSettings) -> Self {
         Self {
             settings,
@@ -77,7 +77,7 @@ impl ClusterClient {
         &self.settings
     }
 
-    /// A sign of life: asks a broker who the brokers are.
+    /// Checks that a broker responds.
     pub fn ping(&self) -> Result<(), BrokerError> {
         self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last).map(drop)
     }
@@ -86,22 +86,22 @@ impl ClusterClient {
         *self.backlogs() = backlogs;
     }
 
-    /// What waits to be written, as the producer told last.
+    /// The backlog, as last reported by the producer.
     pub fn backlogs(&self) -> MutexGuard<'_, Backlogs> {
         lock(&self.backlogs)
     }
 
-    /// What the broker that answered last speaks; asks one where none has yet.
+    /// The API versions of the broker that responded last; connects if none has yet.
     pub fn versions(&self) -> Result<Arc<ApiVersions>, BrokerError> {
         if let Some(versions) = self.view().versions.clone() {
             return Ok(versions);
         }
         self.ping()?;
         let versions = self.view().versions.clone();
-        versions.ok_or_else(|| BrokerError::Unavailable("no broker has told its versions yet".to_owned()))
+        versions.ok_or_else(|| BrokerError::Unavailable("no broker has reported its API versions yet".to_owned()))
     }
 
-    /// `error` with the name that access rules know us by.
+    /// Adds the principal that access rules know the client by to an authorization error.
     pub fn with_principal(&self, error: BrokerError) -> BrokerError {
         match error {
             BrokerError::Denied(denial) => BrokerError::Denied(denial.of(|| self.settings.security.principal())),
@@ -109,19 +109,19 @@ impl ClusterClient {
         }
     }
 
-    /// A topic as it was when last asked for; `None` where it was not, or did not exist.
+    /// The cached metadata of a topic; `None` if it was not looked up, or did not exist.
     pub fn cached(&self, topic: &TopicName) -> Option<Arc<TopicInfo>> {
         self.view().topics.get(topic).cloned()
     }
 
-    /// The broker that takes changes of topics.
+    /// The controller, which handles changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
         let controller = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.answer.controller_id.0;
         let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
         Some(controller).filter(|node| *node >= 0).ok_or_else(none)
     }
 
-    /// `host:port` of a broker, by the cache or else by asking one.
+    /// `host:port` of a broker, from the cache or from fresh metadata.
     pub fn address(&self, node: NodeId) -> Result<Arc<str>, BrokerError> {
         if let Some(address) = self.view().brokers.get(&node) {
             return Ok(address.clone());
@@ -131,23 +131,23 @@ impl ClusterClient {
         address.ok_or_else(|| BrokerError::StaleMetadata(format!("broker {node} is not part of the cluster now")))
     }
 
-    /// Any broker but `node`.
+    /// Any broker other than `node`.
     pub fn other_broker(&self, node: NodeId) -> Option<NodeId> {
         let others: Vec<NodeId> = self.view().brokers.keys().copied().filter(|other| *other != node).collect();
         fastrand::choice(others)
     }
 
-    /// A new connection to a broker, for the caller alone.
+    /// Opens a connection to a broker, for the caller alone.
     pub fn connect(&self, node: NodeId) -> Result<BrokerConnection, BrokerError> {
         self.open(&self.address(node)?)
     }
 
-    /// Likewise, but gives up on a broker that is silent for `patience`.
+    /// Opens a connection, but gives up on a broker that is silent for `patience`.
     pub fn connect_within(&self, node: NodeId, patience: Duration) -> Result<BrokerConnection, BrokerError> {
         self.open_within(&self.address(node)?, patience)
     }
 
-    /// Connections made so far, and those that could not be made.
+    /// Counts of opened and failed connections.
     pub fn connections(&self) -> ConnectionCounts {
         ConnectionCounts {
             opened: self.opened.load(Ordering::Relaxed),
@@ -169,7 +169,7 @@ impl ClusterClient {
         })
     }
 
-    /// Whoever comes soon after a failure, or waited while it happened, gets its reason at once.
+    /// Callers soon after a failure, or that waited while it happened, get its reason at once.
     fn fail_fast(&self, arrived: Instant) -> Result<(), BrokerError> {
         match &self.view().outage {
             Some(outage) if outage.last_attempt >= arrived || Instant::now() < outage.retry_at => {
@@ -202,7 +202,7 @@ impl ClusterClient {
     }
 }
 
-/// One error for those of all brokers asked. While any of them may come back, so may the cluster.
+/// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, as the cluster may come back.
 fn combine_errors(failures: Vec<BrokerError>) -> BrokerError {
     let mut reasons: Vec<String> = Vec::new();
     for failure in &failures {
@@ -220,7 +220,7 @@ fn combine_errors(failures: Vec<BrokerError>) -> BrokerError {
         return last;
     }
     if reasons.is_empty() {
-        reasons.push("no address of a broker was given".to_owned());
+        reasons.push("no bootstrap broker is configured".to_owned());
     }
     BrokerError::Unavailable(reasons.join("; "))
 }

@@ -1,4 +1,4 @@
-//! Fetching from one leader, on a connection of its own.
+//! Fetches from one leader, on a separate connection.
 
 pub mod epochs;
 mod session;
@@ -25,11 +25,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
+/// Fetches from `leader`. An interrupt closes the connection; the next fetch opens another.
 pub struct LeaderReader {
     cluster: Arc<ClusterClient>,
     leader: NodeId,
-    /// Pays for what is read.
+    /// Budget for the bytes that are read.
     memory: Arc<Share>,
     live: Option<BrokerConnection>,
     session: FetchSession,
@@ -60,8 +60,8 @@ impl LeaderReader {
         let version = connection.version_for::<FetchRequest>(at_most)?;
         let truncated = self.ends.check(connection, positions, version, self.cluster.settings().request_timeout)?;
         if !truncated.is_empty() {
-            // The others are fetched all the same: a place that is left out looks like one without new records. It does not
-            // wait, which keeps it out of the session.
+            // The other partitions are fetched all the same: a partition that is left out would look like one without
+            // new records. This request does not wait, which keeps it out of the session.
             let is_whole = |position: &&FetchPosition| {
                 truncated.iter().all(|t| (&t.topic, t.partition) != (&position.topic, position.partition))
             };
@@ -75,7 +75,7 @@ impl LeaderReader {
         self.fetch_checked(connection, positions, limits, version)
     }
 
-    /// One Fetch request, for positions that [`EpochEnds::check`] has nothing against.
+    /// Sends one Fetch request, for positions that passed [`EpochEnds::check`].
     fn fetch_checked(
         &mut self,
         connection: &mut BrokerConnection,
@@ -100,8 +100,8 @@ impl LeaderReader {
         Ok(fetched)
     }
 
-    /// A leader also calls a topic or its id unknown that it has not heard of yet, or lost a moment
-    /// ago. Metadata decides whether it is gone.
+    /// Replaces "unknown topic" by the verdict of fresh metadata: a leader also returns it for a topic or id that it
+    /// does not know yet, or lost a moment ago.
     fn confirm_missing(&self, positions: &[FetchPosition], fetched: &mut [FetchResult]) {
         let doubtful: BTreeSet<TopicName> = fetched.iter().filter(|f| is_missing(f)).map(|f| f.topic.clone()).collect();
         if doubtful.is_empty() {
@@ -128,17 +128,17 @@ fn is_missing(answer: &FetchResult) -> bool {
     matches!(answer.result, Err(BrokerError::UnknownTopic(_) | BrokerError::Recreated(_)))
 }
 
-/// What to say of a place that its leader does not know, by the topic as it is now.
+/// The error for a partition that its leader does not know, by the topic's current metadata.
 fn missing_error(position: &FetchPosition, now: &Result<TopicInfo, BrokerError>) -> BrokerError {
-    let place = TopicPartition { topic: position.topic.clone(), partition: position.partition };
+    let topic_partition = TopicPartition { topic: position.topic.clone(), partition: position.partition };
     match now {
         Err(BrokerError::UnknownTopic(topic)) if position.topic_id.is_some() => BrokerError::Recreated(topic.clone()),
         Err(error) => error.clone(),
         Ok(TopicInfo { name, id: id @ Some(_), .. }) if position.topic_id.is_some() && *id != position.topic_id => {
             BrokerError::Recreated(name.clone())
         }
-        Ok(info) => match metadata::leader(info, &place) {
-            Ok(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it yet")),
+        Ok(info) => match metadata::leader(info, &topic_partition) {
+            Ok(_) => BrokerError::StaleMetadata(format!("{topic_partition}: its leader does not know it yet")),
             Err(error) => error,
         },
     }
@@ -150,9 +150,9 @@ struct VersionedResponse {
 }
 
 impl PartitionReader for LeaderReader {
-    /// After an interrupt, also one that came before the call, this returns at once, with nothing.
+    /// Returns at once and empty after an interrupt, also one that came before the call.
     fn fetch(&mut self, positions: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
-        // Without room for what the answer has at most, but for a single larger batch, it would be read in vain.
+        // Without budget for the largest response (apart from a single larger batch) it would be read in vain.
         if !self.memory.has_room(limits.max_bytes.min(self.memory.largest())) {
             return Err(BrokerError::BudgetUsedUp);
         }
@@ -191,8 +191,8 @@ impl PartitionReader for LeaderReader {
     }
 }
 
-/// Ends a waiting fetch. One that comes while none waits is kept for the next fetch, which then
-/// does not begin to wait with positions that have changed.
+/// Interrupts a waiting fetch. An interrupt while none waits is kept for the next fetch, which then does not wait
+/// with outdated positions.
 #[derive(Default)]
 struct Interrupt {
     waiting: Mutex<InterruptState>,
@@ -213,14 +213,14 @@ enum Interrupted {
 }
 
 impl Interrupt {
-    /// Until then, or until an interrupt, which is kept.
+    /// Waits until `until` or an interrupt, which is kept.
     fn wait(&self, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
         let waits = |waiting: &mut InterruptState| waiting.interrupted == Interrupted::No;
         drop(self.changed.wait_timeout_while(self.lock(), left, waits));
     }
 
-    /// From here on an interrupt ends `connection`; `Yes`: one came before, and nothing has begun.
+    /// From here on an interrupt closes `connection`. `Yes`: an interrupt came before, and nothing has started.
     fn begin(&self, connection: Interrupter) -> Interrupted {
         let mut waiting = self.lock();
         let interrupted = std::mem::take(&mut waiting.interrupted);
@@ -249,7 +249,8 @@ impl Interrupt {
     }
 }
 
-/// Partition by partition. Where the memory for one is used up, it and those behind it are left for the next fetch.
+/// Decodes a response partition by partition. If the budget does not suffice for one, it and the later ones are left
+/// to the next fetch.
 fn read(
     VersionedResponse { answer, version }: VersionedResponse,
     positions: &[FetchPosition],
@@ -270,7 +271,7 @@ fn read(
     for topic in answer.responses {
         for mut partition in topic.partitions {
             if 2 * records(&partition) < whole {
-                // Whoever keeps these records would keep all of the answer with them.
+                // These records would keep the whole response in memory.
                 partition.records = partition.records.map(|records| detached(records, memory));
             }
             let key = (topic.topic.0.to_string(), topic.topic_id, partition.partition_index);
@@ -293,7 +294,7 @@ fn read(
     fetched
 }
 
-/// The records alone, where there is memory for them.
+/// Copies the records out of the response, if the budget allows.
 fn detached(records: Bytes, memory: &Arc<Share>) -> Bytes {
     match memory.reserve(records.len()) {
         Ok(paid) => paid.hold(records.to_vec()),
@@ -306,23 +307,24 @@ fn decode_partition(
     position: &FetchPosition,
     memory: &Arc<Share>,
 ) -> Result<PartitionData, BrokerError> {
-    let place = TopicPartition { topic: position.topic.clone(), partition: position.partition };
-    errors::check(answer.error_code, ErrorContext::Partition(&place, Operation::Read), None)?;
+    let topic_partition = TopicPartition { topic: position.topic.clone(), partition: position.partition };
+    errors::check(answer.error_code, ErrorContext::Partition(&topic_partition, Operation::Read), None)?;
     let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
     epochs::check_divergence(position, &answer.diverging_epoch)?;
     let records = answer.records.unwrap_or_default();
     let read = batch::read(&records, position.offset, aborted.collect(), memory).map_err(|why| match why {
-        Undecodable::NoMemory(shortage) => {
-            BrokerError::no_memory(shortage, format_args!("the batch of {place} at offset {}", position.offset))
-        }
-        Undecodable::Damaged(why) => BrokerError::Corrupt(format!("{place}: {why}")),
+        Undecodable::NoMemory(shortage) => BrokerError::no_memory(
+            shortage,
+            format_args!("the batch of {topic_partition} at offset {}", position.offset),
+        ),
+        Undecodable::Damaged(why) => BrokerError::Corrupt(format!("{topic_partition}: {why}")),
     })?;
     Ok(PartitionData {
         batches: read.batches,
         next_offset: read.next_offset,
         epochs: read.epochs,
-        // Not told before Fetch 5.
+        // Absent before Fetch v5.
         log_start: answer.log_start_offset.max(0),
         end: if answer.last_stable_offset >= 0 { answer.last_stable_offset } else { answer.high_watermark },
     })

@@ -1,4 +1,4 @@
-//! Metadata requests, and their answers in our words.
+//! Metadata requests, and their responses as this crate's types.
 
 use super::errors::{self, ErrorContext};
 use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, TopicInfo};
@@ -10,18 +10,20 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Metadata 4 (Kafka 0.11) is the first that can be told not to create topics; 12 has everything that is read here.
+/// Metadata v4 (Kafka 0.11) is the first that can suppress topic creation; v12 has every field that is read here.
 pub const VERSION: i16 = 12;
 
-/// Asks only for the brokers.
+/// Requests only the brokers.
 pub fn brokers_request() -> MetadataRequest {
     MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
 }
 
+/// Requests all topics.
 pub fn all_topics_request() -> MetadataRequest {
     MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false)
 }
 
+/// Requests `topics`, and their creation with [`AutoCreate::Ask`].
 pub fn topics_request(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
     let wanted = |name: &TopicName| {
         let name = StrBytes::from_string(name.as_str().to_owned());
@@ -32,6 +34,7 @@ pub fn topics_request(topics: &[TopicName], auto_create: AutoCreate) -> Metadata
         .with_allow_auto_topic_creation(auto_create == AutoCreate::Ask)
 }
 
+/// `host:port` of each broker.
 pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
     let address = |host: &str, port| match host.contains(':') {
         true => format!("[{host}]:{port}").into(),
@@ -40,7 +43,7 @@ pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
     answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect()
 }
 
-/// Topics that are not Kafka's own and can be read just now, by name.
+/// Topics by name, without internal ones and those that cannot be read now.
 pub fn listed_topics(answer: &MetadataResponse) -> Vec<TopicInfo> {
     let of = |topic: &MetadataResponseTopic| {
         let name = TopicName::new(topic.name.as_ref()?).ok()?;
@@ -51,7 +54,7 @@ pub fn listed_topics(answer: &MetadataResponse) -> Vec<TopicInfo> {
     topics
 }
 
-/// The answer about each of `topics`, in order.
+/// The result for each of `topics`, in order.
 pub fn found_topics(answer: &MetadataResponse, topics: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
     let by_name: HashMap<&str, &MetadataResponseTopic> =
         answer.topics.iter().filter_map(|topic| Some((topic.name.as_ref()?.0.as_str(), topic))).collect();
@@ -80,9 +83,9 @@ fn topic_info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInf
     Ok(TopicInfo { name, id: Some(topic.topic_id).filter(|id| !id.is_nil()), partitions })
 }
 
-/// KIP-320: a broker that lags behind may still name an earlier leader. Of the same topic (by its
-/// id), the leader of the later epoch is the right one, and partitions are only ever added. Returns the first
-/// partition where the fresh answer was outdated.
+/// Keeps leaders that are newer than in a response (KIP-320): a broker that lags behind may name an earlier leader.
+/// For the same topic id the later leader epoch wins, and partitions are only ever added. Returns the first partition
+/// for which `fresh` was outdated.
 pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<TopicPartition> {
     if fresh.id.is_none() || fresh.id != before.id {
         return None;
@@ -101,6 +104,8 @@ pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<T
     outdated.map(|partition| TopicPartition { topic: fresh.name.clone(), partition })
 }
 
+/// Returns the leader of a partition and its epoch. Fails with `UnknownPartition`, or `StaleMetadata` during an
+/// election.
 pub fn leader(info: &TopicInfo, topic_partition: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
     let partition = usize::try_from(topic_partition.partition).ok().and_then(|number| info.partitions.get(number));
     let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;

@@ -1,8 +1,8 @@
-//! The write side: one producer for all callers, batching and idempotent.
+//! The producer: idempotent and batching, shared by all callers.
 //!
-//! One writer thread, the caller's, owns all state. It puts records into a [`queue`] for each
-//! partition and sends requests itself; a thread for each connection ([`connection`]) awaits the answers
-//! and settles what is written; two others ([`lookup`]) ask for topics and for producer ids. All of them
+//! One thread, the caller's, owns all state ([`producer`]). It appends records to a [`partition_queue`] per partition
+//! and sends requests itself. A thread per connection ([`producer_connection`]) receives the responses and settles
+//! the records that were written. Two more threads ([`lookup`]) fetch topic metadata and producer ids. All of them
 //! end with [`write_all`].
 
 mod batch;
@@ -25,36 +25,36 @@ use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread;
 
-/// What the threads beside the writer tell it.
+/// An event that another thread reports to the producer thread.
 enum ProducerEvent {
     Connection(NodeId, partition_queue::ConnectionId, producer_connection::ConnectionEvent),
     Lookup(lookup::LookupReply),
 }
 
-/// Events wait for the writer there; a thread that finds it full waits too, and the writer takes
-/// them before it sends anything.
+/// Capacity of the event channel. A thread that finds it full blocks; the producer thread drains it before it sends.
 const MAX_EVENTS: usize = 1024;
 
-/// One of each kind may be on its way.
+/// One lookup of each kind may be pending.
 const MAX_LOOKUPS: usize = 3;
 
-/// To the threads that look things up.
+/// Channels to the lookup threads.
 struct LookupThreads {
     requests: Sender<lookup::Lookup>,
-    /// Brokers to get a producer id from.
+    /// Brokers to request a producer id from.
     producer_ids: Sender<NodeId>,
 }
 
-/// Writes what comes until `submissions` is closed and all of it is settled; then all threads have ended.
+/// Writes submissions until the channel is closed and every record is settled. All threads of the producer have ended
+/// when it returns.
 ///
-/// Records of one partition and acks are written in the order in which they come. With `acks=all`
-/// each is written once (KIP-98), whatever happens to connections and leaders, or its outcome says
-/// that it may have been written.
+/// Records with the same partition and acks are written in the order of submission. With `acks=all` each record is
+/// written once (KIP-98), across broken connections and changes of the leader; otherwise its outcome says that it may
+/// have been written.
 pub fn write_all(cluster: &ClusterClient, settings: &ProducerSettings, submissions: &Receiver<Submission>) {
     let (events, event_receiver) = bounded(MAX_EVENTS);
     let (requests, lookup_requests) = bounded(MAX_LOOKUPS);
     let (producer_ids, producer_id_requests) = bounded(1);
-    // A writer before this one may have ended in a panic.
+    // The previous producer may have ended in a panic.
     cluster.set_backlogs(Backlogs::default());
     thread::scope(|scope| {
         let reply = || {
@@ -75,16 +75,16 @@ pub fn write_all(cluster: &ClusterClient, settings: &ProducerSettings, submissio
                 producer::Producer::new(scope, (cluster, settings), events, lookups).run(submissions, &event_receiver)
             }
             // Dropping the submissions settles them.
-            Err(error) => log::error!("no thread to look up topics: {error}"),
+            Err(error) => log::error!("cannot start the lookup threads of the producer: {error}"),
         }
-        // Whoever still wants to tell something must not wait for the writer.
+        // Threads that still report events must not block on a full channel.
         drop(event_receiver);
     });
 }
 
-/// Does `work` of a thread beside the writer, which ends some time: whoever waits for what comes of it waits no longer when it panics.
+/// Runs `work` and turns a panic into an error, so that nothing waits for its result forever.
 fn panic_as_error<T>(work: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
-    let panicked = || Err(BrokerError::Internal("a thread panicked".to_owned()));
+    let panicked = || Err(BrokerError::Internal("a producer thread panicked".to_owned()));
     let _busy = watchdog::busy();
     watchdog::catch_panic(work).unwrap_or_else(panicked)
 }

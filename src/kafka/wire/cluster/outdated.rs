@@ -1,5 +1,5 @@
-//! Brokers whose metadata is older than what another one has told. For a moment that is how an election looks; for
-//! longer it is a broker that is cut off from the controllers, which its log shows and ours should.
+//! Brokers whose metadata is older than that of other brokers. Briefly this is normal after an election; for longer
+//! it means a broker that is cut off from the controllers, which the bridge logs.
 
 use crate::record::{TopicName, TopicPartition};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ pub(super) struct OutdatedBrokers(HashMap<Arc<str>, OutdatedSince>);
 
 struct OutdatedSince {
     first: Instant,
-    /// Where it was outdated last.
+    /// The partition for which it was outdated last.
     topic_partition: TopicPartition,
     logged: Logged,
 }
@@ -26,16 +26,16 @@ enum Logged {
 }
 
 impl OutdatedBrokers {
-    /// Notes an answer of the broker at `address` about `topics`, with the first partition for which another broker has
-    /// told a newer leader epoch. Says it once per broker and outage.
+    /// Notes a response of the broker at `address` about `topics`, with the first partition for which another broker
+    /// has reported a newer leader epoch. Logs once per broker and outage.
     pub fn note(&mut self, address: &Arc<str>, topics: &[TopicName], newer: Option<TopicPartition>, now: Instant) {
         let Some(topic_partition) = newer else {
-            // Most topics have had no election meanwhile: an answer about them proves nothing.
+            // Most topics had no election meanwhile, so a response about them proves nothing.
             if self.0.get(address).is_none_or(|since| !topics.contains(&since.topic_partition.topic)) {
                 return;
             }
             if self.0.remove(address).is_some_and(|since| since.logged == Logged::Yes) {
-                log::info!("{address} knows the present leaders again");
+                log::info!("{address} reports current leaders again");
             }
             return;
         };
@@ -51,7 +51,7 @@ impl OutdatedBrokers {
         }
     }
 
-    /// Forgets brokers that are not part of the cluster any more.
+    /// Removes brokers that left the cluster.
     pub fn retain(&mut self, is_known: impl Fn(&Arc<str>) -> bool) {
         self.0.retain(|address, _| is_known(address));
     }

@@ -1,11 +1,11 @@
-//! Which broker is asked for metadata.
+//! Chooses the broker for each metadata request.
 //!
-//! A broker that is cut off from the controllers answers with outdated leaders for as long as that lasts, and
-//! nothing in its answer says so. Therefore questions about leaders go to the brokers in turn: whatever one of them
-//! does not know, the next one tells. A broker that is silent is left for another one after about a second.
+//! A broker that is cut off from the controllers returns outdated leaders for as long as that lasts, and nothing in
+//! its response says so. Requests for leaders therefore rotate over the brokers: what one of them does not know, the
+//! next one reports. A silent broker is replaced by another one after about a second (hedging).
 //!
-//! Where the answer of one broker is not enough, another one is asked ([`Turn::Other`]). That must not hold up the
-//! questions of others, so a broker that is silent, throttled or has just failed is left out.
+//! If the response of one broker is not enough, another one is asked ([`BrokerTurn::Other`]). That must not delay
+//! other requests, so brokers that are silent, throttled or have just failed are skipped.
 
 use super::{ClusterClient, combine_errors};
 use crate::broker::BrokerError;
@@ -18,45 +18,46 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Connections that are kept for metadata. With three, one broker may be frozen and another one cut off from the
-/// controllers, and the third still tells the leaders.
+/// Connections kept for metadata. With three, one broker may be frozen and another one cut off from the controllers,
+/// and the third still reports the leaders.
 const MAX_KEPT: usize = 3;
 
-/// How long a broker may be silent before another one is asked, where brokers have answered faster than that.
+/// How long a broker may be silent before another one is asked, unless responses usually take longer.
 pub(super) const HEDGE: Duration = Duration::from_secs(1);
 
-/// An address that could not be reached or was silent is asked last for so long, and for longer each further time.
+/// Back-off of an address that could not be reached or was silent: it is asked last for the first duration, growing
+/// to the second.
 const AVOID_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
-/// Whose turn it is.
+/// Which broker to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BrokerTurn<'a> {
-    /// The broker that answered last: any broker will do.
+    /// The broker that responded last: any broker will do.
     Last,
-    /// Another broker than last time.
+    /// A different broker than last time.
     Next,
-    /// A broker at another address than these.
+    /// A broker at none of these addresses.
     Other(&'a [Arc<str>]),
 }
 
 pub(super) struct MetadataReply {
     pub answer: MetadataResponse,
-    /// Of the broker that answered.
+    /// Address of the broker that responded.
     pub address: Arc<str>,
-    /// Answers are counted in the order in which they come.
+    /// Responses are numbered in order of arrival.
     pub number: u64,
 }
 
-/// What an address stands for.
+/// Whether an address leads to one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressKind {
     OneBroker,
-    /// Some of the brokers: a load balancer, or another name of one of them.
+    /// Any of several brokers: a load balancer, or another name of a broker.
     ManyBrokers,
 }
 
 impl MetadataReply {
-    /// Addresses of the brokers, as this one says.
+    /// Addresses of the brokers in this response.
     pub fn brokers(&self) -> BTreeSet<Arc<str>> {
         metadata::addresses(&self.answer).into_values().collect()
     }
@@ -71,15 +72,15 @@ impl MetadataReply {
     }
 }
 
-/// Connections for metadata, and what is known of addresses.
+/// Connections for metadata, and the state of addresses.
 #[derive(Default)]
 pub(super) struct MetadataConnections {
-    /// The one that answered last is the last.
+    /// The last one responded last.
     kept: VecDeque<BrokerConnection>,
     avoided: HashMap<Arc<str>, Avoided>,
-    /// Twice what the last answer took.
+    /// Twice the duration of the last request.
     expected: Duration,
-    /// Answers so far.
+    /// Responses so far.
     answers: u64,
 }
 
@@ -120,14 +121,14 @@ impl MetadataConnections {
         self.avoided.get(address).is_some_and(|avoided| avoided.failed.elapsed() < AVOID_FOR.0)
     }
 
-    /// All addresses in the order in which they are to be asked; `others` are those without a kept connection.
+    /// All addresses in the order to ask them; `others` have no kept connection.
     fn order(&self, turn: BrokerTurn<'_>, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
-        // A question to a broker whose quota is used up would hold up all others.
+        // A request to a throttled broker would delay all others.
         let soon = Instant::now() + HEDGE;
         let is_throttled = |c: &&BrokerConnection| c.throttled_until().is_some_and(|until| until > soon);
         let (throttled, kept): (Vec<_>, Vec<_>) = self.kept.iter().partition(is_throttled);
         let kept = kept.into_iter().map(|connection| Arc::from(connection.address()));
-        // Stable: in each half the order remains.
+        // The sort is stable, so both halves keep their order.
         others.sort_by_key(|address| self.is_avoided(address));
         let mut order: VecDeque<Arc<str>> = match turn {
             BrokerTurn::Last => kept.rev().collect(),
@@ -151,7 +152,7 @@ impl MetadataConnections {
 }
 
 impl ClusterClient {
-    /// Asks brokers until one answers: first each of them for about a second, then the silent ones for longer.
+    /// Asks brokers until one responds: each of them for about a second, then the silent ones for longer.
     pub(super) fn request_metadata(
         &self,
         request: &MetadataRequest,
@@ -161,7 +162,7 @@ impl ClusterClient {
         let mut connections = lock(&self.connections);
         self.fail_fast(arrived)?;
         let deadline = Instant::now() + self.settings.request_timeout;
-        // One that is silent must leave time for the others.
+        // A silent broker must leave time for the others.
         let longest = self.settings.request_timeout / 3;
         let mut round = self.addresses(&mut connections, turn);
         let is_second = matches!(turn, BrokerTurn::Other(_));
@@ -181,7 +182,7 @@ impl ClusterClient {
             let kept = connections.take(&address);
             let was_kept = kept.is_some();
             let connection = kept.map_or_else(|| self.open_within(&address, patience), Ok);
-            // A slow login does not shorten the time for the answer.
+            // Slow authentication does not shorten the time for the response.
             let ask = |c| self.request_on(c, request, deadline.min(Instant::now() + patience));
             let error = match connection.and_then(ask) {
                 Ok((connection, answer)) => {
@@ -191,7 +192,7 @@ impl ClusterClient {
                 Err(error) => error,
             };
             match began.elapsed() < patience {
-                // Closed for idleness or a restart: the broker may well be there.
+                // It was closed as idle or for a restart: the broker may be up.
                 true if was_kept => round.push_front(address),
                 true => connections.avoid(&address),
                 false => {
@@ -207,7 +208,7 @@ impl ClusterClient {
         if is_second {
             return Err(why);
         }
-        // None is better than another: when they come back, all of them take their turns again.
+        // All have failed alike: when they are back, they take turns again.
         connections.avoided.clear();
         self.note_outage(&why);
         Err(why)
@@ -223,7 +224,7 @@ impl ClusterClient {
         let answer = connection.call(request, version, until.saturating_duration_since(Instant::now()))?;
         let mut view = self.view();
         if let Some(outage) = view.outage.take() {
-            log::info!("{} answers again after {} s", connection.address(), outage.since.elapsed().as_secs());
+            log::info!("{} responds again after {} s", connection.address(), outage.since.elapsed().as_secs());
         }
         view.versions = Some(connection.versions().clone());
         if !answer.brokers.is_empty() {
@@ -232,7 +233,7 @@ impl ClusterClient {
         Ok((connection, answer))
     }
 
-    /// Kept connections, then the brokers that are known, then the addresses of the settings.
+    /// Addresses of kept connections, then of known brokers, then of the bootstrap list.
     fn addresses(&self, connections: &mut MetadataConnections, turn: BrokerTurn<'_>) -> VecDeque<Arc<str>> {
         let mut view = self.view();
         let mut known: Vec<Arc<str>> = view.brokers.values().cloned().collect();
@@ -253,7 +254,7 @@ impl ClusterClient {
         known.retain(|address| connections.kept.iter().all(|connection| connection.address() != &**address));
         let mut order = connections.order(turn, known, own.len());
         if let BrokerTurn::Other(_) = turn {
-            // Other addresses may lead to a broker that has been asked already.
+            // Bootstrap addresses may lead to a broker that has responded already.
             order.retain(|address| own.contains(address));
         }
         order

@@ -1,10 +1,9 @@
-//! Whether a log still is what was read of it (KIP-320). After an unclean leader election it may have been truncated and
-//! have grown past the place where its readers are.
+//! Detects truncated logs by leader epochs (KIP-320). After an unclean leader election a log may have been truncated
+//! and have grown past the positions of its readers.
 //!
-//! From version 12 on a Fetch answer says so (KIP-595). Before that OffsetForLeaderEpoch is asked, once for each epoch
-//! that was read last under each new leader: while it leads, the earlier part of its log does not change.
+//! From v12 on, a Fetch response reports this (KIP-595). For older brokers OffsetForLeaderEpoch is sent, once for
+//! each last-read epoch under each new leader: while a broker leads, the earlier part of its log does not change.
 
-use super::session::DIVERGENCE;
 use crate::broker::{BrokerError, FetchPosition, FetchResult, Operation, TopicId};
 use crate::kafka::wire::connection::BrokerConnection;
 use crate::kafka::wire::errors::{self, ErrorContext};
@@ -17,34 +16,37 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Of OffsetForLeaderEpoch.
+/// First version of Fetch that reports a diverging log (KIP-595).
+pub const DIVERGENCE: i16 = 12;
+/// Newest supported version of OffsetForLeaderEpoch.
 pub const VERSION: i16 = 4;
 const CONSUMER: i32 = -1;
-/// Answers that are remembered.
+/// Limit of remembered responses.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// An epoch as the protocol has it.
+/// An epoch as an int32 of the protocol; -1 where unknown.
 pub fn wire_epoch(epoch: Epoch) -> i32 {
     i32::try_from(epoch).unwrap_or(-1)
 }
 
-/// What a Fetch answer says about the record before the asked offset.
-pub fn check_divergence(position: &FetchPosition, told: &EpochEndOffset) -> Result<(), BrokerError> {
-    if told.epoch < 0 && told.end_offset < 0 {
+/// Checks the diverging epoch of a Fetch response against the record before the fetched offset. Fails with
+/// `Truncated`, or with `Corrupt` if the response contradicts itself.
+pub fn check_divergence(position: &FetchPosition, diverging: &EpochEndOffset) -> Result<(), BrokerError> {
+    if diverging.epoch < 0 && diverging.end_offset < 0 {
         return Ok(());
     }
-    match judge(position, told.epoch.into(), told.end_offset) {
-        Ok(()) => Err(contradiction(position, told.epoch.into(), told.end_offset)),
+    match judge(position, diverging.epoch.into(), diverging.end_offset) {
+        Ok(()) => Err(contradiction(position, diverging.epoch.into(), diverging.end_offset)),
         truncated => truncated,
     }
 }
 
-/// `epoch` is the log's largest one up to the requested one, and ends at `end`. Every error is one step back, in the
-/// offset or the epoch, so that the next question cannot be the same.
+/// `epoch` is the largest epoch of the log up to the requested one, and ends at offset `end`. Every error is a step
+/// back in the offset or the epoch, so the next request differs.
 fn judge(position: &FetchPosition, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
-    let place = place(position);
+    let place = topic_partition(position);
     if epoch < 0 || end < 0 {
-        // The leader has never heard of an epoch so late: its log is another one.
+        // The leader does not know any epoch so late: its log is a different one.
         return Err(BrokerError::Truncated { place, end: 0, epoch: NO_EPOCH });
     }
     if epoch > position.last_epoch {
@@ -60,23 +62,24 @@ fn contradiction(position: &FetchPosition, epoch: Epoch, end: Offset) -> BrokerE
     let FetchPosition { offset, last_epoch, .. } = position;
     BrokerError::Corrupt(format!(
         "{}: asked for offset {offset} after leader epoch {last_epoch}, the broker said that epoch {epoch} ends at {end}",
-        place(position)
+        topic_partition(position)
     ))
 }
 
-fn place(position: &FetchPosition) -> TopicPartition {
+fn topic_partition(position: &FetchPosition) -> TopicPartition {
     TopicPartition { topic: position.topic.clone(), partition: position.partition }
 }
 
-/// A partition under a leader, and an epoch that was asked for.
+/// A partition under a leader, and the epoch in question.
 type EpochKey = (TopicName, TopicId, Partition, i32, Epoch);
 
-/// What leaders have said of the ends of epochs.
+/// End offsets of epochs, as reported by leaders.
 #[derive(Default)]
 pub struct EpochEnds(HashMap<EpochKey, (Epoch, Offset)>);
 
 impl EpochEnds {
-    /// The positions that cannot be fetched as they are, and why: for brokers whose Fetch answers do not tell.
+    /// Returns the positions that cannot be fetched, with their errors, for brokers whose Fetch responses do not
+    /// report divergence.
     pub fn check(
         &mut self,
         connection: &mut BrokerConnection,
@@ -87,14 +90,15 @@ impl EpochEnds {
         if fetch_version >= DIVERGENCE {
             return Ok(Vec::new());
         }
-        // What the leader wrote itself, it has. Before Kafka 2.1 nobody tells which epoch leads.
+        // A leader has every record that it wrote itself. Before Kafka 2.1 leader epochs are unknown.
         let doubtful = |position: &&FetchPosition| {
             position.last_epoch >= 0 && Epoch::from(position.leader_epoch) > position.last_epoch
         };
         self.ask(connection, positions.iter().filter(doubtful), timeout)
     }
 
-    /// A leader that does not know the epoch at all calls the offset out of range, whatever it is.
+    /// Turns `OffsetOutOfRange` into `Truncated` where that is the cause: a leader that does not know the epoch
+    /// reports any offset as out of range.
     pub fn explain(
         &mut self,
         connection: &mut BrokerConnection,
@@ -108,14 +112,16 @@ impl EpochEnds {
             position.last_epoch >= 0 && fetched.iter().any(|f| own(f) && is_out(f))
         };
         let positions: Vec<&FetchPosition> = positions.iter().filter(out).collect();
-        // The leader's present epoch has grown since it was asked about.
+        // The end of the current epoch has moved since it was requested.
         for position in &positions {
             self.0.remove(&key(position));
         }
-        for told in self.ask(connection, positions.into_iter(), timeout)? {
-            let own = |f: &&mut FetchResult| f.topic == told.topic && f.partition == told.partition;
-            if let (Some(fetched), Err(BrokerError::Truncated { .. })) = (fetched.iter_mut().find(own), &told.result) {
-                fetched.result = told.result;
+        for truncated in self.ask(connection, positions.into_iter(), timeout)? {
+            let own = |f: &&mut FetchResult| f.topic == truncated.topic && f.partition == truncated.partition;
+            if let (Some(fetched), Err(BrokerError::Truncated { .. })) =
+                (fetched.iter_mut().find(own), &truncated.result)
+            {
+                fetched.result = truncated.result;
             }
         }
         Ok(())
@@ -141,7 +147,7 @@ impl EpochEnds {
             for position in unknown {
                 match end_of(&answer, position) {
                     Ok(end) => drop(self.0.insert(key(position), end)),
-                    // Before version 3 only brokers may ask.
+                    // Before v3 only brokers are allowed to send it.
                     Err(BrokerError::Denied(_)) => {}
                     Err(error) => failed.push(fetched(position, error)),
                 }
@@ -169,7 +175,7 @@ fn fetched(position: &FetchPosition, error: BrokerError) -> FetchResult {
     }
 }
 
-/// Where the largest epoch up to each position's last one ends.
+/// Requests the end of the largest epoch up to the last epoch of each position.
 pub fn request(positions: &[&FetchPosition]) -> OffsetForLeaderEpochRequest {
     let mut topics: BTreeMap<&TopicName, Vec<OffsetForLeaderPartition>> = BTreeMap::new();
     for position in positions {
@@ -188,12 +194,14 @@ pub fn request(positions: &[&FetchPosition]) -> OffsetForLeaderEpochRequest {
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
+/// The largest epoch up to the requested one, and its end offset, from the response for `position`.
 pub fn end_of(answer: &OffsetForLeaderEpochResponse, position: &FetchPosition) -> Result<(Epoch, Offset), BrokerError> {
     let topic = answer.topics.iter().find(|topic| topic.topic.0.as_str() == position.topic.as_str());
     let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == position.partition));
-    let place = place(position);
-    let end = end.ok_or_else(|| BrokerError::StaleMetadata(format!("{place}: the broker told no end of an epoch")))?;
-    errors::check(end.error_code, ErrorContext::Partition(&place, Operation::Describe), None)?;
+    let partition = topic_partition(position);
+    let end =
+        end.ok_or_else(|| BrokerError::StaleMetadata(format!("{partition}: the response has no end of the epoch")))?;
+    errors::check(end.error_code, ErrorContext::Partition(&partition, Operation::Describe), None)?;
     Ok((end.leader_epoch.into(), end.end_offset))
 }
 

@@ -22,7 +22,7 @@ fn position(partition: i32) -> FetchPosition {
     }
 }
 
-/// Fetch 4 of partitions of `t`: number and error code.
+/// A Fetch v4 response for partitions of `t`: number and error code.
 fn fetched(partitions: &[(i32, i16)]) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
     testing::text(&mut body, "t");
@@ -37,7 +37,7 @@ fn fetched(partitions: &[(i32, i16)]) -> Vec<u8> {
     body
 }
 
-/// A broker that says it is node 1 and answers fetches with `fetch`.
+/// A broker that claims to be node 1 and answers fetches with `fetch`.
 fn leader(fetch: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> (Impostor, LeaderReader) {
     leader_within(MemoryBudget::default().live, fetch)
 }
@@ -65,14 +65,14 @@ fn an_error_of_one_partition_does_not_hide_the_others() {
     assert_eq!(answers.iter().map(|f| f.partition).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     let data = answers[0].result.as_ref().unwrap();
     assert_eq!((data.batches.len(), data.next_offset, data.end, data.log_start), (0, 5, 8, 0));
-    assert!(matches!(&answers[1].result, Err(BrokerError::OffsetOutOfRange(place)) if place.partition == 1));
+    assert!(matches!(&answers[1].result, Err(BrokerError::OffsetOutOfRange(partition)) if partition.partition == 1));
     assert!(matches!(&answers[2].result, Err(BrokerError::StaleMetadata(_))));
-    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownPartition(place)) if place.partition == 3));
+    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownPartition(partition)) if partition.partition == 3));
     assert!(matches!(&answers[4].result, Err(BrokerError::StaleMetadata(_))));
 }
 
 #[test]
-fn whether_a_place_that_its_leader_does_not_know_is_gone_is_told_by_metadata() {
+fn metadata_decides_whether_a_partition_unknown_to_its_leader_is_gone() {
     let id = |id: u128| Some(uuid::Uuid::from_u128(id));
     let position = |topic_id| FetchPosition { topic_id, ..position(0) };
     let name = || TopicName::new("t").unwrap();
@@ -97,7 +97,7 @@ fn whether_a_place_that_its_leader_does_not_know_is_gone_is_told_by_metadata() {
 }
 
 #[test]
-fn a_lost_connection_is_an_error_and_the_next_fetch_connects_anew() {
+fn a_lost_connection_is_an_error_and_the_next_fetch_reconnects() {
     let attempts = Mutex::new(0);
     let (broker, mut reader) = leader(move || {
         *attempts.lock().unwrap() += 1;
@@ -110,7 +110,7 @@ fn a_lost_connection_is_an_error_and_the_next_fetch_connects_anew() {
 }
 
 #[test]
-fn an_interrupt_before_a_fetch_ends_it_at_once_and_costs_no_connection() {
+fn an_interrupt_before_a_fetch_ends_it_at_once_and_keeps_the_connection() {
     let (broker, mut reader) = leader(|| Some(fetched(&[(0, 0)])));
     let interrupt = reader.interrupter();
     interrupt();
@@ -159,7 +159,7 @@ fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
 }
 
 #[test]
-fn a_broker_with_a_quota_is_left_alone_unless_something_else_is_wanted() {
+fn a_throttling_broker_gets_no_request_during_the_pause_unless_interrupted() {
     let pauses = Mutex::new(vec![600_000i32, 300]);
     let (_broker, mut reader) = leader(move || {
         let throttle = pauses.lock().unwrap().pop().unwrap_or(0);
@@ -168,7 +168,7 @@ fn a_broker_with_a_quota_is_left_alone_unless_something_else_is_wanted() {
     assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
     let throttled = Instant::now();
     assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
-    assert!(throttled.elapsed() > Duration::from_millis(150), "it did not wait");
+    assert!(throttled.elapsed() > Duration::from_millis(150), "the fetch did not wait");
     // The second pause is as long as pauses can be.
     reader.interrupter()();
     let interrupted = Instant::now();
@@ -176,7 +176,7 @@ fn a_broker_with_a_quota_is_left_alone_unless_something_else_is_wanted() {
     assert!(interrupted.elapsed() < Duration::from_secs(10), "an interrupt ends the wait");
 }
 
-/// A batch at offset 5 with one record of so many zeros, by zstd.
+/// A batch at offset 5 with one record of this many zeros, compressed with zstd.
 fn zeros(bytes: usize) -> Vec<u8> {
     const HEADER: usize = 61;
     let record = NewRecord { value: Some(vec![0; bytes].into()), ..NewRecord::default() };
@@ -193,7 +193,7 @@ fn zeros(bytes: usize) -> Vec<u8> {
     batch
 }
 
-/// Fetch 4 of so many partitions of `t`, each with this batch.
+/// A Fetch v4 response with this batch for this many partitions of `t`.
 fn fetched_each(partitions: i32, batch: &[u8]) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
     testing::text(&mut body, "t");
@@ -210,7 +210,7 @@ fn fetched_each(partitions: i32, batch: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partition() {
+fn a_response_that_inflates_beyond_the_budget_is_decoded_partition_by_partition() {
     const PARTITIONS: i32 = 40;
     const LARGE: usize = 3 << 20;
     let memory = Share::new("test", 10 << 20, 5 << 20);
@@ -237,7 +237,7 @@ fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partit
 }
 
 #[test]
-fn a_batch_that_never_fits_the_budget_is_told_with_its_place() {
+fn a_batch_that_never_fits_the_budget_is_reported_with_its_offset() {
     let memory = Share::new("test", 10 << 20, 5 << 20);
     let answer = fetched_each(1, &zeros(6 << 20));
     let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));

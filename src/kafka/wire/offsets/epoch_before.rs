@@ -1,8 +1,8 @@
 //! The leader epoch of the record before a position.
 //!
-//! ListOffsets returns another one: for the end of a log that of its leader, under which nothing may be written yet, and
-//! for a time that of the record at the position. A cursor with such an epoch would claim a record that no log has, and be
-//! told of a truncation after the next election.
+//! ListOffsets returns a different one: for the log end that of the leader, under which no record may exist yet, and
+//! for a timestamp that of the record at the position. A cursor with such an epoch would claim a record that no log
+//! has, and be reported as truncated after the next election.
 
 use super::{OffsetQuery, PATIENCE};
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
@@ -10,11 +10,11 @@ use crate::kafka::wire::fetch::epochs::{VERSION, end_of, request};
 use crate::kafka::wire::pool::ConnectionPool;
 use crate::record::{Epoch, NO_EPOCH, Offset, Position};
 
-/// Epochs that may lie between the one returned and the one of the record before, which is 0 or 1 but for transactions
-/// that stay open over elections. Behind more of them nothing is claimed.
+/// Steps back from the returned epoch to that of the record before. It takes 0 or 1, except for transactions that
+/// stay open across elections. After more steps the epoch is left unknown.
 const MAX_STEPS: usize = 8;
 
-/// Sets the epochs of the positions that were found for this group, each by asking where the epochs before it end.
+/// Sets the epochs of the positions found for this group, each by requesting the ends of earlier epochs.
 pub fn find_epochs(pool: &ConnectionPool, leader: NodeId, queries: &mut [OffsetQuery<'_>], group: Vec<usize>) {
     let mut open = group;
     for _ in 0..MAX_STEPS {
@@ -50,7 +50,7 @@ enum Narrowing {
 }
 
 impl OffsetQuery<'_> {
-    /// Asks for the epoch before the one that was found, where there can be one.
+    /// The request for the epoch before the current one, if there can be one.
     fn epoch_before(&self) -> Option<FetchPosition> {
         let Some(Ok(Position { next, epoch })) = self.result else { return None };
         (epoch > 0).then(|| FetchPosition {
@@ -63,7 +63,7 @@ impl OffsetQuery<'_> {
         })
     }
 
-    /// `end`: the largest of the epochs before the one that was found, and where it ends.
+    /// Applies `end`: the largest epoch before the current one, and its end offset.
     fn narrow(&mut self, end: Result<(Epoch, Offset), BrokerError>) -> Narrowing {
         let Some(Ok(position)) = &mut self.result else { return Narrowing::Done };
         match end {
@@ -73,7 +73,7 @@ impl OffsetQuery<'_> {
             }
             Ok((_, end)) if (0..position.next).contains(&end) => {}
             Err(error) if error.remedy() != Remedy::GiveUp => (self.result, self.last_error) = (None, Some(error)),
-            // The broker keeps no epochs of the log, or may not be asked.
+            // The broker keeps no epochs of the log, or access rules deny the request.
             Ok(_) | Err(_) => position.epoch = NO_EPOCH,
         }
         Narrowing::Done

@@ -1,4 +1,4 @@
-//! A broker that leads partitions we write to.
+//! State of a broker that leads partitions with records to write.
 
 use super::partition_queue::{BatchOutcome, ConnectionId};
 use super::producer_connection::{Handshake, ProducerConnection};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 pub struct BrokerState {
     pub connection: ConnectionState,
-    /// Of the last attempt to connect, or of the connection that ended, until the next one is up.
+    /// Error of the last connection attempt or of the connection that ended, until the next one is up.
     pub last_error: Option<BrokerError>,
-    /// Queues of partitions that it leads and that are not idle, in the order of their turn.
+    /// Queues of partitions that it leads and that are not idle, in sending order.
     pub candidates: Vec<QueueId>,
-    /// The queue whose turn it is, and whose batch goes alone as soon as nothing is in flight.
+    /// The queue whose batch is sent alone as soon as nothing is in flight.
     pub next_alone: Option<QueueId>,
     pub request_size: RequestSize,
-    /// What its next connection must answer first.
+    /// What the next connection must answer first.
     pub handshake: Handshake,
     backoff: Backoff,
 }
@@ -51,7 +51,7 @@ impl BrokerState {
         }
     }
 
-    /// How long the broker has been silent on this connection; `None` where it is another one.
+    /// How long the broker has been silent on connection `on`; `None` if that is not the current one.
     pub fn silence(&self, on: ConnectionId, now: Instant) -> Option<Duration> {
         match &self.connection {
             ConnectionState::Up(connection) if connection.id == on => Some(connection.silence(now)),
@@ -59,7 +59,7 @@ impl BrokerState {
         }
     }
 
-    /// Whether a record that comes now would not leave at once.
+    /// Whether a new record would have to wait.
     pub fn is_occupied(&self) -> bool {
         !matches!(&self.connection, ConnectionState::Up(connection) if connection.in_flight() == 0)
     }
@@ -75,8 +75,8 @@ impl BrokerState {
         self.handshake = Handshake::NotNeeded;
     }
 
-    /// What a closed connection means for what was in flight: the size of a request can only be the reason where the
-    /// broker has not answered one of that size before.
+    /// Judges what a closed connection means for the batches in flight: the request size can be the reason only if
+    /// the broker has not answered a request of that size before.
     pub fn on_closed(&mut self, lost: Vec<PartitionOutcome>, now: Instant) -> Vec<PartitionOutcome> {
         let accepted = self.request_size.accepted;
         let mut rejected: Option<usize> = None;
@@ -91,7 +91,7 @@ impl BrokerState {
             part
         };
         let lost = lost.into_iter().map(&mut judged).collect();
-        // Once, however many batches were in the request.
+        // Counts once, however many batches the request had.
         if let Some(bytes) = rejected {
             self.request_size.note_rejected(bytes, now);
             self.handshake = Handshake::Metadata;
@@ -99,7 +99,7 @@ impl BrokerState {
         lost
     }
 
-    /// Ends what is left of the connection and waits before the next one.
+    /// Closes the connection and backs off before the next one.
     pub fn disconnected(&mut self, why: BrokerError, now: Instant) {
         self.interrupt();
         self.connection = ConnectionState::Disconnected { retry_at: now + self.backoff.pause(fastrand::f64()) };

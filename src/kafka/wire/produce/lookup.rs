@@ -1,6 +1,6 @@
-//! Slow requests to the cluster, topics on threads of their own so that records of topics that are
-//! known need not wait. Producer ids have another thread than topics: a broker may be slow with them, and records
-//! without sequences, and leaders that have moved, must not wait for that.
+//! Slow requests to the cluster, on separate threads, so that records of known topics do not wait. Producer ids have
+//! another thread than metadata: a broker may be slow with them, and records without sequence numbers and moved
+//! leaders must not wait for that.
 
 use super::creation::{self, CreationReport};
 use super::panic_as_error;
@@ -15,21 +15,21 @@ use std::time::Duration;
 /// Versions up to 5 are alike for a producer without transactions.
 const INIT_PRODUCER_ID: i16 = 4;
 
-/// How long a broker may take for a producer id at first, and twice that after each failure: another one may be faster,
-/// but one that is only slow must get its time.
+/// Timeout of a producer id request; doubles with each failure. Another broker may be faster, but one that is only
+/// slow must get its time.
 const PRODUCER_ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub enum Lookup {
     Topics(Vec<TopicName>, AutoCreate),
-    /// Whether Kafka will create these.
+    /// Whether Kafka will create these topics.
     Creation(Vec<TopicName>),
     Liveness,
 }
 
 #[derive(Debug)]
 pub enum LookupReply {
-    /// For each of the topics topics for, in order, or why nobody answers.
+    /// The result for each topic, in order, or the error if no broker responds.
     Topics {
         topics: Vec<TopicName>,
         auto_create: AutoCreate,
@@ -43,7 +43,7 @@ pub enum LookupReply {
     Liveness(Result<(), BrokerError>),
 }
 
-/// Answers until the channel of requests is closed.
+/// Serves lookups until the channel is closed.
 pub fn serve_lookups(cluster: &ClusterClient, requests: &Receiver<Lookup>, reply: impl Fn(LookupReply)) {
     for lookup in requests {
         reply(match lookup {
@@ -62,9 +62,9 @@ pub fn serve_lookups(cluster: &ClusterClient, requests: &Receiver<Lookup>, reply
     }
 }
 
-/// Gets a fresh producer id from each of these brokers until the channel is closed.
+/// Requests a producer id from each of these brokers until the channel is closed.
 pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, reply: impl Fn(LookupReply)) {
-    // Two brokers are topics, and the writer's end waits for both.
+    // Two brokers may be asked in turn, and shutdown of the producer waits for both.
     let longest = cluster.settings().request_timeout / 2;
     let mut patience = PRODUCER_ID_TIMEOUT.min(longest);
     for node in brokers {
@@ -74,7 +74,8 @@ pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, r
     }
 }
 
-/// Whoever may not look at the topic could not write to it either, and that is what is to be allowed.
+/// A client that may not describe a topic may not write to it either, and the write permission is what the user must
+/// grant.
 fn as_write_denial(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
     let wanted = match auto_create {
         AutoCreate::Ask => Operation::WriteOrCreate,
@@ -88,7 +89,7 @@ fn as_write_denial(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
     }
 }
 
-/// From `node`, or from another broker where that one is silent: every broker gives producer ids.
+/// From `node`, or from another broker if that one is silent: every broker grants producer ids.
 fn producer_id(cluster: &ClusterClient, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
     let topics = producer_id_from(cluster, node, patience);
     match (topics, cluster.other_broker(node)) {
@@ -102,7 +103,7 @@ fn producer_id_from(cluster: &ClusterClient, node: NodeId, patience: Duration) -
     let version = connection.version_for::<InitProducerIdRequest>(INIT_PRODUCER_ID)?;
     let request = InitProducerIdRequest::default()
         .with_transactional_id(None)
-        // Checked by brokers although there is no transaction.
+        // Brokers validate it although there is no transaction.
         .with_transaction_timeout_ms(60_000);
     let answer = connection.call(&request, version, patience)?;
     check(answer.error_code, ErrorContext::Cluster, None)?;

@@ -1,4 +1,4 @@
-//! What a broker's answer to a batch means.
+//! Maps the response of a broker for one batch to its outcome.
 
 use super::batch::ProducerBatch;
 use super::partition_queue::BatchOutcome;
@@ -8,14 +8,14 @@ use crate::record::TopicPartition;
 use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 
-/// Whether the answer says that we asked the wrong broker.
+/// Whether the response casts doubt on the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderCheck {
     Confirmed,
     Doubtful,
 }
 
-/// Settles what is written, and tells what to do about the rest.
+/// Settles a written batch; otherwise returns what to do about it.
 pub fn judge(
     answer: &PartitionProduceResponse,
     topic_partition: &TopicPartition,
@@ -34,7 +34,7 @@ pub fn judge(
         error_for(code, ErrorContext::Partition(topic_partition, Operation::Write), answer.error_message.as_deref());
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
     // A leader that is cut off from the controllers gets no acknowledgement from its followers, which follow another
-    // one by now, and never says that it leads no more.
+    // leader by now, and does not notice.
     let alone = matches!(code, Kafka::RequestTimedOut | Kafka::NotEnoughReplicas | Kafka::NotEnoughReplicasAfterAppend);
     let doubtful = stale || alone || error.remedy() == Remedy::Refresh;
     let leader = if doubtful { LeaderCheck::Doubtful } else { LeaderCheck::Confirmed };
@@ -47,9 +47,9 @@ pub fn judge(
             faulty => BatchOutcome::InvalidRecords(faulty),
         },
         Kafka::CorruptMessage => BatchOutcome::Corrupt(BrokerError::Corrupt(format!("{topic_partition}: {code}"))),
-        // Refused before anything was written.
+        // Rejected before anything was written.
         Kafka::NotEnoughReplicas | Kafka::ThrottlingQuotaExceeded => BatchOutcome::Retry { attempt: WriteState::No },
-        // With acks=all a leader also says so when it ceases to be one after it has written.
+        // With acks=all a leader also returns this if it lost its leadership after the write.
         Kafka::NotLeaderOrFollower | Kafka::UnknownTopicOrPartition | Kafka::LeaderNotAvailable
             if acks != Acks::All =>
         {
@@ -63,7 +63,7 @@ pub fn judge(
     (verdict, leader)
 }
 
-/// KIP-467: the records at fault, where the broker (since Kafka 2.4) names them.
+/// KIP-467: the invalid records, where the broker (Kafka 2.4 and later) names them.
 fn faulty(answer: &PartitionProduceResponse, topic_partition: &TopicPartition) -> Vec<(usize, BrokerError)> {
     let named = answer.record_errors.iter().filter_map(|e| {
         let why = e.batch_index_error_message.as_deref().or(answer.error_message.as_deref());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_code_is_an_answer_of_its_kind() {
+    fn error_codes_map_to_their_outcomes() {
         let cases = [
             (Kafka::OutOfOrderSequenceNumber, BatchOutcome::OutOfOrder),
             (Kafka::UnknownProducerId, BatchOutcome::OutOfOrder),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_without_its_followers_may_lead_no_more() {
+    fn a_leader_without_its_followers_may_have_been_replaced() {
         let cases = [
             (Kafka::NotEnoughReplicas, WriteState::No),
             (Kafka::NotEnoughReplicasAfterAppend, WriteState::Maybe),

@@ -1,5 +1,5 @@
-//! The one thread that owns all state of producing: takes what comes, sends what can be sent, and
-//! wakes for answers and deadlines.
+//! The thread that owns all state of producing. It accepts submissions, sends requests, and wakes for responses and
+//! deadlines.
 
 mod backlog;
 mod metadata;
@@ -25,10 +25,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-/// How often deadlines are looked at while anything waits.
+/// Interval of deadline checks while records or lookups are pending.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Submissions and events taken in a row before something is sent: more wait for the next round.
+/// Submissions and events handled in a row before the next send.
 const MAX_TAKEN: usize = 512;
 
 pub struct Producer<'scope, 'env> {
@@ -39,9 +39,9 @@ pub struct Producer<'scope, 'env> {
     lookups: LookupThreads,
     topics: HashMap<TopicName, ProducerTopic>,
     queues: Vec<PartitionState>,
-    /// Queues that are not idle.
+    /// Queues with records waiting or in flight.
     active: BTreeSet<QueueId>,
-    /// Where the next round begins, so that no partition is always the last.
+    /// First queue of the next round; it moves on each time, so that no partition is always last.
     round_start: QueueId,
     brokers: HashMap<NodeId, BrokerState>,
     next_connection: u64,
@@ -52,7 +52,7 @@ pub struct Producer<'scope, 'env> {
     outage: Option<ProducerOutage>,
     random: fastrand::Rng,
     last_tick: Instant,
-    /// When the broker acknowledged a record last.
+    /// When a broker last acknowledged a record.
     last_written: Option<Instant>,
     backlog_report: BacklogReport,
 }
@@ -70,7 +70,8 @@ enum ProducerId {
     },
     Requested,
     Known(i64),
-    /// The broker gives us none: acks=all goes without sequences. Access rules may change.
+    /// The broker denies a producer id (ACLs), so `acks=all` is sent without sequence numbers. The request is
+    /// repeated at `retry_at`, as ACLs may change.
     Denied {
         retry_at: Option<Instant>,
     },
@@ -82,18 +83,18 @@ enum LookupState {
     InFlight,
 }
 
-/// No broker answers.
+/// No broker responds.
 struct ProducerOutage {
     since: Instant,
     why: BrokerError,
     probe_at: Instant,
 }
 
-/// What the writer waits for, and until when at the latest.
+/// What the producer thread waits for, and until when at the latest.
 enum ProducerPause {
     UntilEvent(Instant),
-    /// Every broker has a request in flight and records gather, so that what comes would only gather
-    /// too: it need not wake the writer one by one.
+    /// Every broker has a request in flight. New records would only be added to open batches, so submissions do not
+    /// wake the thread.
     UntilResponse(Instant),
 }
 
@@ -129,7 +130,7 @@ impl<'scope, 'env> Producer<'scope, 'env> {
         }
     }
 
-    /// Until `submissions` is closed and everything settled.
+    /// Runs until `submissions` is closed and every record is settled.
     pub fn run(mut self, submissions: &Receiver<Submission>, events: &Receiver<ProducerEvent>) {
         let closed = never();
         let mut open = Some(submissions);
@@ -162,7 +163,7 @@ impl<'scope, 'env> Producer<'scope, 'env> {
                 self.tick(now);
             }
         }
-        // Requests whose callers have all had their outcome are awaited no longer.
+        // Responses are not awaited once all callers have their outcomes.
         self.brokers.values().for_each(BrokerState::interrupt);
     }
 
@@ -187,7 +188,7 @@ impl<'scope, 'env> Producer<'scope, 'env> {
         }
     }
 
-    /// Puts records of a known topic into the queues of their partitions.
+    /// Appends records of a known topic to the queues of their partitions.
     fn route(&mut self, submission: Submission, now: Instant) {
         let Submission { topic: name, acks, records, deadline, receipts, .. } = submission;
         let Some(topic) = self.topics.get_mut(&name) else { return };
@@ -276,7 +277,7 @@ impl<'scope, 'env> Producer<'scope, 'env> {
                 self.on_outcomes(outcomes, now);
             }
             ConnectionEvent::Down { why, lost } => {
-                // One that is not current was closed from here.
+                // A connection that is not current was closed by this side.
                 let lost = if current { state.on_closed(lost, now) } else { request::as_lost(lost) };
                 self.on_outcomes(lost, now);
                 if current {

@@ -1,6 +1,6 @@
-//! A connection to a leader for producing: the writer sends, a thread of its own connects and then
-//! awaits the answers. When the broker wants the credentials again, the writer lends its half to the
-//! thread, which logs in once what was sent before is answered.
+//! A connection to a leader for producing. The producer thread sends; a thread per connection connects and then
+//! receives the responses. When the broker requires reauthentication (KIP-368), the producer lends its sending half
+//! to that thread, which authenticates once all earlier requests are answered.
 
 use super::panic_as_error;
 use super::partition_queue::{BatchOutcome, ConnectionId};
@@ -17,48 +17,47 @@ use kafka_protocol::messages::{MetadataRequest, ProduceRequest, ProduceResponse}
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
-/// Requests on one connection that await their answer. The broker works on one at a time and has
-/// the next at hand.
+/// Requests in flight on one connection. The broker works on one at a time and has the next at hand.
 pub const MAX_REQUESTS: usize = 5;
 
-/// A broker closes the connection on a request that is too large as soon as it has read its length. One that is closed
-/// later may have been worked on: load balancers close those that are silent.
+/// A broker closes the connection on an oversized request as soon as it has read its length. A connection that is
+/// closed later may have been worked on: load balancers close idle ones.
 const REJECTED_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the writer, and so every other broker, waits for one that takes no more bytes.
+/// How long the producer thread, and so every other broker, waits for a broker that accepts no more bytes.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a connection's thread tells the writer.
+/// An event of a connection, for the producer thread.
 pub enum ConnectionEvent {
     Up(ProducerConnection),
     Responded {
         outcomes: Vec<PartitionOutcome>,
         request_bytes: usize,
-        /// How long the broker wants to be left alone.
+        /// How long the broker throttles the client (KIP-219).
         throttle: Duration,
     },
-    /// Logged in again: the half that was lent.
+    /// Reauthenticated; returns the sending half.
     Reauthenticated(FrameSender, LoginSession),
-    /// The last: could not connect, or connected no more, with what was not answered.
+    /// The last event: the attempt to connect failed, or the connection ended with these requests unanswered.
     Down {
         why: BrokerError,
         lost: Vec<PartitionOutcome>,
     },
 }
 
-/// The writer's side. Dropping it ends the connection as soon as its requests are answered.
+/// The sending side. Dropping it ends the connection as soon as its requests are answered.
 pub struct ProducerConnection {
     pub id: ConnectionId,
-    /// `None` while it is lent to the thread.
+    /// `None` while it is lent to the response reader.
     sender: Option<FrameSender>,
     session: LoginSession,
     interrupter: Interrupter,
-    /// At most `MAX_REQUESTS` and the sending half wait there, which is also its bound.
+    /// Bounded by `MAX_REQUESTS` and the lent sending half.
     work: Sender<ReaderTask>,
     in_flight: usize,
-    /// Of the request sent last, while anything is in flight.
+    /// Sharing of the last request, while anything is in flight.
     sharing: Sharing,
-    /// Since when a response is due: the last one, or the request where nothing was in flight before it.
+    /// Since when a response is due: since the last one, or since the request if nothing was in flight before.
     due_since: Instant,
     throttled_until: Instant,
     version: i16,
@@ -69,7 +68,7 @@ enum ReaderTask {
     Reauthenticate(Box<FrameSender>),
 }
 
-/// A request whose answer the thread awaits.
+/// A request that awaits its response.
 struct SentRequest {
     in_flight: InFlight,
     at: Instant,
@@ -77,12 +76,12 @@ struct SentRequest {
     parts: Vec<RequestPartition>,
 }
 
-/// What became of a request right away.
+/// The immediate result of sending a request.
 pub enum SendOutcome {
-    /// The answers come as [`LinkEvent`]s.
+    /// The outcomes follow as [`ConnectionEvent`]s.
     Awaited,
     Known(Vec<PartitionOutcome>),
-    /// The connection is of no use any more.
+    /// The connection is unusable.
     Failed {
         why: BrokerError,
         lost: Vec<PartitionOutcome>,
@@ -93,11 +92,12 @@ pub enum SendOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handshake {
     NotNeeded,
-    /// A question for the brokers: the one before was closed on a request, and if this one is too, it is the request's fault.
+    /// A metadata request. The previous connection was closed on a request; if this one is closed too, the request is
+    /// at fault.
     Metadata,
 }
 
-/// Starts the thread of a connection to `node`, which ends with the connection.
+/// Starts the thread of a connection to `node`; it ends with the connection.
 pub fn connect<'scope>(
     scope: &'scope Scope<'scope, '_>,
     cluster: &'scope ClusterClient,
@@ -147,7 +147,7 @@ fn open(
     Ok((connection, ResponseReader { receiver, login }, due))
 }
 
-/// The thread's side.
+/// The receiving side, on the connection's thread.
 struct ResponseReader {
     receiver: FrameReceiver,
     login: Authentication,
@@ -183,7 +183,8 @@ impl ResponseReader {
     ) -> Result<ConnectionEvent, BrokerError> {
         match work {
             ReaderTask::Await(SentRequest { in_flight, at, acks, parts }) => {
-                // The broker works on one request at a time: the next one's time begins with the answer before.
+                // The broker works on one request at a time, so the time of the next one starts with the previous
+                // response.
                 let deadline = at.max(*answered) + timeout;
                 let response = self.receiver.receive::<ProduceRequest>(in_flight, deadline);
                 let (request_bytes, response) = (request::bytes(&parts), response?);
@@ -218,7 +219,7 @@ fn outcomes(
 }
 
 impl ReaderTask {
-    /// What is to be told of it where nothing comes of it any more.
+    /// Outcomes if no response can arrive any more.
     fn lost(&self) -> Vec<PartitionOutcome> {
         match self {
             Self::Await(sent) => request::lost(&sent.parts, WriteState::Maybe),
@@ -226,7 +227,7 @@ impl ReaderTask {
         }
     }
 
-    /// Likewise, where the broker closed the connection instead of answering it.
+    /// Outcomes if the broker closed the connection instead of answering.
     fn closed(&self) -> Vec<PartitionOutcome> {
         match self {
             Self::Await(sent) => request::connection_closed(&sent.parts, WriteState::Maybe),
@@ -234,7 +235,7 @@ impl ReaderTask {
         }
     }
 
-    /// When the broker began to work on it, after it has answered the one before.
+    /// When the broker started to work on it: after its previous response.
     fn due_since(&self, answered: Instant) -> Instant {
         match self {
             Self::Await(sent) => sent.at.max(answered),
@@ -243,8 +244,8 @@ impl ReaderTask {
     }
 }
 
-/// The connection is of no use any more. The writer learns of it now, and drops the sending end; what
-/// it sends until then is on a dead connection, and comes here to be reported as well.
+/// Reports that the connection is unusable. The producer then drops its sending end; requests that it sends until
+/// then go to a dead connection, and are reported here as lost as well.
 fn report_down(
     why: BrokerError,
     mut lost: Vec<PartitionOutcome>,
@@ -260,20 +261,20 @@ fn report_down(
 }
 
 impl ProducerConnection {
-    /// How many requests await their answer; as many as can, while the connection is being renewed or one goes alone.
+    /// Requests in flight; `MAX_REQUESTS` while the connection is reauthenticated or a batch must be alone on it.
     pub fn in_flight(&self) -> usize {
         let occupied = self.sender.is_none() || (self.in_flight > 0 && self.sharing == Sharing::Alone);
         if occupied { MAX_REQUESTS } else { self.in_flight }
     }
 
-    /// A request was answered; the broker wants to be left alone for so long.
+    /// Notes a response, and how long the broker throttles the client.
     pub fn answered(&mut self, throttle: Duration, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.due_since = now + throttle;
         self.throttled_until = now + throttle;
     }
 
-    /// When the next request may be sent, as far as the broker's quotas say.
+    /// When the broker's quotas allow the next request.
     pub fn throttled_until(&self) -> Instant {
         self.throttled_until
     }
@@ -283,17 +284,17 @@ impl ProducerConnection {
         if self.in_flight == 0 { Duration::ZERO } else { now.saturating_duration_since(self.due_since) }
     }
 
-    /// Whether the broker has not closed the connection, as far as is known here.
+    /// Whether the connection is open, as far as is known here.
     pub fn is_open(&self) -> bool {
         self.in_flight > 0 || self.sender.is_none() || self.sender.as_ref().is_some_and(FrameSender::is_open)
     }
 
-    /// Logs in again where that is due: nothing is sent until then, and all that was sent is answered first.
+    /// Starts reauthentication if it is due. Nothing is sent until then, and all earlier requests are answered first.
     pub fn reauthenticate_if_due(&mut self, now: Instant) {
         if self.session.is_due(now)
             && let Some(sender) = self.sender.take()
         {
-            // The thread ends only with a word of its own.
+            // A thread that has ended has reported `Down`.
             let _ = self.work.send(ReaderTask::Reauthenticate(Box::new(sender)));
         }
     }
@@ -303,7 +304,7 @@ impl ProducerConnection {
         self.session = session;
     }
 
-    /// Ends the connection at once.
+    /// Closes the connection at once.
     pub fn interrupt(&self) {
         self.interrupter.interrupt();
     }
@@ -316,11 +317,11 @@ impl ProducerConnection {
         sharing: Sharing,
     ) -> SendOutcome {
         self.sharing = sharing;
-        // The broker gives up first, so that it can say so.
+        // The broker times out first, so that it can say so.
         let request = request::build(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {
-            let why = BrokerError::Unavailable("the connection is being renewed".to_owned());
+            let why = BrokerError::Unavailable("the connection is being reauthenticated".to_owned());
             return SendOutcome::Failed { why, lost: request::lost(&parts, WriteState::No) };
         };
         match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {

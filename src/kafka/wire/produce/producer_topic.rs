@@ -1,4 +1,4 @@
-//! What the writer knows of a topic, and who waits until it knows more.
+//! The producer's view of a topic, and the submissions that wait for its metadata.
 
 use super::creation::AutoCreation;
 use super::request::QueueId;
@@ -8,25 +8,26 @@ use crate::record::{NewRecord, Partition, TopicName};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A topic that others have just created is unknown to some brokers for a moment. One that Kafka may be creating for us is
-/// waited for until the deadlines of its records.
+/// How long a missing topic is looked up before its records fail: a topic that was just created is unknown to some
+/// brokers for a moment. A topic that Kafka may be creating is waited for until the deadlines of its records.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// The first pause, and the longest.
+/// Bounds of the pause between lookups.
 const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// For so long a missing topic is known to be missing, lest a flood to it becomes one to the broker.
+/// How long a missing topic is cached as missing, so that a flood of records to it does not become a flood of
+/// lookups.
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
-/// A partition number out of range is looked up again unless the topic was asked for this recently.
+/// A partition number out of range triggers a lookup unless the metadata is newer than this.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct ProducerTopic {
     view: Option<TopicView>,
-    /// In the order in which they came. Bounded by whoever submits.
+    /// Submissions in order of arrival, bounded by the submitter.
     pub waiting: VecDeque<Submission>,
     pub queues: HashMap<(Acks, Partition), QueueId>,
     sticky: Sticky,
-    /// When to ask the cluster.
+    /// When the next lookup is due.
     lookup_at: Option<Instant>,
     looked_up_at: Option<Instant>,
     missing_since: Option<Instant>,
@@ -34,7 +35,7 @@ pub struct ProducerTopic {
     negative: Option<NegativeEntry>,
 }
 
-/// What is known of whether Kafka will create a topic that is missing.
+/// Whether Kafka will create a missing topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CreationCheck {
     #[default]
@@ -61,11 +62,11 @@ struct NegativeEntry {
 pub enum Admission {
     Route(Submission),
     Reject(Submission, BrokerError),
-    /// It waits.
+    /// It waits for metadata.
     Queued,
 }
 
-/// What to do with the queues and the waiting submissions of a topic that was looked up.
+/// What to do with the queues and waiting submissions of a topic after a lookup.
 pub enum LookupResult {
     Ready,
     Pending,
@@ -73,7 +74,7 @@ pub enum LookupResult {
 }
 
 impl ProducerTopic {
-    /// Takes a submission: to be routed at once if the topic is known and nobody is before it.
+    /// Admits a submission; it is routed at once if the topic is known and no other submission waits.
     pub fn admit(&mut self, submission: Submission, now: Instant) -> Admission {
         if let Some(negative) = &self.negative
             && negative.until > now
@@ -89,12 +90,12 @@ impl ProducerTopic {
         Admission::Queued
     }
 
-    /// Asks for the topic at `when`, or earlier if that was wanted already.
+    /// Schedules a lookup at `when`, unless one is due earlier.
     pub fn schedule_lookup(&mut self, when: Instant) {
         self.lookup_at = Some(self.lookup_at.map_or(when, |at| at.min(when)));
     }
 
-    /// Who leads `partition`; asks again where nobody does.
+    /// The leader of `partition`; schedules a lookup if it has none.
     pub fn leader(&mut self, partition: Partition, now: Instant) -> Option<NodeId> {
         let leader = self.known_leader(partition);
         if leader.is_none() {
@@ -107,7 +108,7 @@ impl ProducerTopic {
         self.view.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
     }
 
-    /// Asks again where what is known, and the last question, are older than `age`.
+    /// Schedules a lookup if the metadata and the last lookup are older than `age`.
     pub fn refresh(&mut self, age: Duration, now: Instant) {
         let Some(known) = &self.view else { return };
         let latest = self.looked_up_at.map_or(known.learned, |asked| asked.max(known.learned));
@@ -120,7 +121,7 @@ impl ProducerTopic {
         self.view.as_ref().and_then(|known| known.id)
     }
 
-    /// Whether it is time to ask; then how.
+    /// Returns how to look the topic up, if that is due.
     pub fn due_lookup(&self, now: Instant) -> Option<AutoCreate> {
         self.lookup_at.filter(|at| *at <= now)?;
         let create = self.waiting.iter().any(|s| s.auto_create == AutoCreate::Ask);
@@ -154,17 +155,17 @@ impl ProducerTopic {
                 return self.retry_later(now);
             }
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) => PATIENCE,
-            // Kafka's reason comes with the other question.
+            // The creation check returns Kafka's reason.
             (BrokerError::InvalidRecord(_), AutoCreate::Ask)
                 if !matches!(self.creation_check, CreationCheck::Done(_)) =>
             {
                 self.missing_since.get_or_insert(now);
                 return self.retry_later(now);
             }
-            // Leaders that are known may still take records, whoever was asked for metadata.
+            // The known leaders may still accept records even if another broker is not trusted.
             (BrokerError::Untrusted(_), _) if self.view.is_some() => return self.retry_later(now),
             (why, _) if why.remedy() != Remedy::GiveUp => {
-                // The submissions' deadlines are patience enough.
+                // The deadlines of the submissions bound the retries.
                 self.missing_since = None;
                 return self.retry_later(now);
             }
@@ -189,7 +190,7 @@ impl ProducerTopic {
         LookupResult::Pending
     }
 
-    /// Whether to ask if Kafka will create the topic.
+    /// Whether to find out if Kafka will create the topic.
     pub fn needs_creation_check(&self) -> bool {
         self.missing_since.is_some() && self.creation_check == CreationCheck::NotStarted
     }
@@ -198,7 +199,7 @@ impl ProducerTopic {
         self.creation_check = CreationCheck::Pending;
     }
 
-    /// Notes whether Kafka will create the topic, which may exist by now.
+    /// Applies the result of the creation check; the topic may exist by now.
     pub fn apply_creation_check(
         &mut self,
         automatic: AutoCreation,
@@ -209,7 +210,7 @@ impl ProducerTopic {
             return LookupResult::Pending;
         }
         if self.missing_since.is_none() {
-            // It may not be missing after all. If it is, the question is due again.
+            // The topic may exist after all. If it does not, the check runs again.
             self.creation_check = CreationCheck::NotStarted;
             return LookupResult::Pending;
         }
@@ -223,12 +224,13 @@ impl ProducerTopic {
         }
     }
 
-    /// Why nothing was written to it so far, where that is because it is missing.
+    /// The error for records that expire while the topic is missing.
     pub fn missing_error(&self, name: &TopicName) -> Option<BrokerError> {
         self.missing_since.map(|_| BrokerError::NotCreatedYet(name.clone()))
     }
 
-    /// The partition of a record; `None` where the one asked for does not exist.
+    /// Chooses the partition of a record: as given, by the hash of its key, or sticky. `None` if the given one does
+    /// not exist.
     pub fn partition(&mut self, record: &NewRecord, random: &mut fastrand::Rng) -> Option<Partition> {
         let known = self.view.as_ref()?;
         match (record.partition, &record.key) {
@@ -242,7 +244,7 @@ impl ProducerTopic {
         self.sticky.batch_sent(partition);
     }
 
-    /// Nothing of it needs to be remembered.
+    /// Whether nothing about the topic needs to be kept.
     pub fn is_forgettable(&self, now: Instant) -> bool {
         self.view.is_none()
             && self.waiting.is_empty()
@@ -263,7 +265,7 @@ impl TopicView {
     }
 }
 
-/// Settles every record of `submission`.
+/// Fails every record of `submission` with `error`.
 pub fn reject(submission: &Submission, error: &BrokerError) {
     for index in 0..submission.records.len() {
         submission.receipts.settle(index, Err(error.clone()));
@@ -276,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refresh_that_is_on_its_way_or_failed_is_not_asked_for_again_at_once() {
+    fn a_refresh_that_is_pending_or_failed_is_not_repeated_at_once() {
         let (mut topic, now, age) = (ProducerTopic::default(), Instant::now(), Duration::from_secs(5));
         let name = TopicName::new("t").unwrap();
         let info = || Ok(TopicInfo { name: name.clone(), id: None, partitions: Vec::new() });
@@ -290,12 +292,12 @@ mod tests {
         let away = BrokerError::Unavailable("away".to_owned());
         drop(topic.apply_lookup(Err(away), AutoCreate::Never, later));
         topic.refresh(age, later);
-        assert_eq!(topic.due_lookup(later), None, "it is asked for again after a pause");
+        assert_eq!(topic.due_lookup(later), None, "the next lookup follows after a pause");
         assert_eq!(topic.due_lookup(later + MIN_RETRY_PAUSE), Some(AutoCreate::Never));
     }
 
     #[test]
-    fn a_lookup_that_fails_beside_the_question_about_creation_does_not_end_it_for_good() {
+    fn a_lookup_that_fails_during_the_creation_check_does_not_end_the_check_for_good() {
         let (mut topic, now) = (ProducerTopic::default(), Instant::now());
         let missing = || Err(BrokerError::UnknownTopic(TopicName::new("t").unwrap()));
         drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
@@ -304,7 +306,7 @@ mod tests {
         drop(topic.apply_lookup(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
         drop(topic.apply_creation_check(AutoCreation::Off, None, now));
         drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
-        assert!(topic.needs_creation_check(), "it is asked again");
+        assert!(topic.needs_creation_check(), "the check runs again");
         topic.creation_check_started();
         drop(topic.apply_creation_check(AutoCreation::Off, None, now));
         let later = now + PATIENCE;

@@ -1,4 +1,4 @@
-//! Produce requests: batches of several partitions of one leader, and which answer is whose.
+//! Produce requests: batches for several partitions of one leader, and matching the responses to them.
 
 use super::encode::encode_batch;
 use super::outcome::{LeaderCheck, judge};
@@ -12,10 +12,10 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The newest version that names topics; the next has ids instead (KIP-516).
+/// The newest version that names topics; later ones use topic ids (KIP-516).
 pub const BY_NAME: i16 = 12;
 
-/// Where the writer keeps a [`Queue`](super::queue::Queue).
+/// Index of a [`PartitionQueue`](super::partition_queue::PartitionQueue) in the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub usize);
 
@@ -28,7 +28,7 @@ pub struct RequestPartition {
     pub outgoing: OutgoingBatch,
 }
 
-/// What became of a [`Part`].
+/// The outcome of a [`RequestPartition`].
 #[derive(Debug)]
 pub struct PartitionOutcome {
     pub queue: QueueId,
@@ -37,7 +37,7 @@ pub struct PartitionOutcome {
     pub leader: LeaderCheck,
 }
 
-/// One request of `parts`, at most one for each partition.
+/// Builds one request of `parts`, at most one for each partition.
 pub fn build(parts: &[RequestPartition], acks: Acks, version: i16, timeout: Duration) -> ProduceRequest {
     let mut topics: Vec<TopicProduceData> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
@@ -70,7 +70,7 @@ pub fn build(parts: &[RequestPartition], acks: Acks, version: i16, timeout: Dura
     ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout).with_topic_data(topics)
 }
 
-/// Settles what is written. A part that the broker forgot to answer is in doubt.
+/// Settles written records. A partition that is missing from the response is in doubt.
 pub fn outcomes(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: Acks) -> Vec<PartitionOutcome> {
     let mut found = HashMap::new();
     for topic in &response.responses {
@@ -93,17 +93,17 @@ pub fn outcomes(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: 
     parts.into_iter().map(judged).collect()
 }
 
-/// The connection ended before the answers to `parts` came.
+/// The outcomes if the connection ended before the response.
 pub fn lost(parts: &[RequestPartition], attempt: WriteState) -> Vec<PartitionOutcome> {
     same_outcome(parts, &BatchOutcome::Retry { attempt })
 }
 
-/// The broker closed the connection instead of answering this request.
+/// The outcomes if the broker closed the connection instead of answering.
 pub fn connection_closed(parts: &[RequestPartition], attempt: WriteState) -> Vec<PartitionOutcome> {
     same_outcome(parts, &BatchOutcome::ConnectionClosed { attempt, request_bytes: bytes(parts) })
 }
 
-/// The connection was not closed by the broker.
+/// Drops the suspicion about the request size: the broker did not close the connection.
 pub fn as_lost(mut lost: Vec<PartitionOutcome>) -> Vec<PartitionOutcome> {
     for part in &mut lost {
         if let BatchOutcome::ConnectionClosed { attempt, .. } = part.outcome {
@@ -123,12 +123,12 @@ fn same_outcome(parts: &[RequestPartition], outcome: &BatchOutcome) -> Vec<Parti
     parts.iter().map(lost).collect()
 }
 
-/// Of the batches of one request.
+/// Total size of the batches in bytes.
 pub fn bytes(parts: &[RequestPartition]) -> usize {
     parts.iter().map(|part| part.outgoing.batch.bytes()).sum()
 }
 
-/// SentRequest with `acks=0`: nobody will tell more.
+/// Settles records sent with `acks=0`, which get no response.
 pub fn unacknowledged(parts: Vec<RequestPartition>) -> Vec<PartitionOutcome> {
     let settled = |part: RequestPartition| {
         part.outgoing.batch.settle_written(part.topic_partition.partition, None);

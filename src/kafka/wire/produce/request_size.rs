@@ -1,29 +1,28 @@
-//! How large a request may be, and what may travel beside it.
+//! How large a request may be, and what may share its connection.
 //!
-//! A broker closes the connection on a request above its `socket.request.max.bytes`, without a response
-//! (so do Azure Event Hubs and others). Whatever was in flight on that connection is then in doubt. So a
-//! batch larger than anything the broker has answered before goes alone, and one that was on a connection
-//! when the broker closed it goes alone on the next. Many small batches make a large request too: it grows to twice
-//! what was answered before, alone on its connection, until the broker closes that.
+//! A broker closes the connection on a request above its `socket.request.max.bytes`, without a response (Azure Event
+//! Hubs and others do so too). Everything in flight on that connection is then in doubt. A batch larger than any
+//! request that the broker has answered is therefore sent alone, and so is a batch that was in flight when the broker
+//! closed the connection. Many small batches make a large request too: requests grow to twice the largest answered
+//! size, alone on their connection, until the broker closes it.
 
 use std::time::{Duration, Instant};
 
-/// The smallest limit of a broker that is accepted into account.
+/// Requests up to this size, in bytes, are assumed to be accepted by every broker.
 pub const MIN_REQUEST_LIMIT: usize = 64 << 10;
 
-/// So many times in a row must the broker close the connection on a batch before its size is the reason:
-/// the first may be a restart, and the others happen on connections that have just answered something else.
+/// How many times in a row the broker must close the connection on a batch before its size is the reason: the first
+/// may be a restart, and the others happen on connections that have just answered something else.
 pub const MAX_CLOSES: u32 = 3;
 
-/// How long a size that the broker closed a connection on is not tried again: at first, and at most. The reason may have
-/// been a restart, which takes seconds. Each time it happens again, the size is more likely to be the reason, and the
-/// time doubles.
+/// Back-off for a rejected size: first and longest pause. The reason may have been a restart, which takes seconds;
+/// each repetition makes the size more likely to be the reason, and doubles the pause.
 const REJECTED_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
-/// How large requests to a broker may be, by those it has answered.
+/// The accepted request size of a broker, learned from its responses.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestSize {
-    /// Bytes of the largest one that was answered.
+    /// Size of the largest answered request, in bytes.
     pub accepted: usize,
     rejected: Option<RejectedSize>,
     growth: Growth,
@@ -34,11 +33,11 @@ pub struct RequestSize {
 struct RejectedSize {
     bytes: usize,
     at: Instant,
-    /// How long so many are not tried again.
+    /// How long this size is not tried again.
     pause: Duration,
 }
 
-/// Whether the next request is to be a larger one than any before, for which the connection has to be idle.
+/// Whether the next request should exceed all earlier ones, for which the connection must be idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Growth {
     NotNeeded,
@@ -54,11 +53,11 @@ impl Default for RequestSize {
 impl RequestSize {
     pub fn note_accepted(&mut self, bytes: usize) {
         self.accepted = self.accepted.max(bytes);
-        // A request that was answered proves more than one that was rejected.
+        // A response proves more than a closed connection.
         self.rejected = self.rejected.filter(|rejected| rejected.bytes > self.accepted);
     }
 
-    /// The broker closed the connection on a request of so many bytes.
+    /// The broker closed the connection on a request of `bytes`.
     pub fn note_rejected(&mut self, bytes: usize, now: Instant) {
         let (first, longest) = REJECTED_FOR;
         self.rejected = Some(match self.rejected {
@@ -69,7 +68,7 @@ impl RequestSize {
         });
     }
 
-    /// What several batches together may have: more than was answered before only where the connection is idle.
+    /// Largest total size of several batches: above the accepted size only if the connection is idle.
     pub fn limit(&self, connection: Occupancy, now: Instant) -> usize {
         if connection == Occupancy::Shared {
             return self.accepted;
@@ -79,7 +78,7 @@ impl RequestSize {
         if is_rejected { self.accepted } else { larger }
     }
 
-    /// Whether what is in flight has to be answered first.
+    /// Whether requests in flight must be answered first.
     pub fn waits_to_grow(&mut self, connection: Occupancy) -> bool {
         let wanted = std::mem::replace(&mut self.growth, Growth::NotNeeded) == Growth::Wanted;
         let waits = wanted && connection == Occupancy::Shared;
@@ -89,7 +88,7 @@ impl RequestSize {
         waits
     }
 
-    /// There are more batches than fit. Half of the `largest` request is enough not to wait for more.
+    /// More batches wait than fit. Requests grow only while they are smaller than half of `largest`.
     pub fn want_growth(&mut self, largest: usize, now: Instant) {
         if self.accepted < largest / 2 && self.limit(Occupancy::Vacant, now) > self.accepted {
             self.growth = Growth::Wanted;
@@ -97,16 +96,16 @@ impl RequestSize {
     }
 }
 
-/// What may travel with a batch.
+/// What may share a request and connection with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
     /// Other batches in its request, and other requests on its connection.
     Shared,
-    /// Nothing, until it is answered.
+    /// Nothing, until the batch is answered.
     Alone,
 }
 
-/// What the next request and its connection hold already.
+/// Whether the next request and its connection are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occupancy {
     /// Nothing.
@@ -114,13 +113,13 @@ pub enum Occupancy {
     Shared,
 }
 
-/// The room for one more batch.
+/// The capacity for one more batch.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestCapacity {
     pub occupancy: Occupancy,
     /// Bytes left in the request.
     pub left: usize,
-    /// Bytes of the largest request that the broker has answered.
+    /// Size of the largest answered request, in bytes.
     pub accepted: usize,
 }
 
@@ -135,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_that_was_refused_once_is_soon_tried_again_and_then_less_and_less_often() {
+    fn a_rejected_size_is_retried_with_growing_pauses() {
         const BYTES: usize = MIN_REQUEST_LIMIT * 2;
         let (mut size, began) = (RequestSize::default(), Instant::now());
         let may_grow = |size: &RequestSize, now| size.limit(Occupancy::Vacant, now) >= BYTES;

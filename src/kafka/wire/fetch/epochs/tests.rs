@@ -23,21 +23,21 @@ fn truncated(end: Offset, epoch: Epoch) -> Result<(), BrokerError> {
 }
 
 #[test]
-fn every_answer_about_an_epoch_is_a_step_back_or_none() {
+fn every_response_about_an_epoch_is_a_step_back_or_none() {
     let read = position(20, 7, 3);
     assert_eq!(judge(&read, 3, 20), Ok(()));
     assert_eq!(judge(&read, 3, 99), Ok(()));
     assert_eq!(judge(&read, 3, 5), truncated(5, 3));
     assert_eq!(judge(&read, 2, 5), truncated(5, 2));
-    // There are so many records, but the one before was written under an earlier epoch.
+    // The log has that many records, but the one before was written under an earlier epoch.
     assert_eq!(judge(&read, 2, 99), truncated(99, 2));
     assert_eq!(judge(&read, -1, -1), truncated(0, NO_EPOCH));
     assert!(matches!(judge(&read, 4, 5), Err(BrokerError::Corrupt(_))));
-    let told = |epoch, end| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end);
+    let ends = |epoch, end| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end);
     assert_eq!(check_divergence(&read, &EpochEndOffset::default()), Ok(()));
-    assert_eq!(check_divergence(&read, &told(3, 5)), truncated(5, 3));
+    assert_eq!(check_divergence(&read, &ends(3, 5)), truncated(5, 3));
     assert!(
-        matches!(check_divergence(&read, &told(3, 20)), Err(BrokerError::Corrupt(_))),
+        matches!(check_divergence(&read, &ends(3, 20)), Err(BrokerError::Corrupt(_))),
         "that is no check_divergence"
     );
 }
@@ -52,7 +52,7 @@ fn api_versions() -> Vec<u8> {
     body
 }
 
-/// OffsetForLeaderEpoch 3 of partition 0 of `t`.
+/// An OffsetForLeaderEpoch v3 response for partition 0 of `t`.
 fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
     testing::text(&mut body, "t");
@@ -64,7 +64,7 @@ fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
     body
 }
 
-/// What an old broker that answers so makes of the positions, one after the other, and how often it was asked.
+/// The result for each position on an old broker with these responses, and how often it was asked.
 fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerError>>, usize) {
     let asked = Arc::new(Mutex::new(0));
     let count = asked.clone();
@@ -88,14 +88,14 @@ fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerEr
 
 #[test]
 fn an_old_broker_is_asked_once_for_each_leader_and_epoch() {
-    // Nothing claimed, and what the leader itself wrote: no question.
+    // No request without a claim, or for what the leader wrote itself.
     assert_eq!(check(end(0, 3, 5), &[position(20, 7, NO_EPOCH), position(20, 7, 7)]), (vec![Ok(()), Ok(())], 0));
     let positions = [position(20, 7, 3), position(5, 7, 3), position(6, 7, 3), position(3, 8, 3)];
     assert_eq!(check(end(0, 3, 5), &positions), (vec![truncated(5, 3), Ok(()), truncated(5, 3), Ok(())], 2));
 }
 
 #[test]
-fn an_old_broker_that_refuses_the_question_is_read_and_one_that_no_longer_leads_is_not() {
+fn an_old_broker_that_rejects_the_request_is_read_and_a_former_leader_is_not() {
     const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
     const FENCED_LEADER_EPOCH: i16 = 74;
     assert_eq!(check(end(CLUSTER_AUTHORIZATION_FAILED, -1, -1), &[position(20, 7, 3)]).0, [Ok(())]);
@@ -105,7 +105,7 @@ fn an_old_broker_that_refuses_the_question_is_read_and_one_that_no_longer_leads_
 
 #[test]
 fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
-    // The epoch that is written to ends at 10 when it is first asked about, and at 1000 later.
+    // The current epoch ends at 10 when it is first requested, and at 1000 later.
     let ends = Mutex::new(vec![1000, 10]);
     let broker = Impostor::start(move |mut stream| {
         while let Some(request) = next_request(&mut stream) {
@@ -120,7 +120,7 @@ fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
     let mut known = EpochEnds::default();
     for offset in [3, 20] {
         let position = position(offset, 7, 7);
-        let mut found = [fetched(&position, BrokerError::OffsetOutOfRange(place(&position)))];
+        let mut found = [fetched(&position, BrokerError::OffsetOutOfRange(topic_partition(&position)))];
         known.explain(&mut connection, &[position], &mut found, TIMEOUT).unwrap();
         assert!(matches!(found[0].result, Err(BrokerError::OffsetOutOfRange(_))), "at {offset}: {found:?}");
     }

@@ -12,10 +12,10 @@ const ONCE: FetchLimits = FetchLimits { wait: Duration::ZERO, ..LIMITS };
 /// Offsets by topic and partition.
 type Asks = BTreeMap<(String, i32), i64>;
 
-/// What a broker does with sessions (KIP-227): it has `places` for them, and remembers what each asks for.
+/// A broker's sessions (KIP-227): it has `places` for them, and remembers the partitions of each.
 #[derive(Default)]
 struct Broker {
-    /// The epoch that must come next, and what is asked for.
+    /// The epoch that must come next, and the partitions.
     sessions: BTreeMap<i32, (i32, Asks)>,
     given: i32,
     /// How requests name topics.
@@ -31,7 +31,7 @@ impl Broker {
         name_of(self.by_id, name, id)
     }
 
-    /// The answer, and what the request asks for in all.
+    /// The response, and all partitions that the request covers.
     fn answer(&mut self, request: &FetchRequest, places: usize) -> (FetchResponse, Asks) {
         let named = request.topics.iter().flat_map(|topic| {
             let name = self.name(&topic.topic, topic.topic_id);
@@ -63,14 +63,14 @@ impl Broker {
         for topic in &request.forgotten_topics_data {
             for partition in &topic.partitions {
                 let name = name_of(self.by_id, &topic.topic, topic.topic_id);
-                assert!(asks.remove(&(name, *partition)).is_some(), "forgets what is not there");
+                assert!(asks.remove(&(name, *partition)).is_some(), "forgets an unknown partition");
             }
         }
         (answer.with_session_id(request.session_id), asks.clone())
     }
 }
 
-/// `made`: how often the topic was made anew.
+/// `made`: how often the topic was recreated.
 fn position(topic: u8, partition: u8, made: u8, offset: i64) -> FetchPosition {
     let id = uuid::Uuid::from_u128(((1 + u128::from(topic)) << 8) | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();
@@ -94,14 +94,15 @@ fn requested(positions: &[FetchPosition], by_id: bool) -> Asks {
 #[derive(Debug, Clone)]
 enum Event {
     Asks,
-    /// The answer is lost, with or without the request.
+    /// The response is lost, with or without the request.
     Lost(bool),
     BrokerRestarts,
     AsksOnce,
     OtherVersion(bool),
 }
 
-/// What happens, and what is requested by then: how often the topic was made anew and an offset, by topic and partition.
+/// The event, and the requested partitions by then: how often the topic was recreated and an offset, by topic and
+/// partition.
 type Step = (Event, BTreeMap<(u8, u8), (u8, i64)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -118,10 +119,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn the_broker_is_always_asked_for_what_is_wanted(steps in steps(), places in 0..3usize, start: Index) {
+    fn every_request_covers_the_requested_partitions(steps in steps(), places in 0..3usize, start: Index) {
         let (mut session, mut broker) = (FetchSession::default(), Broker { given: start.index(1000) as i32, by_id: true, ..Broker::default() });
         let mut version = BY_ID;
-        // Begun for an answer that never came: we cannot know of them.
+        // Started for a response that was lost, so the client cannot know of them.
         let mut orphans = 0;
         for (event, positions) in steps {
             let positions: Vec<_> = positions.iter().map(|((topic, partition), (made, offset))| position(*topic, *partition, *made, *offset)).collect();
@@ -162,7 +163,7 @@ proptest! {
 }
 
 #[test]
-fn a_request_names_only_what_has_changed() {
+fn a_request_lists_only_changed_partitions() {
     let (mut session, mut broker) = (FetchSession::default(), Broker::default());
     let mut named = |positions: &[FetchPosition]| {
         let request = session.request(positions, LIMITS, BY_ID);
@@ -181,7 +182,7 @@ fn a_request_names_only_what_has_changed() {
 }
 
 #[test]
-fn what_was_read_last_is_sent_where_the_broker_compares_it_and_again_when_it_has_changed() {
+fn the_last_read_epoch_is_sent_if_the_broker_checks_it_and_again_when_it_has_changed() {
     let mut session = FetchSession::default();
     let mut read = position(0, 0, 0, 7);
     read.last_epoch = 3;
@@ -198,7 +199,7 @@ fn what_was_read_last_is_sent_where_the_broker_compares_it_and_again_when_it_has
 }
 
 #[test]
-fn an_old_broker_is_asked_without_a_session() {
+fn an_old_broker_gets_requests_without_a_session() {
     let mut session = FetchSession::default();
     for _ in 0..2 {
         let request = session.request(&[position(0, 0, 0, 7)], LIMITS, SESSIONS - 1);

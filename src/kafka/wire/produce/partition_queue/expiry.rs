@@ -1,4 +1,4 @@
-//! What is settled without an answer: deadlines, brokers and topics that are gone.
+//! Settling records without a response: deadlines, lost brokers and deleted topics.
 
 use super::{BatchStage, PartitionQueue};
 use crate::broker::{BrokerError, WriteState};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl PartitionQueue {
-    /// Settles what is past its deadline, as `unsent` where it surely was not written.
+    /// Fails records past their deadline, with `unsent` if they were certainly not written.
     pub fn expire(&mut self, now: Instant, unsent: &BrokerError) {
         self.expire_open(now, unsent);
         for index in (0..self.batches.len()).rev() {
@@ -17,7 +17,7 @@ impl PartitionQueue {
         }
     }
 
-    /// Settles with `error` what waits and surely was not written.
+    /// Fails waiting records that were certainly not written.
     pub fn reject_unwritten(&mut self, error: &BrokerError) {
         self.clear_open().settle_failed(error);
         for index in (0..self.batches.len()).rev() {
@@ -31,7 +31,7 @@ impl PartitionQueue {
         }
     }
 
-    /// Settles with `error` all that waits, because its index in the world is gone.
+    /// Fails all waiting records, because their topic or partition no longer exists.
     pub fn fail_waiting(&mut self, error: &BrokerError) {
         self.clear_open().settle_failed(error);
         for index in (0..self.batches.len()).rev() {
@@ -41,8 +41,8 @@ impl PartitionQueue {
         }
     }
 
-    /// Takes out the batch at `index`, which waits and surely was not written. The youngest gives its
-    /// sequence back, so that older ones in doubt can still be asked for.
+    /// Removes the waiting batch at `index`, which was certainly not written. The newest one returns its sequence
+    /// numbers, so that the outcome of older ones in doubt can still be resolved.
     fn withdraw(&mut self, index: usize, error: &BrokerError) {
         let youngest = self.batches.iter().skip(index + 1).all(|s| s.sequence.is_none());
         if let Some(slot) = self.batches.get_mut(index)
@@ -66,7 +66,7 @@ impl PartitionQueue {
 
     fn expire_slot(&mut self, index: usize, now: Instant, unsent: &BrokerError) {
         let Some(slot) = self.batches.get_mut(index) else { return };
-        // Without a sequence it was never sent, or is as good as that: it can shrink.
+        // A batch without a sequence number was never sent, or restarts in a new epoch, so it may shrink.
         let fresh =
             slot.sequence.is_none() && slot.write_state() == WriteState::No && slot.stage == BatchStage::Waiting;
         let unwritten = slot.write_state() == WriteState::No && slot.stage == BatchStage::Waiting;
@@ -79,7 +79,7 @@ impl PartitionQueue {
             if slot.stage == BatchStage::Waiting {
                 return self.remove(index, error);
             }
-            // In flight: its answer still tells where the sequence stands.
+            // In flight: its response still tells the state of the sequence.
             if slot.first_deadline.take().is_some() {
                 slot.batch.settle_failed(error);
             }

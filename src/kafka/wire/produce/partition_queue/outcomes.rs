@@ -1,4 +1,4 @@
-//! What an answer means for the batch and for those behind it.
+//! What the outcome of a batch means for it and for later ones.
 
 use super::{BatchOutcome, BatchStage, Order, PartitionQueue, ProducerReset, sequence_after};
 use crate::broker::{BrokerError, WriteState};
@@ -8,14 +8,14 @@ use crate::kafka::wire::produce::request_size::MAX_CLOSES;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Batches shrink to this at most where the broker finds them too large.
+/// Lower bound of the batch size after the broker has rejected larger batches.
 const MIN_BATCH_LIMIT: usize = 1024;
 
 const MIN_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 impl PartitionQueue {
-    /// What became of batch `number`.
+    /// Applies the outcome of batch `number`.
     pub fn on_outcome(&mut self, number: u64, answer: BatchOutcome, now: Instant) {
         let Some(index) = self.batches.iter().position(|s| s.number == number) else { return };
         let Some(slot) = self.batches.get_mut(index) else { return };
@@ -26,7 +26,7 @@ impl PartitionQueue {
                 slot.close_may_be_written =
                     if attempt == WriteState::Maybe { attempt } else { slot.close_may_be_written };
             }
-            // Its size was not the reason.
+            // The size was not the reason.
             _ => {
                 (slot.closes, slot.may_be_written, slot.close_may_be_written) = (0, slot.write_state(), WriteState::No)
             }
@@ -62,8 +62,8 @@ impl PartitionQueue {
         self.failures = 0;
         self.resume_at = None;
         self.batches.remove(index);
-        // Sequences have no holes, so those before it are in the log too, unless the broker has lost its
-        // state. Sending them again with their own sequences tells which.
+        // Sequence numbers have no gaps, so earlier batches are in the log too, unless the broker has lost its state.
+        // Retrying them with their own sequence numbers tells which.
         self.batches.iter_mut().take(index).for_each(|s| s.order = Order::Overtaken);
         if index == 0
             && let Some(producer) = &mut self.producer
@@ -80,7 +80,7 @@ impl PartitionQueue {
         }
     }
 
-    /// The stamp of the batch at `index` will never be taken.
+    /// The broker will never accept the stamp of the batch at `index`.
     fn resequence(&mut self, index: usize, reset: ProducerReset, now: Instant) {
         self.back_off(now);
         self.reset = self.reset.max(reset);
@@ -89,10 +89,10 @@ impl PartitionQueue {
         }
     }
 
-    /// The broker closes the connection on the batch at `index` and answers other requests.
+    /// The broker keeps closing the connection on the batch at `index` while it answers other requests.
     fn divide_after_closes(&mut self, index: usize) {
         let Some(slot) = self.batches.get_mut(index) else { return };
-        // It read no more than the length of the request.
+        // The broker read only the length of the request.
         slot.close_may_be_written = WriteState::No;
         let bytes = slot.batch.bytes();
         let why = format!(
@@ -105,18 +105,17 @@ impl PartitionQueue {
             return self.remove(index, &BrokerError::TooLarge(why));
         }
         self.split(index, BrokerError::TooLarge(why));
-        // The halves have no other fault than their size, but may still be too large.
+        // The halves have no fault but their size, and may still be too large.
         self.batches.iter_mut().skip(index).take(2).for_each(|half| half.closes = 1);
     }
 
-    /// Halves the batch at `index`, each half with its part of the sequences. A single record is the
-    /// one at fault.
+    /// Splits the batch at `index` into halves that keep their sequence numbers. A single record fails with `error`.
     fn split(&mut self, index: usize, error: BrokerError) {
         let Some(slot) = self.batches.get(index) else { return };
         if slot.batch.len() < 2 {
             let error = match error {
                 BrokerError::TooLarge(why) => {
-                    // As the broker counts (the whole batch, not the record alone).
+                    // Kafka compares the size of the whole batch.
                     let bytes = slot.batch.bytes();
                     BrokerError::TooLarge(format!(
                         "the record takes {bytes} bytes with its batch header of {BATCH_HEADER}, more than the topic's \
@@ -141,11 +140,11 @@ impl PartitionQueue {
         self.batches.insert(index, first);
     }
 
-    /// Sends the batch at `index` again without some of its records.
+    /// Retries the batch at `index` without its invalid records.
     fn drop_invalid(&mut self, index: usize, mut faulty: Vec<(usize, BrokerError)>) {
         let records = self.batches.get(index).map_or(0, |s| s.batch.len());
         if let Some(stray) = faulty.iter().position(|(index, _)| *index >= records) {
-            // A broker that names records that are not there: find out without its help.
+            // The broker names records that do not exist: find the invalid ones by splitting.
             return self.split(index, faulty.swap_remove(stray).1);
         }
         let Some(slot) = self.batches.remove(index) else { return };
@@ -166,7 +165,7 @@ impl PartitionQueue {
         }
     }
 
-    /// Longer with every failure in a row; half of it by chance, so that partitions do not come in step.
+    /// Exponential back-off with jitter, so that partitions do not retry in step.
     fn back_off(&mut self, now: Instant) {
         let whole = MIN_BACKOFF.saturating_mul(1 << self.failures.min(6)).min(MAX_BACKOFF);
         self.failures = self.failures.saturating_add(1);

@@ -17,19 +17,19 @@ fn unsent() -> BrokerError {
     BrokerError::TimedOut(WriteState::No)
 }
 
-/// A broker's log of one partition, with the rules of Kafka's `ProducerAppendInfo` and its memory of
-/// each producer's last five batches.
+/// A broker's log of one partition, with the rules of Kafka's `ProducerAppendInfo` and the last five batches of each
+/// producer.
 #[derive(Default)]
 struct Log {
     records: Vec<u32>,
     producers: HashMap<i64, Known>,
-    /// Batches of more records are too large, and so is any with one of `POISON`.
+    /// Batches with more records are too large, and so is any batch with one of `POISON`.
     max_records: usize,
     poison: Option<u32>,
     too_large: TooLarge,
 }
 
-/// What the broker does with a batch that is too large.
+/// What the broker does with an oversized batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum TooLarge {
     #[default]
@@ -42,7 +42,7 @@ struct Known {
     last: Vec<(i32, i32, Offset)>,
 }
 
-/// Records whose number ends so are too large by themselves.
+/// Records whose number ends in this are too large by themselves.
 const POISON: u32 = 13;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,7 +52,7 @@ enum Verdict {
     OutOfOrder,
     Fenced,
     NotNow,
-    /// Written, and the answer says neither yes nor no.
+    /// Written, and the response neither confirms nor denies it.
     Unsure,
 }
 
@@ -103,7 +103,7 @@ struct SentRequest {
     sharing: Sharing,
 }
 
-/// A queue, a broker, and a network that does what it is told.
+/// A queue, a broker, and a network controlled by steps.
 struct World {
     queue: PartitionQueue,
     log: Log,
@@ -111,7 +111,7 @@ struct World {
     connection: u64,
     on_the_way: VecDeque<SentRequest>,
     answers: VecDeque<(SentRequest, Verdict)>,
-    /// SentRequest on links that broke, and still in the broker's queue.
+    /// Sent on connections that broke, and still in the broker's queue.
     lingering: VecDeque<SentRequest>,
     outcomes: Arc<Mutex<HashMap<u32, DeliveryResult>>>,
     pushed: u32,
@@ -123,18 +123,18 @@ struct World {
 enum Step {
     Push(u8),
     Send,
-    /// The broker takes a request.
+    /// The broker processes a request.
     Arrive,
-    /// The client gets an answer.
+    /// The client receives a response.
     Answer,
-    /// The connection breaks; true: what it carried still comes to the broker some time.
+    /// The connection breaks; true: the broker still receives its requests later.
     Break(bool),
     Linger,
-    /// The broker takes no batch this many times.
+    /// The broker rejects batches this many times.
     Refuse(u8),
     Unsure,
     Later(u16),
-    /// No broker answers for too long.
+    /// No broker responds for too long.
     Down,
 }
 
@@ -237,7 +237,7 @@ impl World {
         let sent: Vec<SentRequest> = self.on_the_way.drain(..).collect();
         for (n, lost) in answered.iter().chain(&sent).enumerate() {
             let closes = self.queue.batches.iter().find(|s| s.number == lost.number).map_or(0, |s| s.closes);
-            // A restart looks like a broker that hangs up, but not again and again.
+            // A restart looks like a broker that hangs up, but does not repeat.
             let answer = match n {
                 0 if lingers && closes == 0 => {
                     BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
@@ -273,12 +273,12 @@ impl World {
         }
     }
 
-    /// From here on nothing goes wrong.
+    /// No more failures from here on.
     fn finish(&mut self) {
         (self.refuse, self.unsure) = (0, 0);
         for _ in 0..10_000 {
             self.now += Duration::from_millis(1);
-            // Pauses cost no rounds: dividing many batches takes many.
+            // Back-off costs no rounds: splitting many batches takes many.
             if self.on_the_way.is_empty()
                 && self.answers.is_empty()
                 && let Some(end) = self.queue.resume_at()
@@ -302,7 +302,7 @@ impl World {
             let times = log.iter().filter(|r| **r == number).count();
             match outcomes.get(&number).unwrap_or_else(|| panic!("record {number} was never settled")) {
                 Ok(RecordLocation { offset: Some(offset), .. }) => {
-                    assert_eq!(log[*offset as usize], number, "another record is at the offset told");
+                    assert_eq!(log[*offset as usize], number, "another record is at the reported offset");
                     assert_eq!(times, 1, "record {number}");
                 }
                 Err(BrokerError::TimedOut(WriteState::Maybe)) => assert!(times <= 1, "record {number} is there twice"),
@@ -333,7 +333,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..150)
 }
 
-/// A second altogether at most, and no record that the broker finds too large.
+/// At most one second in total, and no record that the broker finds too large.
 fn resolvable_steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (1u8..6).prop_map(Step::Push),
@@ -372,8 +372,8 @@ proptest! {
         world.check_order();
     }
 
-    /// Broken connections, responses that neither confirm nor deny, rejections: as long as the broker keeps its
-    /// state and there is time left, all of it can be resolved.
+    /// Broken connections, ambiguous responses, rejections: while the broker keeps its state and there is time left,
+    /// every outcome can be resolved.
     #[test]
     fn no_record_stays_in_doubt_while_there_is_time_to_ask(steps in resolvable_steps()) {
         let mut world = World::new(Delivery::Idempotent, 100);
@@ -390,7 +390,7 @@ proptest! {
     }
 
     #[test]
-    fn without_sequences_nothing_is_sent_twice_either(steps in steps(), max_records in 1usize..12) {
+    fn without_sequences_no_record_is_written_twice_either(steps in steps(), max_records in 1usize..12) {
         let mut world = World::new(Delivery::Single, max_records);
         for step in &steps {
             world.play(step);
@@ -414,7 +414,7 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.finish();
-    // An in-sync follower is killed: the broker gives up on the first batch before it gives up on the follower.
+    // An in-sync follower is killed: the broker times out the first batch before it drops the follower.
     for _ in 0..2 {
         world.push(1);
         assert!(world.send());
@@ -426,7 +426,7 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
     world.now += Duration::from_secs(1);
     assert!(world.send());
     assert_eq!(world.on_the_way[0].stamp, Stamp { producer_id: ID, producer_epoch: 0, base_sequence: 1 });
-    assert!(!world.send(), "nothing new may push it out of the broker's memory");
+    assert!(!world.send(), "no new batch may push it out of the broker's memory");
     world.finish();
     world.check();
     world.check_order();
@@ -434,7 +434,7 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
 }
 
 #[test]
-fn only_the_record_too_large_fails() {
+fn only_the_oversized_record_fails() {
     for too_large in [TooLarge::Refuse, TooLarge::HangUp] {
         let mut world = World::new(Delivery::Idempotent, 4);
         world.log.too_large = too_large;
@@ -450,7 +450,7 @@ fn only_the_record_too_large_fails() {
 }
 
 #[test]
-fn only_the_records_that_the_broker_names_fail() {
+fn only_the_records_named_by_the_broker_fail() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(4);
     world.send();
@@ -468,7 +468,7 @@ fn only_the_records_that_the_broker_names_fail() {
 }
 
 #[test]
-fn a_new_producer_sends_one_batch_alone_and_then_five() {
+fn a_new_producer_sends_one_batch_and_then_five() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(40);
     assert!(world.send());
@@ -480,7 +480,7 @@ fn a_new_producer_sends_one_batch_alone_and_then_five() {
 }
 
 #[test]
-fn a_batch_too_old_to_wait_for_is_in_doubt_only_if_it_was_sent() {
+fn an_expired_batch_is_in_doubt_only_if_it_was_sent() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.send();
@@ -494,7 +494,7 @@ fn a_batch_too_old_to_wait_for_is_in_doubt_only_if_it_was_sent() {
 }
 
 #[test]
-fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
+fn a_batch_in_doubt_outlives_rejected_newer_ones() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.finish();
@@ -516,7 +516,7 @@ fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
 }
 
 #[test]
-fn a_fenced_producer_asks_for_another_id() {
+fn a_fenced_producer_requests_another_id() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.send();
@@ -530,25 +530,25 @@ fn a_fenced_producer_asks_for_another_id() {
 }
 
 #[test]
-fn a_producer_id_that_is_given_late_is_used_once_nothing_without_it_is_in_flight() {
+fn a_late_producer_id_is_used_once_no_batch_without_it_is_in_flight() {
     let mut world = World::new(Delivery::Single, 100);
     world.push(2);
     world.send();
     world.queue.enable_sequences();
     world.push(2);
-    assert!(!world.send(), "the answer to the first decides nothing about the producer");
+    assert!(!world.send(), "the response to the first says nothing about the producer");
     world.arrive();
     world.answer();
     assert!(world.send());
     assert_eq!(world.on_the_way[0].stamp, Stamp { producer_id: ID, producer_epoch: 0, base_sequence: 0 });
     world.push(2);
-    assert!(!world.send(), "the first of a producer goes alone");
+    assert!(!world.send(), "the first batch of a producer is sent alone");
     world.finish();
     assert_eq!(world.log.records, [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
-fn what_was_sent_without_a_producer_id_and_lost_is_in_doubt_also_when_there_is_one_now() {
+fn a_lost_batch_without_a_producer_id_stays_in_doubt_when_there_is_one_later() {
     let mut world = World::new(Delivery::Single, 100);
     world.push(1);
     world.send();
@@ -559,7 +559,7 @@ fn what_was_sent_without_a_producer_id_and_lost_is_in_doubt_also_when_there_is_o
 }
 
 #[test]
-fn sequences_begin_again_after_the_largest() {
+fn sequences_wrap_after_the_largest() {
     assert_eq!(sequence_after(0, 5), 5);
     assert_eq!(sequence_after(i32::MAX, 1), 0);
     assert_eq!(sequence_after(i32::MAX - 1, 5), 3);

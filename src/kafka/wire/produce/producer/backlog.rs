@@ -1,4 +1,4 @@
-//! What waits to be written and what cannot be, told to the threads that show it.
+//! Reports the backlog, and partitions that cannot be written, to `/ready` and the metrics.
 
 use super::Producer;
 use crate::broker::{Backlog, Backlogs, UNWRITABLE_AFTER};
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A partition that nobody wants to write to any more is not known to be unwritable.
+/// A partition without new records for this long no longer counts as unwritable.
 const RELEVANT_FOR: Duration = Duration::from_secs(60);
 
-/// How writing to a partition goes.
+/// Progress of writing to a partition.
 #[derive(Default)]
 pub(super) struct PartitionProgress {
-    /// Since when it has had records without an answer of the broker that settles some; later by as long as it had none.
+    /// Since when records have waited without a verdict of the broker; moved later by periods in which none waited.
     stuck_since: Option<Instant>,
-    /// Since when no record waits, though the broker has settled none.
+    /// Since when no record has waited, though the broker settled none.
     empty_since: Option<Instant>,
     last_record: Option<Instant>,
 }
@@ -28,17 +28,17 @@ impl PartitionProgress {
         self.empty_since = None;
     }
 
-    /// No record waits any more. What is known of the partition does not grow until there are others.
+    /// No record waits any more: the time until the next record does not count.
     pub fn emptied(&mut self, now: Instant) {
         self.empty_since = Some(now);
     }
 
-    /// There is no such partition any more.
+    /// The partition no longer exists.
     pub fn topic_gone(&mut self) {
         self.stuck_since = None;
     }
 
-    /// The broker has written records, or judged them.
+    /// The broker has written or rejected records.
     pub fn settled(&mut self, left: Unwritten, now: Instant) {
         self.stuck_since = (left == Unwritten::Some).then_some(now);
     }
@@ -54,14 +54,14 @@ impl PartitionProgress {
     }
 }
 
-/// Whether more records wait.
+/// Whether records are left.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unwritten {
     Nothing,
     Some,
 }
 
-/// When it was told last, and whether there was anything to tell.
+/// When the backlog was last reported, and whether it was not empty.
 pub(super) struct BacklogReport {
     at: Instant,
     pub has_backlog: bool,
@@ -123,7 +123,7 @@ mod tests {
         progress.record(at(0));
         assert_eq!(stuck(&progress, at(2)), Some(2));
         progress.emptied(at(3));
-        assert_eq!(stuck(&progress, at(30)), Some(3), "the broker may be well again");
+        assert_eq!(stuck(&progress, at(30)), Some(3), "the broker may have recovered");
         progress.record(at(40));
         assert_eq!(stuck(&progress, at(42)), Some(5));
         progress.settled(Unwritten::Nothing, at(43));

@@ -1,4 +1,4 @@
-//! Topics and producer ids: what to ask for, and what the replies mean.
+//! Lookups of topics and producer ids, and what their results mean.
 
 use super::{LookupState, Producer, ProducerId, ProducerOutage};
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};
@@ -9,7 +9,7 @@ use crate::record::TopicName;
 use std::time::{Duration, Instant};
 
 const PRODUCER_ID_RETRY: Duration = Duration::from_millis(100);
-/// Each time costs a connection.
+/// Each attempt costs a connection.
 const DENIED_RETRY: Duration = Duration::from_secs(30);
 
 impl Producer<'_, '_> {
@@ -19,7 +19,7 @@ impl Producer<'_, '_> {
         }
         let due: Vec<(&TopicName, AutoCreate)> =
             self.topics.iter().filter_map(|(name, topic)| Some((name, topic.due_lookup(now)?))).collect();
-        // Those to be made and those not are two questions: the first kind first, the others next.
+        // Topics to create and other topics need separate requests; the former go first.
         let Some(how) =
             due.iter().map(|(_, how)| *how).find(|how| *how == AutoCreate::Ask).or(due.first().map(|d| d.1))
         else {
@@ -50,7 +50,7 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// Whether a producer id was refused so long ago that it may be given now.
+    /// Whether a denied producer id is due for another attempt.
     pub(super) fn may_retry_producer_id(&self, now: Instant) -> bool {
         matches!(self.producer_id, ProducerId::Denied { retry_at: Some(again) } if again <= now)
     }
@@ -89,7 +89,7 @@ impl Producer<'_, '_> {
         self.request_creation_checks();
     }
 
-    /// Settles all that waits for a topic.
+    /// Fails all records that wait for a topic.
     fn fail_topic(&mut self, name: &TopicName, why: &BrokerError) {
         let Some(topic) = self.topics.get_mut(name) else { return };
         topic.waiting.drain(..).for_each(|submission| reject(&submission, why));
@@ -123,7 +123,7 @@ impl Producer<'_, '_> {
         now: Instant,
     ) {
         let CreationReport { auto_creation, rejected } = found.unwrap_or_else(|why| {
-            log::debug!("whether Kafka creates topics is not known: {why}");
+            log::debug!("cannot find out whether Kafka creates topics: {why}");
             CreationReport { auto_creation: AutoCreation::Unknown, rejected: vec![None; names.len()] }
         });
         for (name, rejected) in names.into_iter().zip(rejected) {
@@ -142,13 +142,13 @@ impl Producer<'_, '_> {
                 ProducerId::Known(id)
             }
             Err(why @ (BrokerError::Denied(_) | BrokerError::Unsupported(_))) => {
-                log::warn!("no producer id, so acks=all goes without protection from duplicates: {why}");
+                log::warn!("cannot get a producer id, so acks=all is not protected from duplicates: {why}");
                 self.queues.iter_mut().for_each(|q| q.queue.disable_sequences());
                 let retry_at = matches!(why, BrokerError::Denied(_)).then(|| now + DENIED_RETRY);
                 ProducerId::Denied { retry_at }
             }
             Err(why) => {
-                log::debug!("no producer id yet: {why}");
+                log::debug!("cannot get a producer id, trying again: {why}");
                 ProducerId::Missing { retry_at: now + PRODUCER_ID_RETRY }
             }
         };

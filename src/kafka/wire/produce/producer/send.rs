@@ -1,4 +1,4 @@
-//! What can be sent now, to whom, and when to look again.
+//! Which requests can be sent now, to which broker, and when to check again.
 
 use super::{Producer, ProducerId, ProducerPause, TICK};
 use crate::broker::{Acks, BrokerError, NodeId, Remedy};
@@ -11,11 +11,11 @@ use crate::kafka::wire::produce::request::{self, QueueId, RequestPartition};
 use crate::kafka::wire::produce::request_size::{Occupancy, RequestCapacity, Sharing};
 use std::time::{Duration, Instant};
 
-/// How long to sleep while there is nothing to do.
+/// Longest wait while nothing is pending.
 const IDLE_PAUSE: Duration = Duration::from_secs(60);
 
 impl Producer<'_, '_> {
-    /// Sends until nothing more may be sent now; then tells how long to wait.
+    /// Sends every request that may be sent now; returns how long to wait.
     pub(super) fn send_ready(&mut self, now: Instant) -> ProducerPause {
         self.request_topics(now);
         self.group_by_leader(now);
@@ -58,7 +58,7 @@ impl Producer<'_, '_> {
         for id in self.active.range(self.round_start..).chain(self.active.range(..self.round_start)) {
             let Some(partition) = self.queues.get(id.0) else { continue };
             let Some(topic) = self.topics.get_mut(&partition.topic_partition.topic) else { continue };
-            // Partitions that were added and leaders that have moved are noticed without an error, too.
+            // Detects added partitions and moved leaders that cause no error.
             topic.refresh(self.settings.metadata_refresh, now);
             if let Some(leader) = topic.leader(partition.topic_partition.partition, now) {
                 self.brokers.entry(leader).or_default().candidates.push(*id);
@@ -67,13 +67,13 @@ impl Producer<'_, '_> {
         self.round_start = QueueId(self.round_start.0.wrapping_add(1) % self.queues.len().max(1));
     }
 
-    /// Whether requests can be sent to `node`; begins to connect where that is due.
+    /// Returns whether requests can be sent to `node`; starts to connect where that is due.
     fn ensure_connected(&mut self, node: NodeId, now: Instant) -> bool {
         let Some(state) = self.brokers.get_mut(&node) else { return false };
         if let ConnectionState::Up(connection) = &state.connection
             && !connection.is_open()
         {
-            // Closed by the broker for idleness or a restart: nothing is lost, so no reason to wait.
+            // The broker closed it as idle or for a restart. Nothing is lost, so reconnect without back-off.
             state.connection = ConnectionState::Disconnected { retry_at: now };
         }
         match &mut state.connection {
@@ -91,12 +91,12 @@ impl Producer<'_, '_> {
         self.next_connection += 1;
         state.connection = ConnectionState::Connecting(id);
         let events = self.events.clone();
-        // The writer is gone when the channel is closed, and nobody needs to know.
+        // The channel is closed only after the producer thread has ended.
         let tell = move |event| drop(events.send(ProducerEvent::Connection(node, id, event)));
         let timeout = self.settings.request_timeout;
         if let Err(error) = producer_connection::connect(self.scope, self.cluster, (node, id, handshake), timeout, tell)
         {
-            let why = BrokerError::Internal(format!("no thread for a connection: {error}"));
+            let why = BrokerError::Internal(format!("cannot start a connection thread: {error}"));
             self.on_connection_lost(node, why, now);
         } else if matches!(self.producer_id, ProducerId::Missing { retry_at } if retry_at <= now) {
             self.request_producer_id(node);
@@ -104,8 +104,8 @@ impl Producer<'_, '_> {
         false
     }
 
-    /// Whether the next request should leave. With none in flight nobody waits; otherwise records
-    /// gather until an answer comes, a batch is full, or the oldest has waited for `linger`.
+    /// Returns whether the next request should be sent. Without requests in flight it is sent at once; otherwise
+    /// batches grow until a response arrives, a batch is full, or the oldest record has waited for `linger`.
     fn may_send(&self, node: NodeId, acks: Acks, now: Instant, wake: &mut Instant) -> bool {
         let Some(state) = self.brokers.get(&node) else { return false };
         let ConnectionState::Up(connection) = &state.connection else { return false };
@@ -136,7 +136,7 @@ impl Producer<'_, '_> {
         false
     }
 
-    /// Sends one request with what `node`'s partitions have, if they may send anything.
+    /// Sends one request with batches of partitions that `node` leads. Returns whether another one may follow.
     fn send_request(&mut self, node: NodeId, acks: Acks, now: Instant) -> bool {
         let parts = self.collect_batches(node, acks, now);
         if parts.is_empty() {
@@ -176,7 +176,7 @@ impl Producer<'_, '_> {
         let ConnectionState::Up(connection) = &state.connection else { return Vec::new() };
         let occupancy = if connection.in_flight() == 0 { Occupancy::Vacant } else { Occupancy::Shared };
         let limit = match acks {
-            // Nothing is answered, so there is nothing to learn.
+            // Without responses there is no feedback on the accepted size.
             Acks::None => self.settings.batch_bytes,
             _ if state.request_size.waits_to_grow(occupancy) => return Vec::new(),
             _ => state.request_size.limit(occupancy, now).min(self.settings.batch_bytes),
@@ -196,7 +196,7 @@ impl Producer<'_, '_> {
         for queue in reserved.as_slice().iter().chain(state.candidates.iter().filter(|_| reserved.is_none())) {
             let Some(partition) = self.queues.get_mut(queue.0).filter(|q| q.acks == acks) else { continue };
             let occupancy = if parts.is_empty() { occupancy } else { Occupancy::Shared };
-            // A request stays below the limits that brokers have, unless a single record is larger.
+            // A request stays below the usual limits of brokers unless a single record is larger.
             let left = if parts.is_empty() { usize::MAX } else { limit.saturating_sub(bytes) };
             match partition.queue.next(
                 connection.id,
@@ -219,7 +219,7 @@ impl Producer<'_, '_> {
                         break;
                     }
                 }
-                // It is its turn: what is in flight is awaited, and then it goes.
+                // This queue is next: its batch is sent alone once the requests in flight are answered.
                 NextBatch::NeedsCapacity if parts.is_empty() => {
                     next_alone = Some(*queue);
                     break;
@@ -244,8 +244,8 @@ impl Producer<'_, '_> {
     pub(super) fn on_connection_lost(&mut self, node: NodeId, why: BrokerError, now: Instant) {
         let state = self.brokers.entry(node).or_default();
         match state.last_error {
-            None => log::warn!("producing to broker {node}: {why}"),
-            Some(_) => log::debug!("producing to broker {node}: {why}"),
+            None => log::warn!("lost the producer connection to broker {node}: {why}"),
+            Some(_) => log::debug!("lost the producer connection to broker {node}: {why}"),
         }
         let hopeless = why.remedy() == Remedy::GiveUp && !matches!(why, BrokerError::Corrupt(_));
         state.disconnected(why.clone(), now);

@@ -1,4 +1,4 @@
-//! Deadlines, and what to do while no broker answers.
+//! Deadlines, silent leaders, and the outage of all brokers.
 
 use super::{LookupState, Producer, ProducerOutage};
 use crate::broker::{BrokerError, Remedy, WriteState};
@@ -8,12 +8,12 @@ use crate::record::TopicName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A broker that has not responded for so long is doubted. Writing to replicas takes milliseconds.
+/// A leader that has not responded for this long may have been replaced. Replication takes milliseconds.
 const SILENCE_LIMIT: Duration = Duration::from_secs(2);
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ProducerOutage {
-    /// `why` as records that could not be sent are told: it can work later, but for credentials that are wrong.
+    /// The error for records that could not be sent: retriable, except for wrong credentials.
     pub(super) fn cause(why: BrokerError) -> BrokerError {
         match why {
             BrokerError::Untrusted(_) => why,
@@ -26,7 +26,7 @@ impl ProducerOutage {
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Producer<'_, '_> {
-    /// Deadlines, and probing while nobody answers.
+    /// Expires records, refreshes metadata of silent leaders and probes for brokers during an outage.
     pub(super) fn tick(&mut self, now: Instant) {
         self.last_tick = now;
         let rejection = self.rejection(now);
@@ -64,8 +64,8 @@ impl Producer<'_, '_> {
         self.probe(now);
     }
 
-    /// A broker that does not respond may not be the leader any more: one that is frozen, or cut off from the
-    /// controllers, does not notice. Others know.
+    /// A leader that does not respond may have been replaced: a frozen broker, or one that is cut off from the
+    /// controllers, does not notice. The metadata of other brokers tells.
     fn refresh_silent_leaders(&mut self, now: Instant) {
         for id in &self.active {
             let Some(partition) = self.queues.get(id.0) else { continue };
@@ -79,8 +79,8 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// Ends connections to brokers that are silent and lead a partition of `topic` no more: what is in flight there is
-    /// sent again to its new leader, with its own sequence.
+    /// Closes connections to silent brokers that no longer lead a partition of `topic`. Batches in flight there are
+    /// retried at the new leader with the same sequence numbers.
     pub(super) fn disconnect_former_leaders(&mut self, name: &TopicName, now: Instant) {
         let Some(topic) = self.topics.get(name) else { return };
         let mut left = BTreeMap::new();
@@ -100,7 +100,7 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// While nobody answers somebody must ask on, or new records would be refused for ever.
+    /// During an outage new records are rejected, so nothing else would notice that a broker is back.
     fn probe(&mut self, now: Instant) {
         if let Some(outage) = &mut self.outage
             && outage.probe_at <= now
@@ -112,7 +112,7 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// Why nothing can be taken: no broker has answered for too long.
+    /// The error for new records, if no broker has responded for too long.
     pub(super) fn rejection(&self, now: Instant) -> Option<BrokerError> {
         let outage = self.outage.as_ref()?;
         (now.saturating_duration_since(outage.since) >= self.settings.unavailable_after).then(|| outage.why.clone())
