@@ -110,5 +110,5 @@ fn a_kafka_producer_quota_delays_records_and_loses_none() {
     // Sent when the broker reads again.
     post(1);
     assert_eq!(kafka.consume(&topic).len(), posted + 1);
-    assert!(!bridge.log().contains("producing to broker"), "a connection was lost: {}", bridge.log());
+    assert!(!bridge.log().contains("lost the producer connection"), "a connection was lost: {}", bridge.log());
 }
