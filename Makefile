@@ -25,7 +25,7 @@ soak: ## Ten minutes of everything at once (CURLEW_SOAK=600), ten of faults of a
 	CURLEW_SOAK=$${CURLEW_SOAK:-600} CURLEW_BIN="$$PWD/target/release/curlew" \
 		$(CARGO) test --package curlew-integration --test soak -- --nocapture
 	CURLEW_SOAK=$${CURLEW_SOAK:-600} CURLEW_BIN="$$PWD/target/release/curlew" \
-		$(CARGO) test --package curlew-integration --test cluster -- --ignored faults_at_random --nocapture
+		$(CARGO) test --package curlew-integration --test cluster -- --ignored random_faults --nocapture
 	CURLEW_KILLS=$${CURLEW_KILLS:-100} CURLEW_BIN="$$PWD/target/release/curlew" \
 		$(CARGO) test --package curlew-integration --test real -- embedded:: --show-output
 

@@ -95,7 +95,7 @@ impl ReachedBroker {
     /// Returns a setting of broker `node`, which must be the connected one.
     fn setting(&mut self, node: NodeId, name: &'static str) -> Result<Option<String>, BrokerError> {
         let timeout = self.settings.request_timeout;
-        Ok(configs::of_broker(&mut self.connection, node, &[name], timeout)?.remove(name))
+        Ok(configs::describe_broker(&mut self.connection, node, &[name], timeout)?.remove(name))
     }
 
     /// Sends a request in the newest common version up to `at_most`.

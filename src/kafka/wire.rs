@@ -47,7 +47,7 @@ use crate::sync::memory_budget::Share;
 use cluster::ClusterClient;
 use connection::BrokerConnection;
 use crossbeam_channel::Receiver;
-use offsets::Wanted;
+use offsets::OffsetDetail;
 use pool::ConnectionPool;
 use std::sync::Arc;
 use std::time::Instant;
@@ -114,11 +114,11 @@ impl Broker for Wire {
     }
 
     fn positions(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Position, BrokerError>> {
-        offsets::find(&self.cluster, &self.pool, asked, Wanted::Positions)
+        offsets::find(&self.cluster, &self.pool, asked, OffsetDetail::Positions)
     }
 
     fn offsets(&self, asked: &[(TopicPartition, OffsetAt)]) -> Vec<Result<Offset, BrokerError>> {
-        let found = offsets::find(&self.cluster, &self.pool, asked, Wanted::Offsets);
+        let found = offsets::find(&self.cluster, &self.pool, asked, OffsetDetail::Offsets);
         found.into_iter().map(|place| Ok(place?.next)).collect()
     }
 

@@ -1,4 +1,4 @@
-//! Records that are published all the time, one request each, and what became of each of them.
+//! Publishes records continuously, one per request, and tracks the outcome of each.
 
 use curlew_integration::foreign::Seen;
 use curlew_integration::sse::SseEvent;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What the bridge said of a record.
+/// The outcome that the bridge reported for a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged {
@@ -18,7 +18,7 @@ pub enum Outcome {
     },
     /// It may have been written.
     Unconfirmed,
-    /// Refused with this status: it was not written.
+    /// Rejected with this status: not written.
     Refused(u16),
 }
 
@@ -29,7 +29,7 @@ struct Published {
     outcome: Outcome,
 }
 
-/// By partition, in the order of their numbers.
+/// By partition, in order of their numbers.
 type Ledger = BTreeMap<i64, Vec<Published>>;
 
 /// Publishes `{"p":partition,"n":number}` to every partition, one record after the other, until dropped.
@@ -62,7 +62,7 @@ impl Load {
                     };
                     let published = Published { sent, answered: Instant::now(), outcome };
                     ledger.lock().expect("lock").entry(partition).or_default().push(published);
-                    // About a hundred a second: the machine has other things to do as well.
+                    // About a hundred per second, to leave CPU for the rest of the test.
                     std::thread::sleep(Duration::from_millis(10));
                 }
             })
@@ -83,7 +83,7 @@ impl Load {
         });
     }
 
-    /// Likewise for all partitions.
+    /// As above, for all partitions.
     #[track_caller]
     pub fn wait_for_all(&self, count: usize, after: Instant, limit: Duration) {
         for partition in 0..self.publishers.len() as i64 {
@@ -123,7 +123,7 @@ impl Drop for Load {
     }
 }
 
-/// Of how many records the bridge said what.
+/// Number of records per outcome.
 #[derive(Debug, Default)]
 pub struct Summary {
     pub acknowledged: usize,
@@ -131,8 +131,8 @@ pub struct Summary {
     pub refused: usize,
 }
 
-/// Checks `log`, as Kafka's own consumer read it, against what the bridge said: every acknowledged record is at its
-/// offset, no record is there twice, none that was refused is there, and each partition is in the order of publishing.
+/// Checks `log`, as Kafka's own consumer read it, against the outcomes: every acknowledged record is at its offset,
+/// no record is duplicated, no rejected record is present, and each partition is in publishing order.
 #[track_caller]
 pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[Seen]) -> Summary {
     let mut summary = Summary::default();
@@ -159,7 +159,7 @@ pub fn check_log(outcomes: &BTreeMap<i64, Vec<Outcome>>, log: &[Seen]) -> Summar
                 }
             }
         }
-        assert!(at.is_empty(), "nobody published {at:?}");
+        assert!(at.is_empty(), "{at:?} were never published");
         let numbers = numbers(log.iter().filter(|r| r.partition == *partition).map(Seen::text));
         assert!(numbers.is_sorted(), "partition {partition} is out of order");
     }

@@ -1,9 +1,9 @@
-//! Three real brokers and what happens to them: killed, frozen, cut off from the controller, all down. Under load,
-//! every acknowledged record is in the log once, and every stream brings the log exactly.
+//! Three real brokers and their faults: killed, frozen, cut off from the controller, all down. Under load, every
+//! acknowledged record is in the log once, and every stream delivers exactly the log.
 //!
-//! The time from the fault to the next acknowledgement is printed beside that of Kafka's own Java client, which writes
-//! to a topic with the same leaders meanwhile. With `$CURLEW_SOAK` (seconds) the faults go on at random for so long,
-//! and that time must not be worse than 1.2 times the Java client's plus a second.
+//! The time from the fault to the next acknowledgement is printed next to that of Kafka's own Java client, which
+//! writes to a topic with the same leaders meanwhile. With `$CURLEW_SOAK` (seconds) random faults continue for that
+//! long, and that time must not exceed 1.2 times the Java client's plus a second.
 
 mod load;
 mod recreated;
@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(90);
 const PARTITIONS: i64 = 3;
 
-/// One cluster for all tests, which come one after the other.
+/// One cluster for all tests, which run one after the other.
 struct World {
     kafka: Kafka,
-    /// Knows only broker 1 at first, which most faults happen to.
+    /// Bootstraps from broker 1, which most faults affect.
     bridge: Bridge,
 }
 
@@ -38,7 +38,7 @@ fn world() -> MutexGuard<'static, World> {
         let properties = [
             "default.replication.factor=3",
             "min.insync.replicas=2",
-            // A broker counts as gone after `broker.session.timeout.ms`, which is the controller's.
+            // A broker counts as failed after the controller's `broker.session.timeout.ms`.
             "broker.heartbeat.interval.ms=500",
             "controller.quorum.request.timeout.ms=2000",
         ];
@@ -66,7 +66,7 @@ fn topic(kafka: &Kafka, name: &str) -> String {
 /// Java's producer, which writes one record after the other from the fault on.
 struct Reference {
     ending: Arc<AtomicBool>,
-    /// When it sent what it waits for, and the longest time that a record has taken so far.
+    /// When it sent the pending record, and the longest time that a record has taken so far.
     took: Arc<Mutex<(Instant, Duration)>>,
 }
 
@@ -87,7 +87,7 @@ impl Reference {
         reference
     }
 
-    /// The longest time so far. Does not wait for a record that is on its way.
+    /// The longest time so far, without waiting for a pending record.
     fn longest(self) -> Duration {
         self.ending.store(true, Ordering::Relaxed);
         let (sent, longest) = *self.took.lock().expect("lock");
@@ -95,7 +95,7 @@ impl Reference {
     }
 }
 
-/// Asks for `/ready` all the time, and keeps what it is told.
+/// Polls `/ready` and keeps the responses.
 struct Readiness {
     ending: Arc<AtomicBool>,
     asking: JoinHandle<Vec<(u16, String)>>,
@@ -123,11 +123,11 @@ impl Readiness {
     }
 }
 
-/// What happens to the cluster, and when it is over.
+/// A fault of the cluster, and its end.
 struct Fault {
     name: &'static str,
     begin: fn(&mut Kafka),
-    /// Whether the cluster is as the fault makes it, as the bridge sees it.
+    /// Whether the bridge sees the fault.
     has_come: fn(&Bridge, &str) -> Result<(), String>,
     recovers: Recovers,
     heal: fn(&mut Kafka),
@@ -140,12 +140,12 @@ enum Recovers {
     Healed,
 }
 
-/// What came of it.
+/// The result of a fault.
 struct Survived {
     /// The longest time without an acknowledgement on the partition that broker 1 led, here and with Java's client.
     silence: Duration,
     java: Duration,
-    /// What `/ready` said meanwhile.
+    /// The responses of `/ready` meanwhile.
     told: Vec<(u16, String)>,
     summary: Summary,
 }
@@ -165,7 +165,7 @@ fn nobody_answers(bridge: &Bridge, _: &str) -> Result<(), String> {
     }
 }
 
-/// Lets a fault come under load, waits until every partition is written again, and checks log and stream.
+/// Injects a fault under load, waits until every partition is written again, and checks log and stream.
 fn survives(fault: &Fault) -> Survived {
     let World { kafka, bridge } = &mut *world();
     let name = fault.name;
@@ -202,7 +202,7 @@ fn survives(fault: &Fault) -> Survived {
     Survived { silence: silences[0], java: java_took, told, summary }
 }
 
-/// While two of three brokers are well, so is the bridge.
+/// The bridge stays ready while two of three brokers are up.
 #[track_caller]
 fn assert_always_ready(told: &[(u16, String)]) {
     let unready: Vec<_> = told.iter().filter(|(status, _)| *status != 200).collect();
@@ -288,7 +288,7 @@ fn a_leader_that_is_cut_off_from_the_controller_is_left_for_its_successor() {
 /// The long form: `make soak`.
 #[test]
 #[ignore = "takes as long as $CURLEW_SOAK says"]
-fn faults_at_random_lose_nothing_and_are_over_as_soon_as_for_the_java_client() {
+fn random_faults_lose_nothing_and_end_as_soon_as_for_the_java_client() {
     let seconds = std::env::var("CURLEW_SOAK").map_or(600, |n| n.parse().expect("CURLEW_SOAK is a number of seconds"));
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(seconds) {
@@ -300,7 +300,7 @@ fn faults_at_random_lose_nothing_and_are_over_as_soon_as_for_the_java_client() {
 }
 
 #[test]
-fn a_bridge_is_not_ready_while_brokers_answer_and_nothing_can_be_written() {
+fn a_bridge_is_not_ready_while_brokers_respond_and_nothing_can_be_written() {
     survives(&TOO_FEW_REPLICAS);
     let World { bridge, .. } = &*world();
     eventually("the bridge is ready again", LONG, || match bridge.get("/ready") {
@@ -312,6 +312,6 @@ fn a_bridge_is_not_ready_while_brokers_answer_and_nothing_can_be_written() {
 }
 
 #[test]
-fn a_cluster_that_was_down_as_a_whole_goes_on_where_it_was() {
+fn streams_resume_after_an_outage_of_all_brokers() {
     survives(&ALL_DOWN);
 }

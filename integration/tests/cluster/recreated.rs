@@ -1,4 +1,4 @@
-//! A topic is recreated while one broker is cut off from the controller, and so still knows the one that was deleted.
+//! A topic is recreated while one broker is cut off from the controller and still knows the deleted one.
 
 use crate::{LONG, World, world};
 use curlew_integration::bridge::Bridge;
@@ -26,7 +26,7 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
     follower.seen.wait_for_records(RECORDS, LONG);
 
     kafka.cut_off(1);
-    // A client that knows broker 1 could be told by it that the topic is still there.
+    // A client connected to broker 1 could see the deleted topic.
     let at = |brokers: &[usize], mut command: Value| {
         command["bootstrap"] = json!(kafka.bootstrap_of(brokers));
         command["topic"] = json!(topic);
@@ -47,7 +47,7 @@ fn a_topic_that_is_recreated_while_a_broker_is_cut_off_is_one_gap() {
     at(&[2, 3], json!({"do": "produce", "compression": "gzip", "records": records("new")})).expect("written");
     follower.seen.wait_for_records(RECORDS * 2, LONG);
 
-    // It has answered twice at least, a few seconds apart.
+    // Broker 1 has responded at least twice, a few seconds apart.
     eventually("broker 1 is known to be outdated", LONG, || {
         let log = bridge.log();
         let told = format!("names an outdated leader of {topic}/0");

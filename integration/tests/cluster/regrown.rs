@@ -1,4 +1,4 @@
-//! An unclean election takes records back, and the log grows past the place where readers are: the same offsets, other
+//! An unclean election removes records, and the log grows past the positions of readers: the same offsets hold other
 //! records (KIP-320).
 
 use crate::{LONG, World, world};
@@ -7,7 +7,7 @@ use curlew_integration::follow::{Follower, Seen};
 use curlew_integration::kafka::Kafka;
 use serde_json::{Value, json};
 
-/// Records that both replicas have, that only the leader has when it dies, and that come after the election.
+/// Records on both replicas, records only on the leader when it dies, and records after the election.
 const COMMON: usize = 146;
 const LOST: usize = 660;
 const NEW: usize = 800;
@@ -16,7 +16,7 @@ fn records(name: &str, count: usize) -> Value {
     (0..count).map(|n| json!({"partition": 0, "value": format!("{name}-{n}")})).collect()
 }
 
-/// Waits for all new records, and checks that the gap was told before the first of them and that none is missing.
+/// Waits for all new records, and checks that the gap comes before the first of them and that none is missing.
 #[track_caller]
 fn assert_told_and_whole(seen: &Seen, before: usize) {
     seen.wait_for_records(before + NEW, LONG);
@@ -36,7 +36,7 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
     let topic = curlew_integration::fresh_topic("regrown");
     let config = json!({"min.insync.replicas": "1", "unclean.leader.election.enable": "true"});
     kafka.create_on(&topic, json!([[1, 2]]), config);
-    // A broker that a test before had cut off may not know the topic yet.
+    // A broker that an earlier test had cut off may not know the topic yet.
     let target = format!("/topics/{topic}/events?from=earliest&wait=true");
     kafka.produce(&topic, records("common", COMMON));
     let live = Follower::start(bridge.port, &target);
@@ -56,7 +56,7 @@ fn a_log_that_was_truncated_and_regrown_is_a_gap_and_then_every_new_record() {
         [2] => Ok(()),
         ref other => Err(format!("{other:?}")),
     });
-    // Another producer: the first one knows that its records were acknowledged.
+    // A separate producer: the first one relies on the acknowledgements of its records.
     let places = kafka.produce_compressed(&topic, "gzip", records("new", NEW));
     assert_eq!(places[0], (0, COMMON as i64), "the log was truncated");
 
@@ -73,12 +73,12 @@ fn wait_for_last(seen: &Seen) {
     });
 }
 
-/// Two unclean elections: the replica that led first comes back with records that the other never had, past the place
-/// where readers are, or just up to it. A topic that nobody writes to meanwhile loses nothing.
+/// Two unclean elections: the first leader comes back with records that the other replica never had, past the
+/// positions of readers or exactly up to them. A topic without writes meanwhile loses nothing.
 #[test]
-fn records_that_came_back_over_the_cursor_are_a_gap_and_are_read_again() {
+fn records_that_return_before_the_cursor_are_a_gap_and_are_read_again() {
     let World { kafka, bridge } = &mut *world();
-    // Records that come between the elections.
+    // Records written between the elections.
     let topics = [15, LOST].map(|between| (curlew_integration::fresh_topic(&format!("came-back-{between}")), between));
     let quiet = curlew_integration::fresh_topic("quiet");
     let config = json!({"min.insync.replicas": "1", "unclean.leader.election.enable": "true"});
@@ -98,7 +98,7 @@ fn records_that_came_back_over_the_cursor_are_a_gap_and_are_read_again() {
     names.iter().for_each(|topic| kafka.wait_for_isr(topic, 1));
     topics.iter().for_each(|(topic, _)| drop(kafka.produce(topic, records("back", LOST))));
     lead(kafka, 1);
-    // Broker 1 leads it under an epoch that has no records, and that broker 2 will never see.
+    // Broker 1 leads it under an epoch without records, which broker 2 never sees.
     let latest = Follower::start(bridge.port, &format!("/topics/{quiet}/events?from=latest&wait=true"));
     latest.wait_for_id();
     let end = latest.leave();

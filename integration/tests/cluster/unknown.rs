@@ -1,4 +1,4 @@
-//! A topic is created while one broker is cut off from the controller, and so does not know it.
+//! A topic is created while one broker is cut off from the controller and does not know it.
 
 use crate::{LONG, World, world};
 use curlew_integration::bridge::Bridge;
@@ -7,10 +7,10 @@ use curlew_integration::foreign::Foreign;
 use serde_json::{Value, json};
 
 #[test]
-fn a_topic_that_a_broker_which_is_cut_off_does_not_know_is_never_missing() {
+fn a_topic_unknown_to_a_broker_that_is_cut_off_is_never_missing() {
     let World { kafka, .. } = &mut *world();
     let bridge = Bridge::start(&kafka.bootstrap());
-    // It knows all brokers from here on.
+    // The client knows all brokers from here on.
     bridge.get("/ready").expect(200);
     kafka.cut_off(1);
     let topic = curlew_integration::fresh_topic("unknown");
@@ -19,7 +19,7 @@ fn a_topic_that_a_broker_which_is_cut_off_does_not_know_is_never_missing() {
         command["topic"] = json!(topic);
         Foreign::shared().try_call(command)
     };
-    // Until then it could be Java's client that asks broker 1.
+    // Until then the Java client might ask broker 1.
     let wait_for_brokers = |count: u64| {
         eventually("the others know which brokers are up", LONG, || {
             match at(&[2], json!({"do": "ready", "brokers": 0}))? {
@@ -33,7 +33,7 @@ fn a_topic_that_a_broker_which_is_cut_off_does_not_know_is_never_missing() {
     at(&[2, 3], json!({"do": "produce", "compression": "none", "records": [{"partition": 0, "value": "first"}]}))
         .expect("written");
 
-    // The brokers are asked in turn.
+    // Lookups rotate over the brokers.
     let page = format!("/topics/{topic}/partitions/0/records?offset=0&limit=1");
     for n in 0..12 {
         let record = format!("{{\"n\":{n}}}");
@@ -47,7 +47,7 @@ fn a_topic_that_a_broker_which_is_cut_off_does_not_know_is_never_missing() {
         assert_eq!(stream.event().data, "first");
     }
     let refused = bridge.get(&format!("/topics/{topic}-not")).status;
-    assert_eq!(refused, 404, "what no broker knows is missing");
+    assert_eq!(refused, 404, "a topic that no broker knows is missing");
 
     kafka.connect_again(1);
     wait_for_brokers(3);

@@ -1,4 +1,4 @@
-//! Restarts, replicas, elections and new partitions: a follower that reconnects misses nothing.
+//! Restarts, replicas, elections and added partitions: a resumed follower misses no record.
 
 use crate::bridge;
 use curlew_integration::bridge::Bridge;
@@ -94,7 +94,7 @@ fn a_broker_restart_loses_nothing() {
     assert_eq!(made.expect(200).json()["offsets"][0]["offset"], 100);
 }
 
-/// What happens to a broker. All brokers are controllers too.
+/// A fault of a broker; every broker is a controller too.
 enum End {
     Stopped(usize),
     Killed(usize),
@@ -110,7 +110,7 @@ fn a_change_of_leaders_or_of_the_active_controller_causes_no_loss_and_no_duplica
     let follower = Follower::start(bridge.port, &events("moving"));
     follower.wait_for_id();
     let mut numbered = Numbered::default();
-    // Through the bridge, so that its producer must follow the leaders as well.
+    // Written through the bridge, so that its producer must follow the leaders too.
     let mut write = |rounds: usize| {
         for _ in 0..rounds {
             let records = as_json_values(numbered.records(&[0, 1, 2, 3], 5));
@@ -163,5 +163,5 @@ fn partitions_added_while_connected_and_while_away_are_read_from_their_beginning
     follower.seen.wait_for_records(15, LONG);
     all.extend(follower.seen.events());
     assert_eq!(numbered.judge(&all), Default::default());
-    assert_eq!(all.len(), numbered.total(), "and nothing else came");
+    assert_eq!(all.len(), numbered.total(), "and nothing else arrived");
 }

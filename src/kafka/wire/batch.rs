@@ -1,4 +1,4 @@
-//! Record batches (message format 2, Kafka 0.11 and later), read without copying a record.
+//! Decodes record batches (message format 2, Kafka 0.11 and later) without copying records.
 //!
 //! Layout: <https://kafka.apache.org/documentation/#recordbatch>, KIP-98.
 
@@ -15,73 +15,72 @@ const MAGIC_AT: usize = 16;
 /// The checksum covers everything from here on.
 const CHECKED_FROM: usize = 21;
 const CRC_AT: usize = 17;
-/// An empty record: its length, attributes, two deltas, two nulls and no headers.
+/// An empty record: its length, attributes, two deltas, null key and value, and no headers.
 const SMALLEST_RECORD: usize = 7;
 
-const MISFIT: &str = "a record does not fit into its batch";
+const MALFORMED: &str = "a record does not fit into its batch";
 
 const LOG_APPEND_TIME: u8 = 1 << 3;
 const TRANSACTIONAL: u8 = 1 << 4;
 const CONTROL: u8 = 1 << 5;
 
-/// A transaction that was aborted, as a Fetch answer tells it.
+/// An aborted transaction, from a Fetch response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbortedTransaction {
     pub producer_id: i64,
     pub first_offset: Offset,
 }
 
-/// What a partition's answer held.
+/// The decoded records of one partition in a Fetch response.
 #[derive(Debug, Default)]
-pub struct DecodedBatch {
-    /// Only those that have records left.
+pub struct DecodedBatches {
+    /// Batches with records left after filtering.
     pub batches: Vec<Records>,
-    /// After everything seen, also what was left out.
+    /// The offset after all decoded data, including filtered records.
     pub next_offset: Offset,
-    /// Of everything seen. Message formats 0 and 1 have none.
+    /// Leader epochs of all decoded data. Message formats 0 and 1 have none.
     pub epochs: EpochSpan,
 }
 
-/// Reads the whole batches in `data` as a `read_committed` consumer that wants records at or after
-/// `from`. A cut-off batch at the end is left for the next fetch.
+/// Decodes the complete batches in `data` as a `read_committed` consumer that wants records at or after `from`. A
+/// truncated batch at the end is left to the next fetch.
 ///
-/// Damage is an error where it comes first; after whole batches, these are given, and the damage is
-/// met again by the next fetch.
-/// Likewise where there is no memory for a batch: the read ends before it.
+/// Fails with `Damaged` if the first batch is damaged, and with `NoMemory` if the budget does not suffice for it.
+/// After decoded batches, both end the read before the affected batch, and the next fetch meets them again.
 pub fn read(
     data: &Bytes,
     from: Offset,
     aborted: Vec<AbortedTransaction>,
     memory: &Arc<Share>,
-) -> Result<DecodedBatch, Undecodable> {
-    let mut reading = BatchDecoder {
+) -> Result<DecodedBatches, Undecodable> {
+    let mut decoder = BatchDecoder {
         memory,
-        aborted: Aborted::new(aborted),
-        read: DecodedBatch { next_offset: from, ..DecodedBatch::default() },
+        aborted: AbortedProducers::new(aborted),
+        decoded: DecodedBatches { next_offset: from, ..DecodedBatches::default() },
     };
     let mut at = 0;
     while let Some(len) = whole_batch(data, at)? {
-        match reading.step(data, at, len) {
+        match decoder.step(data, at, len) {
             Ok(()) => at += len,
-            Err(_) if reading.read.next_offset > from => break,
+            Err(_) if decoder.decoded.next_offset > from => break,
             Err(Undecodable::Damaged(why)) => {
-                return Err(format!("the batch after offset {}: {why}", reading.read.next_offset).into());
+                return Err(format!("the batch after offset {}: {why}", decoder.decoded.next_offset).into());
             }
             Err(shortage) => return Err(shortage),
         }
     }
-    if reading.read.next_offset == from && !data.is_empty() {
+    if decoder.decoded.next_offset == from && !data.is_empty() {
         return Err(match at {
-            // KIP-74: the first batch comes whole even where it is larger than the fetch.
+            // KIP-74: the first batch is complete even if it exceeds the fetch size.
             0 => format!("the batch at offset {from} is cut off after {} bytes", data.len()),
             _ => format!("all batches are before the asked offset {from}"),
         }
         .into());
     }
-    Ok(reading.read)
+    Ok(decoder.decoded)
 }
 
-/// The length of the batch at `at`, or `None` where it is cut off.
+/// The length of the batch at `at`, or `None` if it is truncated.
 fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
     let mut head = Parse::new(data, at);
     let (Some(_base), Some(len)) = (head.i64(), head.i32()) else { return Ok(None) };
@@ -95,32 +94,32 @@ fn whole_batch(data: &[u8], at: usize) -> Result<Option<usize>, String> {
 
 struct BatchDecoder<'m> {
     memory: &'m Arc<Share>,
-    aborted: Aborted,
-    read: DecodedBatch,
+    aborted: AbortedProducers,
+    decoded: DecodedBatches,
 }
 
 impl BatchDecoder<'_> {
     fn step(&mut self, data: &Bytes, at: usize, len: usize) -> Result<(), Undecodable> {
         let batch = data.slice(at..at + len);
         let (records, next) = match batch.get(MAGIC_AT) {
-            Some(2) => self.batch(&batch)?,
-            Some(0 | 1) => legacy::read(&batch, self.read.next_offset, self.memory)?,
+            Some(2) => self.decode_batch(&batch)?,
+            Some(0 | 1) => legacy::read(&batch, self.decoded.next_offset, self.memory)?,
             magic => return Err(format!("unknown message format {magic:?}").into()),
         };
-        if next > self.read.next_offset {
-            // Outside the checksum: the broker writes it over what the producer sent. Older formats have none.
+        if next > self.decoded.next_offset {
+            // The epoch is outside the checksum: the broker overwrites it. Older formats have none.
             let epoch = Parse::new(&batch, OVERHEAD).i32().filter(|_| batch.get(MAGIC_AT) == Some(&2));
-            self.read.epochs.begin(self.read.next_offset, epoch.map_or(NO_EPOCH, Epoch::from));
-            self.read.next_offset = next;
+            self.decoded.epochs.begin(self.decoded.next_offset, epoch.map_or(NO_EPOCH, Epoch::from));
+            self.decoded.next_offset = next;
         }
         if !records.is_empty() {
-            self.read.batches.push(records);
+            self.decoded.batches.push(records);
         }
         Ok(())
     }
 
-    /// The records of a batch that are to be delivered, and the offset after it.
-    fn batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), Undecodable> {
+    /// The deliverable records of a batch, and the offset after it.
+    fn decode_batch(&mut self, batch: &Bytes) -> Result<(Records, Offset), Undecodable> {
         let header = BatchHeader::read(batch).ok_or("the header is cut off")?;
         let checked = batch.get(CHECKED_FROM..).ok_or("the header is cut off")?;
         if crc32c::crc32c(checked) != header.crc {
@@ -130,12 +129,12 @@ impl BatchDecoder<'_> {
         if header.base_offset < 0 || header.last_offset_delta < 0 || header.count < 0 {
             return Err("an offset or count is negative".into());
         }
-        if next <= self.read.next_offset {
+        if next <= self.decoded.next_offset {
             return Ok((Records::default(), next));
         }
         let has_producer = header.producer_id >= 0;
         if has_producer {
-            self.aborted.begin_until(next);
+            self.aborted.start_before(next);
         }
         if header.has(CONTROL) {
             if has_producer && is_abort_marker(batch) {
@@ -143,10 +142,10 @@ impl BatchDecoder<'_> {
             }
             return Ok((Records::default(), next));
         }
-        if header.has(TRANSACTIONAL) && self.aborted.runs(header.producer_id) {
+        if header.has(TRANSACTIONAL) && self.aborted.is_aborted(header.producer_id) {
             return Ok((Records::default(), next));
         }
-        let from = self.read.next_offset;
+        let from = self.decoded.next_offset;
         let codec = Codec::of(header.attributes).ok_or("unknown compression")?;
         let records = match codec {
             Codec::None => header.records(batch.clone(), HEADER, from, self.memory)?,
@@ -204,27 +203,27 @@ impl BatchHeader {
         self.base_offset.checked_add(self.last_offset_delta.into())
     }
 
-    /// The records in `data` from `at` on, without those before `from`.
+    /// The records in `data` from index `at` on, without offsets before `from`.
     fn records(&self, data: Bytes, at: usize, from: Offset, memory: &Arc<Share>) -> Result<Records, Undecodable> {
         let mut memory = memory.empty_reservation();
         let mut records = Records::over(data.clone());
         let possible = (data.len().saturating_sub(at)) / SMALLEST_RECORD;
-        let count = usize::try_from(self.count).ok().ok_or(MISFIT)?;
+        let count = usize::try_from(self.count).ok().ok_or(MALFORMED)?;
         records.reserve_within(possible.min(count), &mut memory)?;
         let mut parse = Parse::new(&data, at);
         let mut least_delta = 0;
         for _ in 0..self.count {
-            let len = parse.varint().and_then(|len| usize::try_from(len).ok()).ok_or(MISFIT)?;
-            let end = parse.at().checked_add(len).ok_or(MISFIT)?;
-            let _attributes = parse.byte().ok_or(MISFIT)?;
-            let timestamp_delta = parse.varlong().ok_or(MISFIT)?;
-            let offset_delta = parse.varint().ok_or(MISFIT)?;
+            let len = parse.varint().and_then(|len| usize::try_from(len).ok()).ok_or(MALFORMED)?;
+            let end = parse.at().checked_add(len).ok_or(MALFORMED)?;
+            let _attributes = parse.byte().ok_or(MALFORMED)?;
+            let timestamp_delta = parse.varlong().ok_or(MALFORMED)?;
+            let offset_delta = parse.varint().ok_or(MALFORMED)?;
             if offset_delta < least_delta || offset_delta > self.last_offset_delta {
-                return Err(MISFIT.into());
+                return Err(MALFORMED.into());
             }
             least_delta = offset_delta + 1;
-            let key = parse.byte_string().ok_or(MISFIT)?;
-            let value = parse.byte_string().ok_or(MISFIT)?;
+            let key = parse.byte_string().ok_or(MALFORMED)?;
+            let value = parse.byte_string().ok_or(MALFORMED)?;
             let offset = self.base_offset + Offset::from(offset_delta);
             let wanted = offset >= from;
             if wanted {
@@ -235,30 +234,30 @@ impl BatchHeader {
                 records.reserve_one(&mut memory)?;
                 records.push(offset, timestamp, key, value);
             }
-            let headers = parse.varint().ok_or(MISFIT)?;
+            let headers = parse.varint().ok_or(MALFORMED)?;
             if headers < 0 {
-                return Err(MISFIT.into());
+                return Err(MALFORMED.into());
             }
             for _ in 0..headers {
-                let name = parse.byte_string().flatten().ok_or(MISFIT)?;
-                let value = parse.byte_string().ok_or(MISFIT)?;
+                let name = parse.byte_string().flatten().ok_or(MALFORMED)?;
+                let value = parse.byte_string().ok_or(MALFORMED)?;
                 if wanted {
                     records.reserve_one(&mut memory)?;
                     records.push_header(name, value);
                 }
             }
             if parse.at() != end {
-                return Err(MISFIT.into());
+                return Err(MALFORMED.into());
             }
         }
         if parse.at() != data.len() {
-            return Err(MISFIT.into());
+            return Err(MALFORMED.into());
         }
         Ok(records.with_reservation(memory))
     }
 }
 
-/// A control record's key is its version and type; type 0 ends an aborted transaction.
+/// The key of a control record is its version and type; type 0 ends an aborted transaction.
 fn is_abort_marker(batch: &[u8]) -> bool {
     let marker = || {
         let mut parse = Parse::new(batch, HEADER);
@@ -271,20 +270,20 @@ fn is_abort_marker(batch: &[u8]) -> bool {
     matches!(marker(), Some([_, _, 0, 0, ..]))
 }
 
-/// Which producers are in an aborted transaction at the place reached, as Kafka's consumer tells it.
-struct Aborted {
-    /// By first offset, the next one last.
+/// The producers with an aborted transaction at the current offset, as in Kafka's consumer.
+struct AbortedProducers {
+    /// By first offset, descending.
     to_come: Vec<AbortedTransaction>,
     producers: Vec<i64>,
 }
 
-impl Aborted {
+impl AbortedProducers {
     fn new(mut aborted: Vec<AbortedTransaction>) -> Self {
         aborted.sort_unstable_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
         Self { to_come: aborted, producers: Vec::new() }
     }
 
-    fn begin_until(&mut self, next: Offset) {
+    fn start_before(&mut self, next: Offset) {
         while let Some(transaction) = self.to_come.pop_if(|transaction| transaction.first_offset < next) {
             if !self.producers.contains(&transaction.producer_id) {
                 self.producers.push(transaction.producer_id);
@@ -296,7 +295,7 @@ impl Aborted {
         self.producers.retain(|id| *id != producer_id);
     }
 
-    fn runs(&self, producer_id: i64) -> bool {
+    fn is_aborted(&self, producer_id: i64) -> bool {
         self.producers.contains(&producer_id)
     }
 }

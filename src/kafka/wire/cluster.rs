@@ -1,9 +1,9 @@
-//! What is known of a cluster, shared by all threads: brokers, topics, leaders, and why nobody
-//! answers when nobody does.
+//! The client's view of a cluster, shared by all threads: brokers, topics, leaders, and the reason while no broker
+//! responds.
 
-mod ask;
 mod identity;
 mod outdated;
+mod rotation;
 mod topics;
 
 use super::auth_backoff::AuthBackoff;
@@ -15,24 +15,24 @@ use crate::broker::{Backlogs, BrokerError, ConnectionCounts, NodeId, TopicInfo};
 use crate::record::TopicName;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
-use ask::{BrokerList, BrokerTurn};
 use identity::Identities;
-use outdated::Outdated;
+use outdated::OutdatedBrokers;
+use rotation::{BrokerTurn, MetadataConnections};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// One cluster, reached by any of its brokers. Calls block for `request_timeout` at most, about.
+/// A cluster, reached through any of its brokers. Calls block for about `request_timeout` at most.
 pub struct ClusterClient {
     settings: WireSettings,
-    /// Held only to look and to note, never over a call.
+    /// Locked only to read and update, never during a request.
     view: Mutex<View>,
-    /// Held over a metadata call: one at a time, on connections that are kept.
-    line: Mutex<BrokerList>,
-    /// As the producer told last.
+    /// Locked during a metadata request: one at a time, on connections that are kept.
+    connections: Mutex<MetadataConnections>,
+    /// As last reported by the producer.
     backlogs: Mutex<Backlogs>,
-    refusals: AuthBackoff,
+    auth_backoff: AuthBackoff,
     opened: AtomicU64,
     failed: AtomicU64,
 }
@@ -40,34 +40,34 @@ pub struct ClusterClient {
 #[derive(Default)]
 struct View {
     brokers: HashMap<NodeId, Arc<str>>,
-    /// Topics asked for that exist.
+    /// Known topics that exist.
     topics: HashMap<TopicName, Arc<TopicInfo>>,
-    /// Of the broker that answered last.
+    /// Of the broker that responded last.
     versions: Option<Arc<ApiVersions>>,
-    away: Option<ClusterOutage>,
-    outdated: Outdated,
+    outage: Option<ClusterOutage>,
+    outdated: OutdatedBrokers,
     identities: Identities,
 }
 
-/// Since when and why no broker has answered.
+/// Since when, and why, no broker has responded.
 struct ClusterOutage {
     since: Instant,
-    tried: Instant,
-    /// Before that nobody tries again; whoever asks gets `why`.
-    next: Instant,
+    last_attempt: Instant,
+    /// No further attempt before this time; callers get `why`.
+    retry_at: Instant,
     why: BrokerError,
     backoff: Backoff,
 }
 
 impl ClusterClient {
-    /// Connects when first asked for something.
+    /// Creates a client, which connects on first use.
     pub fn new(settings: WireSettings) -> Self {
         Self {
             settings,
             view: Mutex::default(),
-            line: Mutex::default(),
+            connections: Mutex::default(),
             backlogs: Mutex::default(),
-            refusals: AuthBackoff::default(),
+            auth_backoff: AuthBackoff::default(),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
@@ -77,32 +77,32 @@ impl ClusterClient {
         &self.settings
     }
 
-    /// A sign of life: asks a broker who the brokers are.
+    /// Checks that a broker responds.
     pub fn ping(&self) -> Result<(), BrokerError> {
-        self.ask(&metadata::brokers(), BrokerTurn::Last).map(drop)
+        self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last).map(drop)
     }
 
-    pub fn tell_backlogs(&self, backlogs: Backlogs) {
+    pub fn set_backlogs(&self, backlogs: Backlogs) {
         *self.backlogs() = backlogs;
     }
 
-    /// What waits to be written, as the producer told last.
+    /// The backlog, as last reported by the producer.
     pub fn backlogs(&self) -> MutexGuard<'_, Backlogs> {
         lock(&self.backlogs)
     }
 
-    /// What the broker that answered last speaks; asks one where none has yet.
+    /// The API versions of the broker that responded last; connects if none has yet.
     pub fn versions(&self) -> Result<Arc<ApiVersions>, BrokerError> {
         if let Some(versions) = self.view().versions.clone() {
             return Ok(versions);
         }
         self.ping()?;
         let versions = self.view().versions.clone();
-        versions.ok_or_else(|| BrokerError::Unavailable("no broker has told its versions yet".to_owned()))
+        versions.ok_or_else(|| BrokerError::Unavailable("no broker has reported its API versions yet".to_owned()))
     }
 
-    /// `error` with the name that access rules know us by.
-    pub fn name_us(&self, error: BrokerError) -> BrokerError {
+    /// Adds the principal that access rules know the client by to an authorization error.
+    pub fn with_principal(&self, error: BrokerError) -> BrokerError {
         match error {
             BrokerError::Denied(denial) => {
                 BrokerError::Denied(denial.with_principal(|| self.settings.security.principal()))
@@ -111,19 +111,19 @@ impl ClusterClient {
         }
     }
 
-    /// A topic as it was when last asked for; `None` where it was not, or did not exist.
+    /// The cached metadata of a topic; `None` if it was not looked up, or did not exist.
     pub fn cached(&self, topic: &TopicName) -> Option<Arc<TopicInfo>> {
         self.view().topics.get(topic).cloned()
     }
 
-    /// The broker that takes changes of topics.
+    /// The controller, which handles changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
-        let controller = self.ask(&metadata::brokers(), BrokerTurn::Last)?.answer.controller_id.0;
+        let controller = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.answer.controller_id.0;
         let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
         Some(controller).filter(|node| *node >= 0).ok_or_else(none)
     }
 
-    /// `host:port` of a broker, by the cache or else by asking one.
+    /// `host:port` of a broker, from the cache or from fresh metadata.
     pub fn address(&self, node: NodeId) -> Result<Arc<str>, BrokerError> {
         if let Some(address) = self.view().brokers.get(&node) {
             return Ok(address.clone());
@@ -133,23 +133,23 @@ impl ClusterClient {
         address.ok_or_else(|| BrokerError::StaleMetadata(format!("broker {node} is not part of the cluster now")))
     }
 
-    /// Any broker but `node`.
-    pub fn another_than(&self, node: NodeId) -> Option<NodeId> {
+    /// Any broker other than `node`.
+    pub fn other_broker(&self, node: NodeId) -> Option<NodeId> {
         let others: Vec<NodeId> = self.view().brokers.keys().copied().filter(|other| *other != node).collect();
         fastrand::choice(others)
     }
 
-    /// A new connection to a broker, for the caller alone.
+    /// Opens a connection to a broker, for the caller alone.
     pub fn connect(&self, node: NodeId) -> Result<BrokerConnection, BrokerError> {
         self.open(&self.address(node)?)
     }
 
-    /// Likewise, but gives up on a broker that is silent for `patience`.
+    /// Opens a connection, but gives up on a broker that is silent for `patience`.
     pub fn connect_within(&self, node: NodeId, patience: Duration) -> Result<BrokerConnection, BrokerError> {
         self.open_within(&self.address(node)?, patience)
     }
 
-    /// Connections made so far, and those that could not be made.
+    /// Counts of opened and failed connections.
     pub fn connections(&self) -> ConnectionCounts {
         ConnectionCounts {
             opened: self.opened.load(Ordering::Relaxed),
@@ -163,7 +163,7 @@ impl ClusterClient {
     }
 
     fn open_within(&self, address: &str, patience: Duration) -> Result<BrokerConnection, BrokerError> {
-        self.refusals.attempt(address, || {
+        self.auth_backoff.attempt(address, || {
             let opened = BrokerConnection::open_within(address, &self.settings, patience);
             let count = if opened.is_ok() { &self.opened } else { &self.failed };
             count.fetch_add(1, Ordering::Relaxed);
@@ -171,24 +171,32 @@ impl ClusterClient {
         })
     }
 
-    /// Whoever comes soon after a failure, or waited while it happened, gets its reason at once.
-    fn fail_fast(&self, came: Instant) -> Result<(), BrokerError> {
-        match &self.view().away {
-            Some(away) if away.tried >= came || Instant::now() < away.next => Err(away.why.clone()),
+    /// Callers soon after a failure, or that waited while it happened, get its reason at once.
+    fn fail_fast(&self, arrived: Instant) -> Result<(), BrokerError> {
+        match &self.view().outage {
+            Some(outage) if outage.last_attempt >= arrived || Instant::now() < outage.retry_at => {
+                Err(outage.why.clone())
+            }
             _ => Ok(()),
         }
     }
 
-    fn note_away(&self, why: &BrokerError) {
+    fn note_outage(&self, why: &BrokerError) {
         let mut view = self.view();
         let now = Instant::now();
-        let away = view.away.get_or_insert_with(|| {
+        let outage = view.outage.get_or_insert_with(|| {
             log::warn!("{why}; trying again");
-            ClusterOutage { since: now, tried: now, next: now, why: why.clone(), backoff: Backoff::for_broker() }
+            ClusterOutage {
+                since: now,
+                last_attempt: now,
+                retry_at: now,
+                why: why.clone(),
+                backoff: Backoff::for_broker(),
+            }
         });
-        away.tried = now;
-        away.next = now + away.backoff.pause(fastrand::f64());
-        away.why = why.clone();
+        outage.last_attempt = now;
+        outage.retry_at = now + outage.backoff.pause(fastrand::f64());
+        outage.why = why.clone();
     }
 
     fn view(&self) -> MutexGuard<'_, View> {
@@ -196,8 +204,8 @@ impl ClusterClient {
     }
 }
 
-/// One error for those of all brokers asked. While any of them may come back, so may the cluster.
-fn sum_up(failures: Vec<BrokerError>) -> BrokerError {
+/// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, as the cluster may come back.
+fn combine_errors(failures: Vec<BrokerError>) -> BrokerError {
     let mut reasons: Vec<String> = Vec::new();
     for failure in &failures {
         let reason = match failure {
@@ -214,7 +222,7 @@ fn sum_up(failures: Vec<BrokerError>) -> BrokerError {
         return last;
     }
     if reasons.is_empty() {
-        reasons.push("no address of a broker was given".to_owned());
+        reasons.push("no bootstrap broker is configured".to_owned());
     }
     BrokerError::Unavailable(reasons.join("; "))
 }

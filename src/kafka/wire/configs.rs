@@ -1,4 +1,4 @@
-//! Settings of a broker, as it describes them (DescribeConfigs).
+//! Configuration of a broker (DescribeConfigs).
 
 use super::connection::BrokerConnection;
 use super::errors::{self, ErrorContext};
@@ -9,19 +9,19 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Whether a topic that does not exist is created when metadata are requested for it.
+/// Whether a Metadata request creates missing topics.
 pub const AUTO_CREATION: &str = "auto.create.topics.enable";
 
-/// How long a broker remembers the sequences of a producer that writes nothing (KIP-854, Kafka 3.4).
+/// How long a broker keeps the state of an idle producer (KIP-854, Kafka 3.4).
 pub const PRODUCER_EXPIRY: &str = "producer.id.expiration.ms";
 
 const VERSION: i16 = 4;
 /// Kafka's ConfigResource type.
 const BROKER: i8 = 4;
 
-/// The values of the settings `names` of broker `node`, to which `connection` leads; those that it does not know are
-/// left out. Needs DescribeConfigs on the cluster.
-pub fn of_broker(
+/// Returns the values of the settings `names` of broker `node`, to which `connection` leads, without those that it
+/// does not know. Needs DescribeConfigs on the cluster; otherwise fails with `Denied`.
+pub fn describe_broker(
     connection: &mut BrokerConnection,
     node: NodeId,
     names: &[&'static str],

@@ -1,4 +1,4 @@
-//! Deleting topics.
+//! Deletes topics (DeleteTopics).
 
 use super::cluster::ClusterClient;
 use super::errors::{self, ErrorContext};
@@ -8,10 +8,11 @@ use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::protocol::StrBytes;
 
-/// From 5 on a refusal comes with words; 6 names topics in another field.
+/// Version 5 added error messages; version 6 moved topic names to another field.
 const VERSION: i16 = 6;
 
-/// Asks the controller. (With KRaft every broker passes it on; with ZooKeeper only the controller takes it.)
+/// Asks the controller. (With KRaft every broker forwards the request; with ZooKeeper only the controller accepts
+/// it.)
 pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), BrokerError> {
     let mut connection = cluster.connect(cluster.controller()?)?;
     let version = connection.version_for::<DeleteTopicsRequest>(VERSION)?;
@@ -27,5 +28,5 @@ pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), Br
     let result = result.ok_or_else(|| BrokerError::Corrupt("an answer about no topic".to_owned()))?;
     let asked = ErrorContext::Topic(topic, Operation::Delete);
     let checked = errors::check(result.error_code, asked, result.error_message.as_deref());
-    checked.map_err(|error| cluster.name_us(error))
+    checked.map_err(|error| cluster.with_principal(error))
 }

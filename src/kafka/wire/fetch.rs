@@ -1,4 +1,4 @@
-//! Fetching from one leader, on a connection of its own.
+//! Fetches from one leader, on a separate connection.
 
 pub mod epochs;
 mod session;
@@ -25,11 +25,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Reads from `leader`. An interrupt costs the connection, which the next fetch opens anew.
+/// Fetches from `leader`. An interrupt closes the connection; the next fetch opens another.
 pub struct LeaderReader {
     cluster: Arc<ClusterClient>,
     leader: NodeId,
-    /// Pays for what is read.
+    /// Budget for the bytes that are read.
     memory: Arc<Share>,
     live: Option<BrokerConnection>,
     session: FetchSession,
@@ -53,39 +53,39 @@ impl LeaderReader {
     fn ask(
         &mut self,
         connection: &mut BrokerConnection,
-        wants: &[FetchPosition],
+        positions: &[FetchPosition],
         limits: FetchLimits,
     ) -> Result<Vec<FetchResult>, BrokerError> {
-        let at_most = if wants.iter().all(|want| want.topic_id.is_some()) { BY_ID } else { BY_NAME };
+        let at_most = if positions.iter().all(|position| position.topic_id.is_some()) { BY_ID } else { BY_NAME };
         let version = connection.version_for::<FetchRequest>(at_most)?;
-        let truncated = self.ends.check(connection, wants, version, self.cluster.settings().request_timeout)?;
+        let truncated = self.ends.check(connection, positions, version, self.cluster.settings().request_timeout)?;
         if !truncated.is_empty() {
-            // The others are fetched all the same: a place that is left out looks like one without new records. It does not
-            // wait, which keeps it out of the session.
-            let is_whole = |want: &&FetchPosition| {
-                truncated.iter().all(|t| (&t.topic, t.partition) != (&want.topic, want.partition))
+            // The other partitions are fetched all the same: a partition that is left out would look like one without
+            // new records. This request does not wait, which keeps it out of the session.
+            let is_whole = |position: &&FetchPosition| {
+                truncated.iter().all(|t| (&t.topic, t.partition) != (&position.topic, position.partition))
             };
-            let others: Vec<FetchPosition> = wants.iter().filter(is_whole).cloned().collect();
+            let others: Vec<FetchPosition> = positions.iter().filter(is_whole).cloned().collect();
             let at_once = FetchLimits { wait: Duration::ZERO, ..limits };
             let mut fetched =
                 if others.is_empty() { Vec::new() } else { self.fetch_checked(connection, &others, at_once, version)? };
             fetched.extend(truncated);
             return Ok(fetched);
         }
-        self.fetch_checked(connection, wants, limits, version)
+        self.fetch_checked(connection, positions, limits, version)
     }
 
-    /// One Fetch request, for wants that [`EpochEnds::check`] has nothing against.
+    /// Sends one Fetch request, for positions that passed [`EpochEnds::check`].
     fn fetch_checked(
         &mut self,
         connection: &mut BrokerConnection,
-        wants: &[FetchPosition],
+        positions: &[FetchPosition],
         limits: FetchLimits,
         version: i16,
     ) -> Result<Vec<FetchResult>, BrokerError> {
         let timeout = limits.wait + self.cluster.settings().request_timeout;
         let mut call = |session: &mut FetchSession| {
-            let request = session.request(wants, limits, version);
+            let request = session.request(positions, limits, version);
             let answer = connection.call_within(&request, version, timeout, Some(&self.memory));
             answer.inspect_err(|_| session.lost())
         };
@@ -95,15 +95,15 @@ impl LeaderReader {
             self.session.answered(&answer, limits);
         }
         errors::check(answer.error_code, ErrorContext::Cluster, None)?;
-        let mut fetched = read(FetchRequestState { answer, version }, wants, &self.memory);
-        self.ends.explain(connection, wants, &mut fetched, self.cluster.settings().request_timeout)?;
+        let mut fetched = read(VersionedResponse { answer, version }, positions, &self.memory);
+        self.ends.explain(connection, positions, &mut fetched, self.cluster.settings().request_timeout)?;
         Ok(fetched)
     }
 
-    /// A leader also calls a topic or its id unknown that it has not heard of yet, or lost a moment
-    /// ago. Metadata decides whether it is gone.
-    fn confirm_gone(&self, wants: &[FetchPosition], fetched: &mut [FetchResult]) {
-        let doubtful: BTreeSet<TopicName> = fetched.iter().filter(|f| is_gone(f)).map(|f| f.topic.clone()).collect();
+    /// Replaces "unknown topic" by the verdict of fresh metadata: a leader also returns it for a topic or id that it
+    /// does not know yet, or lost a moment ago.
+    fn confirm_missing(&self, positions: &[FetchPosition], fetched: &mut [FetchResult]) {
+        let doubtful: BTreeSet<TopicName> = fetched.iter().filter(|f| is_missing(f)).map(|f| f.topic.clone()).collect();
         if doubtful.is_empty() {
             return;
         }
@@ -113,44 +113,46 @@ impl LeaderReader {
             Err(error) => vec![Err(error); topics.len()],
         };
         let found: HashMap<TopicName, Result<TopicInfo, BrokerError>> = topics.into_iter().zip(found).collect();
-        for answer in fetched.iter_mut().filter(|f| is_gone(f)) {
-            let want = wants.iter().find(|want| want.topic == answer.topic && want.partition == answer.partition);
-            if let (Some(want), Some(now)) = (want, found.get(&answer.topic)) {
-                answer.result = Err(verdict(want, now));
+        for answer in fetched.iter_mut().filter(|f| is_missing(f)) {
+            let position = positions
+                .iter()
+                .find(|position| position.topic == answer.topic && position.partition == answer.partition);
+            if let (Some(position), Some(now)) = (position, found.get(&answer.topic)) {
+                answer.result = Err(missing_error(position, now));
             }
         }
     }
 }
 
-fn is_gone(answer: &FetchResult) -> bool {
+fn is_missing(answer: &FetchResult) -> bool {
     matches!(answer.result, Err(BrokerError::UnknownTopic(_) | BrokerError::Recreated(_)))
 }
 
-/// What to say of a place that its leader does not know, by the topic as it is now.
-fn verdict(want: &FetchPosition, now: &Result<TopicInfo, BrokerError>) -> BrokerError {
-    let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
+/// The error for a partition that its leader does not know, by the topic's current metadata.
+fn missing_error(position: &FetchPosition, now: &Result<TopicInfo, BrokerError>) -> BrokerError {
+    let topic_partition = TopicPartition { topic: position.topic.clone(), partition: position.partition };
     match now {
-        Err(BrokerError::UnknownTopic(topic)) if want.topic_id.is_some() => BrokerError::Recreated(topic.clone()),
+        Err(BrokerError::UnknownTopic(topic)) if position.topic_id.is_some() => BrokerError::Recreated(topic.clone()),
         Err(error) => error.clone(),
-        Ok(TopicInfo { name, id: id @ Some(_), .. }) if want.topic_id.is_some() && *id != want.topic_id => {
+        Ok(TopicInfo { name, id: id @ Some(_), .. }) if position.topic_id.is_some() && *id != position.topic_id => {
             BrokerError::Recreated(name.clone())
         }
-        Ok(info) => match metadata::leader(info, &place) {
-            Ok(_) => BrokerError::StaleMetadata(format!("{place}: its leader does not know it yet")),
+        Ok(info) => match metadata::leader(info, &topic_partition) {
+            Ok(_) => BrokerError::StaleMetadata(format!("{topic_partition}: its leader does not know it yet")),
             Err(error) => error,
         },
     }
 }
 
-struct FetchRequestState {
+struct VersionedResponse {
     answer: FetchResponse,
     version: i16,
 }
 
 impl PartitionReader for LeaderReader {
-    /// After an interrupt, also one that came before the call, this returns at once, with nothing.
-    fn fetch(&mut self, wants: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
-        // Without room for what the answer has at most, but for a single larger batch, it would be read in vain.
+    /// Returns at once and empty after an interrupt, also one that came before the call.
+    fn fetch(&mut self, positions: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
+        // Without budget for the largest response (apart from a single larger batch) it would be read in vain.
         if !self.memory.has_free(limits.max_bytes.min(self.memory.largest())) {
             return Err(BrokerError::BudgetUsedUp);
         }
@@ -165,7 +167,7 @@ impl PartitionReader for LeaderReader {
             self.live = Some(connection);
             return Ok(Vec::new());
         }
-        let asked = self.ask(&mut connection, wants, limits);
+        let asked = self.ask(&mut connection, positions, limits);
         let mut fetched = match (self.interrupt.end(), asked) {
             (Interrupted::No, asked) => {
                 let fetched = asked?;
@@ -175,10 +177,10 @@ impl PartitionReader for LeaderReader {
             (Interrupted::Yes, Ok(fetched)) => fetched,
             (Interrupted::Yes, Err(_)) => return Ok(Vec::new()),
         };
-        self.confirm_gone(wants, &mut fetched);
+        self.confirm_missing(positions, &mut fetched);
         for answer in &mut fetched {
             answer.result = std::mem::replace(&mut answer.result, Ok(PartitionData::default()))
-                .map_err(|error| self.cluster.name_us(error));
+                .map_err(|error| self.cluster.with_principal(error));
         }
         Ok(fetched)
     }
@@ -189,16 +191,16 @@ impl PartitionReader for LeaderReader {
     }
 }
 
-/// Ends a waiting fetch. One that comes while none waits is kept for the next fetch, which then
-/// does not begin to wait with wants that have changed.
+/// Interrupts a waiting fetch. An interrupt while none waits is kept for the next fetch, which then does not wait
+/// with outdated positions.
 #[derive(Default)]
 struct Interrupt {
-    waiting: Mutex<FetchWait>,
+    waiting: Mutex<InterruptState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct FetchWait {
+struct InterruptState {
     connection: Option<Interrupter>,
     interrupted: Interrupted,
 }
@@ -211,14 +213,14 @@ enum Interrupted {
 }
 
 impl Interrupt {
-    /// Until then, or until an interrupt, which is kept.
+    /// Waits until `until` or an interrupt, which is kept.
     fn wait(&self, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
-        let waits = |waiting: &mut FetchWait| waiting.interrupted == Interrupted::No;
+        let waits = |waiting: &mut InterruptState| waiting.interrupted == Interrupted::No;
         drop(self.changed.wait_timeout_while(self.lock(), left, waits));
     }
 
-    /// From here on an interrupt ends `connection`; `Yes`: one came before, and nothing has begun.
+    /// From here on an interrupt closes `connection`. `Yes`: an interrupt came before, and nothing has started.
     fn begin(&self, connection: Interrupter) -> Interrupted {
         let mut waiting = self.lock();
         let interrupted = std::mem::take(&mut waiting.interrupted);
@@ -242,25 +244,26 @@ impl Interrupt {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, FetchWait> {
+    fn lock(&self) -> MutexGuard<'_, InterruptState> {
         lock(&self.waiting)
     }
 }
 
-/// Partition by partition. Where the memory for one is used up, it and those behind it are left for the next fetch.
+/// Decodes a response partition by partition. If the budget does not suffice for one, it and the later ones are left
+/// to the next fetch.
 fn read(
-    FetchRequestState { answer, version }: FetchRequestState,
-    wants: &[FetchPosition],
+    VersionedResponse { answer, version }: VersionedResponse,
+    positions: &[FetchPosition],
     memory: &Arc<Share>,
 ) -> Vec<FetchResult> {
     let by_id = version > BY_NAME;
-    let key = |want: &FetchPosition| {
-        let name = if by_id { "" } else { want.topic.as_str() };
-        let id = if by_id { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
-        (name.to_owned(), id, want.partition)
+    let key = |position: &FetchPosition| {
+        let name = if by_id { "" } else { position.topic.as_str() };
+        let id = if by_id { position.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
+        (name.to_owned(), id, position.partition)
     };
-    let wanted: HashMap<(String, uuid::Uuid, Partition), &FetchPosition> =
-        wants.iter().map(|want| (key(want), want)).collect();
+    let requested: HashMap<(String, uuid::Uuid, Partition), &FetchPosition> =
+        positions.iter().map(|position| (key(position), position)).collect();
     let records = |partition: &Answer| partition.records.as_ref().map_or(0, Bytes::len);
     let whole: usize = answer.responses.iter().flat_map(|topic| &topic.partitions).map(records).sum();
     let mut fetched = Vec::new();
@@ -268,18 +271,21 @@ fn read(
     for topic in answer.responses {
         for mut partition in topic.partitions {
             if 2 * records(&partition) < whole {
-                // Whoever keeps these records would keep all of the answer with them.
-                partition.records = partition.records.map(|records| copied(records, memory));
+                // These records would keep the whole response in memory.
+                partition.records = partition.records.map(|records| detached(records, memory));
             }
             let key = (topic.topic.0.to_string(), topic.topic_id, partition.partition_index);
-            if let Some(want) = wanted.get(&key) {
-                let result =
-                    if is_short { Err(BrokerError::BudgetUsedUp) } else { read_partition(partition, want, memory) };
+            if let Some(position) = requested.get(&key) {
+                let result = if is_short {
+                    Err(BrokerError::BudgetUsedUp)
+                } else {
+                    decode_partition(partition, position, memory)
+                };
                 is_short |= matches!(result, Err(BrokerError::BudgetUsedUp | BrokerError::OverBudget(_)));
                 fetched.push(FetchResult {
-                    topic: want.topic.clone(),
-                    partition: want.partition,
-                    offset: want.offset,
+                    topic: position.topic.clone(),
+                    partition: position.partition,
+                    offset: position.offset,
                     result,
                 });
             }
@@ -288,32 +294,37 @@ fn read(
     fetched
 }
 
-/// The records alone, where there is memory for them.
-fn copied(records: Bytes, memory: &Arc<Share>) -> Bytes {
+/// Copies the records out of the response, if the budget allows.
+fn detached(records: Bytes, memory: &Arc<Share>) -> Bytes {
     match memory.reserve(records.len()) {
         Ok(paid) => paid.hold(records.to_vec()),
         Err(_) => records,
     }
 }
 
-fn read_partition(answer: Answer, want: &FetchPosition, memory: &Arc<Share>) -> Result<PartitionData, BrokerError> {
-    let place = TopicPartition { topic: want.topic.clone(), partition: want.partition };
-    errors::check(answer.error_code, ErrorContext::Partition(&place, Operation::Read), None)?;
+fn decode_partition(
+    answer: Answer,
+    position: &FetchPosition,
+    memory: &Arc<Share>,
+) -> Result<PartitionData, BrokerError> {
+    let topic_partition = TopicPartition { topic: position.topic.clone(), partition: position.partition };
+    errors::check(answer.error_code, ErrorContext::Partition(&topic_partition, Operation::Read), None)?;
     let aborted = answer.aborted_transactions.unwrap_or_default().into_iter();
     let aborted = aborted.map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset });
-    epochs::divergence(want, &answer.diverging_epoch)?;
+    epochs::check_divergence(position, &answer.diverging_epoch)?;
     let records = answer.records.unwrap_or_default();
-    let read = batch::read(&records, want.offset, aborted.collect(), memory).map_err(|why| match why {
-        Undecodable::NoMemory(shortage) => {
-            BrokerError::no_memory(shortage, format_args!("the batch of {place} at offset {}", want.offset))
-        }
-        Undecodable::Damaged(why) => BrokerError::Corrupt(format!("{place}: {why}")),
+    let read = batch::read(&records, position.offset, aborted.collect(), memory).map_err(|why| match why {
+        Undecodable::NoMemory(shortage) => BrokerError::no_memory(
+            shortage,
+            format_args!("the batch of {topic_partition} at offset {}", position.offset),
+        ),
+        Undecodable::Damaged(why) => BrokerError::Corrupt(format!("{topic_partition}: {why}")),
     })?;
     Ok(PartitionData {
         batches: read.batches,
         next_offset: read.next_offset,
         epochs: read.epochs,
-        // Not told before Fetch 5.
+        // Absent before Fetch v5.
         log_start: answer.log_start_offset.max(0),
         end: if answer.last_stable_offset >= 0 { answer.last_stable_offset } else { answer.high_watermark },
     })

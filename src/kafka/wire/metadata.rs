@@ -1,4 +1,4 @@
-//! Metadata requests, and their answers in our words.
+//! Metadata requests, and their responses as this crate's types.
 
 use super::errors::{self, ErrorContext};
 use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, TopicInfo};
@@ -10,19 +10,21 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Metadata 4 (Kafka 0.11) is the first that can be told not to create topics; 12 has everything that is read here.
+/// Metadata v4 (Kafka 0.11) is the first that can suppress topic creation; v12 has every field that is read here.
 pub const VERSION: i16 = 12;
 
-/// Asks only for the brokers.
-pub fn brokers() -> MetadataRequest {
+/// Requests only the brokers.
+pub fn brokers_request() -> MetadataRequest {
     MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
 }
 
-pub fn all() -> MetadataRequest {
+/// Requests all topics.
+pub fn all_topics_request() -> MetadataRequest {
     MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false)
 }
 
-pub fn some(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
+/// Requests `topics`, and their creation with [`AutoCreate::Ask`].
+pub fn topics_request(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
     let wanted = |name: &TopicName| {
         let name = StrBytes::from_string(name.as_str().to_owned());
         MetadataRequestTopic::default().with_name(Some(name.into()))
@@ -32,6 +34,7 @@ pub fn some(topics: &[TopicName], auto_create: AutoCreate) -> MetadataRequest {
         .with_allow_auto_topic_creation(auto_create == AutoCreate::Ask)
 }
 
+/// `host:port` of each broker.
 pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
     let address = |host: &str, port| match host.contains(':') {
         true => format!("[{host}]:{port}").into(),
@@ -40,29 +43,29 @@ pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
     answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect()
 }
 
-/// Topics that are not Kafka's own and can be read just now, by name.
-pub fn listed(answer: &MetadataResponse) -> Vec<TopicInfo> {
+/// Topics by name, without internal ones and those that cannot be read now.
+pub fn listed_topics(answer: &MetadataResponse) -> Vec<TopicInfo> {
     let of = |topic: &MetadataResponseTopic| {
         let name = TopicName::new(topic.name.as_ref()?).ok()?;
-        if topic.is_internal { None } else { info(name, topic).ok() }
+        if topic.is_internal { None } else { topic_info(name, topic).ok() }
     };
     let mut topics: Vec<TopicInfo> = answer.topics.iter().filter_map(of).collect();
     topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     topics
 }
 
-/// The answer about each of `asked`, in order.
-pub fn found(answer: &MetadataResponse, asked: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
+/// The result for each of `topics`, in order.
+pub fn found_topics(answer: &MetadataResponse, topics: &[TopicName]) -> Vec<Result<TopicInfo, BrokerError>> {
     let by_name: HashMap<&str, &MetadataResponseTopic> =
         answer.topics.iter().filter_map(|topic| Some((topic.name.as_ref()?.0.as_str(), topic))).collect();
     let of = |name: &TopicName| match by_name.get(name.as_str()) {
-        Some(topic) => info(name.clone(), topic),
+        Some(topic) => topic_info(name.clone(), topic),
         None => Err(BrokerError::UnknownTopic(name.clone())),
     };
-    asked.iter().map(of).collect()
+    topics.iter().map(of).collect()
 }
 
-fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, BrokerError> {
+fn topic_info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, BrokerError> {
     errors::check(topic.error_code, ErrorContext::Topic(&name, Operation::Describe), None)?;
     let mut partitions: Vec<PartitionInfo> = topic
         .partitions
@@ -80,9 +83,9 @@ fn info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInfo, Bro
     Ok(TopicInfo { name, id: Some(topic.topic_id).filter(|id| !id.is_nil()), partitions })
 }
 
-/// KIP-320: a broker that lags behind may still name an earlier leader. Of the same topic (by its
-/// id), the leader of the later epoch is the right one, and partitions are only ever added. Returns the first
-/// partition where the fresh answer was outdated.
+/// Keeps leaders that are newer than in a response (KIP-320): a broker that lags behind may name an earlier leader.
+/// For the same topic id the later leader epoch wins, and partitions are only ever added. Returns the first partition
+/// for which `fresh` was outdated.
 pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<TopicPartition> {
     if fresh.id.is_none() || fresh.id != before.id {
         return None;
@@ -101,9 +104,12 @@ pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<T
     outdated.map(|partition| TopicPartition { topic: fresh.name.clone(), partition })
 }
 
-pub fn leader(info: &TopicInfo, place: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
-    let partition = usize::try_from(place.partition).ok().and_then(|number| info.partitions.get(number));
-    let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(place.clone()))?;
-    let leader = partition.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{place} has no leader now")))?;
+/// Returns the leader of a partition and its epoch. Fails with `UnknownPartition`, or `StaleMetadata` during an
+/// election.
+pub fn leader(info: &TopicInfo, topic_partition: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
+    let partition = usize::try_from(topic_partition.partition).ok().and_then(|number| info.partitions.get(number));
+    let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;
+    let leader =
+        partition.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{topic_partition} has no leader now")))?;
     Ok((leader, partition.leader_epoch))
 }

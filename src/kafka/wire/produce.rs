@@ -1,22 +1,22 @@
-//! The write side: one producer for all callers, batching and idempotent.
+//! The producer: idempotent and batching, shared by all callers.
 //!
-//! One writer thread, the caller's, owns all state. It puts records into a [`queue`] for each
-//! partition and sends requests itself; a thread for each connection ([`link`]) awaits the answers
-//! and settles what is written; two others ([`lookup`]) ask for topics and for producer ids. All of them
+//! One thread, the caller's, owns all state ([`producer`]). It appends records to a [`partition_queue`] per partition
+//! and sends requests itself. A thread per connection ([`producer_connection`]) receives the responses and settles
+//! the records that were written. Two more threads ([`lookup`]) fetch topic metadata and producer ids. All of them
 //! end with [`write_all`].
 
-mod answer;
 mod batch;
 mod broker_state;
 mod creation;
 pub(super) mod encode;
 mod lookup;
+mod outcome;
 mod partition_queue;
 mod producer;
 mod producer_connection;
 mod producer_topic;
 mod request;
-mod room;
+mod request_size;
 
 use super::cluster::ClusterClient;
 use super::settings::ProducerSettings;
@@ -25,65 +25,67 @@ use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread;
 
-/// What the threads beside the writer tell it.
+/// An event that another thread reports to the producer thread.
 enum ProducerEvent {
-    Link(NodeId, partition_queue::ConnectionId, producer_connection::ConnectionEvent),
-    Reply(lookup::LookupReply),
+    Connection(NodeId, partition_queue::ConnectionId, producer_connection::ConnectionEvent),
+    Lookup(lookup::LookupReply),
 }
 
-/// Events wait for the writer there; a thread that finds it full waits too, and the writer takes
-/// them before it sends anything.
-const EVENTS: usize = 1024;
+/// Capacity of the event channel. A thread that finds it full blocks; the producer thread drains it before it sends.
+const MAX_EVENTS: usize = 1024;
 
-/// One of each kind may be on its way.
-const QUESTIONS: usize = 3;
+/// One lookup of each kind may be pending.
+const MAX_LOOKUPS: usize = 3;
 
-/// To the threads that look things up.
+/// Channels to the lookup threads.
 struct LookupThreads {
-    questions: Sender<lookup::Lookup>,
-    /// Brokers to get a producer id from.
+    requests: Sender<lookup::Lookup>,
+    /// Brokers to request a producer id from.
     producer_ids: Sender<NodeId>,
 }
 
-/// Writes what comes until `submissions` is closed and all of it is settled; then all threads have ended.
+/// Writes submissions until the channel is closed and every record is settled. All threads of the producer have ended
+/// when it returns.
 ///
-/// Records of one partition and acks are written in the order in which they come. With `acks=all`
-/// each is written once (KIP-98), whatever happens to connections and leaders, or its outcome says
-/// that it may have been written.
+/// Records with the same partition and acks are written in the order of submission. With `acks=all` each record is
+/// written once (KIP-98), across broken connections and changes of the leader; otherwise its outcome says that it may
+/// have been written.
 pub fn write_all(cluster: &ClusterClient, settings: &ProducerSettings, submissions: &Receiver<Submission>) {
-    let (events, told) = bounded(EVENTS);
-    let (questions, asked) = bounded(QUESTIONS);
-    let (producer_ids, wanted) = bounded(1);
-    // A writer before this one may have ended in a panic.
-    cluster.tell_backlogs(Backlogs::default());
+    let (events, event_receiver) = bounded(MAX_EVENTS);
+    let (requests, lookup_requests) = bounded(MAX_LOOKUPS);
+    let (producer_ids, producer_id_requests) = bounded(1);
+    // The previous producer may have ended in a panic.
+    cluster.set_backlogs(Backlogs::default());
     thread::scope(|scope| {
         let reply = || {
             let replies = events.clone();
-            move |reply| drop(replies.send(ProducerEvent::Reply(reply)))
+            move |reply| drop(replies.send(ProducerEvent::Lookup(reply)))
         };
         let (topics, ids) = (reply(), reply());
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         let started = thread("kafka-lookup")
-            .spawn_scoped(scope, move || lookup::answer_all(cluster, &asked, topics))
+            .spawn_scoped(scope, move || lookup::serve_lookups(cluster, &lookup_requests, topics))
             .and_then(|_| {
-                let get = move || lookup::get_producer_ids(cluster, &wanted, ids);
+                let get = move || lookup::serve_producer_ids(cluster, &producer_id_requests, ids);
                 thread("kafka-producer-id").spawn_scoped(scope, get)
             });
-        let lookups = LookupThreads { questions, producer_ids };
+        let lookups = LookupThreads { requests, producer_ids };
         match started {
-            Ok(_) => producer::Producer::new(scope, (cluster, settings), events, lookups).run(submissions, &told),
+            Ok(_) => {
+                producer::Producer::new(scope, (cluster, settings), events, lookups).run(submissions, &event_receiver)
+            }
             // Dropping the submissions settles them.
-            Err(error) => log::error!("no thread to look up topics: {error}"),
+            Err(error) => log::error!("cannot start the lookup threads of the producer: {error}"),
         }
-        // Whoever still wants to tell something must not wait for the writer.
-        drop(told);
+        // Threads that still report events must not block on a full channel.
+        drop(event_receiver);
     });
 }
 
-/// Does `work` of a thread beside the writer, which ends some time: whoever waits for what comes of it waits no longer when it panics.
-fn caught<T>(work: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
-    let panicked = || Err(BrokerError::Internal("a thread panicked".to_owned()));
-    let _at_work = watchdog::busy();
+/// Runs `work` and turns a panic into an error, so that nothing waits for its result forever.
+fn panic_as_error<T>(work: impl FnOnce() -> Result<T, BrokerError>) -> Result<T, BrokerError> {
+    let panicked = || Err(BrokerError::Internal("a producer thread panicked".to_owned()));
+    let _busy = watchdog::busy();
     watchdog::catch_panic(work).unwrap_or_else(panicked)
 }
 

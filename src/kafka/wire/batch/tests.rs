@@ -114,12 +114,12 @@ fn joined(batches: &[Batch]) -> Bytes {
     batches.iter().flat_map(Batch::encode).collect()
 }
 
-fn read_all(data: impl Into<Bytes>, from: i64) -> Result<DecodedBatch, String> {
+fn read_all(data: impl Into<Bytes>, from: i64) -> Result<DecodedBatches, String> {
     read(&data.into(), from, Vec::new(), &memory()).map_err(|why| why.to_string())
 }
 
 /// `offset value` of each record, and the next offset.
-fn told(read: &DecodedBatch) -> (Vec<String>, i64) {
+fn told(read: &DecodedBatches) -> (Vec<String>, i64) {
     let text = |value: Option<&[u8]>| value.map_or("null".into(), |value| String::from_utf8_lossy(value).into_owned());
     let records = read.batches.iter().flat_map(Records::iter).map(|r| format!("{} {}", r.offset, text(r.value)));
     (records.collect(), read.next_offset)
@@ -158,7 +158,7 @@ fn batch() -> impl Strategy<Value = Batch> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
-    fn what_was_written_is_read(batch in batch()) {
+    fn decoding_returns_the_encoded_records(batch in batch()) {
         let read = read_all(batch.encode(), batch.base_offset).unwrap();
         let got: Vec<Rec> = read.batches[0].iter().map(|r| Rec {
             offset_delta: (r.offset - batch.base_offset) as i32,
@@ -174,14 +174,14 @@ proptest! {
     #[test]
     fn a_changed_byte_never_becomes_other_records(batch in batch(), at in any::<prop::sample::Index>(), bit in 0..8) {
         let mut bytes = batch.encode();
-        // The base offset, length and leader epoch before it are not covered by the checksum.
+        // Base offset, length and leader epoch are not covered by the checksum.
         let at = MAGIC_AT + at.index(bytes.len() - MAGIC_AT);
         bytes[at] ^= 1u8 << bit;
         prop_assert!(read_all(bytes, batch.base_offset).is_err());
     }
 
     #[test]
-    fn damage_behind_a_right_checksum_never_panics(
+    fn damage_behind_a_valid_checksum_never_panics(
         batch in batch(), changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
     ) {
         let mut bytes = batch.encode();
@@ -210,7 +210,7 @@ proptest! {
 }
 
 #[test]
-fn a_batch_cut_in_the_middle_is_left_for_the_next_fetch() {
+fn a_truncated_batch_is_left_to_the_next_fetch() {
     let whole = Batch::of(10, &["a", "b"]).encode();
     let next = Batch::of(12, &["c"]).encode();
     for cut in 0..next.len() {
@@ -220,7 +220,7 @@ fn a_batch_cut_in_the_middle_is_left_for_the_next_fetch() {
 }
 
 #[test]
-fn a_first_batch_that_is_cut_off_is_an_error() {
+fn a_truncated_first_batch_is_an_error() {
     let whole = Batch::of(10, &["a", "b"]).encode();
     for cut in 1..whole.len() {
         assert!(read_all(whole[..cut].to_vec(), 10).unwrap_err().contains("cut off"), "{cut}");
@@ -228,12 +228,12 @@ fn a_first_batch_that_is_cut_off_is_an_error() {
 }
 
 #[test]
-fn an_empty_answer_moves_nothing() {
+fn an_empty_response_does_not_move_the_offset() {
     check(Bytes::new(), 10, &[], 10);
 }
 
 #[test]
-fn records_before_the_asked_offset_are_left_out() {
+fn records_before_the_fetched_offset_are_skipped() {
     check(Batch::of(10, &["a", "b", "c"]).encode(), 11, &["11 b", "12 c"], 13);
 }
 
@@ -245,7 +245,7 @@ fn a_batch_is_never_read_twice_or_backwards() {
 }
 
 #[test]
-fn the_next_offset_is_after_what_compaction_removed() {
+fn the_next_offset_is_after_compacted_records() {
     let mut holes = Batch::of(10, &["a", "b"]);
     holes.records.remove(0);
     holes.last_offset_delta = 9;
@@ -255,15 +255,15 @@ fn the_next_offset_is_after_what_compaction_removed() {
 }
 
 #[test]
-fn the_broker_s_time_counts_where_the_topic_says_so() {
+fn log_append_time_replaces_the_timestamps_of_records() {
     let batch = Batch { attributes: LOG_APPEND_TIME, ..Batch::of(0, &["a"]) };
-    let times = |read: DecodedBatch| read.batches[0].iter().map(|r| r.timestamp).collect::<Vec<_>>();
+    let times = |read: DecodedBatches| read.batches[0].iter().map(|r| r.timestamp).collect::<Vec<_>>();
     assert_eq!(times(read_all(batch.encode(), 0).unwrap()), [2000]);
     assert_eq!(times(read_all(Batch::of(0, &["a"]).encode(), 0).unwrap()), [1005]);
 }
 
 #[test]
-fn aborted_transactions_and_markers_are_left_out() {
+fn aborted_transactions_and_markers_are_skipped() {
     const ABORT: u8 = 0;
     const COMMIT: u8 = 1;
     let log = [
@@ -280,7 +280,7 @@ fn aborted_transactions_and_markers_are_left_out() {
         Batch::transactional(10, 1, &["after"]),
         Batch::marker(11, 1, COMMIT),
     ];
-    // Where each ends, and the transaction. A broker tells those that end at or after the asked offset.
+    // Where each transaction ends. A broker lists those that end at or after the fetched offset.
     let aborted = [
         (8, AbortedTransaction { producer_id: 1, first_offset: 4 }),
         (6, AbortedTransaction { producer_id: 2, first_offset: 1 }),
@@ -295,7 +295,7 @@ fn aborted_transactions_and_markers_are_left_out() {
 }
 
 #[test]
-fn damage_after_whole_batches_is_met_by_the_next_fetch() {
+fn damage_after_complete_batches_is_left_to_the_next_fetch() {
     let mut damaged = Batch::of(12, &["c"]).encode();
     *damaged.last_mut().unwrap() ^= 1;
     check([Batch::of(10, &["a", "b"]).encode(), damaged.clone()].concat(), 10, &["10 a", "11 b"], 12);
@@ -303,7 +303,7 @@ fn damage_after_whole_batches_is_met_by_the_next_fetch() {
 }
 
 #[test]
-fn a_bomb_is_an_error() {
+fn a_decompression_bomb_is_an_error() {
     let zeros = vec![0; 8 * MAX];
     for attributes in 1..=4 {
         let codec = Codec::of(attributes).unwrap();
@@ -324,7 +324,7 @@ fn a_forged_snappy_length_reserves_nothing() {
 }
 
 #[test]
-fn snappy_is_read_in_java_s_framing_too() {
+fn snappy_in_java_s_framing_is_decoded_too() {
     let plain = Batch::of(0, &["a", "b"]);
     let records = plain.encode()[HEADER..].to_vec();
     let mut framed = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec();
@@ -353,7 +353,7 @@ fn a_count_that_does_not_fit_the_records_is_an_error() {
 }
 
 #[test]
-fn offsets_that_overflow_are_an_error() {
+fn overflowing_offsets_are_an_error() {
     for base_offset in [-1, i64::MIN, i64::MAX, i64::MAX - 1] {
         assert!(read_all(Batch::of(base_offset, &["a", "b"]).encode(), 0).is_err(), "{base_offset}");
     }
@@ -380,7 +380,7 @@ mod old_formats {
     }
 
     #[test]
-    fn plain_messages_are_read() {
+    fn uncompressed_messages_are_decoded() {
         for magic in [0, 1] {
             let messages = [message(7, magic, 0, b"a"), message(9, magic, 0, b"b")];
             check(messages.concat(), 7, &["7 a", "9 b"], 10);
@@ -390,10 +390,10 @@ mod old_formats {
     }
 
     #[test]
-    fn compressed_sets_are_read() {
+    fn compressed_message_sets_are_decoded() {
         for attributes in 1..=3 {
             let codec = Codec::of(attributes).unwrap();
-            // Format 0 has absolute offsets inside, format 1 those from 0 on.
+            // Format 0 has absolute inner offsets, format 1 relative ones.
             for (magic, inner) in [(0, [7, 9]), (1, [0, 2])] {
                 let set = [message(inner[0], magic, 0, b"a"), message(inner[1], magic, 0, b"b")].concat();
                 let outer = message(9, magic, attributes, &compress(codec, &set));
@@ -404,7 +404,7 @@ mod old_formats {
     }
 
     #[test]
-    fn old_and_new_lie_in_one_answer() {
+    fn one_response_may_mix_old_and_new_formats() {
         check([message(7, 1, 0, b"a"), Batch::of(8, &["b"]).encode()].concat(), 7, &["7 a", "8 b"], 9);
     }
 

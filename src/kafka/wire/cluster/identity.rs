@@ -1,14 +1,14 @@
-//! Which of two ids of a topic is the present one.
+//! Decides which of two ids of a topic is current.
 //!
-//! A topic that is deleted and created again gets another id, and ids have no order. A broker that is cut off from the
-//! controllers reports the old id for as long as that lasts, so that taking each answer as it comes would restart the
-//! streams of the topic again and again. Two things help: the answers of one broker only move forward, so that an id which
-//! it has replaced is gone for good (ids are never reused, KIP-516), and healthy brokers agree.
+//! A topic that is deleted and recreated gets another id, and ids have no order. A broker that is cut off from the
+//! controllers reports the old id for as long as that lasts; accepting every response would restart the streams of
+//! the topic again and again. Two rules help: responses of one broker only move forward, so an id that it has
+//! replaced is gone for good (ids are never reused, KIP-516), and healthy brokers agree.
 //!
-//! An address that may stand for several brokers (a load balancer) proves neither: behind it a broker that is cut off
-//! takes turns with the others.
+//! An address that may lead to several brokers (a load balancer) proves neither: an isolated broker behind it takes
+//! turns with the others.
 
-use super::ask::AddressKind;
+use super::rotation::AddressKind;
 use crate::broker::{TopicId, TopicInfo};
 use crate::record::TopicName;
 use std::collections::{HashMap, VecDeque};
@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Topics that are remembered, addresses for each, and ids that were replaced. Without this memory an id is in doubt at
-/// most.
-const MOST_TOPICS: usize = 10_000;
-const MOST_ADDRESSES: usize = 100;
-const MOST_REPLACED: usize = 8;
+/// Limits of remembered topics, addresses per topic, and replaced ids per topic. Without this memory an id is at most
+/// in doubt.
+const MAX_TOPICS: usize = 10_000;
+const MAX_ADDRESSES: usize = 100;
+const MAX_REPLACED: usize = 8;
 
-/// An id in so many answers in a row, over so long, is the present one whatever else was seen before: a cluster that was
-/// restored from a copy has ids that were replaced.
+/// An id in this many responses in a row, over this time, is current in spite of earlier observations: a cluster that
+/// was restored from a backup has ids that were replaced.
 const RETURNS_AFTER: (u32, Duration) = (5, Duration::from_secs(60));
 
 #[derive(Default)]
@@ -36,43 +36,43 @@ struct TopicIdentity {
     replaced: VecDeque<Uuid>,
 }
 
-/// Another id in the latest answers.
+/// A different id in the latest responses.
 struct CandidateId {
     id: Uuid,
-    /// A broker that has it.
+    /// A broker that reported it.
     broker: Option<Arc<str>>,
     since: Instant,
     answers: u32,
 }
 
-/// The latest answer from an address.
+/// The latest response from an address.
 struct IdentityReport {
     id: Uuid,
     number: u64,
 }
 
-/// Where an answer comes from, and when it came.
+/// Source and time of a response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AnswerSource<'a> {
     pub address: &'a Arc<str>,
     pub kind: AddressKind,
-    /// Answers count up.
+    /// Number of the response, in order of arrival.
     pub number: u64,
     pub at: Instant,
 }
 
-/// What to make of an id in an answer.
+/// The verdict on an id in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdentityVerdict {
     Present,
-    /// Of a topic that was deleted.
+    /// The id of a deleted topic.
     Outdated,
-    /// This broker or the others are outdated: the next answer decides.
+    /// Either this broker or the others are outdated; the next response decides.
     Doubtful,
 }
 
 impl Identities {
-    /// An answer has `id` for `topic`, which is known under the id `known`.
+    /// Judges a response that has `id` for `topic`, whose known id is `known`.
     pub fn judge(&mut self, topic: &TopicName, id: Uuid, known: TopicId, source: AnswerSource<'_>) -> IdentityVerdict {
         let new = || TopicIdentity {
             present: known.unwrap_or(id),
@@ -88,13 +88,13 @@ impl Identities {
         self.0.contains_key(topic)
     }
 
-    /// Makes room for one more topic. The ids of topics that are known are not lost by that: the others go last.
+    /// Makes room for one more topic. Known topics go first, as their ids are cached in the view as well.
     pub fn make_room(&mut self, known: &HashMap<TopicName, Arc<TopicInfo>>) {
-        if self.0.len() < MOST_TOPICS {
+        if self.0.len() < MAX_TOPICS {
             return;
         }
         self.0.retain(|topic, _| !known.contains_key(topic));
-        if self.0.len() > MOST_TOPICS / 2 {
+        if self.0.len() > MAX_TOPICS / 2 {
             self.0.clear();
         }
     }
@@ -102,21 +102,21 @@ impl Identities {
 
 impl TopicIdentity {
     fn judge(&mut self, id: Uuid, AnswerSource { address, kind, number, at }: AnswerSource<'_>) -> IdentityVerdict {
-        // Threads that ask at the same time may get here in another order than the answers came.
+        // Concurrent requests may get here in a different order than their responses arrived.
         if self.reports.get(address).is_some_and(|report| report.number > number) {
             return if id == self.present { IdentityVerdict::Present } else { IdentityVerdict::Outdated };
         }
-        if self.reports.len() >= MOST_ADDRESSES && !self.reports.contains_key(address) {
+        if self.reports.len() >= MAX_ADDRESSES && !self.reports.contains_key(address) {
             self.reports.clear();
         }
         let before = self.reports.insert(address.clone(), IdentityReport { id, number }).map(|report| report.id);
         let was_replaced = self.replaced.contains(&id);
-        // Back to an id that was replaced goes no broker: then the address stands for several after all.
+        // No broker returns to a replaced id: the address leads to several brokers after all.
         let moves = kind == AddressKind::OneBroker && !was_replaced;
         let left = before.filter(|before| *before != id && moves);
         if let Some(left) = left {
             self.replaced.push_back(left);
-            if self.replaced.len() > MOST_REPLACED {
+            if self.replaced.len() > MAX_REPLACED {
                 self.replaced.pop_front();
             }
         }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use IdentityVerdict::{Doubtful, Outdated, Present};
 
-    /// The address of several brokers.
+    /// An address that leads to several brokers.
     const ANY: u8 = 0;
 
     fn id(id: char) -> Uuid {
@@ -160,16 +160,16 @@ mod tests {
         TopicName::new(name).unwrap()
     }
 
-    /// Judges ids (`a`, `b`) of one topic by brokers, in this order, so many seconds apart.
+    /// Judges ids (`a`, `b`) of one topic as reported by brokers, in this order, `seconds` apart.
     #[track_caller]
     fn check_every(seconds: u64, answers: &[(u8, char, IdentityVerdict)]) {
         let (mut identities, topic, began) = (Identities::default(), name("t"), Instant::now());
-        for (number, (broker, told, verdict)) in (0..).zip(answers) {
+        for (number, (broker, reported, verdict)) in (0..).zip(answers) {
             let address = Arc::from(format!("broker-{broker}:9092"));
-            let kind = if *broker == ANY { AddressKind::AnyBroker } else { AddressKind::OneBroker };
+            let kind = if *broker == ANY { AddressKind::ManyBrokers } else { AddressKind::OneBroker };
             let source =
                 AnswerSource { address: &address, kind, number, at: began + Duration::from_secs(number * seconds) };
-            let judged = identities.judge(&topic, id(*told), None, source);
+            let judged = identities.judge(&topic, id(*reported), None, source);
             assert_eq!(judged, *verdict, "answer {number} of {answers:?}");
         }
     }
@@ -214,18 +214,18 @@ mod tests {
     #[test]
     fn behind_an_address_of_several_brokers_the_old_topic_does_not_come_and_go() {
         let recreated = [(ANY, 'a', Present), (ANY, 'b', Doubtful), (2, 'b', Doubtful), (3, 'b', Present)];
-        // Broker 1 is cut off, and so are some of the answers from that address.
+        // Broker 1 is cut off, and so are some of the responses from that address.
         let cut_off = [(ANY, 'a', Doubtful), (ANY, 'b', Present), (ANY, 'a', Doubtful), (1, 'a', Doubtful)];
         let cut_off = [&cut_off[..], &[(ANY, 'a', Doubtful), (2, 'b', Present)]].concat().repeat(5);
         check(&[&recreated[..], &cut_off].concat());
     }
 
     #[test]
-    fn a_replaced_id_returns_when_no_broker_has_told_another_one_for_long() {
+    fn a_replaced_id_returns_when_no_broker_has_reported_another_one_for_long() {
         let restored = [(1, 'a', Present), (1, 'b', Present), (1, 'a', Outdated), (2, 'a', Outdated)];
         let again = [(1, 'a', Outdated), (2, 'a', Outdated)];
         check_every(15, &[&restored[..], &again, &[(1, 'a', Present), (2, 'a', Present)]].concat());
-        // Many answers at once prove no more than one.
+        // Many responses at once prove no more than one.
         check(&[&restored[..], &again.repeat(20)].concat());
         let contradicted = [(1, 'a', Outdated), (2, 'a', Outdated), (1, 'a', Outdated), (2, 'b', Present)].repeat(5);
         check_every(15, &[&restored[..2], &contradicted].concat());
@@ -235,9 +235,9 @@ mod tests {
     fn an_answer_that_is_judged_late_changes_nothing() {
         let (mut identities, topic, at) = (Identities::default(), name("t"), Instant::now());
         let address = Arc::from("broker:9092");
-        let mut judge = |told, number| {
+        let mut judge = |reported, number| {
             let source = AnswerSource { address: &address, kind: AddressKind::OneBroker, number, at };
-            identities.judge(&topic, id(told), None, source)
+            identities.judge(&topic, id(reported), None, source)
         };
         assert_eq!([judge('a', 1), judge('b', 3), judge('a', 2), judge('b', 4)], [Present, Present, Outdated, Present]);
     }
@@ -246,7 +246,7 @@ mod tests {
     fn with_more_topics_than_are_remembered_the_first_answer_is_not_simply_taken() {
         let (mut identities, at, mut number) = (Identities::default(), Instant::now(), 0);
         let mut known = HashMap::new();
-        let mut told = |identities: &mut Identities, known: &HashMap<TopicName, Arc<TopicInfo>>, topic: &str, told| {
+        let mut learn = |identities: &mut Identities, known: &HashMap<TopicName, Arc<TopicInfo>>, topic: &str, told| {
             number += 1;
             let (topic, address) = (name(topic), Arc::from("broker-1:9092"));
             let before = known.get(&topic).and_then(|info| info.id);
@@ -259,17 +259,17 @@ mod tests {
             )
         };
         let info = |id| TopicInfo { name: name("known"), id: Some(id), partitions: Vec::new() };
-        told(&mut identities, &known, "known", 'b');
+        learn(&mut identities, &known, "known", 'b');
         known.insert(name("known"), Arc::new(info(id('b'))));
-        told(&mut identities, &known, "deleted", 'a');
-        told(&mut identities, &known, "deleted", 'b');
-        for n in 0..MOST_TOPICS {
+        learn(&mut identities, &known, "deleted", 'a');
+        learn(&mut identities, &known, "deleted", 'b');
+        for n in 0..MAX_TOPICS {
             let topic = format!("other-{n}");
-            told(&mut identities, &known, &topic, 'c');
+            learn(&mut identities, &known, &topic, 'c');
             known.insert(name(&topic), Arc::new(TopicInfo { name: name(&topic), ..info(id('c')) }));
         }
-        assert!(identities.0.len() < MOST_TOPICS && !identities.remembers(&name("known")));
-        assert_eq!(told(&mut identities, &known, "known", 'a'), Doubtful);
-        assert_eq!(told(&mut identities, &known, "deleted", 'a'), Outdated);
+        assert!(identities.0.len() < MAX_TOPICS && !identities.remembers(&name("known")));
+        assert_eq!(learn(&mut identities, &known, "known", 'a'), Doubtful);
+        assert_eq!(learn(&mut identities, &known, "deleted", 'a'), Outdated);
     }
 }

@@ -1,5 +1,5 @@
-//! Brokers whose metadata is older than what another one has told. For a moment that is how an election looks; for
-//! longer it is a broker that is cut off from the controllers, which its log shows and ours should.
+//! Brokers whose metadata is older than that of other brokers. Briefly this is normal after an election; for longer
+//! it means a broker that is cut off from the controllers, which the bridge logs.
 
 use crate::record::{TopicName, TopicPartition};
 use std::collections::HashMap;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
-pub(super) struct Outdated(HashMap<Arc<str>, Since>);
+pub(super) struct OutdatedBrokers(HashMap<Arc<str>, OutdatedSince>);
 
-struct Since {
+struct OutdatedSince {
     first: Instant,
-    /// Where it was outdated last.
-    place: TopicPartition,
+    /// The partition for which it was outdated last.
+    topic_partition: TopicPartition,
     logged: Logged,
 }
 
@@ -25,33 +25,33 @@ enum Logged {
     Yes,
 }
 
-impl Outdated {
-    /// Notes an answer of the broker at `address` about `topics`, with the first partition for which another broker has
-    /// told a newer leader epoch. Says it once per broker and outage.
+impl OutdatedBrokers {
+    /// Notes a response of the broker at `address` about `topics`, with the first partition for which another broker
+    /// has reported a newer leader epoch. Logs once per broker and outage.
     pub fn note(&mut self, address: &Arc<str>, topics: &[TopicName], newer: Option<TopicPartition>, now: Instant) {
-        let Some(place) = newer else {
-            // Most topics have had no election meanwhile: an answer about them proves nothing.
-            if self.0.get(address).is_none_or(|since| !topics.contains(&since.place.topic)) {
+        let Some(topic_partition) = newer else {
+            // Most topics had no election meanwhile, so a response about them proves nothing.
+            if self.0.get(address).is_none_or(|since| !topics.contains(&since.topic_partition.topic)) {
                 return;
             }
             if self.0.remove(address).is_some_and(|since| since.logged == Logged::Yes) {
-                log::info!("{address} knows the present leaders again");
+                log::info!("{address} reports current leaders again");
             }
             return;
         };
-        let new = || Since { first: now, place: place.clone(), logged: Logged::Not };
+        let new = || OutdatedSince { first: now, topic_partition: topic_partition.clone(), logged: Logged::Not };
         let since = self.0.entry(address.clone()).or_insert_with(new);
-        since.place = place.clone();
+        since.topic_partition = topic_partition.clone();
         if since.logged == Logged::Not && now.saturating_duration_since(since.first) >= PATIENCE {
             since.logged = Logged::Yes;
             log::warn!(
-                "{address} names an outdated leader of {place}; it may be cut off from the controllers, and the other brokers' \
+                "{address} names an outdated leader of {topic_partition}; it may be cut off from the controllers, and the other brokers' \
                  metadata is used"
             );
         }
     }
 
-    /// Forgets brokers that are not part of the cluster any more.
+    /// Removes brokers that left the cluster.
     pub fn retain(&mut self, is_known: impl Fn(&Arc<str>) -> bool) {
         self.0.retain(|address, _| is_known(address));
     }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_answer_about_other_topics_does_not_prove_that_a_broker_is_up_to_date() {
-        let (mut outdated, address, now) = (Outdated::default(), Arc::from("kafka:9092"), Instant::now());
+        let (mut outdated, address, now) = (OutdatedBrokers::default(), Arc::from("kafka:9092"), Instant::now());
         let [elected, other] = ["elected", "other"].map(|name| TopicName::new(name).unwrap());
         let newer = || Some(TopicPartition { topic: elected.clone(), partition: 0 });
         outdated.note(&address, std::slice::from_ref(&elected), newer(), now);

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::ask::{AttemptResult, HEDGE};
+use super::rotation::{HEDGE, MetadataReply};
 use super::topics::{Certainty, TopicLookup};
 use super::*;
 use crate::broker::{AutoCreate, TopicInfo};
@@ -12,7 +12,7 @@ fn name(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
 }
 
-fn nobody() -> String {
+fn closed_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
@@ -20,12 +20,12 @@ fn nobody() -> String {
 fn any_bootstrap_address_that_answers_will_do() {
     let alive = broker(|_| Some(metadata(&[(1, "127.0.0.1:1")], &[])));
     for _ in 0..10 {
-        ClusterClient::new(testing::settings(&[&nobody(), &alive.address, &nobody()])).ping().unwrap();
+        ClusterClient::new(testing::settings(&[&closed_address(), &alive.address, &closed_address()])).ping().unwrap();
     }
 }
 
 #[test]
-fn topics_are_answered_in_the_order_asked() {
+fn topics_are_returned_in_the_order_of_the_request() {
     let alive = broker(|asked| {
         assert_eq!(asked.key, METADATA);
         Some(metadata(&[(1, "h:1")], &[("b", 0, &[1, -1]), ("denied", 29, &[]), ("electing", 5, &[]), ("a", 0, &[1])]))
@@ -46,7 +46,7 @@ fn topics_are_answered_in_the_order_asked() {
 }
 
 #[test]
-fn a_topic_is_made_only_where_that_is_asked_for() {
+fn a_topic_is_created_only_on_request() {
     let flags = Arc::new(Mutex::new(Vec::new()));
     let noted = flags.clone();
     let alive = broker(move |asked| {
@@ -62,7 +62,7 @@ fn a_topic_is_made_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn brokers_learnt_from_the_first_take_over_when_it_is_gone() {
+fn brokers_learned_from_the_first_take_over_when_it_is_gone() {
     let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
     let address = second.address.clone();
     let first = broker(move |_| Some(metadata(&[(2, &address)], &[])));
@@ -97,13 +97,13 @@ fn a_broker_that_falls_silent_leaves_time_for_another() {
 }
 
 #[test]
-fn while_nobody_answers_the_reason_comes_at_once() {
+fn during_an_outage_the_reason_is_returned_at_once() {
     let closing = testing::Impostor::start(drop);
     let cluster = ClusterClient::new(closing.settings());
     let why = cluster.ping().unwrap_err();
     assert!(matches!(&why, BrokerError::Unavailable(text) if text.contains(&closing.address)), "{why:?}");
-    cluster.note_away(&why);
-    cluster.view().away.as_mut().unwrap().next = Instant::now() + Duration::from_secs(60);
+    cluster.note_outage(&why);
+    cluster.view().outage.as_mut().unwrap().retry_at = Instant::now() + Duration::from_secs(60);
     let tried = closing.connections();
     assert_eq!(cluster.list_topics(), Err(why.clone()));
     assert_eq!(cluster.versions().unwrap_err(), why);
@@ -111,7 +111,7 @@ fn while_nobody_answers_the_reason_comes_at_once() {
 }
 
 #[test]
-fn whoever_waited_while_nobody_answered_does_not_try_again() {
+fn a_caller_that_waited_during_an_outage_does_not_retry() {
     let silent = testing::Impostor::start(|mut stream| while testing::next_request(&mut stream).is_some() {});
     let settings = WireSettings { connect_timeout: Duration::from_millis(300), ..silent.settings() };
     let cluster = ClusterClient::new(settings);
@@ -126,11 +126,11 @@ fn whoever_waited_while_nobody_answered_does_not_try_again() {
 }
 
 #[test]
-fn it_answers_again_when_the_broker_comes_back() {
+fn requests_succeed_again_when_the_broker_comes_back() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let cluster = ClusterClient::new(testing::settings(&[&address, &nobody()]));
+    let cluster = ClusterClient::new(testing::settings(&[&address, &closed_address()]));
     cluster.ping().unwrap_err();
     let alive = broker(|_| Some(metadata(&[], &[])));
     let cluster = ClusterClient { settings: alive.settings(), ..cluster };
@@ -139,7 +139,7 @@ fn it_answers_again_when_the_broker_comes_back() {
         assert!(Instant::now() < deadline, "{error}");
         std::thread::yield_now();
     }
-    assert!(cluster.view().away.is_none());
+    assert!(cluster.view().outage.is_none());
 }
 
 #[test]
@@ -156,8 +156,8 @@ fn a_broker_that_lags_behind_does_not_bring_back_an_earlier_leader() {
     };
     assert_eq!(kept(info(7, 1, 4), info(7, 2, 5)), 2);
     assert_eq!(kept(info(7, 1, 6), info(7, 2, 5)), 1);
-    assert_eq!(kept(info(8, 1, 0), info(7, 2, 5)), 1, "made anew");
-    assert_eq!(kept(info(0, 1, 0), info(0, 2, 5)), 1, "cannot be told from one made anew");
+    assert_eq!(kept(info(8, 1, 0), info(7, 2, 5)), 1, "recreated");
+    assert_eq!(kept(info(0, 1, 0), info(0, 2, 5)), 1, "cannot be told apart from a recreated one");
 }
 
 #[test]
@@ -170,18 +170,18 @@ fn a_broker_that_lags_behind_does_not_take_partitions_away() {
     };
     let mut fresh = info(7, 2);
     let outdated = super::metadata::keep_newer_leaders(&mut fresh, &info(7, 4));
-    assert_eq!((fresh, outdated.map(|place| place.partition)), (info(7, 4), Some(2)));
+    assert_eq!((fresh, outdated.map(|tp| tp.partition)), (info(7, 4), Some(2)));
     let mut recreated = info(8, 2);
     assert_eq!(super::metadata::keep_newer_leaders(&mut recreated, &info(7, 4)), None);
     assert_eq!(recreated, info(8, 2));
 }
 
 #[test]
-fn a_broker_whose_quota_is_used_up_does_not_delay_questions_that_others_can_answer() {
+fn a_throttled_broker_does_not_delay_requests_that_others_can_answer() {
     let second = broker(|_| Some(metadata(&[], &[])));
     let address = second.address.clone();
     let first = broker(move |_| {
-        // The throttle time comes first; it is longer than pauses can be.
+        // The throttle time is the first field; it is longer than back-off pauses can be.
         Some([&600_000i32.to_be_bytes()[..], &metadata(&[(2, &address)], &[])[4..]].concat())
     });
     let cluster = ClusterClient::new(first.settings());
@@ -193,17 +193,17 @@ fn a_broker_whose_quota_is_used_up_does_not_delay_questions_that_others_can_answ
 }
 
 #[test]
-fn after_all_brokers_were_away_all_of_them_are_asked_in_turn() {
-    let away = Arc::new(AtomicBool::new(true));
+fn after_an_outage_all_brokers_are_asked_in_turn() {
+    let outage = Arc::new(AtomicBool::new(true));
     let addresses: Arc<OnceLock<Vec<String>>> = Arc::default();
     let brokers: Vec<_> = (0..3)
         .map(|_| {
-            let (away, addresses) = (away.clone(), addresses.clone());
+            let (outage, addresses) = (outage.clone(), addresses.clone());
             testing::Impostor::start(move |mut stream| {
                 while let Some(asked) = testing::next_request(&mut stream) {
                     let nodes: Vec<_> = (1..).zip(addresses.wait().iter().map(String::as_str)).collect();
                     let body = match asked.key {
-                        _ if away.load(Ordering::SeqCst) => return,
+                        _ if outage.load(Ordering::SeqCst) => return,
                         testing::API_VERSIONS => testing::api_versions(),
                         _ => metadata(&nodes, &[("t", 0, &[1])]),
                     };
@@ -217,9 +217,9 @@ fn after_all_brokers_were_away_all_of_them_are_asked_in_turn() {
     let cluster = ClusterClient::new(testing::settings(&bootstrap));
     for _ in 0..5 {
         cluster.ping().unwrap_err();
-        cluster.view().away.as_mut().unwrap().next = Instant::now();
+        cluster.view().outage.as_mut().unwrap().retry_at = Instant::now();
     }
-    away.store(false, Ordering::SeqCst);
+    outage.store(false, Ordering::SeqCst);
     let before: Vec<_> = brokers.iter().map(testing::Impostor::connections).collect();
     for _ in 0..3 {
         cluster.refresh(&name("t"), AutoCreate::Never).unwrap();
@@ -229,7 +229,7 @@ fn after_all_brokers_were_away_all_of_them_are_asked_in_turn() {
 }
 
 #[test]
-fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
+fn a_broker_that_rejects_the_client_is_not_retried_at_once() {
     let address = Arc::new(std::sync::OnceLock::<String>::new());
     let (own, first) = (address.clone(), std::sync::atomic::AtomicBool::new(true));
     let refusing = testing::Impostor::start(move |mut stream| {
@@ -252,7 +252,7 @@ fn a_broker_that_does_not_accept_us_is_not_asked_again_at_once() {
     assert!(refusing.connections() <= 3, "{}", refusing.connections());
 }
 
-/// A broker that answers nothing from the moment on when that is told.
+/// A broker that stops responding once its flag is set.
 fn freezing(metadata: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> (testing::Impostor, Arc<AtomicBool>) {
     let frozen = Arc::new(AtomicBool::default());
     let is_frozen = frozen.clone();
@@ -289,7 +289,7 @@ fn a_frozen_broker_delays_metadata_by_about_a_second() {
 }
 
 #[test]
-fn a_broker_that_is_only_slow_is_waited_for_where_no_other_answers() {
+fn a_slow_broker_is_waited_for_if_no_other_responds() {
     let first = testing::Impostor::start(move |mut stream| {
         while let Some(asked) = testing::next_request(&mut stream) {
             let versions = asked.key == testing::API_VERSIONS;
@@ -299,7 +299,7 @@ fn a_broker_that_is_only_slow_is_waited_for_where_no_other_answers() {
         }
     });
     let settings = WireSettings {
-        bootstrap: vec![first.address.clone(), nobody()],
+        bootstrap: vec![first.address.clone(), closed_address()],
         request_timeout: Duration::from_secs(60),
         ..first.settings()
     };
@@ -311,7 +311,7 @@ fn a_broker_that_is_only_slow_is_waited_for_where_no_other_answers() {
 }
 
 #[test]
-fn questions_about_leaders_go_to_the_brokers_in_turn() {
+fn requests_for_leaders_rotate_over_the_brokers() {
     let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
     let addresses: Arc<OnceLock<Vec<String>>> = Arc::default();
     let brokers: Vec<_> = (0..3usize)
@@ -338,7 +338,7 @@ fn questions_about_leaders_go_to_the_brokers_in_turn() {
 }
 
 #[test]
-fn a_sign_of_life_comes_from_the_broker_that_answered_last() {
+fn a_ping_goes_to_the_broker_that_responded_last() {
     let second = broker(|_| Some(metadata(&[], &[("t", 0, &[2])])));
     let address = second.address.clone();
     let first = broker(move |_| Some(metadata(&[(2, &address)], &[])));
@@ -350,7 +350,7 @@ fn a_sign_of_life_comes_from_the_broker_that_answered_last() {
 }
 
 #[test]
-fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() {
+fn a_recreated_topic_stays_so_in_spite_of_a_broker_that_is_cut_off() {
     use kafka_protocol::messages::MetadataResponse;
     use kafka_protocol::messages::metadata_response::{
         MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -371,29 +371,29 @@ fn a_topic_that_was_recreated_stays_so_whatever_a_broker_that_is_cut_off_says() 
             |node: i32| MetadataResponseBroker::default().with_node_id(node.into()).with_host(host(node)).with_port(9);
         let brokers = (1..=4).map(node).collect();
         let answer = MetadataResponse::default().with_brokers(brokers).with_topics(topic.into_iter().collect());
-        AttemptResult { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
+        MetadataReply { answer, address: format!("broker-{broker}:9").into(), number: number.get() }
     };
-    // What comes of one question to these brokers.
-    let told = |answers: &[(i32, Option<u128>)]| {
+    // The result of one request to these brokers.
+    let learned = |answers: &[(i32, Option<u128>)]| {
         let topic = name("t");
         let mut lookups = [TopicLookup::new(&topic)];
-        answers.iter().for_each(|(broker, id)| cluster.learn(&mut lookups, &answer(*broker, *id)));
+        answers.iter().for_each(|(broker, id)| cluster.apply_reply(&mut lookups, &answer(*broker, *id)));
         let [TopicLookup { result, certainty, .. }] = lookups;
         (result.map(|info| info.id.unwrap().as_u128()), certainty)
     };
     let certain = |id| (Ok(id), Certainty::Certain);
     let missing = || Err(BrokerError::UnknownTopic(name("t")));
-    assert_eq!(told(&[(1, Some(7)), (2, Some(7))]), certain(7));
-    assert_eq!(told(&[(2, None)]), (missing(), Certainty::Doubtful));
-    assert_eq!(told(&[(2, Some(8))]), certain(8));
-    assert_eq!(told(&[(1, Some(7))]), certain(8));
-    assert_eq!(told(&[(3, Some(8))]), certain(8));
-    assert_eq!(told(&[(1, Some(7))]), certain(8));
-    assert_eq!(told(&[(4, Some(9))]), (Ok(8), Certainty::Doubtful));
+    assert_eq!(learned(&[(1, Some(7)), (2, Some(7))]), certain(7));
+    assert_eq!(learned(&[(2, None)]), (missing(), Certainty::Doubtful));
+    assert_eq!(learned(&[(2, Some(8))]), certain(8));
+    assert_eq!(learned(&[(1, Some(7))]), certain(8));
+    assert_eq!(learned(&[(3, Some(8))]), certain(8));
+    assert_eq!(learned(&[(1, Some(7))]), certain(8));
+    assert_eq!(learned(&[(4, Some(9))]), (Ok(8), Certainty::Doubtful));
     assert_eq!(cluster.cached(&name("t")).unwrap().id.unwrap().as_u128(), 8);
-    // Deleted: the old one is not there again either.
-    assert_eq!(told(&[(3, None), (2, None)]), (missing(), Certainty::Certain));
-    assert!(matches!(told(&[(1, Some(7))]), (Err(BrokerError::StaleMetadata(_)), Certainty::Certain)));
+    // Deleted: the old topic must not come back either.
+    assert_eq!(learned(&[(3, None), (2, None)]), (missing(), Certainty::Certain));
+    assert!(matches!(learned(&[(1, Some(7))]), (Err(BrokerError::StaleMetadata(_)), Certainty::Certain)));
 }
 
 #[test]

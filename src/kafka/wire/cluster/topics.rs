@@ -1,11 +1,11 @@
-//! What is known of topics, by the answers of several brokers.
+//! Topic metadata, combined from the responses of several brokers.
 //!
-//! A broker that lags behind, or is cut off from the controllers, does not know every topic that exists, and nothing in
-//! its answer says so. So a topic is missing only where two brokers say so, and it stays known until then. A topic that
-//! is new to us is asked for twice as well: later answers are compared with what is known, the first one cannot be.
+//! A broker that lags behind, or is cut off from the controllers, may not know every topic, and nothing in its
+//! response says so. A topic is therefore missing only if two brokers say so, and stays known until then. A new topic
+//! is looked up twice as well: later responses are compared with the cached one, the first cannot be.
 
-use super::ask::{AddressKind, AttemptResult, BrokerTurn};
 use super::identity::{AnswerSource, IdentityVerdict};
+use super::rotation::{AddressKind, BrokerTurn, MetadataReply};
 use super::{ClusterClient, View};
 use crate::broker::{AutoCreate, BrokerError, Remedy, TopicInfo};
 use crate::kafka::wire::metadata;
@@ -15,20 +15,20 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Brokers that must not know a topic, where there are so many.
-const AGREED: usize = 2;
+/// Brokers that must agree that a topic is missing, if there are that many.
+const QUORUM: usize = 2;
 
-/// Brokers that are asked about a topic in doubt: one behind an address of several, and two more.
-const MOST_ASKED: usize = 3;
+/// Brokers asked about a topic in doubt: one behind a shared address, and two more.
+const MAX_QUERIED: usize = 3;
 
-/// Whether an answer needs that of another broker beside it.
+/// Whether a result needs confirmation by another broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
     Certain,
     Doubtful,
 }
 
-/// A topic that brokers are asked about until they agree.
+/// A topic that is looked up until brokers agree.
 pub(super) struct TopicLookup<'a> {
     name: &'a TopicName,
     pub(super) result: Result<TopicInfo, BrokerError>,
@@ -59,13 +59,15 @@ impl<'a> TopicLookup<'a> {
 }
 
 impl ClusterClient {
-    /// All topics but internal ones, by name, fresh from a broker. Where it contradicts what is known, others are asked.
+    /// All topics except internal ones, by name, fresh from a broker. If the response contradicts the cache, other
+    /// brokers are asked.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
-        let AttemptResult { answer, address, .. } = self.ask(&metadata::all(), BrokerTurn::Last)?;
+        let MetadataReply { answer, address, .. } =
+            self.request_metadata(&metadata::all_topics_request(), BrokerTurn::Last)?;
         if answer.brokers.is_empty() && answer.topics.is_empty() {
             return Err(does_not_know_the_cluster(&address));
         }
-        let mut listed = metadata::listed(&answer);
+        let mut listed = metadata::listed_topics(&answer);
         let doubtful = doubtful(&self.view(), &answer, &mut listed);
         if doubtful.is_empty() {
             return Ok(listed);
@@ -89,7 +91,7 @@ impl ClusterClient {
         Ok(topics.into_values().collect())
     }
 
-    /// One answer for each of `topics`, in order, fresh from brokers; remembered for [`cached`](Self::cached).
+    /// One result for each of `topics`, in order, fresh from brokers; cached for [`cached`](Self::cached).
     pub fn topics(
         &self,
         topics: &[TopicName],
@@ -99,35 +101,39 @@ impl ClusterClient {
             return Ok(Vec::new());
         }
         let mut lookups: Vec<_> = topics.iter().map(TopicLookup::new).collect();
-        let asked = self.ask(&metadata::some(topics, auto_create), BrokerTurn::Next)?;
-        self.learn(&mut lookups, &asked);
-        let mut heard = vec![asked.address];
-        while heard.len() < MOST_ASKED {
+        let asked = self.request_metadata(&metadata::topics_request(topics, auto_create), BrokerTurn::Next)?;
+        self.apply_reply(&mut lookups, &asked);
+        let mut responded = vec![asked.address];
+        while responded.len() < MAX_QUERIED {
             let doubtful: Vec<_> = lookups.iter().filter(|l| l.is_doubtful()).map(|l| l.name.clone()).collect();
             if doubtful.is_empty() {
                 break;
             }
-            let Ok(asked) = self.ask(&metadata::some(&doubtful, auto_create), BrokerTurn::Other(&heard)) else { break };
-            self.learn(&mut lookups, &asked);
-            heard.push(asked.address);
+            let Ok(asked) =
+                self.request_metadata(&metadata::topics_request(&doubtful, auto_create), BrokerTurn::Other(&responded))
+            else {
+                break;
+            };
+            self.apply_reply(&mut lookups, &asked);
+            responded.push(asked.address);
         }
         Ok(lookups.into_iter().map(TopicLookup::into_result).collect())
     }
 
-    /// A topic fresh from brokers.
+    /// Fresh metadata of a topic.
     pub fn refresh(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
         let mut found = self.topics(std::slice::from_ref(topic), auto_create)?;
         found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
     }
 
-    /// Brings an answer about those in doubt in line with what other brokers have told, and remembers it.
-    pub(super) fn learn(&self, lookups: &mut [TopicLookup<'_>], asked: &AttemptResult) {
-        let AttemptResult { answer, address, number } = asked;
+    /// Merges a response about the topics in doubt with those of other brokers, and caches the result.
+    pub(super) fn apply_reply(&self, lookups: &mut [TopicLookup<'_>], asked: &MetadataReply) {
+        let MetadataReply { answer, address, number } = asked;
         let (now, kind) = (Instant::now(), asked.address_kind());
-        let agreed = asked.brokers().len().min(AGREED);
+        let agreed = asked.brokers().len().min(QUORUM);
         let doubtful: Vec<_> = lookups.iter_mut().filter(|lookup| lookup.is_doubtful()).collect();
         let names: Vec<_> = doubtful.iter().map(|lookup| lookup.name.clone()).collect();
-        let found = metadata::found(answer, &names);
+        let found = metadata::found_topics(answer, &names);
         let mut view = self.view();
         let View { topics, identities, outdated, .. } = &mut *view;
         let mut newer = None;
@@ -161,9 +167,9 @@ impl ClusterClient {
                         }
                     }
                 }
-                // Another one has told what it knows of it.
+                // Another broker has returned the topic.
                 Err(_) if lookup.result.is_ok() => continue,
-                // A broker that has just started knows nothing of the cluster, nor of its topics (before KRaft).
+                // A broker that has just started knows nothing of the cluster and its topics (before KRaft).
                 Err(BrokerError::UnknownTopic(_)) if answer.brokers.is_empty() => {
                     lookup.certainty = Certainty::Doubtful;
                     Err(does_not_know_the_cluster(address))
@@ -181,7 +187,7 @@ impl ClusterClient {
                     if error.remedy() == Remedy::GiveUp {
                         topics.remove(name);
                     }
-                    Err(self.name_us(error))
+                    Err(self.with_principal(error))
                 }
             };
         }
@@ -193,8 +199,8 @@ fn does_not_know_the_cluster(address: &str) -> BrokerError {
     BrokerError::StaleMetadata(format!("{address} does not know the cluster yet"))
 }
 
-/// Topics of which a list of all topics says something else than is known: it does not have them, has them under another
-/// id, or still has them. Leaders that are older than those known are corrected.
+/// Topics for which a list of all topics contradicts the cache: they are absent, have another id, or were deleted.
+/// Replaces leaders that are older than the cached ones.
 fn doubtful(view: &View, answer: &MetadataResponse, listed: &mut [TopicInfo]) -> Vec<TopicName> {
     let told: HashSet<&str> = answer.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
     let mut doubtful: Vec<_> = view.topics.keys().filter(|name| !told.contains(name.as_str())).cloned().collect();

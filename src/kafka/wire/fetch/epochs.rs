@@ -1,10 +1,9 @@
-//! Whether a log still is what was read of it (KIP-320). After an unclean leader election it may have been truncated and
-//! have grown past the place where its readers are.
+//! Detects truncated logs by leader epochs (KIP-320). After an unclean leader election a log may have been truncated
+//! and have grown past the positions of its readers.
 //!
-//! From version 12 on a Fetch answer says so (KIP-595). Before that OffsetForLeaderEpoch is asked, once for each epoch
-//! that was read last under each new leader: while it leads, the earlier part of its log does not change.
+//! From v12 on, a Fetch response reports this (KIP-595). For older brokers OffsetForLeaderEpoch is sent, once for
+//! each last-read epoch under each new leader: while a broker leads, the earlier part of its log does not change.
 
-use super::session::DIVERGENCE;
 use crate::broker::{BrokerError, FetchPosition, FetchResult, Operation, TopicId};
 use crate::kafka::wire::connection::BrokerConnection;
 use crate::kafka::wire::errors::{self, ErrorContext};
@@ -17,103 +16,112 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Of OffsetForLeaderEpoch.
+/// First version of Fetch that reports a diverging log (KIP-595).
+pub const DIVERGENCE: i16 = 12;
+/// Newest supported version of OffsetForLeaderEpoch.
 pub const VERSION: i16 = 4;
 const CONSUMER: i32 = -1;
-/// Answers that are remembered.
-const MOST: usize = 10_000;
+/// Limit of remembered responses.
+const MAX_REMEMBERED: usize = 10_000;
 
-/// An epoch as the protocol has it.
+/// An epoch as an int32 of the protocol; -1 where unknown.
 pub fn wire_epoch(epoch: Epoch) -> i32 {
     i32::try_from(epoch).unwrap_or(-1)
 }
 
-/// What a Fetch answer says about the record before the asked offset.
-pub fn divergence(want: &FetchPosition, told: &EpochEndOffset) -> Result<(), BrokerError> {
-    if told.epoch < 0 && told.end_offset < 0 {
+/// Checks the diverging epoch of a Fetch response against the record before the fetched offset. Fails with
+/// `Truncated`, or with `Corrupt` if the response contradicts itself.
+pub fn check_divergence(position: &FetchPosition, diverging: &EpochEndOffset) -> Result<(), BrokerError> {
+    if diverging.epoch < 0 && diverging.end_offset < 0 {
         return Ok(());
     }
-    match judge(want, told.epoch.into(), told.end_offset) {
-        Ok(()) => Err(contradiction(want, told.epoch.into(), told.end_offset)),
+    match judge(position, diverging.epoch.into(), diverging.end_offset) {
+        Ok(()) => Err(contradiction(position, diverging.epoch.into(), diverging.end_offset)),
         truncated => truncated,
     }
 }
 
-/// `epoch` is the log's largest one up to the wanted one, and ends at `end`. Every error is one step back, in the
-/// offset or the epoch, so that the next question cannot be the same.
-fn judge(want: &FetchPosition, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
-    let place = place(want);
+/// `epoch` is the largest epoch of the log up to the requested one, and ends at offset `end`. Every error is a step
+/// back in the offset or the epoch, so the next request differs.
+fn judge(position: &FetchPosition, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
+    let place = topic_partition(position);
     if epoch < 0 || end < 0 {
-        // The leader has never heard of an epoch so late: its log is another one.
+        // The leader does not know any epoch so late: its log is a different one.
         return Err(BrokerError::Truncated { place, end: 0, epoch: NO_EPOCH });
     }
-    if epoch > want.last_epoch {
-        return Err(contradiction(want, epoch, end));
+    if epoch > position.last_epoch {
+        return Err(contradiction(position, epoch, end));
     }
-    if epoch < want.last_epoch || end < want.offset {
+    if epoch < position.last_epoch || end < position.offset {
         return Err(BrokerError::Truncated { place, end, epoch });
     }
     Ok(())
 }
 
-fn contradiction(want: &FetchPosition, epoch: Epoch, end: Offset) -> BrokerError {
-    let FetchPosition { offset, last_epoch, .. } = want;
+fn contradiction(position: &FetchPosition, epoch: Epoch, end: Offset) -> BrokerError {
+    let FetchPosition { offset, last_epoch, .. } = position;
     BrokerError::Corrupt(format!(
         "{}: asked for offset {offset} after leader epoch {last_epoch}, the broker said that epoch {epoch} ends at {end}",
-        place(want)
+        topic_partition(position)
     ))
 }
 
-fn place(want: &FetchPosition) -> TopicPartition {
-    TopicPartition { topic: want.topic.clone(), partition: want.partition }
+fn topic_partition(position: &FetchPosition) -> TopicPartition {
+    TopicPartition { topic: position.topic.clone(), partition: position.partition }
 }
 
-/// A partition under a leader, and an epoch that was asked for.
+/// A partition under a leader, and the epoch in question.
 type EpochKey = (TopicName, TopicId, Partition, i32, Epoch);
 
-/// What leaders have said of the ends of epochs.
+/// End offsets of epochs, as reported by leaders.
 #[derive(Default)]
 pub struct EpochEnds(HashMap<EpochKey, (Epoch, Offset)>);
 
 impl EpochEnds {
-    /// The wants that cannot be fetched as they are, and why: for brokers whose Fetch answers do not tell.
+    /// Returns the positions that cannot be fetched, with their errors, for brokers whose Fetch responses do not
+    /// report divergence.
     pub fn check(
         &mut self,
         connection: &mut BrokerConnection,
-        wants: &[FetchPosition],
+        positions: &[FetchPosition],
         fetch_version: i16,
         timeout: Duration,
     ) -> Result<Vec<FetchResult>, BrokerError> {
         if fetch_version >= DIVERGENCE {
             return Ok(Vec::new());
         }
-        // What the leader wrote itself, it has. Before Kafka 2.1 nobody tells which epoch leads.
-        let doubtful = |want: &&FetchPosition| want.last_epoch >= 0 && Epoch::from(want.leader_epoch) > want.last_epoch;
-        self.ask(connection, wants.iter().filter(doubtful), timeout)
+        // A leader has every record that it wrote itself. Before Kafka 2.1 leader epochs are unknown.
+        let doubtful = |position: &&FetchPosition| {
+            position.last_epoch >= 0 && Epoch::from(position.leader_epoch) > position.last_epoch
+        };
+        self.ask(connection, positions.iter().filter(doubtful), timeout)
     }
 
-    /// A leader that does not know the epoch at all calls the offset out of range, whatever it is.
+    /// Turns `OffsetOutOfRange` into `Truncated` where that is the cause: a leader that does not know the epoch
+    /// reports any offset as out of range.
     pub fn explain(
         &mut self,
         connection: &mut BrokerConnection,
-        wants: &[FetchPosition],
+        positions: &[FetchPosition],
         fetched: &mut [FetchResult],
         timeout: Duration,
     ) -> Result<(), BrokerError> {
         let is_out = |f: &FetchResult| matches!(f.result, Err(BrokerError::OffsetOutOfRange(_)));
-        let out = |want: &&FetchPosition| {
-            let own = |f: &FetchResult| f.topic == want.topic && f.partition == want.partition;
-            want.last_epoch >= 0 && fetched.iter().any(|f| own(f) && is_out(f))
+        let out = |position: &&FetchPosition| {
+            let own = |f: &FetchResult| f.topic == position.topic && f.partition == position.partition;
+            position.last_epoch >= 0 && fetched.iter().any(|f| own(f) && is_out(f))
         };
-        let wants: Vec<&FetchPosition> = wants.iter().filter(out).collect();
-        // The leader's present epoch has grown since it was asked about.
-        for want in &wants {
-            self.0.remove(&key(want));
+        let positions: Vec<&FetchPosition> = positions.iter().filter(out).collect();
+        // The end of the current epoch has moved since it was requested.
+        for position in &positions {
+            self.0.remove(&key(position));
         }
-        for told in self.ask(connection, wants.into_iter(), timeout)? {
-            let own = |f: &&mut FetchResult| f.topic == told.topic && f.partition == told.partition;
-            if let (Some(fetched), Err(BrokerError::Truncated { .. })) = (fetched.iter_mut().find(own), &told.result) {
-                fetched.result = told.result;
+        for truncated in self.ask(connection, positions.into_iter(), timeout)? {
+            let own = |f: &&mut FetchResult| f.topic == truncated.topic && f.partition == truncated.partition;
+            if let (Some(fetched), Err(BrokerError::Truncated { .. })) =
+                (fetched.iter_mut().find(own), &truncated.result)
+            {
+                fetched.result = truncated.result;
             }
         }
         Ok(())
@@ -122,54 +130,60 @@ impl EpochEnds {
     fn ask<'w>(
         &mut self,
         connection: &mut BrokerConnection,
-        wants: impl Iterator<Item = &'w FetchPosition> + Clone,
+        positions: impl Iterator<Item = &'w FetchPosition> + Clone,
         timeout: Duration,
     ) -> Result<Vec<FetchResult>, BrokerError> {
-        let unknown: Vec<&FetchPosition> = wants.clone().filter(|want| !self.0.contains_key(&key(want))).collect();
+        let unknown: Vec<&FetchPosition> =
+            positions.clone().filter(|position| !self.0.contains_key(&key(position))).collect();
         let mut failed = Vec::new();
         if !unknown.is_empty() {
             let Ok(version) = connection.version_for::<OffsetForLeaderEpochRequest>(VERSION) else {
                 return Ok(Vec::new());
             };
             let answer = connection.call(&request(&unknown), version, timeout)?;
-            if self.0.len() + unknown.len() > MOST {
+            if self.0.len() + unknown.len() > MAX_REMEMBERED {
                 self.0.clear();
             }
-            for want in unknown {
-                match end_of(&answer, want) {
-                    Ok(end) => drop(self.0.insert(key(want), end)),
-                    // Before version 3 only brokers may ask.
+            for position in unknown {
+                match end_of(&answer, position) {
+                    Ok(end) => drop(self.0.insert(key(position), end)),
+                    // Before v3 only brokers are allowed to send it.
                     Err(BrokerError::Denied(_)) => {}
-                    Err(error) => failed.push(fetched(want, error)),
+                    Err(error) => failed.push(fetched(position, error)),
                 }
             }
         }
-        let judged = |want: &FetchPosition| {
-            let (epoch, end) = self.0.get(&key(want))?;
-            Some(fetched(want, judge(want, *epoch, *end).err()?))
+        let judged = |position: &FetchPosition| {
+            let (epoch, end) = self.0.get(&key(position))?;
+            Some(fetched(position, judge(position, *epoch, *end).err()?))
         };
-        failed.extend(wants.filter_map(judged));
+        failed.extend(positions.filter_map(judged));
         Ok(failed)
     }
 }
 
-fn key(want: &FetchPosition) -> EpochKey {
-    (want.topic.clone(), want.topic_id, want.partition, want.leader_epoch, want.last_epoch)
+fn key(position: &FetchPosition) -> EpochKey {
+    (position.topic.clone(), position.topic_id, position.partition, position.leader_epoch, position.last_epoch)
 }
 
-fn fetched(want: &FetchPosition, error: BrokerError) -> FetchResult {
-    FetchResult { topic: want.topic.clone(), partition: want.partition, offset: want.offset, result: Err(error) }
+fn fetched(position: &FetchPosition, error: BrokerError) -> FetchResult {
+    FetchResult {
+        topic: position.topic.clone(),
+        partition: position.partition,
+        offset: position.offset,
+        result: Err(error),
+    }
 }
 
-/// Where the largest epoch up to each want's last one ends.
-pub fn request(wants: &[&FetchPosition]) -> OffsetForLeaderEpochRequest {
+/// Requests the end of the largest epoch up to the last epoch of each position.
+pub fn request(positions: &[&FetchPosition]) -> OffsetForLeaderEpochRequest {
     let mut topics: BTreeMap<&TopicName, Vec<OffsetForLeaderPartition>> = BTreeMap::new();
-    for want in wants {
+    for position in positions {
         let partition = OffsetForLeaderPartition::default()
-            .with_partition(want.partition)
-            .with_current_leader_epoch(want.leader_epoch)
-            .with_leader_epoch(wire_epoch(want.last_epoch));
-        topics.entry(&want.topic).or_default().push(partition);
+            .with_partition(position.partition)
+            .with_current_leader_epoch(position.leader_epoch)
+            .with_leader_epoch(wire_epoch(position.last_epoch));
+        topics.entry(&position.topic).or_default().push(partition);
     }
     let topic = |(name, partitions): (&TopicName, _)| {
         let name = StrBytes::from_string(name.as_str().to_owned());
@@ -180,12 +194,14 @@ pub fn request(wants: &[&FetchPosition]) -> OffsetForLeaderEpochRequest {
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-pub fn end_of(answer: &OffsetForLeaderEpochResponse, want: &FetchPosition) -> Result<(Epoch, Offset), BrokerError> {
-    let topic = answer.topics.iter().find(|topic| topic.topic.0.as_str() == want.topic.as_str());
-    let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == want.partition));
-    let place = place(want);
-    let end = end.ok_or_else(|| BrokerError::StaleMetadata(format!("{place}: the broker told no end of an epoch")))?;
-    errors::check(end.error_code, ErrorContext::Partition(&place, Operation::Describe), None)?;
+/// The largest epoch up to the requested one, and its end offset, from the response for `position`.
+pub fn end_of(answer: &OffsetForLeaderEpochResponse, position: &FetchPosition) -> Result<(Epoch, Offset), BrokerError> {
+    let topic = answer.topics.iter().find(|topic| topic.topic.0.as_str() == position.topic.as_str());
+    let end = topic.and_then(|topic| topic.partitions.iter().find(|end: &&End| end.partition == position.partition));
+    let partition = topic_partition(position);
+    let end =
+        end.ok_or_else(|| BrokerError::StaleMetadata(format!("{partition}: the response has no end of the epoch")))?;
+    errors::check(end.error_code, ErrorContext::Partition(&partition, Operation::Describe), None)?;
     Ok((end.leader_epoch.into(), end.end_offset))
 }
 

@@ -1,7 +1,7 @@
-//! Incremental fetch sessions (KIP-227): the broker remembers what a reader's long polls ask for, over its connections
-//! too, so that a request names only what has changed since the last one, and an answer only what there is to say.
+//! Incremental fetch sessions (KIP-227): the broker remembers the partitions of a reader's long polls, also across
+//! connections. A request then lists only changed partitions, and a response only those with news.
 
-use super::epochs::wire_epoch;
+use super::epochs::{DIVERGENCE, wire_epoch};
 use crate::broker::{FetchLimits, FetchPosition};
 use crate::record::{Partition, TopicName};
 use kafka_protocol::error::ResponseError;
@@ -11,69 +11,68 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// From 7 on there are sessions.
+/// First version with sessions.
 const SESSIONS: i16 = 7;
-/// From 13 on topics are named by their ids (KIP-516), which all must be known then.
+/// Last version that names topics. Later ones use topic ids (KIP-516), all of which must be known.
 pub const BY_NAME: i16 = 12;
 pub const BY_ID: i16 = 17;
-/// From 12 on a log that has diverged from what was read says so (KIP-595).
-pub const DIVERGENCE: i16 = 12;
 const READ_COMMITTED: i8 = 1;
 
-/// The epoch that asks for a new session, and ends the one that is named.
-const FIRST: i32 = 0;
-/// The epoch of a request without a session.
-const NONE: i32 = -1;
+/// Session epoch that starts a new session and closes the named one.
+const INITIAL_EPOCH: i32 = 0;
+/// Session epoch of a request without a session.
+const FINAL_EPOCH: i32 = -1;
 
-/// What one request asks for, in the words of the protocol.
-type SessionEntry = HashMap<PartitionSlot, FetchPartition>;
-/// As the broker tells places apart: by name or by id, and nil stands for the other. A topic made anew is the same place
-/// by name, and must not be forgotten under its old id after it was asked for under its new one.
-type PartitionSlot = (TopicName, uuid::Uuid, Partition);
+/// The partitions of one request, as protocol structures.
+type SessionPartitions = HashMap<SessionKey, FetchPartition>;
+/// A partition as the broker identifies it: by name or by id, with the nil id in the former case. A topic that was
+/// recreated keeps its key by name, and must not be forgotten under its old id after it was requested under its new
+/// one.
+type SessionKey = (TopicName, uuid::Uuid, Partition);
 
-/// Our side of a session.
+/// The client side of a session.
 #[derive(Debug, Default)]
 pub struct FetchSession {
-    /// 0: the broker has given none.
+    /// 0 without a session.
     id: i32,
-    /// Of the next request.
+    /// Session epoch of the next request.
     epoch: i32,
-    /// What the broker remembers.
-    known: SessionEntry,
-    /// A broker does not take topics by name and by id in one session.
+    /// The partitions that the broker remembers.
+    known: SessionPartitions,
+    /// A session cannot mix topics by name and by id.
     version: i16,
 }
 
 impl FetchSession {
-    /// The next request. A fetch that does not wait is for once, and leaves the session as it is.
-    pub fn request(&mut self, wants: &[FetchPosition], limits: FetchLimits, version: i16) -> FetchRequest {
+    /// Builds the next request. A fetch that does not wait is sent outside the session and leaves it unchanged.
+    pub fn request(&mut self, positions: &[FetchPosition], limits: FetchLimits, version: i16) -> FetchRequest {
         let request = FetchRequest::default()
             .with_max_wait_ms(millis(self.wait(limits, version)))
             .with_min_bytes(1)
             .with_max_bytes(clamp(limits.max_bytes))
             .with_isolation_level(READ_COMMITTED);
         if version < SESSIONS || limits.wait.is_zero() {
-            return request.with_session_epoch(NONE).with_topics(topics(asked(wants, limits, version)));
+            return request.with_session_epoch(FINAL_EPOCH).with_topics(topics(asked(positions, limits, version)));
         }
         if version != self.version {
             self.lost();
             self.version = version;
         }
-        let asked = asked(wants, limits, version);
+        let asked = asked(positions, limits, version);
         let request = request.with_session_id(self.id).with_session_epoch(self.epoch);
-        if self.epoch == FIRST {
+        if self.epoch == INITIAL_EPOCH {
             self.known = asked.iter().cloned().collect();
             return request.with_topics(topics(asked));
         }
-        let now: SessionEntry = asked.iter().cloned().collect();
-        let gone = self.known.keys().filter(|place| !now.contains_key(*place)).cloned().collect();
-        let changed = asked.into_iter().filter(|(place, ask)| self.known.get(place) != Some(ask)).collect();
+        let now: SessionPartitions = asked.iter().cloned().collect();
+        let gone = self.known.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
+        let changed = asked.into_iter().filter(|(key, ask)| self.known.get(key) != Some(ask)).collect();
         self.known = now;
         request.with_topics(topics(changed)).with_forgotten_topics_data(forgotten(gone))
     }
 
-    /// Takes note of an answer to a request of this session. `Forgotten`: the broker has lost the session, and the
-    /// same must be asked in a new one.
+    /// Applies the response to a request of this session. `Forgotten`: the broker has lost the session, and the
+    /// request must be repeated in a new one.
     pub fn answered(&mut self, answer: &FetchResponse, limits: FetchLimits) -> SessionResult {
         if self.version < SESSIONS || limits.wait.is_zero() {
             return SessionResult::Valid;
@@ -84,35 +83,35 @@ impl FetchSession {
             ResponseError::FetchSessionTopicIdError,
         ];
         if forgotten.iter().any(|error| error.code() == answer.error_code) {
-            let began = self.epoch == FIRST;
+            let began = self.epoch == INITIAL_EPOCH;
             self.lost();
-            // A broker that refuses to begin one would do so again.
+            // A broker that rejects a new session would do so again.
             return if began { SessionResult::Valid } else { SessionResult::Forgotten };
         }
         if answer.error_code != 0 || answer.session_id == 0 {
-            // The broker has no place for another session: it may have one the next time.
+            // The broker has no free session; it may have one next time.
             self.lost();
             self.id = 0;
             return SessionResult::Valid;
         }
         self.id = answer.session_id;
-        // Epochs go round to the first after the one that begins a session.
-        self.epoch = self.epoch.checked_add(1).unwrap_or(FIRST + 1);
+        // Session epochs wrap to the first one after the initial epoch.
+        self.epoch = self.epoch.checked_add(1).unwrap_or(INITIAL_EPOCH + 1);
         SessionResult::Valid
     }
 
-    /// A request that begins a session does not wait where the broker has given one before: cut off while it waited, it
-    /// would leave a session that nobody knows of.
+    /// How long the request may wait. One that starts a session does not wait if the broker has granted one before:
+    /// cut off while waiting, it would leave a session whose id is lost.
     fn wait(&self, limits: FetchLimits, version: i16) -> Duration {
-        let begins = version >= SESSIONS && (self.epoch == FIRST || version != self.version);
+        let begins = version >= SESSIONS && (self.epoch == INITIAL_EPOCH || version != self.version);
         if begins && self.id != 0 { Duration::ZERO } else { limits.wait }
     }
 
-    /// An answer did not come, so nobody knows what the broker remembers. The next request begins a new session; it
-    /// names the old one, which the broker then forgets.
+    /// Notes that a response was lost, so the partitions remembered by the broker are unknown. The next request
+    /// starts a new session and names the old one, which the broker then closes.
     pub fn lost(&mut self) {
-        self.epoch = FIRST;
-        self.known = SessionEntry::new();
+        self.epoch = INITIAL_EPOCH;
+        self.known = SessionPartitions::new();
     }
 }
 
@@ -122,33 +121,34 @@ pub enum SessionResult {
     Forgotten,
 }
 
-fn asked(wants: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<(PartitionSlot, FetchPartition)> {
-    let ask = |want: &FetchPosition| {
+fn asked(positions: &[FetchPosition], limits: FetchLimits, version: i16) -> Vec<(SessionKey, FetchPartition)> {
+    let ask = |position: &FetchPosition| {
         FetchPartition::default()
-            .with_partition(want.partition)
-            .with_current_leader_epoch(want.leader_epoch)
-            .with_fetch_offset(want.offset)
-            .with_last_fetched_epoch(if version >= DIVERGENCE { wire_epoch(want.last_epoch) } else { -1 })
+            .with_partition(position.partition)
+            .with_current_leader_epoch(position.leader_epoch)
+            .with_fetch_offset(position.offset)
+            .with_last_fetched_epoch(if version >= DIVERGENCE { wire_epoch(position.last_epoch) } else { -1 })
             .with_partition_max_bytes(clamp(limits.partition_max_bytes))
     };
-    let id =
-        |want: &FetchPosition| if version > BY_NAME { want.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() };
-    let place = |want: &FetchPosition| (want.topic.clone(), id(want), want.partition);
-    wants.iter().map(|want| (place(want), ask(want))).collect()
+    let id = |position: &FetchPosition| {
+        if version > BY_NAME { position.topic_id.unwrap_or_default() } else { uuid::Uuid::nil() }
+    };
+    let key = |position: &FetchPosition| (position.topic.clone(), id(position), position.partition);
+    positions.iter().map(|position| (key(position), ask(position))).collect()
 }
 
-/// In the order of the wants: where an answer's bytes are limited, the first come first. In a session the broker keeps
-/// an order of its own, and moves what it has sent to the end.
-fn topics(asked: Vec<(PartitionSlot, FetchPartition)>) -> Vec<FetchTopic> {
+/// Groups partitions by topic in the order of the positions: if the size of a response is limited, the first ones
+/// win. In a session the broker keeps its own order and moves partitions that it has sent to the end.
+fn topics(asked: Vec<(SessionKey, FetchPartition)>) -> Vec<FetchTopic> {
     by_topic(asked, |name, id| FetchTopic::default().with_topic(name.into()).with_topic_id(id), |t| &mut t.partitions)
 }
 
-fn forgotten(gone: Vec<PartitionSlot>) -> Vec<ForgottenTopic> {
+fn forgotten(gone: Vec<SessionKey>) -> Vec<ForgottenTopic> {
     let numbered = gone
         .into_iter()
-        .map(|place| {
-            let number = place.2;
-            (place, number)
+        .map(|key| {
+            let number = key.2;
+            (key, number)
         })
         .collect();
     by_topic(
@@ -159,7 +159,7 @@ fn forgotten(gone: Vec<PartitionSlot>) -> Vec<ForgottenTopic> {
 }
 
 fn by_topic<P, T>(
-    places: Vec<(PartitionSlot, P)>,
+    places: Vec<(SessionKey, P)>,
     new: impl Fn(StrBytes, uuid::Uuid) -> T,
     partitions: impl Fn(&mut T) -> &mut Vec<P>,
 ) -> Vec<T> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const LIMITS: FetchLimits = FetchLimits { wait: Duration::from_millis(10), max_bytes: 1000, partition_max_bytes: 1000 };
 
-fn want(partition: i32) -> FetchPosition {
+fn position(partition: i32) -> FetchPosition {
     FetchPosition {
         topic: TopicName::new("t").unwrap(),
         topic_id: None,
@@ -22,7 +22,7 @@ fn want(partition: i32) -> FetchPosition {
     }
 }
 
-/// Fetch 4 of partitions of `t`: number and error code.
+/// A Fetch v4 response for partitions of `t`: number and error code.
 fn fetched(partitions: &[(i32, i16)]) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
     testing::text(&mut body, "t");
@@ -37,7 +37,7 @@ fn fetched(partitions: &[(i32, i16)]) -> Vec<u8> {
     body
 }
 
-/// A broker that says it is node 1 and answers fetches with `fetch`.
+/// A broker that claims to be node 1 and answers fetches with `fetch`.
 fn leader(fetch: impl Fn() -> Option<Vec<u8>> + Send + Sync + 'static) -> (Impostor, LeaderReader) {
     leader_within(MemoryBudget::default().live, fetch)
 }
@@ -61,56 +61,62 @@ fn leader_within(
 #[test]
 fn an_error_of_one_partition_does_not_hide_the_others() {
     let (_broker, mut reader) = leader(|| Some(fetched(&[(0, 0), (1, 1), (2, 6), (3, 3), (4, 74), (9, 0)])));
-    let answers = reader.fetch(&[0, 1, 2, 3, 4, 5].map(want), LIMITS).unwrap();
+    let answers = reader.fetch(&[0, 1, 2, 3, 4, 5].map(position), LIMITS).unwrap();
     assert_eq!(answers.iter().map(|f| f.partition).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     let data = answers[0].result.as_ref().unwrap();
     assert_eq!((data.batches.len(), data.next_offset, data.end, data.log_start), (0, 5, 8, 0));
-    assert!(matches!(&answers[1].result, Err(BrokerError::OffsetOutOfRange(place)) if place.partition == 1));
+    assert!(matches!(&answers[1].result, Err(BrokerError::OffsetOutOfRange(partition)) if partition.partition == 1));
     assert!(matches!(&answers[2].result, Err(BrokerError::StaleMetadata(_))));
-    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownPartition(place)) if place.partition == 3));
+    assert!(matches!(&answers[3].result, Err(BrokerError::UnknownPartition(partition)) if partition.partition == 3));
     assert!(matches!(&answers[4].result, Err(BrokerError::StaleMetadata(_))));
 }
 
 #[test]
-fn whether_a_place_that_its_leader_does_not_know_is_gone_is_told_by_metadata() {
+fn metadata_decides_whether_a_partition_unknown_to_its_leader_is_gone() {
     let id = |id: u128| Some(uuid::Uuid::from_u128(id));
-    let want = |topic_id| FetchPosition { topic_id, ..want(0) };
+    let position = |topic_id| FetchPosition { topic_id, ..position(0) };
     let name = || TopicName::new("t").unwrap();
     let now = |id, partitions: i32| {
         let of = |partition| crate::broker::PartitionInfo { partition, leader: Some(1), leader_epoch: 0 };
         Ok(TopicInfo { name: name(), id, partitions: (0..partitions).map(of).collect() })
     };
     let away = || BrokerError::Unavailable("away".to_owned());
-    assert!(matches!(verdict(&want(id(1)), &now(id(1), 1)), BrokerError::StaleMetadata(_)));
-    assert!(matches!(verdict(&want(None), &now(None, 1)), BrokerError::StaleMetadata(_)));
-    assert!(matches!(verdict(&want(id(1)), &now(id(1), 0)), BrokerError::UnknownPartition(_)));
-    assert_eq!(verdict(&want(id(1)), &now(id(2), 1)), BrokerError::Recreated(name()));
-    assert_eq!(verdict(&want(id(1)), &Err(BrokerError::UnknownTopic(name()))), BrokerError::Recreated(name()));
-    assert_eq!(verdict(&want(None), &Err(BrokerError::UnknownTopic(name()))), BrokerError::UnknownTopic(name()));
-    assert_eq!(verdict(&want(id(1)), &Err(away())), away());
+    assert!(matches!(missing_error(&position(id(1)), &now(id(1), 1)), BrokerError::StaleMetadata(_)));
+    assert!(matches!(missing_error(&position(None), &now(None, 1)), BrokerError::StaleMetadata(_)));
+    assert!(matches!(missing_error(&position(id(1)), &now(id(1), 0)), BrokerError::UnknownPartition(_)));
+    assert_eq!(missing_error(&position(id(1)), &now(id(2), 1)), BrokerError::Recreated(name()));
+    assert_eq!(
+        missing_error(&position(id(1)), &Err(BrokerError::UnknownTopic(name()))),
+        BrokerError::Recreated(name())
+    );
+    assert_eq!(
+        missing_error(&position(None), &Err(BrokerError::UnknownTopic(name()))),
+        BrokerError::UnknownTopic(name())
+    );
+    assert_eq!(missing_error(&position(id(1)), &Err(away())), away());
 }
 
 #[test]
-fn a_lost_connection_is_an_error_and_the_next_fetch_connects_anew() {
+fn a_lost_connection_is_an_error_and_the_next_fetch_reconnects() {
     let attempts = Mutex::new(0);
     let (broker, mut reader) = leader(move || {
         *attempts.lock().unwrap() += 1;
         (*attempts.lock().unwrap() != 2).then(|| fetched(&[(0, 0)]))
     });
-    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
-    assert!(matches!(reader.fetch(&[want(0)], LIMITS), Err(BrokerError::Unavailable(_))));
-    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
+    assert!(matches!(reader.fetch(&[position(0)], LIMITS), Err(BrokerError::Unavailable(_))));
+    assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
     assert_eq!(broker.connections(), 3, "one for metadata, two for fetching");
 }
 
 #[test]
-fn an_interrupt_before_a_fetch_ends_it_at_once_and_costs_no_connection() {
+fn an_interrupt_before_a_fetch_ends_it_at_once_and_keeps_the_connection() {
     let (broker, mut reader) = leader(|| Some(fetched(&[(0, 0)])));
     let interrupt = reader.interrupter();
     interrupt();
     interrupt();
-    assert!(reader.fetch(&[want(0)], LIMITS).unwrap().is_empty());
-    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert!(reader.fetch(&[position(0)], LIMITS).unwrap().is_empty());
+    assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
     assert_eq!(broker.connections(), 2);
 }
 
@@ -146,31 +152,31 @@ fn an_interrupt_ends_a_fetch_that_waits_and_the_next_one_works() {
     });
     let began = Instant::now();
     let long = FetchLimits { wait: Duration::from_secs(60), ..LIMITS };
-    assert!(reader.fetch(&[want(0)], long).unwrap().is_empty());
+    assert!(reader.fetch(&[position(0)], long).unwrap().is_empty());
     assert!(began.elapsed() < Duration::from_secs(10));
     interrupting.join().unwrap();
-    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
 }
 
 #[test]
-fn a_broker_with_a_quota_is_left_alone_unless_something_else_is_wanted() {
+fn a_throttling_broker_gets_no_request_during_the_pause_unless_interrupted() {
     let pauses = Mutex::new(vec![600_000i32, 300]);
     let (_broker, mut reader) = leader(move || {
         let throttle = pauses.lock().unwrap().pop().unwrap_or(0);
         Some([&throttle.to_be_bytes()[..], &fetched(&[(0, 0)])[4..]].concat())
     });
-    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
+    assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
     let throttled = Instant::now();
-    assert_eq!(reader.fetch(&[want(0)], LIMITS).unwrap().len(), 1);
-    assert!(throttled.elapsed() > Duration::from_millis(150), "it did not wait");
+    assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
+    assert!(throttled.elapsed() > Duration::from_millis(150), "the fetch did not wait");
     // The second pause is as long as pauses can be.
     reader.interrupter()();
     let interrupted = Instant::now();
-    assert!(reader.fetch(&[want(0)], LIMITS).unwrap().is_empty());
+    assert!(reader.fetch(&[position(0)], LIMITS).unwrap().is_empty());
     assert!(interrupted.elapsed() < Duration::from_secs(10), "an interrupt ends the wait");
 }
 
-/// A batch at offset 5 with one record of so many zeros, by zstd.
+/// A batch at offset 5 with one record of this many zeros, compressed with zstd.
 fn zeros(bytes: usize) -> Vec<u8> {
     const HEADER: usize = 61;
     let record = NewRecord { value: Some(vec![0; bytes].into()), ..NewRecord::default() };
@@ -187,7 +193,7 @@ fn zeros(bytes: usize) -> Vec<u8> {
     batch
 }
 
-/// Fetch 4 of so many partitions of `t`, each with this batch.
+/// A Fetch v4 response with this batch for this many partitions of `t`.
 fn fetched_each(partitions: i32, batch: &[u8]) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
     testing::text(&mut body, "t");
@@ -204,13 +210,13 @@ fn fetched_each(partitions: i32, batch: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partition() {
+fn a_response_that_inflates_beyond_the_budget_is_decoded_partition_by_partition() {
     const PARTITIONS: i32 = 40;
     const LARGE: usize = 3 << 20;
     let memory = Share::new("test", 10 << 20, 5 << 20);
     let answer = fetched_each(PARTITIONS, &zeros(LARGE));
     let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
-    let mut left: Vec<FetchPosition> = (0..PARTITIONS).map(want).collect();
+    let mut left: Vec<FetchPosition> = (0..PARTITIONS).map(position).collect();
     while !left.is_empty() {
         let fetched = reader.fetch(&left, LIMITS).unwrap();
         assert!((LARGE..=memory.limit()).contains(&memory.used()), "{}", memory.used());
@@ -220,7 +226,7 @@ fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partit
                 Ok(data) => {
                     let value = data.batches[0].iter().next().unwrap().value.map(<[u8]>::len);
                     assert_eq!((value, data.next_offset), (Some(LARGE), 6));
-                    left.retain(|want| want.partition != partition);
+                    left.retain(|position| position.partition != partition);
                 }
                 Err(error) => assert_eq!(error, BrokerError::BudgetUsedUp),
             }
@@ -231,11 +237,11 @@ fn an_answer_whose_batches_inflate_beyond_the_budget_is_read_partition_by_partit
 }
 
 #[test]
-fn a_batch_that_never_fits_the_budget_is_told_with_its_place() {
+fn a_batch_that_never_fits_the_budget_is_reported_with_its_offset() {
     let memory = Share::new("test", 10 << 20, 5 << 20);
     let answer = fetched_each(1, &zeros(6 << 20));
     let (_broker, mut reader) = leader_within(memory.clone(), move || Some(answer.clone()));
-    let error = reader.fetch(&[want(0)], LIMITS).unwrap().remove(0).result.unwrap_err();
+    let error = reader.fetch(&[position(0)], LIMITS).unwrap().remove(0).result.unwrap_err();
     let BrokerError::OverBudget(why) = &error else { panic!("{error}") };
     assert!(why.contains("t/0 at offset 5") && why.contains("--memory-budget"), "{why}");
     assert_eq!((error.remedy(), memory.used()), (Remedy::GiveUp, 0));
@@ -278,8 +284,8 @@ fn beside_a_truncated_partition_the_others_are_fetched_from_old_brokers_too() {
     address.lock().unwrap().clone_from(&broker.address);
     let mut reader =
         LeaderReader::new(Arc::new(ClusterClient::new(broker.settings())), 1, MemoryBudget::default().live);
-    let read = FetchPosition { leader_epoch: 7, last_epoch: 3, ..want(0) };
-    let mut answers = reader.fetch(&[read, want(1)], LIMITS).unwrap();
+    let read = FetchPosition { leader_epoch: 7, last_epoch: 3, ..position(0) };
+    let mut answers = reader.fetch(&[read, position(1)], LIMITS).unwrap();
     answers.sort_by_key(|answer| answer.partition);
     let [read, other] = &answers[..] else { panic!("{answers:?}") };
     assert!(matches!(read.result, Err(BrokerError::Truncated { end: 2, epoch: 3, .. })), "{read:?}");

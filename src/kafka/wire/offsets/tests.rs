@@ -7,8 +7,8 @@ fn place(topic: &str, partition: i32) -> TopicPartition {
     TopicPartition { topic: TopicName::new(topic).unwrap(), partition }
 }
 
-/// ListOffsets 2 of one partition of `t`.
-fn told(partition: i32, error: i16, offset: i64) -> Vec<u8> {
+/// A ListOffsets v2 response for one partition of `t`.
+fn list_offsets(partition: i32, error: i16, offset: i64) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
     testing::text(&mut body, "t");
     body.extend([0, 0, 0, 1]);
@@ -19,8 +19,7 @@ fn told(partition: i32, error: i16, offset: i64) -> Vec<u8> {
     body
 }
 
-/// Asks a broker whose topic `t` has one partition, and which tells an error code and an offset for
-/// a timestamp.
+/// Queries a broker whose topic `t` has one partition, and which returns an error code and an offset for a timestamp.
 fn ask(
     asked: &[(TopicPartition, OffsetAt)],
     tell: impl Fn(i64) -> (i16, i64) + Send + Sync + 'static,
@@ -32,13 +31,13 @@ fn ask(
         LIST_OFFSETS => {
             let timestamp = asked.body.last_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes));
             let (error, offset) = tell(timestamp.unwrap());
-            Some(told(0, error, offset))
+            Some(list_offsets(0, error, offset))
         }
         _ => None,
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
-    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), asked, Wanted::Offsets);
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), asked, OffsetDetail::Offsets);
     found.into_iter().map(|place| Ok(place?.next)).collect()
 }
 
@@ -47,12 +46,12 @@ fn log(timestamp: i64) -> (i16, i64) {
         EARLIEST => (0, 10),
         LATEST => (0, 99),
         0..1000 => (0, 42),
-        _ => (0, NONE),
+        _ => (0, NOT_FOUND),
     }
 }
 
 #[test]
-fn each_question_has_its_answer_in_order() {
+fn results_are_in_the_order_of_the_queries() {
     let asked = [
         (place("t", 0), OffsetAt::Latest),
         (place("t", 0), OffsetAt::Earliest),
@@ -69,7 +68,7 @@ fn each_question_has_its_answer_in_order() {
 }
 
 #[test]
-fn a_partition_added_since_the_last_look_is_found() {
+fn a_partition_added_since_the_last_lookup_is_found() {
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let first_time = Mutex::new(true);
@@ -78,59 +77,59 @@ fn a_partition_added_since_the_last_look_is_found() {
             let leaders: &[i32] = if std::mem::take(&mut *first_time.lock().unwrap()) { &[1] } else { &[1, 1] };
             Some(metadata(&[(1, &known.lock().unwrap())], &[("t", 0, leaders)]))
         }
-        _ => Some(told(1, 0, 7)),
+        _ => Some(list_offsets(1, 0, 7)),
     });
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
     cluster.refresh(&place("t", 0).topic, AutoCreate::Never).unwrap();
     let asked = [(place("t", 1), OffsetAt::Latest)];
-    let answers = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, Wanted::Positions);
+    let answers = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, OffsetDetail::Positions);
     assert_eq!(answers, [Ok(7.into())]);
 }
 
 #[test]
-fn a_leader_that_is_changing_is_asked_again() {
+fn a_changing_leader_is_retried() {
     const NOT_LEADER: i16 = 6;
     const OFFSET_NOT_AVAILABLE: i16 = 78;
     const UNKNOWN_HERE: i16 = 3;
     let errors = Mutex::new(vec![UNKNOWN_HERE, OFFSET_NOT_AVAILABLE, NOT_LEADER]);
     let answers = ask(&[(place("t", 0), OffsetAt::Latest)], move |timestamp| match errors.lock().unwrap().pop() {
-        Some(error) => (error, NONE),
+        Some(error) => (error, NOT_FOUND),
         None => log(timestamp),
     });
     assert_eq!(answers, [Ok(99)]);
 }
 
 #[test]
-fn a_refusal_is_final() {
-    let answers = ask(&[(place("t", 0), OffsetAt::Latest)], |_| (29, NONE));
+fn an_authorization_error_is_final() {
+    let answers = ask(&[(place("t", 0), OffsetAt::Latest)], |_| (29, NOT_FOUND));
     assert!(matches!(&answers[..], [Err(BrokerError::Denied(_))]), "{answers:?}");
 }
 
 #[test]
-fn nothing_asked_asks_nobody() {
+fn an_empty_query_sends_no_request() {
     let cluster = Arc::new(ClusterClient::new(testing::settings(&[])));
-    assert_eq!(find(&cluster, &ConnectionPool::new(cluster.clone()), &[], Wanted::Positions), []);
+    assert_eq!(find(&cluster, &ConnectionPool::new(cluster.clone()), &[], OffsetDetail::Positions), []);
 }
 
 const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 
-/// A partition's leader epochs, each with its first offset.
+/// The leader epochs of a partition, each with its first offset.
 type Log = Vec<(Epoch, i64)>;
 
-/// The largest epoch of the log up to `asked`, and where it ends, as a leader says.
+/// The largest epoch of the log up to `asked`, and its end, as a leader reports it.
 fn end_of(log: &Log, asked: Epoch) -> (i32, i64) {
     let later = log.partition_point(|(epoch, _)| *epoch <= asked);
     let epoch = later.checked_sub(1).map_or(asked, |at| log[at].0);
     (epoch as i32, log.get(later).map_or(1000, |(_, start)| *start))
 }
 
-/// The position that is made of what ListOffsets 4 tells, on a broker that answers OffsetForLeaderEpoch 3 with each of
-/// `errors` first, and how often that was asked.
-fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, BrokerError>, usize) {
+/// The position resulting from a ListOffsets v4 response, on a broker that answers OffsetForLeaderEpoch v3 with each
+/// of `errors` first, and how often that was sent.
+fn position(log: Log, listed: (i64, Epoch), errors: &[i16]) -> (Result<Position, BrokerError>, usize) {
     let errors = Mutex::new(errors.iter().rev().copied().collect::<Vec<_>>());
-    let questions = Arc::new(Mutex::new(0));
-    let count = questions.clone();
+    let queries = Arc::new(Mutex::new(0));
+    let count = queries.clone();
     let address = Arc::new(Mutex::new(String::new()));
     let known = address.clone();
     let broker = Impostor::start(move |mut stream| {
@@ -143,8 +142,8 @@ fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, B
                 LIST_OFFSETS => {
                     body.extend([0; 6]);
                     body.extend([0xff; 8]);
-                    body.extend(told.0.to_be_bytes());
-                    body.extend((told.1 as i32).to_be_bytes());
+                    body.extend(listed.0.to_be_bytes());
+                    body.extend((listed.1 as i32).to_be_bytes());
                 }
                 OFFSET_FOR_LEADER_EPOCH => {
                     *count.lock().unwrap() += 1;
@@ -170,15 +169,15 @@ fn position(log: Log, told: (i64, Epoch), errors: &[i16]) -> (Result<Position, B
     address.lock().unwrap().clone_from(&broker.address);
     let cluster = Arc::new(ClusterClient::new(broker.settings()));
     let asked = [(place("t", 0), OffsetAt::Latest)];
-    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, Wanted::Positions).remove(0);
-    let questions = *questions.lock().unwrap();
-    (found, questions)
+    let found = find(&cluster, &ConnectionPool::new(cluster.clone()), &asked, OffsetDetail::Positions).remove(0);
+    let queries = *queries.lock().unwrap();
+    (found, queries)
 }
 
 #[test]
 fn a_position_has_the_epoch_of_the_record_before_it() {
     let many = (0..20).map(|n| (n, 5 * n)).collect::<Log>();
-    // Epochs of a log, what ListOffsets tells, and the epoch of the record before, with the questions that it takes.
+    // Epochs of a log, the ListOffsets response, the epoch of the record before, and the number of requests.
     let cases: [(Log, (i64, Epoch), Epoch, usize); 9] = [
         (vec![(0, 0)], (10, 0), 0, 0),
         (vec![(3, 0)], (0, 3), NO_EPOCH, 0),
@@ -188,19 +187,19 @@ fn a_position_has_the_epoch_of_the_record_before_it() {
         (vec![(0, 0), (2, 4), (3, 10)], (10, 3), 2, 2),
         // The first record of its epoch, found by its time.
         (vec![(0, 0), (2, 4), (3, 10)], (4, 2), 0, 1),
-        // A transaction is open since two elections.
+        // A transaction has been open for two elections.
         (vec![(0, 0), (2, 4), (3, 12), (5, 14)], (6, 5), 2, 3),
         (many.clone(), (86, 19), 17, 3),
         (many, (6, 19), NO_EPOCH, 8),
     ];
-    for (log, told, epoch, questions) in cases {
-        let found = position(log.clone(), told, &[]);
-        assert_eq!(found, (Ok(Position { next: told.0, epoch }), questions), "{log:?} {told:?}");
+    for (log, listed, epoch, queries) in cases {
+        let found = position(log.clone(), listed, &[]);
+        assert_eq!(found, (Ok(Position { next: listed.0, epoch }), queries), "{log:?} {listed:?}");
     }
 }
 
 #[test]
-fn a_position_is_asked_for_again_where_the_leader_changes_and_claims_nothing_where_epochs_are_refused() {
+fn a_position_is_retried_if_the_leader_changes_and_has_no_epoch_if_the_request_is_denied() {
     const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
     const FENCED_LEADER_EPOCH: i16 = 74;
     let log = vec![(0, 0), (3, 10)];

@@ -1,11 +1,11 @@
-//! Records that go to one partition together, each with whoever waits for it.
+//! Batches of records for one partition, each with its delivery report.
 
 use super::encode::{BATCH_HEADER, record_size_bound};
 use crate::broker::{BrokerError, DeliveryReport, RecordLocation};
 use crate::record::{NewRecord, Offset, Partition, Timestamp};
 use std::time::Instant;
 
-/// One record on its way, and who waits for it until when.
+/// A record to write, its delivery report and its deadline.
 #[derive(Debug, Clone)]
 pub struct PendingRecord {
     record: NewRecord,
@@ -13,12 +13,12 @@ pub struct PendingRecord {
     receipts: DeliveryReport,
     index: usize,
     deadline: Instant,
-    /// At most so many bytes in a batch.
+    /// Upper bound of its size in a batch, in bytes.
     size: usize,
 }
 
 impl PendingRecord {
-    /// The record at `index` of its submission; `now` (ms since the epoch) if it has no time of its own.
+    /// The record at `index` of its submission. `now` (ms since the epoch) is its timestamp if it has none.
     pub fn new(record: NewRecord, now: Timestamp, receipts: DeliveryReport, index: usize, deadline: Instant) -> Self {
         let timestamp = record.timestamp.unwrap_or(now);
         let size = record_size_bound(&record);
@@ -41,13 +41,14 @@ impl PendingRecord {
         )))
     }
 
+    /// Reports the failure of the record.
     pub fn fail(&self, error: BrokerError) {
         self.receipts.settle(self.index, Err(error));
     }
 }
 
-/// Entries of one partition, in order. Shared by the queue, which may have to send them again, and
-/// the thread that awaits the broker's answer.
+/// Records of one partition, in order. Shared by the queue, which may have to retry them, and the thread that awaits
+/// the response.
 #[derive(Debug, Clone, Default)]
 pub struct ProducerBatch {
     entries: Vec<PendingRecord>,
@@ -68,13 +69,13 @@ impl ProducerBatch {
         self.entries.len()
     }
 
-    /// At most so many bytes on the wire.
+    /// Upper bound of its size on the wire, in bytes.
     pub fn bytes(&self) -> usize {
         BATCH_HEADER + self.bytes
     }
 
-    /// Whether the batch stays within `limit` with `entry`, or has none yet: a record too large for
-    /// any batch gets one of its own, for the broker to judge.
+    /// Whether `entry` fits within `limit` bytes. An empty batch takes any record: one that exceeds the limit is sent
+    /// in a separate batch, for the broker to judge.
     pub fn fits(&self, entry: &PendingRecord, limit: usize) -> bool {
         self.entries.is_empty() || self.bytes() + entry.size <= limit
     }
@@ -91,14 +92,14 @@ impl ProducerBatch {
         self.entries
     }
 
-    /// Cuts off the second half.
+    /// Splits off the second half.
     pub fn split_off_half(&mut self) -> ProducerBatch {
         let second: ProducerBatch = self.entries.split_off(self.entries.len().div_ceil(2)).into_iter().collect();
         self.bytes -= second.bytes;
         second
     }
 
-    /// The first record landed at `base_offset`, the others behind it.
+    /// Reports the records as written from `base_offset` on.
     pub fn settle_written(&self, partition: Partition, base_offset: Option<Offset>) {
         for (n, entry) in self.entries.iter().enumerate() {
             let offset = base_offset.map(|base| base + n as Offset);
@@ -106,6 +107,7 @@ impl ProducerBatch {
         }
     }
 
+    /// Fails every record with `error`.
     pub fn settle_failed(&self, error: &BrokerError) {
         for entry in &self.entries {
             entry.fail(error.clone());

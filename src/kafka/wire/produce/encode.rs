@@ -1,15 +1,15 @@
-//! Writes record batches (magic 2): the format that Kafka stores and sends since 0.11 (KIP-98).
+//! Encodes record batches (magic 2), the format that Kafka stores and sends since 0.11 (KIP-98).
 
 use crate::record::{NewRecord, Timestamp};
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Bytes of a batch before its first record.
+/// Size of a batch header, in bytes.
 pub const BATCH_HEADER: usize = 61;
 
-/// Where the checked part of a batch starts: after base offset, length, leader epoch, magic and CRC.
+/// Start of the checksummed part: after base offset, length, leader epoch, magic and CRC.
 const CHECKED_FROM: usize = 21;
 
-/// Tells the broker whose batch this is and which of that producer's, so that it takes it once.
+/// Identifies a batch by producer and sequence number, so that the broker writes it once (KIP-98).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     pub producer_id: i64,
@@ -18,18 +18,18 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of a producer that is not idempotent.
+    /// For a producer that is not idempotent.
     pub const NONE: Self = Self { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
 }
 
-/// At most how many bytes `record` takes in a batch.
+/// Upper bound of the size of `record` in a batch, in bytes.
 pub fn record_size_bound(record: &NewRecord) -> usize {
-    // Body length and offset delta of 5 bytes each, a timestamp delta of 10.
+    // 5 bytes each for body length and offset delta, 10 for the timestamp delta.
     let body = 1 + 10 + 5 + content_size(record);
     5 + body
 }
 
-/// Appends one uncompressed batch of `records`, each with its timestamp, to `out`.
+/// Appends one uncompressed batch of `records`, each with its timestamp in ms since the epoch, to `out`.
 pub fn encode_batch<'a, I>(out: &mut BytesMut, records: I, stamp: Stamp)
 where
     I: Iterator<Item = (Timestamp, &'a NewRecord)>,
@@ -50,12 +50,12 @@ where
     let length = (BATCH_HEADER - 12 + body.len()) as i32;
     {
         let header = &mut header;
-        header.put_i64(0); // Base offset: the broker's to say.
+        header.put_i64(0); // Base offset: assigned by the broker.
         header.put_i32(length);
-        header.put_i32(-1); // Partition leader epoch: likewise.
+        header.put_i32(-1); // Partition leader epoch: assigned by the broker.
         header.put_i8(2);
         header.put_u32(0); // CRC, below.
-        header.put_i16(0); // Attributes: no compression, the timestamps are the creator's.
+        header.put_i16(0); // Attributes: no compression, CreateTime.
         header.put_i32(count - 1);
         header.put_i64(base_timestamp.unwrap_or(-1));
         header.put_i64(max_timestamp);
@@ -86,7 +86,7 @@ fn put_record(out: &mut BytesMut, timestamp_delta: i64, offset_delta: i32, recor
     }
 }
 
-/// Key, value and headers, with their lengths.
+/// Size of key, value and headers, with their length prefixes.
 fn content_size(record: &NewRecord) -> usize {
     let headers: usize =
         record.headers.iter().map(|h| length_size(h.name.len()) + h.name.len() + bytes_size(h.value.as_ref())).sum();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn records() -> impl Strategy<Value = Vec<(Timestamp, NewRecord)>> {
-        // The crate's decoder keeps headers in a map: names must differ for this test.
+        // The crate's decoder stores headers in a map, so names must differ in this test.
         let headers = proptest::collection::vec(bytes(), 0..4).prop_map(|values| {
             let named = |(n, value)| Header { name: format!("h{n}"), value };
             values.into_iter().enumerate().map(named).collect()

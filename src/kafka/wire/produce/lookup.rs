@@ -1,9 +1,9 @@
-//! Slow questions to the cluster, asked on threads of their own so that records of topics that are
-//! known need not wait. Producer ids have another thread than topics: a broker may be slow with them, and records
-//! without sequences, and leaders that have moved, must not wait for that.
+//! Slow requests to the cluster, on separate threads, so that records of known topics do not wait. Producer ids have
+//! another thread than metadata: a broker may be slow with them, and records without sequence numbers and moved
+//! leaders must not wait for that.
 
-use super::caught;
-use super::creation::{self, Creation};
+use super::creation::{self, CreationReport};
+use super::panic_as_error;
 use crate::broker::{AutoCreate, BrokerError, Denial, NodeId, Operation, Remedy, TopicInfo};
 use crate::kafka::wire::cluster::ClusterClient;
 use crate::kafka::wire::errors::{ErrorContext, check};
@@ -15,67 +15,68 @@ use std::time::Duration;
 /// Versions up to 5 are alike for a producer without transactions.
 const INIT_PRODUCER_ID: i16 = 4;
 
-/// How long a broker may take for a producer id at first, and twice that after each failure: another one may be faster,
-/// but one that is only slow must get its time.
-const ID_PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of a producer id request; doubles with each failure. Another broker may be faster, but one that is only
+/// slow must get its time.
+const PRODUCER_ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub enum Lookup {
     Topics(Vec<TopicName>, AutoCreate),
-    /// Whether Kafka will create these.
+    /// Whether Kafka will create these topics.
     Creation(Vec<TopicName>),
-    SignOfLife,
+    Liveness,
 }
 
 #[derive(Debug)]
 pub enum LookupReply {
-    /// For each of the topics asked for, in order, or why nobody answers.
+    /// The result for each topic, in order, or the error if no broker responds.
     Topics {
-        asked: Vec<TopicName>,
+        topics: Vec<TopicName>,
         auto_create: AutoCreate,
         found: Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>,
     },
     Creation {
-        asked: Vec<TopicName>,
-        found: Result<Creation, BrokerError>,
+        topics: Vec<TopicName>,
+        found: Result<CreationReport, BrokerError>,
     },
     ProducerId(Result<i64, BrokerError>),
-    SignOfLife(Result<(), BrokerError>),
+    Liveness(Result<(), BrokerError>),
 }
 
-/// Answers until the channel of questions is closed.
-pub fn answer_all(cluster: &ClusterClient, questions: &Receiver<Lookup>, reply: impl Fn(LookupReply)) {
-    for question in questions {
-        reply(match question {
-            Lookup::Topics(asked, auto_create) => {
-                let found = caught(|| cluster.topics(&asked, auto_create));
-                let found =
-                    found.map(|found| found.into_iter().map(|f| f.map_err(|e| to_write(e, auto_create))).collect());
-                LookupReply::Topics { asked, auto_create, found }
+/// Serves lookups until the channel is closed.
+pub fn serve_lookups(cluster: &ClusterClient, requests: &Receiver<Lookup>, reply: impl Fn(LookupReply)) {
+    for lookup in requests {
+        reply(match lookup {
+            Lookup::Topics(topics, auto_create) => {
+                let found = panic_as_error(|| cluster.topics(&topics, auto_create));
+                let found = found
+                    .map(|found| found.into_iter().map(|f| f.map_err(|e| as_write_denial(e, auto_create))).collect());
+                LookupReply::Topics { topics, auto_create, found }
             }
-            Lookup::Creation(asked) => {
-                let found = caught(|| creation::examine(cluster, &asked));
-                LookupReply::Creation { asked, found }
+            Lookup::Creation(topics) => {
+                let found = panic_as_error(|| creation::check_creation(cluster, &topics));
+                LookupReply::Creation { topics, found }
             }
-            Lookup::SignOfLife => LookupReply::SignOfLife(caught(|| cluster.ping())),
+            Lookup::Liveness => LookupReply::Liveness(panic_as_error(|| cluster.ping())),
         });
     }
 }
 
-/// Gets a fresh producer id from each of these brokers until the channel is closed.
-pub fn get_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, reply: impl Fn(LookupReply)) {
-    // Two brokers are asked, and the writer's end waits for both.
+/// Requests a producer id from each of these brokers until the channel is closed.
+pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, reply: impl Fn(LookupReply)) {
+    // Two brokers may be asked in turn, and shutdown of the producer waits for both.
     let longest = cluster.settings().request_timeout / 2;
-    let mut patience = ID_PATIENCE.min(longest);
+    let mut patience = PRODUCER_ID_TIMEOUT.min(longest);
     for node in brokers {
-        let id = caught(|| producer_id(cluster, node, patience));
-        patience = if id.is_ok() { ID_PATIENCE } else { patience * 2 }.min(longest);
+        let id = panic_as_error(|| producer_id(cluster, node, patience));
+        patience = if id.is_ok() { PRODUCER_ID_TIMEOUT } else { patience * 2 }.min(longest);
         reply(LookupReply::ProducerId(id));
     }
 }
 
-/// Whoever may not look at the topic could not write to it either, and that is what is to be allowed.
-fn to_write(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
+/// A client that may not describe a topic may not write to it either, and the write permission is what the user must
+/// grant.
+fn as_write_denial(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
     let wanted = match auto_create {
         AutoCreate::Ask => Operation::WriteOrCreate,
         AutoCreate::Never => Operation::Write,
@@ -88,12 +89,12 @@ fn to_write(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
     }
 }
 
-/// From `node`, or from another broker where that one is silent: every broker gives producer ids.
+/// From `node`, or from another broker if that one is silent: every broker grants producer ids.
 fn producer_id(cluster: &ClusterClient, node: NodeId, patience: Duration) -> Result<i64, BrokerError> {
-    let asked = producer_id_from(cluster, node, patience);
-    match (asked, cluster.another_than(node)) {
+    let topics = producer_id_from(cluster, node, patience);
+    match (topics, cluster.other_broker(node)) {
         (Err(error), Some(other)) if error.remedy() != Remedy::GiveUp => producer_id_from(cluster, other, patience),
-        (asked, _) => asked,
+        (topics, _) => topics,
     }
 }
 
@@ -102,7 +103,7 @@ fn producer_id_from(cluster: &ClusterClient, node: NodeId, patience: Duration) -
     let version = connection.version_for::<InitProducerIdRequest>(INIT_PRODUCER_ID)?;
     let request = InitProducerIdRequest::default()
         .with_transactional_id(None)
-        // Checked by brokers although there is no transaction.
+        // Brokers validate it although there is no transaction.
         .with_transaction_timeout_ms(60_000);
     let answer = connection.call(&request, version, patience)?;
     check(answer.error_code, ErrorContext::Cluster, None)?;

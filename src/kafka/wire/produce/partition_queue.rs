@@ -1,53 +1,52 @@
-//! The records of one partition on their way, in order: what may be sent now, and what an answer means
-//! for the rest. Knows no socket and no clock, so that tests can play every misfortune.
+//! The records of one partition on their way, in order: which batch may be sent now, and what a response means for
+//! the others. It has no socket and no clock, so that tests can play every failure.
 //!
-//! With `acks=all` a batch carries producer id, epoch and sequence, by which the broker takes it once
-//! and in order (KIP-98). What that rests on:
-//! - A batch that may have been written is only ever sent again with the very same stamp. Where that
-//!   cannot be, its records are settled as `TimedOut(Maybe)`.
-//! - A batch that a later one has overtaken (its own response was a timeout) is sent again with its own
-//!   sequence before anything new: the broker still remembers it, and returns its offset. Only an
-//!   out-of-order sequence proves that the broker's state differs, and starts the next epoch.
-//! - Where a batch drops out of the sequence, the others that surely were not written start anew with
-//!   the next epoch (KIP-360) and sequence 0, once nothing is in flight.
-//! - A new epoch's first batch goes alone: a broker that has no state of a producer takes any
-//!   sequence, and would take the second batch although it refused the first.
+//! With `acks=all` a batch carries producer id, epoch and sequence number, by which the broker writes it once and in
+//! order (KIP-98). This rests on:
+//! - A batch that may have been written is only ever retried with the same stamp. Where that is impossible, its
+//!   records are settled as `TimedOut(Maybe)`.
+//! - A batch that was overtaken by a later one (its own response was a timeout) is retried with its own sequence
+//!   number before anything new: the broker still remembers it and returns its offset. Only an out-of-order sequence
+//!   proves that the broker's state differs, and starts the next epoch.
+//! - When a batch drops out of the sequence, the other batches that were certainly not written restart at sequence 0
+//!   of the next epoch (KIP-360), once nothing is in flight.
+//! - The first batch of a new epoch is sent alone: a broker without state of a producer accepts any sequence, and
+//!   would accept the second batch although it rejected the first.
 
-mod answers;
 mod expiry;
+mod outcomes;
 
 use super::batch::{PendingRecord, ProducerBatch};
 use super::encode::Stamp;
-use super::room::{Occupancy, RequestRoom, Sharing};
+use super::request_size::{Occupancy, RequestCapacity, Sharing};
 use crate::broker::{BrokerError, WriteState};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A broker remembers the last five batches of a producer: with more in flight it could not tell a
-/// repeated one.
+/// A broker remembers the last five batches of a producer; it could not detect a duplicate among more.
 const MAX_IN_FLIGHT: usize = 5;
 
-/// A broker forgets producers that have written nothing for a while (`producer.id.expiration.ms`);
-/// after so long the first batch goes alone again.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// A broker forgets producers that have been idle for `producer.id.expiration.ms`. After this long the first batch is
+/// sent alone again.
+const PRODUCER_STATE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How a queue keeps retries from writing twice.
+/// How a queue keeps retries from writing duplicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// By sequence numbers; several batches in flight.
+    /// Sequence numbers, with several batches in flight.
     Idempotent,
-    /// One batch in flight; one whose fate is unknown is not sent again.
+    /// One batch in flight, which is not retried if it may have been written.
     Single,
 }
 
-/// A connection, never used again for another one.
+/// Identifies a connection; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
-/// A batch to send now. Its answer is due at [`Queue::answered`], whatever becomes of it.
+/// A batch to send now. Its outcome must be reported to [`PartitionQueue::on_outcome`] in every case.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
+pub struct OutgoingBatch {
     pub number: u64,
     pub batch: Arc<ProducerBatch>,
     pub stamp: Stamp,
@@ -56,52 +55,52 @@ pub struct Outgoing {
 
 #[derive(Debug)]
 pub enum NextBatch {
-    Send(Outgoing),
-    /// The next batch needs more room than there is, or a connection that is idle.
-    NeedsRoom,
-    /// The id given is missing, or is this one, which no longer serves.
+    Send(OutgoingBatch),
+    /// The next batch exceeds the capacity, or needs an idle connection.
+    NeedsCapacity,
+    /// A producer id is needed: none was offered, or the offered one is `stale` (fenced).
     NeedsProducerId {
         stale: Option<i64>,
     },
     Nothing,
 }
 
-/// What became of a batch that was sent.
+/// The outcome of a batch that was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BatchOutcome {
-    /// Its records are settled already.
+    /// Written; its records are settled already.
     Written,
-    /// It can work later.
+    /// Failed with a retriable error.
     Retry { attempt: WriteState },
-    /// The broker closed the connection on the request of so many bytes that carried it, without a response.
-    Cut { attempt: WriteState, request_bytes: usize },
+    /// The broker closed the connection without a response; the request had `request_bytes`.
+    ConnectionClosed { attempt: WriteState, request_bytes: usize },
     /// The broker is missing an earlier batch (out-of-order sequence).
     OutOfOrder,
-    /// The broker takes no more from this producer id.
+    /// The broker rejects this producer id or epoch.
     Fenced,
-    /// It came to the broker damaged: once more, then no more.
-    Damaged(BrokerError),
-    /// The broker refuses a batch because of one record and does not say which.
-    Divide(BrokerError),
-    /// These records, by their place in the batch, are at fault; nothing was written.
-    Faulty(Vec<(usize, BrokerError)>),
-    /// It can never work.
+    /// The checksum did not match at the broker; retried once.
+    Corrupt(BrokerError),
+    /// The broker rejects the batch because of one record and does not say which.
+    Split(BrokerError),
+    /// These records, by index in the batch, are invalid; nothing was written.
+    InvalidRecords(Vec<(usize, BrokerError)>),
+    /// Failed for good.
     Failed(BrokerError),
 }
 
 pub struct PartitionQueue {
     delivery: Delivery,
-    limit: usize,
+    max_batch_bytes: usize,
     /// Sealed batches, oldest first.
-    slots: VecDeque<QueuedBatch>,
-    /// The batch that still grows.
+    batches: VecDeque<QueuedBatch>,
+    /// The batch that records are appended to.
     open: ProducerBatch,
     open_since: Option<Instant>,
     next_number: u64,
     producer: Option<ProducerState>,
-    /// Fenced: of no use any more.
+    /// The fenced producer id.
     stale_id: Option<i64>,
-    renew: ProducerReset,
+    reset: ProducerReset,
     last_written: Option<Instant>,
     failures: u32,
     resume_at: Option<Instant>,
@@ -110,20 +109,20 @@ pub struct PartitionQueue {
 struct QueuedBatch {
     number: u64,
     batch: Arc<ProducerBatch>,
-    /// Of its first record in the present epoch, once sent.
+    /// Sequence number of its first record in the current epoch, once sent.
     sequence: Option<i32>,
     stage: BatchStage,
-    /// Whether an attempt so far may have been written.
+    /// Whether an earlier attempt may have been written.
     may_be_written: WriteState,
-    /// Whether a later batch was acknowledged before it.
+    /// Whether a later batch was acknowledged first.
     order: Order,
     /// How many times in a row the broker closed the connection on it.
-    cuts: u32,
-    /// Whether one of those may have been written: not if it is its size that the broker hangs up on.
-    cut_doubt: WriteState,
-    /// How many times the broker found it damaged.
-    damaged: u32,
-    /// When the next of those who wait for its records ceases to; `None` once all have.
+    closes: u32,
+    /// Whether one of those attempts may have been written. It was not if the broker rejects the size.
+    close_may_be_written: WriteState,
+    /// How many times the broker found a wrong checksum.
+    corruptions: u32,
+    /// Earliest deadline of its unsettled records; `None` if all are settled.
     first_deadline: Option<Instant>,
 }
 
@@ -143,11 +142,11 @@ struct ProducerState {
     id: i64,
     epoch: i16,
     next_sequence: i32,
-    /// The broker has taken a batch of this epoch.
+    /// The broker has acknowledged a batch of this epoch.
     confirmed: bool,
 }
 
-/// What has to change before the next batch is sent.
+/// What must be replaced before the next batch is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ProducerReset {
     Nothing,
@@ -156,18 +155,18 @@ enum ProducerReset {
 }
 
 impl PartitionQueue {
-    /// Batches of at most about `limit` bytes.
-    pub fn new(delivery: Delivery, limit: usize) -> Self {
+    /// Creates a queue whose batches have about `max_batch_bytes` at most.
+    pub fn new(delivery: Delivery, max_batch_bytes: usize) -> Self {
         Self {
             delivery,
-            limit,
-            slots: VecDeque::new(),
+            max_batch_bytes,
+            batches: VecDeque::new(),
             open: ProducerBatch::default(),
             open_since: None,
             next_number: 0,
             producer: None,
             stale_id: None,
-            renew: ProducerReset::Nothing,
+            reset: ProducerReset::Nothing,
             last_written: None,
             failures: 0,
             resume_at: None,
@@ -175,100 +174,106 @@ impl PartitionQueue {
     }
 
     pub fn push(&mut self, entry: PendingRecord, now: Instant) {
-        if !self.open.fits(&entry, self.limit) {
+        if !self.open.fits(&entry, self.max_batch_bytes) {
             self.seal();
         }
         self.open_since.get_or_insert(now);
         self.open.push(entry);
     }
 
-    /// Nothing waits and nothing is in flight.
+    /// Whether no record waits and none is in flight.
     pub fn is_idle(&self) -> bool {
-        self.slots.is_empty() && self.open.is_empty()
+        self.batches.is_empty() && self.open.is_empty()
     }
 
-    /// Every caller has had its outcome, though answers may be due.
+    /// Whether every caller has its outcome, though responses may be outstanding.
     pub fn is_settled(&self) -> bool {
-        self.open.is_empty() && self.slots.iter().all(|s| s.first_deadline.is_none())
+        self.open.is_empty() && self.batches.iter().all(|s| s.first_deadline.is_none())
     }
 
-    /// The broker gives no producer id.
-    pub fn go_without_sequences(&mut self) {
+    /// Switches to [`Delivery::Single`]: the broker denies a producer id.
+    pub fn disable_sequences(&mut self) {
         if self.producer.is_none() {
             self.delivery = Delivery::Single;
         }
     }
 
-    /// The broker gives one after all. Only for queues of `acks=all`.
-    pub fn go_with_sequences(&mut self) {
+    /// Switches to [`Delivery::Idempotent`]: a producer id was granted. Only for queues of `acks=all`.
+    pub fn enable_sequences(&mut self) {
         self.delivery = Delivery::Idempotent;
     }
 
-    /// A whole batch, or one to be sent again, waits.
-    pub fn has_sealed(&self) -> bool {
-        self.slots.iter().any(|s| s.stage == BatchStage::Waiting)
+    /// Whether a full batch, or one to retry, waits.
+    pub fn has_ready_batch(&self) -> bool {
+        self.batches.iter().any(|s| s.stage == BatchStage::Waiting)
     }
 
-    /// Bytes of the batch that still grows, and since when.
+    /// Size of the open batch in bytes, and the time of its first record.
     pub fn open(&self) -> Option<(usize, Instant)> {
         self.open_since.map(|since| (self.open.bytes(), since))
     }
 
-    /// The connection on which batches await their responses.
-    pub fn link_in_flight(&self) -> Option<ConnectionId> {
-        self.slots.iter().find_map(|slot| match slot.stage {
-            BatchStage::InFlight(link) => Some(link),
+    /// The connection that carries the batches in flight.
+    pub fn connection_in_flight(&self) -> Option<ConnectionId> {
+        self.batches.iter().find_map(|slot| match slot.stage {
+            BatchStage::InFlight(connection) => Some(connection),
             BatchStage::Waiting => None,
         })
     }
 
-    /// When the first of those who wait for its records ceases to.
+    /// Earliest deadline of the unsettled records.
     pub fn first_deadline(&self) -> Option<Instant> {
         let open = self.open.entries().first().map(PendingRecord::deadline);
-        self.slots.iter().filter_map(|slot| slot.first_deadline).chain(open).min()
+        self.batches.iter().filter_map(|slot| slot.first_deadline).chain(open).min()
     }
 
-    /// When a pause ends, if there is one.
+    /// When the back-off ends, if one is running.
     pub fn resume_at(&self) -> Option<Instant> {
         self.resume_at
     }
 
-    /// The next batch for `link`, if one may be sent there now and has room.
-    pub fn next(&mut self, link: ConnectionId, producer_id: Option<i64>, room: RequestRoom, now: Instant) -> NextBatch {
+    /// Returns the next batch for `connection`, if one may be sent there now and fits the capacity.
+    pub fn next(
+        &mut self,
+        connection: ConnectionId,
+        producer_id: Option<i64>,
+        capacity: RequestCapacity,
+        now: Instant,
+    ) -> NextBatch {
         if self.is_idle() || self.resume_at.is_some_and(|at| at > now) {
             return NextBatch::Nothing;
         }
         self.resume_at = None;
-        let in_flight = self.slots.iter().filter(|s| s.stage != BatchStage::Waiting).count();
-        if self.renew > ProducerReset::Nothing {
+        let in_flight = self.batches.iter().filter(|s| s.stage != BatchStage::Waiting).count();
+        if self.reset > ProducerReset::Nothing {
             if in_flight > 0 {
                 return NextBatch::Nothing;
             }
-            self.start_anew();
+            self.apply_reset();
         }
-        if let Err(missing) = self.take_producer_id(producer_id) {
+        if let Err(missing) = self.adopt_producer_id(producer_id) {
             return missing;
         }
-        // In flight come first and on this link, else their answers first: one that is to be sent
-        // again must not come after a younger one, nor be overtaken on another connection.
-        let orderly = self.slots.iter().take(in_flight).all(|s| s.stage == BatchStage::InFlight(link));
-        if !orderly || in_flight >= self.window(now) {
+        // Every batch in flight must be at the front of the queue and on this connection; otherwise wait for the
+        // outstanding responses. A retry is then never sent after a newer batch, nor overtaken on another connection.
+        let orderly = self.batches.iter().take(in_flight).all(|s| s.stage == BatchStage::InFlight(connection));
+        if !orderly || in_flight >= self.max_in_flight(now) {
             return NextBatch::Nothing;
         }
-        let (bytes, cuts) = match self.slots.get(in_flight) {
-            Some(slot) => (slot.batch.bytes(), slot.cuts),
+        let (bytes, closes) = match self.batches.get(in_flight) {
+            Some(slot) => (slot.batch.bytes(), slot.closes),
             None if self.open.is_empty() => return NextBatch::Nothing,
             None => (self.open.bytes(), 0),
         };
-        let sharing = room.sharing(bytes, cuts);
-        if room.occupancy == Occupancy::Shared && (sharing == Sharing::Alone || bytes > room.left) {
-            return NextBatch::NeedsRoom;
+        let sharing = capacity.sharing(bytes, closes);
+        if capacity.occupancy == Occupancy::Shared && (sharing == Sharing::Alone || bytes > capacity.left) {
+            return NextBatch::NeedsCapacity;
         }
-        if in_flight == self.slots.len() {
+        if in_flight == self.batches.len() {
             self.seal();
         }
-        let Some(slot) = self.slots.get_mut(in_flight) else { return NextBatch::Nothing };
-        slot.stage = BatchStage::InFlight(link);
+        let Some(slot) = self.batches.get_mut(in_flight) else { return NextBatch::Nothing };
+        slot.stage = BatchStage::InFlight(connection);
         let stamp = match &mut self.producer {
             None => Stamp::NONE,
             Some(producer) => {
@@ -279,23 +284,24 @@ impl PartitionQueue {
                 Stamp { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence }
             }
         };
-        NextBatch::Send(Outgoing { number: slot.number, batch: slot.batch.clone(), stamp, sharing })
+        NextBatch::Send(OutgoingBatch { number: slot.number, batch: slot.batch.clone(), stamp, sharing })
     }
 
-    fn window(&self, now: Instant) -> usize {
-        let remembered = self.last_written.is_some_and(|at| now.saturating_duration_since(at) < REMEMBERED);
+    fn max_in_flight(&self, now: Instant) -> usize {
+        let remembered =
+            self.last_written.is_some_and(|at| now.saturating_duration_since(at) < PRODUCER_STATE_LIFETIME);
         // Newer batches would push an overtaken one out of the five that the broker remembers.
-        let in_order = self.slots.iter().all(|s| s.order == Order::Kept);
+        let in_order = self.batches.iter().all(|s| s.order == Order::Kept);
         match &self.producer {
             Some(producer) if producer.confirmed && remembered && in_order => MAX_IN_FLIGHT,
             _ => 1,
         }
     }
 
-    fn take_producer_id(&mut self, offered: Option<i64>) -> Result<(), NextBatch> {
-        // The answer to a batch without a stamp says nothing of what the broker knows of a producer.
+    fn adopt_producer_id(&mut self, offered: Option<i64>) -> Result<(), NextBatch> {
+        // The response to a batch without a stamp says nothing about the state of a producer.
         let unstamped = |slot: &QueuedBatch| slot.stage != BatchStage::Waiting && slot.sequence.is_none();
-        if self.delivery == Delivery::Single || self.producer.is_some() || self.slots.iter().any(unstamped) {
+        if self.delivery == Delivery::Single || self.producer.is_some() || self.batches.iter().any(unstamped) {
             return Ok(());
         }
         let stale = self.stale_id;
@@ -304,18 +310,18 @@ impl PartitionQueue {
         Ok(())
     }
 
-    /// The next epoch or producer id from sequence 0, for all that surely was not written.
-    fn start_anew(&mut self) {
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.doubt() == WriteState::Maybe) {
-                self.remove(place, &BrokerError::TimedOut(WriteState::Maybe));
+    /// Starts the next epoch or producer id at sequence 0 with the batches that were certainly not written.
+    fn apply_reset(&mut self) {
+        for index in (0..self.batches.len()).rev() {
+            if self.batches.get(index).is_some_and(|s| s.write_state() == WriteState::Maybe) {
+                self.remove(index, &BrokerError::TimedOut(WriteState::Maybe));
             }
         }
-        self.slots.iter_mut().for_each(|s| (s.sequence, s.order) = (None, Order::Kept));
-        let renew = std::mem::replace(&mut self.renew, ProducerReset::Nothing);
+        self.batches.iter_mut().for_each(|s| (s.sequence, s.order) = (None, Order::Kept));
+        let reset = std::mem::replace(&mut self.reset, ProducerReset::Nothing);
         if let Some(producer) = self.producer.take() {
             match producer.epoch.checked_add(1) {
-                Some(epoch) if renew == ProducerReset::Epoch => {
+                Some(epoch) if reset == ProducerReset::Epoch => {
                     self.producer = Some(ProducerState { epoch, next_sequence: 0, confirmed: false, ..producer });
                 }
                 _ => self.stale_id = Some(producer.id),
@@ -323,20 +329,20 @@ impl PartitionQueue {
         }
     }
 
-    /// Takes the batch at `place` out for good; what surely was not written gets `error`.
-    fn remove(&mut self, place: usize, error: &BrokerError) {
-        let Some(slot) = self.slots.remove(place) else { return };
+    /// Removes the batch at `index`; records that were certainly not written fail with `error`.
+    fn remove(&mut self, index: usize, error: &BrokerError) {
+        let Some(slot) = self.batches.remove(index) else { return };
         slot.batch.settle_failed(error);
         if slot.sequence.is_some() {
-            self.renew = self.renew.max(ProducerReset::Epoch);
+            self.reset = self.reset.max(ProducerReset::Epoch);
         }
     }
 
     fn seal(&mut self) {
         if !self.open.is_empty() {
             let batch = self.clear_open();
-            let slot = self.slot(batch, None, WriteState::No);
-            self.slots.push_back(slot);
+            let slot = self.queued(batch, None, WriteState::No);
+            self.batches.push_back(slot);
         }
     }
 
@@ -345,7 +351,7 @@ impl PartitionQueue {
         std::mem::take(&mut self.open)
     }
 
-    fn slot(&mut self, batch: ProducerBatch, sequence: Option<i32>, doubt: WriteState) -> QueuedBatch {
+    fn queued(&mut self, batch: ProducerBatch, sequence: Option<i32>, doubt: WriteState) -> QueuedBatch {
         let number = self.next_number;
         self.next_number += 1;
         let first_deadline = batch.entries().iter().map(PendingRecord::deadline).min();
@@ -356,21 +362,21 @@ impl PartitionQueue {
             stage: BatchStage::Waiting,
             may_be_written: doubt,
             order: Order::Kept,
-            cuts: 0,
-            cut_doubt: WriteState::No,
-            damaged: 0,
+            closes: 0,
+            close_may_be_written: WriteState::No,
+            corruptions: 0,
             first_deadline,
         }
     }
 }
 
 impl QueuedBatch {
-    fn doubt(&self) -> WriteState {
-        if self.cut_doubt == WriteState::Maybe { WriteState::Maybe } else { self.may_be_written }
+    fn write_state(&self) -> WriteState {
+        if self.close_may_be_written == WriteState::Maybe { WriteState::Maybe } else { self.may_be_written }
     }
 }
 
-/// Sequences count from 0 again after `i32::MAX`.
+/// Sequence numbers wrap to 0 after `i32::MAX`.
 fn sequence_after(base: i32, records: usize) -> i32 {
     ((i64::from(base) + records as i64) % (i64::from(i32::MAX) + 1)) as i32
 }

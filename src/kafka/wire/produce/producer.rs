@@ -1,35 +1,35 @@
-//! The one thread that owns all state of producing: takes what comes, sends what can be sent, and
-//! wakes for answers and deadlines.
+//! The thread that owns all state of producing. It accepts submissions, sends requests, and wakes for responses and
+//! deadlines.
 
 mod backlog;
 mod metadata;
 mod send;
 mod timeouts;
 
-use super::answer::Leader;
 use super::batch::PendingRecord;
 use super::broker_state::{BrokerState, ConnectionState};
 use super::lookup::LookupReply;
+use super::outcome::LeaderCheck;
 use super::partition_queue::{BatchOutcome, ConnectionId, Delivery, PartitionQueue};
 use super::producer_connection::ConnectionEvent;
-use super::producer_topic::{Admission, ProducerTopic, refuse};
+use super::producer_topic::{Admission, ProducerTopic, reject};
 use super::request::{self, PartitionOutcome, QueueId};
 use super::{LookupThreads, ProducerEvent, ProducerSettings};
 use crate::broker::{Acks, BrokerError, NodeId, Submission};
 use crate::kafka::wire::cluster::ClusterClient;
 use crate::record::{self, TopicName, TopicPartition};
 use crate::sync::watchdog;
-use backlog::{PartitionProgress, Told, Unwritten};
+use backlog::{BacklogReport, PartitionProgress, Unwritten};
 use crossbeam_channel::{Receiver, Sender, never, select};
 use std::collections::{BTreeSet, HashMap};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-/// How often deadlines are looked at while anything waits.
+/// Interval of deadline checks while records or lookups are pending.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Submissions and events taken in a row before something is sent: more wait for the next round.
-const INTAKE: usize = 512;
+/// Submissions and events handled in a row before the next send.
+const MAX_TAKEN: usize = 512;
 
 pub struct Producer<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
@@ -38,63 +38,64 @@ pub struct Producer<'scope, 'env> {
     events: Sender<ProducerEvent>,
     lookups: LookupThreads,
     topics: HashMap<TopicName, ProducerTopic>,
-    queues: Vec<PartitionChoice>,
-    /// Queues that are not idle.
+    queues: Vec<PartitionState>,
+    /// Queues with records waiting or in flight.
     active: BTreeSet<QueueId>,
-    /// Where the next round begins, so that no partition is always the last.
-    turn: QueueId,
-    nodes: HashMap<NodeId, BrokerState>,
-    next_link: u64,
+    /// First queue of the next round; it moves on each time, so that no partition is always last.
+    round_start: QueueId,
+    brokers: HashMap<NodeId, BrokerState>,
+    next_connection: u64,
     producer_id: ProducerId,
-    asking_topics: PendingLookup,
-    asking_creation: PendingLookup,
-    asking_life: PendingLookup,
-    down: Option<Down>,
+    topic_lookup: LookupState,
+    creation_lookup: LookupState,
+    liveness_lookup: LookupState,
+    outage: Option<ProducerOutage>,
     random: fastrand::Rng,
     last_tick: Instant,
-    /// When the broker acknowledged a record last.
+    /// When a broker last acknowledged a record.
     last_written: Option<Instant>,
-    told: Told,
+    backlog_report: BacklogReport,
 }
 
-struct PartitionChoice {
+struct PartitionState {
     queue: PartitionQueue,
-    place: TopicPartition,
+    topic_partition: TopicPartition,
     acks: Acks,
     progress: PartitionProgress,
 }
 
 enum ProducerId {
-    Wanted {
-        from: Instant,
+    Missing {
+        retry_at: Instant,
     },
-    Asked,
-    Have(i64),
-    /// The broker gives us none: acks=all goes without sequences. Access rules may change.
+    Requested,
+    Known(i64),
+    /// The broker denies a producer id (ACLs), so `acks=all` is sent without sequence numbers. The request is
+    /// repeated at `retry_at`, as ACLs may change.
     Denied {
-        again: Option<Instant>,
+        retry_at: Option<Instant>,
     },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PendingLookup {
+enum LookupState {
     Idle,
-    Asked,
+    InFlight,
 }
 
-/// No broker answers.
-struct Down {
+/// No broker responds.
+struct ProducerOutage {
     since: Instant,
     why: BrokerError,
     probe_at: Instant,
 }
 
-/// What the writer waits for, and until when at the latest.
+/// What the producer thread waits for, and until when at the latest.
 enum ProducerPause {
-    ForAnything(Instant),
-    /// Every broker has a request in flight and records gather, so that what comes would only gather
-    /// too: it need not wake the writer one by one.
-    ForAnswers(Instant),
+    UntilEvent(Instant),
+    /// Every broker has a request in flight. New records would only be added to open batches, so submissions do not
+    /// wake the thread.
+    UntilResponse(Instant),
 }
 
 impl<'scope, 'env> Producer<'scope, 'env> {
@@ -114,35 +115,37 @@ impl<'scope, 'env> Producer<'scope, 'env> {
             topics: HashMap::new(),
             queues: Vec::new(),
             active: BTreeSet::new(),
-            turn: QueueId(0),
-            nodes: HashMap::new(),
-            next_link: 0,
-            producer_id: ProducerId::Wanted { from: now },
-            asking_topics: PendingLookup::Idle,
-            asking_creation: PendingLookup::Idle,
-            asking_life: PendingLookup::Idle,
-            down: None,
+            round_start: QueueId(0),
+            brokers: HashMap::new(),
+            next_connection: 0,
+            producer_id: ProducerId::Missing { retry_at: now },
+            topic_lookup: LookupState::Idle,
+            creation_lookup: LookupState::Idle,
+            liveness_lookup: LookupState::Idle,
+            outage: None,
             random: fastrand::Rng::new(),
             last_tick: now,
             last_written: None,
-            told: Told::nothing(now),
+            backlog_report: BacklogReport::nothing(now),
         }
     }
 
-    /// Until `submissions` is closed and everything settled.
+    /// Runs until `submissions` is closed and every record is settled.
     pub fn run(mut self, submissions: &Receiver<Submission>, events: &Receiver<ProducerEvent>) {
         let closed = never();
         let mut open = Some(submissions);
-        let mut at_work = watchdog::busy();
+        let mut busy = watchdog::busy();
         loop {
-            let pause = self.send_what_can_be(Instant::now());
-            if open.is_none() && self.all_settled() {
+            let pause = self.send_ready(Instant::now());
+            if open.is_none() && self.is_settled() {
                 break;
             }
-            drop(at_work);
+            drop(busy);
             let (event, submission) = match pause {
-                ProducerPause::ForAnswers(until) if submissions.is_empty() => (events.recv_deadline(until).ok(), None),
-                ProducerPause::ForAnswers(until) | ProducerPause::ForAnything(until) => select! {
+                ProducerPause::UntilResponse(until) if submissions.is_empty() => {
+                    (events.recv_deadline(until).ok(), None)
+                }
+                ProducerPause::UntilResponse(until) | ProducerPause::UntilEvent(until) => select! {
                     recv(open.unwrap_or(&closed)) -> submission => {
                         open = open.filter(|_| submission.is_ok());
                         (None, submission.ok())
@@ -151,70 +154,76 @@ impl<'scope, 'env> Producer<'scope, 'env> {
                     default(until.saturating_duration_since(Instant::now())) => (None, None),
                 },
             };
-            at_work = watchdog::busy();
+            busy = watchdog::busy();
             event.into_iter().for_each(|event| self.handle(event));
-            submission.into_iter().chain(submissions.try_iter().take(INTAKE)).for_each(|s| self.take(s));
-            events.try_iter().take(INTAKE).for_each(|event| self.handle(event));
+            submission.into_iter().chain(submissions.try_iter().take(MAX_TAKEN)).for_each(|s| self.admit(s));
+            events.try_iter().take(MAX_TAKEN).for_each(|event| self.handle(event));
             let now = Instant::now();
             if now.saturating_duration_since(self.last_tick) >= TICK {
                 self.tick(now);
             }
         }
-        // Requests whose callers have all had their outcome are awaited no longer.
-        self.nodes.values().for_each(BrokerState::interrupt);
+        // Responses are not awaited once all callers have their outcomes.
+        self.brokers.values().for_each(BrokerState::interrupt);
     }
 
-    fn all_settled(&self) -> bool {
+    fn is_settled(&self) -> bool {
         let settled = |id: &QueueId| self.queues.get(id.0).is_none_or(|q| q.queue.is_settled());
         self.active.iter().all(settled) && self.topics.values().all(|t| t.waiting.is_empty())
     }
 
-    fn take(&mut self, submission: Submission) {
+    fn admit(&mut self, submission: Submission) {
         let now = Instant::now();
-        if let Some(why) = self.refusal(now) {
-            return refuse(&submission, &why);
+        if let Some(why) = self.rejection(now) {
+            return reject(&submission, &why);
         }
         let topic = match self.topics.get_mut(&submission.topic) {
             Some(topic) => topic,
             None => self.topics.entry(submission.topic.clone()).or_default(),
         };
-        match topic.take(submission, now) {
+        match topic.admit(submission, now) {
             Admission::Route(submission) => self.route(submission, now),
-            Admission::Refuse(submission, why) => refuse(&submission, &why),
-            Admission::Kept => {}
+            Admission::Reject(submission, why) => reject(&submission, &why),
+            Admission::Queued => {}
         }
     }
 
-    /// Puts records of a known topic into the queues of their partitions.
+    /// Appends records of a known topic to the queues of their partitions.
     fn route(&mut self, submission: Submission, now: Instant) {
         let Submission { topic: name, acks, records, deadline, receipts, .. } = submission;
         let Some(topic) = self.topics.get_mut(&name) else { return };
         let time = record::now();
         for (index, record) in records.into_iter().enumerate() {
             let Some(partition) = topic.partition(&record, &mut self.random) else {
-                let place = TopicPartition { topic: name.clone(), partition: record.partition.unwrap_or_default() };
-                receipts.settle(index, Err(BrokerError::UnknownPartition(place)));
+                let topic_partition =
+                    TopicPartition { topic: name.clone(), partition: record.partition.unwrap_or_default() };
+                receipts.settle(index, Err(BrokerError::UnknownPartition(topic_partition)));
                 continue;
             };
             let id = *topic.queues.entry((acks, partition)).or_insert_with(|| {
                 let sequences = acks == Acks::All && !matches!(self.producer_id, ProducerId::Denied { .. });
                 let delivery = if sequences { Delivery::Idempotent } else { Delivery::Single };
                 let queue = PartitionQueue::new(delivery, self.settings.batch_bytes);
-                let place = TopicPartition { topic: name.clone(), partition };
-                self.queues.push(PartitionChoice { queue, place, acks, progress: PartitionProgress::default() });
+                let topic_partition = TopicPartition { topic: name.clone(), partition };
+                self.queues.push(PartitionState {
+                    queue,
+                    topic_partition,
+                    acks,
+                    progress: PartitionProgress::default(),
+                });
                 QueueId(self.queues.len() - 1)
             });
-            if let Some(placed) = self.queues.get_mut(id.0) {
+            if let Some(partition) = self.queues.get_mut(id.0) {
                 let entry = PendingRecord::new(record, time, receipts.clone(), index, deadline);
                 if let Err(too_large) = entry.check_size(self.settings.max_request_bytes) {
                     entry.fail(too_large);
                     continue;
                 }
-                if placed.queue.is_idle() {
+                if partition.queue.is_idle() {
                     self.active.insert(id);
                 }
-                placed.progress.record(now);
-                placed.queue.push(entry, now);
+                partition.progress.record(now);
+                partition.queue.push(entry, now);
             }
         }
     }
@@ -222,81 +231,84 @@ impl<'scope, 'env> Producer<'scope, 'env> {
     fn handle(&mut self, event: ProducerEvent) {
         let now = Instant::now();
         match event {
-            ProducerEvent::Link(node, id, event) => self.link_event(node, id, event, now),
-            ProducerEvent::Reply(LookupReply::Topics { asked, auto_create, found }) => {
-                self.asking_topics = PendingLookup::Idle;
-                self.learn_topics(asked, auto_create, found, now);
+            ProducerEvent::Connection(node, id, event) => self.on_connection_event(node, id, event, now),
+            ProducerEvent::Lookup(LookupReply::Topics { topics, auto_create, found }) => {
+                self.topic_lookup = LookupState::Idle;
+                self.apply_topics(topics, auto_create, found, now);
             }
-            ProducerEvent::Reply(LookupReply::Creation { asked, found }) => {
-                self.asking_creation = PendingLookup::Idle;
-                self.learn_prospects(asked, found, now);
+            ProducerEvent::Lookup(LookupReply::Creation { topics, found }) => {
+                self.creation_lookup = LookupState::Idle;
+                self.apply_creation_checks(topics, found, now);
             }
-            ProducerEvent::Reply(LookupReply::ProducerId(answer)) => self.learn_producer_id(answer, now),
-            ProducerEvent::Reply(LookupReply::SignOfLife(answer)) => {
-                self.asking_life = PendingLookup::Idle;
+            ProducerEvent::Lookup(LookupReply::ProducerId(answer)) => self.apply_producer_id(answer, now),
+            ProducerEvent::Lookup(LookupReply::Liveness(answer)) => {
+                self.liveness_lookup = LookupState::Idle;
                 match answer {
-                    Ok(()) => self.down = None,
-                    Err(why) => self.note_down(why, now),
+                    Ok(()) => self.outage = None,
+                    Err(why) => self.note_outage(why, now),
                 }
             }
         }
     }
 
-    fn link_event(&mut self, node: NodeId, id: ConnectionId, event: ConnectionEvent, now: Instant) {
-        let state = self.nodes.entry(node).or_default();
-        let current = state.link_id() == Some(id);
+    fn on_connection_event(&mut self, node: NodeId, id: ConnectionId, event: ConnectionEvent, now: Instant) {
+        let state = self.brokers.entry(node).or_default();
+        let current = state.connection_id() == Some(id);
         match event {
-            ConnectionEvent::Up(link) if current => {
-                state.connected(link);
-                self.down = None;
+            ConnectionEvent::Up(connection) if current => {
+                state.connected(connection);
+                self.outage = None;
             }
             ConnectionEvent::Up(_) => {}
-            ConnectionEvent::Renewed(sender, session) => {
-                if let ConnectionState::Up(link) = &mut state.link
+            ConnectionEvent::Reauthenticated(sender, session) => {
+                if let ConnectionState::Up(connection) = &mut state.connection
                     && current
                 {
-                    link.renewed(sender, session);
+                    connection.reauthenticated(sender, session);
                 }
             }
-            ConnectionEvent::Answered { answers, request_bytes, throttle } => {
-                if let ConnectionState::Up(link) = &mut state.link
+            ConnectionEvent::Responded { outcomes, request_bytes, throttle } => {
+                if let ConnectionState::Up(connection) = &mut state.connection
                     && current
                 {
-                    link.answered(throttle, now);
+                    connection.answered(throttle, now);
                 }
-                state.answered(request_bytes);
-                self.answered(answers, now);
+                state.note_response(request_bytes);
+                self.on_outcomes(outcomes, now);
             }
             ConnectionEvent::Down { why, lost } => {
-                // One that is not current was closed from here.
-                let lost = if current { state.cut(lost, now) } else { request::uncut(lost) };
-                self.answered(lost, now);
+                // A connection that is not current was closed by this side.
+                let lost = if current { state.on_closed(lost, now) } else { request::as_lost(lost) };
+                self.on_outcomes(lost, now);
                 if current {
-                    self.link_down(node, why, now);
+                    self.on_connection_lost(node, why, now);
                 }
             }
         }
     }
 
-    fn answered(&mut self, answers: Vec<PartitionOutcome>, now: Instant) {
-        for PartitionOutcome { queue, number, answer, leader } in answers {
-            let Some(placed) = self.queues.get_mut(queue.0) else { continue };
+    fn on_outcomes(&mut self, outcomes: Vec<PartitionOutcome>, now: Instant) {
+        for PartitionOutcome { queue, number, outcome, leader } in outcomes {
+            let Some(partition) = self.queues.get_mut(queue.0) else { continue };
             let settles = matches!(
-                answer,
-                BatchOutcome::Written | BatchOutcome::Divide(_) | BatchOutcome::Faulty(_) | BatchOutcome::Failed(_)
+                outcome,
+                BatchOutcome::Written
+                    | BatchOutcome::Split(_)
+                    | BatchOutcome::InvalidRecords(_)
+                    | BatchOutcome::Failed(_)
             );
-            if answer == BatchOutcome::Written && placed.acks != Acks::None {
+            if outcome == BatchOutcome::Written && partition.acks != Acks::None {
                 self.last_written = Some(now);
             }
-            placed.queue.answered(number, answer, now);
+            partition.queue.on_outcome(number, outcome, now);
             if settles {
-                let left = if placed.queue.is_idle() { Unwritten::Nothing } else { Unwritten::Some };
-                placed.progress.settled(left, now);
+                let left = if partition.queue.is_idle() { Unwritten::Nothing } else { Unwritten::Some };
+                partition.progress.settled(left, now);
             }
-            if leader == Leader::Doubtful
-                && let Some(topic) = self.topics.get_mut(&placed.place.topic)
+            if leader == LeaderCheck::Doubtful
+                && let Some(topic) = self.topics.get_mut(&partition.topic_partition.topic)
             {
-                topic.ask(now);
+                topic.schedule_lookup(now);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! A connection to a leader for producing: the writer sends, a thread of its own connects and then
-//! awaits the answers. When the broker wants the credentials again, the writer lends its half to the
-//! thread, which logs in once what was sent before is answered.
+//! A connection to a leader for producing. The producer thread sends; a thread per connection connects and then
+//! receives the responses. When the broker requires reauthentication (KIP-368), the producer lends its sending half
+//! to that thread, which authenticates once all earlier requests are answered.
 
-use super::caught;
+use super::panic_as_error;
 use super::partition_queue::{BatchOutcome, ConnectionId};
 use super::request::{self, BY_NAME, PartitionOutcome, RequestPartition};
-use super::room::Sharing;
+use super::request_size::Sharing;
 use crate::broker::{Acks, BrokerError, NodeId, WriteState};
 use crate::kafka::wire::cluster::ClusterClient;
 use crate::kafka::wire::connection::Interrupter;
@@ -17,72 +17,71 @@ use kafka_protocol::messages::{MetadataRequest, ProduceRequest, ProduceResponse}
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
-/// Requests on one connection that await their answer. The broker works on one at a time and has
-/// the next at hand.
+/// Requests in flight on one connection. The broker works on one at a time and has the next at hand.
 pub const MAX_REQUESTS: usize = 5;
 
-/// A broker closes the connection on a request that is too large as soon as it has read its length. One that is closed
-/// later may have been worked on: load balancers close those that are silent.
-const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
+/// A broker closes the connection on an oversized request as soon as it has read its length. A connection that is
+/// closed later may have been worked on: load balancers close idle ones.
+const REJECTED_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the writer, and so every other broker, waits for one that takes no more bytes.
+/// How long the producer thread, and so every other broker, waits for a broker that accepts no more bytes.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a link's thread tells the writer.
+/// An event of a connection, for the producer thread.
 pub enum ConnectionEvent {
     Up(ProducerConnection),
-    Answered {
-        answers: Vec<PartitionOutcome>,
+    Responded {
+        outcomes: Vec<PartitionOutcome>,
         request_bytes: usize,
-        /// How long the broker wants to be left alone.
+        /// How long the broker throttles the client (KIP-219).
         throttle: Duration,
     },
-    /// Logged in again: the half that was lent.
-    Renewed(FrameSender, LoginSession),
-    /// The last: could not connect, or connected no more, with what was not answered.
+    /// Reauthenticated; returns the sending half.
+    Reauthenticated(FrameSender, LoginSession),
+    /// The last event: the attempt to connect failed, or the connection ended with these requests unanswered.
     Down {
         why: BrokerError,
         lost: Vec<PartitionOutcome>,
     },
 }
 
-/// The writer's side. Dropping it ends the connection as soon as its requests are answered.
+/// The sending side. Dropping it ends the connection as soon as its requests are answered.
 pub struct ProducerConnection {
     pub id: ConnectionId,
-    /// `None` while it is lent to the thread.
+    /// `None` while it is lent to the response reader.
     sender: Option<FrameSender>,
     session: LoginSession,
     interrupter: Interrupter,
-    /// At most `MAX_REQUESTS` and the sending half wait there, which is also its bound.
-    work: Sender<Work>,
+    /// Bounded by `MAX_REQUESTS` and the lent sending half.
+    work: Sender<ReaderTask>,
     in_flight: usize,
-    /// Of the request sent last, while anything is in flight.
+    /// Sharing of the last request, while anything is in flight.
     sharing: Sharing,
-    /// Since when a response is due: the last one, or the request where nothing was in flight before it.
+    /// Since when a response is due: since the last one, or since the request if nothing was in flight before.
     due_since: Instant,
     throttled_until: Instant,
     version: i16,
 }
 
-enum Work {
-    Await(Sent),
-    Renew(Box<FrameSender>),
+enum ReaderTask {
+    Await(SentRequest),
+    Reauthenticate(Box<FrameSender>),
 }
 
-/// A request whose answer the thread awaits.
-struct Sent {
-    ticket: InFlight,
+/// A request that awaits its response.
+struct SentRequest {
+    in_flight: InFlight,
     at: Instant,
     acks: Acks,
     parts: Vec<RequestPartition>,
 }
 
-/// What became of a request right away.
+/// The immediate result of sending a request.
 pub enum SendOutcome {
-    /// The answers come as [`LinkEvent`]s.
+    /// The outcomes follow as [`ConnectionEvent`]s.
     Awaited,
     Known(Vec<PartitionOutcome>),
-    /// The connection is of no use any more.
+    /// The connection is unusable.
     Failed {
         why: BrokerError,
         lost: Vec<PartitionOutcome>,
@@ -93,23 +92,24 @@ pub enum SendOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handshake {
     NotNeeded,
-    /// A question for the brokers: the one before was closed on a request, and if this one is too, it is the request's fault.
+    /// A metadata request. The previous connection was closed on a request; if this one is closed too, the request is
+    /// at fault.
     Metadata,
 }
 
-/// Starts the thread of a link to `node`, which ends with the link.
+/// Starts the thread of a connection to `node`; it ends with the connection.
 pub fn connect<'scope>(
     scope: &'scope Scope<'scope, '_>,
     cluster: &'scope ClusterClient,
-    (node, id, proof): (NodeId, ConnectionId, Handshake),
+    (node, id, handshake): (NodeId, ConnectionId, Handshake),
     timeout: Duration,
     events: impl Fn(ConnectionEvent) + Send + 'scope,
 ) -> std::io::Result<()> {
     let thread = Builder::new().name(format!("kafka-produce-{node}"));
-    let run = move || match caught(|| open(cluster, node, id, proof)) {
-        Ok((link, half, work)) => {
-            events(ConnectionEvent::Up(link));
-            half.await_answers(cluster, &work, timeout, &events);
+    let run = move || match panic_as_error(|| open(cluster, node, id, handshake)) {
+        Ok((connection, half, work)) => {
+            events(ConnectionEvent::Up(connection));
+            half.run(cluster, &work, timeout, &events);
         }
         Err(why) => events(ConnectionEvent::Down { why, lost: Vec::new() }),
     };
@@ -120,19 +120,19 @@ fn open(
     cluster: &ClusterClient,
     node: NodeId,
     id: ConnectionId,
-    proof: Handshake,
-) -> Result<(ProducerConnection, ResponseReader, Receiver<Work>), BrokerError> {
+    handshake: Handshake,
+) -> Result<(ProducerConnection, ResponseReader, Receiver<ReaderTask>), BrokerError> {
     let mut connection = cluster.connect(node)?;
-    if proof == Handshake::Metadata {
+    if handshake == Handshake::Metadata {
         let version = connection.version_for::<MetadataRequest>(metadata::VERSION)?;
-        connection.call(&metadata::brokers(), version, cluster.settings().connect_timeout)?;
+        connection.call(&metadata::brokers_request(), version, cluster.settings().connect_timeout)?;
     }
     let by_name = connection.version_for::<ProduceRequest>(BY_NAME);
     let version = by_name.or_else(|_| connection.version_for::<ProduceRequest>(i16::MAX))?;
     let interrupter = connection.interrupter();
     let (sender, receiver, login) = connection.split();
     let (work, due) = bounded(MAX_REQUESTS + 1);
-    let link = ProducerConnection {
+    let connection = ProducerConnection {
         id,
         sender: Some(sender),
         session: login.session(),
@@ -144,31 +144,31 @@ fn open(
         throttled_until: Instant::now(),
         version,
     };
-    Ok((link, ResponseReader { receiver, login }, due))
+    Ok((connection, ResponseReader { receiver, login }, due))
 }
 
-/// The thread's side.
+/// The receiving side, on the connection's thread.
 struct ResponseReader {
     receiver: FrameReceiver,
     login: Authentication,
 }
 
 impl ResponseReader {
-    fn await_answers(
+    fn run(
         mut self,
         cluster: &ClusterClient,
-        work: &Receiver<Work>,
+        work: &Receiver<ReaderTask>,
         timeout: Duration,
         events: &impl Fn(ConnectionEvent),
     ) {
         let mut answered = Instant::now();
         for next in work {
-            let (lost, cut, due) = (next.lost(), next.cut(), next.due_since(answered));
-            match caught(|| self.complete(next, cluster, timeout, &mut answered)) {
+            let (lost, closed, due) = (next.lost(), next.closed(), next.due_since(answered));
+            match panic_as_error(|| self.complete(next, cluster, timeout, &mut answered)) {
                 Ok(event) => events(event),
                 Err(why) => {
-                    let hung_up = due.elapsed() < HANG_UP_WITHIN && !self.receiver.is_open();
-                    return report(why, if hung_up { cut } else { lost }, work, events);
+                    let hung_up = due.elapsed() < REJECTED_WITHIN && !self.receiver.is_open();
+                    return report_down(why, if hung_up { closed } else { lost }, work, events);
                 }
             }
         }
@@ -176,99 +176,105 @@ impl ResponseReader {
 
     fn complete(
         &mut self,
-        work: Work,
+        work: ReaderTask,
         cluster: &ClusterClient,
         timeout: Duration,
         answered: &mut Instant,
     ) -> Result<ConnectionEvent, BrokerError> {
         match work {
-            Work::Await(Sent { ticket, at, acks, parts }) => {
-                // The broker works on one request at a time: the next one's time begins with the answer before.
+            ReaderTask::Await(SentRequest { in_flight, at, acks, parts }) => {
+                // The broker works on one request at a time, so the time of the next one starts with the previous
+                // response.
                 let deadline = at.max(*answered) + timeout;
-                let response = self.receiver.receive::<ProduceRequest>(ticket, deadline);
+                let response = self.receiver.receive::<ProduceRequest>(in_flight, deadline);
                 let (request_bytes, response) = (request::bytes(&parts), response?);
                 let throttle = cluster.settings().throttled.note(response.throttle_time_ms);
                 *answered = Instant::now() + throttle;
-                Ok(ConnectionEvent::Answered {
-                    answers: answers(cluster, parts, &response, acks),
+                Ok(ConnectionEvent::Responded {
+                    outcomes: outcomes(cluster, parts, &response, acks),
                     request_bytes,
                     throttle,
                 })
             }
-            Work::Renew(mut sender) => {
+            ReaderTask::Reauthenticate(mut sender) => {
                 self.login.authenticate(&mut sender, &mut self.receiver, timeout)?;
-                Ok(ConnectionEvent::Renewed(*sender, self.login.session()))
+                Ok(ConnectionEvent::Reauthenticated(*sender, self.login.session()))
             }
         }
     }
 }
 
-fn answers(
+fn outcomes(
     cluster: &ClusterClient,
     parts: Vec<RequestPartition>,
     response: &ProduceResponse,
     acks: Acks,
 ) -> Vec<PartitionOutcome> {
-    let named = |answer| match answer {
-        BatchOutcome::Failed(error) => BatchOutcome::Failed(cluster.name_us(error)),
+    let named = |outcome| match outcome {
+        BatchOutcome::Failed(error) => BatchOutcome::Failed(cluster.with_principal(error)),
         other => other,
     };
-    let answers = request::answers(parts, response, acks).into_iter();
-    answers.map(|part| PartitionOutcome { answer: named(part.answer), ..part }).collect()
+    let outcomes = request::outcomes(parts, response, acks).into_iter();
+    outcomes.map(|part| PartitionOutcome { outcome: named(part.outcome), ..part }).collect()
 }
 
-impl Work {
-    /// What is to be told of it where nothing comes of it any more.
+impl ReaderTask {
+    /// Outcomes if no response can arrive any more.
     fn lost(&self) -> Vec<PartitionOutcome> {
         match self {
             Self::Await(sent) => request::lost(&sent.parts, WriteState::Maybe),
-            Self::Renew(_) => Vec::new(),
+            Self::Reauthenticate(_) => Vec::new(),
         }
     }
 
-    /// Likewise, where the broker closed the connection instead of answering it.
-    fn cut(&self) -> Vec<PartitionOutcome> {
+    /// Outcomes if the broker closed the connection instead of answering.
+    fn closed(&self) -> Vec<PartitionOutcome> {
         match self {
-            Self::Await(sent) => request::cut(&sent.parts, WriteState::Maybe),
-            Self::Renew(_) => Vec::new(),
+            Self::Await(sent) => request::connection_closed(&sent.parts, WriteState::Maybe),
+            Self::Reauthenticate(_) => Vec::new(),
         }
     }
 
-    /// When the broker began to work on it, after it has answered the one before.
+    /// When the broker started to work on it: after its previous response.
     fn due_since(&self, answered: Instant) -> Instant {
         match self {
             Self::Await(sent) => sent.at.max(answered),
-            Self::Renew(_) => answered,
+            Self::Reauthenticate(_) => answered,
         }
     }
 }
 
-/// The connection is of no use any more. The writer learns of it now, and drops the sending end; what
-/// it sends until then is on a dead connection, and comes here to be reported as well.
-fn report(why: BrokerError, mut lost: Vec<PartitionOutcome>, work: &Receiver<Work>, events: &impl Fn(ConnectionEvent)) {
+/// Reports that the connection is unusable. The producer then drops its sending end; requests that it sends until
+/// then go to a dead connection, and are reported here as lost as well.
+fn report_down(
+    why: BrokerError,
+    mut lost: Vec<PartitionOutcome>,
+    work: &Receiver<ReaderTask>,
+    events: &impl Fn(ConnectionEvent),
+) {
     lost.extend(work.try_iter().flat_map(|more| more.lost()));
     events(ConnectionEvent::Down { why, lost });
     for more in work {
         let (request_bytes, throttle) = (0, Duration::ZERO);
-        events(ConnectionEvent::Answered { answers: more.lost(), request_bytes, throttle });
+        events(ConnectionEvent::Responded { outcomes: more.lost(), request_bytes, throttle });
     }
 }
 
 impl ProducerConnection {
-    /// How many requests await their answer; as many as can, while the connection is being renewed or one goes alone.
+    /// Requests in flight; `MAX_REQUESTS` while the connection is reauthenticated or a batch must be alone on it.
     pub fn in_flight(&self) -> usize {
         let occupied = self.sender.is_none() || (self.in_flight > 0 && self.sharing == Sharing::Alone);
         if occupied { MAX_REQUESTS } else { self.in_flight }
     }
 
-    /// A request was answered; the broker wants to be left alone for so long.
+    /// Notes a response, and how long the broker throttles the client.
     pub fn answered(&mut self, throttle: Duration, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.due_since = now + throttle;
         self.throttled_until = now + throttle;
     }
 
-    /// When the next request may be sent, as far as the broker's quotas say.
+    /// When the broker's quotas allow the next request.
     pub fn throttled_until(&self) -> Instant {
         self.throttled_until
     }
@@ -278,27 +284,27 @@ impl ProducerConnection {
         if self.in_flight == 0 { Duration::ZERO } else { now.saturating_duration_since(self.due_since) }
     }
 
-    /// Whether the broker has not closed the connection, as far as is known here.
+    /// Whether the connection is open, as far as is known here.
     pub fn is_open(&self) -> bool {
         self.in_flight > 0 || self.sender.is_none() || self.sender.as_ref().is_some_and(FrameSender::is_open)
     }
 
-    /// Logs in again where that is due: nothing is sent until then, and all that was sent is answered first.
-    pub fn renew_if_due(&mut self, now: Instant) {
+    /// Starts reauthentication if it is due. Nothing is sent until then, and all earlier requests are answered first.
+    pub fn reauthenticate_if_due(&mut self, now: Instant) {
         if self.session.is_due(now)
             && let Some(sender) = self.sender.take()
         {
-            // The thread ends only with a word of its own.
-            let _ = self.work.send(Work::Renew(Box::new(sender)));
+            // A thread that has ended has reported `Down`.
+            let _ = self.work.send(ReaderTask::Reauthenticate(Box::new(sender)));
         }
     }
 
-    pub fn renewed(&mut self, sender: FrameSender, session: LoginSession) {
+    pub fn reauthenticated(&mut self, sender: FrameSender, session: LoginSession) {
         self.sender = Some(sender);
         self.session = session;
     }
 
-    /// Ends the connection at once.
+    /// Closes the connection at once.
     pub fn interrupt(&self) {
         self.interrupter.interrupt();
     }
@@ -311,22 +317,22 @@ impl ProducerConnection {
         sharing: Sharing,
     ) -> SendOutcome {
         self.sharing = sharing;
-        // The broker gives up first, so that it can say so.
-        let request = request::assemble(&parts, acks, self.version, timeout * 4 / 5);
+        // The broker times out first, so that it can say so.
+        let request = request::build(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {
-            let why = BrokerError::Unavailable("the connection is being renewed".to_owned());
+            let why = BrokerError::Unavailable("the connection is being reauthenticated".to_owned());
             return SendOutcome::Failed { why, lost: request::lost(&parts, WriteState::No) };
         };
         match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
             Ok(_) if acks == Acks::None => SendOutcome::Known(request::unacknowledged(parts)),
-            Ok(ticket) => {
+            Ok(in_flight) => {
                 if self.in_flight == 0 {
                     self.due_since = now;
                 }
                 self.in_flight += 1;
-                let sent = Sent { ticket, at: Instant::now(), acks, parts };
-                match self.work.send(Work::Await(sent)) {
+                let sent = SentRequest { in_flight, at: Instant::now(), acks, parts };
+                match self.work.send(ReaderTask::Await(sent)) {
                     Ok(()) => SendOutcome::Awaited,
                     Err(unsent) => SendOutcome::Failed {
                         why: BrokerError::Unavailable("the connection has ended".to_owned()),
@@ -336,7 +342,7 @@ impl ProducerConnection {
             }
             // The broker has only a part of the request and does not process it.
             Err(why) if sender.is_open() => SendOutcome::Failed { why, lost: request::lost(&parts, WriteState::No) },
-            Err(why) => SendOutcome::Failed { why, lost: request::cut(&parts, WriteState::No) },
+            Err(why) => SendOutcome::Failed { why, lost: request::connection_closed(&parts, WriteState::No) },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the writer knows of a topic, and who waits until it knows more.
+//! The producer's view of a topic, and the submissions that wait for its metadata.
 
 use super::creation::AutoCreation;
 use super::request::QueueId;
@@ -8,39 +8,40 @@ use crate::record::{NewRecord, Partition, TopicName};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A topic that others have just created is unknown to some brokers for a moment. One that Kafka may be creating for us is
-/// waited for until the deadlines of its records.
+/// How long a missing topic is looked up before its records fail: a topic that was just created is unknown to some
+/// brokers for a moment. A topic that Kafka may be creating is waited for until the deadlines of its records.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// The first pause, and the longest.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
-const ASK_AGAIN_AT_LAST: Duration = Duration::from_secs(1);
-/// For so long a missing topic is known to be missing, lest a flood to it becomes one to the broker.
-const REMEMBER_MISSING: Duration = Duration::from_secs(1);
-/// A partition number out of range is looked up again unless the topic was asked for this recently.
-const FRESH: Duration = Duration::from_secs(1);
+/// Bounds of the pause between lookups.
+const MIN_RETRY_PAUSE: Duration = Duration::from_millis(50);
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long a missing topic is cached as missing, so that a flood of records to it does not become a flood of
+/// lookups.
+const NEGATIVE_TTL: Duration = Duration::from_secs(1);
+/// A partition number out of range triggers a lookup unless the metadata is newer than this.
+const FRESH_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct ProducerTopic {
-    known: Option<TopicView>,
-    /// In the order in which they came. Bounded by whoever submits.
+    view: Option<TopicView>,
+    /// Submissions in order of arrival, bounded by the submitter.
     pub waiting: VecDeque<Submission>,
     pub queues: HashMap<(Acks, Partition), QueueId>,
     sticky: Sticky,
-    /// When to ask the cluster.
-    ask_at: Option<Instant>,
-    asked_at: Option<Instant>,
+    /// When the next lookup is due.
+    lookup_at: Option<Instant>,
+    looked_up_at: Option<Instant>,
     missing_since: Option<Instant>,
-    creation: Prospect,
-    absent: Option<Absent>,
+    creation_check: CreationCheck,
+    negative: Option<NegativeEntry>,
 }
 
-/// What is known of whether Kafka will create a topic that is missing.
+/// Whether Kafka will create a missing topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Prospect {
+pub enum CreationCheck {
     #[default]
-    NotAsked,
-    Asked,
-    Told(AutoCreation),
+    NotStarted,
+    Pending,
+    Done(AutoCreation),
 }
 
 struct TopicView {
@@ -51,7 +52,7 @@ struct TopicView {
     learned: Instant,
 }
 
-struct Absent {
+struct NegativeEntry {
     until: Instant,
     asked: AutoCreate,
     why: BrokerError,
@@ -60,170 +61,178 @@ struct Absent {
 /// What to do with a submission.
 pub enum Admission {
     Route(Submission),
-    Refuse(Submission, BrokerError),
-    /// It waits.
-    Kept,
+    Reject(Submission, BrokerError),
+    /// It waits for metadata.
+    Queued,
 }
 
-/// What to do with the queues and the waiting submissions of a topic that was looked up.
+/// What to do with the queues and waiting submissions of a topic after a lookup.
 pub enum LookupResult {
     Ready,
-    NotYet,
-    Hopeless(BrokerError),
+    Pending,
+    Failed(BrokerError),
 }
 
 impl ProducerTopic {
-    /// Takes a submission: to be routed at once if the topic is known and nobody is before it.
-    pub fn take(&mut self, submission: Submission, now: Instant) -> Admission {
-        if let Some(absent) = &self.absent
-            && absent.until > now
-            && (absent.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
+    /// Admits a submission; it is routed at once if the topic is known and no other submission waits.
+    pub fn admit(&mut self, submission: Submission, now: Instant) -> Admission {
+        if let Some(negative) = &self.negative
+            && negative.until > now
+            && (negative.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
         {
-            return Admission::Refuse(submission, absent.why.clone());
+            return Admission::Reject(submission, negative.why.clone());
         }
-        if self.waiting.is_empty() && self.serves(&submission, now) {
+        if self.waiting.is_empty() && self.can_route(&submission, now) {
             return Admission::Route(submission);
         }
-        self.ask(now);
+        self.schedule_lookup(now);
         self.waiting.push_back(submission);
-        Admission::Kept
+        Admission::Queued
     }
 
-    /// Asks for the topic at `when`, or earlier if that was wanted already.
-    pub fn ask(&mut self, when: Instant) {
-        self.ask_at = Some(self.ask_at.map_or(when, |at| at.min(when)));
+    /// Schedules a lookup at `when`, unless one is due earlier.
+    pub fn schedule_lookup(&mut self, when: Instant) {
+        self.lookup_at = Some(self.lookup_at.map_or(when, |at| at.min(when)));
     }
 
-    /// Who leads `partition`; asks again where nobody does.
+    /// The leader of `partition`; schedules a lookup if it has none.
     pub fn leader(&mut self, partition: Partition, now: Instant) -> Option<NodeId> {
         let leader = self.known_leader(partition);
         if leader.is_none() {
-            self.ask(now + ASK_AGAIN);
+            self.schedule_lookup(now + MIN_RETRY_PAUSE);
         }
         leader
     }
 
     pub fn known_leader(&self, partition: Partition) -> Option<NodeId> {
-        self.known.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
+        self.view.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
     }
 
-    /// Asks again where what is known, and the last question, are older than `age`.
+    /// Schedules a lookup if the metadata and the last lookup are older than `age`.
     pub fn refresh(&mut self, age: Duration, now: Instant) {
-        let Some(known) = &self.known else { return };
-        let latest = self.asked_at.map_or(known.learned, |asked| asked.max(known.learned));
-        if self.ask_at.is_none() && now.saturating_duration_since(latest) > age {
-            self.ask(now);
+        let Some(known) = &self.view else { return };
+        let latest = self.looked_up_at.map_or(known.learned, |asked| asked.max(known.learned));
+        if self.lookup_at.is_none() && now.saturating_duration_since(latest) > age {
+            self.schedule_lookup(now);
         }
     }
 
     pub fn id(&self) -> TopicId {
-        self.known.as_ref().and_then(|known| known.id)
+        self.view.as_ref().and_then(|known| known.id)
     }
 
-    /// Whether it is time to ask; then how.
-    pub fn due(&self, now: Instant) -> Option<AutoCreate> {
-        self.ask_at.filter(|at| *at <= now)?;
-        let make = self.waiting.iter().any(|s| s.auto_create == AutoCreate::Ask);
-        Some(if make { AutoCreate::Ask } else { AutoCreate::Never })
+    /// Returns how to look the topic up, if that is due.
+    pub fn due_lookup(&self, now: Instant) -> Option<AutoCreate> {
+        self.lookup_at.filter(|at| *at <= now)?;
+        let create = self.waiting.iter().any(|s| s.auto_create == AutoCreate::Ask);
+        Some(if create { AutoCreate::Ask } else { AutoCreate::Never })
     }
 
-    pub fn asked(&mut self, now: Instant) {
-        (self.ask_at, self.asked_at) = (None, Some(now));
+    pub fn lookup_started(&mut self, now: Instant) {
+        (self.lookup_at, self.looked_up_at) = (None, Some(now));
     }
 
-    pub fn learn(&mut self, found: Result<TopicInfo, BrokerError>, asked: AutoCreate, now: Instant) -> LookupResult {
+    pub fn apply_lookup(
+        &mut self,
+        found: Result<TopicInfo, BrokerError>,
+        asked: AutoCreate,
+        now: Instant,
+    ) -> LookupResult {
         let why = match found {
             Ok(info) => {
                 let leaders: Vec<_> = info.partitions.iter().map(|p| p.leader).collect();
                 let available = info.partitions.iter().filter(|p| p.leader.is_some()).map(|p| p.partition).collect();
-                self.known = Some(TopicView { id: info.id, leaders, available, learned: now });
-                (self.missing_since, self.absent, self.creation) = (None, None, Prospect::NotAsked);
+                self.view = Some(TopicView { id: info.id, leaders, available, learned: now });
+                (self.missing_since, self.negative, self.creation_check) = (None, None, CreationCheck::NotStarted);
                 return LookupResult::Ready;
             }
             Err(why) => why,
         };
-        let may_be_created = asked == AutoCreate::Ask && self.creation != Prospect::Told(AutoCreation::Off);
+        let may_be_created = asked == AutoCreate::Ask && self.creation_check != CreationCheck::Done(AutoCreation::Off);
         let patience = match (&why, asked) {
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) if may_be_created => {
                 self.missing_since.get_or_insert(now);
-                return self.ask_later(now);
+                return self.retry_later(now);
             }
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) => PATIENCE,
-            // Kafka's reason comes with the other question.
-            (BrokerError::InvalidRecord(_), AutoCreate::Ask) if !matches!(self.creation, Prospect::Told(_)) => {
+            // The creation check returns Kafka's reason.
+            (BrokerError::InvalidRecord(_), AutoCreate::Ask)
+                if !matches!(self.creation_check, CreationCheck::Done(_)) =>
+            {
                 self.missing_since.get_or_insert(now);
-                return self.ask_later(now);
+                return self.retry_later(now);
             }
-            // Leaders that are known may still take records, whoever was asked for metadata.
-            (BrokerError::Untrusted(_), _) if self.known.is_some() => return self.ask_later(now),
+            // The known leaders may still accept records even if another broker is not trusted.
+            (BrokerError::Untrusted(_), _) if self.view.is_some() => return self.retry_later(now),
             (why, _) if why.remedy() != Remedy::GiveUp => {
-                // The submissions' deadlines are patience enough.
+                // The deadlines of the submissions bound the retries.
                 self.missing_since = None;
-                return self.ask_later(now);
+                return self.retry_later(now);
             }
             _ => Duration::ZERO,
         };
         let since = *self.missing_since.get_or_insert(now);
         if now.saturating_duration_since(since) < patience {
-            return self.ask_later(now);
+            return self.retry_later(now);
         }
-        self.give_up(&why, asked, now);
-        LookupResult::Hopeless(why)
+        self.fail(&why, asked, now);
+        LookupResult::Failed(why)
     }
 
-    fn give_up(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
-        (self.known, self.missing_since, self.creation) = (None, None, Prospect::NotAsked);
-        self.absent = Some(Absent { until: now + REMEMBER_MISSING, asked, why: why.clone() });
+    fn fail(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
+        (self.view, self.missing_since, self.creation_check) = (None, None, CreationCheck::NotStarted);
+        self.negative = Some(NegativeEntry { until: now + NEGATIVE_TTL, asked, why: why.clone() });
     }
 
-    fn ask_later(&mut self, now: Instant) -> LookupResult {
+    fn retry_later(&mut self, now: Instant) -> LookupResult {
         let missing_for = self.missing_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        self.ask(now + (missing_for / 4).clamp(ASK_AGAIN, ASK_AGAIN_AT_LAST));
-        LookupResult::NotYet
+        self.schedule_lookup(now + (missing_for / 4).clamp(MIN_RETRY_PAUSE, MAX_RETRY_PAUSE));
+        LookupResult::Pending
     }
 
-    /// Whether to ask if Kafka will create the topic.
-    pub fn needs_prospect(&self) -> bool {
-        self.missing_since.is_some() && self.creation == Prospect::NotAsked
+    /// Whether to find out if Kafka will create the topic.
+    pub fn needs_creation_check(&self) -> bool {
+        self.missing_since.is_some() && self.creation_check == CreationCheck::NotStarted
     }
 
-    pub fn prospect_asked(&mut self) {
-        self.creation = Prospect::Asked;
+    pub fn creation_check_started(&mut self) {
+        self.creation_check = CreationCheck::Pending;
     }
 
-    /// Notes whether Kafka will create the topic, which may exist by now.
-    pub fn learn_prospect(
+    /// Applies the result of the creation check; the topic may exist by now.
+    pub fn apply_creation_check(
         &mut self,
         automatic: AutoCreation,
         rejected: Option<BrokerError>,
         now: Instant,
     ) -> LookupResult {
-        if self.creation != Prospect::Asked {
-            return LookupResult::NotYet;
+        if self.creation_check != CreationCheck::Pending {
+            return LookupResult::Pending;
         }
         if self.missing_since.is_none() {
-            // It may not be missing after all. If it is, the question is due again.
-            self.creation = Prospect::NotAsked;
-            return LookupResult::NotYet;
+            // The topic may exist after all. If it does not, the check runs again.
+            self.creation_check = CreationCheck::NotStarted;
+            return LookupResult::Pending;
         }
-        self.creation = Prospect::Told(automatic);
+        self.creation_check = CreationCheck::Done(automatic);
         match rejected {
             Some(why) => {
-                self.give_up(&why, AutoCreate::Ask, now);
-                LookupResult::Hopeless(why)
+                self.fail(&why, AutoCreate::Ask, now);
+                LookupResult::Failed(why)
             }
-            None => LookupResult::NotYet,
+            None => LookupResult::Pending,
         }
     }
 
-    /// Why nothing was written to it so far, where that is because it is missing.
-    pub fn missing(&self, name: &TopicName) -> Option<BrokerError> {
+    /// The error for records that expire while the topic is missing.
+    pub fn missing_error(&self, name: &TopicName) -> Option<BrokerError> {
         self.missing_since.map(|_| BrokerError::NotCreatedYet(name.clone()))
     }
 
-    /// The partition of a record; `None` where the one asked for does not exist.
+    /// Chooses the partition of a record: as given, by the hash of its key, or sticky. `None` if the given one does
+    /// not exist.
     pub fn partition(&mut self, record: &NewRecord, random: &mut fastrand::Rng) -> Option<Partition> {
-        let known = self.known.as_ref()?;
+        let known = self.view.as_ref()?;
         match (record.partition, &record.key) {
             (Some(partition), _) => known.has(partition).then_some(partition),
             (None, Some(key)) => Some(partition_for_key(key, known.leaders.len())),
@@ -235,17 +244,17 @@ impl ProducerTopic {
         self.sticky.batch_sent(partition);
     }
 
-    /// Nothing of it needs to be remembered.
+    /// Whether nothing about the topic needs to be kept.
     pub fn is_forgettable(&self, now: Instant) -> bool {
-        self.known.is_none()
+        self.view.is_none()
             && self.waiting.is_empty()
             && self.queues.is_empty()
-            && self.absent.as_ref().is_none_or(|a| a.until <= now)
+            && self.negative.as_ref().is_none_or(|a| a.until <= now)
     }
 
-    fn serves(&self, submission: &Submission, now: Instant) -> bool {
-        let Some(known) = &self.known else { return false };
-        let fresh = now.saturating_duration_since(known.learned) < FRESH;
+    fn can_route(&self, submission: &Submission, now: Instant) -> bool {
+        let Some(known) = &self.view else { return false };
+        let fresh = now.saturating_duration_since(known.learned) < FRESH_FOR;
         fresh || submission.records.iter().all(|r| r.partition.is_none_or(|p| known.has(p)))
     }
 }
@@ -256,8 +265,8 @@ impl TopicView {
     }
 }
 
-/// Settles every record of `submission`.
-pub fn refuse(submission: &Submission, error: &BrokerError) {
+/// Fails every record of `submission` with `error`.
+pub fn reject(submission: &Submission, error: &BrokerError) {
     for index in 0..submission.records.len() {
         submission.receipts.settle(index, Err(error.clone()));
     }
@@ -269,38 +278,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refresh_that_is_on_its_way_or_failed_is_not_asked_for_again_at_once() {
+    fn a_refresh_that_is_pending_or_failed_is_not_repeated_at_once() {
         let (mut topic, now, age) = (ProducerTopic::default(), Instant::now(), Duration::from_secs(5));
         let name = TopicName::new("t").unwrap();
         let info = || Ok(TopicInfo { name: name.clone(), id: None, partitions: Vec::new() });
-        drop(topic.learn(info(), AutoCreate::Never, now));
+        drop(topic.apply_lookup(info(), AutoCreate::Never, now));
         let later = now + age * 2;
         topic.refresh(age, later);
-        assert_eq!(topic.due(later), Some(AutoCreate::Never));
-        topic.asked(later);
+        assert_eq!(topic.due_lookup(later), Some(AutoCreate::Never));
+        topic.lookup_started(later);
         topic.refresh(age, later + age);
-        assert_eq!(topic.due(later + age), None);
+        assert_eq!(topic.due_lookup(later + age), None);
         let away = BrokerError::Unavailable("away".to_owned());
-        drop(topic.learn(Err(away), AutoCreate::Never, later));
+        drop(topic.apply_lookup(Err(away), AutoCreate::Never, later));
         topic.refresh(age, later);
-        assert_eq!(topic.due(later), None, "it is asked for again after a pause");
-        assert_eq!(topic.due(later + ASK_AGAIN), Some(AutoCreate::Never));
+        assert_eq!(topic.due_lookup(later), None, "the next lookup follows after a pause");
+        assert_eq!(topic.due_lookup(later + MIN_RETRY_PAUSE), Some(AutoCreate::Never));
     }
 
     #[test]
-    fn a_lookup_that_fails_beside_the_question_about_creation_does_not_end_it_for_good() {
+    fn a_lookup_that_fails_during_the_creation_check_does_not_end_the_check_for_good() {
         let (mut topic, now) = (ProducerTopic::default(), Instant::now());
         let missing = || Err(BrokerError::UnknownTopic(TopicName::new("t").unwrap()));
-        drop(topic.learn(missing(), AutoCreate::Ask, now));
-        assert!(topic.needs_prospect());
-        topic.prospect_asked();
-        drop(topic.learn(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
-        drop(topic.learn_prospect(AutoCreation::Off, None, now));
-        drop(topic.learn(missing(), AutoCreate::Ask, now));
-        assert!(topic.needs_prospect(), "it is asked again");
-        topic.prospect_asked();
-        drop(topic.learn_prospect(AutoCreation::Off, None, now));
+        drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
+        assert!(topic.needs_creation_check());
+        topic.creation_check_started();
+        drop(topic.apply_lookup(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
+        drop(topic.apply_creation_check(AutoCreation::Off, None, now));
+        drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
+        assert!(topic.needs_creation_check(), "the check runs again");
+        topic.creation_check_started();
+        drop(topic.apply_creation_check(AutoCreation::Off, None, now));
         let later = now + PATIENCE;
-        assert!(matches!(topic.learn(missing(), AutoCreate::Ask, later), LookupResult::Hopeless(_)));
+        assert!(matches!(topic.apply_lookup(missing(), AutoCreate::Ask, later), LookupResult::Failed(_)));
     }
 }

@@ -1,8 +1,8 @@
-//! Produce requests: batches of several partitions of one leader, and which answer is whose.
+//! Produce requests: batches for several partitions of one leader, and matching the responses to them.
 
-use super::answer::{Leader, judge};
 use super::encode::encode_batch;
-use super::partition_queue::{BatchOutcome, Outgoing};
+use super::outcome::{LeaderCheck, judge};
+use super::partition_queue::{BatchOutcome, OutgoingBatch};
 use crate::broker::{Acks, TopicId, WriteState};
 use crate::record::TopicPartition;
 use bytes::BytesMut;
@@ -12,10 +12,10 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The newest version that names topics; the next has ids instead (KIP-516).
+/// The newest version that names topics; later ones use topic ids (KIP-516).
 pub const BY_NAME: i16 = 12;
 
-/// Where the writer keeps a [`Queue`](super::queue::Queue).
+/// Index of a [`PartitionQueue`](super::partition_queue::PartitionQueue) in the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub usize);
 
@@ -23,26 +23,26 @@ pub struct QueueId(pub usize);
 #[derive(Debug)]
 pub struct RequestPartition {
     pub queue: QueueId,
-    pub place: TopicPartition,
+    pub topic_partition: TopicPartition,
     pub topic_id: TopicId,
-    pub outgoing: Outgoing,
+    pub outgoing: OutgoingBatch,
 }
 
-/// What became of a [`Part`].
+/// The outcome of a [`RequestPartition`].
 #[derive(Debug)]
 pub struct PartitionOutcome {
     pub queue: QueueId,
     pub number: u64,
-    pub answer: BatchOutcome,
-    pub leader: Leader,
+    pub outcome: BatchOutcome,
+    pub leader: LeaderCheck,
 }
 
-/// One request of `parts`, at most one for each partition.
-pub fn assemble(parts: &[RequestPartition], acks: Acks, version: i16, timeout: Duration) -> ProduceRequest {
+/// Builds one request of `parts`, at most one for each partition.
+pub fn build(parts: &[RequestPartition], acks: Acks, version: i16, timeout: Duration) -> ProduceRequest {
     let mut topics: Vec<TopicProduceData> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
     for part in parts {
-        let name = part.place.topic.as_str();
+        let name = part.topic_partition.topic.as_str();
         let at = *known.entry(name).or_insert_with(|| {
             let topic = TopicProduceData::default();
             topics.push(match part.topic_id {
@@ -54,7 +54,9 @@ pub fn assemble(parts: &[RequestPartition], acks: Acks, version: i16, timeout: D
         let batch = &part.outgoing.batch;
         let mut bytes = BytesMut::with_capacity(batch.bytes());
         encode_batch(&mut bytes, batch.records(), part.outgoing.stamp);
-        let data = PartitionProduceData::default().with_index(part.place.partition).with_records(Some(bytes.freeze()));
+        let data = PartitionProduceData::default()
+            .with_index(part.topic_partition.partition)
+            .with_records(Some(bytes.freeze()));
         if let Some(topic) = topics.get_mut(at) {
             topic.partition_data.push(data);
         }
@@ -68,8 +70,8 @@ pub fn assemble(parts: &[RequestPartition], acks: Acks, version: i16, timeout: D
     ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout).with_topic_data(topics)
 }
 
-/// Settles what is written. A part that the broker forgot to answer is in doubt.
-pub fn answers(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: Acks) -> Vec<PartitionOutcome> {
+/// Settles written records. A partition that is missing from the response is in doubt.
+pub fn outcomes(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: Acks) -> Vec<PartitionOutcome> {
     let mut found = HashMap::new();
     for topic in &response.responses {
         for partition in &topic.partition_responses {
@@ -78,63 +80,63 @@ pub fn answers(parts: Vec<RequestPartition>, response: &ProduceResponse, acks: A
         }
     }
     let judged = |part: RequestPartition| {
-        let RequestPartition { queue, place, topic_id, outgoing: Outgoing { number, batch, .. } } = part;
-        let named = found.get(&(place.topic.as_str(), None, place.partition));
-        let answer = named.or_else(|| found.get(&("", topic_id, place.partition)));
-        let (answer, leader) = match answer {
-            Some(answer) => judge(answer, &place, acks, &batch),
-            None => (BatchOutcome::Retry { attempt: WriteState::Maybe }, Leader::Right),
+        let RequestPartition { queue, topic_partition, topic_id, outgoing: OutgoingBatch { number, batch, .. } } = part;
+        let named = found.get(&(topic_partition.topic.as_str(), None, topic_partition.partition));
+        let answer = named.or_else(|| found.get(&("", topic_id, topic_partition.partition)));
+        let (outcome, leader) = match answer {
+            Some(answer) => judge(answer, &topic_partition, acks, &batch),
+            None => (BatchOutcome::Retry { attempt: WriteState::Maybe }, LeaderCheck::Confirmed),
         };
         drop(batch);
-        PartitionOutcome { queue, number, answer, leader }
+        PartitionOutcome { queue, number, outcome, leader }
     };
     parts.into_iter().map(judged).collect()
 }
 
-/// The connection ended before the answers to `parts` came.
+/// The outcomes if the connection ended before the response.
 pub fn lost(parts: &[RequestPartition], attempt: WriteState) -> Vec<PartitionOutcome> {
-    all(parts, &BatchOutcome::Retry { attempt })
+    same_outcome(parts, &BatchOutcome::Retry { attempt })
 }
 
-/// The broker closed the connection instead of answering this request.
-pub fn cut(parts: &[RequestPartition], attempt: WriteState) -> Vec<PartitionOutcome> {
-    all(parts, &BatchOutcome::Cut { attempt, request_bytes: bytes(parts) })
+/// The outcomes if the broker closed the connection instead of answering.
+pub fn connection_closed(parts: &[RequestPartition], attempt: WriteState) -> Vec<PartitionOutcome> {
+    same_outcome(parts, &BatchOutcome::ConnectionClosed { attempt, request_bytes: bytes(parts) })
 }
 
-/// The connection was not closed by the broker.
-pub fn uncut(mut lost: Vec<PartitionOutcome>) -> Vec<PartitionOutcome> {
+/// Drops the suspicion about the request size: the broker did not close the connection.
+pub fn as_lost(mut lost: Vec<PartitionOutcome>) -> Vec<PartitionOutcome> {
     for part in &mut lost {
-        if let BatchOutcome::Cut { attempt, .. } = part.answer {
-            part.answer = BatchOutcome::Retry { attempt };
+        if let BatchOutcome::ConnectionClosed { attempt, .. } = part.outcome {
+            part.outcome = BatchOutcome::Retry { attempt };
         }
     }
     lost
 }
 
-fn all(parts: &[RequestPartition], answer: &BatchOutcome) -> Vec<PartitionOutcome> {
+fn same_outcome(parts: &[RequestPartition], outcome: &BatchOutcome) -> Vec<PartitionOutcome> {
     let lost = |part: &RequestPartition| PartitionOutcome {
         queue: part.queue,
         number: part.outgoing.number,
-        answer: answer.clone(),
-        leader: Leader::Doubtful,
+        outcome: outcome.clone(),
+        leader: LeaderCheck::Doubtful,
     };
     parts.iter().map(lost).collect()
 }
 
-/// Of the batches of one request.
+/// Total size of the batches in bytes.
 pub fn bytes(parts: &[RequestPartition]) -> usize {
     parts.iter().map(|part| part.outgoing.batch.bytes()).sum()
 }
 
-/// Sent with `acks=0`: nobody will tell more.
+/// Settles records sent with `acks=0`, which get no response.
 pub fn unacknowledged(parts: Vec<RequestPartition>) -> Vec<PartitionOutcome> {
     let settled = |part: RequestPartition| {
-        part.outgoing.batch.settle_written(part.place.partition, None);
+        part.outgoing.batch.settle_written(part.topic_partition.partition, None);
         PartitionOutcome {
             queue: part.queue,
             number: part.outgoing.number,
-            answer: BatchOutcome::Written,
-            leader: Leader::Right,
+            outcome: BatchOutcome::Written,
+            leader: LeaderCheck::Confirmed,
         }
     };
     parts.into_iter().map(settled).collect()

@@ -1,4 +1,4 @@
-//! The whole write side against a stand-in for a broker.
+//! The producer against a fake broker.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -19,7 +19,7 @@ const CREATE_TOPICS: i16 = 19;
 const DESCRIBE_CONFIGS: i16 = 32;
 const SOON: Duration = Duration::from_secs(10);
 
-/// One partition's part of a produce request of version 3.
+/// One partition of a Produce v3 request.
 #[derive(Debug, Clone, PartialEq)]
 struct Got {
     acks: i16,
@@ -29,7 +29,7 @@ struct Got {
 }
 
 impl Got {
-    /// Producer id, epoch and base sequence as they stand in the batch.
+    /// Producer id, epoch and base sequence of the batch.
     fn stamp(&self) -> &[u8] {
         &self.batch[43..57]
     }
@@ -66,7 +66,7 @@ fn parse(asked: &Asked) -> Vec<Got> {
     got
 }
 
-/// The answer of version 3, with an error code and base offset for each part.
+/// A Produce v3 response with an error code and base offset for each partition.
 fn produced(parts: &[(Got, i16, i64)], throttle_ms: i32) -> Vec<u8> {
     let mut body = (parts.len() as i32).to_be_bytes().to_vec();
     for (got, error, offset) in parts {
@@ -82,24 +82,24 @@ fn produced(parts: &[(Got, i16, i64)], throttle_ms: i32) -> Vec<u8> {
 }
 
 enum Do {
-    /// With this code and base offset for each part.
+    /// Responds with this code and base offset for each partition.
     Answer(i16, i64),
-    /// Likewise, and wants to be left alone for so many ms.
+    /// Likewise, and throttles the client for this many ms.
     Throttle(i64, i32),
     HangUp,
     Nothing,
 }
 
-/// A broker of Kafka 0.11 with topic `t` of one partition, and what it was sent.
+/// A broker of Kafka 0.11 with topic `t` of one partition, and the requests that it received.
 struct Broker {
     impostor: Impostor,
     got: Arc<Mutex<Vec<Got>>>,
     lookups: Arc<AtomicUsize>,
-    /// Whether it leaves questions for producer ids without an answer.
+    /// Whether it leaves requests for producer ids unanswered.
     withholds_ids: Arc<AtomicBool>,
-    /// Whether it gives a producer id only to a client that asks for metadata while it waits for the id.
+    /// Whether it grants a producer id only to a client that requests metadata while it waits.
     ids_beside_metadata: Arc<AtomicBool>,
-    /// It closes the connection on a larger produce request, and counts that.
+    /// Closes the connection on a larger Produce request, and counts that.
     largest: Arc<AtomicUsize>,
     hang_ups: Arc<AtomicUsize>,
 }
@@ -109,7 +109,7 @@ impl Broker {
         Self::start_with(decide, |own| metadata(&[(1, own)], &[("t", 0, &[1])]))
     }
 
-    /// `describe` makes the metadata of the broker's address.
+    /// `describe` builds the metadata from the broker's address.
     fn start_with(
         decide: impl Fn(usize, &Got) -> Do + Send + Sync + 'static,
         describe: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
@@ -215,7 +215,7 @@ impl Broker {
     }
 }
 
-/// Whether one more look-up comes before the client on `stream` gives up.
+/// Whether another lookup arrives before the client on `stream` gives up.
 fn asks_for_metadata_beside(stream: &std::net::TcpStream, lookups: &AtomicUsize) -> bool {
     let before = lookups.load(Ordering::SeqCst);
     stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
@@ -228,7 +228,7 @@ fn asks_for_metadata_beside(stream: &std::net::TcpStream, lookups: &AtomicUsize)
     true
 }
 
-/// A producer on its thread; ends with the value.
+/// A producer on its thread, which ends when this is dropped.
 struct Producer {
     cluster: Arc<ClusterClient>,
     submissions: Option<Sender<Submission>>,
@@ -262,7 +262,7 @@ impl Producer {
         values: &[&str],
         within: Duration,
     ) -> Receiver<Vec<DeliveryResult>> {
-        let (told, outcomes) = bounded(1);
+        let (report, outcomes) = bounded(1);
         let record =
             |value: &&str| NewRecord { value: Some(Bytes::copy_from_slice(value.as_bytes())), ..NewRecord::default() };
         let submission = Submission {
@@ -271,7 +271,7 @@ impl Producer {
             auto_create,
             records: values.iter().map(record).collect(),
             deadline: Instant::now() + within,
-            receipts: DeliveryReport::new(values.len(), move |outcomes| told.send(outcomes).unwrap()),
+            receipts: DeliveryReport::new(values.len(), move |outcomes| report.send(outcomes).unwrap()),
         };
         self.submissions.as_ref().unwrap().send(submission).unwrap();
         outcomes
@@ -305,7 +305,7 @@ fn records_get_their_offsets_and_batches_their_sequences() {
 }
 
 #[test]
-fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_sequence() {
+fn a_batch_whose_response_was_lost_is_retried_with_the_same_sequence() {
     let broker = Broker::start(|number, _| if number == 1 { Do::HangUp } else { Do::Answer(0, number as i64) });
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::All, "a"), at(Some(0)));
@@ -316,7 +316,7 @@ fn a_batch_whose_answer_was_lost_is_sent_again_with_the_same_sequence() {
 }
 
 #[test]
-fn a_record_on_which_the_broker_hangs_up_is_too_large_and_harms_no_other() {
+fn a_record_on_which_the_broker_hangs_up_is_too_large_and_affects_no_other() {
     const LIMIT: usize = 500_000;
     let broker = Broker::start(|number, got| match got.batch.len() {
         LIMIT.. => Do::HangUp,
@@ -325,7 +325,7 @@ fn a_record_on_which_the_broker_hangs_up_is_too_large_and_harms_no_other() {
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     producer.send(Acks::All, "first").unwrap();
     let poison = "x".repeat(LIMIT);
-    // The others of its submission are in the same batch.
+    // The other records of its submission are in the same batch.
     let same = producer.submit("t", Acks::All, &["before", &poison, "behind"], SOON);
     let neighbour = producer.submit("t", Acks::All, &["neighbour"], SOON);
     let same = same.recv_timeout(SOON).unwrap();
@@ -337,7 +337,7 @@ fn a_record_on_which_the_broker_hangs_up_is_too_large_and_harms_no_other() {
 }
 
 #[test]
-fn a_batch_on_which_the_broker_hangs_up_is_divided_until_it_fits() {
+fn a_batch_on_which_the_broker_hangs_up_is_split_until_it_fits() {
     const LIMIT: usize = 300_000;
     let broker = Broker::start(|_, got| match got.batch.len() {
         LIMIT.. => Do::HangUp,
@@ -351,7 +351,7 @@ fn a_batch_on_which_the_broker_hangs_up_is_divided_until_it_fits() {
 }
 
 #[test]
-fn a_hang_up_on_a_size_that_was_answered_before_is_no_verdict_on_the_record() {
+fn a_hang_up_on_a_size_that_was_accepted_before_does_not_reject_the_record() {
     let broker = Broker::start(|number, _| if (1..=6).contains(&number) { Do::HangUp } else { Do::Answer(0, 5) });
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     producer.send(Acks::All, &"x".repeat(200_000)).unwrap();
@@ -371,10 +371,10 @@ fn a_record_above_the_largest_request_is_rejected_before_it_is_sent() {
 }
 
 #[test]
-fn what_a_silent_broker_has_not_answered_goes_to_the_new_leader() {
+fn batches_that_a_silent_broker_has_not_answered_go_to_the_new_leader() {
     let led_by = Arc::new(std::sync::atomic::AtomicI32::new(1));
-    let (leader, told) = (led_by.clone(), led_by.clone());
-    let describe = move |_: &str| metadata(&[], &[("t", 0, &[told.load(Ordering::SeqCst)])]);
+    let (leader, reported) = (led_by.clone(), led_by.clone());
+    let describe = move |_: &str| metadata(&[], &[("t", 0, &[reported.load(Ordering::SeqCst)])]);
     let heir = Broker::start_with(|_, _| Do::Answer(0, 7), describe);
     let address = heir.impostor.address.clone();
     let frozen = Broker::start_with(
@@ -391,12 +391,12 @@ fn what_a_silent_broker_has_not_answered_goes_to_the_new_leader() {
     let producer = Producer::start(&frozen.impostor.address, settings);
     assert_eq!(producer.send(Acks::All, "a"), at(Some(6)));
     assert_eq!(producer.send(Acks::All, "b"), at(Some(7)));
-    assert_eq!(heir.got()[0].batch, frozen.got()[1].batch, "with its own sequence");
+    assert_eq!(heir.got()[0].batch, frozen.got()[1].batch, "with the same sequence");
     producer.end();
 }
 
 #[test]
-fn without_sequences_a_lost_answer_is_doubt_and_no_reason_to_send_again() {
+fn without_sequences_a_batch_whose_response_was_lost_is_not_retried() {
     let broker = Broker::start(|number, _| if number == 0 { Do::HangUp } else { Do::Answer(0, number as i64) });
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::Leader, "a"), Err(BrokerError::TimedOut(WriteState::Maybe)));
@@ -417,7 +417,7 @@ fn without_acks_a_record_is_settled_when_it_is_sent() {
 #[test]
 fn records_gather_while_a_request_is_in_flight() {
     let broker = Broker::start(|number, _| {
-        // Long enough for the others to be submitted; what they wait for is counted, not timed.
+        // Long enough for the other records to be submitted; their requests are counted, not timed.
         thread::sleep(Duration::from_millis(if number == 1 { 100 } else { 0 }));
         Do::Answer(0, 0)
     });
@@ -433,7 +433,7 @@ fn records_gather_while_a_request_is_in_flight() {
 }
 
 #[test]
-fn a_leader_that_is_none_any_more_is_looked_up_anew() {
+fn a_former_leader_causes_a_lookup() {
     let broker = Broker::start(|number, _| Do::Answer(if number == 0 { 6 } else { 0 }, 5));
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     assert_eq!(producer.send(Acks::All, "a"), at(Some(5)));
@@ -444,7 +444,7 @@ fn a_leader_that_is_none_any_more_is_looked_up_anew() {
 }
 
 #[test]
-fn a_missing_topic_is_remembered_for_a_while() {
+fn a_missing_topic_is_cached_for_a_while() {
     let broker = Broker::start(|_, _| Do::Answer(0, 0));
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let missing = || Err(BrokerError::UnknownTopic(TopicName::new("nowhere").unwrap()));
@@ -460,7 +460,7 @@ fn a_missing_topic_is_remembered_for_a_while() {
 }
 
 #[test]
-fn a_broker_with_a_quota_is_left_alone_for_as_long_as_it_says() {
+fn a_throttling_broker_gets_no_request_during_the_pause() {
     const PAUSE: i32 = 300;
     let broker = Broker::start(|number, _| Do::Throttle(number as i64, if number == 0 { PAUSE } else { 0 }));
     // The second record waits for the response to the first, which has the pause.
@@ -469,7 +469,7 @@ fn a_broker_with_a_quota_is_left_alone_for_as_long_as_it_says() {
     producer.send(Acks::All, "a").unwrap();
     let answered = Instant::now();
     assert_eq!(producer.send(Acks::All, "b"), at(Some(1)));
-    // The pause began before the first outcome was seen here.
+    // The pause started before the first outcome arrived here.
     assert!(answered.elapsed() > Duration::from_millis(PAUSE as u64 / 2), "{:?}", answered.elapsed());
     producer.end();
 }
@@ -478,7 +478,7 @@ fn a_broker_with_a_quota_is_left_alone_for_as_long_as_it_says() {
 fn a_topic_that_kafka_takes_long_to_create_is_waited_for() {
     let asked = OnceLock::<Instant>::new();
     let describe = move |own: &str| {
-        // Longer than the two seconds that were once enough.
+        // Longer than the former patience of two seconds.
         let exists = asked.get_or_init(Instant::now).elapsed() > Duration::from_millis(2500);
         metadata(&[(1, own)], &[if exists { ("slow", 0, &[1]) } else { ("slow", 3, &[]) }])
     };
@@ -489,7 +489,7 @@ fn a_topic_that_kafka_takes_long_to_create_is_waited_for() {
 }
 
 #[test]
-fn a_topic_that_is_not_created_in_time_is_no_missing_topic() {
+fn a_topic_that_is_not_created_in_time_is_not_reported_as_missing() {
     let broker = Broker::start_with(|_, _| Do::Nothing, |own| metadata(&[(1, own)], &[("never", 3, &[])]));
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let never = TopicName::new("never").unwrap();
@@ -498,7 +498,7 @@ fn a_topic_that_is_not_created_in_time_is_no_missing_topic() {
 }
 
 #[test]
-fn where_kafka_creates_no_topics_a_missing_one_is_known_to_be_missing_soon() {
+fn without_automatic_creation_a_missing_topic_is_soon_reported() {
     let describe = |own: &str| metadata(&[(1, own)], &[("nowhere", 3, &[])]);
     let broker = Broker::start_creating("false", &[], |_, _| Do::Nothing, describe);
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
@@ -508,7 +508,7 @@ fn where_kafka_creates_no_topics_a_missing_one_is_known_to_be_missing_soon() {
 }
 
 #[test]
-fn a_topic_that_kafka_rejects_comes_with_its_reason_at_once() {
+fn a_topic_that_kafka_rejects_fails_with_its_reason_at_once() {
     const WHY: &str = "Topic 'c.d_e' collides with existing topics: c_d.e";
     for code in [3, 17] {
         let describe = move |own: &str| metadata(&[(1, own)], &[("c.d_e", code, &[])]);
@@ -521,10 +521,10 @@ fn a_topic_that_kafka_rejects_comes_with_its_reason_at_once() {
 }
 
 #[test]
-fn while_no_broker_answers_records_wait_a_while_and_then_not_at_all() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+fn during_an_outage_records_wait_a_while_and_are_then_rejected() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let settings = ProducerSettings { unavailable_after: Duration::from_millis(300), ..ProducerSettings::default() };
-    let producer = Producer::start(&nobody, settings);
+    let producer = Producer::start(&closed, settings);
     let started = Instant::now();
     assert!(matches!(producer.send(Acks::All, "a"), Err(BrokerError::Unavailable(_))));
     assert!(started.elapsed() >= Duration::from_millis(300));
@@ -533,7 +533,7 @@ fn while_no_broker_answers_records_wait_a_while_and_then_not_at_all() {
 }
 
 #[test]
-fn a_silent_broker_leaves_doubt_at_the_deadline_and_does_not_hold_up_the_end() {
+fn records_at_a_silent_broker_are_in_doubt_at_the_deadline_and_do_not_delay_shutdown() {
     let broker = Broker::start(|_, _| Do::Nothing);
     let settings = ProducerSettings { request_timeout: Duration::from_secs(600), ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
@@ -543,7 +543,7 @@ fn a_silent_broker_leaves_doubt_at_the_deadline_and_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn what_is_submitted_before_the_end_is_written() {
+fn records_submitted_before_shutdown_are_written() {
     let broker = Broker::start(|number, _| Do::Answer(0, number as i64));
     let producer = Producer::start(&broker.impostor.address, ProducerSettings::default());
     let outcomes: Vec<_> = (0..20).map(|_| producer.submit("t", Acks::All, &["x"; 5], SOON)).collect();
@@ -554,16 +554,16 @@ fn what_is_submitted_before_the_end_is_written() {
 }
 
 #[test]
-fn a_panic_beside_the_writer_is_counted_and_an_answer_like_others() {
+fn a_panic_of_a_producer_thread_is_counted_and_becomes_an_error() {
     let before = watchdog::panics();
-    let failed = caught::<()>(|| panic!("a fault of ours"));
+    let failed = panic_as_error::<()>(|| panic!("a fault of ours"));
     assert!(matches!(failed, Err(BrokerError::Internal(why)) if why.contains("panicked")));
-    assert_eq!(caught(|| Ok(1)), Ok(1));
+    assert_eq!(panic_as_error(|| Ok(1)), Ok(1));
     assert!(watchdog::panics() > before);
 }
 
 #[test]
-fn a_deleted_topic_is_not_one_that_cannot_be_written() {
+fn a_deleted_topic_does_not_count_as_unwritable() {
     const NOT_LEADER: i16 = 6;
     let deleted = Arc::<AtomicBool>::default();
     let is_deleted = deleted.clone();
@@ -615,7 +615,7 @@ fn leaders_are_looked_up_while_a_broker_is_slow_with_a_producer_id() {
 }
 
 #[test]
-fn small_batches_together_do_not_make_requests_that_the_broker_hangs_up_on_again_and_again() {
+fn small_batches_do_not_repeatedly_form_requests_that_the_broker_hangs_up_on() {
     const PARTITIONS: usize = 40;
     let broker = Broker::start_with(
         |number, _| Do::Answer(0, number as i64),
@@ -626,7 +626,7 @@ fn small_batches_together_do_not_make_requests_that_the_broker_hangs_up_on_again
     let value = Bytes::from(vec![b'x'; 20_000]);
     let rounds = 8;
     for _ in 0..rounds {
-        let (told, outcomes) = bounded(1);
+        let (report, outcomes) = bounded(1);
         let record = |partition| NewRecord {
             partition: Some(partition as Partition),
             value: Some(value.clone()),
@@ -638,7 +638,7 @@ fn small_batches_together_do_not_make_requests_that_the_broker_hangs_up_on_again
             auto_create: AutoCreate::Never,
             records: (0..PARTITIONS).map(record).collect(),
             deadline: Instant::now() + SOON * 3,
-            receipts: DeliveryReport::new(PARTITIONS, move |outcomes| told.send(outcomes).unwrap()),
+            receipts: DeliveryReport::new(PARTITIONS, move |outcomes| report.send(outcomes).unwrap()),
         };
         producer.submissions.as_ref().unwrap().send(submission).unwrap();
         let outcomes = outcomes.recv_timeout(SOON * 6).unwrap();
@@ -647,6 +647,6 @@ fn small_batches_together_do_not_make_requests_that_the_broker_hangs_up_on_again
     producer.end();
     assert_eq!(broker.got().len(), PARTITIONS * rounds, "each record once");
     let hang_ups = broker.hang_ups.load(Ordering::SeqCst);
-    // Growing finds the limit from above a few times.
+    // Growth exceeds the limit a few times before it settles.
     assert!(hang_ups < rounds / 2, "{hang_ups} connections were closed in {rounds} rounds");
 }

@@ -3,20 +3,20 @@ use super::*;
 use crate::kafka::wire::testing::{self, API_VERSIONS, Impostor, METADATA, next_request};
 use std::sync::{Mutex, OnceLock};
 
-/// Brokers that tell topics with their ids (Metadata 12), each what it knows.
+/// Brokers that return topics with their ids (Metadata v12), each with its own view.
 struct Brokers {
     impostors: Vec<Impostor>,
-    /// The id of topic `t` that each has.
+    /// The id of topic `t` that each reports.
     known: Arc<Mutex<Vec<Option<u128>>>>,
-    /// Which were asked, in order.
+    /// The brokers that were asked, in order.
     asked: Arc<Mutex<Vec<usize>>>,
 }
 
-/// Which of the brokers are part of the cluster by their own addresses.
+/// Which of the brokers report their own addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
     All,
-    /// The first one's is only given to clients, and stands for any of the others.
+    /// The address of the first one is given to clients only, and leads to any of the others.
     AllButTheFirst,
 }
 
@@ -31,7 +31,7 @@ impl Brokers {
             Impostor::start(move |mut stream| {
                 while let Some(request) = next_request(&mut stream) {
                     let body = match request.key {
-                        // Metadata 12 only.
+                        // Metadata v12 only.
                         API_VERSIONS => [&[0, 0, 2, 0, METADATA as u8, 0, 0, 0, 12, 0][..], &[0; 5]].concat(),
                         _ => {
                             asked.lock().unwrap().push(number);
@@ -48,7 +48,7 @@ impl Brokers {
         Self { impostors, known, asked }
     }
 
-    /// Knows the first one at first.
+    /// A client that knows the first broker.
     fn cluster(&self) -> ClusterClient {
         ClusterClient::new(self.impostors[0].settings())
     }
@@ -66,7 +66,7 @@ impl Brokers {
     }
 }
 
-/// Metadata 12, after the tags of its header: counts and lengths are one more than they say.
+/// Metadata v12, after the tags of its header: counts and lengths are one more than the number.
 fn metadata<'a>(nodes: impl Iterator<Item = (usize, &'a String)>, id: Option<u128>) -> Vec<u8> {
     let nodes: Vec<_> = nodes.collect();
     let mut body = vec![0, 0, 0, 0, 0, nodes.len() as u8 + 1];
@@ -78,12 +78,12 @@ fn metadata<'a>(nodes: impl Iterator<Item = (usize, &'a String)>, id: Option<u12
         body.extend(port.parse::<i32>().unwrap().to_be_bytes());
         body.extend([0, 0]);
     }
-    // No name of the cluster, and broker 0 is the controller.
+    // No cluster id, and broker 0 is the controller.
     body.extend([0, 0, 0, 0, 0, 1 + u8::from(id.is_some())]);
     if let Some(id) = id {
         body.extend([0, 0, 2, b't']);
         body.extend(id.to_be_bytes());
-        // One partition of broker 0.
+        // One partition, led by broker 0.
         body.extend([0, 2, 0, 0]);
         body.extend([0; 12]);
         body.extend([1, 1, 1, 0, 0, 0, 0, 0, 0]);
@@ -117,7 +117,7 @@ fn a_topic_that_one_broker_does_not_know_is_not_missing() {
 }
 
 #[test]
-fn a_topic_that_is_new_to_us_is_what_two_brokers_say() {
+fn a_new_topic_needs_two_brokers_that_agree() {
     for known in [[Some(7), Some(8), Some(8)], [None, Some(8), Some(8)], [Some(8), None, None]] {
         let brokers = Brokers::start(&known, Listed::All);
         let cluster = brokers.cluster();
@@ -143,14 +143,14 @@ fn a_topic_that_two_brokers_do_not_know_is_missing() {
 }
 
 #[test]
-fn one_broker_is_enough_where_there_is_no_other() {
+fn one_broker_suffices_in_a_cluster_of_one() {
     let brokers = Brokers::start(&[None], Listed::All);
     assert_eq!(look_up(&brokers.cluster()), Err(BrokerError::UnknownTopic(topic())));
     assert_eq!(brokers.times(), 1);
 }
 
 #[test]
-fn while_no_other_broker_answers_a_topic_is_not_said_to_be_missing() {
+fn while_no_other_broker_responds_a_topic_is_not_reported_as_missing() {
     let mut brokers = Brokers::start(&[Some(7), Some(7)], Listed::All);
     let cluster = brokers.cluster();
     assert_eq!(look_up(&cluster), Ok(7));
@@ -160,7 +160,7 @@ fn while_no_other_broker_answers_a_topic_is_not_said_to_be_missing() {
         let again = look_up(&cluster);
         assert!(matches!(again, Err(BrokerError::StaleMetadata(_))), "{again:?}");
         assert!(cluster.cached(&topic()).is_some());
-        assert!(cluster.view().away.is_none(), "one of them answers");
+        assert!(cluster.view().outage.is_none(), "one of them responds");
     }
 }
 
@@ -193,7 +193,7 @@ fn a_list_of_a_broker_that_is_cut_off_does_not_bring_a_deleted_topic_back() {
     let brokers = Brokers::start(&[Some(7), Some(7), Some(7)], Listed::All);
     let cluster = brokers.cluster();
     (0..3).for_each(|_| assert_eq!(look_up(&cluster), Ok(7)));
-    // Recreated, and the broker that is asked next for the list does not know it yet.
+    // Recreated, and the next broker that lists topics does not know it yet.
     brokers.know(&[Some(8); 3]);
     (0..3).for_each(|_| assert_eq!(look_up(&cluster), Ok(8)));
     let mut known = [Some(8); 3];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-fn want(offset: Offset, leader_epoch: i32, last_epoch: Epoch) -> FetchPosition {
+fn position(offset: Offset, leader_epoch: i32, last_epoch: Epoch) -> FetchPosition {
     FetchPosition {
         topic: TopicName::new("t").unwrap(),
         topic_id: None,
@@ -23,20 +23,23 @@ fn truncated(end: Offset, epoch: Epoch) -> Result<(), BrokerError> {
 }
 
 #[test]
-fn every_answer_about_an_epoch_is_a_step_back_or_none() {
-    let read = want(20, 7, 3);
+fn every_response_about_an_epoch_is_a_step_back_or_none() {
+    let read = position(20, 7, 3);
     assert_eq!(judge(&read, 3, 20), Ok(()));
     assert_eq!(judge(&read, 3, 99), Ok(()));
     assert_eq!(judge(&read, 3, 5), truncated(5, 3));
     assert_eq!(judge(&read, 2, 5), truncated(5, 2));
-    // There are so many records, but the one before was written under an earlier epoch.
+    // The log has that many records, but the one before was written under an earlier epoch.
     assert_eq!(judge(&read, 2, 99), truncated(99, 2));
     assert_eq!(judge(&read, -1, -1), truncated(0, NO_EPOCH));
     assert!(matches!(judge(&read, 4, 5), Err(BrokerError::Corrupt(_))));
-    let told = |epoch, end| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end);
-    assert_eq!(divergence(&read, &EpochEndOffset::default()), Ok(()));
-    assert_eq!(divergence(&read, &told(3, 5)), truncated(5, 3));
-    assert!(matches!(divergence(&read, &told(3, 20)), Err(BrokerError::Corrupt(_))), "that is no divergence");
+    let ends = |epoch, end| EpochEndOffset::default().with_epoch(epoch).with_end_offset(end);
+    assert_eq!(check_divergence(&read, &EpochEndOffset::default()), Ok(()));
+    assert_eq!(check_divergence(&read, &ends(3, 5)), truncated(5, 3));
+    assert!(
+        matches!(check_divergence(&read, &ends(3, 20)), Err(BrokerError::Corrupt(_))),
+        "that is no check_divergence"
+    );
 }
 
 /// ApiVersions 3 with OffsetForLeaderEpoch 3, which is Kafka 2.3.
@@ -49,7 +52,7 @@ fn api_versions() -> Vec<u8> {
     body
 }
 
-/// OffsetForLeaderEpoch 3 of partition 0 of `t`.
+/// An OffsetForLeaderEpoch v3 response for partition 0 of `t`.
 fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
     let mut body = vec![0, 0, 0, 0, 0, 0, 0, 1];
     testing::text(&mut body, "t");
@@ -61,8 +64,8 @@ fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
     body
 }
 
-/// What an old broker that answers so makes of the wants, one after the other, and how often it was asked.
-fn check(ends: Vec<u8>, wants: &[FetchPosition]) -> (Vec<Result<(), BrokerError>>, usize) {
+/// The result for each position on an old broker with these responses, and how often it was asked.
+fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerError>>, usize) {
     let asked = Arc::new(Mutex::new(0));
     let count = asked.clone();
     let broker = Impostor::start(move |mut stream| {
@@ -74,35 +77,35 @@ fn check(ends: Vec<u8>, wants: &[FetchPosition]) -> (Vec<Result<(), BrokerError>
     });
     let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
     let mut known = EpochEnds::default();
-    let mut one = |want: &FetchPosition| {
-        let found = known.check(&mut connection, std::slice::from_ref(want), DIVERGENCE - 1, TIMEOUT).unwrap();
+    let mut one = |position: &FetchPosition| {
+        let found = known.check(&mut connection, std::slice::from_ref(position), DIVERGENCE - 1, TIMEOUT).unwrap();
         found.into_iter().next().map_or(Ok(()), |fetched| fetched.result.map(drop))
     };
-    let found = wants.iter().map(&mut one).collect();
+    let found = positions.iter().map(&mut one).collect();
     let asked = *asked.lock().unwrap();
     (found, asked)
 }
 
 #[test]
 fn an_old_broker_is_asked_once_for_each_leader_and_epoch() {
-    // Nothing claimed, and what the leader itself wrote: no question.
-    assert_eq!(check(end(0, 3, 5), &[want(20, 7, NO_EPOCH), want(20, 7, 7)]), (vec![Ok(()), Ok(())], 0));
-    let wants = [want(20, 7, 3), want(5, 7, 3), want(6, 7, 3), want(3, 8, 3)];
-    assert_eq!(check(end(0, 3, 5), &wants), (vec![truncated(5, 3), Ok(()), truncated(5, 3), Ok(())], 2));
+    // No request without a claim, or for what the leader wrote itself.
+    assert_eq!(check(end(0, 3, 5), &[position(20, 7, NO_EPOCH), position(20, 7, 7)]), (vec![Ok(()), Ok(())], 0));
+    let positions = [position(20, 7, 3), position(5, 7, 3), position(6, 7, 3), position(3, 8, 3)];
+    assert_eq!(check(end(0, 3, 5), &positions), (vec![truncated(5, 3), Ok(()), truncated(5, 3), Ok(())], 2));
 }
 
 #[test]
-fn an_old_broker_that_refuses_the_question_is_read_and_one_that_no_longer_leads_is_not() {
+fn an_old_broker_that_rejects_the_request_is_read_and_a_former_leader_is_not() {
     const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
     const FENCED_LEADER_EPOCH: i16 = 74;
-    assert_eq!(check(end(CLUSTER_AUTHORIZATION_FAILED, -1, -1), &[want(20, 7, 3)]).0, [Ok(())]);
-    let (found, _) = check(end(FENCED_LEADER_EPOCH, -1, -1), &[want(20, 7, 3)]);
+    assert_eq!(check(end(CLUSTER_AUTHORIZATION_FAILED, -1, -1), &[position(20, 7, 3)]).0, [Ok(())]);
+    let (found, _) = check(end(FENCED_LEADER_EPOCH, -1, -1), &[position(20, 7, 3)]);
     assert!(matches!(&found[0], Err(BrokerError::StaleMetadata(_))), "{found:?}");
 }
 
 #[test]
 fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
-    // The epoch that is written to ends at 10 when it is first asked about, and at 1000 later.
+    // The current epoch ends at 10 when it is first requested, and at 1000 later.
     let ends = Mutex::new(vec![1000, 10]);
     let broker = Impostor::start(move |mut stream| {
         while let Some(request) = next_request(&mut stream) {
@@ -116,9 +119,9 @@ fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
     let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
     let mut known = EpochEnds::default();
     for offset in [3, 20] {
-        let want = want(offset, 7, 7);
-        let mut found = [fetched(&want, BrokerError::OffsetOutOfRange(place(&want)))];
-        known.explain(&mut connection, &[want], &mut found, TIMEOUT).unwrap();
+        let position = position(offset, 7, 7);
+        let mut found = [fetched(&position, BrokerError::OffsetOutOfRange(topic_partition(&position)))];
+        known.explain(&mut connection, &[position], &mut found, TIMEOUT).unwrap();
         assert!(matches!(found[0].result, Err(BrokerError::OffsetOutOfRange(_))), "at {offset}: {found:?}");
     }
 }

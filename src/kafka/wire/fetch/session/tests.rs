@@ -12,10 +12,10 @@ const ONCE: FetchLimits = FetchLimits { wait: Duration::ZERO, ..LIMITS };
 /// Offsets by topic and partition.
 type Asks = BTreeMap<(String, i32), i64>;
 
-/// What a broker does with sessions (KIP-227): it has `places` for them, and remembers what each asks for.
+/// A broker's sessions (KIP-227): it has `places` for them, and remembers the partitions of each.
 #[derive(Default)]
 struct Broker {
-    /// The epoch that must come next, and what is asked for.
+    /// The epoch that must come next, and the partitions.
     sessions: BTreeMap<i32, (i32, Asks)>,
     given: i32,
     /// How requests name topics.
@@ -31,7 +31,7 @@ impl Broker {
         name_of(self.by_id, name, id)
     }
 
-    /// The answer, and what the request asks for in all.
+    /// The response, and all partitions that the request covers.
     fn answer(&mut self, request: &FetchRequest, places: usize) -> (FetchResponse, Asks) {
         let named = request.topics.iter().flat_map(|topic| {
             let name = self.name(&topic.topic, topic.topic_id);
@@ -39,10 +39,10 @@ impl Broker {
         });
         let named: Vec<_> = named.collect();
         let answer = FetchResponse::default();
-        if request.session_epoch == NONE {
+        if request.session_epoch == FINAL_EPOCH {
             return (answer, named.into_iter().collect());
         }
-        if request.session_epoch == FIRST {
+        if request.session_epoch == INITIAL_EPOCH {
             self.sessions.remove(&request.session_id);
             let asks: Asks = named.into_iter().collect();
             if self.sessions.len() >= places {
@@ -63,15 +63,15 @@ impl Broker {
         for topic in &request.forgotten_topics_data {
             for partition in &topic.partitions {
                 let name = name_of(self.by_id, &topic.topic, topic.topic_id);
-                assert!(asks.remove(&(name, *partition)).is_some(), "forgets what is not there");
+                assert!(asks.remove(&(name, *partition)).is_some(), "forgets an unknown partition");
             }
         }
         (answer.with_session_id(request.session_id), asks.clone())
     }
 }
 
-/// `made`: how often the topic was made anew.
-fn want(topic: u8, partition: u8, made: u8, offset: i64) -> FetchPosition {
+/// `made`: how often the topic was recreated.
+fn position(topic: u8, partition: u8, made: u8, offset: i64) -> FetchPosition {
     let id = uuid::Uuid::from_u128(((1 + u128::from(topic)) << 8) | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();
     FetchPosition {
@@ -84,23 +84,25 @@ fn want(topic: u8, partition: u8, made: u8, offset: i64) -> FetchPosition {
     }
 }
 
-fn wanted(wants: &[FetchPosition], by_id: bool) -> Asks {
-    let name =
-        |want: &FetchPosition| if by_id { want.topic_id.unwrap().to_string() } else { want.topic.as_str().to_owned() };
-    wants.iter().map(|want| ((name(want), want.partition), want.offset)).collect()
+fn requested(positions: &[FetchPosition], by_id: bool) -> Asks {
+    let name = |position: &FetchPosition| {
+        if by_id { position.topic_id.unwrap().to_string() } else { position.topic.as_str().to_owned() }
+    };
+    positions.iter().map(|position| ((name(position), position.partition), position.offset)).collect()
 }
 
 #[derive(Debug, Clone)]
 enum Event {
     Asks,
-    /// The answer is lost, with or without the request.
+    /// The response is lost, with or without the request.
     Lost(bool),
     BrokerRestarts,
     AsksOnce,
     OtherVersion(bool),
 }
 
-/// What happens, and what is wanted by then: how often the topic was made anew and an offset, by topic and partition.
+/// The event, and the requested partitions by then: how often the topic was recreated and an offset, by topic and
+/// partition.
 type Step = (Event, BTreeMap<(u8, u8), (u8, i64)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -111,35 +113,35 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Event::AsksOnce),
         1 => any::<bool>().prop_map(Event::OtherVersion),
     ];
-    let wants = prop::collection::btree_map((0..3u8, 0..4u8), (0..2u8, 0..5i64), 0..8);
-    prop::collection::vec((event, wants), 1..40)
+    let positions = prop::collection::btree_map((0..3u8, 0..4u8), (0..2u8, 0..5i64), 0..8);
+    prop::collection::vec((event, positions), 1..40)
 }
 
 proptest! {
     #[test]
-    fn the_broker_is_always_asked_for_what_is_wanted(steps in steps(), places in 0..3usize, start: Index) {
+    fn every_request_covers_the_requested_partitions(steps in steps(), places in 0..3usize, start: Index) {
         let (mut session, mut broker) = (FetchSession::default(), Broker { given: start.index(1000) as i32, by_id: true, ..Broker::default() });
         let mut version = BY_ID;
-        // Begun for an answer that never came: we cannot know of them.
+        // Started for a response that was lost, so the client cannot know of them.
         let mut orphans = 0;
-        for (event, wants) in steps {
-            let wants: Vec<_> = wants.iter().map(|((topic, partition), (made, offset))| want(*topic, *partition, *made, *offset)).collect();
+        for (event, positions) in steps {
+            let positions: Vec<_> = positions.iter().map(|((topic, partition), (made, offset))| position(*topic, *partition, *made, *offset)).collect();
             match event {
                 Event::Lost(arrived) => {
-                    let request = session.request(&wants, LIMITS, version);
+                    let request = session.request(&positions, LIMITS, version);
                     if arrived {
                         broker.answer(&request, places);
-                        orphans += usize::from(request.session_epoch == FIRST);
+                        orphans += usize::from(request.session_epoch == INITIAL_EPOCH);
                     }
                     session.lost();
                     continue;
                 }
                 Event::BrokerRestarts => broker.sessions.clear(),
                 Event::AsksOnce => {
-                    let request = session.request(&wants, ONCE, version);
+                    let request = session.request(&positions, ONCE, version);
                     let (answer, asks) = broker.answer(&request, places);
                     prop_assert_eq!(session.answered(&answer, ONCE), SessionResult::Valid);
-                    prop_assert_eq!(asks, wanted(&wants, broker.by_id));
+                    prop_assert_eq!(asks, requested(&positions, broker.by_id));
                     continue;
                 }
                 Event::OtherVersion(by_id) => {
@@ -148,41 +150,41 @@ proptest! {
                 }
                 Event::Asks => {}
             }
-            let (mut answer, mut asks) = broker.answer(&session.request(&wants, LIMITS, version), places);
+            let (mut answer, mut asks) = broker.answer(&session.request(&positions, LIMITS, version), places);
             if session.answered(&answer, LIMITS) == SessionResult::Forgotten {
-                (answer, asks) = broker.answer(&session.request(&wants, LIMITS, version), places);
+                (answer, asks) = broker.answer(&session.request(&positions, LIMITS, version), places);
                 prop_assert_eq!(session.answered(&answer, LIMITS), SessionResult::Valid);
             }
             prop_assert_eq!(answer.error_code, 0);
-            prop_assert_eq!(asks, wanted(&wants, broker.by_id));
+            prop_assert_eq!(asks, requested(&positions, broker.by_id));
             prop_assert!(broker.sessions.len() <= 1 + orphans, "sessions are left behind: {:?}", broker.sessions.keys());
         }
     }
 }
 
 #[test]
-fn a_request_names_only_what_has_changed() {
+fn a_request_lists_only_changed_partitions() {
     let (mut session, mut broker) = (FetchSession::default(), Broker::default());
-    let mut named = |wants: &[FetchPosition]| {
-        let request = session.request(wants, LIMITS, BY_ID);
+    let mut named = |positions: &[FetchPosition]| {
+        let request = session.request(positions, LIMITS, BY_ID);
         session.answered(&broker.answer(&request, 1).0, LIMITS);
         let count = |topics: &[FetchTopic]| topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
         (count(&request.topics), request.forgotten_topics_data.iter().map(|t| t.partitions.len()).sum::<usize>())
     };
-    let mut wants: Vec<_> = (0..100).map(|partition| want(0, partition, 0, 7)).collect();
-    assert_eq!(named(&wants), (100, 0));
-    assert_eq!(named(&wants), (0, 0));
-    wants[3].offset = 8;
-    wants.pop();
-    assert_eq!(named(&wants), (1, 1));
-    wants.rotate_left(50);
-    assert_eq!(named(&wants), (0, 0));
+    let mut positions: Vec<_> = (0..100).map(|partition| position(0, partition, 0, 7)).collect();
+    assert_eq!(named(&positions), (100, 0));
+    assert_eq!(named(&positions), (0, 0));
+    positions[3].offset = 8;
+    positions.pop();
+    assert_eq!(named(&positions), (1, 1));
+    positions.rotate_left(50);
+    assert_eq!(named(&positions), (0, 0));
 }
 
 #[test]
-fn what_was_read_last_is_sent_where_the_broker_compares_it_and_again_when_it_has_changed() {
+fn the_last_read_epoch_is_sent_if_the_broker_checks_it_and_again_when_it_has_changed() {
     let mut session = FetchSession::default();
-    let mut read = want(0, 0, 0, 7);
+    let mut read = position(0, 0, 0, 7);
     read.last_epoch = 3;
     let mut sent = |read: &FetchPosition, version| {
         let request = session.request(std::slice::from_ref(read), LIMITS, version);
@@ -197,11 +199,11 @@ fn what_was_read_last_is_sent_where_the_broker_compares_it_and_again_when_it_has
 }
 
 #[test]
-fn an_old_broker_is_asked_without_a_session() {
+fn an_old_broker_gets_requests_without_a_session() {
     let mut session = FetchSession::default();
     for _ in 0..2 {
-        let request = session.request(&[want(0, 0, 0, 7)], LIMITS, SESSIONS - 1);
-        assert_eq!((request.session_id, request.session_epoch, request.topics.len()), (0, NONE, 1));
+        let request = session.request(&[position(0, 0, 0, 7)], LIMITS, SESSIONS - 1);
+        assert_eq!((request.session_id, request.session_epoch, request.topics.len()), (0, FINAL_EPOCH, 1));
         assert_eq!(session.answered(&FetchResponse::default(), LIMITS), SessionResult::Valid);
     }
 }

@@ -1,4 +1,4 @@
-//! What is settled without an answer: deadlines, brokers and topics that are gone.
+//! Settling records without a response: deadlines, lost brokers and deleted topics.
 
 use super::{BatchStage, PartitionQueue};
 use crate::broker::{BrokerError, WriteState};
@@ -7,48 +7,52 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl PartitionQueue {
-    /// Settles what is past its deadline, as `unsent` where it surely was not written.
+    /// Fails records past their deadline, with `unsent` if they were certainly not written.
     pub fn expire(&mut self, now: Instant, unsent: &BrokerError) {
         self.expire_open(now, unsent);
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.first_deadline.is_none_or(|at| at <= now)) {
-                self.expire_slot(place, now, unsent);
+        for index in (0..self.batches.len()).rev() {
+            if self.batches.get(index).is_some_and(|s| s.first_deadline.is_none_or(|at| at <= now)) {
+                self.expire_slot(index, now, unsent);
             }
         }
     }
 
-    /// Settles with `error` what waits and surely was not written.
-    pub fn refuse_unwritten(&mut self, error: &BrokerError) {
+    /// Fails waiting records that were certainly not written.
+    pub fn reject_unwritten(&mut self, error: &BrokerError) {
         self.clear_open().settle_failed(error);
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.stage == BatchStage::Waiting && s.doubt() == WriteState::No) {
-                self.withdraw(place, error);
+        for index in (0..self.batches.len()).rev() {
+            if self
+                .batches
+                .get(index)
+                .is_some_and(|s| s.stage == BatchStage::Waiting && s.write_state() == WriteState::No)
+            {
+                self.withdraw(index, error);
             }
         }
     }
 
-    /// Settles with `error` all that waits, because its place in the world is gone.
-    pub fn abandon(&mut self, error: &BrokerError) {
+    /// Fails all waiting records, because their topic or partition no longer exists.
+    pub fn fail_waiting(&mut self, error: &BrokerError) {
         self.clear_open().settle_failed(error);
-        for place in (0..self.slots.len()).rev() {
-            if self.slots.get(place).is_some_and(|s| s.stage == BatchStage::Waiting) {
-                self.remove(place, error);
+        for index in (0..self.batches.len()).rev() {
+            if self.batches.get(index).is_some_and(|s| s.stage == BatchStage::Waiting) {
+                self.remove(index, error);
             }
         }
     }
 
-    /// Takes out the batch at `place`, which waits and surely was not written. The youngest gives its
-    /// sequence back, so that older ones in doubt can still be asked for.
-    fn withdraw(&mut self, place: usize, error: &BrokerError) {
-        let youngest = self.slots.iter().skip(place + 1).all(|s| s.sequence.is_none());
-        if let Some(slot) = self.slots.get_mut(place)
+    /// Removes the waiting batch at `index`, which was certainly not written. The newest one returns its sequence
+    /// numbers, so that the outcome of older ones in doubt can still be resolved.
+    fn withdraw(&mut self, index: usize, error: &BrokerError) {
+        let youngest = self.batches.iter().skip(index + 1).all(|s| s.sequence.is_none());
+        if let Some(slot) = self.batches.get_mut(index)
             && let Some(producer) = &mut self.producer
             && youngest
             && let Some(sequence) = slot.sequence.take()
         {
             producer.next_sequence = sequence;
         }
-        self.remove(place, error);
+        self.remove(index, error);
     }
 
     fn expire_open(&mut self, now: Instant, unsent: &BrokerError) {
@@ -60,21 +64,22 @@ impl PartitionQueue {
         }
     }
 
-    fn expire_slot(&mut self, place: usize, now: Instant, unsent: &BrokerError) {
-        let Some(slot) = self.slots.get_mut(place) else { return };
-        // Without a sequence it was never sent, or is as good as that: it can shrink.
-        let fresh = slot.sequence.is_none() && slot.doubt() == WriteState::No && slot.stage == BatchStage::Waiting;
-        let unwritten = slot.doubt() == WriteState::No && slot.stage == BatchStage::Waiting;
+    fn expire_slot(&mut self, index: usize, now: Instant, unsent: &BrokerError) {
+        let Some(slot) = self.batches.get_mut(index) else { return };
+        // A batch without a sequence number was never sent, or restarts in a new epoch, so it may shrink.
+        let fresh =
+            slot.sequence.is_none() && slot.write_state() == WriteState::No && slot.stage == BatchStage::Waiting;
+        let unwritten = slot.write_state() == WriteState::No && slot.stage == BatchStage::Waiting;
         let alive = slot.batch.entries().iter().filter(|e| e.deadline() > now).map(PendingRecord::deadline).min();
         let Some(next_deadline) = alive else {
             if unwritten {
-                return self.withdraw(place, unsent);
+                return self.withdraw(index, unsent);
             }
             let error = &BrokerError::TimedOut(WriteState::Maybe);
             if slot.stage == BatchStage::Waiting {
-                return self.remove(place, error);
+                return self.remove(index, error);
             }
-            // In flight: its answer still tells where the sequence stands.
+            // In flight: its response still tells the state of the sequence.
             if slot.first_deadline.take().is_some() {
                 slot.batch.settle_failed(error);
             }

@@ -10,25 +10,26 @@ use std::sync::Mutex;
 
 const ID: i64 = 77;
 
-const ANY_ROOM: RequestRoom = RequestRoom { occupancy: Occupancy::Shared, left: usize::MAX, taken: usize::MAX };
+const ANY_ROOM: RequestCapacity =
+    RequestCapacity { occupancy: Occupancy::Shared, left: usize::MAX, accepted: usize::MAX };
 
 fn unsent() -> BrokerError {
     BrokerError::TimedOut(WriteState::No)
 }
 
-/// A broker's log of one partition, with the rules of Kafka's `ProducerAppendInfo` and its memory of
-/// each producer's last five batches.
+/// A broker's log of one partition, with the rules of Kafka's `ProducerAppendInfo` and the last five batches of each
+/// producer.
 #[derive(Default)]
 struct Log {
     records: Vec<u32>,
     producers: HashMap<i64, Known>,
-    /// Batches of more records are too large, and so is any with one of `POISON`.
+    /// Batches with more records are too large, and so is any batch with one of `POISON`.
     max_records: usize,
     poison: Option<u32>,
     too_large: TooLarge,
 }
 
-/// What the broker does with a batch that is too large.
+/// What the broker does with an oversized batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum TooLarge {
     #[default]
@@ -41,7 +42,7 @@ struct Known {
     last: Vec<(i32, i32, Offset)>,
 }
 
-/// Records whose number ends so are too large by themselves.
+/// Records whose number ends in this are too large by themselves.
 const POISON: u32 = 13;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,13 +52,13 @@ enum Verdict {
     OutOfOrder,
     Fenced,
     NotNow,
-    /// Written, and the answer says neither yes nor no.
+    /// Written, and the response neither confirms nor denies it.
     Unsure,
 }
 
 impl Log {
-    fn append(&mut self, sent: &Sent) -> Verdict {
-        let Sent { values, stamp, .. } = sent;
+    fn append(&mut self, sent: &SentRequest) -> Verdict {
+        let SentRequest { values, stamp, .. } = sent;
         if values.len() > self.max_records || values.iter().any(|v| Some(v % 100) == self.poison) {
             return Verdict::TooLarge;
         }
@@ -94,7 +95,7 @@ impl Log {
 }
 
 #[derive(Clone)]
-struct Sent {
+struct SentRequest {
     number: u64,
     batch: Arc<ProducerBatch>,
     values: Vec<u32>,
@@ -102,16 +103,16 @@ struct Sent {
     sharing: Sharing,
 }
 
-/// A queue, a broker, and a network that does what it is told.
+/// A queue, a broker, and a network controlled by steps.
 struct World {
     queue: PartitionQueue,
     log: Log,
     now: Instant,
-    link: u64,
-    on_the_way: VecDeque<Sent>,
-    answers: VecDeque<(Sent, Verdict)>,
-    /// Sent on links that broke, and still in the broker's queue.
-    lingering: VecDeque<Sent>,
+    connection: u64,
+    on_the_way: VecDeque<SentRequest>,
+    answers: VecDeque<(SentRequest, Verdict)>,
+    /// Sent on connections that broke, and still in the broker's queue.
+    lingering: VecDeque<SentRequest>,
     outcomes: Arc<Mutex<HashMap<u32, DeliveryResult>>>,
     pushed: u32,
     refuse: u32,
@@ -122,18 +123,18 @@ struct World {
 enum Step {
     Push(u8),
     Send,
-    /// The broker takes a request.
+    /// The broker processes a request.
     Arrive,
-    /// The client gets an answer.
+    /// The client receives a response.
     Answer,
-    /// The link breaks; true: what it carried still comes to the broker some time.
+    /// The connection breaks; true: the broker still receives its requests later.
     Break(bool),
     Linger,
-    /// The broker takes no batch this many times.
+    /// The broker rejects batches this many times.
     Refuse(u8),
     Unsure,
     Later(u16),
-    /// No broker answers for too long.
+    /// No broker responds for too long.
     Down,
 }
 
@@ -143,7 +144,7 @@ impl World {
             queue: PartitionQueue::new(delivery, 400),
             log: Log { max_records, poison: Some(POISON), ..Log::default() },
             now: Instant::now(),
-            link: 0,
+            connection: 0,
             on_the_way: VecDeque::new(),
             answers: VecDeque::new(),
             lingering: VecDeque::new(),
@@ -176,13 +177,14 @@ impl World {
             return false;
         }
         let vacant = self.on_the_way.is_empty() && self.answers.is_empty();
-        let room = RequestRoom { occupancy: if vacant { Occupancy::Vacant } else { Occupancy::Shared }, ..ANY_ROOM };
-        let NextBatch::Send(out) = self.queue.next(ConnectionId(self.link), Some(ID), room, self.now) else {
+        let room =
+            RequestCapacity { occupancy: if vacant { Occupancy::Vacant } else { Occupancy::Shared }, ..ANY_ROOM };
+        let NextBatch::Send(out) = self.queue.next(ConnectionId(self.connection), Some(ID), room, self.now) else {
             return false;
         };
         let value = |bytes: &Bytes| u32::from_be_bytes(bytes[..].try_into().unwrap());
         let values = out.batch.records().map(|(_, r)| value(r.value.as_ref().unwrap())).collect();
-        self.on_the_way.push_back(Sent {
+        self.on_the_way.push_back(SentRequest {
             number: out.number,
             batch: out.batch,
             values,
@@ -217,30 +219,32 @@ impl World {
                 BatchOutcome::Written
             }
             Verdict::TooLarge if self.log.too_large == TooLarge::HangUp => {
-                BatchOutcome::Cut { attempt: WriteState::Maybe, request_bytes: 0 }
+                BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
             }
-            Verdict::TooLarge => BatchOutcome::Divide(BrokerError::TooLarge("max.message.bytes".to_owned())),
+            Verdict::TooLarge => BatchOutcome::Split(BrokerError::TooLarge("max.message.bytes".to_owned())),
             Verdict::OutOfOrder => BatchOutcome::OutOfOrder,
             Verdict::Fenced => BatchOutcome::Fenced,
             Verdict::NotNow => BatchOutcome::Retry { attempt: WriteState::No },
             Verdict::Unsure => BatchOutcome::Retry { attempt: WriteState::Maybe },
         };
         drop(sent.batch);
-        self.queue.answered(sent.number, answer, self.now);
+        self.queue.on_outcome(sent.number, answer, self.now);
     }
 
     fn break_link(&mut self, lingers: bool) {
-        self.link += 1;
-        let answered: Vec<Sent> = self.answers.drain(..).map(|(sent, _)| sent).collect();
-        let sent: Vec<Sent> = self.on_the_way.drain(..).collect();
+        self.connection += 1;
+        let answered: Vec<SentRequest> = self.answers.drain(..).map(|(sent, _)| sent).collect();
+        let sent: Vec<SentRequest> = self.on_the_way.drain(..).collect();
         for (n, lost) in answered.iter().chain(&sent).enumerate() {
-            let cuts = self.queue.slots.iter().find(|s| s.number == lost.number).map_or(0, |s| s.cuts);
-            // A restart looks like a broker that hangs up, but not again and again.
+            let closes = self.queue.batches.iter().find(|s| s.number == lost.number).map_or(0, |s| s.closes);
+            // A restart looks like a broker that hangs up, but does not repeat.
             let answer = match n {
-                0 if lingers && cuts == 0 => BatchOutcome::Cut { attempt: WriteState::Maybe, request_bytes: 0 },
+                0 if lingers && closes == 0 => {
+                    BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
+                }
                 _ => BatchOutcome::Retry { attempt: WriteState::Maybe },
             };
-            self.queue.answered(lost.number, answer, self.now);
+            self.queue.on_outcome(lost.number, answer, self.now);
         }
         if lingers {
             self.lingering.extend(sent);
@@ -261,7 +265,7 @@ impl World {
             }
             Step::Refuse(times) => self.refuse = (*times).into(),
             Step::Unsure => self.unsure = 1,
-            Step::Down => self.queue.refuse_unwritten(&BrokerError::Unavailable(String::new())),
+            Step::Down => self.queue.reject_unwritten(&BrokerError::Unavailable(String::new())),
             Step::Later(millis) => {
                 self.now += Duration::from_millis((*millis).into());
                 self.queue.expire(self.now, &unsent());
@@ -269,12 +273,12 @@ impl World {
         }
     }
 
-    /// From here on nothing goes wrong.
+    /// No more failures from here on.
     fn finish(&mut self) {
         (self.refuse, self.unsure) = (0, 0);
         for _ in 0..10_000 {
             self.now += Duration::from_millis(1);
-            // Pauses cost no rounds: dividing many batches takes many.
+            // Back-off costs no rounds: splitting many batches takes many.
             if self.on_the_way.is_empty()
                 && self.answers.is_empty()
                 && let Some(end) = self.queue.resume_at()
@@ -288,7 +292,7 @@ impl World {
                 return;
             }
         }
-        panic!("never done: {} slots", self.queue.slots.len());
+        panic!("never done: {} batches", self.queue.batches.len());
     }
 
     fn check(&mut self) {
@@ -298,7 +302,7 @@ impl World {
             let times = log.iter().filter(|r| **r == number).count();
             match outcomes.get(&number).unwrap_or_else(|| panic!("record {number} was never settled")) {
                 Ok(RecordLocation { offset: Some(offset), .. }) => {
-                    assert_eq!(log[*offset as usize], number, "another record is at the offset told");
+                    assert_eq!(log[*offset as usize], number, "another record is at the reported offset");
                     assert_eq!(times, 1, "record {number}");
                 }
                 Err(BrokerError::TimedOut(WriteState::Maybe)) => assert!(times <= 1, "record {number} is there twice"),
@@ -329,7 +333,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..150)
 }
 
-/// A second altogether at most, and no record that the broker finds too large.
+/// At most one second in total, and no record that the broker finds too large.
 fn resolvable_steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (1u8..6).prop_map(Step::Push),
@@ -368,8 +372,8 @@ proptest! {
         world.check_order();
     }
 
-    /// Broken connections, responses that neither confirm nor deny, rejections: as long as the broker keeps its
-    /// state and there is time left, all of it can be resolved.
+    /// Broken connections, ambiguous responses, rejections: while the broker keeps its state and there is time left,
+    /// every outcome can be resolved.
     #[test]
     fn no_record_stays_in_doubt_while_there_is_time_to_ask(steps in resolvable_steps()) {
         let mut world = World::new(Delivery::Idempotent, 100);
@@ -386,7 +390,7 @@ proptest! {
     }
 
     #[test]
-    fn without_sequences_nothing_is_sent_twice_either(steps in steps(), max_records in 1usize..12) {
+    fn without_sequences_no_record_is_written_twice_either(steps in steps(), max_records in 1usize..12) {
         let mut world = World::new(Delivery::Single, max_records);
         for step in &steps {
             world.play(step);
@@ -410,7 +414,7 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.finish();
-    // An in-sync follower is killed: the broker gives up on the first batch before it gives up on the follower.
+    // An in-sync follower is killed: the broker times out the first batch before it drops the follower.
     for _ in 0..2 {
         world.push(1);
         assert!(world.send());
@@ -422,7 +426,7 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
     world.now += Duration::from_secs(1);
     assert!(world.send());
     assert_eq!(world.on_the_way[0].stamp, Stamp { producer_id: ID, producer_epoch: 0, base_sequence: 1 });
-    assert!(!world.send(), "nothing new may push it out of the broker's memory");
+    assert!(!world.send(), "no new batch may push it out of the broker's memory");
     world.finish();
     world.check();
     world.check_order();
@@ -430,7 +434,7 @@ fn a_batch_that_later_ones_overtook_is_confirmed_by_its_own_sequence() {
 }
 
 #[test]
-fn only_the_record_too_large_fails() {
+fn only_the_oversized_record_fails() {
     for too_large in [TooLarge::Refuse, TooLarge::HangUp] {
         let mut world = World::new(Delivery::Idempotent, 4);
         world.log.too_large = too_large;
@@ -446,13 +450,17 @@ fn only_the_record_too_large_fails() {
 }
 
 #[test]
-fn only_the_records_that_the_broker_names_fail() {
+fn only_the_records_named_by_the_broker_fail() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(4);
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
     let bad = BrokerError::InvalidRecord("too old".to_owned());
-    world.queue.answered(sent.number, BatchOutcome::Faulty(vec![(1, bad.clone()), (2, bad.clone())]), world.now);
+    world.queue.on_outcome(
+        sent.number,
+        BatchOutcome::InvalidRecords(vec![(1, bad.clone()), (2, bad.clone())]),
+        world.now,
+    );
     world.finish();
     world.check();
     assert_eq!(world.log.records, [0, 3]);
@@ -460,7 +468,7 @@ fn only_the_records_that_the_broker_names_fail() {
 }
 
 #[test]
-fn a_new_producer_sends_one_batch_alone_and_then_five() {
+fn a_new_producer_sends_one_batch_and_then_five() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(40);
     assert!(world.send());
@@ -472,7 +480,7 @@ fn a_new_producer_sends_one_batch_alone_and_then_five() {
 }
 
 #[test]
-fn a_batch_too_old_to_wait_for_is_in_doubt_only_if_it_was_sent() {
+fn an_expired_batch_is_in_doubt_only_if_it_was_sent() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.send();
@@ -486,7 +494,7 @@ fn a_batch_too_old_to_wait_for_is_in_doubt_only_if_it_was_sent() {
 }
 
 #[test]
-fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
+fn a_batch_in_doubt_outlives_rejected_newer_ones() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.finish();
@@ -496,7 +504,7 @@ fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
     world.send();
     world.arrive();
     let unsent = world.on_the_way.pop_back().unwrap();
-    world.queue.answered(unsent.number, BatchOutcome::Retry { attempt: WriteState::No }, world.now);
+    world.queue.on_outcome(unsent.number, BatchOutcome::Retry { attempt: WriteState::No }, world.now);
     world.break_link(false);
     world.play(&Step::Down);
     world.push(1);
@@ -508,12 +516,12 @@ fn a_batch_in_doubt_outlives_younger_ones_that_are_refused() {
 }
 
 #[test]
-fn a_fenced_producer_asks_for_another_id() {
+fn a_fenced_producer_requests_another_id() {
     let mut world = World::new(Delivery::Idempotent, 100);
     world.push(1);
     world.send();
     let sent = world.on_the_way.pop_front().unwrap();
-    world.queue.answered(sent.number, BatchOutcome::Fenced, world.now);
+    world.queue.on_outcome(sent.number, BatchOutcome::Fenced, world.now);
     world.now += Duration::from_secs(2);
     let next = world.queue.next(ConnectionId(0), Some(ID), ANY_ROOM, world.now);
     assert!(matches!(next, NextBatch::NeedsProducerId { stale: Some(ID) }));
@@ -522,36 +530,36 @@ fn a_fenced_producer_asks_for_another_id() {
 }
 
 #[test]
-fn a_producer_id_that_is_given_late_is_used_once_nothing_without_it_is_in_flight() {
+fn a_late_producer_id_is_used_once_no_batch_without_it_is_in_flight() {
     let mut world = World::new(Delivery::Single, 100);
     world.push(2);
     world.send();
-    world.queue.go_with_sequences();
+    world.queue.enable_sequences();
     world.push(2);
-    assert!(!world.send(), "the answer to the first decides nothing about the producer");
+    assert!(!world.send(), "the response to the first says nothing about the producer");
     world.arrive();
     world.answer();
     assert!(world.send());
     assert_eq!(world.on_the_way[0].stamp, Stamp { producer_id: ID, producer_epoch: 0, base_sequence: 0 });
     world.push(2);
-    assert!(!world.send(), "the first of a producer goes alone");
+    assert!(!world.send(), "the first batch of a producer is sent alone");
     world.finish();
     assert_eq!(world.log.records, [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
-fn what_was_sent_without_a_producer_id_and_lost_is_in_doubt_also_when_there_is_one_now() {
+fn a_lost_batch_without_a_producer_id_stays_in_doubt_when_there_is_one_later() {
     let mut world = World::new(Delivery::Single, 100);
     world.push(1);
     world.send();
-    world.queue.go_with_sequences();
+    world.queue.enable_sequences();
     let sent = world.on_the_way.pop_front().unwrap();
-    world.queue.answered(sent.number, BatchOutcome::Retry { attempt: WriteState::Maybe }, world.now);
+    world.queue.on_outcome(sent.number, BatchOutcome::Retry { attempt: WriteState::Maybe }, world.now);
     assert_eq!(outcomes(&world)[0], Err(BrokerError::TimedOut(WriteState::Maybe)));
 }
 
 #[test]
-fn sequences_begin_again_after_the_largest() {
+fn sequences_wrap_after_the_largest() {
     assert_eq!(sequence_after(0, 5), 5);
     assert_eq!(sequence_after(i32::MAX, 1), 0);
     assert_eq!(sequence_after(i32::MAX - 1, 5), 3);

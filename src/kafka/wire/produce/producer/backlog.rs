@@ -1,4 +1,4 @@
-//! What waits to be written and what cannot be, told to the threads that show it.
+//! Reports the backlog, and partitions that cannot be written, to `/ready` and the metrics.
 
 use super::Producer;
 use crate::broker::{Backlog, Backlogs, UNWRITABLE_AFTER};
@@ -6,18 +6,18 @@ use crate::record::TopicName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-const TOLD_EVERY: Duration = Duration::from_millis(500);
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A partition that nobody wants to write to any more is not known to be unwritable.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// A partition without new records for this long no longer counts as unwritable.
+const RELEVANT_FOR: Duration = Duration::from_secs(60);
 
-/// How writing to a partition goes.
+/// Progress of writing to a partition.
 #[derive(Default)]
 pub(super) struct PartitionProgress {
-    /// Since when it has had records without an answer of the broker that settles some; later by as long as it had none.
+    /// Since when records have waited without a verdict of the broker; moved later by periods in which none waited.
     stuck_since: Option<Instant>,
-    /// Since when no record waits, though the broker has settled none.
-    given_up_at: Option<Instant>,
+    /// Since when no record has waited, though the broker settled none.
+    empty_since: Option<Instant>,
     last_record: Option<Instant>,
 }
 
@@ -25,72 +25,72 @@ impl PartitionProgress {
     pub fn record(&mut self, now: Instant) {
         self.last_record = Some(now);
         self.stuck_since = Some(self.since(now).unwrap_or(now));
-        self.given_up_at = None;
+        self.empty_since = None;
     }
 
-    /// No record waits any more. What is known of the partition does not grow until there are others.
-    pub fn given_up(&mut self, now: Instant) {
-        self.given_up_at = Some(now);
+    /// No record waits any more: the time until the next record does not count.
+    pub fn emptied(&mut self, now: Instant) {
+        self.empty_since = Some(now);
     }
 
-    /// There is no such partition any more.
-    pub fn abandoned(&mut self) {
+    /// The partition no longer exists.
+    pub fn topic_gone(&mut self) {
         self.stuck_since = None;
     }
 
-    /// The broker has written records, or judged them.
+    /// The broker has written or rejected records.
     pub fn settled(&mut self, left: Unwritten, now: Instant) {
         self.stuck_since = (left == Unwritten::Some).then_some(now);
     }
 
     fn stuck_since(&self, now: Instant) -> Option<Instant> {
-        let is_wanted = |at: Instant| now.saturating_duration_since(at) < REMEMBERED;
+        let is_wanted = |at: Instant| now.saturating_duration_since(at) < RELEVANT_FOR;
         self.since(now).filter(|_| self.last_record.is_some_and(is_wanted))
     }
 
     fn since(&self, now: Instant) -> Option<Instant> {
-        let unused = self.given_up_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let unused = self.empty_since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         Some(self.stuck_since? + unused)
     }
 }
 
-/// Whether more records wait.
+/// Whether records are left.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unwritten {
     Nothing,
     Some,
 }
 
-/// When it was told last, and whether there was anything to tell.
-pub(super) struct Told {
+/// When the backlog was last reported, and whether it was not empty.
+pub(super) struct BacklogReport {
     at: Instant,
-    pub anything: bool,
+    pub has_backlog: bool,
 }
 
-impl Told {
+impl BacklogReport {
     pub fn nothing(now: Instant) -> Self {
-        Self { at: now, anything: false }
+        Self { at: now, has_backlog: false }
     }
 }
 
 impl Producer<'_, '_> {
-    pub(super) fn tell_backlogs(&mut self, now: Instant) {
+    pub(super) fn report_backlogs(&mut self, now: Instant) {
         let nothing = self.active.is_empty() && self.topics.values().all(|topic| topic.waiting.is_empty());
-        let is_due = now.saturating_duration_since(self.told.at) >= TOLD_EVERY;
-        if !is_due || (nothing && !self.told.anything) {
+        let is_due = now.saturating_duration_since(self.backlog_report.at) >= REPORT_INTERVAL;
+        if !is_due || (nothing && !self.backlog_report.has_backlog) {
             return;
         }
         let mut topics: BTreeMap<&TopicName, (usize, Option<Instant>)> = BTreeMap::new();
         let mut stuck_since = None;
-        for placed in &self.queues {
-            let stuck = placed.progress.stuck_since(now);
-            if stuck.is_none() && placed.queue.is_idle() {
+        for partition in &self.queues {
+            let stuck = partition.progress.stuck_since(now);
+            if stuck.is_none() && partition.queue.is_idle() {
                 continue;
             }
             stuck_since = stuck_since.into_iter().chain(stuck).min();
-            let (unwritable, deadline) = topics.entry(&placed.place.topic).or_default();
+            let (unwritable, deadline) = topics.entry(&partition.topic_partition.topic).or_default();
             *unwritable += usize::from(stuck.is_some_and(|at| now.saturating_duration_since(at) >= UNWRITABLE_AFTER));
-            *deadline = deadline.iter().copied().chain(placed.queue.first_deadline()).min();
+            *deadline = deadline.iter().copied().chain(partition.queue.first_deadline()).min();
         }
         for (name, topic) in &self.topics {
             if let Some(first) = topic.waiting.front() {
@@ -104,8 +104,8 @@ impl Producer<'_, '_> {
             first_deadline,
         });
         let backlogs = Backlogs { topics: topics.collect(), stuck_since, last_written: self.last_written };
-        self.told = Told { at: now, anything: !backlogs.topics.is_empty() };
-        self.cluster.tell_backlogs(backlogs);
+        self.backlog_report = BacklogReport { at: now, has_backlog: !backlogs.topics.is_empty() };
+        self.cluster.set_backlogs(backlogs);
     }
 }
 
@@ -122,12 +122,12 @@ mod tests {
         let stuck = |progress: &PartitionProgress, now| progress.stuck_since(now).map(|since| (now - since).as_secs());
         progress.record(at(0));
         assert_eq!(stuck(&progress, at(2)), Some(2));
-        progress.given_up(at(3));
-        assert_eq!(stuck(&progress, at(30)), Some(3), "the broker may be well again");
+        progress.emptied(at(3));
+        assert_eq!(stuck(&progress, at(30)), Some(3), "the broker may have recovered");
         progress.record(at(40));
         assert_eq!(stuck(&progress, at(42)), Some(5));
         progress.settled(Unwritten::Nothing, at(43));
-        progress.given_up(at(43));
+        progress.emptied(at(43));
         assert_eq!(stuck(&progress, at(44)), None);
         progress.record(at(50));
         assert_eq!(stuck(&progress, at(51)), Some(1));

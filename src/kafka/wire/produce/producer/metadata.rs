@@ -1,149 +1,155 @@
-//! Topics and producer ids: what to ask for, and what the replies mean.
+//! Lookups of topics and producer ids, and what their results mean.
 
-use super::{Down, PendingLookup, Producer, ProducerId};
+use super::{LookupState, Producer, ProducerId, ProducerOutage};
 use crate::broker::{Acks, AutoCreate, BrokerError, NodeId, TopicInfo};
-use crate::kafka::wire::produce::creation::{AutoCreation, Creation};
+use crate::kafka::wire::produce::creation::{AutoCreation, CreationReport};
 use crate::kafka::wire::produce::lookup::Lookup;
-use crate::kafka::wire::produce::producer_topic::{LookupResult, ProducerTopic, refuse};
+use crate::kafka::wire::produce::producer_topic::{LookupResult, ProducerTopic, reject};
 use crate::record::TopicName;
 use std::time::{Duration, Instant};
 
-const PRODUCER_ID_AGAIN: Duration = Duration::from_millis(100);
-/// Each time costs a connection.
-const DENIED_AGAIN: Duration = Duration::from_secs(30);
+const PRODUCER_ID_RETRY: Duration = Duration::from_millis(100);
+/// Each attempt costs a connection.
+const DENIED_RETRY: Duration = Duration::from_secs(30);
 
 impl Producer<'_, '_> {
-    pub(super) fn ask_for_topics(&mut self, now: Instant) {
-        if self.asking_topics == PendingLookup::Asked {
+    pub(super) fn request_topics(&mut self, now: Instant) {
+        if self.topic_lookup == LookupState::InFlight {
             return;
         }
         let due: Vec<(&TopicName, AutoCreate)> =
-            self.topics.iter().filter_map(|(name, topic)| Some((name, topic.due(now)?))).collect();
-        // Those to be made and those not are two questions: the first kind first, the others next.
+            self.topics.iter().filter_map(|(name, topic)| Some((name, topic.due_lookup(now)?))).collect();
+        // Topics to create and other topics need separate requests; the former go first.
         let Some(how) =
             due.iter().map(|(_, how)| *how).find(|how| *how == AutoCreate::Ask).or(due.first().map(|d| d.1))
         else {
             return;
         };
         let names: Vec<TopicName> = due.iter().filter(|d| d.1 == how).map(|d| d.0.clone()).collect();
-        if self.lookups.questions.try_send(Lookup::Topics(names.clone(), how)).is_ok() {
-            self.asking_topics = PendingLookup::Asked;
-            names.iter().filter_map(|name| self.topics.get_mut(name).map(|topic| topic.asked(now))).for_each(drop);
+        if self.lookups.requests.try_send(Lookup::Topics(names.clone(), how)).is_ok() {
+            self.topic_lookup = LookupState::InFlight;
+            names
+                .iter()
+                .filter_map(|name| self.topics.get_mut(name).map(|topic| topic.lookup_started(now)))
+                .for_each(drop);
         }
     }
 
-    pub(super) fn needs_producer_id(&mut self, node: NodeId, stale: Option<i64>, now: Instant) {
+    pub(super) fn ensure_producer_id(&mut self, node: NodeId, stale: Option<i64>, now: Instant) {
         match self.producer_id {
-            ProducerId::Have(id) if Some(id) != stale => {}
-            ProducerId::Asked | ProducerId::Denied { .. } => {}
-            ProducerId::Wanted { from } if from > now => {}
-            _ => self.ask_producer_id(node),
+            ProducerId::Known(id) if Some(id) != stale => {}
+            ProducerId::Requested | ProducerId::Denied { .. } => {}
+            ProducerId::Missing { retry_at } if retry_at > now => {}
+            _ => self.request_producer_id(node),
         }
     }
 
-    pub(super) fn ask_producer_id(&mut self, node: NodeId) {
+    pub(super) fn request_producer_id(&mut self, node: NodeId) {
         if self.lookups.producer_ids.try_send(node).is_ok() {
-            self.producer_id = ProducerId::Asked;
+            self.producer_id = ProducerId::Requested;
         }
     }
 
-    /// Whether a producer id was refused so long ago that it may be given now.
-    pub(super) fn may_get_producer_id(&self, now: Instant) -> bool {
-        matches!(self.producer_id, ProducerId::Denied { again: Some(again) } if again <= now)
+    /// Whether a denied producer id is due for another attempt.
+    pub(super) fn may_retry_producer_id(&self, now: Instant) -> bool {
+        matches!(self.producer_id, ProducerId::Denied { retry_at: Some(again) } if again <= now)
     }
 
-    pub(super) fn learn_topics(
+    pub(super) fn apply_topics(
         &mut self,
-        asked: Vec<TopicName>,
+        names: Vec<TopicName>,
         how: AutoCreate,
         found: Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError>,
         now: Instant,
     ) {
         let found = match found {
             Ok(found) => {
-                self.down = None;
+                self.outage = None;
                 found
             }
             Err(why) => {
-                self.note_down(why.clone(), now);
-                let why = Down::cause(why);
-                asked.iter().map(|_| Err(why.clone())).collect()
+                self.note_outage(why.clone(), now);
+                let why = ProducerOutage::cause(why);
+                names.iter().map(|_| Err(why.clone())).collect()
             }
         };
-        for (name, found) in asked.into_iter().zip(found) {
+        for (name, found) in names.into_iter().zip(found) {
             let Some(topic) = self.topics.get_mut(&name) else { continue };
-            match topic.learn(found, how, now) {
-                LookupResult::NotYet => {}
+            match topic.apply_lookup(found, how, now) {
+                LookupResult::Pending => {}
                 LookupResult::Ready => {
                     for submission in std::mem::take(&mut topic.waiting) {
                         self.route(submission, now);
                     }
-                    self.leave_silent_leaders(&name, now);
+                    self.disconnect_former_leaders(&name, now);
                 }
-                LookupResult::Hopeless(why) => self.abandon(&name, &why),
+                LookupResult::Failed(why) => self.fail_topic(&name, &why),
             }
         }
-        self.ask_for_prospects();
+        self.request_creation_checks();
     }
 
-    /// Settles all that waits for a topic.
-    fn abandon(&mut self, name: &TopicName, why: &BrokerError) {
+    /// Fails all records that wait for a topic.
+    fn fail_topic(&mut self, name: &TopicName, why: &BrokerError) {
         let Some(topic) = self.topics.get_mut(name) else { return };
-        topic.waiting.drain(..).for_each(|submission| refuse(&submission, why));
+        topic.waiting.drain(..).for_each(|submission| reject(&submission, why));
         for id in topic.queues.values() {
-            if let Some(placed) = self.queues.get_mut(id.0) {
-                placed.queue.abandon(why);
-                placed.progress.abandoned();
+            if let Some(partition) = self.queues.get_mut(id.0) {
+                partition.queue.fail_waiting(why);
+                partition.progress.topic_gone();
             }
         }
     }
 
-    fn ask_for_prospects(&mut self) {
-        if self.asking_creation == PendingLookup::Asked {
+    fn request_creation_checks(&mut self) {
+        if self.creation_lookup == LookupState::InFlight {
             return;
         }
-        let wanted = self.topics.iter().filter(|(_, topic)| topic.needs_prospect());
+        let wanted = self.topics.iter().filter(|(_, topic)| topic.needs_creation_check());
         let names: Vec<TopicName> = wanted.map(|(name, _)| name.clone()).collect();
-        if !names.is_empty() && self.lookups.questions.try_send(Lookup::Creation(names.clone())).is_ok() {
-            self.asking_creation = PendingLookup::Asked;
-            names.iter().filter_map(|name| self.topics.get_mut(name).map(ProducerTopic::prospect_asked)).for_each(drop);
+        if !names.is_empty() && self.lookups.requests.try_send(Lookup::Creation(names.clone())).is_ok() {
+            self.creation_lookup = LookupState::InFlight;
+            names
+                .iter()
+                .filter_map(|name| self.topics.get_mut(name).map(ProducerTopic::creation_check_started))
+                .for_each(drop);
         }
     }
 
-    pub(super) fn learn_prospects(
+    pub(super) fn apply_creation_checks(
         &mut self,
-        asked: Vec<TopicName>,
-        found: Result<Creation, BrokerError>,
+        names: Vec<TopicName>,
+        found: Result<CreationReport, BrokerError>,
         now: Instant,
     ) {
-        let Creation { automatic, rejected } = found.unwrap_or_else(|why| {
-            log::debug!("whether Kafka creates topics is not known: {why}");
-            Creation { automatic: AutoCreation::Unknown, rejected: vec![None; asked.len()] }
+        let CreationReport { auto_creation, rejected } = found.unwrap_or_else(|why| {
+            log::debug!("cannot find out whether Kafka creates topics: {why}");
+            CreationReport { auto_creation: AutoCreation::Unknown, rejected: vec![None; names.len()] }
         });
-        for (name, rejected) in asked.into_iter().zip(rejected) {
+        for (name, rejected) in names.into_iter().zip(rejected) {
             let Some(topic) = self.topics.get_mut(&name) else { continue };
-            if let LookupResult::Hopeless(why) = topic.learn_prospect(automatic, rejected, now) {
-                self.abandon(&name, &why);
+            if let LookupResult::Failed(why) = topic.apply_creation_check(auto_creation, rejected, now) {
+                self.fail_topic(&name, &why);
             }
         }
     }
 
-    pub(super) fn learn_producer_id(&mut self, answer: Result<i64, BrokerError>, now: Instant) {
+    pub(super) fn apply_producer_id(&mut self, answer: Result<i64, BrokerError>, now: Instant) {
         self.producer_id = match answer {
             Ok(id) => {
                 let all = self.queues.iter_mut().filter(|q| q.acks == Acks::All);
-                all.for_each(|q| q.queue.go_with_sequences());
-                ProducerId::Have(id)
+                all.for_each(|q| q.queue.enable_sequences());
+                ProducerId::Known(id)
             }
             Err(why @ (BrokerError::Denied(_) | BrokerError::Unsupported(_))) => {
-                log::warn!("no producer id, so acks=all goes without protection from duplicates: {why}");
-                self.queues.iter_mut().for_each(|q| q.queue.go_without_sequences());
-                let again = matches!(why, BrokerError::Denied(_)).then(|| now + DENIED_AGAIN);
-                ProducerId::Denied { again }
+                log::warn!("cannot get a producer id, so acks=all is not protected from duplicates: {why}");
+                self.queues.iter_mut().for_each(|q| q.queue.disable_sequences());
+                let retry_at = matches!(why, BrokerError::Denied(_)).then(|| now + DENIED_RETRY);
+                ProducerId::Denied { retry_at }
             }
             Err(why) => {
-                log::debug!("no producer id yet: {why}");
-                ProducerId::Wanted { from: now + PRODUCER_ID_AGAIN }
+                log::debug!("cannot get a producer id, trying again: {why}");
+                ProducerId::Missing { retry_at: now + PRODUCER_ID_RETRY }
             }
         };
     }

@@ -1,19 +1,19 @@
-//! Deadlines, and what to do while no broker answers.
+//! Deadlines, silent leaders, and the outage of all brokers.
 
-use super::{Down, PendingLookup, Producer};
+use super::{LookupState, Producer, ProducerOutage};
 use crate::broker::{BrokerError, Remedy, WriteState};
 use crate::kafka::wire::produce::lookup::Lookup;
-use crate::kafka::wire::produce::producer_topic::refuse;
+use crate::kafka::wire::produce::producer_topic::reject;
 use crate::record::TopicName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A broker that has not responded for so long is doubted. Writing to replicas takes milliseconds.
-const SILENT: Duration = Duration::from_secs(2);
-const QUESTION_EVERY: Duration = Duration::from_secs(1);
+/// A leader that has not responded for this long may have been replaced. Replication takes milliseconds.
+const SILENCE_LIMIT: Duration = Duration::from_secs(2);
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Down {
-    /// `why` as records that could not be sent are told: it can work later, but for credentials that are wrong.
+impl ProducerOutage {
+    /// The error for records that could not be sent: retriable, except for wrong credentials.
     pub(super) fn cause(why: BrokerError) -> BrokerError {
         match why {
             BrokerError::Untrusted(_) => why,
@@ -23,32 +23,35 @@ impl Down {
     }
 }
 
-const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Producer<'_, '_> {
-    /// Deadlines, and probing while nobody answers.
+    /// Expires records, refreshes metadata of silent leaders and probes for brokers during an outage.
     pub(super) fn tick(&mut self, now: Instant) {
         self.last_tick = now;
-        let refusal = self.refusal(now);
+        let rejection = self.rejection(now);
         for id in &self.active {
-            let Some(placed) = self.queues.get_mut(id.0) else { continue };
-            let leader = self.topics.get_mut(&placed.place.topic).and_then(|t| t.leader(placed.place.partition, now));
-            let trouble = leader.and_then(|node| self.nodes.get(&node)?.trouble.clone());
-            let trouble = trouble.or_else(|| self.down.as_ref().map(|d| d.why.clone()));
-            placed.queue.expire(now, &trouble.unwrap_or(BrokerError::TimedOut(WriteState::No)));
-            if let Some(why) = &refusal {
-                placed.queue.refuse_unwritten(why);
+            let Some(partition) = self.queues.get_mut(id.0) else { continue };
+            let leader = self
+                .topics
+                .get_mut(&partition.topic_partition.topic)
+                .and_then(|t| t.leader(partition.topic_partition.partition, now));
+            let trouble = leader.and_then(|node| self.brokers.get(&node)?.last_error.clone());
+            let trouble = trouble.or_else(|| self.outage.as_ref().map(|d| d.why.clone()));
+            partition.queue.expire(now, &trouble.unwrap_or(BrokerError::TimedOut(WriteState::No)));
+            if let Some(why) = &rejection {
+                partition.queue.reject_unwritten(why);
             }
         }
-        let down = self.down.as_ref().map(|d| d.why.clone());
+        let outage = self.outage.as_ref().map(|d| d.why.clone());
         for (name, topic) in &mut self.topics {
-            let missing = topic.missing(name);
+            let missing = topic.missing_error(name);
             topic.waiting.retain(|submission| {
                 let late = submission.deadline <= now;
-                let unsent = || down.clone().or(missing.clone()).unwrap_or(BrokerError::TimedOut(WriteState::No));
-                match refusal.clone().or_else(|| late.then(unsent)) {
+                let unsent = || outage.clone().or(missing.clone()).unwrap_or(BrokerError::TimedOut(WriteState::No));
+                match rejection.clone().or_else(|| late.then(unsent)) {
                     Some(why) => {
-                        refuse(submission, &why);
+                        reject(submission, &why);
                         false
                     }
                     None => true,
@@ -56,67 +59,68 @@ impl Producer<'_, '_> {
             });
         }
         self.topics.retain(|_, topic| !topic.is_forgettable(now));
-        self.question_silent_leaders(now);
-        self.tell_backlogs(now);
+        self.refresh_silent_leaders(now);
+        self.report_backlogs(now);
         self.probe(now);
     }
 
-    /// A broker that does not respond may not be the leader any more: one that is frozen, or cut off from the
-    /// controllers, does not notice. Others know.
-    fn question_silent_leaders(&mut self, now: Instant) {
+    /// A leader that does not respond may have been replaced: a frozen broker, or one that is cut off from the
+    /// controllers, does not notice. The metadata of other brokers tells.
+    fn refresh_silent_leaders(&mut self, now: Instant) {
         for id in &self.active {
-            let Some(placed) = self.queues.get(id.0) else { continue };
-            let Some(link) = placed.queue.link_in_flight() else { continue };
-            let silence = self.nodes.values().find_map(|node| node.silence(link, now));
-            if silence.is_some_and(|silence| silence >= SILENT)
-                && let Some(topic) = self.topics.get_mut(&placed.place.topic)
+            let Some(partition) = self.queues.get(id.0) else { continue };
+            let Some(connection) = partition.queue.connection_in_flight() else { continue };
+            let silence = self.brokers.values().find_map(|node| node.silence(connection, now));
+            if silence.is_some_and(|silence| silence >= SILENCE_LIMIT)
+                && let Some(topic) = self.topics.get_mut(&partition.topic_partition.topic)
             {
-                topic.refresh(QUESTION_EVERY, now);
+                topic.refresh(LOOKUP_INTERVAL, now);
             }
         }
     }
 
-    /// Ends connections to brokers that are silent and lead a partition of `topic` no more: what is in flight there is
-    /// sent again to its new leader, with its own sequence.
-    pub(super) fn leave_silent_leaders(&mut self, name: &TopicName, now: Instant) {
+    /// Closes connections to silent brokers that no longer lead a partition of `topic`. Batches in flight there are
+    /// retried at the new leader with the same sequence numbers.
+    pub(super) fn disconnect_former_leaders(&mut self, name: &TopicName, now: Instant) {
         let Some(topic) = self.topics.get(name) else { return };
         let mut left = BTreeMap::new();
-        for placed in topic.queues.values().filter_map(|id| self.queues.get(id.0)) {
-            let Some(link) = placed.queue.link_in_flight() else { continue };
-            let Some(leader) = topic.known_leader(placed.place.partition) else { continue };
-            let former = self.nodes.iter().find_map(|(node, state)| Some((*node, state.silence(link, now)?)));
-            if let Some((node, silence)) = former.filter(|(node, silence)| *node != leader && *silence >= SILENT) {
-                left.insert(node, (silence, placed.place.clone(), leader));
+        for partition in topic.queues.values().filter_map(|id| self.queues.get(id.0)) {
+            let Some(connection) = partition.queue.connection_in_flight() else { continue };
+            let Some(leader) = topic.known_leader(partition.topic_partition.partition) else { continue };
+            let former = self.brokers.iter().find_map(|(node, state)| Some((*node, state.silence(connection, now)?)));
+            if let Some((node, silence)) = former.filter(|(node, silence)| *node != leader && *silence >= SILENCE_LIMIT)
+            {
+                left.insert(node, (silence, partition.topic_partition.clone(), leader));
             }
         }
-        for (node, (silence, place, leader)) in left {
+        for (node, (silence, topic_partition, leader)) in left {
             let silence = silence.as_secs();
-            let why = format!("no response for {silence} s, and broker {leader} leads {place} now");
-            self.link_down(node, BrokerError::StaleMetadata(why), now);
+            let why = format!("no response for {silence} s, and broker {leader} leads {topic_partition} now");
+            self.on_connection_lost(node, BrokerError::StaleMetadata(why), now);
         }
     }
 
-    /// While nobody answers somebody must ask on, or new records would be refused for ever.
+    /// During an outage new records are rejected, so nothing else would notice that a broker is back.
     fn probe(&mut self, now: Instant) {
-        if let Some(down) = &mut self.down
-            && down.probe_at <= now
-            && self.asking_life == PendingLookup::Idle
-            && self.lookups.questions.try_send(Lookup::SignOfLife).is_ok()
+        if let Some(outage) = &mut self.outage
+            && outage.probe_at <= now
+            && self.liveness_lookup == LookupState::Idle
+            && self.lookups.requests.try_send(Lookup::Liveness).is_ok()
         {
-            down.probe_at = now + SIGN_OF_LIFE_EVERY;
-            self.asking_life = PendingLookup::Asked;
+            outage.probe_at = now + PROBE_INTERVAL;
+            self.liveness_lookup = LookupState::InFlight;
         }
     }
 
-    /// Why nothing can be taken: no broker has answered for too long.
-    pub(super) fn refusal(&self, now: Instant) -> Option<BrokerError> {
-        let down = self.down.as_ref()?;
-        (now.saturating_duration_since(down.since) >= self.settings.unavailable_after).then(|| down.why.clone())
+    /// The error for new records, if no broker has responded for too long.
+    pub(super) fn rejection(&self, now: Instant) -> Option<BrokerError> {
+        let outage = self.outage.as_ref()?;
+        (now.saturating_duration_since(outage.since) >= self.settings.unavailable_after).then(|| outage.why.clone())
     }
 
-    pub(super) fn note_down(&mut self, why: BrokerError, now: Instant) {
-        let why = Down::cause(why);
-        let down = self.down.get_or_insert(Down { since: now, why: why.clone(), probe_at: now });
-        down.why = why;
+    pub(super) fn note_outage(&mut self, why: BrokerError, now: Instant) {
+        let why = ProducerOutage::cause(why);
+        let outage = self.outage.get_or_insert(ProducerOutage { since: now, why: why.clone(), probe_at: now });
+        outage.why = why;
     }
 }

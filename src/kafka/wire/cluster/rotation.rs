@@ -1,13 +1,13 @@
-//! Which broker is asked for metadata.
+//! Chooses the broker for each metadata request.
 //!
-//! A broker that is cut off from the controllers answers with outdated leaders for as long as that lasts, and
-//! nothing in its answer says so. Therefore questions about leaders go to the brokers in turn: whatever one of them
-//! does not know, the next one tells. A broker that is silent is left for another one after about a second.
+//! A broker that is cut off from the controllers returns outdated leaders for as long as that lasts, and nothing in
+//! its response says so. Requests for leaders therefore rotate over the brokers: what one of them does not know, the
+//! next one reports. A silent broker is replaced by another one after about a second (hedging).
 //!
-//! Where the answer of one broker is not enough, another one is asked ([`Turn::Other`]). That must not hold up the
-//! questions of others, so a broker that is silent, throttled or has just failed is left out.
+//! If the response of one broker is not enough, another one is asked ([`BrokerTurn::Other`]). That must not delay
+//! other requests, so brokers that are silent, throttled or have just failed are skipped.
 
-use super::{ClusterClient, sum_up};
+use super::{ClusterClient, combine_errors};
 use crate::broker::BrokerError;
 use crate::kafka::wire::connection::BrokerConnection;
 use crate::kafka::wire::metadata;
@@ -18,45 +18,46 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Connections that are kept for metadata. With three, one broker may be frozen and another one cut off from the
-/// controllers, and the third still tells the leaders.
-const KEPT: usize = 3;
+/// Connections kept for metadata. With three, one broker may be frozen and another one cut off from the controllers,
+/// and the third still reports the leaders.
+const MAX_KEPT: usize = 3;
 
-/// How long a broker may be silent before another one is asked, where brokers have answered faster than that.
+/// How long a broker may be silent before another one is asked, unless responses usually take longer.
 pub(super) const HEDGE: Duration = Duration::from_secs(1);
 
-/// An address that could not be reached or was silent is asked last for so long, and for longer each further time.
-const AVOIDED: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+/// Back-off of an address that could not be reached or was silent: it is asked last for the first duration, growing
+/// to the second.
+const AVOID_FOR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
-/// Whose turn it is.
+/// Which broker to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BrokerTurn<'a> {
-    /// The broker that answered last: any broker will do.
+    /// The broker that responded last: any broker will do.
     Last,
-    /// Another broker than last time.
+    /// A different broker than last time.
     Next,
-    /// A broker at another address than these.
+    /// A broker at none of these addresses.
     Other(&'a [Arc<str>]),
 }
 
-pub(super) struct AttemptResult {
+pub(super) struct MetadataReply {
     pub answer: MetadataResponse,
-    /// Of the broker that answered.
+    /// Address of the broker that responded.
     pub address: Arc<str>,
-    /// Answers are counted in the order in which they come.
+    /// Responses are numbered in order of arrival.
     pub number: u64,
 }
 
-/// What an address stands for.
+/// Whether an address leads to one broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressKind {
     OneBroker,
-    /// Some of the brokers: a load balancer, or another name of one of them.
-    AnyBroker,
+    /// Any of several brokers: a load balancer, or another name of a broker.
+    ManyBrokers,
 }
 
-impl AttemptResult {
-    /// Addresses of the brokers, as this one says.
+impl MetadataReply {
+    /// Addresses of the brokers in this response.
     pub fn brokers(&self) -> BTreeSet<Arc<str>> {
         metadata::addresses(&self.answer).into_values().collect()
     }
@@ -66,20 +67,20 @@ impl AttemptResult {
         if brokers.len() <= 1 || brokers.contains(&self.address) {
             AddressKind::OneBroker
         } else {
-            AddressKind::AnyBroker
+            AddressKind::ManyBrokers
         }
     }
 }
 
-/// Connections for metadata, and what is known of addresses.
+/// Connections for metadata, and the state of addresses.
 #[derive(Default)]
-pub(super) struct BrokerList {
-    /// The one that answered last is the last.
+pub(super) struct MetadataConnections {
+    /// The last one responded last.
     kept: VecDeque<BrokerConnection>,
     avoided: HashMap<Arc<str>, Avoided>,
-    /// Twice what the last answer took.
-    usual: Duration,
-    /// Answers so far.
+    /// Twice the duration of the last request.
+    expected: Duration,
+    /// Responses so far.
     answers: u64,
 }
 
@@ -89,7 +90,7 @@ struct Avoided {
     backoff: Backoff,
 }
 
-impl BrokerList {
+impl MetadataConnections {
     fn take(&mut self, address: &str) -> Option<BrokerConnection> {
         let at = self.kept.iter().position(|connection| connection.address() == address)?;
         self.kept.remove(at)
@@ -97,17 +98,17 @@ impl BrokerList {
 
     fn keep(&mut self, connection: BrokerConnection, took: Duration) {
         self.avoided.remove(connection.address());
-        self.usual = took * 2;
+        self.expected = took * 2;
         self.answers += 1;
         self.kept.push_back(connection);
-        if self.kept.len() > KEPT {
+        if self.kept.len() > MAX_KEPT {
             self.kept.pop_front();
         }
     }
 
     fn avoid(&mut self, address: &Arc<str>) {
         let now = Instant::now();
-        let new = || Avoided { failed: now, until: now, backoff: Backoff::new(AVOIDED.0, AVOIDED.1) };
+        let new = || Avoided { failed: now, until: now, backoff: Backoff::new(AVOID_FOR.0, AVOID_FOR.1) };
         let avoided = self.avoided.entry(address.clone()).or_insert_with(new);
         (avoided.failed, avoided.until) = (now, now + avoided.backoff.pause(fastrand::f64()));
     }
@@ -117,23 +118,23 @@ impl BrokerList {
     }
 
     fn has_just_failed(&self, address: &Arc<str>) -> bool {
-        self.avoided.get(address).is_some_and(|avoided| avoided.failed.elapsed() < AVOIDED.0)
+        self.avoided.get(address).is_some_and(|avoided| avoided.failed.elapsed() < AVOID_FOR.0)
     }
 
-    /// All addresses in the order in which they are to be asked; `others` are those without a kept connection.
+    /// All addresses in the order to ask them; `others` have no kept connection.
     fn order(&self, turn: BrokerTurn<'_>, mut others: Vec<Arc<str>>, brokers: usize) -> VecDeque<Arc<str>> {
-        // A question to a broker whose quota is used up would hold up all others.
+        // A request to a throttled broker would delay all others.
         let soon = Instant::now() + HEDGE;
         let is_throttled = |c: &&BrokerConnection| c.throttled_until().is_some_and(|until| until > soon);
         let (throttled, kept): (Vec<_>, Vec<_>) = self.kept.iter().partition(is_throttled);
         let kept = kept.into_iter().map(|connection| Arc::from(connection.address()));
-        // Stable: in each half the order remains.
+        // The sort is stable, so both halves keep their order.
         others.sort_by_key(|address| self.is_avoided(address));
         let mut order: VecDeque<Arc<str>> = match turn {
             BrokerTurn::Last => kept.rev().collect(),
             BrokerTurn::Next | BrokerTurn::Other(_) => kept.collect(),
         };
-        let lacks_one = turn == BrokerTurn::Next && order.len() < KEPT.min(brokers);
+        let lacks_one = turn == BrokerTurn::Next && order.len() < MAX_KEPT.min(brokers);
         if let Some(first) = others.first()
             && lacks_one
             && !self.is_avoided(first)
@@ -141,8 +142,8 @@ impl BrokerList {
             order.push_front(others.remove(0));
         }
         order.extend(others);
-        if let BrokerTurn::Other(heard) = turn {
-            order.retain(|address| !heard.contains(address) && !self.has_just_failed(address));
+        if let BrokerTurn::Other(responded) = turn {
+            order.retain(|address| !responded.contains(address) && !self.has_just_failed(address));
             return order;
         }
         order.extend(throttled.into_iter().map(|connection| Arc::from(connection.address())));
@@ -151,17 +152,22 @@ impl BrokerList {
 }
 
 impl ClusterClient {
-    /// Asks brokers until one answers: first each of them for about a second, then the silent ones for longer.
-    pub(super) fn ask(&self, request: &MetadataRequest, turn: BrokerTurn<'_>) -> Result<AttemptResult, BrokerError> {
-        let came = Instant::now();
-        let mut line = lock(&self.line);
-        self.fail_fast(came)?;
+    /// Asks brokers until one responds: each of them for about a second, then the silent ones for longer.
+    pub(super) fn request_metadata(
+        &self,
+        request: &MetadataRequest,
+        turn: BrokerTurn<'_>,
+    ) -> Result<MetadataReply, BrokerError> {
+        let arrived = Instant::now();
+        let mut connections = lock(&self.connections);
+        self.fail_fast(arrived)?;
         let deadline = Instant::now() + self.settings.request_timeout;
-        // One that is silent must leave time for the others.
+        // A silent broker must leave time for the others.
         let longest = self.settings.request_timeout / 3;
-        let mut round = self.addresses(&mut line, turn);
+        let mut round = self.addresses(&mut connections, turn);
         let is_second = matches!(turn, BrokerTurn::Other(_));
-        let mut patience = if round.len() > 1 || is_second { line.usual.max(HEDGE).min(longest) } else { longest };
+        let mut patience =
+            if round.len() > 1 || is_second { connections.expected.max(HEDGE).min(longest) } else { longest };
         let (mut failures, mut silent) = (Vec::new(), VecDeque::new());
         while Instant::now() < deadline {
             let Some(address) = round.pop_front() else {
@@ -173,24 +179,24 @@ impl ClusterClient {
                 continue;
             };
             let began = Instant::now();
-            let kept = line.take(&address);
+            let kept = connections.take(&address);
             let was_kept = kept.is_some();
             let connection = kept.map_or_else(|| self.open_within(&address, patience), Ok);
-            // A slow login does not shorten the time for the answer.
-            let ask = |c| self.ask_on(c, request, deadline.min(Instant::now() + patience));
+            // Slow authentication does not shorten the time for the response.
+            let ask = |c| self.request_on(c, request, deadline.min(Instant::now() + patience));
             let error = match connection.and_then(ask) {
                 Ok((connection, answer)) => {
-                    line.keep(connection, began.elapsed());
-                    return Ok(AttemptResult { answer, address, number: line.answers });
+                    connections.keep(connection, began.elapsed());
+                    return Ok(MetadataReply { answer, address, number: connections.answers });
                 }
                 Err(error) => error,
             };
             match began.elapsed() < patience {
-                // Closed for idleness or a restart: the broker may well be there.
+                // It was closed as idle or for a restart: the broker may be up.
                 true if was_kept => round.push_front(address),
-                true => line.avoid(&address),
+                true => connections.avoid(&address),
                 false => {
-                    line.avoid(&address);
+                    connections.avoid(&address);
                     if patience < longest && !is_second {
                         silent.push_back(address);
                     }
@@ -198,17 +204,17 @@ impl ClusterClient {
             }
             failures.push(error);
         }
-        let why = sum_up(failures);
+        let why = combine_errors(failures);
         if is_second {
             return Err(why);
         }
-        // None is better than another: when they come back, all of them take their turns again.
-        line.avoided.clear();
-        self.note_away(&why);
+        // All have failed alike: when they are back, they take turns again.
+        connections.avoided.clear();
+        self.note_outage(&why);
         Err(why)
     }
 
-    fn ask_on(
+    fn request_on(
         &self,
         mut connection: BrokerConnection,
         request: &MetadataRequest,
@@ -217,8 +223,8 @@ impl ClusterClient {
         let version = connection.version_for::<MetadataRequest>(metadata::VERSION)?;
         let answer = connection.call(request, version, until.saturating_duration_since(Instant::now()))?;
         let mut view = self.view();
-        if let Some(away) = view.away.take() {
-            log::info!("{} answers again after {} s", connection.address(), away.since.elapsed().as_secs());
+        if let Some(outage) = view.outage.take() {
+            log::info!("{} responds again after {} s", connection.address(), outage.since.elapsed().as_secs());
         }
         view.versions = Some(connection.versions().clone());
         if !answer.brokers.is_empty() {
@@ -227,8 +233,8 @@ impl ClusterClient {
         Ok((connection, answer))
     }
 
-    /// Kept connections, then the brokers that are known, then the addresses of the settings.
-    fn addresses(&self, line: &mut BrokerList, turn: BrokerTurn<'_>) -> VecDeque<Arc<str>> {
+    /// Addresses of kept connections, then of known brokers, then of the bootstrap list.
+    fn addresses(&self, connections: &mut MetadataConnections, turn: BrokerTurn<'_>) -> VecDeque<Arc<str>> {
         let mut view = self.view();
         let mut known: Vec<Arc<str>> = view.brokers.values().cloned().collect();
         let own = known.clone();
@@ -237,7 +243,7 @@ impl ClusterClient {
         let is_present = |address: &Arc<str>| known.contains(address) || bootstrap.contains(address);
         view.outdated.retain(is_present);
         drop(view);
-        line.avoided.retain(|address, _| is_present(address));
+        connections.avoided.retain(|address, _| is_present(address));
         fastrand::shuffle(&mut known);
         fastrand::shuffle(&mut bootstrap);
         for address in bootstrap {
@@ -245,10 +251,10 @@ impl ClusterClient {
                 known.push(address);
             }
         }
-        known.retain(|address| line.kept.iter().all(|connection| connection.address() != &**address));
-        let mut order = line.order(turn, known, own.len());
+        known.retain(|address| connections.kept.iter().all(|connection| connection.address() != &**address));
+        let mut order = connections.order(turn, known, own.len());
         if let BrokerTurn::Other(_) = turn {
-            // Other addresses may lead to a broker that has been asked already.
+            // Bootstrap addresses may lead to a broker that has responded already.
             order.retain(|address| own.contains(address));
         }
         order

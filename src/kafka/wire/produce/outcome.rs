@@ -1,4 +1,4 @@
-//! What a broker's answer to a batch means.
+//! Maps the response of a broker for one batch to its outcome.
 
 use super::batch::ProducerBatch;
 use super::partition_queue::BatchOutcome;
@@ -8,53 +8,54 @@ use crate::record::TopicPartition;
 use kafka_protocol::error::ResponseError as Kafka;
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 
-/// Whether the answer says that we asked the wrong broker.
+/// Whether the response casts doubt on the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leader {
-    Right,
+pub enum LeaderCheck {
+    Confirmed,
     Doubtful,
 }
 
-/// Settles what is written, and tells what to do about the rest.
+/// Settles a written batch; otherwise returns what to do about it.
 pub fn judge(
     answer: &PartitionProduceResponse,
-    place: &TopicPartition,
+    topic_partition: &TopicPartition,
     acks: Acks,
     batch: &ProducerBatch,
-) -> (BatchOutcome, Leader) {
+) -> (BatchOutcome, LeaderCheck) {
     let Some(code) = Kafka::try_from_code(answer.error_code) else {
-        batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
-        return (BatchOutcome::Written, Leader::Right);
+        batch.settle_written(topic_partition.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
+        return (BatchOutcome::Written, LeaderCheck::Confirmed);
     };
     if code == Kafka::DuplicateSequenceNumber {
-        batch.settle_written(place.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
-        return (BatchOutcome::Written, Leader::Right);
+        batch.settle_written(topic_partition.partition, Some(answer.base_offset).filter(|offset| *offset >= 0));
+        return (BatchOutcome::Written, LeaderCheck::Confirmed);
     }
-    let error = error_for(code, ErrorContext::Partition(place, Operation::Write), answer.error_message.as_deref());
+    let error =
+        error_for(code, ErrorContext::Partition(topic_partition, Operation::Write), answer.error_message.as_deref());
     let stale = matches!(error, BrokerError::UnknownTopic(_) | BrokerError::Recreated(_));
     // A leader that is cut off from the controllers gets no acknowledgement from its followers, which follow another
-    // one by now, and never says that it leads no more.
+    // leader by now, and does not notice.
     let alone = matches!(code, Kafka::RequestTimedOut | Kafka::NotEnoughReplicas | Kafka::NotEnoughReplicasAfterAppend);
     let doubtful = stale || alone || error.remedy() == Remedy::Refresh;
-    let leader = if doubtful { Leader::Doubtful } else { Leader::Right };
+    let leader = if doubtful { LeaderCheck::Doubtful } else { LeaderCheck::Confirmed };
     let verdict = match code {
         Kafka::OutOfOrderSequenceNumber | Kafka::UnknownProducerId => BatchOutcome::OutOfOrder,
         Kafka::InvalidProducerEpoch | Kafka::ProducerFenced | Kafka::InvalidProducerIdMapping => BatchOutcome::Fenced,
-        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BatchOutcome::Divide(error),
-        Kafka::InvalidRecord | Kafka::InvalidTimestamp => match faulty(answer, place) {
-            none if none.is_empty() => BatchOutcome::Divide(error),
-            faulty => BatchOutcome::Faulty(faulty),
+        Kafka::MessageTooLarge | Kafka::RecordListTooLarge => BatchOutcome::Split(error),
+        Kafka::InvalidRecord | Kafka::InvalidTimestamp => match faulty(answer, topic_partition) {
+            none if none.is_empty() => BatchOutcome::Split(error),
+            faulty => BatchOutcome::InvalidRecords(faulty),
         },
-        Kafka::CorruptMessage => BatchOutcome::Damaged(BrokerError::Corrupt(format!("{place}: {code}"))),
-        // Refused before anything was written.
+        Kafka::CorruptMessage => BatchOutcome::Corrupt(BrokerError::Corrupt(format!("{topic_partition}: {code}"))),
+        // Rejected before anything was written.
         Kafka::NotEnoughReplicas | Kafka::ThrottlingQuotaExceeded => BatchOutcome::Retry { attempt: WriteState::No },
-        // With acks=all a leader also says so when it ceases to be one after it has written.
+        // With acks=all a leader also returns this if it lost its leadership after the write.
         Kafka::NotLeaderOrFollower | Kafka::UnknownTopicOrPartition | Kafka::LeaderNotAvailable
             if acks != Acks::All =>
         {
             BatchOutcome::Retry { attempt: WriteState::No }
         }
-        _ if leader == Leader::Doubtful || error.remedy() == Remedy::Retry => {
+        _ if leader == LeaderCheck::Doubtful || error.remedy() == Remedy::Retry => {
             BatchOutcome::Retry { attempt: WriteState::Maybe }
         }
         _ => BatchOutcome::Failed(error),
@@ -62,12 +63,12 @@ pub fn judge(
     (verdict, leader)
 }
 
-/// KIP-467: the records at fault, where the broker (since Kafka 2.4) names them.
-fn faulty(answer: &PartitionProduceResponse, place: &TopicPartition) -> Vec<(usize, BrokerError)> {
+/// KIP-467: the invalid records, where the broker (Kafka 2.4 and later) names them.
+fn faulty(answer: &PartitionProduceResponse, topic_partition: &TopicPartition) -> Vec<(usize, BrokerError)> {
     let named = answer.record_errors.iter().filter_map(|e| {
         let why = e.batch_index_error_message.as_deref().or(answer.error_message.as_deref());
         let why = why.unwrap_or("the broker does not say why");
-        Some((usize::try_from(e.batch_index).ok()?, BrokerError::InvalidRecord(format!("{place}: {why}"))))
+        Some((usize::try_from(e.batch_index).ok()?, BrokerError::InvalidRecord(format!("{topic_partition}: {why}"))))
     });
     named.collect()
 }
@@ -79,15 +80,15 @@ mod tests {
     use crate::record::TopicName;
     use kafka_protocol::messages::produce_response::BatchIndexAndErrorMessage;
 
-    fn judged(code: Kafka, acks: Acks) -> (BatchOutcome, Leader) {
-        let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+    fn judged(code: Kafka, acks: Acks) -> (BatchOutcome, LeaderCheck) {
+        let topic_partition = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
         let answer = PartitionProduceResponse::default().with_error_code(code.code());
-        judge(&answer, &place, acks, &ProducerBatch::default())
+        judge(&answer, &topic_partition, acks, &ProducerBatch::default())
     }
 
     #[test]
     fn a_leader_that_steps_down_may_have_written_with_acks_all_only() {
-        let doubt = |attempt| (BatchOutcome::Retry { attempt }, Leader::Doubtful);
+        let doubt = |attempt| (BatchOutcome::Retry { attempt }, LeaderCheck::Doubtful);
         assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::All), doubt(WriteState::Maybe));
         assert_eq!(judged(Kafka::NotLeaderOrFollower, Acks::Leader), doubt(WriteState::No));
         assert_eq!(judged(Kafka::KafkaStorageError, Acks::Leader), doubt(WriteState::Maybe));
@@ -95,43 +96,43 @@ mod tests {
 
     #[test]
     fn a_repeated_batch_counts_as_written() {
-        assert_eq!(judged(Kafka::DuplicateSequenceNumber, Acks::All), (BatchOutcome::Written, Leader::Right));
+        assert_eq!(judged(Kafka::DuplicateSequenceNumber, Acks::All), (BatchOutcome::Written, LeaderCheck::Confirmed));
     }
 
     #[test]
-    fn every_other_code_is_an_answer_of_its_kind() {
+    fn error_codes_map_to_their_outcomes() {
         let cases = [
             (Kafka::OutOfOrderSequenceNumber, BatchOutcome::OutOfOrder),
             (Kafka::UnknownProducerId, BatchOutcome::OutOfOrder),
             (Kafka::ProducerFenced, BatchOutcome::Fenced),
         ];
         for (code, expected) in cases {
-            assert_eq!(judged(code, Acks::All), (expected, Leader::Right), "{code:?}");
+            assert_eq!(judged(code, Acks::All), (expected, LeaderCheck::Confirmed), "{code:?}");
         }
-        assert!(matches!(judged(Kafka::MessageTooLarge, Acks::All).0, BatchOutcome::Divide(BrokerError::TooLarge(_))));
+        assert!(matches!(judged(Kafka::MessageTooLarge, Acks::All).0, BatchOutcome::Split(BrokerError::TooLarge(_))));
         assert!(matches!(
             judged(Kafka::InvalidTimestamp, Acks::All).0,
-            BatchOutcome::Divide(BrokerError::InvalidRecord(_))
+            BatchOutcome::Split(BrokerError::InvalidRecord(_))
         ));
         let denied = judged(Kafka::TopicAuthorizationFailed, Acks::All).0;
         assert!(matches!(denied, BatchOutcome::Failed(BrokerError::Denied(_))));
     }
 
     #[test]
-    fn a_leader_without_its_followers_may_lead_no_more() {
+    fn a_leader_without_its_followers_may_have_been_replaced() {
         let cases = [
             (Kafka::NotEnoughReplicas, WriteState::No),
             (Kafka::NotEnoughReplicasAfterAppend, WriteState::Maybe),
             (Kafka::RequestTimedOut, WriteState::Maybe),
         ];
         for (code, attempt) in cases {
-            assert_eq!(judged(code, Acks::All), (BatchOutcome::Retry { attempt }, Leader::Doubtful), "{code:?}");
+            assert_eq!(judged(code, Acks::All), (BatchOutcome::Retry { attempt }, LeaderCheck::Doubtful), "{code:?}");
         }
     }
 
     #[test]
     fn records_that_the_broker_names_fail_by_themselves() {
-        let place = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
+        let topic_partition = TopicPartition { topic: TopicName::new("t").unwrap(), partition: 0 };
         let named = BatchIndexAndErrorMessage::default().with_batch_index(3);
         let answer = PartitionProduceResponse::default()
             .with_error_code(Kafka::InvalidRecord.code())
@@ -139,8 +140,8 @@ mod tests {
             .with_error_message(Some("no key".into()));
         let expected = BrokerError::InvalidRecord("t/0: no key".to_owned());
         assert_eq!(
-            judge(&answer, &place, Acks::All, &ProducerBatch::default()).0,
-            BatchOutcome::Faulty(vec![(3, expected)])
+            judge(&answer, &topic_partition, Acks::All, &ProducerBatch::default()).0,
+            BatchOutcome::InvalidRecords(vec![(3, expected)])
         );
     }
 }
