@@ -5,38 +5,17 @@
 //! new, come back or were too slow read the log in `catch_up` until they can join a feed; `keeper`
 //! watches leaders, partitions and topic ids. `counts`, `standing` and `look` are for whoever shows how it goes.
 
-mod attach;
 mod catch_up;
-mod chunk_budget;
 mod counts;
-mod delayed;
-mod encoder;
-mod evict;
-mod fair_queue;
-mod feed;
-mod filter_input;
-mod gap;
-mod job;
-mod job_queue;
-mod join;
-mod lag;
 mod live;
-mod mailbox;
-mod metadata;
-mod missing_topic;
-mod opening;
-mod read_cache;
-mod reader;
-mod shared_turns;
+mod produce;
 mod snapshot;
+mod stream;
 mod subscription;
-mod tail;
-mod time_budget;
-mod writer;
 
 pub use counts::{Amount, Histogram, HubCounts, LatencyTimer, Produced};
-pub use mailbox::Mailbox;
 pub use snapshot::{HubSnapshot, TopicBacklog};
+pub use stream::mailbox::Mailbox;
 pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Subscription, Until};
 
 pub use crate::start_position::Start;
@@ -47,21 +26,21 @@ use crate::record::{NewRecord, TopicName};
 use crate::sync::lock;
 use crate::sync::memory_budget::MemoryBudget;
 use crate::sync::watchdog::Worker;
-use catch_up::CatchUp;
-use chunk_budget::ChunkBudget;
+use catch_up::opening::Opening;
+use catch_up::pool::CatchUp;
+use catch_up::task::{CatchUpSettings, CatchUpTask};
+use catch_up::task_queue::JobQueue;
 use crossbeam_channel::{Sender, bounded};
-use encoder::{Bounds, Encoder};
-use feed::FeedKey;
-use job::{CatchUpSettings, CatchUpTask};
-use job_queue::JobQueue;
-use lag::LagTracker;
-use live::Live;
-use metadata::MetadataRefresher;
-use opening::Opening;
+use live::feed::FeedKey;
+use live::metadata::MetadataRefresher;
+use live::registry::Live;
+use produce::ProduceBridge;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use writer::ProduceBridge;
+use stream::chunk_budget::ChunkBudget;
+use stream::encoder::{Bounds, Encoder};
+use stream::lag::LagTracker;
 
 /// The bounds of everything the hub holds.
 #[derive(Debug, Clone)]
@@ -250,7 +229,8 @@ impl Hub {
         };
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
-        let (post, mailbox) = mailbox::mailbox(client, self.jobs.clone(), permit, format, self.counts().clone());
+        let (post, mailbox) =
+            stream::mailbox::mailbox(client, self.jobs.clone(), permit, format, self.counts().clone());
         let job = CatchUpTask::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
         self.jobs.open(job)?;
         Ok(mailbox)

@@ -1,6 +1,6 @@
 //! How it goes just now, found out when somebody asks.
 
-use super::lag::LagSummary;
+use super::stream::lag::LagSummary;
 use super::{Hub, lock};
 use crate::broker::Backlog;
 use crate::record::TopicName;
@@ -56,7 +56,7 @@ impl Hub {
     }
 
     pub fn look(&self) -> HubSnapshot {
-        let lag = |tail: &super::tail::Tail| (tail.name.clone(), tail.state().lag());
+        let lag = |tail: &super::live::tail::Tail| (tail.name.clone(), tail.state().lag());
         let mut live_lag: Vec<_> = self.live.tails().iter().map(|tail| lag(tail)).collect();
         live_lag.sort_unstable();
         let (queued_bytes, max_queued_bytes) = self.writer.bytes();

@@ -1,8 +1,8 @@
 //! What lies between a stream's cursor and the live flow's place, and whether both are of one log.
 
 use super::feed::{Feed, FeedState};
-use super::job::CatchUpTask;
 use super::tail::LogSpan;
+use crate::hub::catch_up::task::CatchUpTask;
 use crate::record::{NO_EPOCH, Partition, Position};
 
 /// The stretches between the job's cursor and the feed's.

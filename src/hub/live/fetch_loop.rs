@@ -1,12 +1,12 @@
 //! One thread per leader broker fetches for every live stream.
 
-use super::counts::{HubCounts, LatencyTimer};
-use super::gap::{LogChange, find_gap};
-use super::live::{Live, Wakeup};
-use super::lock;
+use super::registry::{Live, Wakeup};
 use super::tail::Tail;
-use super::time_budget::TimeBudget;
 use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, NodeId, PartitionData, PartitionReader, Remedy};
+use crate::hub::counts::{HubCounts, LatencyTimer};
+use crate::hub::lock;
+use crate::hub::stream::gap::{LogChange, find_gap};
+use crate::hub::stream::time_budget::TimeBudget;
 use crate::sync::backoff::Backoff;
 use crate::sync::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};

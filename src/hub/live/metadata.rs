@@ -1,14 +1,14 @@
 //! Keeps the live flow's map of the cluster fresh: leaders, partitions added, topics made anew or gone;
 //! owns the reading threads.
 
-use super::counts::LatencyTimer;
-use super::encoder::CHECKPOINT_INTERVAL;
-use super::live::Live;
-use super::opening::MISSES;
-use super::reader::LeaderFetcher;
+use super::fetch_loop::LeaderFetcher;
+use super::registry::Live;
 use super::tail::{Tail, TailPartition, TailState};
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
+use crate::hub::catch_up::opening::MISSES;
+use crate::hub::counts::LatencyTimer;
+use crate::hub::stream::encoder::CHECKPOINT_INTERVAL;
 use crate::record::NO_EPOCH;
 use crate::sync::backoff::Backoff;
 use crate::sync::watchdog;

@@ -1,15 +1,15 @@
 //! A stream outside the live flow, and what becomes of it turn by turn.
 
-use super::chunk_budget::{ChunkBudget, ChunkSize, PROOF, SMALL};
-use super::counts::{HubCounts, LatencyTimer};
-use super::encoder::Encoder;
-use super::feed::{CHUNK, FeedKey};
-use super::lag::{LagGuard, LagTracker};
-use super::mailbox::MailboxSender;
 use super::opening::Opening;
 use super::shared_turns::TurnDone;
-use super::time_budget::TimeBudget;
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy, TopicInfo};
+use crate::hub::counts::{HubCounts, LatencyTimer};
+use crate::hub::live::feed::{CHUNK, FeedKey};
+use crate::hub::stream::chunk_budget::{ChunkBudget, ChunkSize, PROOF, SMALL};
+use crate::hub::stream::encoder::Encoder;
+use crate::hub::stream::lag::{LagGuard, LagTracker};
+use crate::hub::stream::mailbox::MailboxSender;
+use crate::hub::stream::time_budget::TimeBudget;
 use crate::record::{NO_EPOCH, Partition, Position};
 use crate::sync::backoff::Backoff;
 use crate::sync::memory_budget::Reservation;

@@ -1,7 +1,7 @@
 //! Where a stream goes on when what it asks for is not in the log.
 
-use super::subscription::GapReason;
 use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, OffsetAt, PartitionReader};
+use crate::hub::subscription::GapReason;
 use crate::record::{Epoch, NO_EPOCH, Offset, Position, TopicPartition};
 use log::warn;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Records that filters choose from, and what filters have read of them so far.
 
-use super::subscription::Filter;
 use crate::cel::{Document, Expression};
+use crate::hub::subscription::Filter;
 use crate::record::{EpochSpan, Partition, RecordRef, Records, TopicName};
 use log::error;
 use std::cell::OnceCell;

@@ -1,9 +1,9 @@
 //! How a feed begins to read its topics.
 
 use super::feed::Feed;
-use super::job::TopicState;
 use super::tail::{Tail, TailPartition};
 use crate::cursor::{Cursor, IdTag};
+use crate::hub::catch_up::task::TopicState;
 use crate::record::{Position, TopicName};
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
 use super::*;
 use crate::broker::PartitionInfo;
 use crate::cursor::Selection;
-use crate::hub::chunk_budget::ChunkBudget;
-use crate::hub::encoder::{Bounds, Encoder};
-use crate::hub::job::CatchUpSettings;
-use crate::hub::job_queue::JobQueue;
-use crate::hub::mailbox::{Mailbox, mailbox};
+use crate::hub::catch_up::task::CatchUpSettings;
+use crate::hub::catch_up::task_queue::JobQueue;
+use crate::hub::stream::chunk_budget::ChunkBudget;
+use crate::hub::stream::encoder::{Bounds, Encoder};
+use crate::hub::stream::mailbox::{Mailbox, mailbox};
 use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
 use crate::record::{Partition, RecordRef, Records};
 use crate::sync::memory_budget::MemoryBudget;

@@ -5,12 +5,12 @@
 //! places are given up, and a stream that has no other topic ends.
 
 use super::feed::Feed;
-use super::live::Live;
-use super::lock;
-use super::subscription::Missing;
+use super::registry::Live;
 use super::tail::{Tail, TailState};
 use crate::broker::BrokerError;
 use crate::cursor::IdTag;
+use crate::hub::lock;
+use crate::hub::subscription::Missing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -2,13 +2,13 @@
 //!
 //! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
 
-use super::counts::HubCounts;
-use super::job::CatchUpTask;
-use super::job_queue::JobQueue;
-use super::subscription::{ClientTag, Format};
-use super::{StreamSlot, lock};
 use crate::broker::BrokerError;
 use crate::cursor::Cursor;
+use crate::hub::catch_up::task::CatchUpTask;
+use crate::hub::catch_up::task_queue::JobQueue;
+use crate::hub::counts::HubCounts;
+use crate::hub::subscription::{ClientTag, Format};
+use crate::hub::{StreamSlot, lock};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded};
 use futures_util::task::AtomicWaker;
@@ -58,7 +58,7 @@ pub struct Mailbox {
 
 /// The hub's end of a mailbox. The stream ends when the last clone is gone.
 #[derive(Clone)]
-pub(super) struct MailboxSender {
+pub struct MailboxSender {
     chunks: Sender<Chunk>,
     /// Of the same mailbox, to take chunks back.
     waiting: Receiver<Chunk>,
@@ -100,7 +100,7 @@ impl Drop for WakeAtEnd {
 /// Parked jobs go back to `jobs` when there is room again.
 ///
 /// A stream that ends without [`Post::complete`], for whatever reason, tells its client so in this format.
-pub(super) fn mailbox(
+pub fn mailbox(
     client: ClientTag,
     jobs: Arc<JobQueue>,
     permit: StreamSlot,

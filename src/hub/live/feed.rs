@@ -1,18 +1,18 @@
 //! One live flow: all streams of the same topics, partitions, filter and format stand at the same
 //! place, so each batch is encoded once and every mailbox gets the same bytes.
 
-use super::chunk_budget::{ChunkSize, SMALL};
-use super::encoder::{EncodeLimits, Encoder, Flow};
-use super::filter_input::FilterInput;
-use super::gap::Loss;
-use super::job::{CatchUpSettings, Weight};
-use super::lock;
-use super::mailbox::MailboxSender;
-use super::subscription::{Filter, GapReason, Missing};
 use super::tail::Tail;
-use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag, Selection};
+use crate::hub::catch_up::task::{CatchUpSettings, Weight};
+use crate::hub::lock;
+use crate::hub::stream::chunk_budget::{ChunkSize, SMALL};
+use crate::hub::stream::encoder::{EncodeLimits, Encoder, Flow};
+use crate::hub::stream::filter_input::FilterInput;
+use crate::hub::stream::gap::Loss;
+use crate::hub::stream::mailbox::MailboxSender;
+use crate::hub::stream::time_budget::TimeBudget;
+use crate::hub::subscription::{Filter, GapReason, Missing};
 use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName};
 use bytes::Bytes;
 use log::error;

@@ -1,6 +1,6 @@
 //! A job that pauses.
 
-use super::job::CatchUpTask;
+use super::task::CatchUpTask;
 use std::time::Instant;
 
 /// A job that waits for a time; the earliest is the least.

@@ -1,11 +1,11 @@
 //! Streams that leave a live feed: what they have not taken is given back, and they read on by themselves.
 
-use super::chunk_budget::{ChunkSize, IDLE};
-use super::encoder::Encoder;
 use super::feed::{CHUNK, Feed, FeedState};
-use super::job::{CatchUpTask, Company, Weight};
-use super::mailbox::{MailboxSender, StreamPosition};
 use crate::cursor::Cursor;
+use crate::hub::catch_up::task::{CatchUpTask, Company, Weight};
+use crate::hub::stream::chunk_budget::{ChunkSize, IDLE};
+use crate::hub::stream::encoder::Encoder;
+use crate::hub::stream::mailbox::{MailboxSender, StreamPosition};
 use std::time::Instant;
 
 impl Feed {

@@ -1,7 +1,7 @@
 //! Work that waits, in turns per client: one client with much of it delays another by one piece, not by all of it.
 
-use super::lock;
-use super::subscription::ClientTag;
+use crate::hub::lock;
+use crate::hub::subscription::ClientTag;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 

@@ -3,8 +3,8 @@
 
 use super::delayed::Delayed;
 use super::fair_queue::FairQueue;
-use super::job::{CatchUpTask, Waits, Weight};
-use super::{Rejected, lock};
+use super::task::{CatchUpTask, Waits, Weight};
+use crate::hub::{Rejected, lock};
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

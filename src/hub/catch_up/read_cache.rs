@@ -1,9 +1,9 @@
 //! Stretches of the log that streams have read while they caught up, kept for those right behind them and for the
 //! rest of a stretch that did not fit one chunk.
 
-use super::lock;
-use super::tail::LogSpan;
 use crate::broker::{FetchPosition, PartitionData, TopicId};
+use crate::hub::live::tail::LogSpan;
+use crate::hub::lock;
 use crate::record::{Offset, Partition, TopicName};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

@@ -1,6 +1,6 @@
 //! How the streams outside the live flow stand, for whoever looks.
 
-use super::lock;
+use crate::hub::lock;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

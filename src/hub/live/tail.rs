@@ -1,9 +1,9 @@
 //! One topic as the live flow reads it: where each partition stands, and the records that came last.
 
 use super::feed::Feed;
-use super::lock;
-use super::read_cache::MAX_AGE;
 use crate::broker::{FetchPosition, NodeId, PartitionInfo, TopicId};
+use crate::hub::catch_up::read_cache::MAX_AGE;
+use crate::hub::lock;
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Partition, Records, TopicName};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};

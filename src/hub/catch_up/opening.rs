@@ -1,12 +1,12 @@
 //! The first turns of a stream: which partitions its topics have, and where each is read from.
 
-use super::counts::LatencyTimer;
-use super::encoder::Ends;
-use super::job::{AtEnd, CatchUpPhase, CatchUpTask, TopicState, TurnOutcome};
-use super::live::Live;
-use super::subscription::{GapReason, Missing, Until};
+use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TopicState, TurnOutcome};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
+use crate::hub::counts::LatencyTimer;
+use crate::hub::live::registry::Live;
+use crate::hub::stream::encoder::Ends;
+use crate::hub::subscription::{GapReason, Missing, Until};
 use crate::record::{Partition, Position, TopicPartition};
 use crate::start_position::Start;
 use std::time::Instant;

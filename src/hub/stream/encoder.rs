@@ -3,10 +3,10 @@
 use super::filter_input::FilterInput;
 use super::gap::Loss;
 use super::mailbox::{Chunk, Replayable, StreamPosition};
-use super::subscription::{Filter, Format, Gap, GapReason};
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
+use crate::hub::subscription::{Filter, Format, Gap, GapReason};
 use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;

@@ -1,13 +1,13 @@
 //! Turns of streams whose feed took too long for the live flow. They left it at one place, so that the work of one is the
 //! work of all: the first to come to a place does it, and the others are given its chunk.
 
-use super::encoder::Encoder;
-use super::feed::FeedKey;
-use super::job::{AtEnd, CatchUpTask, Weight};
-use super::lock;
 use super::read_cache::MAX_AGE;
+use super::task::{AtEnd, CatchUpTask, Weight};
 use crate::broker::NodeId;
 use crate::cursor::Cursor;
+use crate::hub::live::feed::FeedKey;
+use crate::hub::lock;
+use crate::hub::stream::encoder::Encoder;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -107,11 +107,11 @@ mod tests {
     use super::*;
     use crate::broker::BrokerError;
     use crate::cursor::Selection;
-    use crate::hub::chunk_budget::ChunkBudget;
-    use crate::hub::encoder::Bounds;
-    use crate::hub::job::{CatchUpSettings, TurnOutcome};
-    use crate::hub::job_queue::JobQueue;
-    use crate::hub::mailbox::{Mailbox, mailbox};
+    use crate::hub::catch_up::task::{CatchUpSettings, TurnOutcome};
+    use crate::hub::catch_up::task_queue::JobQueue;
+    use crate::hub::stream::chunk_budget::ChunkBudget;
+    use crate::hub::stream::encoder::Bounds;
+    use crate::hub::stream::mailbox::{Mailbox, mailbox};
     use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
     use crate::sync::memory_budget::MemoryBudget;
