@@ -1,9 +1,11 @@
-//! Records between many callers and one broker.
+//! Moves records between many clients and one broker.
 //!
-//! In: [`Hub::produce`] → a bounded queue → one `writer` thread → the broker. Out: one `reader` thread
-//! per leader → each batch encoded once per `feed` → the `mailbox` of every stream. Streams that are
-//! new, come back or were too slow read the log in `catch_up` until they can join a feed; `keeper`
-//! watches leaders, partitions and topic ids. `counts`, `standing` and `look` are for whoever shows how it goes.
+//! In: [`Hub::produce`] → a bounded queue → one `writer` thread ([`produce`]) → the broker.
+//!
+//! Out: one fetch thread per leader broker → each batch is encoded once per feed ([`live`]) → the mailbox of every stream
+//! ([`stream`]). New, resumed and slow streams read the log by themselves ([`catch_up`]) until they can join a feed.
+//!
+//! Imports run one way: `catch_up` knows `live` and `stream`, `live` knows `stream`.
 
 mod catch_up;
 mod counts;
@@ -26,12 +28,12 @@ use crate::record::{NewRecord, TopicName};
 use crate::sync::lock;
 use crate::sync::memory_budget::MemoryBudget;
 use crate::sync::watchdog::Worker;
-use catch_up::opening::Opening;
 use catch_up::pool::CatchUp;
-use catch_up::task::{CatchUpSettings, CatchUpTask};
-use catch_up::task_queue::JobQueue;
+use catch_up::shared_turns::SharedTurns;
+use catch_up::task::{CatchUpSettings, CatchUpTask, Opening};
+use catch_up::task_queue::{TaskQueue, park};
 use crossbeam_channel::{Sender, bounded};
-use live::feed::FeedKey;
+use live::feed::Evicted;
 use live::metadata::MetadataRefresher;
 use live::registry::Live;
 use produce::ProduceBridge;
@@ -40,40 +42,44 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stream::chunk_budget::ChunkBudget;
 use stream::encoder::{Bounds, Encoder};
+use stream::feed_key::FeedKey;
 use stream::lag::LagTracker;
+use stream::slot::StreamSlot;
+use stream::state::{StreamSettings, StreamState};
 
-/// The bounds of everything the hub holds.
+/// Bounds of what the hub holds, and its timeouts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Open streams; one more is refused.
+    /// Open streams; further ones are rejected.
     pub max_streams: usize,
-    /// Bytes of records that wait for the broker; more are refused.
+    /// Bytes of records that wait for their acknowledgement; further ones are rejected.
     pub queued_bytes: usize,
-    /// How long a caller waits for the broker's receipt.
+    /// How long a caller waits for the outcome of a record.
     pub produce_timeout: Duration,
-    /// How often partitions, leaders and topic ids are looked up anew.
+    /// How often partitions, leaders and topic ids are looked up.
     pub metadata_refresh: Duration,
-    /// How long a topic that was there is waited for when it is gone, before the streams that have no other topic end.
+    /// How long streams wait for a topic that has gone missing. After that, streams without another topic end.
     pub topic_patience: Duration,
-    /// Bytes of fetched records kept for streams that come back; older ones are read from the broker again.
+    /// Bytes of live records kept for streams that come back; older records are read from the broker again.
     pub recent_bytes: usize,
-    /// About how many bytes one live fetch brings.
+    /// About how many bytes one live fetch returns.
     pub fetch_bytes: usize,
-    /// Bytes of the log kept for streams that catch up behind others.
+    /// Size of the cache for streams that catch up behind others, in bytes.
     pub shelf_bytes: usize,
-    /// About how many bytes a stream reads at a time while it catches up.
+    /// About how many bytes a stream reads in one turn while it catches up.
     pub catch_up_bytes: usize,
-    /// About how many bytes it gets at a time, and how many such chunks may wait for its client, as long as all such
-    /// streams together hold less than `catch_up_held` beyond a small chunk each; after that each gets small chunks, one at
-    /// a time.
+    /// About how many bytes one chunk of a stream has while it catches up. This and `catch_up_ahead` hold as long as all
+    /// such streams together hold less than `catch_up_held`; after that each stream gets one small chunk at a time.
     pub catch_up_chunk: usize,
+    /// Chunks that may wait for the client of a stream that catches up when its next turn begins.
     pub catch_up_ahead: usize,
+    /// Bytes that chunks of streams may hold together, beyond a small chunk for each stream.
     pub catch_up_held: usize,
-    /// Longest id of a stream: what its client can send back. A stream whose id would be longer is refused.
+    /// Length of the longest id that a client can send back, in bytes. A stream whose id would be longer ends.
     pub max_id_bytes: usize,
     /// Threads that read for streams that catch up.
     pub catch_up_threads: usize,
-    /// What reading and streams may take together.
+    /// Memory that reading and streams may use together.
     pub memory: MemoryBudget,
 }
 
@@ -99,23 +105,24 @@ impl Default for Settings {
     }
 }
 
-/// Why the hub takes no more.
+/// Why the hub rejects records or a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// `queued_bytes` are waiting already.
+    /// [`Settings::queued_bytes`] are waiting already.
     QueueFull,
-    /// `max_streams` are open already.
+    /// [`Settings::max_streams`] are open already.
     TooManyStreams,
     ShuttingDown,
 }
 
-/// The threads between callers and the broker. Dropping it ends and joins them.
+/// A handle to the threads between clients and the broker. Dropping it ends and joins them.
 pub struct Hub {
     broker: Arc<dyn Broker>,
     live: Arc<Live>,
     writer: ProduceBridge,
-    jobs: Arc<JobQueue>,
-    job_settings: Arc<CatchUpSettings>,
+    tasks: Arc<TaskQueue>,
+    task_settings: Arc<CatchUpSettings>,
+    stream_settings: Arc<StreamSettings>,
     streams: Arc<AtomicUsize>,
     max_streams: usize,
     next_private: AtomicU64,
@@ -125,30 +132,45 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Fails only where no thread can be started.
+    /// Starts the threads. Fails only if the operating system refuses one.
     pub fn start(broker: Arc<dyn Broker>, settings: Settings) -> std::io::Result<Self> {
         let counts = Arc::<HubCounts>::default();
-        let live = Arc::new(Live::new(&settings, counts.clone()));
         let (ended, is_ended) = bounded(0);
         let catch_up_threads = settings.catch_up_threads.max(1);
-        // Twice as many places as streams: a closed stream's job may still wait for its turn.
-        let most_jobs = 2 * settings.max_streams + 16;
-        let jobs = Arc::new(JobQueue::new(most_jobs, catch_up_threads, is_ended.clone()));
+        // Twice as many as streams: the task of a closed stream may still wait for its turn.
+        let most_tasks = 2 * settings.max_streams + 16;
+        let tasks = Arc::new(TaskQueue::new(most_tasks, catch_up_threads, is_ended.clone()));
+        let task_settings = Arc::new(CatchUpSettings {
+            read_bytes: settings.catch_up_bytes,
+            chunk_bytes: settings.catch_up_chunk,
+            ahead: settings.catch_up_ahead,
+            topic_patience: settings.topic_patience,
+            lag_tracker: Arc::<LagTracker>::default(),
+        });
+        let on_evict = {
+            let (tasks, task_settings) = (tasks.clone(), task_settings.clone());
+            // The stream reads again when its client takes a chunk or waits for one.
+            move |evicted: Evicted| park(CatchUpTask::evicted(evicted, task_settings.clone()), 0, &tasks)
+        };
+        let live = Arc::new(Live::new(&settings, counts.clone(), Arc::new(on_evict)));
+        let turns = Arc::<SharedTurns>::default();
         let catch_up = Arc::new(CatchUp::new(
             live.clone(),
             broker.clone(),
-            jobs.clone(),
+            tasks.clone(),
+            turns.clone(),
             (settings.shelf_bytes, settings.memory.catch_up.clone()),
         ));
-        let keeper = MetadataRefresher {
+        let refresher = MetadataRefresher {
             live: live.clone(),
             broker: broker.clone(),
             refresh: settings.metadata_refresh,
             topic_patience: settings.topic_patience,
             max_bytes: settings.fetch_bytes,
+            also_tidy: Box::new(move || turns.forget_old()),
             ended: is_ended,
         };
-        let mut threads = vec![Worker::start("keeper", move || keeper.run())?];
+        let mut threads = vec![Worker::start("metadata", move || refresher.run())?];
         for number in 0..catch_up_threads {
             let catch_up = catch_up.clone();
             threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
@@ -162,16 +184,12 @@ impl Hub {
             )?,
             broker,
             live,
-            jobs,
-            job_settings: Arc::new(CatchUpSettings {
-                read_bytes: settings.catch_up_bytes,
-                chunk_bytes: settings.catch_up_chunk,
-                ahead: settings.catch_up_ahead,
+            tasks,
+            task_settings,
+            stream_settings: Arc::new(StreamSettings {
                 max_id_bytes: settings.max_id_bytes,
-                topic_patience: settings.topic_patience,
-                allowance: ChunkBudget::new(&settings.memory, settings.catch_up_held),
+                chunk_budget: ChunkBudget::new(&settings.memory, settings.catch_up_held),
                 counts,
-                stragglers: Arc::<LagTracker>::default(),
             }),
             streams: Arc::default(),
             max_streams: settings.max_streams,
@@ -181,18 +199,18 @@ impl Hub {
         })
     }
 
-    /// For looking around; its calls block.
+    /// The broker, for requests that need no thread of the hub. Its calls block.
     pub fn broker(&self) -> &Arc<dyn Broker> {
         &self.broker
     }
 
-    /// How many partitions `topic` has, where a stream reads it just now, so that it surely exists.
+    /// Number of partitions of a topic that a live stream reads, so that it is known to exist; otherwise `None`.
     pub fn partitions(&self, topic: &TopicName) -> Option<usize> {
         self.live.partitions(topic)
     }
 
-    /// Queues records for the broker. `done` is called once with an outcome for each, on a thread of the
-    /// hub, within about `produce_timeout`; it must not block. It is not called where this is an error.
+    /// Queues records for the broker. `done` is called once with an outcome for each record, on a thread of the hub, within
+    /// about [`Settings::produce_timeout`]; it must not block. It is not called if this returns an error.
     pub fn produce(
         &self,
         topic: TopicName,
@@ -204,18 +222,18 @@ impl Hub {
         self.writer.submit(topic, acks, auto_create, records, done)
     }
 
-    /// Opens a stream. Never blocks on the broker: what has to be asked is asked by the hub's threads,
-    /// and what goes wrong there arrives as [`Format::problem`].
+    /// Opens a stream. Never blocks on the broker: the hub's threads do the look-ups, and their errors arrive in the stream as
+    /// [`Format::problem`].
     pub fn subscribe(&self, subscription: Subscription) -> Result<Mailbox, Rejected> {
         self.subscribe_for(ClientTag::default(), subscription)
     }
 
-    /// The same for one of many clients, whose streams share nothing of other clients' turns.
+    /// Opens a stream of one of many clients. Streams of a client take turns with those of other clients.
     pub fn subscribe_for(&self, client: ClientTag, subscription: Subscription) -> Result<Mailbox, Rejected> {
         if self.live.is_closing() {
             return Err(Rejected::ShuttingDown);
         }
-        let permit = StreamSlot::take(&self.streams, self.max_streams)?;
+        let slot = StreamSlot::take(&self.streams, self.max_streams)?;
         let Subscription { topics, selection, start, filter, missing, until, limit, format } = subscription;
         let cursor = Cursor::new(topics, selection.clone());
         let filter = Arc::new(filter);
@@ -229,55 +247,36 @@ impl Hub {
         };
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
         let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
-        let (post, mailbox) =
-            stream::mailbox::mailbox(client, self.jobs.clone(), permit, format, self.counts().clone());
-        let job = CatchUpTask::open(encoder, post, key, self.job_settings.clone(), Opening { start, until });
-        self.jobs.open(job)?;
+        let (sender, mailbox) = stream::mailbox::mailbox(client, slot, format, self.counts().clone());
+        let stream = StreamState::new(key, encoder, sender, self.stream_settings.clone());
+        let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until });
+        self.tasks.open(task)?;
         Ok(mailbox)
     }
 
-    /// What it has done since it began.
+    /// Counters since the start of the hub.
     pub fn counts(&self) -> &Arc<HubCounts> {
-        &self.job_settings.counts
+        &self.stream_settings.counts
     }
 
-    /// Open streams.
+    /// Number of open streams.
     pub fn streams(&self) -> usize {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// Ends every stream after a whole frame, takes no more, and waits until the queued records
-    /// are settled.
+    /// Ends every stream after a complete frame, rejects new streams and records, and waits until the queued records have
+    /// their outcomes.
     pub fn shut_down(&self) {
         self.live.close();
         drop(lock(&self.ended).take());
         self.writer.finish();
         lock(&self.threads).clear();
-        self.jobs.close();
+        self.tasks.close();
     }
 }
 
 impl Drop for Hub {
     fn drop(&mut self) {
         self.shut_down();
-    }
-}
-
-/// One of the hub's places for streams.
-struct StreamSlot(Arc<AtomicUsize>);
-
-impl StreamSlot {
-    fn take(streams: &Arc<AtomicUsize>, most: usize) -> Result<Self, Rejected> {
-        let fits = |open: usize| (open < most).then_some(open + 1);
-        match streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
-            Ok(_) => Ok(Self(streams.clone())),
-            Err(_) => Err(Rejected::TooManyStreams),
-        }
-    }
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -1,4 +1,5 @@
-//! Streams outside the live flow: each reads the log from its own cursor until it can join a feed.
+//! Streams outside the live flow: new ones, those that resume from a cursor, and those whose client was too slow. Each
+//! reads the log from its own cursor, in turns on a small pool of threads, until it can join a feed.
 
 pub mod delayed;
 pub mod fair_queue;

@@ -1,9 +1,10 @@
 //! What the hub has done since it began, for whoever shows it. Added to once a batch, a request or a fault, never
 //! once a record; what is so now, [`Hub::look`](super::Hub::look) tells.
 
+use super::Rejected;
 use super::subscription::GapReason;
-use super::{Rejected, lock};
 use crate::broker::{Acks, BrokerError, DeliveryResult, WriteState};
+use crate::sync::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

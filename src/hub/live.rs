@@ -1,6 +1,8 @@
-//! Live streams: one thread for each leader broker reads, and all streams of a feed share the encoded chunks.
+//! The live flow: one thread per leader broker fetches, each batch is encoded once per feed, and all streams of a feed get
+//! the same bytes.
 
 pub mod attach;
+pub mod delivery;
 pub mod evict;
 pub mod feed;
 pub mod fetch_loop;

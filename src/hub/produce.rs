@@ -1,11 +1,11 @@
 //! The way in: every caller's records through one bounded queue to one writing thread.
 
+use super::Rejected;
 use super::counts::{HubCounts, Sizes};
-use super::{Rejected, lock};
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryReport, DeliveryResult, Submission};
 use crate::record::{NewRecord, TopicName};
 use crate::sync::watchdog::Worker;
-use crate::sync::{read_lock, write_lock};
+use crate::sync::{lock, read_lock, write_lock};
 use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};

@@ -1,9 +1,10 @@
 //! How it goes just now, found out when somebody asks.
 
+use super::Hub;
 use super::stream::lag::LagSummary;
-use super::{Hub, lock};
 use crate::broker::Backlog;
 use crate::record::TopicName;
+use crate::sync::lock;
 use crate::sync::watchdog::{self, Worker};
 use std::time::{Duration, Instant};
 
@@ -62,15 +63,15 @@ impl Hub {
         let (queued_bytes, max_queued_bytes) = self.writer.bytes();
         HubSnapshot {
             streams: self.streams(),
-            behind: self.job_settings.stragglers.sum(),
+            behind: self.task_settings.lag_tracker.sum(),
             max_streams: self.max_streams,
             live_lag,
             queued_bytes,
             max_queued_bytes,
             backlogs: self.backlogs(),
             queued_requests: self.writer.waiting(),
-            catch_up_queue: self.jobs.waiting(),
-            held_bytes: self.job_settings.allowance.held(),
+            catch_up_queue: self.tasks.waiting(),
+            held_bytes: self.stream_settings.chunk_budget.held(),
         }
     }
 

@@ -1,12 +1,12 @@
-//! A job that pauses.
+//! A task that pauses.
 
 use super::task::CatchUpTask;
 use std::time::Instant;
 
-/// A job that waits for a time; the earliest is the least.
+/// A task that waits for a time; the earliest is the least.
 pub struct Delayed {
     pub due: Instant,
-    pub job: Box<CatchUpTask>,
+    pub task: Box<CatchUpTask>,
 }
 
 impl PartialEq for Delayed {

@@ -1,7 +1,7 @@
-//! Work that waits, in turns per client: one client with much of it delays another by one piece, not by all of it.
+//! Work that waits, in turns per client: one client with much of it delays another by one span, not by all of it.
 
-use crate::hub::lock;
 use crate::hub::subscription::ClientTag;
+use crate::sync::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
@@ -25,7 +25,7 @@ enum Intake {
 }
 
 impl<T> FairQueue<T> {
-    /// At most `most_running` pieces of work are started at a time.
+    /// At most `most_running` spans of work are started at a time.
     pub fn new(most_running: usize) -> Self {
         let (waiting, turns) = (HashMap::new(), VecDeque::new());
         Self { waiting, count: 0, turns, running: 0, most_running, intake: Intake::Open }
@@ -43,7 +43,7 @@ impl<T> FairQueue<T> {
         self.count += 1;
     }
 
-    /// The next piece of work.
+    /// The next span of work.
     pub fn pop(&mut self) -> Option<T> {
         let client = self.turns.pop_front()?;
         let own = self.waiting.get_mut(&client)?;
@@ -57,7 +57,7 @@ impl<T> FairQueue<T> {
         work
     }
 
-    /// The next piece of work, unless as many as allowed are running. [`finish`](Self::finish) must follow.
+    /// The next span of work, unless as many as allowed are running. [`finish`](Self::finish) must follow.
     pub fn start(&mut self) -> Option<T> {
         if self.running >= self.most_running {
             return None;

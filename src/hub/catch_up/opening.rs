@@ -1,114 +1,105 @@
 //! The first turns of a stream: which partitions its topics have, and where each is read from.
 
-use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TopicState, TurnOutcome};
+use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::hub::counts::LatencyTimer;
 use crate::hub::live::registry::Live;
 use crate::hub::stream::encoder::Ends;
+use crate::hub::stream::state::TopicState;
 use crate::hub::subscription::{GapReason, Missing, Until};
 use crate::record::{Partition, Position, TopicPartition};
 use crate::start_position::Start;
 use std::time::Instant;
 
-/// Look-ups in a row that must miss a topic that was there, before its live streams wait for it.
-pub const MISSES: u32 = 2;
-
-/// Where a stream begins and ends, as asked for.
-#[derive(Debug, Clone)]
-pub struct Opening {
-    pub start: Start,
-    pub until: Until,
-}
-
 /// Finds the stream's first cursor and sends it.
-pub fn open(mut job: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
-    let CatchUpPhase::Opening(Opening { start, until }) = &job.phase else { return TurnOutcome::Again(job) };
+pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
+    let CatchUpPhase::Opening(Opening { start, until }) = &task.phase else { return TurnOutcome::Again(task) };
     let (start, until) = (start.clone(), *until);
     // Where a live flow knows the topics already, nobody need be asked.
     if until == Until::Forever
-        && let Some(place) = live.place_of(&job.key)
+        && let Some(place) = live.cursor_of(&task.stream.key)
     {
         match start {
             Start::Latest => {
-                job.encoder.move_to(place);
-                return begin(job, AtEnd::Yes, None);
+                task.stream.encoder.move_to(place);
+                return begin(task, AtEnd::Yes, None);
             }
             // A topic without partitions is one that is waited for: what became of it, the broker must say.
             Start::Cursor(cursor) | Start::End(cursor)
-                if (0..job.topics.len()).all(|topic| place.offsets(topic).next().is_some()) =>
+                if (0..task.stream.topics.len()).all(|topic| place.offsets(topic).next().is_some()) =>
             {
-                job.encoder.move_to(cursor);
-                return begin(job, AtEnd::Yes, None);
+                task.stream.encoder.move_to(cursor);
+                return begin(task, AtEnd::Yes, None);
             }
             Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) => {}
         }
     }
     if let Start::Cursor(cursor) | Start::End(cursor) = &start {
-        job.encoder.move_to(cursor.clone());
+        task.stream.encoder.move_to(cursor.clone());
     }
-    if let Err(error) = first_look(&mut job, broker) {
-        return job.retry(LatencyTimer::Metadata, &error);
+    if let Err(error) = first_look(&mut task, broker) {
+        return task.retry(LatencyTimer::Metadata, &error);
     }
     let mut ends = None;
     if until == Until::End {
         // A topic that does not exist yet has no end yet either.
-        let waits =
-            job.key.missing == Missing::Wait && job.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
-        if waits || job.waits_for_return() {
-            return job.later();
+        let waits = task.stream.key.missing == Missing::Wait
+            && task.stream.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
+        if waits || task.waits_for_return() {
+            return task.later();
         }
-        match ends_now(&job, broker) {
+        match ends_now(&task, broker) {
             Ok(now) => ends = Some(now),
-            Err(error) => return job.retry(LatencyTimer::Metadata, &error),
+            Err(error) => return task.retry(LatencyTimer::Metadata, &error),
         }
     }
     let at = match start {
-        Start::Cursor(_) => return begin(job, AtEnd::No, ends),
-        Start::End(_) => return begin(job, AtEnd::Yes, ends),
+        Start::Cursor(_) => return begin(task, AtEnd::No, ends),
+        Start::End(_) => return begin(task, AtEnd::Yes, ends),
         Start::Latest => OffsetAt::Latest,
         Start::Earliest => OffsetAt::Earliest,
         Start::Time(time) => OffsetAt::Time(time),
     };
-    match cursor_at(&job, at, broker) {
-        Ok(cursor) => job.encoder.move_to(cursor),
-        Err(error) => return job.retry(LatencyTimer::Metadata, &error),
+    match cursor_at(&task, at, broker) {
+        Ok(cursor) => task.stream.encoder.move_to(cursor),
+        Err(error) => return task.retry(LatencyTimer::Metadata, &error),
     }
-    begin(job, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
+    begin(task, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
 }
 
 /// Learns what the topics are. One that is missing is no error for a stream that waits.
-fn first_look(job: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), BrokerError> {
-    let resumes = matches!(&job.phase, CatchUpPhase::Opening(Opening { start: Start::Cursor(_) | Start::End(_), .. }));
-    let found = ask_topics(job, broker)?;
+fn first_look(task: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), BrokerError> {
+    let resumes = matches!(&task.phase, CatchUpPhase::Opening(Opening { start: Start::Cursor(_) | Start::End(_), .. }));
+    let found = ask_topics(task, broker)?;
     for info in found.iter().flatten() {
-        if let Some(partition) = unknown_partition(job.encoder.cursor.selection(), info) {
+        if let Some(partition) = unknown_partition(task.stream.encoder.cursor.selection(), info) {
             return Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name.clone(), partition }));
         }
     }
-    learn(job, found, if resumes { Missing::Wait } else { job.key.missing })
+    learn(task, found, if resumes { Missing::Wait } else { task.stream.key.missing })
 }
 
 /// What a stream knows of its topics now. One that is missing is an error where that is refused, unless the stream has
 /// places in it: then it is waited for, and the client told.
 fn learn(
-    job: &mut CatchUpTask,
+    task: &mut CatchUpTask,
     found: Vec<Result<TopicInfo, BrokerError>>,
     missing: Missing,
 ) -> Result<(), BrokerError> {
     let mut out = Vec::new();
     let mut found = found.into_iter().enumerate();
     let learned = found.try_for_each(|(topic, info)| {
-        job.topics[topic] = known(job, topic, info, missing, &mut out)?;
+        task.stream.topics[topic] = known(task, topic, info, missing, &mut out)?;
         Ok(())
     });
     // Before an error too: a gap is reported only once.
-    job.send(out);
+    task.stream.send(out);
     learned
 }
 
 fn known(
-    job: &mut CatchUpTask,
+    task: &mut CatchUpTask,
     topic: usize,
     found: Result<TopicInfo, BrokerError>,
     missing: Missing,
@@ -116,27 +107,27 @@ fn known(
 ) -> Result<TopicState, BrokerError> {
     match found {
         Ok(info) => {
-            let is_same = info.id.is_some() && job.encoder.cursor.topics()[topic].id.is_known();
-            if matches!(job.topics[topic], TopicState::Away(_)) && !is_same {
+            let is_same = info.id.is_some() && task.stream.encoder.cursor.topics()[topic].id.is_known();
+            if matches!(task.stream.topics[topic], TopicState::Away(_)) && !is_same {
                 // Only its id could say that it is the topic that was there before.
-                job.settings.counts.gap(GapReason::Recreated, 1);
-                job.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
+                task.stream.settings.counts.gap(GapReason::Recreated, 1);
+                task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
             }
             Ok(TopicState::Here(info))
         }
         Err(error @ BrokerError::UnknownTopic(_)) => {
-            let was_there = job.encoder.cursor.offsets(topic).next().is_some();
-            let since = match job.topics[topic] {
+            let was_there = task.stream.encoder.cursor.offsets(topic).next().is_some();
+            let since = match task.stream.topics[topic] {
                 TopicState::Away(since) => since,
                 _ => Instant::now(),
             };
-            let known = match was_there && since.elapsed() < job.settings.topic_patience {
+            let known = match was_there && since.elapsed() < task.settings.topic_patience {
                 true => TopicState::Away(since),
                 false if was_there || missing == Missing::Wait => TopicState::Missing,
                 false => return Err(error),
             };
-            if !matches!(job.topics[topic], TopicState::Missing | TopicState::Away(_)) {
-                out.extend_from_slice(&job.encoder.waiting(topic));
+            if !matches!(task.stream.topics[topic], TopicState::Missing | TopicState::Away(_)) {
+                out.extend_from_slice(&task.stream.encoder.waiting(topic));
             }
             Ok(known)
         }
@@ -145,65 +136,65 @@ fn known(
 }
 
 /// The topic of a stream that waits for none and has no other left.
-fn lost(job: &CatchUpTask) -> Option<BrokerError> {
-    let all = job.topics.iter().all(|topic| matches!(topic, TopicState::Missing));
-    let lost = all && job.key.missing == Missing::Refuse;
-    lost.then(|| job.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
+fn lost(task: &CatchUpTask) -> Option<BrokerError> {
+    let all = task.stream.topics.iter().all(|topic| matches!(topic, TopicState::Missing));
+    let lost = all && task.stream.key.missing == Missing::Refuse;
+    lost.then(|| task.stream.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
 }
 
 /// Sends the id-only frame of the place where the stream starts, and says what became of it meanwhile.
-fn begin(mut job: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnOutcome {
-    let opening = std::mem::replace(&mut job.phase, CatchUpPhase::Reading { at_end });
+fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnOutcome {
+    let opening = std::mem::replace(&mut task.phase, CatchUpPhase::Reading { at_end });
     let mut out = Vec::new();
-    job.encoder.checkpoint(&mut out);
-    (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
+    task.stream.encoder.checkpoint(&mut out);
+    (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
     // Only now: they are of the topics as they are, which a cursor's may not have been.
-    job.encoder.bounds.ends = ends;
+    task.stream.encoder.bounds.ends = ends;
     // A client's cursor may be of a log that was truncated since. The other places have just been asked of the log.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
-        job.encoder.confirm_ends();
+        task.stream.encoder.confirm_ends();
     }
     // Nothing is sent yet: no client gets an id that it could not send back.
-    if let Err(too_long) = job.encoder.check_id(job.settings.max_id_bytes) {
-        return job.fail(&too_long);
+    if let Err(too_long) = task.stream.encoder.check_id(task.stream.settings.max_id_bytes) {
+        return task.fail(&too_long);
     }
-    job.send(out);
-    job.backoff.reset();
-    match lost(&job) {
-        Some(error) => job.fail(&error),
-        None => TurnOutcome::Again(job),
+    task.stream.send(out);
+    task.backoff.reset();
+    match lost(&task) {
+        Some(error) => task.fail(&error),
+        None => TurnOutcome::Again(task),
     }
 }
 
 /// Looks the topics up again, after an error or after the stream left the live flow.
-pub fn look_up(mut job: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
-    let topics = match ask_topics(&job, broker) {
+pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
+    let topics = match ask_topics(&task, broker) {
         Ok(topics) => topics,
-        Err(error) => return job.retry(LatencyTimer::Metadata, &error),
+        Err(error) => return task.retry(LatencyTimer::Metadata, &error),
     };
     // What the stream was opened with has been decided.
-    if let Err(error) = learn(&mut job, topics, Missing::Wait) {
-        return job.retry(LatencyTimer::Metadata, &error);
+    if let Err(error) = learn(&mut task, topics, Missing::Wait) {
+        return task.retry(LatencyTimer::Metadata, &error);
     }
     let mut out = Vec::new();
-    (0..job.topics.len()).for_each(|topic| reconcile(&mut job, topic, &mut out));
-    if let Err(too_long) = job.encoder.check_id(job.settings.max_id_bytes) {
-        return job.fail(&too_long);
+    (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
+    if let Err(too_long) = task.stream.encoder.check_id(task.stream.settings.max_id_bytes) {
+        return task.fail(&too_long);
     }
-    job.send(out);
-    if let Some(error) = lost(&job) {
-        return job.fail(&error);
+    task.stream.send(out);
+    if let Some(error) = lost(&task) {
+        return task.fail(&error);
     }
-    job.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
-    TurnOutcome::Again(job)
+    task.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
+    TurnOutcome::Again(task)
 }
 
 /// Brings the cursor in line with what the topic is now: made anew, grown, or gone.
-fn reconcile(job: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
-    let (encoder, counts) = (&mut job.encoder, &job.settings.counts);
+fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
+    let (encoder, counts) = (&mut task.stream.encoder, &task.stream.settings.counts);
     let known = encoder.cursor.offsets(topic).count();
-    let info = match &job.topics[topic] {
-        TopicState::NotYet | TopicState::Away(_) => return,
+    let info = match &task.stream.topics[topic] {
+        TopicState::Unknown | TopicState::Away(_) => return,
         TopicState::Missing if known > 0 => {
             counts.gap(GapReason::Recreated, 1);
             return encoder.recreated(out, topic, IdTag::default(), 0);
@@ -224,8 +215,8 @@ fn reconcile(job: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn ask_topics(job: &CatchUpTask, broker: &dyn Broker) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
-    broker.topics(&job.key.topics)
+fn ask_topics(task: &CatchUpTask, broker: &dyn Broker) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+    broker.topics(&task.stream.key.topics)
 }
 
 fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partition> {
@@ -238,9 +229,9 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
 }
 
 /// The places that the stream reads in topics that exist: topic, partition.
-fn places(job: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
-    let selection = job.encoder.cursor.selection();
-    (job.topics.iter().enumerate())
+fn places(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
+    let selection = task.stream.encoder.cursor.selection();
+    (task.stream.topics.iter().enumerate())
         .filter_map(|(topic, known)| Some((topic, known.here()?)))
         .flat_map(|(topic, info)| {
             let selected = info.partitions.iter().map(|p| p.partition).filter(|p| selection.contains(*p));
@@ -250,27 +241,27 @@ fn places(job: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
 }
 
 fn positions(
-    job: &CatchUpTask,
+    task: &CatchUpTask,
     at: OffsetAt,
     broker: &dyn Broker,
 ) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
-    let places = places(job);
+    let places = places(task);
     let asked: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
     let found = broker.positions(&asked);
     places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
 }
 
-fn cursor_at(job: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
-    let mut cursor = Cursor::new(job.key.topics.clone(), job.encoder.cursor.selection().clone());
-    for (topic, known) in job.topics.iter().enumerate() {
+fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
+    let mut cursor = Cursor::new(task.stream.key.topics.clone(), task.stream.encoder.cursor.selection().clone());
+    for (topic, known) in task.stream.topics.iter().enumerate() {
         cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
     }
-    for (topic, _, place) in positions(job, at, broker)? {
+    for (topic, _, place) in positions(task, at, broker)? {
         cursor.add_position(topic, place);
     }
     Ok(cursor)
 }
 
-fn ends_now(job: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
-    Ok(positions(job, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
+fn ends_now(task: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
+    Ok(positions(task, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }

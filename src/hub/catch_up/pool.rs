@@ -4,21 +4,24 @@
 
 use super::fair_queue::RunningTask;
 use super::opening;
-use super::read_cache::{CachedSpan, ReadCache};
-use super::shared_turns::{Turn, TurnDone};
-use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Company, TopicState, TurnOutcome, TurnStart, Waits, Weight};
-use super::task_queue::JobQueue;
+use super::read_cache::ReadCache;
+use super::shared_turns::{SharedTurns, Turn, TurnDone};
+use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
+use super::task_queue::{TaskQueue, Waits, park};
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, PartitionData, PartitionReader, Remedy,
 };
 use crate::hub::counts::LatencyTimer;
-use crate::hub::live::registry::{JoinOutcome, Live, Wakeup};
-use crate::hub::lock;
+use crate::hub::live::join::JoinOutcome;
+use crate::hub::live::registry::{Live, Wakeup};
 use crate::hub::stream::chunk_budget::ChunkSize;
 use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::gap::{LogChange, find_gap};
+use crate::hub::stream::log_span::CachedSpan;
+use crate::hub::stream::state::{Company, TopicState, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
+use crate::sync::lock;
 use crate::sync::memory_budget::Share;
 use crate::sync::watchdog;
 use bytes::Bytes;
@@ -26,184 +29,188 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long the live flow may stay behind a cursor before we look again whether the log still reaches so far.
+/// How long the live flow may stay behind a cursor before the log is checked again for the offset of the cursor.
 const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 
-/// Between turns of a stream that has read all there is and has to wait for the live flow.
+/// Pause between turns of a stream that has read the log to its end and cannot join the live flow yet.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
-/// What a filter may take of a thread in one turn.
+
+/// Time that a filter may take in one turn.
 const TURN_TIME: Duration = Duration::from_millis(5);
-/// How long a leader that could not be reached is not asked again.
+
+/// How long a leader that could not be reached is not tried again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
-/// The pool's work, by whichever of its threads.
+/// What the threads of the pool share.
 pub struct CatchUp {
     live: Arc<Live>,
     broker: Arc<dyn Broker>,
-    jobs: Arc<JobQueue>,
-    shelf: ReadCache,
+    tasks: Arc<TaskQueue>,
+    cache: ReadCache,
     memory: Arc<Share>,
-    /// Leaders that could not be reached just now: their streams do not take every thread's time.
+    turns: Arc<SharedTurns>,
+    /// Leaders that could not be reached just now, so that their streams do not take the time of every thread.
     unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
 }
 
-/// What was read for a want.
+/// What was read for a fetch position.
 type CachedRead = (FetchPosition, Result<CachedSpan, BrokerError>);
 
 impl CatchUp {
+    /// `cache_bytes`: size of the read cache. `memory` pays for what the pool reads.
     pub fn new(
         live: Arc<Live>,
         broker: Arc<dyn Broker>,
-        jobs: Arc<JobQueue>,
-        (kept_bytes, memory): (usize, Arc<Share>),
+        tasks: Arc<TaskQueue>,
+        turns: Arc<SharedTurns>,
+        (cache_bytes, memory): (usize, Arc<Share>),
     ) -> Self {
-        Self { live, broker, jobs, shelf: ReadCache::new(kept_bytes), memory, unreachable: Mutex::default() }
+        let cache = ReadCache::new(cache_bytes);
+        Self { live, broker, tasks, cache, memory, turns, unreachable: Mutex::default() }
     }
 
-    /// One thread of the pool: takes turns for whichever stream is next, until the hub ends.
+    /// Runs one thread of the pool, which takes turns of streams until the hub shuts down.
     pub fn work(&self) {
         let mut readers = HashMap::new();
         while !self.live.is_closing() {
-            let heavy = lock(&self.jobs.heavy).start();
+            let heavy = lock(&self.tasks.heavy).start();
             let waits = if heavy.is_some() { Waits::No } else { Waits::ForWork };
-            if let Some(job) = heavy {
-                let _at_work = watchdog::busy();
-                // A panic in it must not keep its place.
-                let _running = RunningTask(&self.jobs.heavy);
-                self.take_turn(job, &mut readers);
+            if let Some(task) = heavy {
+                let _busy = watchdog::busy();
+                // A panic in the turn must not leave it counted as running.
+                let _running = RunningTask(&self.tasks.heavy);
+                self.take_turn(task, &mut readers);
             }
-            if let Some(job) = self.jobs.next(waits) {
-                let _at_work = watchdog::busy();
-                self.take_turn(job, &mut readers);
+            if let Some(task) = self.tasks.next(waits) {
+                let _busy = watchdog::busy();
+                self.take_turn(task, &mut readers);
             }
         }
-        self.jobs.close();
+        self.tasks.close();
     }
 
-    fn take_turn(&self, job: Box<CatchUpTask>, readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>) {
-        if job.post.is_closed() {
+    fn take_turn(&self, task: Box<CatchUpTask>, readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>) {
+        if task.stream.sender.is_closed() {
             return;
         }
-        let room = job.room();
-        let ahead = job.ahead(room);
-        // Where a stream starts is found out at once, whatever its client takes.
-        let opening = matches!(job.phase, CatchUpPhase::Opening(_));
-        if !opening && !job.post.wants_more(ahead) {
-            let post = job.post.clone();
-            post.park(job, ahead);
-            return;
+        let chunk_size = task.chunk_size();
+        let ahead = task.ahead(chunk_size);
+        // The start of a stream is looked up at once, whatever its client takes.
+        let opening = matches!(task.phase, CatchUpPhase::Opening(_));
+        if !opening && !task.stream.sender.wants_more(ahead) {
+            return park(task, ahead, &self.tasks);
         }
-        match self.step(job, room, readers) {
+        match self.step(task, chunk_size, readers) {
             TurnOutcome::Done => {}
-            TurnOutcome::Again(job) => self.jobs.put_back(job),
-            TurnOutcome::Later(mut job, pause) => {
-                job.checkpoint();
-                self.jobs.delay(job, pause);
+            TurnOutcome::Again(task) => self.tasks.put_back(task),
+            TurnOutcome::Later(mut task, pause) => {
+                task.checkpoint();
+                self.tasks.delay(task, pause);
             }
         }
     }
 
     fn step(
         &self,
-        mut job: Box<CatchUpTask>,
-        room: ChunkSize,
+        mut task: Box<CatchUpTask>,
+        chunk_size: ChunkSize,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> TurnOutcome {
-        match &job.phase {
-            CatchUpPhase::Opening(_) => return opening::open(job, &self.live, &*self.broker),
-            CatchUpPhase::LookingUp => return opening::look_up(job, &*self.broker),
-            CatchUpPhase::Reading { .. } if job.encoder.is_finished() => return job.finish(),
+        match &task.phase {
+            CatchUpPhase::Opening(_) => return opening::open(task, &self.live, &*self.broker),
+            CatchUpPhase::LookingUp => return opening::look_up(task, &*self.broker),
+            CatchUpPhase::Reading { .. } if task.stream.encoder.is_finished() => return task.finish(),
             CatchUpPhase::Reading { at_end } => {
-                let first = std::mem::replace(&mut job.first, TurnStart::Join);
-                if job.may_join()
+                let first = std::mem::replace(&mut task.first, TurnStart::Join);
+                if task.may_join()
                     && first == TurnStart::Join
                     && (*at_end == AtEnd::Yes
-                        || (job.company == Company::Alone && self.live.place_of(&job.key).is_some()))
+                        || (task.company == Company::Alone && self.live.cursor_of(&task.stream.key).is_some()))
                 {
-                    match self.live.join(job, room) {
+                    match self.live.join(&mut task.stream, chunk_size) {
                         JoinOutcome::Live | JoinOutcome::Finished => return TurnOutcome::Done,
-                        JoinOutcome::Ahead(job) => return self.wait_for_flow(job),
-                        JoinOutcome::Behind(behind) => job = behind,
+                        JoinOutcome::Ahead => return self.wait_for_flow(task),
+                        JoinOutcome::Behind => {}
                     }
-                    job.ahead_since = None;
-                    if job.topics.iter().any(|topic| matches!(topic, TopicState::NotYet)) {
-                        job.phase = CatchUpPhase::LookingUp;
-                        return TurnOutcome::Again(job);
+                    task.ahead_since = None;
+                    if task.stream.topics.iter().any(|topic| matches!(topic, TopicState::Unknown)) {
+                        task.phase = CatchUpPhase::LookingUp;
+                        return TurnOutcome::Again(task);
                     }
                 }
             }
         }
-        self.read(job, room, readers)
+        self.read(task, chunk_size, readers)
     }
 
-    /// The cursor is further on than the live flow: it comes from another bridge that was quicker, or the log has lost
-    /// its end. Reading at the cursor tells which; then the flow is waited for.
-    fn wait_for_flow(&self, mut job: Box<CatchUpTask>) -> TurnOutcome {
-        if job.waits_for_return() {
-            return job.wait_for_return(TurnStart::Read);
+    /// Handles a cursor that is ahead of the live flow: it comes from another bridge that was quicker, or the log was
+    /// truncated. A fetch at the cursor tells which; then the stream waits for the live flow.
+    fn wait_for_flow(&self, mut task: Box<CatchUpTask>) -> TurnOutcome {
+        if task.waits_for_return() {
+            return task.wait_for_return(TurnStart::Read);
         }
-        if job.ahead_since.is_some_and(|since| since.elapsed() < AHEAD_TOO_LONG) {
-            return TurnOutcome::Later(job, IDLE_PAUSE);
+        if task.ahead_since.is_some_and(|since| since.elapsed() < AHEAD_TOO_LONG) {
+            return TurnOutcome::Later(task, IDLE_PAUSE);
         }
-        job.ahead_since = Some(Instant::now());
-        self.live.nudge(Wakeup::Metadata);
-        job.phase = CatchUpPhase::LookingUp;
-        job.first = TurnStart::Read;
-        TurnOutcome::Again(job)
+        task.ahead_since = Some(Instant::now());
+        self.live.wake_refresher(Wakeup::Metadata);
+        task.phase = CatchUpPhase::LookingUp;
+        task.first = TurnStart::Read;
+        TurnOutcome::Again(task)
     }
 
-    /// Reads on, for one chunk, or more where the client takes them at once.
+    /// Reads one chunk, or more while the client takes them at once.
     fn read(
         &self,
-        mut job: Box<CatchUpTask>,
-        room: ChunkSize,
+        mut task: Box<CatchUpTask>,
+        chunk_size: ChunkSize,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> TurnOutcome {
-        let Some(by_leader) = job.wants() else {
-            job.phase = CatchUpPhase::LookingUp;
-            return job.later();
+        let Some(by_leader) = task.wants() else {
+            task.phase = CatchUpPhase::LookingUp;
+            return task.later();
         };
-        job.turn += 1;
-        job.idle += 1;
-        let sent = job.sent;
-        job.lag = 0;
+        task.turn += 1;
+        task.idle += 1;
+        let sent = task.stream.sent;
+        task.records_behind = 0;
         let budget = TimeBudget::new(TURN_TIME);
         let mut weight = Weight::Light;
         let mut at_end = AtEnd::Yes;
         let leaders = by_leader.len().max(1);
-        let first = job.turn % leaders;
+        let first = task.turn % leaders;
         let in_turn: Vec<_> = by_leader.into_iter().collect();
         for (leader, mut wants) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
-            // What one leader had is enough, unless the client takes more.
-            let enough = job.sent > sent && !job.post.wants_more(job.ahead(job.room()));
-            if enough || job.post.is_full() || budget.is_spent() {
+            // One leader is enough, unless the client takes more.
+            let enough = task.stream.sent > sent && !task.stream.sender.wants_more(task.ahead(task.chunk_size()));
+            if enough || task.stream.sender.is_full() || budget.is_spent() {
                 at_end = AtEnd::No;
                 break;
             }
-            let working = match (job.company, job.may_join()) {
-                (Company::SameFeed, true) => match self.live.turns.begin(&job, leader) {
+            let working = match (task.company, task.may_join()) {
+                (Company::SameFeed, true) => match self.turns.begin(&task.stream, leader) {
                     Turn::First(working) => {
-                        job.shared_pauses.reset();
+                        task.shared_pauses.reset();
                         Some(working)
                     }
-                    Turn::UnderWay => return job.wait_for_shared_turn(),
+                    Turn::UnderWay => return task.wait_for_shared_turn(),
                     Turn::Done(done) => {
                         at_end = at_end.and(done.at_end);
                         weight = done.weight;
-                        job.take_over(*done);
+                        task.take_over(*done);
                         continue;
                     }
                 },
                 _ => None,
             };
-            let rotation = job.turn % wants.len();
+            let rotation = task.turn % wants.len();
             wants.rotate_left(rotation);
-            let read = match self.find(&wants, leader, &job, readers) {
+            let read = match self.find(&wants, leader, &task, readers) {
                 Ok(read) => read,
-                Err(BrokerError::BudgetUsedUp) => return self.wait_for_memory(job),
+                Err(BrokerError::BudgetUsedUp) => return self.wait_for_memory(task),
                 Err(error) => {
-                    job.phase = CatchUpPhase::LookingUp;
-                    return job.retry(LatencyTimer::Fetch, &error);
+                    task.phase = CatchUpPhase::LookingUp;
+                    return task.retry(LatencyTimer::Fetch, &error);
                 }
             };
             if read.len() < wants.len() {
@@ -211,67 +218,67 @@ impl CatchUp {
             }
             let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
             let reader = self.reader(leader, readers);
-            let mut piece_end = AtEnd::Yes;
-            let (chunk, written) = self.write(&mut job, read, reader, (room, &budget), &mut piece_end);
-            at_end = at_end.and(piece_end);
+            let mut span_end = AtEnd::Yes;
+            let (chunk, written) = self.write(&mut task, read, reader, (chunk_size, &budget), &mut span_end);
+            at_end = at_end.and(span_end);
             if let (Some(working), Ok(())) = (working, &written) {
-                let (encoder, chunk, weight) = (job.encoder.clone(), chunk.clone(), job.weight_after(&budget));
-                working.finish(TurnDone { encoder, chunk, lag: job.lag, at_end, weight });
+                let (encoder, chunk, weight) = (task.stream.encoder.clone(), chunk.clone(), task.weight_after(&budget));
+                working.finish(TurnDone { encoder, chunk, records_behind: task.records_behind, at_end, weight });
             }
-            job.send_shared(chunk);
+            task.stream.send_shared(chunk);
             match written {
                 Ok(()) => {}
-                Err(BrokerError::BudgetUsedUp) => return job.wait_for_memory(),
+                Err(BrokerError::BudgetUsedUp) => return task.wait_for_memory(),
                 Err(error) => {
-                    job.phase = CatchUpPhase::LookingUp;
-                    return job.retry(LatencyTimer::Fetch, &error);
+                    task.phase = CatchUpPhase::LookingUp;
+                    return task.retry(LatencyTimer::Fetch, &error);
                 }
             }
-            if job.encoder.is_finished() {
-                return job.finish();
+            if task.stream.encoder.is_finished() {
+                return task.finish();
             }
             if is_short {
-                return self.wait_for_memory(job);
+                return self.wait_for_memory(task);
             }
         }
-        job.backoff.reset();
-        job.failures = 0;
-        job.weight = if weight == Weight::Heavy { weight } else { job.weight_after(&budget) };
-        job.place.is_behind_by(job.lag);
-        if at_end == AtEnd::Yes && job.waits_for_return() {
-            return job.wait_for_return(TurnStart::Join);
+        task.backoff.reset();
+        task.failures = 0;
+        task.weight = if weight == Weight::Heavy { weight } else { task.weight_after(&budget) };
+        task.lag.is_behind_by(task.records_behind);
+        if at_end == AtEnd::Yes && task.waits_for_return() {
+            return task.wait_for_return(TurnStart::Join);
         }
-        job.phase = CatchUpPhase::Reading { at_end };
-        // The first time it is worth trying to join at once.
-        if job.idle > 1 { TurnOutcome::Later(job, IDLE_PAUSE) } else { TurnOutcome::Again(job) }
+        task.phase = CatchUpPhase::Reading { at_end };
+        // After the first such turn the stream tries to join at once.
+        if task.idle > 1 { TurnOutcome::Later(task, IDLE_PAUSE) } else { TurnOutcome::Again(task) }
     }
 
-    /// The stream reads on later, with the memory that others have now or that was kept for them.
-    fn wait_for_memory(&self, job: Box<CatchUpTask>) -> TurnOutcome {
-        self.shelf.clear();
-        job.wait_for_memory()
+    /// Empties the read cache, and reads again later, when others have released memory too.
+    fn wait_for_memory(&self, task: Box<CatchUpTask>) -> TurnOutcome {
+        self.cache.clear();
+        task.wait_for_memory()
     }
 
-    /// What is kept for these places, or what the broker has for the others: in turns, so that neither a partition
-    /// that is always kept, since it is busy, nor one that never is starves the other.
+    /// Returns what the caches have for these positions, or what the broker has for the others. The two take turns, so that
+    /// neither a busy partition, which is always cached, nor one that never is starves the other.
     fn find(
         &self,
         wants: &[FetchPosition],
         leader: NodeId,
-        job: &CatchUpTask,
+        task: &CatchUpTask,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> Result<Vec<CachedRead>, BrokerError> {
-        let here = |want: &FetchPosition| self.live.recent(want).or_else(|| self.shelf.get(want));
+        let cached = |want: &FetchPosition| self.live.recent(want).or_else(|| self.cache.get(want));
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
         for want in wants {
-            match here(want) {
-                Some(stretch) => kept.push((want.clone(), Ok(stretch))),
+            match cached(want) {
+                Some(span) => kept.push((want.clone(), Ok(span))),
                 None => missing.push(want.clone()),
             }
         }
-        // Where the live flow stands itself there is nothing to fetch, as long as there is something else to do.
-        let all_but_the_tail = || job.may_join() && missing.iter().all(|want| self.live.stands_at(want));
-        if missing.is_empty() || (!kept.is_empty() && (job.turn.is_multiple_of(2) || all_but_the_tail())) {
+        // At the position of the live flow there is nothing to fetch, so other partitions come first.
+        let all_but_the_tail = || task.may_join() && missing.iter().all(|want| self.live.stands_at(want));
+        if missing.is_empty() || (!kept.is_empty() && (task.turn.is_multiple_of(2) || all_but_the_tail())) {
             return Ok(kept);
         }
         if let Some((at, error)) = lock(&self.unreachable).get(&leader)
@@ -280,14 +287,14 @@ impl CatchUp {
             return Err(error.clone());
         }
         let reader = self.reader(leader, readers);
-        let bytes = job.settings.read_bytes;
+        let bytes = task.settings.read_bytes;
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: bytes, partition_max_bytes: bytes };
         let mut fetched = reader.fetch(&missing, limits).inspect_err(|error| {
             if error.remedy() == Remedy::Retry {
                 lock(&self.unreachable).insert(leader, (Instant::now(), error.clone()));
             }
         })?;
-        // A place that the broker had nothing for may be left out of its answer.
+        // The broker may leave a partition without records out of its response.
         Ok(missing
             .iter()
             .map(|want| {
@@ -296,7 +303,7 @@ impl CatchUp {
                     Some(place) => fetched.swap_remove(place).result,
                     None => Ok(PartitionData { next_offset: want.offset, ..PartitionData::default() }),
                 };
-                (want.clone(), result.map(|data| self.shelf.put(want, data)))
+                (want.clone(), result.map(|data| self.cache.put(want, data)))
             })
             .collect())
     }
@@ -311,47 +318,47 @@ impl CatchUp {
 
     fn write(
         &self,
-        job: &mut CatchUpTask,
+        task: &mut CatchUpTask,
         read: Vec<CachedRead>,
         reader: &mut dyn PartitionReader,
-        (room, budget): (ChunkSize, &TimeBudget),
+        (chunk_size, budget): (ChunkSize, &TimeBudget),
         at_end: &mut AtEnd,
     ) -> (Bytes, Result<(), BrokerError>) {
-        let most = job.most(room);
+        let most = task.most(chunk_size);
         let mut out = Vec::with_capacity(most + most / 4);
-        let (mut failed, mut memory) = (Ok(()), job.settings.allowance.nothing());
+        let (mut failed, mut memory) = (Ok(()), task.stream.settings.chunk_budget.nothing());
         for (want, result) in read {
             let FetchPosition { topic: name, partition, offset, .. } = want.clone();
-            let Some(topic) = job.encoder.cursor.topic_index(&name) else { continue };
+            let Some(topic) = task.stream.encoder.cursor.topic_index(&name) else { continue };
             match result {
-                Ok(CachedSpan { piece, end, .. }) => {
-                    let candidates = FilterInput::new(&name, partition, &piece.batches).of(&piece.epochs);
+                Ok(CachedSpan { log: span, end }) => {
+                    let input = FilterInput::new(&name, partition, &span.batches).of(&span.epochs);
                     let limits = EncodeLimits { most, budget, memory: &mut memory };
-                    let flow = job.encoder.records(&mut out, topic, &candidates, piece.next, limits);
-                    let next = job.encoder.cursor.next(topic, partition).unwrap_or(offset);
+                    let flow = task.stream.encoder.records(&mut out, topic, &input, span.next, limits);
+                    let next = task.stream.encoder.cursor.next(topic, partition).unwrap_or(offset);
                     if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
                         let record = format_args!("the record of {name}/{partition} at offset {next}");
                         failed = Err(BrokerError::no_memory(shortage, record));
                     }
-                    job.lag = job.lag.max(u64::try_from(end - next).unwrap_or(0));
-                    if next < end || next < piece.next {
+                    task.records_behind = task.records_behind.max(u64::try_from(end - next).unwrap_or(0));
+                    if next < end || next < span.next {
                         *at_end = AtEnd::No;
                     }
                     if next > offset {
-                        job.idle = 0;
+                        task.idle = 0;
                     } else if end >= offset {
-                        job.confirm(topic, &want);
+                        task.stream.confirm(topic, &want);
                     }
                 }
                 Err(error @ (BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. })) => {
                     *at_end = AtEnd::No;
                     match find_gap(&*self.broker, reader, &want, error) {
                         Ok(LogChange::Lost(loss)) => {
-                            self.shelf.forget(&name, partition);
-                            job.encoder.gap(&mut out, topic, partition, loss);
+                            self.cache.forget(&name, partition);
+                            task.stream.encoder.gap(&mut out, topic, partition, loss);
                             self.live.counts.gap(loss.reason, 1);
                         }
-                        Ok(LogChange::AskAgain(at)) => job.encoder.cursor.set(topic, partition, at),
+                        Ok(LogChange::FetchAgain(at)) => task.stream.encoder.cursor.set(topic, partition, at),
                         Ok(LogChange::InRange) => {
                             let why = format!("{name}/{partition} moved while it was read");
                             failed = Err(BrokerError::StaleMetadata(why));
@@ -365,10 +372,10 @@ impl CatchUp {
                 Err(BrokerError::BudgetUsedUp) => *at_end = AtEnd::No,
                 Err(error) => failed = Err(error),
             }
-            if job.encoder.is_finished() {
+            if task.stream.encoder.is_finished() {
                 break;
             }
         }
-        (job.settings.allowance.hold_paid(out, memory), failed)
+        (task.stream.settings.chunk_budget.hold_paid(out, memory), failed)
     }
 }

@@ -1,76 +1,67 @@
-//! Stretches of the log that streams have read while they caught up, kept for those right behind them and for the
-//! rest of a stretch that did not fit one chunk.
+//! Spans of the log that streams have read while they caught up. They are kept for the streams right behind, and for the
+//! rest of a span that did not fit into one chunk.
 
 use crate::broker::{FetchPosition, PartitionData, TopicId};
-use crate::hub::live::tail::LogSpan;
-use crate::hub::lock;
+use crate::hub::stream::log_span::{CachedSpan, LogSpan, MAX_AGE};
 use crate::record::{Offset, Partition, TopicName};
+use crate::sync::lock;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A log can be cut short and written anew (unclean leader election): nothing is believed for long.
-pub const MAX_AGE: Duration = Duration::from_secs(2);
-
-/// Bounded by bytes; the oldest stretches leave first.
+/// Bounded by bytes; the oldest spans are dropped first.
 pub struct ReadCache {
-    kept: Mutex<CachedEntry>,
+    spans: Mutex<Spans>,
     most: usize,
 }
 
 #[derive(Default)]
-struct CachedEntry {
-    places: HashMap<CacheKey, BTreeMap<Offset, CachedSpan>>,
-    /// By age.
+struct Spans {
+    /// By the offset where they begin.
+    partitions: HashMap<CacheKey, BTreeMap<Offset, CachedSpan>>,
+    /// By age, the oldest first.
     order: VecDeque<(CacheKey, Offset)>,
     bytes: usize,
 }
 
-/// A new leader may have another log, so its epoch is part of the place.
+/// The leader epoch is part of the key, since a new leader may have another log.
 type CacheKey = (TopicName, Partition, TopicId, i32);
 
-#[derive(Clone)]
-pub struct CachedSpan {
-    pub piece: LogSpan,
-    /// Where readers got no further when it was read.
-    pub end: Offset,
-}
-
 impl ReadCache {
+    /// `most`: bytes to keep. The newest span is kept whatever its size.
     pub fn new(most: usize) -> Self {
-        Self { kept: Mutex::default(), most }
+        Self { spans: Mutex::default(), most }
     }
 
-    /// A stretch that holds the wanted offset.
+    /// Returns a span that contains the wanted offset.
     pub fn get(&self, want: &FetchPosition) -> Option<CachedSpan> {
-        let kept = lock(&self.kept);
-        let stretches = kept.places.get(&place(want))?;
-        let (_, stretch) = stretches.range(..=want.offset).next_back()?;
-        let serves = stretch.piece.serves(want) && stretch.piece.read.elapsed() < MAX_AGE;
-        serves.then(|| stretch.clone())
+        let spans = lock(&self.spans);
+        let (_, cached) = spans.partitions.get(&key(want))?.range(..=want.offset).next_back()?;
+        let serves = cached.log.serves(want) && cached.log.read.elapsed() < MAX_AGE;
+        serves.then(|| cached.clone())
     }
 
-    /// Forgets a partition whose log turned out not to be what it was.
+    /// Drops the spans of a partition whose log has changed.
     pub fn forget(&self, name: &TopicName, number: Partition) {
-        let mut kept = lock(&self.kept);
-        let CachedEntry { places, bytes, .. } = &mut *kept;
-        places.retain(|(topic, partition, ..), stretches| {
+        let mut spans = lock(&self.spans);
+        let Spans { partitions, bytes, .. } = &mut *spans;
+        partitions.retain(|(topic, partition, ..), cached| {
             let lost = topic == name && *partition == number;
             if lost {
-                *bytes -= stretches.values().map(|stretch| stretch.piece.memory()).sum::<usize>();
+                *bytes -= cached.values().map(|cached| cached.log.memory()).sum::<usize>();
             }
             !lost
         });
     }
 
-    /// Forgets everything: those who read on need the memory.
+    /// Drops all spans: streams need the memory for the next fetch.
     pub fn clear(&self) {
-        *lock(&self.kept) = CachedEntry::default();
+        *lock(&self.spans) = Spans::default();
     }
 
-    /// Keeps what was read for `want`.
+    /// Keeps what was fetched for `want`.
     pub fn put(&self, want: &FetchPosition, data: PartitionData) -> CachedSpan {
-        let piece = LogSpan {
+        let log = LogSpan {
             from: want.offset,
             next: data.next_offset,
             epoch_before: want.last_epoch,
@@ -79,42 +70,42 @@ impl ReadCache {
             read: Instant::now(),
             leader_epoch: want.leader_epoch,
         };
-        let stretch = CachedSpan { piece, end: data.end };
+        let cached = CachedSpan { log, end: data.end };
         if data.next_offset > want.offset {
-            let mut kept = lock(&self.kept);
-            kept.insert(place(want), stretch.clone());
-            // The last one stays: the next turn of its stream reads on there.
-            while kept.bytes > self.most && kept.order.len() > 1 && kept.drop_oldest() {}
+            let mut spans = lock(&self.spans);
+            spans.insert(key(want), cached.clone());
+            // The last one stays: the next turn of its stream begins inside it.
+            while spans.bytes > self.most && spans.order.len() > 1 && spans.drop_oldest() {}
         }
-        stretch
+        cached
     }
 }
 
-impl CachedEntry {
-    fn insert(&mut self, place: CacheKey, stretch: CachedSpan) {
-        let from = stretch.piece.from;
-        self.bytes += stretch.piece.memory();
-        match self.places.entry(place.clone()).or_default().insert(from, stretch) {
-            Some(older) => self.bytes -= older.piece.memory(),
-            None => self.order.push_back((place, from)),
+impl Spans {
+    fn insert(&mut self, key: CacheKey, cached: CachedSpan) {
+        let from = cached.log.from;
+        self.bytes += cached.log.memory();
+        match self.partitions.entry(key.clone()).or_default().insert(from, cached) {
+            Some(older) => self.bytes -= older.log.memory(),
+            None => self.order.push_back((key, from)),
         }
     }
 
-    /// Whether there was one.
+    /// Returns whether there was a span.
     fn drop_oldest(&mut self) -> bool {
-        let Some((place, from)) = self.order.pop_front() else { return false };
-        if let Some(stretches) = self.places.get_mut(&place) {
-            if let Some(stretch) = stretches.remove(&from) {
-                self.bytes -= stretch.piece.memory();
+        let Some((key, from)) = self.order.pop_front() else { return false };
+        if let Some(spans) = self.partitions.get_mut(&key) {
+            if let Some(cached) = spans.remove(&from) {
+                self.bytes -= cached.log.memory();
             }
-            if stretches.is_empty() {
-                self.places.remove(&place);
+            if spans.is_empty() {
+                self.partitions.remove(&key);
             }
         }
         true
     }
 }
 
-fn place(want: &FetchPosition) -> CacheKey {
+fn key(want: &FetchPosition) -> CacheKey {
     (want.topic.clone(), want.partition, want.topic_id, want.leader_epoch)
 }

@@ -1,19 +1,20 @@
-//! Turns of streams whose feed took too long for the live flow. They left it at one place, so that the work of one is the
-//! work of all: the first to come to a place does it, and the others are given its chunk.
+//! Shared turns of streams whose feed took too long for the live flow. They left the live flow at the same position, so that
+//! one turn serves all of them: the first stream at a position does the work, and the others get its chunk.
 
-use super::read_cache::MAX_AGE;
-use super::task::{AtEnd, CatchUpTask, Weight};
+use super::task::{AtEnd, CatchUpTask};
 use crate::broker::NodeId;
 use crate::cursor::Cursor;
-use crate::hub::live::feed::FeedKey;
-use crate::hub::lock;
 use crate::hub::stream::encoder::Encoder;
+use crate::hub::stream::feed_key::FeedKey;
+use crate::hub::stream::log_span::MAX_AGE;
+use crate::hub::stream::state::{StreamState, Weight};
+use crate::sync::lock;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Turns that are kept or under way. Those that were used last are kept.
+/// Turns that are kept or under way; the most recently used ones are kept.
 const MOST: usize = 64;
 
 #[derive(Default)]
@@ -27,13 +28,13 @@ struct Begin {
     cursor: Cursor,
 }
 
-/// What came of it.
+/// The result of a turn.
 #[derive(Clone)]
 pub struct TurnDone {
-    /// As it was before the chunk was sent.
+    /// The encoder before [`Encoder::chunk`] was called.
     pub encoder: Encoder,
     pub chunk: Bytes,
-    pub lag: u64,
+    pub records_behind: u64,
     pub at_end: AtEnd,
     pub weight: Weight,
 }
@@ -41,27 +42,27 @@ pub struct TurnDone {
 struct SharedTurn {
     begin: Begin,
     at: Instant,
-    /// `None`: it is under way.
+    /// `None` while it is under way.
     done: Option<TurnDone>,
 }
 
 pub enum Turn<'t> {
-    /// Nobody has taken it yet.
+    /// No other stream has begun it.
     First(Box<Working<'t>>),
-    /// Another thread takes it just now.
+    /// Another thread is taking it.
     UnderWay,
     Done(Box<TurnDone>),
 }
 
-/// A turn under way. Dropped, it is as if nobody had begun it.
+/// A turn under way. If this is dropped without a result, another stream can begin the turn.
 pub struct Working<'t> {
     turns: &'t SharedTurns,
     begin: Begin,
 }
 
 impl SharedTurns {
-    pub fn begin(&self, job: &CatchUpTask, leader: NodeId) -> Turn<'_> {
-        let begin = Begin { key: job.key.clone(), leader, cursor: job.encoder.cursor.clone() };
+    pub fn begin(&self, stream: &StreamState, leader: NodeId) -> Turn<'_> {
+        let begin = Begin { key: stream.key.clone(), leader, cursor: stream.encoder.cursor.clone() };
         self.forget_old();
         let mut entries = lock(&self.0);
         let place = entries.iter().position(|entry| entry.begin == begin);
@@ -77,16 +78,17 @@ impl SharedTurns {
         Turn::First(Box::new(Working { turns: self, begin }))
     }
 
-    /// Their chunks count in the memory budget.
+    /// Drops old turns: their chunks count in the memory budget.
     pub fn forget_old(&self) {
         lock(&self.0).retain(|entry| entry.at.elapsed() < MAX_AGE);
     }
 }
 
 impl Working<'_> {
-    /// Keeps what came of it for the others. A turn without progress is no work, and one that reports a gap counts it.
+    /// Keeps the result for the other streams, unless the turn made no progress or reports a gap, which each stream counts
+    /// for itself.
     pub fn finish(self, done: TurnDone) {
-        if done.encoder.cursor == self.begin.cursor || !done.encoder.holds_records_only() {
+        if done.encoder.cursor == self.begin.cursor || !done.encoder.is_replayable() {
             return;
         }
         if let Some(entry) = lock(&self.turns.0).iter_mut().find(|entry| entry.begin == self.begin) {
@@ -101,6 +103,17 @@ impl Drop for Working<'_> {
     }
 }
 
+impl CatchUpTask {
+    /// Takes over the result of a turn that another stream has taken from the same position.
+    pub fn take_over(&mut self, done: TurnDone) {
+        self.stream.encoder.take_over(done.encoder);
+        self.shared_pauses.reset();
+        self.records_behind = self.records_behind.max(done.records_behind);
+        (self.failures, self.idle) = (0, 0);
+        self.stream.send_shared(done.chunk);
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -108,14 +121,15 @@ mod tests {
     use crate::broker::BrokerError;
     use crate::cursor::Selection;
     use crate::hub::catch_up::task::{CatchUpSettings, TurnOutcome};
-    use crate::hub::catch_up::task_queue::JobQueue;
+    use crate::hub::live::feed::Evicted;
     use crate::hub::stream::chunk_budget::ChunkBudget;
     use crate::hub::stream::encoder::Bounds;
     use crate::hub::stream::mailbox::{Mailbox, mailbox};
-    use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
+    use crate::hub::stream::slot::StreamSlot;
+    use crate::hub::stream::state::{Company, StreamSettings};
+    use crate::hub::{ClientTag, Filter, Format, Gap, Missing};
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
     use crate::sync::memory_budget::MemoryBudget;
-    use crossbeam_channel::never;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -148,32 +162,35 @@ mod tests {
             missing: Missing::Refuse,
             private: None,
         };
+        let settings = StreamSettings {
+            max_id_bytes: 128,
+            chunk_budget: ChunkBudget::new(&MemoryBudget::new(0), 0),
+            counts: Arc::default(),
+        };
+        let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
+        let (sender, mailbox) = mailbox(ClientTag(1), slot, format.clone(), settings.counts.clone());
+        let encoder = Encoder::new(cursor, filter, format, Bounds::default());
+        let stream = StreamState::new(key, encoder, sender, Arc::new(settings));
+        let evicted = Evicted { stream, behind: 0, weight: Weight::Light, company: Company::SameFeed };
         let settings = CatchUpSettings {
             read_bytes: 1,
             chunk_bytes: 1,
             ahead: 0,
             topic_patience: Duration::ZERO,
-            max_id_bytes: 128,
-            allowance: ChunkBudget::new(&MemoryBudget::new(0), 0),
-            counts: Arc::default(),
-            stragglers: Arc::default(),
+            lag_tracker: Arc::default(),
         };
-        let jobs = Arc::new(JobQueue::new(1, 1, never()));
-        let permit = StreamSlot::take(&Arc::default(), 1).unwrap();
-        let (post, mailbox) = mailbox(ClientTag(1), jobs, permit, format.clone(), settings.counts.clone());
-        let encoder = Encoder::new(cursor, filter, format, Bounds::default());
-        (CatchUpTask::behind(encoder, post, key, Arc::new(settings)), mailbox)
+        (CatchUpTask::evicted(evicted, Arc::new(settings)), mailbox)
     }
 
     #[test]
     fn a_stream_looks_less_and_less_often_for_a_turn_that_another_takes() {
         let turns = SharedTurns::default();
         let ((first, _first_client), (mut second, _second_client)) = (stream(), stream());
-        let Turn::First(working) = turns.begin(&first, 1) else { panic!("nobody has begun it") };
-        let pause = |job: Box<CatchUpTask>| {
-            assert!(matches!(turns.begin(&job, 1), Turn::UnderWay));
-            let TurnOutcome::Later(job, pause) = job.wait_for_shared_turn() else { panic!("it waits") };
-            (job, pause)
+        let Turn::First(working) = turns.begin(&first.stream, 1) else { panic!("nobody has begun it") };
+        let pause = |task: Box<CatchUpTask>| {
+            assert!(matches!(turns.begin(&task.stream, 1), Turn::UnderWay));
+            let TurnOutcome::Later(task, pause) = task.wait_for_shared_turn() else { panic!("it waits") };
+            (task, pause)
         };
         let mut pauses = Vec::new();
         for _ in 0..20 {
@@ -184,12 +201,18 @@ mod tests {
         // Each is between half and all of what it may be.
         assert!(pauses[0] <= Duration::from_millis(2), "{pauses:?}");
         assert!(pauses[10..].iter().all(|pause| (32..=64).contains(&pause.as_millis())), "{pauses:?}");
-        let mut encoder = first.encoder.clone();
+        let mut encoder = first.stream.encoder.clone();
         encoder.cursor.set(0, 0, Position { next: 1, epoch: NO_EPOCH });
-        working.finish(TurnDone { encoder, chunk: Bytes::new(), lag: 0, at_end: AtEnd::No, weight: Weight::Heavy });
-        let Turn::Done(done) = turns.begin(&second, 1) else { panic!("it is done") };
+        working.finish(TurnDone {
+            encoder,
+            chunk: Bytes::new(),
+            records_behind: 0,
+            at_end: AtEnd::No,
+            weight: Weight::Heavy,
+        });
+        let Turn::Done(done) = turns.begin(&second.stream, 1) else { panic!("it is done") };
         second.take_over(*done);
-        let Turn::First(_working) = turns.begin(&second, 1) else { panic!("nobody has begun the next one") };
+        let Turn::First(_working) = turns.begin(&second.stream, 1) else { panic!("nobody has begun the next one") };
         let (_, paused) = pause(second);
         assert!(paused <= Duration::from_millis(2), "{paused:?} after progress");
     }

@@ -1,114 +1,84 @@
-//! A stream outside the live flow, and what becomes of it turn by turn.
+//! A stream outside the live flow, and what happens to it turn by turn.
 
-use super::opening::Opening;
-use super::shared_turns::TurnDone;
-use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy, TopicInfo};
-use crate::hub::counts::{HubCounts, LatencyTimer};
-use crate::hub::live::feed::{CHUNK, FeedKey};
-use crate::hub::stream::chunk_budget::{ChunkBudget, ChunkSize, PROOF, SMALL};
-use crate::hub::stream::encoder::Encoder;
+use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
+use crate::hub::counts::LatencyTimer;
+use crate::hub::live::feed::Evicted;
+use crate::hub::stream::chunk_budget::{ChunkSize, PROOF, SMALL};
 use crate::hub::stream::lag::{LagGuard, LagTracker};
-use crate::hub::stream::mailbox::MailboxSender;
+use crate::hub::stream::state::{Company, StreamState, TopicState, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
-use crate::record::{NO_EPOCH, Partition, Position};
+use crate::hub::subscription::{Start, Until};
+use crate::record::Position;
 use crate::sync::backoff::Backoff;
-use crate::sync::memory_budget::Reservation;
-use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a stream may meet the same damaged answer before it is told.
+/// How often a stream may get the same corrupt response before its client is told.
 const TRIES: u32 = 3;
 
-/// Between looks whether another thread has taken a turn that streams share: at first, and at most. A turn is short
-/// mostly; where it is not, many streams look.
+/// First and longest pause before the next look at a shared turn that another thread takes. Most turns are short; while a
+/// long one lasts, many streams look.
 const SHARED_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
-/// Between turns of a stream that waits for memory.
+/// Pause between turns of a stream that waits for memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Between turns of a stream that waits for the return of a topic outside the live flow.
+/// Pause between turns of a stream that waits outside the live flow for a topic to come back.
 const RETURN_PAUSE: Duration = Duration::from_millis(500);
 
-/// What a stream is handed at once when it joins: it is encoded while the feed waits, and a slow stream may have it
-/// alone.
-const MAX_JOIN: usize = 4 * CHUNK;
-
-/// What all catching-up streams have in common.
+/// What all tasks have in common.
 #[derive(Debug)]
 pub struct CatchUpSettings {
     /// About how many bytes one turn reads from the broker.
     pub read_bytes: usize,
     /// About how many bytes one chunk has.
     pub chunk_bytes: usize,
-    /// Chunks that may wait for the client before the next turn.
+    /// Chunks that may wait for the client when the next turn begins.
     pub ahead: usize,
-    /// How long a topic that was there is waited for.
+    /// How long a stream waits for a topic that existed before.
     pub topic_patience: Duration,
-    /// Longest id that a client can send back.
-    pub max_id_bytes: usize,
-    /// What large chunks may have together.
-    pub allowance: ChunkBudget,
-    pub counts: Arc<HubCounts>,
-    pub stragglers: Arc<LagTracker>,
+    pub lag_tracker: Arc<LagTracker>,
 }
 
 /// One stream outside the live flow.
 pub struct CatchUpTask {
-    pub encoder: Encoder,
-    pub post: MailboxSender,
-    pub key: FeedKey,
+    pub stream: StreamState,
     pub settings: Arc<CatchUpSettings>,
-    pub place: LagGuard,
-    /// By the cursor's order.
-    pub topics: Vec<TopicState>,
+    /// Publishes the lag of the stream.
+    pub lag: LagGuard,
     pub phase: CatchUpPhase,
     pub backoff: Backoff,
-    /// Grow while another thread takes a turn that the stream shares.
+    /// Pauses while another thread takes a turn that the stream shares.
     pub shared_pauses: Backoff,
     pub failures: u32,
-    /// Records behind the end, as seen in this turn.
-    pub lag: u64,
-    /// Since when the cursor is further on than the live flow.
+    /// Records between the stream and the end of the log, as seen in this turn.
+    pub records_behind: u64,
+    /// When the cursor was first seen ahead of the live flow.
     pub ahead_since: Option<Instant>,
     pub first: TurnStart,
     pub weight: Weight,
     pub company: Company,
-    /// Turns in a row that read nothing and could not join either.
+    /// Consecutive turns that read nothing and did not join either.
     pub idle: u32,
-    /// Bytes sent since the stream began to catch up.
-    pub sent: usize,
-    /// Places that their leaders of these epochs hold as the cursor claims, though nothing was there to be read: by topic
-    /// and partition.
-    confirmed: HashMap<(usize, Partition), i32>,
-    /// Turns taken; says which partition comes first, so that none starves.
+    /// Number of turns taken. It selects the partition that comes first, so that none starves.
     pub turn: usize,
-}
-
-/// What a stream's turn costs the thread that takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
-    Light,
-    /// Its filter has used up the time of a turn. Such streams take turns per client, and never on all threads.
-    Heavy,
-}
-
-/// Whether other streams take the same turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Company {
-    Alone,
-    /// Those that left the live flow with it.
-    SameFeed,
 }
 
 pub enum CatchUpPhase {
     Opening(Opening),
-    /// The topics must be looked up (again) before reading on.
+    /// The topics must be looked up (again) before the stream reads.
     LookingUp,
     Reading {
         at_end: AtEnd,
     },
+}
+
+/// Where a new stream begins and ends, as requested.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    pub start: Start,
+    pub until: Until,
 }
 
 /// What the next turn tries first.
@@ -118,6 +88,7 @@ pub enum TurnStart {
     Read,
 }
 
+/// Whether the stream has read all that the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtEnd {
     Yes,
@@ -130,179 +101,100 @@ impl AtEnd {
     }
 }
 
-/// What a stream knows of one of its topics.
-#[derive(Debug, Clone)]
-pub enum TopicState {
-    /// The broker was not asked yet.
-    NotYet,
-    /// It does not exist, and the stream waits for it.
-    Missing,
-    /// It was there, and is gone since then: its places are kept for a while.
-    Away(Instant),
-    Here(TopicInfo),
-}
-
-impl TopicState {
-    pub fn here(&self) -> Option<&TopicInfo> {
-        match self {
-            Self::Here(info) => Some(info),
-            Self::NotYet | Self::Missing | Self::Away(_) => None,
-        }
-    }
-}
-
-/// Whether a thread without a job waits for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waits {
-    No,
-    ForWork,
-}
-
-/// What becomes of a job after its turn.
+/// What happens to a task after its turn.
 pub enum TurnOutcome {
-    /// It is in the live flow, or over.
+    /// The stream is in the live flow, or at its end.
     Done,
     Again(Box<CatchUpTask>),
     Later(Box<CatchUpTask>, Duration),
 }
 
 impl CatchUpTask {
-    pub fn open(
-        encoder: Encoder,
-        post: MailboxSender,
-        key: FeedKey,
-        settings: Arc<CatchUpSettings>,
-        opening: Opening,
-    ) -> Box<Self> {
-        Self::new(encoder, post, key, settings, CatchUpPhase::Opening(opening))
+    /// A new stream.
+    pub fn open(stream: StreamState, settings: Arc<CatchUpSettings>, opening: Opening) -> Box<Self> {
+        Self::new(stream, settings, CatchUpPhase::Opening(opening))
     }
 
-    /// Of a stream that left the live flow.
-    pub fn behind(encoder: Encoder, post: MailboxSender, key: FeedKey, settings: Arc<CatchUpSettings>) -> Box<Self> {
-        Self::new(encoder, post, key, settings, CatchUpPhase::LookingUp)
+    /// A stream that left the live flow.
+    pub fn evicted(evicted: Evicted, settings: Arc<CatchUpSettings>) -> Box<Self> {
+        let Evicted { stream, behind, weight, company } = evicted;
+        let mut task = Self::new(stream, settings, CatchUpPhase::LookingUp);
+        (task.weight, task.company) = (weight, company);
+        task.lag.is_behind_by(behind);
+        task
     }
 
-    fn new(
-        encoder: Encoder,
-        post: MailboxSender,
-        key: FeedKey,
-        settings: Arc<CatchUpSettings>,
-        phase: CatchUpPhase,
-    ) -> Box<Self> {
-        let topics = vec![TopicState::NotYet; encoder.cursor.topics().len()];
-        let backoff = Backoff::for_broker();
-        let place = settings.stragglers.enter();
+    fn new(stream: StreamState, settings: Arc<CatchUpSettings>, phase: CatchUpPhase) -> Box<Self> {
+        let lag = settings.lag_tracker.enter();
         Box::new(Self {
-            encoder,
-            post,
-            key,
+            stream,
             settings,
-            place,
-            topics,
+            lag,
             phase,
-            backoff,
+            backoff: Backoff::for_broker(),
             shared_pauses: Backoff::new(SHARED_PAUSES.0, SHARED_PAUSES.1),
             failures: 0,
-            lag: 0,
+            records_behind: 0,
             ahead_since: None,
             first: TurnStart::Join,
             weight: Weight::Light,
             company: Company::Alone,
             idle: 0,
-            sent: 0,
-            confirmed: HashMap::new(),
             turn: 0,
         })
     }
 
-    /// Room for what this stream gets next. A client that takes nothing still fills the buffers on its way; it gets
-    /// large chunks when it has shown that it takes more than that.
-    pub fn room(&self) -> ChunkSize {
-        match self.settings.allowance.room() {
-            ChunkSize::Ahead if self.sent < PROOF => ChunkSize::Small,
-            room => room,
-        }
-    }
-
-    /// Bytes of records that the stream may be handed at once when it joins the live flow.
-    pub fn most_to_join(&self, room: ChunkSize) -> usize {
-        match (room, self.settings.allowance.room()) {
-            (ChunkSize::Ahead, _) => MAX_JOIN,
-            (_, ChunkSize::Ahead) => CHUNK,
-            _ => SMALL,
+    /// Size of the next chunk. A client that takes nothing still fills the buffers on the way to it, so a stream gets large
+    /// chunks only after its client has taken more than that.
+    pub fn chunk_size(&self) -> ChunkSize {
+        match self.stream.settings.chunk_budget.chunk_size() {
+            ChunkSize::Ahead if self.stream.sent < PROOF => ChunkSize::Small,
+            chunk_size => chunk_size,
         }
     }
 
     /// Chunks that may wait for the client.
-    pub fn ahead(&self, room: ChunkSize) -> usize {
-        if room == ChunkSize::Ahead { self.settings.ahead } else { 0 }
+    pub fn ahead(&self, chunk_size: ChunkSize) -> usize {
+        if chunk_size == ChunkSize::Ahead { self.settings.ahead } else { 0 }
     }
 
     /// About how many bytes the next chunk has.
-    pub fn most(&self, room: ChunkSize) -> usize {
-        if room == ChunkSize::Ahead { self.settings.chunk_bytes } else { self.settings.chunk_bytes.min(SMALL) }
-    }
-
-    /// Frames that only this stream gets.
-    pub fn send(&mut self, frames: Vec<u8>) {
-        self.send_shared(self.settings.allowance.hold(frames));
-    }
-
-    /// With what was reserved while they were written.
-    pub fn send_paid(&mut self, frames: Vec<u8>, memory: Reservation) {
-        self.send_shared(self.settings.allowance.hold_paid(frames, memory));
-    }
-
-    /// Frames that others get as well.
-    pub fn send_shared(&mut self, frames: Bytes) {
-        self.sent += frames.len();
-        if !frames.is_empty() {
-            let chunk = self.encoder.chunk(frames);
-            self.settings.counts.delivered.add(chunk.records, chunk.bytes.len() as u64);
-            self.post.send(chunk);
-        }
+    pub fn most(&self, chunk_size: ChunkSize) -> usize {
+        if chunk_size == ChunkSize::Ahead { self.settings.chunk_bytes } else { self.settings.chunk_bytes.min(SMALL) }
     }
 
     /// What the next turn costs after one with this budget.
     pub fn weight_after(&self, budget: &TimeBudget) -> Weight {
-        if !self.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
+        if !self.stream.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
     }
 
-    /// Takes a turn that another stream has taken from the same place.
-    pub fn take_over(&mut self, done: TurnDone) {
-        self.encoder.take_over(done.encoder);
-        self.shared_pauses.reset();
-        (self.lag, self.failures, self.idle) = (done.lag.max(self.lag), 0, 0);
-        self.send_shared(done.chunk);
-    }
-
-    /// Tells a filtered stream where it is before a pause, whose length nobody knows.
+    /// Sends a checkpoint to a filtered stream before a pause, which can take long.
     pub fn checkpoint(&mut self) {
-        if !self.post.is_full() {
+        if !self.stream.sender.is_full() {
             let mut out = Vec::new();
-            self.encoder.checkpoint_if_passed(&mut out);
-            self.send(out);
+            self.stream.encoder.checkpoint_if_passed(&mut out);
+            self.stream.send(out);
         }
     }
 
-    /// All that was asked for is delivered.
+    /// Ends a stream that has delivered all that was requested.
     pub fn finish(mut self: Box<Self>) -> TurnOutcome {
-        if self.post.is_full() {
-            // The last id must not be lost: the next turn comes when the client has taken something.
+        if self.stream.sender.is_full() {
+            // The last id must be sent: the next turn comes when the client has taken a chunk.
             return TurnOutcome::Again(self);
         }
         let mut out = Vec::new();
-        self.encoder.complete(&mut out);
-        self.send(out);
-        self.post.complete();
+        self.stream.encoder.complete(&mut out);
+        self.stream.send(out);
+        self.stream.sender.complete();
         TurnOutcome::Done
     }
 
-    /// Tells the client why its stream ends.
+    /// Ends the stream with an error.
     pub fn fail(mut self: Box<Self>, error: &BrokerError) -> TurnOutcome {
-        let problem = self.encoder.problem(error);
-        self.send(problem);
-        self.post.complete();
+        let problem = self.stream.encoder.problem(error);
+        self.stream.send(problem);
+        self.stream.sender.complete();
         TurnOutcome::Done
     }
 
@@ -311,9 +203,9 @@ impl CatchUpTask {
         TurnOutcome::Later(self, pause)
     }
 
-    /// After an error: again after a pause where that can help, else the end.
+    /// Tries again after a pause where that can help; otherwise ends the stream.
     pub fn retry(mut self: Box<Self>, asked: LatencyTimer, error: &BrokerError) -> TurnOutcome {
-        self.settings.counts.failed(asked, error);
+        self.stream.settings.counts.failed(asked, error);
         if error.remedy() == Remedy::GiveUp {
             self.failures += 1;
             if self.failures >= TRIES || !matches!(error, BrokerError::Corrupt(_)) {
@@ -323,58 +215,47 @@ impl CatchUpTask {
         self.later()
     }
 
-    /// The leader of the want's epoch holds the record before the wanted offset.
-    pub fn confirm(&mut self, topic: usize, want: &FetchPosition) {
-        if want.last_epoch != NO_EPOCH {
-            self.confirmed.insert((topic, want.partition), want.leader_epoch);
-        }
-    }
-
-    pub fn is_confirmed(&self, topic: usize, partition: Partition, leader_epoch: i32) -> bool {
-        self.confirmed.get(&(topic, partition)) == Some(&leader_epoch)
-    }
-
-    /// Reads on later, with the memory that others have now.
+    /// Reads again later, when others have released memory.
     pub fn wait_for_memory(mut self: Box<Self>) -> TurnOutcome {
         self.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
         TurnOutcome::Later(self, MEMORY_PAUSE)
     }
 
-    /// Looks later whether another thread has taken the turn that the stream shares.
+    /// Checks later whether another thread has finished the turn that the stream shares.
     pub fn wait_for_shared_turn(mut self: Box<Self>) -> TurnOutcome {
         let pause = self.shared_pauses.pause(fastrand::f64());
         TurnOutcome::Later(self, pause)
     }
 
-    /// Looks soon again whether a topic that was there has come back; `first` is what the turn after that tries first.
+    /// Looks soon again whether a missing topic has come back; `first` is what the turn after that tries first.
     pub fn wait_for_return(mut self: Box<Self>, first: TurnStart) -> TurnOutcome {
         (self.phase, self.first) = (CatchUpPhase::LookingUp, first);
         TurnOutcome::Later(self, RETURN_PAUSE)
     }
 
-    /// Whether the stream waits for a topic that was there.
+    /// Whether the stream waits for a topic that existed before.
     pub fn waits_for_return(&self) -> bool {
-        self.topics.iter().any(|topic| matches!(topic, TopicState::Away(_)))
+        self.stream.topics.iter().any(|topic| matches!(topic, TopicState::Away(_)))
     }
 
-    /// Whether the stream goes on after what is in the log now.
+    /// Whether the stream continues after the records that are in the log now.
     pub fn may_join(&self) -> bool {
-        self.encoder.bounds.ends.is_none()
+        self.stream.encoder.bounds.ends.is_none()
     }
 
     /// What to fetch next, by leader; `None` where a partition has no known leader.
     pub fn wants(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
         let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
-        for (topic, info) in self.topics.iter().enumerate() {
+        for (topic, info) in self.stream.topics.iter().enumerate() {
             let Some(info) = info.here() else {
-                if !matches!(info, TopicState::Away(_)) && self.encoder.cursor.offsets(topic).next().is_some() {
-                    // It has come into being meanwhile.
+                if !matches!(info, TopicState::Away(_)) && self.stream.encoder.cursor.offsets(topic).next().is_some() {
+                    // It has been created meanwhile.
                     return None;
                 }
                 continue;
             };
-            for (partition, Position { next: offset, epoch }) in self.encoder.cursor.positions(topic) {
-                if self.encoder.has_ended(topic, partition) {
+            for (partition, Position { next: offset, epoch }) in self.stream.encoder.cursor.positions(topic) {
+                if self.stream.encoder.has_ended(topic, partition) {
                     continue;
                 }
                 let place = info.partitions.get(usize::try_from(partition).ok()?)?;

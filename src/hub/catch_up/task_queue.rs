@@ -1,31 +1,40 @@
-//! The jobs of the catch-up pool: those that wait for their turn, and those that wait for a time. Clients take turns, so
-//! that one with many streams delays another by one turn of each thread, not by all of its streams.
+//! The tasks of the catch-up pool: those that wait for their turn, and those that pause. Clients take turns, so that one with
+//! many streams delays another by one turn of each thread, not by all of its streams.
 
 use super::delayed::Delayed;
 use super::fair_queue::FairQueue;
-use super::task::{CatchUpTask, Waits, Weight};
-use crate::hub::{Rejected, lock};
+use super::task::CatchUpTask;
+use crate::hub::Rejected;
+use crate::hub::stream::state::Weight;
+use crate::sync::lock;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-pub struct JobQueue {
+pub struct TaskQueue {
     light: Mutex<FairQueue<Box<CatchUpTask>>>,
-    /// Those whose filters take long.
+    /// Tasks whose filters take long.
     pub heavy: Mutex<FairQueue<Box<CatchUpTask>>>,
-    /// A stream has one job at most, and one that is closed is dropped at its turn.
+    /// A stream has at most one task. The task of a closed stream is dropped at its turn.
     delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
-    /// While more jobs wait, no stream is opened.
+    /// While more tasks wait, no stream is opened.
     most: usize,
-    /// Wakes threads that wait: there is a job, or one is due before all others.
+    /// Wakes idle threads: a task was added, or one is due before all others.
     news: (Sender<()>, Receiver<()>),
-    /// Closed when the hub ends.
+    /// Closed when the hub shuts down.
     ended: Receiver<()>,
 }
 
-impl JobQueue {
+/// Whether a thread without a task waits for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    No,
+    ForWork,
+}
+
+impl TaskQueue {
     pub fn new(most: usize, threads: usize, ended: Receiver<()>) -> Self {
         Self {
             light: Mutex::new(FairQueue::new(usize::MAX)),
@@ -37,38 +46,38 @@ impl JobQueue {
         }
     }
 
-    /// For the first turn of a new stream.
-    pub fn open(&self, job: Box<CatchUpTask>) -> Result<(), Rejected> {
-        // The jobs of closed streams wait for their turn too.
+    /// Adds the task of a new stream.
+    pub fn open(&self, task: Box<CatchUpTask>) -> Result<(), Rejected> {
+        // Tasks of closed streams wait for their turn too.
         if self.waiting() >= self.most {
             return Err(Rejected::TooManyStreams);
         }
-        self.put_back(job);
+        self.put_back(task);
         Ok(())
     }
 
-    /// For another turn. Once the hub has ended, the job is dropped, and its stream ends.
-    pub fn put_back(&self, job: Box<CatchUpTask>) {
-        let queue = match job.weight {
+    /// Adds a task for another turn. After the shutdown of the hub the task is dropped, which ends its stream.
+    pub fn put_back(&self, task: Box<CatchUpTask>) {
+        let queue = match task.weight {
             Weight::Heavy => &self.heavy,
             Weight::Light => &self.light,
         };
-        lock(queue).push(job.post.client(), job);
+        lock(queue).push(task.stream.sender.client(), task);
         self.wake_a_thread();
     }
 
-    /// For another turn after a pause.
-    pub fn delay(&self, job: Box<CatchUpTask>, pause: Duration) {
+    /// Adds a task for another turn after a pause.
+    pub fn delay(&self, task: Box<CatchUpTask>, pause: Duration) {
         let due = Instant::now() + pause;
         let mut delayed = lock(&self.delayed);
         let first = delayed.peek().is_none_or(|first| due < first.0.due);
-        delayed.push(Reverse(Delayed { due, job }));
+        delayed.push(Reverse(Delayed { due, task }));
         if first {
             self.wake_a_thread();
         }
     }
 
-    /// The next light job. `None` when nothing is due, or something has changed.
+    /// Returns the next light task, or `None` when none is due or the queue has changed.
     pub fn next(&self, waits: Waits) -> Option<Box<CatchUpTask>> {
         let due = self.put_back_due();
         let next = lock(&self.light).pop();
@@ -83,28 +92,28 @@ impl JobQueue {
         }
     }
 
-    /// Puts back what is due. Returns when the next one is.
+    /// Puts back the tasks that are due. Returns when the next one is due.
     fn put_back_due(&self) -> Option<Instant> {
         let now = Instant::now();
         loop {
-            let job = {
+            let task = {
                 let mut delayed = lock(&self.delayed);
                 let due = delayed.peek()?.0.due;
                 if due > now {
                     return Some(due);
                 }
-                delayed.pop()?.0.job
+                delayed.pop()?.0.task
             };
-            self.put_back(job);
+            self.put_back(task);
         }
     }
 
-    /// Jobs that wait for their turn.
+    /// Number of tasks that wait for their turn.
     pub fn waiting(&self) -> usize {
         lock(&self.light).waiting() + lock(&self.heavy).waiting()
     }
 
-    /// Drops all jobs, and those that still come: a job that nobody takes would keep its stream open.
+    /// Drops all tasks, and all that are added later: a task that no thread takes would keep its stream open.
     pub fn close(&self) {
         lock(&self.light).close();
         lock(&self.heavy).close();
@@ -112,7 +121,18 @@ impl JobQueue {
     }
 
     fn wake_a_thread(&self) {
-        // As many as there are threads may wait already.
+        // If the channel is full, every thread is going to look anyway.
         let _ = self.news.0.try_send(());
     }
+}
+
+/// Parks a task in the mailbox of its stream until the client takes a chunk or waits for one.
+pub fn park(task: Box<CatchUpTask>, ahead: usize, tasks: &Arc<TaskQueue>) {
+    task.lag.waits();
+    let (sender, tasks) = (task.stream.sender.clone(), tasks.clone());
+    let resume = move || {
+        task.lag.resumes();
+        tasks.put_back(task);
+    };
+    sender.park(ahead, Box::new(resume));
 }

@@ -1,39 +1,41 @@
-//! Streams that leave a live feed: what they have not taken is given back, and they read on by themselves.
+//! Streams leave a live feed: chunks that their clients have not taken are taken back, and they read the log by
+//! themselves.
 
-use super::feed::{CHUNK, Feed, FeedState};
+use super::feed::{Evicted, Feed, FeedState};
 use crate::cursor::Cursor;
-use crate::hub::catch_up::task::{CatchUpTask, Company, Weight};
-use crate::hub::stream::chunk_budget::{ChunkSize, IDLE};
+use crate::hub::stream::chunk::StreamPosition;
+use crate::hub::stream::chunk_budget::{CHUNK, ChunkSize, IDLE};
 use crate::hub::stream::encoder::Encoder;
-use crate::hub::stream::mailbox::{MailboxSender, StreamPosition};
+use crate::hub::stream::mailbox::MailboxSender;
+use crate::hub::stream::state::{Company, StreamState, Weight};
 use std::time::Instant;
 
 impl Feed {
-    /// Streams that cannot take another chunk leave the live flow here, and read on by themselves from
-    /// the place where they are now.
+    /// Evicts streams whose mailbox has no space for another chunk.
     pub fn evict_full(&self, state: &mut FeedState) {
         self.evict(state, MailboxSender::is_full);
     }
 
-    /// What pays for the next chunk. While slow clients have the memory, those that have taken a lot have a reserve.
-    pub fn room(&self, state: &mut FeedState) -> ChunkSize {
-        let allowance = &self.settings.allowance;
-        if allowance.room() == ChunkSize::Ahead {
+    /// Returns how large the next chunk may be. While slow clients use up the budget, clients that have taken much have a
+    /// reserve.
+    pub fn chunk_size(&self, state: &mut FeedState) -> ChunkSize {
+        let chunk_budget = &self.settings.chunk_budget;
+        if chunk_budget.chunk_size() == ChunkSize::Ahead {
             return ChunkSize::Ahead;
         }
         self.evict_idle(state);
-        match allowance.reserve(CHUNK + CHUNK / 4) {
+        match chunk_budget.reserve(CHUNK + CHUNK / 4) {
             ChunkSize::Reserved { proof } if !state.members.iter().any(|member| member.has_taken(proof)) => {
                 ChunkSize::Small
             }
-            room => room,
+            chunk_size => chunk_size,
         }
     }
 
-    /// Memory is short: streams whose clients take nothing give back what waits for them.
+    /// Evicts streams whose clients take nothing, at most once per [`IDLE`]: memory is short.
     pub fn evict_idle(&self, state: &mut FeedState) {
-        if state.looked.elapsed() >= IDLE {
-            state.looked = Instant::now();
+        if state.idle_check.elapsed() >= IDLE {
+            state.idle_check = Instant::now();
             self.evict(state, MailboxSender::is_idle);
         }
     }
@@ -43,7 +45,7 @@ impl Feed {
         self.evict_behind(state, &end, Weight::Light, which);
     }
 
-    /// `end`: how far the log has been read.
+    /// Evicts streams that are behind `end`, the position up to which the log has been read.
     pub fn evict_behind(
         &self,
         state: &mut FeedState,
@@ -54,7 +56,7 @@ impl Feed {
         self.evict_from(&mut state.members, &state.encoder, (end, weight), which);
     }
 
-    /// `encoder`: where streams are for which nothing waits.
+    /// The same; a stream whose mailbox is empty continues at the position of `encoder`.
     pub fn evict_from(
         &self,
         members: &mut Vec<MailboxSender>,
@@ -65,25 +67,22 @@ impl Feed {
         let company = if weight == Weight::Heavy && members.len() > 1 { Company::SameFeed } else { Company::Alone };
         members.retain(|member| {
             if which(member) && !member.is_closed() {
-                let encoder = self.behind(encoder, member);
+                let encoder = take_back(encoder, member);
                 let behind = encoder.cursor.lag(end);
-                let mut job = CatchUpTask::behind(encoder, member.clone(), self.key.clone(), self.settings.clone());
-                (job.weight, job.company) = (weight, company);
-                job.place.is_behind_by(behind);
-                // It reads on when its client takes or wants something again.
-                member.park(job, 0);
+                let stream = StreamState::new(self.key.clone(), encoder, member.clone(), self.settings.clone());
+                (self.on_evict)(Evicted { stream, behind, weight, company });
                 return false;
             }
             !member.is_closed()
         });
     }
+}
 
-    /// Where a stream reads on: without the chunks that its client has not taken, which would be memory that it alone
-    /// keeps.
-    fn behind(&self, encoder: &Encoder, member: &MailboxSender) -> Encoder {
-        let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.clone() };
-        let mut own = encoder.at(Cursor::clone(&cursor));
-        own.bounds.remaining = remaining;
-        own
-    }
+/// Takes back the chunks that the client has not taken, which would be memory that it alone keeps. Returns an encoder
+/// at the position before them.
+fn take_back(encoder: &Encoder, member: &MailboxSender) -> Encoder {
+    let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.clone() };
+    let mut own = encoder.at(Cursor::clone(&cursor));
+    own.bounds.remaining = remaining;
+    own
 }

@@ -4,10 +4,10 @@ use super::registry::{Live, Wakeup};
 use super::tail::Tail;
 use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, NodeId, PartitionData, PartitionReader, Remedy};
 use crate::hub::counts::{HubCounts, LatencyTimer};
-use crate::hub::lock;
 use crate::hub::stream::gap::{LogChange, find_gap};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::sync::backoff::Backoff;
+use crate::sync::lock;
 use crate::sync::watchdog::{self, Worker};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use log::{Level, info, log, warn};
@@ -203,7 +203,7 @@ impl FetchLoop {
                     let tails = wants.iter().filter_map(|want| self.live.tail(&want.topic));
                     tails.for_each(|tail| self.live.fail(&tail, &error));
                 }
-                self.live.nudge(Wakeup::Metadata);
+                self.live.wake_refresher(Wakeup::Metadata);
                 pause
             }
         }
@@ -235,7 +235,7 @@ impl FetchLoop {
             BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. } => {
                 match find_gap(&*self.broker, &mut *self.reader, want, error) {
                     Ok(LogChange::Lost(loss)) => return self.live.jump(tail, want, loss),
-                    Ok(LogChange::AskAgain(at)) => return self.live.claim(tail, want, at.epoch),
+                    Ok(LogChange::FetchAgain(at)) => return self.live.claim(tail, want, at.epoch),
                     Ok(LogChange::InRange) => return,
                     Err(error) => error,
                 }
@@ -245,7 +245,7 @@ impl FetchLoop {
         match error {
             BrokerError::Recreated(_) | BrokerError::UnknownTopic(_) | BrokerError::UnknownPartition(_) => {
                 info!("{topic}/{partition}: {error}");
-                self.live.nudge(Wakeup::Metadata);
+                self.live.wake_refresher(Wakeup::Metadata);
             }
             // It is read again after the pause, by then with all that was kept.
             BrokerError::BudgetUsedUp => self.live.forget_recent(),
@@ -256,7 +256,7 @@ impl FetchLoop {
             }
             error => {
                 info!("{topic}/{partition}: {error}");
-                self.live.nudge(Wakeup::Metadata);
+                self.live.wake_refresher(Wakeup::Metadata);
             }
         }
     }

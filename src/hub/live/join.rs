@@ -1,66 +1,195 @@
-//! What lies between a stream's cursor and the live flow's place, and whether both are of one log.
+//! How a stream joins the live flow: it gets what lies between its cursor and the position of its feed, if that is still in
+//! memory and both are positions in one log.
 
-use super::feed::{Feed, FeedState};
-use super::tail::LogSpan;
-use crate::hub::catch_up::task::CatchUpTask;
+use super::attach::{attach, new_tail};
+use super::feed::{Feed, FeedState, FeedStatus, Join};
+use super::registry::{Live, Wakeup};
+use super::tail::Tail;
+use crate::hub::stream::chunk_budget::{CHUNK, ChunkSize, SMALL};
+use crate::hub::stream::encoder::{EncodeLimits, Flow};
+use crate::hub::stream::filter_input::FilterInput;
+use crate::hub::stream::log_span::LogSpan;
+use crate::hub::stream::state::{StreamState, TopicState};
+use crate::hub::stream::time_budget::TimeBudget;
 use crate::record::{NO_EPOCH, Partition, Position};
+use crate::sync::lock;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// The stretches between the job's cursor and the feed's.
-pub fn missing(
-    feed: &Feed,
-    state: &FeedState,
-    job: &mut CatchUpTask,
-) -> Result<Vec<(usize, Partition, Vec<LogSpan>)>, Apart> {
+/// Time that a filter may take while its feed waits for a stream that joins.
+const JOIN_TIME: Duration = Duration::from_millis(2);
+
+/// Bytes of records that a stream is sent at once when it joins. They are encoded while the feed waits, and a slow stream
+/// may be the only one that holds them.
+const MAX_JOIN: usize = 4 * CHUNK;
+
+/// The result of an attempt to join the live flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinOutcome {
+    Live,
+    /// The stream has delivered all that was requested.
+    Finished,
+    /// The records between the cursor and the live flow are not in memory, or there are too many of them.
+    Behind,
+    /// The cursor is ahead of the live flow.
+    Ahead,
+}
+
+/// The spans that a stream is missing, by topic and partition.
+type MissingSpans = Vec<(usize, Partition, Vec<LogSpan>)>;
+
+impl Live {
+    /// Adds the stream to its feed, if it is at the position of the feed or what is kept in memory leads there from its
+    /// cursor. Where this fails the stream may have moved towards the feed.
+    pub fn join(&self, stream: &mut StreamState, chunk_size: ChunkSize) -> JoinOutcome {
+        let Some((feed, tails)) = self.feed_for(stream) else { return JoinOutcome::Behind };
+        let mut state = feed.state();
+        if state.status == FeedStatus::Ended {
+            return JoinOutcome::Behind;
+        }
+        let missing = match missing(&tails, &state, stream) {
+            Ok(missing) => missing,
+            Err(outcome) => return outcome,
+        };
+        let most = most_to_join(stream, chunk_size);
+        if let Some(Join { from, records, chunk }) = &state.last_join
+            && *from == stream.encoder.cursor
+        {
+            stream.encoder.took_over(*records);
+            stream.send_shared(chunk.clone());
+        } else if missing.iter().flat_map(|(_, _, spans)| spans).map(LogSpan::memory).sum::<usize>() > most {
+            return JoinOutcome::Behind;
+        } else {
+            let from = stream.encoder.cursor.clone();
+            let (mut out, mut memory) = (Vec::new(), stream.settings.chunk_budget.nothing());
+            let budget = TimeBudget::new(JOIN_TIME);
+            for (topic, partition, spans) in missing {
+                for span in spans {
+                    let input = FilterInput::new(&tails[topic].name, partition, &span.batches).of(&span.epochs);
+                    let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
+                    if stream.encoder.records(&mut out, topic, &input, span.next, limits) == Flow::Finished {
+                        stream.send_paid(out, memory);
+                        stream.sender.complete();
+                        return JoinOutcome::Finished;
+                    }
+                    if stream.encoder.cursor.next(topic, partition).is_some_and(|at| at < span.next) {
+                        // Other streams wait for the feed while its filter runs, or its frames take too much memory.
+                        stream.send_paid(out, memory);
+                        return JoinOutcome::Behind;
+                    }
+                }
+            }
+            // The feed does not know which records this stream has passed over.
+            stream.encoder.checkpoint_if_passed(&mut out);
+            if !out.is_empty() {
+                let (records, chunk) = (stream.encoder.written(), stream.settings.chunk_budget.hold_paid(out, memory));
+                stream.send_shared(chunk.clone());
+                if stream.key.private.is_none() {
+                    state.last_join = Some(Join { from, records, chunk });
+                }
+            }
+        }
+        if stream.key.private.is_some() {
+            state.encoder.bounds = stream.encoder.bounds.clone();
+            state.encoder.begin_chunk();
+        }
+        state.join(stream.sender.clone());
+        JoinOutcome::Live
+    }
+
+    /// Returns the feed of the stream's key, with the tails of its topics. A new feed is at the position of the tails, or,
+    /// where no feed reads a partition yet, at the stream's cursor.
+    ///
+    /// `None`: the stream must look up its topics first.
+    fn feed_for(&self, stream: &StreamState) -> Option<(Arc<Feed>, Vec<Arc<Tail>>)> {
+        let mut registry = lock(&self.registry);
+        if let Some(feed) = registry.feeds.get(&stream.key)
+            && feed.state().status == FeedStatus::Open
+            && let Some(tails) = registry.tails_of(&stream.key)
+        {
+            return Some((feed.clone(), tails));
+        }
+        if stream.topics.iter().any(|topic| matches!(topic, TopicState::Unknown | TopicState::Away(_))) {
+            return None;
+        }
+        let tails: Vec<_> = (stream.encoder.cursor.topics().iter().zip(&stream.topics))
+            .map(|(topic, known)| {
+                let new = || Arc::new(new_tail(topic.name.clone(), known));
+                registry.tails.entry(topic.name.clone()).or_insert_with(new).clone()
+            })
+            .collect();
+        let encoder = stream.encoder.at(stream.encoder.cursor.clone());
+        let feed = Arc::new(Feed::new(stream.key.clone(), encoder, stream.settings.clone(), self.on_evict.clone()));
+        let mut state = feed.state();
+        for (topic, tail) in tails.iter().enumerate() {
+            attach(&feed, &mut state.encoder.cursor, topic, tail);
+        }
+        state.encoder.begin_chunk();
+        if self.is_closing() {
+            state.end();
+        }
+        drop(state);
+        registry.feeds.insert(stream.key.clone(), feed.clone());
+        drop(registry);
+        self.wake_refresher(Wakeup::Tails);
+        Some((feed, tails))
+    }
+}
+
+/// Bytes of records that the stream may be sent at once when it joins.
+fn most_to_join(stream: &StreamState, chunk_size: ChunkSize) -> usize {
+    match (chunk_size, stream.settings.chunk_budget.chunk_size()) {
+        (ChunkSize::Ahead, _) => MAX_JOIN,
+        (_, ChunkSize::Ahead) => CHUNK,
+        _ => SMALL,
+    }
+}
+
+/// Returns the spans between the cursor of the stream and that of the feed.
+fn missing(tails: &[Arc<Tail>], state: &FeedState, stream: &mut StreamState) -> Result<MissingSpans, JoinOutcome> {
     let flow = &state.encoder.cursor;
     let mut missing = Vec::new();
     for (topic, place) in flow.topics().iter().enumerate() {
-        let own = &job.encoder.cursor.topics()[topic];
+        let own = &stream.encoder.cursor.topics()[topic];
         if own.id.differs(place.id) {
-            return Err(Apart::Behind);
+            return Err(JoinOutcome::Behind);
         }
         if place.id.is_known() {
-            job.encoder.cursor.set_id(topic, place.id);
+            stream.encoder.cursor.set_id(topic, place.id);
         }
         let known = flow.offsets(topic).count();
-        if job.encoder.cursor.offsets(topic).count() > known {
-            return Err(Apart::Ahead);
+        if stream.encoder.cursor.offsets(topic).count() > known {
+            return Err(JoinOutcome::Ahead);
         }
-        let tail = &feed.tails[topic];
         for (partition, to) in flow.offsets(topic) {
-            let own = match job.encoder.cursor.position(topic, partition) {
+            let own = match stream.encoder.cursor.position(topic, partition) {
                 Some(own) => own,
                 None => {
-                    job.encoder.cursor.add_position(topic, 0);
+                    stream.encoder.cursor.add_position(topic, 0);
                     Position::from(0)
                 }
             };
             if own.next > to {
-                return Err(Apart::Ahead);
+                return Err(JoinOutcome::Ahead);
             }
-            let mut state = tail.state();
-            let pieces = match own.next < to {
-                true => state.recent(partition, own.next, to).ok_or(Apart::Behind)?,
+            let mut state = tails[topic].state();
+            let spans = match own.next < to {
+                true => state.recent(partition, own.next, to).ok_or(JoinOutcome::Behind)?,
                 false => Vec::new(),
             };
-            // The log may have been truncated and have grown again, for the flow or for the cursor.
-            let epoch = match pieces.first() {
+            // The log may have been truncated and have grown again, for the feed or for the cursor.
+            let epoch = match spans.first() {
                 Some(first) => first.epoch_at(own.next),
-                None => flow.position(topic, partition).map_or(NO_EPOCH, |place| place.epoch),
+                None => flow.position(topic, partition).map_or(NO_EPOCH, |position| position.epoch),
             };
-            let leader_epoch = state.partition(partition).map_or(-1, |place| place.leader_epoch);
-            if own.epoch != NO_EPOCH && own.epoch != epoch && !job.is_confirmed(topic, partition, leader_epoch) {
-                return Err(Apart::Behind);
+            let leader_epoch = state.partition(partition).map_or(-1, |partition| partition.leader_epoch);
+            if own.epoch != NO_EPOCH && own.epoch != epoch && !stream.is_confirmed(topic, partition, leader_epoch) {
+                return Err(JoinOutcome::Behind);
             }
-            if !pieces.is_empty() {
-                missing.push((topic, partition, pieces));
+            if !spans.is_empty() {
+                missing.push((topic, partition, spans));
             }
         }
     }
     Ok(missing)
-}
-
-/// Why a stream cannot join.
-pub enum Apart {
-    Behind,
-    Ahead,
 }

@@ -2,14 +2,12 @@
 //! owns the reading threads.
 
 use super::fetch_loop::LeaderFetcher;
-use super::registry::Live;
-use super::tail::{Tail, TailPartition, TailState};
+use super::registry::{Live, Wakeup};
+use super::tail::{Tail, TailState};
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
-use crate::hub::catch_up::opening::MISSES;
 use crate::hub::counts::LatencyTimer;
 use crate::hub::stream::encoder::CHECKPOINT_INTERVAL;
-use crate::record::NO_EPOCH;
 use crate::sync::backoff::Backoff;
 use crate::sync::watchdog;
 use crossbeam_channel::{Receiver, at, select};
@@ -18,16 +16,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Look-ups in a row that must miss a topic before its live streams wait for it.
+const MISSES: u32 = 2;
+
 /// How often a topic that streams wait for is looked up.
 const WAITING_REFRESH: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wakeup {
-    /// Tails came or changed: the readers must look again.
-    Tails,
-    /// Ask the broker for leaders, partitions and ids.
-    Metadata,
-}
 
 pub struct MetadataRefresher {
     pub live: Arc<Live>,
@@ -36,7 +29,9 @@ pub struct MetadataRefresher {
     /// How long a topic that was deleted is waited for.
     pub topic_patience: Duration,
     pub max_bytes: usize,
-    /// Closed when the hub ends.
+    /// Called whenever the live flow drops what it no longer needs.
+    pub also_tidy: Box<dyn Fn() + Send>,
+    /// Closed when the hub shuts down.
     pub ended: Receiver<()>,
 }
 
@@ -50,17 +45,18 @@ impl MetadataRefresher {
             let at_work = watchdog::busy();
             self.assign(&mut readers);
             drop(at_work);
-            let nudge = select! {
-                recv(self.live.nudges) -> nudge => nudge.ok(),
+            let wakeup = select! {
+                recv(self.live.wakeups) -> wakeup => wakeup.ok(),
                 recv(self.ended) -> _ => return,
                 recv(at(due.min(tidied + CHECKPOINT_INTERVAL))) -> now => now.ok().filter(|now| *now >= due).map(|_| Wakeup::Metadata),
             };
             // However seldom topics are looked up, and however often other things wake this thread.
-            if nudge == Some(Wakeup::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
+            if wakeup == Some(Wakeup::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
                 self.live.tidy();
+                (self.also_tidy)();
                 tidied = Instant::now();
             }
-            if nudge != Some(Wakeup::Metadata) {
+            if wakeup != Some(Wakeup::Metadata) {
                 due = due.min(Instant::now() + self.interval());
                 continue;
             }
@@ -184,16 +180,7 @@ impl MetadataRefresher {
             self.live.wait_for(tail);
         } else if !is_away {
             // A second look soon tells a deleted topic from one that is being recreated.
-            self.live.nudge(Wakeup::Metadata);
+            self.live.wake_refresher(Wakeup::Metadata);
         }
     }
-}
-
-/// The places of a topic's partitions from its beginning on.
-pub fn from_beginning(found: &TopicInfo, from: usize) -> impl Iterator<Item = TailPartition> + '_ {
-    found.partitions.iter().skip(from).map(|info| {
-        let mut place = TailPartition::unread(info);
-        place.jump(0, NO_EPOCH);
-        place
-    })
 }

@@ -1,34 +1,34 @@
-//! Topics that are gone, perhaps only for a moment: deleted, and maybe about to be recreated.
+//! Topics that are missing, perhaps only for a moment: deleted, and maybe about to be recreated.
 //!
-//! The streams of a topic that was there keep their places in it for a while. A topic that comes back under its own id
-//! (a broker that did not know it yet) goes on there; another one of its name is a gap. When the while is over, the
-//! places are given up, and a stream that has no other topic ends.
+//! The streams of a topic that existed keep their positions in it for a while. If the topic comes back under the same id (a
+//! broker did not know it yet), they continue there; another topic of the same name is a gap. After `topic_patience` the
+//! positions are discarded, and a stream that has no other topic ends.
 
 use super::feed::Feed;
 use super::registry::Live;
 use super::tail::{Tail, TailState};
 use crate::broker::BrokerError;
 use crate::cursor::IdTag;
-use crate::hub::lock;
 use crate::hub::subscription::Missing;
+use crate::sync::lock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 impl Live {
-    /// The topic is not there. Its streams are told, and read their other topics.
+    /// Tells the streams of a topic that it is missing; they read their other topics.
     pub fn wait_for(&self, tail: &Tail) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
             let mut state = tail.state();
             state.away_since = Some(Instant::now());
-            // Nobody is asked for its records; the leaders are set again when it is back.
-            state.partitions.iter_mut().for_each(|place| place.leader = None);
+            // No leader is asked for its records; the leaders are set again when it is back.
+            state.partitions.iter_mut().for_each(|partition| partition.leader = None);
             state.feeds.clone()
         };
         feeds.iter().for_each(|feed| feed.waits_for(&tail.name));
     }
 
-    /// The topic has been away for too long: its places are given up, and streams that have no other topic end.
+    /// Discards the positions in a topic that has been missing for too long, and ends streams that have no other topic.
     pub fn give_up(&self, tail: &Tail, error: &BrokerError) {
         let feeds = {
             let _in_order = lock(&tail.dispatch);
@@ -40,9 +40,13 @@ impl Live {
             feeds.iter().for_each(|feed| feed.recreated(&tail.name, IdTag::default(), 0));
             feeds
         };
-        let is_empty = |feed: &Arc<Feed>| feed.tails.iter().all(|tail| tail.state().partitions.is_empty());
-        let ends = feeds.iter().filter(|feed| feed.key.missing == Missing::Refuse && is_empty(feed));
-        ends.for_each(|feed| feed.fail(error));
+        let is_refused = |feed: &&Arc<Feed>| feed.key.missing == Missing::Refuse && self.has_no_partitions(feed);
+        feeds.iter().filter(is_refused).for_each(|feed| feed.fail(error));
+    }
+
+    fn has_no_partitions(&self, feed: &Feed) -> bool {
+        let tails = lock(&self.registry).tails_of(&feed.key);
+        tails.into_iter().flatten().all(|tail| tail.state().partitions.is_empty())
     }
 }
 

@@ -1,15 +1,15 @@
 //! One topic as the live flow reads it: where each partition stands, and the records that came last.
 
 use super::feed::Feed;
-use crate::broker::{FetchPosition, NodeId, PartitionInfo, TopicId};
-use crate::hub::catch_up::read_cache::MAX_AGE;
-use crate::hub::lock;
+use crate::broker::{FetchPosition, NodeId, PartitionInfo, TopicId, TopicInfo};
+use crate::hub::stream::log_span::{LogSpan, MAX_AGE};
 use crate::record::{Epoch, EpochSpan, NO_EPOCH, Offset, Partition, Records, TopicName};
+use crate::sync::lock;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long fetched stretches are kept for streams that come back.
+/// How long fetched spans are kept for streams that come back.
 const KEPT: Duration = Duration::from_secs(30);
 
 /// A topic that at least one feed reads.
@@ -48,40 +48,6 @@ pub struct TailPartition {
     recent_bytes: usize,
 }
 
-/// One fetched stretch of a partition; the next one begins where it ends.
-#[derive(Clone)]
-pub struct LogSpan {
-    pub from: Offset,
-    pub next: Offset,
-    /// The leader epoch of the record before `from`.
-    pub epoch_before: Epoch,
-    pub epochs: EpochSpan,
-    pub batches: Arc<Vec<Records>>,
-    pub read: Instant,
-    /// Of the leader that had it.
-    pub leader_epoch: i32,
-}
-
-impl LogSpan {
-    /// Bytes that it keeps in memory.
-    pub fn memory(&self) -> usize {
-        self.batches.iter().map(Records::memory).sum::<usize>() + self.epochs.memory() + size_of::<Self>()
-    }
-
-    /// The leader epoch of the record before `offset`, which is within the piece or where it begins.
-    pub fn epoch_at(&self, offset: Offset) -> Epoch {
-        self.epochs.before(offset).unwrap_or(self.epoch_before)
-    }
-
-    /// Whether the piece holds the wanted offset, and is of the log that the want claims to have read.
-    pub fn serves(&self, want: &FetchPosition) -> bool {
-        let claims = want.last_epoch != NO_EPOCH;
-        (self.from..self.next).contains(&want.offset)
-            && self.leader_epoch == want.leader_epoch
-            && (!claims || self.epoch_at(want.offset) == want.last_epoch)
-    }
-}
-
 impl Tail {
     pub fn new(name: TopicName, id: TopicId, partitions: Vec<TailPartition>) -> Self {
         let state = TailState { id, partitions, feeds: Vec::new(), misses: 0, away_since: None };
@@ -115,24 +81,24 @@ impl TailState {
         lags.max().unwrap_or(0)
     }
 
-    /// The fetched stretch that holds the wanted offset, if it is still here and was read from this leader, and how far
+    /// The fetched span that holds the wanted offset, if it is still here and was read from this leader, and how far
     /// the reading has come.
     pub fn recent_at(&self, want: &FetchPosition) -> Option<(LogSpan, Offset)> {
         let place = self.partitions.get(usize::try_from(want.partition).ok()?)?;
-        let piece = place.recent.get(place.recent.partition_point(|piece| piece.next <= want.offset))?;
+        let span = place.recent.get(place.recent.partition_point(|span| span.next <= want.offset))?;
         // Where leaders have no epochs, nobody tells a log that was cut short and written anew.
-        let is_of_its_log = want.leader_epoch >= 0 || piece.read.elapsed() < MAX_AGE;
-        (piece.serves(want) && is_of_its_log).then_some((piece.clone(), place.position?))
+        let is_of_its_log = want.leader_epoch >= 0 || span.read.elapsed() < MAX_AGE;
+        (span.serves(want) && is_of_its_log).then_some((span.clone(), place.position?))
     }
 
-    /// The fetched stretches that lead from `from` to `to` without a hole, if they are still here.
+    /// The fetched spans that lead from `from` to `to` without a hole, if they are still here.
     pub fn recent(&self, partition: Partition, from: Offset, to: Offset) -> Option<Vec<LogSpan>> {
         let recent = &self.partitions.get(usize::try_from(partition).ok()?)?.recent;
-        let first = recent.partition_point(|piece| piece.next <= from);
-        let pieces: Vec<_> = recent.iter().skip(first).take_while(|piece| piece.from < to).cloned().collect();
-        let begins = pieces.first().is_some_and(|piece| piece.from <= from);
-        let ends = pieces.last().is_some_and(|piece| piece.next == to);
-        (begins && ends).then_some(pieces)
+        let first = recent.partition_point(|span| span.next <= from);
+        let spans: Vec<_> = recent.iter().skip(first).take_while(|span| span.from < to).cloned().collect();
+        let begins = spans.first().is_some_and(|span| span.from <= from);
+        let ends = spans.last().is_some_and(|span| span.next == to);
+        (begins && ends).then_some(spans)
     }
 }
 
@@ -156,7 +122,7 @@ impl TailPartition {
         self.position == Some(want.offset) && self.epoch == want.last_epoch
     }
 
-    /// Keeps a stretch and moves to its end; the oldest stretches leave when more than `most` bytes are kept.
+    /// Keeps a span and moves to its end; the oldest spans leave when more than `most` bytes are kept.
     pub fn advance(
         &mut self,
         next: Offset,
@@ -167,10 +133,10 @@ impl TailPartition {
     ) {
         let Some(from) = self.position.replace(next) else { return };
         let epoch_before = self.epoch;
-        let piece = LogSpan { from, next, epoch_before, epochs, batches, read: Instant::now(), leader_epoch };
-        self.epoch = piece.epoch_at(next);
-        self.recent_bytes += piece.memory();
-        self.recent.push_back(piece);
+        let span = LogSpan { from, next, epoch_before, epochs, batches, read: Instant::now(), leader_epoch };
+        self.epoch = span.epoch_at(next);
+        self.recent_bytes += span.memory();
+        self.recent.push_back(span);
         self.failures = 0;
         // The last one stays, or streams could join a busy partition only by luck.
         while self.recent_bytes > most && self.recent.len() > 1 {
@@ -178,7 +144,7 @@ impl TailPartition {
         }
     }
 
-    /// Forgets stretches that were read too long ago: the log may have lost them by now, and nobody comes back for them.
+    /// Forgets spans that were read too long ago: the log may have lost them by now, and nobody comes back for them.
     pub fn forget_old(&mut self, now: Instant) {
         while self.recent.front().is_some_and(|oldest| now.saturating_duration_since(oldest.read) > KEPT) {
             self.drop_oldest();
@@ -203,4 +169,13 @@ impl TailPartition {
         self.forget();
         self.failures = 0;
     }
+}
+
+/// The partitions of a topic from number `first` on, to be read from their beginning.
+pub fn from_beginning(found: &TopicInfo, first: usize) -> impl Iterator<Item = TailPartition> + '_ {
+    found.partitions.iter().skip(first).map(|info| {
+        let mut partition = TailPartition::unread(info);
+        partition.jump(0, NO_EPOCH);
+        partition
+    })
 }

@@ -1,39 +1,43 @@
-//! What streams hold for their clients beyond a small chunk each: bounded over all of them, so that a thousand clients
-//! that take nothing cost a thousand small chunks and not much more.
+//! Bounds what streams hold for their clients beyond a small chunk each, over all streams, so that a thousand clients that
+//! take nothing cost a thousand small chunks and not much more.
 //!
-//! Slow clients can use all of it but a reserve, which is for live streams whose clients have taken much. Where such a client
-//! stops, what waits in its mailbox is taken back once it has taken nothing between two looks, which are 5 s apart at most.
-//! Only the chunk that is being written is left, until its client has taken it or is closed: after `--stall-timeout`, in
-//! which it must take 16 KiB (`http::io`, and `http::server::unread` for HTTP/2).
+//! Slow clients can use all of it except a reserve for live streams whose clients have taken much. If such a client stops,
+//! the chunks in its mailbox are taken back once it has taken nothing between two checks, which are at most 5 s apart. Only
+//! the chunk that is being written remains, until the client has taken it or is disconnected for taking less than 16 KiB
+//! within the stall timeout (`http`).
 
 use crate::sync::memory_budget::{MemoryBudget, Reservation, Share};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What any stream may hold, whatever the others do.
+/// Bytes that any stream may hold, whatever the others hold.
 pub const SMALL: usize = 16 << 10;
 
-/// More than what lies between us and a client that takes nothing.
+/// About how many bytes one chunk of a feed has. A fetched span can take many chunks; a stream joins only at its end.
+pub const CHUNK: usize = 128 << 10;
+
+/// More bytes than the buffers between the bridge and a client that takes nothing hold on most networks.
 pub const PROOF: usize = 512 << 10;
-/// More than that even on one machine, where Linux took 4.2 MB.
+
+/// More bytes than such buffers hold even on one machine, where Linux buffered 4.2 MB.
 const SURE_PROOF: usize = 8 << 20;
 
-/// Between looks whether clients take anything, while memory is short.
+/// Interval of checks whether clients take anything while memory is short.
 pub const IDLE: Duration = Duration::from_secs(1);
 
-/// How much the next chunk may be.
+/// How large the next chunk may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkSize {
-    /// As large as is good for the speed, and before the client has taken the last one.
+    /// Large, and written before the client has taken the last one.
     Ahead,
-    /// As large, out of the reserve: for live streams whose clients have taken so many bytes.
+    /// Large and paid from the reserve, for live streams whose clients have taken `proof` bytes.
     Reserved { proof: usize },
-    /// Small, once the client has taken the last one.
+    /// Small, and written once the client has taken the last one.
     Small,
 }
 
-/// Counts what chunks have beyond [`SMALL`], until the last of their bytes is dropped.
+/// Counts the bytes of chunks beyond [`SMALL`], until the last reference to a chunk is dropped.
 #[derive(Debug, Clone)]
 pub struct ChunkBudget {
     chunks: Arc<Share>,
@@ -42,8 +46,8 @@ pub struct ChunkBudget {
 }
 
 impl ChunkBudget {
-    /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. Single larger records
-    /// may use the rest of the share.
+    /// `most`: bytes beyond [`SMALL`] that chunks may have together before streams get small ones. Single larger records can
+    /// use the rest of the share.
     pub fn new(memory: &MemoryBudget, most: usize) -> Self {
         Self { chunks: memory.chunks.clone(), most, reserve: memory.live_chunks.clone() }
     }
@@ -53,38 +57,39 @@ impl ChunkBudget {
         self.chunks.used()
     }
 
-    pub fn room(&self) -> ChunkSize {
+    /// Size of the next chunk of a stream that catches up.
+    pub fn chunk_size(&self) -> ChunkSize {
         match self.held() {
             held if held < self.most => ChunkSize::Ahead,
             _ => ChunkSize::Small,
         }
     }
 
-    /// The reserve, where a chunk of so many bytes fits. Half of it is for clients that have surely taken much.
+    /// Returns `Reserved` if a chunk of this size fits into the reserve. Half of it is for clients that certainly read.
     pub fn reserve(&self, chunk: usize) -> ChunkSize {
         let proof = if self.reserve.used() < self.reserve.limit() / 2 { PROOF } else { SURE_PROOF };
         if self.reserve.has_free(chunk) { ChunkSize::Reserved { proof } } else { ChunkSize::Small }
     }
 
-    /// For frames yet to be written.
+    /// An empty reservation, for frames that are about to be written.
     pub fn nothing(&self) -> Reservation {
         self.chunks.empty_reservation()
     }
 
-    /// The same for a live feed.
-    pub fn nothing_in(&self, room: ChunkSize) -> Reservation {
-        match room {
+    /// An empty reservation for a chunk of a live feed.
+    pub fn nothing_in(&self, chunk_size: ChunkSize) -> Reservation {
+        match chunk_size {
             ChunkSize::Reserved { .. } => self.reserve.empty_reservation(),
             ChunkSize::Ahead | ChunkSize::Small => self.nothing(),
         }
     }
 
-    /// Frames that are small.
+    /// Counts frames that need no reservation while they are written.
     pub fn hold(&self, frames: Vec<u8>) -> Bytes {
         self.hold_paid(frames, self.nothing())
     }
 
-    /// Frames, with what was reserved while they were written.
+    /// Counts frames that `memory` was reserved for while they were written.
     pub fn hold_paid(&self, mut frames: Vec<u8>, mut memory: Reservation) -> Bytes {
         frames.shrink_to_fit();
         if frames.len() <= SMALL {
@@ -114,14 +119,14 @@ mod tests {
     fn chunks_that_wait_for_a_client_count_in_the_memory_budget() {
         let memory = MemoryBudget::default();
         let share = &memory.chunks;
-        let allowance = ChunkBudget::new(&memory, 100);
-        let small = allowance.hold(vec![0; SMALL]);
-        assert_eq!((share.used(), allowance.room()), (0, ChunkSize::Ahead));
-        let large = allowance.hold(vec![0; SMALL + 150]);
-        assert_eq!((share.used(), allowance.room()), (150, ChunkSize::Small));
-        let larger = allowance.hold(vec![0; SMALL + 50]);
-        assert_eq!((share.used(), allowance.room()), (200, ChunkSize::Small));
+        let chunk_budget = ChunkBudget::new(&memory, 100);
+        let small = chunk_budget.hold(vec![0; SMALL]);
+        assert_eq!((share.used(), chunk_budget.chunk_size()), (0, ChunkSize::Ahead));
+        let large = chunk_budget.hold(vec![0; SMALL + 150]);
+        assert_eq!((share.used(), chunk_budget.chunk_size()), (150, ChunkSize::Small));
+        let larger = chunk_budget.hold(vec![0; SMALL + 50]);
+        assert_eq!((share.used(), chunk_budget.chunk_size()), (200, ChunkSize::Small));
         drop((small, large, larger));
-        assert_eq!((share.used(), allowance.held()), (0, 0));
+        assert_eq!((share.used(), chunk_budget.held()), (0, 0));
     }
 }

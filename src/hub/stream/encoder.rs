@@ -1,8 +1,8 @@
-//! Records to the bytes of one kind of stream, and the cursor that goes with them.
+//! Encodes records as the bytes of one kind of stream, and keeps the cursor in step with them.
 
+use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::filter_input::FilterInput;
 use super::gap::Loss;
-use super::mailbox::{Chunk, Replayable, StreamPosition};
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
@@ -14,32 +14,33 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Offsets that a stream may pass without a record before a checkpoint says how far it is.
+/// Offsets that a stream may pass without a record before it gets a checkpoint.
 const CHECKPOINT_OFFSETS: u64 = 1000;
-/// How long it may pass them before.
+/// How long a stream may pass offsets without a record before it gets a checkpoint.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// By topic and partition.
+/// The offset to stop before, by topic and partition.
 pub type Ends = HashMap<(usize, Partition), Offset>;
 
-/// Where a stream ends by itself.
+/// Where a stream ends.
 #[derive(Debug, Clone, Default)]
 pub struct Bounds {
-    /// Records still to be delivered.
+    /// Records that the stream may still deliver; `None` without a limit.
     pub remaining: Option<u64>,
-    /// The offset to stop before, by topic and partition. Partitions that are not named do not count.
+    /// `None` for a stream that continues with new records. Partitions that are not listed have ended.
     pub ends: Option<Ends>,
-    /// Partitions whose cursor is at or past the end already, and whose log has not confirmed it yet. A log that was
-    /// truncated answers a fetch there with an error, which is a gap to report before the stream ends.
+    /// Partitions whose cursor is at or past the end, which their log has not confirmed yet. If the log was truncated, a
+    /// fetch there fails, and the gap must be reported before the stream ends.
     pub unconfirmed: HashSet<(usize, Partition)>,
 }
 
+/// Whether the stream continues after a call of [`Encoder::records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     GoesOn,
-    /// The stream has delivered all that it was asked for.
+    /// The stream has delivered all that was requested.
     Finished,
-    /// The next record is too large for the memory that there is.
+    /// There is not enough memory for the next record.
     Short(Shortage),
 }
 
@@ -47,43 +48,42 @@ pub enum Flow {
 pub struct EncodeLimits<'l> {
     /// Bytes after which no further record is written.
     pub most: usize,
-    /// What filters may take.
+    /// Time that filters may take.
     pub budget: &'l TimeBudget,
-    /// Pays for a record that takes much more than `most`, before it is written.
+    /// Grows, before it is written, for a record that takes much more than `most`.
     pub memory: &'l mut Reservation,
 }
 
 impl EncodeLimits<'_> {
-    /// Bytes that are not paid for here: a chunk, and what its last record may take beyond it.
+    /// Bytes that need no reservation: a chunk, and the part of its last record beyond it.
     fn unpaid(&self) -> usize {
         self.most.saturating_add(self.most / 4)
     }
 }
 
-/// Whether an id has said that the stream is complete.
+/// Whether an id has marked the stream as complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Completion {
-    Untold,
-    Told,
+    Pending,
+    Sent,
 }
 
 /// Writes frames and keeps the cursor in step with them.
 #[derive(Clone)]
 pub struct Encoder {
     pub cursor: Cursor,
-    /// Behind the last chunk.
+    /// After the last chunk.
     sent: StreamPosition,
-    /// What was written since.
-    holds: Replayable,
-    /// How many records that is.
+    /// Whether the frames since the last chunk can be written again.
+    replayable: Replayable,
+    /// Records since the last chunk.
     written: u64,
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
     pub bounds: Bounds,
-    /// Offsets passed since the last id was written: records that the filter left out, and what is never delivered
-    /// (transaction markers, aborted records, compaction holes).
+    /// Offsets passed since the last id: filtered records, transaction markers, aborted records, compaction holes.
     passed: u64,
-    /// When the first of them was seen.
+    /// When the first of them was passed.
     passing_since: Option<Instant>,
     completion: Completion,
 }
@@ -91,11 +91,11 @@ pub struct Encoder {
 impl Encoder {
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
         let sent = StreamPosition { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
-        let completion = Completion::Untold;
+        let completion = Completion::Pending;
         Self {
             cursor,
             sent,
-            holds: Replayable::Records,
+            replayable: Replayable::Yes,
             written: 0,
             filter,
             format,
@@ -106,71 +106,71 @@ impl Encoder {
         }
     }
 
-    /// Goes on at another place.
+    /// Continues at another position.
     pub fn move_to(&mut self, cursor: Cursor) {
         self.cursor = cursor;
-        self.nothing_owed();
+        self.begin_chunk();
     }
 
-    /// The next chunk begins at the cursor: what came before it was not written for anybody.
-    pub fn nothing_owed(&mut self) {
-        self.sent = self.stand();
+    /// Begins the next chunk at the cursor: no stream needs what came before it.
+    pub fn begin_chunk(&mut self) {
+        self.sent = self.position();
         self.written = 0;
     }
 
-    /// What was written since the last chunk.
+    /// Returns a chunk of the frames since the last one.
     pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
-        let now = self.stand();
+        let now = self.position();
         let from = std::mem::replace(&mut self.sent, now);
-        let holds = std::mem::replace(&mut self.holds, Replayable::Records);
-        Chunk { bytes: bytes.into(), records: std::mem::take(&mut self.written), from, holds }
+        let replayable = std::mem::replace(&mut self.replayable, Replayable::Yes);
+        Chunk { bytes: bytes.into(), records: std::mem::take(&mut self.written), from, replayable }
     }
 
-    /// Records that the next chunk holds.
+    /// Records in the next chunk.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// So many records that the next chunk holds were written by another.
+    /// Counts records that another encoder has written for the next chunk.
     pub fn took_over(&mut self, records: u64) {
         self.written += records;
     }
 
-    /// Whether the next chunk says nothing that is said only once.
-    pub fn holds_records_only(&self) -> bool {
-        self.holds == Replayable::Records
+    /// Whether all frames of the next chunk can be written again.
+    pub fn is_replayable(&self) -> bool {
+        self.replayable == Replayable::Yes
     }
 
-    /// Moves to where another of the same filter and format came from the same place, whose bytes are the next chunk.
+    /// Moves to the position of an encoder that wrote the next chunk from the same position, with the same filter and format.
     pub fn take_over(&mut self, other: Self) {
         let sent = self.sent.clone();
         *self = Self { sent, ..other };
     }
 
-    fn stand(&self) -> StreamPosition {
+    fn position(&self) -> StreamPosition {
         StreamPosition { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
     }
 
-    /// Another at another place, of the same filter and format, without bounds.
+    /// Creates an encoder at another position, with the same filter and format, without bounds.
     pub fn at(&self, cursor: Cursor) -> Self {
         Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds::default())
     }
 
-    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`; or, once `out` holds
-    /// `most` bytes, only behind the last record that was written; or, once a filter has spent the budget, only behind
-    /// the last record that it has seen, which is one at least; or only to a record that there is no memory for.
+    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier after a record,
+    /// if `out` has `most` bytes; after a record that the filter has seen (at least one), if the filter has spent the budget;
+    /// before a record, if there is no memory for it.
     pub fn records(
         &mut self,
         out: &mut Vec<u8>,
         topic: usize,
-        candidates: &FilterInput<'_>,
+        input: &FilterInput<'_>,
         next: Offset,
         mut limits: EncodeLimits<'_>,
     ) -> Flow {
-        let partition = candidates.partition;
+        let partition = input.partition;
         let Some(place) = self.cursor.position(topic, partition) else { return Flow::GoesOn };
         let from = place.next;
-        let read_to = |next| Position { next, epoch: candidates.epochs.before(next).unwrap_or(place.epoch) };
+        let read_to = |next| Position { next, epoch: input.epochs.before(next).unwrap_or(place.epoch) };
         self.bounds.unconfirmed.remove(&(topic, partition));
         if self.is_finished() {
             return Flow::Finished;
@@ -179,7 +179,7 @@ impl Encoder {
         let uses_ids = self.format.uses_ids();
         let (mut seen, is_filtered) = (0, !self.filter.is_empty());
         // A batch may begin before the cursor.
-        let wanted = candidates.records().enumerate().skip_while(|(_, r)| r.offset < from);
+        let wanted = input.records().enumerate().skip_while(|(_, r)| r.offset < from);
         for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
             if out.len() >= limits.most {
                 return Flow::GoesOn;
@@ -189,10 +189,10 @@ impl Encoder {
                 return Flow::GoesOn;
             }
             seen += 1;
-            if !candidates.matches(&self.filter, number, &record) {
+            if !input.matches(&self.filter, number, &record) {
                 continue;
             }
-            if let Err(shortage) = self.make_room(out, &record, &mut limits) {
+            if let Err(shortage) = self.reserve(out, &record, &mut limits) {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::Short(shortage);
             }
@@ -201,13 +201,13 @@ impl Encoder {
             let id = if !uses_ids {
                 ""
             } else if self.bounds.remaining == Some(1) || (record.offset + 1 >= end && self.is_finished()) {
-                self.completion = Completion::Told;
+                self.completion = Completion::Sent;
                 last_id = self.cursor.complete_text();
                 &last_id
             } else {
                 self.cursor.text()
             };
-            self.format.record(out, candidates.topic, partition, &record, id);
+            self.format.record(out, input.topic, partition, &record, id);
             self.written += 1;
             self.passed = 0;
             if let Some(remaining) = &mut self.bounds.remaining {
@@ -217,20 +217,20 @@ impl Encoder {
                 }
             }
         }
-        // Behind a stream's end lie records that it has not seen, and may come back for.
+        // The stream may be resumed later for the records after its end.
         let here = self.cursor.next(topic, partition).unwrap_or(from);
         self.pass_to(topic, partition, read_to(next.min(end).max(here)), out);
         if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
     }
 
-    /// Reserves memory for a record that does not fit, and allocates it.
-    fn make_room(
+    /// Reserves and allocates memory for a record that does not fit.
+    fn reserve(
         &mut self,
         out: &mut Vec<u8>,
         record: &RecordRef<'_>,
         limits: &mut EncodeLimits<'_>,
     ) -> Result<(), Shortage> {
-        /// What an id may grow by with one record.
+        /// Bytes by which one record can make an id longer.
         const ID_GROWTH: usize = 64;
         let id = if self.format.uses_ids() { self.cursor.text().len() + ID_GROWTH } else { 0 };
         let unpaid = limits.unpaid();
@@ -248,7 +248,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Moves the cursor over what the stream does not get.
+    /// Moves the cursor over offsets that the stream does not get.
     fn pass_to(&mut self, topic: usize, partition: Partition, to: Position, out: &mut Vec<u8>) {
         let here = self.cursor.next(topic, partition).unwrap_or(to.next);
         self.cursor.set(topic, partition, to);
@@ -267,35 +267,34 @@ impl Encoder {
         }
     }
 
-    /// Writes where the stream is.
+    /// Writes the id of the current position.
     pub fn checkpoint(&mut self, out: &mut Vec<u8>) {
         self.passed = 0;
         self.passing_since = None;
         if !self.format.uses_ids() {
             return;
         }
-        self.holds = Replayable::Words;
+        self.replayable = Replayable::No;
         self.format.checkpoint(out, self.cursor.text());
     }
 
-    /// Writes where the stream is, if it has passed offsets since the last id.
+    /// Writes the id of the current position, if the stream has passed offsets since the last one.
     pub fn checkpoint_if_passed(&mut self, out: &mut Vec<u8>) {
         if self.passed > 0 {
             self.checkpoint(out);
         }
     }
 
-    /// Writes the id of a stream that has delivered all it was asked for, so that a client that reconnects by itself
-    /// is told to stop. The last record has it already, where one is at the end.
+    /// Writes the id that tells a reconnecting client to stop, unless the last record had it.
     pub fn complete(&mut self, out: &mut Vec<u8>) {
-        if self.completion == Completion::Untold && self.format.uses_ids() {
+        if self.completion == Completion::Pending && self.format.uses_ids() {
             self.passed = 0;
-            self.holds = Replayable::Words;
+            self.replayable = Replayable::No;
             self.format.complete(out, &self.cursor.complete_text());
         }
     }
 
-    /// Refuses an id that its client could not send back.
+    /// Rejects an id that is too long for the client to send back.
     pub fn check_id(&mut self, most: usize) -> Result<(), BrokerError> {
         if !self.format.uses_ids() {
             return Ok(());
@@ -303,7 +302,7 @@ impl Encoder {
         self.cursor.check_length(most).map_err(|too_long| BrokerError::IdTooLong(too_long.to_string()))
     }
 
-    /// Says that records are missing, and moves the cursor to where the log goes on.
+    /// Writes a gap, and moves the cursor to where the log continues.
     pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
         let Some(from) = self.cursor.next(topic, partition) else { return };
         let name = self.cursor.topics()[topic].name.clone();
@@ -313,28 +312,28 @@ impl Encoder {
         if to < from
             && let Some(end) = self.bounds.ends.as_mut().and_then(|ends| ends.get_mut(&(topic, partition)))
         {
-            // What the log has lost does not come any more.
+            // The stream does not wait for records that the log has lost.
             *end = (*end).min(log_end);
         }
         self.bounds.unconfirmed.remove(&(topic, partition));
         self.passed = 0;
-        self.holds = Replayable::Words;
+        self.replayable = Replayable::No;
         self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
     }
 
-    /// Says that all places in a topic are gone, and moves the cursor to the beginning of the topic that
-    /// took its name. The places change before the first frame is written: no id mixes both topics.
+    /// Writes a gap for each partition of a topic that was deleted, and moves the cursor to the beginning of the topic that
+    /// replaced it. The cursor changes before the first frame is written, so that no id mixes both topics.
     pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
         let lost: Vec<_> = self.cursor.offsets(topic).collect();
         self.cursor.set_id(topic, id);
         self.cursor.clear(topic);
         self.grow(topic, partitions);
         if let Some(ends) = &mut self.bounds.ends {
-            // They were another topic's.
+            // They belonged to the old topic.
             ends.retain(|(of, _), _| *of != topic);
         }
         self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
-        self.holds = Replayable::Words;
+        self.replayable = Replayable::No;
         let name = self.cursor.topics()[topic].name.clone();
         for (partition, from) in lost {
             let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
@@ -342,7 +341,7 @@ impl Encoder {
         }
     }
 
-    /// Adds the places of partitions that the cursor does not know yet, at their beginning.
+    /// Adds partitions that the cursor does not have yet, at their beginning.
     pub fn grow(&mut self, topic: usize, partitions: usize) {
         while let Some(next) = self.cursor.next_partition(topic)
             && (next as usize) < partitions
@@ -351,30 +350,32 @@ impl Encoder {
         }
     }
 
+    /// The last frame of a stream that ends with this error.
     pub fn problem(&self, error: &BrokerError) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.problem(&mut out, error);
         out
     }
 
+    /// The frame that says that a topic does not exist yet.
     pub fn waiting(&self, topic: usize) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.waiting(&mut out, &self.cursor.topics()[topic].name);
         out
     }
 
-    /// Whether all that was asked for is delivered: so many records, or every partition up to its end.
+    /// Whether all that was requested is delivered: a number of records, or every partition up to its end.
     pub fn is_finished(&self) -> bool {
         let at_ends = |ends: &HashMap<_, _>| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
         self.bounds.remaining == Some(0) || self.bounds.ends.as_ref().is_some_and(at_ends)
     }
 
-    /// Whether a partition has nothing more for this stream.
+    /// Whether this stream gets no more records of a partition.
     pub fn has_ended(&self, topic: usize, partition: Partition) -> bool {
         self.is_at_end(topic, partition) && !self.bounds.unconfirmed.contains(&(topic, partition))
     }
 
-    /// Ends the stream only once the logs have confirmed the ends that the cursor has reached already.
+    /// Makes the stream wait until the logs have confirmed the ends that the cursor has reached already.
     pub fn confirm_ends(&mut self) {
         let ends = self.bounds.ends.iter().flatten().map(|(place, _)| *place);
         let reached = ends.filter(|(topic, partition)| self.is_at_end(*topic, *partition));

@@ -1,4 +1,4 @@
-//! Records that filters choose from, and what filters have read of them so far.
+//! Records for filters, with what filters have parsed of them so far.
 
 use crate::cel::{Document, Expression};
 use crate::hub::subscription::Filter;
@@ -7,50 +7,50 @@ use log::error;
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Bytes of records that are kept as filters have read them, for the filters still to come. Parsed, a value may take
-/// some thirty times its bytes. Of the records beyond, each filter reads what it needs.
-const MAX_KEPT: usize = 4 << 20;
+/// Bytes of records that are kept in parsed form for further filters. A parsed value can take thirty times its bytes.
+/// Beyond this, each filter parses what it needs.
+const MAX_PARSED: usize = 4 << 20;
 
 static NO_EPOCHS: EpochSpan = EpochSpan::NONE;
 
-/// One stretch of one partition.
+/// The records of one span of one partition.
 pub struct FilterInput<'r> {
     pub topic: &'r TopicName,
     pub partition: Partition,
     batches: &'r [Records],
     pub epochs: &'r EpochSpan,
-    /// Bytes that may be kept.
+    /// Bytes of records that may be kept in parsed form.
     most: usize,
-    /// By the records' numbers; made when the first condition is asked.
+    /// In the order of the records; created for the first condition.
     documents: OnceCell<Vec<Document<'r>>>,
 }
 
 impl<'r> FilterInput<'r> {
-    /// For one feed or job.
+    /// Records without leader epochs, for one feed or task.
     pub fn new(topic: &'r TopicName, partition: Partition, batches: &'r [Records]) -> Self {
         Self { topic, partition, batches, epochs: &NO_EPOCHS, most: 0, documents: OnceCell::new() }
     }
 
-    /// Written under these leader epochs.
+    /// Adds the leader epochs under which the records were written.
     pub fn of(self, epochs: &'r EpochSpan) -> Self {
         Self { epochs, ..self }
     }
 
-    /// For feeds with so many conditions: with more than one it pays to keep what was read.
+    /// Shares the records among feeds with this many conditions: with more than one it pays to keep what was parsed.
     pub fn shared(self, conditions: usize) -> Self {
-        Self { most: if conditions > 1 { MAX_KEPT } else { 0 }, ..self }
+        Self { most: if conditions > 1 { MAX_PARSED } else { 0 }, ..self }
     }
 
     pub fn records(&self) -> impl Iterator<Item = RecordRef<'r>> + use<'r> {
         self.batches.iter().flat_map(Records::iter)
     }
 
-    /// Bytes of its records.
+    /// Bytes of the records.
     pub fn memory(&self) -> usize {
         self.batches.iter().map(Records::memory).sum()
     }
 
-    /// Whether a stream of this filter wants the record of this number.
+    /// Whether the record with this index matches a filter.
     pub fn matches(&self, filter: &Filter, number: usize, record: &RecordRef<'r>) -> bool {
         filter.may_match(record)
             && filter.condition.as_ref().is_none_or(|condition| match self.documents().get(number) {
@@ -76,7 +76,7 @@ impl<'r> FilterInput<'r> {
     }
 }
 
-/// A condition must not end the thread that all streams share, so a panic is a record that does not match.
+/// Evaluates a condition. After a panic the record does not match, so that the thread, which serves all streams, survives.
 fn is_true(condition: &Expression, document: &Document<'_>) -> bool {
     catch_unwind(AssertUnwindSafe(|| condition.is_true(document))).unwrap_or_else(|_| {
         error!("where={condition} panicked on a record; please report this");
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn stretch(records: usize, value_bytes: usize) -> Vec<Records> {
+    fn span(records: usize, value_bytes: usize) -> Vec<Records> {
         let mut data = Vec::new();
         let ranges: Vec<_> = (0..records)
             .map(|n| {
@@ -105,20 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn records_match_the_same_whether_what_was_read_is_kept_or_not() {
+    fn records_match_the_same_whether_parsed_values_are_kept_or_not() {
         let topic = TopicName::new("t").unwrap();
         let condition = Some(Arc::new(Expression::compile("value.n % 3 == 1 && offset == value.n").unwrap()));
         let filter = Filter { condition, ..Filter::default() };
-        let batches = stretch(600, 10_000);
-        let wanted = |candidates: FilterInput<'_>| -> (Vec<i64>, usize) {
-            let records = candidates.records().enumerate();
-            let wanted = records.filter(|(number, record)| candidates.matches(&filter, *number, record));
-            (wanted.map(|(_, record)| record.offset).collect(), candidates.documents().len())
+        let batches = span(600, 10_000);
+        let wanted = |input: FilterInput<'_>| -> (Vec<i64>, usize) {
+            let records = input.records().enumerate();
+            let wanted = records.filter(|(number, record)| input.matches(&filter, *number, record));
+            (wanted.map(|(_, record)| record.offset).collect(), input.documents().len())
         };
         let (alone, kept) = wanted(FilterInput::new(&topic, 0, &batches));
         assert_eq!((alone.len(), kept), (200, 0));
         let (shared, kept) = wanted(FilterInput::new(&topic, 0, &batches).shared(2));
         assert_eq!(shared, alone);
-        assert!((300..MAX_KEPT / 10_000).contains(&kept), "some fit and some do not: {kept}");
+        assert!((300..MAX_PARSED / 10_000).contains(&kept), "some fit and some do not: {kept}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a stream goes on when what it asks for is not in the log.
+//! Where a stream continues if the log does not have the offset of its cursor.
 
 use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, OffsetAt, PartitionReader};
 use crate::hub::subscription::GapReason;
@@ -6,27 +6,28 @@ use crate::record::{Epoch, NO_EPOCH, Offset, Position, TopicPartition};
 use log::warn;
 use std::time::Duration;
 
-/// Records that are gone.
+/// Records that the log has lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loss {
-    /// Where the log goes on.
+    /// Where the stream continues.
     pub to: Position,
     pub reason: GapReason,
     /// Where the log ends now.
     pub end: Offset,
 }
 
-/// What an error about a place that is not in the log comes to.
+/// The reason why a fetch failed with `OffsetOutOfRange` or `Truncated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogChange {
-    /// It is in range by now.
+    /// The offset is in range by now.
     InRange,
-    /// To be asked for again, with this leader epoch of the record before.
-    AskAgain(Position),
+    /// The fetch must be repeated, with this leader epoch for the record before.
+    FetchAgain(Position),
     Lost(Loss),
 }
 
-/// Why `want` cannot be read, and where the log goes on. Any other error is handed back. `reader` is that of the leader.
+/// Finds out why `want` cannot be read, and where the log continues. Returns any other error as it is. `reader` reads from
+/// the leader.
 pub fn find_gap(
     broker: &dyn Broker,
     reader: &mut dyn PartitionReader,
@@ -39,14 +40,14 @@ pub fn find_gap(
             let (earliest, end) = ends(broker, &place)?;
             let (to, reason) = match from {
                 _ if from < earliest.next => (earliest, GapReason::Retention),
-                // Where it was truncated nobody knows: the broker or the cursor has no leader epochs.
+                // The broker or the cursor has no leader epochs, so it is unknown where the log was truncated.
                 _ if from > end.next => (end, GapReason::Truncated),
                 _ => return Ok(LogChange::InRange),
             };
             (place, Loss { to, reason, end: end.next })
         }
         BrokerError::Truncated { place, end, epoch } if end >= from => {
-            // Each question names an earlier epoch than the one before it, so they end: at the latest with NO_EPOCH.
+            // Each request names an earlier epoch than the one before, so this ends, at the latest with NO_EPOCH.
             if epoch >= want.last_epoch {
                 let FetchPosition { last_epoch, .. } = want;
                 let why =
@@ -55,11 +56,11 @@ pub fn find_gap(
             }
             match record_before(reader, want)? {
                 Before::Unknown => return Ok(LogChange::InRange),
-                Before::NotEarlier => return Ok(LogChange::AskAgain(Position { next: from, epoch })),
-                // Two unclean elections. Up to where both logs are the same nobody knows, but not up to the end of this epoch:
-                // all of it is read again. The broker says where the epochs before it end.
+                Before::NotEarlier => return Ok(LogChange::FetchAgain(Position { next: from, epoch })),
+                // Two unclean elections. It is unknown up to where both logs are equal, but not up to the end of this epoch, so
+                // all of it is read again. The broker returns where the epochs before it end.
                 Before::Earlier(found) if found > 0 => {
-                    return Ok(LogChange::AskAgain(Position { next: from, epoch: found - 1 }));
+                    return Ok(LogChange::FetchAgain(Position { next: from, epoch: found - 1 }));
                 }
                 Before::Earlier(_) => {
                     let (to, end) = ends(broker, &place)?;
@@ -67,11 +68,11 @@ pub fn find_gap(
                 }
             }
         }
-        // Assumes that the log is what was read up to `end`. Where `epoch` is an earlier one than was read, this can be wrong
-        // after two unclean elections: in the log that was read it may have ended before `end`, and the records from there to
-        // `end` are not delivered. One epoch for each position cannot tell this from one election after which the leader has
-        // no record of the epoch that was read. To read all of the earlier epoch again would be safe, and repeat up to the
-        // whole log after each of those. Kafka's Java consumer continues at `end` too.
+        // Assumes that the log up to `end` is what the stream has read. If `epoch` is earlier than the epoch that was read, this
+        // can be wrong after two unclean elections: in the log that was read, `epoch` may have ended before `end`, and the
+        // records from there to `end` are not delivered. One epoch per position cannot distinguish this from one election after
+        // which the leader has no record of the epoch that was read. Reading the earlier epoch again would be safe, but would
+        // repeat up to the entire log after each such election. Kafka's Java consumer continues at `end` too.
         BrokerError::Truncated { place, end, epoch } => {
             let (_, log_end) = ends(broker, &place)?;
             (place, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
@@ -79,22 +80,23 @@ pub fn find_gap(
         other => return Err(other),
     };
     let Loss { to, reason, .. } = loss;
-    warn!("{place}: offset {from} is not in the log ({}); streams go on at {}", reason.as_str(), to.next);
+    warn!("{place}: offset {from} is not in the log ({}); streams continue at {}", reason.as_str(), to.next);
     Ok(LogChange::Lost(loss))
 }
 
-/// What the log holds now before a wanted offset.
+/// What the log has now before a wanted offset.
 enum Before {
-    /// A record of an earlier leader epoch than the one that was read there: the log is another one.
+    /// A record of an earlier leader epoch than the one that was read there: the log was rewritten.
     Earlier(Epoch),
-    /// No such record: compaction or retention has removed it, or the log has changed since, as its next answer says.
+    /// No such record: compaction or retention has removed it, or the log has changed again, which the next response will
+    /// report.
     NotEarlier,
     /// It cannot be read yet.
     Unknown,
 }
 
-/// Reads the record before the wanted offset. The end of an epoch alone tells nothing: where compaction has removed all
-/// records of the epoch that was read, an earlier one seems to take its place.
+/// Reads the record before the wanted offset. The end of an epoch alone is no evidence: if compaction has removed all
+/// records of the epoch that was read, an earlier epoch seems to replace it.
 fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Result<Before, BrokerError> {
     if want.offset <= 0 {
         return Ok(Before::NotEarlier);
@@ -104,7 +106,7 @@ fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Resu
     let own = |fetched: &FetchResult| fetched.topic == want.topic && fetched.partition == want.partition;
     let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(own);
     match fetched.map(|fetched| fetched.result) {
-        // Where the record is gone, this is the epoch of the next one.
+        // If the record is gone, this is the epoch of the next one.
         Some(Ok(data)) => match data.epochs.before(want.offset) {
             Some(epoch) if epoch < want.last_epoch => Ok(Before::Earlier(epoch)),
             None if data.next_offset <= before.offset => Ok(Before::Unknown),

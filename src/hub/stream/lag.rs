@@ -1,15 +1,15 @@
-//! How the streams outside the live flow stand, for whoever looks.
+//! How far the streams outside the live flow are behind, for metrics.
 
-use crate::hub::lock;
+use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A client that has taken nothing for so long is stalled; one that catches up pauses all the time.
+/// A client that has taken nothing for this long is stalled. Streams that catch up pause briefly all the time.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// All of them.
+/// The lag of all streams outside the live flow.
 #[derive(Debug, Default)]
 pub struct LagTracker {
     streams: Mutex<HashMap<u64, Arc<StreamLag>>>,
@@ -18,46 +18,47 @@ pub struct LagTracker {
 
 #[derive(Debug, Default)]
 struct StreamLag {
-    /// Records between the stream and the end of that partition in which it is the furthest behind, as it last saw it.
+    /// Records between the stream and the end of the log at its last turn, in the partition where that is most.
     lag: AtomicU64,
-    /// Since when it waits for its client.
+    /// When the stream began to wait for its client.
     waits_since: Mutex<Option<Instant>>,
 }
 
-/// One stream's place among them, as long as it is outside the live flow.
+/// Counts one stream as outside the live flow until this is dropped.
 #[derive(Debug)]
 pub struct LagGuard {
-    of: Arc<LagTracker>,
+    tracker: Arc<LagTracker>,
     number: u64,
-    standing: Arc<StreamLag>,
+    stream: Arc<StreamLag>,
 }
 
-/// All of them, summed up.
+/// Totals over all streams outside the live flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LagSummary {
     pub catching_up: usize,
     pub stalled: usize,
-    /// The largest.
+    /// The largest lag of a stream, in records.
     pub lag: u64,
 }
 
 impl LagTracker {
+    /// Adds a stream.
     pub fn enter(self: &Arc<Self>) -> LagGuard {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let standing = Arc::<StreamLag>::default();
-        lock(&self.streams).insert(number, standing.clone());
-        LagGuard { of: self.clone(), number, standing }
+        let stream = Arc::<StreamLag>::default();
+        lock(&self.streams).insert(number, stream.clone());
+        LagGuard { tracker: self.clone(), number, stream }
     }
 
     pub fn sum(&self) -> LagSummary {
         let streams = lock(&self.streams);
         let mut sum = LagSummary::default();
-        for standing in streams.values() {
-            match *lock(&standing.waits_since) {
+        for stream in streams.values() {
+            match *lock(&stream.waits_since) {
                 Some(since) if since.elapsed() >= STALLED => sum.stalled += 1,
                 _ => sum.catching_up += 1,
             }
-            sum.lag = sum.lag.max(standing.lag.load(Ordering::Relaxed));
+            sum.lag = sum.lag.max(stream.lag.load(Ordering::Relaxed));
         }
         sum
     }
@@ -65,22 +66,23 @@ impl LagTracker {
 
 impl LagGuard {
     pub fn is_behind_by(&self, records: u64) {
-        self.standing.lag.store(records, Ordering::Relaxed);
+        self.stream.lag.store(records, Ordering::Relaxed);
     }
 
-    /// From now on the stream waits for its client.
+    /// Marks the stream as waiting for its client.
     pub fn waits(&self) {
-        lock(&self.standing.waits_since).get_or_insert_with(Instant::now);
+        lock(&self.stream.waits_since).get_or_insert_with(Instant::now);
     }
 
-    pub fn goes_on(&self) {
-        *lock(&self.standing.waits_since) = None;
+    /// Marks the stream as reading.
+    pub fn resumes(&self) {
+        *lock(&self.stream.waits_since) = None;
     }
 }
 
 impl Drop for LagGuard {
     fn drop(&mut self) {
-        lock(&self.of.streams).remove(&self.number);
+        lock(&self.tracker.streams).remove(&self.number);
     }
 }
 
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_waits_for_long_is_stalled_and_who_left_is_not_counted() {
+    fn a_stream_that_waits_for_long_is_stalled_and_one_that_left_is_not_counted() {
         let all = Arc::<LagTracker>::default();
         let (reads, waits, left) = (all.enter(), all.enter(), all.enter());
         reads.is_behind_by(7);
@@ -97,9 +99,9 @@ mod tests {
         waits.is_behind_by(5);
         left.is_behind_by(9);
         drop(left);
-        *lock(&waits.standing.waits_since) = Instant::now().checked_sub(STALLED);
+        *lock(&waits.stream.waits_since) = Instant::now().checked_sub(STALLED);
         assert_eq!(all.sum(), LagSummary { catching_up: 1, stalled: 1, lag: 7 });
-        waits.goes_on();
+        waits.resumes();
         assert_eq!(all.sum(), LagSummary { catching_up: 2, stalled: 0, lag: 7 });
     }
 }

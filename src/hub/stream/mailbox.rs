@@ -2,13 +2,12 @@
 //!
 //! A bounded channel of shared chunks plus a waker: no thread and no timer per stream.
 
+use super::chunk::{Chunk, Replayable, StreamPosition};
+use super::slot::StreamSlot;
 use crate::broker::BrokerError;
-use crate::cursor::Cursor;
-use crate::hub::catch_up::task::CatchUpTask;
-use crate::hub::catch_up::task_queue::JobQueue;
 use crate::hub::counts::HubCounts;
 use crate::hub::subscription::{ClientTag, Format};
-use crate::hub::{StreamSlot, lock};
+use crate::sync::lock;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded};
 use futures_util::task::AtomicWaker;
@@ -16,51 +15,28 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-/// Chunks that may wait in one mailbox. When it is full, the stream leaves the live flow, gives them back, and reads
-/// the log by itself once its client takes something. So the streams of a feed hold its last few chunks, whichever
-/// they are slow at, and all of them the same.
+/// Chunks that may wait in one mailbox. When it is full, the stream leaves the live flow, returns them, and reads the log
+/// by itself once its client takes something. Slow streams of a feed therefore hold its last few chunks, all of them the
+/// same.
 const SLOTS: usize = 12;
 
-/// Whole frames, and the place of the stream before them.
-#[derive(Clone)]
-pub struct Chunk {
-    pub bytes: Bytes,
-    pub records: u64,
-    pub from: StreamPosition,
-    pub holds: Replayable,
-}
+/// Continues a stream that is parked in its mailbox. Dropped without a call where the client is gone.
+pub type Resume = Box<dyn FnOnce() + Send>;
 
-/// Where a stream stands between two chunks.
-#[derive(Debug, Clone)]
-pub struct StreamPosition {
-    pub cursor: Arc<Cursor>,
-    /// Records still to be delivered, where they are counted.
-    pub remaining: Option<u64>,
-}
-
-/// Whether a chunk can be had again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replayable {
-    /// From the log.
-    Records,
-    /// Also what is said only once: a gap, where the stream starts.
-    Words,
-}
-
-/// The receiving end of one stream: whole frames, in order. Dropping it ends the stream.
+/// The receiving end of one stream: complete frames, in order. Dropping it ends the stream.
 pub struct Mailbox {
     chunks: Receiver<Chunk>,
     shared: Arc<MailboxState>,
-    /// Says what nobody else has said when the stream ends; `None` once it is said.
-    last_words: Option<Arc<dyn Format>>,
-    _permit: StreamSlot,
+    /// Writes the last frame of a stream that ends without a reason; `None` once it is written.
+    format: Option<Arc<dyn Format>>,
+    _slot: StreamSlot,
 }
 
-/// The hub's end of a mailbox. The stream ends when the last clone is gone.
+/// The hub's end of a mailbox. The stream ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct MailboxSender {
     chunks: Sender<Chunk>,
-    /// Of the same mailbox, to take chunks back.
+    /// The other end of the same channel, to take chunks back.
     waiting: Receiver<Chunk>,
     shared: Arc<MailboxState>,
     _ended: Arc<WakeAtEnd>,
@@ -69,26 +45,26 @@ pub struct MailboxSender {
 struct MailboxState {
     client: ClientTag,
     waker: AtomicWaker,
-    /// Held while chunks are taken out: those that are taken back must not be taken by the client in between.
+    /// Held while chunks are taken out, so that the client cannot take a chunk while others are taken back.
     taking: Mutex<()>,
-    /// Bytes that were handed over, and that the client has taken of them.
+    /// Bytes sent.
     sent: AtomicUsize,
+    /// Bytes of these that the client has taken.
     taken: AtomicUsize,
-    /// Of those, when something waited for the client and it was [asked](Post::is_idle) last.
+    /// `taken` at the last call of [`MailboxSender::is_idle`]; `usize::MAX` if nothing was waiting then.
     taken_before: AtomicUsize,
     closed: AtomicBool,
-    /// The stream has delivered all it was asked for, or its client knows why it ends.
+    /// The stream has delivered all that was requested, or its client has been sent the reason for its end.
     completed: AtomicBool,
-    /// A catch-up job that waits for room in this mailbox.
-    parked: Mutex<Option<Box<CatchUpTask>>>,
+    /// Continues the stream when there is space in this mailbox again.
+    parked: Mutex<Option<Resume>>,
     is_parked: AtomicBool,
     /// The client waits for the next chunk.
-    is_hungry: AtomicBool,
-    jobs: Arc<JobQueue>,
+    client_waits: AtomicBool,
     counts: Arc<HubCounts>,
 }
 
-/// Wakes the stream once more when the hub's last end is dropped, after its channel is closed.
+/// Wakes the client once more when the hub's end is dropped, after the channel is closed.
 struct WakeAtEnd(Arc<MailboxState>);
 
 impl Drop for WakeAtEnd {
@@ -97,13 +73,12 @@ impl Drop for WakeAtEnd {
     }
 }
 
-/// Parked jobs go back to `jobs` when there is room again.
+/// Creates the two ends of a stream.
 ///
-/// A stream that ends without [`Post::complete`], for whatever reason, tells its client so in this format.
+/// A stream that ends without [`MailboxSender::complete`] tells its client so in this format.
 pub fn mailbox(
     client: ClientTag,
-    jobs: Arc<JobQueue>,
-    permit: StreamSlot,
+    slot: StreamSlot,
     format: Arc<dyn Format>,
     counts: Arc<HubCounts>,
 ) -> (MailboxSender, Mailbox) {
@@ -119,17 +94,16 @@ pub fn mailbox(
         completed: AtomicBool::new(false),
         parked: Mutex::new(None),
         is_parked: AtomicBool::new(false),
-        is_hungry: AtomicBool::new(false),
-        jobs,
+        client_waits: AtomicBool::new(false),
         counts,
     });
-    let post = MailboxSender {
+    let sender = MailboxSender {
         chunks: sender,
         waiting: receiver.clone(),
         _ended: Arc::new(WakeAtEnd(shared.clone())),
         shared: shared.clone(),
     };
-    (post, Mailbox { chunks: receiver, shared, last_words: Some(format), _permit: permit })
+    (sender, Mailbox { chunks: receiver, shared, format: Some(format), _slot: slot })
 }
 
 impl MailboxSender {
@@ -141,35 +115,35 @@ impl MailboxSender {
         self.chunks.is_full()
     }
 
-    /// The client is gone.
+    /// Whether the client is gone.
     pub fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire)
     }
 
-    /// Hands over whole frames. Only one thread sends to a mailbox at a time and asks
-    /// [`is_full`](Self::is_full) before, so there is room.
+    /// Sends complete frames. Only one thread at a time sends to a mailbox, and calls [`is_full`](Self::is_full) first, so
+    /// there is space.
     pub fn send(&self, chunk: Chunk) {
-        self.shared.is_hungry.store(false, Ordering::SeqCst);
+        self.shared.client_waits.store(false, Ordering::SeqCst);
         self.shared.sent.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
         if self.chunks.try_send(chunk).is_ok() {
             self.shared.waker.wake();
         }
     }
 
-    /// Takes back the records that the client has not taken, up to the last thing that is said only once; where the
-    /// stream stands without them. `None`: there were none.
+    /// Takes back the chunks that the client has not taken, up to the last one that cannot be written again. Returns the
+    /// position of the stream before them, or `None` if there were none.
     pub fn take_back(&self) -> Option<StreamPosition> {
         let _taking = lock(&self.shared.taking);
         let mut waiting: Vec<_> = self.waiting.try_iter().collect();
-        let words = waiting.iter().rposition(|chunk| chunk.holds == Replayable::Words).map_or(0, |last| last + 1);
-        let records = waiting.split_off(words);
-        // There is room: they were here before, and the hub's other threads leave this mailbox alone.
+        let kept = waiting.iter().rposition(|chunk| chunk.replayable == Replayable::No).map_or(0, |last| last + 1);
+        let records = waiting.split_off(kept);
+        // There is space: they were here before, and no other thread of the hub uses this mailbox.
         waiting.into_iter().for_each(|chunk| drop(self.chunks.try_send(chunk)));
         self.shared.sent.fetch_sub(self.shared.untaken(&records), Ordering::Relaxed);
         records.into_iter().next().map(|first| first.from)
     }
 
-    /// The client knows why the stream ends, or got all it asked for.
+    /// Marks the stream as complete: all that was requested, or the reason for the end, has been sent.
     pub fn complete(&self) {
         self.shared.completed.store(true, Ordering::Release);
     }
@@ -183,29 +157,29 @@ impl MailboxSender {
         self.shared.sent.load(Ordering::Relaxed).saturating_sub(self.shared.taken.load(Ordering::Relaxed))
     }
 
-    /// Whether the client has taken so many bytes since its stream began.
+    /// Whether the client has taken at least `bytes` since its stream began.
     pub fn has_taken(&self, bytes: usize) -> bool {
         self.shared.taken.load(Ordering::Relaxed) >= bytes
     }
 
-    /// Whether the client has taken nothing since this was asked last, though something waited for it then.
+    /// Whether the client has taken nothing since the last call, though a chunk was waiting for it then.
     pub fn is_idle(&self) -> bool {
         let taken = self.shared.taken.load(Ordering::Relaxed);
         let now = if self.waiting() > 0 { taken } else { usize::MAX };
         self.shared.taken_before.swap(now, Ordering::Relaxed) == taken && self.waiting() > 0
     }
 
-    /// Whether fewer than `ahead` chunks wait for the client, or the client for the next one.
+    /// Whether fewer than `ahead` chunks wait for the client, or the client waits for the next one.
     pub fn wants_more(&self, ahead: usize) -> bool {
-        self.waiting() < ahead || self.shared.is_hungry.load(Ordering::SeqCst)
+        self.waiting() < ahead || self.shared.client_waits.load(Ordering::SeqCst)
     }
 
-    /// Keeps `job` until the client takes something or waits for something, unless it [wants more](Self::wants_more).
-    pub fn park(&self, job: Box<CatchUpTask>, ahead: usize) {
-        job.place.waits();
-        *lock(&self.shared.parked) = Some(job);
+    /// Keeps `resume` until the client takes a chunk or waits for one; calls it at once if the client
+    /// [wants more](Self::wants_more).
+    pub fn park(&self, ahead: usize, resume: Resume) {
+        *lock(&self.shared.parked) = Some(resume);
         self.shared.is_parked.store(true, Ordering::SeqCst);
-        // The client may have emptied the mailbox, or gone, before it could see the job.
+        // The client may have emptied the mailbox, or closed it, before it could see what is parked.
         if self.wants_more(ahead) || self.is_closed() {
             self.shared.unpark();
         }
@@ -213,7 +187,7 @@ impl MailboxSender {
 }
 
 impl MailboxState {
-    /// How many bytes it is.
+    /// Counts chunks that the client did not take. Returns their bytes.
     fn untaken(&self, chunks: &[Chunk]) -> usize {
         let records = chunks.iter().map(|chunk| chunk.records).sum();
         let bytes = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
@@ -225,16 +199,15 @@ impl MailboxState {
         if !self.is_parked.swap(false, Ordering::SeqCst) {
             return;
         }
-        let Some(job) = lock(&self.parked).take() else { return };
-        job.place.goes_on();
+        let Some(resume) = lock(&self.parked).take() else { return };
         if !self.closed.load(Ordering::Acquire) {
-            self.jobs.put_back(job);
+            resume();
         }
     }
 }
 
 impl Mailbox {
-    /// The next frames; `None` after the last.
+    /// Returns the next frames; `None` after the last ones.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(next) = self.take() {
             return Poll::Ready(next);
@@ -243,27 +216,27 @@ impl Mailbox {
         if let Some(next) = self.take() {
             return Poll::Ready(next);
         }
-        self.shared.is_hungry.store(true, Ordering::SeqCst);
+        self.shared.client_waits.store(true, Ordering::SeqCst);
         self.shared.unpark();
         Poll::Pending
     }
 
-    /// Waits for the next frames on this thread; `None` after the last.
+    /// Blocks until the next frames come; `None` after the last ones.
     pub fn wait_next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(next) = self.take() {
                 return next;
             }
-            self.shared.is_hungry.store(true, Ordering::SeqCst);
+            self.shared.client_waits.store(true, Ordering::SeqCst);
             self.shared.unpark();
-            // Waits without taking.
+            // Waits without receiving: `take` needs the lock.
             let mut ready = Select::new();
             ready.recv(&self.chunks);
             ready.ready();
         }
     }
 
-    /// `Some(None)`: the stream is over.
+    /// Returns `Some(None)` at the end of the stream.
     fn take(&mut self) -> Option<Option<Bytes>> {
         let taken = {
             let _taking = lock(&self.shared.taking);
@@ -276,13 +249,13 @@ impl Mailbox {
                 Some(Some(chunk.bytes))
             }
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(self.last_words()),
+            Err(TryRecvError::Disconnected) => Some(self.final_problem()),
         }
     }
 
-    /// Ends are never silent.
-    fn last_words(&mut self) -> Option<Bytes> {
-        let format = self.last_words.take()?;
+    /// The frame that says that the stream was cut off, unless it is complete.
+    fn final_problem(&mut self) -> Option<Bytes> {
+        let format = self.format.take()?;
         if self.shared.completed.load(Ordering::Acquire) {
             return None;
         }

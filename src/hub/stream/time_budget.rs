@@ -1,36 +1,36 @@
-//! The time that work for some streams may take on a thread that serves others.
+//! Bounds the time that work for some streams takes on a thread that serves others.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// Counts only while the thread runs: on a busy machine a thread may wait for long without working.
+/// Counts CPU time of the thread: on a busy machine a thread can wait for long without working.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeBudget {
     time: Duration,
     started: Instant,
-    /// CPU time of this thread.
+    /// CPU time of this thread at the start.
     thread_started: Duration,
 }
 
 impl TimeBudget {
-    /// From now on, for the current thread.
+    /// Starts a budget for the current thread.
     pub fn new(time: Duration) -> Self {
         Self { time, started: Instant::now(), thread_started: thread_time() }
     }
 
-    /// The time of one of many pieces of work, from now on, and not more than all have. The thread's clock is a system
-    /// call, so it is not read again: a piece may have more where the pieces before it had less.
+    /// Starts the budget of one piece of work, which has at most the time of this budget. The clock of the thread is not read
+    /// again, since that is a system call, so the CPU time of earlier pieces counts too.
     pub fn share(&self, time: Duration) -> Self {
         Self { time: time.min(self.time), started: Instant::now(), thread_started: self.thread_started }
     }
 
-    /// The same clock without an end.
+    /// Starts a budget without a limit, to measure time.
     pub fn unlimited(&self) -> Self {
         Self { time: Duration::MAX, started: Instant::now(), thread_started: self.thread_started }
     }
 
     pub fn is_spent(&self) -> bool {
-        // The usual clock costs a tenth, and never counts less.
+        // Wall-clock time costs a tenth to read, and is never less.
         self.started.elapsed() >= self.time && thread_time().saturating_sub(self.thread_started) >= self.time
     }
 
@@ -52,7 +52,7 @@ mod tests {
     fn a_budget_is_spent_by_work_and_not_by_waiting() {
         let budget = TimeBudget::new(Duration::from_millis(20));
         std::thread::park_timeout(Duration::from_millis(40));
-        // Unless the wait itself has cost as much.
+        // Unless the wait itself used as much CPU time.
         assert!(!budget.is_spent() || thread_time() - budget.thread_started >= budget.time);
         let deadline = Instant::now() + Duration::from_secs(60);
         while !budget.is_spent() {

@@ -22,7 +22,7 @@ impl Format for Ids {
 }
 
 #[test]
-fn a_filter_that_takes_long_moves_the_id_and_keeps_the_epoch_of_what_it_has_passed() {
+fn a_slow_filter_moves_the_id_and_keeps_the_epoch_of_the_records_that_it_has_passed() {
     const RECORDS: Offset = 1100;
     let topic = TopicName::new("t").unwrap();
     let mut cursor = Cursor::new(vec![topic.clone()], Default::default());
@@ -35,23 +35,23 @@ fn a_filter_that_takes_long_moves_the_id_and_keeps_the_epoch_of_what_it_has_pass
     epochs.begin(0, 5);
     epochs.begin(500, 7);
     let batches = [records];
-    let candidates = FilterInput::new(&topic, 0, &batches).of(&epochs);
+    let input = FilterInput::new(&topic, 0, &batches).of(&epochs);
     let budget = TimeBudget::new(Duration::ZERO);
     let (mut ids, mut memory) = (Vec::new(), Share::new("chunks", 0, 0).empty_reservation());
     // One record a turn, since the budget is spent.
     for next in 1..RECORDS {
         let limits = EncodeLimits { most: usize::MAX, budget: &budget, memory: &mut memory };
-        encoder.records(&mut ids, 0, &candidates, RECORDS, limits);
+        encoder.records(&mut ids, 0, &input, RECORDS, limits);
         let epoch = if next <= 500 { 5 } else { 7 };
         assert_eq!(encoder.cursor.position(0, 0), Some(Position { next, epoch }));
     }
-    let told = String::from_utf8(std::mem::take(&mut ids)).unwrap();
+    let written = String::from_utf8(std::mem::take(&mut ids)).unwrap();
     let mut at = encoder.cursor.clone();
     let mut at = |next| {
         at.set(0, 0, Position { next, epoch: 7 });
         at.text().to_owned()
     };
-    assert_eq!(told, at(Offset::try_from(CHECKPOINT_OFFSETS).unwrap()), "one checkpoint after so many");
+    assert_eq!(written, at(Offset::try_from(CHECKPOINT_OFFSETS).unwrap()), "one checkpoint after so many");
     encoder.checkpoint_if_passed(&mut ids);
     assert_eq!(String::from_utf8(ids).unwrap(), at(RECORDS - 1), "and one before a pause");
 }

@@ -1,15 +1,16 @@
 use super::*;
 use crate::broker::PartitionInfo;
-use crate::cursor::Selection;
-use crate::hub::catch_up::task::CatchUpSettings;
-use crate::hub::catch_up::task_queue::JobQueue;
-use crate::hub::stream::chunk_budget::ChunkBudget;
+use crate::cursor::{Cursor, Selection};
+use crate::hub::live::join::JoinOutcome;
+use crate::hub::stream::chunk_budget::{ChunkBudget, ChunkSize};
 use crate::hub::stream::encoder::{Bounds, Encoder};
+use crate::hub::stream::feed_key::FeedKey;
 use crate::hub::stream::mailbox::{Mailbox, mailbox};
-use crate::hub::{ClientTag, Filter, Format, Gap, Missing, StreamSlot};
-use crate::record::{Partition, RecordRef, Records};
+use crate::hub::stream::slot::StreamSlot;
+use crate::hub::stream::state::{StreamSettings, StreamState, TopicState};
+use crate::hub::{ClientTag, Filter, Format, Gap, Missing, Settings};
+use crate::record::{Partition, RecordRef, Records, TopicName};
 use crate::sync::memory_budget::MemoryBudget;
-use crossbeam_channel::never;
 
 struct Named(&'static str);
 
@@ -44,31 +45,26 @@ fn key(format: &'static str) -> FeedKey {
 fn join(live: &Live, format: &'static str, key: FeedKey) -> Mailbox {
     let mut cursor = Cursor::new(key.topics.clone(), key.selection.clone());
     cursor.add_position(0, 0);
-    let settings = CatchUpSettings {
-        read_bytes: 1,
-        chunk_bytes: 1,
-        ahead: 0,
-        topic_patience: Duration::ZERO,
+    let settings = StreamSettings {
         max_id_bytes: 128,
-        allowance: ChunkBudget::new(&MemoryBudget::default(), 1 << 20),
+        chunk_budget: ChunkBudget::new(&MemoryBudget::default(), 1 << 20),
         counts: live.counts.clone(),
-        stragglers: Arc::default(),
     };
-    let jobs = Arc::new(JobQueue::new(1, 1, never()));
     let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
     let format = Arc::new(Named(format));
-    let (sender, mailbox) = mailbox(ClientTag(1), jobs, slot, format.clone(), live.counts.clone());
+    let (sender, mailbox) = mailbox(ClientTag(1), slot, format.clone(), live.counts.clone());
     let encoder = Encoder::new(cursor, key.filter.clone(), format, Bounds::default());
     let partitions = vec![PartitionInfo { partition: 0, leader: Some(1), leader_epoch: 0 }];
-    let mut task = CatchUpTask::behind(encoder, sender, key.clone(), Arc::new(settings));
-    task.topics = vec![TopicState::Here(TopicInfo { name: key.topics[0].clone(), id: None, partitions })];
-    assert!(matches!(live.join(task, ChunkSize::Ahead), JoinOutcome::Live));
+    let topic = TopicInfo { name: key.topics[0].clone(), id: None, partitions };
+    let mut stream = StreamState::new(key, encoder, sender, Arc::new(settings));
+    stream.topics = vec![TopicState::Here(topic)];
+    assert_eq!(live.join(&mut stream, ChunkSize::Ahead), JoinOutcome::Live);
     mailbox
 }
 
 #[test]
 fn streams_of_all_records_stay_live_in_every_format_when_no_time_is_left_for_filters() {
-    let live = Live::new(&Settings::default(), Arc::default());
+    let live = Live::new(&Settings::default(), Arc::default(), Arc::new(drop));
     let filter = Arc::new(Filter { key: Some(b"k".to_vec()), ..Filter::default() });
     let rows = [
         ("value", key("value"), 1),

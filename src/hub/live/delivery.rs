@@ -1,0 +1,131 @@
+//! What the log brings, for all feeds of a topic: records, gaps, and changes of the topic itself.
+
+use super::feed::DeliveryBudget;
+use super::registry::Live;
+use super::tail::{Tail, from_beginning};
+use crate::broker::{BrokerError, FetchPosition, PartitionData, TopicInfo};
+use crate::cursor::IdTag;
+use crate::hub::stream::filter_input::FilterInput;
+use crate::hub::stream::gap::Loss;
+use crate::hub::stream::time_budget::TimeBudget;
+use crate::record::{Epoch, now};
+use crate::sync::lock;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Older records do not count as delivery latency: they were not written just now, or by a clock that is wrong.
+const OLD: Duration = Duration::from_secs(3600);
+
+impl Live {
+    /// Delivers one fetched span to all feeds of its topic.
+    pub fn deliver(&self, tail: &Tail, want: &FetchPosition, data: PartitionData, budget: &TimeBudget) {
+        let (partition, from) = (want.partition, want.offset);
+        let (next, end) = (data.next_offset, data.end);
+        let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
+        let _in_order = lock(&tail.dispatch);
+        let batches = Arc::new(data.batches);
+        let mut feeds = {
+            let mut state = tail.state();
+            let most = most / state.partitions.len().max(1);
+            match state.partition(partition) {
+                Some(place) if place.is_at(want) => {
+                    place.end = end;
+                    place.advance(next, batches.clone(), data.epochs.clone(), want.leader_epoch, most);
+                }
+                // Another thread has read this already, or the topic was recreated.
+                _ => return,
+            }
+            state.feeds.clone()
+        };
+        let conditions = feeds.iter().filter(|feed| feed.key.filter.condition.is_some()).count();
+        let input = FilterInput::new(&tail.name, partition, &batches).of(&data.epochs).shared(conditions);
+        // The feeds that took the least time per stream come first. Each cost is read once: the thread of another leader may
+        // change it meanwhile, and `sort_by_key` may panic if keys change.
+        feeds.sort_by_cached_key(|feed| feed.cost());
+        // There are at most two plain feeds for each format. Topics and partitions can be combined in more ways than
+        // there is time to encode, so only one of the other feeds is free, and only where no stream has a plain one.
+        let (mut free, mut budgeted): (Vec<_>, Vec<_>) = feeds.into_iter().partition(|feed| feed.is_plain());
+        if free.iter().all(|feed| feed.is_empty())
+            && let Some(first) = budgeted.iter().position(|feed| feed.may_be_free())
+        {
+            free.push(budgeted.remove(first));
+        }
+        let free = free.iter().map(|feed| (feed, DeliveryBudget::Free));
+        let budgeted = budgeted.iter().map(|feed| (feed, DeliveryBudget::Budgeted));
+        let delivered: u64 =
+            (free.chain(budgeted)).map(|(feed, delivery)| feed.deliver(&input, (from, next), (delivery, budget))).sum();
+        // A batch may begin before the requested offset.
+        let first = input.records().find(|record| record.offset >= from);
+        let age =
+            first.map(|first| Duration::from_millis(u64::try_from(now().saturating_sub(first.timestamp)).unwrap_or(0)));
+        if let Some(age) = age.filter(|age| delivered > 0 && *age <= OLD) {
+            self.counts.delivery_latency.observe(age);
+        }
+    }
+
+    /// Continues at another offset after records were lost, and reports the gap to the topic's streams.
+    pub fn jump(&self, tail: &Tail, want: &FetchPosition, loss: Loss) {
+        let _in_order = lock(&tail.dispatch);
+        let feeds = {
+            let mut state = tail.state();
+            match state.partition(want.partition) {
+                Some(place) if place.is_at(want) => place.jump(loss.to.next, loss.to.epoch),
+                _ => return,
+            }
+            state.feeds.clone()
+        };
+        feeds.iter().for_each(|feed| feed.gap(&tail.name, want.partition, loss));
+    }
+
+    /// Changes the leader epoch that the next fetch claims for the record before the wanted offset.
+    pub fn claim(&self, tail: &Tail, want: &FetchPosition, epoch: Epoch) {
+        if let Some(place) = tail.state().partition(want.partition).filter(|place| place.is_at(want)) {
+            place.epoch = epoch;
+        }
+    }
+
+    /// Moves to the beginning of a topic that replaced one of the same name.
+    pub fn recreate(&self, tail: &Tail, found: &TopicInfo) {
+        let _in_order = lock(&tail.dispatch);
+        let feeds = {
+            let mut state = tail.state();
+            state.id = found.id;
+            state.partitions = from_beginning(found, 0).collect();
+            state.feeds.clone()
+        };
+        let (id, partitions) = (IdTag::of(found.id), found.partitions.len());
+        feeds.iter().for_each(|feed| feed.recreated(&tail.name, id, partitions));
+    }
+
+    /// Adds new partitions of a topic, from their beginning.
+    pub fn grow(&self, tail: &Tail, found: &TopicInfo) {
+        let _in_order = lock(&tail.dispatch);
+        let feeds = {
+            let mut state = tail.state();
+            let known = state.partitions.len();
+            state.id = found.id;
+            state.partitions.extend(from_beginning(found, known));
+            state.feeds.clone()
+        };
+        let (id, partitions) = (IdTag::of(found.id), found.partitions.len());
+        feeds.iter().for_each(|feed| feed.grow(&tail.name, id, partitions));
+    }
+
+    /// Ends every stream that reads this topic.
+    pub fn fail(&self, tail: &Tail, error: &BrokerError) {
+        let feeds = {
+            let mut registry = lock(&self.registry);
+            let feeds = std::mem::take(&mut tail.state().feeds);
+            registry.feeds.retain(|_, feed| !feeds.iter().any(|failed| Arc::ptr_eq(failed, feed)));
+            if registry.tails.get(&tail.name).is_some_and(|own| std::ptr::eq(&**own, tail)) {
+                registry.tails.remove(&tail.name);
+            }
+            feeds
+        };
+        feeds.iter().for_each(|feed| feed.fail(error));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
