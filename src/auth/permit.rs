@@ -3,7 +3,6 @@
 use super::identity::ClientIdentity;
 use super::rights::{Right, Rights};
 use crate::record::{Timestamp, TopicName};
-use std::fmt;
 use std::sync::Arc;
 
 /// What an authenticated request may do. Cheap to clone.
@@ -37,14 +36,17 @@ pub enum GrantSource {
     Token { issuer: String, fingerprint: String },
 }
 
-/// Why a request is not permitted, as a sentence for the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denied(String);
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Why an authenticated request is not permitted. `Display` is a sentence for the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    #[error("{client:?} may not {right} topic {topic}: it lacks the right {right} for it")]
+    Right { client: String, right: Right, topic: TopicName },
+    #[error("this ticket of {client:?} does not permit to {right} {topic}: it is for other topics")]
+    Ticket { client: String, right: Right, topic: TopicName },
+    #[error("{client:?} may not describe topic {topic}: it lacks any right for it")]
+    Describe { client: String, topic: TopicName },
+    #[error("{client:?} may not read the metrics: it lacks the right metrics")]
+    Metrics { client: String },
 }
 
 impl Permit {
@@ -91,7 +93,9 @@ impl Permit {
     /// Checks that the client may describe `topic`: any right to it is enough.
     pub fn may_describe(&self, topic: &TopicName) -> Result<(), Denied> {
         match &self.0 {
-            Some(grant) if !grant.may_see(topic) => Err(grant.denied("look at", topic, "any right")),
+            Some(grant) if !grant.may_see(topic) => {
+                Err(Denied::Describe { client: grant.client(), topic: topic.clone() })
+            }
             _ => Ok(()),
         }
     }
@@ -100,8 +104,7 @@ impl Permit {
     pub fn may_read_metrics(&self) -> Result<(), Denied> {
         match &self.0 {
             Some(grant) if !grant.rights.metrics || grant.ticket_topics.is_some() => {
-                let name = &grant.identity;
-                Err(Denied(format!("{name:?} may not read the metrics: it lacks the right metrics")))
+                Err(Denied::Metrics { client: grant.client() })
             }
             _ => Ok(()),
         }
@@ -113,15 +116,11 @@ impl Grant {
         if let Some(topics) = &self.ticket_topics
             && !(right == Right::Consume && topics.contains(topic))
         {
-            let name = self.identity.name();
-            let right = right.as_str();
-            return Err(Denied(format!(
-                "this ticket of {name:?} does not permit to {right} {topic}: it is for other topics"
-            )));
+            return Err(Denied::Ticket { client: self.client(), right, topic: topic.clone() });
         }
         match self.rights.allow(right, topic) {
             true => Ok(()),
-            false => Err(self.denied(right.as_str(), topic, &format!("the right {}", right.as_str()))),
+            false => Err(Denied::Right { client: self.client(), right, topic: topic.clone() }),
         }
     }
 
@@ -132,7 +131,7 @@ impl Grant {
         }
     }
 
-    fn denied(&self, what: &str, topic: &TopicName, lacks: &str) -> Denied {
-        Denied(format!("{:?} may not {what} topic {topic}: it lacks {lacks} for it", self.identity.name()))
+    fn client(&self) -> String {
+        self.identity.name().to_owned()
     }
 }

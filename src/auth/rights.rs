@@ -13,13 +13,13 @@ pub enum Right {
     Manage,
 }
 
-impl Right {
-    pub fn as_str(self) -> &'static str {
-        match self {
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Produce => "produce",
             Self::Consume => "consume",
             Self::Manage => "manage",
-        }
+        })
     }
 }
 
