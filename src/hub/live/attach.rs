@@ -29,7 +29,8 @@ pub fn attach(feed: &Arc<Feed>, cursor: &mut Cursor, topic: usize, tail: &Tail) 
         if partition.position.is_none() {
             (partition.position, partition.epoch) = (Some(wanted.next), wanted.epoch);
         }
-        cursor.add_position(topic, Position { next: partition.position.unwrap_or(wanted.next), epoch: partition.epoch });
+        cursor
+            .add_position(topic, Position { next: partition.position.unwrap_or(wanted.next), epoch: partition.epoch });
     }
     state.feeds.push(feed.clone());
 }
