@@ -10,6 +10,7 @@ mod invariants;
 mod layers;
 mod lexer;
 mod manifest;
+mod map;
 mod modules;
 mod names;
 mod settings;

@@ -1,0 +1,25 @@
+//! ARCHITECTURE.md is a map: what it names is there.
+
+use super::source::root;
+
+const MOST_LINES: usize = 200;
+
+/// The paths between backquotes.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.split('`').skip(1).step_by(2);
+    code.filter(|code| code.starts_with("src/") || code.starts_with("tests/"))
+}
+
+#[test]
+fn the_files_that_the_architecture_page_names_exist() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let missing: Vec<_> = paths(&text).filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+    assert!(paths(&text).count() > 20, "its paths are found");
+}
+
+#[test]
+fn the_architecture_page_stays_short() {
+    let lines = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap().lines().count();
+    assert!(lines <= MOST_LINES, "{lines} lines");
+}
