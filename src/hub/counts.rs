@@ -1,5 +1,5 @@
-//! What the hub has done since it began, for whoever shows it. Added to once a batch, a request or a fault, never
-//! once a record; what is so now, [`Hub::look`](super::Hub::look) tells.
+//! Counters since the start of the hub, for metrics. They are updated once per batch, request or error, never per record.
+//! For the current state see [`Hub::look`](super::Hub::look).
 
 use super::Rejected;
 use super::subscription::GapReason;
@@ -10,27 +10,27 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets that latencies are counted in, in seconds; one more takes the rest.
+/// Upper bounds of the buckets of latencies, in seconds. One more bucket has no bound.
 pub const BOUNDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 #[derive(Debug, Default)]
 pub struct HubCounts {
     produced: [Amount; Produced::ALL.len()],
-    /// From a request's records entering the queue to the last one's receipt.
+    /// From the time a request is queued to the acknowledgement of its last record.
     pub produce_latency: Histogram,
-    /// Given to streams.
+    /// Delivered to mailboxes of streams.
     pub delivered: Amount,
-    /// Of those, what a stream's client did not take: it left, or is too slow and will read the log by itself.
+    /// Of these, what clients did not take: they disconnected, or were too slow and their streams read the log again.
     pub untaken: Amount,
-    /// From the timestamp of a batch's first record to the moment when every live stream has the batch; without those over
-    /// an hour.
+    /// From the timestamp of a batch's first record to its delivery to every live stream. Values over an hour are not
+    /// counted.
     pub delivery_latency: Histogram,
     gaps: [AtomicU64; GapReason::ALL.len()],
     errors: Mutex<BTreeMap<(LatencyTimer, &'static str), u64>>,
-    /// Leaders that were read again after they could not be.
+    /// Number of outages of leaders that have ended.
     pub recoveries: AtomicU64,
-    /// Leaders that streams want to read and that cannot be read just now.
+    /// Leaders that live streams need and that cannot be read now.
     pub outages: AtomicU64,
 }
 
@@ -56,16 +56,16 @@ impl Amount {
     }
 }
 
-/// What became of records that somebody wanted to produce.
+/// Outcomes of records to produce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Produced {
     Acknowledged,
-    /// With `acks=0`: nobody asked.
+    /// Sent with `acks=0`, which requests no acknowledgement.
     Sent,
-    /// They may have been written.
+    /// The record may have been written.
     Unconfirmed,
     Failed,
-    /// By the hub: its queue is full, or it is shutting down.
+    /// Rejected by the hub: its queue is full, or it is shutting down.
     Refused,
 }
 
@@ -92,7 +92,7 @@ impl Produced {
     }
 }
 
-/// What a broker was asked when it failed.
+/// The kind of request that a broker failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LatencyTimer {
     Produce,
@@ -115,7 +115,7 @@ impl HubCounts {
         &self.produced[what as usize]
     }
 
-    /// A request's records, whose bytes are `sizes`, have their outcomes.
+    /// Counts the outcomes of a request's records.
     pub(super) fn settled(&self, outcomes: &[DeliveryResult], sizes: &Sizes, acks: Acks, took: Duration) {
         let mut sums = [(0, 0); Produced::ALL.len()];
         for (index, outcome) in outcomes.iter().enumerate() {
@@ -137,31 +137,31 @@ impl HubCounts {
         refused
     }
 
-    /// A broker could not do what it was asked. A fault that is none of its own is not counted.
-    pub fn failed(&self, asked: LatencyTimer, error: &BrokerError) {
-        *lock(&self.errors).entry((asked, error.kind())).or_default() += 1;
+    /// Counts an error of a broker.
+    pub fn failed(&self, request: LatencyTimer, error: &BrokerError) {
+        *lock(&self.errors).entry((request, error.kind())).or_default() += 1;
     }
 
-    /// What brokers were asked, how they failed, and how often.
+    /// Errors of brokers: kind of request, kind of error, count.
     pub fn errors(&self) -> Vec<(LatencyTimer, &'static str, u64)> {
-        lock(&self.errors).iter().map(|((asked, kind), count)| (*asked, *kind, *count)).collect()
+        lock(&self.errors).iter().map(|((request, kind), count)| (*request, *kind, *count)).collect()
     }
 
     pub(super) fn gap(&self, reason: GapReason, streams: usize) {
         self.gaps[reason as usize].fetch_add(streams as u64, Ordering::Relaxed);
     }
 
-    /// How often a stream was told of records that are gone.
+    /// Number of gaps reported to streams.
     pub fn gaps(&self, reason: GapReason) -> u64 {
         self.gaps[reason as usize].load(Ordering::Relaxed)
     }
 }
 
-/// The bytes of a request's records, which are gone when their outcomes come.
+/// The sizes of a request's records, which are dropped before their outcomes arrive.
 pub(super) struct Sizes {
     records: u64,
     all: u64,
-    /// Empty where there is one record only.
+    /// Empty if there is only one record.
     each: Box<[u32]>,
 }
 
@@ -179,7 +179,7 @@ impl Sizes {
     }
 }
 
-/// How long things took.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
@@ -194,13 +194,13 @@ impl Histogram {
         self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Each bucket's upper bound and its own count.
+    /// Upper bound and count of each bucket; counts are not cumulative.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Ordering::Relaxed))).collect()
     }
 
-    /// In seconds.
+    /// Sum of all durations, in seconds.
     pub fn sum(&self) -> f64 {
         self.micros.load(Ordering::Relaxed) as f64 / 1e6
     }
@@ -212,7 +212,7 @@ mod tests {
     use crate::broker::RecordLocation;
 
     #[test]
-    fn each_record_counts_with_its_own_bytes_by_what_became_of_it() {
+    fn each_record_counts_with_its_bytes_under_its_outcome() {
         let counts = HubCounts::default();
         let written = || Ok(RecordLocation { partition: 0, offset: Some(1) });
         let outcomes =

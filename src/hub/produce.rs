@@ -1,4 +1,4 @@
-//! The way in: every caller's records through one bounded queue to one writing thread.
+//! The way in: records of all callers go through one bounded queue to one writer thread.
 
 use super::Rejected;
 use super::counts::{HubCounts, Sizes};
@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-/// Submissions that may wait; the bytes they hold are bounded too. When either is full, callers are refused.
+/// Submissions that may wait. Their bytes are bounded too; a submission beyond either limit is rejected.
 const SLOTS: usize = 16 * 1024;
 
+/// The queue and the writer thread.
 pub struct ProduceBridge {
     /// `None` once the hub shuts down.
     queue: RwLock<Option<Sender<Submission>>>,
@@ -23,14 +24,14 @@ pub struct ProduceBridge {
     worker: Mutex<Option<Worker>>,
 }
 
-/// Bytes of records between their caller and their receipt.
+/// Bytes of records that wait for their acknowledgement.
 struct Budget {
     used: AtomicUsize,
     most: usize,
 }
 
 impl Budget {
-    /// One submission always fits an empty budget, however large.
+    /// A submission of any size fits into an empty budget.
     fn take(&self, bytes: usize) -> bool {
         let fits = |used: usize| (used == 0 || used + bytes <= self.most).then_some(used + bytes);
         self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
@@ -81,7 +82,7 @@ impl ProduceBridge {
             }
         });
         let deadline = now + self.timeout;
-        // The caller hears of it here, not by `done`.
+        // The caller gets the error from this call, not by `done`.
         let refuse = |refused| match lock(&done).take() {
             Some((_, sizes)) => self.counts.refused(&sizes, refused),
             None => refused,
@@ -97,28 +98,28 @@ impl ProduceBridge {
         }
     }
 
-    /// How long a caller waits for its receipt.
+    /// How long a caller waits for the outcomes.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Submissions that no thread has taken yet.
+    /// Submissions that the writer has not taken yet.
     pub fn waiting(&self) -> usize {
         let queue = read_lock(&self.queue);
         queue.as_ref().map_or(0, Sender::len)
     }
 
-    /// Bytes between their caller and their receipt, and how many there may be.
+    /// Bytes that wait for their acknowledgement, and their limit.
     pub fn bytes(&self) -> (usize, usize) {
         (self.bytes.used.load(Ordering::Relaxed), self.bytes.most)
     }
 
-    /// The thread has ended, though nobody has told it to.
+    /// Whether the thread has ended unexpectedly.
     pub fn has_ended(&self) -> bool {
         lock(&self.worker).as_ref().is_some_and(Worker::has_ended)
     }
 
-    /// Takes no more, and waits until everything taken is settled.
+    /// Rejects further submissions, and waits until all queued ones have their outcomes.
     pub fn finish(&self) {
         *write_lock(&self.queue) = None;
         drop(lock(&self.worker).take());

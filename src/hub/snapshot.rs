@@ -1,4 +1,4 @@
-//! How it goes just now, found out when somebody asks.
+//! The current state of the hub, computed on request.
 
 use super::Hub;
 use super::stream::lag::LagSummary;
@@ -8,29 +8,31 @@ use crate::sync::lock;
 use crate::sync::watchdog::{self, Worker};
 use std::time::{Duration, Instant};
 
-/// What the hub does and holds at this moment.
+/// The current state of the hub.
 #[derive(Debug, Clone)]
 pub struct HubSnapshot {
-    /// Open streams, and those of them that are not in the live flow.
+    /// Number of open streams.
     pub streams: usize,
+    /// The streams outside the live flow.
     pub behind: LagSummary,
     pub max_streams: usize,
-    /// By topics that the live flow reads: how far it is behind the log, in records, in the partition where that is most.
+    /// Records by which the live flow is behind the log, for each live topic, in the partition where that is most.
     pub live_lag: Vec<(TopicName, u64)>,
-    /// Bytes of records between their request and the broker's receipt, and how many there may be.
+    /// Bytes of records that wait for their acknowledgement.
     pub queued_bytes: usize,
+    /// Limit of `queued_bytes`.
     pub max_queued_bytes: usize,
-    /// Topics with records that wait to be written, or cannot be.
+    /// Topics with records that wait to be written.
     pub backlogs: Vec<TopicBacklog>,
-    /// Requests whose records the writer has not taken yet.
+    /// Requests that the writer has not taken yet.
     pub queued_requests: usize,
     /// Streams that wait for their turn to read the log.
     pub catch_up_queue: usize,
-    /// Bytes that slow streams hold beyond a small chunk each.
+    /// Bytes that streams hold beyond a small chunk each.
     pub held_bytes: usize,
 }
 
-/// What waits to be written to one topic.
+/// Records that wait to be written to one topic.
 #[derive(Debug, Clone)]
 pub struct TopicBacklog {
     pub topic: TopicName,
@@ -41,7 +43,7 @@ pub struct TopicBacklog {
 }
 
 impl Hub {
-    /// Those with the most partitions that cannot be written first.
+    /// Sorted by the number of unwritable partitions, descending.
     fn backlogs(&self) -> Vec<TopicBacklog> {
         let now = Instant::now();
         let patience = self.writer.timeout();
@@ -56,6 +58,7 @@ impl Hub {
         backlogs
     }
 
+    /// Returns the current state.
     pub fn look(&self) -> HubSnapshot {
         let lag = |tail: &super::live::tail::Tail| (tail.name.clone(), tail.state().lag());
         let mut live_lag: Vec<_> = self.live.tails().iter().map(|tail| lag(tail)).collect();
@@ -75,8 +78,7 @@ impl Hub {
         }
     }
 
-    /// What is wrong with the process's threads: those that ended though nobody told them to, those that panic again and
-    /// again, and those that hang.
+    /// Faults of the threads of the process: those that ended unexpectedly, those that panic repeatedly, and those that hang.
     pub fn faults(&self) -> Vec<String> {
         let mut faults: Vec<_> = watchdog::panicking();
         faults.iter_mut().for_each(|name| *name = format!("thread {name} panics again and again"));
@@ -90,7 +92,7 @@ impl Hub {
         faults
     }
 
-    /// It has been told to end.
+    /// Whether the hub is shutting down.
     pub fn is_ending(&self) -> bool {
         self.live.is_closing()
     }

@@ -1,4 +1,4 @@
-//! What a stream reads, from where, and how it is written.
+//! What a stream reads, where it starts, and how it is written.
 
 use crate::broker::BrokerError;
 use crate::cel::Expression;
@@ -8,7 +8,7 @@ use crate::start_position::Start;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-/// One stream, as asked for.
+/// One stream, as requested.
 #[derive(Clone)]
 pub struct Subscription {
     /// At least one.
@@ -22,7 +22,7 @@ pub struct Subscription {
     pub format: Arc<dyn Format>,
 }
 
-/// The client of a stream, as far as it matters whose turn it is. Equal tags may be different clients, though rarely.
+/// Identifies the client of a stream, for fair turns. Different clients can have equal tags, but rarely do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClientTag(pub u64);
 
@@ -35,6 +35,7 @@ pub enum Missing {
     Wait,
 }
 
+/// Where a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
     Forever,
@@ -45,11 +46,11 @@ pub enum Until {
 /// Which records a stream delivers; all conditions must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Filter {
-    /// Exactly this key.
+    /// The key is equal to this.
     pub key: Option<Vec<u8>>,
-    /// A header of this name with this value.
+    /// For each of these, a header has this name and this value.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// True of the record.
+    /// The condition is true for the record.
     pub condition: Option<Arc<Expression>>,
 }
 
@@ -58,30 +59,31 @@ impl Filter {
         self.key.is_none() && self.headers.is_empty() && self.condition.is_none()
     }
 
-    /// Whether all but the condition hold, which needs no more than the record's bytes.
+    /// Whether the record matches apart from the condition, which is the expensive part.
     pub fn may_match(&self, record: &RecordRef<'_>) -> bool {
         let key = self.key.as_ref().is_none_or(|key| record.key == Some(key));
         key && self.headers.iter().all(|(name, value)| record.headers().any(|(n, v)| n == name && v == Some(value)))
     }
 }
 
-/// Records that a stream asked for and can no longer be had.
+/// Records that a stream requested and that are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     pub topic: TopicName,
     pub partition: Partition,
-    /// What the cursor asked for.
+    /// The offset of the cursor.
     pub from: Offset,
-    /// Where the stream goes on.
+    /// Where the stream continues.
     pub to: Offset,
     pub reason: GapReason,
 }
 
+/// Why records are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {
-    /// The log starts later than the cursor.
+    /// The log start offset is after the cursor.
     Retention,
-    /// The topic was deleted and made anew.
+    /// The topic was deleted and recreated.
     Recreated,
     /// The log ends before the cursor (unclean leader election).
     Truncated,
@@ -99,26 +101,28 @@ impl GapReason {
     }
 }
 
-/// How a stream is written. Each call appends one whole frame (or nothing) to `out`.
+/// How a stream is written. Each call appends one complete frame, or nothing, to `out`.
 ///
 /// `id` is the cursor after the frame, and empty where [`uses_ids`](Self::uses_ids) is false.
 pub trait Format: Send + Sync + 'static {
-    /// Formats of equal names write equal bytes for equal input; their streams share chunks.
+    /// Formats with equal names write equal bytes for equal input; their streams share chunks. There must be few names:
+    /// each can have a feed of every topic without a time limit.
     fn name(&self) -> &str;
 
+    /// Whether frames have ids.
     fn uses_ids(&self) -> bool;
 
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str);
 
-    /// At least as many bytes as the record takes, without the id.
+    /// An upper bound of the bytes of a record, without the id.
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         record.encoded_bound()
     }
 
-    /// A frame that only tells where the stream is: its start, or records that a filter left out.
+    /// A frame with only an id: where the stream starts, or after records that do not match the filter.
     fn checkpoint(&self, out: &mut Vec<u8>, id: &str);
 
-    /// The last frame of a stream that is complete, where no record is the last.
+    /// The last frame of a complete stream, unless that is a record.
     fn complete(&self, out: &mut Vec<u8>, id: &str) {
         self.checkpoint(out, id);
     }

@@ -826,7 +826,7 @@ fn a_stream_that_stops_at_the_end_leaves_its_cursor_there() {
 }
 
 #[test]
-fn a_topic_made_anew_is_read_from_its_beginning_to_its_end() {
+fn a_recreated_topic_is_read_from_its_beginning_to_its_end() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     broker.append("t", 0, "old");

@@ -3,7 +3,7 @@
 use super::task::CatchUpTask;
 use std::time::Instant;
 
-/// A task that waits for a time; the earliest is the least.
+/// A task that waits until `due`. Ordered by `due`.
 pub struct Delayed {
     pub due: Instant,
     pub task: Box<CatchUpTask>,

@@ -5,12 +5,13 @@ use crate::sync::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
+/// Clients take turns; the items of one client stay in order.
 #[derive(Debug)]
 pub struct FairQueue<T> {
     waiting: HashMap<ClientTag, VecDeque<T>>,
-    /// Entries of `waiting`, over all clients.
+    /// Number of items in `waiting`, over all clients.
     count: usize,
-    /// Clients with work that waits, each once.
+    /// Clients with waiting work, each once.
     turns: VecDeque<ClientTag>,
     running: usize,
     most_running: usize,
@@ -20,7 +21,7 @@ pub struct FairQueue<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Intake {
     Open,
-    /// What is pushed is dropped.
+    /// Items that are pushed are dropped.
     Closed,
 }
 
@@ -75,7 +76,7 @@ impl<T> FairQueue<T> {
         self.running = self.running.saturating_sub(1);
     }
 
-    /// Drops all work, and what is pushed from now on.
+    /// Drops all work, and all that is pushed later.
     pub fn close(&mut self) {
         self.intake = Intake::Closed;
         self.turns.clear();
@@ -84,7 +85,7 @@ impl<T> FairQueue<T> {
     }
 }
 
-/// The place of an entry that was started, while it is taken.
+/// Counts an item that was started as running until this is dropped.
 pub struct RunningTask<'q, T>(pub &'q Mutex<FairQueue<T>>);
 
 impl<T> Drop for RunningTask<'_, T> {

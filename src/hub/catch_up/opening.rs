@@ -1,4 +1,4 @@
-//! The first turns of a stream: which partitions its topics have, and where each is read from.
+//! The first turns of a stream: look up its topics, and find the position where each partition begins.
 
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
@@ -16,7 +16,7 @@ use std::time::Instant;
 pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
     let CatchUpPhase::Opening(Opening { start, until }) = &task.phase else { return TurnOutcome::Again(task) };
     let (start, until) = (start.clone(), *until);
-    // Where a live flow knows the topics already, nobody need be asked.
+    // A live feed with these topics saves the look-up.
     if until == Until::Forever
         && let Some(place) = live.cursor_of(&task.stream.key)
     {
@@ -25,7 +25,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
                 task.stream.encoder.move_to(place);
                 return begin(task, AtEnd::Yes, None);
             }
-            // A topic without partitions is one that is waited for: what became of it, the broker must say.
+            // A topic without partitions is missing in the live flow, so the broker must be asked for it.
             Start::Cursor(cursor) | Start::End(cursor)
                 if (0..task.stream.topics.len()).all(|topic| place.offsets(topic).next().is_some()) =>
             {
@@ -38,12 +38,12 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     if let Start::Cursor(cursor) | Start::End(cursor) = &start {
         task.stream.encoder.move_to(cursor.clone());
     }
-    if let Err(error) = first_look(&mut task, broker) {
+    if let Err(error) = look_up_first(&mut task, broker) {
         return task.retry(LatencyTimer::Metadata, &error);
     }
     let mut ends = None;
     if until == Until::End {
-        // A topic that does not exist yet has no end yet either.
+        // A topic that does not exist has no end yet.
         let waits = task.stream.key.missing == Missing::Wait
             && task.stream.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
         if waits || task.waits_for_return() {
@@ -68,10 +68,10 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     begin(task, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
 }
 
-/// Learns what the topics are. One that is missing is no error for a stream that waits.
-fn first_look(task: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), BrokerError> {
+/// Looks up the topics of a new stream. A missing topic is an error unless the stream waits for it.
+fn look_up_first(task: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), BrokerError> {
     let resumes = matches!(&task.phase, CatchUpPhase::Opening(Opening { start: Start::Cursor(_) | Start::End(_), .. }));
-    let found = ask_topics(task, broker)?;
+    let found = look_up_topics(task, broker)?;
     for info in found.iter().flatten() {
         if let Some(partition) = unknown_partition(task.stream.encoder.cursor.selection(), info) {
             return Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name.clone(), partition }));
@@ -80,8 +80,8 @@ fn first_look(task: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), BrokerE
     learn(task, found, if resumes { Missing::Wait } else { task.stream.key.missing })
 }
 
-/// What a stream knows of its topics now. One that is missing is an error where that is refused, unless the stream has
-/// places in it: then it is waited for, and the client told.
+/// Updates what the stream knows about its topics. A missing topic is an error if `missing` is `Refuse`, unless the stream
+/// has positions in it: then the stream waits for the topic, and its client is told.
 fn learn(
     task: &mut CatchUpTask,
     found: Vec<Result<TopicInfo, BrokerError>>,
@@ -93,7 +93,7 @@ fn learn(
         task.stream.topics[topic] = known(task, topic, info, missing, &mut out)?;
         Ok(())
     });
-    // Before an error too: a gap is reported only once.
+    // Also before an error, since a gap is reported only once.
     task.stream.send(out);
     learned
 }
@@ -109,7 +109,7 @@ fn known(
         Ok(info) => {
             let is_same = info.id.is_some() && task.stream.encoder.cursor.topics()[topic].id.is_known();
             if matches!(task.stream.topics[topic], TopicState::Away(_)) && !is_same {
-                // Only its id could say that it is the topic that was there before.
+                // Only its id could prove that it is the topic that existed before.
                 task.stream.settings.counts.gap(GapReason::Recreated, 1);
                 task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
             }
@@ -135,26 +135,26 @@ fn known(
     }
 }
 
-/// The topic of a stream that waits for none and has no other left.
+/// Returns an error if all topics of a stream that does not wait for topics are missing.
 fn lost(task: &CatchUpTask) -> Option<BrokerError> {
     let all = task.stream.topics.iter().all(|topic| matches!(topic, TopicState::Missing));
     let lost = all && task.stream.key.missing == Missing::Refuse;
     lost.then(|| task.stream.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
 }
 
-/// Sends the id-only frame of the place where the stream starts, and says what became of it meanwhile.
+/// Sends the id where the stream starts, and the gaps since then.
 fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnOutcome {
     let opening = std::mem::replace(&mut task.phase, CatchUpPhase::Reading { at_end });
     let mut out = Vec::new();
     task.stream.encoder.checkpoint(&mut out);
     (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
-    // Only now: they are of the topics as they are, which a cursor's may not have been.
+    // Only now: the ends belong to the current topics, the cursor may belong to topics that were recreated since.
     task.stream.encoder.bounds.ends = ends;
-    // A client's cursor may be of a log that was truncated since. The other places have just been asked of the log.
+    // The log may have been truncated since a client's cursor was written. Other positions have just been looked up.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
         task.stream.encoder.confirm_ends();
     }
-    // Nothing is sent yet: no client gets an id that it could not send back.
+    // Before anything is sent, so that no client gets an id that it could not send back.
     if let Err(too_long) = task.stream.encoder.check_id(task.stream.settings.max_id_bytes) {
         return task.fail(&too_long);
     }
@@ -166,13 +166,13 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnO
     }
 }
 
-/// Looks the topics up again, after an error or after the stream left the live flow.
+/// Looks up the topics again, after an error or after the stream left the live flow.
 pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
-    let topics = match ask_topics(&task, broker) {
+    let topics = match look_up_topics(&task, broker) {
         Ok(topics) => topics,
         Err(error) => return task.retry(LatencyTimer::Metadata, &error),
     };
-    // What the stream was opened with has been decided.
+    // `missing=refuse` applies only when a stream is opened.
     if let Err(error) = learn(&mut task, topics, Missing::Wait) {
         return task.retry(LatencyTimer::Metadata, &error);
     }
@@ -189,7 +189,7 @@ pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
     TurnOutcome::Again(task)
 }
 
-/// Brings the cursor in line with what the topic is now: made anew, grown, or gone.
+/// Updates the cursor for a topic that was recreated, has new partitions, or is gone.
 fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let (encoder, counts) = (&mut task.stream.encoder, &task.stream.settings.counts);
     let known = encoder.cursor.offsets(topic).count();
@@ -204,7 +204,7 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     };
     let (id, partitions) = (IdTag::of(info.id), info.partitions.len());
     let (old, id) = (encoder.cursor.topics()[topic].id, encoder.cursor.fit(id));
-    // Partitions are never taken away: fewer of them are another topic, or, under the same id, old metadata.
+    // Partitions are never removed: fewer of them mean another topic, or, under the same id, old metadata.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
         counts.gap(GapReason::Recreated, 1);
@@ -215,7 +215,7 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn ask_topics(task: &CatchUpTask, broker: &dyn Broker) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
+fn look_up_topics(task: &CatchUpTask, broker: &dyn Broker) -> Result<Vec<Result<TopicInfo, BrokerError>>, BrokerError> {
     broker.topics(&task.stream.key.topics)
 }
 
@@ -228,7 +228,7 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
     }
 }
 
-/// The places that the stream reads in topics that exist: topic, partition.
+/// The partitions that the stream reads, of topics that exist, with the index of their topic.
 fn places(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
     let selection = task.stream.encoder.cursor.selection();
     (task.stream.topics.iter().enumerate())
@@ -246,8 +246,8 @@ fn positions(
     broker: &dyn Broker,
 ) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
     let places = places(task);
-    let asked: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
-    let found = broker.positions(&asked);
+    let wanted: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
+    let found = broker.positions(&wanted);
     places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
 }
 

@@ -186,7 +186,7 @@ mod tests {
     fn a_stream_looks_less_and_less_often_for_a_turn_that_another_takes() {
         let turns = SharedTurns::default();
         let ((first, _first_client), (mut second, _second_client)) = (stream(), stream());
-        let Turn::First(working) = turns.begin(&first.stream, 1) else { panic!("nobody has begun it") };
+        let Turn::First(working) = turns.begin(&first.stream, 1) else { panic!("no stream has begun it") };
         let pause = |task: Box<CatchUpTask>| {
             assert!(matches!(turns.begin(&task.stream, 1), Turn::UnderWay));
             let TurnOutcome::Later(task, pause) = task.wait_for_shared_turn() else { panic!("it waits") };
@@ -212,7 +212,7 @@ mod tests {
         });
         let Turn::Done(done) = turns.begin(&second.stream, 1) else { panic!("it is done") };
         second.take_over(*done);
-        let Turn::First(_working) = turns.begin(&second.stream, 1) else { panic!("nobody has begun the next one") };
+        let Turn::First(_working) = turns.begin(&second.stream, 1) else { panic!("no stream has begun the next one") };
         let (_, paused) = pause(second);
         assert!(paused <= Duration::from_millis(2), "{paused:?} after progress");
     }

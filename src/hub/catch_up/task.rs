@@ -205,8 +205,8 @@ impl CatchUpTask {
     }
 
     /// Tries again after a pause where that can help; otherwise ends the stream.
-    pub fn retry(mut self: Box<Self>, asked: LatencyTimer, error: &BrokerError) -> TurnOutcome {
-        self.stream.settings.counts.failed(asked, error);
+    pub fn retry(mut self: Box<Self>, request: LatencyTimer, error: &BrokerError) -> TurnOutcome {
+        self.stream.settings.counts.failed(request, error);
         if error.remedy() == Remedy::GiveUp {
             self.failures += 1;
             if self.failures >= TRIES || !matches!(error, BrokerError::Corrupt(_)) {

@@ -1,4 +1,4 @@
-//! One thread per leader broker fetches for every live stream.
+//! One thread per leader broker, which fetches for all live streams.
 
 use super::registry::{Live, Wakeup};
 use super::tail::Tail;
@@ -18,22 +18,25 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a broker may hold a fetch that finds nothing.
+/// How long a broker may hold a fetch while there are no records.
 const LONG_POLL: Duration = Duration::from_millis(500);
-/// What filters may take of the thread between two fetches, all of them together. It serves every topic of the leader,
-/// so this is also what any stream may be late for the filters of others.
+
+/// Time that all filters together may take between two fetches. The thread serves every topic of the leader, so this is
+/// also the delay that filters of one stream can cause for others.
 const FILTER_TIME: Duration = Duration::from_millis(20);
-/// A partition that met an error is left out of the fetch for this long.
+
+/// How long a partition is left out of fetches after an error.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Damaged answers in a row before a topic's streams are told.
+
+/// Consecutive corrupt responses before a topic's streams end.
 const TRIES: u32 = 5;
 
-/// The reading thread of one leader.
+/// The fetch thread of one leader.
 pub struct LeaderFetcher {
     // Dropped first: the thread ends when this is closed.
     wake: Option<Sender<()>>,
     interrupt: Arc<dyn Fn() + Send + Sync>,
-    /// The partitions that the thread fetches just now, as [`hashes`].
+    /// The partitions that the thread is fetching, as [`hashes`].
     fetching: Arc<Mutex<HashSet<u64>>>,
     worker: Option<Worker>,
 }
@@ -61,15 +64,15 @@ impl LeaderFetcher {
         Ok(Self { wake: Some(wake), interrupt, fetching, worker: Some(worker) })
     }
 
-    /// The thread has ended, though nobody has told it to.
+    /// Whether the thread has ended before its owner ended it.
     pub fn has_ended(&self) -> bool {
         self.worker.as_ref().is_some_and(Worker::has_ended)
     }
 
-    /// Makes the thread look again at what it is to fetch, if there is more of it. An interrupt can cost a connection and a
-    /// login, so a partition that nobody reads any more is only left out of the next fetch.
+    /// Interrupts the fetch if there are new partitions. An interrupt can cost a connection and a login, so partitions that no
+    /// stream reads any more are only left out of the next fetch.
     pub fn look_again(&self, wants: &[FetchPosition]) {
-        // Held until the interrupt is there: it must not meet a fetch that has these partitions.
+        // Held during the interrupt, which must not hit a fetch that has these partitions.
         let fetching = lock(&self.fetching);
         if !hashes(wants).all(|hash| fetching.contains(&hash)) {
             (self.interrupt)();
@@ -88,7 +91,7 @@ impl Drop for LeaderFetcher {
     }
 }
 
-/// Which partitions a fetch asks for, whatever the offsets.
+/// Hashes of the partitions of a fetch, without their offsets.
 fn hashes(wants: &[FetchPosition]) -> impl Iterator<Item = u64> + '_ {
     wants.iter().map(|want| {
         let mut hash = DefaultHasher::new();
@@ -97,7 +100,7 @@ fn hashes(wants: &[FetchPosition]) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-/// A leader that cannot be read, counted as long as this lives.
+/// Counts a leader that cannot be read until this is dropped.
 struct Outage(Arc<HubCounts>);
 
 impl Outage {
@@ -121,9 +124,9 @@ struct FetchLoop {
     woken: Receiver<()>,
     fetching: Arc<Mutex<HashSet<u64>>>,
     backoff: Backoff,
-    /// Fetches in a row that failed as a whole.
+    /// Consecutive fetches that failed entirely.
     failures: u32,
-    /// Since the first of them.
+    /// Present while fetches fail.
     outage: Option<Outage>,
     max_bytes: usize,
 }
@@ -139,13 +142,13 @@ impl FetchLoop {
                 wants
             };
             let pause = if wants.is_empty() {
-                // Whether a leader that nobody reads is away, nobody knows: it may have gone, and its partitions moved.
+                // A leader without live partitions is not fetched from, so it is unknown whether it is reachable.
                 self.failures = 0;
                 self.outage = None;
-                // Partitions may be paused only, so look again soon; without any tail nothing happens until woken.
+                // Some partitions may only be paused; without any tail nothing happens until the thread is woken.
                 if self.live.tails().is_empty() { Duration::MAX } else { PAUSE }
             } else {
-                // No partition is always the first: an answer's bytes are limited.
+                // The bytes of a response are limited, so the partitions take turns at being first.
                 wants_first = (wants_first + 1) % wants.len();
                 wants.rotate_left(wants_first);
                 self.fetch(&wants)
@@ -156,7 +159,7 @@ impl FetchLoop {
         }
     }
 
-    /// Whether to go on.
+    /// Pauses. Returns whether the thread goes on.
     fn rest(&self, pause: Duration) -> bool {
         let woken = match Instant::now().checked_add(pause) {
             Some(until) => self.woken.recv_deadline(until),
@@ -165,10 +168,10 @@ impl FetchLoop {
         woken != Err(RecvTimeoutError::Disconnected) && !self.live.is_closing()
     }
 
-    /// How long to pause after it.
+    /// Fetches once. Returns the pause before the next fetch.
     fn fetch(&mut self, wants: &[FetchPosition]) -> Duration {
         let limits = FetchLimits { wait: LONG_POLL, max_bytes: self.max_bytes, partition_max_bytes: self.max_bytes };
-        let _at_work = watchdog::busy();
+        let _busy = watchdog::busy();
         match self.reader.fetch(wants, limits) {
             Ok(fetched) => {
                 self.backoff.reset();
@@ -177,10 +180,10 @@ impl FetchLoop {
                     self.live.counts.recoveries.fetch_add(1, Ordering::Relaxed);
                     info!("broker {} is read again", self.leader);
                 }
-                let asked: HashMap<_, _> = wants.iter().map(|want| ((&want.topic, want.partition), want)).collect();
+                let wanted: HashMap<_, _> = wants.iter().map(|want| ((&want.topic, want.partition), want)).collect();
                 let budget = TimeBudget::new(FILTER_TIME);
                 for fetched in fetched {
-                    if let Some(want) = asked.get(&(&fetched.topic, fetched.partition)) {
+                    if let Some(want) = wanted.get(&(&fetched.topic, fetched.partition)) {
                         self.take(want, fetched.result, &budget);
                     }
                 }
@@ -192,14 +195,14 @@ impl FetchLoop {
             }
             Err(error) => {
                 let pause = self.backoff.pause(fastrand::f64());
-                // One line an outage; the tries are for those who look for them.
+                // One warning per outage; retries are logged at debug level.
                 let level = if self.outage.is_none() { Level::Warn } else { Level::Debug };
                 log!(level, "broker {} cannot be read: {error}; next try in {} ms", self.leader, pause.as_millis());
                 self.outage.get_or_insert_with(|| Outage::begin(&self.live.counts));
                 self.live.counts.failed(LatencyTimer::Fetch, &error);
                 self.failures += 1;
                 if self.failures >= TRIES && matches!(error, BrokerError::Untrusted(_) | BrokerError::Denied(_)) {
-                    // It takes a person to mend that, so whoever reads is told.
+                    // Only an operator can fix this, so the streams end with the error.
                     let tails = wants.iter().filter_map(|want| self.live.tail(&want.topic));
                     tails.for_each(|tail| self.live.fail(&tail, &error));
                 }
@@ -212,7 +215,7 @@ impl FetchLoop {
     fn take(&mut self, want: &FetchPosition, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
         let Some(tail) = self.live.tail(&want.topic) else { return };
         if tail.state().partition(want.partition).is_none_or(|place| place.leader != Some(self.leader)) {
-            // It has moved, and is read from its new leader.
+            // The partition has moved, and is fetched from its new leader.
             return;
         }
         match result {
@@ -247,7 +250,7 @@ impl FetchLoop {
                 info!("{topic}/{partition}: {error}");
                 self.live.wake_refresher(Wakeup::Metadata);
             }
-            // It is read again after the pause, by then with all that was kept.
+            // The partition is fetched again after the pause, with the memory that this releases.
             BrokerError::BudgetUsedUp => self.live.forget_recent(),
             BrokerError::Corrupt(_) if failures < TRIES => warn!("{topic}/{partition} at offset {offset}: {error}"),
             error if error.remedy() == Remedy::GiveUp => {

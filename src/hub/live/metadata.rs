@@ -1,5 +1,5 @@
-//! Keeps the live flow's map of the cluster fresh: leaders, partitions added, topics made anew or gone;
-//! owns the reading threads.
+//! Keeps the metadata of live topics fresh: leaders, new partitions, topics that were recreated or deleted. Owns the fetch
+//! threads.
 
 use super::fetch_loop::LeaderFetcher;
 use super::registry::{Live, Wakeup};
@@ -26,7 +26,7 @@ pub struct MetadataRefresher {
     pub live: Arc<Live>,
     pub broker: Arc<dyn Broker>,
     pub refresh: Duration,
-    /// How long a topic that was deleted is waited for.
+    /// How long streams wait for a topic that has gone missing.
     pub topic_patience: Duration,
     pub max_bytes: usize,
     /// Called whenever the live flow drops what it no longer needs.
@@ -42,15 +42,15 @@ impl MetadataRefresher {
         let mut due = Instant::now() + self.refresh;
         let mut tidied = Instant::now();
         while !self.live.is_closing() {
-            let at_work = watchdog::busy();
+            let busy = watchdog::busy();
             self.assign(&mut readers);
-            drop(at_work);
+            drop(busy);
             let wakeup = select! {
                 recv(self.live.wakeups) -> wakeup => wakeup.ok(),
                 recv(self.ended) -> _ => return,
                 recv(at(due.min(tidied + CHECKPOINT_INTERVAL))) -> now => now.ok().filter(|now| *now >= due).map(|_| Wakeup::Metadata),
             };
-            // However seldom topics are looked up, and however often other things wake this thread.
+            // At least once per interval, however seldom topics are looked up.
             if wakeup == Some(Wakeup::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
                 self.live.tidy();
                 (self.also_tidy)();
@@ -72,7 +72,7 @@ impl MetadataRefresher {
                         backoff.pause(fastrand::f64())
                     }
                 };
-            // Errors come many at a time; one look-up serves them all.
+            // Errors come in groups; one look-up serves all of them.
             if self.ended.recv_timeout(Duration::from_millis(50))
                 == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
             {
@@ -87,7 +87,7 @@ impl MetadataRefresher {
         if waiting { self.refresh.min(WAITING_REFRESH) } else { self.refresh }
     }
 
-    /// A reading thread for each leader of a partition in use; each looks again if its share has changed.
+    /// Starts a fetch thread for each leader of a live partition, and wakes those whose partitions have changed.
     fn assign(&self, readers: &mut HashMap<NodeId, LeaderFetcher>) {
         let tails = self.live.tails();
         let leaders: BTreeSet<_> = tails
@@ -97,15 +97,15 @@ impl MetadataRefresher {
         readers.retain(|leader, reader| {
             let ended = reader.has_ended();
             if ended {
-                error!("the thread that reads from broker {leader} has ended and is started anew; please report this");
+                error!("the thread that fetches from broker {leader} has ended and is restarted; please report this");
             }
             !ended
         });
         for leader in leaders {
-            if let std::collections::hash_map::Entry::Vacant(place) = readers.entry(leader) {
+            if let std::collections::hash_map::Entry::Vacant(entry) = readers.entry(leader) {
                 match LeaderFetcher::start(leader, self.live.clone(), self.broker.clone(), self.max_bytes) {
-                    Ok(reader) => drop(place.insert(reader)),
-                    Err(error) => error!("no thread for reading from broker {leader}: {error}"),
+                    Ok(reader) => drop(entry.insert(reader)),
+                    Err(error) => error!("cannot start a thread that fetches from broker {leader}: {error}"),
                 }
             }
         }
@@ -113,7 +113,7 @@ impl MetadataRefresher {
     }
 
     fn look_up(&self) -> Result<(), BrokerError> {
-        let _at_work = watchdog::busy();
+        let _busy = watchdog::busy();
         let tails = self.live.tails();
         if tails.is_empty() {
             return Ok(());
@@ -135,23 +135,23 @@ impl MetadataRefresher {
             let mut state = tail.state();
             state.misses = 0;
             let old = IdTag::of(state.id);
-            // A topic that was away is only the same one where its id says so.
+            // Only its id proves that a topic that was missing is the same one.
             let is_back = state.away_since.take().is_some() && !(old.is_known() && id.is_known());
             let shrunk = found.partitions.len() < state.partitions.len();
-            // Partitions are never taken away: fewer of them are another topic, or, under the same id, old metadata.
+            // Partitions are never removed: fewer of them mean another topic, or, under the same id, old metadata.
             is_back || old.differs(id) || (shrunk && (old != id || !id.is_known()))
         };
         if recreated {
-            warn!("topic {:?} was made anew; its streams start at the new one's beginning", tail.name);
+            warn!("topic {:?} was recreated; its streams restart at its beginning", tail.name);
             self.live.recreate(tail, found);
             return;
         }
         let grown = {
             let mut state = tail.state();
-            for (place, info) in state.partitions.iter_mut().zip(&found.partitions) {
-                if (place.leader, place.leader_epoch) != (info.leader, info.leader_epoch) {
-                    (place.leader, place.leader_epoch) = (info.leader, info.leader_epoch);
-                    place.paused_until = None;
+            for (partition, info) in state.partitions.iter_mut().zip(&found.partitions) {
+                if (partition.leader, partition.leader_epoch) != (info.leader, info.leader_epoch) {
+                    (partition.leader, partition.leader_epoch) = (info.leader, info.leader_epoch);
+                    partition.paused_until = None;
                 }
             }
             found.partitions.len() > state.partitions.len()
@@ -166,20 +166,20 @@ impl MetadataRefresher {
         let mut state = tail.state();
         state.misses += 1;
         if state.partitions.is_empty() {
-            // Its streams wait for it already.
+            // Its streams are waiting already.
             return;
         }
         let (misses, is_away) = (state.misses, state.away_since.is_some());
         let is_over = state.is_away_for(self.topic_patience);
         drop(state);
         if is_over {
-            warn!("topic {:?} stayed away; its streams give up their places in it", tail.name);
+            warn!("topic {:?} is still missing; its streams discard their positions in it", tail.name);
             self.live.give_up(tail, error);
         } else if !is_away && misses >= MISSES {
-            warn!("topic {:?} is gone; its streams wait for it", tail.name);
+            warn!("topic {:?} is missing; its streams wait for it", tail.name);
             self.live.wait_for(tail);
         } else if !is_away {
-            // A second look soon tells a deleted topic from one that is being recreated.
+            // A second look-up soon distinguishes a deleted topic from one that is being recreated.
             self.live.wake_refresher(Wakeup::Metadata);
         }
     }

@@ -1,4 +1,4 @@
-//! One topic as the live flow reads it: where each partition stands, and the records that came last.
+//! One topic as the live flow reads it: the position in each partition, and the latest records.
 
 use super::feed::Feed;
 use crate::broker::{FetchPosition, NodeId, PartitionInfo, TopicId, TopicInfo};
@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long fetched spans are kept for streams that come back.
+/// How long fetched spans are kept for streams that reconnect.
 const KEPT: Duration = Duration::from_secs(30);
 
 /// A topic that at least one feed reads.
 pub struct Tail {
     pub name: TopicName,
-    /// Held from a batch's arrival until every feed has it, so that feeds see batches in order.
+    /// Held from the arrival of a span until every feed has it, so that feeds get spans in order.
     pub dispatch: Mutex<()>,
     state: Mutex<TailState>,
 }
@@ -25,9 +25,9 @@ pub struct TailState {
     pub id: TopicId,
     pub partitions: Vec<TailPartition>,
     pub feeds: Vec<Arc<Feed>>,
-    /// Look-ups in a row that did not find the topic.
+    /// Consecutive look-ups that did not find the topic.
     pub misses: u32,
-    /// The topic was there, and is not found since.
+    /// When a topic that existed was first found missing.
     pub away_since: Option<Instant>,
 }
 
@@ -38,11 +38,11 @@ pub struct TailPartition {
     pub position: Option<Offset>,
     /// The leader epoch of the record before it.
     pub epoch: Epoch,
-    /// Readers got no further when it was read last.
+    /// Where readers could get no further at the last fetch.
     pub end: Offset,
-    /// Not asked for before this, after an error.
+    /// Left out of fetches until then, after an error.
     pub paused_until: Option<Instant>,
-    /// Errors in a row that may pass.
+    /// Consecutive errors.
     pub failures: u32,
     recent: VecDeque<LogSpan>,
     recent_bytes: usize,
@@ -64,7 +64,7 @@ impl TailState {
         self.partitions.get_mut(usize::try_from(partition).ok()?)
     }
 
-    /// What to fetch from `leader` now.
+    /// Returns the positions to fetch from `leader` now.
     pub fn wants(&self, name: &TopicName, leader: NodeId, now: Instant) -> impl Iterator<Item = FetchPosition> {
         let (name, topic_id) = (name.clone(), self.id);
         let due = move |p: &TailPartition| p.leader == Some(leader) && p.paused_until.is_none_or(|until| until <= now);
@@ -75,23 +75,23 @@ impl TailState {
         })
     }
 
-    /// Records between the flow and the end of that partition in which it is the furthest behind.
+    /// Records between the live flow and the end of the log, in the partition where that is most.
     pub fn lag(&self) -> u64 {
         let lags = self.partitions.iter().filter_map(|place| u64::try_from(place.end - place.position?).ok());
         lags.max().unwrap_or(0)
     }
 
-    /// The fetched span that holds the wanted offset, if it is still here and was read from this leader, and how far
-    /// the reading has come.
+    /// Returns the fetched span that contains the wanted offset, if it is still kept and was read from this leader, and the
+    /// next offset that the live flow will fetch.
     pub fn recent_at(&self, want: &FetchPosition) -> Option<(LogSpan, Offset)> {
         let place = self.partitions.get(usize::try_from(want.partition).ok()?)?;
         let span = place.recent.get(place.recent.partition_point(|span| span.next <= want.offset))?;
-        // Where leaders have no epochs, nobody tells a log that was cut short and written anew.
+        // Without leader epochs a log that was truncated and rewritten cannot be detected.
         let is_of_its_log = want.leader_epoch >= 0 || span.read.elapsed() < MAX_AGE;
         (span.serves(want) && is_of_its_log).then_some((span.clone(), place.position?))
     }
 
-    /// The fetched spans that lead from `from` to `to` without a hole, if they are still here.
+    /// Returns the fetched spans that lead from `from` to `to` without a hole, if they are still kept.
     pub fn recent(&self, partition: Partition, from: Offset, to: Offset) -> Option<Vec<LogSpan>> {
         let recent = &self.partitions.get(usize::try_from(partition).ok()?)?.recent;
         let first = recent.partition_point(|span| span.next <= from);
@@ -117,12 +117,12 @@ impl TailPartition {
         }
     }
 
-    /// Whether this is where the want was to be read: another thread may have read it, or the log may be another one now.
+    /// Whether the partition is still at the wanted position: another thread may have fetched it, or the log may have changed.
     pub fn is_at(&self, want: &FetchPosition) -> bool {
         self.position == Some(want.offset) && self.epoch == want.last_epoch
     }
 
-    /// Keeps a span and moves to its end; the oldest spans leave when more than `most` bytes are kept.
+    /// Keeps a span and moves to its end. Drops the oldest spans while more than `most` bytes are kept.
     pub fn advance(
         &mut self,
         next: Offset,
@@ -138,20 +138,20 @@ impl TailPartition {
         self.recent_bytes += span.memory();
         self.recent.push_back(span);
         self.failures = 0;
-        // The last one stays, or streams could join a busy partition only by luck.
+        // The last one stays: without it streams could join a busy partition only by luck.
         while self.recent_bytes > most && self.recent.len() > 1 {
             self.drop_oldest();
         }
     }
 
-    /// Forgets spans that were read too long ago: the log may have lost them by now, and nobody comes back for them.
+    /// Drops spans that were read too long ago: the log may have lost them, and reconnecting streams are back by then.
     pub fn forget_old(&mut self, now: Instant) {
         while self.recent.front().is_some_and(|oldest| now.saturating_duration_since(oldest.read) > KEPT) {
             self.drop_oldest();
         }
     }
 
-    /// Forgets all of them.
+    /// Drops all spans.
     pub fn forget(&mut self) {
         self.recent.clear();
         self.recent_bytes = 0;
@@ -163,7 +163,7 @@ impl TailPartition {
         }
     }
 
-    /// Goes on somewhere else: what was kept does not lead there.
+    /// Continues at another position. The kept spans do not lead there, so they are dropped.
     pub fn jump(&mut self, to: Offset, epoch: Epoch) {
         (self.position, self.epoch) = (Some(to), epoch);
         self.forget();

@@ -120,8 +120,8 @@ fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Resu
 
 /// Log start offset and end.
 fn ends(broker: &dyn Broker, place: &TopicPartition) -> Result<(Position, Position), BrokerError> {
-    let asked = [(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)];
-    let mut positions = broker.positions(&asked).into_iter();
+    let wanted = [(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)];
+    let mut positions = broker.positions(&wanted).into_iter();
     let mut next = || positions.next().unwrap_or_else(|| Err(BrokerError::Corrupt("an offset is missing".into())));
     Ok((next()?, next()?))
 }
