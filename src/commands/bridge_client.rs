@@ -1,7 +1,7 @@
 //! One HTTP connection to a running bridge, with TLS or without.
 
 use crate::config::{BridgeAt, BridgeUrl, UrlScheme};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsVersions, Trust};
+use crate::tls::{ClientTls, NameCheck, TlsVersions, Trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -84,7 +84,7 @@ impl BridgeTls {
             Some(file) => Trust::Given(crate::tls::certificates(file)?),
             None => Trust::System,
         };
-        let tls = BrokerTls::new(trust, None, NameCheck::Required, TlsVersions::Both)?;
+        let tls = ClientTls::new(trust, None, NameCheck::Required, TlsVersions::Both)?;
         Ok(Self { config: tls.config, name })
     }
 }

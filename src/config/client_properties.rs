@@ -9,8 +9,9 @@ mod text;
 mod tls;
 
 use super::values;
-use crate::kafka::security::{Security, Trust};
+use crate::kafka::security::Security;
 use crate::os::small_file;
+use crate::tls::Trust;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! `ssl.*`.
 
 use super::{Properties, pem};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsIdentity, TlsVersions, Trust};
 use crate::os::small_file;
+use crate::tls::{ClientTls, NameCheck, TlsIdentity, TlsVersions, Trust};
 
 /// TLS, and how much of it was turned off.
 pub struct Read {
-    pub client: BrokerTls,
+    pub client: ClientTls,
     pub names: NameCheck,
 }
 
@@ -41,7 +41,7 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<Read, String> {
                     Kafka; give its certificate as ssl.ca.location"
             .to_owned());
     }
-    Ok(Read { client: BrokerTls::new(trust, identity, names, versions)?, names })
+    Ok(Read { client: ClientTls::new(trust, identity, names, versions)?, names })
 }
 
 fn identity(properties: &mut Properties) -> Result<Option<TlsIdentity>, String> {
