@@ -204,13 +204,13 @@ pub fn problem(status: hyper::StatusCode, body: &[u8]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::auth::HiddenText;
+    use crate::secret::Secret;
 
     #[test]
     fn a_token_is_shown_as_what_it_is_and_nowhere_else() {
         let url = BridgeUrl { scheme: UrlScheme::Http, authority: "h:1".to_owned() };
         let bridge =
-            |token: &str| BridgeTarget::new(BridgeAt { url: &url, cacert: None, token: Some(&HiddenText::new(token)) });
+            |token: &str| BridgeTarget::new(BridgeAt { url: &url, cacert: None, token: Some(&Secret::new(token)) });
         let shown = |token: &str| {
             let bridge = bridge(token).unwrap();
             assert!(!format!("{bridge:?}").contains("hush"), "{bridge:?}");

@@ -6,12 +6,12 @@ use super::layers::Layers;
 use super::output_format::OutputFormat;
 use super::values::BridgeUrl;
 use super::{EarlyExit, LogLevel, values};
-use crate::auth::HiddenText;
 use crate::broker::Acks;
 use crate::cel::Expression;
 use crate::hub::Missing;
 use crate::kafka::KafkaSettings;
 use crate::record::{Partition, TopicName, now};
+use crate::secret::Secret;
 use crate::start_position::{self, parse_from};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::num::NonZeroU64;
@@ -38,7 +38,7 @@ pub struct SourceArgs {
 
     /// Key, token or NAME:PASSWORD for the bridge at --url; better in the variable, where ps does not show it.
     #[arg(long, env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
-    token: Option<HiddenText>,
+    token: Option<Secret>,
 
     /// How much to log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "warn")]
@@ -58,7 +58,7 @@ pub struct BridgeAt<'a> {
     pub url: &'a BridgeUrl,
     /// A PEM file.
     pub cacert: Option<&'a Path>,
-    pub token: Option<&'a HiddenText>,
+    pub token: Option<&'a Secret>,
 }
 
 impl SourceArgs {
@@ -242,8 +242,8 @@ impl Separator {
 }
 
 /// Whatever it is: it must not be shown in an error.
-fn token(text: &str) -> Result<HiddenText, std::convert::Infallible> {
-    Ok(HiddenText::new(text.trim()))
+fn token(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text.trim()))
 }
 
 fn place(text: &str) -> Result<start_position::StartPosition, start_position::BadFrom> {

@@ -3,13 +3,11 @@
 mod explain;
 mod sasl;
 mod scram;
-mod secret;
 mod token;
 
 pub use explain::explain;
 pub use sasl::{Sasl, SaslExchange, SaslStep};
 pub use scram::{ScramAccount, ScramHash};
-pub use secret::Secret;
 pub use token::{TokenCache, TokenClient, TokenSource};
 
 use crate::tls::ClientTls;

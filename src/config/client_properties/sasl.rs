@@ -2,7 +2,8 @@
 
 use super::Properties;
 use super::jaas::{self, JaasEntry};
-use crate::kafka::security::{Sasl, ScramAccount, ScramHash, Secret, TokenCache, TokenClient, TokenSource};
+use crate::kafka::security::{Sasl, ScramAccount, ScramHash, TokenCache, TokenClient, TokenSource};
+use crate::secret::Secret;
 use crate::tls::{Trust, trust_anchors};
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,9 +1,10 @@
 //! OAuth tokens for OAUTHBEARER, from a file that another program renews, or from an authorization server by the
 //! client-credentials grant (RFC 6749, 4.4).
 
-use super::{Secret, explain};
+use super::explain;
 use crate::broker::BrokerError;
 use crate::os::small_file;
+use crate::secret::Secret;
 use crate::sync::lock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
