@@ -6,6 +6,7 @@
 
 mod authenticator;
 mod credential;
+mod crypto;
 mod file;
 mod identity;
 mod jwt;
@@ -15,19 +16,18 @@ mod password;
 mod password_check;
 mod permit;
 mod rights;
-mod secret;
 mod signed_token;
 mod table;
 mod watch;
 
 pub use authenticator::{AuthOutcome, Authenticator, Revocation};
 pub use credential::{BadCredential, Credential, cookie_name};
+pub use crypto::Digest;
 pub use file::check_name;
 pub use identity::ClientIdentity;
 pub use keys::new_key;
 pub use password::Password;
 pub use permit::{Denied, Permit};
 pub use rights::{Right, Rights, TopicPattern};
-pub use secret::{Digest, HiddenText};
 pub use table::{AuthError, GrantEnd, OPEN_WITHIN, TicketUse};
 pub use watch::AuthWatcher;

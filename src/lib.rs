@@ -13,6 +13,7 @@
 //! - [`start_position`]: where a stream starts, as a person writes it
 //! - [`record`]: topics, partitions, records, and the partitioner
 //! - [`tls`]: what TLS servers and clients share
+//! - [`secret`]: passwords and tokens, which no log shows
 //! - [`logging`]: the log's formats, and the request that a line belongs to
 //! - [`sync`]: locks, owned threads and their watchdog, back-off, the memory budget
 //! - [`os`]: signals, files, limits, systemd, the terminal
@@ -30,6 +31,7 @@ pub mod kafka;
 pub mod logging;
 pub mod os;
 pub mod record;
+pub mod secret;
 pub mod start_position;
 pub mod sync;
 pub mod tls;

@@ -1,5 +1,11 @@
 //! What clients and servers of TLS share: the cryptography provider and the reading of PEM files.
 
+mod client;
+mod verifier;
+
+pub use client::{ClientTls, TlsError, TlsIdentity, TlsVersions, Trust, trust_anchors, ureq_config};
+pub use verifier::NameCheck;
+
 use crate::os::small_file;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};

@@ -1,7 +1,7 @@
 //! The credentials that a request can carry: `Authorization`, cookies, tickets and client certificates.
 
-use super::secret::HiddenText;
 use crate::record::Timestamp;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -23,13 +23,13 @@ const MAX_SESSIONS: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// An API key or a token, without a user name.
-    Bearer(HiddenText),
+    Bearer(Secret),
     /// An API key, a token or a password, with a user name.
-    Named { name: String, secret: HiddenText },
+    Named { name: String, secret: Secret },
     /// The value of the session cookie.
-    Session(HiddenText),
+    Session(Secret),
     /// The value of the query parameter `ticket`.
-    Ticket(HiddenText),
+    Ticket(Secret),
     /// The name in a client certificate that TLS has verified, and its expiry in ms since the epoch.
     Certificate { name: String, expires: Timestamp },
 }
@@ -62,15 +62,15 @@ impl Credential {
     /// Parses what a person types: a key, a token, or `NAME:SECRET`.
     pub fn from_text(text: &str) -> Self {
         match text.split_once(':') {
-            None => Self::Bearer(HiddenText::new(text)),
-            Some(("", secret)) => Self::Bearer(HiddenText::new(secret)),
-            Some((name, secret)) => Self::Named { name: name.to_owned(), secret: HiddenText::new(secret) },
+            None => Self::Bearer(Secret::new(text)),
+            Some(("", secret)) => Self::Bearer(Secret::new(secret)),
+            Some((name, secret)) => Self::Named { name: name.to_owned(), secret: Secret::new(secret) },
         }
     }
 
     /// Wraps the value of the query parameter `ticket`.
     pub fn from_ticket(text: String) -> Self {
-        Self::Ticket(HiddenText::new(text))
+        Self::Ticket(Secret::new(text))
     }
 
     /// Returns the sessions in a `Cookie` header (RFC 6265, 4.2): the values of all cookies named `cookie`. There may be
@@ -80,7 +80,7 @@ impl Credential {
         let value = std::str::from_utf8(value).unwrap_or_default();
         let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
         let own = pairs.filter(|(name, session)| *name == cookie && (1..=MAX_LEN).contains(&session.len()));
-        own.take(MAX_SESSIONS).map(|(_, session)| Self::Session(HiddenText::new(session))).collect()
+        own.take(MAX_SESSIONS).map(|(_, session)| Self::Session(Secret::new(session))).collect()
     }
 }
 
@@ -91,11 +91,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn bearer(text: &str) -> Credential {
-        Credential::Bearer(HiddenText::new(text))
+        Credential::Bearer(Secret::new(text))
     }
 
     fn named(name: &str, secret: &str) -> Credential {
-        Credential::Named { name: name.into(), secret: HiddenText::new(secret) }
+        Credential::Named { name: name.into(), secret: Secret::new(secret) }
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn sessions_are_found_among_other_cookies() {
-        let session = |text: &str| Some(Credential::Session(HiddenText::new(text)));
+        let session = |text: &str| Some(Credential::Session(Secret::new(text)));
         let cases = [
             ("curlew-session=abc", session("abc")),
             ("a=b; curlew-session=a=b; c", session("a=b")),
@@ -142,7 +142,7 @@ mod tests {
         let many = "curlew-session=a; ".repeat(100);
         assert_eq!(Credential::from_cookies(many.as_bytes(), &cookie_name(None)).len(), MAX_SESSIONS);
         let both = Credential::from_cookies(b"curlew-session=first; curlew-session=second", &cookie_name(None));
-        assert_eq!(both, ["first", "second"].map(|text| Credential::Session(HiddenText::new(text))));
+        assert_eq!(both, ["first", "second"].map(|text| Credential::Session(Secret::new(text))));
     }
 
     proptest! {

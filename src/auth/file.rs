@@ -4,13 +4,14 @@ mod jwt;
 
 pub use jwt::KeySource;
 
+use super::crypto::Digest;
 use super::identity::ClientIdentity;
 use super::jwt::IssuerSettings;
 use super::keys::{self, ApiKey, KeyProof};
 use super::password::Password;
 use super::rights::{Rights, TopicPattern};
-use super::secret::{Digest, HiddenText};
 use crate::record::Timestamp;
+use crate::secret::Secret;
 use crate::start_position::parse_age;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -36,7 +37,7 @@ pub struct AuthRules {
     /// The issuers of accepted tokens, and where their keys come from.
     pub issuers: Vec<(IssuerSettings, KeySource)>,
     /// Signs sessions and tickets. Without it, each process uses a random secret.
-    pub ticket_secret: Option<HiddenText>,
+    pub ticket_secret: Option<Secret>,
     /// The lifetime of sessions and tickets.
     pub session: Duration,
 }
@@ -44,7 +45,7 @@ pub struct AuthRules {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AuthFile {
-    ticket_secret: Option<Spanned<HiddenText>>,
+    ticket_secret: Option<Spanned<Secret>>,
     session: Option<Spanned<String>>,
     #[serde(default)]
     key: Vec<Spanned<KeyEntry>>,
@@ -56,8 +57,8 @@ struct AuthFile {
 #[serde(deny_unknown_fields)]
 struct KeyEntry {
     name: String,
-    sha256: Option<HiddenText>,
-    argon2: Option<HiddenText>,
+    sha256: Option<Secret>,
+    argon2: Option<Secret>,
     #[serde(default)]
     certificate: bool,
     expires: Option<Datetime>,

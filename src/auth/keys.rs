@@ -1,10 +1,11 @@
 //! The entries of `[[key]]`: API keys, passwords and certificate names, with an index to look them up.
 
+use super::crypto::{Digest, random};
 use super::identity::ClientIdentity;
 use super::password::Password;
 use super::rights::Rights;
-use super::secret::{Digest, HiddenText, random};
 use crate::record::Timestamp;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::HashMap;
@@ -13,8 +14,8 @@ use std::collections::HashMap;
 pub const PREFIX: &str = "curlew_";
 
 /// Generates a key with 256 random bits. That much entropy makes an unsalted SHA-256 of the key safe to store.
-pub fn new_key() -> Result<HiddenText, String> {
-    Ok(HiddenText::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random()?))))
+pub fn new_key() -> Result<Secret, String> {
+    Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random()?))))
 }
 
 /// One `[[key]]` of the auth file.
@@ -94,7 +95,7 @@ impl ApiKeys {
     }
 
     /// Finds the API key that `secret` is; with a name, only if the key has that name.
-    pub fn find(&self, name: Option<&str>, secret: &HiddenText) -> Option<&ApiKey> {
+    pub fn find(&self, name: Option<&str>, secret: &Secret) -> Option<&ApiKey> {
         let digest = Digest::of(secret.reveal());
         let key = self.digest_index.get(&digest).and_then(|index| self.keys.get(*index))?;
         let KeyProof::Sha256(own) = &key.proof else { return None };
@@ -131,7 +132,7 @@ mod tests {
     fn a_key_is_found_by_its_secret() {
         let keys = ApiKeys::new(vec![key("a", "1"), key("b", "2")]).unwrap();
         let shown = |name: Option<&str>, secret: &str| {
-            keys.find(name, &HiddenText::new(secret)).map(|key| key.identity.name().to_owned())
+            keys.find(name, &Secret::new(secret)).map(|key| key.identity.name().to_owned())
         };
         assert_eq!(shown(None, "2").as_deref(), Some("b"));
         assert_eq!(shown(Some("b"), "2").as_deref(), Some("b"));

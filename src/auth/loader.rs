@@ -1,8 +1,8 @@
 //! Builds an [`AuthTable`] from the auth file and from the key files and URLs that it names.
 
+use super::crypto::{self, Digest};
 use super::file::{self, KeySource};
 use super::jwt::{Fetcher, Issuer, IssuerKeys, KeySet, KeySetSource, KeySetUrl};
-use super::secret::{self, Digest};
 use super::table::AuthTable;
 use crate::os::file_stamp::FileStamp;
 use crate::os::small_file;
@@ -38,7 +38,7 @@ impl AuthLoader {
         let path = path.to_owned();
         Ok(Self {
             path,
-            process_secret: secret::random()?,
+            process_secret: crypto::random()?,
             fetchers: Mutex::default(),
             keys_changed,
             stamps: Mutex::default(),

@@ -1,6 +1,7 @@
 //! Passwords, hashed with Argon2 so that each guess costs memory and time.
 
-use super::secret::{Digest, HiddenText, random};
+use super::crypto::{Digest, random};
+use crate::secret::Secret;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
@@ -36,7 +37,7 @@ impl Password {
     }
 
     /// Hashes a password with the default parameters of Argon2 and a new salt. Returns a PHC string.
-    pub fn hash(secret: &HiddenText) -> Result<String, String> {
+    pub fn hash(secret: &Secret) -> Result<String, String> {
         let salt = random()?;
         let hash =
             Argon2::default().hash_password_with_salt(secret.reveal().as_bytes(), salt.get(..16).unwrap_or(&salt));
@@ -44,7 +45,7 @@ impl Password {
     }
 
     /// Whether `secret` is the password. Takes tens of milliseconds and some MiB: never call it on an async thread.
-    pub fn verify(&self, secret: &HiddenText) -> bool {
+    pub fn verify(&self, secret: &Secret) -> bool {
         Argon2::default().verify_password(secret.reveal().as_bytes(), self.0.as_ref()).is_ok()
     }
 
@@ -67,11 +68,11 @@ mod tests {
 
     #[test]
     fn a_hashed_password_is_verified() {
-        let line = Password::hash(&HiddenText::new("correct horse")).unwrap();
+        let line = Password::hash(&Secret::new("correct horse")).unwrap();
         let password = Password::parse(&line).unwrap();
-        assert!(line.starts_with("$argon2id$v=19$") && password.verify(&HiddenText::new("correct horse")));
-        assert!(!password.verify(&HiddenText::new("correct horses")) && !password.verify(&HiddenText::new("")));
-        assert_ne!(Password::hash(&HiddenText::new("correct horse")).unwrap(), line, "another salt");
+        assert!(line.starts_with("$argon2id$v=19$") && password.verify(&Secret::new("correct horse")));
+        assert!(!password.verify(&Secret::new("correct horses")) && !password.verify(&Secret::new("")));
+        assert_ne!(Password::hash(&Secret::new("correct horse")).unwrap(), line, "another salt");
         assert_eq!(format!("{password:?}"), "(password)");
     }
 

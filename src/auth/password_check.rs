@@ -2,9 +2,9 @@
 
 use super::password::Password;
 use super::permit::Permit;
-use super::secret::HiddenText;
 use super::table::{AuthError, AuthTable};
 use crate::record::now;
+use crate::secret::Secret;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ pub struct PasswordCheck {
     pub(super) queue: CheckQueue,
     pub(super) table: Arc<AuthTable>,
     pub(super) name: String,
-    pub(super) secret: HiddenText,
+    pub(super) secret: Secret,
     pub(super) password: Password,
 }
 

@@ -1,9 +1,9 @@
 //! Tokens that the bridge issues: sessions for a cookie, tickets for a URL. They are signed and stateless: with a shared
 //! `ticket_secret` every replica accepts them, also after a restart.
 
+use super::crypto::MacKey;
 use super::permit::{GrantOrigin, GrantSource};
 use super::rights::Rights;
-use super::secret::MacKey;
 use crate::record::{Timestamp, TopicName};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,6 +1,7 @@
 //! An immutable snapshot of the auth file, which authenticates credentials. Reloading the file creates a new table.
 
 use super::credential::Credential;
+use super::crypto::{Digest, MacKey};
 use super::file::AuthRules;
 use super::identity::ClientIdentity;
 use super::jwt::{self, Issuer, Remote, TokenFlaw, TokenVerdict};
@@ -8,9 +9,9 @@ use super::keys::{ApiKey, ApiKeys};
 use super::password::Password;
 use super::permit::{Grant, GrantOrigin, GrantSource};
 use super::rights::{Right, Rights};
-use super::secret::{Digest, HiddenText, MacKey};
 use super::signed_token::{SignedToken, Ticket, TokenUse};
 use crate::record::{Timestamp, TopicName};
+use crate::secret::Secret;
 use crate::sync::lock;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -74,7 +75,7 @@ pub enum Decision<'a> {
     /// Check the password, on a blocking thread.
     CheckPassword {
         name: &'a str,
-        secret: &'a HiddenText,
+        secret: &'a Secret,
         password: Password,
     },
 }
@@ -128,7 +129,7 @@ impl AuthTable {
         granted.map_or_else(Decision::Rejected, Decision::Granted)
     }
 
-    fn key_grant(&self, name: Option<&str>, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
+    fn key_grant(&self, name: Option<&str>, secret: &Secret, now: Timestamp) -> Result<Grant, AuthError> {
         let key = self.keys.find(name, secret).ok_or(AuthError::Unknown)?;
         grant(key, now)
     }
@@ -143,7 +144,7 @@ impl AuthTable {
         Ok(grant)
     }
 
-    fn look_up_token(&self, token: &HiddenText, now: Timestamp) -> Decision<'static> {
+    fn look_up_token(&self, token: &Secret, now: Timestamp) -> Decision<'static> {
         let digest = Digest::of(token.reveal());
         if let Some(grant) = lock(&self.verified_tokens).get(&digest)
             && self.expiry(&grant.origin, now).is_ok()
@@ -174,7 +175,7 @@ impl AuthTable {
         }
     }
 
-    fn look_up_password<'a>(&self, name: &'a str, secret: &'a HiddenText, now: Timestamp) -> Decision<'a> {
+    fn look_up_password<'a>(&self, name: &'a str, secret: &'a Secret, now: Timestamp) -> Decision<'a> {
         let Some(password) = self.keys.password(name) else { return Decision::Rejected(AuthError::Unknown) };
         match self.is_verified(name, secret) {
             true => self.password_grant(name, now).map_or_else(Decision::Rejected, Decision::Granted),
@@ -183,7 +184,7 @@ impl AuthTable {
     }
 
     /// Caches a verified password and returns its grant. Called after [`Decision::Try`].
-    pub fn accept_password(&self, name: &str, secret: &HiddenText, now: Timestamp) -> Result<Grant, AuthError> {
+    pub fn accept_password(&self, name: &str, secret: &Secret, now: Timestamp) -> Result<Grant, AuthError> {
         let grant = self.password_grant(name, now)?;
         let mut verified = lock(&self.verified_passwords);
         if verified.len() >= MAX_VERIFIED {
@@ -200,18 +201,18 @@ impl AuthTable {
     }
 
     /// Whether this password of `name` has been verified before.
-    pub fn is_verified(&self, name: &str, secret: &HiddenText) -> bool {
+    pub fn is_verified(&self, name: &str, secret: &Secret) -> bool {
         let mac = self.password_mac(name, secret);
         lock(&self.verified_passwords).contains(&mac)
     }
 
-    fn password_mac(&self, name: &str, secret: &HiddenText) -> [u8; 32] {
+    fn password_mac(&self, name: &str, secret: &Secret) -> [u8; 32] {
         self.mac_key.sign(format!("curlew password {name}:{}", secret.reveal()).as_bytes())
     }
 
     fn token_grant(
         &self,
-        text: &HiddenText,
+        text: &Secret,
         token_use: TokenUse,
         ticket_use: TicketUse,
         now: Timestamp,

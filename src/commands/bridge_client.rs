@@ -1,7 +1,7 @@
 //! One HTTP connection to a running bridge, with TLS or without.
 
 use crate::config::{BridgeArgs, BridgeUrl, UrlScheme};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsError, TlsVersions, Trust};
+use crate::tls::{ClientTls, NameCheck, TlsError, TlsVersions, Trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -85,7 +85,7 @@ impl BridgeTls {
             Some(file) => Trust::Given(crate::tls::certificates(file)?),
             None => Trust::System,
         };
-        let tls = BrokerTls::new(trust, None, NameCheck::Required, TlsVersions::Both).map_err(|error| match error {
+        let tls = ClientTls::new(trust, None, NameCheck::Required, TlsVersions::Both).map_err(|error| match error {
             TlsError::NoSystemRoots => format!("{error}; give the one to trust with --cacert FILE"),
             error => error.to_string(),
         })?;
@@ -206,13 +206,13 @@ pub fn problem(status: hyper::StatusCode, body: &[u8]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::auth::HiddenText;
+    use crate::secret::Secret;
 
     #[test]
     fn a_token_appears_only_in_the_authorization_header() {
         let url = BridgeUrl { scheme: UrlScheme::Http, authority: "h:1".to_owned() };
         let bridge = |token: &str| {
-            BridgeTarget::new(BridgeArgs { url: &url, cacert: None, token: Some(&HiddenText::new(token)) })
+            BridgeTarget::new(BridgeArgs { url: &url, cacert: None, token: Some(&Secret::new(token)) })
         };
         let shown = |token: &str| {
             let bridge = bridge(token).unwrap();

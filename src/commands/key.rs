@@ -1,8 +1,9 @@
 //! `curlew key`: generates keys and hashes passwords, and prints their entries for an auth file.
 
 use super::exit;
-use crate::auth::{Digest, HiddenText, Password, TopicPattern, new_key};
+use crate::auth::{Digest, Password, TopicPattern, new_key};
 use crate::config::{KeyAction, KeyCommand, NewKey};
+use crate::secret::Secret;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use time::format_description::well_known::Rfc3339;
@@ -30,7 +31,7 @@ fn run(action: &KeyAction) -> Result<String, String> {
         KeyAction::Password(entry) => {
             let mut line = String::new();
             io::stdin().lock().read_line(&mut line).map_err(|e| format!("cannot read standard input: {e}"))?;
-            let password = HiddenText::new(line.trim_end_matches(['\r', '\n']));
+            let password = Secret::new(line.trim_end_matches(['\r', '\n']));
             if password.reveal().chars().count() < MIN_CHARS {
                 return Err(format!("the password on standard input is shorter than {MIN_CHARS} characters"));
             }

@@ -8,8 +8,9 @@ mod tls;
 mod unsupported;
 
 use super::values;
-use crate::kafka::security::{Security, Trust};
+use crate::kafka::security::Security;
 use crate::os::small_file;
+use crate::tls::Trust;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -6,12 +6,12 @@ use super::layers::Layers;
 use super::output_format::OutputFormat;
 use super::values::BridgeUrl;
 use super::{EarlyExit, LogLevel, values};
-use crate::auth::HiddenText;
 use crate::broker::Acks;
 use crate::cel::Expression;
 use crate::hub::Missing;
 use crate::kafka::KafkaSettings;
 use crate::record::{Partition, TopicName, now};
+use crate::secret::Secret;
 use crate::start_position::{self, parse_start};
 use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use std::num::NonZeroU64;
@@ -38,7 +38,7 @@ pub struct SourceArgs {
 
     /// Key, token or NAME:PASSWORD for the bridge at --url; prefer the variable, which ps does not show.
     #[arg(long, env = "CURLEW_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = token)]
-    token: Option<HiddenText>,
+    token: Option<Secret>,
 
     /// Level of the log on standard error.
     #[arg(long, env = "CURLEW_LOG_LEVEL", value_name = "LEVEL", default_value = "warn")]
@@ -58,7 +58,7 @@ pub struct BridgeArgs<'a> {
     pub url: &'a BridgeUrl,
     /// A PEM file.
     pub cacert: Option<&'a Path>,
-    pub token: Option<&'a HiddenText>,
+    pub token: Option<&'a Secret>,
 }
 
 impl SourceArgs {
@@ -243,8 +243,8 @@ impl Separator {
 }
 
 /// Accepts any text: an error would repeat the secret.
-fn token(text: &str) -> Result<HiddenText, std::convert::Infallible> {
-    Ok(HiddenText::new(text.trim()))
+fn token(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text.trim()))
 }
 
 fn place(text: &str) -> Result<start_position::StartPosition, start_position::InvalidStart> {

@@ -7,8 +7,9 @@ use super::peer::PeerScheme;
 use super::problem::Problem;
 use super::produce::collect;
 use super::request::Request;
-use crate::auth::{Credential, HiddenText, OPEN_WITHIN, Permit, Right, TicketUse};
+use crate::auth::{Credential, OPEN_WITHIN, Permit, Right, TicketUse};
 use crate::record::{Timestamp, TopicName, now};
+use crate::secret::Secret;
 use bytes::Buf;
 use futures_util::Stream;
 use serde::Deserialize;
@@ -29,7 +30,7 @@ const MAX_COOKIE: usize = 4000;
 /// The body of `POST /login`, as JSON or as a form. `token` is a key, a token, or `NAME:PASSWORD`.
 #[derive(Deserialize)]
 struct LoginRequest {
-    token: HiddenText,
+    token: Secret,
 }
 
 /// The body of `POST /tickets`.

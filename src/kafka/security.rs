@@ -3,25 +3,20 @@
 mod explain;
 mod sasl;
 mod scram;
-mod secret;
-mod tls;
 mod token;
-mod verifier;
 
 pub use explain::explain;
 pub use sasl::{Sasl, SaslExchange, SaslStep};
 pub use scram::{ScramAccount, ScramHash};
-pub use secret::Secret;
-pub use tls::{BrokerTls, TlsError, TlsIdentity, TlsVersions, Trust, roots_of};
 pub use token::{TokenCache, TokenClient, TokenSource};
-pub use verifier::NameCheck;
 
+use crate::tls::ClientTls;
 use std::sync::Arc;
 
 /// TLS and SASL of all connections to one cluster. Without both, the protocol is `PLAINTEXT`.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
-    pub tls: Option<Arc<BrokerTls>>,
+    pub tls: Option<Arc<ClientTls>>,
     pub sasl: Option<Arc<Sasl>>,
 }
 

@@ -3,7 +3,7 @@
 use super::{check_name, duration};
 use crate::auth::jwt::{IssuerSettings, KeySetUrl};
 use crate::auth::rights::{Rights, TopicPattern};
-use crate::auth::secret::HiddenText;
+use crate::secret::Secret;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const DEFAULT_FLOOR: Duration = Duration::from_secs(10);
 /// Where an issuer's keys come from. Paths are relative to the directory of the auth file.
 #[derive(Debug, Clone)]
 pub enum KeySource {
-    Secret(HiddenText),
+    Secret(Secret),
     Pem(String),
     PemFile(PathBuf),
     JwksFile(PathBuf),
@@ -31,7 +31,7 @@ pub enum KeySource {
 #[serde(deny_unknown_fields)]
 pub struct IssuerEntry {
     name: String,
-    secret: Option<HiddenText>,
+    secret: Option<Secret>,
     public_key: Option<String>,
     public_key_file: Option<PathBuf>,
     jwks_file: Option<PathBuf>,

@@ -2,10 +2,10 @@
 
 use super::key_set::KeySet;
 use super::remote::Remote;
+use crate::auth::crypto::Digest;
 use crate::auth::identity::ClientIdentity;
 use crate::auth::permit::{Grant, GrantOrigin, GrantSource};
 use crate::auth::rights::Rights;
-use crate::auth::secret::Digest;
 use crate::record::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Header, Validation, decode};

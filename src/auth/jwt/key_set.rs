@@ -1,6 +1,7 @@
 //! Keys that verify tokens. Each key is bound to one algorithm, so that a token's header cannot choose another.
 
-use super::super::secret::{Digest, HiddenText};
+use super::super::crypto::Digest;
+use crate::secret::Secret;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header};
 use serde::Deserialize;
@@ -36,7 +37,7 @@ pub enum KeySetSource {
 }
 
 impl KeySet {
-    pub fn from_secret(secret: &HiddenText) -> Result<Self, String> {
+    pub fn from_secret(secret: &Secret) -> Result<Self, String> {
         if secret.reveal().len() < MIN_SECRET_LEN {
             return Err(format!(
                 "secret is shorter than {MIN_SECRET_LEN} characters; `openssl rand -hex 32` makes a good one"

@@ -4,6 +4,7 @@
 use super::key_set::{KeySet, KeySetSource};
 use crate::sync::backoff::Backoff;
 use crate::sync::watchdog::{self, Worker};
+use crate::tls;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};
 use rustls::pki_types::CertificateDer;
@@ -172,13 +173,8 @@ fn agent(location: &KeySetUrl) -> Result<ureq::Agent, String> {
     if !location.url.starts_with("https://") {
         return Ok(config.build().new_agent());
     }
-    let anchors = location.ca_certificates.clone().unwrap_or_else(|| rustls_native_certs::load_native_certs().certs);
-    let anchors: Vec<_> = anchors.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
-    let tls = ureq::tls::TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(crate::tls::provider()?)
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&anchors))
-        .build();
-    Ok(config.https_only(true).tls_config(tls).build().new_agent())
+    let anchors = location.ca_certificates.clone().unwrap_or_else(|| tls::trust_anchors(tls::Trust::System));
+    Ok(config.https_only(true).tls_config(tls::ureq_config(&anchors)?).build().new_agent())
 }
 
 impl fmt::Debug for Remote {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::auth::permit::{Grant, GrantSource};
 use crate::auth::rights::{Right, Rights};
-use crate::auth::secret::HiddenText;
 use crate::record::{TopicName, now};
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, encode};
@@ -62,7 +62,7 @@ fn hs256(claims: &Value) -> String {
 }
 
 fn of_secret(settings: IssuerSettings) -> Issuer {
-    Issuer::new(settings, IssuerKeys::Known(Arc::new(KeySet::from_secret(&HiddenText::new(SECRET)).unwrap())))
+    Issuer::new(settings, IssuerKeys::Known(Arc::new(KeySet::from_secret(&Secret::new(SECRET)).unwrap())))
 }
 
 fn from_pem(text: &str) -> Issuer {
@@ -240,7 +240,7 @@ fn invalid_keys_are_rejected_with_advice() {
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n").contains("damaged"));
     assert!(pem("-----BEGIN PUBLIC KEY-----\nAAAA").contains("damaged"));
     assert!(pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").contains("give its public key"));
-    assert!(KeySet::from_secret(&HiddenText::new("short")).unwrap_err().contains("shorter than 32"));
+    assert!(KeySet::from_secret(&Secret::new("short")).unwrap_err().contains("shorter than 32"));
     for bad in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":{}}"#, r#"{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#]
     {
         assert!(KeySet::from_jwks(bad, KeySetSource::File).is_err(), "{bad}");

@@ -39,7 +39,7 @@ fn bearer(text: &str) -> Credential {
 }
 
 fn ticket(text: String) -> Credential {
-    Credential::Ticket(HiddenText::new(text))
+    Credential::Ticket(Secret::new(text))
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_session_expires_as_configured_or_with_its_key() {
     let session = |text: &str| {
         let grant = ask(&table, &bearer(text), TicketUse::First, NOW).unwrap();
         let (text, expires) = table.session(&grant, NOW).unwrap();
-        (Credential::Session(HiddenText::new(text)), expires - NOW)
+        (Credential::Session(Secret::new(text)), expires - NOW)
     };
     let (web, expires) = session("w");
     assert_eq!(expires, 2 * HOUR);
@@ -117,7 +117,7 @@ fn a_ticket_has_a_deadline_for_its_first_use_and_expires_like_a_session() {
     assert_eq!(at(TicketUse::First, 61_000).err(), Some(AuthError::Expired));
     assert!(at(TicketUse::Resume, 12 * HOUR - 1).is_ok());
     assert_eq!(at(TicketUse::Resume, 12 * HOUR).err(), Some(AuthError::Expired));
-    let session = Credential::Session(HiddenText::new(text.clone()));
+    let session = Credential::Session(Secret::new(text.clone()));
     assert_eq!(
         ask(&table, &session, TicketUse::Resume, NOW).err(),
         Some(AuthError::Unknown),
@@ -131,7 +131,7 @@ fn a_ticket_expires_with_the_session_that_requested_it() {
     let grant = ask(&table, &bearer("w"), TicketUse::First, NOW).unwrap();
     let (session, expires) = table.session(&grant, NOW).unwrap();
     let later = NOW + HOUR;
-    let session = ask(&table, &Credential::Session(HiddenText::new(session)), TicketUse::First, later).unwrap();
+    let session = ask(&table, &Credential::Session(Secret::new(session)), TicketUse::First, later).unwrap();
     let (text, ticket_ends) = table.ticket(&session, vec![topic("a")], later).unwrap();
     assert_eq!(ticket_ends, expires);
     assert!(ask(&table, &ticket(text), TicketUse::Resume, expires - 1).is_ok());

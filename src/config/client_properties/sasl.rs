@@ -2,9 +2,9 @@
 
 use super::Properties;
 use super::jaas::{self, JaasEntry};
-use crate::kafka::security::{
-    Sasl, ScramAccount, ScramHash, Secret, TokenCache, TokenClient, TokenSource, Trust, roots_of,
-};
+use crate::kafka::security::{Sasl, ScramAccount, ScramHash, TokenCache, TokenClient, TokenSource};
+use crate::secret::Secret;
+use crate::tls::{Trust, trust_anchors};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -139,8 +139,9 @@ impl Endpoint {
                 let id = needed(option(self.id, "clientId"), "clientId")?;
                 let secret = needed(option(self.secret, "clientSecret"), "clientSecret")?;
                 let scope = option(self.scope, "scope");
-                let given = matches!(trust, Trust::Given(_)).then(|| roots_of(trust)).unwrap_or_default();
-                let roots = if url.starts_with("https://") { [given, roots_of(Trust::System)].concat() } else { given };
+                let given = matches!(trust, Trust::Given(_)).then(|| trust_anchors(trust)).unwrap_or_default();
+                let roots =
+                    if url.starts_with("https://") { [given, trust_anchors(Trust::System)].concat() } else { given };
                 TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, &roots)?))
             }
             None => {

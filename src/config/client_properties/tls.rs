@@ -1,12 +1,12 @@
 //! The `ssl.*` properties.
 
 use super::{Properties, pem};
-use crate::kafka::security::{BrokerTls, NameCheck, TlsError, TlsIdentity, TlsVersions, Trust};
 use crate::os::small_file;
+use crate::tls::{ClientTls, NameCheck, TlsError, TlsIdentity, TlsVersions, Trust};
 
 /// TLS settings, and whether host names are checked.
 pub struct TlsProperties {
-    pub client: BrokerTls,
+    pub client: ClientTls,
     pub names: NameCheck,
 }
 
@@ -43,7 +43,7 @@ pub fn read(properties: &mut Properties, trust: Trust) -> Result<TlsProperties, 
                 .to_owned(),
         );
     }
-    let client = BrokerTls::new(trust, identity, names, versions).map_err(|error| match error {
+    let client = ClientTls::new(trust, identity, names, versions).map_err(|error| match error {
         TlsError::NoSystemRoots => format!("{error}; give the one to trust with ssl.truststore.location"),
         error => error.to_string(),
     })?;

@@ -1,9 +1,10 @@
 //! SASL credentials, and the client's side of each mechanism.
 
+use super::ScramHash;
 use super::scram::{Scram, ScramAccount, ScramReply};
 use super::token::{self, TokenCache};
-use super::{ScramHash, Secret};
 use crate::broker::BrokerError;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;

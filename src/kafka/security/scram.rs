@@ -2,7 +2,7 @@
 //!
 //! Names and passwords are sent without SASLprep, as by Kafka's Java client.
 
-use super::Secret;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};

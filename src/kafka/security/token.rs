@@ -1,9 +1,10 @@
 //! OAuth tokens for OAUTHBEARER, from a file that another program renews, or from an authorization server by the
 //! client-credentials grant (RFC 6749, 4.4).
 
-use super::{Secret, explain};
+use super::explain;
 use crate::broker::BrokerError;
 use crate::os::small_file;
+use crate::secret::Secret;
 use crate::sync::lock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -71,12 +72,7 @@ impl TokenClient {
         // No redirects and no proxy, so that the secret is sent only to the configured server.
         let mut config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
         if url.starts_with("https://") {
-            let trust: Vec<_> = trust.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
-            let tls = ureq::tls::TlsConfig::builder()
-                .unversioned_rustls_crypto_provider(crate::tls::provider()?)
-                .root_certs(ureq::tls::RootCerts::new_with_certs(&trust))
-                .build();
-            config = config.tls_config(tls);
+            config = config.tls_config(crate::tls::ureq_config(trust)?);
         }
         Ok(Self { url, id, secret, scope, agent: config.build().new_agent() })
     }

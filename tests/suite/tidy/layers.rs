@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 8] =
     [&["main"], &["commands"], &["config"], &["http"], &["auth"], &["hub"], &["kafka", "embedded"], &["broker"]];
 
 /// The folders of the lowest layer. Its modules may import each other, as long as there is no circle.
-const FOUNDATION: [&str; 6] = ["cel", "cursor", "logging", "os", "record", "sync"];
+const FOUNDATION: [&str; 7] = ["cel", "cursor", "logging", "os", "record", "sync", "tls"];
 
 /// Implementations of the `Broker` trait, and the modules that choose one. All others see only the trait.
 const DRIVERS: [&str; 2] = ["kafka", "embedded"];

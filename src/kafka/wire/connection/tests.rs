@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::kafka::security::{Sasl, Secret, Security};
+use crate::kafka::security::{Sasl, Security};
 use crate::kafka::wire::testing::{self, Impostor, api_versions, next_request};
+use crate::secret::Secret;
 use kafka_protocol::messages::{FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest};
 use proptest::prelude::*;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! The TLS configuration of one cluster, built once at start.
+//! The client side of TLS: trust anchors, client certificates and protocol versions.
 
 use super::verifier::{CertificateVerifier, NameCheck};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
@@ -8,12 +8,12 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use std::fmt;
 use std::sync::Arc;
 
-/// Trust anchors for broker certificates.
+/// Trust anchors for server certificates.
 #[derive(Debug, Clone)]
 pub enum Trust {
     /// The CAs in the system's trust store.
     System,
-    /// These CAs, or certificates of the brokers themselves.
+    /// These CAs, or certificates of the servers themselves.
     Given(Vec<CertificateDer<'static>>),
 }
 
@@ -36,10 +36,8 @@ static ONLY_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// The client's side of TLS, shared by all connections.
-pub struct BrokerTls {
+pub struct ClientTls {
     pub config: Arc<ClientConfig>,
-    /// The cryptography of connections to other servers than brokers.
-    pub provider: Arc<CryptoProvider>,
 }
 
 /// Why a TLS configuration cannot be built.
@@ -62,7 +60,7 @@ pub enum TlsError {
     Provider(String),
 }
 
-impl BrokerTls {
+impl ClientTls {
     /// Builds the configuration. Errors never contain a key.
     pub fn new(
         trust: Trust,
@@ -70,13 +68,13 @@ impl BrokerTls {
         names: NameCheck,
         versions: TlsVersions,
     ) -> Result<Self, TlsError> {
-        let provider = crate::tls::provider().map_err(TlsError::Provider)?;
+        let provider = super::provider().map_err(TlsError::Provider)?;
         let trusted = match &trust {
             Trust::System => Vec::new(),
             Trust::Given(certificates) => certificates.clone(),
         };
         let mut roots = RootCertStore::empty();
-        let (accepted, _) = roots.add_parsable_certificates(roots_of(trust));
+        let (accepted, _) = roots.add_parsable_certificates(trust_anchors(trust));
         if accepted == 0 {
             return Err(if trusted.is_empty() { TlsError::NoSystemRoots } else { TlsError::NoReadableRoots });
         }
@@ -92,7 +90,7 @@ impl BrokerTls {
                 builder.with_client_auth_cert(chain, key).map_err(TlsError::Keystore)?
             }
         };
-        Ok(Self { config: Arc::new(config), provider })
+        Ok(Self { config: Arc::new(config) })
     }
 }
 
@@ -107,16 +105,25 @@ impl TlsVersions {
 }
 
 /// Returns the trusted certificates, without unreadable ones of the system.
-pub fn roots_of(trust: Trust) -> Vec<CertificateDer<'static>> {
+pub fn trust_anchors(trust: Trust) -> Vec<CertificateDer<'static>> {
     match trust {
         Trust::Given(certificates) => certificates,
         Trust::System => rustls_native_certs::load_native_certs().certs,
     }
 }
 
-impl fmt::Debug for BrokerTls {
+/// Returns the TLS settings of ureq for the given trust anchors.
+pub fn ureq_config(anchors: &[CertificateDer<'static>]) -> Result<ureq::tls::TlsConfig, String> {
+    let anchors: Vec<_> = anchors.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
+    Ok(ureq::tls::TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(super::provider()?)
+        .root_certs(ureq::tls::RootCerts::new_with_certs(&anchors))
+        .build())
+}
+
+impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
+        f.write_str("ClientTls")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Verifies the certificates of brokers.
+//! Verifies server certificates.
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -7,14 +7,14 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
-/// Whether a broker's certificate must match its host name (`ssl.endpoint.identification.algorithm`).
+/// Whether a server's certificate must match its host name (`ssl.endpoint.identification.algorithm`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameCheck {
     Required,
     Skipped,
 }
 
-/// WebPKI's verification with two additions, as in Java's clients: the truststore may contain the broker's certificate
+/// WebPKI's verification with two additions, as in Java's clients: the truststore may contain the server's certificate
 /// itself, and the name check can be disabled.
 #[derive(Debug)]
 pub struct CertificateVerifier {

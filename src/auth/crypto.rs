@@ -3,32 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
-
-/// A text that no log, error or debug print shows.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct HiddenText(String);
-
-impl HiddenText {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for HiddenText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,8 +123,7 @@ mod tests {
 
     #[test]
     fn debug_output_contains_no_secret() {
-        let shown =
-            format!("{:?} {:?} {:?}", HiddenText::new("hush"), Digest::of("hush"), MacKey::new(b"hush").unwrap());
-        assert_eq!(shown, "(secret) (digest) (key)");
+        let shown = format!("{:?} {:?}", Digest::of("hush"), MacKey::new(b"hush").unwrap());
+        assert_eq!(shown, "(digest) (key)");
     }
 }
