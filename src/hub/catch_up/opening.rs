@@ -148,7 +148,8 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnO
     let mut out = Vec::new();
     task.stream.encoder.checkpoint(&mut out);
     (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
-    // Only now: they are of the topics as they are, which a cursor's may not have been.
+    // Set after `reconcile`: the ends belong to the current topics, while the cursor may come from a topic that has been
+    // recreated since.
     task.stream.encoder.bounds.ends = ends;
     // A client's cursor may be of a log that was truncated since. The other places have just been asked of the log.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
