@@ -193,6 +193,5 @@ async fn run_blocking<T: Send + 'static>(
         drop(permit);
         result
     });
-    let failed = || Problem::internal("the bridge failed at this request; please report it");
-    working.await.ok().flatten().ok_or_else(failed)
+    working.await.ok().flatten().ok_or_else(Problem::unserved)
 }

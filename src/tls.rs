@@ -1,4 +1,4 @@
-//! What clients and servers of TLS share: the cryptography provider and the reading of PEM files.
+//! TLS support shared by clients and servers: the cryptography provider and the parsing of PEM files.
 
 mod client;
 mod verifier;

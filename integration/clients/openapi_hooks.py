@@ -16,8 +16,8 @@ RIGHTLY_REFUSED = [
     (r"timestamp is \"", "date-time has years before 1970, in which Kafka has no time"),
     (r"records\[\d+\]: timestamp is", "the same in an envelope"),
     (r"more than an hour ahead of the clock", "which timestamps are accepted depends on the clock"),
-    (r"offset is \d+; \S+ holds offsets", "which offsets there are depends on the log"),
-    (r"of an envelope are members of its records", "parameters and bodies that do not go together: OpenAPI cannot say so"),
+    (r"offset is \d+; \S+ has offsets", "which offsets there are depends on the log"),
+    (r"in an envelope these are members of each record", "parameters and bodies that do not go together: OpenAPI cannot say so"),
     (r"the body must be like .*; a token is a key", "Authorization replaces the body: OpenAPI cannot express 'one of the two'"),
 ]
 

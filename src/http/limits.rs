@@ -71,10 +71,10 @@ impl Default for Settings {
 /// The client that a request, a connection or a stream counts against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ClientKey {
-    /// Of an IPv6 address the first 64 bits, which usually belong to one subscriber.
+    /// An IPv4 address, or the first 64 bits of an IPv6 address, which usually belong to one subscriber.
     Address(IpAddr),
-    /// All clients that this proxy does not name credibly. Any of them may have caused that by a forged header, so they do
-    /// not count as the proxy itself.
+    /// All clients behind this proxy for which it reports no valid address. Any client can cause this with a forged header,
+    /// so these clients do not share the proxy's key.
     HiddenBy(IpAddr),
     Key(Arc<str>),
     /// All clients that do not fit into the table.

@@ -56,7 +56,7 @@ impl BindScope {
 /// The origin of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestOrigin {
-    /// A request of curl or a device, or a navigation.
+    /// No `Origin` header: a request of curl or a device, a navigation, or a same-origin GET.
     NoPage,
     SameOrigin,
     /// A listed origin, which the response must name. Credentials that the browser adds by itself are accepted.

@@ -184,6 +184,11 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
+    /// A request that panicked, or whose task ended without a response.
+    pub fn unserved() -> Self {
+        Self::internal("the bridge failed to serve this request; please report it")
+    }
+
     /// Merges problems with the same status and code into one that lists their distinct details. Returns `None` if they
     /// differ or there are none.
     pub fn together<'a>(mut problems: impl Iterator<Item = &'a Self>) -> Option<Self> {

@@ -203,8 +203,7 @@ where
     }
     // A panic in one request must not affect others.
     let answered = watchdog::caught_in_request(dispatch(app, request, origin, body)).await;
-    let answered =
-        answered.unwrap_or_else(|| Err(Problem::internal("the bridge failed to serve this request; please report it")));
+    let answered = answered.unwrap_or_else(|| Err(Problem::unserved()));
     answered.unwrap_or_else(|problem| {
         if problem.is_server_error() {
             warn!("{} {}: {}", request.method, request.path, problem.detail());

@@ -84,7 +84,7 @@ impl Frames {
         Self { mailbox, style, head, ahead: None, period: heartbeat, silence, revoked, has_ended: false, _slot: slot }
     }
 
-    /// Returns the next chunks as one, as many as are small and ready.
+    /// Returns the next chunk, joined with further small chunks that are ready.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let first = match self.ahead.take() {
             Some(ahead) => ahead,

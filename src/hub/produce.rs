@@ -82,7 +82,7 @@ impl ProduceBridge {
             }
         });
         let deadline = now + self.timeout;
-        // The caller gets the error from this call, not by `done`.
+        // The caller gets the rejection as the result of this call, not by `done`.
         let refuse = |refused| match lock(&done).take() {
             Some((_, sizes)) => self.counts.refused(&sizes, refused),
             None => refused,
@@ -114,7 +114,7 @@ impl ProduceBridge {
         (self.bytes.used.load(Ordering::Relaxed), self.bytes.most)
     }
 
-    /// Whether the thread has ended unexpectedly.
+    /// Whether the thread has ended although the bridge is not shutting down.
     pub fn has_ended(&self) -> bool {
         lock(&self.worker).as_ref().is_some_and(Worker::has_ended)
     }

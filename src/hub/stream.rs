@@ -1,4 +1,4 @@
-//! What one stream consists of: its position, its frames, its mailbox. Nothing here starts or knows a thread.
+//! The parts of a stream: position, frames and mailbox. This module does not depend on threads.
 
 pub mod chunk;
 pub mod chunk_budget;

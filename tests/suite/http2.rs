@@ -1,6 +1,8 @@
 //! What clients may do over HTTP/2 that no library does: truncated bodies, unread responses, silence.
 
-use crate::support::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, block, frame, head};
+use crate::support::frames::{
+    DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, WINDOW_UPDATE, block, frame, head,
+};
 use crate::support::served::Served;
 use curlew::http::{self, limits};
 use std::time::{Duration, Instant};
@@ -50,7 +52,6 @@ async fn a_truncated_body_is_not_written() {
 /// The client uploads for longer than the stall timeout, and its window is too small for a receipt.
 #[tokio::test]
 async fn a_client_that_reads_no_receipts_while_it_uploads_is_not_reset() {
-    const WINDOW_UPDATE: u8 = 8;
     let stall = Duration::from_secs(1);
     let served = serve(NEVER, stall);
     let mut client = Frames::connect(served.address, 10).await;

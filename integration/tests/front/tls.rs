@@ -295,7 +295,7 @@ fn the_terminal_connects_only_to_trusted_https_servers() {
         (&url, &[], "with --cacert FILE"),
         (&url, &["--cacert", "nowhere.pem"], "cannot read nowhere.pem"),
         (&plain, &[], "use https://"),
-        (&not_secured, &["--cacert", &server], "give http://"),
+        (&not_secured, &["--cacert", &server], "use http://"),
     ] {
         let output = produce(url, more);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -10,7 +10,7 @@ use crate::hub::{Format, Gap};
 use crate::record::{Partition, RecordRef, TopicName};
 use memchr::memchr2;
 
-/// What the data of a record's event contains.
+/// The content of the `data` field of a record's event.
 pub enum Sse {
     Value,
     Record,

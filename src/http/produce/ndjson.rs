@@ -97,8 +97,7 @@ where
                     let _ = done.send(summary);
                 }
             });
-            let lost = |_| Problem::internal("the bridge failed at this request; please report it");
-            Ok(summary.await.map_err(lost)?.answer(acks))
+            Ok(summary.await.map_err(|_| Problem::unserved())?.answer(acks))
         }
         ReceiptMode::Stream => {
             let (client, mut receipts) = mpsc::channel(1);

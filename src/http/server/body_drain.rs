@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use warp::http::Request;
 
-/// At most so many bytes are discarded before a response, and for no longer than [`DISCARD_TIMEOUT`].
+/// Maximum number of bytes discarded before a response. Discarding also ends after [`DISCARD_TIMEOUT`].
 const MAX_DISCARDED: usize = 64 << 10;
 const DISCARD_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long an HTTP/2 client may take to read its response and to stop sending.

@@ -52,7 +52,7 @@ where
         Some(answer) => watchdog::caught_in_request(answer).await,
         None => None,
     };
-    answer.unwrap_or_else(|| Ok(Problem::internal("the bridge failed at this request; please report it").response()))
+    answer.unwrap_or_else(|| Ok(Problem::unserved().response()))
 }
 
 /// hyper rejects requests with more headers.

@@ -26,7 +26,7 @@ enum Intake {
 }
 
 impl<T> FairQueue<T> {
-    /// At most `most_running` spans of work are started at a time.
+    /// Creates a queue that has at most `most_running` items in progress.
     pub fn new(most_running: usize) -> Self {
         let (waiting, turns) = (HashMap::new(), VecDeque::new());
         Self { waiting, count: 0, turns, running: 0, most_running, intake: Intake::Open }
@@ -44,7 +44,7 @@ impl<T> FairQueue<T> {
         self.count += 1;
     }
 
-    /// The next span of work.
+    /// Returns the next work item.
     pub fn pop(&mut self) -> Option<T> {
         let client = self.turns.pop_front()?;
         let own = self.waiting.get_mut(&client)?;
@@ -58,7 +58,8 @@ impl<T> FairQueue<T> {
         work
     }
 
-    /// The next span of work, unless as many as allowed are running. [`finish`](Self::finish) must follow.
+    /// Returns the next work item, or `None` while `most_running` items are in progress. The caller must call
+    /// [`finish`](Self::finish) when the item is done.
     pub fn start(&mut self) -> Option<T> {
         if self.running >= self.most_running {
             return None;

@@ -148,7 +148,8 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnO
     let mut out = Vec::new();
     task.stream.encoder.checkpoint(&mut out);
     (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
-    // Only now: the ends belong to the current topics, the cursor may belong to topics that were recreated since.
+    // Set after `reconcile`: the ends belong to the current topics, while the cursor may come from a topic that has been
+    // recreated since.
     task.stream.encoder.bounds.ends = ends;
     // The log may have been truncated since a client's cursor was written. Other positions have just been looked up.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {

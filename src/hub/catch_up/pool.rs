@@ -41,7 +41,7 @@ const TURN_TIME: Duration = Duration::from_millis(5);
 /// How long a leader that could not be reached is not tried again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
-/// What the threads of the pool share.
+/// State shared by the threads of the pool.
 pub struct CatchUp {
     live: Arc<Live>,
     broker: Arc<dyn Broker>,

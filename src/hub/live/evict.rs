@@ -56,7 +56,8 @@ impl Feed {
         self.evict_from(&mut state.members, &state.encoder, (end, weight), which);
     }
 
-    /// The same; a stream whose mailbox is empty continues at the position of `encoder`.
+    /// Like [`evict_behind`](Self::evict_behind), but a stream with an empty mailbox continues at the position of
+    /// `encoder`.
     pub fn evict_from(
         &self,
         members: &mut Vec<MailboxSender>,

@@ -111,7 +111,8 @@ impl Feed {
         self.cost.load(Ordering::Relaxed)
     }
 
-    /// Whether clients decide how much time such feeds take: by a filter, or by a limit, which gives each stream a feed.
+    /// Whether clients control the cost of the feed: a filter takes time to evaluate, and a limit gives each stream a
+    /// separate feed.
     fn is_costly(&self) -> bool {
         !self.key.filter.is_empty() || self.key.private.is_some()
     }

@@ -26,7 +26,7 @@ pub struct MetadataRefresher {
     pub live: Arc<Live>,
     pub broker: Arc<dyn Broker>,
     pub refresh: Duration,
-    /// How long streams wait for a topic that has gone missing.
+    /// How long streams wait for a deleted topic to reappear.
     pub topic_patience: Duration,
     pub max_bytes: usize,
     /// Called whenever the live flow drops what it no longer needs.

@@ -137,7 +137,7 @@ impl Live {
         })
     }
 
-    /// All that is to be fetched from `leader` now.
+    /// Returns the positions to fetch from `leader` now.
     pub fn wants(&self, leader: NodeId) -> Vec<FetchPosition> {
         let now = Instant::now();
         self.tails().iter().flat_map(|tail| tail.state().wants(&tail.name, leader, now).collect::<Vec<_>>()).collect()

@@ -55,7 +55,7 @@ pub struct EncodeLimits<'l> {
 }
 
 impl EncodeLimits<'_> {
-    /// Bytes that need no reservation: a chunk, and the part of its last record beyond it.
+    /// Returns how many bytes need no reservation: a chunk, and the part of its last record that exceeds it.
     fn unpaid(&self) -> usize {
         self.most.saturating_add(self.most / 4)
     }

@@ -16,7 +16,7 @@ pub struct Loss {
     pub end: Offset,
 }
 
-/// The reason why a fetch failed with `OffsetOutOfRange` or `Truncated`.
+/// How a stream continues after a fetch failed with `OffsetOutOfRange` or `Truncated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogChange {
     /// The offset is in range by now.

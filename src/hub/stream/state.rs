@@ -59,7 +59,7 @@ impl TopicState {
     }
 }
 
-/// What a turn of the stream costs the thread that takes it.
+/// The CPU cost of one turn of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
     Light,

@@ -11,6 +11,7 @@ pub const HEADERS: u8 = 1;
 pub const RESET: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
+pub const WINDOW_UPDATE: u8 = 8;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
@@ -98,10 +99,21 @@ impl Frames {
             }
             if frame.kind == DATA {
                 body.extend_from_slice(&frame.payload);
+                self.open_connection_window(frame.payload.len()).await;
             }
             if frame.flags & END_STREAM != 0 {
                 return String::from_utf8(body).unwrap();
             }
+        }
+    }
+
+    /// Allows the server `bytes` more on the whole connection, whose window is 65,535 bytes whatever the settings say
+    /// (RFC 9113, 6.9.2).
+    async fn open_connection_window(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap();
+        if bytes > 0 {
+            // The server may have closed meanwhile.
+            drop(self.0.write_all(&frame(WINDOW_UPDATE, 0, 0, &bytes.to_be_bytes())).await);
         }
     }
 

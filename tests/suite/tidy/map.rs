@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md is a map: what it names is there.
+//! ARCHITECTURE.md and CONTRIBUTING.md name files that exist.
 
 use super::source::root;
 
@@ -11,11 +11,13 @@ fn paths(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_files_that_the_architecture_page_names_exist() {
-    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let missing: Vec<_> = paths(&text).filter(|path| !root().join(path).exists()).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
-    assert!(paths(&text).count() > 20, "its paths are found");
+fn the_files_that_the_pages_for_contributors_name_exist() {
+    for (page, least) in [("ARCHITECTURE.md", 20), ("CONTRIBUTING.md", 3)] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let missing: Vec<_> = paths(&text).filter(|path| !root().join(path).exists()).collect();
+        assert!(missing.is_empty(), "{page} names files that do not exist: {missing:?}");
+        assert!(paths(&text).count() >= least, "the paths in {page} are found");
+    }
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(super) enum IdentityVerdict {
     Present,
     /// The id of a deleted topic.
     Outdated,
-    /// Either this broker or the others are outdated; the next response decides.
+    /// The brokers disagree about the id; later responses decide.
     Doubtful,
 }
 

@@ -1,8 +1,8 @@
 //! The leader epoch of the record before a position.
 //!
-//! ListOffsets returns a different one: for the log end that of the leader, under which no record may exist yet, and
-//! for a timestamp that of the record at the position. A cursor with such an epoch would claim a record that no log
-//! has, and be reported as truncated after the next election.
+//! ListOffsets returns a different epoch. At the log end it returns the current leader epoch, in which no record may have
+//! been written yet; for a timestamp, the epoch of the record at that position. A cursor with that epoch would refer to a
+//! record that no log has, and would be reported as truncated after the next election.
 
 use super::{OffsetQuery, PATIENCE};
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};

@@ -15,8 +15,8 @@ use std::time::Duration;
 /// Versions up to 5 are alike for a producer without transactions.
 const INIT_PRODUCER_ID: i16 = 4;
 
-/// Timeout of a producer id request; doubles with each failure. Another broker may be faster, but one that is only
-/// slow must get its time.
+/// Initial timeout of a producer id request. Short, so that a faster broker is tried soon; doubles with each failure, so
+/// that a slow broker succeeds eventually.
 const PRODUCER_ID_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]

@@ -23,7 +23,7 @@ fn unsent() -> BrokerError {
 struct Log {
     records: Vec<u32>,
     producers: HashMap<i64, Known>,
-    /// Batches with more records are too large, and so is any batch with one of `POISON`.
+    /// The largest batch that the broker accepts, in records. A batch with a `POISON` record is too large as well.
     max_records: usize,
     poison: Option<u32>,
     too_large: TooLarge,
