@@ -190,7 +190,7 @@ fn kills() -> usize {
 }
 
 #[test]
-fn killed_at_any_moment_it_keeps_every_acknowledged_record_once_and_streams_resume_exactly() {
+fn a_kill_at_any_moment_loses_no_acknowledged_record_and_streams_resume_exactly() {
     let data = folder();
     let mut bridge = Bridge::embedded(data.path(), &[]);
     bridge.post("/topics/t", "text/plain", "first").expect(200);
