@@ -211,9 +211,8 @@ mod tests {
     #[test]
     fn a_token_appears_only_in_the_authorization_header() {
         let url = BridgeUrl { scheme: UrlScheme::Http, authority: "h:1".to_owned() };
-        let bridge = |token: &str| {
-            BridgeTarget::new(BridgeArgs { url: &url, cacert: None, token: Some(&Secret::new(token)) })
-        };
+        let bridge =
+            |token: &str| BridgeTarget::new(BridgeArgs { url: &url, cacert: None, token: Some(&Secret::new(token)) });
         let shown = |token: &str| {
             let bridge = bridge(token).unwrap();
             assert!(!format!("{bridge:?}").contains("hush"), "{bridge:?}");
