@@ -11,12 +11,12 @@ mod catch_up;
 mod counts;
 mod live;
 mod produce;
-mod snapshot;
+mod status;
 mod stream;
 mod subscription;
 
 pub use counts::{Amount, Histogram, HubCounts, LatencyTimer, Produced};
-pub use snapshot::{HubSnapshot, TopicBacklog};
+pub use status::{HubStatus, TopicBacklog};
 pub use stream::mailbox::Mailbox;
 pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Subscription, Until};
 
@@ -65,7 +65,7 @@ pub struct Settings {
     /// About how many bytes one live fetch returns.
     pub fetch_bytes: usize,
     /// Size of the cache for streams that catch up behind others, in bytes.
-    pub shelf_bytes: usize,
+    pub read_cache_bytes: usize,
     /// About how many bytes a stream reads in one turn while it catches up.
     pub catch_up_bytes: usize,
     /// About how many bytes one chunk of a stream has while it catches up. This and `catch_up_ahead` hold as long as all
@@ -93,7 +93,7 @@ impl Default for Settings {
             topic_patience: Duration::from_secs(60),
             recent_bytes: 8 << 20,
             fetch_bytes: 1 << 20,
-            shelf_bytes: 8 << 20,
+            read_cache_bytes: 8 << 20,
             catch_up_bytes: 128 << 10,
             catch_up_chunk: 160 << 10,
             catch_up_ahead: 0,
@@ -159,7 +159,7 @@ impl Hub {
             broker.clone(),
             tasks.clone(),
             turns.clone(),
-            (settings.shelf_bytes, settings.memory.catch_up.clone()),
+            (settings.read_cache_bytes, settings.memory.catch_up.clone()),
         ));
         let refresher = MetadataRefresher {
             live: live.clone(),

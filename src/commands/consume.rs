@@ -28,7 +28,7 @@ pub fn consume(settings: Consume) -> ExitCode {
                 catch_up_ahead: 3,
                 catch_up_held: 64 << 20,
                 catch_up_threads: 1,
-                shelf_bytes: 8 << 20,
+                read_cache_bytes: 8 << 20,
                 ..hub::Settings::default()
             };
             Hub::start(broker, fast)

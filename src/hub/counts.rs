@@ -1,5 +1,5 @@
 //! Counters since the start of the hub, for metrics. They are updated once per batch, request or error, never per record.
-//! For the current state see [`Hub::look`](super::Hub::look).
+//! For the current state see [`Hub::status`](super::Hub::status).
 
 use super::Rejected;
 use super::subscription::GapReason;

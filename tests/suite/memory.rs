@@ -141,7 +141,7 @@ async fn streams_that_catch_up_wait_for_memory_and_then_continue() {
     for _ in 0..STREAMS {
         streams.push(tokio::spawn(text(world.ask(EVENTS).await)));
     }
-    while world.app.hub.look().behind.catching_up < STREAMS {
+    while world.app.hub.status().behind.catching_up < STREAMS {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(others);
@@ -178,7 +178,7 @@ async fn live_streams_continue_as_memory_of_earlier_records_is_freed() {
         stream.frame().await.unwrap().unwrap();
     }
     // Together the records are much larger than the share.
-    while world.app.hub.look().live_lag.is_empty() {
+    while world.app.hub.status().live_lag.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for record in 0..20u8 {
@@ -289,8 +289,8 @@ async fn live_streams_that_share_large_records_share_what_the_budget_allows() {
     let live = "/topics/t/events?format=record";
     let streams = [world.unread(live).await, world.unread(live).await];
     until("both are live", || {
-        let look = world.app.hub.look();
-        look.streams == 2 && look.behind.catching_up == 0 && !look.live_lag.is_empty()
+        let status = world.app.hub.status();
+        status.streams == 2 && status.behind.catching_up == 0 && !status.live_lag.is_empty()
     })
     .await;
     for _ in 0..6 {

@@ -32,7 +32,7 @@ async fn metrics() -> Metrics {
     let mut live = hub.subscribe(subscription()).unwrap();
     std::thread::spawn(move || while live.wait_next().is_some() {});
     let deadline = Instant::now() + Duration::from_secs(10);
-    while hub.look().live_lag.is_empty() {
+    while hub.status().live_lag.is_empty() {
         assert!(Instant::now() < deadline, "no live stream");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

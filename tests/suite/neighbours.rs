@@ -91,7 +91,7 @@ fn plain(topic: &str) -> Subscription {
 }
 
 fn is_live(hub: &Hub) -> bool {
-    hub.look().behind.catching_up == 0 && hub.look().behind.stalled == 0
+    hub.status().behind.catching_up == 0 && hub.status().behind.stalled == 0
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -139,7 +139,7 @@ fn a_slow_filter_delays_no_stream_of_another_topic_and_its_lag_is_reported() {
     assert!(done < FILTERS, "after {:?}", started.elapsed());
     let mut is_told = false;
     until("each filter has its records", || {
-        let sum = hub.look().behind;
+        let sum = hub.status().behind;
         is_told |= sum.catching_up > 0 && sum.lag > 0;
         filtered.iter_mut().for_each(Client::read);
         filtered.iter().all(|client| client.offsets().len() == RECORDS / 10)
@@ -194,7 +194,7 @@ fn many_selections_of_partitions_delay_no_stream_of_another_topic() {
     let mut is_told = false;
     let wanted: Vec<u64> = (0..RECORDS as u64).collect();
     until("each has all records", || {
-        is_told |= hub.look().behind.catching_up > 0;
+        is_told |= hub.status().behind.catching_up > 0;
         chosen.iter_mut().for_each(Client::read);
         chosen.iter().all(|client| client.offsets() == wanted)
     });
@@ -229,7 +229,7 @@ fn streams_of_one_slow_filter_share_its_work_while_they_catch_up() {
     let mut is_told = false;
     let wanted: Vec<u64> = (0..RECORDS as u64).collect();
     until("each has all records", || {
-        is_told |= hub.look().behind.catching_up > 0;
+        is_told |= hub.status().behind.catching_up > 0;
         clients.iter_mut().for_each(Client::read);
         clients.iter().all(|client| client.offsets() == wanted)
     });

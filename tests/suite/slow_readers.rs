@@ -113,7 +113,7 @@ impl World {
     fn all_are_live(&self, clients: &mut [Client]) {
         until("all streams are live", || {
             clients.iter_mut().for_each(|client| drop(client.poll()));
-            let behind = self.hub.look().behind;
+            let behind = self.hub.status().behind;
             behind.catching_up + behind.stalled == 0
         });
     }

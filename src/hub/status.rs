@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// The current state of the hub.
 #[derive(Debug, Clone)]
-pub struct HubSnapshot {
+pub struct HubStatus {
     /// Number of open streams.
     pub streams: usize,
     /// The streams outside the live flow.
@@ -59,12 +59,12 @@ impl Hub {
     }
 
     /// Returns the current state.
-    pub fn look(&self) -> HubSnapshot {
+    pub fn status(&self) -> HubStatus {
         let lag = |tail: &super::live::tail::Tail| (tail.name.clone(), tail.state().lag());
         let mut live_lag: Vec<_> = self.live.tails().iter().map(|tail| lag(tail)).collect();
         live_lag.sort_unstable();
         let (queued_bytes, max_queued_bytes) = self.writer.bytes();
-        HubSnapshot {
+        HubStatus {
             streams: self.streams(),
             behind: self.task_settings.lag_tracker.sum(),
             max_streams: self.max_streams,
