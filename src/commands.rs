@@ -22,7 +22,7 @@ pub use key::key;
 pub use produce::produce;
 
 use crate::os::signal::Signals;
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;

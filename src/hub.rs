@@ -34,7 +34,7 @@ use catch_up::task::{CatchUpSettings, CatchUpTask, Opening};
 use catch_up::task_queue::{TaskQueue, park};
 use crossbeam_channel::{Sender, bounded};
 use live::feed::Evicted;
-use live::metadata::MetadataRefresher;
+use live::metadata_refresher::MetadataRefresher;
 use live::registry::Live;
 use produce::ProduceBridge;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -7,4 +7,4 @@ pub mod process;
 pub mod sd_notify;
 pub mod signal;
 pub mod small_file;
-pub mod terminal;
+pub mod terminal_escapes;

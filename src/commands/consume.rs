@@ -8,7 +8,7 @@ use crate::config::{Consume, OnGap, OutputFormat, Via};
 use crate::cursor::Selection;
 use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
 use crate::kafka::{self, Driver};
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use crate::record::{Partition, RecordRef, TopicName};
 use crate::sync::lock;
 use std::io::Write;

@@ -5,7 +5,7 @@ use crate::broker::diagnosis::{Diagnosis, StepOutcome};
 use crate::config::{Doctor, DoctorTarget};
 use crate::embedded;
 use crate::kafka;
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;

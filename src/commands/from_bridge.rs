@@ -7,7 +7,7 @@ use super::sse::{Parser, ReceivedEvent};
 use super::{PrintOutcome, print_outcome, report, runtime, until_signal};
 use crate::config::{Consume, OnGap, OutputFormat};
 use crate::hub::Missing;
-use crate::os::terminal::Destination;
+use crate::os::terminal_escapes::Destination;
 use crate::record::{Records, TopicName};
 use crate::start_position::StartPosition;
 use crate::sync::backoff::Backoff;

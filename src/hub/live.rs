@@ -7,7 +7,7 @@ pub mod evict;
 pub mod feed;
 pub mod fetch_loop;
 pub mod join;
-pub mod metadata;
+pub mod metadata_refresher;
 pub mod missing_topic;
 pub mod registry;
 pub mod tail;

@@ -29,7 +29,7 @@ pub struct Live {
     /// Receives the streams that leave the live flow.
     pub on_evict: OnEvict,
     wakeup: Sender<Wakeup>,
-    /// For the [`MetadataRefresher`](super::metadata::MetadataRefresher).
+    /// For the [`MetadataRefresher`](super::metadata_refresher::MetadataRefresher).
     pub wakeups: Receiver<Wakeup>,
     closing: AtomicBool,
 }
