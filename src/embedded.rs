@@ -26,7 +26,7 @@ use crate::broker::{
 };
 use crate::record::{Position, TopicName, TopicPartition};
 use crate::sync::memory_budget::Share;
-use crate::sync::watchdog::Worker;
+use crate::sync::worker::Worker;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::EmbeddedLog;
 use std::path::PathBuf;

@@ -27,7 +27,7 @@ use crate::cursor::Cursor;
 use crate::record::{NewRecord, TopicName};
 use crate::sync::lock;
 use crate::sync::memory_budget::MemoryBudget;
-use crate::sync::watchdog::Worker;
+use crate::sync::worker::Worker;
 use catch_up::pool::CatchUp;
 use catch_up::shared_turns::SharedTurns;
 use catch_up::task::{CatchUpSettings, CatchUpTask, Opening};

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod memory_budget;
 pub mod watchdog;
+pub mod worker;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;

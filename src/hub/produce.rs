@@ -4,7 +4,7 @@ use super::Rejected;
 use super::counts::{HubCounts, Sizes};
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryReport, DeliveryResult, Submission};
 use crate::record::{NewRecord, TopicName};
-use crate::sync::watchdog::Worker;
+use crate::sync::worker::Worker;
 use crate::sync::{lock, read_lock, write_lock};
 use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering};

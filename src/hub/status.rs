@@ -5,7 +5,8 @@ use super::stream::lag::LagSummary;
 use crate::broker::Backlog;
 use crate::record::TopicName;
 use crate::sync::lock;
-use crate::sync::watchdog::{self, Worker};
+use crate::sync::watchdog;
+use crate::sync::worker::Worker;
 use std::time::{Duration, Instant};
 
 /// The current state of the hub.

@@ -3,7 +3,8 @@
 
 use super::key_set::{KeySet, KeySetSource};
 use crate::sync::backoff::Backoff;
-use crate::sync::watchdog::{self, Worker};
+use crate::sync::watchdog;
+use crate::sync::worker::Worker;
 use crate::tls;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{info, warn};

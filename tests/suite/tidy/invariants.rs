@@ -42,8 +42,8 @@ fn every_queue_has_a_bound() {
 fn every_thread_has_an_owner_that_joins_it() {
     let scoped = |source: &Source| source.lines.iter().any(|(_, line)| line.contains("spawn_scoped"));
     no_line(
-        "threads are started by watchdog.rs, or within a scope that joins them",
-        outside(&["src/sync/watchdog.rs"]),
+        "threads are started by worker.rs, or within a scope that joins them",
+        outside(&["src/sync/worker.rs"]),
         |source, line| {
             line.contains("thread::spawn(")
                 || names(line, "JoinHandle")
