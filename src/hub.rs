@@ -15,7 +15,7 @@ mod status;
 mod stream;
 mod subscription;
 
-pub use counts::{Amount, Histogram, HubCounts, LatencyTimer, Produced};
+pub use counts::{Amount, Histogram, HubCounts, RequestKind, ProduceOutcome};
 pub use status::{HubStatus, TopicBacklog};
 pub use stream::mailbox::Mailbox;
 pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Subscription, Until};
@@ -167,7 +167,7 @@ impl Hub {
             refresh: settings.metadata_refresh,
             topic_patience: settings.topic_patience,
             max_bytes: settings.fetch_bytes,
-            also_tidy: Box::new(move || turns.forget_old()),
+            on_tidy: Box::new(move || turns.forget_old()),
             ended: is_ended,
         };
         let mut threads = vec![Worker::start("metadata", move || refresher.run())?];

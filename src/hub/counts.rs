@@ -16,7 +16,7 @@ pub const BOUNDS: [f64; 15] =
 
 #[derive(Debug, Default)]
 pub struct HubCounts {
-    produced: [Amount; Produced::ALL.len()],
+    produced: [Amount; ProduceOutcome::ALL.len()],
     /// From the time a request is queued to the acknowledgement of its last record.
     pub produce_latency: Histogram,
     /// Delivered to mailboxes of streams.
@@ -27,7 +27,7 @@ pub struct HubCounts {
     /// counted.
     pub delivery_latency: Histogram,
     gaps: [AtomicU64; GapReason::ALL.len()],
-    errors: Mutex<BTreeMap<(LatencyTimer, &'static str), u64>>,
+    errors: Mutex<BTreeMap<(RequestKind, &'static str), u64>>,
     /// Number of outages of leaders that have ended.
     pub recoveries: AtomicU64,
     /// Leaders that live streams need and that cannot be read now.
@@ -58,7 +58,7 @@ impl Amount {
 
 /// Outcomes of records to produce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Produced {
+pub enum ProduceOutcome {
     Acknowledged,
     /// Sent with `acks=0`, which requests no acknowledgement.
     Sent,
@@ -66,11 +66,11 @@ pub enum Produced {
     Unconfirmed,
     Failed,
     /// Rejected by the hub: its queue is full, or it is shutting down.
-    Refused,
+    Rejected,
 }
 
-impl Produced {
-    pub const ALL: [Self; 5] = [Self::Acknowledged, Self::Sent, Self::Unconfirmed, Self::Failed, Self::Refused];
+impl ProduceOutcome {
+    pub const ALL: [Self; 5] = [Self::Acknowledged, Self::Sent, Self::Unconfirmed, Self::Failed, Self::Rejected];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Produced {
             Self::Sent => "sent",
             Self::Unconfirmed => "unconfirmed",
             Self::Failed => "failed",
-            Self::Refused => "refused",
+            Self::Rejected => "refused",
         }
     }
 
@@ -94,13 +94,13 @@ impl Produced {
 
 /// The kind of request that a broker failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LatencyTimer {
+pub enum RequestKind {
     Produce,
     Fetch,
     Metadata,
 }
 
-impl LatencyTimer {
+impl RequestKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Produce => "produce",
@@ -111,43 +111,43 @@ impl LatencyTimer {
 }
 
 impl HubCounts {
-    pub fn produced(&self, what: Produced) -> &Amount {
+    pub fn produced(&self, what: ProduceOutcome) -> &Amount {
         &self.produced[what as usize]
     }
 
     /// Counts the outcomes of a request's records.
-    pub(super) fn settled(&self, outcomes: &[DeliveryResult], sizes: &Sizes, acks: Acks, took: Duration) {
-        let mut sums = [(0, 0); Produced::ALL.len()];
+    pub(super) fn count_outcomes(&self, outcomes: &[DeliveryResult], sizes: &Sizes, acks: Acks, took: Duration) {
+        let mut sums = [(0, 0); ProduceOutcome::ALL.len()];
         for (index, outcome) in outcomes.iter().enumerate() {
-            let (records, bytes) = &mut sums[Produced::of(outcome, acks) as usize];
+            let (records, bytes) = &mut sums[ProduceOutcome::of(outcome, acks) as usize];
             *records += 1;
             *bytes += sizes.of(index);
             if let Err(error) = outcome {
-                self.failed(LatencyTimer::Produce, error);
+                self.count_error(RequestKind::Produce, error);
             }
         }
-        for (what, (records, bytes)) in Produced::ALL.into_iter().zip(sums).filter(|(_, (records, _))| *records > 0) {
+        for (what, (records, bytes)) in ProduceOutcome::ALL.into_iter().zip(sums).filter(|(_, (records, _))| *records > 0) {
             self.produced(what).add(records, bytes);
         }
         self.produce_latency.observe(took);
     }
 
-    pub(super) fn refused(&self, sizes: &Sizes, refused: Rejected) -> Rejected {
-        self.produced(Produced::Refused).add(sizes.records, sizes.all);
+    pub(super) fn count_rejected(&self, sizes: &Sizes, refused: Rejected) -> Rejected {
+        self.produced(ProduceOutcome::Rejected).add(sizes.records, sizes.all);
         refused
     }
 
     /// Counts an error of a broker.
-    pub fn failed(&self, request: LatencyTimer, error: &BrokerError) {
+    pub fn count_error(&self, request: RequestKind, error: &BrokerError) {
         *lock(&self.errors).entry((request, error.kind())).or_default() += 1;
     }
 
     /// Errors of brokers: kind of request, kind of error, count.
-    pub fn errors(&self) -> Vec<(LatencyTimer, &'static str, u64)> {
+    pub fn errors(&self) -> Vec<(RequestKind, &'static str, u64)> {
         lock(&self.errors).iter().map(|((request, kind), count)| (*request, *kind, *count)).collect()
     }
 
-    pub(super) fn gap(&self, reason: GapReason, streams: usize) {
+    pub(super) fn count_gaps(&self, reason: GapReason, streams: usize) {
         self.gaps[reason as usize].fetch_add(streams as u64, Ordering::Relaxed);
     }
 
@@ -218,12 +218,12 @@ mod tests {
         let outcomes =
             [written(), Err(BrokerError::LostTrack), Err(BrokerError::Unavailable("away".into())), written()];
         let sizes = Sizes::new([1, 10, 100, 1000].into_iter());
-        counts.settled(&outcomes, &sizes, Acks::All, Duration::from_millis(3));
-        counts.settled(&[written()], &Sizes::new([7].into_iter()), Acks::None, Duration::from_secs(100));
-        counts.refused(&Sizes::new([5, 6].into_iter()), Rejected::QueueFull);
-        let amounts = Produced::ALL.map(|what| (counts.produced(what).records(), counts.produced(what).bytes()));
+        counts.count_outcomes(&outcomes, &sizes, Acks::All, Duration::from_millis(3));
+        counts.count_outcomes(&[written()], &Sizes::new([7].into_iter()), Acks::None, Duration::from_secs(100));
+        counts.count_rejected(&Sizes::new([5, 6].into_iter()), Rejected::QueueFull);
+        let amounts = ProduceOutcome::ALL.map(|what| (counts.produced(what).records(), counts.produced(what).bytes()));
         assert_eq!(amounts, [(2, 1001), (1, 7), (1, 10), (1, 100), (2, 11)]);
-        assert_eq!(counts.errors(), [(LatencyTimer::Produce, "lost", 1), (LatencyTimer::Produce, "unavailable", 1)]);
+        assert_eq!(counts.errors(), [(RequestKind::Produce, "lost", 1), (RequestKind::Produce, "unavailable", 1)]);
         let took: Vec<_> = counts.produce_latency.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(took, [(0.005, 1), (f64::INFINITY, 1)]);
         assert!((counts.produce_latency.sum() - 100.003).abs() < 1e-6);

@@ -65,10 +65,10 @@ impl ProduceBridge {
     ) -> Result<(), Rejected> {
         let queue = read_lock(&self.queue);
         let sizes = Sizes::new(records.iter().map(NewRecord::bytes));
-        let Some(queue) = &*queue else { return Err(self.counts.refused(&sizes, Rejected::ShuttingDown)) };
+        let Some(queue) = &*queue else { return Err(self.counts.count_rejected(&sizes, Rejected::ShuttingDown)) };
         let size = records.iter().map(NewRecord::size).sum();
         if queue.is_full() || !self.bytes.take(size) {
-            return Err(self.counts.refused(&sizes, Rejected::QueueFull));
+            return Err(self.counts.count_rejected(&sizes, Rejected::QueueFull));
         }
         let (bytes, counts) = (self.bytes.clone(), self.counts.clone());
         let done = Arc::new(Mutex::new(Some((done, sizes))));
@@ -77,14 +77,14 @@ impl ProduceBridge {
         let receipts = DeliveryReport::new(records.len(), move |outcomes| {
             bytes.give_back(size);
             if let Some((done, sizes)) = lock(&settle).take() {
-                counts.settled(&outcomes, &sizes, acks, now.elapsed());
+                counts.count_outcomes(&outcomes, &sizes, acks, now.elapsed());
                 done(outcomes);
             }
         });
         let deadline = now + self.timeout;
         // The caller gets the rejection as the result of this call, not by `done`.
         let refuse = |refused| match lock(&done).take() {
-            Some((_, sizes)) => self.counts.refused(&sizes, refused),
+            Some((_, sizes)) => self.counts.count_rejected(&sizes, refused),
             None => refused,
         };
         match queue.try_send(Submission { topic, acks, auto_create, records, deadline, receipts }) {

@@ -67,7 +67,7 @@ impl Hub {
         let (queued_bytes, max_queued_bytes) = self.writer.bytes();
         HubStatus {
             streams: self.streams(),
-            behind: self.task_settings.lag_tracker.sum(),
+            behind: self.task_settings.lag_tracker.summary(),
             max_streams: self.max_streams,
             live_lag,
             queued_bytes,

@@ -1,7 +1,7 @@
 //! Metrics of the hub.
 
 use super::page::MetricsEncoder;
-use crate::hub::{Amount, GapReason, Hub, HubStatus, LatencyTimer, Produced, TopicBacklog};
+use crate::hub::{Amount, GapReason, Hub, HubStatus, RequestKind, ProduceOutcome, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::{self, Debug, Error};
@@ -35,7 +35,7 @@ impl BridgeMetrics {
     fn produced(&self, page: &mut MetricsEncoder<'_>, status: &HubStatus) -> Result<(), Error> {
         let counts = self.0.counts();
         let all = |read: fn(&Amount) -> u64| {
-            Produced::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
+            ProduceOutcome::ALL.into_iter().map(move |what| ([what.as_str()], read(counts.produced(what))))
         };
         let help = "Records that clients sent to be produced, by their outcome: acknowledged, sent (acks=0), \
                     unconfirmed (they may have been written), failed, refused (the queue was full)";
@@ -77,7 +77,7 @@ impl BridgeMetrics {
         let counts = self.0.counts();
         let help = "Errors of brokers, by request and kind; each record that could not be produced counts";
         // Present from the start, so that `rate()` sees the first error of each.
-        let mut errors = [LatencyTimer::Produce, LatencyTimer::Fetch, LatencyTimer::Metadata]
+        let mut errors = [RequestKind::Produce, RequestKind::Fetch, RequestKind::Metadata]
             .map(|asked| (asked, "unavailable", 0))
             .to_vec();
         for (asked, kind, count) in counts.errors() {

@@ -3,7 +3,7 @@
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::live::registry::Live;
 use crate::hub::stream::encoder::Ends;
 use crate::hub::stream::state::TopicState;
@@ -18,16 +18,16 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     let (start, until) = (start.clone(), *until);
     // A live feed with these topics saves the look-up.
     if until == Until::Forever
-        && let Some(place) = live.cursor_of(&task.stream.key)
+        && let Some(live_cursor) = live.cursor_of(&task.stream.key)
     {
         match start {
             Start::Latest => {
-                task.stream.encoder.move_to(place);
+                task.stream.encoder.move_to(live_cursor);
                 return begin(task, AtEnd::Yes, None);
             }
             // A topic without partitions is missing in the live flow, so the broker must be asked for it.
             Start::Cursor(cursor) | Start::End(cursor)
-                if (0..task.stream.topics.len()).all(|topic| place.offsets(topic).next().is_some()) =>
+                if (0..task.stream.topics.len()).all(|topic| live_cursor.offsets(topic).next().is_some()) =>
             {
                 task.stream.encoder.move_to(cursor);
                 return begin(task, AtEnd::Yes, None);
@@ -39,7 +39,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
         task.stream.encoder.move_to(cursor.clone());
     }
     if let Err(error) = look_up_first(&mut task, broker) {
-        return task.retry(LatencyTimer::Metadata, &error);
+        return task.retry(RequestKind::Metadata, &error);
     }
     let mut ends = None;
     if until == Until::End {
@@ -49,9 +49,9 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
         if waits || task.waits_for_return() {
             return task.later();
         }
-        match ends_now(&task, broker) {
+        match end_offsets(&task, broker) {
             Ok(now) => ends = Some(now),
-            Err(error) => return task.retry(LatencyTimer::Metadata, &error),
+            Err(error) => return task.retry(RequestKind::Metadata, &error),
         }
     }
     let at = match start {
@@ -63,7 +63,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     };
     match cursor_at(&task, at, broker) {
         Ok(cursor) => task.stream.encoder.move_to(cursor),
-        Err(error) => return task.retry(LatencyTimer::Metadata, &error),
+        Err(error) => return task.retry(RequestKind::Metadata, &error),
     }
     begin(task, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
 }
@@ -77,28 +77,28 @@ fn look_up_first(task: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), Brok
             return Err(BrokerError::UnknownPartition(TopicPartition { topic: info.name.clone(), partition }));
         }
     }
-    learn(task, found, if resumes { Missing::Wait } else { task.stream.key.missing })
+    update_topics(task, found, if resumes { Missing::Wait } else { task.stream.key.missing })
 }
 
 /// Updates what the stream knows about its topics. A missing topic is an error if `missing` is `Refuse`, unless the stream
 /// has positions in it: then the stream waits for the topic, and its client is told.
-fn learn(
+fn update_topics(
     task: &mut CatchUpTask,
     found: Vec<Result<TopicInfo, BrokerError>>,
     missing: Missing,
 ) -> Result<(), BrokerError> {
     let mut out = Vec::new();
     let mut found = found.into_iter().enumerate();
-    let learned = found.try_for_each(|(topic, info)| {
-        task.stream.topics[topic] = known(task, topic, info, missing, &mut out)?;
+    let updated = found.try_for_each(|(topic, info)| {
+        task.stream.topics[topic] = topic_state(task, topic, info, missing, &mut out)?;
         Ok(())
     });
     // Also before an error, since a gap is reported only once.
     task.stream.send(out);
-    learned
+    updated
 }
 
-fn known(
+fn topic_state(
     task: &mut CatchUpTask,
     topic: usize,
     found: Result<TopicInfo, BrokerError>,
@@ -110,7 +110,7 @@ fn known(
             let is_same = info.id.is_some() && task.stream.encoder.cursor.topics()[topic].id.is_known();
             if matches!(task.stream.topics[topic], TopicState::Away(_)) && !is_same {
                 // Only its id could prove that it is the topic that existed before.
-                task.stream.settings.counts.gap(GapReason::Recreated, 1);
+                task.stream.settings.counts.count_gaps(GapReason::Recreated, 1);
                 task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
             }
             Ok(TopicState::Here(info))
@@ -136,7 +136,7 @@ fn known(
 }
 
 /// Returns an error if all topics of a stream that does not wait for topics are missing.
-fn lost(task: &CatchUpTask) -> Option<BrokerError> {
+fn missing_topic_error(task: &CatchUpTask) -> Option<BrokerError> {
     let all = task.stream.topics.iter().all(|topic| matches!(topic, TopicState::Missing));
     let lost = all && task.stream.key.missing == Missing::Refuse;
     lost.then(|| task.stream.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
@@ -161,7 +161,7 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnO
     }
     task.stream.send(out);
     task.backoff.reset();
-    match lost(&task) {
+    match missing_topic_error(&task) {
         Some(error) => task.fail(&error),
         None => TurnOutcome::Again(task),
     }
@@ -171,11 +171,11 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnO
 pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
     let topics = match look_up_topics(&task, broker) {
         Ok(topics) => topics,
-        Err(error) => return task.retry(LatencyTimer::Metadata, &error),
+        Err(error) => return task.retry(RequestKind::Metadata, &error),
     };
     // `missing=refuse` applies only when a stream is opened.
-    if let Err(error) = learn(&mut task, topics, Missing::Wait) {
-        return task.retry(LatencyTimer::Metadata, &error);
+    if let Err(error) = update_topics(&mut task, topics, Missing::Wait) {
+        return task.retry(RequestKind::Metadata, &error);
     }
     let mut out = Vec::new();
     (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
@@ -183,7 +183,7 @@ pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
         return task.fail(&too_long);
     }
     task.stream.send(out);
-    if let Some(error) = lost(&task) {
+    if let Some(error) = missing_topic_error(&task) {
         return task.fail(&error);
     }
     task.phase = CatchUpPhase::Reading { at_end: AtEnd::No };
@@ -197,7 +197,7 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let info = match &task.stream.topics[topic] {
         TopicState::Unknown | TopicState::Away(_) => return,
         TopicState::Missing if known > 0 => {
-            counts.gap(GapReason::Recreated, 1);
+            counts.count_gaps(GapReason::Recreated, 1);
             return encoder.recreated(out, topic, IdTag::default(), 0);
         }
         TopicState::Missing => return,
@@ -208,7 +208,7 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     // Partitions are never removed: fewer of them mean another topic, or, under the same id, old metadata.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
-        counts.gap(GapReason::Recreated, 1);
+        counts.count_gaps(GapReason::Recreated, 1);
         encoder.recreated(out, topic, id, partitions);
     } else {
         encoder.cursor.set_id(topic, id);
@@ -230,7 +230,7 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
 }
 
 /// The partitions that the stream reads, of topics that exist, with the index of their topic.
-fn places(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
+fn partitions(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
     let selection = task.stream.encoder.cursor.selection();
     (task.stream.topics.iter().enumerate())
         .filter_map(|(topic, known)| Some((topic, known.here()?)))
@@ -246,10 +246,10 @@ fn positions(
     at: OffsetAt,
     broker: &dyn Broker,
 ) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
-    let places = places(task);
-    let wanted: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
+    let partitions = partitions(task);
+    let wanted: Vec<_> = partitions.iter().map(|(_, partition)| (partition.clone(), at)).collect();
     let found = broker.positions(&wanted);
-    places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
+    partitions.into_iter().zip(found).map(|((topic, of), position)| Ok((topic, of.partition, position?))).collect()
 }
 
 fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
@@ -257,12 +257,12 @@ fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cu
     for (topic, known) in task.stream.topics.iter().enumerate() {
         cursor.set_id(topic, IdTag::of(known.here().and_then(|info| info.id)));
     }
-    for (topic, _, place) in positions(task, at, broker)? {
-        cursor.add_position(topic, place);
+    for (topic, _, position) in positions(task, at, broker)? {
+        cursor.add_position(topic, position);
     }
     Ok(cursor)
 }
 
-fn ends_now(task: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
+fn end_offsets(task: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
     Ok(positions(task, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }

@@ -7,11 +7,11 @@ use super::opening;
 use super::read_cache::ReadCache;
 use super::shared_turns::{SharedTurns, Turn, TurnDone};
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
-use super::task_queue::{TaskQueue, Waits, park};
+use super::task_queue::{TaskQueue, WhenEmpty, park};
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, PartitionData, PartitionReader, Remedy,
 };
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::live::join::JoinOutcome;
 use crate::hub::live::registry::{Live, Wakeup};
 use crate::hub::stream::chunk_budget::ChunkSize;
@@ -19,7 +19,7 @@ use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::gap::{LogChange, find_gap};
 use crate::hub::stream::log_span::CachedSpan;
-use crate::hub::stream::state::{Company, TopicState, Weight};
+use crate::hub::stream::state::{TurnSharing, TopicState, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::sync::lock;
 use crate::sync::memory_budget::Share;
@@ -74,14 +74,14 @@ impl CatchUp {
         let mut readers = HashMap::new();
         while !self.live.is_closing() {
             let heavy = lock(&self.tasks.heavy).start();
-            let waits = if heavy.is_some() { Waits::No } else { Waits::ForWork };
+            let when_empty = if heavy.is_some() { WhenEmpty::Return } else { WhenEmpty::Wait };
             if let Some(task) = heavy {
                 let _busy = watchdog::busy();
                 // A panic in the turn must not leave it counted as running.
                 let _running = RunningTask(&self.tasks.heavy);
                 self.take_turn(task, &mut readers);
             }
-            if let Some(task) = self.tasks.next(waits) {
+            if let Some(task) = self.tasks.next(when_empty) {
                 let _busy = watchdog::busy();
                 self.take_turn(task, &mut readers);
             }
@@ -125,7 +125,7 @@ impl CatchUp {
                 if task.may_join()
                     && first == TurnStart::Join
                     && (*at_end == AtEnd::Yes
-                        || (task.company == Company::Alone && self.live.cursor_of(&task.stream.key).is_some()))
+                        || (task.sharing == TurnSharing::Alone && self.live.cursor_of(&task.stream.key).is_some()))
                 {
                     match self.live.join(&mut task.stream, chunk_size) {
                         JoinOutcome::Live | JoinOutcome::Finished => return TurnOutcome::Done,
@@ -166,7 +166,7 @@ impl CatchUp {
         chunk_size: ChunkSize,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> TurnOutcome {
-        let Some(by_leader) = task.wants() else {
+        let Some(by_leader) = task.fetch_positions() else {
             task.phase = CatchUpPhase::LookingUp;
             return task.later();
         };
@@ -180,15 +180,15 @@ impl CatchUp {
         let leaders = by_leader.len().max(1);
         let first = task.turn % leaders;
         let in_turn: Vec<_> = by_leader.into_iter().collect();
-        for (leader, mut wants) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
+        for (leader, mut positions) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
             // One leader is enough, unless the client takes more.
             let enough = task.stream.sent > sent && !task.stream.sender.wants_more(task.ahead(task.chunk_size()));
             if enough || task.stream.sender.is_full() || budget.is_spent() {
                 at_end = AtEnd::No;
                 break;
             }
-            let working = match (task.company, task.may_join()) {
-                (Company::SameFeed, true) => match self.turns.begin(&task.stream, leader) {
+            let working = match (task.sharing, task.may_join()) {
+                (TurnSharing::SameFeed, true) => match self.turns.begin(&task.stream, leader) {
                     Turn::First(working) => {
                         task.shared_pauses.reset();
                         Some(working)
@@ -203,17 +203,17 @@ impl CatchUp {
                 },
                 _ => None,
             };
-            let rotation = task.turn % wants.len();
-            wants.rotate_left(rotation);
-            let read = match self.find(&wants, leader, &task, readers) {
+            let rotation = task.turn % positions.len();
+            positions.rotate_left(rotation);
+            let read = match self.find(&positions, leader, &task, readers) {
                 Ok(read) => read,
                 Err(BrokerError::BudgetUsedUp) => return self.wait_for_memory(task),
                 Err(error) => {
                     task.phase = CatchUpPhase::LookingUp;
-                    return task.retry(LatencyTimer::Fetch, &error);
+                    return task.retry(RequestKind::Fetch, &error);
                 }
             };
-            if read.len() < wants.len() {
+            if read.len() < positions.len() {
                 at_end = AtEnd::No;
             }
             let is_short = read.iter().any(|(_, read)| matches!(read, Err(BrokerError::BudgetUsedUp)));
@@ -231,7 +231,7 @@ impl CatchUp {
                 Err(BrokerError::BudgetUsedUp) => return task.wait_for_memory(),
                 Err(error) => {
                     task.phase = CatchUpPhase::LookingUp;
-                    return task.retry(LatencyTimer::Fetch, &error);
+                    return task.retry(RequestKind::Fetch, &error);
                 }
             }
             if task.stream.encoder.is_finished() {
@@ -244,7 +244,7 @@ impl CatchUp {
         task.backoff.reset();
         task.failures = 0;
         task.weight = if weight == Weight::Heavy { weight } else { task.weight_after(&budget) };
-        task.lag.is_behind_by(task.records_behind);
+        task.lag.set_lag(task.records_behind);
         if at_end == AtEnd::Yes && task.waits_for_return() {
             return task.wait_for_return(TurnStart::Join);
         }
@@ -263,21 +263,21 @@ impl CatchUp {
     /// neither a busy partition, which is always cached, nor one that never is starves the other.
     fn find(
         &self,
-        wants: &[FetchPosition],
+        positions: &[FetchPosition],
         leader: NodeId,
         task: &CatchUpTask,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> Result<Vec<CachedRead>, BrokerError> {
-        let cached = |want: &FetchPosition| self.live.recent(want).or_else(|| self.cache.get(want));
+        let cached = |position: &FetchPosition| self.live.recent(position).or_else(|| self.cache.get(position));
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
-        for want in wants {
-            match cached(want) {
-                Some(span) => kept.push((want.clone(), Ok(span))),
-                None => missing.push(want.clone()),
+        for position in positions {
+            match cached(position) {
+                Some(span) => kept.push((position.clone(), Ok(span))),
+                None => missing.push(position.clone()),
             }
         }
         // At the position of the live flow there is nothing to fetch, so other partitions come first.
-        let all_but_the_tail = || task.may_join() && missing.iter().all(|want| self.live.stands_at(want));
+        let all_but_the_tail = || task.may_join() && missing.iter().all(|position| self.live.is_at(position));
         if missing.is_empty() || (!kept.is_empty() && (task.turn.is_multiple_of(2) || all_but_the_tail())) {
             return Ok(kept);
         }
@@ -297,13 +297,13 @@ impl CatchUp {
         // The broker may leave a partition without records out of its response.
         Ok(missing
             .iter()
-            .map(|want| {
-                let own = |f: &FetchResult| f.topic == want.topic && f.partition == want.partition;
+            .map(|position| {
+                let own = |f: &FetchResult| f.topic == position.topic && f.partition == position.partition;
                 let result = match fetched.iter().position(own) {
-                    Some(place) => fetched.swap_remove(place).result,
-                    None => Ok(PartitionData { next_offset: want.offset, ..PartitionData::default() }),
+                    Some(index) => fetched.swap_remove(index).result,
+                    None => Ok(PartitionData { next_offset: position.offset, ..PartitionData::default() }),
                 };
-                (want.clone(), result.map(|data| self.cache.put(want, data)))
+                (position.clone(), result.map(|data| self.cache.put(position, data)))
             })
             .collect())
     }
@@ -326,9 +326,9 @@ impl CatchUp {
     ) -> (Bytes, Result<(), BrokerError>) {
         let most = task.most(chunk_size);
         let mut out = Vec::with_capacity(most + most / 4);
-        let (mut failed, mut memory) = (Ok(()), task.stream.settings.chunk_budget.nothing());
-        for (want, result) in read {
-            let FetchPosition { topic: name, partition, offset, .. } = want.clone();
+        let (mut failed, mut memory) = (Ok(()), task.stream.settings.chunk_budget.empty_reservation());
+        for (position, result) in read {
+            let FetchPosition { topic: name, partition, offset, .. } = position.clone();
             let Some(topic) = task.stream.encoder.cursor.topic_index(&name) else { continue };
             match result {
                 Ok(CachedSpan { log: span, end }) => {
@@ -347,16 +347,16 @@ impl CatchUp {
                     if next > offset {
                         task.idle = 0;
                     } else if end >= offset {
-                        task.stream.confirm(topic, &want);
+                        task.stream.confirm(topic, &position);
                     }
                 }
                 Err(error @ (BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. })) => {
                     *at_end = AtEnd::No;
-                    match find_gap(&*self.broker, reader, &want, error) {
+                    match find_gap(&*self.broker, reader, &position, error) {
                         Ok(LogChange::Lost(loss)) => {
                             self.cache.forget(&name, partition);
                             task.stream.encoder.gap(&mut out, topic, partition, loss);
-                            self.live.counts.gap(loss.reason, 1);
+                            self.live.counts.count_gaps(loss.reason, 1);
                         }
                         Ok(LogChange::FetchAgain(at)) => task.stream.encoder.cursor.set(topic, partition, at),
                         Ok(LogChange::InRange) => {

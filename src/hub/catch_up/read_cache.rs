@@ -34,10 +34,10 @@ impl ReadCache {
     }
 
     /// Returns a span that contains the wanted offset.
-    pub fn get(&self, want: &FetchPosition) -> Option<CachedSpan> {
+    pub fn get(&self, position: &FetchPosition) -> Option<CachedSpan> {
         let spans = lock(&self.spans);
-        let (_, cached) = spans.partitions.get(&key(want))?.range(..=want.offset).next_back()?;
-        let serves = cached.log.serves(want) && cached.log.read.elapsed() < MAX_AGE;
+        let (_, cached) = spans.partitions.get(&key(position))?.range(..=position.offset).next_back()?;
+        let serves = cached.log.serves(position) && cached.log.read.elapsed() < MAX_AGE;
         serves.then(|| cached.clone())
     }
 
@@ -59,21 +59,21 @@ impl ReadCache {
         *lock(&self.spans) = Spans::default();
     }
 
-    /// Keeps what was fetched for `want`.
-    pub fn put(&self, want: &FetchPosition, data: PartitionData) -> CachedSpan {
+    /// Keeps what was fetched for `position`.
+    pub fn put(&self, position: &FetchPosition, data: PartitionData) -> CachedSpan {
         let log = LogSpan {
-            from: want.offset,
+            from: position.offset,
             next: data.next_offset,
-            epoch_before: want.last_epoch,
+            epoch_before: position.last_epoch,
             epochs: data.epochs,
             batches: Arc::new(data.batches),
             read: Instant::now(),
-            leader_epoch: want.leader_epoch,
+            leader_epoch: position.leader_epoch,
         };
         let cached = CachedSpan { log, end: data.end };
-        if data.next_offset > want.offset {
+        if data.next_offset > position.offset {
             let mut spans = lock(&self.spans);
-            spans.insert(key(want), cached.clone());
+            spans.insert(key(position), cached.clone());
             // The last one stays: the next turn of its stream begins inside it.
             while spans.bytes > self.most && spans.order.len() > 1 && spans.drop_oldest() {}
         }
@@ -106,6 +106,6 @@ impl Spans {
     }
 }
 
-fn key(want: &FetchPosition) -> CacheKey {
-    (want.topic.clone(), want.partition, want.topic_id, want.leader_epoch)
+fn key(position: &FetchPosition) -> CacheKey {
+    (position.topic.clone(), position.partition, position.topic_id, position.leader_epoch)
 }

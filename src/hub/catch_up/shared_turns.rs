@@ -22,7 +22,7 @@ pub struct SharedTurns(Mutex<VecDeque<SharedTurn>>);
 
 /// Where a turn begins.
 #[derive(Clone, PartialEq)]
-struct Begin {
+struct TurnKey {
     key: FeedKey,
     leader: NodeId,
     cursor: Cursor,
@@ -40,7 +40,7 @@ pub struct TurnDone {
 }
 
 struct SharedTurn {
-    begin: Begin,
+    begin: TurnKey,
     at: Instant,
     /// `None` while it is under way.
     done: Option<TurnDone>,
@@ -48,25 +48,25 @@ struct SharedTurn {
 
 pub enum Turn<'t> {
     /// No other stream has begun it.
-    First(Box<Working<'t>>),
+    First(Box<TurnInProgress<'t>>),
     /// Another thread is taking it.
     UnderWay,
     Done(Box<TurnDone>),
 }
 
 /// A turn under way. If this is dropped without a result, another stream can begin the turn.
-pub struct Working<'t> {
+pub struct TurnInProgress<'t> {
     turns: &'t SharedTurns,
-    begin: Begin,
+    begin: TurnKey,
 }
 
 impl SharedTurns {
     pub fn begin(&self, stream: &StreamState, leader: NodeId) -> Turn<'_> {
-        let begin = Begin { key: stream.key.clone(), leader, cursor: stream.encoder.cursor.clone() };
+        let begin = TurnKey { key: stream.key.clone(), leader, cursor: stream.encoder.cursor.clone() };
         self.forget_old();
         let mut entries = lock(&self.0);
-        let place = entries.iter().position(|entry| entry.begin == begin);
-        if let Some(entry) = place.and_then(|place| entries.remove(place)) {
+        let index = entries.iter().position(|entry| entry.begin == begin);
+        if let Some(entry) = index.and_then(|index| entries.remove(index)) {
             let turn = entry.done.clone().map_or(Turn::UnderWay, |done| Turn::Done(Box::new(done)));
             entries.push_back(entry);
             return turn;
@@ -75,7 +75,7 @@ impl SharedTurns {
         if entries.len() > MOST {
             entries.pop_front();
         }
-        Turn::First(Box::new(Working { turns: self, begin }))
+        Turn::First(Box::new(TurnInProgress { turns: self, begin }))
     }
 
     /// Drops old turns: their chunks count in the memory budget.
@@ -84,7 +84,7 @@ impl SharedTurns {
     }
 }
 
-impl Working<'_> {
+impl TurnInProgress<'_> {
     /// Keeps the result for the other streams, unless the turn made no progress or reports a gap, which each stream counts
     /// for itself.
     pub fn finish(self, done: TurnDone) {
@@ -97,7 +97,7 @@ impl Working<'_> {
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for TurnInProgress<'_> {
     fn drop(&mut self) {
         lock(&self.turns.0).retain(|entry| entry.done.is_some() || entry.begin != self.begin);
     }
@@ -126,7 +126,7 @@ mod tests {
     use crate::hub::stream::encoder::Bounds;
     use crate::hub::stream::mailbox::{Mailbox, mailbox};
     use crate::hub::stream::slot::StreamSlot;
-    use crate::hub::stream::state::{Company, StreamSettings};
+    use crate::hub::stream::state::{TurnSharing, StreamSettings};
     use crate::hub::{ClientTag, Filter, Format, Gap, Missing};
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
     use crate::sync::memory_budget::MemoryBudget;
@@ -171,7 +171,7 @@ mod tests {
         let (sender, mailbox) = mailbox(ClientTag(1), slot, format.clone(), settings.counts.clone());
         let encoder = Encoder::new(cursor, filter, format, Bounds::default());
         let stream = StreamState::new(key, encoder, sender, Arc::new(settings));
-        let evicted = Evicted { stream, behind: 0, weight: Weight::Light, company: Company::SameFeed };
+        let evicted = Evicted { stream, behind: 0, weight: Weight::Light, sharing: TurnSharing::SameFeed };
         let settings = CatchUpSettings {
             read_bytes: 1,
             chunk_bytes: 1,

@@ -1,11 +1,11 @@
 //! A stream outside the live flow, and what happens to it turn by turn.
 
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::live::feed::Evicted;
 use crate::hub::stream::chunk_budget::{ChunkSize, PROOF, SMALL};
 use crate::hub::stream::lag::{LagGuard, LagTracker};
-use crate::hub::stream::state::{Company, StreamState, TopicState, Weight};
+use crate::hub::stream::state::{TurnSharing, StreamState, TopicState, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Until;
 use crate::record::Position;
@@ -59,7 +59,7 @@ pub struct CatchUpTask {
     pub ahead_since: Option<Instant>,
     pub first: TurnStart,
     pub weight: Weight,
-    pub company: Company,
+    pub sharing: TurnSharing,
     /// Consecutive turns that read nothing and did not join either.
     pub idle: u32,
     /// Number of turns taken. It selects the partition that comes first, so that none starves.
@@ -118,15 +118,15 @@ impl CatchUpTask {
 
     /// A stream that left the live flow.
     pub fn evicted(evicted: Evicted, settings: Arc<CatchUpSettings>) -> Box<Self> {
-        let Evicted { stream, behind, weight, company } = evicted;
+        let Evicted { stream, behind, weight, sharing } = evicted;
         let mut task = Self::new(stream, settings, CatchUpPhase::LookingUp);
-        (task.weight, task.company) = (weight, company);
-        task.lag.is_behind_by(behind);
+        (task.weight, task.sharing) = (weight, sharing);
+        task.lag.set_lag(behind);
         task
     }
 
     fn new(stream: StreamState, settings: Arc<CatchUpSettings>, phase: CatchUpPhase) -> Box<Self> {
-        let lag = settings.lag_tracker.enter();
+        let lag = settings.lag_tracker.add();
         Box::new(Self {
             stream,
             settings,
@@ -139,7 +139,7 @@ impl CatchUpTask {
             ahead_since: None,
             first: TurnStart::Join,
             weight: Weight::Light,
-            company: Company::Alone,
+            sharing: TurnSharing::Alone,
             idle: 0,
             turn: 0,
         })
@@ -205,8 +205,8 @@ impl CatchUpTask {
     }
 
     /// Tries again after a pause where that can help; otherwise ends the stream.
-    pub fn retry(mut self: Box<Self>, request: LatencyTimer, error: &BrokerError) -> TurnOutcome {
-        self.stream.settings.counts.failed(request, error);
+    pub fn retry(mut self: Box<Self>, request: RequestKind, error: &BrokerError) -> TurnOutcome {
+        self.stream.settings.counts.count_error(request, error);
         if error.remedy() == Remedy::GiveUp {
             self.failures += 1;
             if self.failures >= TRIES || !matches!(error, BrokerError::Corrupt(_)) {
@@ -245,7 +245,7 @@ impl CatchUpTask {
     }
 
     /// What to fetch next, by leader; `None` where a partition has no known leader.
-    pub fn wants(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
+    pub fn fetch_positions(&self) -> Option<BTreeMap<NodeId, Vec<FetchPosition>>> {
         let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
         for (topic, info) in self.stream.topics.iter().enumerate() {
             let Some(info) = info.here() else {
@@ -259,16 +259,16 @@ impl CatchUpTask {
                 if self.stream.encoder.has_ended(topic, partition) {
                     continue;
                 }
-                let place = info.partitions.get(usize::try_from(partition).ok()?)?;
-                let want = FetchPosition {
+                let partition_info = info.partitions.get(usize::try_from(partition).ok()?)?;
+                let position = FetchPosition {
                     topic: info.name.clone(),
                     topic_id: info.id,
                     partition,
                     offset,
-                    leader_epoch: place.leader_epoch,
+                    leader_epoch: partition_info.leader_epoch,
                     last_epoch: epoch,
                 };
-                by_leader.entry(place.leader?).or_default().push(want);
+                by_leader.entry(partition_info.leader?).or_default().push(position);
             }
         }
         Some(by_leader)

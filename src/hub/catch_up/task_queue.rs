@@ -22,16 +22,16 @@ pub struct TaskQueue {
     /// While more tasks wait, no stream is opened.
     most: usize,
     /// Wakes idle threads: a task was added, or one is due before all others.
-    news: (Sender<()>, Receiver<()>),
+    wakeups: (Sender<()>, Receiver<()>),
     /// Closed when the hub shuts down.
     ended: Receiver<()>,
 }
 
 /// Whether a thread without a task waits for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waits {
-    No,
-    ForWork,
+pub enum WhenEmpty {
+    Return,
+    Wait,
 }
 
 impl TaskQueue {
@@ -41,7 +41,7 @@ impl TaskQueue {
             heavy: Mutex::new(FairQueue::new((threads / 2).max(1))),
             delayed: Mutex::default(),
             most,
-            news: bounded(threads),
+            wakeups: bounded(threads),
             ended,
         }
     }
@@ -78,15 +78,15 @@ impl TaskQueue {
     }
 
     /// Returns the next light task, or `None` when none is due or the queue has changed.
-    pub fn next(&self, waits: Waits) -> Option<Box<CatchUpTask>> {
+    pub fn next(&self, when_empty: WhenEmpty) -> Option<Box<CatchUpTask>> {
         let due = self.put_back_due();
         let next = lock(&self.light).pop();
-        if next.is_some() || waits == Waits::No {
+        if next.is_some() || when_empty == WhenEmpty::Return {
             return next;
         }
         let due = due.map_or_else(never, at);
         select! {
-            recv(self.news.1) -> _ => None,
+            recv(self.wakeups.1) -> _ => None,
             recv(self.ended) -> _ => None,
             recv(due) -> _ => None,
         }
@@ -122,16 +122,16 @@ impl TaskQueue {
 
     fn wake_a_thread(&self) {
         // If the channel is full, every thread is going to look anyway.
-        let _ = self.news.0.try_send(());
+        let _ = self.wakeups.0.try_send(());
     }
 }
 
 /// Parks a task in the mailbox of its stream until the client takes a chunk or waits for one.
 pub fn park(task: Box<CatchUpTask>, ahead: usize, tasks: &Arc<TaskQueue>) {
-    task.lag.waits();
+    task.lag.mark_waiting();
     let (sender, tasks) = (task.stream.sender.clone(), tasks.clone());
     let resume = move || {
-        task.lag.resumes();
+        task.lag.mark_reading();
         tasks.put_back(task);
     };
     sender.park(ahead, Box::new(resume));

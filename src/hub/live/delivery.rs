@@ -18,8 +18,8 @@ const OLD: Duration = Duration::from_secs(3600);
 
 impl Live {
     /// Delivers one fetched span to all feeds of its topic.
-    pub fn deliver(&self, tail: &Tail, want: &FetchPosition, data: PartitionData, budget: &TimeBudget) {
-        let (partition, from) = (want.partition, want.offset);
+    pub fn deliver(&self, tail: &Tail, position: &FetchPosition, data: PartitionData, budget: &TimeBudget) {
+        let (partition, from) = (position.partition, position.offset);
         let (next, end) = (data.next_offset, data.end);
         let most = self.recent_bytes / lock(&self.registry).tails.len().max(1);
         let _in_order = lock(&tail.dispatch);
@@ -28,9 +28,9 @@ impl Live {
             let mut state = tail.state();
             let most = most / state.partitions.len().max(1);
             match state.partition(partition) {
-                Some(place) if place.is_at(want) => {
-                    place.end = end;
-                    place.advance(next, batches.clone(), data.epochs.clone(), want.leader_epoch, most);
+                Some(current) if current.is_at(position) => {
+                    current.end = end;
+                    current.advance(next, batches.clone(), data.epochs.clone(), position.leader_epoch, most);
                 }
                 // Another thread has read this already, or the topic was recreated.
                 _ => return,
@@ -64,23 +64,23 @@ impl Live {
     }
 
     /// Continues at another offset after records were lost, and reports the gap to the topic's streams.
-    pub fn jump(&self, tail: &Tail, want: &FetchPosition, loss: Loss) {
+    pub fn jump(&self, tail: &Tail, position: &FetchPosition, loss: Loss) {
         let _in_order = lock(&tail.dispatch);
         let feeds = {
             let mut state = tail.state();
-            match state.partition(want.partition) {
-                Some(place) if place.is_at(want) => place.jump(loss.to.next, loss.to.epoch),
+            match state.partition(position.partition) {
+                Some(current) if current.is_at(position) => current.jump(loss.to.next, loss.to.epoch),
                 _ => return,
             }
             state.feeds.clone()
         };
-        feeds.iter().for_each(|feed| feed.gap(&tail.name, want.partition, loss));
+        feeds.iter().for_each(|feed| feed.gap(&tail.name, position.partition, loss));
     }
 
     /// Changes the leader epoch that the next fetch claims for the record before the wanted offset.
-    pub fn claim(&self, tail: &Tail, want: &FetchPosition, epoch: Epoch) {
-        if let Some(place) = tail.state().partition(want.partition).filter(|place| place.is_at(want)) {
-            place.epoch = epoch;
+    pub fn claim(&self, tail: &Tail, position: &FetchPosition, epoch: Epoch) {
+        if let Some(current) = tail.state().partition(position.partition).filter(|current| current.is_at(position)) {
+            current.epoch = epoch;
         }
     }
 

@@ -7,7 +7,7 @@ use crate::hub::stream::chunk::StreamPosition;
 use crate::hub::stream::chunk_budget::{CHUNK, ChunkSize, IDLE};
 use crate::hub::stream::encoder::Encoder;
 use crate::hub::stream::mailbox::MailboxSender;
-use crate::hub::stream::state::{Company, StreamState, Weight};
+use crate::hub::stream::state::{TurnSharing, StreamState, Weight};
 use std::time::Instant;
 
 impl Feed {
@@ -65,13 +65,13 @@ impl Feed {
         (end, weight): (&Cursor, Weight),
         which: impl Fn(&MailboxSender) -> bool,
     ) {
-        let company = if weight == Weight::Heavy && members.len() > 1 { Company::SameFeed } else { Company::Alone };
+        let sharing = if weight == Weight::Heavy && members.len() > 1 { TurnSharing::SameFeed } else { TurnSharing::Alone };
         members.retain(|member| {
             if which(member) && !member.is_closed() {
                 let encoder = take_back(encoder, member);
                 let behind = encoder.cursor.lag(end);
                 let stream = StreamState::new(self.key.clone(), encoder, member.clone(), self.settings.clone());
-                (self.on_evict)(Evicted { stream, behind, weight, company });
+                (self.on_evict)(Evicted { stream, behind, weight, sharing });
                 return false;
             }
             !member.is_closed()

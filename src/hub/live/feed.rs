@@ -9,7 +9,7 @@ use crate::hub::stream::feed_key::FeedKey;
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::gap::Loss;
 use crate::hub::stream::mailbox::MailboxSender;
-use crate::hub::stream::state::{Company, StreamSettings, StreamState, Weight};
+use crate::hub::stream::state::{TurnSharing, StreamSettings, StreamState, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::GapReason;
 use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName};
@@ -63,7 +63,7 @@ pub struct Evicted {
     /// Records between the stream and the live flow, in the partition where that is most.
     pub behind: u64,
     pub weight: Weight,
-    pub company: Company,
+    pub sharing: TurnSharing,
 }
 
 /// Receives the streams that leave the live flow.
@@ -206,7 +206,7 @@ impl Feed {
             }
             let most = if chunk_size == ChunkSize::Small { SMALL } else { CHUNK };
             let mut out = Vec::with_capacity(input.memory().min(most + most / 4));
-            let mut memory = self.settings.chunk_budget.nothing_in(chunk_size);
+            let mut memory = self.settings.chunk_budget.empty_reservation_for(chunk_size);
             let before = matches!(chunk_size, ChunkSize::Reserved { .. }).then(|| state.encoder.clone());
             let limits = EncodeLimits { most, budget: own, memory: &mut memory };
             let flow = state.encoder.records(&mut out, topic, input, next, limits);
@@ -235,7 +235,7 @@ impl Feed {
     /// Reports records that are lost to all streams, and continues after them.
     pub fn gap(&self, name: &TopicName, partition: Partition, loss: Loss) {
         let streams = self.change(name, |encoder, topic, out| encoder.gap(out, topic, partition, loss));
-        self.settings.counts.gap(loss.reason, streams);
+        self.settings.counts.count_gaps(loss.reason, streams);
     }
 
     /// Tells all streams that a topic is missing for now.
@@ -246,7 +246,7 @@ impl Feed {
     /// Moves all streams to the beginning of a topic that replaced one of the same name.
     pub fn recreated(&self, name: &TopicName, id: IdTag, partitions: usize) {
         let streams = self.change(name, |encoder, topic, out| encoder.recreated(out, topic, id, partitions));
-        self.settings.counts.gap(GapReason::Recreated, streams);
+        self.settings.counts.count_gaps(GapReason::Recreated, streams);
     }
 
     /// Adds partitions of a topic that has `partitions` of them now, from their beginning.

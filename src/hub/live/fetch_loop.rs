@@ -3,7 +3,7 @@
 use super::registry::{Live, Wakeup};
 use super::tail::Tail;
 use crate::broker::{Broker, BrokerError, FetchLimits, FetchPosition, NodeId, PartitionData, PartitionReader, Remedy};
-use crate::hub::counts::{HubCounts, LatencyTimer};
+use crate::hub::counts::{HubCounts, RequestKind};
 use crate::hub::stream::gap::{LogChange, find_gap};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::sync::backoff::Backoff;
@@ -72,10 +72,10 @@ impl LeaderFetcher {
 
     /// Interrupts the fetch if there are new partitions. An interrupt can cost a connection and a login, so partitions that no
     /// stream reads any more are only left out of the next fetch.
-    pub fn look_again(&self, wants: &[FetchPosition]) {
+    pub fn update(&self, positions: &[FetchPosition]) {
         // Held during the interrupt, which must not hit a fetch that has these partitions.
         let fetching = lock(&self.fetching);
-        if !hashes(wants).all(|hash| fetching.contains(&hash)) {
+        if !hashes(positions).all(|hash| fetching.contains(&hash)) {
             (self.interrupt)();
             if let Some(wake) = &self.wake {
                 let _ = wake.try_send(());
@@ -93,10 +93,10 @@ impl Drop for LeaderFetcher {
 }
 
 /// Hashes of the partitions of a fetch, without their offsets.
-fn hashes(wants: &[FetchPosition]) -> impl Iterator<Item = u64> + '_ {
-    wants.iter().map(|want| {
+fn hashes(positions: &[FetchPosition]) -> impl Iterator<Item = u64> + '_ {
+    positions.iter().map(|position| {
         let mut hash = DefaultHasher::new();
-        (&want.topic, want.partition, want.topic_id).hash(&mut hash);
+        (&position.topic, position.partition, position.topic_id).hash(&mut hash);
         hash.finish()
     })
 }
@@ -134,15 +134,15 @@ struct FetchLoop {
 
 impl FetchLoop {
     fn run(&mut self) {
-        let mut wants_first = 0;
+        let mut first = 0;
         loop {
-            let mut wants = {
+            let mut positions = {
                 let mut fetching = lock(&self.fetching);
-                let wants = self.live.wants(self.leader);
-                *fetching = hashes(&wants).collect();
-                wants
+                let positions = self.live.fetch_positions(self.leader);
+                *fetching = hashes(&positions).collect();
+                positions
             };
-            let pause = if wants.is_empty() {
+            let pause = if positions.is_empty() {
                 // A leader without live partitions is not fetched from, so it is unknown whether it is reachable.
                 self.failures = 0;
                 self.outage = None;
@@ -150,18 +150,18 @@ impl FetchLoop {
                 if self.live.tails().is_empty() { Duration::MAX } else { PAUSE }
             } else {
                 // The bytes of a response are limited, so the partitions take turns at being first.
-                wants_first = (wants_first + 1) % wants.len();
-                wants.rotate_left(wants_first);
-                self.fetch(&wants)
+                first = (first + 1) % positions.len();
+                positions.rotate_left(first);
+                self.fetch(&positions)
             };
-            if !self.rest(pause) {
+            if !self.pause(pause) {
                 return;
             }
         }
     }
 
     /// Pauses. Returns whether the thread goes on.
-    fn rest(&self, pause: Duration) -> bool {
+    fn pause(&self, pause: Duration) -> bool {
         let woken = match Instant::now().checked_add(pause) {
             Some(until) => self.woken.recv_deadline(until),
             None => self.woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -170,10 +170,10 @@ impl FetchLoop {
     }
 
     /// Fetches once. Returns the pause before the next fetch.
-    fn fetch(&mut self, wants: &[FetchPosition]) -> Duration {
+    fn fetch(&mut self, positions: &[FetchPosition]) -> Duration {
         let limits = FetchLimits { wait: LONG_POLL, max_bytes: self.max_bytes, partition_max_bytes: self.max_bytes };
         let _busy = watchdog::busy();
-        match self.reader.fetch(wants, limits) {
+        match self.reader.fetch(positions, limits) {
             Ok(fetched) => {
                 self.backoff.reset();
                 self.failures = 0;
@@ -181,11 +181,11 @@ impl FetchLoop {
                     self.live.counts.recoveries.fetch_add(1, Ordering::Relaxed);
                     info!("broker {} is read again", self.leader);
                 }
-                let wanted: HashMap<_, _> = wants.iter().map(|want| ((&want.topic, want.partition), want)).collect();
+                let wanted: HashMap<_, _> = positions.iter().map(|position| ((&position.topic, position.partition), position)).collect();
                 let budget = TimeBudget::new(FILTER_TIME);
                 for fetched in fetched {
-                    if let Some(want) = wanted.get(&(&fetched.topic, fetched.partition)) {
-                        self.take(want, fetched.result, &budget);
+                    if let Some(position) = wanted.get(&(&fetched.topic, fetched.partition)) {
+                        self.handle_result(position, fetched.result, &budget);
                     }
                 }
                 Duration::ZERO
@@ -200,11 +200,11 @@ impl FetchLoop {
                 let level = if self.outage.is_none() { Level::Warn } else { Level::Debug };
                 log!(level, "broker {} cannot be read: {error}; next try in {} ms", self.leader, pause.as_millis());
                 self.outage.get_or_insert_with(|| Outage::begin(&self.live.counts));
-                self.live.counts.failed(LatencyTimer::Fetch, &error);
+                self.live.counts.count_error(RequestKind::Fetch, &error);
                 self.failures += 1;
                 if self.failures >= TRIES && matches!(error, BrokerError::Untrusted(_) | BrokerError::Denied(_)) {
                     // Only an operator can fix this, so the streams end with the error.
-                    let tails = wants.iter().filter_map(|want| self.live.tail(&want.topic));
+                    let tails = positions.iter().filter_map(|position| self.live.tail(&position.topic));
                     tails.for_each(|tail| self.live.fail(&tail, &error));
                 }
                 self.live.wake_refresher(Wakeup::Metadata);
@@ -213,33 +213,33 @@ impl FetchLoop {
         }
     }
 
-    fn take(&mut self, want: &FetchPosition, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
-        let Some(tail) = self.live.tail(&want.topic) else { return };
-        if tail.state().partition(want.partition).is_none_or(|place| place.leader != Some(self.leader)) {
+    fn handle_result(&mut self, position: &FetchPosition, result: Result<PartitionData, BrokerError>, budget: &TimeBudget) {
+        let Some(tail) = self.live.tail(&position.topic) else { return };
+        if tail.state().partition(position.partition).is_none_or(|current| current.leader != Some(self.leader)) {
             // The partition has moved, and is fetched from its new leader.
             return;
         }
         match result {
-            Ok(data) if data.next_offset > want.offset => self.live.deliver(&tail, want, data, budget),
+            Ok(data) if data.next_offset > position.offset => self.live.deliver(&tail, position, data, budget),
             Ok(_) => {}
-            Err(error) => self.mend(&tail, want, error),
+            Err(error) => self.handle_error(&tail, position, error),
         }
     }
 
-    fn mend(&mut self, tail: &Tail, want: &FetchPosition, error: BrokerError) {
-        let FetchPosition { topic, partition, offset, .. } = want;
-        self.live.counts.failed(LatencyTimer::Fetch, &error);
+    fn handle_error(&mut self, tail: &Tail, position: &FetchPosition, error: BrokerError) {
+        let FetchPosition { topic, partition, offset, .. } = position;
+        self.live.counts.count_error(RequestKind::Fetch, &error);
         let mut state = tail.state();
-        let Some(place) = state.partition(*partition) else { return };
-        place.paused_until = Some(Instant::now() + PAUSE);
-        place.failures += 1;
-        let failures = place.failures;
+        let Some(current) = state.partition(*partition) else { return };
+        current.paused_until = Some(Instant::now() + PAUSE);
+        current.failures += 1;
+        let failures = current.failures;
         drop(state);
         let error = match error {
             BrokerError::OffsetOutOfRange(_) | BrokerError::Truncated { .. } => {
-                match find_gap(&*self.broker, &mut *self.reader, want, error) {
-                    Ok(LogChange::Lost(loss)) => return self.live.jump(tail, want, loss),
-                    Ok(LogChange::FetchAgain(at)) => return self.live.claim(tail, want, at.epoch),
+                match find_gap(&*self.broker, &mut *self.reader, position, error) {
+                    Ok(LogChange::Lost(loss)) => return self.live.jump(tail, position, loss),
+                    Ok(LogChange::FetchAgain(at)) => return self.live.claim(tail, position, at.epoch),
                     Ok(LogChange::InRange) => return,
                     Err(error) => error,
                 }
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_fetch_is_interrupted_for_partitions_that_came_and_not_for_those_that_went() {
-        let want = |partition| FetchPosition {
+        let position = |partition| FetchPosition {
             topic: TopicName::new("t").unwrap(),
             topic_id: None,
             partition,
@@ -290,12 +290,12 @@ mod tests {
             interrupt: Arc::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
-            fetching: Arc::new(Mutex::new(hashes(&[want(0), want(1)]).collect())),
+            fetching: Arc::new(Mutex::new(hashes(&[position(0), position(1)]).collect())),
             worker: None,
         };
-        for (wants, interrupted) in [(vec![1, 0], 0), (vec![1], 0), (vec![], 0), (vec![1, 2], 1), (vec![0, 1, 2], 2)] {
-            reader.look_again(&wants.iter().copied().map(want).collect::<Vec<_>>());
-            assert_eq!(interrupts.load(Ordering::SeqCst), interrupted, "{wants:?}");
+        for (positions, interrupted) in [(vec![1, 0], 0), (vec![1], 0), (vec![], 0), (vec![1, 2], 1), (vec![0, 1, 2], 2)] {
+            reader.update(&positions.iter().copied().map(position).collect::<Vec<_>>());
+            assert_eq!(interrupts.load(Ordering::SeqCst), interrupted, "{positions:?}");
         }
     }
 }

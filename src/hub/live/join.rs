@@ -55,13 +55,13 @@ impl Live {
         if let Some(Join { from, records, chunk }) = &state.last_join
             && *from == stream.encoder.cursor
         {
-            stream.encoder.took_over(*records);
+            stream.encoder.add_written(*records);
             stream.send_shared(chunk.clone());
         } else if missing.iter().flat_map(|(_, _, spans)| spans).map(LogSpan::memory).sum::<usize>() > most {
             return JoinOutcome::Behind;
         } else {
             let from = stream.encoder.cursor.clone();
-            let (mut out, mut memory) = (Vec::new(), stream.settings.chunk_budget.nothing());
+            let (mut out, mut memory) = (Vec::new(), stream.settings.chunk_budget.empty_reservation());
             let budget = TimeBudget::new(JOIN_TIME);
             for (topic, partition, spans) in missing {
                 for span in spans {
@@ -149,13 +149,13 @@ fn most_to_join(stream: &StreamState, chunk_size: ChunkSize) -> usize {
 fn missing(tails: &[Arc<Tail>], state: &FeedState, stream: &mut StreamState) -> Result<MissingSpans, JoinOutcome> {
     let flow = &state.encoder.cursor;
     let mut missing = Vec::new();
-    for (topic, place) in flow.topics().iter().enumerate() {
+    for (topic, flow_topic) in flow.topics().iter().enumerate() {
         let own = &stream.encoder.cursor.topics()[topic];
-        if own.id.differs(place.id) {
+        if own.id.differs(flow_topic.id) {
             return Err(JoinOutcome::Behind);
         }
-        if place.id.is_known() {
-            stream.encoder.cursor.set_id(topic, place.id);
+        if flow_topic.id.is_known() {
+            stream.encoder.cursor.set_id(topic, flow_topic.id);
         }
         let known = flow.offsets(topic).count();
         if stream.encoder.cursor.offsets(topic).count() > known {

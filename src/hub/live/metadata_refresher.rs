@@ -6,7 +6,7 @@ use super::registry::{Live, Wakeup};
 use super::tail::{Tail, TailState};
 use crate::broker::{Broker, BrokerError, NodeId, TopicInfo};
 use crate::cursor::IdTag;
-use crate::hub::counts::LatencyTimer;
+use crate::hub::counts::RequestKind;
 use crate::hub::stream::encoder::CHECKPOINT_INTERVAL;
 use crate::sync::backoff::Backoff;
 use crate::sync::watchdog;
@@ -30,7 +30,7 @@ pub struct MetadataRefresher {
     pub topic_patience: Duration,
     pub max_bytes: usize,
     /// Called whenever the live flow drops what it no longer needs.
-    pub also_tidy: Box<dyn Fn() + Send>,
+    pub on_tidy: Box<dyn Fn() + Send>,
     /// Closed when the hub shuts down.
     pub ended: Receiver<()>,
 }
@@ -53,7 +53,7 @@ impl MetadataRefresher {
             // At least once per interval, however seldom topics are looked up.
             if wakeup == Some(Wakeup::Metadata) || tidied.elapsed() >= CHECKPOINT_INTERVAL {
                 self.live.tidy();
-                (self.also_tidy)();
+                (self.on_tidy)();
                 tidied = Instant::now();
             }
             if wakeup != Some(Wakeup::Metadata) {
@@ -68,7 +68,7 @@ impl MetadataRefresher {
                     }
                     Err(error) => {
                         debug!("topics cannot be looked up: {error}");
-                        self.live.counts.failed(LatencyTimer::Metadata, &error);
+                        self.live.counts.count_error(RequestKind::Metadata, &error);
                         backoff.pause(fastrand::f64())
                     }
                 };
@@ -109,7 +109,7 @@ impl MetadataRefresher {
                 }
             }
         }
-        readers.iter().for_each(|(leader, reader)| reader.look_again(&self.live.wants(*leader)));
+        readers.iter().for_each(|(leader, reader)| reader.update(&self.live.fetch_positions(*leader)));
     }
 
     fn look_up(&self) -> Result<(), BrokerError> {

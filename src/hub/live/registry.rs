@@ -111,36 +111,36 @@ impl Live {
     }
 
     /// Returns the span with the wanted offset from what the live flow has read last.
-    pub fn recent(&self, want: &FetchPosition) -> Option<CachedSpan> {
-        let tail = self.tail(&want.topic)?;
+    pub fn recent(&self, position: &FetchPosition) -> Option<CachedSpan> {
+        let tail = self.tail(&position.topic)?;
         let state = tail.state();
-        if state.id != want.topic_id {
+        if state.id != position.topic_id {
             return None;
         }
-        let (log, end) = state.recent_at(want)?;
+        let (log, end) = state.recent_at(position)?;
         Some(CachedSpan { log, end })
     }
 
     /// Drops all that is kept for streams that come back: the live flow needs the memory for the next fetch.
     pub fn forget_recent(&self) {
-        self.tails().iter().for_each(|tail| tail.state().partitions.iter_mut().for_each(|place| place.forget()));
+        self.tails().iter().for_each(|tail| tail.state().partitions.iter_mut().for_each(|partition| partition.forget()));
     }
 
     /// Whether the live flow is at exactly this offset of the same log.
-    pub fn stands_at(&self, want: &FetchPosition) -> bool {
-        self.tail(&want.topic).is_some_and(|tail| {
+    pub fn is_at(&self, position: &FetchPosition) -> bool {
+        self.tail(&position.topic).is_some_and(|tail| {
             let mut state = tail.state();
-            state.id == want.topic_id
-                && state.partition(want.partition).is_some_and(|p| {
-                    p.position == Some(want.offset) && (want.last_epoch == NO_EPOCH || want.last_epoch == p.epoch)
+            state.id == position.topic_id
+                && state.partition(position.partition).is_some_and(|p| {
+                    p.position == Some(position.offset) && (position.last_epoch == NO_EPOCH || position.last_epoch == p.epoch)
                 })
         })
     }
 
     /// Returns the positions to fetch from `leader` now.
-    pub fn wants(&self, leader: NodeId) -> Vec<FetchPosition> {
+    pub fn fetch_positions(&self, leader: NodeId) -> Vec<FetchPosition> {
         let now = Instant::now();
-        self.tails().iter().flat_map(|tail| tail.state().wants(&tail.name, leader, now).collect::<Vec<_>>()).collect()
+        self.tails().iter().flat_map(|tail| tail.state().fetch_positions(&tail.name, leader, now).collect::<Vec<_>>()).collect()
     }
 
     /// Drops feeds without streams and tails without feeds.
@@ -151,7 +151,7 @@ impl Live {
         let now = Instant::now();
         tails.retain(|_, tail| {
             let mut state = tail.state();
-            state.partitions.iter_mut().for_each(|place| place.forget_old(now));
+            state.partitions.iter_mut().for_each(|partition| partition.forget_old(now));
             state.feeds.retain(|feed| feeds.get(&feed.key).is_some_and(|kept| Arc::ptr_eq(kept, feed)));
             !state.feeds.is_empty()
         });

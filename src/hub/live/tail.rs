@@ -65,7 +65,7 @@ impl TailState {
     }
 
     /// Returns the positions to fetch from `leader` now.
-    pub fn wants(&self, name: &TopicName, leader: NodeId, now: Instant) -> impl Iterator<Item = FetchPosition> {
+    pub fn fetch_positions(&self, name: &TopicName, leader: NodeId, now: Instant) -> impl Iterator<Item = FetchPosition> {
         let (name, topic_id) = (name.clone(), self.id);
         let due = move |p: &TailPartition| p.leader == Some(leader) && p.paused_until.is_none_or(|until| until <= now);
         self.partitions.iter().enumerate().filter(move |(_, p)| due(p)).filter_map(move |(number, p)| {
@@ -77,18 +77,18 @@ impl TailState {
 
     /// Records between the live flow and the end of the log, in the partition where that is most.
     pub fn lag(&self) -> u64 {
-        let lags = self.partitions.iter().filter_map(|place| u64::try_from(place.end - place.position?).ok());
+        let lags = self.partitions.iter().filter_map(|partition| u64::try_from(partition.end - partition.position?).ok());
         lags.max().unwrap_or(0)
     }
 
     /// Returns the fetched span that contains the wanted offset, if it is still kept and was read from this leader, and the
     /// next offset that the live flow will fetch.
-    pub fn recent_at(&self, want: &FetchPosition) -> Option<(LogSpan, Offset)> {
-        let place = self.partitions.get(usize::try_from(want.partition).ok()?)?;
-        let span = place.recent.get(place.recent.partition_point(|span| span.next <= want.offset))?;
+    pub fn recent_at(&self, wanted: &FetchPosition) -> Option<(LogSpan, Offset)> {
+        let partition = self.partitions.get(usize::try_from(wanted.partition).ok()?)?;
+        let span = partition.recent.get(partition.recent.partition_point(|span| span.next <= wanted.offset))?;
         // Without leader epochs a log that was truncated and rewritten cannot be detected.
-        let is_of_its_log = want.leader_epoch >= 0 || span.read.elapsed() < MAX_AGE;
-        (span.serves(want) && is_of_its_log).then_some((span.clone(), place.position?))
+        let is_of_its_log = wanted.leader_epoch >= 0 || span.read.elapsed() < MAX_AGE;
+        (span.serves(wanted) && is_of_its_log).then_some((span.clone(), partition.position?))
     }
 
     /// Returns the fetched spans that lead from `from` to `to` without a hole, if they are still kept.
@@ -118,8 +118,8 @@ impl TailPartition {
     }
 
     /// Whether the partition is still at the wanted position: another thread may have fetched it, or the log may have changed.
-    pub fn is_at(&self, want: &FetchPosition) -> bool {
-        self.position == Some(want.offset) && self.epoch == want.last_epoch
+    pub fn is_at(&self, wanted: &FetchPosition) -> bool {
+        self.position == Some(wanted.offset) && self.epoch == wanted.last_epoch
     }
 
     /// Keeps a span and moves to its end. Drops the oldest spans while more than `most` bytes are kept.

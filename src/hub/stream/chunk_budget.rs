@@ -72,21 +72,21 @@ impl ChunkBudget {
     }
 
     /// An empty reservation, for frames that are about to be written.
-    pub fn nothing(&self) -> Reservation {
+    pub fn empty_reservation(&self) -> Reservation {
         self.chunks.empty_reservation()
     }
 
     /// An empty reservation for a chunk of a live feed.
-    pub fn nothing_in(&self, chunk_size: ChunkSize) -> Reservation {
+    pub fn empty_reservation_for(&self, chunk_size: ChunkSize) -> Reservation {
         match chunk_size {
             ChunkSize::Reserved { .. } => self.reserve.empty_reservation(),
-            ChunkSize::Ahead | ChunkSize::Small => self.nothing(),
+            ChunkSize::Ahead | ChunkSize::Small => self.empty_reservation(),
         }
     }
 
     /// Counts frames that need no reservation while they are written.
     pub fn hold(&self, frames: Vec<u8>) -> Bytes {
-        self.hold_paid(frames, self.nothing())
+        self.hold_paid(frames, self.empty_reservation())
     }
 
     /// Counts frames that `memory` was reserved for while they were written.

@@ -37,7 +37,7 @@ pub struct Bounds {
 /// Whether the stream continues after a call of [`Encoder::records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    GoesOn,
+    Continues,
     /// The stream has delivered all that was requested.
     Finished,
     /// There is not enough memory for the next record.
@@ -132,7 +132,7 @@ impl Encoder {
     }
 
     /// Counts records that another encoder has written for the next chunk.
-    pub fn took_over(&mut self, records: u64) {
+    pub fn add_written(&mut self, records: u64) {
         self.written += records;
     }
 
@@ -168,9 +168,9 @@ impl Encoder {
         mut limits: EncodeLimits<'_>,
     ) -> Flow {
         let partition = input.partition;
-        let Some(place) = self.cursor.position(topic, partition) else { return Flow::GoesOn };
-        let from = place.next;
-        let read_to = |next| Position { next, epoch: input.epochs.before(next).unwrap_or(place.epoch) };
+        let Some(position) = self.cursor.position(topic, partition) else { return Flow::Continues };
+        let from = position.next;
+        let read_to = |next| Position { next, epoch: input.epochs.before(next).unwrap_or(position.epoch) };
         self.bounds.unconfirmed.remove(&(topic, partition));
         if self.is_finished() {
             return Flow::Finished;
@@ -182,11 +182,11 @@ impl Encoder {
         let wanted = input.records().enumerate().skip_while(|(_, r)| r.offset < from);
         for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
             if out.len() >= limits.most {
-                return Flow::GoesOn;
+                return Flow::Continues;
             }
             if seen > 0 && is_filtered && limits.budget.is_spent() {
                 self.pass_to(topic, partition, read_to(record.offset), out);
-                return Flow::GoesOn;
+                return Flow::Continues;
             }
             seen += 1;
             if !input.matches(&self.filter, number, &record) {
@@ -220,7 +220,7 @@ impl Encoder {
         // The stream may be resumed later for the records after its end.
         let here = self.cursor.next(topic, partition).unwrap_or(from);
         self.pass_to(topic, partition, read_to(next.min(end).max(here)), out);
-        if self.is_finished() { Flow::Finished } else { Flow::GoesOn }
+        if self.is_finished() { Flow::Finished } else { Flow::Continues }
     }
 
     /// Reserves and allocates memory for a record that does not fit.
@@ -377,7 +377,7 @@ impl Encoder {
 
     /// Makes the stream wait until the logs have confirmed the ends that the cursor has reached already.
     pub fn confirm_ends(&mut self) {
-        let ends = self.bounds.ends.iter().flatten().map(|(place, _)| *place);
+        let ends = self.bounds.ends.iter().flatten().map(|(partition, _)| *partition);
         let reached = ends.filter(|(topic, partition)| self.is_at_end(*topic, *partition));
         self.bounds.unconfirmed = reached.collect();
     }

@@ -26,35 +26,35 @@ pub enum LogChange {
     Lost(Loss),
 }
 
-/// Finds out why `want` cannot be read, and where the log continues. Returns any other error as it is. `reader` reads from
+/// Finds out why `position` cannot be read, and where the log continues. Returns any other error as it is. `reader` reads from
 /// the leader.
 pub fn find_gap(
     broker: &dyn Broker,
     reader: &mut dyn PartitionReader,
-    want: &FetchPosition,
+    position: &FetchPosition,
     error: BrokerError,
 ) -> Result<LogChange, BrokerError> {
-    let from = want.offset;
-    let (place, loss) = match error {
-        BrokerError::OffsetOutOfRange(place) => {
-            let (earliest, end) = ends(broker, &place)?;
+    let from = position.offset;
+    let (partition, loss) = match error {
+        BrokerError::OffsetOutOfRange(partition) => {
+            let (earliest, end) = ends(broker, &partition)?;
             let (to, reason) = match from {
                 _ if from < earliest.next => (earliest, GapReason::Retention),
                 // The broker or the cursor has no leader epochs, so it is unknown where the log was truncated.
                 _ if from > end.next => (end, GapReason::Truncated),
                 _ => return Ok(LogChange::InRange),
             };
-            (place, Loss { to, reason, end: end.next })
+            (partition, Loss { to, reason, end: end.next })
         }
-        BrokerError::Truncated { place, end, epoch } if end >= from => {
+        BrokerError::Truncated { place: partition, end, epoch } if end >= from => {
             // Each request names an earlier epoch than the one before, so this ends, at the latest with NO_EPOCH.
-            if epoch >= want.last_epoch {
-                let FetchPosition { last_epoch, .. } = want;
+            if epoch >= position.last_epoch {
+                let FetchPosition { last_epoch, .. } = position;
                 let why =
-                    format!("{place}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence");
+                    format!("{partition}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence");
                 return Err(BrokerError::Corrupt(why));
             }
-            match record_before(reader, want)? {
+            match record_before(reader, position)? {
                 Before::Unknown => return Ok(LogChange::InRange),
                 Before::NotEarlier => return Ok(LogChange::FetchAgain(Position { next: from, epoch })),
                 // Two unclean elections. It is unknown up to where both logs are equal, but not up to the end of this epoch, so
@@ -63,8 +63,8 @@ pub fn find_gap(
                     return Ok(LogChange::FetchAgain(Position { next: from, epoch: found - 1 }));
                 }
                 Before::Earlier(_) => {
-                    let (to, end) = ends(broker, &place)?;
-                    (place, Loss { to, reason: GapReason::Truncated, end: end.next })
+                    let (to, end) = ends(broker, &partition)?;
+                    (partition, Loss { to, reason: GapReason::Truncated, end: end.next })
                 }
             }
         }
@@ -73,14 +73,14 @@ pub fn find_gap(
         // records from there to `end` are not delivered. One epoch per position cannot distinguish this from one election after
         // which the leader has no record of the epoch that was read. Reading the earlier epoch again would be safe, but would
         // repeat up to the entire log after each such election. Kafka's Java consumer continues at `end` too.
-        BrokerError::Truncated { place, end, epoch } => {
-            let (_, log_end) = ends(broker, &place)?;
-            (place, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
+        BrokerError::Truncated { place: partition, end, epoch } => {
+            let (_, log_end) = ends(broker, &partition)?;
+            (partition, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
         }
         other => return Err(other),
     };
     let Loss { to, reason, .. } = loss;
-    warn!("{place}: offset {from} is not in the log ({}); streams continue at {}", reason.as_str(), to.next);
+    warn!("{partition}: offset {from} is not in the log ({}); streams continue at {}", reason.as_str(), to.next);
     Ok(LogChange::Lost(loss))
 }
 
@@ -97,18 +97,18 @@ enum Before {
 
 /// Reads the record before the wanted offset. The end of an epoch alone is no evidence: if compaction has removed all
 /// records of the epoch that was read, an earlier epoch seems to replace it.
-fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Result<Before, BrokerError> {
-    if want.offset <= 0 {
+fn record_before(reader: &mut dyn PartitionReader, position: &FetchPosition) -> Result<Before, BrokerError> {
+    if position.offset <= 0 {
         return Ok(Before::NotEarlier);
     }
-    let before = FetchPosition { offset: want.offset - 1, last_epoch: NO_EPOCH, ..want.clone() };
+    let before = FetchPosition { offset: position.offset - 1, last_epoch: NO_EPOCH, ..position.clone() };
     let limits = FetchLimits { wait: Duration::ZERO, max_bytes: 1, partition_max_bytes: 1 };
-    let own = |fetched: &FetchResult| fetched.topic == want.topic && fetched.partition == want.partition;
+    let own = |fetched: &FetchResult| fetched.topic == position.topic && fetched.partition == position.partition;
     let fetched = reader.fetch(std::slice::from_ref(&before), limits)?.into_iter().find(own);
     match fetched.map(|fetched| fetched.result) {
         // If the record is gone, this is the epoch of the next one.
-        Some(Ok(data)) => match data.epochs.before(want.offset) {
-            Some(epoch) if epoch < want.last_epoch => Ok(Before::Earlier(epoch)),
+        Some(Ok(data)) => match data.epochs.before(position.offset) {
+            Some(epoch) if epoch < position.last_epoch => Ok(Before::Earlier(epoch)),
             None if data.next_offset <= before.offset => Ok(Before::Unknown),
             Some(_) | None => Ok(Before::NotEarlier),
         },
@@ -119,8 +119,8 @@ fn record_before(reader: &mut dyn PartitionReader, want: &FetchPosition) -> Resu
 }
 
 /// Log start offset and end.
-fn ends(broker: &dyn Broker, place: &TopicPartition) -> Result<(Position, Position), BrokerError> {
-    let wanted = [(place.clone(), OffsetAt::Earliest), (place.clone(), OffsetAt::Latest)];
+fn ends(broker: &dyn Broker, partition: &TopicPartition) -> Result<(Position, Position), BrokerError> {
+    let wanted = [(partition.clone(), OffsetAt::Earliest), (partition.clone(), OffsetAt::Latest)];
     let mut positions = broker.positions(&wanted).into_iter();
     let mut next = || positions.next().unwrap_or_else(|| Err(BrokerError::Corrupt("an offset is missing".into())));
     Ok((next()?, next()?))

@@ -43,14 +43,14 @@ pub struct LagSummary {
 
 impl LagTracker {
     /// Adds a stream.
-    pub fn enter(self: &Arc<Self>) -> LagGuard {
+    pub fn add(self: &Arc<Self>) -> LagGuard {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let stream = Arc::<StreamLag>::default();
         lock(&self.streams).insert(number, stream.clone());
         LagGuard { tracker: self.clone(), number, stream }
     }
 
-    pub fn sum(&self) -> LagSummary {
+    pub fn summary(&self) -> LagSummary {
         let streams = lock(&self.streams);
         let mut sum = LagSummary::default();
         for stream in streams.values() {
@@ -65,17 +65,17 @@ impl LagTracker {
 }
 
 impl LagGuard {
-    pub fn is_behind_by(&self, records: u64) {
+    pub fn set_lag(&self, records: u64) {
         self.stream.lag.store(records, Ordering::Relaxed);
     }
 
     /// Marks the stream as waiting for its client.
-    pub fn waits(&self) {
+    pub fn mark_waiting(&self) {
         lock(&self.stream.waits_since).get_or_insert_with(Instant::now);
     }
 
     /// Marks the stream as reading.
-    pub fn resumes(&self) {
+    pub fn mark_reading(&self) {
         *lock(&self.stream.waits_since) = None;
     }
 }
@@ -93,15 +93,15 @@ mod tests {
     #[test]
     fn a_stream_that_waits_for_long_is_stalled_and_one_that_left_is_not_counted() {
         let all = Arc::<LagTracker>::default();
-        let (reads, waits, left) = (all.enter(), all.enter(), all.enter());
-        reads.is_behind_by(7);
-        reads.waits();
-        waits.is_behind_by(5);
-        left.is_behind_by(9);
+        let (reads, waits, left) = (all.add(), all.add(), all.add());
+        reads.set_lag(7);
+        reads.mark_waiting();
+        waits.set_lag(5);
+        left.set_lag(9);
         drop(left);
         *lock(&waits.stream.waits_since) = Instant::now().checked_sub(STALLED);
-        assert_eq!(all.sum(), LagSummary { catching_up: 1, stalled: 1, lag: 7 });
-        waits.resumes();
-        assert_eq!(all.sum(), LagSummary { catching_up: 2, stalled: 0, lag: 7 });
+        assert_eq!(all.summary(), LagSummary { catching_up: 1, stalled: 1, lag: 7 });
+        waits.mark_reading();
+        assert_eq!(all.summary(), LagSummary { catching_up: 2, stalled: 0, lag: 7 });
     }
 }

@@ -69,7 +69,7 @@ pub enum Weight {
 
 /// Whether other streams take the same turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Company {
+pub enum TurnSharing {
     Alone,
     /// The streams that left the live flow together with this one.
     SameFeed,

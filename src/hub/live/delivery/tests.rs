@@ -79,7 +79,7 @@ fn streams_of_all_records_stay_live_in_every_format_when_no_time_is_left_for_fil
         .map(|(_, key, _)| join(&live, if key.format == "value" { "value" } else { "record" }, key.clone()))
         .collect();
     let tail = live.tail(&rows[0].1.topics[0]).unwrap();
-    let wanted = live.wants(1).remove(0);
+    let wanted = live.fetch_positions(1).remove(0);
     let mut records = Records::over(bytes::Bytes::new());
     records.push(0, 0, None, None);
     let data = PartitionData { batches: vec![records], next_offset: 1, end: 1, ..PartitionData::default() };
