@@ -10,31 +10,32 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets of latencies, in seconds. One more bucket has no bound.
+/// Upper bounds of the histogram buckets, in seconds. A last bucket without a bound follows.
 pub const BOUNDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// The counters of a [`Hub`](super::Hub).
 #[derive(Debug, Default)]
 pub struct HubCounts {
     produced: [Amount; ProduceOutcome::ALL.len()],
-    /// From the time a request is queued to the acknowledgement of its last record.
+    /// Time from the queuing of a request's records until all of their outcomes are known.
     pub produce_latency: Histogram,
-    /// Delivered to mailboxes of streams.
+    /// Records and frames that were sent to the mailboxes of streams.
     pub delivered: Amount,
-    /// Of these, what clients did not take: they disconnected, or were too slow and their streams read the log again.
+    /// The part of `delivered` that clients did not take, because they disconnected or were too slow.
     pub untaken: Amount,
-    /// From the timestamp of a batch's first record to its delivery to every live stream. Values over an hour are not
-    /// counted.
+    /// Time from the timestamp of a batch's first record to its delivery to all live streams. Values over an hour are
+    /// ignored, because they say nothing about the bridge.
     pub delivery_latency: Histogram,
     gaps: [AtomicU64; GapReason::ALL.len()],
     errors: Mutex<BTreeMap<(RequestKind, &'static str), u64>>,
-    /// Number of outages of leaders that have ended.
+    /// Outages of leaders that have ended.
     pub recoveries: AtomicU64,
-    /// Leaders that live streams need and that cannot be read now.
+    /// Leaders with live partitions that cannot be fetched from at the moment.
     pub outages: AtomicU64,
 }
 
-/// Records, and the bytes of their keys, values and headers; or frames' bytes.
+/// A number of records and a number of bytes: of their keys, values and headers, or of their frames.
 #[derive(Debug, Default)]
 pub struct Amount {
     records: AtomicU64,
@@ -42,36 +43,43 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// Adds to both numbers.
     pub fn add(&self, records: u64, bytes: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Returns the number of records.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
     }
 
+    /// Returns the number of bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 }
 
-/// Outcomes of records to produce.
+/// The outcome of a record to produce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProduceOutcome {
+    /// The log has the record.
     Acknowledged,
-    /// Sent with `acks=0`, which requests no acknowledgement.
+    /// The record was sent with `acks=0`, which requests no acknowledgement.
     Sent,
-    /// The record may have been written.
+    /// The log may have the record: its acknowledgement did not arrive.
     Unconfirmed,
+    /// The log does not have the record.
     Failed,
-    /// Rejected by the hub: its queue is full, or it is shutting down.
+    /// The hub rejected the record: the queue is full, or the hub is shutting down.
     Rejected,
 }
 
 impl ProduceOutcome {
+    /// All outcomes.
     pub const ALL: [Self; 5] = [Self::Acknowledged, Self::Sent, Self::Unconfirmed, Self::Failed, Self::Rejected];
 
+    /// Returns the label in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
@@ -92,15 +100,19 @@ impl ProduceOutcome {
     }
 }
 
-/// The kind of request that a broker failed.
+/// The kind of a request to a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RequestKind {
+    /// Writes records.
     Produce,
+    /// Reads records.
     Fetch,
+    /// Looks up topics or offsets.
     Metadata,
 }
 
 impl RequestKind {
+    /// Returns the label in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Produce => "produce",
@@ -111,6 +123,7 @@ impl RequestKind {
 }
 
 impl HubCounts {
+    /// Returns the records with this outcome.
     pub fn produced(&self, what: ProduceOutcome) -> &Amount {
         &self.produced[what as usize]
     }
@@ -126,7 +139,9 @@ impl HubCounts {
                 self.count_error(RequestKind::Produce, error);
             }
         }
-        for (what, (records, bytes)) in ProduceOutcome::ALL.into_iter().zip(sums).filter(|(_, (records, _))| *records > 0) {
+        for (what, (records, bytes)) in
+            ProduceOutcome::ALL.into_iter().zip(sums).filter(|(_, (records, _))| *records > 0)
+        {
             self.produced(what).add(records, bytes);
         }
         self.produce_latency.observe(took);
@@ -137,12 +152,12 @@ impl HubCounts {
         refused
     }
 
-    /// Counts an error of a broker.
+    /// Counts a failed request to a broker.
     pub fn count_error(&self, request: RequestKind, error: &BrokerError) {
         *lock(&self.errors).entry((request, error.kind())).or_default() += 1;
     }
 
-    /// Errors of brokers: kind of request, kind of error, count.
+    /// Returns the number of failed requests to brokers, by the kind of the request and the kind of the error.
     pub fn errors(&self) -> Vec<(RequestKind, &'static str, u64)> {
         lock(&self.errors).iter().map(|((request, kind), count)| (*request, *kind, *count)).collect()
     }
@@ -151,17 +166,17 @@ impl HubCounts {
         self.gaps[reason as usize].fetch_add(streams as u64, Ordering::Relaxed);
     }
 
-    /// Number of gaps reported to streams.
+    /// Returns the number of gaps that streams have reported for this reason.
     pub fn gaps(&self, reason: GapReason) -> u64 {
         self.gaps[reason as usize].load(Ordering::Relaxed)
     }
 }
 
-/// The sizes of a request's records, which are dropped before their outcomes arrive.
+/// The sizes of a request's records, in bytes. The records themselves are dropped before their outcomes are known.
 pub(super) struct Sizes {
     records: u64,
     all: u64,
-    /// Empty if there is only one record.
+    /// Empty for a single record, to save the allocation.
     each: Box<[u32]>,
 }
 
@@ -187,6 +202,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    /// Adds a duration.
     pub fn observe(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
@@ -194,13 +210,13 @@ impl Histogram {
         self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Upper bound and count of each bucket; counts are not cumulative.
+    /// Returns the upper bound of each bucket, in seconds, with its count. The counts are not cumulative.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Ordering::Relaxed))).collect()
     }
 
-    /// Sum of all durations, in seconds.
+    /// Returns the sum of all durations, in seconds.
     pub fn sum(&self) -> f64 {
         self.micros.load(Ordering::Relaxed) as f64 / 1e6
     }

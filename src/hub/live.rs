@@ -1,5 +1,5 @@
-//! The live flow: one thread per leader broker fetches, each batch is encoded once per feed, and all streams of a feed get
-//! the same bytes.
+//! The live flow: one thread per leader broker fetches new records, each batch is encoded once per feed, and all streams of a
+//! feed get the same bytes.
 
 pub mod attach;
 pub mod delivery;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-/// Submissions that may wait. Their bytes are bounded too; a submission beyond either limit is rejected.
+/// Maximum number of queued submissions. Their bytes have a limit too. A submission beyond either limit is rejected.
 const SLOTS: usize = 16 * 1024;
 
 /// The queue and the writer thread.
@@ -24,14 +24,14 @@ pub struct ProduceBridge {
     worker: Mutex<Option<Worker>>,
 }
 
-/// Bytes of records that wait for their acknowledgement.
+/// Limits the bytes of the records that wait for their acknowledgement.
 struct Budget {
     used: AtomicUsize,
     most: usize,
 }
 
 impl Budget {
-    /// A submission of any size fits into an empty budget.
+    /// Reserves `bytes`, if they fit. A submission of any size fits into an empty budget.
     fn take(&self, bytes: usize) -> bool {
         let fits = |used: usize| (used == 0 || used + bytes <= self.most).then_some(used + bytes);
         self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
@@ -43,6 +43,7 @@ impl Budget {
 }
 
 impl ProduceBridge {
+    /// Starts the writer thread. A submission gets its outcomes within `timeout`.
     pub fn start(
         broker: Arc<dyn Broker>,
         queued_bytes: usize,
@@ -55,6 +56,7 @@ impl ProduceBridge {
         Ok(Self { queue: RwLock::new(Some(queue)), bytes, counts, timeout, worker: Mutex::new(Some(worker)) })
     }
 
+    /// Queues records. Calls `done` once with their outcomes, unless this returns an error.
     pub fn submit(
         &self,
         topic: TopicName,
@@ -82,7 +84,7 @@ impl ProduceBridge {
             }
         });
         let deadline = now + self.timeout;
-        // The caller gets the rejection as the result of this call, not by `done`.
+        // Dropping the unsent submission below must not call `done`: the caller gets the rejection as a result.
         let refuse = |refused| match lock(&done).take() {
             Some((_, sizes)) => self.counts.count_rejected(&sizes, refused),
             None => refused,
@@ -98,18 +100,18 @@ impl ProduceBridge {
         }
     }
 
-    /// How long a caller waits for the outcomes.
+    /// Returns the time within which a submission gets its outcomes.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Submissions that the writer has not taken yet.
+    /// Returns the number of submissions that the writer has not taken yet.
     pub fn waiting(&self) -> usize {
         let queue = read_lock(&self.queue);
         queue.as_ref().map_or(0, Sender::len)
     }
 
-    /// Bytes that wait for their acknowledgement, and their limit.
+    /// Returns the bytes of the records that wait for their acknowledgement, and their limit.
     pub fn bytes(&self) -> (usize, usize) {
         (self.bytes.used.load(Ordering::Relaxed), self.bytes.most)
     }
@@ -119,7 +121,7 @@ impl ProduceBridge {
         lock(&self.worker).as_ref().is_some_and(Worker::has_ended)
     }
 
-    /// Rejects further submissions, and waits until all queued ones have their outcomes.
+    /// Rejects further submissions, and blocks until all queued ones have their outcomes.
     pub fn finish(&self) {
         *write_lock(&self.queue) = None;
         drop(lock(&self.worker).take());

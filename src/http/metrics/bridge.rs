@@ -1,7 +1,7 @@
 //! Metrics of the hub.
 
 use super::page::MetricsEncoder;
-use crate::hub::{Amount, GapReason, Hub, HubStatus, RequestKind, ProduceOutcome, TopicBacklog};
+use crate::hub::{Amount, GapReason, Hub, HubStatus, ProduceOutcome, RequestKind, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::fmt::{self, Debug, Error};

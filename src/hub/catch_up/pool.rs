@@ -19,7 +19,7 @@ use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::filter_input::FilterInput;
 use crate::hub::stream::gap::{LogChange, find_gap};
 use crate::hub::stream::log_span::CachedSpan;
-use crate::hub::stream::state::{TurnSharing, TopicState, Weight};
+use crate::hub::stream::state::{TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::sync::lock;
 use crate::sync::memory_budget::Share;
@@ -332,7 +332,7 @@ impl CatchUp {
             let Some(topic) = task.stream.encoder.cursor.topic_index(&name) else { continue };
             match result {
                 Ok(CachedSpan { log: span, end }) => {
-                    let input = FilterInput::new(&name, partition, &span.batches).of(&span.epochs);
+                    let input = FilterInput::new(&name, partition, &span.batches).with_epochs(&span.epochs);
                     let limits = EncodeLimits { most, budget, memory: &mut memory };
                     let flow = task.stream.encoder.records(&mut out, topic, &input, span.next, limits);
                     let next = task.stream.encoder.cursor.next(topic, partition).unwrap_or(offset);

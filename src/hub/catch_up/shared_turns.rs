@@ -126,7 +126,7 @@ mod tests {
     use crate::hub::stream::encoder::Bounds;
     use crate::hub::stream::mailbox::{Mailbox, mailbox};
     use crate::hub::stream::slot::StreamSlot;
-    use crate::hub::stream::state::{TurnSharing, StreamSettings};
+    use crate::hub::stream::state::{StreamSettings, TurnSharing};
     use crate::hub::{ClientTag, Filter, Format, Gap, Missing};
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
     use crate::sync::memory_budget::MemoryBudget;

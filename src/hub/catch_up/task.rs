@@ -5,7 +5,7 @@ use crate::hub::counts::RequestKind;
 use crate::hub::live::feed::Evicted;
 use crate::hub::stream::chunk_budget::{ChunkSize, PROOF, SMALL};
 use crate::hub::stream::lag::{LagGuard, LagTracker};
-use crate::hub::stream::state::{TurnSharing, StreamState, TopicState, Weight};
+use crate::hub::stream::state::{StreamState, TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Until;
 use crate::record::Position;

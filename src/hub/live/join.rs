@@ -1,5 +1,5 @@
-//! How a stream joins the live flow: it gets what lies between its cursor and the position of its feed, if that is still in
-//! memory and both are positions in one log.
+//! Adds a stream to the live flow. The stream gets the records between its cursor and the position of its feed, if they are
+//! still in memory and both positions belong to the same log.
 
 use super::attach::{attach, new_tail};
 use super::feed::{Feed, FeedState, FeedStatus, Join};
@@ -16,18 +16,19 @@ use crate::sync::lock;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time that a filter may take while its feed waits for a stream that joins.
+/// Time budget of the filter while a stream joins. The feed is locked meanwhile.
 const JOIN_TIME: Duration = Duration::from_millis(2);
 
-/// Bytes of records that a stream is sent at once when it joins. They are encoded while the feed waits, and a slow stream
-/// may be the only one that holds them.
+/// Maximum size of the records that a stream gets when it joins, in bytes. They are encoded while the feed is locked, and no
+/// other stream may hold their frames.
 const MAX_JOIN: usize = 4 * CHUNK;
 
 /// The result of an attempt to join the live flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinOutcome {
+    /// The stream has joined.
     Live,
-    /// The stream has delivered all that was requested.
+    /// The stream has delivered everything that was requested.
     Finished,
     /// The records between the cursor and the live flow are not in memory, or there are too many of them.
     Behind,
@@ -35,12 +36,12 @@ pub enum JoinOutcome {
     Ahead,
 }
 
-/// The spans that a stream is missing, by topic and partition.
+/// The spans between a stream and its feed: topic index, partition, spans.
 type MissingSpans = Vec<(usize, Partition, Vec<LogSpan>)>;
 
 impl Live {
-    /// Adds the stream to its feed, if it is at the position of the feed or what is kept in memory leads there from its
-    /// cursor. Where this fails the stream may have moved towards the feed.
+    /// Adds the stream to its feed, if the records between their positions are in memory. If this fails, the stream may have
+    /// moved towards the feed.
     pub fn join(&self, stream: &mut StreamState, chunk_size: ChunkSize) -> JoinOutcome {
         let Some((feed, tails)) = self.feed_for(stream) else { return JoinOutcome::Behind };
         let mut state = feed.state();
@@ -65,7 +66,8 @@ impl Live {
             let budget = TimeBudget::new(JOIN_TIME);
             for (topic, partition, spans) in missing {
                 for span in spans {
-                    let input = FilterInput::new(&tails[topic].name, partition, &span.batches).of(&span.epochs);
+                    let input =
+                        FilterInput::new(&tails[topic].name, partition, &span.batches).with_epochs(&span.epochs);
                     let limits = EncodeLimits { most: 2 * most, budget: &budget, memory: &mut memory };
                     if stream.encoder.records(&mut out, topic, &input, span.next, limits) == Flow::Finished {
                         stream.send_paid(out, memory);
@@ -73,13 +75,13 @@ impl Live {
                         return JoinOutcome::Finished;
                     }
                     if stream.encoder.cursor.next(topic, partition).is_some_and(|at| at < span.next) {
-                        // Other streams wait for the feed while its filter runs, or its frames take too much memory.
+                        // The filter or the memory budget allows no more while the feed is locked.
                         stream.send_paid(out, memory);
                         return JoinOutcome::Behind;
                     }
                 }
             }
-            // The feed does not know which records this stream has passed over.
+            // Later checkpoints of the feed do not count the offsets that this stream has passed.
             stream.encoder.checkpoint_if_passed(&mut out);
             if !out.is_empty() {
                 let (records, chunk) = (stream.encoder.written(), stream.settings.chunk_budget.hold_paid(out, memory));
@@ -97,10 +99,8 @@ impl Live {
         JoinOutcome::Live
     }
 
-    /// Returns the feed of the stream's key, with the tails of its topics. A new feed is at the position of the tails, or,
-    /// where no feed reads a partition yet, at the stream's cursor.
-    ///
-    /// `None`: the stream must look up its topics first.
+    /// Returns the feed for the stream, with the tails of its topics. A new feed starts at the position of the tails; a partition
+    /// without a reader starts at the stream's cursor. Returns `None` if the stream must look up its topics first.
     fn feed_for(&self, stream: &StreamState) -> Option<(Arc<Feed>, Vec<Arc<Tail>>)> {
         let mut registry = lock(&self.registry);
         if let Some(feed) = registry.feeds.get(&stream.key)
@@ -136,7 +136,7 @@ impl Live {
     }
 }
 
-/// Bytes of records that the stream may be sent at once when it joins.
+/// Returns the maximum size of the records that a stream gets when it joins, in bytes.
 fn most_to_join(stream: &StreamState, chunk_size: ChunkSize) -> usize {
     match (chunk_size, stream.settings.chunk_budget.chunk_size()) {
         (ChunkSize::Ahead, _) => MAX_JOIN,
@@ -145,7 +145,7 @@ fn most_to_join(stream: &StreamState, chunk_size: ChunkSize) -> usize {
     }
 }
 
-/// Returns the spans between the cursor of the stream and that of the feed.
+/// Returns the spans between the cursor of the stream and that of its feed.
 fn missing(tails: &[Arc<Tail>], state: &FeedState, stream: &mut StreamState) -> Result<MissingSpans, JoinOutcome> {
     let flow = &state.encoder.cursor;
     let mut missing = Vec::new();
@@ -177,7 +177,8 @@ fn missing(tails: &[Arc<Tail>], state: &FeedState, stream: &mut StreamState) -> 
                 true => state.recent(partition, own.next, to).ok_or(JoinOutcome::Behind)?,
                 false => Vec::new(),
             };
-            // The log may have been truncated and have grown again, for the feed or for the cursor.
+            // The offsets alone do not prove that both positions belong to the same log: it may have been truncated and have
+            // grown again.
             let epoch = match spans.first() {
                 Some(first) => first.epoch_at(own.next),
                 None => flow.position(topic, partition).map_or(NO_EPOCH, |position| position.epoch),

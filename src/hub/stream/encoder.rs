@@ -1,4 +1,4 @@
-//! Encodes records as the bytes of one kind of stream, and keeps the cursor in step with them.
+//! Writes records as the frames of a stream, and moves the cursor past them.
 
 use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::filter_input::FilterInput;
@@ -14,81 +14,86 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Offsets that a stream may pass without a record before it gets a checkpoint.
+/// Number of offsets without a record after which a stream gets a checkpoint.
 const CHECKPOINT_OFFSETS: u64 = 1000;
-/// How long a stream may pass offsets without a record before it gets a checkpoint.
+/// Time without a record after which a stream that has passed offsets gets a checkpoint.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The offset to stop before, by topic and partition.
+/// The end offset (exclusive) of each partition, by topic index and partition.
 pub type Ends = HashMap<(usize, Partition), Offset>;
 
 /// Where a stream ends.
 #[derive(Debug, Clone, Default)]
 pub struct Bounds {
-    /// Records that the stream may still deliver; `None` without a limit.
+    /// Number of records that the stream may still deliver. `None`: no limit.
     pub remaining: Option<u64>,
-    /// `None` for a stream that continues with new records. Partitions that are not listed have ended.
+    /// Where each partition ends; a partition without an entry has ended. `None`: the stream continues with new records.
     pub ends: Option<Ends>,
-    /// Partitions whose cursor is at or past the end, which their log has not confirmed yet. If the log was truncated, a
-    /// fetch there fails, and the gap must be reported before the stream ends.
+    /// Partitions whose cursor is at or past the end, but has not been confirmed by a fetch yet. If the log was truncated,
+    /// the fetch fails, and the gap must be reported before the stream ends.
     pub unconfirmed: HashSet<(usize, Partition)>,
 }
 
-/// Whether the stream continues after a call of [`Encoder::records`].
+/// The result of [`Encoder::records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
+    /// The stream can continue.
     Continues,
-    /// The stream has delivered all that was requested.
+    /// The stream has delivered everything that was requested.
     Finished,
     /// There is not enough memory for the next record.
     Short(Shortage),
 }
 
-/// Bounds of one call of [`Encoder::records`].
+/// The limits of one call of [`Encoder::records`].
 pub struct EncodeLimits<'l> {
-    /// Bytes after which no further record is written.
+    /// Size of the output from which on no further record is written, in bytes.
     pub most: usize,
-    /// Time that filters may take.
+    /// The time that filters may use.
     pub budget: &'l TimeBudget,
-    /// Grows, before it is written, for a record that takes much more than `most`.
+    /// Memory for output that exceeds `most` by more than a quarter. It is grown before the output is written.
     pub memory: &'l mut Reservation,
 }
 
 impl EncodeLimits<'_> {
-    /// Returns how many bytes need no reservation: a chunk, and the part of its last record that exceeds it.
+    /// Returns how many bytes need no reservation: `most`, plus a quarter for the last record, which may exceed it.
     fn unpaid(&self) -> usize {
         self.most.saturating_add(self.most / 4)
     }
 }
 
-/// Whether an id has marked the stream as complete.
+/// Whether the client has been sent an id that marks the stream as complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Completion {
     Pending,
     Sent,
 }
 
-/// Writes frames and keeps the cursor in step with them.
+/// Writes the frames of a stream, and knows its position.
 #[derive(Clone)]
 pub struct Encoder {
+    /// The position after the frames written so far.
     pub cursor: Cursor,
-    /// After the last chunk.
+    /// The position after the last chunk.
     sent: StreamPosition,
     /// Whether the frames since the last chunk can be written again.
     replayable: Replayable,
-    /// Records since the last chunk.
+    /// Number of records written since the last chunk.
     written: u64,
     filter: Arc<Filter>,
     format: Arc<dyn Format>,
+    /// Where the stream ends.
     pub bounds: Bounds,
-    /// Offsets passed since the last id: filtered records, transaction markers, aborted records, compaction holes.
+    /// Number of offsets passed since the last id: records rejected by the filter, transaction markers, aborted records,
+    /// compaction holes.
     passed: u64,
-    /// When the first of them was passed.
+    /// The time when `passed` became greater than 0.
     passing_since: Option<Instant>,
     completion: Completion,
 }
 
 impl Encoder {
+    /// Creates an encoder at a position.
     pub fn new(cursor: Cursor, filter: Arc<Filter>, format: Arc<dyn Format>, bounds: Bounds) -> Self {
         let sent = StreamPosition { cursor: Arc::new(cursor.clone()), remaining: bounds.remaining };
         let completion = Completion::Pending;
@@ -106,19 +111,19 @@ impl Encoder {
         }
     }
 
-    /// Continues at another position.
+    /// Continues at another position, and begins a chunk there.
     pub fn move_to(&mut self, cursor: Cursor) {
         self.cursor = cursor;
         self.begin_chunk();
     }
 
-    /// Begins the next chunk at the cursor: no stream needs what came before it.
+    /// Begins a chunk at the cursor, without the frames written before, which no stream needs.
     pub fn begin_chunk(&mut self) {
         self.sent = self.position();
         self.written = 0;
     }
 
-    /// Returns a chunk of the frames since the last one.
+    /// Ends a chunk whose frames are `bytes`, and begins the next one.
     pub fn chunk(&mut self, bytes: impl Into<Bytes>) -> Chunk {
         let now = self.position();
         let from = std::mem::replace(&mut self.sent, now);
@@ -126,22 +131,23 @@ impl Encoder {
         Chunk { bytes: bytes.into(), records: std::mem::take(&mut self.written), from, replayable }
     }
 
-    /// Records in the next chunk.
+    /// Returns the number of records written since the last chunk.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Counts records that another encoder has written for the next chunk.
+    /// Adds records that another encoder has written for the next chunk.
     pub fn add_written(&mut self, records: u64) {
         self.written += records;
     }
 
-    /// Whether all frames of the next chunk can be written again.
+    /// Whether the frames since the last chunk can be written again.
     pub fn is_replayable(&self) -> bool {
         self.replayable == Replayable::Yes
     }
 
-    /// Moves to the position of an encoder that wrote the next chunk from the same position, with the same filter and format.
+    /// Takes over the state of an encoder that has written the next chunk, starting at the same position and with the same
+    /// filter and format.
     pub fn take_over(&mut self, other: Self) {
         let sent = self.sent.clone();
         *self = Self { sent, ..other };
@@ -151,14 +157,14 @@ impl Encoder {
         StreamPosition { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
     }
 
-    /// Creates an encoder at another position, with the same filter and format, without bounds.
+    /// Creates an encoder at another position, with the same filter and format and without bounds.
     pub fn at(&self, cursor: Cursor) -> Self {
         Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds::default())
     }
 
-    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier after a record,
-    /// if `out` has `most` bytes; after a record that the filter has seen (at least one), if the filter has spent the budget;
-    /// before a record, if there is no memory for it.
+    /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier when `out` has
+    /// reached `most` bytes, when the filter has evaluated at least one record and has used up the time budget, and before a
+    /// record for which there is no memory.
     pub fn records(
         &mut self,
         out: &mut Vec<u8>,
@@ -223,14 +229,14 @@ impl Encoder {
         if self.is_finished() { Flow::Finished } else { Flow::Continues }
     }
 
-    /// Reserves and allocates memory for a record that does not fit.
+    /// Reserves and allocates memory for a record that exceeds the bytes that need no reservation.
     fn reserve(
         &mut self,
         out: &mut Vec<u8>,
         record: &RecordRef<'_>,
         limits: &mut EncodeLimits<'_>,
     ) -> Result<(), Shortage> {
-        /// Bytes by which one record can make an id longer.
+        /// Number of bytes by which one record can lengthen the id.
         const ID_GROWTH: usize = 64;
         let id = if self.format.uses_ids() { self.cursor.text().len() + ID_GROWTH } else { 0 };
         let unpaid = limits.unpaid();
@@ -248,7 +254,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Moves the cursor over offsets that the stream does not get.
+    /// Moves the cursor past offsets that are not delivered.
     fn pass_to(&mut self, topic: usize, partition: Partition, to: Position, out: &mut Vec<u8>) {
         let here = self.cursor.next(topic, partition).unwrap_or(to.next);
         self.cursor.set(topic, partition, to);
@@ -285,7 +291,8 @@ impl Encoder {
         }
     }
 
-    /// Writes the id that tells a reconnecting client to stop, unless the last record had it.
+    /// Writes the id that marks the stream as complete, unless the last record had it. A client that reconnects with this id
+    /// is told to stop.
     pub fn complete(&mut self, out: &mut Vec<u8>) {
         if self.completion == Completion::Pending && self.format.uses_ids() {
             self.passed = 0;
@@ -294,7 +301,7 @@ impl Encoder {
         }
     }
 
-    /// Rejects an id that is too long for the client to send back.
+    /// Returns an error if the id is longer than `most` bytes, so that the client could not send it back.
     pub fn check_id(&mut self, most: usize) -> Result<(), BrokerError> {
         if !self.format.uses_ids() {
             return Ok(());
@@ -302,7 +309,7 @@ impl Encoder {
         self.cursor.check_length(most).map_err(|too_long| BrokerError::IdTooLong(too_long.to_string()))
     }
 
-    /// Writes a gap, and moves the cursor to where the log continues.
+    /// Writes a gap, and moves the cursor to the position where the log continues.
     pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
         let Some(from) = self.cursor.next(topic, partition) else { return };
         let name = self.cursor.topics()[topic].name.clone();
@@ -321,15 +328,15 @@ impl Encoder {
         self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
     }
 
-    /// Writes a gap for each partition of a topic that was deleted, and moves the cursor to the beginning of the topic that
-    /// replaced it. The cursor changes before the first frame is written, so that no id mixes both topics.
+    /// Writes a gap for each partition of a topic that was recreated, and moves the cursor to the beginning of the new topic.
+    /// The cursor changes before the first frame is written, so that no id mixes both topics.
     pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
         let lost: Vec<_> = self.cursor.offsets(topic).collect();
         self.cursor.set_id(topic, id);
         self.cursor.clear(topic);
         self.grow(topic, partitions);
         if let Some(ends) = &mut self.bounds.ends {
-            // They belonged to the old topic.
+            // They are offsets of the old topic.
             ends.retain(|(of, _), _| *of != topic);
         }
         self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
@@ -341,7 +348,7 @@ impl Encoder {
         }
     }
 
-    /// Adds partitions that the cursor does not have yet, at their beginning.
+    /// Adds new partitions to the cursor, each at offset 0, if the topic now has `partitions` partitions.
     pub fn grow(&mut self, topic: usize, partitions: usize) {
         while let Some(next) = self.cursor.next_partition(topic)
             && (next as usize) < partitions
@@ -350,32 +357,33 @@ impl Encoder {
         }
     }
 
-    /// The last frame of a stream that ends with this error.
+    /// Returns the last frame of a stream that ends with this error.
     pub fn problem(&self, error: &BrokerError) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.problem(&mut out, error);
         out
     }
 
-    /// The frame that says that a topic does not exist yet.
+    /// Returns a frame which says that the stream waits for a missing topic.
     pub fn waiting(&self, topic: usize) -> Vec<u8> {
         let mut out = Vec::new();
         self.format.waiting(&mut out, &self.cursor.topics()[topic].name);
         out
     }
 
-    /// Whether all that was requested is delivered: a number of records, or every partition up to its end.
+    /// Whether everything that was requested has been delivered: the number of records, or every partition up to its end.
     pub fn is_finished(&self) -> bool {
         let at_ends = |ends: &HashMap<_, _>| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
         self.bounds.remaining == Some(0) || self.bounds.ends.as_ref().is_some_and(at_ends)
     }
 
-    /// Whether this stream gets no more records of a partition.
+    /// Whether the stream gets no more records of a partition.
     pub fn has_ended(&self, topic: usize, partition: Partition) -> bool {
         self.is_at_end(topic, partition) && !self.bounds.unconfirmed.contains(&(topic, partition))
     }
 
-    /// Makes the stream wait until the logs have confirmed the ends that the cursor has reached already.
+    /// Requires a fetch at each end that the cursor has reached already, before the stream may end. See
+    /// [`Bounds::unconfirmed`].
     pub fn confirm_ends(&mut self) {
         let ends = self.bounds.ends.iter().flatten().map(|(partition, _)| *partition);
         let reached = ends.filter(|(topic, partition)| self.is_at_end(*topic, *partition));

@@ -1,4 +1,4 @@
-//! How far the streams outside the live flow are behind, for metrics.
+//! Tracks the lag of the streams outside the live flow, for metrics.
 
 use crate::sync::lock;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A client that has taken nothing for this long is stalled. Streams that catch up pause briefly all the time.
+/// Time after which a stream that waits for its client counts as stalled. Short waits are normal.
 const STALLED: Duration = Duration::from_secs(1);
 
 /// The lag of all streams outside the live flow.
@@ -18,9 +18,9 @@ pub struct LagTracker {
 
 #[derive(Debug, Default)]
 struct StreamLag {
-    /// Records between the stream and the end of the log at its last turn, in the partition where that is most.
+    /// The number of records between the stream and the end of the log, in the partition with the largest lag.
     lag: AtomicU64,
-    /// When the stream began to wait for its client.
+    /// The time when the stream began to wait for its client.
     waits_since: Mutex<Option<Instant>>,
 }
 
@@ -35,14 +35,16 @@ pub struct LagGuard {
 /// Totals over all streams outside the live flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LagSummary {
+    /// Number of streams that read, or have waited for their client only briefly.
     pub catching_up: usize,
+    /// Number of streams that wait for a slow client.
     pub stalled: usize,
     /// The largest lag of a stream, in records.
     pub lag: u64,
 }
 
 impl LagTracker {
-    /// Adds a stream.
+    /// Adds a stream, with a lag of 0.
     pub fn add(self: &Arc<Self>) -> LagGuard {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let stream = Arc::<StreamLag>::default();
@@ -50,6 +52,7 @@ impl LagTracker {
         LagGuard { tracker: self.clone(), number, stream }
     }
 
+    /// Returns the totals.
     pub fn summary(&self) -> LagSummary {
         let streams = lock(&self.streams);
         let mut sum = LagSummary::default();
@@ -65,6 +68,7 @@ impl LagTracker {
 }
 
 impl LagGuard {
+    /// Sets the lag of the stream, in records.
     pub fn set_lag(&self, records: u64) {
         self.stream.lag.store(records, Ordering::Relaxed);
     }

@@ -29,7 +29,7 @@ impl Format for Named {
     fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
 }
 
-/// The key of a feed of all records of topic `t`.
+/// Returns the key of a feed with every record of topic `t`.
 fn key(format: &'static str) -> FeedKey {
     FeedKey {
         topics: vec![TopicName::new("t").unwrap()],
@@ -41,7 +41,7 @@ fn key(format: &'static str) -> FeedKey {
     }
 }
 
-/// Joins a stream with this key to the live flow.
+/// Opens a live stream with this key.
 fn join(live: &Live, format: &'static str, key: FeedKey) -> Mailbox {
     let mut cursor = Cursor::new(key.topics.clone(), key.selection.clone());
     cursor.add_position(0, 0);
