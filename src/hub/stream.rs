@@ -1,6 +1,7 @@
 //! The parts of a stream: its position, its frames and its mailbox. Threads are in [`live`](super::live) and
 //! [`catch_up`](super::catch_up).
 
+pub mod bounds;
 pub mod chunk;
 pub mod chunk_budget;
 pub mod encoder;

@@ -1,22 +1,22 @@
-//! The first turns of a stream: look up its topics, and find the position where each partition begins.
+//! The first turns of a stream: looks up its topics, and finds the position at which it starts in each partition.
 
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::hub::counts::RequestKind;
 use crate::hub::live::registry::Live;
-use crate::hub::stream::encoder::Ends;
+use crate::hub::stream::bounds::Ends;
 use crate::hub::stream::state::TopicState;
 use crate::hub::subscription::{GapReason, Missing, Until};
 use crate::record::{Partition, Position, TopicPartition};
 use crate::start_position::Start;
 use std::time::Instant;
 
-/// Finds the stream's first cursor and sends it.
+/// Finds the position at which the stream starts, and sends its id.
 pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
     let CatchUpPhase::Opening(Opening { start, until }) = &task.phase else { return TurnOutcome::Again(task) };
     let (start, until) = (start.clone(), *until);
-    // A live feed with these topics saves the look-up.
+    // If a feed has these topics, its cursor saves the look-up.
     if until == Until::Forever
         && let Some(live_cursor) = live.cursor_of(&task.stream.key)
     {
@@ -25,7 +25,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
                 task.stream.encoder.move_to(live_cursor);
                 return begin(task, AtEnd::Yes, None);
             }
-            // A topic without partitions is missing in the live flow, so the broker must be asked for it.
+            // The live flow has no partitions of a missing topic, so the broker must be asked for it.
             Start::Cursor(cursor) | Start::End(cursor)
                 if (0..task.stream.topics.len()).all(|topic| live_cursor.offsets(topic).next().is_some()) =>
             {
@@ -43,7 +43,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     }
     let mut ends = None;
     if until == Until::End {
-        // A topic that does not exist has no end yet.
+        // A topic that does not exist has no end yet, so the stream waits for it.
         let waits = task.stream.key.missing == Missing::Wait
             && task.stream.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
         if waits || task.waits_for_return() {
@@ -80,8 +80,8 @@ fn look_up_first(task: &mut CatchUpTask, broker: &dyn Broker) -> Result<(), Brok
     update_topics(task, found, if resumes { Missing::Wait } else { task.stream.key.missing })
 }
 
-/// Updates what the stream knows about its topics. A missing topic is an error if `missing` is `Refuse`, unless the stream
-/// has positions in it: then the stream waits for the topic, and its client is told.
+/// Updates the states of the stream's topics, and tells the client about missing topics. With `Missing::Refuse`, a missing
+/// topic is an error, unless the stream has positions in it.
 fn update_topics(
     task: &mut CatchUpTask,
     found: Vec<Result<TopicInfo, BrokerError>>,
@@ -93,11 +93,12 @@ fn update_topics(
         task.stream.topics[topic] = topic_state(task, topic, info, missing, &mut out)?;
         Ok(())
     });
-    // Also before an error, since a gap is reported only once.
+    // Must be sent before an error too, because a gap is reported only once.
     task.stream.send(out);
     updated
 }
 
+/// Returns the new state of one topic, and appends frames about it to `out`.
 fn topic_state(
     task: &mut CatchUpTask,
     topic: usize,
@@ -109,7 +110,7 @@ fn topic_state(
         Ok(info) => {
             let is_same = info.id.is_some() && task.stream.encoder.cursor.topics()[topic].id.is_known();
             if matches!(task.stream.topics[topic], TopicState::Away(_)) && !is_same {
-                // Only its id could prove that it is the topic that existed before.
+                // Only the topic id proves that a topic which was missing has not been recreated.
                 task.stream.settings.counts.count_gaps(GapReason::Recreated, 1);
                 task.stream.encoder.recreated(out, topic, IdTag::of(info.id), info.partitions.len());
             }
@@ -135,14 +136,14 @@ fn topic_state(
     }
 }
 
-/// Returns an error if all topics of a stream that does not wait for topics are missing.
+/// Returns an error if all topics of the stream are missing, and it does not wait for topics.
 fn missing_topic_error(task: &CatchUpTask) -> Option<BrokerError> {
     let all = task.stream.topics.iter().all(|topic| matches!(topic, TopicState::Missing));
     let lost = all && task.stream.key.missing == Missing::Refuse;
     lost.then(|| task.stream.key.topics.first().cloned().map(BrokerError::UnknownTopic)).flatten()
 }
 
-/// Sends the id where the stream starts, and the gaps since then.
+/// Starts to read: sends the id of the position at which the stream starts, and the gaps between that position and the log.
 fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnOutcome {
     let opening = std::mem::replace(&mut task.phase, CatchUpPhase::Reading { at_end });
     let mut out = Vec::new();
@@ -151,11 +152,11 @@ fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnO
     // Set after `reconcile`: the ends belong to the current topics, while the cursor may come from a topic that has been
     // recreated since.
     task.stream.encoder.bounds.ends = ends;
-    // The log may have been truncated since a client's cursor was written. Other positions have just been looked up.
+    // The log may have been truncated since the client got its cursor. Other positions have just been looked up.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
         task.stream.encoder.confirm_ends();
     }
-    // Before anything is sent, so that no client gets an id that it could not send back.
+    // Checked before anything is sent, so that no client gets an id that it cannot send back.
     if let Err(too_long) = task.stream.encoder.check_id(task.stream.settings.max_id_bytes) {
         return task.fail(&too_long);
     }
@@ -173,7 +174,7 @@ pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
         Ok(topics) => topics,
         Err(error) => return task.retry(RequestKind::Metadata, &error),
     };
-    // `missing=refuse` applies only when a stream is opened.
+    // `Missing::Refuse` applies only when a stream is opened.
     if let Err(error) = update_topics(&mut task, topics, Missing::Wait) {
         return task.retry(RequestKind::Metadata, &error);
     }
@@ -190,7 +191,7 @@ pub fn look_up(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> TurnOutcome {
     TurnOutcome::Again(task)
 }
 
-/// Updates the cursor for a topic that was recreated, has new partitions, or is gone.
+/// Adapts the cursor to a topic that was recreated or deleted, or that has new partitions. Appends the gaps to `out`.
 fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     let (encoder, counts) = (&mut task.stream.encoder, &task.stream.settings.counts);
     let known = encoder.cursor.offsets(topic).count();
@@ -205,7 +206,8 @@ fn reconcile(task: &mut CatchUpTask, topic: usize, out: &mut Vec<u8>) {
     };
     let (id, partitions) = (IdTag::of(info.id), info.partitions.len());
     let (old, id) = (encoder.cursor.topics()[topic].id, encoder.cursor.fit(id));
-    // Partitions are never removed: fewer of them mean another topic, or, under the same id, old metadata.
+    // Partitions are never removed. Fewer partitions mean that the topic was recreated or, if the id is the same, that the
+    // metadata is outdated.
     let shrunk = *encoder.cursor.selection() == Selection::All && known > partitions;
     if old.differs(id) || (shrunk && (old != id || !id.is_known())) {
         counts.count_gaps(GapReason::Recreated, 1);
@@ -220,6 +222,7 @@ fn look_up_topics(task: &CatchUpTask, broker: &dyn Broker) -> Result<Vec<Result<
     broker.topics(&task.stream.key.topics)
 }
 
+/// Returns a selected partition that the topic does not have.
 fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partition> {
     match selection {
         Selection::All => None,
@@ -229,7 +232,7 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
     }
 }
 
-/// The partitions that the stream reads, of topics that exist, with the index of their topic.
+/// Returns the partitions that the stream reads, each with the index of its topic. Skips topics that do not exist.
 fn partitions(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
     let selection = task.stream.encoder.cursor.selection();
     (task.stream.topics.iter().enumerate())
@@ -241,6 +244,7 @@ fn partitions(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
         .collect()
 }
 
+/// Looks up a position in every partition that the stream reads.
 fn positions(
     task: &CatchUpTask,
     at: OffsetAt,
@@ -252,6 +256,7 @@ fn positions(
     partitions.into_iter().zip(found).map(|((topic, of), position)| Ok((topic, of.partition, position?))).collect()
 }
 
+/// Looks up the cursor of a stream that starts at `at`.
 fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
     let mut cursor = Cursor::new(task.stream.key.topics.clone(), task.stream.encoder.cursor.selection().clone());
     for (topic, known) in task.stream.topics.iter().enumerate() {
@@ -263,6 +268,7 @@ fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cu
     Ok(cursor)
 }
 
+/// Looks up the current end of every partition that the stream reads.
 fn end_offsets(task: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
     Ok(positions(task, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }

@@ -1,6 +1,4 @@
-//! Streams that are not in the live flow: new ones, those that come back with a cursor, those whose
-//! client was too slow. Each reads the log from its own cursor, in turns, on a small pool of threads,
-//! until it can join.
+//! The threads of the catch-up pool, and one turn of a stream on them.
 
 use super::fair_queue::RunningTask;
 use super::opening;
@@ -29,16 +27,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long the live flow may stay behind a cursor before the log is checked again for the offset of the cursor.
+/// How long the live flow may stay behind a cursor. After that, a fetch checks whether the log has the offset of the cursor.
 const AHEAD_TOO_LONG: Duration = Duration::from_secs(1);
 
-/// Pause between turns of a stream that has read the log to its end and cannot join the live flow yet.
+/// Pause between the turns of a stream that has read the log to its end and cannot join the live flow yet.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
-/// Time that a filter may take in one turn.
+/// Time budget of the filter in one turn.
 const TURN_TIME: Duration = Duration::from_millis(5);
 
-/// How long a leader that could not be reached is not tried again.
+/// Time after a failed fetch within which the pool does not fetch from the leader again.
 const UNREACHABLE: Duration = Duration::from_millis(500);
 
 /// State shared by the threads of the pool.
@@ -49,15 +47,15 @@ pub struct CatchUp {
     cache: ReadCache,
     memory: Arc<Share>,
     turns: Arc<SharedTurns>,
-    /// Leaders that could not be reached just now, so that their streams do not take the time of every thread.
+    /// Leaders from which a fetch has failed recently, so that not every thread waits for them: time and error.
     unreachable: Mutex<HashMap<NodeId, (Instant, BrokerError)>>,
 }
 
-/// What was read for a fetch position.
+/// A position, with the span that was read there.
 type CachedRead = (FetchPosition, Result<CachedSpan, BrokerError>);
 
 impl CatchUp {
-    /// `cache_bytes`: size of the read cache. `memory` pays for what the pool reads.
+    /// Creates a pool without threads. `cache_bytes` is the size of the read cache, `memory` the budget of fetched records.
     pub fn new(
         live: Arc<Live>,
         broker: Arc<dyn Broker>,
@@ -69,7 +67,7 @@ impl CatchUp {
         Self { live, broker, tasks, cache, memory, turns, unreachable: Mutex::default() }
     }
 
-    /// Runs one thread of the pool, which takes turns of streams until the hub shuts down.
+    /// Runs one thread of the pool until the hub shuts down.
     pub fn work(&self) {
         let mut readers = HashMap::new();
         while !self.live.is_closing() {
@@ -77,7 +75,7 @@ impl CatchUp {
             let when_empty = if heavy.is_some() { WhenEmpty::Return } else { WhenEmpty::Wait };
             if let Some(task) = heavy {
                 let _busy = watchdog::busy();
-                // A panic in the turn must not leave it counted as running.
+                // The task must not count as running after a panic.
                 let _running = RunningTask(&self.tasks.heavy);
                 self.take_turn(task, &mut readers);
             }
@@ -95,7 +93,7 @@ impl CatchUp {
         }
         let chunk_size = task.chunk_size();
         let ahead = task.ahead(chunk_size);
-        // The start of a stream is looked up at once, whatever its client takes.
+        // A stream is opened even if its client does not read yet.
         let opening = matches!(task.phase, CatchUpPhase::Opening(_));
         if !opening && !task.stream.sender.wants_more(ahead) {
             return park(task, ahead, &self.tasks);
@@ -143,8 +141,8 @@ impl CatchUp {
         self.read(task, chunk_size, readers)
     }
 
-    /// Handles a cursor that is ahead of the live flow: it comes from another bridge that was quicker, or the log was
-    /// truncated. A fetch at the cursor tells which; then the stream waits for the live flow.
+    /// Handles a cursor that is ahead of the live flow: it comes from another bridge that is ahead of this one, or the log was
+    /// truncated. A fetch at the cursor distinguishes the two. After that, the stream waits for the live flow.
     fn wait_for_flow(&self, mut task: Box<CatchUpTask>) -> TurnOutcome {
         if task.waits_for_return() {
             return task.wait_for_return(TurnStart::Read);
@@ -159,7 +157,7 @@ impl CatchUp {
         TurnOutcome::Again(task)
     }
 
-    /// Reads one chunk, or more while the client takes them at once.
+    /// Reads one chunk, or more chunks if the client takes them immediately.
     fn read(
         &self,
         mut task: Box<CatchUpTask>,
@@ -181,7 +179,7 @@ impl CatchUp {
         let first = task.turn % leaders;
         let in_turn: Vec<_> = by_leader.into_iter().collect();
         for (leader, mut positions) in in_turn.iter().cycle().skip(first).take(leaders).cloned() {
-            // One leader is enough, unless the client takes more.
+            // Reading from one leader is enough, unless the client waits for more.
             let enough = task.stream.sent > sent && !task.stream.sender.wants_more(task.ahead(task.chunk_size()));
             if enough || task.stream.sender.is_full() || budget.is_spent() {
                 at_end = AtEnd::No;
@@ -249,18 +247,18 @@ impl CatchUp {
             return task.wait_for_return(TurnStart::Join);
         }
         task.phase = CatchUpPhase::Reading { at_end };
-        // After the first such turn the stream tries to join at once.
+        // After the first turn without a record the stream tries to join immediately.
         if task.idle > 1 { TurnOutcome::Later(task, IDLE_PAUSE) } else { TurnOutcome::Again(task) }
     }
 
-    /// Empties the read cache, and reads again later, when others have released memory too.
+    /// Empties the read cache, and postpones the turn until other streams have released memory too.
     fn wait_for_memory(&self, task: Box<CatchUpTask>) -> TurnOutcome {
         self.cache.clear();
         task.wait_for_memory()
     }
 
-    /// Returns what the caches have for these positions, or what the broker has for the others. The two take turns, so that
-    /// neither a busy partition, which is always cached, nor one that never is starves the other.
+    /// Returns the spans that the caches have for these positions, or fetches the others. Cached and fetched spans take turns, so
+    /// that a busy partition, which is always cached, and one that is never cached do not starve each other.
     fn find(
         &self,
         positions: &[FetchPosition],
@@ -276,7 +274,7 @@ impl CatchUp {
                 None => missing.push(position.clone()),
             }
         }
-        // At the position of the live flow there is nothing to fetch, so other partitions come first.
+        // Partitions at the position of the live flow have nothing to fetch, so cached spans come first.
         let all_but_the_tail = || task.may_join() && missing.iter().all(|position| self.live.is_at(position));
         if missing.is_empty() || (!kept.is_empty() && (task.turn.is_multiple_of(2) || all_but_the_tail())) {
             return Ok(kept);
@@ -294,7 +292,7 @@ impl CatchUp {
                 lock(&self.unreachable).insert(leader, (Instant::now(), error.clone()));
             }
         })?;
-        // The broker may leave a partition without records out of its response.
+        // The response may omit partitions without records.
         Ok(missing
             .iter()
             .map(|position| {
@@ -316,6 +314,7 @@ impl CatchUp {
         &mut **readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory))
     }
 
+    /// Writes the spans as one chunk. Returns the chunk, with the error that ends the turn.
     fn write(
         &self,
         task: &mut CatchUpTask,

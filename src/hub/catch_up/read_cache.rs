@@ -1,5 +1,5 @@
-//! Spans of the log that streams have read while they caught up. They are kept for the streams right behind, and for the
-//! rest of a span that did not fit into one chunk.
+//! Caches spans that streams have fetched while they caught up: for other streams that are close behind, and for the next turn
+//! of a stream if a span did not fit into one chunk.
 
 use crate::broker::{FetchPosition, PartitionData, TopicId};
 use crate::hub::stream::log_span::{CachedSpan, LogSpan, MAX_AGE};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Bounded by bytes; the oldest spans are dropped first.
+/// A cache of fetched spans, limited by their size. The oldest spans are dropped first.
 pub struct ReadCache {
     spans: Mutex<Spans>,
     most: usize,
@@ -17,23 +17,23 @@ pub struct ReadCache {
 
 #[derive(Default)]
 struct Spans {
-    /// By the offset where they begin.
+    /// The spans of each partition, by their first offset.
     partitions: HashMap<CacheKey, BTreeMap<Offset, CachedSpan>>,
-    /// By age, the oldest first.
+    /// All spans, the oldest first.
     order: VecDeque<(CacheKey, Offset)>,
     bytes: usize,
 }
 
-/// The leader epoch is part of the key, since a new leader may have another log.
+/// Topic, partition, topic id and leader epoch. The log of a new leader may differ, so its spans have another key.
 type CacheKey = (TopicName, Partition, TopicId, i32);
 
 impl ReadCache {
-    /// `most`: bytes to keep. The newest span is kept whatever its size.
+    /// Creates a cache of `most` bytes. It keeps the newest span even if that is larger.
     pub fn new(most: usize) -> Self {
         Self { spans: Mutex::default(), most }
     }
 
-    /// Returns a span that contains the wanted offset.
+    /// Returns a span that contains the requested offset and belongs to the same log.
     pub fn get(&self, position: &FetchPosition) -> Option<CachedSpan> {
         let spans = lock(&self.spans);
         let (_, cached) = spans.partitions.get(&key(position))?.range(..=position.offset).next_back()?;
@@ -54,12 +54,12 @@ impl ReadCache {
         });
     }
 
-    /// Drops all spans: streams need the memory for the next fetch.
+    /// Drops all spans, because the next fetch needs the memory.
     pub fn clear(&self) {
         *lock(&self.spans) = Spans::default();
     }
 
-    /// Keeps what was fetched for `position`.
+    /// Adds the data that was fetched at `position`, unless it is empty. Returns it as a span.
     pub fn put(&self, position: &FetchPosition, data: PartitionData) -> CachedSpan {
         let log = LogSpan {
             from: position.offset,
@@ -74,7 +74,7 @@ impl ReadCache {
         if data.next_offset > position.offset {
             let mut spans = lock(&self.spans);
             spans.insert(key(position), cached.clone());
-            // The last one stays: the next turn of its stream begins inside it.
+            // The newest span stays, because the next turn of its stream may begin inside it.
             while spans.bytes > self.most && spans.order.len() > 1 && spans.drop_oldest() {}
         }
         cached
@@ -91,7 +91,7 @@ impl Spans {
         }
     }
 
-    /// Returns whether there was a span.
+    /// Returns whether there was a span to drop.
     fn drop_oldest(&mut self) -> bool {
         let Some((key, from)) = self.order.pop_front() else { return false };
         if let Some(spans) = self.partitions.get_mut(&key) {

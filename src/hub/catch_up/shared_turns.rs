@@ -1,5 +1,5 @@
-//! Shared turns of streams whose feed took too long for the live flow. They left the live flow at the same position, so that
-//! one turn serves all of them: the first stream at a position does the work, and the others get its chunk.
+//! Shares turns among streams that were evicted because their feed exceeded its time budget. They were evicted at the same
+//! position, so one turn can serve all of them: the first stream does the work, and the others get its chunk.
 
 use super::task::{AtEnd, CatchUpTask};
 use crate::broker::NodeId;
@@ -14,13 +14,14 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Turns that are kept or under way; the most recently used ones are kept.
+/// Maximum number of turns that are remembered. The least recently used turn is dropped first.
 const MOST: usize = 64;
 
+/// Turns in progress, and results of recent turns.
 #[derive(Default)]
 pub struct SharedTurns(Mutex<VecDeque<SharedTurn>>);
 
-/// Where a turn begins.
+/// Identifies a turn by its feed, its leader and the position where it begins.
 #[derive(Clone, PartialEq)]
 struct TurnKey {
     key: FeedKey,
@@ -31,36 +32,43 @@ struct TurnKey {
 /// The result of a turn.
 #[derive(Clone)]
 pub struct TurnDone {
-    /// The encoder before [`Encoder::chunk`] was called.
+    /// The encoder after the frames were written, and before [`Encoder::chunk`] was called.
     pub encoder: Encoder,
+    /// The frames.
     pub chunk: Bytes,
+    /// See [`CatchUpTask::records_behind`].
     pub records_behind: u64,
+    /// Whether the turn has reached the end of the log.
     pub at_end: AtEnd,
+    /// The cost of the turn.
     pub weight: Weight,
 }
 
 struct SharedTurn {
     begin: TurnKey,
     at: Instant,
-    /// `None` while it is under way.
+    /// `None` while the turn is in progress.
     done: Option<TurnDone>,
 }
 
+/// The state of the turn that a stream is about to take.
 pub enum Turn<'t> {
-    /// No other stream has begun it.
+    /// No other stream has taken the turn, so this stream must take it.
     First(Box<TurnInProgress<'t>>),
-    /// Another thread is taking it.
+    /// Another stream is taking the turn.
     UnderWay,
+    /// Another stream has taken the turn.
     Done(Box<TurnDone>),
 }
 
-/// A turn under way. If this is dropped without a result, another stream can begin the turn.
+/// A turn in progress. If this is dropped without a result, another stream can take the turn.
 pub struct TurnInProgress<'t> {
     turns: &'t SharedTurns,
     begin: TurnKey,
 }
 
 impl SharedTurns {
+    /// Begins the next turn of a stream that reads from `leader`.
     pub fn begin(&self, stream: &StreamState, leader: NodeId) -> Turn<'_> {
         let begin = TurnKey { key: stream.key.clone(), leader, cursor: stream.encoder.cursor.clone() };
         self.forget_old();
@@ -78,15 +86,14 @@ impl SharedTurns {
         Turn::First(Box::new(TurnInProgress { turns: self, begin }))
     }
 
-    /// Drops old turns: their chunks count in the memory budget.
+    /// Drops old turns, because their chunks count in the memory budget.
     pub fn forget_old(&self) {
         lock(&self.0).retain(|entry| entry.at.elapsed() < MAX_AGE);
     }
 }
 
 impl TurnInProgress<'_> {
-    /// Keeps the result for the other streams, unless the turn made no progress or reports a gap, which each stream counts
-    /// for itself.
+    /// Keeps the result for other streams, unless the turn made no progress, or contains a gap, which every stream must count.
     pub fn finish(self, done: TurnDone) {
         if done.encoder.cursor == self.begin.cursor || !done.encoder.is_replayable() {
             return;
@@ -104,7 +111,7 @@ impl Drop for TurnInProgress<'_> {
 }
 
 impl CatchUpTask {
-    /// Takes over the result of a turn that another stream has taken from the same position.
+    /// Takes over the result of a turn that another stream has taken at the same position.
     pub fn take_over(&mut self, done: TurnDone) {
         self.stream.encoder.take_over(done.encoder);
         self.shared_pauses.reset();
@@ -122,8 +129,8 @@ mod tests {
     use crate::cursor::Selection;
     use crate::hub::catch_up::task::{CatchUpSettings, TurnOutcome};
     use crate::hub::live::feed::Evicted;
+    use crate::hub::stream::bounds::Bounds;
     use crate::hub::stream::chunk_budget::ChunkBudget;
-    use crate::hub::stream::encoder::Bounds;
     use crate::hub::stream::mailbox::{Mailbox, mailbox};
     use crate::hub::stream::slot::StreamSlot;
     use crate::hub::stream::state::{StreamSettings, TurnSharing};
@@ -148,7 +155,7 @@ mod tests {
         fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
     }
 
-    /// A stream of one partition that has left the live flow.
+    /// Returns an evicted stream of one partition.
     fn stream() -> (Box<CatchUpTask>, Mailbox) {
         let topic = TopicName::new("t").unwrap();
         let (filter, format) = (Arc::new(Filter::default()), Arc::new(Silent));
@@ -183,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_looks_less_and_less_often_for_a_turn_that_another_takes() {
+    fn a_stream_checks_less_and_less_often_for_a_turn_that_another_takes() {
         let turns = SharedTurns::default();
         let ((first, _first_client), (mut second, _second_client)) = (stream(), stream());
         let Turn::First(working) = turns.begin(&first.stream, 1) else { panic!("no stream has begun it") };
@@ -198,7 +205,7 @@ mod tests {
             (second, paused) = pause(second);
             pauses.push(paused);
         }
-        // Each is between half and all of what it may be.
+        // Jitter shortens each pause by up to half.
         assert!(pauses[0] <= Duration::from_millis(2), "{pauses:?}");
         assert!(pauses[10..].iter().all(|pause| (32..=64).contains(&pause.as_millis())), "{pauses:?}");
         let mut encoder = first.stream.encoder.clone();

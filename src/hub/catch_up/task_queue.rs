@@ -1,5 +1,5 @@
-//! The tasks of the catch-up pool: those that wait for their turn, and those that pause. Clients take turns, so that one with
-//! many streams delays another by one turn of each thread, not by all of its streams.
+//! The tasks of the catch-up pool: those that wait for their turn, and those in a pause. Clients take turns: however many
+//! streams a client has, it delays another client by one turn of each thread.
 
 use super::delayed::Delayed;
 use super::fair_queue::FairQueue;
@@ -13,28 +13,31 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// The tasks of the catch-up pool. The task of a closed stream is dropped at its turn.
 pub struct TaskQueue {
     light: Mutex<FairQueue<Box<CatchUpTask>>>,
-    /// Tasks whose filters take long.
+    /// Tasks whose filters exceeded the time budget of their last turn. They run on at most half of the threads.
     pub heavy: Mutex<FairQueue<Box<CatchUpTask>>>,
-    /// A stream has at most one task. The task of a closed stream is dropped at its turn.
     delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
-    /// While more tasks wait, no stream is opened.
+    /// Maximum number of tasks that may wait for their turn when a stream is opened.
     most: usize,
-    /// Wakes idle threads: a task was added, or one is due before all others.
+    /// Wakes an idle thread when a task is added, or when a delayed task becomes the earliest.
     wakeups: (Sender<()>, Receiver<()>),
     /// Closed when the hub shuts down.
     ended: Receiver<()>,
 }
 
-/// Whether a thread without a task waits for one.
+/// What [`TaskQueue::next`] does if no task is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenEmpty {
+    /// Returns immediately.
     Return,
+    /// Waits until the queue changes, a task is due, or the hub shuts down.
     Wait,
 }
 
 impl TaskQueue {
+    /// Creates an empty queue for a pool of `threads` threads. `ended` is closed when the hub shuts down.
     pub fn new(most: usize, threads: usize, ended: Receiver<()>) -> Self {
         Self {
             light: Mutex::new(FairQueue::new(usize::MAX)),
@@ -48,7 +51,7 @@ impl TaskQueue {
 
     /// Adds the task of a new stream.
     pub fn open(&self, task: Box<CatchUpTask>) -> Result<(), Rejected> {
-        // Tasks of closed streams wait for their turn too.
+        // Includes tasks of closed streams, so clients that reconnect quickly cannot fill the memory.
         if self.waiting() >= self.most {
             return Err(Rejected::TooManyStreams);
         }
@@ -56,7 +59,7 @@ impl TaskQueue {
         Ok(())
     }
 
-    /// Adds a task for another turn. After the shutdown of the hub the task is dropped, which ends its stream.
+    /// Adds a task for another turn. If the queue is closed, the task is dropped, which ends its stream.
     pub fn put_back(&self, task: Box<CatchUpTask>) {
         let queue = match task.weight {
             Weight::Heavy => &self.heavy,
@@ -77,7 +80,7 @@ impl TaskQueue {
         }
     }
 
-    /// Returns the next light task, or `None` when none is due or the queue has changed.
+    /// Returns the next light task. After a wait it returns `None`, so that the caller can check for heavy tasks first.
     pub fn next(&self, when_empty: WhenEmpty) -> Option<Box<CatchUpTask>> {
         let due = self.put_back_due();
         let next = lock(&self.light).pop();
@@ -92,7 +95,7 @@ impl TaskQueue {
         }
     }
 
-    /// Puts back the tasks that are due. Returns when the next one is due.
+    /// Puts back the tasks whose pause is over. Returns the time when the next pause ends.
     fn put_back_due(&self) -> Option<Instant> {
         let now = Instant::now();
         loop {
@@ -108,12 +111,12 @@ impl TaskQueue {
         }
     }
 
-    /// Number of tasks that wait for their turn.
+    /// Returns the number of tasks that wait for their turn.
     pub fn waiting(&self) -> usize {
         lock(&self.light).waiting() + lock(&self.heavy).waiting()
     }
 
-    /// Drops all tasks, and all that are added later: a task that no thread takes would keep its stream open.
+    /// Drops all tasks, and those that are added later, which ends their streams.
     pub fn close(&self) {
         lock(&self.light).close();
         lock(&self.heavy).close();
@@ -121,7 +124,7 @@ impl TaskQueue {
     }
 
     fn wake_a_thread(&self) {
-        // If the channel is full, every thread is going to look anyway.
+        // If the channel is full, every idle thread is being woken already.
         let _ = self.wakeups.0.try_send(());
     }
 }

@@ -1,5 +1,6 @@
 //! Writes records as the frames of a stream, and moves the cursor past them.
 
+use super::bounds::{Bounds, Ends};
 use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::filter_input::FilterInput;
 use super::gap::Loss;
@@ -10,7 +11,6 @@ use crate::hub::subscription::{Filter, Format, Gap, GapReason};
 use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,21 +18,6 @@ use std::time::{Duration, Instant};
 const CHECKPOINT_OFFSETS: u64 = 1000;
 /// Time without a record after which a stream that has passed offsets gets a checkpoint.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The end offset (exclusive) of each partition, by topic index and partition.
-pub type Ends = HashMap<(usize, Partition), Offset>;
-
-/// Where a stream ends.
-#[derive(Debug, Clone, Default)]
-pub struct Bounds {
-    /// Number of records that the stream may still deliver. `None`: no limit.
-    pub remaining: Option<u64>,
-    /// Where each partition ends; a partition without an entry has ended. `None`: the stream continues with new records.
-    pub ends: Option<Ends>,
-    /// Partitions whose cursor is at or past the end, but has not been confirmed by a fetch yet. If the log was truncated,
-    /// the fetch fails, and the gap must be reported before the stream ends.
-    pub unconfirmed: HashSet<(usize, Partition)>,
-}
 
 /// The result of [`Encoder::records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,7 +358,7 @@ impl Encoder {
 
     /// Whether everything that was requested has been delivered: the number of records, or every partition up to its end.
     pub fn is_finished(&self) -> bool {
-        let at_ends = |ends: &HashMap<_, _>| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
+        let at_ends = |ends: &Ends| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
         self.bounds.remaining == Some(0) || self.bounds.ends.as_ref().is_some_and(at_ends)
     }
 
