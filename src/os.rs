@@ -1,4 +1,4 @@
-//! What the operating system tells and takes: files, signals, limits, the service manager, the terminal.
+//! Interfaces to the operating system: files, signals, limits, the service manager, the terminal.
 
 pub mod fd_limit;
 pub mod file_stamp;

@@ -14,22 +14,22 @@ use std::time::{Duration, Instant};
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// Threads that panicked within the last [`PANIC_WINDOW`], by name: time of the last panic, and length of the series.
+/// The recent series of panics of each thread, by its name: the time of the last panic, and the length of the series.
 static RECENT_PANICS: Mutex<BTreeMap<String, (Instant, u32)>> = Mutex::new(BTreeMap::new());
 
-/// Panics further apart than this are not counted as a series.
+/// Panics that are further apart are not a series.
 const PANIC_WINDOW: Duration = Duration::from_secs(5);
-/// Panics in a series from which on a thread is reported as [`panicking`].
+/// Length of a series from which on its thread is reported as [`panicking`].
 const PANIC_LIMIT: u32 = 3;
 
-/// Threads that are busy, and since when.
+/// The busy threads, with the time since when they are busy.
 static BUSY: LazyLock<Mutex<HashMap<ThreadId, (Thread, Instant)>>> = LazyLock::new(Mutex::default);
 
-/// A thread that is busy for this long is stalled. The longest legitimate call takes two minutes: a silent broker behind
-/// the `crate` driver.
+/// Time after which a busy thread counts as stalled. The longest legitimate call takes two minutes: with the `crate` driver, to
+/// a broker that does not respond.
 const STALLED_AFTER: Duration = Duration::from_secs(600);
 
-/// Marks this thread as busy until the guard is dropped. Idle threads, which wait for work, never count as stalled.
+/// Marks this thread as busy until the guard is dropped. A thread that waits for work is idle, and never counts as stalled.
 pub fn busy() -> BusyThread {
     let thread = std::thread::current();
     let id = thread.id();
@@ -46,13 +46,13 @@ impl Drop for BusyThread {
     }
 }
 
-/// Suspends the watch over this thread until the guard is dropped, for calls that may take arbitrarily long.
+/// Marks this thread as idle until the guard is dropped, for calls that may take arbitrarily long.
 pub fn pause() -> Pause {
     let busy = lock(&BUSY).remove(&std::thread::current().id());
     Pause(busy.map(|(thread, _)| thread))
 }
 
-/// Guard of [`pause`]. On drop, a thread that was busy before is busy again, from now.
+/// Guard of [`pause`]. When it is dropped, a thread that was busy before becomes busy again.
 pub struct Pause(Option<Thread>);
 
 impl Drop for Pause {
@@ -63,7 +63,7 @@ impl Drop for Pause {
     }
 }
 
-/// Returns the names of threads that have been busy for [`STALLED_AFTER`], and so are not expected to finish.
+/// Returns the names of the threads that have been busy for [`STALLED_AFTER`], so that they are not expected to finish.
 pub fn stalled() -> Vec<String> {
     busy_for(STALLED_AFTER)
 }
@@ -72,14 +72,14 @@ fn busy_for(duration: Duration) -> Vec<String> {
     lock(&BUSY).values().filter(|(_, since)| since.elapsed() >= duration).map(|(thread, _)| name(thread)).collect()
 }
 
-/// Returns the names of threads that panic repeatedly, and so make no progress.
+/// Returns the names of the threads that panic repeatedly, so that they make no progress.
 pub fn panicking() -> Vec<String> {
     let mut panicking = lock(&RECENT_PANICS);
     panicking.retain(|_, (last, _)| last.elapsed() < PANIC_WINDOW);
     panicking.iter().filter(|(_, (_, times))| *times >= PANIC_LIMIT).map(|(name, _)| name.clone()).collect()
 }
 
-/// Runs `work`. A panic in it is logged and counted, and returns `None`.
+/// Runs `work`. Logs and counts a panic in it, and then returns `None`.
 pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work)).ok();
     if done.is_none() {
@@ -90,8 +90,8 @@ pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// Awaits `work` of one request. A panic in it is counted, and returns `None`. It does not count as a panic of the thread,
-/// which serves many requests: otherwise a client could make the watchdog restart the bridge.
+/// Awaits the work of one request. Counts a panic in it, and then returns `None`. The panic does not count for the thread, which
+/// serves many requests: otherwise a client could make the watchdog restart the bridge.
 pub async fn caught_in_request<F: Future>(work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     poll_fn(|cx| match caught_in_poll(|| work.as_mut().poll(cx)) {
@@ -123,7 +123,7 @@ fn record_panic(name: &str) {
     *last = Instant::now();
 }
 
-/// Returns the number of panics of all threads so far. Each is a bug.
+/// Returns the number of panics since the start of the process. Each of them is a bug.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }

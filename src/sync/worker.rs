@@ -8,16 +8,16 @@ use std::time::Duration;
 /// Pause before a thread restarts its work after a panic.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
-/// A running thread. Dropping it joins the thread. Its owner must make the thread end first (by closing a channel or
-/// setting a flag), usually by the order of the owner's fields.
+/// A running thread. Dropping it joins the thread. The owner must make the thread end first, by closing a channel or setting a
+/// flag. Often the order of the owner's fields takes care of that.
 pub struct Worker {
     name: String,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// Runs `work` on a new thread of this name. After a panic, which is logged and counted, `work` runs again: one bad
-    /// record must not silence a stream forever.
+    /// Runs `work` on a new thread of this name. After a panic, which is logged and counted, `work` runs again, because one bad
+    /// record must not stop all streams.
     pub fn start(name: impl Into<String>, mut work: impl FnMut() + Send + 'static) -> std::io::Result<Self> {
         let name = name.into();
         let run = move || {
