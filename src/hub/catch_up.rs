@@ -9,3 +9,5 @@ pub mod read_cache;
 pub mod shared_turns;
 pub mod task;
 pub mod task_queue;
+#[cfg(test)]
+mod testing;

@@ -125,74 +125,15 @@ impl CatchUpTask {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::broker::BrokerError;
-    use crate::cursor::Selection;
-    use crate::hub::catch_up::task::{CatchUpSettings, TurnOutcome};
-    use crate::hub::live::feed::Evicted;
-    use crate::hub::stream::bounds::Bounds;
-    use crate::hub::stream::chunk_budget::ChunkBudget;
-    use crate::hub::stream::mailbox::{Mailbox, mailbox};
-    use crate::hub::stream::slot::StreamSlot;
-    use crate::hub::stream::state::{StreamSettings, TurnSharing};
-    use crate::hub::{ClientTag, Filter, Format, Gap, Missing};
-    use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
-    use crate::sync::memory_budget::MemoryBudget;
-    use std::sync::Arc;
+    use crate::hub::catch_up::task::TurnOutcome;
+    use crate::hub::catch_up::testing::evicted_task;
+    use crate::record::{NO_EPOCH, Position};
     use std::time::Duration;
-
-    struct Silent;
-
-    impl Format for Silent {
-        fn name(&self) -> &str {
-            "silent"
-        }
-        fn uses_ids(&self) -> bool {
-            false
-        }
-        fn record(&self, _: &mut Vec<u8>, _: &TopicName, _: Partition, _: &RecordRef<'_>, _: &str) {}
-        fn checkpoint(&self, _: &mut Vec<u8>, _: &str) {}
-        fn gap(&self, _: &mut Vec<u8>, _: &Gap, _: &str) {}
-        fn problem(&self, _: &mut Vec<u8>, _: &BrokerError) {}
-    }
-
-    /// Returns an evicted stream of one partition.
-    fn stream() -> (Box<CatchUpTask>, Mailbox) {
-        let topic = TopicName::new("t").unwrap();
-        let (filter, format) = (Arc::new(Filter::default()), Arc::new(Silent));
-        let mut cursor = Cursor::new(vec![topic.clone()], Selection::All);
-        cursor.add_position(0, 0);
-        let key = FeedKey {
-            topics: vec![topic],
-            selection: Selection::All,
-            filter: filter.clone(),
-            format: format.name().to_owned(),
-            missing: Missing::Refuse,
-            private: None,
-        };
-        let settings = StreamSettings {
-            max_id_bytes: 128,
-            chunk_budget: ChunkBudget::new(&MemoryBudget::new(0), 0),
-            counts: Arc::default(),
-        };
-        let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
-        let (sender, mailbox) = mailbox(ClientTag(1), slot, format.clone(), settings.counts.clone());
-        let encoder = Encoder::new(cursor, filter, format, Bounds::default());
-        let stream = StreamState::new(key, encoder, sender, Arc::new(settings));
-        let evicted = Evicted { stream, behind: 0, weight: Weight::Light, sharing: TurnSharing::SameFeed };
-        let settings = CatchUpSettings {
-            read_bytes: 1,
-            chunk_bytes: 1,
-            ahead: 0,
-            topic_patience: Duration::ZERO,
-            lag_tracker: Arc::default(),
-        };
-        (CatchUpTask::evicted(evicted, Arc::new(settings)), mailbox)
-    }
 
     #[test]
     fn a_stream_checks_less_and_less_often_for_a_turn_that_another_takes() {
         let turns = SharedTurns::default();
-        let ((first, _first_client), (mut second, _second_client)) = (stream(), stream());
+        let ((first, _first_client), (mut second, _second_client)) = (evicted_task(1), evicted_task(1));
         let Turn::First(working) = turns.begin(&first.stream, 1) else { panic!("no stream has begun it") };
         let pause = |task: Box<CatchUpTask>| {
             assert!(matches!(turns.begin(&task.stream, 1), Turn::UnderWay));

@@ -18,8 +18,10 @@ pub struct TaskQueue {
     light: Mutex<FairQueue<Box<CatchUpTask>>>,
     /// Tasks whose filters exceeded the time budget of their last turn. They run on at most half of the threads.
     pub heavy: Mutex<FairQueue<Box<CatchUpTask>>>,
+    /// Tasks in a pause, the earliest first.
     delayed: Mutex<BinaryHeap<Reverse<Delayed>>>,
-    /// Maximum number of tasks that may wait for their turn when a stream is opened.
+    /// Maximum number of tasks that may wait for their turn when a stream is opened, and of tasks in a pause. More than twice
+    /// the number of open streams.
     most: usize,
     /// Wakes an idle thread when a task is added, or when a delayed task becomes the earliest.
     wakeups: (Sender<()>, Receiver<()>),
@@ -73,8 +75,14 @@ impl TaskQueue {
     pub fn delay(&self, task: Box<CatchUpTask>, pause: Duration) {
         let due = Instant::now() + pause;
         let mut delayed = lock(&self.delayed);
+        // A client that reconnects during each pause leaves a task every time. Less than half of the tasks belong to open
+        // streams, so this is needed rarely.
+        let closed = if delayed.len() < self.most { BinaryHeap::new() } else { take_closed(&mut delayed) };
         let first = delayed.peek().is_none_or(|first| due < first.0.due);
         delayed.push(Reverse(Delayed { due, task }));
+        drop(delayed);
+        // Dropping a task takes other locks.
+        drop(closed);
         if first {
             self.wake_a_thread();
         }
@@ -129,6 +137,14 @@ impl TaskQueue {
     }
 }
 
+/// Removes the tasks of closed streams.
+fn take_closed(delayed: &mut BinaryHeap<Reverse<Delayed>>) -> BinaryHeap<Reverse<Delayed>> {
+    let is_open = |delayed: &Reverse<Delayed>| !delayed.0.task.stream.sender.is_closed();
+    let (open, closed) = std::mem::take(delayed).into_iter().partition(is_open);
+    *delayed = open;
+    closed
+}
+
 /// Parks a task in the mailbox of its stream until the client takes a chunk or waits for one.
 pub fn park(task: Box<CatchUpTask>, ahead: usize, tasks: &Arc<TaskQueue>) {
     task.lag.mark_waiting();
@@ -138,4 +154,28 @@ pub fn park(task: Box<CatchUpTask>, ahead: usize, tasks: &Arc<TaskQueue>) {
         tasks.put_back(task);
     };
     sender.park(ahead, Box::new(resume));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::catch_up::testing::evicted_task;
+
+    #[test]
+    fn clients_that_reconnect_during_pauses_do_not_fill_the_memory() {
+        const MOST: usize = 20;
+        let (_ended, is_ended) = bounded(0);
+        let tasks = TaskQueue::new(MOST, 1, is_ended);
+        let pause = Duration::from_secs(3600);
+        let (patient, _client) = evicted_task(1);
+        tasks.delay(patient, pause);
+        for _ in 0..1000 {
+            let (task, client) = evicted_task(2);
+            tasks.delay(task, pause);
+            drop(client);
+            assert!(lock(&tasks.delayed).len() <= MOST);
+        }
+        let is_open = |delayed: &&Reverse<Delayed>| !delayed.0.task.stream.sender.is_closed();
+        assert_eq!(lock(&tasks.delayed).iter().filter(is_open).count(), 1, "the task of the open stream is kept");
+    }
 }
