@@ -44,14 +44,12 @@ impl ReadCache {
     /// Drops the spans of a partition whose log has changed.
     pub fn forget(&self, name: &TopicName, number: Partition) {
         let mut spans = lock(&self.spans);
-        let Spans { partitions, bytes, .. } = &mut *spans;
-        partitions.retain(|(topic, partition, ..), cached| {
-            let lost = topic == name && *partition == number;
-            if lost {
-                *bytes -= cached.values().map(|cached| cached.log.memory()).sum::<usize>();
-            }
-            !lost
-        });
+        let Spans { partitions, order, bytes } = &mut *spans;
+        let is_lost = |(topic, partition, ..): &CacheKey| topic == name && *partition == number;
+        for (_, lost) in partitions.extract_if(|key, _| is_lost(key)) {
+            *bytes -= lost.values().map(|cached| cached.log.memory()).sum::<usize>();
+        }
+        order.retain(|(key, _)| !is_lost(key));
     }
 
     /// Drops all spans, because the next fetch needs the memory.
@@ -108,4 +106,51 @@ impl Spans {
 
 fn key(position: &FetchPosition) -> CacheKey {
     (position.topic.clone(), position.partition, position.topic_id, position.leader_epoch)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::record::{NO_EPOCH, Records};
+
+    fn position(partition: Partition, offset: Offset) -> FetchPosition {
+        let topic = TopicName::new("t").unwrap();
+        FetchPosition { topic, topic_id: None, partition, offset, leader_epoch: 0, last_epoch: NO_EPOCH }
+    }
+
+    /// Caches a span of one record.
+    fn put(cache: &ReadCache, partition: Partition, offset: Offset) -> usize {
+        let mut records = Records::over(bytes::Bytes::from_static(b"value"));
+        records.push(offset, 0, None, Some(0..5));
+        let data = PartitionData { batches: vec![records], next_offset: offset + 1, ..PartitionData::default() };
+        cache.put(&position(partition, offset), data).log.memory()
+    }
+
+    #[test]
+    fn a_partition_whose_log_changed_leaves_nothing_in_the_cache() {
+        let cache = ReadCache::new(usize::MAX);
+        let kept = put(&cache, 1, 0);
+        for round in 0..3 {
+            put(&cache, 0, 0);
+            put(&cache, 0, 1);
+            cache.forget(&TopicName::new("t").unwrap(), 0);
+            let spans = lock(&cache.spans);
+            assert_eq!((spans.order.len(), spans.partitions.len(), spans.bytes), (1, 1, kept), "round {round}");
+        }
+        assert!(cache.get(&position(0, 0)).is_none() && cache.get(&position(1, 0)).is_some());
+    }
+
+    #[test]
+    fn a_span_that_was_read_again_after_the_log_changed_is_not_the_oldest() {
+        let size = put(&ReadCache::new(0), 0, 0);
+        let cache = ReadCache::new(2 * size);
+        put(&cache, 0, 0);
+        cache.forget(&TopicName::new("t").unwrap(), 0);
+        put(&cache, 1, 0);
+        put(&cache, 0, 0);
+        put(&cache, 2, 0);
+        let kept: Vec<_> = (0..3).map(|partition| cache.get(&position(partition, 0)).is_some()).collect();
+        assert_eq!(kept, [true, false, true], "the span of partition 1 is the oldest");
+    }
 }
