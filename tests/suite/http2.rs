@@ -1,4 +1,4 @@
-//! What clients may do over HTTP/2 that no library does: truncated bodies, unread responses, silence.
+//! HTTP/2 clients that behave unlike any library: truncated bodies, unread responses, silence.
 
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frames, HEADERS, RESET, WINDOW_UPDATE, block, frame, head,
@@ -167,7 +167,7 @@ async fn a_head_may_be_as_large_as_the_largest_setting() {
     assert!(client.answer(1).await.contains("ok"));
 }
 
-/// Waits for the end of the connection, and checks that it is not early.
+/// Waits until the server closes the connection, and checks that this is not too early.
 async fn ends(mut client: Frames, begun: Instant) {
     client.resets_until_closed().await;
     assert!(begun.elapsed() >= SOON, "{:?}", begun.elapsed());
@@ -177,7 +177,7 @@ async fn ends(mut client: Frames, begun: Instant) {
 async fn a_connection_without_requests_is_closed() {
     let served = serve(SOON, SOON);
     let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/health", &[]));
-    // Nothing, half a head, a request.
+    // Nothing, a part of a request head, or a complete head.
     for begin in [&[][..], &whole[..20], &whole] {
         let begun = Instant::now();
         let mut client = Frames::connect(served.address, WINDOW).await;
@@ -201,7 +201,7 @@ async fn a_connection_with_an_open_stream_is_not_idle() {
     let mut client = Frames::connect(served.address, WINDOW).await;
     client.get(1, "/topics/t/events").await;
     served.until_streams(1).await;
-    // Silence for longer than a connection without an open request may be idle.
+    // Longer than a connection without an open request may be idle.
     tokio::time::sleep(SOON * 3).await;
     client.get(3, "/health").await;
     client.answer(3).await;
