@@ -101,7 +101,7 @@ impl ControllerProxy {
     fn reconnect(&self, broker: usize) {
         let mut state = self.state.lock().expect("lock");
         state.cut_off.remove(&broker);
-        // BrokerConnections made meanwhile have no upstream, so the broker must open new ones.
+        // Connections made meanwhile have no upstream, so the broker must open new ones.
         for connection in state.connections.remove(&broker).into_iter().flatten() {
             let _ = connection.shutdown(Shutdown::Both);
         }

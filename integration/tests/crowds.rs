@@ -30,7 +30,7 @@ fn a_thousand_stalled_streams_cost_little_and_delay_no_other_stream() {
 }
 
 #[test]
-fn a_thousand_stalled_streams_that_share_no_chunks_do_so_too() {
+fn a_thousand_stalled_streams_with_private_chunks_cost_little_and_delay_no_other_stream() {
     // Streams with a limit share no chunks, because each counts its records.
     flow_past_stalled("?limit=1000000");
 }

@@ -350,7 +350,7 @@ fn a_topic_that_returns_with_the_same_id_resumes_where_it_was() {
 }
 
 #[test]
-fn the_only_topic_of_a_stream_is_waited_for_before_the_stream_ends() {
+fn a_stream_waits_for_its_only_topic_before_it_ends() {
     for is_connected in [true, false] {
         let broker = broker_with(&[2]);
         let own = hub(&broker);

@@ -99,7 +99,7 @@ async fn a_complete_body_is_written_however_it_ends() {
 }
 
 #[tokio::test]
-async fn a_rejected_client_may_end_its_body_or_else_is_reset() {
+async fn a_rejected_client_is_reset_unless_it_ends_its_body() {
     let no_error = [0; 4];
     let served = serve(NEVER, NEVER);
     for has_end in [true, false] {
@@ -120,7 +120,7 @@ async fn a_rejected_client_may_end_its_body_or_else_is_reset() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_is_rejected_but_gets_the_health() {
+async fn a_connection_beyond_the_limit_is_rejected_except_for_health_checks() {
     let served = Served::start(http::Settings { max_connections: 1, ..http::Settings::default() });
     let mut first = Frames::connect(served.address, WINDOW).await;
     first.get(1, "/health").await;

@@ -38,7 +38,7 @@ fn check_problem(answer: &str) {
 }
 
 #[tokio::test]
-async fn a_request_that_violates_http_learns_which_rule() {
+async fn the_response_to_a_request_that_violates_http_names_the_rule() {
     let served = Served::start(http::Settings::default());
     let panics = watchdog::panics();
     let many: String = (0..150).map(|n| format!("x-{n}: y\r\n")).collect();

@@ -230,9 +230,11 @@ fn assert_exact(lines: &[String], broker: &MemoryBroker, name: &str, partitions:
     }
 }
 
+/// A change of topic `t`.
+type Change = fn(&MemoryBroker);
+
 #[test]
 fn lost_records_are_reported_as_gaps() {
-    type Change = fn(&MemoryBroker);
     let cases: [(Change, &str); 3] = [
         (|broker| broker.trim("t", 0, 5), "gap t/0:2-5:retention"),
         (|broker| broker.truncate("t", 0, 1), "gap t/0:2-1:truncated"),
@@ -415,8 +417,8 @@ fn records_of_an_earlier_epoch_that_replace_newer_ones_are_read_again() {
 fn a_stream_that_begins_in_an_epoch_without_records_reports_truncations_and_no_other_gap() {
     // The epochs of the next leader, the offsets of the records that it wrote, and the first record delivered after a
     // gap.
-    type Replica = (&'static [(Epoch, Offset)], std::ops::Range<Offset>, Option<Offset>);
-    let replicas: [Replica; 3] = [
+    type Successor = (&'static [(Epoch, Offset)], std::ops::Range<Offset>, Option<Offset>);
+    let replicas: [Successor; 3] = [
         (&[(0, 0), (1, 5), (3, 10)], 10..12, None),
         (&[(0, 0), (1, 5), (3, 8)], 8..12, Some(8)),
         // Records of an earlier epoch are back, up to exactly the position of the stream.
@@ -454,7 +456,6 @@ fn a_stream_that_begins_in_an_epoch_without_records_reports_truncations_and_no_o
 
 #[test]
 fn the_search_for_a_divergence_ends_whatever_the_broker_responds() {
-    type Change = fn(&MemoryBroker);
     // A change, and the first line of the stream after it. The stream was at offset 15 or later, in epoch 2.
     let cases: [(Change, &str); 4] = [
         // The broker responds with an earlier epoch each time, although the previous record has a later one, as if the

@@ -118,7 +118,7 @@ fn a_text_log_names_the_request_at_the_end_of_its_line() {
 }
 
 #[test]
-fn an_upload_that_is_cut_in_the_middle_of_a_line_is_a_line_in_the_log() {
+fn an_upload_cut_in_the_middle_of_a_line_is_logged() {
     let bridge = BridgeProcess::start(&[]);
     let mut stream = TcpStream::connect(("127.0.0.1", bridge.port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

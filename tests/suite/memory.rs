@@ -400,7 +400,7 @@ async fn an_envelope_of_millions_of_records_reports_how_many_are_allowed() {
 }
 
 #[tokio::test]
-async fn an_error_of_an_envelope_quotes_little_of_it() {
+async fn an_error_quotes_only_a_part_of_an_envelope() {
     let world = world(256 << 20);
     let long = "x".repeat(1 << 20);
     for body in [

@@ -254,7 +254,7 @@ async fn a_filter_accepts_a_key_of_any_bytes_and_a_header_with_a_colon() {
 }
 
 #[tokio::test]
-async fn every_error_says_what_was_given_and_what_is_allowed() {
+async fn every_error_names_the_given_and_the_allowed_values() {
     let world = filled();
     world.broker.create("other", 1);
     let other = id(&world.frames("/topics/other/events?until=end", &[]).await[0]).to_owned();

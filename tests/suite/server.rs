@@ -77,7 +77,7 @@ async fn an_ndjson_stream_sends_its_first_byte_with_its_head() {
 }
 
 #[tokio::test]
-async fn requests_share_a_connection_also_when_sent_together() {
+async fn requests_share_a_connection_even_if_pipelined() {
     let served = serve(10, PATIENCE);
     let health = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut client = served.ask(health).await;

@@ -1,4 +1,4 @@
-//! nginx with Nchan, from Debian's packages: messages are published with POST and delivery_rate to all EventSources.
+//! nginx with Nchan, from Debian's packages: messages are published with POST and delivered to all EventSources.
 
 use crate::endpoint::{Publish, StreamEndpoint};
 use crate::usage::children;

@@ -274,12 +274,12 @@ fn a_killed_leader_and_follower_loses_nothing_and_repeats_nothing() {
 }
 
 #[test]
-fn a_frozen_broker_is_left_for_its_successor_and_the_bridge_stays_ready() {
+fn a_frozen_leader_is_replaced_and_the_bridge_stays_ready() {
     assert_always_ready(&survives(&FROZEN).responses);
 }
 
 #[test]
-fn a_leader_that_is_cut_off_from_the_controller_is_left_for_its_successor() {
+fn a_leader_that_is_cut_off_from_the_controller_is_replaced() {
     assert_always_ready(&survives(&CUT_OFF).responses);
     let log = shared_cluster().bridge.log();
     assert!(log.contains("no response for"), "{log}");
@@ -288,7 +288,7 @@ fn a_leader_that_is_cut_off_from_the_controller_is_left_for_its_successor() {
 /// The long form: `make soak`.
 #[test]
 #[ignore = "takes as long as $CURLEW_SOAK says"]
-fn random_faults_lose_nothing_and_end_as_soon_as_for_the_java_client() {
+fn random_faults_lose_nothing_and_recovery_is_as_fast_as_with_the_java_client() {
     let seconds = std::env::var("CURLEW_SOAK").map_or(600, |n| n.parse().expect("CURLEW_SOAK is a number of seconds"));
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(seconds) {

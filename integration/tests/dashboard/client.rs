@@ -29,7 +29,7 @@ pub fn assert_numbers(follower: &ThirdPartyClient, range: Range<u32>) {
     assert_eq!(data, numbers(range));
 }
 
-/// Waits until an event of that kind holds `text`.
+/// Waits for an event of this kind that contains `text`.
 #[track_caller]
 pub fn wait_for(follower: &ThirdPartyClient, kind: &str, text: &str) {
     eventually(text, SOON, || match follower.seen.of_kind(kind) {
@@ -105,7 +105,7 @@ fn the_eventsource_of_a_browser_stops_when_its_stream_is_complete() {
             }})()",
             json!(format!("/topics/log/events?from=earliest&{bound}"))
         ));
-        // After a cut it would be reconnecting; only the 204 closes it.
+        // Only the 204 closes it: after any other end of the stream it reconnects.
         page.wait_until("events.readyState === EventSource.CLOSED");
         assert_eq!(page.eval("[opened, seen]"), json!([1, numbers(0..count)]), "{bound}");
     }

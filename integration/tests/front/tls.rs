@@ -114,7 +114,7 @@ impl Files {
 }
 
 #[test]
-fn curl_produces_and_consumes_with_each_version() {
+fn curl_produces_and_consumes_with_each_http_version() {
     let files = Files::new();
     files.server("server");
     let bridge = files.serve("server", &[]);

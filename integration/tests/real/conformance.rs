@@ -87,7 +87,7 @@ fn the_wire_driver_on_3_9_conforms() {
 }
 
 #[test]
-fn the_crate_driver_on_3_9_conforms_but_for_what_its_protocol_cannot_carry() {
+fn the_crate_driver_on_3_9_conforms_within_the_limits_of_its_protocol() {
     let cannot = &[
         Cannot::Headers,
         Cannot::Timestamps,

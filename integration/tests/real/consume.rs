@@ -233,7 +233,7 @@ fn filters_deliver_only_matching_records() {
 }
 
 #[test]
-fn limit_and_ndjson_suit_scripts() {
+fn scripts_can_use_limit_and_ndjson() {
     let topic = kafka().fresh("scripts", 1);
     kafka().produce(&topic, json!([{"value": "1"}, {"value": "2"}, {"value": "3"}]));
     let target = format!("/topics/{topic}/events?from=earliest&limit=2");
@@ -265,7 +265,7 @@ fn a_missing_topic_is_a_404_unless_wait_is_true() {
 }
 
 #[test]
-fn the_head_of_a_stream_keeps_proxies_from_buffering() {
+fn the_head_of_a_stream_stops_proxies_from_buffering() {
     let topic = kafka().fresh("head", 1);
     let stream = bridge().events(&format!("/topics/{topic}/events"));
     assert_eq!(stream.header("cache-control"), Some("no-cache, no-transform"));

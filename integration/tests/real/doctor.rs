@@ -110,7 +110,7 @@ fn an_unreachable_advertised_listener_is_named_with_the_setting_to_change() {
 }
 
 #[test]
-fn a_server_that_is_not_kafka_fails_at_the_step_that_notices() {
+fn a_server_that_is_not_kafka_fails_at_the_step_that_detects_it() {
     let closed = format!("127.0.0.1:{}", free_port());
     DoctorRun::new(&["--kafka", &closed]).fails_at("tcp", &["refused", "nothing listens there"]);
     let http = format!("127.0.0.1:{}", bridge().port);
@@ -140,7 +140,7 @@ fn an_unsuitable_driver_is_reported() {
 }
 
 #[test]
-fn tls_credentials_and_acls_fail_each_at_a_separate_step() {
+fn tls_credentials_and_acls_each_fail_at_a_separate_step() {
     let kafka = Secured::start();
     let (mine, others) = (kafka.fresh("mine", 1), kafka.fresh("others", 1));
     kafka.allow("User:bob", "READ", &mine);

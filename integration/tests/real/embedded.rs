@@ -26,7 +26,7 @@ fn values(bridge: &Bridge, target: &str) -> Vec<String> {
 }
 
 #[test]
-fn it_starts_with_an_empty_directory_and_keeps_its_records() {
+fn the_bridge_starts_with_an_empty_directory_and_keeps_its_records() {
     let data = data_directory();
     let mut bridge = Bridge::embedded(data.path(), &[]);
     for (offset, value) in ["{\"a\":1}", "two", "three"].into_iter().enumerate() {
@@ -45,7 +45,7 @@ fn it_starts_with_an_empty_directory_and_keeps_its_records() {
 }
 
 #[test]
-fn the_terminal_commands_work_with_it() {
+fn the_terminal_commands_work_with_the_embedded_log() {
     let data = data_directory();
     let bridge = Bridge::embedded(data.path(), &[]);
     let url = format!("http://127.0.0.1:{}", bridge.port);
@@ -290,7 +290,7 @@ fn on_a_full_disk_reading_continues_and_writing_resumes_once_there_is_space() {
         assert!(stored.iter().enumerate().all(|(number, stored)| *stored == value(number)), "in order and complete");
     };
     assert_complete(written);
-    // It still reads while writes are rejected.
+    // Reads succeed while writes are rejected.
     bridge.post("/topics/t", "text/plain", value(written)).expect(507);
     assert_complete(written);
     std::fs::remove_file(&ballast).expect("room");

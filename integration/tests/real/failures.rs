@@ -1,4 +1,4 @@
-//! Wrong settings, and an unavailable Kafka.
+//! Invalid settings, and an unavailable Kafka.
 
 use crate::SOON;
 use curlew_integration::bridge::{Bridge, run};
@@ -48,7 +48,7 @@ fn sigterm_ends_the_bridge_with_open_streams() {
 }
 
 #[test]
-fn invalid_settings_are_one_line_and_exit_code_2() {
+fn invalid_settings_are_reported_in_one_line_with_exit_code_2() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken.local_addr().expect("address").to_string();
     let cases: [(&[&str], &str); 9] = [

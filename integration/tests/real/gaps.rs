@@ -154,7 +154,7 @@ fn the_reconnect_of_an_eventsource_whose_stream_is_complete_is_a_204() {
 }
 
 #[test]
-fn a_foreign_eventsource_stops_when_its_stream_is_complete() {
+fn a_third_party_eventsource_stops_when_its_stream_is_complete() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("complete", 1);
     let marked = kafka.fresh("marked", 1);

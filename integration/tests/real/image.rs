@@ -8,7 +8,7 @@ use curlew_integration::{eventually, free_port};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// Whether mounting is allowed, which takes a real root user.
+/// Whether this process may mount file systems, which requires the real root user.
 pub fn may_mount() -> bool {
     Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|output| output.status.success())
 }

@@ -85,7 +85,7 @@ fn partitions_are_kept_on_request() {
 }
 
 #[test]
-fn an_incomplete_export_or_import_is_exit_code_1() {
+fn an_incomplete_export_or_import_causes_exit_code_1() {
     let data = tempfile::tempdir().expect("temporary directory");
     let own = Bridge::embedded(data.path(), &[]);
     let url = format!("http://127.0.0.1:{}", own.port);

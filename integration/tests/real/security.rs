@@ -146,7 +146,7 @@ fn tokens_are_fetched_over_tls_once_the_certificate_is_trusted() {
     assert!(reason.contains("is for another name") && reason.contains("kafka.elsewhere.example"), "{reason}");
 }
 
-/// Returns why a bridge with this file is not ready. `/ready`, a producer and a stream all get a 503.
+/// Returns the reason why a bridge with this file is not ready. `/ready`, a producer and a stream all get a 503.
 fn error_of(config: &str) -> String {
     let bridge = bridge(config);
     let ready = bridge.get("/ready").expect(503).json()["detail"].as_str().expect("detail").to_owned();

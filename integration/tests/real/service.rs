@@ -41,7 +41,7 @@ fn systemd_is_notified_of_start_watchdog_and_stop() {
 }
 
 #[test]
-fn a_bridge_that_is_still_opening_its_log_ends_on_sigterm() {
+fn a_bridge_that_is_still_opening_its_log_exits_on_sigterm() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let data = directory.path().join("data");
     std::fs::create_dir(&data).expect("directory");

@@ -94,7 +94,7 @@ fn produce_sends_lines() {
 }
 
 #[test]
-fn a_line_that_was_not_acknowledged_is_exit_code_1() {
+fn a_line_without_an_acknowledgement_causes_exit_code_1() {
     let topic = curlew_integration::fresh_topic("refused");
     Kafka::shared().create_with(&topic, 1, json!({"max.message.bytes": "1000"}));
     let large: String = std::iter::repeat_with(fastrand::alphanumeric).take(5000).collect();
@@ -136,7 +136,7 @@ fn on_terminal(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_publishers_escapes_reach_a_pipe_but_not_a_terminal() {
+fn escapes_of_a_publisher_reach_a_pipe_but_not_a_terminal() {
     let kafka = Kafka::shared();
     let topic = kafka.fresh("escapes", 1);
     let title = "\u{1b}]0;owned\u{7}x\nMessage: forged\u{9b}2J\u{202e}";

@@ -35,7 +35,7 @@ impl Upload {
         Self { directory, lines, count }
     }
 
-    /// Returns what the client prints: the status, if it can, and the response.
+    /// Returns the output of the client: the response, and the status if the client prints it.
     fn by(&self, client: &str, url: &str) -> String {
         let lines = self.lines.to_str().expect("UTF-8");
         let kind = format!("Content-Type: {TYPE}");

@@ -1,4 +1,4 @@
-//! Every flag has a variable, and the README names both.
+//! The variable of a setting is named like its flag, and the README names both.
 
 use super::source::{names, text};
 use std::process::Command;
