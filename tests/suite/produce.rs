@@ -1,4 +1,4 @@
-//! Producing over HTTP as the contract says, on a broker in memory, without a network.
+//! Producing over HTTP, on a broker in memory without a network.
 
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
@@ -247,7 +247,7 @@ async fn each_broker_error_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_missing_topic_is_created_unless_that_is_switched_off() {
+async fn a_missing_topic_is_created_unless_auto_creation_is_off() {
     let mut bridge = Bridge::new();
     assert_eq!(bridge.post("fresh", &[], "x").await.status, 200);
     assert_eq!(bridge.broker.records("fresh", 0).len(), 1);
@@ -342,7 +342,7 @@ async fn an_invalid_record_of_an_envelope_fails_alone() {
 }
 
 #[tokio::test]
-async fn an_envelope_of_which_nothing_is_written_has_the_status_of_its_errors() {
+async fn an_envelope_without_a_written_record_has_the_status_of_its_errors() {
     let bridge = Bridge::new();
     let post = async |body: &'static str| bridge.post("t", &[("content-type", V2_JSON)], body).await;
     for shape in [r#"{}"#, r#"{"records":[]}"#, r#"{"records":{}}"#, r#"{"records":null}"#, "[1]", "", "{"] {
@@ -350,7 +350,7 @@ async fn an_envelope_of_which_nothing_is_written_has_the_status_of_its_errors() 
     }
     let none = r#"{"records":[{"key":1},{"value":1,"partition":"x"}]}"#;
     post(none).await.is_problem(422, 422, &["records[0]", "records[1]"]);
-    // For two reasons, which no single status expresses.
+    // The errors have different statuses, and no single status expresses both.
     let answer = post(r#"{"records":[{"key":1},{"value":1,"partition":9}]}"#).await;
     assert_eq!(answer.status, 207);
     assert_eq!(answer.body["offsets"][0]["error_code"], 422);
@@ -389,7 +389,7 @@ async fn receipts_arrive_while_the_body_is_still_sent() {
     assert_eq!(bridge.values(0), [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"last":1}"#]);
 }
 
-/// Makes a stream `Sync`, as the body of a request is.
+/// Makes a stream `Sync`, as the body of a request must be.
 pub struct Synced<S>(std::sync::Mutex<S>);
 
 impl<S> Synced<S> {
