@@ -42,7 +42,7 @@ fn every_queue_has_a_bound() {
 fn every_thread_has_an_owner_that_joins_it() {
     let scoped = |source: &Source| source.lines.iter().any(|(_, line)| line.contains("spawn_scoped"));
     no_line(
-        "threads are started by watchdog.rs, or in a scope that joins them",
+        "threads are started by worker.rs, or in a scope that joins them",
         outside(&["src/sync/worker.rs"]),
         |source, line| {
             line.contains("thread::spawn(")
