@@ -1,6 +1,7 @@
 //! Authenticates credentials against the current auth file, and revokes permits when the file changes.
 
 use super::credential::Credential;
+use super::load_error::LoadError;
 use super::loader::AuthLoader;
 use super::password_check::{CheckQueue, PasswordCheck};
 use super::permit::{Denied, Grant, Permit};
@@ -48,8 +49,8 @@ impl Authenticator {
         Self(None)
     }
 
-    /// Reads the auth file and the files it names. An error is one line for the operator.
-    pub fn from_file(path: &Path) -> Result<Self, String> {
+    /// Reads the auth file and the files that it names.
+    pub fn from_file(path: &Path) -> Result<Self, LoadError> {
         let loader = AuthLoader::new(path)?;
         let table = watch::Sender::new(Arc::new(loader.table()?));
         Ok(Self(Some(Arc::new(AuthState { table, loader, check_queue: CheckQueue::default() }))))

@@ -318,7 +318,7 @@ fn errors_about_an_issuer_name_its_line() {
         (issuer(&format!("{secret}\nalgorithm = \"none\"")), "line 6: unknown field `algorithm`"),
     ];
     for (text, expected) in cases {
-        let said = Authenticator::from_file(&File::new(&text).0).unwrap_err();
+        let said = Authenticator::from_file(&File::new(&text).0).unwrap_err().to_string();
         assert!(said.contains(expected) && !said.contains('\n'), "{text}\n{said}");
         assert!(!said.contains("0123456789abcdef"), "{said}");
     }
