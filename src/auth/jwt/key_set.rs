@@ -100,7 +100,14 @@ impl KeySet {
 
 impl TokenKey {
     fn new(id: Option<String>, algorithm: Algorithm, key: DecodingKey) -> Self {
-        let name = format!("{algorithm:?}");
+        // Sessions and tickets contain the fingerprint, so the name must not depend on a version of jsonwebtoken. A key has
+        // no other algorithm.
+        let name = match algorithm {
+            Algorithm::HS256 => "HS256",
+            Algorithm::RS256 => "RS256",
+            Algorithm::ES256 => "ES256",
+            _ => "EdDSA",
+        };
         let digest = match key.kind() {
             DecodingKeyKind::SecretOrDer(bytes) => Digest::of_parts(&[name.as_bytes(), bytes]),
             DecodingKeyKind::RsaModulusExponent { n, e } => Digest::of_parts(&[name.as_bytes(), n, e]),

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, encode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,6 +170,36 @@ fn a_signed_token_that_is_rejected_gets_a_reason() {
     let open = of_secret(IssuerSettings { audiences: Vec::new(), ..settings() });
     assert_eq!(verify(&open, &hs256(&claims())), Err("the token is for another audience".into()));
     assert!(verify(&open, &hs256(&with(&json!({"aud": null})))).is_ok());
+}
+
+#[test]
+fn the_fingerprint_of_an_issuer_depends_on_every_value_and_on_nothing_else() {
+    let of = |settings: IssuerSettings| of_secret(settings).fingerprint;
+    let rights = |text: &str| serde_json::from_str::<Rights>(text).unwrap();
+    let settings = || IssuerSettings { rights: rights(r#"{"produce":["in"],"consume":["a.*"]}"#), ..settings() };
+    // Sessions and tickets of earlier versions contain it.
+    assert_eq!(of(settings()), "4cV3aAIgsC8t");
+    let changed = [
+        IssuerSettings { name: "other".into(), ..settings() },
+        IssuerSettings { issuers: Vec::new(), ..settings() },
+        IssuerSettings {
+            issuers: vec!["https://idp.example".into(), "curlew".into()],
+            audiences: Vec::new(),
+            ..settings()
+        },
+        IssuerSettings { audiences: vec!["other".into()], ..settings() },
+        IssuerSettings { leeway: Duration::from_millis(30_001), ..settings() },
+        IssuerSettings { identity: "email".into(), ..settings() },
+        IssuerSettings { claim: "/curlew".into(), ..settings() },
+        IssuerSettings { identity: "curlew".into(), claim: "sub".into(), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in","a.*"]}"#), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in"],"manage":["a.*"]}"#), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in"],"consume":["a."]}"#), ..settings() },
+        IssuerSettings { rights: rights(r#"{"produce":["in"],"consume":["a.*"],"metrics":true}"#), ..settings() },
+    ];
+    let count = changed.len();
+    let fingerprints: HashSet<_> = changed.into_iter().map(of).chain([of(settings())]).collect();
+    assert_eq!(fingerprints.len(), count + 1);
 }
 
 #[test]
