@@ -77,7 +77,7 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), String> {
         }
         settings.file.overridden.iter().for_each(|line| info!("{line}"));
         let mut signals = Signals::catch().map_err(|e| format!("cannot listen for signals: {e}"))?;
-        let auth = settings.auth()?;
+        let auth = settings.auth().map_err(|e| e.to_string())?;
         let address = settings.listen;
         let tls = settings.tls().map(ServerTls::load).transpose()?;
         let listener = http::bind(address).map_err(|e| cannot_listen(address, &e))?;

@@ -21,7 +21,7 @@ pub fn key(settings: KeyCommand) -> ExitCode {
 fn run(action: &KeyAction) -> Result<String, String> {
     match action {
         KeyAction::New(entry) => {
-            let key = new_key()?;
+            let key = new_key().map_err(|e| e.to_string())?;
             let shown = key.reveal();
             let lines = lines(entry, "sha256", &Digest::of(shown).hex());
             Ok(format!(
@@ -35,7 +35,7 @@ fn run(action: &KeyAction) -> Result<String, String> {
             if password.reveal().chars().count() < MIN_CHARS {
                 return Err(format!("the password on standard input is shorter than {MIN_CHARS} characters"));
             }
-            Ok(lines(entry, "argon2", &Password::hash(&password)?))
+            Ok(lines(entry, "argon2", &Password::hash(&password).map_err(|e| e.to_string())?))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The settings of `curlew key`.
 
 use super::values;
-use crate::auth::{TopicPattern, check_name};
+use crate::auth::{InvalidName, InvalidTopicPattern, TopicPattern, check_name};
 use crate::record::now;
 use clap::{ArgAction, Args, Subcommand};
 use time::OffsetDateTime;
@@ -54,11 +54,11 @@ pub struct NewKey {
     pub expires: Option<OffsetDateTime>,
 }
 
-fn name(text: &str) -> Result<String, String> {
+fn name(text: &str) -> Result<String, InvalidName> {
     check_name(text).map(|()| text.to_owned())
 }
 
-fn pattern(text: &str) -> Result<TopicPattern, String> {
+fn pattern(text: &str) -> Result<TopicPattern, InvalidTopicPattern> {
     TopicPattern::try_from(text.to_owned())
 }
 

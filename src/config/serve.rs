@@ -7,7 +7,7 @@ use super::kafka::KafkaArgs;
 use super::limits::LimitArgs;
 use super::listen::Listen;
 use super::{EarlyExit, LogLevel, values};
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
 use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Trace};
@@ -153,13 +153,13 @@ impl Serve {
         let tls = self.tls().and_then(|files| http::ServerTls::load(files).err());
         [
             (&["kafka_config"], self.kafka.resolve().err()),
-            (&["auth_file"], self.auth().err()),
+            (&["auth_file"], self.auth().err().map(|error| error.to_string())),
             (&["tls_cert", "tls_key", "tls_client_ca"], tls),
         ]
     }
 
-    /// Loads the auth file. An error is one line.
-    pub fn auth(&self) -> Result<Authenticator, String> {
+    /// Loads the auth file.
+    pub fn auth(&self) -> Result<Authenticator, LoadError> {
         self.access.auth_file.as_deref().map_or(Ok(Authenticator::disabled()), Authenticator::from_file)
     }
 

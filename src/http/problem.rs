@@ -357,7 +357,7 @@ impl From<Shortage> for Problem {
     fn from(shortage: Shortage) -> Self {
         match shortage {
             Shortage::Now => Self::busy(shortage.to_string()),
-            Shortage::Always { .. } => Self::too_large(format!("the answer takes {shortage}")),
+            Shortage::Always { .. } => Self::too_large(format!("the response takes {shortage}")),
         }
     }
 }

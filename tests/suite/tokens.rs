@@ -318,8 +318,8 @@ fn errors_about_an_issuer_name_its_line() {
         (issuer(&format!("{secret}\nalgorithm = \"none\"")), "line 6: unknown field `algorithm`"),
     ];
     for (text, expected) in cases {
-        let text = Authenticator::from_file(&TempFile::new(&text).0).unwrap_err();
-        assert!(text.contains(expected) && !text.contains('\n'), "{text}\n{text}");
-        assert!(!text.contains("0123456789abcdef"), "{text}");
+        let said = Authenticator::from_file(&TempFile::new(&text).0).unwrap_err().to_string();
+        assert!(said.contains(expected) && !said.contains('\n'), "{text}\n{said}");
+        assert!(!said.contains("0123456789abcdef"), "{said}");
     }
 }

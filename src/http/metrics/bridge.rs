@@ -1,6 +1,6 @@
 //! Metrics of the hub.
 
-use super::page::MetricsEncoder;
+use super::encoder::MetricsEncoder;
 use crate::hub::{Amount, GapReason, Hub, HubStatus, ProduceOutcome, RequestKind, TopicBacklog};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
