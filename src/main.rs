@@ -4,7 +4,7 @@ use curlew::auth::{AuthWatcher, Authenticator};
 use curlew::broker::Broker;
 use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
-use curlew::config::{self, Command, Demo, DemoFolder, EarlyExit, Serve};
+use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, Serve};
 use curlew::embedded::Embedded;
 use curlew::http::{self, App, ServerTls};
 use curlew::hub::Hub;
@@ -45,12 +45,12 @@ fn main() -> ExitCode {
 enum DemoMode<'a> {
     Off,
     /// Demo data is written to this folder, which is removed at the end.
-    On(&'a DemoFolder),
+    On(&'a DemoDir),
 }
 
 /// Serves demo data from a temporary folder.
 fn demo(settings: &Demo) -> Result<(), String> {
-    let folder = DemoFolder::new().map_err(|e| format!("cannot make a folder for the demo: {e}"))?;
+    let folder = DemoDir::new().map_err(|e| format!("cannot make a folder for the demo: {e}"))?;
     run(&settings.serve(&folder)?, DemoMode::On(&folder))
 }
 
@@ -220,11 +220,11 @@ fn cannot_listen(address: std::net::SocketAddr, error: &io::Error) -> String {
 /// Prints help or an error. A closed pipe does not change the exit code.
 fn exit_early(exit: &EarlyExit) -> ExitCode {
     match exit {
-        EarlyExit::Shown(text) => {
+        EarlyExit::Output(text) => {
             let _ = write!(io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        EarlyExit::Refused(_) => {
+        EarlyExit::Error(_) => {
             let _ = writeln!(io::stderr(), "{exit}");
             ExitCode::from(2)
         }

@@ -4,7 +4,7 @@ use super::bridge_client::BridgeTarget;
 use super::output::write_record;
 use super::{PrintOutcome, exit, from_bridge, print_outcome, report, until_signal};
 use crate::broker::{BrokerError, Remedy};
-use crate::config::{Consume, OnGap, OutputFormat, Via};
+use crate::config::{ClientTarget, Consume, OnGap, OutputFormat};
 use crate::cursor::Selection;
 use crate::hub::{self, Filter, Format, Gap, Hub, Mailbox, Subscription, Until};
 use crate::kafka::{self, Driver};
@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex};
 /// Returns exit code 0 at the end of the stream, after a signal, and when standard output is closed; 1 after a failure, to
 /// which a gap counts with [`OnGap::Fail`].
 pub fn consume(settings: Consume) -> ExitCode {
-    exit(match settings.source.via() {
-        Via::Kafka(kafka) => {
+    exit(match settings.target.selected() {
+        ClientTarget::Kafka(kafka) => {
             let (broker, driver) = (kafka::connect(kafka), kafka.driver);
             // A single stream, tuned for throughput.
             let fast = hub::Settings {
@@ -35,7 +35,7 @@ pub fn consume(settings: Consume) -> ExitCode {
                 .map_err(|e| format!("cannot start a thread: {e}"))
                 .and_then(|hub| from_kafka(settings, Arc::new(hub), driver))
         }
-        Via::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| from_bridge::consume(settings, bridge)),
+        ClientTarget::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| from_bridge::consume(settings, bridge)),
     })
 }
 

@@ -5,7 +5,7 @@ use super::lines::InputLines;
 use super::progress::{ProduceProgress, combine};
 use super::{exit, to_bridge, until_signal};
 use crate::broker::{AutoCreate, DeliveryResult};
-use crate::config::{Produce, Via};
+use crate::config::{ClientTarget, Produce};
 use crate::hub::{self, Hub, Rejected};
 use crate::kafka;
 use crossbeam_channel::bounded;
@@ -19,11 +19,11 @@ const OUTSTANDING: usize = 32;
 /// Returns exit code 0 if every record was acknowledged, and 1 otherwise.
 pub fn produce(settings: Produce) -> ExitCode {
     let progress = Arc::new(ProduceProgress::default());
-    exit(match settings.source.via() {
-        Via::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
+    exit(match settings.target.selected() {
+        ClientTarget::Kafka(kafka) => Hub::start(kafka::connect(kafka), hub::Settings::default())
             .map_err(|e| format!("cannot start a thread: {e}"))
             .and_then(|hub| to_kafka(settings, Arc::new(hub), progress)),
-        Via::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| {
+        ClientTarget::Bridge(at) => BridgeTarget::new(at).and_then(|bridge| {
             let at_signal = progress.clone();
             let work = move || to_bridge::produce(&settings, &bridge, &progress);
             until_signal(work, move || Some(at_signal.summary()))

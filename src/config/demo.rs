@@ -27,7 +27,7 @@ impl Demo {
     /// Returns settings for `serve` with the topics in `folder`, whatever else is configured.
     ///
     /// An error is that of an environment variable.
-    pub fn serve(&self, folder: &DemoFolder) -> Result<Serve, String> {
+    pub fn serve(&self, folder: &DemoDir) -> Result<Serve, String> {
         let listen = self.listen.to_string();
         let mut arguments =
             vec!["demo".as_ref(), "--listen".as_ref(), listen.as_ref(), "--data".as_ref(), folder.0.as_os_str()];
@@ -44,9 +44,9 @@ impl Demo {
 
 /// A temporary folder for this process. Dropping it removes it.
 #[derive(Debug)]
-pub struct DemoFolder(PathBuf);
+pub struct DemoDir(PathBuf);
 
-impl DemoFolder {
+impl DemoDir {
     pub fn new() -> io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("curlew-demo-{}-{:08x}", std::process::id(), fastrand::u32(..)));
         // Fails if the path exists, which another user may have created.
@@ -60,7 +60,7 @@ impl DemoFolder {
     }
 }
 
-impl Drop for DemoFolder {
+impl Drop for DemoDir {
     fn drop(&mut self) {
         self.remove();
     }

@@ -44,13 +44,13 @@ pub struct Doctor {
 #[derive(Debug)]
 pub enum DoctorTarget<'a> {
     Kafka(&'a KafkaSettings),
-    Folder(&'a Path),
+    DataDir(&'a Path),
 }
 
 impl Doctor {
     /// Kafka if it is configured, the data folder otherwise.
     pub fn target(&self) -> DoctorTarget<'_> {
-        self.kafka.connection().map_or(DoctorTarget::Folder(&self.data), DoctorTarget::Kafka)
+        self.kafka.connection().map_or(DoctorTarget::DataDir(&self.data), DoctorTarget::Kafka)
     }
 
     /// Only errors, since the findings report everything else.

@@ -4,7 +4,7 @@ use super::access::Access;
 use super::data::DataArgs;
 use super::file::ConfigFile;
 use super::kafka::KafkaArgs;
-use super::limits::LimitArgs;
+use super::limit_args::LimitArgs;
 use super::listen::Listen;
 use super::{EarlyExit, LogLevel, values};
 use crate::auth::Authenticator;
@@ -136,10 +136,10 @@ pub struct Serve {
 impl Serve {
     /// Checks combinations of settings.
     pub(super) fn check(&self) -> Result<(), EarlyExit> {
-        self.access.check(self.listen).map_err(EarlyExit::Refused)?;
+        self.access.check(self.listen).map_err(EarlyExit::Error)?;
         let (max_body, limit) = (self.max_body, MemoryBudget::new(self.limits.memory_budget).bodies.largest());
         if max_body > limit {
-            return Err(EarlyExit::Refused(format!(
+            return Err(EarlyExit::Error(format!(
                 "--max-body is {max_body} bytes, and --memory-budget leaves {limit} for bodies; lower --max-body, or raise \
                  --memory-budget to {} bytes",
                 max_body.div_ceil(4).saturating_mul(16)

@@ -2,7 +2,7 @@
 
 use super::file::ConfigFile;
 use super::kafka::KafkaArgs;
-use super::layers::Layers;
+use super::merged_args::MergedArgs;
 use super::output_format::OutputFormat;
 use super::values::BridgeUrl;
 use super::{EarlyExit, LogLevel, values};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Arguments that select Kafka or a bridge for `consume`, `produce` and `export`.
 #[derive(Debug, Args)]
-pub struct SourceArgs {
+pub struct TargetArgs {
     #[command(flatten)]
     file: ConfigFile,
 
@@ -45,9 +45,9 @@ pub struct SourceArgs {
     pub(super) log_level: LogLevel,
 }
 
-/// What [`SourceArgs`] selects.
+/// What [`TargetArgs`] selects.
 #[derive(Debug, Clone, Copy)]
-pub enum Via<'a> {
+pub enum ClientTarget<'a> {
     Kafka(&'a KafkaSettings),
     Bridge(BridgeArgs<'a>),
 }
@@ -61,17 +61,17 @@ pub struct BridgeArgs<'a> {
     pub token: Option<&'a Secret>,
 }
 
-impl SourceArgs {
+impl TargetArgs {
     /// Kafka if it is configured, the bridge otherwise.
-    pub fn via(&self) -> Via<'_> {
+    pub fn selected(&self) -> ClientTarget<'_> {
         let bridge = BridgeArgs { url: &self.url, cacert: self.cacert.as_deref(), token: self.token.as_ref() };
-        self.kafka.connection().map_or(Via::Bridge(bridge), Via::Kafka)
+        self.kafka.connection().map_or(ClientTarget::Bridge(bridge), ClientTarget::Kafka)
     }
 
     /// Applies the precedence of sources between --url and Kafka: a --url flag overrides CURLEW_KAFKA and
     /// CURLEW_KAFKA_CONFIG, which override the url of a file.
-    pub(super) fn apply_precedence(&mut self, layers: &Layers) {
-        if layers.origin("url") > layers.origin("brokers").max(layers.origin("kafka_config")) {
+    pub(super) fn apply_precedence(&mut self, merged: &MergedArgs) {
+        if merged.source("url") > merged.source("brokers").max(merged.source("kafka_config")) {
             self.kafka.clear();
         }
     }
@@ -84,11 +84,11 @@ pub struct Consume {
     pub topics: Vec<TopicName>,
 
     #[command(flatten)]
-    pub source: SourceArgs,
+    pub target: TargetArgs,
 
     /// Where to start: latest, earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an
     /// event's id.
-    #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true, value_parser = place)]
+    #[arg(long, value_name = "PLACE", default_value = "latest", allow_hyphen_values = true, value_parser = start)]
     pub from: start_position::StartPosition,
 
     /// Only this partition. Repeatable.
@@ -145,10 +145,10 @@ pub struct Export {
     topic: TopicName,
 
     #[command(flatten)]
-    pub(super) source: SourceArgs,
+    pub(super) target: TargetArgs,
 
     /// Where to start: earliest, a time like 2026-01-31T08:00:00Z, an age like -15m, or an event's id.
-    #[arg(long, value_name = "PLACE", default_value = "earliest", allow_hyphen_values = true, value_parser = place)]
+    #[arg(long, value_name = "PLACE", default_value = "earliest", allow_hyphen_values = true, value_parser = start)]
     from: start_position::StartPosition,
 
     /// Only this partition. Repeatable.
@@ -161,7 +161,7 @@ impl From<Export> for Consume {
     fn from(export: Export) -> Self {
         Self {
             topics: vec![export.topic],
-            source: export.source,
+            target: export.target,
             from: export.from,
             partitions: export.partitions,
             key: None,
@@ -181,7 +181,7 @@ pub struct Produce {
     pub topic: TopicName,
 
     #[command(flatten)]
-    pub source: SourceArgs,
+    pub target: TargetArgs,
 
     /// Format of a line: value, or record (the output of `curlew export`: a JSON object with value, key, headers and
     /// timestamp; topic, partition and offset are ignored).
@@ -221,7 +221,7 @@ impl Produce {
             }
             _ => return Ok(()),
         };
-        Err(EarlyExit::Refused(reason.to_owned()))
+        Err(EarlyExit::Error(reason.to_owned()))
     }
 }
 
@@ -247,7 +247,7 @@ fn token(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text.trim()))
 }
 
-fn place(text: &str) -> Result<start_position::StartPosition, start_position::InvalidStart> {
+fn start(text: &str) -> Result<start_position::StartPosition, start_position::InvalidStart> {
     parse_start(text, now())
 }
 

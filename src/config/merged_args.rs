@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The source of a setting's value, by rising precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Origin {
+pub enum SettingSource {
     #[default]
     Default,
     /// The settings file, with the line.
@@ -21,7 +21,7 @@ pub enum Origin {
 
 /// The arguments, extended by the file's entries, and the source of each setting.
 #[derive(Debug, Default)]
-pub struct Layers {
+pub struct MergedArgs {
     pub args: Vec<OsString>,
     pub file: Option<ConfigText>,
     /// Errors of the file, one line each. Invalid entries are not added to the arguments.
@@ -29,13 +29,13 @@ pub struct Layers {
     /// Entries of the file that a variable overrides, as lines for the log.
     pub overridden: Vec<String>,
     /// Keys are the ids of arguments.
-    origins: BTreeMap<String, Origin>,
+    sources: BTreeMap<String, SettingSource>,
 }
 
-impl Layers {
+impl MergedArgs {
     /// The source of the setting with this id.
-    pub fn origin(&self, id: &str) -> Origin {
-        self.origins.get(id).copied().unwrap_or_default()
+    pub fn source(&self, id: &str) -> SettingSource {
+        self.sources.get(id).copied().unwrap_or_default()
     }
 
     /// Inserts the file's settings as flags, after the name of the command.
@@ -46,8 +46,8 @@ impl Layers {
         };
         let (command, matches, depth) = innermost(definition, &typed);
         let path = if takes_a_file(command) { path(command, matches) } else { None };
-        let mut layers = Self::default();
-        let mut refused = |faults: Vec<FileError>| layers.faults.extend(faults.iter().map(FileError::to_string));
+        let mut merged = Self::default();
+        let mut refused = |faults: Vec<FileError>| merged.faults.extend(faults.iter().map(FileError::to_string));
         let mut file = path.and_then(|path| ConfigText::read(&path).map_err(&mut refused).ok());
         if let Some(file) = &mut file {
             refused(remove_invalid(definition, command, file));
@@ -55,26 +55,26 @@ impl Layers {
         let mut of_file = Vec::new();
         for arg in command.get_arguments() {
             let entry = file.as_ref().and_then(|file| file.entry(arg.get_long()?));
-            let origin = origin(arg, matches, entry);
-            match (origin, &file, entry) {
-                (Origin::File(_), Some(file), Some(entry)) => of_file.extend(flags(arg, entry, &file.path)),
-                (Origin::Variable, Some(file), Some(entry)) => {
+            let source = source(arg, matches, entry);
+            match (source, &file, entry) {
+                (SettingSource::File(_), Some(file), Some(entry)) => of_file.extend(flags(arg, entry, &file.path)),
+                (SettingSource::Variable, Some(file), Some(entry)) => {
                     let variable = arg.get_env().unwrap_or_default().to_string_lossy();
                     let line = file.fault(entry, format!("{}: {variable} overrides it", entry.name));
-                    layers.overridden.push(line.to_string());
+                    merged.overridden.push(line.to_string());
                 }
                 _ => {}
             }
-            layers.origins.insert(arg.get_id().to_string(), origin);
+            merged.sources.insert(arg.get_id().to_string(), source);
         }
         if let Some(file) = &file
-            && layers.origin("config") == Origin::Default
+            && merged.source("config") == SettingSource::Default
         {
             of_file.push(flag("config", file.path.as_os_str()));
         }
         let behind = (depth + 1).min(args.len());
         args.splice(behind..behind, of_file);
-        Self { args, file, ..layers }
+        Self { args, file, ..merged }
     }
 }
 
@@ -105,13 +105,13 @@ fn path(command: &Command, matches: &ArgMatches) -> Option<PathBuf> {
     matches.get_one::<PathBuf>("config").cloned().or_else(variable).or_else(default)
 }
 
-fn origin(arg: &Arg, typed: &ArgMatches, entry: Option<&FileEntry>) -> Origin {
+fn source(arg: &Arg, typed: &ArgMatches, entry: Option<&FileEntry>) -> SettingSource {
     if typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine) {
-        Origin::Flag
+        SettingSource::Flag
     } else if arg.get_env().is_some_and(|name| std::env::var_os(name).is_some()) {
-        Origin::Variable
+        SettingSource::Variable
     } else {
-        entry.map_or(Origin::Default, |entry| Origin::File(entry.line))
+        entry.map_or(SettingSource::Default, |entry| SettingSource::File(entry.line))
     }
 }
 
