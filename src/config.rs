@@ -1,4 +1,5 @@
-//! All settings: their flags, variables, file entries, defaults and checks. The only reader of arguments and environment.
+//! All settings, with their flags, variables, file entries, defaults and checks. No other module reads arguments or the
+//! environment.
 
 mod access;
 mod check;
@@ -10,6 +11,8 @@ mod error_line;
 mod exit;
 mod file;
 mod health;
+mod invalid_settings;
+mod invalid_value;
 mod kafka;
 mod key;
 mod limit_args;
@@ -75,7 +78,7 @@ pub enum Command {
     Health(Health),
     /// Create a key or a password entry for the file of `curlew serve --auth-file`.
     Key(KeyCommand),
-    /// Check the way to Kafka step by step, and suggest a remedy for each failure.
+    /// Check the connection to Kafka step by step, and suggest a remedy for each failure.
     Doctor(Doctor),
     /// Print all records of a topic, one JSON object per line, for `curlew produce --format record`.
     Export(Export),
@@ -132,7 +135,7 @@ impl From<LogLevel> for LevelFilter {
 }
 
 impl Command {
-    /// The source arguments of commands that have them.
+    /// The target of a command that connects either to Kafka or to a bridge.
     fn target(&mut self) -> Option<&mut TargetArgs> {
         match self {
             Self::Serve(_) | Self::Demo(_) | Self::Key(_) | Self::Doctor(_) | Self::Health(_) => None,
@@ -152,12 +155,12 @@ impl Command {
     }
 }
 
-/// Parses the arguments of the process. An error is also help that was requested.
+/// Parses the arguments of the process. Requested help is an [`EarlyExit`] too.
 pub fn from_process() -> Result<Command, EarlyExit> {
     read(std::env::args_os().collect())
 }
 
-/// Returns the service manager that started the process, by systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
+/// Reads systemd's NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. Returns an inactive manager without a socket.
 pub fn manager() -> ServiceManager {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
@@ -181,7 +184,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
     };
     let is_config_check = args.iter().skip(1).take(2).eq(["config", "check"]);
     let mut merged = MergedArgs::new(&definition, args);
-    let (cli, matches) = match (is_config_check, merged.faults.as_slice()) {
+    let (cli, matches) = match (is_config_check, merged.errors.as_slice()) {
         (true, _) => parse_all(&definition, &mut merged)?,
         (false, []) => parse(&definition, &merged).map_err(|e| EarlyExit::from_clap(&e, &definition, &merged))?,
         (false, [first, more @ ..]) => return Err(EarlyExit::from_file_errors(first, more.len())),
@@ -192,7 +195,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
                 target.apply_precedence(&merged);
             }
             if let Some(kafka) = command.kafka() {
-                kafka.connect().map_err(EarlyExit::Error)?;
+                kafka.connect()?;
             }
             match &mut *command {
                 Command::Produce(produce) => produce.check()?,
@@ -204,7 +207,7 @@ fn read(mut args: Vec<OsString>) -> Result<Command, EarlyExit> {
             }
             Ok(*command)
         }
-        Invocation::Print(info) => Err(info.run(definition, &matches, &merged)),
+        Invocation::Print(command) => Err(command.run(definition, &matches, &merged)),
     }
 }
 
@@ -213,8 +216,8 @@ fn parse(definition: &clap::Command, merged: &MergedArgs) -> Result<(Cli, ArgMat
     Ok((Cli::from_arg_matches(&matches)?, matches))
 }
 
-/// For `config check`: clap stops at the first invalid variable, so each is recorded in the faults of `merged` and removed, until
-/// clap accepts the rest.
+/// Parses for `config check`. clap stops at the first invalid variable, so this records and removes one error at a time
+/// until clap accepts the rest.
 fn parse_all(definition: &clap::Command, merged: &mut MergedArgs) -> Result<(Cli, ArgMatches), EarlyExit> {
     let mut definition = definition.clone();
     loop {
@@ -222,14 +225,14 @@ fn parse_all(definition: &clap::Command, merged: &mut MergedArgs) -> Result<(Cli
             Ok(parsed) => return Ok(parsed),
             Err(error) => error,
         };
-        let stop = EarlyExit::from_clap(&error, &definition, merged);
-        if let EarlyExit::Error(line) = &stop {
-            merged.faults.push(line.clone());
+        let exit = EarlyExit::from_clap(&error, &definition, merged);
+        if let EarlyExit::Error(line) = &exit {
+            merged.errors.push(line.clone());
         }
         let Some(id) = exit::invalid_variable(&error, &definition, merged) else {
-            return Err(match stop {
-                EarlyExit::Output(_) => stop,
-                EarlyExit::Error(_) => EarlyExit::Error(merged.faults.join("\n")),
+            return Err(match exit {
+                EarlyExit::Output(_) => exit,
+                EarlyExit::Error(_) => EarlyExit::Error(merged.errors.join("\n")),
             });
         };
         let without = |check: clap::Command| check.mut_arg(id, |arg| arg.env(None::<&str>));
@@ -237,12 +240,12 @@ fn parse_all(definition: &clap::Command, merged: &mut MergedArgs) -> Result<(Cli
     }
 }
 
-/// The definition of all commands.
+/// Returns the definition of all commands.
 fn definition() -> clap::Command {
     print_command::hide_serve_settings(Cli::command())
 }
 
-/// Parses a command line, split at blanks.
+/// Parses a command line, which is split at blanks.
 #[cfg(test)]
 pub(crate) fn read_line(line: &str) -> Result<Command, EarlyExit> {
     read(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())

@@ -36,7 +36,7 @@ pub fn doctor(settings: &Doctor) -> ExitCode {
             let (timeout, produce_timeout) = (settings.timeout, settings.produce_timeout);
             kafka::doctor::examine(kafka, timeout, &settings.topics, produce_timeout, &mut note)
         }
-        DoctorTarget::DataDir(folder) => embedded::inspect(folder, &mut note),
+        DoctorTarget::DataDir(dir) => embedded::inspect(dir, &mut note),
     }
     let ok = findings.iter().all(|finding| finding.outcome != StepOutcome::Failed);
     if settings.json {

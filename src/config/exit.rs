@@ -1,4 +1,4 @@
-//! Ends the process before it runs a command: with help, other output, or an error.
+//! The early end of a process that runs no command but prints help, other output, or an error.
 
 use super::error_line::one_line;
 use super::merged_args::{MergedArgs, SettingSource};
@@ -7,25 +7,18 @@ use clap::{Arg, Command};
 use std::ffi::OsString;
 use std::fmt;
 
-/// Why no command runs.
+/// The text to print instead of running a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EarlyExit {
-    /// Help or other output, for standard output; exit code 0.
+    /// Help or other output, for standard output. The exit code is 0.
     Output(String),
-    /// One line for standard error with the given value, what is allowed, and the remedy; exit code 2. `curlew config check`
-    /// has one line per error.
+    /// One line for standard error with the value as given, the allowed values, and the remedy. The exit code is 2. For
+    /// `curlew config check`, one line per error.
     Error(String),
 }
 
 impl EarlyExit {
-    /// The text.
-    pub(super) fn lines(&self) -> &str {
-        match self {
-            Self::Output(text) | Self::Error(text) => text,
-        }
-    }
-
-    /// Joins clap's lines into one.
+    /// Turns help into output, and clap's error into one line with the source of the value.
     pub(super) fn from_clap(error: &clap::Error, definition: &Command, merged: &MergedArgs) -> Self {
         if matches!(
             error.kind(),
@@ -42,7 +35,7 @@ impl EarlyExit {
         Self::Error(line)
     }
 
-    /// The first error of a file and the number of further ones, which `curlew config check` prints.
+    /// Returns the first error of a file with the number of further ones, which `curlew config check` prints.
     pub(super) fn from_file_errors(first: &str, more: usize) -> Self {
         Self::Error(match more {
             0 => first.to_owned(),
@@ -51,7 +44,7 @@ impl EarlyExit {
     }
 }
 
-/// Returns the command that the arguments name, and its words, each followed by a blank.
+/// Returns the innermost command in the arguments, and its words, each followed by a blank.
 fn named_command<'a>(mut command: &'a Command, args: &[OsString]) -> (&'a Command, String) {
     let mut words = String::new();
     for arg in args.iter().skip(1) {

@@ -1,4 +1,4 @@
-//! Commands that only print: settings, shell completions, manual pages.
+//! Commands that only print: `config`, `completions`, `man`.
 
 use super::merged_args::{self, MergedArgs};
 use super::{EarlyExit, Serve, check, show};
@@ -50,7 +50,7 @@ pub fn hide_serve_settings(definition: clap::Command) -> clap::Command {
     definition.mut_subcommand("config", |config| config.mut_subcommand("check", hide).mut_subcommand("show", hide))
 }
 
-/// The definition for `-h`: without the variables, whose names follow from the flags.
+/// Returns the definition for `-h`, which omits the variables: their names follow from those of the flags.
 pub fn short_help(definition: clap::Command) -> clap::Command {
     definition.mut_args(|arg| arg.hide_env(true)).mut_subcommands(short_help)
 }

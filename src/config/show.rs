@@ -10,7 +10,7 @@ pub fn show(command: &Command, matches: &ArgMatches, merged: &MergedArgs) -> Str
     let mut out = String::from("# Settings of `curlew serve`: flag before environment before file before default.\n");
     let _ = match &file {
         Some(file) => writeln!(out, "# File: {file}"),
-        None => writeln!(out, "# File: none (./curlew.toml is not there and --config names none)"),
+        None => writeln!(out, "# File: none (./curlew.toml does not exist, and --config is not given)"),
     };
     let settings = || command.get_arguments().filter(|arg| arg.get_env().is_some() && arg.get_id() != "config");
     for heading in headings(settings()) {
@@ -59,12 +59,12 @@ fn line(arg: &Arg, matches: &ArgMatches, source: &str) -> String {
     format!("{name} = {written}  # {source}\n")
 }
 
-/// Secrets are the settings whose variables `--help` hides.
+/// Returns whether `--help` hides the value of the setting's variable, as it does for secrets.
 fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set()
 }
 
-/// Returns a value without its secret part, and a path as absolute, since the output may be stored in another folder.
+/// Returns a value without its secret part. Paths become absolute, since the output may be stored in another directory.
 fn public(arg: &Arg, value: &str) -> String {
     match std::path::absolute(value) {
         Ok(path) if is_path(arg) => path.display().to_string(),

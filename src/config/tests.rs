@@ -62,7 +62,7 @@ fn errors_are_one_line() {
 }
 
 #[test]
-fn without_kafka_topics_are_stored_in_a_folder() {
+fn without_kafka_topics_are_stored_in_a_directory() {
     let embedded = |line: &str| match read_line(line).unwrap() {
         Command::Serve(serve) if serve.kafka().is_none() => serve.embedded(),
         other => panic!("{other:?}"),
@@ -76,12 +76,12 @@ fn without_kafka_topics_are_stored_in_a_folder() {
 }
 
 #[test]
-fn a_token_is_never_shown() {
-    let way = consume("curlew consume t --token hush");
+fn a_token_is_never_printed() {
+    let settings = consume("curlew consume t --token hush");
     assert!(
-        matches!(way.target.selected(), ClientTarget::Bridge(BridgeArgs { token: Some(token), .. }) if token.reveal() == "hush")
+        matches!(settings.target.selected(), ClientTarget::Bridge(BridgeArgs { token: Some(token), .. }) if token.reveal() == "hush")
     );
-    assert!(!format!("{way:?}").contains("hush"), "{way:?}");
+    assert!(!format!("{settings:?}").contains("hush"), "{settings:?}");
     for url in ["http://ann:hush@box:8080", "http://hush@box", "https://ann:hush@box/x"] {
         let Err(EarlyExit::Error(said)) = read_line(&format!("curlew consume t --url {url}")) else { panic!("{url}") };
         assert!(!said.contains("hush") && said.contains("://***@box"), "{said}");
@@ -97,15 +97,16 @@ fn help_and_version_are_not_errors() {
 
 #[test]
 fn consume_reads_from_kafka_or_a_bridge() {
-    let via = consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
+    let settings =
+        consume("curlew consume a b --kafka k:1 --driver crate --from -15m --partition 3 --until-end --limit 5");
     assert!(
-        matches!(via.target.selected(), ClientTarget::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate)
+        matches!(settings.target.selected(), ClientTarget::Kafka(kafka) if kafka.brokers == ["k:1"] && kafka.driver == Driver::Crate)
     );
-    assert!(matches!(via.from, StartPosition::Time(_)));
-    assert_eq!((via.topics.len(), via.partitions, via.limit), (2, vec![3], NonZeroU64::new(5)));
+    assert!(matches!(settings.from, StartPosition::Time(_)));
+    assert_eq!((settings.topics.len(), settings.partitions, settings.limit), (2, vec![3], NonZeroU64::new(5)));
     let plain = consume("curlew consume a");
     let bridge = |line: &str| match consume(line).target.selected() {
-        ClientTarget::Bridge(at) => (at.url.to_string(), at.cacert.map(Path::to_owned)),
+        ClientTarget::Bridge(bridge) => (bridge.url.to_string(), bridge.cacert.map(Path::to_owned)),
         ClientTarget::Kafka(_) => panic!("{line}"),
     };
     assert_eq!(bridge("curlew consume a"), ("http://127.0.0.1:8080".to_owned(), None));

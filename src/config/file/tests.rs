@@ -84,29 +84,29 @@ proptest! {
 }
 
 /// A settings file that is removed with the test.
-struct Written(PathBuf);
+struct TempFile(PathBuf);
 
-impl Written {
+impl TempFile {
     fn new(text: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("curlew-config-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&folder).unwrap();
-        let path = folder.join("curlew.toml");
+        let dir = std::env::temp_dir().join(format!("curlew-config-{:016x}", fastrand::u64(..)));
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("curlew.toml");
         std::fs::write(&path, text).unwrap();
         Self(path)
     }
 }
 
-impl Drop for Written {
+impl Drop for TempFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
     }
 }
 
-/// Returns the output or the error, with FILE for the file's path and DIR for that of its folder.
+/// Returns the output or the error, with FILE in place of the path and DIR in place of its directory.
 fn said(line: &str, text: &str) -> Result<String, String> {
-    let file = Written::new(text);
-    let (path, folder) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
-    let plain = |said: String| said.replace(path, "FILE").replace(folder, "DIR");
+    let file = TempFile::new(text);
+    let (path, dir) = (file.0.to_str().unwrap(), file.0.parent().unwrap().to_str().unwrap());
+    let plain = |said: String| said.replace(path, "FILE").replace(dir, "DIR");
     match read_line(&line.replace("FILE", path)) {
         Err(EarlyExit::Output(said)) => Ok(plain(said)),
         Err(EarlyExit::Error(said)) => Err(plain(said)),
@@ -123,18 +123,18 @@ fn shown(arguments: &str, text: &str, name: &str) -> String {
 
 #[test]
 fn a_flag_overrides_the_file_and_the_file_overrides_the_default() {
-    let file = "max-streams = 7\ncors-source = [\"https://a\", \"https://b\"]\n";
+    let file = "max-streams = 7\ncors-origin = [\"https://a\", \"https://b\"]\n";
     assert_eq!(shown("", "", "max-streams"), "max-streams = 10000  # default");
     assert_eq!(shown("", file, "max-streams"), "max-streams = 7  # FILE:1");
     assert_eq!(shown("--max-streams 9", file, "max-streams"), "max-streams = 9  # flag");
-    assert_eq!(shown("", file, "cors-origin"), "cors-source = [\"https://a\", \"https://b\"]  # FILE:2");
-    assert_eq!(shown("--cors-origin https://c", file, "cors-origin"), "cors-source = [\"https://c\"]  # flag");
+    assert_eq!(shown("", file, "cors-origin"), "cors-origin = [\"https://a\", \"https://b\"]  # FILE:2");
+    assert_eq!(shown("--cors-origin https://c", file, "cors-origin"), "cors-origin = [\"https://c\"]  # flag");
     assert_eq!(shown("", file, "kafka"), "# kafka = []  # not set");
 }
 
 #[test]
 fn serve_uses_the_values_that_config_show_prints() {
-    let file = Written::new("kafka = \"a:1,b:2\"\nheartbeat = \"1s\"\nno-auto-create = true\nmax-body = 1000\n");
+    let file = TempFile::new("kafka = \"a:1,b:2\"\nheartbeat = \"1s\"\nno-auto-create = true\nmax-body = 1000\n");
     for line in ["curlew --config FILE", "curlew serve --config=FILE --kafka a:1 --kafka b:2"] {
         let line = line.replace("FILE", file.0.to_str().unwrap());
         let Ok(Command::Serve(serve)) = read_line(&line) else { panic!("{line}") };
@@ -149,7 +149,7 @@ fn serve_uses_the_values_that_config_show_prints() {
 fn errors_in_a_file_name_the_line() {
     let cases = [
         ("\nlisen = \"a\"", "FILE:2: lisen is not a setting; a similar one is listen; `curlew config show` lists all"),
-        ("CORS_ORIGIN = \"*\"", "FILE:1: CORS_ORIGIN is not a setting; a similar one is cors-source; "),
+        ("CORS_ORIGIN = \"*\"", "FILE:1: CORS_ORIGIN is not a setting; a similar one is cors-origin; "),
         ("xyzzy = 1", "FILE:1: xyzzy is not a setting; `curlew config show`"),
         ("config = \"other.toml\"", "FILE:1: config is not a setting"),
         ("topic = \"t\"", "FILE:1: topic is not a setting"),
@@ -158,7 +158,7 @@ fn errors_in_a_file_name_the_line() {
         ("no-auto-create = \"yes\"", "FILE:1: no-auto-create: give true or false"),
         ("max-streams = [1, 2]", "FILE:1: max-streams: give one value, not a list"),
         ("max-streams = true", "FILE:1: invalid value 'true' for '--max-streams <N>': give a number"),
-        ("cors-source = [\"https://a\", \"b\"]", "FILE:1: invalid value 'b' for '--cors-origin <ORIGIN>'"),
+        ("cors-origin = [\"https://a\", \"b\"]", "FILE:1: invalid value 'b' for '--cors-origin <ORIGIN>'"),
         ("[kafka]\na = 1", "FILE:1: kafka: settings are not grouped in [sections]"),
         (
             "xyzzy = 1\nb = 2",
@@ -185,7 +185,7 @@ fn an_invalid_flag_is_not_attributed_to_the_file() {
 
 #[test]
 fn consume_and_produce_use_their_settings_of_the_file() {
-    let file = Written::new("kafka = \"k:1\"\nmax-streams = 5\nlog-level = \"error\"\n");
+    let file = TempFile::new("kafka = \"k:1\"\nmax-streams = 5\nlog-level = \"error\"\n");
     let config = file.0.to_str().unwrap();
     let Ok(Command::Consume(consume)) = read_line(&format!("curlew consume t --config {config}")) else { panic!() };
     assert!(matches!(consume.target.selected(), ClientTarget::Kafka(kafka) if kafka.brokers == ["k:1"]));
@@ -198,7 +198,7 @@ fn consume_and_produce_use_their_settings_of_the_file() {
 }
 
 #[test]
-fn a_path_in_a_file_is_relative_to_its_folder() {
+fn a_path_in_a_file_is_relative_to_its_directory() {
     assert_eq!(shown("", "data = \"d\"", "data"), "data = \"DIR/d\"  # FILE:1");
     assert_eq!(shown("", "data = \"/d\"", "data"), "data = \"/d\"  # FILE:1");
     let here = std::path::absolute("d").unwrap();
@@ -207,14 +207,14 @@ fn a_path_in_a_file_is_relative_to_its_folder() {
 
 #[test]
 fn the_output_of_config_show_is_an_equivalent_file() {
-    let without_origins = |text: String| {
+    let without_sources = |text: String| {
         let lines = text.lines().filter(|line| !line.starts_with("# File"));
         lines.map(|line| line.rsplit_once("  # ").map_or(line, |(setting, _)| setting).to_owned()).collect::<Vec<_>>()
     };
     let first =
-        said("curlew config show --config FILE", "max-streams = 5\ncors-source = \"*\"\nkafka = \"a:1\"").unwrap();
+        said("curlew config show --config FILE", "max-streams = 5\ncors-origin = \"*\"\nkafka = \"a:1\"").unwrap();
     let second = said("curlew config show --config FILE", &first).unwrap();
-    assert_eq!(without_origins(first), without_origins(second));
+    assert_eq!(without_sources(first), without_sources(second));
 }
 
 /// A value of `arg` that is not its default, found by trying.
@@ -259,10 +259,10 @@ fn every_setting_of_serve_can_stand_in_the_file() {
         let value = another_value(serve, arg);
         let bare = matches!(arg.get_action(), clap::ArgAction::SetTrue) || value.parse::<i64>().is_ok();
         let text = if bare { format!("\n{name} = {value}") } else { format!("\n{name} = \"{value}\"") };
-        let file = Written::new(&text);
+        let file = TempFile::new(&text);
         let words = ["curlew", "config", "show", "--config", file.0.to_str().unwrap()].map(OsString::from);
         let merged = MergedArgs::new(&definition, words.to_vec());
-        assert!(merged.faults.is_empty(), "{:?}", merged.faults);
+        assert!(merged.errors.is_empty(), "{:?}", merged.errors);
         assert_eq!(merged.source(arg.get_id().as_str()), SettingSource::File(2), "{name}");
         let typed = merged.args[3].to_str().unwrap();
         let expected = match is_path(arg) {
@@ -293,7 +293,7 @@ fn config_check_finds_missing_and_invalid_files() {
     assert_eq!(fine, "FILE is fine: it sets 2 of the settings\n");
     let text = format!("max-streams = 5\ndata = {:?}\n", here.to_str().unwrap());
     let said = said("curlew config check --config FILE", &text).unwrap_err();
-    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is not a folder"), "{said}");
+    assert!(said.starts_with("FILE:2: data: ") && said.ends_with("is not a directory"), "{said}");
     // The file exists, but has other content.
     for (text, words) in [
         (format!("tls-cert = {here:?}\ntls-key = {here:?}\n"), "holds no certificates"),
