@@ -33,8 +33,8 @@ pub enum Start {
     Time(Timestamp),
     /// A cursor of the stream's topics and partitions.
     Cursor(Cursor),
-    /// Such a cursor that was at the end of the log a moment ago, so that the stream joins the live flow without reading
-    /// the log first.
+    /// A cursor of the stream that was at the end of the log a moment ago; the stream joins the live flow without
+    /// reading the log first.
     End(Cursor),
 }
 

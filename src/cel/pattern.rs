@@ -6,7 +6,8 @@ use regex_lite::{Regex, RegexBuilder};
 pub const MAX_BYTES: usize = 16 << 10;
 /// The smallest size that is assumed for a compiled pattern.
 const MIN_BYTES: usize = 512;
-/// Bytes of compiled pattern that count as one step for each byte of text. That makes a step about as long as others.
+/// Bytes of compiled pattern that count as one step for each byte of text. That makes these steps take about as long as
+/// others.
 const BYTES_A_STEP: usize = 128;
 
 /// A compiled pattern.

@@ -58,8 +58,8 @@ impl DiskSpace {
     }
 }
 
-/// Writes a file and removes it. Needed because a load balancer takes a bridge with a full disk out of service, and then no
-/// write comes that would detect free space.
+/// Tests for free space by writing and removing a file. Load balancers send no requests to a bridge with a full disk,
+/// so no regular write would detect free space.
 fn probe(folder: &Path) -> std::io::Result<()> {
     let path = folder.join("probe");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(super::data_dir::OWNER_ONLY).open(&path);

@@ -82,7 +82,8 @@ impl EmbeddedLog {
         lock(&self.topics)
     }
 
-    /// The right to change the log. After a failed write it opens the file again first, so that offsets follow the disk.
+    /// Locks the log for changes. After a failed write, reopens the file first, so that the offsets are those on the
+    /// disk.
     pub fn begin_write(&self) -> Result<WriteGuard<'_>, StoreError> {
         let writing = WriteGuard(self, self.lock_writes());
         if !self.store.is_open() {
@@ -270,7 +271,8 @@ fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlF
     Ok(ControlFlow::Continue(()))
 }
 
-/// Random, so that it never repeats, even where an older copy of the folder is restored, and above all of Kafka's.
+/// Returns a random epoch, so that no epoch repeats, even if an older copy of the directory is restored. It is larger
+/// than any of Kafka's, which have 31 bits.
 fn random_epoch() -> Epoch {
     fastrand::i64(1 << 31..1 << 47)
 }

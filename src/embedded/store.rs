@@ -67,8 +67,8 @@ impl BatchStore {
         self.set_database(None);
     }
 
-    /// Does `work` in a transaction, calls `before_sync`, and commits. After an error nothing of the transaction is stored,
-    /// or all of it, if only the end of the commit failed.
+    /// Runs `work` in a transaction, calls `before_sync`, and commits. After an error nothing of the transaction is
+    /// stored, or all of it if only the end of the commit failed.
     pub fn write(
         &self,
         work: impl FnOnce(&Changes) -> Result<(), redb::Error>,

@@ -173,7 +173,8 @@ impl PartitionLog {
         before.map_or(NO_EPOCH, |(epoch, _)| *epoch)
     }
 
-    /// Where this log diverges from one that was read up to `next`, whose last record was of `epoch`; `None` if it does not.
+    /// Returns where this log diverges from the log that a client has read up to `next`, whose last record has the
+    /// epoch `epoch`; `None` if the two agree.
     ///
     /// An unknown epoch is one of another copy of the folder. Up to which offset both copies agree is not known, so the
     /// divergence is at the start of the log: that may repeat records but never loses one.

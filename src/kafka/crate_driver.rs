@@ -38,7 +38,7 @@ use writer::CrateWriter;
 /// A cluster whose brokers speak the old protocol.
 pub struct CrateDriver {
     settings: WireSettings,
-    /// For metadata and offsets. Each reader and the writer have another client.
+    /// For metadata and offsets. Each reader and the writer have a separate client.
     client: Mutex<CrateClient>,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! - [`connection`]: opens a connection and sends requests; `frame`, `transport`, `tls_stream` and `socket` carry them,
 //!   `login` authenticates, [`schema`] validates responses, [`versions`] chooses request versions
-//! - [`errors`]: Kafka's error codes, by what can be done about them
+//! - [`errors`]: maps Kafka's error codes to the errors of [`broker`](crate::broker)
 //! - [`cluster`]: brokers, topics and leaders, shared by all threads; `auth_backoff` limits failing authentication
 //! - `fetch`, `offsets`: reading; `batch`, `legacy`, `compression`: decoding records
 //! - [`produce`]: writing; `delete`: deleting topics; [`configs`]: settings of brokers; `throttle`: quotas

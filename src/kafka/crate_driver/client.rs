@@ -24,7 +24,7 @@ pub enum CrateError {
     NotSent(BrokerError),
     /// The connection failed after the request was sent, so the broker may have processed it.
     Cut(BrokerError),
-    /// The broker error_for_code with an error, or nothing had to be sent.
+    /// The broker responded with an error, or nothing had to be sent.
     Answered(BrokerError),
 }
 

@@ -16,7 +16,7 @@ use kafka::error::KafkaCode;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// About how many records are taken from the queue at a time.
+/// The approximate number of records taken from the queue at a time.
 const BATCH: usize = 4096;
 /// The limit of bytes per partition and request. A broker rejects more than its `message.max.bytes`.
 const PARTITION_BYTES: usize = 512 << 10;

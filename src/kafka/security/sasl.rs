@@ -43,7 +43,7 @@ enum SaslStage {
     Token(Secret),
 }
 
-/// What the client does after a message from the broker.
+/// The client's next step in an exchange.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SaslStep {
     Send(Vec<u8>),

@@ -16,14 +16,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The longest wait for an authorization server. It delays only the connection attempt that needs the token.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the authorization server is not asked again after a failure.
+/// The minimum pause between requests to the authorization server after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The limit of a response and of a token file.
 const MAX_BYTES: u64 = 64 << 10;
 /// The part of a token's lifetime after which it is replaced (Kafka's `sasl.login.refresh.window.factor`).
 const REFRESH_AT: f64 = 0.8;
 
-/// Where tokens come from.
+/// The source of tokens.
 pub enum TokenSource {
     /// Read for each authentication.
     File(PathBuf),

@@ -45,8 +45,8 @@ pub struct DecodedBatches {
 /// Decodes the complete batches in `data` as a `read_committed` consumer that wants records at or after `from`. A
 /// truncated batch at the end is left to the next fetch.
 ///
-/// Fails with `Damaged` if the first batch is damaged, and with `NoMemory` if the budget does not suffice for it.
-/// After decoded batches, both end the read before the affected batch, and the next fetch meets them again.
+/// Fails with `Damaged` if the first batch is damaged, and with `NoMemory` if the budget does not suffice for it. If
+/// other batches were decoded before it, decoding stops there without an error, and the next fetch fails.
 pub fn read(
     data: &Bytes,
     from: Offset,

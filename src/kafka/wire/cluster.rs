@@ -28,9 +28,9 @@ pub struct ClusterClient {
     settings: WireSettings,
     /// Locked only to read and update, never during a request.
     view: Mutex<View>,
-    /// Locked during a metadata request: one at a time, on connections that are kept.
+    /// Locked during a metadata request, so that only one runs at a time.
     connections: Mutex<MetadataConnections>,
-    /// As last reported by the producer.
+    /// The producer's last report.
     backlogs: Mutex<Backlogs>,
     auth_backoff: AuthBackoff,
     opened: AtomicU64,
@@ -42,18 +42,18 @@ struct View {
     brokers: HashMap<NodeId, Arc<str>>,
     /// Known topics that exist.
     topics: HashMap<TopicName, Arc<TopicInfo>>,
-    /// Of the broker that responded last.
+    /// The API versions of the broker that responded last.
     versions: Option<Arc<ApiVersions>>,
     outage: Option<ClusterOutage>,
     outdated: OutdatedBrokers,
     identities: Identities,
 }
 
-/// Since when, and why, no broker has responded.
+/// A period in which no broker responds, and the reason.
 struct ClusterOutage {
     since: Instant,
     last_attempt: Instant,
-    /// No further attempt before this time; callers get `why`.
+    /// Before this time no further attempt is made, and callers get `why`.
     retry_at: Instant,
     why: BrokerError,
     backoff: Backoff,
@@ -101,7 +101,7 @@ impl ClusterClient {
         versions.ok_or_else(|| BrokerError::Unavailable("no broker has reported its API versions yet".to_owned()))
     }
 
-    /// Adds the principal that access rules know the client by to an authorization error.
+    /// Adds the client's principal to an authorization error.
     pub fn with_principal(&self, error: BrokerError) -> BrokerError {
         match error {
             BrokerError::Denied(denial) => {
@@ -133,7 +133,7 @@ impl ClusterClient {
         address.ok_or_else(|| BrokerError::StaleMetadata(format!("broker {node} is not part of the cluster now")))
     }
 
-    /// Any broker other than `node`.
+    /// A random broker other than `node`.
     pub fn other_broker(&self, node: NodeId) -> Option<NodeId> {
         let others: Vec<NodeId> = self.view().brokers.keys().copied().filter(|other| *other != node).collect();
         fastrand::choice(others)
@@ -171,7 +171,7 @@ impl ClusterClient {
         })
     }
 
-    /// Callers soon after a failure, or that waited while it happened, get its reason at once.
+    /// Fails with the reason of the last failure if that happened a moment ago, or while the caller waited.
     fn fail_fast(&self, arrived: Instant) -> Result<(), BrokerError> {
         match &self.view().outage {
             Some(outage) if outage.last_attempt >= arrived || Instant::now() < outage.retry_at => {

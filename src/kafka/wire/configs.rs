@@ -19,8 +19,8 @@ const VERSION: i16 = 4;
 /// Kafka's ConfigResource type.
 const BROKER: i8 = 4;
 
-/// Returns the values of the settings `names` of broker `node`, to which `connection` leads, without those that it
-/// does not know. Needs DescribeConfigs on the cluster; otherwise fails with `Denied`.
+/// Returns the settings `names` of broker `node`, which must be the peer of `connection`. Settings that the broker does
+/// not know are missing. Fails with `Denied` without DescribeConfigs on the cluster.
 pub fn describe_broker(
     connection: &mut BrokerConnection,
     node: NodeId,

@@ -29,14 +29,14 @@ pub struct BrokerConnection {
     sender: FrameSender,
     receiver: FrameReceiver,
     login: Authentication,
-    /// For each authentication, at the beginning and later.
+    /// The timeout of each authentication, of the first one and of later ones.
     login_timeout: Duration,
     throttled: ThrottleTime,
-    /// Until then the broker does not read from this connection (KIP-219).
+    /// The broker does not read from this connection before this time (KIP-219).
     throttled_until: Option<Instant>,
 }
 
-/// How far [`BrokerConnection::open`] has come.
+/// A stage that [`BrokerConnection::open`] has completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeStage {
     /// TCP is connected, and the TLS handshake is complete if TLS is configured.
@@ -115,7 +115,7 @@ impl BrokerConnection {
         self.sender.version_for::<Q>(at_most)
     }
 
-    /// Sends a request and waits for its response. Waits before that while the broker throttles this connection, and
+    /// Sends a request and waits for its response. First waits while the broker throttles this connection, and
     /// authenticates again if the session is about to expire.
     pub fn call<Q: ApiRequest>(
         &mut self,

@@ -11,8 +11,8 @@ use kafka_protocol::protocol::StrBytes;
 /// Version 5 added error messages; version 6 moved topic names to another field.
 const VERSION: i16 = 6;
 
-/// Asks the controller. (With KRaft every broker forwards the request; with ZooKeeper only the controller accepts
-/// it.)
+/// Deletes `topic`. The request goes to the controller, because with ZooKeeper no other broker accepts it. (With KRaft,
+/// brokers forward it.)
 pub fn delete_topic(cluster: &ClusterClient, topic: &TopicName) -> Result<(), BrokerError> {
     let mut connection = cluster.connect(cluster.controller()?)?;
     let version = connection.version_for::<DeleteTopicsRequest>(VERSION)?;

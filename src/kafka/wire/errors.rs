@@ -1,10 +1,10 @@
-//! Maps Kafka's error codes to errors by what can be done about them.
+//! Maps Kafka's error codes to [`BrokerError`], whose variants say what a caller can do.
 
 use crate::broker::{BrokerError, Denial, Operation};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::error::ResponseError as Kafka;
 
-/// What a request was about when the broker answered with an error code.
+/// The subject of a request, which the error for its response names.
 #[derive(Debug, Clone, Copy)]
 pub enum ErrorContext<'a> {
     Cluster,
@@ -21,7 +21,7 @@ impl<'a> ErrorContext<'a> {
         }
     }
 
-    /// The principal is filled in by the caller that knows it.
+    /// Leaves the principal empty; [`with_principal`](super::cluster::ClusterClient::with_principal) adds it.
     fn denial(self, words: String) -> Denial {
         let (topic, operation) = match self {
             Self::Cluster => return Denial::Other(words),

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 pub struct LeaderReader {
     cluster: Arc<ClusterClient>,
     leader: NodeId,
-    /// Budget for the bytes that are read.
+    /// The memory budget for responses.
     memory: Arc<Share>,
     live: Option<BrokerConnection>,
     session: FetchSession,
@@ -60,8 +60,8 @@ impl LeaderReader {
         let version = connection.version_for::<FetchRequest>(at_most)?;
         let truncated = self.ends.check(connection, positions, version, self.cluster.settings().request_timeout)?;
         if !truncated.is_empty() {
-            // The other partitions are fetched all the same: a partition that is left out would look like one without
-            // new records. This request does not wait, which keeps it out of the session.
+            // The other partitions are fetched anyway, because a missing partition would look like one without new
+            // records. This request does not wait, which keeps it out of the session.
             let is_whole = |position: &&FetchPosition| {
                 truncated.iter().all(|t| (&t.topic, t.partition) != (&position.topic, position.partition))
             };
@@ -150,9 +150,9 @@ struct VersionedResponse {
 }
 
 impl PartitionReader for LeaderReader {
-    /// Returns at once and empty after an interrupt, also one that came before the call.
+    /// Returns an empty list at once after an interrupt, even if it came before the call.
     fn fetch(&mut self, positions: &[FetchPosition], limits: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
-        // Without budget for the largest response (apart from a single larger batch) it would be read in vain.
+        // Without budget for a response of `max_bytes`, the response would be read only to be discarded.
         if !self.memory.has_free(limits.max_bytes.min(self.memory.largest())) {
             return Err(BrokerError::BudgetUsedUp);
         }
@@ -220,7 +220,8 @@ impl Interrupt {
         drop(self.changed.wait_timeout_while(self.lock(), left, waits));
     }
 
-    /// From here on an interrupt closes `connection`. `Yes`: an interrupt came before, and nothing has started.
+    /// Registers `connection`, which an interrupt then closes. Returns `Yes` if an interrupt came before; then nothing
+    /// is registered.
     fn begin(&self, connection: Interrupter) -> Interrupted {
         let mut waiting = self.lock();
         let interrupted = std::mem::take(&mut waiting.interrupted);
@@ -228,7 +229,7 @@ impl Interrupt {
         interrupted
     }
 
-    /// Whether an interrupt came since `begin`.
+    /// Returns whether an interrupt came since `begin`.
     fn end(&self) -> Interrupted {
         let mut waiting = self.lock();
         waiting.connection = None;

@@ -35,7 +35,7 @@ pub struct FrameReceiver {
     hint: Option<&'static str>,
 }
 
-/// A request that was sent: what is needed to read its response.
+/// A request in flight: the data needed to read its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InFlight {
     correlation: i32,
@@ -198,7 +198,7 @@ impl FrameReceiver {
         BrokerError::Corrupt(format!("{} {what}", self.address))
     }
 
-    /// Explains an impossible length: the first bytes of TLS and HTTP servers show what is listening.
+    /// Diagnoses an impossible length: the first bytes identify TLS and HTTP servers.
     fn not_a_length(&self, head: [u8; 4]) -> BrokerError {
         match &head {
             [0x15, 3, ..] => BrokerError::Untrusted(format!(

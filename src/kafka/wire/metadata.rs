@@ -43,7 +43,7 @@ pub fn addresses(answer: &MetadataResponse) -> HashMap<NodeId, Arc<str>> {
     answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect()
 }
 
-/// Topics by name, without internal ones and those that cannot be read now.
+/// The topics of a response, sorted by name, without internal topics and topics with an error.
 pub fn listed_topics(answer: &MetadataResponse) -> Vec<TopicInfo> {
     let of = |topic: &MetadataResponseTopic| {
         let name = TopicName::new(topic.name.as_ref()?).ok()?;
@@ -83,9 +83,9 @@ fn topic_info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInf
     Ok(TopicInfo { name, id: Some(topic.topic_id).filter(|id| !id.is_nil()), partitions })
 }
 
-/// Keeps leaders that are newer than in a response (KIP-320): a broker that lags behind may name an earlier leader.
-/// For the same topic id the later leader epoch wins, and partitions are only ever added. Returns the first partition
-/// for which `fresh` was outdated.
+/// Replaces leaders in `fresh` by newer ones from `before` (KIP-320), because a broker that lags behind may name a
+/// former leader. For the same topic id the later leader epoch wins, and partitions are only ever added. Returns the
+/// first partition for which `fresh` was outdated.
 pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<TopicPartition> {
     if fresh.id.is_none() || fresh.id != before.id {
         return None;

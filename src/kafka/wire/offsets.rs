@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The newest version with meaning for a client without tiered storage.
+/// Later versions only concern tiered storage (KIP-405).
 const VERSION: i16 = 7;
 /// How long to wait for an election or a restart.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const EARLIEST: i64 = -2;
 /// The offset or epoch in a response without a match.
 const NOT_FOUND: i64 = -1;
 
-/// What to find for each partition.
+/// The detail to find for each partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetDetail {
     /// The offset only.

@@ -1,4 +1,4 @@
-//! TCP with deadlines, and the meaning of its errors.
+//! TCP connections with deadlines.
 
 use crate::broker::BrokerError;
 use crate::kafka::security::explain;

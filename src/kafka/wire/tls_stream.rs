@@ -100,7 +100,7 @@ impl TlsStream {
 }
 
 impl EncryptedInput {
-    /// Decrypts what has arrived; returns `false` if there is nothing.
+    /// Decrypts the bytes that have arrived. Returns `false` if there are no such bytes.
     fn open(&mut self, session: &mut ClientConnection) -> io::Result<bool> {
         let mut rest = self.bytes.get(self.filled.clone()).unwrap_or_default();
         if rest.is_empty() {

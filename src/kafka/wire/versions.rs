@@ -65,8 +65,8 @@ impl ApiVersions {
         Ok(both.max)
     }
 
-    /// Returns what the broker can store. Record batches, with headers and timestamps, came with Fetch 4, which this
-    /// client requires anyway.
+    /// Returns the capabilities of the broker. Record batches, with headers and timestamps, came with Fetch 4, which
+    /// this client requires anyway.
     pub fn capabilities(&self) -> Capabilities {
         let idempotence = if self.range(ApiKey::InitProducerId).is_some() { Support::Yes } else { Support::No };
         Capabilities { headers: Support::Yes, timestamps: Support::Yes, idempotence }

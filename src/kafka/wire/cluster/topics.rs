@@ -1,8 +1,8 @@
 //! Topic metadata, combined from the responses of several brokers.
 //!
-//! A broker that lags behind, or is cut off from the controllers, may not know every topic, and nothing in its
-//! response says so. A topic is therefore missing only if two brokers say so, and stays known until then. A new topic
-//! is looked up twice as well: later responses are compared with the cached one, the first cannot be.
+//! A broker that lags behind, or is cut off from the controllers, may not know every topic, and nothing in its response
+//! says so. A topic is therefore missing only if two brokers say so, and stays known until then. A new topic is
+//! confirmed by a second broker as well, because there is no cached response to compare the first one with.
 
 use super::identity::{AnswerSource, IdentityVerdict};
 use super::rotation::{AddressKind, BrokerTurn, MetadataReply};
@@ -15,10 +15,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Brokers that must agree that a topic is missing, if there are that many.
+/// The number of brokers that must report a topic as missing, or all brokers if there are fewer.
 const QUORUM: usize = 2;
 
-/// Brokers asked about a topic in doubt: one behind a shared address, and two more.
+/// The maximum number of brokers asked about a doubtful topic: one behind a shared address, and two more.
 const MAX_QUERIED: usize = 3;
 
 /// Whether a result needs confirmation by another broker.
@@ -33,7 +33,7 @@ pub(super) struct TopicLookup<'a> {
     name: &'a TopicName,
     pub(super) result: Result<TopicInfo, BrokerError>,
     pub(super) certainty: Certainty,
-    /// Brokers that do not know it.
+    /// The number of brokers that do not know the topic.
     unknown_to: usize,
 }
 
@@ -59,8 +59,8 @@ impl<'a> TopicLookup<'a> {
 }
 
 impl ClusterClient {
-    /// All topics except internal ones, by name, fresh from a broker. If the response contradicts the cache, other
-    /// brokers are asked.
+    /// Fetches all topics except internal ones, sorted by name. If the response contradicts the cache, other brokers
+    /// are asked.
     pub fn list_topics(&self) -> Result<Vec<TopicInfo>, BrokerError> {
         let MetadataReply { answer, address, .. } =
             self.request_metadata(&metadata::all_topics_request(), BrokerTurn::Last)?;
@@ -91,7 +91,8 @@ impl ClusterClient {
         Ok(topics.into_values().collect())
     }
 
-    /// One result for each of `topics`, in order, fresh from brokers; cached for [`cached`](Self::cached).
+    /// Fetches `topics` from brokers, with one result for each, in order. The results are cached for
+    /// [`cached`](Self::cached).
     pub fn topics(
         &self,
         topics: &[TopicName],
@@ -120,7 +121,7 @@ impl ClusterClient {
         Ok(lookups.into_iter().map(TopicLookup::into_result).collect())
     }
 
-    /// Fresh metadata of a topic.
+    /// Fetches the metadata of a topic.
     pub fn refresh(&self, topic: &TopicName, auto_create: AutoCreate) -> Result<Arc<TopicInfo>, BrokerError> {
         let mut found = self.topics(std::slice::from_ref(topic), auto_create)?;
         found.pop().unwrap_or_else(|| Err(BrokerError::UnknownTopic(topic.clone()))).map(Arc::new)
@@ -199,8 +200,8 @@ fn does_not_know_the_cluster(address: &str) -> BrokerError {
     BrokerError::StaleMetadata(format!("{address} does not know the cluster yet"))
 }
 
-/// Topics for which a list of all topics contradicts the cache: they are absent, have another id, or were deleted.
-/// Replaces leaders that are older than the cached ones.
+/// Returns the topics for which a list of all topics contradicts the cache: they are absent, have another id, or were
+/// deleted. Replaces leaders in `listed` that are older than the cached ones.
 fn doubtful(view: &View, answer: &MetadataResponse, listed: &mut [TopicInfo]) -> Vec<TopicName> {
     let told: HashSet<&str> = answer.topics.iter().filter_map(|topic| Some(topic.name.as_ref()?.as_str())).collect();
     let mut doubtful: Vec<_> = view.topics.keys().filter(|name| !told.contains(name.as_str())).cloned().collect();

@@ -24,7 +24,7 @@ const CONSUMER: i32 = -1;
 /// Limit of remembered responses.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// An epoch as an int32 of the protocol; -1 where unknown.
+/// Converts an epoch to an int32 of the protocol; -1 stands for an unknown one.
 pub fn wire_epoch(epoch: Epoch) -> i32 {
     i32::try_from(epoch).unwrap_or(-1)
 }
@@ -41,12 +41,12 @@ pub fn check_divergence(position: &FetchPosition, diverging: &EpochEndOffset) ->
     }
 }
 
-/// `epoch` is the largest epoch of the log up to the requested one, and ends at offset `end`. Every error is a step
-/// back in the offset or the epoch, so the next request differs.
+/// Compares the position with the log. `epoch` is the largest epoch of the log up to the requested one, and ends at
+/// offset `end`. Every error moves back in the offset or the epoch, so the next request differs.
 fn judge(position: &FetchPosition, epoch: Epoch, end: Offset) -> Result<(), BrokerError> {
     let place = topic_partition(position);
     if epoch < 0 || end < 0 {
-        // The leader does not know any epoch so late: its log is a different one.
+        // The leader has no epoch up to the requested one, so its log is a different one.
         return Err(BrokerError::Truncated { place, end: 0, epoch: NO_EPOCH });
     }
     if epoch > position.last_epoch {
@@ -97,7 +97,7 @@ impl EpochEnds {
         self.ask(connection, positions.iter().filter(doubtful), timeout)
     }
 
-    /// Turns `OffsetOutOfRange` into `Truncated` where that is the cause: a leader that does not know the epoch
+    /// Replaces `OffsetOutOfRange` by `Truncated` if the log was truncated: a leader that does not know the epoch
     /// reports any offset as out of range.
     pub fn explain(
         &mut self,
@@ -147,7 +147,8 @@ impl EpochEnds {
             for position in unknown {
                 match end_of(&answer, position) {
                     Ok(end) => drop(self.0.insert(key(position), end)),
-                    // Before v3 only brokers are allowed to send it.
+                    // Before v3 OffsetForLeaderEpoch requires ClusterAction, which clients lack, so the check is
+                    // skipped.
                     Err(BrokerError::Denied(_)) => {}
                     Err(error) => failed.push(fetched(position, error)),
                 }

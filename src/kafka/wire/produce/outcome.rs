@@ -15,7 +15,7 @@ pub enum LeaderCheck {
     Doubtful,
 }
 
-/// Settles a written batch; otherwise returns what to do about it.
+/// Returns the outcome of a batch, and settles its records if they were written.
 pub fn judge(
     answer: &PartitionProduceResponse,
     topic_partition: &TopicPartition,
@@ -63,7 +63,7 @@ pub fn judge(
     (verdict, leader)
 }
 
-/// KIP-467: the invalid records, where the broker (Kafka 2.4 and later) names them.
+/// Returns the invalid records if the broker (Kafka 2.4 and later) names them (KIP-467).
 fn faulty(answer: &PartitionProduceResponse, topic_partition: &TopicPartition) -> Vec<(usize, BrokerError)> {
     let named = answer.record_errors.iter().filter_map(|e| {
         let why = e.batch_index_error_message.as_deref().or(answer.error_message.as_deref());

@@ -1,4 +1,4 @@
-//! What the outcome of a batch means for it and for later ones.
+//! Applies the outcome of a batch to the queue.
 
 use super::{BatchOutcome, BatchStage, Order, PartitionQueue, ProducerReset, sequence_after};
 use crate::broker::{BrokerError, WriteState};

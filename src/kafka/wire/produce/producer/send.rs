@@ -1,4 +1,4 @@
-//! Which requests can be sent now, to which broker, and when to check again.
+//! Decides which requests to send now, to which broker, and when to check again.
 
 use super::{Producer, ProducerId, ProducerPause, TICK};
 use crate::broker::{Acks, BrokerError, NodeId, Remedy};
@@ -67,7 +67,7 @@ impl Producer<'_, '_> {
         self.round_start = QueueId(self.round_start.0.wrapping_add(1) % self.queues.len().max(1));
     }
 
-    /// Returns whether requests can be sent to `node`; starts to connect where that is due.
+    /// Returns whether requests can be sent to `node`. Starts to connect if that is due.
     fn ensure_connected(&mut self, node: NodeId, now: Instant) -> bool {
         let Some(state) = self.brokers.get_mut(&node) else { return false };
         if let ConnectionState::Up(connection) = &state.connection
