@@ -3,13 +3,21 @@
 //! `hub` and `http` know only these traits; `kafka` and `embedded` implement them.
 
 mod backlog;
+mod cause;
 mod denial;
 pub mod diagnosis;
+mod error_response;
 mod failure;
+mod limits;
+mod staleness;
 
 pub use backlog::{Backlog, Backlogs, UNREADY_AFTER, UNWRITABLE_AFTER};
+pub use cause::Cause;
 pub use denial::{Denial, Operation, kafka_acls};
-pub use failure::{BrokerError, Remedy, WriteState};
+pub use error_response::{ErrorResponse, ErrorSubject};
+pub use failure::{BrokerError, Remedy, Setting, WriteState};
+pub use limits::{MemorySubject, OverBudget, TooLarge, Unwritable};
+pub use staleness::Staleness;
 
 pub use crate::record::TopicId;
 
@@ -261,6 +269,7 @@ pub struct RecordLocation {
     pub offset: Option<Offset>,
 }
 
+/// The outcome of one record.
 pub type DeliveryResult = Result<RecordLocation, BrokerError>;
 
 /// Collects one outcome for each record of a submission, and delivers them together when the last one arrives. Cheap to
@@ -332,6 +341,6 @@ impl Drop for Collector {
 
 impl fmt::Debug for DeliveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Receipts({} missing)", self.0.lock().missing)
+        write!(f, "DeliveryReport({} missing)", self.0.lock().missing)
     }
 }

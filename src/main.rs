@@ -183,7 +183,11 @@ async fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, String> {
     }
     let embedded = settings.embedded();
     let opened = tokio::task::spawn_blocking(|| Embedded::open(embedded)).await;
-    Ok(Arc::new(opened.map_err(|e| format!("cannot open the data: {e}"))??))
+    let opened = opened.map_err(|e| format!("cannot open the data: {e}"))?;
+    Ok(Arc::new(opened.map_err(|error| match error.concerns_directory() {
+        true => format!("{error}; choose another with --data"),
+        false => error.to_string(),
+    })?))
 }
 
 fn describe_topics(settings: &Serve) -> String {

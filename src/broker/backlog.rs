@@ -1,6 +1,6 @@
 //! Records that wait to be written, and partitions that are not writable.
 
-use super::BrokerError;
+use super::{BrokerError, Unwritable};
 use crate::record::TopicName;
 use std::time::{Duration, Instant};
 
@@ -49,17 +49,12 @@ impl Backlogs {
             return Ok(());
         }
         let unwritable = || self.topics.iter().filter(|topic| topic.unwritable > 0);
-        let partitions: usize = unwritable().map(|topic| topic.unwritable).sum();
-        let mut names: Vec<&str> = unwritable().map(|topic| topic.topic.as_str()).take(MAX_NAMED).collect();
-        if unwritable().count() > MAX_NAMED {
-            names.push("…");
-        }
-        Err(BrokerError::Unwritable(format!(
-            "{partitions} partitions of {} have waiting records, and none was acknowledged for {} s (too few in-sync \
-             replicas, no leader, or a leader cut off from its followers)",
-            names.join(", "),
-            stuck.as_secs()
-        )))
+        Err(BrokerError::Unwritable(Unwritable {
+            partitions: unwritable().map(|topic| topic.unwritable).sum(),
+            topics: unwritable().map(|topic| topic.topic.clone()).take(MAX_NAMED).collect(),
+            more_topics: unwritable().count().saturating_sub(MAX_NAMED),
+            stuck_for: stuck,
+        }))
     }
 }
 

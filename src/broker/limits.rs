@@ -19,7 +19,9 @@ pub enum TooLarge {
         limit: usize,
     },
     /// The record does not fit in any request of the producer.
-    #[error("the record takes {bytes} bytes, and the bridge sends at most {limit} in a request to Kafka (max.request.size)")]
+    #[error(
+        "the record takes {bytes} bytes, and the bridge sends at most {limit} in a request to Kafka (max.request.size)"
+    )]
     Request {
         /// An upper bound of the size in a batch with no other record.
         bytes: usize,

@@ -1,7 +1,7 @@
 //! The reasons for which metadata is known to be outdated.
 
-use super::error_response::ErrorResponse;
 use super::NodeId;
+use super::error_response::ErrorResponse;
 use crate::record::{TopicName, TopicPartition};
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use super::Properties;
 use super::jaas::{self, JaasEntry};
 use crate::kafka::security::{Sasl, ScramAccount, ScramHash, TokenCache, TokenClient, TokenSource};
 use crate::secret::Secret;
-use crate::tls::{Trust, trust_anchors};
+use crate::tls::{Trust, trust_anchors, ureq_config};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -140,9 +140,10 @@ impl Endpoint {
                 let secret = needed(option(self.secret, "clientSecret"), "clientSecret")?;
                 let scope = option(self.scope, "scope");
                 let given = matches!(trust, Trust::Given(_)).then(|| trust_anchors(trust)).unwrap_or_default();
-                let roots =
-                    if url.starts_with("https://") { [given, trust_anchors(Trust::System)].concat() } else { given };
-                TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, &roots)?))
+                let anchors = || [given, trust_anchors(Trust::System)].concat();
+                let tls = url.starts_with("https://").then(|| ureq_config(&anchors()).map_err(|e| e.to_string()));
+                let client = TokenClient::new(url, (id, Secret::new(secret)), scope, tls.transpose()?);
+                TokenSource::Endpoint(Box::new(client))
             }
             None => {
                 return Err(format!(

@@ -46,13 +46,13 @@ pub fn find_gap(
             };
             (place, Loss { to, reason, end: end.next })
         }
-        BrokerError::Truncated { place, end, epoch } if end >= from => {
+        BrokerError::Truncated { partition: place, end, epoch } if end >= from => {
             // Each request names an earlier epoch than the one before, so this ends, at the latest with NO_EPOCH.
             if epoch >= want.last_epoch {
                 let FetchPosition { last_epoch, .. } = want;
                 let why =
                     format!("{place}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence");
-                return Err(BrokerError::Corrupt(why));
+                return Err(BrokerError::Corrupt(why.into()));
             }
             match record_before(reader, want)? {
                 Before::Unknown => return Ok(LogChange::InRange),
@@ -73,7 +73,7 @@ pub fn find_gap(
         // records from there to `end` are not delivered. One epoch per position cannot distinguish this from one election after
         // which the leader has no record of the epoch that was read. Reading the earlier epoch again would be safe, but would
         // repeat up to the entire log after each such election. Kafka's Java consumer continues at `end` too.
-        BrokerError::Truncated { place, end, epoch } => {
+        BrokerError::Truncated { partition: place, end, epoch } => {
             let (_, log_end) = ends(broker, &place)?;
             (place, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
         }

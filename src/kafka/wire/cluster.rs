@@ -11,7 +11,7 @@ use super::connection::BrokerConnection;
 use super::metadata;
 use super::settings::WireSettings;
 use super::versions::ApiVersions;
-use crate::broker::{Backlogs, BrokerError, ConnectionCounts, NodeId, TopicInfo};
+use crate::broker::{Backlogs, BrokerError, Cause, ConnectionCounts, NodeId, Staleness, TopicInfo};
 use crate::record::TopicName;
 use crate::sync::backoff::Backoff;
 use crate::sync::lock;
@@ -98,7 +98,7 @@ impl ClusterClient {
         }
         self.ping()?;
         let versions = self.view().versions.clone();
-        versions.ok_or_else(|| BrokerError::Unavailable("no broker has reported its API versions yet".to_owned()))
+        versions.ok_or_else(|| BrokerError::Unavailable(NoBroker::default().into()))
     }
 
     /// Adds the client's principal to an authorization error.
@@ -119,8 +119,7 @@ impl ClusterClient {
     /// The controller, which handles changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
         let controller = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.answer.controller_id.0;
-        let none = || BrokerError::StaleMetadata("the cluster has no controller now".to_owned());
-        Some(controller).filter(|node| *node >= 0).ok_or_else(none)
+        Some(controller).filter(|node| *node >= 0).ok_or(Staleness::NoController.into())
     }
 
     /// `host:port` of a broker, from the cache or from fresh metadata.
@@ -130,7 +129,7 @@ impl ClusterClient {
         }
         self.ping()?;
         let address = self.view().brokers.get(&node).cloned();
-        address.ok_or_else(|| BrokerError::StaleMetadata(format!("broker {node} is not part of the cluster now")))
+        address.ok_or(Staleness::UnknownBroker(node).into())
     }
 
     /// A random broker other than `node`.
@@ -204,27 +203,47 @@ impl ClusterClient {
     }
 }
 
+/// No broker responds.
+#[derive(Debug, Default, thiserror::Error)]
+#[error("{}", self.reasons())]
+pub struct NoBroker {
+    /// The error of each attempt, in order.
+    pub failures: Vec<BrokerError>,
+}
+
+impl NoBroker {
+    /// The distinct reasons, separated by semicolons.
+    fn reasons(&self) -> String {
+        let mut reasons: Vec<String> = Vec::new();
+        for failure in &self.failures {
+            let reason = match failure {
+                BrokerError::Unavailable(why) => why.to_string(),
+                other => other.to_string(),
+            };
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        if reasons.is_empty() { "no bootstrap broker is configured".to_owned() } else { reasons.join("; ") }
+    }
+}
+
+impl From<NoBroker> for Cause {
+    fn from(error: NoBroker) -> Self {
+        Self::new(error)
+    }
+}
+
 /// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, as the cluster may come back.
-fn combine_errors(failures: Vec<BrokerError>) -> BrokerError {
-    let mut reasons: Vec<String> = Vec::new();
-    for failure in &failures {
-        let reason = match failure {
-            BrokerError::Unavailable(why) => why.clone(),
-            other => other.to_string(),
-        };
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
+fn combine_errors(mut failures: Vec<BrokerError>) -> BrokerError {
+    let is_reachable = failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)));
+    match failures.pop() {
+        Some(last) if is_reachable => last,
+        last => {
+            failures.extend(last);
+            BrokerError::Unavailable(NoBroker { failures }.into())
         }
     }
-    if failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)))
-        && let Some(last) = failures.into_iter().next_back()
-    {
-        return last;
-    }
-    if reasons.is_empty() {
-        reasons.push("no bootstrap broker is configured".to_owned());
-    }
-    BrokerError::Unavailable(reasons.join("; "))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::connection::BrokerConnection;
 use super::errors::{self, ErrorContext};
+use super::invalid_response::ResponseFault;
 use crate::broker::{BrokerError, NodeId};
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -36,7 +37,7 @@ pub fn describe_broker(
     let version = connection.version_for::<DescribeConfigsRequest>(VERSION)?;
     let answer = connection.call(&request, version, timeout)?;
     let result = answer.results.into_iter().next();
-    let result = result.ok_or_else(|| BrokerError::Corrupt("a response about no broker".to_owned()))?;
+    let result = result.ok_or_else(|| connection.invalid_response(ResponseFault::Missing("broker")))?;
     errors::check(result.error_code, ErrorContext::Cluster, result.error_message.as_deref())?;
     let configs = result.configs.into_iter();
     Ok(configs.filter_map(|config| Some((config.name.to_string(), config.value?.to_string()))).collect())

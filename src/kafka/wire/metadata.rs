@@ -1,7 +1,7 @@
 //! Metadata requests, and their responses as this crate's types.
 
 use super::errors::{self, ErrorContext};
-use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, TopicInfo};
+use crate::broker::{AutoCreate, BrokerError, NodeId, Operation, PartitionInfo, Staleness, TopicInfo};
 use crate::record::{TopicName, TopicPartition};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
@@ -78,7 +78,7 @@ fn topic_info(name: TopicName, topic: &MetadataResponseTopic) -> Result<TopicInf
         .collect();
     partitions.sort_unstable_by_key(|p| p.partition);
     if partitions.is_empty() || !partitions.iter().zip(0..).all(|(p, number)| p.partition == number) {
-        return Err(BrokerError::StaleMetadata(format!("the broker does not know all partitions of topic {name} yet")));
+        return Err(Staleness::PartitionsMissing(name).into());
     }
     Ok(TopicInfo { name, id: Some(topic.topic_id).filter(|id| !id.is_nil()), partitions })
 }
@@ -109,7 +109,6 @@ pub fn keep_newer_leaders(fresh: &mut TopicInfo, before: &TopicInfo) -> Option<T
 pub fn leader(info: &TopicInfo, topic_partition: &TopicPartition) -> Result<(NodeId, i32), BrokerError> {
     let partition = usize::try_from(topic_partition.partition).ok().and_then(|number| info.partitions.get(number));
     let partition = partition.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;
-    let leader =
-        partition.leader.ok_or_else(|| BrokerError::StaleMetadata(format!("{topic_partition} has no leader now")))?;
+    let leader = partition.leader.ok_or_else(|| Staleness::NoLeader(topic_partition.clone()))?;
     Ok((leader, partition.leader_epoch))
 }

@@ -322,7 +322,7 @@ impl ProducerConnection {
         let request = request::build(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {
-            let why = BrokerError::Unavailable("the connection is being reauthenticated".to_owned());
+            let why = BrokerError::Unavailable("the connection is being reauthenticated".into());
             return SendOutcome::Failed { why, lost: request::lost(&parts, WriteState::No) };
         };
         match sender.send(&request, self.version, now + timeout.min(SEND_TIMEOUT)) {
@@ -336,7 +336,7 @@ impl ProducerConnection {
                 match self.work.send(ReaderTask::Await(sent)) {
                     Ok(()) => SendOutcome::Awaited,
                     Err(unsent) => SendOutcome::Failed {
-                        why: BrokerError::Unavailable("the connection has ended".to_owned()),
+                        why: BrokerError::Unavailable("the connection has ended".into()),
                         lost: unsent.0.lost(),
                     },
                 }

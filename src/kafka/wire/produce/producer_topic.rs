@@ -288,7 +288,7 @@ mod tests {
         topic.lookup_started(later);
         topic.refresh(age, later + age);
         assert_eq!(topic.due_lookup(later + age), None);
-        let away = BrokerError::Unavailable("away".to_owned());
+        let away = BrokerError::Unavailable("away".into());
         drop(topic.apply_lookup(Err(away), AutoCreate::Never, later));
         topic.refresh(age, later);
         assert_eq!(topic.due_lookup(later), None, "the next lookup follows after a pause");
@@ -302,7 +302,7 @@ mod tests {
         drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
         assert!(topic.needs_creation_check());
         topic.creation_check_started();
-        drop(topic.apply_lookup(Err(BrokerError::Unavailable("away".to_owned())), AutoCreate::Ask, now));
+        drop(topic.apply_lookup(Err(BrokerError::Unavailable("away".into())), AutoCreate::Ask, now));
         drop(topic.apply_creation_check(AutoCreation::Off, None, now));
         drop(topic.apply_lookup(missing(), AutoCreate::Ask, now));
         assert!(topic.needs_creation_check(), "the check runs again");

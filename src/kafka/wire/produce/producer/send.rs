@@ -1,14 +1,14 @@
 //! Decides which requests to send now, to which broker, and when to check again.
 
 use super::{Producer, ProducerId, ProducerPause, TICK};
-use crate::broker::{Acks, BrokerError, NodeId, Remedy};
-use crate::kafka::wire::produce::ProducerEvent;
+use crate::broker::{Acks, BrokerError, Cause, NodeId, Remedy};
 use crate::kafka::wire::produce::broker_state::{BrokerState, ConnectionState};
 use crate::kafka::wire::produce::partition_queue::{ConnectionId, NextBatch};
 use crate::kafka::wire::produce::producer_connection::{self, MAX_REQUESTS, SendOutcome};
 use crate::kafka::wire::produce::producer_topic::ProducerTopic;
 use crate::kafka::wire::produce::request::{self, QueueId, RequestPartition};
 use crate::kafka::wire::produce::request_size::{Occupancy, RequestCapacity, Sharing};
+use crate::kafka::wire::produce::{ProducerEvent, ProducerFault};
 use std::time::{Duration, Instant};
 
 /// Longest wait while nothing is pending.
@@ -96,7 +96,7 @@ impl Producer<'_, '_> {
         let timeout = self.settings.request_timeout;
         if let Err(error) = producer_connection::connect(self.scope, self.cluster, (node, id, handshake), timeout, tell)
         {
-            let why = BrokerError::Internal(format!("cannot start a connection thread: {error}"));
+            let why = BrokerError::Internal(Cause::new(ProducerFault::NoThread(error)));
             self.on_connection_lost(node, why, now);
         } else if matches!(self.producer_id, ProducerId::Missing { retry_at } if retry_at <= now) {
             self.request_producer_id(node);
