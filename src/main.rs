@@ -5,7 +5,7 @@ use curlew::broker::Broker;
 use curlew::commands::demo::Plant;
 use curlew::commands::{consume, doctor, health, key, produce};
 use curlew::config::{self, Command, Demo, DemoDir, EarlyExit, Serve};
-use curlew::embedded::Embedded;
+use curlew::embedded::{Embedded, OpenError};
 use curlew::http::{self, App, ServerTls};
 use curlew::hub::Hub;
 use curlew::kafka;
@@ -69,11 +69,17 @@ enum ServeError {
     /// Opening the embedded log panicked.
     #[error("cannot open the data: {0}")]
     OpenData(#[source] JoinError),
+    #[error("{source}{}", data_remedy(.source))]
+    Data { source: OpenError },
     #[error("the server ended unexpectedly: {0}")]
     Server(#[source] JoinError),
     /// Invalid settings, or files that they name.
     #[error("{0}")]
     Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn data_remedy(error: &OpenError) -> &'static str {
+    if error.concerns_directory() { "; choose another with --data" } else { "" }
 }
 
 fn listen_remedy(error: &io::Error) -> &'static str {
@@ -220,7 +226,7 @@ async fn broker(settings: &Serve) -> Result<Arc<dyn Broker>, ServeError> {
     }
     let embedded = settings.embedded();
     let opened = tokio::task::spawn_blocking(|| Embedded::open(embedded)).await.map_err(ServeError::OpenData)?;
-    Ok(Arc::new(opened.map_err(|e| ServeError::Settings(e.into()))?))
+    Ok(Arc::new(opened.map_err(|source| ServeError::Data { source })?))
 }
 
 fn describe_topics(settings: &Serve) -> String {

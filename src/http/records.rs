@@ -9,7 +9,8 @@ use super::subscribe::tag;
 use super::{App, event};
 use crate::auth::Permit;
 use crate::broker::{
-    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, TopicInfo,
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, OffsetAt, PartitionReader, Staleness,
+    TopicInfo,
 };
 use crate::record::{NO_EPOCH, Offset, RecordRef, Records, TopicName, TopicPartition};
 use crate::sync::lock;
@@ -145,9 +146,7 @@ fn read(
     let info = one_topic(broker.topics(std::slice::from_ref(&topic_partition.topic))?)?;
     let at = info.partitions.iter().find(|p| p.partition == topic_partition.partition);
     let at = at.ok_or_else(|| BrokerError::UnknownPartition(topic_partition.clone()))?;
-    let leader = at
-        .leader
-        .ok_or_else(|| BrokerError::StaleMetadata(format!("{topic_partition} has no leader at the moment")))?;
+    let leader = at.leader.ok_or_else(|| BrokerError::from(Staleness::NoLeader(topic_partition.clone())))?;
     let ends =
         broker.offsets(&[(topic_partition.clone(), OffsetAt::Earliest), (topic_partition.clone(), OffsetAt::Latest)]);
     let [earliest, latest] =
@@ -269,7 +268,7 @@ mod tests {
 
     impl PartitionReader for Connected {
         fn fetch(&mut self, _: &[FetchPosition], _: FetchLimits) -> Result<Vec<FetchResult>, BrokerError> {
-            let closed = || BrokerError::Unavailable("closed".to_owned());
+            let closed = || BrokerError::Unavailable("closed".into());
             self.0.load(Ordering::SeqCst).then(Vec::new).ok_or_else(closed)
         }
 

@@ -3,7 +3,7 @@
 use crate::support::memory_broker::MemoryBroker;
 use base64::Engine;
 use bytes::Bytes;
-use curlew::broker::{AutoCreate, BrokerError, Denial, WriteState};
+use curlew::broker::{AutoCreate, BrokerError, Denial, ErrorResponse, ErrorSubject, TooLarge, WriteState};
 use curlew::http::produce::{self, Settings};
 use curlew::hub::{self, Hub};
 use curlew::record::*;
@@ -221,13 +221,15 @@ async fn a_body_that_is_too_large_or_cut_off_is_not_written() {
 
 #[tokio::test]
 async fn each_broker_error_has_its_status() {
+    let denied = ErrorResponse { code: 31, subject: ErrorSubject::Cluster, message: "denied".to_owned() };
     let rows = [
         (BrokerError::Unavailable("refused".into()), 503, 503, "try again"),
         (BrokerError::TimedOut(WriteState::No), 504, 504, "was not written"),
         (BrokerError::TimedOut(WriteState::Maybe), 504, 504, "may have been written"),
         (BrokerError::LostTrack, 504, 504, "may have been written"),
-        (BrokerError::TooLarge("1 MiB".into()), 413, 413, "1 MiB"),
-        (BrokerError::Denied(Denial::Other("t".into())), 403, 403, "access"),
+        (BrokerError::TooLarge(TooLarge::Record { bytes: 2_000_000, limit: 1 << 20 }), 413, 413, "1048576"),
+        (BrokerError::TooLarge(TooLarge::Request { bytes: 9, limit: 8 }), 413, 413, "--kafka-config"),
+        (BrokerError::Denied(Denial::Other(denied)), 403, 403, "access"),
         (BrokerError::InvalidRecord("no key".into()), 422, 422, "no key"),
         (BrokerError::UnknownTopic(TopicName::new("t").unwrap()), 404, 40401, "t"),
     ];

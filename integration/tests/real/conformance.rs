@@ -152,10 +152,11 @@ impl BrokerUnderTest {
     }
 
     fn info(&self, topic: &str) -> Result<TopicInfo, BrokerError> {
-        let info = self.broker.topics(&[name(topic)])?.remove(0)?;
-        match info.partitions.iter().all(|partition| partition.leader.is_some()) {
-            true => Ok(info),
-            false => Err(BrokerError::StaleMetadata("no leader yet".into())),
+        let topic = name(topic);
+        let info = self.broker.topics(std::slice::from_ref(&topic))?.remove(0)?;
+        match info.partitions.iter().find(|partition| partition.leader.is_none()) {
+            None => Ok(info),
+            Some(info) => Err(Staleness::NoLeader(TopicPartition { topic, partition: info.partition }).into()),
         }
     }
 

@@ -4,7 +4,7 @@ use super::Properties;
 use super::jaas::{self, JaasEntry, JaasError};
 use crate::kafka::security::{Sasl, ScramAccount, ScramHash, TokenCache, TokenClient, TokenSource};
 use crate::secret::Secret;
-use crate::tls::{Trust, trust_anchors};
+use crate::tls::{Trust, trust_anchors, ureq_config};
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::net::IpAddr;
@@ -168,10 +168,10 @@ impl TokenEndpoint {
                 let secret = option(self.secret, "clientSecret").ok_or(missing("clientSecret"))?;
                 let scope = option(self.scope, "scope");
                 let given = matches!(trust, Trust::Given(_)).then(|| trust_anchors(trust)).unwrap_or_default();
-                let roots =
-                    if url.starts_with("https://") { [given, trust_anchors(Trust::System)].concat() } else { given };
-                let client = TokenClient::new(url, (id, Secret::new(secret)), scope, &roots);
-                TokenSource::Endpoint(Box::new(client.map_err(|e| SaslPropertyError::TokenClient(e.into()))?))
+                let anchors = || [given, trust_anchors(Trust::System)].concat();
+                let tls = url.starts_with("https://").then(|| ureq_config(&anchors())).transpose();
+                let tls = tls.map_err(|e| SaslPropertyError::TokenClient(e.into()))?;
+                TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, tls)))
             }
             None => return Err(SaslPropertyError::TokenEndpoint(url)),
         };

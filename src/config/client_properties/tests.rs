@@ -105,7 +105,7 @@ fn a_delegation_token_names_no_user() {
         );
         let security = parse(&text).unwrap().security;
         assert_eq!(security.principal(), None);
-        let why = security.sasl.unwrap().rejected("no such token");
+        let why = security.sasl.unwrap().rejected(Some("no such token".to_owned()), None).to_string();
         assert!(why.contains("delegation token \"id\"") && !why.contains("User:"), "{why}");
     }
 }

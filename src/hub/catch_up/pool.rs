@@ -7,7 +7,8 @@ use super::shared_turns::{SharedTurns, Turn, TurnDone};
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
 use super::task_queue::{TaskQueue, WhenEmpty, park};
 use crate::broker::{
-    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, PartitionData, PartitionReader, Remedy,
+    Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, MemorySubject, NodeId, PartitionData,
+    PartitionReader, Remedy, Staleness,
 };
 use crate::hub::counts::RequestKind;
 use crate::hub::live::join::JoinOutcome;
@@ -19,6 +20,7 @@ use crate::hub::stream::gap::{LogChange, find_gap};
 use crate::hub::stream::log_span::CachedSpan;
 use crate::hub::stream::state::{TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
+use crate::record::TopicPartition;
 use crate::sync::lock;
 use crate::sync::memory_budget::Share;
 use crate::sync::watchdog;
@@ -336,8 +338,8 @@ impl CatchUp {
                     let flow = task.stream.encoder.records(&mut out, topic, &input, span.next, limits);
                     let next = task.stream.encoder.cursor.next(topic, partition).unwrap_or(offset);
                     if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
-                        let record = format_args!("the record of {name}/{partition} at offset {next}");
-                        failed = Err(BrokerError::no_memory(shortage, record));
+                        let record = TopicPartition { topic: name.clone(), partition };
+                        failed = Err(BrokerError::no_memory(shortage, MemorySubject::Record(record, next)));
                     }
                     task.records_behind = task.records_behind.max(u64::try_from(end - next).unwrap_or(0));
                     if next < end || next < span.next {
@@ -359,14 +361,13 @@ impl CatchUp {
                         }
                         Ok(LogChange::FetchAgain(at)) => task.stream.encoder.cursor.set(topic, partition, at),
                         Ok(LogChange::InRange) => {
-                            let why = format!("{name}/{partition} moved while it was read");
-                            failed = Err(BrokerError::StaleMetadata(why));
+                            failed = Err(Staleness::Changed(TopicPartition { topic: name, partition }).into());
                         }
                         Err(error) => failed = Err(error),
                     }
                 }
                 Err(BrokerError::Recreated(_) | BrokerError::UnknownTopic(_)) => {
-                    failed = Err(BrokerError::StaleMetadata(format!("topic {name:?} is not what it was")));
+                    failed = Err(Staleness::TopicChanged(name).into());
                 }
                 Err(BrokerError::BudgetUsedUp) => *at_end = AtEnd::No,
                 Err(error) => failed = Err(error),

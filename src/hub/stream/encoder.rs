@@ -291,7 +291,7 @@ impl Encoder {
         if !self.format.uses_ids() {
             return Ok(());
         }
-        self.cursor.check_length(most).map_err(|too_long| BrokerError::IdTooLong(too_long.to_string()))
+        self.cursor.check_length(most).map_err(BrokerError::IdTooLong)
     }
 
     /// Writes a gap, and moves the cursor to the position where the log continues.

@@ -48,14 +48,14 @@ pub fn find_gap(
             };
             (partition, Loss { to, reason, end: end.next })
         }
-        BrokerError::Truncated { place: partition, end, epoch } if end >= from => {
+        BrokerError::Truncated { partition, end, epoch } if end >= from => {
             // Each request must have an earlier epoch than the previous one, so the requests end, at the latest with NO_EPOCH.
             if epoch >= position.last_epoch {
                 let FetchPosition { last_epoch, .. } = position;
                 let why = format!(
                     "{partition}: epoch {epoch}, for epoch {last_epoch} before offset {from}, is no divergence"
                 );
-                return Err(BrokerError::Corrupt(why));
+                return Err(BrokerError::Corrupt(why.into()));
             }
             match record_before(reader, position)? {
                 Before::Unknown => return Ok(LogChange::InRange),
@@ -76,7 +76,7 @@ pub fn find_gap(
         // position, this cannot be distinguished from one election after which the leader has no record of the epoch that was
         // read. Reading `epoch` again would be safe, but would repeat up to the entire log after each such election. Kafka's
         // Java consumer continues at `end` too.
-        BrokerError::Truncated { place: partition, end, epoch } => {
+        BrokerError::Truncated { partition, end, epoch } => {
             let (_, log_end) = ends(broker, &partition)?;
             (partition, Loss { to: Position { next: end, epoch }, reason: GapReason::Truncated, end: log_end.next })
         }

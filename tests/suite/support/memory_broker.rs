@@ -251,16 +251,16 @@ impl Log {
             return Err(BrokerError::Recreated(position.topic.clone()));
         }
         if position.leader_epoch >= 0 && Epoch::from(position.leader_epoch) != log.leader_epoch() {
-            return Err(BrokerError::StaleMetadata("another epoch".into()));
+            return Err(Staleness::NotLeader { node: 0, topic_partition: place }.into());
         }
         if let Some((epoch, end)) = self.fake_divergence.and_then(|divergence| divergence(position)) {
-            return Err(BrokerError::Truncated { place, end, epoch });
+            return Err(BrokerError::Truncated { partition: place, end, epoch });
         }
         if position.last_epoch != NO_EPOCH && position.offset >= log.start {
             let (epoch, end) =
                 log.end_of(position.last_epoch).ok_or_else(|| BrokerError::OffsetOutOfRange(place.clone()))?;
             if epoch < position.last_epoch || end < position.offset {
-                return Err(BrokerError::Truncated { place, end, epoch });
+                return Err(BrokerError::Truncated { partition: place, end, epoch });
             }
         }
         if position.offset < log.start || position.offset > log.end {
@@ -407,8 +407,9 @@ impl MemoryBroker {
         if !known {
             self.create(topic.as_str(), 1);
         }
-        if record.value.as_ref().is_some_and(|value| value.len() > 1 << 20) {
-            return Err(BrokerError::TooLarge("the record has more than 1 MiB".into()));
+        let (bytes, limit) = (record.value.as_ref().map_or(0, |value| value.len()), 1 << 20);
+        if bytes > limit {
+            return Err(BrokerError::TooLarge(TooLarge::Record { bytes, limit }));
         }
         let partition = record.partition.unwrap_or(0);
         self.log.lock().unwrap().partition(&TopicPartition { topic: topic.clone(), partition })?;
