@@ -17,9 +17,6 @@ use log::{error, info, warn};
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// The bounds of the size of a segment, which is a sixteenth of `retention_bytes`.
-const SEGMENT_BYTES: RangeInclusive<u64> = (16 << 10)..=(4 << 20);
-
 pub struct EmbeddedLog {
     pub settings: EmbeddedSettings,
     store: BatchStore,
@@ -107,7 +104,7 @@ impl EmbeddedLog {
     }
 
     pub fn segment_limits(&self) -> SegmentLimits {
-        let bytes = (self.settings.retention_bytes / 16).clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
+        let bytes = (self.settings.retention_bytes / 16).clamp(16 << 10, 4 << 20);
         let age = i64::try_from(self.settings.retention_time.as_millis() / 16).unwrap_or(i64::MAX);
         SegmentLimits { bytes, age }
     }
@@ -395,8 +392,8 @@ impl WriteGuard<'_> {
 
     /// Reloads `topics`, because a write may have failed after its commit.
     fn reopen(&self) -> Result<(), StoreError> {
-        let there = self.0.store.reopen()?;
-        self.change(|topics| *topics = there);
+        let reloaded = self.0.store.reopen()?;
+        self.change(|topics| *topics = reloaded);
         Ok(())
     }
 }

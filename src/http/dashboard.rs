@@ -51,7 +51,7 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 33] = files! {
+static FILES: [StaticFile; 34] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "base.js": SCRIPT,
@@ -77,6 +77,7 @@ static FILES: [StaticFile; 33] = files! {
     "session.js": SCRIPT,
     "sparkline.js": SCRIPT,
     "start.js": SCRIPT,
+    "state.js": SCRIPT,
     "status.js": SCRIPT,
     "store.js": SCRIPT,
     "stream.js": SCRIPT,

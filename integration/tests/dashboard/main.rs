@@ -121,7 +121,7 @@ fn a_restart_is_shown_and_no_record_is_lost_or_duplicated() {
     let page = browser.open(&served.url("?topic=log"), Screen::Light);
     page.wait_for_text("number 49");
     assert_eq!(served.bridge.stop(), Some(0));
-    page.wait_until("/Reconnecting/.test(document.getElementById('stream').innerText)");
+    page.wait_until("/reconnecting/.test(document.getElementById('state').innerText)");
     served.bridge.kill_and_restart();
     (50..120).for_each(|n| served.produce("log", "k", &format!("number {n}")));
     page.wait_for_text("number 119");

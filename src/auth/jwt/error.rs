@@ -1,9 +1,11 @@
 //! Errors of key sets.
 
-use super::key_set::MIN_SECRET_LEN;
 use std::error::Error as StdError;
 use std::io;
 use thiserror::Error;
+
+/// The shortest secret for HS256, in bytes (RFC 7518, 3.2).
+pub const MIN_SECRET_LEN: usize = 32;
 
 /// Keys that cannot be used. The text is not repeated: it may be a secret.
 #[derive(Debug, Error)]

@@ -1,7 +1,7 @@
 //! Keys that verify tokens. Each key is bound to one algorithm, so that a token's header cannot choose another.
 
 use super::super::crypto::Digest;
-use super::error::KeySetError;
+use super::error::{KeySetError, MIN_SECRET_LEN};
 use crate::secret::Secret;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header};
@@ -9,8 +9,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
 
-/// The shortest secret for HS256, in bytes (RFC 7518, 3.2).
-pub const MIN_SECRET_LEN: usize = 32;
 /// The shortest RSA modulus, in bytes: 2048 bits (RFC 7518, 3.3).
 const MIN_RSA_MODULUS_LEN: usize = 256;
 /// The length of an uncompressed P-256 point, in bytes (SEC 1, 2.3.3).
