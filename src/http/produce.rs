@@ -5,6 +5,7 @@ mod body;
 mod envelope;
 mod gunzip;
 mod held_response;
+mod json;
 mod lines;
 mod ndjson;
 mod receipts;
@@ -27,8 +28,8 @@ use bytes::{Buf, Bytes};
 use envelope::Form;
 use futures_util::Stream;
 use held_response::ResponseStart;
+use json::check_json;
 use response::{RecordResult, respond};
-use serde::de::IgnoredAny;
 use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -344,33 +345,5 @@ impl BodyKind {
             "application/vnd.kafka.binary.v2+json" => Self::Envelope(Form::Binary),
             _ => return Err(Problem::unsupported_media_type(&given, TYPES)),
         })
-    }
-}
-
-/// Checks that `bytes` are one JSON text in UTF-8 (RFC 8259). The error says where they are not.
-fn check_json(bytes: &[u8]) -> Result<(), String> {
-    no_bom(bytes)?;
-    // serde_json does not validate the UTF-8 of strings that it skips.
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = good.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
-        format!("bytes that are not UTF-8 at line {line} column {column}")
-    })?;
-    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| {
-        let what = error.to_string();
-        // `curl -d @FILE` turns a file of lines into this.
-        let hint = "; a second JSON text follows: send several records as application/x-ndjson, one per line, with --data-binary @FILE, \
-                    because curl -d removes the line breaks";
-        if what.starts_with("trailing characters") { what + hint } else { what }
-    })
-}
-
-/// Rejects a byte order mark. Editors and PowerShell write one, but transmitted JSON must not have it (RFC 8259,
-/// section 8.1).
-fn no_bom(bytes: &[u8]) -> Result<(), String> {
-    match bytes.starts_with(b"\xef\xbb\xbf") {
-        true => Err("it start with a byte order mark (BOM, EF BB BF); save it as UTF-8 without BOM".to_owned()),
-        false => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 //! the memory of all requests together.
 
 use super::Settings;
-use super::gunzip::Gunzip;
+use super::gunzip::{Gunzip, InvalidGzip};
 use crate::http::problem::Problem;
 use crate::http::shutdown::BodyEnd;
 use crate::sync::memory_budget::{MemoryBudget, Reservation, Share, Shortage};
@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use warp::http::HeaderMap;
@@ -33,20 +34,20 @@ pub struct BodyReader<B> {
     turns: Arc<Semaphore>,
 }
 
-/// Why a body could not be read to its end.
+/// A body could not be read to its end.
+#[derive(Debug, Error)]
 pub enum BodyError {
-    /// The client disconnected.
+    /// The client disconnected. The text is the one of the connection's error.
+    #[error("the body ended early: {0}")]
     Cut(String),
     /// The bytes do not match the `Content-Encoding`.
-    Damaged(String),
+    #[error("the body is not gzip, as its Content-Encoding says: {0}")]
+    Damaged(#[from] InvalidGzip),
 }
 
 impl From<BodyError> for Problem {
-    fn from(fault: BodyError) -> Self {
-        Self::bad_request(match fault {
-            BodyError::Cut(what) => format!("the body ended early: {what}"),
-            BodyError::Damaged(what) => format!("the body is not gzip, as its Content-Encoding says: {what}"),
-        })
+    fn from(error: BodyError) -> Self {
+        Self::bad_request(error.to_string())
     }
 }
 
@@ -88,13 +89,13 @@ where
                 match inflated {
                     Ok(inflated) if inflated.is_empty() => {}
                     Ok(inflated) => return Some(Ok(inflated)),
-                    Err(what) => return Some(Err(BodyError::Damaged(what))),
+                    Err(error) => return Some(Err(error.into())),
                 }
             }
             let chunk = match (self.chunks.next().await, &mut self.gzip) {
                 (Some(Ok(mut chunk)), _) => chunk.copy_to_bytes(chunk.remaining()),
                 (Some(Err(error)), _) => return Some(Err(BodyError::Cut(error.to_string()))),
-                (None, Some(gzip)) => return gzip.end().err().map(|what| Err(BodyError::Damaged(what))),
+                (None, Some(gzip)) => return gzip.end().err().map(|error| Err(error.into())),
                 (None, None) => return None,
             };
             match &mut self.gzip {

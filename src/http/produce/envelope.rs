@@ -1,6 +1,7 @@
 //! The `{"records":[…]}` envelopes of the Confluent REST Proxy v2, with Strimzi's `timestamp` and `headers`.
 
 use super::body::BodyMemory;
+use super::json::check_bom;
 use crate::http::problem::Problem;
 use crate::record::{Header, NewRecord, Partition, Timestamp};
 use crate::start_position::parse_timestamp;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
 use std::fmt;
+use thiserror::Error;
 
 /// Maximum number of records in one envelope.
 const MOST: usize = 100_000;
@@ -108,7 +110,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// Parses an envelope into records, in order. An invalid record does not keep the others from being written. `held`
 /// grows to cover all of them.
 pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result<NewRecord, Problem>>, Problem> {
-    super::no_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
+    check_bom(body).map_err(|what| Problem::unprocessable(format!("the body is not an envelope: {what}")))?;
     let ProduceEnvelope { records } = serde_json::from_slice(body).map_err(|error| {
         let what = clipped(error.to_string());
         Problem::unprocessable(format!(
@@ -135,9 +137,10 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
                 held.set(memory)?;
                 record(form, item)
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(InvalidRecord::Syntax(error)),
         };
-        let invalid = |what| Problem::unprocessable(format!("records[{index}]: {}", clipped(what)));
+        let invalid =
+            |error: InvalidRecord| Problem::unprocessable(format!("records[{index}]: {}", clipped(error.to_string())));
         entries.push(entry.map_err(invalid));
     }
     Ok(entries)
@@ -153,33 +156,69 @@ fn clipped(mut text: String) -> String {
     text
 }
 
-fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, String> {
+/// An error in a record of an envelope.
+#[derive(Debug, Error)]
+enum InvalidRecord {
+    #[error(transparent)]
+    Syntax(serde_json::Error),
+    #[error("\"value\" is missing; null is a tombstone")]
+    MissingValue,
+    #[error("partition is {0}; it must be a number from 0 on")]
+    Partition(Number),
+    /// Contains the timestamp, as JSON or as the text of a string.
+    #[error("timestamp is {0}; it must be ms since 1970 or a time like \"2026-01-31T08:00:00Z\"")]
+    Timestamp(String),
+    #[error("headers: {0}")]
+    Headers(#[source] serde_json::Error),
+    #[error("{0} is not a base64 string")]
+    NotText(RecordPart),
+    #[error("{part} is not base64: {source}")]
+    NotBase64 { part: RecordPart, source: base64::DecodeError },
+}
+
+/// The part of a record that an error refers to.
+#[derive(Debug)]
+enum RecordPart {
+    Key,
+    Value,
+    Header(String),
+}
+
+impl fmt::Display for RecordPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key => f.write_str("key"),
+            Self::Value => f.write_str("value"),
+            Self::Header(name) => write!(f, "the value of header {name:?}"),
+        }
+    }
+}
+
+fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, InvalidRecord> {
     let EnvelopeRecord { key, value, partition, timestamp, headers } = item;
-    let value = value.ok_or("\"value\" is missing; null is a tombstone")?;
+    let value = value.ok_or(InvalidRecord::MissingValue)?;
     let partition = partition.map(|given| {
         let partition = integer(&given).and_then(|partition| Partition::try_from(partition).ok());
-        partition
-            .filter(|partition| *partition >= 0)
-            .ok_or(format!("partition is {given}; it must be a number from 0 on"))
+        partition.filter(|partition| *partition >= 0).ok_or(InvalidRecord::Partition(given))
     });
     let headers = headers.map(|text| serde_json::from_str::<Vec<ItemHeader>>(text.get()));
-    let headers = headers.transpose().map_err(|error| format!("headers: {error}"))?;
+    let headers = headers.transpose().map_err(InvalidRecord::Headers)?;
     Ok(NewRecord {
         partition: partition.transpose()?,
-        key: key.map_or(Ok(None), |key| data(form, "key", key))?,
-        value: data(form, "value", value)?,
+        key: key.map_or(Ok(None), |key| data(form, RecordPart::Key, key))?,
+        value: data(form, RecordPart::Value, value)?,
         headers: headers.unwrap_or_default().into_iter().map(header).collect::<Result<_, _>>()?,
         timestamp: timestamp.map(|text| time(text.get())).transpose()?,
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+fn time(text: &str) -> Result<Timestamp, InvalidRecord> {
     if let Ok(ms) = serde_json::from_str::<Number>(text) {
-        return integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| bad_time(&ms));
+        return integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| InvalidRecord::Timestamp(ms.to_string()));
     }
     match serde_json::from_str::<String>(text) {
-        Ok(text) => parse_timestamp(&text).ok_or_else(|| bad_time(&text)),
-        Err(_) => Err(bad_time(&text)),
+        Ok(text) => parse_timestamp(&text).ok_or(InvalidRecord::Timestamp(text)),
+        Err(_) => Err(InvalidRecord::Timestamp(text.to_owned())),
     }
 }
 
@@ -190,29 +229,27 @@ fn integer(number: &Number) -> Option<i64> {
     number.as_i64().or_else(of_double)
 }
 
-fn bad_time(given: &dyn fmt::Display) -> String {
-    format!("timestamp is {given}; it must be ms since 1970 or a time like \"2026-01-31T08:00:00Z\"")
-}
-
-fn data(form: Form, what: &str, raw: &RawValue) -> Result<Option<Bytes>, String> {
+fn data(form: Form, part: RecordPart, raw: &RawValue) -> Result<Option<Bytes>, InvalidRecord> {
     let text = raw.get();
     match form {
         _ if text == "null" => Ok(None),
         Form::Json => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
-        Form::Binary => {
-            let text: String = serde_json::from_str(text).map_err(|_| format!("{what} is not a base64 string"))?;
-            Ok(Some(base64(what, &text)?))
-        }
+        Form::Binary => match serde_json::from_str::<String>(text) {
+            Ok(text) => Ok(Some(base64(&text).map_err(|source| InvalidRecord::NotBase64 { part, source })?)),
+            Err(_) => Err(InvalidRecord::NotText(part)),
+        },
     }
 }
 
-fn header(ItemHeader { key: name, value }: ItemHeader) -> Result<Header, String> {
-    let what = format!("the value of header {name:?}");
-    Ok(Header { name, value: value.map(|value| base64(&what, &value)).transpose()? })
+fn header(ItemHeader { key: name, value }: ItemHeader) -> Result<Header, InvalidRecord> {
+    match value.map(|value| base64(&value)).transpose() {
+        Ok(value) => Ok(Header { name, value }),
+        Err(source) => Err(InvalidRecord::NotBase64 { part: RecordPart::Header(name), source }),
+    }
 }
 
-fn base64(what: &str, text: &str) -> Result<Bytes, String> {
-    STANDARD.decode(text).map(Bytes::from).map_err(|error| format!("{what} is not base64: {error}"))
+fn base64(text: &str) -> Result<Bytes, base64::DecodeError> {
+    STANDARD.decode(text).map(Bytes::from)
 }
 
 #[cfg(test)]
@@ -236,7 +273,8 @@ mod tests {
         }
         let one = |partition: &str| {
             let text = format!(r#"{{"value":1,"partition":{partition}}}"#);
-            serde_json::from_str(&text).map_err(|error| error.to_string()).and_then(|item| record(Form::Json, item))
+            let item = serde_json::from_str(&text).map_err(InvalidRecord::Syntax);
+            item.and_then(|item| record(Form::Json, item)).map_err(|error| error.to_string())
         };
         assert_eq!(one("2.0").unwrap().partition, Some(2));
         assert_eq!(one("null").unwrap().partition, None);

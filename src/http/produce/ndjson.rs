@@ -7,9 +7,10 @@
 
 use super::body::{BodyError, BodyMemory, BodyReader};
 use super::held_response::{HeldResponse, ResponseStart};
+use super::json::check_json;
 use super::lines::{BodyLine, BodyLines};
 use super::receipts::{Disconnected, Outbox, ReceiptSink};
-use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings, check_json};
+use super::{PendingOutcomes, ProduceTarget, ReceiptMode, Revoked, Settings};
 use crate::broker::{BrokerError, DeliveryResult};
 use crate::http::problem::Problem;
 use crate::hub::{Hub, Rejected};
