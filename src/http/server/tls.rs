@@ -6,7 +6,7 @@ use crate::http::transport::ClientTransport;
 use crate::os::file_stamp::FileStamp;
 use crate::sync::{read_lock, write_lock};
 use log::{error, info};
-use rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{Acceptor, NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::{Arc, RwLock};
 use std::task::Poll;
 use std::time::Duration;
+use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
@@ -38,6 +39,28 @@ pub enum ClientCertificates {
     Required(PathBuf),
 }
 
+/// The files of [`TlsFiles`] cannot be used. Names the file at fault, for the operator.
+#[derive(Debug, Error)]
+pub enum ServerTlsError {
+    /// This CPU, or the contents of a file.
+    #[error(transparent)]
+    Input(Box<dyn std::error::Error + Send + Sync>),
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[source] rustls::Error),
+    #[error("{} contains a certificate that cannot be used as a CA: {source}", file.display())]
+    Authority { file: PathBuf, source: rustls::Error },
+    #[error("{} cannot be used for clients: {source}", file.display())]
+    Clients { file: PathBuf, source: VerifierBuilderError },
+    #[error("the certificate in {} and the key in {} cannot be used: {source}", certificate.display(), key.display())]
+    Certificate { certificate: PathBuf, key: PathBuf, source: rustls::Error },
+}
+
+impl ServerTlsError {
+    fn input(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Input(error.into())
+    }
+}
+
 /// The TLS configuration of the listener.
 #[derive(Clone)]
 pub struct ServerTls {
@@ -58,8 +81,8 @@ const SEND_BUFFER: usize = 32 << 10;
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerTls {
-    /// Loads the files. The error text names the file at fault, for the operator.
-    pub fn load(files: TlsFiles) -> Result<Self, String> {
+    /// Loads the files.
+    pub fn load(files: TlsFiles) -> Result<Self, ServerTlsError> {
         let loaded = files.stamps();
         let config = Arc::new(RwLock::new(load(&files)?));
         // Handshakes may use half of the cores; the others serve open connections.
@@ -144,19 +167,18 @@ impl ClientCertificates {
     }
 }
 
-fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
-    let provider = crate::tls::provider()?;
-    let chain = crate::tls::certificates(&files.certificate)?;
-    let key = crate::tls::private_key(&files.key)?;
+fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServerTlsError> {
+    let provider = crate::tls::provider().map_err(ServerTlsError::input)?;
+    let chain = crate::tls::certificates(&files.certificate).map_err(ServerTlsError::input)?;
+    let key = crate::tls::private_key(&files.key).map_err(ServerTlsError::input)?;
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|e| format!("TLS cannot be set up: {e}"))?;
+    let builder = builder.map_err(ServerTlsError::Setup)?;
     let builder = match files.clients.authority() {
         None => builder.with_no_client_auth(),
         Some(file) => {
             let mut roots = RootCertStore::empty();
-            for certificate in crate::tls::certificates(file)? {
-                let rejected =
-                    |e| format!("{} contains a certificate that cannot be used as a CA: {e}", file.display());
+            for certificate in crate::tls::certificates(file).map_err(ServerTlsError::input)? {
+                let rejected = |source| ServerTlsError::Authority { file: file.clone(), source };
                 roots.add(certificate).map_err(rejected)?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -164,19 +186,20 @@ fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
                 ClientCertificates::Required(_) => verifier,
                 ClientCertificates::Anonymous | ClientCertificates::Requested(_) => verifier.allow_unauthenticated(),
             };
-            let rejected = |e| format!("{} cannot be used for clients: {e}", file.display());
+            let rejected = |source| ServerTlsError::Clients { file: file.clone(), source };
             builder.with_client_cert_verifier(verifier.build().map_err(rejected)?)
         }
     };
-    let (certificate, key_file) = (files.certificate.display(), files.key.display());
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|e| format!("the certificate in {certificate} and the key in {key_file} cannot be used: {e}"))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|source| ServerTlsError::Certificate {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        source,
+    })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     match files.clients {
         // Tickets make resumption cheap, and the server keeps no state for them.
         ClientCertificates::Anonymous => {
-            config.ticketer = rustls_graviola::Ticketer::new().map_err(|e| format!("TLS cannot be set up: {e}"))?;
+            config.ticketer = rustls_graviola::Ticketer::new().map_err(ServerTlsError::Setup)?;
         }
         // Without resumption every connection verifies the client's certificate.
         ClientCertificates::Requested(_) | ClientCertificates::Required(_) => {
