@@ -1,4 +1,4 @@
-//! Why the auth file, or a file that it names, cannot be loaded.
+//! Errors of loading the auth file and the files that it names.
 
 use super::crypto::NoRandomBytes;
 use super::file::AuthFileError;
