@@ -1,4 +1,5 @@
-//! Serves the dashboard: the files of `src/dashboard/`, embedded in the binary. No build step, no resources from other hosts.
+//! Serves the dashboard: the files of `src/dashboard/`, embedded in the binary. There is no build step, and no file comes
+//! from another host.
 
 use super::api_docs;
 use super::problem::Problem;

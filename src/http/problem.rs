@@ -85,7 +85,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// The body was cut off.
+    /// The body ended early. `rest` names the line that was not written.
     pub fn cut(why: &str, rest: &str) -> Self {
         Self::bad_request(format!("the body ended early ({why}); {rest}"))
     }
@@ -352,8 +352,8 @@ impl From<BrokerError> for Problem {
 }
 
 impl From<Rejected> for Problem {
-    fn from(refused: Rejected) -> Self {
-        Self::busy(match refused {
+    fn from(rejected: Rejected) -> Self {
+        Self::busy(match rejected {
             Rejected::QueueFull => {
                 "the producer's queue is full (the limit is --queue-bytes); nothing was written, try again"
             }
@@ -373,8 +373,8 @@ impl From<Shortage> for Problem {
 }
 
 impl From<InvalidTopicName> for Problem {
-    fn from(bad: InvalidTopicName) -> Self {
-        Self::unprocessable(bad.to_string())
+    fn from(error: InvalidTopicName) -> Self {
+        Self::unprocessable(error.to_string())
     }
 }
 
@@ -385,7 +385,7 @@ impl From<CompileError> for Problem {
 }
 
 impl From<CursorError> for Problem {
-    fn from(bad: CursorError) -> Self {
-        Self::bad_request(bad.to_string())
+    fn from(error: CursorError) -> Self {
+        Self::bad_request(error.to_string())
     }
 }

@@ -49,7 +49,7 @@ pub struct Settings {
     /// The memory and the decompression turns that all request bodies share.
     pub bodies: Bodies,
     pub auto_create: AutoCreate,
-    /// How long an NDJSON upload waits for space in the producer's queue.
+    /// Time limit for an NDJSON upload to wait for space in the producer's queue.
     pub timeout: Duration,
     pub trace: Trace,
 }
@@ -71,7 +71,7 @@ const PARAMETERS: [&str; 5] = ["key", "partition", "timestamp", "acks", "receipt
 const TYPES: &str = "application/json, application/x-www-form-urlencoded, text/*, application/octet-stream, application/x-ndjson, \
      application/vnd.kafka.json.v2+json, application/vnd.kafka.binary.v2+json, or none";
 
-/// How a body becomes records, chosen by its `Content-Type`.
+/// The conversion of a body to records, chosen by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BodyKind {
     /// One record whose value must be JSON.
@@ -96,7 +96,7 @@ struct ProduceTarget {
     trace: Vec<Header>,
 }
 
-/// When the response to an NDJSON body starts.
+/// The start of the response to an NDJSON body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReceiptMode {
     /// After the body, as a summary whose status follows the outcome.
@@ -105,7 +105,7 @@ enum ReceiptMode {
     Stream,
 }
 
-/// When to stop reading a body before its end.
+/// Events that stop the reading of a body before its end.
 pub struct BodyInterrupts {
     /// For an NDJSON body, which may be endless.
     pub ndjson: Revoked,
@@ -287,10 +287,11 @@ impl ProduceTarget {
         }
     }
 
-    /// Returns the bytes of memory that a record takes beside its value, from reading its line to reporting its result.
+    /// Returns the memory that a record takes in addition to its value, in bytes, from reading its line to reporting its
+    /// result.
     fn memory(&self) -> usize {
         let headers = self.template.headers.iter().chain(&self.trace);
-        envelope::RECORD + headers.map(|header| envelope::HEADER + header.name.len()).sum::<usize>()
+        envelope::RECORD_MEMORY + headers.map(|header| envelope::HEADER_MEMORY + header.name.len()).sum::<usize>()
     }
 
     fn record(&self, value: Bytes) -> NewRecord {

@@ -28,7 +28,7 @@ pub struct Request {
 pub enum BodyLength {
     /// By `Content-Length`, `Transfer-Encoding`, or the frames of HTTP/2.
     Given,
-    /// By RFC 9112, 6.3, such a body is empty, although in practice one often follows.
+    /// Such a body is empty (RFC 9112, 6.3), but in practice a body often follows.
     Missing,
 }
 
@@ -52,12 +52,12 @@ impl Request {
         }
     }
 
-    /// The client that the request counts against in the limits.
+    /// Returns the client that the request counts against in the limits.
     pub fn caller(&self, permit: &Permit) -> ClientKey {
         permit.identity().map_or_else(|| ClientKey::of(&self.peer), |identity| ClientKey::Key(identity.name().into()))
     }
 
-    /// The name of the session cookie.
+    /// Returns the name of the session cookie.
     pub fn cookie(&self) -> String {
         crate::auth::cookie_name(self.host.as_ref().and_then(Authority::port_u16))
     }
@@ -69,7 +69,7 @@ impl Request {
         self.method == Method::GET && matches!(segments[..], ["events"] | ["topics", _, "events"])
     }
 
-    /// Bytes of the request line and headers, as encoded by HTTP/1.1.
+    /// Returns the size in bytes of the request line and headers, as encoded by HTTP/1.1.
     pub fn head_size(&self) -> usize {
         let line = self.method.as_str().len() + self.path.len() + self.query.len() + "  HTTP/1.1\r\n".len();
         let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());

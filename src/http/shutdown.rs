@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 /// Average time between the ends of two streams. Their clients reconnect elsewhere, at a rate that others can sustain.
 const STREAM_END_INTERVAL: Duration = Duration::from_millis(10);
-/// How long a client may pause in the middle of its request during the shutdown: at most this, and at most this part of
+/// Maximum pause of a client in the middle of its request during the shutdown: this time, but no more than this part of
 /// the drain timeout.
 const GRACE: Duration = Duration::from_secs(1);
 const GRACE_FRACTION: f64 = 0.2;
@@ -40,7 +40,7 @@ impl Phase {
 /// Resolves to the reason when an upload or a stream must end early: a shutdown, or a grant that has ended.
 pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
-/// The phase, for everything that depends on it. Its receivers count the open streams and bodies.
+/// The current phase. The number of its receivers is the number of open streams and bodies.
 pub struct Shutdown {
     phase: watch::Sender<Phase>,
     /// The same phase for bodies, which are counted separately.
@@ -76,7 +76,8 @@ impl Shutdown {
         BodyEnd(self.bodies.subscribe())
     }
 
-    /// Resolves to the reason when a stream or an upload must end: for `over`, or at a random moment of the drain.
+    /// Resolves to the reason when a stream or an upload must end: when `early_end` resolves, or at a random moment of the
+    /// drain.
     pub fn end_of_stream(&self, early_end: Option<Revoked>) -> Revoked {
         let mut phases = self.phase.subscribe();
         let draining = async move {

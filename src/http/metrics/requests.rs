@@ -20,7 +20,7 @@ pub struct RequestMetrics(Family<Labels, Counter>);
 impl RequestMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let family = Family::default();
-        let help = "Requests by route, method and class of the answer's status; a stream counts when it begins";
+        let help = "Requests by route, method and class of the response's status; a stream counts when it begins";
         registry.register("curlew_http_requests", help, family.clone());
         Self(family)
     }

@@ -17,13 +17,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use warp::http::HeaderMap;
 use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
-/// The longest pause within a body. NDJSON bodies, which may be endless, may pause as long as they like.
-const PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause within a body. NDJSON bodies, which may be endless, may pause for any time.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// The first bytes of each body are charged to a separate share of the memory budget, so that large bodies cannot keep
 /// small ones out.
 const SMALL: usize = 64 << 10;
-/// The first bytes of each body are charged to no share: they are fewer than its connection takes. Measurements from
-/// devices get through even when many bodies are held back.
+/// The first bytes of each body are charged to no share, because a connection takes more memory. Measurements from devices
+/// are accepted even when many incomplete bodies use up the budget.
 const EXEMPT: usize = 2 << 10;
 
 pub struct BodyReader<B> {
@@ -57,7 +57,7 @@ where
     D: Buf,
     E: Display,
 {
-    /// Decodes the body as its `Content-Encoding` says. Rejects encodings other than gzip.
+    /// Creates a reader that decodes the `Content-Encoding`. Rejects encodings other than gzip.
     pub fn new(chunks: B, headers: &HeaderMap, bodies: &Bodies) -> Result<Self, Problem> {
         let turns = bodies.turns.clone();
         let given: Vec<_> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
@@ -140,13 +140,13 @@ where
         let paused = |_| {
             Problem::too_slow(format!(
                 "no byte of the body arrived for {} s, the longest pause allowed",
-                PAUSE.as_secs()
+                MAX_PAUSE.as_secs()
             ))
         };
         let mut held = BodyMemory::new(&settings.bodies);
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         loop {
-            let next = timeout_at(deadline, timeout(PAUSE, self.next()));
+            let next = timeout_at(deadline, timeout(MAX_PAUSE, self.next()));
             let next = tokio::select! {
                 biased;
                 next = next => next.map_err(too_slow)?.map_err(paused)?,
@@ -178,7 +178,7 @@ where
     }
 }
 
-/// Reads the body, of at most `most` bytes, of a request that does not produce.
+/// Reads the body of any request except a produce request, up to `most` bytes.
 pub async fn collect<B, D, E>(
     body: B,
     most: usize,
@@ -195,7 +195,7 @@ where
     Ok(body.read_within((most, "the limit for this request"), settings, headers, &mut end).await?.0)
 }
 
-/// What all request bodies share: memory, and turns to decompress.
+/// The resources that all request bodies share: memory, and turns to decompress.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     small: Arc<Share>,

@@ -16,14 +16,14 @@ use std::fmt;
 use thiserror::Error;
 
 /// Maximum number of records in one envelope.
-const MOST: usize = 100_000;
-/// Bytes of memory charged for a record beside its data, from parsing to the response. `{}` is two bytes of a body, and
-/// hundreds of bytes of memory with its error.
-pub const RECORD: usize = 512;
-/// The same for a record header.
-pub const HEADER: usize = 192;
-/// Maximum length in bytes of an error text, since some texts quote the record.
-const ERROR: usize = 160;
+const MAX_RECORDS: usize = 100_000;
+/// Memory charged for a record in addition to its data, in bytes, from parsing to the response. `{}` takes two bytes of a
+/// body, but hundreds of bytes of memory with its error.
+pub const RECORD_MEMORY: usize = 512;
+/// Memory charged for a record header in addition to its data, in bytes.
+pub const HEADER_MEMORY: usize = 192;
+/// Maximum length of an error text, in bytes. Some texts quote the record.
+const MAX_ERROR_LEN: usize = 160;
 
 /// The encoding of keys and values in an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub enum Form {
     Binary,
 }
 
-/// The members that the bridge has no use for, such as schemas, are ignored.
+/// The body of a request. Other members, such as schemas, are ignored.
 #[derive(Deserialize)]
 struct ProduceEnvelope<'a> {
     #[serde(borrow)]
     records: EnvelopeRecords<'a>,
 }
 
-/// The JSON texts of at most [`MOST`] records, and the number of all records.
+/// The JSON texts of at most [`MAX_RECORDS`] records, and the number of all records.
 struct EnvelopeRecords<'a> {
     texts: Vec<&'a RawValue>,
     count: usize,
@@ -62,7 +62,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeRecords<'a> {
                 let mut records = EnvelopeRecords { texts: Vec::new(), count: 0 };
                 while let Some(text) = items.next_element()? {
                     records.count += 1;
-                    if records.count <= MOST {
+                    if records.count <= MAX_RECORDS {
                         records.texts.push(text);
                     }
                 }
@@ -83,7 +83,7 @@ struct EnvelopeRecord<'a> {
     value: Option<&'a RawValue>,
     #[serde(default)]
     partition: Option<Number>,
-    /// Text, like the headers: a parsed list of lists would take many times the memory.
+    /// Unparsed, like the headers: a parsed list of lists would take many times the memory.
     #[serde(borrow, default)]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -118,22 +118,22 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
         ))
     })?;
     let EnvelopeRecords { texts, count } = records;
-    if count > MOST {
+    if count > MAX_RECORDS {
         return Err(Problem::too_large(format!(
-            "the envelope has {count} records; at most {MOST} are allowed, send several envelopes"
+            "the envelope has {count} records; at most {MAX_RECORDS} are allowed, send several envelopes"
         )));
     }
     if texts.is_empty() {
         return Err(Problem::unprocessable("the envelope has no records; expected is {\"records\":[{\"value\":…}]}"));
     }
     // Keys and values are copied out of the body, so it counts twice.
-    let mut memory = 2 * body.len() + count * RECORD;
+    let mut memory = 2 * body.len() + count * RECORD_MEMORY;
     held.set(memory)?;
     let mut entries = Vec::with_capacity(count);
     for (index, text) in texts.into_iter().enumerate() {
         let entry = match serde_json::from_str::<EnvelopeRecord>(text.get()) {
             Ok(item) => {
-                memory += item.header_count() * HEADER;
+                memory += item.header_count() * HEADER_MEMORY;
                 held.set(memory)?;
                 record(form, item)
             }
@@ -147,8 +147,8 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
 }
 
 fn clipped(mut text: String) -> String {
-    if text.len() > ERROR {
-        let end = (0..=ERROR).rev().find(|end| text.is_char_boundary(*end));
+    if text.len() > MAX_ERROR_LEN {
+        let end = (0..=MAX_ERROR_LEN).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
         text.push('…');
         text.shrink_to_fit();

@@ -1,5 +1,5 @@
-//! Decompresses gzip (RFC 1952, with several members too) in small pieces, so that a small body that expands to a large
-//! one is never in memory as a whole.
+//! Decompresses gzip (RFC 1952, including several members) in small pieces, so that a small body that expands to a large
+//! one is never completely in memory.
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;

@@ -62,7 +62,7 @@ pub fn respond(
             write(&mut out, entry, acks);
         }
     }
-    // The line end keeps the prompt of a terminal off the body.
+    // The line feed keeps the prompt of a terminal on a separate line.
     out.extend_from_slice(b"]}\n");
     let v2 = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"application/vnd.kafka.v2+json"));
     let content_type = if v2 { "application/vnd.kafka.v2+json" } else { "application/json" };

@@ -83,7 +83,7 @@ impl<B: Body + Send + Unpin + 'static> Drop for DrainedBody<B> {
 }
 
 impl<B: Body + Unpin> UnreadBody<B> {
-    /// Discards what arrives within the limits. A slower client receives its response all the same.
+    /// Discards the bytes that arrive within the limits. A slower client still receives its response.
     pub async fn discard(self) {
         let rest = lock(&self.0).take();
         if let Some(body) = rest {

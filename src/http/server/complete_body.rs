@@ -11,7 +11,7 @@ use warp::http::{Request, Version};
 /// The request body that the routes read.
 pub type IncomingBody = DrainedBody<CompleteBody>;
 
-/// Why a connection or a body on it ended early.
+/// The reason why a connection or a body on it ended early.
 pub type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 pub struct CompleteBody {

@@ -19,7 +19,7 @@ use warp::reply::Response;
 
 /// Concurrent requests of a connection. RFC 9113, 6.5.2, recommends at least 100.
 const MAX_STREAMS: u32 = 128;
-/// Flow-control window, in bytes, for all request bodies of a connection. No upload was faster with 1 MiB.
+/// Flow-control window, in bytes, for all request bodies of a connection. A window of 1 MiB made no upload faster.
 const WINDOW: u32 = 256 << 10;
 /// Bytes of a response that hyper buffers for a client that does not read.
 const SEND_BUFFER: usize = 64 << 10;
@@ -63,7 +63,7 @@ where
     }
 }
 
-/// Answers the first request, and closes the connection gracefully (GOAWAY).
+/// Responds to the first request, and closes the connection gracefully (GOAWAY).
 pub async fn reject<F>(client: ClientIo, stall: Duration, respond: F) -> hyper::Result<()>
 where
     F: Fn(&Request<Incoming>) -> warp::http::Response<Bytes>,

@@ -75,7 +75,7 @@ pub struct ServerTls {
 
 /// The first byte of every TLS connection: the content type of a handshake record (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 0x16;
-/// Bytes of plaintext that may wait, encrypted, for a slow client: two full records.
+/// Maximum number of plaintext bytes that wait, encrypted, for a slow client: two full records.
 const SEND_BUFFER: usize = 32 << 10;
 /// How often the files are checked for changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -94,11 +94,11 @@ impl ServerTls {
     /// Waits for a client's first byte, and returns whether it begins a TLS handshake.
     pub async fn begins_handshake(stream: &TcpStream) -> io::Result<bool> {
         let mut first = [0];
-        // A client that disconnects at once has not spoken plain HTTP.
+        // A client that disconnects at once has not sent plain HTTP.
         Ok(stream.peek(&mut first).await? == 0 || first[0] == HANDSHAKE)
     }
 
-    /// Completes a handshake, and returns the names of the client's certificate. It has no time limit.
+    /// Completes a handshake, and returns the names in the client's certificate. The caller limits the time.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(ClientTransport, Option<Arc<ClientCertificate>>)> {
         let client = stream.peer_addr().ok();
         self.handshake(stream).await.inspect_err(|error| self.rejected.log(error, client))
