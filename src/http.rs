@@ -104,7 +104,7 @@ const MAX_BROKER_REQUESTS: usize = 64;
 const MAX_PAGES: usize = 32;
 /// Maximum number of requests that wait for such a thread. Each takes a few kilobytes, and one connection may send a hundred.
 const MAX_QUEUED: usize = 1024;
-/// How long a request waits before it is rejected.
+/// Maximum wait of such a request, after which it is rejected.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state that all requests share.

@@ -38,7 +38,7 @@ const MAX_NAME_LEN: usize = 100;
 #[derive(Debug)]
 pub struct AuthRules {
     pub keys: Vec<ApiKey>,
-    /// The issuers of accepted tokens, and where their keys come from.
+    /// The issuers of accepted tokens, with the sources of their keys.
     pub issuers: Vec<(IssuerSettings, KeySource)>,
     /// Signs sessions and tickets. Without it, each process uses a random secret.
     pub ticket_secret: Option<Secret>,

@@ -28,7 +28,7 @@ pub struct ApiKey {
     pub proof: KeyProof,
 }
 
-/// How a client proves that it holds a key.
+/// The proof that a client holds a key.
 #[derive(Debug, Clone)]
 pub enum KeyProof {
     /// The key itself. It has enough entropy for a fast hash, so it is found by its digest.
@@ -63,7 +63,7 @@ impl ApiKey {
     }
 }
 
-/// Two keys of the file cannot be told apart. Contains the name of the second one.
+/// Two keys of the file have the same name or the same digest. Contains the name of the second key.
 #[derive(Debug, thiserror::Error)]
 pub enum DuplicateKey {
     #[error("two keys are named {0:?}; names must be unique")]

@@ -18,7 +18,7 @@ pub struct AuthLoader {
     path: PathBuf,
     /// Signs sessions and tickets if the file has no `ticket_secret`.
     process_secret: [u8; 32],
-    /// One for each key set URL in the file.
+    /// One fetcher for each key set URL in the file.
     fetchers: Mutex<Vec<Fetcher>>,
     /// Notified when a fetch returns different keys.
     keys_changed: Arc<watch::Sender<()>>,

@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The time between issuing a ticket and its first use.
+/// Maximum time between the issue of a ticket and its first use.
 pub const OPEN_WITHIN: Duration = Duration::from_secs(60);
 /// The size of each cache of verified credentials. A full cache is cleared.
 const MAX_VERIFIED: usize = 1024;
@@ -252,7 +252,7 @@ impl AuthTable {
         }
     }
 
-    /// Returns when a grant expires as of this table, or `None` if it does not expire.
+    /// Returns the expiry of a grant according to this table, or `None` if it does not expire.
     pub fn expiry(&self, origin: &GrantOrigin, now: Timestamp) -> Result<Option<Timestamp>, GrantEnd> {
         let source_expiry = match &origin.source {
             GrantSource::Key { name, fingerprint } => {

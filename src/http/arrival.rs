@@ -13,7 +13,7 @@ pub struct Arrival(Mailbox);
 
 impl Arrival {
     /// Subscribes from `offset`, the current end of the log. An error of the broker, a gap and the end of the topic end the
-    /// wait as well: the next read finds out which it was.
+    /// wait as well: the next read finds the cause.
     pub fn of(hub: &Hub, client: ClientTag, partition: &TopicPartition, offset: Offset) -> Result<Self, Rejected> {
         let topics = vec![partition.topic.clone()];
         let selection = Selection::of(vec![partition.partition]);

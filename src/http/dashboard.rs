@@ -89,7 +89,7 @@ static FILES: [StaticFile; 34] = files! {
     "worker.js": SCRIPT,
 };
 
-/// Allows only files from the bridge. Trusted Types keep scripts from turning text into HTML.
+/// The Content-Security-Policy. It allows only files from the bridge; Trusted Types keep scripts from turning text into HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
      worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types curlew-worker";

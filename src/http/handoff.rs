@@ -16,7 +16,7 @@ use warp::http::header::HeaderMap;
 use warp::http::{Request, Version};
 use warp::reply::Response;
 
-/// Passes the response to the first request of a connection past hyper.
+/// Passes the response to a connection's first request directly to the task that serves the connection, without hyper.
 #[derive(Clone, Default)]
 pub struct HandoffSlot(Arc<HandoffState>);
 

@@ -1,4 +1,4 @@
-//! `GET /health`: whether the bridge itself works. `GET /ready`: whether it can serve requests.
+//! `GET /health`: the health of the process. `GET /ready`: its readiness to serve requests.
 
 use super::origin::RequestOrigin;
 use super::problem::Problem;
@@ -52,8 +52,7 @@ pub async fn ready(app: &Arc<App>, request: &Request, origin: &RequestOrigin) ->
         Err(error) if is_permitted => Err(Problem::busy(error.to_string())),
         Err(error) => {
             warn!("GET /ready: {error}");
-            let detail =
-                "the broker is away or its data is damaged; see the bridge's log, or send a key to get the reason here";
+            let detail = "the broker is unavailable or its data is damaged; see the bridge's log, or send a key to get the reason here";
             Ok(Problem::busy(detail).response())
         }
     }

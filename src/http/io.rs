@@ -22,7 +22,7 @@ pub struct ClientIo {
     stream: ClientTransport,
     /// Bytes that were read to detect the protocol, and that hyper has not read yet.
     first: Bytes,
-    /// Whether they begin a HEAD request.
+    /// Whether the connection begins with a HEAD request.
     begins_with_head: bool,
     stall: Duration,
     /// Runs while less than [`MIN_PROGRESS`] could be written; `None` while writes succeed.
@@ -230,8 +230,8 @@ impl Write for ClientIo {
     }
 }
 
-/// Whether this is the head of hyper's own 4xx response, which has no body and none of the headers that all responses of
-/// the routes have.
+/// Whether `head` is that of a 4xx response made by hyper itself, which has no body and lacks the headers that every response
+/// of the routes has.
 fn is_bare_rejection(head: &[u8]) -> bool {
     if !head.starts_with(b"HTTP/1.1 4") && !head.starts_with(b"HTTP/1.0 4") {
         return false;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::uri::Authority;
 
-/// The origins whose pages may use the bridge, besides its own.
+/// The origins whose pages may use the bridge, in addition to the bridge's own origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
     /// `--cors-origin '*'`
@@ -120,7 +120,8 @@ impl OriginPolicy {
         authorities.any(|(_, authority)| authority.eq_ignore_ascii_case(host.as_str()))
     }
 
-    /// Names the allowed origin in a response, so that the browser hands it to the page. `nosniff` stops other pages from
+    /// Names the allowed origin in a response, so that the browser passes the response to the page.
+    /// `nosniff` stops other pages from
     /// loading the response as a script.
     pub fn mark(origin: &RequestOrigin, response: &mut HeaderMap) {
         response.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -174,7 +175,7 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Logs rejected origins and hosts, at most one line a minute however often a page retries.
+/// Logs rejected origins and hosts, at most one line per minute, because a page may retry often.
 #[derive(Debug, Default)]
 pub struct RejectionLog(Mutex<RejectionTimes>);
 

@@ -23,7 +23,8 @@ pub struct Peer {
 pub enum PeerScheme {
     Https,
     Http,
-    /// The connection to the bridge has no TLS, but a proxy that reports nothing may have terminated it.
+    /// The connection to the bridge has no TLS, but a proxy that does not report the scheme may have
+    /// terminated TLS.
     Unknown,
 }
 

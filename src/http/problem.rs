@@ -16,7 +16,7 @@ use warp::http::header::{
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
-/// An error with its status. The detail says what was given, what is allowed, and what to do.
+/// An error with its status. The detail contains the given value, the allowed values, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -104,7 +104,7 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
-    /// No such URL.
+    /// There is no such path.
     pub fn not_found(path: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -112,7 +112,7 @@ impl Problem {
         )
     }
 
-    /// `allowed` is written as in the `Allow` header.
+    /// The path does not support the method. `allowed` is the value of the `Allow` header.
     pub fn method_not_allowed(method: &str, allowed: &'static str) -> Self {
         let detail = format!("{method} is not allowed here; allowed: {allowed}");
         Self { header: ExtraHeader::Allow(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
@@ -138,7 +138,7 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// `allowed` is written as in the `Accept-Encoding` header.
+    /// The `Content-Encoding` is not supported. `allowed` is the value of the `Accept-Encoding` header.
     pub fn unsupported_encoding(given: &str, allowed: &'static str) -> Self {
         let detail = format!("Content-Encoding is {given:?}; allowed: {allowed}, or none");
         Self { header: ExtraHeader::AcceptEncoding(allowed), ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
@@ -233,7 +233,7 @@ impl Problem {
     }
 
     /// Returns one problem for both. An unknown outcome outranks a server error, which outranks a client error, so that
-    /// a client repeats a request exactly if repeating it can help.
+    /// a client repeats a request only if that can help.
     pub fn or_worse(self, other: Self) -> Self {
         let rank = |status: StatusCode| match status {
             StatusCode::GATEWAY_TIMEOUT => 3,

@@ -83,7 +83,7 @@ enum BodyKind {
     Envelope(Form),
 }
 
-/// The destination of a request's records, and what the records have in common.
+/// The destination and the common properties of a request's records.
 #[derive(Debug, Clone)]
 struct ProduceTarget {
     topic: TopicName,

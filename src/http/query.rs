@@ -1,8 +1,8 @@
-//! The parameters of a query string, checked against those that a route knows.
+//! The parameters of a query string, checked against the parameters of the route.
 
 use super::problem::Problem;
 
-/// Names and decoded values, in order. Values are bytes, because keys and headers of records are.
+/// Names and decoded values, in order. Values are bytes, because keys and headers of records may be any bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query(Vec<(String, Vec<u8>)>);
 

@@ -73,7 +73,7 @@ impl Readers {
 /// A request for a page.
 struct PageRequest {
     topic_partition: TopicPartition,
-    /// `None`: the log start offset.
+    /// `None` means the log start offset.
     offset: Option<Offset>,
     limit: usize,
 }
@@ -119,7 +119,7 @@ pub async fn records(
         && page.limit > 0
         && Instant::now() < deadline
     {
-        // A waiting request counts as a stream, because it waits like one.
+        // To the hub, a waiting request is a live stream, so it counts as one.
         let caller = request.caller(permit);
         let _slot = app.limits.stream(&caller)?;
         let mut next = Some(offset);
@@ -224,8 +224,8 @@ impl PageBody {
         Ok(())
     }
 
-    /// Whether the record must be left for the next page: escaping can make a page several times larger than what was
-    /// fetched.
+    /// Whether the record must be left for the next page: escaping can make a page several times larger than the
+    /// fetched batches.
     fn is_full_with(&self, record: &RecordRef<'_>) -> bool {
         self.json.len() + record.encoded_bound() + ENDS_BYTES > JSON_BYTES.min(self.largest())
     }

@@ -18,7 +18,7 @@ pub struct Request {
     pub query: String,
     pub host: Option<Authority>,
     pub headers: HeaderMap,
-    /// The client, as trusted proxies name it.
+    /// The client, as reported by trusted proxies.
     pub peer: Peer,
     pub length: BodyLength,
 }
@@ -26,7 +26,7 @@ pub struct Request {
 /// Whether the request delimits its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
-    /// By `Content-Length`, `Transfer-Encoding`, or the frames of HTTP/2.
+    /// `Content-Length`, `Transfer-Encoding`, or the frames of HTTP/2 delimit the body.
     Given,
     /// Such a body is empty (RFC 9112, 6.3), but in practice a body often follows.
     Missing,

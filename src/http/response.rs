@@ -20,7 +20,7 @@ pub fn beyond_small(bytes: usize) -> usize {
     bytes.saturating_sub(SMALL_RESPONSE)
 }
 
-/// A JSON response that ends with a line feed, for terminals.
+/// Returns a JSON response that ends with a line feed, for terminals.
 pub fn json_response<B: From<Bytes>>(json: String) -> warp::http::Response<B> {
     as_json(json + "\n")
 }

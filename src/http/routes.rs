@@ -1,4 +1,4 @@
-//! The routes: which handler serves which path and method.
+//! The routes: the handlers of paths and methods.
 
 use super::handoff::{HandoffSlot, Streaming};
 use super::limits::ClientKey;
@@ -184,7 +184,7 @@ where
     app.metrics.requests.count(&request.path, &request.method, response.status());
     let (status, took) = (response.status().as_u16(), started.elapsed().as_millis());
     let (method, path) = (request.method.as_str(), request.path.as_str());
-    // Without the query, which may contain a ticket.
+    // The query is not logged, because it may contain a ticket.
     debug!(method, path, status, ms = took as u64; "{method} {path} {status} {took} ms for {}", request.peer);
     response
 }

@@ -121,18 +121,18 @@ async fn wait_for_end(phases: &mut watch::Receiver<Phase>) -> Phase {
     }
 }
 
-/// The time over which `streams` streams end. A few end at once, so that Ctrl-C is quick.
+/// Returns the time over which `streams` streams end. A few end at once, so that Ctrl-C is quick.
 pub fn spread(streams: usize, drain: Duration) -> Duration {
     let all = STREAM_END_INTERVAL.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
     all.min(last_end(drain))
 }
 
-/// The time from the start of the drain within which every stream and body must end.
+/// Returns the time from the start of the drain within which every stream and body must end.
 pub fn last_end(drain: Duration) -> Duration {
     drain.mul_f64(STREAM_FRACTION)
 }
 
-/// How long a client may pause in the middle of a request.
+/// Returns the maximum pause of a client in the middle of a request.
 pub fn grace(drain: Duration) -> Duration {
     GRACE.min(drain.mul_f64(GRACE_FRACTION))
 }

@@ -239,7 +239,7 @@ async fn only_authenticated_clients_learn_the_address_and_the_errors_of_the_brok
     };
     for stranger in strangers {
         let text = text(stranger).await;
-        assert!(text.starts_with("the broker is away") && !text.contains("10.0.0.7"), "{text}");
+        assert!(text.starts_with("the broker is unavailable") && !text.contains("10.0.0.7"), "{text}");
     }
     assert!(text(&right).await.contains("10.0.0.7"));
 }

@@ -48,7 +48,7 @@ impl IssuerSettings {
         let lists = [issuers.clone(), audiences.clone(), patterns(produce), patterns(consume), patterns(manage)];
         let mut values = vec![name.clone(), identity.clone(), claim.clone()];
         values.extend([leeway.as_millis().to_string(), metrics.to_string()]);
-        // The length keeps the end of one list apart from the start of the next.
+        // The length of each list separates it from the next list.
         values.extend(lists.into_iter().flat_map(|list| std::iter::once(list.len().to_string()).chain(list)));
         Digest::of_parts(&values.iter().map(String::as_bytes).collect::<Vec<_>>())
     }

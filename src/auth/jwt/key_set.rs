@@ -28,7 +28,7 @@ pub struct TokenKey {
     pub fingerprint: String,
 }
 
-/// Where a key set comes from. Shared secrets are accepted from files only, never from a URL.
+/// The source of a key set. Shared secrets are accepted from files only, never from a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySetSource {
     File,

@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Number of locks, so that clients seldom wait for each other.
+/// Number of shards. Each has a lock, so that clients seldom wait for each other.
 const SHARDS: usize = 16;
 /// Maximum number of clients in a shard. An entry takes a few hundred bytes.
 const MAX_CLIENTS: usize = 4096;

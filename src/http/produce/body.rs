@@ -37,7 +37,7 @@ pub struct BodyReader<B> {
 /// A body could not be read to its end.
 #[derive(Debug, Error)]
 pub enum BodyError {
-    /// The client disconnected. The text is the one of the connection's error.
+    /// The client disconnected. Contains the text of the connection's error.
     #[error("the body ended early: {0}")]
     Cut(String),
     /// The bytes do not match the `Content-Encoding`.
@@ -217,7 +217,7 @@ impl Bodies {
     }
 }
 
-/// The memory reserved for one body, until this is dropped.
+/// The memory reserved for one body. Dropping it releases the memory.
 #[derive(Debug)]
 pub struct BodyMemory {
     small: Reservation,

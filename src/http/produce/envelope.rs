@@ -83,7 +83,7 @@ struct EnvelopeRecord<'a> {
     value: Option<&'a RawValue>,
     #[serde(default)]
     partition: Option<Number>,
-    /// Unparsed, like the headers: a parsed list of lists would take many times the memory.
+    /// Unparsed JSON, like the headers: a parsed list of lists would take many times the memory.
     #[serde(borrow, default)]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow, default)]

@@ -91,8 +91,8 @@ where
     match receipts {
         ReceiptMode::AtEnd => {
             let (done, summary) = oneshot::channel();
-            // A separate task: if the client disconnects, the lines that have arrived are still written, and the log
-            // says how many.
+            // A separate task, so that the received lines are written and counted in the log even if the client
+            // disconnects.
             spawn(async move {
                 upload.run().await;
                 if let ReceiptSink::AtEnd(summary) = upload.report {
@@ -203,8 +203,8 @@ where
         self.groups.len() < MAX_GROUPS && self.in_flight < MAX_LINES && self.report.has_room()
     }
 
-    /// Returns how many lines may be read and the memory reserved for them. `None` if lines in flight must be settled
-    /// first.
+    /// Returns the number of lines that may be read, and the memory reserved for them. Returns `None` if lines in flight
+    /// must be settled first.
     fn reserve_lines(&self) -> Option<(usize, Option<Reservation>)> {
         let each = self.target.memory();
         let exempt = (EXEMPT_LINES / each).max(1);

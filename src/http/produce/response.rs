@@ -8,7 +8,7 @@ use warp::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
-/// The result for one record. The problem is the broker's, or the reason why the record was never sent.
+/// The result for one record: a problem if the broker reported an error or the record was never sent.
 pub type RecordResult = Result<RecordLocation, Problem>;
 
 /// Appends `{"partition":0,"offset":42}` or `{"error_code":…,"error":…}`. With `acks=0` the offset is unknown and left

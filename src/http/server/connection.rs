@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// The result of a connection whose client sends `begin` and then nothing; `None` if it stays open.
+    /// Returns the result of a connection whose client sends `begin` and then nothing; `None` if it stays open.
     async fn served(begin: &[u8]) -> Option<Result<(), String>> {
         let listener = crate::http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

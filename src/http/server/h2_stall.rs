@@ -179,7 +179,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
     }
 }
 
-/// The size of the next piece of `bytes`, chosen so that the last piece is small.
+/// Returns the size of the next piece of `bytes`, chosen so that the last piece is small.
 fn next_piece(bytes: usize) -> usize {
     if bytes <= LAST_PIECE { bytes } else { (bytes - LAST_PIECE).min(MAX_PIECE) }
 }

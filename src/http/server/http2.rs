@@ -23,7 +23,7 @@ const MAX_STREAMS: u32 = 128;
 const WINDOW: u32 = 256 << 10;
 /// Bytes of a response that hyper buffers for a client that does not read.
 const SEND_BUFFER: usize = 64 << 10;
-/// Silence after which the client is sent a PING.
+/// Silence after which the bridge sends a PING.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Serves until the client disconnects, sends no request for too long, or the bridge shuts down.

@@ -55,7 +55,7 @@ where
     response.unwrap_or_else(|| Ok(Problem::unserved().response()))
 }
 
-/// hyper rejects requests with more headers.
+/// Maximum number of headers that hyper accepts.
 const MAX_HEADERS: usize = 100;
 
 /// Returns the problem of a request that hyper cannot parse. `unread` starts with the request's head, unless only the value

@@ -1,4 +1,4 @@
-//! The time limits of a connection, and the signal that it must end.
+//! The time limits of a connection, and the signal to end it.
 
 use std::time::Duration;
 use tokio::sync::watch;

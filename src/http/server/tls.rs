@@ -69,7 +69,7 @@ pub struct ServerTls {
     loaded: Vec<FileStamp>,
     config: Arc<RwLock<Arc<ServerConfig>>>,
     rejected: Arc<RejectedCerts>,
-    /// Limits how many handshakes use the CPU at a time.
+    /// Limits the number of handshakes that use the CPU at a time.
     handshakes: Arc<Semaphore>,
 }
 
@@ -77,7 +77,7 @@ pub struct ServerTls {
 const HANDSHAKE: u8 = 0x16;
 /// Maximum number of plaintext bytes that wait, encrypted, for a slow client: two full records.
 const SEND_BUFFER: usize = 32 << 10;
-/// How often the files are checked for changes.
+/// Interval between two checks of the files for changes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerTls {
