@@ -55,7 +55,7 @@ use warp::reply::Response;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub guard: OriginPolicy,
+    pub origin_policy: OriginPolicy,
     /// Proxies that are trusted to report the address of the client.
     pub proxies: TrustedProxies,
     pub produce: produce::Settings,
@@ -82,7 +82,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            guard: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
+            origin_policy: OriginPolicy { origins: Origins::Listed(Vec::new()), scope: BindScope::Loopback },
             proxies: TrustedProxies::default(),
             produce: produce::Settings::default(),
             deletion: Deletion::Forbidden,
@@ -143,8 +143,8 @@ impl App {
         })
     }
 
-    fn guard(&self) -> &OriginPolicy {
-        &self.settings.guard
+    fn origin_policy(&self) -> &OriginPolicy {
+        &self.settings.origin_policy
     }
 
     /// Runs a blocking request to the broker outside the async threads.

@@ -192,7 +192,7 @@ impl Serve {
             Origins::Listed(self.cors_origins.clone())
         };
         http::Settings {
-            guard: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
+            origin_policy: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
             proxies: self.front.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,

@@ -89,7 +89,7 @@ pub fn revocation(app: &App, permit: &Permit, right: Right, topics: &[TopicName]
 /// Checks that a request may read the metrics: without credentials on a loopback bridge, else with the right `metrics`.
 /// A request that a local proxy forwards is not local.
 pub async fn check_metrics(app: &Arc<App>, request: &Request, origin: &RequestOrigin) -> Result<(), Problem> {
-    if app.guard().is_called_loopback(request.host.as_ref()) && !peer::is_forwarded(&request.headers) {
+    if app.origin_policy().is_called_loopback(request.host.as_ref()) && !peer::is_forwarded(&request.headers) {
         return Ok(());
     }
     Ok(authenticate(app, request, origin).await?.may_read_metrics()?)

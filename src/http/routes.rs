@@ -170,13 +170,14 @@ where
     D: Buf + Send + 'static,
 {
     let started = Instant::now();
-    let (mut response, origin) = match app.guard().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
-        Ok(origin) => (admitted(&app, &request, &origin, body).await, origin),
-        Err(problem) => {
-            app.rejections.report(problem.detail());
-            (problem.response(), RequestOrigin::NoPage)
-        }
-    };
+    let (mut response, origin) =
+        match app.origin_policy().admit(request.host.as_ref(), request.peer.scheme, &request.headers) {
+            Ok(origin) => (admitted(&app, &request, &origin, body).await, origin),
+            Err(problem) => {
+                app.rejections.report(problem.detail());
+                (problem.response(), RequestOrigin::NoPage)
+            }
+        };
     OriginPolicy::mark(&origin, response.headers_mut());
     if request.method == Method::HEAD {
         *response.body_mut() = Bytes::new().into();

@@ -58,8 +58,12 @@ fn world_on(listens: BindScope) -> SecuredBridge {
     std::fs::write(&path, file()).unwrap();
     let auth = Authenticator::from_file(&path).unwrap();
     let guard = OriginPolicy { origins: Origins::Listed(vec![PAGE.into()]), scope: listens };
-    let settings =
-        http::Settings { guard, auth: auth.clone(), deletion: http::Deletion::Allowed, ..http::Settings::default() };
+    let settings = http::Settings {
+        origin_policy: guard,
+        auth: auth.clone(),
+        deletion: http::Deletion::Allowed,
+        ..http::Settings::default()
+    };
     SecuredBridge { broker, auth, app: App::new(hub, settings), file: path }
 }
 
@@ -372,7 +376,8 @@ async fn credentials_are_allowed_to_listed_origins_and_never_to_all() {
     broker.create("a", 1);
     let hub = Arc::new(Hub::start(broker, hub::Settings::default()).unwrap());
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Network };
-    let app = App::new(hub, http::Settings { guard, auth: listed.auth.clone(), ..http::Settings::default() });
+    let app =
+        App::new(hub, http::Settings { origin_policy: guard, auth: listed.auth.clone(), ..http::Settings::default() });
     let any = SecuredBridge { broker: MemoryBroker::new(), auth: listed.auth.clone(), app, file: PathBuf::new() };
     let cookie = listed.login("a-secret").await;
     let headers = [("origin", PAGE), ("cookie", cookie.as_str())];
