@@ -242,7 +242,9 @@ fn describe(client: &ClientKey) -> String {
     match client {
         ClientKey::Address(address @ IpAddr::V6(_)) => format!("{address}/64"),
         ClientKey::Address(address) => address.to_string(),
-        ClientKey::HiddenBy(proxy) => format!("a client of {proxy}, which does not name it (or two headers differ),"),
+        ClientKey::HiddenBy(proxy) => {
+            format!("a client behind {proxy}, which reports no valid address for it (or two headers differ),")
+        }
         ClientKey::Key(name) => format!("key {name:?}"),
         ClientKey::Others => "a client among too many to be counted separately".to_owned(),
     }
