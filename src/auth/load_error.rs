@@ -4,7 +4,7 @@ use super::crypto::NoRandomBytes;
 use super::file::AuthFileError;
 use super::jwt::{FetcherError, KeySetError};
 use super::table::TableError;
-use std::error::Error as StdError;
+use crate::tls::PemError;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -55,7 +55,7 @@ pub enum IssuerKeysError {
     #[error(transparent)]
     Unreadable(#[from] UnreadableFile),
     #[error(transparent)]
-    Certificates(Box<dyn StdError + Send + Sync>),
+    Certificates(#[from] PemError),
     #[error(transparent)]
     Fetcher(#[from] FetcherError),
 }

@@ -103,9 +103,8 @@ impl AuthLoader {
             KeySource::JwksUrl { location, ca_file: Some(file) } => {
                 // Read here as well, so that a change of the CA file reloads the table.
                 sources.read(&file)?;
-                let certificates = crate::tls::certificates(&sources.at(&file));
-                let certificates = certificates.map_err(|error| IssuerKeysError::Certificates(error.into()))?;
-                self.remote_keys(KeySetUrl { ca_certificates: Some(certificates), ..location })?
+                let ca_certificates = Some(crate::tls::certificates(&sources.at(&file))?);
+                self.remote_keys(KeySetUrl { ca_certificates, ..location })?
             }
         })
     }

@@ -148,7 +148,7 @@ impl Serve {
 
     /// Loads the files that settings name. Returns the error of each group of files, with the ids of its settings.
     pub(super) fn file_errors(&self) -> [(&'static [&'static str], Option<String>); 3] {
-        let tls = self.tls().and_then(|files| http::ServerTls::load(files).err().map(|error| error.to_string()));
+        let tls = self.tls().and_then(|files| http::ServerTls::load(files).err());
         [
             (&["kafka_config"], self.kafka.resolve().err().map(|e| e.to_string())),
             (&["auth_file"], self.auth().err().map(|e| e.to_string())),

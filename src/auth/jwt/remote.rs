@@ -169,8 +169,7 @@ fn agent(location: &KeySetUrl) -> Result<ureq::Agent, FetcherError> {
         return Ok(config.build().new_agent());
     }
     let anchors = location.ca_certificates.clone().unwrap_or_else(|| tls::trust_anchors(tls::Trust::System));
-    let tls = tls::ureq_config(&anchors).map_err(|error| FetcherError::Tls(error.into()))?;
-    Ok(config.https_only(true).tls_config(tls).build().new_agent())
+    Ok(config.https_only(true).tls_config(tls::ureq_config(&anchors)?).build().new_agent())
 }
 
 impl fmt::Debug for Remote {

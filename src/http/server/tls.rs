@@ -5,6 +5,7 @@ use crate::http::certificate::ClientCertificate;
 use crate::http::transport::ClientTransport;
 use crate::os::file_stamp::FileStamp;
 use crate::sync::{read_lock, write_lock};
+use crate::tls::{self, PemError, UnsupportedCpu};
 use log::{error, info};
 use rustls::server::{Acceptor, NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -42,9 +43,10 @@ pub enum ClientCertificates {
 /// The files of [`TlsFiles`] cannot be used. Names the file at fault, for the operator.
 #[derive(Debug, Error)]
 pub enum ServerTlsError {
-    /// This CPU, or the contents of a file.
     #[error(transparent)]
-    Input(Box<dyn std::error::Error + Send + Sync>),
+    UnsupportedCpu(#[from] UnsupportedCpu),
+    #[error(transparent)]
+    Pem(#[from] PemError),
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
     #[error("{} contains a certificate that cannot be used as a CA: {source}", file.display())]
@@ -53,12 +55,6 @@ pub enum ServerTlsError {
     Clients { file: PathBuf, source: VerifierBuilderError },
     #[error("the certificate in {} and the key in {} cannot be used: {source}", certificate.display(), key.display())]
     Certificate { certificate: PathBuf, key: PathBuf, source: rustls::Error },
-}
-
-impl ServerTlsError {
-    fn input(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Input(error.into())
-    }
 }
 
 /// The TLS configuration of the listener.
@@ -168,16 +164,16 @@ impl ClientCertificates {
 }
 
 fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServerTlsError> {
-    let provider = crate::tls::provider().map_err(ServerTlsError::input)?;
-    let chain = crate::tls::certificates(&files.certificate).map_err(ServerTlsError::input)?;
-    let key = crate::tls::private_key(&files.key).map_err(ServerTlsError::input)?;
+    let provider = tls::provider()?;
+    let chain = tls::certificates(&files.certificate)?;
+    let key = tls::private_key(&files.key)?;
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(ServerTlsError::Setup)?;
     let builder = match files.clients.authority() {
         None => builder.with_no_client_auth(),
         Some(file) => {
             let mut roots = RootCertStore::empty();
-            for certificate in crate::tls::certificates(file).map_err(ServerTlsError::input)? {
+            for certificate in tls::certificates(file)? {
                 let rejected = |source| ServerTlsError::Authority { file: file.clone(), source };
                 roots.add(certificate).map_err(rejected)?;
             }
