@@ -5,6 +5,7 @@
 //! - [`http`]: the routes; the only module that names warp
 //! - [`auth`]: authentication and grants: keys, passwords, tokens, and the topics that they open
 //! - [`hub`]: fans records out to many streams and batches writes; its threads read the broker
+//! - [`series`]: minimum, maximum, last value and count of numbers in records, per series and step
 //! - [`kafka`]: the [`Broker`](broker::Broker) that is a Kafka cluster
 //! - [`embedded`]: the [`Broker`](broker::Broker) that is a durable log in a local folder
 //! - [`broker`]: the trait between the hub and a log, its errors, and the doctor's diagnoses
@@ -32,6 +33,7 @@ pub mod logging;
 pub mod os;
 pub mod record;
 pub mod secret;
+pub mod series;
 pub mod start_position;
 pub mod sync;
 pub mod tls;

@@ -119,7 +119,7 @@ pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
 
 /// Parses an RFC 3339 time into milliseconds since the Unix epoch. A space before the zone counts as a `+`, because URL
 /// decoding turns one into the other.
-fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     let time = parse(text).or_else(|| {
         let (before, zone) = text.rsplit_once(' ')?;
