@@ -52,9 +52,10 @@ static CLIENT: StaticFile = StaticFile {
     bytes: include_bytes!("../dashboard/client.js"),
     gzipped: OnceLock::new(),
 };
-static FILES: [StaticFile; 34] = files! {
+static FILES: [StaticFile; 37] = files! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    "band.js": SCRIPT,
     "base.js": SCRIPT,
     "browse.js": SCRIPT,
     "chart.js": SCRIPT,
@@ -66,6 +67,8 @@ static FILES: [StaticFile; 34] = files! {
     "filter.js": SCRIPT,
     "format.js": SCRIPT,
     "hub.js": SCRIPT,
+    "legend.js": SCRIPT,
+    "lines.js": SCRIPT,
     "list.js": SCRIPT,
     "main.js": SCRIPT,
     "overview.js": SCRIPT,
