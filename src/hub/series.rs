@@ -44,9 +44,13 @@ const LATE: i64 = 3_600_000;
 
 /// A request for series.
 pub struct SeriesRequest {
+    /// The topic.
     pub topic: TopicName,
+    /// Which series to compute.
     pub query: SeriesQuery,
+    /// Which records count.
     pub filter: Filter,
+    /// The time and the steps.
     pub window: Window,
 }
 
@@ -62,6 +66,7 @@ struct SharedComputations {
     runner: TaskRunner,
 }
 
+/// A computation, shared by all requests with the same question.
 pub struct SharedComputation {
     state: Mutex<Computation>,
     /// Open handles.
@@ -78,6 +83,7 @@ pub struct SeriesHandle {
 
 /// A computation as it is now.
 pub struct SeriesState<'s> {
+    /// The series so far.
     pub table: &'s SeriesTable,
     /// The same as long as the log is. Versions of different generations cannot be compared.
     pub generation: u32,
