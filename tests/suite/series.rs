@@ -27,7 +27,7 @@ fn world() -> World {
     let broker = MemoryBroker::new();
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
-    World { broker, app: App::new(hub, http::Settings { guard, ..http::Settings::default() }) }
+    World { broker, app: App::new(hub, http::Settings { origin_policy: guard, ..http::Settings::default() }) }
 }
 
 fn text(answer: &Response<Bytes>) -> String {
