@@ -63,7 +63,7 @@ impl Drop for Pause {
     }
 }
 
-/// Returns the names of the threads that have been busy for [`STALLED_AFTER`], so that they are not expected to finish.
+/// Returns the names of the threads that have been busy for ten minutes, so that they are not expected to finish.
 pub fn stalled() -> Vec<String> {
     busy_for(STALLED_AFTER)
 }
