@@ -1,9 +1,9 @@
 //! Moves records between many clients and one broker.
 //!
-//! In: [`Hub::produce`] → a bounded queue → one `writer` thread ([`produce`]) → the broker.
+//! In: [`Hub::produce`] → a bounded queue → one `writer` thread (`produce`) → the broker.
 //!
-//! Out: one fetch thread per leader broker → each batch is encoded once per feed ([`live`]) → the mailbox of every stream
-//! ([`stream`]). Streams that are new, resumed or slow read the log individually ([`catch_up`]) until they can join a feed.
+//! Out: one fetch thread per leader broker → each batch is encoded once per feed (`live`) → the mailbox of every stream
+//! (`stream`). Streams that are new, resumed or slow read the log individually (`catch_up`) until they can join a feed.
 //!
 //! Imports run one way: `catch_up` imports `live` and `stream`, and `live` imports `stream`.
 

@@ -149,7 +149,7 @@ pub trait Format: Send + Sync + 'static {
     /// Writes the last frame of a stream that ends with this error.
     fn problem(&self, out: &mut Vec<u8>, error: &BrokerError);
 
-    /// Writes that the stream waits for a missing topic.
+    /// Reports that the stream waits for a missing topic.
     fn waiting(&self, out: &mut Vec<u8>, topic: &TopicName) {
         let _ = (out, topic);
     }

@@ -46,7 +46,7 @@ impl MemoryBudget {
     pub fn new(total: usize) -> Self {
         let share = |name, most, parts: usize| Share::new(name, most, most / parts);
         let sixteenth = total / 16;
-        // A quarter of the memory for chunks.
+        // The reserve is a quarter of the memory for chunks.
         let live_chunks = sixteenth / 2;
         Self {
             total,

@@ -59,9 +59,9 @@ pub struct CatchUpTask {
     pub shared_pauses: Backoff,
     /// Number of consecutive errors that may end the stream.
     pub failures: u32,
-    /// Number of records between the stream and the end of the log, in the partition with the largest lag of the last turn.
+    /// Number of records between the stream and the end of the log at its last turn, in the partition with the largest lag.
     pub records_behind: u64,
-    /// The time when a fetch last checked a cursor that is ahead of the live flow.
+    /// The time of the last check of a cursor that is ahead of the live flow.
     pub ahead_since: Option<Instant>,
     /// What the next turn tries first.
     pub first: TurnStart,
@@ -109,7 +109,9 @@ pub enum TurnStart {
 /// Whether the stream has read everything that the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtEnd {
+    /// The stream has read up to the last stable offset of every partition.
     Yes,
+    /// There may be more records.
     No,
 }
 
@@ -255,7 +257,7 @@ impl CatchUpTask {
         TurnOutcome::Later(self, RETURN_PAUSE)
     }
 
-    /// Whether the stream waits for a topic that existed before to reappear.
+    /// Whether the stream waits for a deleted topic to reappear.
     pub fn waits_for_return(&self) -> bool {
         self.stream.topics.iter().any(|topic| matches!(topic, TopicState::Away(_)))
     }

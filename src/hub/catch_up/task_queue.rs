@@ -75,8 +75,8 @@ impl TaskQueue {
     pub fn delay(&self, task: Box<CatchUpTask>, pause: Duration) {
         let due = Instant::now() + pause;
         let mut delayed = lock(&self.delayed);
-        // A client that reconnects during each pause leaves a task every time. Less than half of the tasks belong to open
-        // streams, so this is needed rarely.
+        // A client that disconnects during a pause leaves its task here. Less than half of the tasks belong to open streams,
+        // so each cleanup makes space for many tasks.
         let closed = if delayed.len() < self.most { BinaryHeap::new() } else { take_closed(&mut delayed) };
         let first = delayed.peek().is_none_or(|first| due < first.0.due);
         delayed.push(Reverse(Delayed { due, task }));

@@ -54,7 +54,7 @@ enum Completion {
     Sent,
 }
 
-/// Writes the frames of a stream, and knows its position.
+/// Writes the frames of a stream, and tracks its position.
 #[derive(Clone)]
 pub struct Encoder {
     /// The position after the frames written so far.
@@ -333,7 +333,7 @@ impl Encoder {
         }
     }
 
-    /// Adds new partitions to the cursor, each at offset 0, if the topic now has `partitions` partitions.
+    /// Adds new partitions to the cursor, each at offset 0. `partitions` is the new number of partitions of the topic.
     pub fn grow(&mut self, topic: usize, partitions: usize) {
         while let Some(next) = self.cursor.next_partition(topic)
             && (next as usize) < partitions
