@@ -1,5 +1,7 @@
 //! The [`Broker`] implementations for Kafka clusters. Only this module uses the Kafka crates.
 
+#![deny(missing_docs)]
+
 mod crate_driver;
 pub mod doctor;
 pub mod security;
@@ -33,9 +35,11 @@ pub enum Driver {
 pub struct KafkaSettings {
     /// Bootstrap servers, as `host:port`.
     pub brokers: Vec<String>,
+    /// TLS and SASL of all connections.
     pub security: Security,
     /// Identifies the bridge in the brokers' logs and quotas; `None`: `curlew`.
     pub client_id: Option<String>,
+    /// The client to use.
     pub driver: Driver,
     /// The largest produce request in bytes; `None`: the Java client's default.
     pub max_request_bytes: Option<usize>,

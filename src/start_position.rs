@@ -1,6 +1,8 @@
 //! Where a stream starts: `latest`, `earliest`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
 //! `?from=` and `--from`.
 
+#![deny(missing_docs)]
+
 use crate::cursor::{Cursor, CursorError, Selection};
 use crate::record::{Offset, Partition, Timestamp, TopicName};
 use thiserror::Error;

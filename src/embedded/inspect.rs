@@ -9,6 +9,7 @@ use std::path::Path;
 /// With less free space than this, a few requests fill the disk.
 const LOW: u64 = 256 << 20;
 
+/// Checks the data directory at `path`, and passes each result to `found`.
 pub fn inspect(path: &Path, found: &mut dyn FnMut(Diagnosis)) {
     let shown = path.display();
     if !path.exists() {

@@ -16,7 +16,9 @@ use std::sync::Arc;
 /// TLS and SASL of all connections to one cluster. Without both, the protocol is `PLAINTEXT`.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
+    /// `None` for connections without encryption.
     pub tls: Option<Arc<ClientTls>>,
+    /// `None` for connections without SASL authentication.
     pub sasl: Option<Arc<Sasl>>,
 }
 

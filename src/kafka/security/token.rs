@@ -27,6 +27,7 @@ const REFRESH_AT: f64 = 0.8;
 pub enum TokenSource {
     /// Read for each authentication.
     File(PathBuf),
+    /// Fetched from an authorization server, and cached.
     Endpoint(Box<TokenClient>),
 }
 
@@ -209,6 +210,7 @@ fn is_past(at: Option<Instant>) -> bool {
 }
 
 impl TokenCache {
+    /// Creates a cache without a token, which fetches one on first use.
     pub fn new(source: TokenSource) -> Self {
         Self { source, last: Mutex::default(), fetching: Mutex::default() }
     }

@@ -73,6 +73,7 @@ impl ClusterClient {
         }
     }
 
+    /// Returns the settings of the client.
     pub fn settings(&self) -> &WireSettings {
         &self.settings
     }
@@ -82,6 +83,7 @@ impl ClusterClient {
         self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last).map(drop)
     }
 
+    /// Replaces the backlog.
     pub fn set_backlogs(&self, backlogs: Backlogs) {
         *self.backlogs() = backlogs;
     }

@@ -8,8 +8,11 @@ use std::fmt;
 /// The subject of a request, which the error for its response names.
 #[derive(Debug, Clone, Copy)]
 pub enum ErrorContext<'a> {
+    /// The cluster, or several topics.
     Cluster,
+    /// A topic, and the operation on it.
     Topic(&'a TopicName, Operation),
+    /// A partition, and the operation on its topic.
     Partition(&'a TopicPartition, Operation),
 }
 

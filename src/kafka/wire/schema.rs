@@ -14,7 +14,9 @@ mod responses;
 pub trait ApiRequest: Message + Encodable + HeaderVersion {
     /// Kafka's "API key".
     const KEY: ApiKey;
+    /// The type of the response.
     type Response: Decodable + HeaderVersion;
+    /// The layout of the response.
     const SCHEMA: Schema;
 
     /// Returns for how many ms the broker throttles the connection after this response (KIP-219).
