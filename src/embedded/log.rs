@@ -7,7 +7,7 @@ use super::disk_space::DiskSpace;
 use super::failure::{Damage, OpenError, StoreError, Unacceptable};
 use super::keys::PartitionKey;
 use super::store::BatchStore;
-use super::topics::{LogTopic, MAX_AHEAD, SegmentLimits, Topics, find_partition, locate};
+use super::topics::{LogTopic, MAX_AHEAD, SegmentLimits, Topics, find_partition, locate, random_epoch};
 use crate::broker::{BrokerError, FetchPosition, OffsetAt, PartitionData};
 use crate::record::{Epoch, Offset, Partition, Position, Records, Timestamp, TopicName, TopicPartition, now};
 use crate::sync::memory_budget::Share;
@@ -266,12 +266,6 @@ fn append_records(data: &mut PartitionData, records: Records) -> Result<ControlF
     data.next_offset = next;
     data.batches.push(records);
     Ok(ControlFlow::Continue(()))
-}
-
-/// Returns a random epoch, so that no epoch repeats, even if an older copy of the directory is restored. It is larger
-/// than any of Kafka's, which have 31 bits.
-fn random_epoch() -> Epoch {
-    fastrand::i64(1 << 31..1 << 47)
 }
 
 impl WriteGuard<'_> {

@@ -71,6 +71,12 @@ pub fn locate(topics: &Topics, want: &FetchPosition) -> Result<(PartitionKey, Of
     Ok((PartitionKey { topic: topic.number, partition: want.partition as u32 }, log.start, log.end))
 }
 
+/// Returns a random epoch, so that no epoch repeats, even if an older copy of the directory is restored. It is larger
+/// than any of Kafka's, which have 31 bits.
+pub fn random_epoch() -> Epoch {
+    fastrand::i64(1 << 31..1 << 47)
+}
+
 /// One partition's log.
 #[derive(Debug, Clone, Default)]
 pub struct PartitionLog {
