@@ -69,11 +69,11 @@ impl<'t, 'r> Evaluation<'t, 'r> {
     }
 
     /// Whether a part has the value `wanted`. Unknown if no part has it and the value of one is unknown.
-    fn any(&self, parts: &'t [CelNode], wanted: bool) -> Evaluated<bool> {
+    fn any(&self, parts: &'t [CelNode], expected: bool) -> Evaluated<bool> {
         let mut result = Ok(false);
         for part in parts {
             match self.bool(part) {
-                Ok(found) if found == wanted => return Ok(true),
+                Ok(found) if found == expected => return Ok(true),
                 Ok(_) => {}
                 Err(unknown) => result = Err(unknown),
             }

@@ -69,7 +69,7 @@ const FUNCTIONS: [(&str, CallStyle, usize, Function); 23] = [
 
 impl Function {
     pub fn find(name: &str, style: CallStyle, column: usize) -> Result<Self, CompileError> {
-        let known = |wanted: CallStyle| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == wanted);
+        let known = |kind: CallStyle| FUNCTIONS.iter().filter(move |(_, style, ..)| *style == kind);
         if let Some((.., function)) = known(style).find(|(known, ..)| *known == name) {
             return Ok(*function);
         }

@@ -58,9 +58,9 @@ impl CrateClient {
             None => self.connect().map_err(CrateError::NotSent)?,
         };
         let failure = match catch_unwind(AssertUnwindSafe(|| ask(&mut kafka))) {
-            Ok(Ok(answer)) => {
+            Ok(Ok(response)) => {
                 self.kafka = Some(kafka);
-                return Ok(answer);
+                return Ok(response);
             }
             Ok(Err(error)) => failure(&error),
             Err(_) => CrateError::Cut(CorruptResponse::Malformed.into()),

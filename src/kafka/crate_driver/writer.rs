@@ -109,7 +109,7 @@ impl CrateWriter {
                 continue;
             }
             let (partition, leader) = match self.choose_partition(&record) {
-                Ok(place) => place,
+                Ok(topic_partition) => topic_partition,
                 Err(error) if error.remedy() == Remedy::GiveUp => {
                     record.settle(Err(error));
                     continue;
@@ -120,9 +120,9 @@ impl CrateWriter {
                 }
             };
             record.partition = Some(partition);
-            let place = TopicPartition { topic: record.topic.clone(), partition };
-            let most = self.record_limits.get(&place).copied().unwrap_or(usize::MAX);
-            if loads.entry(place).or_insert(WriteLoad::new(record.acks, most)).add(&record) {
+            let topic_partition = TopicPartition { topic: record.topic.clone(), partition };
+            let most = self.record_limits.get(&topic_partition).copied().unwrap_or(usize::MAX);
+            if loads.entry(topic_partition).or_insert(WriteLoad::new(record.acks, most)).add(&record) {
                 requests.entry((leader, record.acks)).or_default().push((order, record));
             } else {
                 unsent.push((order, record));
@@ -222,14 +222,16 @@ impl CrateWriter {
         }
         let mut counted: HashMap<TopicPartition, i64> = HashMap::new();
         for (order, record) in records {
-            let place = partition_of(&record);
-            let partition = place.partition;
-            let count = counted.entry(place.clone()).or_default();
+            let topic_partition = partition_of(&record);
+            let partition = topic_partition.partition;
+            let count = counted.entry(topic_partition.clone()).or_default();
             let nth = std::mem::replace(count, *count + 1);
-            let result = match confirmed.0.get(&place) {
+            let result = match confirmed.0.get(&topic_partition) {
                 _ if acks == Acks::None => SendResult::Settled(Ok(RecordLocation { partition, offset: None })),
                 Some(Ok(base)) => SendResult::Settled(Ok(RecordLocation { partition, offset: Some(base + nth) })),
-                Some(Err(code)) => self.rejected(*code, &place, sizes.get(&place).copied().unwrap_or(1)),
+                Some(Err(code)) => {
+                    self.rejected(*code, &topic_partition, sizes.get(&topic_partition).copied().unwrap_or(1))
+                }
                 None => SendResult::Settled(Err(BrokerError::TimedOut(WriteState::Maybe))),
             };
             match result {
@@ -241,7 +243,7 @@ impl CrateWriter {
     }
 
     /// Decides what to do when the broker rejects `records` records for one partition.
-    fn rejected(&mut self, code: KafkaCode, place: &TopicPartition, records: usize) -> SendResult {
+    fn rejected(&mut self, code: KafkaCode, topic_partition: &TopicPartition, records: usize) -> SendResult {
         match code {
             // The broker may have written them, and without sequence numbers a retry would write them twice.
             KafkaCode::RequestTimedOut | KafkaCode::NotEnoughReplicasAfterAppend => {
@@ -251,12 +253,12 @@ impl CrateWriter {
             KafkaCode::MessageSizeTooLarge | KafkaCode::RecordListTooLarge | KafkaCode::InvalidMessageSize
                 if records > 1 =>
             {
-                self.record_limits.insert(place.clone(), records / 2);
+                self.record_limits.insert(topic_partition.clone(), records / 2);
                 return SendResult::Retry;
             }
             _ => {}
         }
-        let error = error_for_code(code as i16, ErrorContext::Partition(place, Operation::Write));
+        let error = error_for_code(code as i16, ErrorContext::Partition(topic_partition, Operation::Write));
         match error.remedy() {
             Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => SendResult::Settled(Err(error)),
             // Also for an unknown topic: only a former leader may have reported that, so the metadata decides.
@@ -326,8 +328,8 @@ impl Confirmed {
         for confirm in confirms {
             let Ok(topic) = TopicName::new(&confirm.topic) else { continue };
             for partition in &confirm.partition_confirms {
-                let place = TopicPartition { topic: topic.clone(), partition: partition.partition };
-                all.insert(place, partition.offset);
+                let topic_partition = TopicPartition { topic: topic.clone(), partition: partition.partition };
+                all.insert(topic_partition, partition.offset);
             }
         }
         Self(all)

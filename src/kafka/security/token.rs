@@ -89,7 +89,7 @@ impl TokenClient {
         // RFC 6749, 2.3.1: id and secret are form-encoded first.
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let basic = STANDARD.encode(format!("{}:{}", encoded(&self.id), encoded(self.secret.reveal())));
-        let answer = self
+        let response = self
             .agent
             .post(&self.url)
             .config()
@@ -100,9 +100,9 @@ impl TokenClient {
             .content_type("application/x-www-form-urlencoded")
             .send(form.finish());
         let url = || self.url.clone();
-        let mut answer = answer.map_err(|error| self.unreachable(error))?;
-        let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string();
+        let mut response = response.map_err(|error| self.unreachable(error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(MAX_BYTES).read_to_string();
         let body = body.map_err(|source| TokenError::Request { url: url(), source })?;
         let json: Value = serde_json::from_str(&body).unwrap_or_default();
         let text = |name: &str| json.get(name).and_then(Value::as_str);
@@ -151,9 +151,9 @@ impl TokenCache {
     /// Returns a token that has not expired, and fetches one if needed. Blocks for at most `timeout`, or twice that if
     /// another thread is already fetching.
     pub fn get(&self, timeout: Duration) -> Result<Secret, BrokerError> {
-        let came = Instant::now();
+        let arrived = Instant::now();
         let client = match &self.source {
-            TokenSource::File(path) => return Ok(self.keep(BearerToken::new(read(path)?, came, Duration::ZERO))),
+            TokenSource::File(path) => return Ok(self.keep(BearerToken::new(read(path)?, arrived, Duration::ZERO))),
             TokenSource::Endpoint(client) => client,
         };
         if let Some(token) = self.cached(|token| !is_past(token.renew_at)) {
@@ -173,7 +173,7 @@ impl TokenCache {
         }
         // A caller that waited during the failed fetch, or comes soon after it, gets the same error.
         if let Some(failure) = &*failure
-            && (failure.at >= came || failure.at.elapsed() < RETRY_PAUSE)
+            && (failure.at >= arrived || failure.at.elapsed() < RETRY_PAUSE)
         {
             return still_good().ok_or_else(|| failure.why.clone());
         }

@@ -120,7 +120,8 @@ impl ClusterClient {
 
     /// The controller, which handles changes of topics.
     pub fn controller(&self) -> Result<NodeId, BrokerError> {
-        let controller = self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.answer.controller_id.0;
+        let controller =
+            self.request_metadata(&metadata::brokers_request(), BrokerTurn::Last)?.response.controller_id.0;
         Some(controller).filter(|node| *node >= 0).ok_or(Staleness::NoController.into())
     }
 

@@ -35,13 +35,13 @@ impl ConnectionPool {
     ) -> Result<Q::Response, BrokerError> {
         let ask = |mut connection: BrokerConnection| {
             let version = connection.version_for::<Q>(at_most)?;
-            let answer = connection.call(&request(version), version, timeout)?;
+            let response = connection.call(&request(version), version, timeout)?;
             self.keep(node, connection);
-            Ok(answer)
+            Ok(response)
         };
         let idle = self.idle().get_mut(&node).and_then(Vec::pop);
         match idle.map(ask) {
-            Some(Ok(answer)) => Ok(answer),
+            Some(Ok(response)) => Ok(response),
             _ => self.cluster.connect(node).and_then(ask),
         }
     }

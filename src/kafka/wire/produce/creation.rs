@@ -70,17 +70,17 @@ fn rejected(
     if version < BROKER_DEFAULTS {
         return Ok(vec![None; topics.len()]);
     }
-    let wanted = topics.iter().map(|topic| {
+    let creatable = topics.iter().map(|topic| {
         let name = StrBytes::from_string(topic.as_str().to_owned());
         CreatableTopic::default().with_name(name.into()).with_num_partitions(-1).with_replication_factor(-1)
     });
     let request = CreateTopicsRequest::default()
-        .with_topics(wanted.collect())
+        .with_topics(creatable.collect())
         .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
         .with_validate_only(true);
-    let answer = connection.call(&request, version, timeout)?;
+    let response = connection.call(&request, version, timeout)?;
     let verdict = |topic: &TopicName| {
-        let result = answer.topics.iter().find(|result| result.name.as_str() == topic.as_str())?;
+        let result = response.topics.iter().find(|result| result.name.as_str() == topic.as_str())?;
         // All other errors may go away: replicas recover, permissions are granted.
         let lasting = [Kafka::InvalidTopicException, Kafka::PolicyViolation];
         let code = Kafka::try_from_code(result.error_code).filter(|code| lasting.contains(code))?;

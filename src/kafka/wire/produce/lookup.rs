@@ -76,13 +76,13 @@ pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, r
 
 /// Reports a denied Describe as a denied Write. The user must grant Write, which implies Describe.
 fn as_write_denial(error: BrokerError, auto_create: AutoCreate) -> BrokerError {
-    let wanted = match auto_create {
+    let operation = match auto_create {
         AutoCreate::Ask => Operation::WriteOrCreate,
         AutoCreate::Never => Operation::Write,
     };
     match error {
         BrokerError::Denied(Denial::Topic { topic, principal, .. }) => {
-            BrokerError::Denied(Denial::Topic { topic, principal, operation: wanted })
+            BrokerError::Denied(Denial::Topic { topic, principal, operation })
         }
         other => other,
     }
@@ -104,7 +104,7 @@ fn producer_id_from(cluster: &ClusterClient, node: NodeId, patience: Duration) -
         .with_transactional_id(None)
         // Brokers validate it although there is no transaction.
         .with_transaction_timeout_ms(60_000);
-    let answer = connection.call(&request, version, patience)?;
-    check(answer.error_code, ErrorContext::Cluster, None)?;
-    Ok(answer.producer_id.0)
+    let response = connection.call(&request, version, patience)?;
+    check(response.error_code, ErrorContext::Cluster, None)?;
+    Ok(response.producer_id.0)
 }

@@ -240,10 +240,10 @@ impl<'scope, 'env> Producer<'scope, 'env> {
                 self.creation_lookup = LookupState::Idle;
                 self.apply_creation_checks(topics, found, now);
             }
-            ProducerEvent::Lookup(LookupReply::ProducerId(answer)) => self.apply_producer_id(answer, now),
-            ProducerEvent::Lookup(LookupReply::Liveness(answer)) => {
+            ProducerEvent::Lookup(LookupReply::ProducerId(result)) => self.apply_producer_id(result, now),
+            ProducerEvent::Lookup(LookupReply::Liveness(result)) => {
                 self.liveness_lookup = LookupState::Idle;
-                match answer {
+                match result {
                     Ok(()) => self.outage = None,
                     Err(why) => self.note_outage(why, now),
                 }
@@ -271,7 +271,7 @@ impl<'scope, 'env> Producer<'scope, 'env> {
                 if let ConnectionState::Up(connection) = &mut state.connection
                     && current
                 {
-                    connection.answered(throttle, now);
+                    connection.note_response(throttle, now);
                 }
                 state.note_response(request_bytes);
                 self.on_outcomes(outcomes, now);

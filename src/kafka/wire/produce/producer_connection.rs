@@ -162,10 +162,10 @@ impl ResponseReader {
         timeout: Duration,
         events: &impl Fn(ConnectionEvent),
     ) {
-        let mut answered = Instant::now();
+        let mut last_response = Instant::now();
         for next in work {
-            let (lost, closed, due) = (next.lost(), next.closed(), next.due_since(answered));
-            match panic_as_error(|| self.complete(next, cluster, timeout, &mut answered)) {
+            let (lost, closed, due) = (next.lost(), next.closed(), next.due_since(last_response));
+            match panic_as_error(|| self.complete(next, cluster, timeout, &mut last_response)) {
                 Ok(event) => events(event),
                 Err(why) => {
                     let hung_up = due.elapsed() < REJECTED_WITHIN && !self.receiver.is_open();
@@ -180,17 +180,17 @@ impl ResponseReader {
         work: ReaderTask,
         cluster: &ClusterClient,
         timeout: Duration,
-        answered: &mut Instant,
+        last_response: &mut Instant,
     ) -> Result<ConnectionEvent, BrokerError> {
         match work {
             ReaderTask::Await(SentRequest { in_flight, at, acks, parts }) => {
                 // The broker works on one request at a time, so the time of the next one starts with the previous
                 // response.
-                let deadline = at.max(*answered) + timeout;
+                let deadline = at.max(*last_response) + timeout;
                 let response = self.receiver.receive::<ProduceRequest>(in_flight, deadline);
                 let (request_bytes, response) = (request::bytes(&parts), response?);
                 let throttle = cluster.settings().throttled.note(response.throttle_time_ms);
-                *answered = Instant::now() + throttle;
+                *last_response = Instant::now() + throttle;
                 Ok(ConnectionEvent::Responded {
                     outcomes: outcomes(cluster, parts, &response, acks),
                     request_bytes,
@@ -237,10 +237,10 @@ impl ReaderTask {
     }
 
     /// When the broker started to work on it: after its previous response.
-    fn due_since(&self, answered: Instant) -> Instant {
+    fn due_since(&self, last_response: Instant) -> Instant {
         match self {
-            Self::Await(sent) => sent.at.max(answered),
-            Self::Reauthenticate(_) => answered,
+            Self::Await(sent) => sent.at.max(last_response),
+            Self::Reauthenticate(_) => last_response,
         }
     }
 }
@@ -269,7 +269,7 @@ impl ProducerConnection {
     }
 
     /// Notes a response, and how long the broker throttles the client.
-    pub fn answered(&mut self, throttle: Duration, now: Instant) {
+    pub fn note_response(&mut self, throttle: Duration, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.due_since = now + throttle;
         self.throttled_until = now + throttle;

@@ -53,7 +53,7 @@ struct TopicView {
 
 struct NegativeEntry {
     until: Instant,
-    asked: AutoCreate,
+    auto_create: AutoCreate,
     why: BrokerError,
 }
 
@@ -77,7 +77,7 @@ impl ProducerTopic {
     pub fn admit(&mut self, submission: Submission, now: Instant) -> Admission {
         if let Some(negative) = &self.negative
             && negative.until > now
-            && (negative.asked == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
+            && (negative.auto_create == AutoCreate::Ask || submission.auto_create == AutoCreate::Never)
         {
             return Admission::Reject(submission, negative.why.clone());
         }
@@ -110,7 +110,7 @@ impl ProducerTopic {
     /// Schedules a lookup if the metadata and the last lookup are older than `age`.
     pub fn refresh(&mut self, age: Duration, now: Instant) {
         let Some(known) = &self.view else { return };
-        let latest = self.looked_up_at.map_or(known.learned, |asked| asked.max(known.learned));
+        let latest = self.looked_up_at.map_or(known.learned, |at| at.max(known.learned));
         if self.lookup_at.is_none() && now.saturating_duration_since(latest) > age {
             self.schedule_lookup(now);
         }
@@ -134,7 +134,7 @@ impl ProducerTopic {
     pub fn apply_lookup(
         &mut self,
         found: Result<TopicInfo, BrokerError>,
-        asked: AutoCreate,
+        auto_create: AutoCreate,
         now: Instant,
     ) -> LookupResult {
         let why = match found {
@@ -147,8 +147,9 @@ impl ProducerTopic {
             }
             Err(why) => why,
         };
-        let may_be_created = asked == AutoCreate::Ask && self.creation_check != CreationCheck::Done(AutoCreation::Off);
-        let patience = match (&why, asked) {
+        let may_be_created =
+            auto_create == AutoCreate::Ask && self.creation_check != CreationCheck::Done(AutoCreation::Off);
+        let patience = match (&why, auto_create) {
             (BrokerError::UnknownTopic(_) | BrokerError::Recreated(_), _) if may_be_created => {
                 self.missing_since.get_or_insert(now);
                 return self.retry_later(now);
@@ -174,13 +175,13 @@ impl ProducerTopic {
         if now.saturating_duration_since(since) < patience {
             return self.retry_later(now);
         }
-        self.fail(&why, asked, now);
+        self.fail(&why, auto_create, now);
         LookupResult::Failed(why)
     }
 
-    fn fail(&mut self, why: &BrokerError, asked: AutoCreate, now: Instant) {
+    fn fail(&mut self, why: &BrokerError, auto_create: AutoCreate, now: Instant) {
         (self.view, self.missing_since, self.creation_check) = (None, None, CreationCheck::NotStarted);
-        self.negative = Some(NegativeEntry { until: now + NEGATIVE_TTL, asked, why: why.clone() });
+        self.negative = Some(NegativeEntry { until: now + NEGATIVE_TTL, auto_create, why: why.clone() });
     }
 
     fn retry_later(&mut self, now: Instant) -> LookupResult {

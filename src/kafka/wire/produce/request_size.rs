@@ -80,8 +80,8 @@ impl RequestSize {
 
     /// Whether requests in flight must be answered first.
     pub fn waits_to_grow(&mut self, connection: Occupancy) -> bool {
-        let wanted = std::mem::replace(&mut self.growth, Growth::NotNeeded) == Growth::Wanted;
-        let waits = wanted && connection == Occupancy::Shared;
+        let is_wanted = std::mem::replace(&mut self.growth, Growth::NotNeeded) == Growth::Wanted;
+        let waits = is_wanted && connection == Occupancy::Shared;
         if waits {
             self.growth = Growth::Wanted;
         }

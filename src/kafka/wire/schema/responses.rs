@@ -95,8 +95,8 @@ impl ApiRequest for MetadataRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -123,8 +123,8 @@ impl ApiRequest for ListOffsetsRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -182,8 +182,8 @@ impl ApiRequest for FetchRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -216,8 +216,8 @@ impl ApiRequest for ProduceRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 
@@ -252,8 +252,8 @@ impl ApiRequest for InitProducerIdRequest {
         },
     };
 
-    fn throttle_ms(answer: &Self::Response) -> i32 {
-        answer.throttle_time_ms
+    fn throttle_ms(response: &Self::Response) -> i32 {
+        response.throttle_time_ms
     }
 }
 

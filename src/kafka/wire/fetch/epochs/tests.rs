@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::kafka::wire::testing::{self, Impostor, answer, next_request};
+use crate::kafka::wire::testing::{self, Impostor, next_request, respond_to};
 use std::sync::{Arc, Mutex};
 
 const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
@@ -66,13 +66,13 @@ fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
 
 /// The result for each position on an old broker with these responses, and how often it was asked.
 fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerError>>, usize) {
-    let asked = Arc::new(Mutex::new(0));
-    let count = asked.clone();
+    let queries = Arc::new(Mutex::new(0));
+    let count = queries.clone();
     let broker = Impostor::start(move |mut stream| {
         while let Some(request) = next_request(&mut stream) {
             let is_question = request.key == OFFSET_FOR_LEADER_EPOCH;
             *count.lock().unwrap() += usize::from(is_question);
-            answer(&mut stream, request.correlation, &if is_question { ends.clone() } else { api_versions() });
+            respond_to(&mut stream, request.correlation, &if is_question { ends.clone() } else { api_versions() });
         }
     });
     let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();
@@ -82,8 +82,8 @@ fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerEr
         found.into_iter().next().map_or(Ok(()), |fetched| fetched.result.map(drop))
     };
     let found = positions.iter().map(&mut one).collect();
-    let asked = *asked.lock().unwrap();
-    (found, asked)
+    let queries = *queries.lock().unwrap();
+    (found, queries)
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn retention_that_overtakes_a_reader_again_is_not_a_truncation() {
                 OFFSET_FOR_LEADER_EPOCH => end(0, 7, ends.lock().unwrap().pop().unwrap()),
                 _ => api_versions(),
             };
-            answer(&mut stream, request.correlation, &body);
+            respond_to(&mut stream, request.correlation, &body);
         }
     });
     let mut connection = BrokerConnection::open(&broker.address, &broker.settings()).unwrap();

@@ -105,8 +105,8 @@ impl Producer<'_, '_> {
         if self.creation_lookup == LookupState::InFlight {
             return;
         }
-        let wanted = self.topics.iter().filter(|(_, topic)| topic.needs_creation_check());
-        let names: Vec<TopicName> = wanted.map(|(name, _)| name.clone()).collect();
+        let unchecked = self.topics.iter().filter(|(_, topic)| topic.needs_creation_check());
+        let names: Vec<TopicName> = unchecked.map(|(name, _)| name.clone()).collect();
         if !names.is_empty() && self.lookups.requests.try_send(Lookup::Creation(names.clone())).is_ok() {
             self.creation_lookup = LookupState::InFlight;
             names
@@ -134,8 +134,8 @@ impl Producer<'_, '_> {
         }
     }
 
-    pub(super) fn apply_producer_id(&mut self, answer: Result<i64, BrokerError>, now: Instant) {
-        self.producer_id = match answer {
+    pub(super) fn apply_producer_id(&mut self, result: Result<i64, BrokerError>, now: Instant) {
+        self.producer_id = match result {
             Ok(id) => {
                 let all = self.queues.iter_mut().filter(|q| q.acks == Acks::All);
                 all.for_each(|q| q.queue.enable_sequences());
