@@ -20,7 +20,7 @@ pub enum StartPosition {
     Time(Timestamp),
     /// `TOPIC:PARTITION:OFFSET` for each partition of each topic.
     Offsets(Vec<(TopicName, Partition, Offset)>),
-    /// A well-formed cursor. [`start`](Self::start) checks that it belongs to the stream.
+    /// A well-formed cursor. [`resolve`](Self::resolve) checks that it belongs to the stream.
     Cursor(String),
 }
 
@@ -85,7 +85,7 @@ pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidS
         return Ok(StartPosition::Time(at));
     }
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    // A topic with such a name is rarer than a time without its zone.
+    // Rather a time without its zone than a topic with such a name.
     let is_dated = text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-");
     if !is_dated && let Some(offsets) = parse_offsets(text) {
         return Ok(StartPosition::Offsets(offsets));

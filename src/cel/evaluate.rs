@@ -20,6 +20,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         Self { document, budget: StepBudget::new(steps) }
     }
 
+    /// Evaluates `node`. Any result except a bool is unknown.
     pub fn bool(&self, node: &'t CelNode) -> Evaluated<bool> {
         match self.value(node)? {
             CelValue::Bool(bool) => Ok(bool),
@@ -68,7 +69,7 @@ impl<'t, 'r> Evaluation<'t, 'r> {
         })
     }
 
-    /// Whether a part has the value `wanted`. Unknown if no part has it and the value of one is unknown.
+    /// Whether a part has the value `expected`. Unknown if no part has it and the value of one is unknown.
     fn any(&self, parts: &'t [CelNode], expected: bool) -> Evaluated<bool> {
         let mut result = Ok(false);
         for part in parts {

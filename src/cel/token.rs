@@ -2,6 +2,7 @@
 
 use super::CompileError;
 
+/// A lexical element of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CelToken {
     /// The magnitude of an int. The sign is an operator.

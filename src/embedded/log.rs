@@ -98,7 +98,7 @@ impl EmbeddedLog {
         self.store.close();
     }
 
-    /// Whether the file is open. If not, it is not known whether the last write, which failed, is on the disk.
+    /// Whether the file is open. Otherwise the last write has failed, and may or may not be on the disk.
     pub fn is_state_known(&self) -> bool {
         self.store.is_open()
     }

@@ -94,7 +94,7 @@ pub struct PartitionLog {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewEpoch {
     pub epoch: Epoch,
-    /// The first offset under it.
+    /// The first offset written under the epoch.
     pub start: Offset,
     pub merged: Option<MergedEpochs>,
 }

@@ -24,6 +24,7 @@ const MIN_POLL: Duration = Duration::from_millis(5);
 /// The limit of a partition's fetch size, which doubles while a record does not fit.
 const MAX_FETCH_BYTES: usize = 128 << 20;
 
+/// The reader of one leader.
 pub struct CrateReader {
     client: CrateClient,
     leader: NodeId,
@@ -37,6 +38,7 @@ pub struct CrateReader {
 }
 
 impl CrateReader {
+    /// Creates a reader for the partitions of `leader`.
     pub fn new(client: CrateClient, leader: NodeId) -> Self {
         Self {
             client,
@@ -85,7 +87,7 @@ impl CrateReader {
         self.larger.get(&(position.topic.clone(), position.partition)).copied().unwrap_or(usual)
     }
 
-    /// Sends one request.
+    /// Sends one request for the positions, which this leader serves.
     fn poll(
         &mut self,
         positions: &[&FetchPosition],
@@ -121,7 +123,7 @@ impl CrateReader {
         Ok(all)
     }
 
-    /// Interprets the response to a request for up to `bytes`.
+    /// Converts the response to a request for up to `bytes`, with records that the crate has dropped.
     fn complete(
         &mut self,
         position: &FetchPosition,

@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a topic may take to appear after the broker was asked to create it.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The producer of the old protocol.
 pub struct CrateWriter {
     client: CrateClient,
     topics: HashMap<TopicName, TopicInfo>,
@@ -64,6 +65,7 @@ enum SendResult {
 }
 
 impl CrateWriter {
+    /// Creates a writer that loads metadata with its first records.
     pub fn new(client: CrateClient) -> Self {
         Self {
             client,
@@ -75,6 +77,7 @@ impl CrateWriter {
         }
     }
 
+    /// Writes submissions until the channel is closed and every record is settled.
     pub fn write_all(&mut self, submissions: &Receiver<Submission>) {
         while let Ok(submission) = submissions.recv() {
             let mut pending = Vec::new();
@@ -261,7 +264,7 @@ impl CrateWriter {
         let error = error_for_code(code as i16, ErrorContext::Partition(topic_partition, Operation::Write));
         match error.remedy() {
             Remedy::GiveUp if !matches!(error, BrokerError::UnknownTopic(_)) => SendResult::Settled(Err(error)),
-            // Also for an unknown topic: only a former leader may have reported that, so the metadata decides.
+            // An unknown topic is retried too: a former leader may have reported it, so the metadata decides.
             _ => {
                 self.topics.clear();
                 SendResult::Retry
@@ -292,7 +295,7 @@ impl CrateWriter {
     }
 }
 
-/// The part of one request that is for one partition.
+/// The load of one partition in a request.
 struct WriteLoad {
     acks: Acks,
     bytes: usize,

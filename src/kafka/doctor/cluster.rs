@@ -13,7 +13,7 @@ use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::io;
 
-/// The newest version to ask in. From version 8 on, the response contains the authorized operations (KIP-430).
+/// The newest version to use. From version 8 on, the response contains the authorized operations (KIP-430).
 const VERSION: i16 = 12;
 
 /// Clients cannot use the advertised address of a broker. The text is a clause that follows the address.
@@ -38,6 +38,8 @@ pub struct ClusterCheck {
 }
 
 impl ClusterCheck {
+    /// Requests the metadata of `topics`, or of all topics if there are none, and reports the result. Returns `None` if
+    /// the request fails.
     pub fn ask(broker: &mut ReachedBroker, topics: &[TopicName], found: &mut dyn FnMut(Diagnosis)) -> Option<Self> {
         let address = broker.connection.address().to_owned();
         match broker.ask(&request(topics), VERSION) {

@@ -166,8 +166,8 @@ pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, ResolveError> {
     if resolved.is_empty() { Err(ResolveError::NoAddress) } else { Ok(resolved) }
 }
 
-/// Connects to the first address of `resolved` that accepts; returns it with the time that this took. If no address
-/// accepts, returns the error of the last one.
+/// Connects to the first address of `resolved` that accepts. Returns that address and the duration of connecting, or
+/// the error of the last address.
 pub fn connect(resolved: &[SocketAddr], timeout: Duration) -> io::Result<(SocketAddr, Duration)> {
     let mut why = io::Error::from(ErrorKind::NotFound);
     for at in resolved {
@@ -189,6 +189,7 @@ pub fn describe(error: &io::Error) -> String {
     }
 }
 
+/// Returns how to fix a failed TCP connection.
 pub fn tcp_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::ConnectionRefused => {

@@ -52,9 +52,9 @@ pub struct TokenCache {
 
 struct BearerToken {
     text: Secret,
-    /// When to fetch the next token; `None`: never.
+    /// When to fetch the next token. `None` stands for never.
     renew_at: Option<Instant>,
-    /// `None`: never.
+    /// When the token expires. `None` stands for never.
     expires_at: Option<Instant>,
 }
 

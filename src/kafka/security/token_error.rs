@@ -49,7 +49,7 @@ pub enum TokenError {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The token file has other content than a token.
+    /// The token file contains something other than a token.
     #[error("{} does not contain a token", .0.display())]
     NotAToken(PathBuf),
     /// TLS with the authorization server failed.

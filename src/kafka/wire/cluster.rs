@@ -141,7 +141,7 @@ impl ClusterClient {
         fastrand::choice(others)
     }
 
-    /// Opens a connection to a broker, for the caller alone.
+    /// Opens a connection to a broker, which is not shared.
     pub fn connect(&self, node: NodeId) -> Result<BrokerConnection, BrokerError> {
         self.open(&self.address(node)?)
     }

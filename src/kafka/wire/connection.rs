@@ -1,4 +1,4 @@
-//! One connection to one broker: opening it, authentication, and requests one by one.
+//! A connection to a broker: opening it, authentication, and one request at a time.
 
 use super::frame::{FrameReceiver, FrameSender};
 use super::invalid_response::ResponseFault;
@@ -144,7 +144,7 @@ impl BrokerConnection {
         Ok(response)
     }
 
-    /// Returns until when the broker throttles this connection.
+    /// Returns the time until which the broker throttles this connection.
     pub fn throttled_until(&self) -> Option<Instant> {
         self.throttled_until
     }

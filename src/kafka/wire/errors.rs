@@ -62,7 +62,7 @@ pub enum Advice {
     None,
     /// The topic is internal to Kafka.
     InternalTopic,
-    /// The timestamp has another unit than milliseconds.
+    /// The timestamp may have a unit other than milliseconds.
     Timestamp,
 }
 

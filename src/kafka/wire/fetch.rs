@@ -38,6 +38,7 @@ pub struct LeaderReader {
 }
 
 impl LeaderReader {
+    /// Creates a reader that connects on the first fetch. Responses are charged to `memory`.
     pub fn new(cluster: Arc<ClusterClient>, leader: NodeId, memory: Arc<Share>) -> Self {
         Self {
             cluster,

@@ -49,10 +49,12 @@ pub struct Authentication {
 }
 
 impl Authentication {
+    /// Creates the state of a connection that is not authenticated yet.
     pub fn new(sasl: Option<Arc<Sasl>>) -> Self {
         Self { sasl, session: LoginSession::default() }
     }
 
+    /// Returns the current session.
     pub fn session(&self) -> LoginSession {
         self.session
     }

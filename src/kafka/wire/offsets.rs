@@ -134,7 +134,7 @@ fn by_leader(cluster: &ClusterClient, queries: &mut [OffsetQuery<'_>]) -> Vec<(N
         let leader = match (missing.get(&partition.topic), cluster.cached(&partition.topic)) {
             (Some(error), _) => Err(error.clone()),
             (None, Some(info)) => metadata::leader(&info, partition),
-            // It was just removed from the cache; the next round finds the reason.
+            // The topic was just removed from the cache; the next round finds the reason.
             (None, None) => Err(Staleness::TopicChanged(partition.topic.clone()).into()),
         };
         match leader {
@@ -197,7 +197,7 @@ fn request<'a>(queries: impl Iterator<Item = &'a OffsetQuery<'a>>, version: i16)
         .with_topics(topics.into_iter().map(topic).collect())
 }
 
-/// Error code and position by topic and partition. Before v4 there is no leader epoch.
+/// Returns the error code and position by topic and partition. Before v4 there is no leader epoch.
 fn read(response: &ListOffsetsResponse) -> HashMap<(&str, Partition), (i16, Position)> {
     let mut found = HashMap::new();
     for topic in &response.topics {

@@ -12,12 +12,14 @@ use std::time::Duration;
 /// The limit of idle connections per broker; further ones are closed.
 const MAX_IDLE: usize = 4;
 
+/// Idle connections to the brokers of a cluster.
 pub struct ConnectionPool {
     cluster: Arc<ClusterClient>,
     idle: Mutex<HashMap<NodeId, Vec<BrokerConnection>>>,
 }
 
 impl ConnectionPool {
+    /// Creates a pool without connections.
     pub fn new(cluster: Arc<ClusterClient>) -> Self {
         Self { cluster, idle: Mutex::default() }
     }

@@ -19,7 +19,7 @@ pub trait ApiRequest: Message + Encodable + HeaderVersion {
     /// The layout of the response.
     const SCHEMA: Schema;
 
-    /// Returns for how many ms the broker throttles the connection after this response (KIP-219).
+    /// Returns the throttle time of a response in ms (KIP-219).
     fn throttle_ms(_: &Self::Response) -> i32 {
         0
     }

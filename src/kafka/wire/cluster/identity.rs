@@ -26,6 +26,7 @@ const MAX_REPLACED: usize = 8;
 /// cluster that was restored from a backup returns to old ids.
 const RETURNS_AFTER: (u32, Duration) = (5, Duration::from_secs(60));
 
+/// The ids of topics, as reported by brokers.
 #[derive(Default)]
 pub(super) struct Identities(HashMap<TopicName, TopicIdentity>);
 

@@ -39,6 +39,7 @@ pub(super) enum BrokerTurn<'a> {
     Other(&'a [Arc<str>]),
 }
 
+/// A response to a metadata request.
 pub(super) struct MetadataReply {
     pub response: MetadataResponse,
     /// Address of the broker that responded.
@@ -61,6 +62,7 @@ impl MetadataReply {
         metadata::addresses(&self.response).into_values().collect()
     }
 
+    /// Returns whether the address leads to one broker: brokers advertise their addresses, load balancers do not.
     pub fn address_kind(&self) -> AddressKind {
         let brokers = self.brokers();
         if brokers.len() <= 1 || brokers.contains(&self.address) {
@@ -79,7 +81,7 @@ pub(super) struct MetadataConnections {
     avoided: HashMap<Arc<str>, Avoided>,
     /// Twice the duration of the last request.
     expected: Duration,
-    /// Responses so far.
+    /// The number of responses so far.
     responses: u64,
 }
 

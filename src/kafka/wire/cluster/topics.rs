@@ -38,6 +38,7 @@ pub(super) struct TopicLookup<'a> {
 }
 
 impl<'a> TopicLookup<'a> {
+    /// Starts a lookup of `name`.
     pub(super) fn new(name: &'a TopicName) -> Self {
         let result = Err(Staleness::NotLookedUp(name.clone()).into());
         Self { name, result, certainty: Certainty::Doubtful, unknown_to: 0 }

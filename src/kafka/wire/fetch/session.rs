@@ -15,6 +15,7 @@ use std::time::Duration;
 const SESSIONS: i16 = 7;
 /// Last version that names topics. Later ones use topic ids (KIP-516), all of which must be known.
 pub const BY_NAME: i16 = 12;
+/// Newest supported version of Fetch.
 pub const BY_ID: i16 = 17;
 const READ_COMMITTED: i8 = 1;
 
@@ -114,6 +115,7 @@ impl FetchSession {
     }
 }
 
+/// Whether the response to a request of a session can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionResult {
     Valid,

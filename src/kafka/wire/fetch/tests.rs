@@ -169,7 +169,7 @@ fn a_throttling_broker_gets_no_request_during_the_pause_unless_interrupted() {
     let throttled = Instant::now();
     assert_eq!(reader.fetch(&[position(0)], LIMITS).unwrap().len(), 1);
     assert!(throttled.elapsed() > Duration::from_millis(150), "the fetch did not wait");
-    // The second pause is as long as pauses can be.
+    // The next throttle time is longer than any pause may be.
     reader.interrupter()();
     let interrupted = Instant::now();
     assert!(reader.fetch(&[position(0)], LIMITS).unwrap().is_empty());

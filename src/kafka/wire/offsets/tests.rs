@@ -118,7 +118,7 @@ const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
 /// The leader epochs of a partition, each with its first offset.
 type Log = Vec<(Epoch, i64)>;
 
-/// The largest epoch of the log up to `asked`, and its end, as a leader reports it.
+/// The largest epoch of the log up to `requested`, and its end, as a leader reports it.
 fn end_of(log: &Log, requested: Epoch) -> (i32, i64) {
     let later = log.partition_point(|(epoch, _)| *epoch <= requested);
     let epoch = later.checked_sub(1).map_or(requested, |at| log[at].0);

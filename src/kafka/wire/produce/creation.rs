@@ -38,7 +38,7 @@ pub enum AutoCreation {
 #[derive(Debug)]
 pub struct CreationReport {
     pub auto_creation: AutoCreation,
-    /// In the order of the request: why Kafka will never create the topic.
+    /// For each topic of the request, in order: the reason for which Kafka will never create it.
     pub rejected: Vec<Option<BrokerError>>,
 }
 
@@ -81,7 +81,7 @@ fn rejected(
     let response = connection.call(&request, version, timeout)?;
     let verdict = |topic: &TopicName| {
         let result = response.topics.iter().find(|result| result.name.as_str() == topic.as_str())?;
-        // All other errors may go away: replicas recover, permissions are granted.
+        // All other errors may be temporary: replicas recover, permissions are granted.
         let lasting = [Kafka::InvalidTopicException, Kafka::PolicyViolation];
         let code = Kafka::try_from_code(result.error_code).filter(|code| lasting.contains(code))?;
         Some(error_for(code, ErrorContext::Topic(topic, Operation::WriteOrCreate), result.error_message.as_deref()))

@@ -19,6 +19,7 @@ const INIT_PRODUCER_ID: i16 = 4;
 /// that a slow broker succeeds eventually.
 const PRODUCER_ID_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A request to the lookup thread.
 #[derive(Debug)]
 pub enum Lookup {
     Topics(Vec<TopicName>, AutoCreate),
@@ -27,6 +28,7 @@ pub enum Lookup {
     Liveness,
 }
 
+/// The result of a [`Lookup`] or of a request for a producer id.
 #[derive(Debug)]
 pub enum LookupReply {
     /// The result for each topic, in order, or the error if no broker responds.
@@ -64,7 +66,7 @@ pub fn serve_lookups(cluster: &ClusterClient, requests: &Receiver<Lookup>, reply
 
 /// Requests a producer id from each of these brokers until the channel is closed.
 pub fn serve_producer_ids(cluster: &ClusterClient, brokers: &Receiver<NodeId>, reply: impl Fn(LookupReply)) {
-    // Two brokers may be asked in turn, and shutdown of the producer waits for both.
+    // One request may go to two brokers in turn, and the shutdown of the producer waits for both.
     let longest = cluster.settings().request_timeout / 2;
     let mut patience = PRODUCER_ID_TIMEOUT.min(longest);
     for node in brokers {

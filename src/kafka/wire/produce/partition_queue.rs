@@ -31,7 +31,7 @@ const MAX_IN_FLIGHT: usize = 5;
 /// sent alone again.
 const PRODUCER_STATE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How a queue keeps retries from writing duplicates.
+/// How a queue prevents duplicates when it retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Sequence numbers, with several batches in flight.
@@ -53,6 +53,7 @@ pub struct OutgoingBatch {
     pub sharing: Sharing,
 }
 
+/// The batch to send next, or the reason why there is none.
 #[derive(Debug)]
 pub enum NextBatch {
     Send(OutgoingBatch),
@@ -88,6 +89,7 @@ pub enum BatchOutcome {
     Failed(BrokerError),
 }
 
+/// The records of one partition that wait or are in flight, in order.
 pub struct PartitionQueue {
     delivery: Delivery,
     max_batch_bytes: usize,
@@ -173,6 +175,7 @@ impl PartitionQueue {
         }
     }
 
+    /// Appends a record to the open batch, or to a new one if that is full.
     pub fn push(&mut self, entry: PendingRecord, now: Instant) {
         if !self.open.fits(&entry, self.max_batch_bytes) {
             self.seal();

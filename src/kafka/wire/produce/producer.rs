@@ -31,6 +31,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// Submissions and events handled in a row before the next send.
 const MAX_TAKEN: usize = 512;
 
+/// The state of the producer.
 pub struct Producer<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     cluster: &'scope ClusterClient,
@@ -99,6 +100,7 @@ enum ProducerPause {
 }
 
 impl<'scope, 'env> Producer<'scope, 'env> {
+    /// Creates a producer that starts its connection threads in `scope`. They report to `events`.
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
         (cluster, settings): (&'scope ClusterClient, &'scope ProducerSettings),

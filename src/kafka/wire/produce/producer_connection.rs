@@ -58,7 +58,8 @@ pub struct ProducerConnection {
     in_flight: usize,
     /// Sharing of the last request, while anything is in flight.
     sharing: Sharing,
-    /// Since when a response is due: since the last one, or since the request if nothing was in flight before.
+    /// When the broker started to process the oldest request in flight: at the last response, or when the request was
+    /// sent.
     due_since: Instant,
     throttled_until: Instant,
     version: i16,
@@ -184,7 +185,7 @@ impl ResponseReader {
     ) -> Result<ConnectionEvent, BrokerError> {
         match work {
             ReaderTask::Await(SentRequest { in_flight, at, acks, parts }) => {
-                // The broker works on one request at a time, so the time of the next one starts with the previous
+                // The broker processes one request at a time, so the timeout of a request starts with the previous
                 // response.
                 let deadline = at.max(*last_response) + timeout;
                 let response = self.receiver.receive::<ProduceRequest>(in_flight, deadline);
@@ -236,7 +237,7 @@ impl ReaderTask {
         }
     }
 
-    /// When the broker started to work on it: after its previous response.
+    /// When the broker started to process the request: at its previous response, or when the request was sent.
     fn due_since(&self, last_response: Instant) -> Instant {
         match self {
             Self::Await(sent) => sent.at.max(last_response),
@@ -280,7 +281,7 @@ impl ProducerConnection {
         self.throttled_until
     }
 
-    /// How long the broker has not responded to the request that it works on.
+    /// How long the broker has been processing the oldest request in flight without a response.
     pub fn silence(&self, now: Instant) -> Duration {
         if self.in_flight == 0 { Duration::ZERO } else { now.saturating_duration_since(self.due_since) }
     }
@@ -300,6 +301,7 @@ impl ProducerConnection {
         }
     }
 
+    /// Takes the sending half back after reauthentication.
     pub fn reauthenticated(&mut self, sender: FrameSender, session: LoginSession) {
         self.sender = Some(sender);
         self.session = session;
@@ -310,6 +312,7 @@ impl ProducerConnection {
         self.interrupter.interrupt();
     }
 
+    /// Sends a request with `parts`. `timeout` bounds the time until the response.
     pub fn send(
         &mut self,
         parts: Vec<RequestPartition>,
@@ -318,7 +321,7 @@ impl ProducerConnection {
         sharing: Sharing,
     ) -> SendOutcome {
         self.sharing = sharing;
-        // The broker times out first, so that it can say so.
+        // The broker times out first, so that it can respond with an error.
         let request = request::build(&parts, acks, self.version, timeout * 4 / 5);
         let now = Instant::now();
         let Some(sender) = &mut self.sender else {

@@ -19,6 +19,7 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 /// A partition number out of range triggers a lookup unless the metadata is newer than this.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
+/// The metadata of a topic, its queues, and the submissions that wait.
 #[derive(Default)]
 pub struct ProducerTopic {
     view: Option<TopicView>,
@@ -61,7 +62,7 @@ struct NegativeEntry {
 pub enum Admission {
     Route(Submission),
     Reject(Submission, BrokerError),
-    /// It waits for metadata.
+    /// The submission waits for metadata.
     Queued,
 }
 
@@ -103,6 +104,7 @@ impl ProducerTopic {
         leader
     }
 
+    /// Returns the leader of `partition`, as far as it is known.
     pub fn known_leader(&self, partition: Partition) -> Option<NodeId> {
         self.view.as_ref().and_then(|k| *k.leaders.get(usize::try_from(partition).ok()?)?)
     }
@@ -116,6 +118,7 @@ impl ProducerTopic {
         }
     }
 
+    /// Returns the id of the topic, if it is known.
     pub fn id(&self) -> TopicId {
         self.view.as_ref().and_then(|known| known.id)
     }
@@ -127,10 +130,12 @@ impl ProducerTopic {
         Some(if create { AutoCreate::Ask } else { AutoCreate::Never })
     }
 
+    /// Notes that a lookup is in flight.
     pub fn lookup_started(&mut self, now: Instant) {
         (self.lookup_at, self.looked_up_at) = (None, Some(now));
     }
 
+    /// Applies the result of a lookup. A missing topic is looked up again for a while before its records fail.
     pub fn apply_lookup(
         &mut self,
         found: Result<TopicInfo, BrokerError>,
@@ -195,6 +200,7 @@ impl ProducerTopic {
         self.missing_since.is_some() && self.creation_check == CreationCheck::NotStarted
     }
 
+    /// Notes that the creation check is in flight.
     pub fn creation_check_started(&mut self) {
         self.creation_check = CreationCheck::Pending;
     }
@@ -240,6 +246,7 @@ impl ProducerTopic {
         }
     }
 
+    /// Notes that a batch of `partition` was sent, so that records without a key go to another partition.
     pub fn batch_sent(&mut self, partition: Partition) {
         self.sticky.batch_sent(partition);
     }

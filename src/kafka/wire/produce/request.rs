@@ -1,4 +1,4 @@
-//! Produce requests: batches for several partitions of one leader, and matching the responses to them.
+//! Builds Produce requests from batches for several partitions of one leader, and matches the responses to the batches.
 
 use super::encode::encode_batch;
 use super::outcome::{LeaderCheck, judge};

@@ -650,6 +650,6 @@ fn small_batches_do_not_repeatedly_form_requests_that_the_broker_hangs_up_on() {
     producer.end();
     assert_eq!(broker.batches().len(), PARTITIONS * rounds, "each record once");
     let hang_ups = broker.hang_ups.load(Ordering::SeqCst);
-    // Growth exceeds the limit a few times before it settles.
+    // The growing requests exceed the limit a few times before their size settles.
     assert!(hang_ups < rounds / 2, "{hang_ups} connections were closed in {rounds} rounds");
 }

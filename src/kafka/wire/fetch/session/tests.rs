@@ -12,7 +12,7 @@ const ONCE: FetchLimits = FetchLimits { wait: Duration::ZERO, ..LIMITS };
 /// Offsets by topic and partition.
 type Asks = BTreeMap<(String, i32), i64>;
 
-/// A broker's sessions (KIP-227): it has `places` for them, and remembers the partitions of each.
+/// A broker's sessions (KIP-227), with the partitions of each.
 #[derive(Default)]
 struct Broker {
     /// The epoch that must come next, and the partitions.
@@ -70,7 +70,7 @@ impl Broker {
     }
 }
 
-/// `made`: how often the topic was recreated.
+/// `made` is the number of times that the topic was recreated.
 fn position(topic: u8, partition: u8, made: u8, offset: i64) -> FetchPosition {
     let id = uuid::Uuid::from_u128(((1 + u128::from(topic)) << 8) | u128::from(made));
     let topic = TopicName::new(&format!("t{topic}")).unwrap();

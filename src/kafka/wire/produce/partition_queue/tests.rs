@@ -34,7 +34,7 @@ struct Log {
     too_large: TooLarge,
 }
 
-/// What the broker does with an oversized batch.
+/// The broker's reaction to an oversized batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum TooLarge {
     #[default]
@@ -47,7 +47,7 @@ struct Known {
     last: Vec<(i32, i32, Offset)>,
 }
 
-/// Records whose number ends in this are too large by themselves.
+/// A record whose number ends in this digit is too large for any batch.
 const POISON: u32 = 13;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +57,7 @@ enum Verdict {
     OutOfOrder,
     Fenced,
     NotNow,
-    /// Written, and the response neither confirms nor denies it.
+    /// The batch is written, but the response leaves that open.
     Unsure,
 }
 
@@ -242,7 +242,7 @@ impl World {
         let sent: Vec<SentRequest> = self.on_the_way.drain(..).collect();
         for (n, lost) in answered.iter().chain(&sent).enumerate() {
             let closes = self.queue.batches.iter().find(|s| s.number == lost.number).map_or(0, |s| s.closes);
-            // A restart looks like a broker that hangs up, but does not repeat.
+            // A restart closes the connection too, but only once.
             let answer = match n {
                 0 if lingers && closes == 0 => {
                     BatchOutcome::ConnectionClosed { attempt: WriteState::Maybe, request_bytes: 0 }
@@ -338,7 +338,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..150)
 }
 
-/// At most one second in total, and no record that the broker finds too large.
+/// Scenarios of at most one second, without a record that is too large.
 fn resolvable_steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (1u8..6).prop_map(Step::Push),

@@ -241,6 +241,8 @@ impl Producer<'_, '_> {
         parts
     }
 
+    /// Backs off from `node`, and looks up the leaders of its partitions. If the error cannot be retried, records that
+    /// were certainly not written fail.
     pub(super) fn on_connection_lost(&mut self, node: NodeId, why: BrokerError, now: Instant) {
         let state = self.brokers.entry(node).or_default();
         match state.last_error {

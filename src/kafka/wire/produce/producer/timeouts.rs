@@ -99,7 +99,7 @@ impl Producer<'_, '_> {
         }
     }
 
-    /// During an outage new records are rejected, so nothing else would notice that a broker is back.
+    /// During an outage new records are rejected, so nothing else would detect that a broker is back.
     fn probe(&mut self, now: Instant) {
         if let Some(outage) = &mut self.outage
             && outage.probe_at <= now
@@ -117,6 +117,7 @@ impl Producer<'_, '_> {
         (now.saturating_duration_since(outage.since) >= self.settings.unavailable_after).then(|| outage.why.clone())
     }
 
+    /// Notes that no broker responds, and why.
     pub(super) fn note_outage(&mut self, why: BrokerError, now: Instant) {
         let why = ProducerOutage::cause(why);
         let outage = self.outage.get_or_insert(ProducerOutage { since: now, why: why.clone(), probe_at: now });
