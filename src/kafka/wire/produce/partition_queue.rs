@@ -53,7 +53,7 @@ pub struct OutgoingBatch {
     pub sharing: Sharing,
 }
 
-/// The batch to send next, or the reason why there is none.
+/// The next batch to send, or the reason for not sending one.
 #[derive(Debug)]
 pub enum NextBatch {
     Send(OutgoingBatch),

@@ -559,7 +559,7 @@ fn records_submitted_before_shutdown_are_written() {
 #[test]
 fn a_panic_of_a_producer_thread_is_counted_and_becomes_an_error() {
     let before = watchdog::panics();
-    let failed = panic_as_error::<()>(|| panic!("a fault of ours"));
+    let failed = panic_as_error::<()>(|| panic!("a bug"));
     assert!(matches!(failed, Err(BrokerError::Internal(why)) if why.to_string().contains("panicked")));
     assert_eq!(panic_as_error(|| Ok(1)), Ok(1));
     assert!(watchdog::panics() > before);
