@@ -286,7 +286,7 @@ fn the_error_for_a_changed_record_names_the_file_and_other_records_are_readable(
     let Err(BrokerError::Damaged(said)) = fetch(&broker, &at_offset("t", 1)) else {
         panic!("the damaged record was read")
     };
-    let expected = ["log.redb is damaged", "t/0 at offset 1", "copy of the folder"];
+    let expected = ["log.redb is damaged", "t/0 at offset 1", "copy of the directory"];
     assert!(expected.iter().all(|part| said.to_string().contains(part)), "{said}");
     assert_eq!(fetch(&broker, &at_offset("u", 0)).unwrap(), [(0, "intact".to_owned())]);
 }
@@ -376,7 +376,7 @@ fn a_failed_write_leaves_nothing_behind_and_the_log_continues() {
     };
     let failed = broker.log.begin_write().unwrap().commit(4, spoilt, || {}).unwrap_err();
     assert!(
-        matches!(BrokerError::from(failed), BrokerError::DiskFull(why) if why.to_string().contains("no room on the disk"))
+        matches!(BrokerError::from(failed), BrokerError::DiskFull(why) if why.to_string().contains("no space left on the disk"))
     );
     assert_eq!(fetch(&broker, &at_offset("t", 0)).unwrap(), [(0, "a".to_owned())]);
     assert_eq!(offsets(produce(&broker, "t", Acks::All, vec![record("b", None)])), [Some(1)]);
