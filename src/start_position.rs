@@ -85,7 +85,7 @@ pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidS
         return Ok(StartPosition::Time(at));
     }
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    // Rather a time without its zone than a topic with such a name.
+    // This is more likely a time without a zone than the name of a topic.
     let is_dated = text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-");
     if !is_dated && let Some(offsets) = parse_offsets(text) {
         return Ok(StartPosition::Offsets(offsets));

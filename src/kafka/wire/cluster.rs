@@ -237,7 +237,7 @@ impl From<NoBroker> for Cause {
     }
 }
 
-/// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, as the cluster may come back.
+/// Combines the errors of all brokers into one. It is `Unavailable` if any of them is, because the cluster may recover.
 fn combine_errors(mut failures: Vec<BrokerError>) -> BrokerError {
     let is_reachable = failures.iter().all(|failure| !matches!(failure, BrokerError::Unavailable(_)));
     match failures.pop() {

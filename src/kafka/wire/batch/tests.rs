@@ -280,7 +280,7 @@ fn aborted_transactions_and_markers_are_skipped() {
         Batch::transactional(10, 1, &["after"]),
         Batch::marker(11, 1, COMMIT),
     ];
-    // Where each transaction ends. A broker lists those that end at or after the fetched offset.
+    // The end of each transaction. A broker lists the transactions that end at or after the fetched offset.
     let aborted = [
         (8, AbortedTransaction { producer_id: 1, first_offset: 4 }),
         (6, AbortedTransaction { producer_id: 2, first_offset: 1 }),

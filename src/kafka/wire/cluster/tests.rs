@@ -278,7 +278,7 @@ fn a_frozen_broker_delays_metadata_by_about_a_second() {
     frozen.store(true, Ordering::SeqCst);
     let began = Instant::now();
     cluster.ping().unwrap();
-    // A third of the request timeout without hedging.
+    // Without hedging this takes a third of the request timeout.
     assert!((HEDGE..Duration::from_secs(15)).contains(&began.elapsed()), "{:?}", began.elapsed());
     let requested = first.connections();
     for _ in 0..5 {
@@ -391,7 +391,7 @@ fn a_recreated_topic_stays_so_in_spite_of_a_broker_that_is_cut_off() {
     assert_eq!(learned(&[(1, Some(7))]), certain(8));
     assert_eq!(learned(&[(4, Some(9))]), (Ok(8), Certainty::Doubtful));
     assert_eq!(cluster.cached(&name("t")).unwrap().id.unwrap().as_u128(), 8);
-    // Deleted: the old topic must not come back either.
+    // After a deletion the old topic must not return either.
     assert_eq!(learned(&[(3, None), (2, None)]), (missing(), Certainty::Certain));
     assert!(matches!(learned(&[(1, Some(7))]), (Err(BrokerError::StaleMetadata(_)), Certainty::Certain)));
 }

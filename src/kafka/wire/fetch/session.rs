@@ -138,8 +138,8 @@ fn requested(positions: &[FetchPosition], limits: FetchLimits, version: i16) -> 
     positions.iter().map(|position| (key(position), ask(position))).collect()
 }
 
-/// Groups partitions by topic in the order of the positions: if the size of a response is limited, the first ones
-/// win. In a session the broker keeps its own order and moves partitions that it has sent to the end.
+/// Groups partitions by topic in the order of the positions: if the size of a response is limited, the first ones take
+/// precedence. In a session the broker keeps its own order and moves partitions that it has sent to the end.
 fn topics(requested: Vec<(SessionKey, FetchPartition)>) -> Vec<FetchTopic> {
     by_topic(
         requested,

@@ -125,8 +125,8 @@ fn end_of(log: &Log, requested: Epoch) -> (i32, i64) {
     (epoch as i32, log.get(later).map_or(1000, |(_, start)| *start))
 }
 
-/// The position resulting from a ListOffsets v4 response, on a broker that answers OffsetForLeaderEpoch v3 with each
-/// of `errors` first, and how often that was sent.
+/// The position that results from a ListOffsets v4 response, on a broker that first responds to OffsetForLeaderEpoch v3
+/// with each of `errors`. Also returns the number of those requests.
 fn position(log: Log, listed: (i64, Epoch), errors: &[i16]) -> (Result<Position, BrokerError>, usize) {
     let errors = Mutex::new(errors.iter().rev().copied().collect::<Vec<_>>());
     let queries = Arc::new(Mutex::new(0));

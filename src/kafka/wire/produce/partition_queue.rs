@@ -257,8 +257,9 @@ impl PartitionQueue {
         if let Err(missing) = self.adopt_producer_id(producer_id) {
             return missing;
         }
-        // Every batch in flight must be at the front of the queue and on this connection; otherwise wait for the
-        // outstanding responses. A retry is then never sent after a newer batch, nor overtaken on another connection.
+        // Every batch in flight must be at the front of the queue and on this connection; otherwise the queue waits for
+        // the outstanding responses. A retry is then never sent after a newer batch, nor overtaken on another
+        // connection.
         let orderly = self.batches.iter().take(in_flight).all(|s| s.stage == BatchStage::InFlight(connection));
         if !orderly || in_flight >= self.max_in_flight(now) {
             return NextBatch::Nothing;

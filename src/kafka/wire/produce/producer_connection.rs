@@ -291,7 +291,8 @@ impl ProducerConnection {
         self.in_flight > 0 || self.sender.is_none() || self.sender.as_ref().is_some_and(FrameSender::is_open)
     }
 
-    /// Starts reauthentication if it is due. Nothing is sent until then, and all earlier requests are answered first.
+    /// Starts reauthentication if it is due. All earlier requests are answered first, and nothing else is sent until it
+    /// is complete.
     pub fn reauthenticate_if_due(&mut self, now: Instant) {
         if self.session.is_due(now)
             && let Some(sender) = self.sender.take()

@@ -84,7 +84,7 @@ fn produced(parts: &[(ReceivedBatch, i16, i64)], throttle_ms: i32) -> Vec<u8> {
 enum Do {
     /// Responds with this code and base offset for each partition.
     Answer(i16, i64),
-    /// Likewise, and throttles the client for this many ms.
+    /// Responds with this code and base offset, and throttles the client for this many ms.
     Throttle(i64, i32),
     HangUp,
     Nothing,
@@ -95,11 +95,11 @@ struct Broker {
     impostor: Impostor,
     batches: Arc<Mutex<Vec<ReceivedBatch>>>,
     lookups: Arc<AtomicUsize>,
-    /// Whether it leaves requests for producer ids unanswered.
+    /// Whether the broker leaves requests for producer ids unanswered.
     withholds_ids: Arc<AtomicBool>,
-    /// Whether it grants a producer id only to a client that requests metadata while it waits.
+    /// Whether the broker grants a producer id only to a client that requests metadata meanwhile.
     ids_beside_metadata: Arc<AtomicBool>,
-    /// Closes the connection on a larger Produce request, and counts that.
+    /// The broker closes the connection on a larger Produce request, and counts these.
     largest: Arc<AtomicUsize>,
     hang_ups: Arc<AtomicUsize>,
 }
@@ -117,7 +117,8 @@ impl Broker {
         Self::start_creating("true", &[], decide, describe)
     }
 
-    /// With a value of `auto.create.topics.enable`, and topics that cannot be created, with the reason.
+    /// Starts a broker with this value of `auto.create.topics.enable`, which rejects the topics in `rejected` with
+    /// these reasons.
     fn start_creating(
         auto_create: &'static str,
         rejected: &'static [(&'static str, &'static str)],
@@ -228,7 +229,7 @@ fn asks_for_metadata_beside(stream: &std::net::TcpStream, lookups: &AtomicUsize)
     true
 }
 
-/// A producer on its thread, which ends when this is dropped.
+/// A producer and its thread, which ends when this is dropped.
 struct Producer {
     cluster: Arc<ClusterClient>,
     submissions: Option<Sender<Submission>>,
@@ -248,7 +249,7 @@ impl Producer {
         self.submit_to(topic, AutoCreate::Never, acks, values, within)
     }
 
-    /// One record with acks=all for a topic that Kafka is to create.
+    /// Sends one record with acks=all to a topic that Kafka should create.
     fn create(&self, topic: &str, within: Duration) -> DeliveryResult {
         let outcomes = self.submit_to(topic, AutoCreate::Ask, Acks::All, &["a"], within);
         outcomes.recv_timeout(SOON).unwrap().remove(0)
@@ -466,7 +467,7 @@ fn a_missing_topic_is_cached_for_a_while() {
 fn a_throttling_broker_gets_no_request_during_the_pause() {
     const PAUSE: i32 = 300;
     let broker = Broker::start(|number, _| Do::Throttle(number as i64, if number == 0 { PAUSE } else { 0 }));
-    // The second record waits for the response to the first, which has the pause.
+    // The second record waits for the response to the first, which has the throttle time.
     let settings = ProducerSettings { linger: SOON, ..ProducerSettings::default() };
     let producer = Producer::start(&broker.impostor.address, settings);
     producer.send(Acks::All, "a").unwrap();
@@ -481,7 +482,7 @@ fn a_throttling_broker_gets_no_request_during_the_pause() {
 fn a_topic_that_kafka_takes_long_to_create_is_waited_for() {
     let requested = OnceLock::<Instant>::new();
     let describe = move |own: &str| {
-        // Longer than the former patience of two seconds.
+        // Longer than two seconds, after which an earlier version gave up.
         let exists = requested.get_or_init(Instant::now).elapsed() > Duration::from_millis(2500);
         metadata(&[(1, own)], &[if exists { ("slow", 0, &[1]) } else { ("slow", 3, &[]) }])
     };

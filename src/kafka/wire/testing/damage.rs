@@ -10,7 +10,7 @@ enum Edit {
     Cut(Index, Index),
     Insert(Index, Vec<u8>),
     Double(Index, Index),
-    /// Appends the end of another example of the corpus.
+    /// Appends the end of another example from the corpus.
     Splice(Index, Index, Index),
 }
 

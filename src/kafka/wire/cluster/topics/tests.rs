@@ -16,7 +16,7 @@ struct Brokers {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
     All,
-    /// The address of the first one is given to clients only, and leads to any of the others.
+    /// The address of the first one is only in the bootstrap list, and leads to any of the others.
     AllButTheFirst,
 }
 
@@ -48,7 +48,7 @@ impl Brokers {
         Self { impostors, known, queried }
     }
 
-    /// A client that knows the first broker.
+    /// A client with the first broker in its bootstrap list.
     fn cluster(&self) -> ClusterClient {
         ClusterClient::new(self.impostors[0].settings())
     }

@@ -29,7 +29,7 @@ fn every_response_about_an_epoch_is_a_step_back_or_none() {
     assert_eq!(judge(&read, 3, 99), Ok(()));
     assert_eq!(judge(&read, 3, 5), truncated(5, 3));
     assert_eq!(judge(&read, 2, 5), truncated(5, 2));
-    // The log has that many records, but the one before was written under an earlier epoch.
+    // The log has that many records, but the record before the position was written under an earlier epoch.
     assert_eq!(judge(&read, 2, 99), truncated(99, 2));
     assert_eq!(judge(&read, -1, -1), truncated(0, NO_EPOCH));
     assert!(matches!(judge(&read, 4, 5), Err(BrokerError::Corrupt(_))));
@@ -64,7 +64,7 @@ fn end(error: i16, epoch: i32, offset: i64) -> Vec<u8> {
     body
 }
 
-/// The result for each position on an old broker with these responses, and how often it was asked.
+/// The result for each position on an old broker with these responses, and the number of requests.
 fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerError>>, usize) {
     let queries = Arc::new(Mutex::new(0));
     let count = queries.clone();
@@ -88,7 +88,7 @@ fn check(ends: Vec<u8>, positions: &[FetchPosition]) -> (Vec<Result<(), BrokerEr
 
 #[test]
 fn an_old_broker_is_asked_once_for_each_leader_and_epoch() {
-    // No request without a claim, or for what the leader wrote itself.
+    // Positions without an epoch, and with the leader's own epoch, need no request.
     assert_eq!(check(end(0, 3, 5), &[position(20, 7, NO_EPOCH), position(20, 7, 7)]), (vec![Ok(()), Ok(())], 0));
     let positions = [position(20, 7, 3), position(5, 7, 3), position(6, 7, 3), position(3, 8, 3)];
     assert_eq!(check(end(0, 3, 5), &positions), (vec![truncated(5, 3), Ok(()), truncated(5, 3), Ok(())], 2));

@@ -101,8 +101,8 @@ enum Event {
     OtherVersion(bool),
 }
 
-/// The event, and the requested partitions by then: how often the topic was recreated and an offset, by topic and
-/// partition.
+/// An event, and the requested partitions at that time: the number of times that the topic was recreated and an offset,
+/// by topic and partition.
 type Step = (Event, BTreeMap<(u8, u8), (u8, i64)>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -122,7 +122,7 @@ proptest! {
     fn every_request_covers_the_requested_partitions(steps in steps(), capacity in 0..3usize, start: Index) {
         let (mut session, mut broker) = (FetchSession::default(), Broker { given: start.index(1000) as i32, by_id: true, ..Broker::default() });
         let mut version = BY_ID;
-        // Started for a response that was lost, so the client cannot know of them.
+        // Sessions that were started for a lost response, so the client cannot know them.
         let mut orphans = 0;
         for (event, positions) in steps {
             let positions: Vec<_> = positions.iter().map(|((topic, partition), (made, offset))| position(*topic, *partition, *made, *offset)).collect();

@@ -116,7 +116,7 @@ struct World {
     connection: u64,
     on_the_way: VecDeque<SentRequest>,
     answers: VecDeque<(SentRequest, Verdict)>,
-    /// Sent on connections that broke, and still in the broker's queue.
+    /// Batches that were sent on broken connections, and are still in the broker's queue.
     lingering: VecDeque<SentRequest>,
     outcomes: Arc<Mutex<HashMap<u32, DeliveryResult>>>,
     pushed: u32,
@@ -278,12 +278,12 @@ impl World {
         }
     }
 
-    /// No more failures from here on.
+    /// The rest of the run has no failures.
     fn finish(&mut self) {
         (self.refuse, self.unsure) = (0, 0);
         for _ in 0..10_000 {
             self.now += Duration::from_millis(1);
-            // Back-off costs no rounds: splitting many batches takes many.
+            // Back-off takes no rounds, because splitting many batches takes many.
             if self.on_the_way.is_empty()
                 && self.answers.is_empty()
                 && let Some(end) = self.queue.resume_at()

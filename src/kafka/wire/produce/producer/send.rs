@@ -92,9 +92,10 @@ impl Producer<'_, '_> {
         state.connection = ConnectionState::Connecting(id);
         let events = self.events.clone();
         // The channel is closed only after the producer thread has ended.
-        let tell = move |event| drop(events.send(ProducerEvent::Connection(node, id, event)));
+        let report = move |event| drop(events.send(ProducerEvent::Connection(node, id, event)));
         let timeout = self.settings.request_timeout;
-        if let Err(error) = producer_connection::connect(self.scope, self.cluster, (node, id, handshake), timeout, tell)
+        if let Err(error) =
+            producer_connection::connect(self.scope, self.cluster, (node, id, handshake), timeout, report)
         {
             let why = BrokerError::Internal(Cause::new(ProducerFault::NoThread(error)));
             self.on_connection_lost(node, why, now);

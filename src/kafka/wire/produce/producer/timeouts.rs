@@ -65,7 +65,7 @@ impl Producer<'_, '_> {
     }
 
     /// A leader that does not respond may have been replaced: a frozen broker, or one that is cut off from the
-    /// controllers, does not notice. The metadata of other brokers tells.
+    /// controllers, does not notice. The metadata of other brokers shows the new leader.
     fn refresh_silent_leaders(&mut self, now: Instant) {
         for id in &self.active {
             let Some(partition) = self.queues.get(id.0) else { continue };
