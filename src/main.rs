@@ -79,7 +79,7 @@ enum ServeError {
 }
 
 fn data_remedy(error: &OpenError) -> &'static str {
-    if error.concerns_directory() { "; choose another with --data" } else { "" }
+    if error.concerns_directory() { "; choose another directory with --data" } else { "" }
 }
 
 fn listen_remedy(error: &io::Error) -> &'static str {

@@ -1,5 +1,7 @@
 //! Topic names, positions in a log, and records, as types that hold only valid values.
 
+#![deny(missing_docs)]
+
 pub mod partitioner;
 mod topic_name;
 

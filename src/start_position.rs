@@ -1,6 +1,8 @@
 //! Where a stream starts: `latest`, `earliest`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
 //! `?from=` and `--from`.
 
+#![deny(missing_docs)]
+
 use crate::cursor::{Cursor, CursorError, Selection};
 use crate::record::{Offset, Partition, Timestamp, TopicName};
 use thiserror::Error;
@@ -18,7 +20,7 @@ pub enum StartPosition {
     Time(Timestamp),
     /// `TOPIC:PARTITION:OFFSET` for each partition of each topic.
     Offsets(Vec<(TopicName, Partition, Offset)>),
-    /// A well-formed cursor. [`start`](Self::start) checks that it belongs to the stream.
+    /// A well-formed cursor. [`resolve`](Self::resolve) checks that it belongs to the stream.
     Cursor(String),
 }
 
@@ -83,7 +85,7 @@ pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidS
         return Ok(StartPosition::Time(at));
     }
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    // A topic with such a name is rarer than a time without its zone.
+    // This is more likely a time without a zone than the name of a topic.
     let is_dated = text.get(..4).is_some_and(digits) && text.get(4..5) == Some("-");
     if !is_dated && let Some(offsets) = parse_offsets(text) {
         return Ok(StartPosition::Offsets(offsets));

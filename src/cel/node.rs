@@ -4,6 +4,7 @@ use super::functions::Function;
 use super::pattern::Pattern;
 use super::value::JsonValue;
 
+/// A node of the syntax tree.
 #[derive(Debug)]
 pub enum CelNode {
     Literal(JsonValue<'static>),
@@ -27,6 +28,7 @@ pub enum CelNode {
     Matches(Box<CelNode>, Pattern),
 }
 
+/// A part of the record that an expression can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variable {
     Value,
@@ -38,6 +40,7 @@ pub enum Variable {
     Timestamp,
 }
 
+/// A binary operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     Or,
@@ -56,6 +59,7 @@ pub enum Operator {
     Remainder,
 }
 
+/// The names of the variables.
 pub const VARIABLES: [(&str, Variable); 7] = [
     ("value", Variable::Value),
     ("key", Variable::Key),

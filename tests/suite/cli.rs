@@ -114,8 +114,8 @@ fn a_file_in_the_folder_that_cannot_be_read_is_not_passed_over() {
 #[test]
 fn a_data_folder_that_cannot_be_used_is_one_line() {
     let address = "127.0.0.1:0";
-    refused(&["--listen", address, "--data", "/proc/none/such"], &[], "choose another with --data");
-    refused(&["--listen", address, "--data", env!("CARGO_MANIFEST_DIR")], &[], "was not made by curlew");
+    refused(&["--listen", address, "--data", "/proc/none/such"], &[], "choose another directory with --data");
+    refused(&["--listen", address, "--data", env!("CARGO_MANIFEST_DIR")], &[], "was not created by curlew");
 }
 
 #[test]
