@@ -118,7 +118,7 @@ impl AuthLoader {
         if location.url.starts_with("http://") {
             warn!("fetching token keys from {} without TLS: anyone on the path can forge tokens", location.url);
         }
-        // Another setting of the same URL has changed. The old keys stay valid, even if the provider is down at the moment.
+        // If only another setting of the URL has changed, the old keys stay valid, even while the provider is down.
         let previous = fetchers.iter().find(|fetcher| fetcher.remote.location.url == location.url);
         let keys = previous.and_then(|fetcher| fetcher.remote.keys());
         let fetcher = Fetcher::start(location, keys, self.keys_changed.clone())?;

@@ -97,7 +97,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
      worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types curlew-worker";
 
-/// Returns the page to clients that accept HTML, as browsers do, and a text page to others, such as curl.
+/// Returns the page to clients that accept HTML, such as browsers, and a text page to other clients, such as curl.
 pub fn index(request: &Request) -> Response {
     let html = has(&request.headers, header::ACCEPT, "text/html");
     let mut response = if html { respond(&PAGE, request) } else { api_docs::index() };

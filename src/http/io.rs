@@ -25,7 +25,7 @@ pub struct ClientIo {
     /// Whether the connection begins with a HEAD request.
     begins_with_head: bool,
     stall: Duration,
-    /// Runs while less than [`MIN_PROGRESS`] could be written; `None` while writes succeed.
+    /// The stall timer. It runs while fewer than [`MIN_PROGRESS`] bytes could be written; `None` while writes succeed.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Bytes written since the timer was started.
     written: usize,

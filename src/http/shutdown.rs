@@ -40,10 +40,11 @@ impl Phase {
 /// Resolves to the reason when an upload or a stream must end early: a shutdown, or a grant that has ended.
 pub type Revoked = Pin<Box<dyn Future<Output = Problem> + Send + Sync>>;
 
-/// The current phase. The number of its receivers is the number of open streams and bodies.
+/// The current phase of the shutdown. Counts the open streams and bodies, which receive it.
 pub struct Shutdown {
+    /// Its receivers count the open streams and NDJSON uploads.
     phase: watch::Sender<Phase>,
-    /// The same phase for bodies, which are counted separately.
+    /// A copy of the phase, whose receivers count the open bodies.
     bodies: watch::Sender<Phase>,
 }
 

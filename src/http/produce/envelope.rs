@@ -137,10 +137,10 @@ pub fn read(form: Form, body: &[u8], held: &mut BodyMemory) -> Result<Vec<Result
                 held.set(memory)?;
                 record(form, item)
             }
-            Err(error) => Err(InvalidRecord::Syntax(error)),
+            Err(error) => Err(EnvelopeError::Syntax(error)),
         };
         let invalid =
-            |error: InvalidRecord| Problem::unprocessable(format!("records[{index}]: {}", clipped(error.to_string())));
+            |error: EnvelopeError| Problem::unprocessable(format!("records[{index}]: {}", clipped(error.to_string())));
         entries.push(entry.map_err(invalid));
     }
     Ok(entries)
@@ -158,7 +158,7 @@ fn clipped(mut text: String) -> String {
 
 /// An error in a record of an envelope.
 #[derive(Debug, Error)]
-enum InvalidRecord {
+enum EnvelopeError {
     #[error(transparent)]
     Syntax(serde_json::Error),
     #[error("\"value\" is missing; null is a tombstone")]
@@ -194,15 +194,15 @@ impl fmt::Display for RecordPart {
     }
 }
 
-fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, InvalidRecord> {
+fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, EnvelopeError> {
     let EnvelopeRecord { key, value, partition, timestamp, headers } = item;
-    let value = value.ok_or(InvalidRecord::MissingValue)?;
+    let value = value.ok_or(EnvelopeError::MissingValue)?;
     let partition = partition.map(|given| {
         let partition = integer(&given).and_then(|partition| Partition::try_from(partition).ok());
-        partition.filter(|partition| *partition >= 0).ok_or(InvalidRecord::Partition(given))
+        partition.filter(|partition| *partition >= 0).ok_or(EnvelopeError::Partition(given))
     });
     let headers = headers.map(|text| serde_json::from_str::<Vec<ItemHeader>>(text.get()));
-    let headers = headers.transpose().map_err(InvalidRecord::Headers)?;
+    let headers = headers.transpose().map_err(EnvelopeError::Headers)?;
     Ok(NewRecord {
         partition: partition.transpose()?,
         key: key.map_or(Ok(None), |key| data(form, RecordPart::Key, key))?,
@@ -212,13 +212,13 @@ fn record(form: Form, item: EnvelopeRecord) -> Result<NewRecord, InvalidRecord> 
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, InvalidRecord> {
+fn time(text: &str) -> Result<Timestamp, EnvelopeError> {
     if let Ok(ms) = serde_json::from_str::<Number>(text) {
-        return integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| InvalidRecord::Timestamp(ms.to_string()));
+        return integer(&ms).filter(|ms| *ms >= 0).ok_or_else(|| EnvelopeError::Timestamp(ms.to_string()));
     }
     match serde_json::from_str::<String>(text) {
-        Ok(text) => parse_timestamp(&text).ok_or(InvalidRecord::Timestamp(text)),
-        Err(_) => Err(InvalidRecord::Timestamp(text.to_owned())),
+        Ok(text) => parse_timestamp(&text).ok_or(EnvelopeError::Timestamp(text)),
+        Err(_) => Err(EnvelopeError::Timestamp(text.to_owned())),
     }
 }
 
@@ -229,22 +229,22 @@ fn integer(number: &Number) -> Option<i64> {
     number.as_i64().or_else(of_double)
 }
 
-fn data(form: Form, part: RecordPart, raw: &RawValue) -> Result<Option<Bytes>, InvalidRecord> {
+fn data(form: Form, part: RecordPart, raw: &RawValue) -> Result<Option<Bytes>, EnvelopeError> {
     let text = raw.get();
     match form {
         _ if text == "null" => Ok(None),
         Form::Json => Ok(Some(Bytes::copy_from_slice(text.as_bytes()))),
         Form::Binary => match serde_json::from_str::<String>(text) {
-            Ok(text) => Ok(Some(base64(&text).map_err(|source| InvalidRecord::NotBase64 { part, source })?)),
-            Err(_) => Err(InvalidRecord::NotText(part)),
+            Ok(text) => Ok(Some(base64(&text).map_err(|source| EnvelopeError::NotBase64 { part, source })?)),
+            Err(_) => Err(EnvelopeError::NotText(part)),
         },
     }
 }
 
-fn header(ItemHeader { key: name, value }: ItemHeader) -> Result<Header, InvalidRecord> {
+fn header(ItemHeader { key: name, value }: ItemHeader) -> Result<Header, EnvelopeError> {
     match value.map(|value| base64(&value)).transpose() {
         Ok(value) => Ok(Header { name, value }),
-        Err(source) => Err(InvalidRecord::NotBase64 { part: RecordPart::Header(name), source }),
+        Err(source) => Err(EnvelopeError::NotBase64 { part: RecordPart::Header(name), source }),
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
         }
         let one = |partition: &str| {
             let text = format!(r#"{{"value":1,"partition":{partition}}}"#);
-            let item = serde_json::from_str(&text).map_err(InvalidRecord::Syntax);
+            let item = serde_json::from_str(&text).map_err(EnvelopeError::Syntax);
             item.and_then(|item| record(Form::Json, item)).map_err(|error| error.to_string())
         };
         assert_eq!(one("2.0").unwrap().partition, Some(2));
