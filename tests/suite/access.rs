@@ -572,9 +572,9 @@ fn a_changed_file_is_reloaded_and_an_invalid_one_is_rejected() {
     watch.reload_soon();
     assert_eq!(status("n-secret"), 200, "the previous keys stay valid");
     // Editors and Kubernetes replace the file instead of writing to it.
-    let beside = world.file.with_extension("new");
-    std::fs::write(&beside, key("last", "l-secret", r#"consume = ["*"]"#)).unwrap();
-    std::fs::rename(&beside, &world.file).unwrap();
+    let replacement = world.file.with_extension("new");
+    std::fs::write(&replacement, key("last", "l-secret", r#"consume = ["*"]"#)).unwrap();
+    std::fs::rename(&replacement, &world.file).unwrap();
     until("l-secret", 200);
     until("n-secret", 401);
 }
@@ -585,19 +585,19 @@ fn an_auth_file_that_becomes_a_pipe_or_a_device_does_not_block_reloading() {
     let world = runtime.block_on(async { world() });
     let watch = AuthWatcher::start(world.auth.clone()).unwrap();
     let status = |key: &str| runtime.block_on(world.status("GET", "/topics/a", key));
-    let beside = world.file.with_extension("new");
+    let replacement = world.file.with_extension("new");
     let replace = || {
-        std::fs::rename(&beside, &world.file).unwrap();
+        std::fs::rename(&replacement, &world.file).unwrap();
         watch.reload_soon();
     };
     // A plain open of a pipe blocks until there is a writer, and reading /dev/zero never ends.
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-    rustix::fs::mknodat(rustix::fs::CWD, &beside, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &replacement, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     replace();
-    std::os::unix::fs::symlink("/dev/zero", &beside).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &replacement).unwrap();
     replace();
     assert_eq!(status("r-secret"), 200, "the previous keys stay valid");
-    std::fs::write(&beside, key("new", "n-secret", r#"consume = ["*"]"#)).unwrap();
+    std::fs::write(&replacement, key("new", "n-secret", r#"consume = ["*"]"#)).unwrap();
     replace();
     let deadline = std::time::Instant::now() + PATIENCE;
     while (status("n-secret"), status("r-secret")) != (200, 401) {
