@@ -51,7 +51,7 @@ enum DemoMode<'a> {
     On(&'a DemoDir),
 }
 
-/// Why `serve` ends before a signal. The text is one line.
+/// A failure of `serve`. The text is one line.
 #[derive(Debug, Error)]
 enum ServeError {
     #[error("cannot create a directory for the demo: {0}")]
@@ -73,7 +73,7 @@ enum ServeError {
     Data { source: OpenError },
     #[error("the server ended unexpectedly: {0}")]
     Server(#[source] JoinError),
-    /// Invalid settings, or files that they name.
+    /// Invalid settings, or an error in a file or directory that they name.
     #[error("{0}")]
     Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -126,7 +126,7 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
         let listener = http::bind(address).map_err(|source| ServeError::Listen { address, source })?;
         let broker = tokio::select! {
             broker = broker(settings) => broker?,
-            // As safe as SIGKILL, which the embedded log survives at any time.
+            // Stops opening the embedded log, which survives even SIGKILL.
             () = signals.next() => {
                 info!("shutting down before the data was open");
                 return Ok(());
@@ -174,7 +174,7 @@ fn run(settings: &Serve, mode: DemoMode<'_>) -> Result<(), ServeError> {
                 Ok(()) => info!("shut down"),
                 Err(error) => warn!("{}", ServeError::Server(error)),
             },
-            // Never completes. Requests still being served follow changes of the auth file.
+            // Never completes. Open requests follow changes of the auth file.
             () = reload => {}
             // The second signal: exits without waiting for queued records.
             () = signals.next() => {

@@ -24,7 +24,7 @@ const STEP: Timestamp = 2000;
 
 /// The thread that produces reports. Dropping it ends and joins the thread.
 pub struct Plant {
-    // Closed before the thread is joined.
+    // Declared first, so that it is closed before the thread is joined.
     _ended: Sender<()>,
     _worker: Worker,
 }

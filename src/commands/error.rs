@@ -1,4 +1,4 @@
-//! Why a command fails. Each error is one line on standard error.
+//! Failures of commands. Each is reported as one line on standard error.
 
 use super::bridge_client::{BridgeProblem, ClientError, TargetError};
 use super::envelope::RecordLineError;
@@ -41,12 +41,12 @@ pub enum CommandError {
     Subscribe(Rejected),
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// With the description of a gap.
+    /// Contains the description of a gap.
     #[error("{0}; the output is incomplete")]
     Gap(String),
     #[error(transparent)]
     Produce(#[from] ProduceError),
-    /// With the minimum number of characters.
+    /// Contains the minimum number of characters.
     #[error("the password on standard input is shorter than {0} characters")]
     ShortPassword(usize),
     /// A key cannot be generated, or a password cannot be hashed.

@@ -169,7 +169,7 @@ impl Serve {
         MemoryBudget::new(self.limits.memory_budget)
     }
 
-    /// Settings of the hub.
+    /// Returns the settings of the hub.
     pub fn hub(&self, memory: &MemoryBudget) -> hub::Settings {
         hub::Settings {
             max_streams: self.max_streams,
@@ -177,14 +177,14 @@ impl Serve {
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
             memory: memory.clone(),
-            // A record that exceeds its chunk may double the memory that streams behind the live position hold.
+            // Records that exceed their chunk may double the memory of streams that catch up.
             catch_up_held: (memory.chunks.limit() / 2).min(hub::Settings::default().catch_up_held),
             max_id_bytes: self.limits.settings().longest_id(),
             ..hub::Settings::default()
         }
     }
 
-    /// Settings of the HTTP server, for the number of connections that the system allows.
+    /// Returns the settings of the HTTP server. The system may allow fewer connections than --max-connections.
     pub fn http(&self, max_connections: usize, auth: Authenticator, memory: &MemoryBudget) -> http::Settings {
         let origins = if self.cors_origins.iter().any(|origin| origin == "*") {
             Origins::Any
@@ -219,12 +219,12 @@ impl Serve {
         self.front.tls()
     }
 
-    /// Settings of the embedded log.
+    /// Returns the settings of the embedded log.
     pub fn embedded(&self) -> embedded::EmbeddedSettings {
         self.data.settings()
     }
 
-    /// Settings of Kafka, if it is configured.
+    /// Returns the settings of Kafka, if it is configured.
     pub fn kafka(&self) -> Option<KafkaSettings> {
         let connection = self.kafka.connection().cloned();
         connection.map(|kafka| KafkaSettings { metadata_refresh: Some(self.metadata_refresh), ..kafka })

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a SASL property is rejected.
+/// An invalid or unsupported SASL property.
 #[derive(Debug, Error)]
 pub enum SaslPropertyError {
     #[error("sasl.jaas.config: {0}")]
@@ -58,7 +58,7 @@ pub fn endpoint(properties: &Properties) -> &str {
 
 const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 
-/// Returns a note about an insecure setting.
+/// Returns a warning if tokens come from another machine without TLS.
 pub fn note(sasl: &Sasl) -> Option<String> {
     let Sasl::OAuthBearer { tokens, .. } = sasl else { return None };
     let url = tokens.describe();
@@ -111,7 +111,7 @@ fn login(properties: &mut Properties) -> Result<JaasEntry, JaasError> {
 }
 
 impl JaasEntry {
-    /// Checks that the login module, if given, is that of the mechanism.
+    /// Rejects the login module of another mechanism. The module may be missing.
     fn require_module(self, required: &'static str) -> Result<Self, SaslPropertyError> {
         if self.module.is_empty() || self.module == required {
             Ok(self)
@@ -120,7 +120,7 @@ impl JaasEntry {
         }
     }
 
-    /// Removes username and password.
+    /// Returns username and password.
     fn credentials(mut self) -> Result<(String, Secret), SaslPropertyError> {
         let mut option = |name: &'static str| {
             let value = self.options.remove(name).filter(|value| !value.is_empty());
@@ -179,7 +179,7 @@ impl TokenEndpoint {
     }
 }
 
-/// KIP-342: `extension_NAME` of JAAS, or librdkafka's `NAME=VALUE,…`.
+/// Reads the SASL extensions (KIP-342): the JAAS options `extension_NAME`, and librdkafka's list `NAME=VALUE,…`.
 fn extensions(
     options: &BTreeMap<String, String>,
     list: Option<&str>,

@@ -217,7 +217,7 @@ fn the_output_of_config_show_is_an_equivalent_file() {
     assert_eq!(without_sources(first), without_sources(second));
 }
 
-/// A value of `arg` that is not its default, found by trying.
+/// Returns a value that `arg` accepts and that is not its default.
 fn another_value(command: &clap::Command, arg: &clap::Arg) -> String {
     if matches!(arg.get_action(), clap::ArgAction::SetTrue) {
         return "true".to_owned();
