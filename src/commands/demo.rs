@@ -64,14 +64,14 @@ fn produce(hub: &Hub, topic: &str, records: Vec<NewRecord>) {
     if records.is_empty() {
         return;
     }
-    let refused = hub.produce(topic, Acks::Leader, AutoCreate::Ask, records, |outcomes| {
+    let queued = hub.produce(topic, Acks::Leader, AutoCreate::Ask, records, |outcomes| {
         if let Some(error) = outcomes.iter().find_map(|outcome| outcome.as_ref().err()) {
             warn!("cannot write demo data: {error}");
         }
     });
-    match refused {
+    match queued {
         Ok(()) | Err(Rejected::ShuttingDown) => {}
-        Err(why) => warn!("cannot produce demo data: {why:?}"),
+        Err(reason) => warn!("cannot produce demo data: {reason:?}"),
     }
 }
 
