@@ -29,6 +29,7 @@ pub use demo::{Demo, DemoDir};
 pub use doctor::{Doctor, DoctorTarget};
 pub use exit::EarlyExit;
 pub use health::Health;
+pub use invalid_settings::InvalidSettings;
 pub use key::{KeyAction, KeyCommand, NewKey};
 pub use output_format::{FormatToken, OutputFormat};
 pub use serve::Serve;

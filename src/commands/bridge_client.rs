@@ -1,7 +1,7 @@
 //! An HTTP connection to a running bridge, with or without TLS.
 
 use crate::config::{BridgeArgs, BridgeUrl, UrlScheme};
-use crate::tls::{ClientTls, NameCheck, TlsError, TlsVersions, Trust};
+use crate::tls::{ClientTls, NameCheck, PemError, TlsError, TlsVersions, Trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -77,9 +77,9 @@ pub enum TargetError {
     Token,
     #[error("{0} is not a valid server name")]
     ServerName(String),
-    /// The file of --cacert cannot be read.
-    #[error("{0}")]
-    Cacert(#[source] Box<dyn Error + Send + Sync>),
+    /// An error in the file of --cacert.
+    #[error(transparent)]
+    Cacert(#[from] PemError),
     #[error("{0}; give the one to trust with --cacert FILE")]
     NoTrustAnchors(#[source] TlsError),
     #[error(transparent)]
@@ -126,7 +126,7 @@ impl BridgeTls {
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
             .map_err(|_| TargetError::ServerName(host.to_owned()))?;
         let trust = match cacert {
-            Some(file) => Trust::Given(crate::tls::certificates(file).map_err(|e| TargetError::Cacert(e.into()))?),
+            Some(file) => Trust::Given(crate::tls::certificates(file)?),
             None => Trust::System,
         };
         let tls = ClientTls::new(trust, None, NameCheck::Required, TlsVersions::Both).map_err(|error| match error {

@@ -8,7 +8,7 @@ use super::kafka::KafkaArgs;
 use super::limit_args::LimitArgs;
 use super::listen::Listen;
 use super::{LogLevel, values};
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, LoadError};
 use crate::broker::AutoCreate;
 use crate::embedded;
 use crate::http::{self, BindScope, Deletion, OriginPolicy, Origins, TlsFiles, Trace};
@@ -17,7 +17,6 @@ use crate::kafka::KafkaSettings;
 use crate::logging::LogFormat;
 use crate::sync::memory_budget::MemoryBudget;
 use clap::{ArgAction, Args};
-use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub struct Serve {
     pub listen: SocketAddr,
 
     #[command(flatten)]
-    front: Listen,
+    listener: Listen,
 
     #[command(flatten)]
     pub(super) kafka: KafkaArgs,
@@ -157,11 +156,8 @@ impl Serve {
     }
 
     /// Loads the auth file, if it is configured. An error is one line.
-    pub fn auth(&self) -> Result<Authenticator, Box<dyn Error + Send + Sync>> {
-        match &self.access.auth_file {
-            Some(file) => Ok(Authenticator::from_file(file)?),
-            None => Ok(Authenticator::disabled()),
-        }
+    pub fn auth(&self) -> Result<Authenticator, LoadError> {
+        self.access.auth_file.as_deref().map_or(Ok(Authenticator::disabled()), Authenticator::from_file)
     }
 
     /// Creates the memory budget. A process has one.
@@ -193,7 +189,7 @@ impl Serve {
         };
         http::Settings {
             guard: OriginPolicy { origins, scope: BindScope::on(self.listen.ip()) },
-            proxies: self.front.proxies(),
+            proxies: self.listener.proxies(),
             produce: http::produce::Settings {
                 max_body: self.max_body,
                 body_timeout: self.limits.body_timeout,
@@ -216,7 +212,7 @@ impl Serve {
 
     /// The TLS files, or `None` for plain HTTP.
     pub fn tls(&self) -> Option<TlsFiles> {
-        self.front.tls()
+        self.listener.tls()
     }
 
     /// Returns the settings of the embedded log.

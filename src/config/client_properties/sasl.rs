@@ -4,9 +4,8 @@ use super::Properties;
 use super::jaas::{self, JaasEntry, JaasError};
 use crate::kafka::security::{Sasl, ScramAccount, ScramHash, TokenCache, TokenClient, TokenSource};
 use crate::secret::Secret;
-use crate::tls::{Trust, trust_anchors, ureq_config};
+use crate::tls::{Trust, UnsupportedCpu, trust_anchors, ureq_config};
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -47,8 +46,8 @@ pub enum SaslPropertyError {
     MissingClientOption(&'static str),
     #[error("SASL extension {0:?} must have a name of letters and a value in ASCII")]
     Extension(String),
-    #[error("{0}")]
-    TokenClient(#[source] Box<dyn StdError + Send + Sync>),
+    #[error(transparent)]
+    UnsupportedCpu(#[from] UnsupportedCpu),
 }
 
 /// Returns the URL of the token endpoint without removing it.
@@ -169,8 +168,7 @@ impl TokenEndpoint {
                 let scope = option(self.scope, "scope");
                 let given = matches!(trust, Trust::Given(_)).then(|| trust_anchors(trust)).unwrap_or_default();
                 let anchors = || [given, trust_anchors(Trust::System)].concat();
-                let tls = url.starts_with("https://").then(|| ureq_config(&anchors())).transpose();
-                let tls = tls.map_err(|e| SaslPropertyError::TokenClient(e.into()))?;
+                let tls = url.starts_with("https://").then(|| ureq_config(&anchors())).transpose()?;
                 TokenSource::Endpoint(Box::new(TokenClient::new(url, (id, Secret::new(secret)), scope, tls)))
             }
             None => return Err(SaslPropertyError::TokenEndpoint(url)),
