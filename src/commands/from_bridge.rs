@@ -61,7 +61,7 @@ enum StreamEnd {
     Cut(StreamCut),
 }
 
-/// Why a stream is reconnected.
+/// The reason for a reconnect.
 #[derive(Debug, Error)]
 enum StreamCut {
     #[error(transparent)]
@@ -94,7 +94,7 @@ impl BridgeStream {
         }
     }
 
-    /// Reads over one connection until it ends.
+    /// Reads the stream over one connection until that ends.
     async fn stream(&mut self) -> Result<StreamEnd, CommandError> {
         let mut client = match BridgeClient::connect(&self.bridge).await {
             Ok(client) => client,

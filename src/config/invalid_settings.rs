@@ -13,7 +13,7 @@ pub enum InvalidSettings {
          such as behind an authenticating proxy"
     )]
     Unauthenticated { listen: SocketAddr },
-    /// Sizes in bytes: the two settings, and the share of the budget for request bodies.
+    /// `available` is the share of the budget for request bodies. Both sizes are in bytes.
     #[error(
         "--max-body is {max_body} bytes, and --memory-budget leaves {available} for bodies; lower --max-body, or raise \
          --memory-budget to {} bytes", max_body.div_ceil(4).saturating_mul(16)
@@ -25,7 +25,7 @@ pub enum InvalidSettings {
     KeySeparatorOfRecords,
     #[error("the file of --kafka-config has no bootstrap.servers; give --kafka HOST:PORT too")]
     MissingBootstrapServers,
-    /// With the security protocol of the file.
+    /// Contains the security protocol of the file.
     #[error(
         "--driver crate supports only PLAINTEXT, and the file of --kafka-config requires {0}; omit --driver, or give \
          --driver wire"
@@ -33,7 +33,7 @@ pub enum InvalidSettings {
     InsecureDriver(String),
     #[error(transparent)]
     ClientProperties(#[from] ClientPropertiesError),
-    /// The settings of `demo` are flags, so the invalid value is that of a variable.
+    /// A variable that `demo` has no flag for. The text names it.
     #[error("{0}")]
     Variable(String),
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 pub struct LimitArgs {
     /// Memory for bodies, pages of records, fetched batches and chunks queued for clients; beyond it, 503.
     ///
-    /// auto is a quarter of the memory available to the process (the machine's, or the limit of its control group if that is less),
-    /// but at least 64MiB and at most 256MiB. Records queued for Kafka are limited separately, by --queue-bytes.
+    /// auto is a quarter of the memory available to the process (the machine's, or the limit of its control group if that is
+    /// less), but at least 64MiB and at most 256MiB. Records queued for Kafka are limited separately, by --queue-bytes.
     #[arg(long, env = "CURLEW_MEMORY_BUDGET", value_name = "SIZE", default_value = "auto",
           value_parser = values::memory_budget)]
     pub memory_budget: usize,
