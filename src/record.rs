@@ -1,5 +1,6 @@
 //! Topic names, positions in a log, and records, as types that hold only valid values.
 
+pub mod owned;
 pub mod partitioner;
 mod topic_name;
 
