@@ -24,7 +24,7 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
     refused(&["serve", "--kafka", "nonsense"], &[], "give host:port");
     refused(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: wire, crate]");
     refused(&["consume"], &[], "<TOPIC>...");
-    refused(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, a time like");
+    refused(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, snapshot, a time like");
     refused(&["consume", "t", "--where", "value.a >"], &[], "where, column 10: expected a value");
     refused(&["nonsense"], &[], "unrecognized subcommand 'nonsense'");
 }

@@ -25,6 +25,7 @@ mod routes;
 mod server;
 mod shipped;
 mod slow_readers;
+mod snapshot;
 mod support;
 mod tidy;
 mod tokens;
