@@ -2,7 +2,7 @@
 
 use super::SharedComputation;
 use super::turn::SeriesReaders;
-use crate::hub::catch_up::fair_queue::FairQueue;
+use crate::hub::stream::fair_queue::FairQueue;
 use crate::sync::{lock, wait_timeout};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
