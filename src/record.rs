@@ -2,6 +2,7 @@
 
 #![deny(missing_docs)]
 
+pub mod owned;
 pub mod partitioner;
 mod topic_name;
 
