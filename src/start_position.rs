@@ -1,4 +1,4 @@
-//! Where a stream starts: `latest`, `earliest`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
+//! Where a stream starts: `latest`, `earliest`, `snapshot`, an RFC 3339 time, an age like `-15m`, offsets, or a cursor. Shared by
 //! `?from=` and `--from`.
 
 #![deny(missing_docs)]
@@ -16,6 +16,8 @@ pub enum StartPosition {
     Latest,
     /// The start of the log.
     Earliest,
+    /// The latest record of every key, then the records after that.
+    Snapshot,
     /// The first record with this timestamp or a later one.
     Time(Timestamp),
     /// `TOPIC:PARTITION:OFFSET` for each partition of each topic.
@@ -31,6 +33,11 @@ pub enum Start {
     Latest,
     /// The start of the log.
     Earliest,
+    /// The latest record of every key, then the records after that.
+    Snapshot {
+        /// Only keys whose latest record has this timestamp or a later one; `None` for all.
+        since: Option<Timestamp>,
+    },
     /// The first record with this timestamp or a later one.
     Time(Timestamp),
     /// A cursor of the stream's topics and partitions.
@@ -46,6 +53,7 @@ impl StartPosition {
         Ok(match self {
             Self::Latest => Start::Latest,
             Self::Earliest => Start::Earliest,
+            Self::Snapshot => Start::Snapshot { since: None },
             Self::Time(at) => Start::Time(at),
             Self::Offsets(offsets) => Start::Cursor(Cursor::at(offsets, topics.to_vec(), selection.clone())?),
             Self::Cursor(text) => Start::Cursor(Cursor::parse(&text, topics.to_vec(), selection.clone())?),
@@ -56,7 +64,7 @@ impl StartPosition {
 /// An invalid start position. The text quotes it, lists the allowed forms and may add a hint.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "from {given:?} is not a start position; allowed are latest, earliest, a time like 2026-01-31T08:00:00Z, an age like \
+    "from {given:?} is not a start position; allowed are latest, earliest, snapshot, a time like 2026-01-31T08:00:00Z, an age like \
      -15m, offsets like readings:0:42,readings:1:17, or the id of an event{hint}"
 )]
 pub struct InvalidStart {
@@ -75,6 +83,7 @@ pub fn parse_start(text: &str, now: Timestamp) -> Result<StartPosition, InvalidS
     match text {
         "latest" => return Ok(StartPosition::Latest),
         "earliest" => return Ok(StartPosition::Earliest),
+        "snapshot" => return Ok(StartPosition::Snapshot),
         _ => {}
     }
     if let Some(age) = text.strip_prefix('-') {
@@ -168,6 +177,7 @@ mod tests {
         let cases = [
             ("latest", StartPosition::Latest),
             ("earliest", StartPosition::Earliest),
+            ("snapshot", StartPosition::Snapshot),
             ("2026-01-31T08:00:00Z", StartPosition::Time(NOW)),
             ("2026-01-31T10:00:00+02:00", StartPosition::Time(NOW)),
             ("2026-01-31T10:00:00 02:00", StartPosition::Time(NOW)),

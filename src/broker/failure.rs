@@ -111,6 +111,14 @@ pub enum BrokerError {
     /// Reading needs more memory than the budget ever allows.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
+    /// The latest records of a topic need more memory than a snapshot may take.
+    #[error("the latest records of topic {topic:?} take more than {limit} bytes in memory")]
+    SnapshotTooLarge {
+        /// The topic.
+        topic: TopicName,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// Any other error, with the broker's error code and message.
     #[error("the broker rejects the request (error {}): {}", .0.code, .0)]
     Refused(#[source] ErrorResponse),
@@ -142,6 +150,8 @@ pub enum Setting {
     RetentionBytes,
     /// The size of the headers that a client may send, which bounds the length of an id.
     MaxHeader,
+    /// The memory for the latest records of one topic.
+    SnapshotBytes,
 }
 
 impl BrokerError {
@@ -173,6 +183,7 @@ impl BrokerError {
             Self::IdTooLong(_) => "id_too_long",
             Self::BudgetUsedUp => "budget_used_up",
             Self::OverBudget(_) => "over_budget",
+            Self::SnapshotTooLarge { .. } => "snapshot_too_large",
             Self::Refused(_) => "refused",
             Self::LostTrack => "lost",
             Self::ShuttingDown => "ending",
@@ -207,6 +218,7 @@ impl BrokerError {
             | Self::Damaged(_)
             | Self::IdTooLong(_)
             | Self::OverBudget(_)
+            | Self::SnapshotTooLarge { .. }
             | Self::Refused(_)
             | Self::LostTrack
             | Self::ShuttingDown => Remedy::GiveUp,
@@ -219,6 +231,7 @@ impl BrokerError {
             Self::TooLarge(TooLarge::Request { .. }) => Some(Setting::ClientProperty("max.request.size")),
             Self::DiskFull(_) => Some(Setting::RetentionBytes),
             Self::IdTooLong(_) => Some(Setting::MaxHeader),
+            Self::SnapshotTooLarge { .. } => Some(Setting::SnapshotBytes),
             _ => None,
         }
     }

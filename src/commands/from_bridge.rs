@@ -168,8 +168,8 @@ impl BridgeStream {
                 OnGap::Continue => report(format_args!("gap: {}", String::from_utf8_lossy(data))),
                 OnGap::Fail => return Err(CommandError::Gap(format!("gap: {}", String::from_utf8_lossy(data)))),
             },
-            // The stream is complete; the bridge closes the connection.
-            "end" => {}
+            // The end of a snapshot, or of the stream: the bridge closes the connection.
+            "live" | "end" => {}
             _ if event.data.is_none() => {}
             kind => {
                 self.print(kind, data, lines)?;
@@ -250,6 +250,7 @@ fn from_parameter(from: &StartPosition) -> String {
     match from {
         StartPosition::Latest => "latest".to_owned(),
         StartPosition::Earliest => "earliest".to_owned(),
+        StartPosition::Snapshot => "snapshot".to_owned(),
         StartPosition::Cursor(text) => text.clone(),
         StartPosition::Offsets(offsets) => {
             let offsets: Vec<_> = offsets.iter().map(|(topic, p, offset)| format!("{topic}:{p}:{offset}")).collect();

@@ -16,9 +16,15 @@ pub enum InvalidSettings {
     /// `available` is the share of the budget for request bodies. Both sizes are in bytes.
     #[error(
         "--max-body is {max_body} bytes, and --memory-budget leaves {available} for bodies; lower --max-body, or raise \
-         --memory-budget to {} bytes", max_body.div_ceil(4).saturating_mul(16)
+         --memory-budget to {} bytes", max_body.div_ceil(3).saturating_mul(16)
     )]
     BodyBeyondBudget { max_body: usize, available: usize },
+    /// Sizes in bytes: the two settings, and the share of the budget for snapshots.
+    #[error(
+        "--snapshot-bytes is {snapshot_bytes} bytes, and --memory-budget leaves {available} for snapshots; lower \
+         --snapshot-bytes, or raise --memory-budget to {} bytes", snapshot_bytes.div_ceil(2).saturating_mul(16)
+    )]
+    SnapshotBeyondBudget { snapshot_bytes: usize, available: usize },
     #[error("--keep-partitions is for --format record: a line that is a value names no partition")]
     KeepPartitionsOfValues,
     #[error("--key-separator is for --format value: a line that is a record names its key itself")]

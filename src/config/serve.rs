@@ -138,9 +138,14 @@ impl Serve {
     /// Checks combinations of settings.
     pub(super) fn check(&self) -> Result<(), InvalidSettings> {
         self.access.check(self.listen)?;
-        let (max_body, available) = (self.max_body, MemoryBudget::new(self.limits.memory_budget).bodies.largest());
+        let memory = self.memory();
+        let (max_body, available) = (self.max_body, memory.bodies.largest());
         if max_body > available {
             return Err(InvalidSettings::BodyBeyondBudget { max_body, available });
+        }
+        let (snapshot_bytes, available) = (self.limits.snapshot_bytes, memory.snapshots.limit());
+        if snapshot_bytes != values::AUTO && snapshot_bytes > available {
+            return Err(InvalidSettings::SnapshotBeyondBudget { snapshot_bytes, available });
         }
         Ok(())
     }
@@ -173,6 +178,7 @@ impl Serve {
             produce_timeout: self.produce_timeout,
             metadata_refresh: self.metadata_refresh,
             memory: memory.clone(),
+            snapshot_bytes: self.limits.snapshot_bytes,
             // Records that exceed their chunk may double the memory of streams that catch up.
             catch_up_held: (memory.chunks.limit() / 2).min(hub::Settings::default().catch_up_held),
             max_id_bytes: self.limits.settings().longest_id(),

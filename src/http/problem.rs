@@ -328,7 +328,9 @@ impl From<&BrokerError> for Problem {
             BrokerError::TimedOut(WriteState::No | WriteState::Maybe) | BrokerError::LostTrack => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, text)
             }
-            BrokerError::TooLarge(_) | BrokerError::OverBudget(_) => Self::too_large(text + &flag_hint(error)),
+            BrokerError::TooLarge(_) | BrokerError::OverBudget(_) | BrokerError::SnapshotTooLarge { .. } => {
+                Self::too_large(text + &flag_hint(error))
+            }
             BrokerError::BudgetUsedUp => Self::busy(text),
             BrokerError::InvalidRecord(_) | BrokerError::IdTooLong(_) => Self::unprocessable(text + &flag_hint(error)),
             BrokerError::Denied(_) => Self::forbidden(text),
@@ -346,6 +348,7 @@ fn flag_hint(error: &BrokerError) -> String {
         Some(Setting::ClientProperty(name)) => format!("; {name} is set in the file of --kafka-config"),
         Some(Setting::RetentionBytes) => "; lower --retention-bytes to keep less".to_owned(),
         Some(Setting::MaxHeader) => "; raise --max-header (an id may take three quarters of it)".to_owned(),
+        Some(Setting::SnapshotBytes) => "; narrow the snapshot with since=-24h, or raise --snapshot-bytes".to_owned(),
         None => String::new(),
     }
 }

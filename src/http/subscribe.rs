@@ -1,5 +1,7 @@
 //! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
 
+mod start;
+
 use super::App;
 use super::auth;
 use super::event::{self, EventFormat};
@@ -14,8 +16,7 @@ use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{ClientTag, Filter, Missing, Start, Subscription, Until};
-use crate::record::{Offset, TopicName, TopicPartition, now};
-use crate::start_position::{StartPosition, parse_start};
+use crate::record::{Offset, TopicName, TopicPartition};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -25,8 +26,9 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// The query parameters of a stream; `/events` also has `topic`.
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 13] = [
     "from",
+    "since",
     "last_event_id",
     "lastEventId",
     "partition",
@@ -81,6 +83,7 @@ async fn open(
     if subscription.missing == Missing::Refuse {
         check_topics(app, &subscription).await?;
     }
+    start::check_snapshot(app, tag(&request.caller(permit)), &subscription).await?;
     // HEAD opens no stream.
     let mut response = if request.method == Method::HEAD {
         StatusCode::OK.into_response()
@@ -156,7 +159,7 @@ fn subscription(
             return Err(Problem::bad_request(format!("format is {other:?}; allowed are value, record and exact")));
         }
     };
-    let start = start(query, request, &topics, &selection)?;
+    let start = start::start(query, request, &topics, &selection)?;
     Ok(Subscription {
         start,
         topics,
@@ -192,26 +195,6 @@ fn is_reconnect_of_complete_stream(subscription: &Subscription, request: &Reques
     let is_bounded = subscription.until != Until::Forever || subscription.limit.is_some();
     let id = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     is_bounded && id.is_some_and(Cursor::is_complete)
-}
-
-/// Returns where the stream starts. A cursor wins over `from`, which a reconnecting EventSource repeats.
-fn start(query: &Query, request: &Request, topics: &[TopicName], selection: &Selection) -> Result<Start, Problem> {
-    let header = match request.headers.get("last-event-id").map(HeaderValue::to_str) {
-        Some(Ok(id)) => Some(id),
-        Some(Err(_)) => {
-            return Err(Problem::bad_request(
-                "Last-Event-ID is not a cursor: it contains non-ASCII bytes; send the id of an event",
-            ));
-        }
-        None => None,
-    };
-    let ids = [header, query.one("last_event_id")?, query.one("lastEventId")?];
-    if let Some(id) = ids.into_iter().flatten().find(|id| !id.is_empty()) {
-        return Ok(Start::Cursor(Cursor::parse(id, topics.to_vec(), selection.clone())?));
-    }
-    let from = query.one("from")?.map_or(Ok(StartPosition::Latest), |from| parse_start(from, now()));
-    let from = from.map_err(|bad| Problem::bad_request(bad.to_string()))?;
-    Ok(from.resolve(topics, selection)?)
 }
 
 fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {

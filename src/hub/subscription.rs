@@ -127,6 +127,12 @@ pub trait Format: Send + Sync + 'static {
     /// Whether frames contain ids.
     fn uses_ids(&self) -> bool;
 
+    /// Writes the frame between a snapshot of `keys` records and the records after it.
+    fn live(&self, out: &mut Vec<u8>, keys: u64, id: &str) {
+        let _ = keys;
+        self.checkpoint(out, id);
+    }
+
     /// Writes a record.
     fn record(&self, out: &mut Vec<u8>, topic: &TopicName, partition: Partition, record: &RecordRef<'_>, id: &str);
 

@@ -35,6 +35,8 @@ pub struct MemoryBudget {
     pub live: Arc<Share>,
     /// Batches fetched for streams that catch up, including those cached for other streams.
     pub catch_up: Arc<Share>,
+    /// The latest records of topics, for streams that start with a snapshot.
+    pub snapshots: Arc<Share>,
     /// Chunks that wait for clients.
     pub chunks: Arc<Share>,
     /// A reserve for chunks of live streams whose clients are reading, for when slow clients have used up `chunks`.
@@ -51,11 +53,12 @@ impl MemoryBudget {
         Self {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
-            bodies: share("bodies", 4 * sixteenth, 1),
+            bodies: share("bodies", 3 * sixteenth, 1),
             pages: Share::new("pages", 2 * sixteenth, 3 * sixteenth / 2),
             series: share("series", sixteenth, 1),
-            live: share("live", 3 * sixteenth, 2),
-            catch_up: share("catch_up", 3 * sixteenth, 2),
+            live: Share::new("live", 5 * sixteenth / 2, 3 * sixteenth / 2),
+            catch_up: Share::new("catch_up", 5 * sixteenth / 2, 3 * sixteenth / 2),
+            snapshots: share("snapshots", 2 * sixteenth, 1),
             chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
             live_chunks: share("live_chunks", live_chunks, 1),
         }
@@ -67,9 +70,10 @@ impl MemoryBudget {
     }
 
     /// Returns all shares, for metrics.
-    pub fn shares(&self) -> [&Arc<Share>; 8] {
-        let Self { total: _, small_bodies, bodies, pages, series, live, catch_up, chunks, live_chunks } = self;
-        [small_bodies, bodies, pages, series, live, catch_up, chunks, live_chunks]
+    pub fn shares(&self) -> [&Arc<Share>; 9] {
+        let Self { total: _, small_bodies, bodies, pages, series, live, catch_up, snapshots, chunks, live_chunks } =
+            self;
+        [small_bodies, bodies, pages, series, live, catch_up, snapshots, chunks, live_chunks]
     }
 }
 

@@ -25,7 +25,7 @@ fn an_invalid_setting_is_one_line_and_exit_code_2() {
     rejected(&["serve", "--kafka", "nonsense"], &[], "give host:port");
     rejected(&["--kafka", "a:1", "--driver", "best"], &[], "[possible values: wire, crate]");
     rejected(&["consume"], &[], "<TOPIC>...");
-    rejected(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, a time like");
+    rejected(&["consume", "t", "--from", "yesterday"], &[], "allowed are latest, earliest, snapshot, a time like");
     rejected(&["consume", "t", "--where", "value.a >"], &[], "where, column 10: expected a value");
     rejected(&["nonsense"], &[], "unrecognized subcommand 'nonsense'");
 }

@@ -26,6 +26,7 @@ mod series;
 mod server;
 mod shipped;
 mod slow_readers;
+mod snapshot;
 mod support;
 mod tidy;
 mod tokens;

@@ -1,5 +1,6 @@
 //! The first turns of a stream: looks up its topics, and finds the position at which it starts in each partition.
 
+use super::from_snapshot;
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 /// Finds the position at which the stream starts, and sends its id.
 pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> TurnOutcome {
-    let CatchUpPhase::Opening(Opening { start, until }) = &task.phase else { return TurnOutcome::Again(task) };
+    let CatchUpPhase::Opening(Opening { start, until, .. }) = &task.phase else { return TurnOutcome::Again(task) };
     let (start, until) = (start.clone(), *until);
     // If a feed has these topics, its cursor saves the look-up.
     if until == Until::Forever
@@ -32,7 +33,7 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
                 task.stream.encoder.move_to(cursor);
                 return begin(task, AtEnd::Yes, None);
             }
-            Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) => {}
+            Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) | Start::Snapshot { .. } => {}
         }
     }
     if let Start::Cursor(cursor) | Start::End(cursor) = &start {
@@ -60,6 +61,13 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
         Start::Latest => OffsetAt::Latest,
         Start::Earliest => OffsetAt::Earliest,
         Start::Time(time) => OffsetAt::Time(time),
+        Start::Snapshot { since } => {
+            let views = match &mut task.phase {
+                CatchUpPhase::Opening(opening) => std::mem::take(&mut opening.views),
+                _ => Vec::new(),
+            };
+            return from_snapshot::begin(task, views, since, ends);
+        }
     };
     match cursor_at(&task, at, broker) {
         Ok(cursor) => task.stream.encoder.move_to(cursor),

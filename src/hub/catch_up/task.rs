@@ -1,5 +1,6 @@
 //! The state of a stream in the catch-up pool between its turns.
 
+use super::snapshot_phase::{AwaitedSnapshot, SentSnapshot};
 use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
 use crate::hub::counts::RequestKind;
 use crate::hub::live::feed::Evicted;
@@ -8,6 +9,7 @@ use crate::hub::stream::lag::{LagGuard, LagTracker};
 use crate::hub::stream::state::{StreamState, TopicState, TurnSharing, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::Until;
+use crate::hub::view::store::ViewLease;
 use crate::record::Position;
 use crate::start_position::Start;
 use crate::sync::backoff::Backoff;
@@ -23,7 +25,7 @@ const TRIES: u32 = 3;
 const SHARED_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
 /// Pause of a stream that waits for memory.
-const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause of a stream that waits outside the live flow for a missing topic to reappear.
 const RETURN_PAUSE: Duration = Duration::from_millis(500);
@@ -79,6 +81,10 @@ pub struct CatchUpTask {
 pub enum CatchUpPhase {
     /// Opens the stream.
     Opening(Opening),
+    /// Waits until the log has been read for the snapshot with which the stream starts.
+    AwaitingSnapshot(Box<AwaitedSnapshot>),
+    /// Sends the snapshot.
+    SendingSnapshot(Box<SentSnapshot>),
     /// Looks up the topics again.
     LookingUp,
     /// Joins the live flow or reads.
@@ -95,6 +101,8 @@ pub struct Opening {
     pub start: Start,
     /// Where the stream ends.
     pub until: Until,
+    /// For a start with a snapshot: the view of each topic.
+    pub views: Vec<ViewLease>,
 }
 
 /// What the next turn tries first.

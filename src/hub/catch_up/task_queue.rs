@@ -2,9 +2,9 @@
 //! streams a client has, it delays another client by one turn of each thread.
 
 use super::delayed::Delayed;
-use super::fair_queue::FairQueue;
 use super::task::CatchUpTask;
 use crate::hub::Rejected;
+use crate::hub::stream::fair_queue::FairQueue;
 use crate::hub::stream::state::Weight;
 use crate::sync::lock;
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};

@@ -387,6 +387,7 @@ impl Encoder {
     }
 }
 
+pub mod snapshot;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
