@@ -21,6 +21,7 @@ mod resume;
 mod security;
 mod service;
 mod ship;
+mod snapshot;
 mod streams;
 mod survive;
 mod terminal;
