@@ -1,5 +1,6 @@
 //! HTTP: routes, produce, streams. Only this module names warp. The URL table is in `routes`.
 
+mod accept;
 mod api_docs;
 mod arrival;
 mod auth;
@@ -22,6 +23,7 @@ mod records;
 mod request;
 mod response;
 mod routes;
+mod series;
 mod server;
 mod shutdown;
 mod stream;
@@ -118,6 +120,7 @@ pub struct App {
     readers: records::Readers,
     /// Size of the list of topics when it was last read, in bytes.
     last_list: AtomicUsize,
+    series_updates: series::cache::UpdateCache,
     scrapes: BlockingLimit,
     rejections: origin::RejectionLog,
     shutdown: Shutdown,
@@ -137,6 +140,7 @@ impl App {
             pages,
             readers: records::Readers::default(),
             last_list: AtomicUsize::new(0),
+            series_updates: series::cache::UpdateCache::default(),
             scrapes,
             rejections: origin::RejectionLog::default(),
             shutdown: Shutdown::new(),

@@ -13,6 +13,7 @@ mod catch_up;
 mod counts;
 mod live;
 mod produce;
+pub mod series;
 mod status;
 mod stream;
 mod subscription;
@@ -39,6 +40,7 @@ use live::feed::Evicted;
 use live::metadata_refresher::MetadataRefresher;
 use live::registry::Live;
 use produce::ProduceBridge;
+use series::SeriesService;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -125,6 +127,7 @@ pub struct Hub {
     broker: Arc<dyn Broker>,
     live: Arc<Live>,
     writer: ProduceBridge,
+    series: Arc<SeriesService>,
     tasks: Arc<TaskQueue>,
     task_settings: Arc<CatchUpSettings>,
     stream_settings: Arc<StreamSettings>,
@@ -166,13 +169,18 @@ impl Hub {
             turns.clone(),
             (settings.read_cache_bytes, settings.memory.catch_up.clone()),
         ));
+        let series = Arc::new(SeriesService::start(broker.clone(), &settings.memory)?);
+        let tidied_series = series.clone();
         let refresher = MetadataRefresher {
             live: live.clone(),
             broker: broker.clone(),
             refresh: settings.metadata_refresh,
             topic_patience: settings.topic_patience,
             max_bytes: settings.fetch_bytes,
-            on_tidy: Box::new(move || turns.forget_old()),
+            on_tidy: Box::new(move || {
+                turns.forget_old();
+                tidied_series.tidy();
+            }),
             ended: is_ended,
         };
         let mut threads = vec![Worker::start("metadata", move || refresher.run())?];
@@ -187,6 +195,7 @@ impl Hub {
                 settings.produce_timeout,
                 counts.clone(),
             )?,
+            series,
             broker,
             live,
             tasks,
@@ -259,6 +268,11 @@ impl Hub {
         Ok(mailbox)
     }
 
+    /// Returns the computations of time series.
+    pub fn series(&self) -> &SeriesService {
+        &self.series
+    }
+
     /// Returns the counters, which began at zero when the hub was started.
     pub fn counts(&self) -> &Arc<HubCounts> {
         &self.stream_settings.counts
@@ -274,6 +288,7 @@ impl Hub {
     pub fn shut_down(&self) {
         self.live.close();
         drop(lock(&self.ended).take());
+        self.series.shut_down();
         self.writer.finish();
         lock(&self.threads).clear();
         self.tasks.close();

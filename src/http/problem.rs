@@ -125,6 +125,11 @@ impl Problem {
         )
     }
 
+    pub fn no_series_in(accept: &str) -> Self {
+        let detail = format!("Accept is {accept:?}; allowed for series: application/json, text/csv, text/event-stream");
+        Self::new(StatusCode::NOT_ACCEPTABLE, detail)
+    }
+
     pub fn unsupported_media_type(given: &str, allowed: &str) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type is {given:?}; allowed: {allowed}"))
     }

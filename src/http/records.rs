@@ -231,7 +231,7 @@ impl PageBody {
     }
 
     /// Returns the most bytes that the memory budget ever allows.
-    fn largest(&self) -> usize {
+    pub fn largest(&self) -> usize {
         self.memory.largest() + SMALL_RESPONSE
     }
 

@@ -1,5 +1,6 @@
 //! A request, as the routes see it.
 
+use super::accept;
 use super::limits::ClientKey;
 use super::peer::Peer;
 use super::problem::Problem;
@@ -66,7 +67,12 @@ impl Request {
     pub fn is_for_a_stream(&self) -> bool {
         let segments = segments(&self.path).unwrap_or_default();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        self.method == Method::GET && matches!(segments[..], ["events"] | ["topics", _, "events"])
+        let is_stream = match segments[..] {
+            ["events"] | ["topics", _, "events"] => true,
+            ["topics", _, "series"] => accept::accept(&self.headers).contains("text/event-stream"),
+            _ => false,
+        };
+        self.method == Method::GET && is_stream
     }
 
     /// Bytes of the request line and headers, as encoded by HTTP/1.1.

@@ -6,7 +6,9 @@ use super::origin::{OriginPolicy, RequestOrigin};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::request::{BodyLength, Request, segments};
-use super::{App, api_docs, auth, dashboard, delete, health, login, produce, records, subscribe, topics, trace};
+use super::{
+    App, api_docs, auth, dashboard, delete, health, login, produce, records, series, subscribe, topics, trace,
+};
 use crate::auth::{Permit, Right};
 use crate::logging;
 use crate::sync::watchdog;
@@ -124,6 +126,7 @@ where
             produce::post(&app.hub, &app.settings.produce, topic, &request.query, &request.headers, body, ends).await?
         }
         (["topics", topic], &Method::DELETE) => delete::delete(app, permit, topic, request).await?,
+        (["topics", topic, "series"], &Method::GET) => series::series(app, permit, topic, request).await?,
         (["topics", topic, "events"], &Method::GET) => subscribe::topic(app, permit, topic, request).await?,
         (["events"], &Method::GET) => subscribe::topics(app, permit, request).await?,
         (["topics", topic, "partitions", partition, "records"], &Method::GET) => {
@@ -144,7 +147,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         []
         | ["health" | "ready" | "metrics" | "openapi.json" | "client.js" | "topics" | "events"]
         | ["dashboard", _]
-        | ["topics", _, "events"]
+        | ["topics", _, "events" | "series"]
         | ["topics", _, "partitions", _, "records"] => Some("GET, HEAD, OPTIONS"),
         _ => None,
     }

@@ -33,7 +33,7 @@ impl StreamStyle {
 
     /// Returns the first bytes of the body. `retry` varies, so that clients that were cut at once do not reconnect in
     /// one wave.
-    fn head(self) -> Bytes {
+    pub fn head(self) -> Bytes {
         match self {
             Self::Sse => format!("retry: {}\n: connected\n\n", 2000 + fastrand::u32(0..500)).into(),
             // Proxies that compress (Caddy's `encode`) hold back the response head until the first byte of the body.
@@ -42,7 +42,7 @@ impl StreamStyle {
     }
 
     /// Returns the last frame of a stream that ends with `problem`.
-    fn problem(self, problem: &Problem) -> Bytes {
+    pub fn problem(self, problem: &Problem) -> Bytes {
         let mut out = Vec::new();
         match self {
             Self::Sse => event::write_sse_problem(&mut out, problem),
@@ -51,7 +51,7 @@ impl StreamStyle {
         out.into()
     }
 
-    fn heartbeat(self) -> Bytes {
+    pub fn heartbeat(self) -> Bytes {
         Bytes::from_static(match self {
             Self::Sse => b": heartbeat\n\n",
             // Readers of NDJSON skip empty lines.

@@ -29,6 +29,8 @@ pub struct MemoryBudget {
     pub bodies: Arc<Share>,
     /// Pages of records, from the fetch until the client has read the response.
     pub pages: Arc<Share>,
+    /// Tables of time series.
+    pub series: Arc<Share>,
     /// Batches that the live flow fetches, including those cached for streams that reconnect.
     pub live: Arc<Share>,
     /// Batches fetched for streams that catch up, including those cached for other streams.
@@ -50,7 +52,8 @@ impl MemoryBudget {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
             bodies: share("bodies", 4 * sixteenth, 1),
-            pages: share("pages", 3 * sixteenth, 2),
+            pages: Share::new("pages", 2 * sixteenth, 3 * sixteenth / 2),
+            series: share("series", sixteenth, 1),
             live: share("live", 3 * sixteenth, 2),
             catch_up: share("catch_up", 3 * sixteenth, 2),
             chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
@@ -64,9 +67,9 @@ impl MemoryBudget {
     }
 
     /// Returns all shares, for metrics.
-    pub fn shares(&self) -> [&Arc<Share>; 7] {
-        let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks } = self;
-        [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks]
+    pub fn shares(&self) -> [&Arc<Share>; 8] {
+        let Self { total: _, small_bodies, bodies, pages, series, live, catch_up, chunks, live_chunks } = self;
+        [small_bodies, bodies, pages, series, live, catch_up, chunks, live_chunks]
     }
 }
 
