@@ -13,7 +13,7 @@ impl Collector for MemoryMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let mut page = MetricsEncoder(encoder);
         let help = "Bytes of the memory budget (--memory-budget), by its shares: small_bodies and bodies of requests, pages of \
-                    records and other large answers, what the live flow has read (live) or streams that catch up \
+                    records and other large answers, tables of time series (series), what the live flow has read (live) or streams that catch up \
                     (catch_up), chunks of frames that wait for slow clients, and for quick ones beside them (live_chunks)";
         let shares = self.0.shares();
         let most = shares.map(|share| (share.name(), share.limit() as u64));
