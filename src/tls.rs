@@ -20,13 +20,6 @@ use std::sync::Arc;
 )]
 pub struct UnsupportedCpu;
 
-/// For callers whose errors are text.
-impl From<UnsupportedCpu> for String {
-    fn from(error: UnsupportedCpu) -> Self {
-        error.to_string()
-    }
-}
-
 /// Returns the cryptography provider for rustls. The provider, graviola, is written in assembly for CPUs from about 2013 on, and
 /// would abort the process on others.
 pub fn provider() -> Result<Arc<CryptoProvider>, UnsupportedCpu> {

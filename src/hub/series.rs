@@ -1,7 +1,7 @@
-//! Time series of topics: threads that read the log for them, and the computations that their viewers share.
+//! Time series of topics: the threads that read the log for them, and the computations that viewers share.
 //!
-//! These threads run at a low priority, so that they use what streams and writes leave. Each takes one task at a time, and
-//! clients take turns: a window of millions of records delays another one by a task, not by all of it.
+//! These threads run at a low priority, so that they use only the CPU time that streams and writes leave. Each thread takes one
+//! task at a time, and clients take turns: a window of millions of records delays another window by one task.
 
 mod computation;
 mod plan;
@@ -33,13 +33,14 @@ use std::time::{Duration, Instant};
 use task::TaskOutcome;
 use turn::{SeriesReaders, TaskRunner};
 
-/// Threads that read for time series.
+/// Number of threads that read for time series.
 const THREADS: usize = 2;
-/// The most computations. The one that was used least recently makes space for another.
+/// Maximum number of computations. The least recently used one is dropped first.
 const MAX_COMPUTATIONS: usize = 64;
-/// A computation without viewers is kept for this long.
+/// How long a computation without viewers is kept.
 const IDLE: Duration = Duration::from_secs(600);
-/// Records of a past window that were written later than this after its end are not looked for, in milliseconds.
+/// Time after the end of a past window, in milliseconds. Records that were written later are not searched for readings of the
+/// window.
 const LATE: i64 = 3_600_000;
 
 /// A request for series.
@@ -69,11 +70,11 @@ struct SharedComputations {
 /// A computation with its users.
 struct SharedComputation {
     state: Mutex<Computation>,
-    /// Open handles.
+    /// Number of open handles.
     users: AtomicUsize,
 }
 
-/// A request's hold on its computation, which is kept as long as the handle.
+/// Keeps the computation of a request until it is dropped.
 pub struct SeriesHandle {
     service: Arc<SharedComputations>,
     computation: Arc<SharedComputation>,
@@ -81,28 +82,28 @@ pub struct SeriesHandle {
     late_until: Option<Timestamp>,
 }
 
-/// A computation as it is now.
+/// The state of a computation at one moment.
 pub struct SeriesState<'s> {
     /// The points.
     pub table: &'s SeriesTable,
-    /// The same as long as the log is. Versions of different generations cannot be compared.
+    /// Changes when the log is replaced. Versions of different generations cannot be compared.
     pub generation: u32,
-    /// The version of the table. Points that changed later have a higher one.
+    /// The version of the table. Points that change later have a higher version.
     pub version: u32,
-    /// From this time on, every record that is in the log was read.
+    /// The time from which on every record of the log has been read.
     pub complete_from: Timestamp,
     /// Records that were written later may be missing.
     pub complete_to: Timestamp,
-    /// Records that were written later were not looked for, even if their time is in the window.
+    /// Records that were written later were not read, even if their time is in the window.
     pub late_until: Option<Timestamp>,
 }
 
-/// Why there is no state yet.
+/// The reason why there is no state yet.
 #[derive(Debug)]
 pub enum Unread {
-    /// The log could not be read since the request.
+    /// The log could not be read after the request.
     Failed(BrokerError),
-    /// Nothing was read yet.
+    /// Nothing has been read yet.
     NotYet,
 }
 
@@ -121,8 +122,8 @@ impl SeriesService {
         Ok(Self { shared, threads: Mutex::new(threads) })
     }
 
-    /// Begins or continues the computation of a request, or fails if too many others are in use. `ready` is called when the
-    /// window was read up to now.
+    /// Begins or continues the computation of a request. Fails if too many others are in use. `ready` is called when the window
+    /// has been read up to the time of this call.
     pub fn request(&self, client: ClientTag, request: SeriesRequest, ready: Ready) -> Result<SeriesHandle, Rejected> {
         let SeriesRequest { topic, query, filter, window } = request;
         let late_until = Some(window.to.saturating_add(LATE)).filter(|late| *late <= now());
@@ -134,14 +135,14 @@ impl SeriesService {
         Ok(handle)
     }
 
-    /// Drops computations that nobody uses.
+    /// Drops computations that have had no user for a while.
     pub fn tidy(&self) {
         self.shared
             .computations()
             .retain(|_, computation| computation.is_used() || lock(&computation.state).last_used.elapsed() < IDLE);
     }
 
-    /// Ends the threads. Requests that wait are dropped.
+    /// Ends the threads. Drops the requests that wait.
     pub fn shut_down(&self) {
         self.shared.queue.close();
         lock(&self.threads).clear();
@@ -190,7 +191,7 @@ impl SharedComputations {
         Ok(found)
     }
 
-    /// Leaves a quarter of the memory for what is being read, as far as there are computations without viewers.
+    /// Keeps a quarter of the memory free for the records that are being read, by dropping computations without viewers.
     fn make_space(&self) {
         let tables = &self.runner.tables;
         while !tables.has_free(tables.limit() / 4) && drop_least_recent(&mut self.computations()) {}
@@ -227,7 +228,7 @@ impl SharedComputations {
     }
 }
 
-/// Returns whether there was one that is not in use.
+/// Returns whether there was a computation without users.
 fn drop_least_recent(computations: &mut HashMap<ComputationKey, Arc<SharedComputation>>) -> bool {
     let unused = computations.iter().filter(|(_, computation)| !computation.is_used());
     let oldest = unused.min_by_key(|(_, computation)| lock(&computation.state).last_used).map(|(key, _)| key.clone());
@@ -235,7 +236,7 @@ fn drop_least_recent(computations: &mut HashMap<ComputationKey, Arc<SharedComput
 }
 
 impl SeriesHandle {
-    /// Asks for everything up to now. `ready` is called when it was read.
+    /// Requests everything up to now. `ready` is called when it has been read.
     pub fn request(&self, window: Window, ready: Ready) {
         let ready = {
             let mut state = lock(&self.computation.state);
@@ -246,15 +247,15 @@ impl SeriesHandle {
         self.service.queue.push(&self.computation);
     }
 
-    /// What makes two states of computations the same: the computation, its generation and version, and from when and to
-    /// when it is complete. `None` before there is a state.
+    /// Returns an identifier of the state: the computation, its generation and version, and the times from and to which it is
+    /// complete. Returns `None` before there is a state.
     pub fn identity(&self) -> Option<(usize, u32, u32, Timestamp, Timestamp)> {
         let state = lock(&self.computation.state);
         let (complete_from, (_, complete_to)) = (state.complete_from()?, state.read_to?);
         Some((Arc::as_ptr(&self.computation) as usize, state.generation, state.version, complete_from, complete_to))
     }
 
-    /// Reads the computation as it is now, for a request that was made at `asked`.
+    /// Returns the state of the computation, for a request that was made at `asked`.
     pub fn read<T>(&self, asked: Instant, read: impl FnOnce(SeriesState<'_>) -> T) -> Result<T, Unread> {
         let state = lock(&self.computation.state);
         if let Some(error) = &state.error

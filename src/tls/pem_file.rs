@@ -38,13 +38,6 @@ impl PemError {
     }
 }
 
-/// For callers whose errors are text.
-impl From<PemError> for String {
-    fn from(error: PemError) -> Self {
-        error.to_string()
-    }
-}
-
 impl fmt::Display for PemItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

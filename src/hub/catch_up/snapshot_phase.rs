@@ -11,36 +11,42 @@ use crate::sync::memory_budget::Shortage;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A snapshot that is waited for.
+/// A snapshot that a stream waits for.
 pub struct AwaitedSnapshot {
-    /// In the order of the stream's topics.
+    /// The views, in the order of the stream's topics.
     pub views: Vec<ViewLease>,
+    /// The timestamp of the oldest records in the snapshot. `None`: no limit.
     pub since: Option<Timestamp>,
+    /// Where the stream ends. `None`: it continues with new records.
     pub ends: Option<Ends>,
+    /// The time of the request.
     pub asked: Instant,
+    /// Pauses between checks of the views.
     pub pauses: Backoff,
 }
 
 /// A snapshot that is being sent.
 pub struct SentSnapshot {
-    /// In the order of the stream's topics; `None` for a topic that does not exist.
+    /// The snapshots, in the order of the stream's topics. `None`: the topic does not exist, or its snapshot has been sent.
     pub topics: Vec<Option<Arc<TopicSnapshot>>>,
+    /// The timestamp of the oldest records in the snapshot. `None`: no limit.
     pub since: Option<Timestamp>,
+    /// Where the stream ends. `None`: it continues with new records.
     pub ends: Option<Ends>,
-    /// The next record: its topic, and its index there.
+    /// The next record: the index of its topic, and its index in the snapshot.
     pub next: (usize, usize),
-    /// Records sent.
+    /// Number of records sent.
     pub keys: u64,
 }
 
-/// Whether there is more of a snapshot.
+/// Whether a snapshot has more records.
 pub enum SnapshotPart {
     More,
     Last,
 }
 
 impl SentSnapshot {
-    /// Writes records up to the limits. Fails at a record for which there is not enough memory.
+    /// Writes records up to the limits. Returns an error at a record for which there is not enough memory.
     pub fn write(
         &mut self,
         encoder: &mut Encoder,
@@ -52,7 +58,7 @@ impl SentSnapshot {
             let (topic, at) = self.next;
             let Some(snapshot) = self.topics.get(topic) else { return Ok(SnapshotPart::Last) };
             let Some(latest) = snapshot.as_ref().and_then(|snapshot| snapshot.records.get(at)) else {
-                // Frees what no other stream needs.
+                // Frees the records that no other stream needs.
                 self.topics[topic] = None;
                 self.next = (topic + 1, 0);
                 continue;

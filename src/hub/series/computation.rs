@@ -21,29 +21,29 @@ const MAX_AHEAD: i64 = 24 * 3_600_000;
 /// How far the time in a value may be ahead of the time of its record, in milliseconds.
 const VALUE_AHEAD: i64 = 60_000;
 
-/// The state of a computation. Its threads take tasks from it, and bring back what came of them.
+/// The state of a computation. Threads take tasks from it, and return their results.
 pub struct Computation {
     key: ComputationKey,
     query: Arc<SeriesQuery>,
     filter: Arc<Filter>,
     share: Arc<Share>,
-    /// Changes when everything is computed again, because the log is another one.
+    /// Changes when everything is computed again, because the log was replaced.
     pub generation: u32,
-    /// Counts the changes of the table.
+    /// Number of changes of the table.
     pub version: u32,
     pub table: SeriesTable,
     log: LogState,
-    /// What was written before this was read.
+    /// Everything that was written before this time has been read.
     pub read_to: Option<(Instant, Timestamp)>,
     /// Readings of earlier steps are not kept.
     floor: i64,
-    /// The time that the computation reaches back to.
+    /// The earliest time of the computation.
     wanted: Timestamp,
-    /// There is no memory for older points than this.
+    /// The time before which there is no memory for points.
     memory_limit: Option<Timestamp>,
     windows: RecentWindows,
     waiters: Waiters,
-    /// Why the last task failed.
+    /// The error of the last task.
     pub error: Option<BrokerError>,
     /// The computation has ended with `error`.
     pub has_failed: bool,
@@ -51,7 +51,7 @@ pub struct Computation {
     paused_until: Option<Instant>,
     pub last_used: Instant,
     pub client: ClientTag,
-    /// Whether it waits for a thread.
+    /// Whether the computation waits for a thread.
     pub is_queued: bool,
 }
 
@@ -65,7 +65,7 @@ struct OpenLog {
     topic: TopicInfo,
     looked_up: Instant,
     plan: ReadPlan,
-    /// Where each partition is read further.
+    /// The position of each partition.
     positions: Vec<Position>,
     pass: PassState,
 }
@@ -76,14 +76,14 @@ enum PassState {
     Interrupted(Box<FollowPass>),
 }
 
-/// What a thread does next for a computation.
+/// The next step of a computation.
 pub enum NextTask {
     Run(SeriesTask),
     Wait(Instant),
     Nothing,
 }
 
-/// Which points have to make space for others.
+/// The points that are dropped first when memory is short.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     /// New points are more important than the oldest ones.
@@ -120,7 +120,7 @@ impl Computation {
         }
     }
 
-    /// Adds a request for everything from a time on. `ready` is called when that was read up to the time of this call.
+    /// Adds a request for everything from a time on. `ready` is called when this has been read up to the time of this call.
     pub fn request(&mut self, from: Timestamp, client: ClientTag, ready: Ready) {
         let arrived = Instant::now();
         (self.last_used, self.client) = (arrived, client);
@@ -135,7 +135,7 @@ impl Computation {
         self.waiters.add(from, arrived, ready);
     }
 
-    /// The time from which on everything in the log is in the table, or `None` if that is not so for any time.
+    /// Returns the time from which on the table contains everything in the log, or `None` without such a time.
     pub fn complete_from(&self) -> Option<Timestamp> {
         let LogState::Open(log) = &self.log else { return None };
         let ahead = plan_time(&self.query, 0).saturating_neg();
@@ -143,7 +143,7 @@ impl Computation {
         Some(complete.max(self.floor.saturating_mul(self.query.step)))
     }
 
-    /// The requests that are answered by now.
+    /// Returns the requests that can be answered now.
     pub fn take_ready(&mut self) -> Vec<Ready> {
         let complete = self.complete_from();
         let read_to = self.read_to.map(|(at, _)| at);
@@ -221,7 +221,7 @@ impl Computation {
         })
     }
 
-    /// Adds what came of a task.
+    /// Adds the result of a task.
     pub fn apply(&mut self, generation: u32, outcome: TaskOutcome) {
         if generation != self.generation {
             return;
@@ -324,7 +324,7 @@ impl Computation {
         self.error = Some(error);
     }
 
-    /// Forgets everything, to compute it again.
+    /// Discards everything, to compute it again.
     fn reset(&mut self) {
         self.generation = self.generation.wrapping_add(1).max(1);
         self.version = 0;
@@ -349,7 +349,7 @@ impl Computation {
         }
     }
 
-    /// A quarter of the memory remains for what is being read.
+    /// Whether the points of `table` fit into memory. A quarter of it remains for the records that are being read.
     fn has_space_for(&self, table: &SeriesTable) -> bool {
         let most = self.share.limit() / 4 * 3;
         self.share.has_free(table.memory()) && self.table.memory() + table.memory() <= most
@@ -369,7 +369,7 @@ impl Computation {
         }
     }
 
-    /// Drops points that no recent request has asked for.
+    /// Drops points that no recent request needs.
     fn drop_old(&mut self) {
         let longest = self.windows.longest(Instant::now());
         let (step, slack) = (self.query.step, longest / 8);
@@ -382,7 +382,7 @@ impl Computation {
     }
 }
 
-/// The first step whose readings are kept: every window that a request may have fits.
+/// Returns the first step whose readings are kept, so that every window of a request fits.
 fn floor_of(key: &ComputationKey, from: Timestamp) -> i64 {
     let step = key.query.step;
     match key.span {
@@ -391,7 +391,7 @@ fn floor_of(key: &ComputationKey, from: Timestamp) -> i64 {
     }
 }
 
-/// The time of records from which on readings of this time can occur.
+/// Returns the record time from which on readings of this time can occur.
 fn plan_time(query: &SeriesQuery, from: Timestamp) -> Timestamp {
     match query.time {
         TimeSource::Record => from,

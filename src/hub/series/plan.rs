@@ -1,4 +1,4 @@
-//! Which parts of the log a computation reads, and what is complete: the newest part first.
+//! Plans which parts of the log a computation reads, the newest part first, and tracks which are complete.
 //!
 //! The log is cut at times, from the newest to the oldest. A lookup of a time returns for each partition the first offset
 //! with that time or a later one, so that everything before that offset is older. When all offsets from there on have been
@@ -7,21 +7,21 @@
 use crate::record::{Offset, Partition, Timestamp};
 use std::collections::VecDeque;
 
-/// The most offsets of a block, so that several threads can read one partition.
+/// Maximum number of offsets in a block, so that several threads can read one partition.
 const BLOCK: Offset = 100_000;
-/// A slice with more offsets is cut again, since only a slice that was read is complete.
+/// Maximum number of offsets in a slice. A larger slice is cut again, because only a slice that has been read is complete.
 const LARGE_SLICE: Offset = 400_000;
-/// After a slice with fewer offsets, the next one is twice as long.
+/// After a slice with fewer offsets than this, the next slice is twice as long.
 const SMALL_SLICE: Offset = 100_000;
 /// The number of slices of the window, at first.
 const SLICES: i64 = 16;
 
-/// What is still to be read.
+/// The parts of the log that have not been read yet.
 #[derive(Debug)]
 pub struct ReadPlan {
-    /// By partition: the first offset that belongs to a slice.
+    /// The first offset that belongs to a slice, by partition.
     low: Vec<Offset>,
-    /// The time from which on the log is wanted.
+    /// The time from which on the log is requested.
     wanted: Timestamp,
     /// The time at which the oldest slice begins.
     cut: Timestamp,
@@ -47,13 +47,14 @@ enum LookupTurn {
 #[derive(Debug)]
 struct LogSlice {
     from: Timestamp,
-    /// Blocks that were not read.
+    /// Blocks that have not been read.
     open: usize,
 }
 
-/// Offsets of one partition.
+/// A range of offsets in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogBlock {
+    /// The partition.
     pub partition: Partition,
     /// The offset to read next.
     pub next: Offset,
@@ -62,7 +63,7 @@ pub struct LogBlock {
     slice: u64,
 }
 
-/// What to do next.
+/// The next step of a plan.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlanStep {
     Read(LogBlock),
@@ -88,7 +89,7 @@ impl ReadPlan {
         }
     }
 
-    /// Makes the plan reach back to `from`.
+    /// Extends the plan back to `from`.
     pub fn extend_to(&mut self, from: Timestamp) {
         self.wanted = self.wanted.min(from);
     }
@@ -98,12 +99,12 @@ impl ReadPlan {
         self.low.resize(self.low.len().max(partitions), 0);
     }
 
-    /// Everything in the log that has this time or a later one was read.
+    /// Returns the time from which on everything in the log has been read.
     pub fn complete_from(&self) -> Timestamp {
         self.complete
     }
 
-    /// Returns the next step, or `None` if all of them were returned.
+    /// Returns the next step, or `None` if there is no further one.
     pub fn next(&mut self) -> Option<PlanStep> {
         let may_cut = self.lookup == LookupTurn::Possible && self.cut > self.wanted;
         // One block remains for another thread meanwhile.
@@ -147,14 +148,14 @@ impl ReadPlan {
         self.close_slices();
     }
 
-    /// Takes back a block of which only a part was read.
+    /// Takes back a block that was read only partially.
     pub fn put_back(&mut self, block: LogBlock) {
         if block.slice >= self.first_slice {
             self.blocks.push_front(block);
         }
     }
 
-    /// A block was read.
+    /// Marks a block as read.
     pub fn finish(&mut self, block: &LogBlock) {
         let slice = block.slice.checked_sub(self.first_slice).and_then(|index| self.slices.get_mut(index as usize));
         if let Some(slice) = slice {
@@ -171,7 +172,7 @@ impl ReadPlan {
         }
     }
 
-    /// Reads no further back. Blocks that are being read may still be finished.
+    /// Stops reading older parts. Blocks in progress may still be finished.
     pub fn stop(&mut self) {
         self.wanted = self.complete;
         self.cut = self.complete;

@@ -1,4 +1,4 @@
-//! The computations that wait for a thread, in turns of their clients.
+//! The queue of computations that wait for a thread. Clients take turns.
 
 use super::SharedComputation;
 use super::turn::SeriesReaders;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 /// A thread without work closes its connections to brokers after this time.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// The computations that wait for a thread.
 pub struct ComputationQueue {
     waiting: Mutex<Waiting>,
     /// Notified after every change of `waiting`.
@@ -57,7 +58,7 @@ impl ComputationQueue {
         }
     }
 
-    /// Waits for a computation. Returns `None` after the queue was closed. SeriesReaders that are not needed are closed.
+    /// Waits for a computation, and closes `readers` during a long wait. Returns `None` after the queue was closed.
     pub fn next(&self, readers: &mut SeriesReaders) -> Option<Arc<SharedComputation>> {
         let mut waiting = lock(&self.waiting);
         let mut idle_since = Instant::now();
@@ -91,6 +92,7 @@ impl ComputationQueue {
         self.changed.notify_all();
     }
 
+    /// Whether the queue was closed.
     pub fn is_closed(&self) -> bool {
         lock(&self.waiting).is_closed
     }

@@ -1,19 +1,23 @@
-//! What a computation is about, and how far back its viewers look.
+//! Identifies computations, and tracks the longest window of their viewers.
 
 use crate::hub::subscription::Filter;
 use crate::record::{Timestamp, TopicName};
 use crate::series::{SeriesQuery, Window};
 use std::time::{Duration, Instant};
 
-/// How long a window of a past request counts, twice at most.
+/// Length of a period. The window of a request counts for one to two periods.
 const KEPT: Duration = Duration::from_secs(300);
 
 /// Requests with equal keys share a computation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ComputationKey {
+    /// The topic.
     pub topic: TopicName,
+    /// The series.
     pub query: SeriesQuery,
+    /// The records that count.
     pub filter: Filter,
+    /// The times.
     pub span: SeriesSpan,
 }
 
@@ -26,14 +30,15 @@ pub enum SeriesSpan {
     Past { window: Window, late_until: Timestamp },
 }
 
-/// The longest window that was asked for recently, in milliseconds.
+/// The longest window that was requested recently, in milliseconds.
 #[derive(Debug, Default)]
 pub struct RecentWindows {
-    /// Of the previous and of the present period.
+    /// The longest windows of the previous and the current period.
     periods: [Option<(Instant, i64)>; 2],
 }
 
 impl RecentWindows {
+    /// Adds the window of a request, in milliseconds.
     pub fn add(&mut self, length: i64, at: Instant) {
         match &mut self.periods[1] {
             Some((since, longest)) if at.saturating_duration_since(*since) < KEPT => *longest = (*longest).max(length),
@@ -41,6 +46,7 @@ impl RecentWindows {
         }
     }
 
+    /// Returns the longest window of recent requests, in milliseconds.
     pub fn longest(&self, at: Instant) -> i64 {
         let recent = self.periods.iter().flatten().filter(|(since, _)| at.saturating_duration_since(*since) < 2 * KEPT);
         recent.map(|(_, length)| *length).max().unwrap_or(i64::MAX / 4)

@@ -1,4 +1,4 @@
-//! The work of a computation in pieces, each of which takes one turn of a thread.
+//! The tasks of a computation, each of which takes one turn of a thread.
 
 use super::plan::LogBlock;
 use crate::broker::{BrokerError, FetchPosition, NodeId, Staleness, TopicInfo};
@@ -9,21 +9,26 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the topic is looked up while it is followed.
+/// Interval between look-ups of a topic that is followed.
 pub const METADATA_AGE: Duration = Duration::from_secs(5);
 
 /// One piece of work.
 pub struct SeriesTask {
-    /// The generation of the computation that it belongs to.
+    /// The generation of the computation.
     pub generation: u32,
+    /// The topic.
     pub name: TopicName,
+    /// The series.
     pub query: Arc<SeriesQuery>,
+    /// The records that count.
     pub filter: Arc<Filter>,
     /// The steps whose readings count.
     pub steps: Range<i64>,
+    /// The work.
     pub kind: TaskKind,
 }
 
+/// The work of a task.
 pub enum TaskKind {
     /// Look up the topic, and where its partitions end, now or at a time.
     Open { end: Option<Timestamp> },
@@ -31,26 +36,27 @@ pub enum TaskKind {
     LookUp { at: Timestamp, partitions: usize },
     /// Read a block.
     Read { block: LogBlock, topic: TopicInfo },
-    /// Read what was written since.
+    /// Read the records that were written since the last pass.
     Follow(Box<FollowPass>),
 }
 
 /// Reads every partition to the end that it had when the pass started.
 #[derive(Clone)]
 pub struct FollowPass {
-    /// When the pass started, by the clocks of this process and of the machine.
+    /// The start of the pass, by the clocks of this process and of the machine.
     pub started: (Instant, Timestamp),
+    /// The topic, as it was at the last look-up.
     pub topic: TopicInfo,
-    /// When the topic was looked up.
+    /// The time of the last look-up of the topic.
     pub looked_up: Instant,
-    /// Where each partition is read next.
+    /// The next position of each partition.
     pub positions: Vec<Position>,
     /// The ends; `None` until they are looked up.
     pub ends: Option<Vec<Offset>>,
 }
 
 impl FollowPass {
-    /// The partitions that were not read to their end, and where they are read next.
+    /// Returns the partitions that have not been read to their end, with their next positions.
     pub fn behind(&self) -> impl Iterator<Item = (Partition, Position)> {
         let places = self.positions.iter().zip(self.ends.iter().flatten()).zip(0..);
         places
@@ -58,12 +64,13 @@ impl FollowPass {
             .map(|((position, _), partition)| (partition, *position))
     }
 
+    /// Whether every partition has been read to its end.
     pub fn is_complete(&self) -> bool {
         self.ends.is_some() && self.behind().next().is_none()
     }
 }
 
-/// What came of a task.
+/// The result of a task.
 pub enum TaskOutcome {
     Opened {
         topic: TopicInfo,
@@ -89,7 +96,7 @@ pub enum TaskOutcome {
     Failed(BrokerError),
 }
 
-/// What to fetch of a partition, and from which broker.
+/// Returns the position to fetch in a partition, with its leader.
 pub fn position_of(
     topic: &TopicInfo,
     partition: Partition,

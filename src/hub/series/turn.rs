@@ -19,13 +19,16 @@ use std::time::{Duration, Instant};
 const TURN: Duration = Duration::from_millis(50);
 /// Approximate bytes of one fetch.
 const FETCH_BYTES: usize = 1 << 20;
-/// Records between two looks at the clock. With a filter, which may take milliseconds for a record, each record counts.
+/// Number of records between two checks of the time budget. With a filter, which may take milliseconds for a record, the budget
+/// is checked after every record.
 const RECORDS_PER_LOOK: usize = 512;
 
+/// The connections of one thread, by leader.
 pub type SeriesReaders = HashMap<NodeId, Box<dyn PartitionReader>>;
 
-/// What turns need besides their task.
+/// State that all turns share.
 pub struct TaskRunner {
+    /// The broker.
     pub broker: Arc<dyn Broker>,
     /// Memory for fetched batches.
     pub fetched: Arc<Share>,
@@ -34,6 +37,7 @@ pub struct TaskRunner {
 }
 
 impl TaskRunner {
+    /// Runs one turn of a task.
     pub fn run(&self, task: SeriesTask, readers: &mut SeriesReaders) -> TaskOutcome {
         let budget = TimeBudget::new(TURN);
         let mut turn = SeriesTurn { of: self, task: &task, readers, budget: &budget, fold: None, tables: Vec::new() };
@@ -206,7 +210,7 @@ impl SeriesTurn<'_> {
     }
 }
 
-/// What a pass still has to fetch, by leader.
+/// Returns the positions that a pass still has to fetch, by leader.
 fn wants(pass: &FollowPass) -> Result<BTreeMap<NodeId, Vec<FetchPosition>>, BrokerError> {
     let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
     for (partition, position) in pass.behind() {

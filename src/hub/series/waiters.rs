@@ -3,7 +3,7 @@
 use crate::record::Timestamp;
 use std::time::Instant;
 
-/// Called when a computation is as far as a request needs, or has failed.
+/// Called when a computation has read enough for a request, or has failed.
 pub type Ready = Box<dyn FnOnce() + Send>;
 
 /// Each belongs to a request, whose client is limited in how many it has.
@@ -19,20 +19,22 @@ struct Waiter {
 }
 
 impl Waiters {
+    /// Adds a request that arrived at `arrived`, for everything from a time on.
     pub fn add(&mut self, from: Timestamp, arrived: Instant, ready: Ready) {
         self.0.push(Waiter { from, arrived, ready });
     }
 
+    /// Whether no request waits.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the log must be followed further than to what was written before `read_to`.
+    /// Whether a request needs records that were written after `read_to`.
     pub fn are_behind(&self, read_to: Option<Instant>) -> bool {
         self.0.iter().any(|waiter| read_to.is_none_or(|read_to| read_to < waiter.arrived))
     }
 
-    /// Takes those whose window is complete, or complete as far as there is memory.
+    /// Removes and returns the requests whose window is complete, or as complete as memory allows.
     pub fn take_ready(
         &mut self,
         complete_from: Option<Timestamp>,
@@ -45,6 +47,7 @@ impl Waiters {
         self.0.extract_if(.., is_ready).map(|waiter| waiter.ready).collect()
     }
 
+    /// Removes and returns all requests.
     pub fn take_all(&mut self) -> Vec<Ready> {
         std::mem::take(&mut self.0).into_iter().map(|waiter| waiter.ready).collect()
     }

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Memory for each record beside its copy: the rest of [`LatestRecord`], its reference counts, its slot in the set, and what
-/// the allocator adds to two allocations.
+/// Memory of each record in addition to its copy, in bytes: the rest of [`LatestRecord`], the reference counts, the slot in the
+/// set, and the overhead of two allocations.
 const ENTRY_BYTES: usize = 96;
 
 /// The latest record of a key. Snapshots share it, and keep it after a later record has replaced it.
@@ -28,7 +28,7 @@ impl LatestRecord {
     }
 }
 
-/// A record that is found by its key.
+/// A record that is equal to records with the same key.
 struct ByKey(Arc<LatestRecord>);
 
 impl Borrow<[u8]> for ByKey {
@@ -55,10 +55,11 @@ impl Eq for ByKey {}
 #[derive(Default)]
 pub struct PartitionFold {
     latest: HashSet<ByKey>,
-    /// Where the log is read next; `None` before the first record was looked up.
+    /// The offset to read next. `None`: the start of the log has not been looked up yet.
     pub at: Option<Position>,
+    /// The log start offset.
     pub log_start: Offset,
-    /// The log start when records that left the log were dropped last.
+    /// The log start offset when deleted records were last dropped.
     expired_before: Offset,
     bytes: usize,
 }
@@ -79,12 +80,12 @@ impl PartitionFold {
         Ok(())
     }
 
-    /// Memory of the latest records, in bytes.
+    /// Returns the memory of the latest records, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Notes where the log starts now.
+    /// Sets the current log start offset.
     pub fn starts_at(&mut self, log_start: Offset) {
         self.log_start = self.log_start.max(log_start);
     }
@@ -107,12 +108,12 @@ impl PartitionFold {
         });
     }
 
-    /// Number of keys.
+    /// Returns the number of keys.
     pub fn keys(&self) -> usize {
         self.latest.len()
     }
 
-    /// The latest records in the order of their offsets.
+    /// Returns the latest records in the order of their offsets.
     pub fn in_order(&self) -> Vec<Arc<LatestRecord>> {
         let mut records: Vec<_> = self.latest.iter().map(|entry| entry.0.clone()).collect();
         records.sort_unstable_by_key(|latest| latest.record().offset);

@@ -22,41 +22,44 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// About how many bytes one turn reads.
+/// Approximate number of bytes that one turn reads.
 const TURN_BYTES: usize = 1 << 20;
 
-/// How often a view with streams follows the log, so that the next stream need not wait while it is read.
+/// Interval at which a view with streams reads the log, so that the next stream gets its snapshot soon.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Pause after a turn that read nothing though the log goes on.
+/// Pause after a turn that read nothing although the log has more records.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
-/// Pause after a turn for which there was no memory.
+/// Pause after a turn without memory.
 const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a view may get the same corrupt response before its streams are told.
+/// Number of corrupt responses after which the streams of a view end.
 const TRIES: u32 = 3;
 
-/// How long a view that is too large is not read again: its clients mostly come back at once, and each time the log would be
-/// read up to where it is too large.
+/// Time within which a view that is too large is not read again. Its clients mostly reconnect at once, and each time the log
+/// would be read up to the record that exceeds the limit.
 const TOO_LARGE_FOR: Duration = Duration::from_secs(60);
 
-/// How long a view is not read again after there was no memory for it.
+/// Time within which a view is not read again after the memory budget was used up.
 const NO_MEMORY_FOR: Duration = Duration::from_secs(5);
 
 /// State shared by the threads that read for views.
 pub struct ViewFollower {
+    /// The views.
     pub store: Arc<ViewStore>,
+    /// The live flow, whose recent records are read first.
     pub live: Arc<Live>,
+    /// The broker.
     pub broker: Arc<dyn Broker>,
-    /// Pays for the batches that are read.
+    /// The memory budget of fetched batches.
     pub memory: Arc<Share>,
 }
 
 /// The connections of one thread.
 type LeaderReaders = HashMap<NodeId, Box<dyn PartitionReader>>;
 
-/// Whether a turn has brought its view nearer to the end of the log.
+/// Whether a turn has moved any partition forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TurnProgress {
     None,
@@ -93,7 +96,7 @@ impl From<Shortage> for ViewError {
 }
 
 impl ViewFollower {
-    /// Runs one thread, which takes turns of views until the hub shuts down.
+    /// Runs one thread until the hub shuts down.
     pub fn run(&self) {
         let mut readers = HashMap::new();
         while let Some(view) = self.store.next() {
@@ -107,7 +110,7 @@ impl ViewFollower {
         if view.status().rests_without_streams() {
             return;
         }
-        // A panic must not leave the view with a turn that nobody takes.
+        // A panic counts as an error, so that the view does not wait for the lost turn.
         let turn = watchdog::catch_panic(|| self.turn(view, &mut reading, readers));
         let topic = &view.key.topic;
         let turn = match turn.unwrap_or_else(|| {
@@ -140,7 +143,7 @@ impl ViewFollower {
         self.store.wake();
     }
 
-    /// How long to pause after an error, or `None` if a retry cannot help.
+    /// Returns the pause before a retry, or `None` if a retry cannot help.
     fn pause_after(&self, error: &BrokerError, reading: &mut ViewReading) -> Option<Duration> {
         self.live.counts.count_error(RequestKind::Fetch, error);
         reading.failures += 1;
@@ -148,7 +151,7 @@ impl ViewFollower {
         match error {
             BrokerError::BudgetUsedUp => return Some(MEMORY_PAUSE),
             BrokerError::Corrupt(_) if reading.failures < TRIES => {}
-            // It is looked up again, which tells what became of it.
+            // The topic may have been recreated or deleted, so it is looked up again.
             BrokerError::Recreated(_) => {}
             error if error.remedy() == Remedy::GiveUp => return None,
             _ => {}
@@ -157,7 +160,7 @@ impl ViewFollower {
         Some(reading.backoff.pause(fastrand::f64()))
     }
 
-    /// Tells the streams that wait for a snapshot, and those that ask within `quiet`.
+    /// Reports an error to the streams that wait for a snapshot, and to those that request one within `quiet`.
     fn fail(&self, view: &KeyedView, reading: &mut ViewReading, error: BrokerError, quiet: Duration) {
         warn!("topic {:?} has no snapshot: {error}", view.key.topic);
         *reading = ViewReading::default();
@@ -176,7 +179,7 @@ impl ViewFollower {
             if let Some(wait) = status.wait_before_round(began) {
                 return Ok(ViewTurn::Pause(wait));
             }
-            // For the streams that wait it is looked up where the log starts now, and whether there are more partitions.
+            // A round for waiting streams looks up the log start offsets and new partitions.
             let look_up = if status.wanted.is_some() { LookUp::Due } else { LookUp::Done };
             drop(status);
             reading.begin_round(began, look_up);
@@ -223,7 +226,7 @@ impl ViewFollower {
         Ok(())
     }
 
-    /// Reads what the live flow has in memory, otherwise from one leader.
+    /// Reads the spans that the live flow has in memory, or fetches from one leader.
     fn read(&self, reading: &mut ViewReading, readers: &mut LeaderReaders) -> Result<TurnProgress, ViewError> {
         let share = &self.store.memory;
         let (mut progress, mut missing) = (TurnProgress::None, Vec::new());
@@ -266,7 +269,7 @@ impl ViewFollower {
         let limits = FetchLimits { wait: Duration::ZERO, max_bytes: TURN_BYTES, partition_max_bytes: TURN_BYTES };
         let reader = readers.entry(leader).or_insert_with(|| self.broker.reader(leader, &self.memory));
         let mut fetched = reader.fetch(&wants, limits)?;
-        // A full response leaves out partitions that have records.
+        // A full response may omit partitions that have records.
         let is_empty = |f: &FetchResult| matches!(&f.result, Ok(data) if data.batches.is_empty());
         let nothing_left_out = fetched.iter().all(is_empty);
         let (mut progress, share) = (TurnProgress::None, &self.store.memory);
@@ -300,7 +303,7 @@ impl ViewFollower {
                             reading.partitions[partition].starts_at(loss.to.next);
                             reading.jump(partition, loss.to);
                         }
-                        // Records that a lost one replaced are no longer known.
+                        // The records that the lost records had replaced are no longer known.
                         LogChange::Lost(_) => reading.restart(partition),
                         LogChange::FetchAgain(at) => reading.jump(partition, at),
                         LogChange::InRange => {
@@ -316,7 +319,7 @@ impl ViewFollower {
         Ok(progress)
     }
 
-    /// Ends a round, with a snapshot for the streams that asked before it.
+    /// Ends a round. Creates a snapshot for the streams that requested one before the round began.
     fn finish(&self, view: &KeyedView, reading: &mut ViewReading) -> Result<(), ViewError> {
         let Some(round) = reading.round.take() else { return Ok(()) };
         let earlier = {

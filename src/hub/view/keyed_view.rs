@@ -1,4 +1,4 @@
-//! What the streams of a view and the thread that reads for it share.
+//! The state of a view, shared by its streams and the thread that reads for it.
 
 use super::reading::ViewReading;
 use super::topic_snapshot::TopicSnapshot;
@@ -9,10 +9,10 @@ use crate::sync::lock;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The shortest time between the rounds of two snapshots.
+/// Minimum time between the rounds of two snapshots.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a snapshot is kept for the streams that asked for it, which look for it several times within that time.
+/// How long a snapshot is kept for the streams that requested it. Streams check for it several times within this time.
 const KEPT: Duration = Duration::from_millis(500);
 
 /// Identifies a view.
@@ -20,17 +20,17 @@ const KEPT: Duration = Duration::from_millis(500);
 pub struct ViewKey {
     /// The topic.
     pub topic: TopicName,
-    /// How far back its records go.
+    /// The age of the oldest records.
     pub reach: Reach,
 }
 
-/// How far back the records of a view go.
+/// The age of the oldest records of a view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// To the start of the log.
+    /// No limit: the view reads from the log start offset.
     All,
-    /// To records of this age, `2^log2_ms` milliseconds. Clients choose ages freely, and each view costs reading, so ages are
-    /// rounded up to a power of two.
+    /// At most `2^log2_ms` milliseconds. Ages are rounded up to a power of two, because clients choose them freely and each view
+    /// must be read.
     Age {
         /// The exponent.
         log2_ms: u32,
@@ -38,7 +38,7 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// The shortest reach that includes records from `since` on.
+    /// Returns the shortest reach that includes the records since `since`.
     pub fn of(since: Option<Timestamp>, now: Timestamp) -> Self {
         match since.map(|since| u64::try_from(now.saturating_sub(since)).unwrap_or(0)) {
             None => Self::All,
@@ -46,7 +46,7 @@ impl Reach {
         }
     }
 
-    /// The timestamp of the oldest records; `None` without a limit.
+    /// Returns the timestamp of the oldest records, or `None` without a limit.
     pub fn oldest(self, now: Timestamp) -> Option<Timestamp> {
         let Self::Age { log2_ms } = self else { return None };
         Some(now.saturating_sub(1i64.checked_shl(log2_ms).unwrap_or(Timestamp::MAX)).max(0))
@@ -55,53 +55,55 @@ impl Reach {
 
 /// One view.
 pub struct KeyedView {
-    /// Which view this is.
+    /// Identifies the view.
     pub key: ViewKey,
-    /// The client whose stream was the first; the view is read in its turns.
+    /// The client of the first stream. Reading the view takes turns of this client.
     pub client: ClientTag,
     /// Locked by the thread that takes a turn.
     pub reading: Mutex<ViewReading>,
     status: Mutex<ViewStatus>,
 }
 
-/// What streams see of a view. Locked for moments only.
+/// The part of a view that streams see. It is locked only briefly.
 pub struct ViewStatus {
-    /// Open streams that started from the view.
+    /// Number of open streams that started from the view.
     pub leases: usize,
-    /// When the last of them ended.
+    /// The time when the last of these streams ended.
     pub unused_since: Instant,
-    /// When the last of the streams that wait for a snapshot asked for it.
+    /// The time of the latest request for a snapshot.
     pub wanted: Option<Instant>,
+    /// The work of the threads.
     pub work: ViewWork,
-    /// The latest snapshot, and when the round of reading began that it is the result of.
+    /// The latest snapshot, and the time when its round began.
     pub snapshot: Option<(Instant, Arc<TopicSnapshot>)>,
-    /// The error of the last round, for the streams that asked up to this time.
+    /// The error of the last round, for streams that requested a snapshot before this time.
     pub failure: Option<(Instant, BrokerError)>,
 }
 
-/// What the threads have to do for a view.
+/// The work that a view has for the threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ViewWork {
-    /// Nothing before a stream asks, or before this time while there are streams.
+    /// None until a stream requests a snapshot or, if the view has streams, until this time.
     Idle(Option<Instant>),
-    /// Nothing before this time, after an error that may pass.
+    /// None until this time, because of an error that may be temporary.
     Paused(Instant),
-    /// A turn, which is queued or under way.
+    /// A turn, which is queued or in progress.
     Turn,
 }
 
-/// The state of a view, for a stream that asked for a snapshot.
+/// The progress of a snapshot.
 #[derive(Debug, Clone)]
 pub enum ViewProgress {
-    /// It is being read.
+    /// The log is being read.
     Pending,
-    /// All that was in the log when the stream asked.
+    /// The snapshot contains every record that was in the log when the stream requested it.
     Ready(Arc<TopicSnapshot>),
-    /// It cannot be read.
+    /// The log cannot be read.
     Failed(BrokerError),
 }
 
 impl KeyedView {
+    /// Creates a view for the stream of a client.
     pub fn new(key: ViewKey, client: ClientTag) -> Self {
         let now = Instant::now();
         let status = ViewStatus {
@@ -115,13 +117,14 @@ impl KeyedView {
         Self { key, client, reading: Mutex::default(), status: Mutex::new(status) }
     }
 
+    /// Locks the status.
     pub fn status(&self) -> MutexGuard<'_, ViewStatus> {
         lock(&self.status)
     }
 }
 
 impl ViewStatus {
-    /// The progress for a stream that asked at this time.
+    /// Returns the progress for a stream that requested a snapshot at this time.
     pub fn progress(&self, asked: Instant) -> ViewProgress {
         match (&self.failure, &self.snapshot) {
             (Some((until, error)), _) if asked <= *until => ViewProgress::Failed(error.clone()),
@@ -130,25 +133,26 @@ impl ViewStatus {
         }
     }
 
-    /// How long the next round has to wait: a snapshot costs time with the number of keys, not with that of changes.
+    /// Returns the time until the next round may begin. Rounds are limited, because a snapshot takes time for every key, not only
+    /// for changed ones.
     pub fn wait_before_round(&self, now: Instant) -> Option<Duration> {
         let (read, _) = self.snapshot.as_ref()?;
         let wait = (*read + MIN_INTERVAL).saturating_duration_since(now);
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Drops the snapshot once all streams that asked for it have it: it keeps replaced records in memory.
+    /// Drops the snapshot when all streams that requested it have it, because it keeps replaced records in memory.
     pub fn drop_old_snapshot(&mut self, now: Instant) {
         self.snapshot.take_if(|(read, _)| now.saturating_duration_since(*read) > KEPT);
     }
 
-    /// Tells the streams that wait, and those that ask within `quiet`, that there is no snapshot.
+    /// Reports an error to the streams that wait for a snapshot, and to those that request one within `quiet`.
     pub fn fail(&mut self, error: BrokerError, quiet: Duration) {
         self.failure = Some((Instant::now() + quiet, error));
         (self.wanted, self.snapshot, self.work) = (None, None, ViewWork::Idle(None));
     }
 
-    /// Ends the work for a view that no stream uses. Returns whether that is the case.
+    /// Ends the work for a view without streams. Returns whether the view has none.
     pub fn rests_without_streams(&mut self) -> bool {
         if self.leases == 0 {
             (self.wanted, self.work) = (None, ViewWork::Idle(None));
@@ -156,7 +160,7 @@ impl ViewStatus {
         self.leases == 0
     }
 
-    /// Whether a view without streams is worth keeping for a while: its records, or that it cannot have them.
+    /// Whether a view without streams is kept for a while: it has records, or an error.
     pub fn is_worth_keeping(&self, now: Instant) -> bool {
         self.failure.as_ref().is_some_and(|(until, _)| *until > now) || self.work != ViewWork::Idle(None)
     }

@@ -1,14 +1,16 @@
-//! A look at the views of a stream before it is opened.
+//! Checks before a stream is opened whether it can start with a snapshot.
 
 use super::keyed_view::ViewProgress;
 use super::store::ViewLease;
 use crate::broker::BrokerError;
 use std::time::Instant;
 
-/// The views of a stream that starts with a snapshot, which are being read.
+/// The views that a stream needs to start with a snapshot.
 #[derive(Debug)]
 pub struct PreparedSnapshot {
+    /// The leases of the views.
     pub(in crate::hub) views: Vec<ViewLease>,
+    /// The time of the request.
     pub(in crate::hub) asked: Instant,
 }
 
@@ -17,14 +19,14 @@ pub struct PreparedSnapshot {
 pub enum SnapshotCheck {
     /// The log is being read.
     Pending,
-    /// It can.
+    /// The stream can start.
     Ready,
-    /// It would end with this error.
+    /// The stream would end with this error.
     Failed(BrokerError),
 }
 
 impl PreparedSnapshot {
-    /// Whether the views are read.
+    /// Returns the progress of the views.
     pub fn check(&self) -> SnapshotCheck {
         let mut check = SnapshotCheck::Ready;
         for view in &self.views {

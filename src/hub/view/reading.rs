@@ -1,4 +1,4 @@
-//! How far a view has been read, in rounds: each one reads every partition up to the end that it had in this round.
+//! The progress of reading a view. A round reads every partition up to the end that it had when the round first read it.
 
 use super::fold::PartitionFold;
 use crate::broker::{BrokerError, FetchPosition, NodeId, Staleness, TopicInfo};
@@ -11,30 +11,34 @@ use std::time::Instant;
 
 static NO_EPOCHS: EpochSpan = EpochSpan::NONE;
 
-/// What the threads keep of a view between its turns.
+/// The state of a view between its turns.
 pub struct ViewReading {
-    /// The topic, when it was looked up last.
+    /// The topic, as it was at the last look-up.
     pub info: Option<TopicInfo>,
+    /// Whether the topic must be looked up.
     pub look_up: LookUp,
+    /// The folds of the partitions.
     pub partitions: Vec<PartitionFold>,
-    /// The round under way.
+    /// The round in progress.
     pub round: Option<Round>,
+    /// Pauses after errors.
     pub backoff: Backoff,
-    /// Turns in a row that failed.
+    /// Number of consecutive turns that failed.
     pub failures: u32,
-    /// Number of turns taken. It selects the leader that is read, so that none starves.
+    /// Number of turns taken. It selects the leader to read from, so that none starves.
     pub turn: usize,
 }
 
-/// Whether the topic must be looked up before it is read.
+/// Whether the topic must be looked up before the next fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookUp {
     Due,
     Done,
 }
 
+/// A round of reading.
 pub struct Round {
-    /// When it began.
+    /// The time when the round began.
     pub began: Instant,
     /// The end of each partition when it was first read in this round.
     ends: Vec<Option<Offset>>,
@@ -42,10 +46,13 @@ pub struct Round {
 
 /// A span of one partition that was read.
 pub struct ReadSpan<'r> {
+    /// The records.
     pub batches: &'r [Records],
+    /// The leader epochs of the records.
     pub epochs: &'r EpochSpan,
+    /// The offset after the span.
     pub next: Offset,
-    /// The end of the log, if this is known.
+    /// The end of the log, if it is known.
     pub end: Option<Offset>,
 }
 
@@ -71,6 +78,7 @@ impl Default for ViewReading {
 }
 
 impl ViewReading {
+    /// Begins a round.
     pub fn begin_round(&mut self, began: Instant, look_up: LookUp) {
         self.round = Some(Round { began, ends: vec![None; self.partitions.len()] });
         if look_up == LookUp::Due {
@@ -78,7 +86,7 @@ impl ViewReading {
         }
     }
 
-    /// Notes the current metadata of the topic. A topic that was recreated is read from its beginning.
+    /// Sets the current metadata of the topic. A topic that was recreated is read from its beginning.
     pub fn learn(&mut self, info: TopicInfo) {
         let (id, known) = (self.info.as_ref().and_then(|info| info.id), self.partitions.len());
         if info.partitions.len() < known || (id.is_some() && info.id != id) {
@@ -91,14 +99,14 @@ impl ViewReading {
         self.look_up = LookUp::Done;
     }
 
-    /// The partitions of the topic.
+    /// Returns the partitions of the topic.
     pub fn places(&self) -> Vec<TopicPartition> {
         let Some(info) = &self.info else { return Vec::new() };
         let place = |partition| TopicPartition { topic: info.name.clone(), partition };
         info.partitions.iter().map(|info| place(info.partition)).collect()
     }
 
-    /// Reads a partition from another log start: it was truncated.
+    /// Starts a partition again at another log start offset, because the log was truncated.
     pub fn restart(&mut self, partition: usize) {
         self.partitions[partition] = PartitionFold::default();
         self.forget_end(partition);
@@ -147,7 +155,7 @@ impl ViewReading {
         self.look_up == LookUp::Done && (0..self.partitions.len()).all(|partition| self.is_at_end(partition))
     }
 
-    /// What is to be fetched in this round, by leader. Fails where a partition has no leader.
+    /// Returns the positions to fetch in this round, by leader. Returns an error if a partition has no leader.
     pub fn wants(&self) -> Result<BTreeMap<NodeId, Vec<FetchPosition>>, BrokerError> {
         let mut by_leader: BTreeMap<NodeId, Vec<FetchPosition>> = BTreeMap::new();
         let Some(info) = &self.info else { return Ok(by_leader) };
@@ -172,7 +180,7 @@ impl ViewReading {
         Ok(by_leader)
     }
 
-    /// Memory of the latest records, in bytes.
+    /// Returns the memory of the latest records, in bytes.
     pub fn bytes(&self) -> usize {
         self.partitions.iter().map(PartitionFold::bytes).sum()
     }

@@ -1,4 +1,4 @@
-//! The views that are in use, and the turns in which they are read.
+//! The views, and the queue of their turns.
 
 use super::keyed_view::{KeyedView, ViewKey, ViewProgress, ViewStatus, ViewWork};
 use crate::hub::stream::fair_queue::FairQueue;
@@ -11,32 +11,32 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a view without streams is kept: a page that is loaded again needs it at once.
+/// How long a view without streams is kept. A page that is reloaded needs it again at once.
 const LINGER: Duration = Duration::from_secs(60);
 
 /// All views.
 pub struct ViewStore {
-    /// Locked before a view's status.
+    /// All views. This is locked before the status of a view.
     views: Mutex<HashMap<ViewKey, Arc<KeyedView>>>,
     turns: Mutex<FairQueue<Arc<KeyedView>>>,
     /// Wakes the threads.
     news: (Sender<()>, Receiver<()>),
     /// Closed when the hub shuts down.
     ended: Receiver<()>,
-    /// Pays for the records of views and snapshots.
+    /// The memory budget of the records of views and snapshots.
     pub memory: Arc<Share>,
-    /// The most memory that the latest records of one topic may take, in bytes.
+    /// Maximum memory of the latest records of one topic, in bytes.
     pub snapshot_bytes: usize,
 }
 
 impl ViewStore {
-    /// `threads`: threads that call [`next`](Self::next). `ended` is closed when the hub shuts down.
+    /// Creates a store without views, for `threads` threads. `ended` is closed when the hub shuts down.
     pub fn new(threads: usize, snapshot_bytes: usize, memory: Arc<Share>, ended: Receiver<()>) -> Self {
         let turns = Mutex::new(FairQueue::new(usize::MAX));
         Self { views: Mutex::default(), turns, news: bounded(threads), ended, memory, snapshot_bytes }
     }
 
-    /// Takes a lease of a view, which is created if it does not exist.
+    /// Returns a lease of a view. Creates the view if it does not exist.
     pub fn lease(self: &Arc<Self>, client: ClientTag, key: ViewKey) -> ViewLease {
         let mut views = lock(&self.views);
         let view = views.entry(key.clone()).or_insert_with(|| Arc::new(KeyedView::new(key, client))).clone();
@@ -58,7 +58,7 @@ impl ViewStore {
         }
     }
 
-    /// Returns the next view to be read, which has the work [`ViewWork::Turn`]. Waits for one; `None` after the shutdown.
+    /// Waits for the next view to read, whose work is [`ViewWork::Turn`]. Returns `None` after the shutdown.
     pub fn next(&self) -> Option<Arc<KeyedView>> {
         loop {
             let due = self.queue_due();
@@ -74,7 +74,7 @@ impl ViewStore {
         }
     }
 
-    /// Queues the views that are due, and drops those that have been without streams for a while. Returns when to look again.
+    /// Queues the views that are due, and drops views that have had no stream for a while. Returns the time of the next check.
     fn queue_due(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut dropped = Vec::new();
@@ -103,12 +103,12 @@ impl ViewStore {
             true
         });
         drop(views);
-        // Frees their records, without the lock.
+        // Their records are freed without the lock.
         drop(dropped);
         next
     }
 
-    /// Gives a view another turn. `status` is the view's.
+    /// Gives a view another turn. `status` is the status of the view.
     pub fn queue(&self, view: &Arc<KeyedView>, mut status: MutexGuard<'_, ViewStatus>) {
         status.work = ViewWork::Turn;
         drop(status);
@@ -116,13 +116,13 @@ impl ViewStore {
         self.wake();
     }
 
-    /// Wakes a thread: there is a view to read, or one is due earlier than before.
+    /// Wakes a thread, because a view was queued or becomes due earlier.
     pub fn wake(&self) {
-        // If the channel is full, every thread is going to look anyway.
+        // If the channel is full, every idle thread is being woken already.
         let _ = self.news.0.try_send(());
     }
 
-    /// Drops the views without streams, to free their memory. Returns whether there were any.
+    /// Drops the views without streams, to free their memory. Returns whether there were any of them.
     pub fn evict_unused(&self) -> bool {
         let mut views = lock(&self.views);
         let before = views.len();
@@ -152,7 +152,7 @@ struct LeaseGuard {
 }
 
 impl ViewLease {
-    /// Returns the progress for a stream that asked at this time, and has the view read if that is needed.
+    /// Returns the progress for a stream that requested a snapshot at this time. Requests a round if one is needed.
     pub fn ask(&self, asked: Instant) -> ViewProgress {
         let LeaseGuard { store, view } = &*self.0;
         let mut status = view.status();

@@ -1,4 +1,4 @@
-//! The frames of a snapshot. They have no ids, so that a client that is cut off inside it gets it again.
+//! The frames of a snapshot. They have no ids, so a client that disconnects during a snapshot gets it again.
 
 use super::{EncodeLimits, Encoder};
 use crate::hub::stream::chunk::Replayable;
@@ -6,13 +6,13 @@ use crate::hub::stream::filter_input::FilterInput;
 use crate::record::{Partition, RecordRef, TopicName};
 use crate::sync::memory_budget::Shortage;
 
-/// What became of a record of a snapshot.
+/// The result of writing a record of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotRecord {
     Written,
-    /// It does not match the filter.
+    /// The record does not match the filter.
     Filtered,
-    /// There is not enough memory for it.
+    /// There is not enough memory for the record.
     Short(Shortage),
 }
 
@@ -33,7 +33,7 @@ impl Encoder {
         }
         self.format.record(out, topic, partition, record, "");
         self.written += 1;
-        // It cannot be read from the log again.
+        // The record cannot be read from the log again.
         self.replayable = Replayable::No;
         if let Some(remaining) = &mut self.bounds.remaining {
             *remaining = remaining.saturating_sub(1);
@@ -48,8 +48,8 @@ impl Encoder {
         self.format.live(out, keys, id);
     }
 
-    /// Writes the id that tells a reconnecting client to stop, for a limit that was reached inside a snapshot. No cursor
-    /// stands for the rest of a snapshot; this one stands for the beginning of the log.
+    /// Writes the id that marks the stream as complete, after a limit was reached inside a snapshot. No cursor describes the rest of
+    /// a snapshot, so this one is at the beginning of the log.
     pub fn complete_in_snapshot(&mut self, out: &mut Vec<u8>) {
         if self.format.uses_ids() {
             self.replayable = Replayable::No;
