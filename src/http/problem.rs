@@ -1,5 +1,4 @@
-//! Errors as HTTP responses: problem details (RFC 9457) with the `error_code` and `message` of the REST Proxy v2. The
-//! only file that names an error status.
+//! Errors as HTTP responses: problem details (RFC 9457). No other file names an error status.
 
 use crate::broker::{BrokerError, Setting, WriteState};
 use crate::cel::CompileError;

@@ -14,23 +14,23 @@ use std::time::Duration;
 use warp::http::{Response, StatusCode};
 use warp::hyper::body::Bytes;
 
-struct World {
+struct TestApp {
     broker: Arc<MemoryBroker>,
     app: Arc<App>,
 }
 
-fn world() -> World {
+fn world() -> TestApp {
     world_with(OriginPolicy {
         origins: Origins::Listed(vec!["https://page.example".into()]),
         scope: BindScope::Loopback,
     })
 }
 
-fn world_with(guard: OriginPolicy) -> World {
+fn world_with(guard: OriginPolicy) -> TestApp {
     world_that(guard, http::Deletion::Forbidden)
 }
 
-fn world_that(guard: OriginPolicy, deletion: http::Deletion) -> World {
+fn world_that(guard: OriginPolicy, deletion: http::Deletion) -> TestApp {
     let broker = MemoryBroker::new();
     let settings = hub::Settings { metadata_refresh: Duration::from_millis(50), ..hub::Settings::default() };
     let hub = Arc::new(Hub::start(broker.clone(), settings).unwrap());
@@ -40,10 +40,10 @@ fn world_that(guard: OriginPolicy, deletion: http::Deletion) -> World {
         heartbeat: Duration::from_millis(100),
         ..http::Settings::default()
     };
-    World { broker, app: App::new(hub, settings) }
+    TestApp { broker, app: App::new(hub, settings) }
 }
 
-impl World {
+impl TestApp {
     /// Sends `GET PATH` with headers, and reads the response to its end.
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
         self.ask("GET", path, headers, "").await
@@ -107,7 +107,7 @@ fn record(partition_key: Option<&str>, value: &str, time: i64, header: Option<(&
 }
 
 /// A topic `t` of two partitions: a0 b1 c0 d1, at times 1000, 2000, 3000, 4000.
-fn filled() -> World {
+fn filled() -> TestApp {
     let world = world();
     world.broker.create("t", 2);
     let site = Some(("site", "north"));

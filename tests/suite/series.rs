@@ -18,23 +18,23 @@ use warp::hyper::service::Service;
 
 const LONG: Duration = Duration::from_secs(20);
 
-struct World {
+struct SeriesApp {
     broker: Arc<MemoryBroker>,
     app: Arc<App>,
 }
 
-fn world() -> World {
+fn world() -> SeriesApp {
     let broker = MemoryBroker::new();
     let hub = Arc::new(Hub::start(broker.clone(), hub::Settings::default()).unwrap());
     let guard = OriginPolicy { origins: Origins::Any, scope: BindScope::Loopback };
-    World { broker, app: App::new(hub, http::Settings { origin_policy: guard, ..http::Settings::default() }) }
+    SeriesApp { broker, app: App::new(hub, http::Settings { origin_policy: guard, ..http::Settings::default() }) }
 }
 
 fn text(answer: &Response<Bytes>) -> String {
     String::from_utf8(answer.body().to_vec()).unwrap()
 }
 
-impl World {
+impl SeriesApp {
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
         let mut request = warp::test::request().path(path).header("host", "localhost:8080");
         for (name, value) in headers {
@@ -92,7 +92,7 @@ struct SeriesEvent {
 }
 
 impl Updates {
-    /// The next event with data, or `None` at the end.
+    /// Returns the next event with data, or `None` at the end.
     async fn next(&mut self) -> Option<SeriesEvent> {
         loop {
             while let Some((frame, rest)) = self.text.split_once("\n\n") {
@@ -111,7 +111,7 @@ impl Updates {
         }
     }
 
-    /// The next event with points.
+    /// Returns the next event with points.
     async fn points(&mut self) -> SeriesEvent {
         loop {
             let event = self.next().await.expect("the stream goes on");
@@ -149,7 +149,7 @@ struct Measured {
     at: i64,
 }
 
-/// Keeps every number in the window.
+/// Computes the points from all numbers in the window.
 fn naive(records: &[Measured], window: std::ops::Range<i64>, step: i64, time: impl Fn(&Measured) -> i64) -> Points {
     let mut all: BTreeMap<(u8, i64), Vec<Measured>> = BTreeMap::new();
     for record in records.iter().filter(|record| window.contains(&time(record))) {
@@ -157,7 +157,7 @@ fn naive(records: &[Measured], window: std::ops::Range<i64>, step: i64, time: im
     }
     let point = |((machine, begin), records): ((u8, i64), Vec<Measured>)| {
         let numbers = || records.iter().map(|record| record.number);
-        // Of records with the same time and offset, which are of two partitions, the larger number counts.
+        // If records of two partitions have the same time and offset, the larger number counts.
         let last = records.iter().max_by_key(|record| (time(record), record.offset, record.number)).unwrap().number;
         let (min, max) = (numbers().min().unwrap(), numbers().max().unwrap());
         let key = ("value.t".to_owned(), Some(format!("m{machine}")), begin);
@@ -198,7 +198,7 @@ async fn series_equal_a_naive_fold_of_a_log_with_late_records() {
         append(&mut records, 300);
         let step = [1000, 7000, 60_000][fastrand::usize(..3)];
         for round in 0..3 {
-            // The window grows, and the log too.
+            // Both the window and the log grow.
             let from = now - 120_000 * (round + 1);
             for (source, parameter) in [("record", ""), ("at", "&time=value.at")] {
                 let query = format!("?from={from}&step={step}ms&by=value.m&field=value.t{parameter}");
@@ -211,7 +211,7 @@ async fn series_equal_a_naive_fold_of_a_log_with_late_records() {
             }
             append(&mut records, 20);
         }
-        // A window of the past does not share the computation.
+        // A window that ends in the past does not share the computation.
         let (from, to) = (now - 500_000, now - 100_000);
         let answer = world.json(&format!("?from={from}&to={to}&step={step}ms&by=value.m&field=value.t")).await;
         let window = answer["from"].as_i64().unwrap()..answer["to"].as_i64().unwrap();
@@ -220,7 +220,7 @@ async fn series_equal_a_naive_fold_of_a_log_with_late_records() {
 }
 
 #[tokio::test]
-async fn a_record_is_in_the_next_answer() {
+async fn a_record_is_in_the_next_response() {
     let world = world();
     world.broker.create("t", 1);
     for number in 1..5 {
@@ -247,7 +247,7 @@ async fn another_log_under_the_same_name_is_computed_again() {
     (0..4).for_each(|number| world.append(0, time, number));
     let sum = |answer: Value| points(&answer).values().map(|point| (point.1, point.3)).collect::<Vec<_>>();
     assert_eq!(sum(world.json("?step=31d").await), [(3.0, 4)]);
-    // An unclean election, after which the log has grown past where it was read.
+    // After an unclean election, the log has grown past the position up to which it was read.
     world.broker.truncate_and_append("t", 0, 2, 0);
     (0..5).for_each(|number| world.append(0, time, 10 + number));
     assert_eq!(sum(world.json("?step=31d").await), [(14.0, 7)]);
@@ -262,7 +262,7 @@ async fn another_log_under_the_same_name_is_computed_again() {
 }
 
 #[tokio::test]
-async fn an_answer_says_what_was_left_out() {
+async fn a_response_reports_what_it_omits() {
     let world = world();
     world.broker.create("t", 1);
     for value in ["off", r#"{"state":"on"}"#, r#"{"t":1}"#] {
@@ -285,13 +285,13 @@ async fn an_answer_says_what_was_left_out() {
     let (shown, omitted) = (answer["series"].as_array().unwrap().len() as u64, &answer["omitted"]);
     assert_eq!(shown, 4096);
     let left = omitted["series"].as_u64().unwrap();
-    // One of those shown has no name.
+    // One of the series shown has no name.
     assert!(left.abs_diff(5001 - shown) < 60, "{omitted}");
     assert_eq!(omitted["reasons"]["too_many_series"], 5001 - shown);
 }
 
 #[tokio::test]
-async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed() {
+async fn an_invalid_parameter_is_named_with_the_allowed_values() {
     let world = world();
     world.broker.create("t", 1);
     for (query, texts) in [
@@ -367,7 +367,7 @@ async fn csv_has_one_row_for_each_point() {
 }
 
 #[tokio::test]
-async fn a_stream_has_everything_and_then_what_has_changed() {
+async fn a_stream_sends_all_points_and_then_the_changed_ones() {
     let world = world();
     world.broker.create("t", 1);
     let begin = now();
@@ -382,12 +382,12 @@ async fn a_stream_has_everything_and_then_what_has_changed() {
     let changed: Vec<_> = points(&second.data).into_values().collect();
     assert_eq!((second.kind.as_str(), changed), ("update", vec![(2.0, 5.0, 5.0, 2)]));
     drop(updates);
-    // A client that comes back gets what it has missed.
+    // A client that reconnects receives the updates that it missed.
     world.append(0, begin - 20_000, 9);
     let resumed = world.updates(query, Some(&second.id)).await.points().await;
     let missed: Vec<_> = points(&resumed.data).into_values().collect();
     assert_eq!((resumed.kind.as_str(), missed), ("update", vec![(1.0, 9.0, 9.0, 2)]));
-    // The id of another log, or from before a restart, gets everything.
+    // A client with an id of another log, or of the time before a restart, receives everything.
     let again = world.updates(query, Some("1-1")).await.points().await;
     assert_eq!((again.kind.as_str(), points(&again.data).len()), ("", 2));
 }
@@ -409,14 +409,14 @@ async fn a_stream_of_the_past_ends_and_a_reconnect_is_told_to_stop() {
 }
 
 #[tokio::test]
-async fn an_unreachable_broker_is_no_answer() {
+async fn an_unreachable_broker_is_an_error() {
     let world = world();
     world.broker.create("t", 1);
     world.append(0, now(), 1);
     assert_eq!(points(&world.json("").await).len(), 1);
     world.broker.fail_with(Some(BrokerError::Unavailable("down".into())));
     let (status, detail) = world.error("?timeout=500").await;
-    assert_eq!(status, 503, "what is known is not what is asked for: {detail}");
+    assert_eq!(status, 503, "cached points do not cover the request: {detail}");
     assert!(detail.contains("down"), "{detail}");
     world.broker.fail_with(None);
     world.append(0, now(), 2);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Frames as lines: kind, location, key and value, id.
+/// Writes frames as lines: kind, location, key and value, id.
 struct Keyed;
 
 impl Format for Keyed {
@@ -66,7 +66,7 @@ fn delete(broker: &MemoryBroker, partition: usize, key: &str) {
     broker.append_record("t", partition, record(Some(key), None));
 }
 
-/// The story of a stream up to its end.
+/// Returns the lines of a stream up to its end, without ids.
 fn all(hub: &Hub, subscription: Subscription) -> Vec<String> {
     let mut client = Client::open(hub, Subscription { until: Until::End, ..subscription });
     client.read_to_end();
@@ -91,7 +91,7 @@ fn a_stream_gets_the_latest_record_of_every_key_and_then_every_record() {
     let hub = hub(&broker);
     let mut client = Client::open(&hub, snapshot(&["t"]));
     client.until("live");
-    // No id before the end of the snapshot: a client that is cut off inside it gets it again.
+    // The snapshot has no ids before its end: a client that is disconnected within it receives it again.
     assert!(client.lines[..2].iter().all(|line| line.ends_with(' ')), "{:?}", client.lines);
     let id = client.id.clone();
     put(&broker, 1, "b", "5");
@@ -128,7 +128,7 @@ fn a_snapshot_has_the_partitions_keys_headers_and_conditions_of_its_stream() {
         (partition, &["record t/1@0 b=2"]),
         (of(key), &["record t/0@2 a=4"]),
         (of(unit), &["record other/0@1 y=294"]),
-        // The latest record decides: a=1 does not come back.
+        // Only the latest record of a key can match: a=1 is not delivered.
         (of(condition("value < 20.0")), &["record t/0@2 a=4", "record t/1@0 b=2"]),
         (of(condition("value == 1.0")), &[]),
     ];
@@ -145,7 +145,7 @@ fn a_snapshot_has_the_partitions_keys_headers_and_conditions_of_its_stream() {
 }
 
 #[test]
-fn the_second_stream_reads_nothing_that_the_first_has_read() {
+fn the_second_snapshot_is_served_from_memory() {
     let broker = MemoryBroker::new();
     broker.create("t", 1);
     for n in 0..3000 {
@@ -201,8 +201,8 @@ fn a_topic_whose_latest_records_are_too_large_has_no_snapshot_and_holds_no_memor
         broker.records_read.load(Ordering::Relaxed)
     };
     let once = read(0);
-    assert_eq!(read(0), once, "a client that comes back at once costs nothing");
-    // Fewer records fit.
+    assert_eq!(read(0), once, "a client that reconnects at once causes no reads");
+    // A snapshot of fewer records fits.
     let recent = Start::Snapshot { since: Some(now() - 3_600_000) };
     let story = all(&hub, Subscription { start: recent, ..snapshot(&["t"]) });
     assert_eq!(story[100], "live 100", "{:?}", story.last());
@@ -270,7 +270,7 @@ fn a_limit_inside_a_snapshot_ends_the_stream_with_an_id_that_skips_nothing() {
     let mut resumed = Client::open(&hub, Subscription { until: Until::End, ..resume(&["t"], &client.id) });
     resumed.read_to_end();
     assert_eq!(resumed.lines.iter().filter(|line| line.starts_with("record")).count(), 6);
-    // One that is reached after it.
+    // A limit that is reached after the snapshot.
     let mut client = Client::open(&hub, Subscription { limit: NonZeroU64::new(3), ..snapshot(&["t"]) });
     client.until("live 2 ");
     put(&broker, 0, "f", "9");
@@ -292,31 +292,31 @@ fn a_topic_that_does_not_exist_yet_has_an_empty_snapshot() {
     assert!(refused.lines[0].contains("UnknownTopic"), "{:?}", refused.lines);
 }
 
-/// One step of a random story.
+/// A step of a random test case.
 #[derive(Debug, Clone)]
-enum Step {
-    /// Partition, key and value.
+enum SnapshotStep {
+    /// Appends a record with this partition, key and value.
     Append(usize, Option<u8>, Option<u8>),
     Trim(usize),
     Open(Option<i32>),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<SnapshotStep>> {
     let append = (0usize..3, prop::option::weighted(0.9, 0u8..6), prop::option::weighted(0.8, any::<u8>()));
     let step = prop_oneof![
-        30 => append.prop_map(|(partition, key, value)| Step::Append(partition, key, value)),
-        1 => (0usize..3).prop_map(Step::Trim),
-        3 => prop::option::weighted(0.2, 0i32..3).prop_map(Step::Open),
+        30 => append.prop_map(|(partition, key, value)| SnapshotStep::Append(partition, key, value)),
+        1 => (0usize..3).prop_map(SnapshotStep::Trim),
+        3 => prop::option::weighted(0.2, 0i32..3).prop_map(SnapshotStep::Open),
     ];
     prop::collection::vec(step, 1..120)
 }
 
-/// The next offset of each partition in an id.
+/// Returns the next offset of each partition in an id.
 fn positions(id: &str, selection: &Selection) -> BTreeMap<Partition, Offset> {
     Cursor::parse(id, vec![topic("t")], selection.clone()).unwrap().offsets(0).collect()
 }
 
-/// The latest records by partition and key, from the log before a position.
+/// Returns the latest records by partition and key, from the log before a position.
 fn fold(broker: &MemoryBroker, cut: &BTreeMap<Partition, Offset>) -> BTreeSet<String> {
     let mut latest = BTreeSet::new();
     for (partition, end) in cut {
@@ -344,15 +344,15 @@ proptest! {
         let mut clients = Vec::new();
         for step in steps {
             match step {
-                Step::Append(partition, key, value) => {
+                SnapshotStep::Append(partition, key, value) => {
                     let text = |byte: Option<u8>| byte.map(|byte| byte.to_string().into());
                     broker.append_record("t", partition, NewRecord { key: text(key), value: text(value), ..NewRecord::default() });
                 }
-                Step::Trim(partition) => {
+                SnapshotStep::Trim(partition) => {
                     let end = broker.records("t", partition).last().map_or(0, |(offset, _)| offset + 1);
                     broker.trim("t", partition, (end - 2).max(0));
                 }
-                Step::Open(partition) => {
+                SnapshotStep::Open(partition) => {
                     let selection = Selection::of(partition.into_iter().collect());
                     let mut client = Client::open(&hub, Subscription { selection: selection.clone(), ..snapshot(&["t"]) });
                     client.until("live");
@@ -392,7 +392,7 @@ proptest! {
     }
 }
 
-/// The body of a stream through the routes, and its status.
+/// Requests a stream through the routes, and returns its body and status.
 async fn ask(app: &Arc<App>, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let mut request = warp::test::request().path(path).header("host", "localhost");
     for (name, value) in headers {
@@ -414,7 +414,7 @@ async fn the_frames_of_a_snapshot_have_no_id_before_event_live() {
     let (data, id) = live.split_once("\nid: ").unwrap();
     assert_eq!(data, r#"data: {"keys":2}"#);
     assert_eq!(end, format!("event: end\ndata: {{}}\nid: {id}~\n\n"));
-    // A cursor wins over from: a client that reconnects gets what is new, and no snapshot.
+    // A cursor wins over `from`: a client that reconnects receives the new records and no snapshot.
     put(&broker, 0, "a", "5");
     for headers in [&[("last-event-id", id)][..], &[]] {
         let query = if headers.is_empty() { format!("&last_event_id={id}") } else { String::new() };
@@ -446,7 +446,7 @@ async fn the_lines_of_a_snapshot_end_with_a_notice() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_is_too_large_is_a_413_and_a_wrong_since_a_400() {
+async fn a_snapshot_that_is_too_large_is_a_413_and_an_invalid_since_a_400() {
     let broker = broker_with_keys();
     let settings = Settings { snapshot_bytes: 300, ..Settings::default() };
     let app = App::new(Arc::new(Hub::start(broker.clone(), settings).unwrap()), http::Settings::default());

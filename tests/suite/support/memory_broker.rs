@@ -19,7 +19,7 @@ pub struct MemoryBroker {
     changed: Condvar,
     /// The number of fetches by all readers.
     pub fetches: AtomicUsize,
-    /// The number of records that all readers have got.
+    /// The number of records returned to all readers.
     pub records_read: AtomicUsize,
     /// Makes `write_all` return at the next submission, as after a fault.
     pub ends_write_all: AtomicBool,
