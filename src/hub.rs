@@ -18,7 +18,7 @@ mod subscription;
 pub use counts::{Amount, Histogram, HubCounts, LatencyTimer, Produced};
 pub use snapshot::{HubSnapshot, TopicBacklog};
 pub use stream::mailbox::Mailbox;
-pub use subscription::{ClientTag, Filter, Format, Gap, GapReason, Missing, Subscription, Until};
+pub use subscription::{ClientTag, Filter, Format, FormatChoice, Gap, GapReason, Missing, Subscription, Until};
 
 pub use crate::start_position::Start;
 
@@ -242,6 +242,7 @@ impl Hub {
             selection,
             filter: filter.clone(),
             format: format.name().to_owned(),
+            choice: format.choice(),
             missing,
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };

@@ -27,14 +27,22 @@ pub enum CelNode {
     Matches(Box<CelNode>, Pattern),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A part of a record that expressions name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Variable {
+    /// The value.
     Value,
+    /// The key.
     Key,
+    /// The headers by name.
     Headers,
+    /// The name of the topic.
     Topic,
+    /// The number of the partition.
     Partition,
+    /// The offset in the partition.
     Offset,
+    /// The timestamp.
     Timestamp,
 }
 

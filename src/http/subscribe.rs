@@ -1,21 +1,23 @@
 //! `GET /topics/{topic}/events` and `GET /events`: from the query to a stream of frames.
 
+mod format;
+
 use super::App;
 use super::auth;
-use super::event::{self, EventFormat};
 use super::handoff::Streaming;
 use super::limits::ClientKey;
 use super::problem::Problem;
 use super::query::{Query, TICKET};
 use super::request::Request;
-use super::stream::{Frames, StreamStyle};
+use super::stream::Frames;
 use crate::auth::{Permit, Right};
 use crate::broker::{BrokerError, TopicInfo};
 use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
-use crate::hub::{ClientTag, Filter, Missing, Start, Subscription, Until};
+use crate::hub::{ClientTag, Filter, Format, Missing, Start, Subscription, Until};
 use crate::record::{Offset, TopicName, TopicPartition, now};
 use crate::start_position::{StartPosition, parse_start};
+use format::StreamFormat;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// The query parameters of a stream; `/events` also has `topic`.
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 13] = [
     "from",
     "last_event_id",
     "lastEventId",
@@ -34,6 +36,7 @@ const PARAMETERS: [&str; 12] = [
     "header",
     "where",
     "format",
+    "select",
     "wait",
     "until",
     "limit",
@@ -73,8 +76,8 @@ async fn open(
 ) -> Result<Response, Problem> {
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
     let revoked = auth::revocation(app, permit, Right::Consume, &topics);
-    let style = style(request)?;
-    let subscription = subscription(app, topics, query, request, style)?;
+    let StreamFormat { style, format } = StreamFormat::of(request, query, app.limits.settings().filter)?;
+    let subscription = subscription(app, topics, query, request, format)?;
     if is_reconnect_of_complete_stream(&subscription, request) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -109,53 +112,18 @@ pub fn tag(caller: &ClientKey) -> ClientTag {
     ClientTag(hash.finish())
 }
 
-/// Returns the style for the `Accept` header: the supported type with the highest quality (RFC 9110, section 12.5.1),
-/// and of equal ones the first.
-fn style(request: &Request) -> Result<StreamStyle, Problem> {
-    let accepts: Vec<_> =
-        request.headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
-    let accept = accepts.join(", ");
-    if accept.trim().is_empty() {
-        return Ok(StreamStyle::Sse);
-    }
-    let mut best = None;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let style = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "text/event-stream" | "text/*" | "*/*" => StreamStyle::Sse,
-            "application/x-ndjson" | "application/ndjson" | "application/*" => StreamStyle::Ndjson,
-            _ => continue,
-        };
-        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-        if quality > best.map_or(0.0, |(_, best)| best) {
-            best = Some((style, quality));
-        }
-    }
-    best.map(|(style, _)| style).ok_or_else(|| Problem::not_acceptable(&accept))
-}
-
 fn subscription(
     app: &App,
     topics: Vec<TopicName>,
     query: &Query,
     request: &Request,
-    style: StreamStyle,
+    format: Arc<dyn Format>,
 ) -> Result<Subscription, Problem> {
     let partitions = query.all("partition")?.into_iter().map(|text| match text.parse() {
         Ok(partition) if partition >= 0 => Ok(partition),
         _ => Err(Problem::bad_request(format!("partition is {text:?}; it must be a number from 0 on"))),
     });
     let selection = Selection::of(partitions.collect::<Result<_, _>>()?);
-    let kind = match (query.one("format")?, style) {
-        (Some("value" | "record") | None, StreamStyle::Ndjson) => EventFormat::Ndjson,
-        (Some("value") | None, StreamStyle::Sse) => EventFormat::SseValue,
-        (Some("record"), StreamStyle::Sse) => EventFormat::SseRecord,
-        (Some("exact"), StreamStyle::Sse) => EventFormat::SseExact,
-        (Some("exact"), StreamStyle::Ndjson) => EventFormat::NdjsonExact,
-        (Some(other), _) => {
-            return Err(Problem::bad_request(format!("format is {other:?}; allowed are value, record and exact")));
-        }
-    };
     let start = start(query, request, &topics, &selection)?;
     Ok(Subscription {
         start,
@@ -182,7 +150,7 @@ fn subscription(
                 Problem::bad_request(format!("limit is {text:?}; it must be a number of records from 1 on"))
             })?),
         },
-        format: event::format(kind),
+        format,
     })
 }
 

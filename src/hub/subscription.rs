@@ -101,13 +101,26 @@ impl GapReason {
     }
 }
 
+/// Whether clients decide how many formats there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FormatChoice {
+    /// There are few, so each can have a feed of every topic without a time limit.
+    Fixed,
+    /// Each client can choose another one, so its feeds have the time that feeds with filters have.
+    ByClient,
+}
+
 /// How a stream is written. Each call appends one complete frame, or nothing, to `out`.
 ///
 /// `id` is the cursor after the frame, and empty where [`uses_ids`](Self::uses_ids) is false.
 pub trait Format: Send + Sync + 'static {
-    /// Formats with equal names write equal bytes for equal input; their streams share chunks. There must be few names:
-    /// each can have a feed of every topic without a time limit.
+    /// Formats with equal names write equal bytes for equal input; their streams share chunks.
     fn name(&self) -> &str;
+
+    /// Whether clients can ask for any number of formats like this one.
+    fn choice(&self) -> FormatChoice {
+        FormatChoice::Fixed
+    }
 
     /// Whether frames have ids.
     fn uses_ids(&self) -> bool;
@@ -117,6 +130,11 @@ pub trait Format: Send + Sync + 'static {
     /// An upper bound of the bytes of a record, without the id.
     fn bound(&self, record: &RecordRef<'_>) -> usize {
         record.encoded_bound()
+    }
+
+    /// A bound that is never below [`bound`](Self::bound), and takes no time to compute.
+    fn quick_bound(&self, record: &RecordRef<'_>) -> usize {
+        record.quick_bound()
     }
 
     /// A frame with only an id: where the stream starts, or after records that do not match the filter.

@@ -22,6 +22,7 @@ mod produce;
 mod readme;
 mod resume;
 mod routes;
+mod select;
 mod server;
 mod shipped;
 mod slow_readers;

@@ -127,7 +127,7 @@ mod tests {
     use crate::hub::stream::mailbox::{Mailbox, mailbox};
     use crate::hub::stream::slot::StreamSlot;
     use crate::hub::stream::state::{Company, StreamSettings};
-    use crate::hub::{ClientTag, Filter, Format, Gap, Missing};
+    use crate::hub::{ClientTag, Filter, Format, FormatChoice, Gap, Missing};
     use crate::record::{NO_EPOCH, Partition, Position, RecordRef, TopicName};
     use crate::sync::memory_budget::MemoryBudget;
     use std::sync::Arc;
@@ -160,6 +160,7 @@ mod tests {
             filter: filter.clone(),
             format: format.name().to_owned(),
             missing: Missing::Refuse,
+            choice: FormatChoice::Fixed,
             private: None,
         };
         let settings = StreamSettings {

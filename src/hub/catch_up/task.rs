@@ -166,7 +166,7 @@ impl CatchUpTask {
 
     /// What the next turn costs after one with this budget.
     pub fn weight_after(&self, budget: &TimeBudget) -> Weight {
-        if !self.stream.key.filter.is_empty() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
+        if self.stream.key.takes_time() && budget.is_spent() { Weight::Heavy } else { Weight::Light }
     }
 
     /// Sends a checkpoint to a filtered stream before a pause, which can take long.

@@ -111,18 +111,12 @@ impl Feed {
         self.cost.load(Ordering::Relaxed)
     }
 
-    /// Whether clients control the cost of the feed: a filter takes time to evaluate, and a limit gives each stream a
-    /// separate feed.
-    fn is_costly(&self) -> bool {
-        !self.key.filter.is_empty() || self.key.private.is_some()
-    }
-
     /// Whether the feed has all records of one topic. Such feeds differ only by their format and by [`Missing`], so clients
     /// cannot create many of them.
     ///
     /// [`Missing`]: crate::hub::Missing
     pub fn is_plain(&self) -> bool {
-        !self.is_costly() && self.key.topics.len() == 1 && self.key.selection == Selection::All
+        !self.key.is_costly() && self.key.topics.len() == 1 && self.key.selection == Selection::All
     }
 
     pub fn is_empty(&self) -> bool {
@@ -131,7 +125,7 @@ impl Feed {
 
     /// Whether its delivery may be [free](DeliveryBudget::Free).
     pub fn may_be_free(&self) -> bool {
-        !self.is_costly() && !self.is_empty()
+        !self.key.is_costly() && !self.is_empty()
     }
 
     /// Encodes one fetched span once for all streams. Returns the records delivered, over all streams. If this takes too
@@ -144,7 +138,7 @@ impl Feed {
     ) -> u64 {
         let streams = u32::try_from(self.state().members.len()).unwrap_or(u32::MAX);
         // A feed without a filter takes no longer than a chunk, within what other feeds have left.
-        let most = if self.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
+        let most = if self.key.is_costly() { FEED_TIME.saturating_mul(streams.max(1)) } else { Duration::MAX };
         let own = match delivery {
             DeliveryBudget::Free => budget.unlimited(),
             DeliveryBudget::Budgeted => budget.share(most),

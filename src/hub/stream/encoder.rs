@@ -6,7 +6,7 @@ use super::gap::Loss;
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
-use crate::hub::subscription::{Filter, Format, Gap, GapReason};
+use crate::hub::subscription::{Filter, Format, FormatChoice, Gap, GapReason};
 use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
@@ -177,14 +177,15 @@ impl Encoder {
         }
         let end = self.end_of(topic, partition);
         let uses_ids = self.format.uses_ids();
-        let (mut seen, is_filtered) = (0, !self.filter.is_empty());
+        let is_costly = !self.filter.is_empty() || self.format.choice() == FormatChoice::ByClient;
+        let mut seen = 0;
         // A batch may begin before the cursor.
         let wanted = input.records().enumerate().skip_while(|(_, r)| r.offset < from);
         for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
             if out.len() >= limits.most {
                 return Flow::GoesOn;
             }
-            if seen > 0 && is_filtered && limits.budget.is_spent() {
+            if seen > 0 && is_costly && limits.budget.is_spent() {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::GoesOn;
             }
@@ -234,7 +235,7 @@ impl Encoder {
         const ID_GROWTH: usize = 64;
         let id = if self.format.uses_ids() { self.cursor.text().len() + ID_GROWTH } else { 0 };
         let unpaid = limits.unpaid();
-        if out.len() + record.quick_bound() + id <= unpaid {
+        if out.len() + self.format.quick_bound(record) + id <= unpaid {
             return Ok(());
         }
         let needed = self.format.bound(record) + id;

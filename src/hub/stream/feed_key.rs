@@ -1,7 +1,7 @@
 //! Which streams share a feed.
 
 use crate::cursor::Selection;
-use crate::hub::subscription::{Filter, Missing};
+use crate::hub::subscription::{Filter, FormatChoice, Missing};
 use crate::record::TopicName;
 use std::sync::Arc;
 
@@ -14,7 +14,21 @@ pub struct FeedKey {
     pub filter: Arc<Filter>,
     /// The [name](crate::hub::Format::name) of the format.
     pub format: String,
+    pub choice: FormatChoice,
     pub missing: Missing,
     /// A stream with a limit counts its own records, so its key has a number that no other stream has.
     pub private: Option<u64>,
+}
+
+impl FeedKey {
+    /// Whether clients decide how much time a record takes.
+    pub fn takes_time(&self) -> bool {
+        !self.filter.is_empty() || self.choice == FormatChoice::ByClient
+    }
+
+    /// Whether clients control the cost of the feed: the time that a record takes, or that of a feed for each stream, which
+    /// a limit needs.
+    pub fn is_costly(&self) -> bool {
+        self.takes_time() || self.private.is_some()
+    }
 }

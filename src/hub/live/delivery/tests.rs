@@ -8,7 +8,7 @@ use crate::hub::stream::feed_key::FeedKey;
 use crate::hub::stream::mailbox::{Mailbox, mailbox};
 use crate::hub::stream::slot::StreamSlot;
 use crate::hub::stream::state::{StreamSettings, StreamState, TopicState};
-use crate::hub::{ClientTag, Filter, Format, Gap, Missing, Settings};
+use crate::hub::{ClientTag, Filter, Format, FormatChoice, Gap, Missing, Settings};
 use crate::record::{Partition, RecordRef, Records, TopicName};
 use crate::sync::memory_budget::MemoryBudget;
 
@@ -37,6 +37,7 @@ fn key(format: &'static str) -> FeedKey {
         filter: Arc::default(),
         format: format.to_owned(),
         missing: Missing::Refuse,
+        choice: FormatChoice::Fixed,
         private: None,
     }
 }
