@@ -2,6 +2,7 @@
 //!
 //! The bytes of publishers become data and nothing else, whatever line ends or control characters they contain.
 
+pub mod csv;
 pub mod envelope;
 mod json;
 mod ndjson;
@@ -52,4 +53,9 @@ pub fn fields_as_events(fields: Projection) -> Arc<dyn Format> {
 /// One object of these fields per line.
 pub fn fields_as_lines(fields: Projection) -> Arc<dyn Format> {
     Arc::new(ndjson::Ndjson::Fields { name: format!("ndjson {fields}"), fields })
+}
+
+/// One line of CSV for each record, with these fields as its cells.
+pub fn fields_as_csv(fields: Projection) -> Arc<dyn Format> {
+    Arc::new(csv::Csv::new(fields))
 }

@@ -121,7 +121,10 @@ impl Problem {
     pub fn not_acceptable(accept: &str) -> Self {
         Self::new(
             StatusCode::NOT_ACCEPTABLE,
-            format!("Accept is {accept:?}; allowed for a stream: text/event-stream, application/x-ndjson"),
+            format!(
+                "Accept is {accept:?}; allowed for a stream: text/event-stream, application/x-ndjson, and with format=csv \
+                 text/csv"
+            ),
         )
     }
 

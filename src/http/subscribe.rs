@@ -76,7 +76,7 @@ async fn open(
 ) -> Result<Response, Problem> {
     topics.iter().try_for_each(|topic| permit.may(Right::Consume, topic))?;
     let revoked = auth::revocation(app, permit, Right::Consume, &topics);
-    let StreamFormat { style, format } = StreamFormat::of(request, query, app.limits.settings().filter)?;
+    let StreamFormat { style, format, head } = StreamFormat::of(request, query, app.limits.settings().filter)?;
     let subscription = subscription(app, topics, query, request, format)?;
     if is_reconnect_of_complete_stream(&subscription, request) {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -93,7 +93,8 @@ async fn open(
         let mailbox = app.hub.subscribe_for(tag(&caller), subscription)?;
         let revoked = app.shutdown.end_of_stream(revoked);
         let mut response =
-            warp::reply::stream(Frames::new(mailbox, slot, style, app.settings.heartbeat, revoked)).into_response();
+            warp::reply::stream(Frames::new(mailbox, slot, (style, head), app.settings.heartbeat, revoked))
+                .into_response();
         response.extensions_mut().insert(Streaming);
         response
     };

@@ -126,12 +126,43 @@ fn an_invalid_selection_is_a_400_that_says_what_is_allowed() {
         (&[("select", "value,value.a")], "value.a is a part of value"),
         (&[("select", "")], "allowed are up to 32 paths, separated by commas, such as key, value.temperature"),
         (&[("select", &long)], "at most 1024 are allowed"),
-        (&[("select", "key"), ("format", "exact")], "format is \\\"exact\\\"; with select allowed"),
+        (&[("select", "key"), ("format", "exact")], "format is \\\"exact\\\"; with select allowed are record"),
         (&[("select", "key"), ("select", "key")], "more than once"),
     ];
     for (query, expected) in cases {
         let (status, _, body) = get(&app, NDJSON, query);
         assert!(status == 400 && body.contains(expected), "{query:?}: {status} {body}");
+    }
+}
+
+#[test]
+fn format_csv_is_a_table_of_the_selected_fields() {
+    let app = bridge_of([
+        record(Some("a"), Some(br#"{"t":21.50,"note":"x, \"y\""}"#)),
+        record(None, None),
+        record(Some("=1+1"), Some(b"text")),
+    ]);
+    let expected = "key,value.t,value.note,headers.source,timestamp\r\n\
+                    a,21.50,\"x, \"\"y\"\"\",line-1,1769846400000\r\n\
+                    ,,,line-1,1769846400000\r\n\
+                    '=1+1,,,line-1,1769846400000\r\n";
+    let select = ("select", "key,value.t,value.note,headers.source,timestamp");
+    let csv = ("format", "csv");
+    for (accept, query) in
+        [("*/*", &[select, csv][..]), ("text/csv", &[select]), ("text/html, text/*;q=0.5", &[select, csv])]
+    {
+        let (status, content_type, body) = get(&app, accept, query);
+        assert_eq!((status, content_type.as_str()), (200, "text/csv; charset=utf-8; header=present"), "{body}");
+        assert_eq!(body, expected, "{accept}");
+    }
+    for (accept, query, status, why) in [
+        ("*/*", &[csv][..], 400, "CSV needs columns; name them with select"),
+        ("text/csv", &[], 400, "CSV needs columns"),
+        ("text/csv", &[select, ("format", "record")], 400, "with select allowed are record"),
+        ("text/event-stream", &[select, csv], 406, "and with format=csv text/csv"),
+    ] {
+        let (answered, _, body) = get(&app, accept, query);
+        assert!(answered == status && body.contains(why), "{accept} {query:?}: {answered} {body}");
     }
 }
 
