@@ -24,7 +24,7 @@ pub use crate::start_position::Start;
 
 use crate::broker::{Acks, AutoCreate, Broker, DeliveryResult};
 use crate::cursor::Cursor;
-use crate::record::{NewRecord, TopicName};
+use crate::record::{NewRecord, Timestamp, TopicName};
 use crate::sync::lock;
 use crate::sync::memory_budget::MemoryBudget;
 use crate::sync::watchdog::Worker;
@@ -40,8 +40,9 @@ use produce::ProduceBridge;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use stream::bounds::Bounds;
 use stream::chunk_budget::ChunkBudget;
-use stream::encoder::{Bounds, Encoder};
+use stream::encoder::Encoder;
 use stream::feed_key::FeedKey;
 use stream::lag::LagTracker;
 use stream::slot::StreamSlot;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub catch_up_held: usize,
     /// Length of the longest id that a client can send back, in bytes. A stream whose id would be longer ends.
     pub max_id_bytes: usize,
+    /// How long a stream that ends at a time waits after it for records that are on their way.
+    pub until_delay: Duration,
     /// Threads that read for streams that catch up.
     pub catch_up_threads: usize,
     /// Memory that reading and streams may use together.
@@ -99,6 +102,7 @@ impl Default for Settings {
             catch_up_ahead: 0,
             catch_up_held: 10 << 20,
             max_id_bytes: 12 << 10,
+            until_delay: Duration::from_secs(5),
             catch_up_threads: 4,
             memory: MemoryBudget::default(),
         }
@@ -190,6 +194,7 @@ impl Hub {
                 max_id_bytes: settings.max_id_bytes,
                 chunk_budget: ChunkBudget::new(&settings.memory, settings.catch_up_held),
                 counts,
+                until_delay: settings.until_delay.as_millis().try_into().unwrap_or(Timestamp::MAX),
             }),
             streams: Arc::default(),
             max_streams: settings.max_streams,
@@ -243,6 +248,10 @@ impl Hub {
             filter: filter.clone(),
             format: format.name().to_owned(),
             choice: format.choice(),
+            until: match until {
+                Until::Time(time) => Some(time),
+                Until::Forever | Until::End => None,
+            },
             missing,
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };

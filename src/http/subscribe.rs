@@ -139,11 +139,15 @@ fn subscription(
         until: match query.one("until")? {
             Some("end") => Until::End,
             None => Until::Forever,
-            Some(other) => {
-                return Err(Problem::bad_request(format!(
-                    "until is {other:?}; allowed is end (the end as it is now); limit=N stops after N records"
-                )));
-            }
+            Some(text) => match parse_start(text, now()) {
+                Ok(StartPosition::Time(time)) => Until::Time(time),
+                _ => {
+                    return Err(Problem::bad_request(format!(
+                        "until is {text:?}; allowed are end (the end as it is now), a time like 2026-01-31T08:00:00Z and an \
+                         age like -15m; limit=N stops after N records"
+                    )));
+                }
+            },
         },
         limit: match query.one("limit")? {
             None => None,

@@ -1,5 +1,6 @@
 //! The parts of a stream: position, frames and mailbox. This module does not depend on threads.
 
+pub mod bounds;
 pub mod chunk;
 pub mod chunk_budget;
 pub mod encoder;

@@ -3,7 +3,7 @@
 use crate::broker::BrokerError;
 use crate::cel::Expression;
 use crate::cursor::Selection;
-use crate::record::{Offset, Partition, RecordRef, TopicName};
+use crate::record::{Offset, Partition, RecordRef, Timestamp, TopicName};
 use crate::start_position::Start;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -41,6 +41,11 @@ pub enum Until {
     Forever,
     /// The end of every partition as it was when the stream began.
     End,
+    /// In each partition the first record with this timestamp or a later one, where a stream from this time starts. A
+    /// partition without such a record ends at its end, once the time has passed by [`Settings::until_delay`].
+    ///
+    /// [`Settings::until_delay`]: crate::hub::Settings::until_delay
+    Time(Timestamp),
 }
 
 /// Which records a stream delivers; all conditions must hold.

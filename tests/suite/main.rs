@@ -29,3 +29,4 @@ mod slow_readers;
 mod support;
 mod tidy;
 mod tokens;
+mod until;

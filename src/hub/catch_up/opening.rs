@@ -1,14 +1,15 @@
 //! The first turns of a stream: look up its topics, and find the position where each partition begins.
 
+use super::positions::positions;
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, Opening, TurnOutcome};
+use super::until::{self, EndsFound};
 use crate::broker::{Broker, BrokerError, OffsetAt, TopicInfo};
 use crate::cursor::{Cursor, IdTag, Selection};
 use crate::hub::counts::LatencyTimer;
 use crate::hub::live::registry::Live;
-use crate::hub::stream::encoder::Ends;
 use crate::hub::stream::state::TopicState;
 use crate::hub::subscription::{GapReason, Missing, Until};
-use crate::record::{Partition, Position, TopicPartition};
+use crate::record::{Partition, TopicPartition};
 use crate::start_position::Start;
 use std::time::Instant;
 
@@ -23,14 +24,14 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
         match start {
             Start::Latest => {
                 task.stream.encoder.move_to(place);
-                return begin(task, AtEnd::Yes, None);
+                return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
             // A topic without partitions is missing in the live flow, so the broker must be asked for it.
             Start::Cursor(cursor) | Start::End(cursor)
                 if (0..task.stream.topics.len()).all(|topic| place.offsets(topic).next().is_some()) =>
             {
                 task.stream.encoder.move_to(cursor);
-                return begin(task, AtEnd::Yes, None);
+                return begin(task, AtEnd::Yes, EndsFound::Forever);
             }
             Start::Cursor(_) | Start::End(_) | Start::Earliest | Start::Time(_) => {}
         }
@@ -41,31 +42,37 @@ pub fn open(mut task: Box<CatchUpTask>, live: &Live, broker: &dyn Broker) -> Tur
     if let Err(error) = look_up_first(&mut task, broker) {
         return task.retry(LatencyTimer::Metadata, &error);
     }
-    let mut ends = None;
-    if until == Until::End {
-        // A topic that does not exist has no end yet.
-        let waits = task.stream.key.missing == Missing::Wait
-            && task.stream.topics.iter().any(|topic| matches!(topic, TopicState::Missing));
-        if waits || task.waits_for_return() {
-            return task.later();
-        }
-        match ends_now(&task, broker) {
-            Ok(now) => ends = Some(now),
-            Err(error) => return task.retry(LatencyTimer::Metadata, &error),
-        }
+    match find_ends_and_start(&mut task, &start, until, broker) {
+        Ok((_, EndsFound::Unknown)) => task.later(),
+        Ok((at_end, ends)) => begin(task, at_end, ends),
+        Err(error) => task.retry(LatencyTimer::Metadata, &error),
     }
+}
+
+fn find_ends_and_start(
+    task: &mut CatchUpTask,
+    start: &Start,
+    until: Until,
+    broker: &dyn Broker,
+) -> Result<(AtEnd, EndsFound), BrokerError> {
+    let ends = until::ends(task, until, broker)?;
     let at = match start {
-        Start::Cursor(_) => return begin(task, AtEnd::No, ends),
-        Start::End(_) => return begin(task, AtEnd::Yes, ends),
-        Start::Latest => OffsetAt::Latest,
-        Start::Earliest => OffsetAt::Earliest,
-        Start::Time(time) => OffsetAt::Time(time),
+        Start::Cursor(_) | Start::End(_) => None,
+        Start::Latest => Some(OffsetAt::Latest),
+        Start::Earliest => Some(OffsetAt::Earliest),
+        Start::Time(time) => Some(OffsetAt::Time(*time)),
     };
-    match cursor_at(&task, at, broker) {
-        Ok(cursor) => task.stream.encoder.move_to(cursor),
-        Err(error) => return task.retry(LatencyTimer::Metadata, &error),
+    if let Some(at) = at {
+        let cursor = cursor_at(task, at, broker)?;
+        task.stream.encoder.move_to(cursor);
     }
-    begin(task, if at == OffsetAt::Latest { AtEnd::Yes } else { AtEnd::No }, ends)
+    // Later than the start, so that a record that comes meanwhile does not look like one from before it.
+    let ends = match ends {
+        EndsFound::Later(time, _) => EndsFound::Later(time, until::ends_at(task, OffsetAt::Time(time), broker)?),
+        known => known,
+    };
+    let at_end = matches!(start, Start::End(_) | Start::Latest);
+    Ok((if at_end { AtEnd::Yes } else { AtEnd::No }, ends))
 }
 
 /// Looks up the topics of a new stream. A missing topic is an error unless the stream waits for it.
@@ -143,14 +150,14 @@ fn lost(task: &CatchUpTask) -> Option<BrokerError> {
 }
 
 /// Sends the id where the stream starts, and the gaps since then.
-fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: Option<Ends>) -> TurnOutcome {
+fn begin(mut task: Box<CatchUpTask>, at_end: AtEnd, ends: EndsFound) -> TurnOutcome {
     let opening = std::mem::replace(&mut task.phase, CatchUpPhase::Reading { at_end });
     let mut out = Vec::new();
     task.stream.encoder.checkpoint(&mut out);
     (0..task.stream.topics.len()).for_each(|topic| reconcile(&mut task, topic, &mut out));
     // Set after `reconcile`: the ends belong to the current topics, while the cursor may come from a topic that has been
     // recreated since.
-    task.stream.encoder.bounds.ends = ends;
+    ends.apply(&mut task);
     // The log may have been truncated since a client's cursor was written. Other positions have just been looked up.
     if matches!(opening, CatchUpPhase::Opening(Opening { start: Start::Cursor(_), .. })) {
         task.stream.encoder.confirm_ends();
@@ -229,29 +236,6 @@ fn unknown_partition(selection: &Selection, info: &TopicInfo) -> Option<Partitio
     }
 }
 
-/// The partitions that the stream reads, of topics that exist, with the index of their topic.
-fn places(task: &CatchUpTask) -> Vec<(usize, TopicPartition)> {
-    let selection = task.stream.encoder.cursor.selection();
-    (task.stream.topics.iter().enumerate())
-        .filter_map(|(topic, known)| Some((topic, known.here()?)))
-        .flat_map(|(topic, info)| {
-            let selected = info.partitions.iter().map(|p| p.partition).filter(|p| selection.contains(*p));
-            selected.map(move |partition| (topic, TopicPartition { topic: info.name.clone(), partition }))
-        })
-        .collect()
-}
-
-fn positions(
-    task: &CatchUpTask,
-    at: OffsetAt,
-    broker: &dyn Broker,
-) -> Result<Vec<(usize, Partition, Position)>, BrokerError> {
-    let places = places(task);
-    let wanted: Vec<_> = places.iter().map(|(_, place)| (place.clone(), at)).collect();
-    let found = broker.positions(&wanted);
-    places.into_iter().zip(found).map(|((topic, place), offset)| Ok((topic, place.partition, offset?))).collect()
-}
-
 fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cursor, BrokerError> {
     let mut cursor = Cursor::new(task.stream.key.topics.clone(), task.stream.encoder.cursor.selection().clone());
     for (topic, known) in task.stream.topics.iter().enumerate() {
@@ -261,8 +245,4 @@ fn cursor_at(task: &CatchUpTask, at: OffsetAt, broker: &dyn Broker) -> Result<Cu
         cursor.add_position(topic, place);
     }
     Ok(cursor)
-}
-
-fn ends_now(task: &CatchUpTask, broker: &dyn Broker) -> Result<Ends, BrokerError> {
-    Ok(positions(task, OffsetAt::Latest, broker)?.into_iter().map(|(topic, p, end)| ((topic, p), end.next)).collect())
 }

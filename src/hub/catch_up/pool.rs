@@ -8,6 +8,7 @@ use super::read_cache::ReadCache;
 use super::shared_turns::{SharedTurns, Turn, TurnDone};
 use super::task::{AtEnd, CatchUpPhase, CatchUpTask, TurnOutcome, TurnStart};
 use super::task_queue::{TaskQueue, Waits, park};
+use super::until;
 use crate::broker::{
     Broker, BrokerError, FetchLimits, FetchPosition, FetchResult, NodeId, PartitionData, PartitionReader, Remedy,
 };
@@ -116,6 +117,12 @@ impl CatchUp {
         chunk_size: ChunkSize,
         readers: &mut HashMap<NodeId, Box<dyn PartitionReader>>,
     ) -> TurnOutcome {
+        if matches!(task.phase, CatchUpPhase::Reading { .. }) {
+            task = match until::settle(task, &*self.broker) {
+                Ok(task) => task,
+                Err(outcome) => return outcome,
+            };
+        }
         match &task.phase {
             CatchUpPhase::Opening(_) => return opening::open(task, &self.live, &*self.broker),
             CatchUpPhase::LookingUp => return opening::look_up(task, &*self.broker),
@@ -250,7 +257,11 @@ impl CatchUp {
         }
         task.phase = CatchUpPhase::Reading { at_end };
         // After the first such turn the stream tries to join at once.
-        if task.idle > 1 { TurnOutcome::Later(task, IDLE_PAUSE) } else { TurnOutcome::Again(task) }
+        if task.idle > 1 {
+            let pause = task.idle_pause(IDLE_PAUSE);
+            return TurnOutcome::Later(task, pause);
+        }
+        TurnOutcome::Again(task)
     }
 
     /// Empties the read cache, and reads again later, when others have released memory too.

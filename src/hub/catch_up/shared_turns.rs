@@ -122,8 +122,8 @@ mod tests {
     use crate::cursor::Selection;
     use crate::hub::catch_up::task::{CatchUpSettings, TurnOutcome};
     use crate::hub::live::feed::Evicted;
+    use crate::hub::stream::bounds::Bounds;
     use crate::hub::stream::chunk_budget::ChunkBudget;
-    use crate::hub::stream::encoder::Bounds;
     use crate::hub::stream::mailbox::{Mailbox, mailbox};
     use crate::hub::stream::slot::StreamSlot;
     use crate::hub::stream::state::{Company, StreamSettings};
@@ -161,12 +161,14 @@ mod tests {
             format: format.name().to_owned(),
             missing: Missing::Refuse,
             choice: FormatChoice::Fixed,
+            until: None,
             private: None,
         };
         let settings = StreamSettings {
             max_id_bytes: 128,
             chunk_budget: ChunkBudget::new(&MemoryBudget::new(0), 0),
             counts: Arc::default(),
+            until_delay: 0,
         };
         let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
         let (sender, mailbox) = mailbox(ClientTag(1), slot, format.clone(), settings.counts.clone());

@@ -241,7 +241,7 @@ impl CatchUpTask {
 
     /// Whether the stream continues after the records that are in the log now.
     pub fn may_join(&self) -> bool {
-        self.stream.encoder.bounds.ends.is_none()
+        self.stream.encoder.bounds.may_join()
     }
 
     /// What to fetch next, by leader; `None` where a partition has no known leader.

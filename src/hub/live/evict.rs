@@ -40,6 +40,12 @@ impl Feed {
         }
     }
 
+    /// Evicts all streams, and ends the feed.
+    pub fn evict_all(&self, state: &mut FeedState) {
+        self.evict(state, |_| true);
+        state.end();
+    }
+
     pub fn evict(&self, state: &mut FeedState, which: impl Fn(&MailboxSender) -> bool) {
         let end = state.encoder.cursor.clone();
         self.evict_behind(state, &end, Weight::Light, which);

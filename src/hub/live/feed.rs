@@ -12,7 +12,7 @@ use crate::hub::stream::mailbox::MailboxSender;
 use crate::hub::stream::state::{Company, StreamSettings, StreamState, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
 use crate::hub::subscription::GapReason;
-use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName};
+use crate::record::{NO_EPOCH, Offset, Partition, Position, TopicName, now};
 use crate::sync::lock;
 use bytes::Bytes;
 use log::error;
@@ -174,8 +174,7 @@ impl Feed {
                 error!(
                     "{name}/{partition}: the live flow jumped from {next_offset} to {from}; its streams read the log by themselves"
                 );
-                self.evict(&mut state, |_| true);
-                state.end();
+                self.evict_all(&mut state);
                 return 0;
             }
         }
@@ -217,6 +216,11 @@ impl Feed {
                 self.evict_from(members, &before, (&end, Weight::Light), |member| !member.has_taken(proof));
             }
             delivered += self.send(&mut state, self.settings.chunk_budget.hold_paid(out, memory));
+            if state.encoder.bounds.has_reached_time() {
+                // A partition has ended before the others, which cannot be in the live flow.
+                self.evict_all(&mut state);
+                return delivered;
+            }
             if flow == Flow::Finished {
                 state.complete();
                 return delivered;
@@ -284,6 +288,9 @@ impl Feed {
             self.evict_idle(&mut state);
         }
         state.members.retain(|member| !member.is_closed());
+        if state.encoder.bounds.until.as_ref().is_some_and(|until| self.settings.is_over(until.at, now())) {
+            self.evict_all(&mut state);
+        }
         // A wave of reconnecting streams is over by now.
         state.last_join = None;
         if state.members.is_empty() {

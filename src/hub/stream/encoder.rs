@@ -1,5 +1,8 @@
 //! Encodes records as the bytes of one kind of stream, and keeps the cursor in step with them.
 
+mod ends;
+
+use super::bounds::{Bounds, Ends, TimeBound};
 use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::filter_input::FilterInput;
 use super::gap::Loss;
@@ -10,7 +13,6 @@ use crate::hub::subscription::{Filter, Format, FormatChoice, Gap, GapReason};
 use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,21 +20,6 @@ use std::time::{Duration, Instant};
 const CHECKPOINT_OFFSETS: u64 = 1000;
 /// How long a stream may pass offsets without a record before it gets a checkpoint.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The offset to stop before, by topic and partition.
-pub type Ends = HashMap<(usize, Partition), Offset>;
-
-/// Where a stream ends.
-#[derive(Debug, Clone, Default)]
-pub struct Bounds {
-    /// Records that the stream may still deliver; `None` without a limit.
-    pub remaining: Option<u64>,
-    /// `None` for a stream that continues with new records. Partitions that are not listed have ended.
-    pub ends: Option<Ends>,
-    /// Partitions whose cursor is at or past the end, which their log has not confirmed yet. If the log was truncated, a
-    /// fetch there fails, and the gap must be reported before the stream ends.
-    pub unconfirmed: HashSet<(usize, Partition)>,
-}
 
 /// Whether the stream continues after a call of [`Encoder::records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,9 +138,10 @@ impl Encoder {
         StreamPosition { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
     }
 
-    /// Creates an encoder at another position, with the same filter and format, without bounds.
+    /// Creates an encoder at another position, with the same filter, format and time to end, without other bounds.
     pub fn at(&self, cursor: Cursor) -> Self {
-        Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds::default())
+        let until = self.bounds.until.as_ref().map(|until| TimeBound { at: until.at, reached: Ends::new() });
+        Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds { until, ..Bounds::default() })
     }
 
     /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier after a record,
@@ -190,6 +178,11 @@ impl Encoder {
                 return Flow::GoesOn;
             }
             seen += 1;
+            if let Some(until) = self.bounds.until.as_mut().filter(|until| record.timestamp >= until.at) {
+                until.reached.insert((topic, partition), record.offset);
+                self.pass_to(topic, partition, read_to(record.offset), out);
+                return Flow::GoesOn;
+            }
             if !input.matches(&self.filter, number, &record) {
                 continue;
             }
@@ -316,6 +309,10 @@ impl Encoder {
             // The stream does not wait for records that the log has lost.
             *end = (*end).min(log_end);
         }
+        if let Some(until) = &mut self.bounds.until {
+            // What was there from this time on is lost too.
+            until.reached.retain(|place, end| *place != (topic, partition) || *end < to);
+        }
         self.bounds.unconfirmed.remove(&(topic, partition));
         self.passed = 0;
         self.replayable = Replayable::No;
@@ -332,6 +329,9 @@ impl Encoder {
         if let Some(ends) = &mut self.bounds.ends {
             // They belonged to the old topic.
             ends.retain(|(of, _), _| *of != topic);
+        }
+        if let Some(until) = &mut self.bounds.until {
+            until.reached.retain(|(of, _), _| *of != topic);
         }
         self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
         self.replayable = Replayable::No;
@@ -363,35 +363,6 @@ impl Encoder {
         let mut out = Vec::new();
         self.format.waiting(&mut out, &self.cursor.topics()[topic].name);
         out
-    }
-
-    /// Whether all that was requested is delivered: a number of records, or every partition up to its end.
-    pub fn is_finished(&self) -> bool {
-        let at_ends = |ends: &HashMap<_, _>| ends.keys().all(|(topic, partition)| self.has_ended(*topic, *partition));
-        self.bounds.remaining == Some(0) || self.bounds.ends.as_ref().is_some_and(at_ends)
-    }
-
-    /// Whether this stream gets no more records of a partition.
-    pub fn has_ended(&self, topic: usize, partition: Partition) -> bool {
-        self.is_at_end(topic, partition) && !self.bounds.unconfirmed.contains(&(topic, partition))
-    }
-
-    /// Makes the stream wait until the logs have confirmed the ends that the cursor has reached already.
-    pub fn confirm_ends(&mut self) {
-        let ends = self.bounds.ends.iter().flatten().map(|(place, _)| *place);
-        let reached = ends.filter(|(topic, partition)| self.is_at_end(*topic, *partition));
-        self.bounds.unconfirmed = reached.collect();
-    }
-
-    fn is_at_end(&self, topic: usize, partition: Partition) -> bool {
-        self.cursor.next(topic, partition).is_none_or(|next| next >= self.end_of(topic, partition))
-    }
-
-    fn end_of(&self, topic: usize, partition: Partition) -> Offset {
-        match &self.bounds.ends {
-            None => Offset::MAX,
-            Some(ends) => ends.get(&(topic, partition)).copied().unwrap_or(0),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cursor::Selection;
 use crate::hub::subscription::{Filter, FormatChoice, Missing};
-use crate::record::TopicName;
+use crate::record::{Timestamp, TopicName};
 use std::sync::Arc;
 
 /// Streams with equal keys get equal bytes, so they share one feed.
@@ -16,6 +16,8 @@ pub struct FeedKey {
     pub format: String,
     pub choice: FormatChoice,
     pub missing: Missing,
+    /// The time at which the streams end.
+    pub until: Option<Timestamp>,
     /// A stream with a limit counts its own records, so its key has a number that no other stream has.
     pub private: Option<u64>,
 }
@@ -26,9 +28,9 @@ impl FeedKey {
         !self.filter.is_empty() || self.choice == FormatChoice::ByClient
     }
 
-    /// Whether clients control the cost of the feed: the time that a record takes, or that of a feed for each stream, which
-    /// a limit needs.
+    /// Whether clients control the cost of the feed: the time that a record takes, or the number of
+    /// feeds, since each time to end needs one, and each stream with a limit.
     pub fn is_costly(&self) -> bool {
-        self.takes_time() || self.private.is_some()
+        self.takes_time() || self.until.is_some() || self.private.is_some()
     }
 }

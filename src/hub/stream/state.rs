@@ -6,7 +6,7 @@ use super::feed_key::FeedKey;
 use super::mailbox::MailboxSender;
 use crate::broker::{FetchPosition, TopicInfo};
 use crate::hub::counts::HubCounts;
-use crate::record::{NO_EPOCH, Partition};
+use crate::record::{NO_EPOCH, Partition, Timestamp};
 use crate::sync::memory_budget::Reservation;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -21,6 +21,15 @@ pub struct StreamSettings {
     /// Pays for chunks that wait for clients.
     pub chunk_budget: ChunkBudget,
     pub counts: Arc<HubCounts>,
+    /// How long records from before the `until` of a stream may take to arrive, in milliseconds.
+    pub until_delay: Timestamp,
+}
+
+impl StreamSettings {
+    /// Whether no more records from before this time are expected.
+    pub fn is_over(&self, time: Timestamp, now: Timestamp) -> bool {
+        time.saturating_add(self.until_delay) <= now
+    }
 }
 
 /// One stream that has no feed yet, or has left it.

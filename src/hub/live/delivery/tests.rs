@@ -2,8 +2,9 @@ use super::*;
 use crate::broker::PartitionInfo;
 use crate::cursor::{Cursor, Selection};
 use crate::hub::live::join::JoinOutcome;
+use crate::hub::stream::bounds::Bounds;
 use crate::hub::stream::chunk_budget::{ChunkBudget, ChunkSize};
-use crate::hub::stream::encoder::{Bounds, Encoder};
+use crate::hub::stream::encoder::Encoder;
 use crate::hub::stream::feed_key::FeedKey;
 use crate::hub::stream::mailbox::{Mailbox, mailbox};
 use crate::hub::stream::slot::StreamSlot;
@@ -38,6 +39,7 @@ fn key(format: &'static str) -> FeedKey {
         format: format.to_owned(),
         missing: Missing::Refuse,
         choice: FormatChoice::Fixed,
+        until: None,
         private: None,
     }
 }
@@ -50,6 +52,7 @@ fn join(live: &Live, format: &'static str, key: FeedKey) -> Mailbox {
         max_id_bytes: 128,
         chunk_budget: ChunkBudget::new(&MemoryBudget::default(), 1 << 20),
         counts: live.counts.clone(),
+        until_delay: 0,
     };
     let slot = StreamSlot::take(&Arc::default(), 1).unwrap();
     let format = Arc::new(Named(format));
