@@ -26,7 +26,7 @@ use crate::broker::{Acks, AutoCreate, Broker, DeliveryResult};
 use crate::cursor::Cursor;
 use crate::record::{NewRecord, Timestamp, TopicName};
 use crate::sync::lock;
-use crate::sync::memory_budget::MemoryBudget;
+use crate::sync::memory_budget::{MemoryBudget, Share};
 use crate::sync::watchdog::Worker;
 use catch_up::pool::CatchUp;
 use catch_up::shared_turns::SharedTurns;
@@ -36,6 +36,7 @@ use crossbeam_channel::{Sender, bounded};
 use live::feed::Evicted;
 use live::metadata::MetadataRefresher;
 use live::registry::Live;
+use live::sample_clock::SampleClock;
 use produce::ProduceBridge;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -127,6 +128,8 @@ pub struct Hub {
     tasks: Arc<TaskQueue>,
     task_settings: Arc<CatchUpSettings>,
     stream_settings: Arc<StreamSettings>,
+    /// Pays for what sampled streams hold back.
+    samples: Arc<Share>,
     streams: Arc<AtomicUsize>,
     max_streams: usize,
     next_private: AtomicU64,
@@ -165,6 +168,7 @@ impl Hub {
             turns.clone(),
             (settings.shelf_bytes, settings.memory.catch_up.clone()),
         ));
+        let clock = SampleClock { live: live.clone(), ended: is_ended.clone() };
         let refresher = MetadataRefresher {
             live: live.clone(),
             broker: broker.clone(),
@@ -175,6 +179,7 @@ impl Hub {
             ended: is_ended,
         };
         let mut threads = vec![Worker::start("metadata", move || refresher.run())?];
+        threads.push(Worker::start("sample-clock", move || clock.run())?);
         for number in 0..catch_up_threads {
             let catch_up = catch_up.clone();
             threads.push(Worker::start(format!("catch-up-{number}"), move || catch_up.work())?);
@@ -196,6 +201,7 @@ impl Hub {
                 counts,
                 until_delay: settings.until_delay.as_millis().try_into().unwrap_or(Timestamp::MAX),
             }),
+            samples: settings.memory.samples.clone(),
             streams: Arc::default(),
             max_streams: settings.max_streams,
             next_private: AtomicU64::new(0),
@@ -256,7 +262,7 @@ impl Hub {
             private: limit.map(|_| self.next_private.fetch_add(1, Ordering::Relaxed)),
         };
         let bounds = Bounds { remaining: limit.map(u64::from), ..Bounds::default() };
-        let encoder = Encoder::new(cursor, filter, format.clone(), bounds);
+        let encoder = Encoder::new(cursor, filter, format.clone(), bounds).sampling(&self.samples);
         let (sender, mailbox) = stream::mailbox::mailbox(client, slot, format, self.counts().clone());
         let stream = StreamState::new(key, encoder, sender, self.stream_settings.clone());
         let task = CatchUpTask::open(stream, self.task_settings.clone(), Opening { start, until });

@@ -1,5 +1,6 @@
 //! Topic names, positions in a log, and records, as types that hold only valid values.
 
+mod copy;
 pub mod partitioner;
 
 use crate::sync::memory_budget::{Reservation, Shortage};
@@ -222,7 +223,7 @@ impl<'a> RecordRef<'a> {
     }
 
     /// The total length of key, value and headers.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
         let headers = self.headers().map(|(name, value)| name.len() + len(value));
         len(self.key) + len(self.value) + headers.sum::<usize>()

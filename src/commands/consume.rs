@@ -57,6 +57,7 @@ fn from_kafka(settings: Consume, hub: Arc<Hub>, driver: Driver) -> Result<(), St
             key: settings.key.map(String::into_bytes),
             headers: Vec::new(),
             condition: settings.condition,
+            sample: None,
         },
         missing,
         until: if settings.until_end { Until::End } else { Until::Forever },

@@ -16,7 +16,7 @@ use crate::cel::{self, Expression};
 use crate::cursor::{Cursor, Selection};
 use crate::hub::{ClientTag, Filter, Format, Missing, Start, Subscription, Until};
 use crate::record::{Offset, TopicName, TopicPartition, now};
-use crate::start_position::{StartPosition, parse_start};
+use crate::start_position::{StartPosition, parse_sample, parse_start};
 use format::StreamFormat;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
@@ -27,7 +27,7 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 /// The query parameters of a stream; `/events` also has `topic`.
-const PARAMETERS: [&str; 13] = [
+const PARAMETERS: [&str; 14] = [
     "from",
     "last_event_id",
     "lastEventId",
@@ -36,6 +36,7 @@ const PARAMETERS: [&str; 13] = [
     "header",
     "where",
     "format",
+    "sample",
     "select",
     "wait",
     "until",
@@ -201,6 +202,12 @@ fn filter(query: &Query, limits: cel::CelLimits) -> Result<Filter, Problem> {
         headers: headers.collect::<Result<_, _>>()?,
         condition: match query.one("where")? {
             Some(text) => Some(Arc::new(Expression::compile_within(text, limits)?)),
+            None => None,
+        },
+        sample: match query.one("sample")? {
+            Some(text) => Some(parse_sample(text).ok_or_else(|| {
+                Problem::bad_request(format!("sample is {text:?}; allowed are intervals from 100ms to 1h, such as 1s"))
+            })?),
             None => None,
         },
     })

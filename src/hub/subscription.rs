@@ -7,6 +7,7 @@ use crate::record::{Offset, Partition, RecordRef, Timestamp, TopicName};
 use crate::start_position::Start;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One stream, as requested.
 #[derive(Clone)]
@@ -57,11 +58,13 @@ pub struct Filter {
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// The condition is true for the record.
     pub condition: Option<Arc<Expression>>,
+    /// At most one record per key and interval of this length: the latest.
+    pub sample: Option<Duration>,
 }
 
 impl Filter {
     pub fn is_empty(&self) -> bool {
-        self.key.is_none() && self.headers.is_empty() && self.condition.is_none()
+        *self == Self::default()
     }
 
     /// Whether the record matches apart from the condition, which is the expensive part.

@@ -38,6 +38,8 @@ pub struct MemoryBudget {
     pub chunks: Arc<Share>,
     /// Chunks of frames queued for live streams whose clients keep up. Slow clients use `chunks`.
     pub live_chunks: Arc<Share>,
+    /// Records that sampled streams hold back until their interval ends. If it is used up, they are sent early.
+    pub samples: Arc<Share>,
 }
 
 impl MemoryBudget {
@@ -47,15 +49,17 @@ impl MemoryBudget {
         let sixteenth = total / 16;
         // A quarter of the memory for chunks.
         let live_chunks = sixteenth / 2;
+        let samples = sixteenth / 2;
         Self {
             total,
             small_bodies: share("small_bodies", sixteenth, 1),
-            bodies: share("bodies", 4 * sixteenth, 1),
+            bodies: share("bodies", 4 * sixteenth - samples, 1),
             pages: share("pages", 3 * sixteenth, 2),
             live: share("live", 3 * sixteenth, 2),
             catch_up: share("catch_up", 3 * sixteenth, 2),
             chunks: share("chunks", 2 * sixteenth - live_chunks, 1),
             live_chunks: share("live_chunks", live_chunks, 1),
+            samples: share("samples", samples, 2),
         }
     }
 
@@ -65,9 +69,9 @@ impl MemoryBudget {
     }
 
     /// All shares, for metrics.
-    pub fn shares(&self) -> [&Arc<Share>; 7] {
-        let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks } = self;
-        [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks]
+    pub fn shares(&self) -> [&Arc<Share>; 8] {
+        let Self { total: _, small_bodies, bodies, pages, live, catch_up, chunks, live_chunks, samples } = self;
+        [small_bodies, bodies, pages, live, catch_up, chunks, live_chunks, samples]
     }
 }
 

@@ -107,7 +107,7 @@ impl Client {
     }
 
     /// The chunk that has a line that begins so.
-    fn chunk_with(&mut self, begin: &str) -> bytes::Bytes {
+    pub fn chunk_with(&mut self, begin: &str) -> bytes::Bytes {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());

@@ -22,6 +22,7 @@ mod produce;
 mod readme;
 mod resume;
 mod routes;
+mod sample;
 mod select;
 mod server;
 mod shipped;

@@ -136,6 +136,8 @@ impl CatchUp {
                 {
                     match self.live.join(&mut task.stream, chunk_size) {
                         JoinOutcome::Live | JoinOutcome::Finished => return TurnOutcome::Done,
+                        // The live flow has held back records for longer than this stream.
+                        JoinOutcome::Ahead if task.stream.encoder.is_sampled() => {}
                         JoinOutcome::Ahead => return self.wait_for_flow(task),
                         JoinOutcome::Behind => {}
                     }
@@ -229,7 +231,7 @@ impl CatchUp {
             let (chunk, written) = self.write(&mut task, read, reader, (chunk_size, &budget), &mut span_end);
             at_end = at_end.and(span_end);
             if let (Some(working), Ok(())) = (working, &written) {
-                let (encoder, chunk, weight) = (task.stream.encoder.clone(), chunk.clone(), task.weight_after(&budget));
+                let (encoder, chunk, weight) = (task.stream.encoder.fork(), chunk.clone(), task.weight_after(&budget));
                 working.finish(TurnDone { encoder, chunk, records_behind: task.records_behind, at_end, weight });
             }
             task.stream.send_shared(chunk);
@@ -347,6 +349,11 @@ impl CatchUp {
                     let limits = EncodeLimits { most, budget, memory: &mut memory };
                     let flow = task.stream.encoder.records(&mut out, topic, &input, span.next, limits);
                     let next = task.stream.encoder.cursor.next(topic, partition).unwrap_or(offset);
+                    if next >= end {
+                        // No record is about to replace those that are held.
+                        let mut limits = EncodeLimits { most, budget, memory: &mut memory };
+                        task.stream.encoder.write_overdue(&mut out, topic, partition, &mut limits);
+                    }
                     if let (Flow::Short(shortage), true) = (flow, out.is_empty()) {
                         let record = format_args!("the record of {name}/{partition} at offset {next}");
                         failed = Err(BrokerError::no_memory(shortage, record));

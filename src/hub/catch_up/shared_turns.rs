@@ -29,7 +29,6 @@ struct Begin {
 }
 
 /// The result of a turn.
-#[derive(Clone)]
 pub struct TurnDone {
     /// The encoder before [`Encoder::chunk`] was called.
     pub encoder: Encoder,
@@ -37,6 +36,14 @@ pub struct TurnDone {
     pub records_behind: u64,
     pub at_end: AtEnd,
     pub weight: Weight,
+}
+
+impl TurnDone {
+    fn fork(&self) -> Self {
+        let Self { encoder, chunk, records_behind, at_end, weight } = self;
+        let (encoder, chunk) = (encoder.fork(), chunk.clone());
+        Self { encoder, chunk, records_behind: *records_behind, at_end: *at_end, weight: *weight }
+    }
 }
 
 struct SharedTurn {
@@ -67,7 +74,7 @@ impl SharedTurns {
         let mut entries = lock(&self.0);
         let place = entries.iter().position(|entry| entry.begin == begin);
         if let Some(entry) = place.and_then(|place| entries.remove(place)) {
-            let turn = entry.done.clone().map_or(Turn::UnderWay, |done| Turn::Done(Box::new(done)));
+            let turn = entry.done.as_ref().map_or(Turn::UnderWay, |done| Turn::Done(Box::new(done.fork())));
             entries.push_back(entry);
             return turn;
         }
@@ -204,7 +211,7 @@ mod tests {
         // Each is between half and all of what it may be.
         assert!(pauses[0] <= Duration::from_millis(2), "{pauses:?}");
         assert!(pauses[10..].iter().all(|pause| (32..=64).contains(&pause.as_millis())), "{pauses:?}");
-        let mut encoder = first.stream.encoder.clone();
+        let mut encoder = first.stream.encoder.fork();
         encoder.cursor.set(0, 0, Position { next: 1, epoch: NO_EPOCH });
         working.finish(TurnDone {
             encoder,

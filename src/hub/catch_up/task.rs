@@ -4,6 +4,7 @@ use crate::broker::{BrokerError, FetchPosition, NodeId, Remedy};
 use crate::hub::counts::LatencyTimer;
 use crate::hub::live::feed::Evicted;
 use crate::hub::stream::chunk_budget::{ChunkSize, PROOF, SMALL};
+use crate::hub::stream::encoder::{EncodeLimits, Flow};
 use crate::hub::stream::lag::{LagGuard, LagTracker};
 use crate::hub::stream::state::{Company, StreamState, TopicState, Weight};
 use crate::hub::stream::time_budget::TimeBudget;
@@ -184,9 +185,17 @@ impl CatchUpTask {
             // The last id must be sent: the next turn comes when the client has taken a chunk.
             return TurnOutcome::Again(self);
         }
-        let mut out = Vec::new();
-        self.stream.encoder.complete(&mut out);
-        self.stream.send(out);
+        let (mut out, mut memory) = (Vec::new(), self.stream.settings.chunk_budget.nothing());
+        let (most, budget) = (self.most(self.chunk_size()), TimeBudget::new(Duration::MAX));
+        match self.stream.encoder.write_held(&mut out, EncodeLimits { most, budget: &budget, memory: &mut memory }) {
+            Flow::Finished => self.stream.encoder.complete(&mut out),
+            Flow::Short(_) if out.is_empty() => return self.wait_for_memory(),
+            Flow::GoesOn | Flow::Short(_) => {
+                self.stream.send_paid(out, memory);
+                return TurnOutcome::Again(self);
+            }
+        }
+        self.stream.send_paid(out, memory);
         self.stream.sender.complete();
         TurnOutcome::Done
     }

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// partitions have ended already.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Pause between turns of a sampled stream.
+const SAMPLED_PAUSE: Duration = Duration::from_millis(50);
+
 /// Where a new stream ends.
 pub enum EndsFound {
     /// It does not.
@@ -91,6 +94,11 @@ pub fn settle(mut task: Box<CatchUpTask>, broker: &dyn Broker) -> Result<Box<Cat
 impl CatchUpTask {
     /// Pause before the next turn, after one that read nothing.
     pub fn idle_pause(&self, usual: Duration) -> Duration {
-        if self.stream.encoder.bounds.until.is_some() && !self.may_join() { PAUSE } else { usual }
+        match &self.stream.encoder {
+            encoder if encoder.bounds.until.is_some() && !self.may_join() => PAUSE,
+            // It may have to wait for the live flow to send what it has held back for longer.
+            encoder if encoder.is_sampled() => SAMPLED_PAUSE,
+            _ => usual,
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Feed {
 /// Takes back the chunks that the client has not taken, which would be memory that it alone keeps. Returns an encoder
 /// at the position before them.
 fn take_back(encoder: &Encoder, member: &MailboxSender) -> Encoder {
-    let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.clone() };
+    let Some(StreamPosition { cursor, remaining }) = member.take_back() else { return encoder.fork() };
     let mut own = encoder.at(Cursor::clone(&cursor));
     own.bounds.remaining = remaining;
     own

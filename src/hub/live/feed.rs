@@ -193,6 +193,7 @@ impl Feed {
             if state.members.is_empty() {
                 // No stream is left: only the position moves, for streams that come back.
                 let epoch = input.epochs.before(next).unwrap_or(NO_EPOCH);
+                state.encoder.forget_held();
                 state.encoder.cursor.set(topic, partition, Position { next, epoch });
                 state.encoder.begin_chunk();
                 return delivered;
@@ -200,7 +201,7 @@ impl Feed {
             let most = if chunk_size == ChunkSize::Small { SMALL } else { CHUNK };
             let mut out = Vec::with_capacity(input.memory().min(most + most / 4));
             let mut memory = self.settings.chunk_budget.nothing_in(chunk_size);
-            let before = matches!(chunk_size, ChunkSize::Reserved { .. }).then(|| state.encoder.clone());
+            let before = matches!(chunk_size, ChunkSize::Reserved { .. }).then(|| state.encoder.fork());
             let limits = EncodeLimits { most, budget: own, memory: &mut memory };
             let flow = state.encoder.records(&mut out, topic, input, next, limits);
             if matches!(flow, Flow::Short(_)) && out.is_empty() {
@@ -228,6 +229,35 @@ impl Feed {
         }
         self.check_id(&mut state);
         delivered
+    }
+
+    /// Sends the records that are held back for longer than an interval.
+    pub fn send_overdue(&self) {
+        let mut state = self.state();
+        for (topic, partition) in state.encoder.held_places() {
+            loop {
+                self.evict_full(&mut state);
+                if state.members.is_empty() {
+                    return state.encoder.forget_held();
+                }
+                let most = if self.chunk_size(&mut state) == ChunkSize::Ahead { CHUNK } else { SMALL };
+                let (mut out, mut memory) = (Vec::new(), self.settings.chunk_budget.nothing());
+                let budget = TimeBudget::new(Duration::MAX);
+                let mut limits = EncodeLimits { most, budget: &budget, memory: &mut memory };
+                let flow = state.encoder.write_overdue(&mut out, topic, partition, &mut limits);
+                if out.is_empty() {
+                    if matches!(flow, Flow::Short(_)) {
+                        self.evict(&mut state, |_| true);
+                    }
+                    break;
+                }
+                state.last_join = None;
+                self.send(&mut state, self.settings.chunk_budget.hold_paid(out, memory));
+                if flow == Flow::Finished {
+                    return state.complete();
+                }
+            }
+        }
     }
 
     /// Reports records that are lost to all streams, and continues after them.

@@ -31,6 +31,9 @@ pub struct Live {
     wakeup: Sender<Wakeup>,
     /// For the [`MetadataRefresher`](super::metadata::MetadataRefresher).
     pub wakeups: Receiver<Wakeup>,
+    sampled: Sender<()>,
+    /// For the [`SampleClock`](super::sample_clock::SampleClock): there is a feed that holds records back.
+    pub sampled_feeds: Receiver<()>,
     closing: AtomicBool,
 }
 
@@ -54,6 +57,7 @@ impl Live {
     pub fn new(settings: &Settings, counts: Arc<HubCounts>, on_evict: OnEvict) -> Self {
         // One wakeup of each kind that waits is enough.
         let (wakeup, wakeups) = bounded(2);
+        let (sampled, sampled_feeds) = bounded(1);
         Self {
             registry: Mutex::default(),
             recent_bytes: settings.recent_bytes,
@@ -62,12 +66,19 @@ impl Live {
             on_evict,
             wakeup,
             wakeups,
+            sampled,
+            sampled_feeds,
             closing: AtomicBool::new(false),
         }
     }
 
     pub fn wake_refresher(&self, wakeup: Wakeup) {
         let _ = self.wakeup.try_send(wakeup);
+    }
+
+    /// Tells the sample clock that there is a feed for it.
+    pub fn wake_sample_clock(&self) {
+        let _ = self.sampled.try_send(());
     }
 
     pub fn is_closing(&self) -> bool {
@@ -107,7 +118,7 @@ impl Live {
             return None;
         }
         let state = feed.state();
-        (state.status == FeedStatus::Open).then(|| state.encoder.cursor.clone())
+        (state.status == FeedStatus::Open).then(|| state.encoder.resume_at())
     }
 
     /// Returns the span with the wanted offset from what the live flow has read last.

@@ -1,11 +1,13 @@
 //! Encodes records as the bytes of one kind of stream, and keeps the cursor in step with them.
 
 mod ends;
+mod sampled;
 
 use super::bounds::{Bounds, Ends, TimeBound};
 use super::chunk::{Chunk, Replayable, StreamPosition};
 use super::filter_input::FilterInput;
 use super::gap::Loss;
+use super::sampler::Sampler;
 use super::time_budget::TimeBudget;
 use crate::broker::BrokerError;
 use crate::cursor::{Cursor, IdTag};
@@ -13,6 +15,7 @@ use crate::hub::subscription::{Filter, Format, FormatChoice, Gap, GapReason};
 use crate::record::{Offset, Partition, Position, RecordRef};
 use crate::sync::memory_budget::{Reservation, Shortage};
 use bytes::Bytes;
+use sampled::Sampled;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,7 +59,6 @@ enum Completion {
 }
 
 /// Writes frames and keeps the cursor in step with them.
-#[derive(Clone)]
 pub struct Encoder {
     pub cursor: Cursor,
     /// After the last chunk.
@@ -73,6 +75,8 @@ pub struct Encoder {
     /// When the first of them was passed.
     passing_since: Option<Instant>,
     completion: Completion,
+    /// Holds back records of a sampled stream. The ids do not cover what it holds, unlike the cursor.
+    sampler: Option<Sampler>,
 }
 
 impl Encoder {
@@ -90,6 +94,7 @@ impl Encoder {
             passed: 0,
             passing_since: None,
             completion,
+            sampler: None,
         }
     }
 
@@ -135,13 +140,15 @@ impl Encoder {
     }
 
     fn position(&self) -> StreamPosition {
-        StreamPosition { cursor: Arc::new(self.cursor.clone()), remaining: self.bounds.remaining }
+        StreamPosition { cursor: Arc::new(self.resume_at()), remaining: self.bounds.remaining }
     }
 
     /// Creates an encoder at another position, with the same filter, format and time to end, without other bounds.
     pub fn at(&self, cursor: Cursor) -> Self {
         let until = self.bounds.until.as_ref().map(|until| TimeBound { at: until.at, reached: Ends::new() });
-        Self::new(cursor, self.filter.clone(), self.format.clone(), Bounds { until, ..Bounds::default() })
+        let bounds = Bounds { until, ..Bounds::default() };
+        let sampler = self.sampler.as_ref().map(Sampler::empty);
+        Self { sampler, ..Self::new(cursor, self.filter.clone(), self.format.clone(), bounds) }
     }
 
     /// Writes the records of one partition from the cursor on, and moves the cursor to `next`. Stops earlier after a record,
@@ -163,13 +170,18 @@ impl Encoder {
         if self.is_finished() {
             return Flow::Finished;
         }
+        match self.write_due(out, topic, partition, &mut limits) {
+            Flow::GoesOn if self.has_due(topic, partition) => return Flow::GoesOn,
+            Flow::GoesOn => {}
+            flow => return flow,
+        }
         let end = self.end_of(topic, partition);
         let uses_ids = self.format.uses_ids();
         let is_costly = !self.filter.is_empty() || self.format.choice() == FormatChoice::ByClient;
         let mut seen = 0;
         // A batch may begin before the cursor.
         let wanted = input.records().enumerate().skip_while(|(_, r)| r.offset < from);
-        for (number, record) in wanted.take_while(|(_, r)| r.offset < end) {
+        for (number, record) in wanted.take_while(|(_, r)| r.offset < end.min(next)) {
             if out.len() >= limits.most {
                 return Flow::GoesOn;
             }
@@ -186,11 +198,23 @@ impl Encoder {
             if !input.matches(&self.filter, number, &record) {
                 continue;
             }
+            let span = (read_to(record.offset), read_to(record.offset + 1));
+            match self.sample(out, (topic, partition), &record, span, &mut limits) {
+                Sampled::Write => {}
+                Sampled::Held => {
+                    self.cursor.set(topic, partition, span.1);
+                    continue;
+                }
+                Sampled::Stop(flow) => {
+                    self.pass_to(topic, partition, span.0, out);
+                    return flow;
+                }
+            }
             if let Err(shortage) = self.reserve(out, &record, &mut limits) {
                 self.pass_to(topic, partition, read_to(record.offset), out);
                 return Flow::Short(shortage);
             }
-            self.cursor.set(topic, partition, read_to(record.offset + 1));
+            self.cursor.set(topic, partition, span.1);
             let last_id;
             let id = if !uses_ids {
                 ""
@@ -246,7 +270,9 @@ impl Encoder {
     fn pass_to(&mut self, topic: usize, partition: Partition, to: Position, out: &mut Vec<u8>) {
         let here = self.cursor.next(topic, partition).unwrap_or(to.next);
         self.cursor.set(topic, partition, to);
-        self.passed += to.next.saturating_sub(here).unsigned_abs();
+        if !self.holds(topic, partition) {
+            self.passed += to.next.saturating_sub(here).unsigned_abs();
+        }
         self.checkpoint_if_due(out);
     }
 
@@ -269,7 +295,7 @@ impl Encoder {
             return;
         }
         self.replayable = Replayable::No;
-        self.format.checkpoint(out, self.cursor.text());
+        self.format.checkpoint(out, self.resume_at().text());
     }
 
     /// Writes the id of the current position, if the stream has passed offsets since the last one.
@@ -298,6 +324,7 @@ impl Encoder {
 
     /// Writes a gap, and moves the cursor to where the log continues.
     pub fn gap(&mut self, out: &mut Vec<u8>, topic: usize, partition: Partition, loss: Loss) {
+        self.write_before_gap(out, topic, partition);
         let Some(from) = self.cursor.next(topic, partition) else { return };
         let name = self.cursor.topics()[topic].name.clone();
         let Loss { to, reason, end: log_end } = loss;
@@ -316,13 +343,14 @@ impl Encoder {
         self.bounds.unconfirmed.remove(&(topic, partition));
         self.passed = 0;
         self.replayable = Replayable::No;
-        self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.cursor.text());
+        self.format.gap(out, &Gap { topic: name, partition, from, to, reason }, self.resume_at().text());
     }
 
     /// Writes a gap for each partition of a topic that was deleted, and moves the cursor to the beginning of the topic that
     /// replaced it. The cursor changes before the first frame is written, so that no id mixes both topics.
     pub fn recreated(&mut self, out: &mut Vec<u8>, topic: usize, id: IdTag, partitions: usize) {
         let lost: Vec<_> = self.cursor.offsets(topic).collect();
+        lost.iter().for_each(|(partition, _)| self.write_before_gap(out, topic, *partition));
         self.cursor.set_id(topic, id);
         self.cursor.clear(topic);
         self.grow(topic, partitions);
@@ -336,9 +364,10 @@ impl Encoder {
         self.bounds.unconfirmed.retain(|(of, _)| *of != topic);
         self.replayable = Replayable::No;
         let name = self.cursor.topics()[topic].name.clone();
+        let mut cursor = self.resume_at();
         for (partition, from) in lost {
             let gap = Gap { topic: name.clone(), partition, from, to: 0, reason: GapReason::Recreated };
-            self.format.gap(out, &gap, self.cursor.text());
+            self.format.gap(out, &gap, cursor.text());
         }
     }
 
